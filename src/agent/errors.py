@@ -1,0 +1,38 @@
+"""Errors of the agent room.
+
+    UsageError              a user's mistake on the command line or in a task (exit code 2)
+    ModelError              the model's service can't be used (exit code 4)
+    ├── ModelUnavailable    it failed after all retries: overloaded, unreachable, broken streams
+    ├── ModelRefusedRequest 400, 404, 413, 422: this request will never do
+    ├── ModelAuth           401, 403, no key
+    └── ModelBilling        402
+    RecordError             a run's record can't be written or read (exit code 3)
+"""
+
+
+class UsageError(Exception):
+    """A user's mistake; the message says what to write instead."""
+
+
+class ModelError(Exception):
+    """The model's service can't be used; the message is one line that says what to do."""
+
+
+class ModelUnavailable(ModelError):
+    """It failed after all retries."""
+
+
+class ModelRefusedRequest(ModelError):
+    """The service will never take this request."""
+
+
+class ModelAuth(ModelError):
+    """No key, or one that is not accepted."""
+
+
+class ModelBilling(ModelError):
+    """The account can't pay."""
+
+
+class RecordError(Exception):
+    """A run's record can't be written or read."""

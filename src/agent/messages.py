@@ -1,0 +1,143 @@
+"""The conversation as values: what every model module turns into its own wire form and back.
+
+Append-only: a message once in the history is never changed. Owns the shapes, knows no SDK.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolUse:
+    id: str
+    name: str
+    arguments: Mapping[str, object]
+    """As the model wrote them, decoded from JSON but not yet checked against the tool's schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    tool_use_id: str
+    text: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque:
+    """A block only its provider understands (thinking, for one): sent back as it came."""
+
+    provider: str
+    raw: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMessage:
+    blocks: tuple[Text | ToolResult, ...]
+    """Tool results first: every result of one turn stands in one message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantMessage:
+    blocks: tuple[Text | ToolUse | Opaque, ...]
+
+
+Message = UserMessage | AssistantMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    name: str
+    description: str
+    schema: Mapping[str, object]
+    """JSON Schema of the arguments, an object with ``additionalProperties: false``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    system: str
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+    max_tokens: int
+
+
+class Stop(StrEnum):
+    """Why the model stopped; the union of what the providers say."""
+
+    END_TURN = "end_turn"
+    TOOL_USE = "tool_use"
+    MAX_TOKENS = "max_tokens"
+    STOP_SEQUENCE = "stop_sequence"
+    PAUSE_TURN = "pause_turn"
+    REFUSAL = "refusal"
+    CONTEXT_WINDOW = "model_context_window_exceeded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one reply, or a sum of them."""
+
+    input_tokens: int = 0
+    """Not counting those read from or written to the cache."""
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    message: AssistantMessage
+    stop: Stop
+    usage: Usage
+    attempts: int = 1
+    """HTTP requests made for it, failed ones included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """A piece of text as it streams."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """A request failed and will be made again."""
+
+    reason: str
+    wait_s: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discarded:
+    """The stream broke: the text shown since the last reply is void and will come again."""
+
+
+StreamEvent = TextDelta | Retrying | Discarded
+
+
+class Model(Protocol):
+    """What the loop needs of a model. Raises `agent.errors.ModelError` and its children."""
+
+    @property
+    def name(self) -> str:
+        """As the operator wrote it, such as ``anthropic:NAME``."""
+
+    def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply: ...
+
+

@@ -1,0 +1,32 @@
+"""Errors of the policies room.
+
+    PolicyError            what a person wrote in a policy can't be used (CLI exit code 2)
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """A place in a policy file."""
+
+    file: str
+    """Path as the operator gave it, or ``NAME.yaml`` for a bundled policy."""
+    line: int
+    """1-based; 0 where the file as a whole is meant."""
+    column: int = 0
+    """1-based; 0 where the line as a whole is meant."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class PolicyError(Exception):
+    """A policy that can't be read, decoded or composed."""
+
+    def __init__(self, message: str, *, where: Where, key: str = "") -> None:
+        self.message = message
+        self.where = where
+        self.key = key
+        """Path of the offending key, such as ``limits.memory`` or ``commands[3].args``."""
+        super().__init__(f"{where}: {key}: {message}" if key else f"{where}: {message}")

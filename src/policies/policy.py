@@ -1,0 +1,111 @@
+"""The policy as a value: what may be done, decoded and composed, with no YAML left in it.
+
+Owns the shape. Refuses to know how it was written (`loading`), what it decides (`decision`),
+and what the kernel makes of it (`kernel`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from policies.errors import Where
+
+
+class History(StrEnum):
+    """How much of the workspace's ``.git`` goes into the container."""
+
+    FULL = "full"
+    HEAD = "head"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRule:
+    """One program that may run, with conditions on its arguments."""
+
+    program: str
+    """A name looked up on the container's PATH, or an absolute path."""
+    args: tuple[tuple[str, ...], ...] | None
+    """Permitted leading arguments, any of them; None permits all. A check, not enforcement."""
+    ask: bool
+    """True: a person must agree to each command; without a terminal it is denied."""
+    where: Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    write: tuple[str, ...]
+    """Directories or files that may be written: relative to the workspace, or absolute."""
+    read: tuple[str, ...] | None
+    """Likewise for reading beside the image's own libraries; None: all but unlisted programs."""
+    protect: tuple[str, ...]
+    """Globs (gitignore form) that the export gate guards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceRules:
+    exclude: tuple[str, ...]
+    """Patterns (gitignore form) never copied into the container."""
+    history: History
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    commands: tuple[str, ...]
+    network: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    cpus: float
+    memory_bytes: int
+    pids: int
+    disk_bytes: int
+    command_timeout_s: float
+    output_bytes: int
+    """Of one stream of one command, as shown to the model; the rest is in a spill file."""
+    time_s: float
+    """Of a whole run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRules:
+    max_bytes: int
+    refuse: tuple[str, ...]
+    """Names of findings that refuse the export (exit code 5)."""
+    ignore: tuple[str, ...]
+    """Patterns (gitignore form) of new files that are left out beside the baseline's own rules:
+    caches that a test run leaves. What was left out is listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    name: str
+    where: Where
+    image: str
+    tools: tuple[str, ...]
+    commands: tuple[CommandRule, ...]
+    exec_workspace: bool
+    paths: Paths
+    workspace: WorkspaceRules
+    setup: Setup
+    env: Mapping[str, str]
+    limits: Limits
+    budget: Budget
+    export: ExportRules
+    examples: Examples

@@ -1,0 +1,74 @@
+"""Errors of the sandbox room. Two roots: what the sandbox could not do, and what a call asked wrongly.
+
+    SandboxError                the run can't go on as it is (CLI exit code 3)
+    ├── EngineUnavailable       no engine answers
+    ├── EngineError             the engine refused or failed a request
+    ├── ImageUnusable           no such image, or one without python3
+    ├── KernelUnsupported       no Landlock, where the operator did not say that is fine
+    ├── SealBroken              the running container is not what the spec says
+    ├── WorkspaceError          the workspace can't be copied as it is
+    ├── SandboxLost             the container or its guest is gone
+    └── PatchError              the patch can't be made, proved or applied
+
+    FileError                   a file operation was refused: a result the model sees
+    ├── FileMissing
+    ├── FileExists
+    ├── FileDenied              by the kernel, under the policy
+    └── FileWrongType           a directory where a file is wanted, or the reverse
+"""
+
+
+class SandboxError(Exception):
+    """The sandbox failed. The message says what happened and what to do."""
+
+
+class EngineUnavailable(SandboxError):
+    """No container engine answers."""
+
+
+class EngineError(SandboxError):
+    """The engine refused or failed a request."""
+
+
+class ImageUnusable(SandboxError):
+    """The image is missing or can't hold a guest."""
+
+
+class KernelUnsupported(SandboxError):
+    """The kernel can't enforce the policy."""
+
+
+class SealBroken(SandboxError):
+    """What runs differs from what was asked for."""
+
+
+class WorkspaceError(SandboxError):
+    """The workspace can't be copied as it is."""
+
+
+class SandboxLost(SandboxError):
+    """The container or its guest is gone; its files may still be exported."""
+
+
+class PatchError(SandboxError):
+    """The patch can't be made, proved or applied."""
+
+
+class FileError(Exception):
+    """A file operation was refused; the message is for the model."""
+
+
+class FileMissing(FileError):
+    """No such file."""
+
+
+class FileExists(FileError):
+    """There is one already."""
+
+
+class FileDenied(FileError):
+    """The kernel refused it under the policy."""
+
+
+class FileWrongType(FileError):
+    """A directory where a file is wanted, or the reverse."""
