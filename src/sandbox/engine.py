@@ -4,6 +4,7 @@ Owns the connection, and the one place that turns the SDK's errors into ours (`_
 Knows containers, images and archives; refuses to know workspaces, policies and guests.
 """
 
+import io
 import os
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -196,8 +197,6 @@ class Engine:
         Raises:
             EngineError: the build failed; the message ends with the last lines of its output.
         """
-        import io
-
         last: list[str] = []
         with _translated(f"building {ref}"):
             for event in self._slow.build(
@@ -247,7 +246,7 @@ class Engine:
 
     def inspect(self, container: str) -> dict[str, Any]:
         with _translated("looking at the container"):
-            return cast(dict[str, Any], self._api.inspect_container(container))
+            return cast("dict[str, Any]", self._api.inspect_container(container))
 
     def kill(self, container: str, signal: str = "KILL") -> None:
         """Signal the main process; one that ended already is fine."""
@@ -303,7 +302,7 @@ class Engine:
     def put_archive(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack an uncompressed tar below a directory of a container."""
         with _translated("copying into the container"):
-            self._slow.put_archive(container, path, cast(bytes, tar))
+            self._slow.put_archive(container, path, cast("bytes", iter(tar)))
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """A plain tar of a file or directory of a container, in any state.

@@ -1,5 +1,6 @@
 """What a workspace copy consists of: the baseline that a patch is made against."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,3 +28,10 @@ class Manifest:
     """Paths in the index of the workspace's own repository; None where there is none to read."""
     ignore_files: Mapping[bytes, bytes]
     """Content of each ``.gitignore`` in the copy by its path, and of ``.git/info/exclude``."""
+
+
+def blob_id(data: bytes) -> str:
+    """git's object id of a content (git-hash-object(1))."""
+    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()

@@ -10,6 +10,9 @@ class Ending(StrEnum):
     EXITED = "exited"
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
+    OUT_OF_DISK = "out of disk"
+    CANCELLED = "cancelled"
+    """By the operator, or because the run ended."""
     LOST = "lost"
     """The guest died under it and was started again; the files are still there."""
 

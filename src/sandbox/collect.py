@@ -1,0 +1,340 @@
+"""Finding what changed in a workspace copy, and bringing the new bytes out.
+
+Two sources of the same facts: the guest, fast, while it lives; and the engine's tar of the whole
+workspace, where it does not. Everything either says is a stranger's: paths are checked, sizes
+bounded, and a lie can do no worse than leave the liar's own change out.
+"""
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from sandbox.engine import Engine
+from sandbox.errors import SandboxLost
+from sandbox.gitstore import Store
+from sandbox.link import GuestLink, Value
+from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.patch import LeftOut
+from sandbox.spec import WORKSPACE
+
+_TYPE = 0o170000
+_REGULAR = 0o100000
+_LINK = 0o120000
+_PATH_LIMIT = 4096
+_LINK_LIMIT = 4096
+_CHANGED_LIMIT = 500_000
+_BATCH = 256
+_TAR_PIECE = 1 << 18
+_COMPARED_IN_MEMORY = 8 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Changes:
+    """What a source found. Paths relative to the workspace."""
+
+    candidates: set[bytes] = field(default_factory=set)
+    """Files and links that may be new or different."""
+    deleted: set[bytes] = field(default_factory=set)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def carried(path: bytes) -> bool:
+    """Whether a path is one that can stand in a workspace: relative, plain, bounded."""
+    return (
+        0 < len(path) <= _PATH_LIMIT
+        and b"\0" not in path
+        and not any(part in (b"", b".", b"..") for part in path.split(b"/"))
+    )
+
+
+class _Walk:
+    """The pieces of one or more walks, joined."""
+
+    def __init__(self) -> None:
+        self.files: dict[bytes, int] = {}
+        self.listings: dict[bytes, set[bytes]] = {}
+
+    def take(self, link: GuestLink, start: bytes, *, everything: bool) -> None:
+        for piece in link.stream("walk", start, int(everything)):
+            match piece:
+                case []:
+                    return
+                case [list() as files, list() as directories]:
+                    self._take_files(files)
+                    self._take_directories(directories)
+                case _:
+                    raise SandboxLost("the guest's list of changes is malformed")
+            if len(self.files) + len(self.listings) > _CHANGED_LIMIT:
+                raise SandboxLost("the guest's list of changes has no end")
+
+    def _take_files(self, rows: list[Value]) -> None:
+        for row in rows:
+            match row:
+                case [bytes() as path, int() as mode, int()] if carried(path):
+                    self.files[path] = mode
+                case _:
+                    raise SandboxLost("the guest's list of changes is malformed")
+
+    def _take_directories(self, rows: list[Value]) -> None:
+        for row in rows:
+            match row:
+                case [bytes() as path, list() as names] if not path or carried(path):
+                    known = self.listings.setdefault(path, set())
+                    known.update(name for name in names if isinstance(name, bytes))
+                case _:
+                    raise SandboxLost("the guest's list of changes is malformed")
+
+
+def from_guest(link: GuestLink, manifest: Manifest) -> Changes:
+    """Ask the guest what changed since it started.
+
+    Raises:
+        SandboxLost, FileError: it can't say.
+    """
+    walk = _Walk()
+    walk.take(link, b"", everything=False)
+    folders = _Folders(manifest)
+    # A directory that the baseline did not have may have been moved there with everything in it
+    # as it was: nothing below it shows as changed, so all of it is looked at.
+    for directory, names in list(walk.listings.items()):
+        for name in names:
+            path = directory + b"/" + name[1:] if directory else name[1:]
+            if name[:1] == b"d" and name != b"d.git" and path not in folders and carried(path):
+                walk.take(link, path, everything=True)
+    changes = Changes()
+    for path, mode in walk.files.items():
+        _sort_in(changes, path, mode)
+    for directory, names in walk.listings.items():
+        for name in names:
+            path = directory + b"/" + name[1:] if directory else name[1:]
+            if name[:1] in b"fl" and path not in manifest.entries and carried(path):
+                changes.candidates.add(path)
+    changes.deleted = _deleted(manifest, walk.listings)
+    changes.candidates -= changes.deleted
+    return changes
+
+
+def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
+    if mode & _TYPE in (_REGULAR, _LINK):
+        changes.candidates.add(path)
+    else:
+        changes.left_out.append(LeftOut(path=path, reason="is a socket, pipe or device"))
+
+
+class _Folders:
+    """The directories that a manifest implies."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._known: set[bytes] = {b""}
+        for path in manifest.entries:
+            parent = path.rpartition(b"/")[0]
+            while parent not in self._known:
+                self._known.add(parent)
+                parent = parent.rpartition(b"/")[0]
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._known
+
+
+def _deleted(manifest: Manifest, listings: Mapping[bytes, set[bytes]]) -> set[bytes]:
+    """Entries of the baseline that no listing shows: removed, or turned into something else."""
+    gone: dict[bytes, bool] = {b"": False}
+
+    def is_gone(directory: bytes) -> bool:
+        known = gone.get(directory)
+        if known is None:
+            parent, _, name = directory.rpartition(b"/")
+            listing = listings.get(parent)
+            known = is_gone(parent) or (listing is not None and b"d" + name not in listing)
+            gone[directory] = known
+        return known
+
+    deleted = set()
+    for path in manifest.entries:
+        parent, _, name = path.rpartition(b"/")
+        listing = listings.get(parent)
+        missing = listing is not None and not (b"f" + name in listing or b"l" + name in listing)
+        if missing or is_gone(parent):
+            deleted.add(path)
+    return deleted
+
+
+def fetch(
+    link: GuestLink, paths: set[bytes], store: Store, *, limit_bytes: int
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """Bring files and links out of the guest into the store.
+
+    Args:
+        limit_bytes: a file larger than this is left out; all together may take four times it.
+
+    Raises:
+        SandboxLost: the guest died, or what it sends makes no sense.
+    """
+    found: dict[bytes, Entry | None] = {}
+    left_out: list[LeftOut] = []
+    room = 4 * limit_bytes
+    ordered = sorted(paths)
+    for at in range(0, len(ordered), _BATCH):
+        batch = ordered[at : at + _BATCH]
+        pieces = link.stream("fetch", cast("list[Value]", batch))
+        for wanted in batch:
+            mode, size = _fetch_head(next(pieces, None), wanted)
+            kind = mode & _TYPE
+            body = _body(pieces, size if kind in (_REGULAR, _LINK) else 0)
+            if not mode:
+                found[wanted] = None
+            elif kind == _LINK and size <= _LINK_LIMIT:
+                found[wanted] = Entry(SYMLINK, store.put(body, size), size)
+            elif kind == _REGULAR and size <= min(limit_bytes, room):
+                room -= size
+                git_mode = EXECUTABLE if mode & 0o100 else FILE
+                found[wanted] = Entry(git_mode, store.put(body, size), size)
+            else:
+                reason = f"is too large for a patch ({size} bytes)"
+                left_out.append(LeftOut(path=wanted, reason=reason))
+            for _ in body:
+                pass  # what was not stored must still be read
+        if next(pieces, [b"?"]):
+            raise SandboxLost("the guest sent more than it was asked for")
+    return found, left_out
+
+
+def _fetch_head(piece: list[Value] | None, wanted: bytes) -> tuple[int, int]:
+    match piece:
+        case [[bytes() as path, int() as mode, int() as size]] if path == wanted and size >= 0:
+            return mode, size
+        case _:
+            raise SandboxLost("the guest's answer to a fetch is malformed")
+
+
+def _body(pieces: Iterator[list[Value]], size: int) -> Iterator[bytes]:
+    while size:
+        match next(pieces, None):
+            case [bytes() as data] if 0 < len(data) <= size:
+                size -= len(data)
+                yield data
+            case _:
+                raise SandboxLost("the guest's answer to a fetch is malformed")
+
+
+class _Chunks:
+    """An iterator of bytes as a file to read from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            piece = next(self._chunks, None)
+            if piece is None:
+                break
+            self._rest += piece
+        data, self._rest = (
+            (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        )
+        return data
+
+
+def from_engine(
+    engine: Engine, container: str, manifest: Manifest, store: Store, *, limit_bytes: int
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """Compare the whole workspace, as the engine packs it, with the baseline.
+
+    For a container whose guest is gone. Plain tar, parsed as it streams, nothing unpacked.
+
+    Raises:
+        SandboxLost: the container is gone too, or its tar makes no sense.
+    """
+    left_out: list[LeftOut] = []
+    seen: dict[bytes, Entry | None] = {}
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if not carried(path) or b"/.git/" in b"/" + path or member.isdir():
+            continue
+        if member.issym():
+            target = member.linkname.encode("utf-8", "surrogateescape")
+            seen[path] = Entry(SYMLINK, store.put([target], len(target)), len(target))
+        elif member.islnk():
+            first = _below(member.linkname, WORKSPACE)
+            seen[path] = seen.get(first)
+        elif member.isreg() and member.size <= limit_bytes:
+            seen[path] = _stored(path, member, tar, manifest, store)
+        else:
+            # In the baseline or not, its bytes do not come along, so it stays as it was.
+            seen[path] = manifest.entries.get(path)
+            size = f" ({member.size} bytes)" if member.isreg() else ""
+            reason = f"is too large for a patch{size}" if size else "is a socket, pipe or device"
+            left_out.append(LeftOut(path=path, reason=reason))
+    changed = {
+        path: entry
+        for path, entry in seen.items()
+        if entry is not None and manifest.entries.get(path) != entry
+    }
+    return {**changed, **dict.fromkeys(manifest.entries.keys() - seen.keys())}, left_out
+
+
+def _stored(
+    path: bytes, member: tarfile.TarInfo, tar: tarfile.TarFile, manifest: Manifest, store: Store
+) -> Entry:
+    """The entry of a file in a tar; its bytes go into the store where they are new."""
+    mode = EXECUTABLE if member.mode & 0o100 else FILE
+    known = manifest.entries.get(path)
+    if known is not None and known.size == member.size <= _COMPARED_IN_MEMORY:
+        data = b"".join(_pieces(tar, member))
+        if blob_id(data) == known.blob:
+            return Entry(mode, known.blob, known.size)
+        return Entry(mode, store.put([data], len(data)), len(data))
+    return Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+
+
+def _members(
+    engine: Engine, container: str, root: str
+) -> Iterator[tuple[bytes, tarfile.TarInfo, tarfile.TarFile]]:
+    """Members of the engine's tar of a directory, by path relative to it."""
+    chunks = _Chunks(engine.get_archive(container, root))
+    try:
+        with tarfile.open(
+            fileobj=cast("tarfile._Fileobj", chunks),
+            mode="r|",
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as tar:
+            for member in tar:
+                tar.members = []  # the module keeps every header it has read
+                yield _below(member.name, root), member, tar
+    except (tarfile.TarError, FileNotFoundError) as error:
+        raise SandboxLost(f"the workspace can't be read from the engine: {error}") from error
+
+
+def _below(name: str, root: str) -> bytes:
+    """A member's path relative to the directory that was packed."""
+    base = root.rpartition("/")[2]
+    return name.removeprefix(base).lstrip("/").encode("utf-8", "surrogateescape")
+
+
+def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    file = tar.extractfile(member)
+    while file is not None and (data := file.read(_TAR_PIECE)):
+        yield data
+
+
+def read_from_engine(engine: Engine, container: str, path: bytes) -> Iterator[bytes]:
+    """The content of one regular file or link target of a container.
+
+    Raises:
+        SandboxLost: it is not there.
+    """
+    full = WORKSPACE.encode() + b"/" + path
+    chunks = _Chunks(engine.get_archive(container, full.decode("utf-8", "surrogateescape")))
+    with tarfile.open(
+        fileobj=cast("tarfile._Fileobj", chunks), mode="r|", encoding="utf-8",
+        errors="surrogateescape",
+    ) as tar:  # fmt: skip
+        member = tar.next()
+        if member is None:
+            raise SandboxLost("the baseline can't be read from the engine")
+        if member.issym():
+            yield member.linkname.encode("utf-8", "surrogateescape")
+        else:
+            yield from _pieces(tar, member)

@@ -1,0 +1,160 @@
+"""The way out: changed paths, both sides' bytes, the patch, its proof.
+
+Owns the order of these steps and what happens when the guest no longer answers.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pathspec
+
+from policies.policy import Policy
+from sandbox import collect
+from sandbox.engine import Engine
+from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
+from sandbox.gitstore import Store
+from sandbox.guest.wire import PIECE
+from sandbox.ignore import IgnoreRules
+from sandbox.link import GuestLink
+from sandbox.manifest import SYMLINK, Entry, Manifest
+from sandbox.opening import Started
+from sandbox.patch import LeftOut, Patch, make_patch
+from sandbox.snapshot import Snapshot, open_file
+
+_FILE_LIMIT_BYTES = 256 << 20
+"""A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""
+
+
+def export(
+    *,
+    engine: Engine,
+    started: Started,
+    copied: Snapshot,
+    manifest: Manifest,
+    policy: Policy,
+    workspace: Path,
+) -> Patch:
+    """Make the patch from what stands in the container now. Everything running in it is ended.
+
+    Raises:
+        SandboxLost: neither the guest nor the engine can say.
+        PatchError: the patch can't be made or proved.
+    """
+    with _temporary_directory() as directory:
+        store = Store(directory / "store")
+        changed, left_out = _changed(engine, started, manifest, store)
+        changed, more = _filtered(changed, manifest, policy)
+        old = {path: manifest.entries[path] for path in changed if path in manifest.entries}
+        _bring_old(engine, copied, store, old, workspace)
+        return make_patch(store, manifest, changed, left_out=[*left_out, *more])
+
+
+@contextlib.contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="moonpool-export-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _changed(
+    engine: Engine, started: Started, manifest: Manifest, store: Store
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """New entries of changed paths (None: gone), their bytes in the store."""
+    link = started.link
+    if link.lost is None:
+        try:
+            link.ask("freeze")
+            changes = collect.from_guest(link, manifest)
+            found, left_out = collect.fetch(
+                link, changes.candidates, store, limit_bytes=_FILE_LIMIT_BYTES
+            )
+            left_out += changes.left_out
+            changed: dict[bytes, Entry | None] = dict.fromkeys(changes.deleted)
+            for path, entry in found.items():
+                if entry != manifest.entries.get(path):
+                    changed[path] = entry
+            return changed, left_out
+        except (SandboxLost, FileError):
+            # A guest that can't answer has no say any more: the engine reads the files.
+            link.lost = link.lost or "the guest could not say what changed"
+    with contextlib.suppress(SandboxError):
+        engine.kill(started.container)
+    return collect.from_engine(
+        engine, started.container, manifest, store, limit_bytes=_FILE_LIMIT_BYTES
+    )
+
+
+def _filtered(
+    changed: Mapping[bytes, Entry | None], manifest: Manifest, policy: Policy
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """Without what the baseline's ignore rules or the policy's exclusions keep out."""
+    rules = IgnoreRules(manifest, policy.export.ignore)
+    exclude = pathspec.GitIgnoreSpec.from_lines(policy.workspace.exclude)
+    kept: dict[bytes, Entry | None] = {}
+    left_out = []
+    for path, entry in changed.items():
+        reason = rules.ignored(path)
+        if reason is None and exclude.match_file(path.decode("utf-8", "surrogateescape")):
+            # It was not copied in, so the patch can't be made against what stands on the host.
+            reason = "excluded by the policy"
+        if reason is None:
+            kept[path] = entry
+        elif entry is not None or path in manifest.entries:
+            left_out.append(LeftOut(path=path, reason=reason))
+    return kept, left_out
+
+
+def _bring_old(
+    engine: Engine,
+    copied: Snapshot,
+    store: Store,
+    old: Mapping[bytes, Entry],
+    workspace: Path,
+) -> None:
+    """Put the baseline's bytes of changed paths into the store.
+
+    The host's own file serves while it still is what was copied, which its object id tells;
+    otherwise the bytes come from the snapshot through the engine.
+    """
+    absent = {
+        path: entry
+        for path, entry in old.items()
+        if not _bring_from_host(store, workspace, path, entry)
+    }
+    if not absent:
+        return
+    container = engine.create({"Image": copied.image, "Entrypoint": ["true"], "Cmd": []})
+    try:
+        for path, entry in absent.items():
+            data = collect.read_from_engine(engine, container, path)
+            if store.put(data, entry.size) != entry.blob:
+                raise PatchError(
+                    f"the baseline of {os.fsdecode(path)} is not what was copied: run again"
+                )
+    finally:
+        engine.remove(container)
+
+
+def _bring_from_host(store: Store, workspace: Path, path: bytes, entry: Entry) -> bool:
+    try:
+        if entry.mode == SYMLINK:
+            target = os.readlink(os.fsencode(workspace) + b"/" + path)
+            return len(target) == entry.size and store.put([target], entry.size) == entry.blob
+        with open_file(workspace, path) as file:
+            if os.fstat(file.fileno()).st_size != entry.size:
+                return False
+            pieces = iter(lambda: file.read(PIECE), b"")
+            return store.put(pieces, entry.size) == entry.blob
+    except (OSError, PatchError):
+        return False
+
+
+def install(link: GuestLink, patch: Patch) -> None:
+    """Bring a fresh copy to the state that the patch gives: removals first, then the rest."""
+    raise NotImplementedError

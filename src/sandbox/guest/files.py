@@ -1,0 +1,220 @@
+"""File operations on bytes, under the same Landlock rules as the commands.
+
+Every function takes absolute paths as bytes; what the kernel refuses is an OSError, which the
+server sends to the host with its number. Paths are resolved here, never on the host.
+"""
+
+import os
+
+from sandbox.guest import wire
+
+_TYPE = 0o170000
+_DIRECTORY = 0o040000
+_REGULAR = 0o100000
+_LINK = 0o120000
+
+_WALK_FRAME_BYTES = 1 << 18
+_WALK_NAMES = 1000
+
+
+def _letter(mode):  # type: ignore[no-untyped-def]
+    kind = mode & _TYPE
+    if kind == _REGULAR:
+        return b"f"
+    if kind == _DIRECTORY:
+        return b"d"
+    if kind == _LINK:
+        return b"l"
+    return b"o"
+
+
+def _open_regular(path, flags):  # type: ignore[no-untyped-def]
+    # O_NONBLOCK: a named pipe in the workspace must not hang the guest.
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    kind = os.fstat(handle).st_mode & _TYPE
+    if kind != _REGULAR:
+        os.close(handle)
+        if kind == _DIRECTORY:
+            raise IsADirectoryError(21, "is a directory")
+        raise OSError(22, "is not a regular file")
+    return handle
+
+
+def read(path, offset, limit):  # type: ignore[no-untyped-def]
+    """Up to `limit` bytes from `offset`, and the file's size."""
+    handle = _open_regular(path, os.O_RDONLY)
+    try:
+        size = os.fstat(handle).st_size
+        return os.pread(handle, limit, offset), size
+    finally:
+        os.close(handle)
+
+
+def write(path, data, append, overwrite):  # type: ignore[no-untyped-def]
+    """Write a piece of a file; the first one makes parents and cuts what was there."""
+    flags = os.O_WRONLY | (os.O_APPEND if append else os.O_CREAT)
+    if not append:
+        # Cut by the open itself would cut a device or what a dangling check let through.
+        flags |= 0 if overwrite else os.O_EXCL
+        parent = os.path.dirname(path)
+        if not os.path.isdir(parent):
+            os.makedirs(parent, exist_ok=True)
+    handle = _open_regular(path, flags)
+    try:
+        if not append:
+            os.ftruncate(handle, 0)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+    finally:
+        os.close(handle)
+
+
+def delete(path):  # type: ignore[no-untyped-def]
+    """Remove one file or link."""
+    if os.lstat(path).st_mode & _TYPE == _DIRECTORY:
+        raise IsADirectoryError(21, "is a directory")
+    os.unlink(path)
+
+
+def listing(path, limit):  # type: ignore[no-untyped-def]
+    """Names, types and sizes in a directory, at most `limit`; whether there are more."""
+    rows = []
+    cut = 0
+    with os.scandir(path) as found:
+        for entry in found:
+            if len(rows) >= limit:
+                cut = 1
+                break
+            try:
+                state = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            rows.append([entry.name, _letter(state.st_mode), state.st_size])
+    return rows, cut
+
+
+def _enter(path):  # type: ignore[no-untyped-def]
+    """The entries of a directory, also where its owner (we) took the read permission away."""
+    try:
+        return list(os.scandir(path))
+    except PermissionError:
+        os.chmod(path, os.stat(path).st_mode & 0o7777 | 0o700)
+        return list(os.scandir(path))
+
+
+def walk(root, start, since_ns, send):  # type: ignore[no-untyped-def]
+    """Report what changed in the workspace `root`, at or below the directory `start`.
+
+    Changed is what has a ctime of `since_ns` or later, which no process without privileges can
+    set back. Reports pieces [files, directories]: a file is [path, mode, size]; a changed
+    directory is [path, [letter + name, ...]], all its entries, from which the host sees what is
+    gone. Paths are relative to `root`. What lies in any `.git` is not looked at. With `since_ns`
+    0 everything is reported.
+    """
+    prefix = len(root) + 1
+    files = []
+    directories = []
+    waiting = 0  # bytes
+    stack = [start]
+    while stack:
+        directory = stack.pop()
+        changed = os.lstat(directory).st_ctime_ns >= since_ns
+        names = []
+        for entry in _enter(directory):
+            name = entry.name
+            state = entry.stat(follow_symlinks=False)
+            kind = state.st_mode & _TYPE
+            if changed:
+                names.append(_letter(state.st_mode) + name)
+            if kind == _DIRECTORY:
+                if name != b".git":
+                    stack.append(directory + b"/" + name)
+            elif state.st_ctime_ns >= since_ns:
+                path = (directory + b"/" + name)[prefix:]
+                files.append([path, state.st_mode, state.st_size])
+                waiting += len(path) + 32
+                if waiting > _WALK_FRAME_BYTES:
+                    send(files, directories)
+                    files, directories, waiting = [], [], 0
+        if changed:
+            # A directory with very many entries goes in pieces; the host joins them.
+            path = directory[prefix:]
+            for at in range(0, max(len(names), 1), _WALK_NAMES):
+                piece = names[at : at + _WALK_NAMES]
+                directories.append([path, piece])
+                waiting += len(path) + sum(map(len, piece)) + 8 * len(piece)
+                if waiting > _WALK_FRAME_BYTES:
+                    send(files, directories)
+                    files, directories, waiting = [], [], 0
+    send(files, directories)
+
+
+def fetch(root, path, send):  # type: ignore[no-untyped-def]
+    """Send one file or link as a stranger's bytes: its mode, its size, then its content."""
+    full = root + b"/" + path
+    try:
+        state = os.lstat(full)
+    except (FileNotFoundError, NotADirectoryError):
+        send([path, 0, 0])
+        return
+    kind = state.st_mode & _TYPE
+    if kind == _LINK:
+        target = os.readlink(full)
+        send([path, state.st_mode, len(target)])
+        send(target)
+        return
+    if kind != _REGULAR:
+        send([path, state.st_mode, 0])
+        return
+    try:
+        handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError:
+        os.chmod(full, state.st_mode & 0o7777 | 0o400)
+        handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        size = state.st_size
+        send([path, state.st_mode, size])
+        left = size
+        while left:
+            data = os.read(handle, min(left, wire.PIECE))
+            if not data:
+                # It shrank, though nothing else should run: pad, so that the frames stay in step.
+                data = bytes(min(left, wire.PIECE))
+            left -= len(data)
+            send(data)
+    finally:
+        os.close(handle)
+
+
+def install(root, path, mode, data, append):  # type: ignore[no-untyped-def]
+    """Put one entry of a patch in place: mode 0 removes it; `data` is content or link target."""
+    full = root + b"/" + path
+    if append:
+        write(full, data, True, True)
+        return
+    try:
+        os.unlink(full)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except IsADirectoryError:
+        os.rmdir(full)
+    if not mode:
+        _prune(root, os.path.dirname(full))
+        return
+    os.makedirs(os.path.dirname(full), exist_ok=True)
+    if mode & _TYPE == _LINK:
+        os.symlink(data, full)
+        return
+    write(full, data, False, False)
+    os.chmod(full, 0o755 if mode & 0o100 else 0o644)
+
+
+def _prune(root, directory):  # type: ignore[no-untyped-def]
+    """Remove directories that a removal left empty: git knows none."""
+    while len(directory) > len(root):
+        try:
+            os.rmdir(directory)
+        except OSError:
+            return
+        directory = os.path.dirname(directory)

@@ -1,0 +1,180 @@
+"""The guest as process 1: sets itself up, restricts itself, reaps, ends when it should.
+
+Two threads. The leader waits for signals and restricts its file access only. The server thread
+restricts its reach as well, and starts all commands: they inherit that, so that none can signal
+or trace the leader, and process 1 as a whole with it. SIGTERM counts only from outside of the
+container, where the kernel gives no sender's id.
+"""
+
+import _thread
+import os
+import signal
+import time
+
+from sandbox.guest import commands, landlock, server, wire
+
+_STATUS_KEYS = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb", b"NoNewPrivs", b"Seccomp")
+_SCRATCH_MODE = 0o700
+_REAP_DELAY_S = 0.02
+
+
+def _slurp(path):  # type: ignore[no-untyped-def]
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, 1 << 16)
+    finally:
+        os.close(handle)
+
+
+def _first_frame():  # type: ignore[no-untyped-def]
+    """Read exactly the host's first frame: what follows it belongs to the server."""
+
+    def exactly(count):  # type: ignore[no-untyped-def]
+        data = b""
+        while len(data) < count:
+            piece = os.read(0, count - len(data))
+            if not piece:
+                os._exit(0)
+            data += piece
+        return data
+
+    return wire.decode(exactly(int.from_bytes(exactly(4), "big")))
+
+
+def _open_or_none(paths, flags):  # type: ignore[no-untyped-def]
+    for path in paths:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except OSError:
+            continue
+    return -1
+
+
+def _facts():  # type: ignore[no-untyped-def]
+    """What the process sees of its own seal, for the host to compare with the spec."""
+    rows = []
+    for line in _slurp("/proc/thread-self/status").splitlines():
+        key, _, value = line.partition(b":")
+        if key in _STATUS_KEYS:
+            rows.append([key, value.strip()])
+    rows.append([b"uid", b"%d" % os.getuid()])
+    rows.append([b"gid", b"%d" % os.getgid()])
+    names = [
+        line.partition(b":")[0].strip() for line in _slurp("/proc/net/dev").splitlines()[2:]
+    ]
+    rows.append([b"interfaces", b" ".join(names)])
+    return rows
+
+
+def _probe(path):  # type: ignore[no-untyped-def]
+    """Try to read and to execute what the policy forbids; gives both error numbers, 0 for success."""
+    if not path:
+        return [-1, -1]
+    numbers = []
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        numbers.append(0)
+    except OSError as error:
+        numbers.append(error.errno)
+    try:
+        pid = os.posix_spawn(path, [path, b"--version"], {}, setsigmask=())
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        numbers.append(0)
+    except OSError as error:
+        numbers.append(error.errno)
+    return numbers
+
+
+def _serve(config, wake, setup):  # type: ignore[no-untyped-def]
+    """The server thread: restrict, report, serve; whatever ends it ends the container."""
+    try:
+        if setup.enforced:
+            landlock.no_new_privileges()
+            landlock.restrict_reach()
+        service = server.Server(config, wake)
+        service.send(
+            [
+                b"hello",
+                wire.FRAME_LIMIT,
+                setup.abi,
+                1 if setup.enforced else 0,
+                setup.missing,
+                _facts(),
+                _probe(setup.probe),
+                config.since_ns,
+            ]
+        )
+        service.run()
+    except BaseException as error:  # noqa: BLE001 - the last words of process 1
+        os.write(2, os.fsencode("guest: %s: %s\n" % (type(error).__name__, error)))
+        os._exit(70)
+    os._exit(0)
+
+
+class _Setup:
+    """What the leader found out, for the server thread to report."""
+
+    def __init__(self):  # type: ignore[no-untyped-def]
+        self.abi = 0
+        self.enforced = False
+        self.missing = []
+        self.probe = b""
+
+
+def _lead(lifetime_s, wake):  # type: ignore[no-untyped-def]
+    """Wait: for children to reap, for the engine's SIGTERM, for the end of the lifetime."""
+    end = time.monotonic() + lifetime_s
+    while True:
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        info = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}, left)
+        if info is None:
+            break
+        if info.si_signo == signal.SIGCHLD:
+            # The server sees its own commands end at once; this is for orphans, which can wait.
+            time.sleep(_REAP_DELAY_S)
+            os.write(wake, b".")
+        elif info.si_pid == 0:
+            break
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except OSError:
+        pass
+    os._exit(0)
+
+
+def main():  # type: ignore[no-untyped-def]
+    """Run as process 1. The first frame is [b"hello", rules, enforce, workspace, environment,
+    keep bytes, disk bytes, lifetime seconds, probe path, since ns]."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
+    _, rules, enforce, workspace, environment, keep, disk, lifetime_s, probe, since = _first_frame()
+    config = server.Config()
+    setup = _Setup()
+    config.workspace = workspace
+    config.environment = {name: value for name, value in environment}
+    config.keep = keep
+    config.disk = server.make_disk(config, disk)
+    config.oom_adjust = _open_or_none(["/proc/self/oom_score_adj"], os.O_RDWR)
+    config.oom_counter = _open_or_none(
+        ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"], os.O_RDONLY
+    )
+    os.makedirs(commands.SCRATCH, _SCRATCH_MODE, exist_ok=True)
+    # The file system's own clock, which is what changed files will be compared with.
+    handle = os.open(commands.SCRATCH + b"/clock", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    config.since_ns = since or os.fstat(handle).st_ctime_ns
+    os.close(handle)
+    landlock.close_to_tracing()
+    setup.abi = landlock.abi()
+    setup.probe = probe
+    if enforce and setup.abi:
+        landlock.no_new_privileges()
+        setup.missing = landlock.restrict_files(rules)
+        setup.enforced = True
+    wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    _thread.start_new_thread(_serve, (config, wake_read, setup))
+    _lead(lifetime_s, wake_write)

@@ -1,0 +1,128 @@
+"""What one shell command hands to the next: working directory and exported variables.
+
+The shell prints them as it exits; what a program wrote in its place is only the model's own
+environment, so it is read strictly and bounded but not believed for anything else.
+"""
+
+import os
+
+_REFUSED = (b"BASH_ENV", b"ENV", b"SHELLOPTS", b"BASHOPTS", b"PS4", b"PROMPT_COMMAND")
+"""Names that make the next shell run or trace something before the command it was given."""
+
+_REFUSED_PREFIXES = (b"LD_", b"GCONV_", b"BASH_FUNC_", b"_")
+
+_TOTAL_LIMIT = 1 << 17
+_DECLARE = b"declare -"
+_ESCAPES = {
+    b"a": b"\a", b"b": b"\b", b"e": b"\x1b", b"E": b"\x1b", b"f": b"\f", b"n": b"\n",
+    b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"'": b"'", b'"': b'"', b"?": b"?",
+}  # fmt: skip
+
+
+def _double_quoted(text, at):  # type: ignore[no-untyped-def]
+    out = bytearray()
+    while True:
+        end = at
+        while text[end] not in b'"\\':
+            end += 1
+        out += text[at:end]
+        if text[end : end + 1] == b'"':
+            return bytes(out), end + 1
+        out += text[end + 1 : end + 2]
+        at = end + 2
+
+
+def _ansi_quoted(text, at):  # type: ignore[no-untyped-def]
+    out = bytearray()
+    while True:
+        end = at
+        while text[end] not in b"'\\":
+            end += 1
+        out += text[at:end]
+        if text[end : end + 1] == b"'":
+            return bytes(out), end + 1
+        letter = text[end + 1 : end + 2]
+        if letter in _ESCAPES:
+            out += _ESCAPES[letter]
+            at = end + 2
+        else:
+            # bash writes other bytes as three octal digits.
+            out.append(int(text[end + 1 : end + 4], 8) & 0xFF)
+            at = end + 4
+
+
+def exports(text):  # type: ignore[no-untyped-def]
+    """Variables in the output of bash's `export -p`.
+
+    Raises:
+        ValueError, IndexError: it is not that.
+    """
+    found = {}
+    at = 0
+    while at < len(text):
+        if not text.startswith(_DECLARE, at):
+            raise ValueError("no declaration")
+        start = text.index(b" ", at + len(_DECLARE)) + 1
+        end = start
+        while end < len(text) and text[end] not in b"=\n":
+            end += 1
+        name = text[start:end]
+        if text[end : end + 1] == b"=":
+            if text[end + 1 : end + 2] == b'"':
+                value, end = _double_quoted(text, end + 2)
+            elif text[end + 1 : end + 3] == b"$'":
+                value, end = _ansi_quoted(text, end + 3)
+            else:
+                raise ValueError("no quotes")
+            found[name] = value
+        if text[end : end + 1] != b"\n":
+            raise ValueError("no end of line")
+        at = end + 1
+    return found
+
+
+class ShellState:
+    """Working directory and environment of the next command."""
+
+    def __init__(self, workspace, environment):  # type: ignore[no-untyped-def]
+        self.workspace = workspace
+        self.directory = workspace
+        self.environment = environment
+        self._path = environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
+        self._last = b""
+
+    def find(self, program):  # type: ignore[no-untyped-def]
+        """The file that a program name stands for, on the PATH the container began with."""
+        if b"/" in program:
+            return program
+        for directory in self._path:
+            path = directory + b"/" + program
+            if os.path.isfile(path):
+                return path
+        raise FileNotFoundError(2, "no such program")
+
+    def update(self, data):  # type: ignore[no-untyped-def]
+        """Take over what a shell printed as it ended; anything odd is left where it is."""
+        directory, mark, text = data.partition(b"\0")
+        if not mark:
+            return
+        if directory.startswith(b"/") and len(directory) < 4096:
+            self.directory = directory
+        if text == self._last or len(text) > _TOTAL_LIMIT:
+            return
+        try:
+            found = exports(text)
+        except (ValueError, IndexError):
+            return
+        self._last = text
+        self.environment = {
+            name: value
+            for name, value in found.items()
+            if name
+            and name not in _REFUSED
+            and not name.startswith(_REFUSED_PREFIXES)
+            and b"\0" not in value
+        }
+        # bash counts its own depth; each command starts afresh.
+        self.environment.pop(b"SHLVL", None)
+        self.environment.pop(b"OLDPWD", None)

@@ -1,0 +1,118 @@
+"""How host and guest write values to each other: the same file on both sides.
+
+A value is an int, bytes, None, or a list of values. A frame is four bytes of length (big endian)
+and one value. Not marshal or pickle, which run or crash what reads them, and not JSON, which can't
+carry bytes: the host reads frames that a hostile guest wrote, so the reader is total and bounded.
+"""
+
+FRAME_LIMIT = 1 << 20
+"""Largest frame either side accepts, in bytes."""
+
+PIECE = 1 << 18
+"""How much of a file or stream goes into one frame, in bytes."""
+
+_DEPTH_LIMIT = 6
+
+
+class WireError(ValueError):
+    """Bytes that are no frame of ours."""
+
+
+def _encode(value, out):  # type: ignore[no-untyped-def]
+    if isinstance(value, bytes):
+        out.append(b"B" + len(value).to_bytes(4, "big"))
+        out.append(value)
+    elif isinstance(value, int):
+        out.append(b"I" + value.to_bytes(8, "big", signed=True))
+    elif isinstance(value, (list, tuple)):
+        out.append(b"L" + len(value).to_bytes(4, "big"))
+        for item in value:
+            _encode(item, out)
+    elif value is None:
+        out.append(b"N")
+    else:
+        raise TypeError(type(value))
+
+
+def frame(value):  # type: ignore[no-untyped-def]
+    """Bytes of one frame.
+
+    Raises:
+        WireError: it would be larger than `FRAME_LIMIT`.
+    """
+    out = [b""]
+    _encode(value, out)
+    size = sum(map(len, out))
+    if size > FRAME_LIMIT:
+        raise WireError("frame of %d bytes" % size)
+    out[0] = size.to_bytes(4, "big")
+    return b"".join(out)
+
+
+def _decode(data, at, depth):  # type: ignore[no-untyped-def]
+    tag = data[at : at + 1]
+    if tag == b"B":
+        start = at + 5
+        end = start + int.from_bytes(data[at + 1 : start], "big")
+        if end > len(data) or start > len(data):
+            raise WireError("bytes run past the frame")
+        return bytes(data[start:end]), end
+    if tag == b"I":
+        end = at + 9
+        if end > len(data):
+            raise WireError("number runs past the frame")
+        return int.from_bytes(data[at + 1 : end], "big", signed=True), end
+    if tag == b"N":
+        return None, at + 1
+    if tag == b"L":
+        if depth >= _DEPTH_LIMIT:
+            raise WireError("too deep")
+        count = int.from_bytes(data[at + 1 : at + 5], "big")
+        at += 5
+        # Each item takes a byte at least: a count that lies can't make us allocate.
+        if count > len(data) - at:
+            raise WireError("list runs past the frame")
+        items = []
+        for _ in range(count):
+            item, at = _decode(data, at, depth + 1)
+            items.append(item)
+        return items, at
+    raise WireError("unknown tag %r" % tag)
+
+
+def decode(data):  # type: ignore[no-untyped-def]
+    """The value in a frame's body.
+
+    Raises:
+        WireError: it is not exactly one value.
+    """
+    value, end = _decode(data, 0, 0)
+    if end != len(data):
+        raise WireError("bytes after the value")
+    return value
+
+
+class Reader:
+    """Cuts a stream of bytes into values."""
+
+    def __init__(self):  # type: ignore[no-untyped-def]
+        self._buffer = bytearray()
+
+    def feed(self, data):  # type: ignore[no-untyped-def]
+        self._buffer += data
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        buffer = self._buffer
+        at = 0
+        try:
+            while len(buffer) - at >= 4:
+                size = int.from_bytes(buffer[at : at + 4], "big")
+                if size > FRAME_LIMIT:
+                    raise WireError("frame of %d bytes announced" % size)
+                if len(buffer) - at - 4 < size:
+                    break
+                body = bytes(buffer[at + 4 : at + 4 + size])
+                at += 4 + size
+                yield decode(body)
+        finally:
+            del buffer[:at]

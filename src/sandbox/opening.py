@@ -1,0 +1,205 @@
+"""From a snapshot to a sealed, answering container: create, attach, start, greet, compare."""
+
+import contextlib
+import os
+import socket
+import time
+from dataclasses import dataclass, replace
+
+from policies.kernel import Access, KernelRules, kernel_rules
+from policies.policy import Policy
+from sandbox import seal
+from sandbox.engine import Engine
+from sandbox.errors import EngineError, EngineUnavailable, SandboxError, SandboxLost
+from sandbox.link import GuestLink, Value
+from sandbox.prepare import GUEST_COMMAND, PreparedImage
+from sandbox.seal import KernelPolicy, SealReport
+from sandbox.spec import (
+    HOME,
+    LABEL_DEADLINE,
+    LABEL_MANAGED,
+    LABEL_OWNER,
+    LABEL_RUN,
+    PATH,
+    WORKSPACE,
+    ContainerSpec,
+    container_spec,
+    differences,
+)
+
+_GREETING_TIMEOUT_S = 30.0
+_AFTERLIFE_S = 3600
+"""How long past a run's own time limit its container may stand, for a resume or an export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that decides how one sandbox runs; a restart uses it again."""
+
+    policy: Policy
+    snapshot_image: str
+    spec: ContainerSpec
+    rules: KernelRules
+    kernel_policy: KernelPolicy
+    probe: str | None
+    lifetime_s: int
+
+    def greeting(self, since_ns: int) -> list[Value]:
+        """The first frame: what the guest is to enforce."""
+        rules: list[Value] = [
+            [os.fsencode(rule.path), int(rule.access)] for rule in self.rules.rules
+        ]
+        environment: list[Value] = [
+            [name.encode(), value.encode()] for name, value in _environment(self.policy).items()
+        ]
+        return [
+            b"hello",
+            rules,
+            1,
+            WORKSPACE.encode(),
+            environment,
+            self.policy.limits.output_bytes,
+            self.policy.limits.disk_bytes,
+            self.lifetime_s,
+            os.fsencode(self.probe) if self.probe else b"",
+            since_ns,
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A running container whose seal was checked."""
+
+    container: str
+    link: GuestLink
+    seal: SealReport
+    since_ns: int
+    """The file system's clock when the guest began; what changed later has a later ctime."""
+
+
+def _environment(policy: Policy) -> dict[str, str]:
+    """What commands find in their environment. Nothing of the host's."""
+    return {
+        "PATH": PATH,
+        "HOME": HOME,
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "SHELL": "/bin/bash",
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "PAGER": "cat",
+        "GIT_PAGER": "cat",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "agent",
+        "GIT_AUTHOR_EMAIL": "agent@moonpool.invalid",
+        "GIT_COMMITTER_NAME": "agent",
+        "GIT_COMMITTER_EMAIL": "agent@moonpool.invalid",
+        **policy.env,
+    }
+
+
+def plan(
+    policy: Policy,
+    prepared: PreparedImage,
+    *,
+    snapshot_image: str,
+    run_id: str,
+    may_ask: bool,
+    kernel_policy: KernelPolicy,
+) -> Plan:
+    """Turn policy and image into a plan; nothing is done yet."""
+    rules = kernel_rules(policy, prepared.inventory, may_ask=may_ask)
+    lifetime_s = int(policy.limits.time_s) + _AFTERLIFE_S
+    labels = {
+        LABEL_MANAGED: "1",
+        LABEL_RUN: run_id,
+        LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
+        LABEL_DEADLINE: str(int(time.time()) + lifetime_s),
+    }
+    return Plan(
+        policy=policy,
+        snapshot_image=snapshot_image,
+        spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels=labels),
+        rules=rules,
+        kernel_policy=kernel_policy,
+        probe=_forbidden(prepared, rules),
+        lifetime_s=lifetime_s,
+    )
+
+
+def for_snapshot(made: Plan, image: str) -> Plan:
+    """The same plan on another snapshot."""
+    return replace(made, snapshot_image=image, spec=replace(made.spec, image=image))
+
+
+def _forbidden(prepared: PreparedImage, rules: KernelRules) -> str | None:
+    """A program that the rules leave out, to try the kernel with; None where they allow all."""
+    allowed = {rule.path for rule in rules.rules if rule.access & (Access.READ | Access.EXECUTE)}
+
+    def covered(path: str) -> bool:
+        while path != "/":
+            if path in allowed:
+                return True
+            path = path.rpartition("/")[0] or "/"
+        return "/" in allowed
+
+    for program in prepared.inventory.programs.values():
+        if program.interpreter is None and not covered(program.path):
+            return program.path
+    return None
+
+
+def start(engine: Engine, made: Plan) -> Started:
+    """Create a container, start its guest, and compare what runs with the plan.
+
+    Raises:
+        SealBroken, KernelUnsupported, SandboxLost, EngineError: it is removed again.
+    """
+    container = engine.create(made.spec.body())
+    try:
+        return _greet(engine, made, container, since_ns=0)
+    except BaseException:
+        with contextlib.suppress(SandboxError):
+            engine.remove(container)
+        raise
+
+
+def restart(engine: Engine, made: Plan, before: Started) -> Started:
+    """Start the guest of a container again; its files are as they were.
+
+    Raises:
+        SandboxLost: the container is gone or does not come back.
+    """
+    before.link.close()
+    try:
+        engine.kill(before.container)
+        engine.wait(before.container, timeout_s=_GREETING_TIMEOUT_S)
+        return _greet(engine, made, before.container, since_ns=before.since_ns)
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        raise SandboxLost(f"the sandbox ended and does not come back: {error}") from error
+
+
+def _greet(engine: Engine, made: Plan, container: str, *, since_ns: int) -> Started:
+    link = GuestLink(engine.attach(container))
+    try:
+        # Said before the start: the guest finds it waiting.
+        link.send(*made.greeting(since_ns))
+        engine.start(container)
+        kind, *answer = link.receive(until=time.monotonic() + _GREETING_TIMEOUT_S)
+        if kind != b"hello":
+            raise SandboxLost("the guest's first words are malformed")
+        report = seal.check(
+            answer,
+            kernel_policy=made.kernel_policy,
+            probe=made.probe,
+            missing=made.rules.missing,
+            notes=made.rules.notes,
+            engine_differences=differences(made.spec, engine.inspect(container)),
+        )
+        since = answer[6] if len(answer) > 6 and isinstance(answer[6], int) else 0
+        return Started(container=container, link=link, seal=report, since_ns=since_ns or since)
+    except BaseException:
+        link.close()
+        raise

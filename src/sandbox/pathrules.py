@@ -1,0 +1,83 @@
+"""Which paths and links a patch may carry.
+
+Owns the rules, as functions of bytes. Knows no file system: what a name turns into on another
+system (macOS, Windows) counts here too, for the patch may be applied there.
+"""
+
+import re
+
+PATH_LIMIT_BYTES = 4095
+"""What Linux takes in one call; nothing longer can be written on the other side."""
+_DEPTH_LIMIT = 1000
+_NAME_LIMIT_BYTES = 255
+
+# Code points that HFS+ leaves out when it compares names (git: utf8.c, next_hfs_char).
+_HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+# NTFS drops dots and spaces at the end, and a colon starts a stream of the file before it; a
+# backslash parts folders. `git~1` is the short name that Windows makes up for `.git`.
+_NTFS_DOT_GIT = re.compile(rb"(?i)(\.git|git~1)[ .]*(:|$)")
+_NTFS_DOT_GIT_FILE = re.compile(rb"(?i)(\.git[a-z]+|git[a-z]*~\d|gi[0-9a-f]{1,6}~\d+)[ .]*(:|$)")
+
+
+def refusal(path: bytes) -> str | None:
+    """Why a patch can't carry this path; None where it can."""
+    if not path or path[0] == 0x2F or b"\0" in path:
+        return "not a path inside the workspace"
+    if len(path) > PATH_LIMIT_BYTES:
+        return f"a path longer than {PATH_LIMIT_BYTES} bytes"
+    parts = path.split(b"/")
+    if len(parts) > _DEPTH_LIMIT:
+        return f"nested deeper than {_DEPTH_LIMIT} folders"
+    for part in parts:
+        if not part or part in {b".", b".."}:
+            return "not a path inside the workspace"
+        if len(part) > _NAME_LIMIT_BYTES:
+            return f"a name longer than {_NAME_LIMIT_BYTES} bytes"
+        if is_dot_git(part):
+            return "part of a git directory, or a name that another system takes for one"
+    return None
+
+
+def link_refusal(path: bytes, target: bytes) -> str | None:
+    """Why a patch can't carry a link of this path with this target, wherever it leads."""
+    if not target or b"\0" in target or len(target) > PATH_LIMIT_BYTES:
+        return "a link that no file system can hold"
+    name = path.rpartition(b"/")[2]
+    # git refuses these as links (.gitmodules, .gitattributes, ...): they would be read through.
+    if any(_NTFS_DOT_GIT_FILE.match(part) for part in _seen_elsewhere(name)):
+        return "a link in place of one of git's own files"
+    return None
+
+
+def is_dot_git(name: bytes) -> bool:
+    """Whether some system takes this name for ``.git``."""
+    if b"git" not in name.lower() and name.isascii():
+        return False
+    return any(_NTFS_DOT_GIT.match(part) for part in _seen_elsewhere(name))
+
+
+def leaves_tree(path: bytes, target: bytes) -> bool:
+    """Whether a link at `path` with this target can lead out of the tree.
+
+    ``..`` after a name counts as leaving: where that name is itself a link to a folder nearer the
+    root, it does. So a link that stays inside climbs first and then only descends.
+    """
+    if target.startswith((b"/", b"\\")) or re.match(rb"[A-Za-z]:", target):
+        return True
+    depth = path.count(b"/")
+    descended = False
+    for part in target.replace(b"\\", b"/").split(b"/"):
+        if part == b"..":
+            depth -= 1
+            if descended or depth < 0:
+                return True
+        elif part not in {b"", b"."}:
+            descended = True
+    return False
+
+
+def _seen_elsewhere(name: bytes) -> list[bytes]:
+    """The name as HFS+ compares it, split where Windows splits it."""
+    text = name.decode("utf-8", "surrogateescape")
+    seen = _HFS_IGNORED.sub("", text).encode("utf-8", "surrogateescape")
+    return seen.split(b"\\")

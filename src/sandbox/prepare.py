@@ -1,0 +1,245 @@
+"""An image made ready for sandboxes: the guest inside, and the list of programs it holds.
+
+Done once per image and guest version, before anything of a workspace is there; the result is an
+image with the guest compiled for its own Python, and an inventory kept in the host's cache.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from policies.inventory import Inventory, Program
+from sandbox import seccomp
+from sandbox.engine import Engine, ImageInfo
+from sandbox.errors import EngineError, ImageUnusable, SandboxLost
+from sandbox.link import GuestLink, Value
+from sandbox.places import cache_directory, write_atomically
+from sandbox.spec import LABEL_MANAGED, ContainerSpec
+
+_DIRECTORY = "opt/moonpool"
+_SCAN_TIMEOUT_S = 120.0
+_ROWS_LIMIT = 200_000
+_MODULE_LIMIT = 64
+
+_PYTHON = ("python3", "-I", "-S", "-c")
+
+GUEST_COMMAND = (
+    *_PYTHON,
+    f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\nfrom sandbox.guest.init import main\nmain()",
+)
+"""Main process of every sandbox. Isolated (-I): it must not import from where it stands."""
+
+_SCAN_COMMAND = (
+    *_PYTHON,
+    f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\n"
+    f"from sandbox.guest.inventory import main\nmain('/{_DIRECTORY}/sandbox/guest')",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedImage:
+    id: str
+    """The engine's id of the image with the guest in it."""
+    key: str
+    """Names image and guest version together, for what is cached on top."""
+    inventory: Inventory
+
+
+def guest_sources() -> dict[str, bytes]:
+    """The guest's modules by file name, from the installed package."""
+    folder = resources.files("sandbox") / "guest"
+    return {
+        item.name: item.read_bytes()
+        for item in sorted(folder.iterdir(), key=lambda item: item.name)
+        if item.name.endswith(".py")
+    }
+
+
+def prepare(
+    engine: Engine, image: ImageInfo, *, on_progress: Callable[[str], None]
+) -> PreparedImage:
+    """Find or make the prepared form of an image.
+
+    Raises:
+        ImageUnusable: the image has no python3 (3.8 or later) or the guest does not run in it.
+    """
+    sources = guest_sources()
+    digest = hashlib.sha256(image.id.encode())
+    for name, source in sources.items():
+        digest.update(name.encode() + b"\0" + source)
+    key = digest.hexdigest()[:24]
+    ref = f"moonpool/prepared:{key}"
+    file = cache_directory() / "inventories" / f"{key}.json"
+    found = engine.image(ref)
+    if found is not None:
+        inventory = _load(file)
+        if inventory is not None:
+            return PreparedImage(id=found.id, key=key, inventory=inventory)
+    on_progress("preparing the image (once)")
+    identity, inventory = _make(engine, image, ref, sources)
+    write_atomically(file, _dump(inventory))
+    return PreparedImage(id=identity, key=key, inventory=inventory)
+
+
+def _make(
+    engine: Engine, image: ImageInfo, ref: str, sources: Mapping[str, bytes]
+) -> tuple[str, Inventory]:
+    labels = {LABEL_MANAGED: "1"}
+    spec = ContainerSpec(
+        image=image.id,
+        command=_SCAN_COMMAND,
+        labels=labels,
+        cpus=1.0,
+        memory_bytes=1 << 30,
+        pids=64,
+        file_bytes=1 << 30,
+        seccomp_profile=seccomp.profile(exec_memory_files=False),
+    )
+    container = engine.create(spec.body())
+    try:
+        package = {f"{_DIRECTORY}/sandbox/guest/{name}": data for name, data in sources.items()}
+        package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
+        engine.put_archive(container, "/", [_tar(package)])
+        link = GuestLink(engine.attach(container))
+        try:
+            engine.start(container)
+            inventory, modules = _scan(link)
+        except EngineError as error:
+            raise ImageUnusable(
+                f"the image {image.tags[0] if image.tags else image.id} can't hold a guest: "
+                f"it needs python3 (3.8 or later) on its PATH ({error})"
+            ) from error
+        except SandboxLost as error:
+            raise ImageUnusable(
+                f"the guest does not run in the image {image.tags[0] if image.tags else image.id}: "
+                f"{error}"
+            ) from error
+        finally:
+            link.close()
+        compiled = {f"{_DIRECTORY}/sandbox/guest/{name}.pyc": data for name, data in modules.items()}
+        # Python takes a source before a compiled module of the same name, so the sources go.
+        return _assemble(engine, image, ref, compiled, labels), inventory
+    finally:
+        engine.remove(container)
+
+
+def _assemble(
+    engine: Engine,
+    image: ImageInfo,
+    ref: str,
+    files: Mapping[str, bytes],
+    labels: Mapping[str, str],
+) -> str:
+    """A fresh container, never started, so that the layer holds the guest and nothing else."""
+    container = engine.create({"Image": image.id, "Entrypoint": ["true"], "Cmd": []})
+    try:
+        package = dict(files)
+        package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
+        engine.put_archive(container, "/", [_tar(package)])
+        return engine.commit(container, ref=ref, labels=labels)
+    finally:
+        engine.remove(container)
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    """A plain tar of root's files, readable by all."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        directories = sorted({str(parent) for name in files for parent in Path(name).parents})
+        for directory in directories:
+            if directory != ".":
+                info = tarfile.TarInfo(directory)
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _text(value: Value) -> str:
+    if not isinstance(value, bytes):
+        raise ImageUnusable("the guest's list of programs is malformed")
+    return value.decode("utf-8", "surrogateescape")
+
+
+def _rows(value: Value) -> list[list[Value]]:
+    if not isinstance(value, list):
+        raise ImageUnusable("the guest's list of programs is malformed")
+    return [row for row in value if isinstance(row, list)]
+
+
+def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
+    programs: dict[str, Program] = {}
+    links: dict[str, str] = {}
+    directories: dict[str, tuple[str, ...]] = {}
+    modules: dict[str, bytes] = {}
+    until = time.monotonic() + _SCAN_TIMEOUT_S
+    while True:
+        kind, *rest = link.receive(until=until)
+        match kind, rest:
+            case b"programs", [rows]:
+                for path, interpreter, inode in _rows(rows):
+                    name = _text(path)
+                    programs[name] = Program(
+                        path=name,
+                        interpreter=None if interpreter is None else _text(interpreter),
+                        inode=inode if isinstance(inode, int) else 0,
+                    )
+            case b"links", [rows]:
+                links.update((_text(path), _text(target)) for path, target in _rows(rows))
+            case b"directory", [path, list() as names]:
+                name = _text(path)
+                directories[name] = (*directories.get(name, ()), *map(_text, names))
+            case b"module", [name_, bytes() as code] if len(modules) < _MODULE_LIMIT:
+                modules[_text(name_)] = code
+            case b"end", [path]:
+                search = tuple(part for part in _text(path).split(":") if part.startswith("/"))
+                return (
+                    Inventory(
+                        programs=programs,
+                        links=links,
+                        directories=directories,
+                        search_path=search,
+                    ),
+                    modules,
+                )
+            case _:
+                raise ImageUnusable("the guest's list of programs is malformed")
+        if len(programs) + len(links) + len(directories) > _ROWS_LIMIT:
+            raise ImageUnusable("the image holds too many programs to list")
+
+
+def _dump(inventory: Inventory) -> bytes:
+    return json.dumps(
+        {
+            "programs": [[p.path, p.interpreter, p.inode] for p in inventory.programs.values()],
+            "links": dict(inventory.links),
+            "directories": dict(inventory.directories),
+            "search_path": inventory.search_path,
+        }
+    ).encode()
+
+
+def _load(file: Path) -> Inventory | None:
+    """The cached inventory; None where there is none that can be read."""
+    try:
+        raw = json.loads(file.read_bytes())
+        return Inventory(
+            programs={
+                path: Program(path=path, interpreter=interpreter, inode=inode)
+                for path, interpreter, inode in raw["programs"]
+            },
+            links=raw["links"],
+            directories={path: tuple(names) for path, names in raw["directories"].items()},
+            search_path=tuple(raw["search_path"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

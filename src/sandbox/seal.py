@@ -1,0 +1,113 @@
+"""Whether a sandbox is sealed as planned: read back, from outside and inside, and compared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sandbox.errors import KernelUnsupported, SealBroken
+from sandbox.link import Value
+
+LANDLOCK_ABI_NEEDED = 3
+"""Linux 6.2. Before it, cutting a file short needs no permission that a rule could withhold."""
+
+_EACCES = 13
+_FILTERED = 2
+"""`Seccomp:` in /proc/PID/status: 2 is a filter."""
+
+
+class KernelPolicy(StrEnum):
+    """What to do where the kernel can't enforce the policy."""
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+    """The operator's explicit choice to go on without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealReport:
+    """What was read back from the running container before anything ran in it."""
+
+    kernel_enforced: bool
+    landlock_abi: int
+    """0: the kernel has none."""
+    cap_eff: int
+    cap_bnd: int
+    no_new_privs: bool
+    seccomp: int
+    uid: int
+    interfaces: tuple[str, ...]
+    probed: str | None
+    """A forbidden program that could neither be read nor executed; None where none was there."""
+    missing: tuple[str, ...]
+    """Programs that the policy lists and the image does not hold."""
+    notes: tuple[str, ...]
+
+
+def check(
+    answer: Sequence[Value],
+    *,
+    kernel_policy: KernelPolicy,
+    probe: str | None,
+    missing: tuple[str, ...],
+    notes: tuple[str, ...],
+    engine_differences: Sequence[str],
+) -> SealReport:
+    """Judge a guest's first words and the engine's own description of the container.
+
+    Raises:
+        KernelUnsupported: no Landlock, or too old, and the operator requires it.
+        SealBroken: anything differs from the spec.
+    """
+    match answer:
+        case [int(), int() as abi, int() as enforced, list(), list() as rows, list() as probes, *_]:
+            facts = _facts(rows)
+        case _:
+            raise SealBroken("the guest's first words are malformed")
+    wrong = list(engine_differences)
+    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        if int(facts.get(key, "1"), 16):
+            wrong.append(f"{key}: is {facts.get(key, 'missing')}, not 0")
+    if facts.get("NoNewPrivs") != "1":
+        wrong.append("NoNewPrivs: is not set")
+    if facts.get("Seccomp") != str(_FILTERED):
+        wrong.append("Seccomp: no filter")
+    if facts.get("uid") in ("0", None) or facts.get("gid") in ("0", None):
+        wrong.append("uid: is root")
+    interfaces = tuple(facts.get("interfaces", "?").split())
+    if set(interfaces) - {"lo"}:
+        wrong.append(f"interfaces: {', '.join(interfaces)}")
+    usable = bool(enforced) and abi >= LANDLOCK_ABI_NEEDED
+    if not usable and kernel_policy is KernelPolicy.REQUIRE:
+        raise KernelUnsupported(
+            f"the kernel's Landlock (ABI {abi}) can't enforce a policy, which takes ABI "
+            f"{LANDLOCK_ABI_NEEDED} (Linux 6.2): use a newer kernel, or go on with checks only by "
+            "--kernel-policy=prefer"
+        )
+    if usable and probe is not None and probes != [_EACCES, _EACCES]:
+        wrong.append(f"Landlock: {probe} is forbidden, yet reading or executing it gave {probes}")
+    if wrong:
+        raise SealBroken("the container is not sealed as planned: " + "; ".join(wrong))
+    return SealReport(
+        kernel_enforced=usable,
+        landlock_abi=abi,
+        cap_eff=int(facts["CapEff"], 16),
+        cap_bnd=int(facts["CapBnd"], 16),
+        no_new_privs=True,
+        seccomp=_FILTERED,
+        uid=int(facts["uid"]),
+        interfaces=interfaces,
+        probed=probe if usable else None,
+        missing=missing,
+        notes=notes,
+    )
+
+
+def _facts(rows: Sequence[Value]) -> Mapping[str, str]:
+    found = {}
+    for row in rows:
+        match row:
+            case [bytes() as key, bytes() as value]:
+                found[key.decode("ascii", "replace")] = value.decode("ascii", "replace")
+            case _:
+                raise SealBroken("the guest's first words are malformed")
+    return found

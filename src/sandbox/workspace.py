@@ -1,0 +1,201 @@
+"""The workspace on the host: what stands there, what of it is copied, and whether it changed.
+
+Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
+"""
+
+import hashlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+from policies.policy import History, WorkspaceRules
+from sandbox.errors import WorkspaceError
+from sandbox.patch import LeftOut
+
+_RACY_NS = 2_000_000_000
+"""A file changed this close to the look may change again without a new time stamp: the coarsest
+clock of a common file system (FAT) ticks every two seconds."""
+
+_DEPTH_LIMIT = 512
+_COUNT_LIMIT = 2_000_000
+
+
+@dataclass(slots=True)
+class Found:
+    """One thing in the workspace. Positional and mutable: there are many, made in a tight loop."""
+
+    path: bytes
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A look at the whole tree."""
+
+    root: Path
+    found: tuple[Found, ...]
+    """Parents before children, sorted within a directory."""
+    fingerprint: str
+    """Equal for two looks between which nothing changed (`racy` files aside)."""
+    racy: tuple[bytes, ...]
+    """Files too young for their time stamps to be trusted: compare their content."""
+    unreadable: tuple[bytes, ...]
+
+
+def scan(root: Path) -> Scan:
+    """Look at everything below `root`.
+
+    Raises:
+        WorkspaceError: it does not exist, is no directory, can't be read, or is absurdly large.
+    """
+    started_ns = time.time_ns()
+    base = os.fsencode(root)
+    try:
+        if not stat.S_ISDIR(os.stat(base).st_mode):
+            raise WorkspaceError(f"the workspace {root} is not a directory")
+        os.scandir(base).close()
+    except FileNotFoundError:
+        raise WorkspaceError(f"the workspace {root} does not exist") from None
+    except PermissionError:
+        raise WorkspaceError(f"the workspace {root} can't be read by this user") from None
+    found: list[Found] = []
+    unreadable: list[bytes] = []
+    digest = hashlib.sha256()
+    stack: list[tuple[bytes, int]] = [(b"", 0)]
+    while stack:
+        directory, depth = stack.pop()
+        try:
+            with os.scandir(base + b"/" + directory if directory else base) as entries:
+                rows = sorted(
+                    (entry.name, entry.stat(follow_symlinks=False)) for entry in entries
+                )
+        except PermissionError:
+            unreadable.append(directory)
+            continue
+        except FileNotFoundError:
+            continue  # removed while we looked
+        prefix = directory + b"/" if directory else b""
+        lines = []
+        for name, state in rows:
+            path = prefix + name
+            mode = state.st_mode
+            found.append(
+                Found(path, mode, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+            )
+            # A directory's own times change with its entries, which are listed anyway.
+            times = (0, 0) if stat.S_ISDIR(mode) else (state.st_mtime_ns, state.st_ctime_ns)
+            lines.append(b"%s\0%o %d %d %d %d\n" % (path, mode, state.st_size if times[1] else 0,
+                                                   *times, state.st_ino))  # fmt: skip
+            if stat.S_ISDIR(mode):
+                if depth >= _DEPTH_LIMIT:
+                    raise WorkspaceError(f"the workspace is nested too deep at {os.fsdecode(path)}")
+                stack.append((path, depth + 1))
+        digest.update(b"".join(lines))
+        if len(found) > _COUNT_LIMIT:
+            raise WorkspaceError(f"the workspace holds more than {_COUNT_LIMIT} files")
+    young = started_ns - _RACY_NS
+    racy = tuple(
+        item.path
+        for item in found
+        if stat.S_ISREG(item.mode) and max(item.ctime_ns, item.mtime_ns) >= young
+    )
+    return Scan(
+        root=root,
+        found=tuple(found),
+        fingerprint=digest.hexdigest(),
+        racy=racy,
+        unreadable=tuple(unreadable),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of a scan is copied into the container."""
+
+    copied: tuple[Found, ...]
+    """Directories, regular files and symlinks; parents before children."""
+    left_out: tuple[LeftOut, ...]
+    total_bytes: int
+
+
+_SPECIAL = {
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFIFO: "is a named pipe",
+    stat.S_IFBLK: "is a device",
+    stat.S_IFCHR: "is a device",
+}
+
+
+def select(looked: Scan, rules: WorkspaceRules) -> Selection:
+    """Apply a policy's workspace rules.
+
+    Raises:
+        WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
+    """
+    exclude = pathspec.GitIgnoreSpec.from_lines(rules.exclude)
+    left_out: list[LeftOut] = []
+    copied: list[Found] = []
+    skipped: set[bytes] = set()
+    total = 0
+    for item in looked.found:
+        if item.path.rpartition(b"/")[0] in skipped:
+            if stat.S_ISDIR(item.mode):
+                skipped.add(item.path)
+            continue
+        reason = _reason(item, rules, exclude)
+        if reason is not None:
+            left_out.append(LeftOut(path=item.path, reason=reason))
+            if stat.S_ISDIR(item.mode):
+                skipped.add(item.path)
+            continue
+        copied.append(item)
+        if stat.S_ISREG(item.mode):
+            total += item.size
+    for path in looked.unreadable:
+        if path not in skipped:
+            raise WorkspaceError(
+                f"the workspace's {os.fsdecode(path) or '.'}/ can't be read by this user: "
+                "make it readable, or exclude it in the policy (workspace.exclude)"
+            )
+    if total > rules.max_bytes:
+        raise WorkspaceError(
+            f"the workspace holds {total} bytes, more than the policy's workspace.max_bytes "
+            f"({rules.max_bytes}): exclude what the task does not need, or raise it"
+        )
+    return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
+
+
+def _reason(item: Found, rules: WorkspaceRules, exclude: pathspec.GitIgnoreSpec) -> str | None:
+    """Why an entry is not copied; None where it is."""
+    kind = stat.S_IFMT(item.mode)
+    if kind in _SPECIAL:
+        return _SPECIAL[kind]
+    directory, _, name = item.path.rpartition(b"/")
+    if name == b".git":
+        if kind != stat.S_IFDIR:
+            return "points to a repository elsewhere"
+        if not directory and rules.history is History.NONE:
+            return "the policy copies no history"
+    if b"/.git/" in b"/" + item.path:
+        return "is git's own and of no use in the copy" if _idle_git_file(item.path) else None
+    text = item.path.decode("utf-8", "surrogateescape")
+    if exclude.match_file(text + "/" if kind == stat.S_IFDIR else text):
+        return "excluded by the policy"
+    return None
+
+
+def _idle_git_file(path: bytes) -> bool:
+    name = path.rpartition(b"/")[2]
+    return (
+        name in (b"FETCH_HEAD", b"index.lock", b"credentials", b"gc.pid")
+        or path.endswith(b"/objects/info/alternates")
+        or (b"/hooks/" in path and name.endswith(b".sample"))
+    )
