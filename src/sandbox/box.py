@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from policies.policy import Policy
-from sandbox import opening, snapshot
+from sandbox import export, opening, snapshot
 from sandbox.engine import Engine
 from sandbox.errors import (
     EngineError,
@@ -19,25 +19,23 @@ from sandbox.errors import (
     SandboxLost,
 )
 from sandbox.guest.wire import PIECE
-from sandbox.link import GuestLink, Value
+from sandbox.link import GuestLink, Value, file_error
 from sandbox.manifest import Manifest
 from sandbox.opening import Plan, Started
 from sandbox.patch import LeftOut, Patch
 from sandbox.prepare import PreparedImage, prepare
+from sandbox.receiving import OnOutput, Receiver
 from sandbox.results import (
     BackgroundStatus,
     CommandResult,
     DirectoryEntry,
-    Ending,
     FileType,
     Listing,
     Output,
 )
 from sandbox.seal import KernelPolicy, SealReport
 from sandbox.snapshot import Memory, Snapshot
-from sandbox.workspace import Scan, scan
-
-OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
+from sandbox.workspace import Look, scan
 
 _GRACE_S = 15.0
 """How long after a command's own time limit the guest may take to say so."""
@@ -47,13 +45,6 @@ _LIST_LIMIT = 2000
 _SCRATCH = "/tmp/.moonpool"  # noqa: S108 - in the container
 
 _TYPES = {b"f": FileType.FILE, b"d": FileType.DIRECTORY, b"l": FileType.SYMLINK}
-_ENDINGS = {
-    b"exited": Ending.EXITED,
-    b"timed out": Ending.TIMED_OUT,
-    b"out of memory": Ending.OUT_OF_MEMORY,
-    b"out of disk": Ending.OUT_OF_DISK,
-    b"cancelled": Ending.CANCELLED,
-}
 
 
 class Sandbox:
@@ -128,7 +119,7 @@ class Sandbox:
             fingerprint, racy, known = recalled
             # Looking through a large tree takes as long as a good part of the start, so both go
             # at once: the container is used only if the tree turns out to be the remembered one.
-            look = _Look(workspace)
+            look = Look(workspace)
             plan = planned(known.image)
             started = _started_or_none(engine, plan)
             looked = look.result(lambda: _discard(engine, started))
@@ -253,7 +244,7 @@ class Sandbox:
             raise FileError("a command can't hold a NUL byte")
         self._cancelled.clear()
         began = time.monotonic()
-        receiver = _Receiver(self._plan.policy.limits.output_bytes, on_output)
+        receiver = Receiver(self._plan.policy.limits.output_bytes, on_output)
         try:
             number, source = self._feed(stdin)
             words: Value = None if argv is None else list(argv)
@@ -274,7 +265,7 @@ class Sandbox:
         self._write_pieces(path, stdin, overwrite=True)
         return number, [path.encode()]
 
-    def _await_end(self, number: int, receiver: "_Receiver", until: float) -> list[Value]:
+    def _await_end(self, number: int, receiver: "Receiver", until: float) -> list[Value]:
         asked = False
 
         def on_tick() -> None:
@@ -295,8 +286,6 @@ class Sandbox:
                 case b"done", end:
                     return end
                 case b"err", end:
-                    from sandbox.link import file_error
-
                     raise file_error(end)
                 case _:
                     raise SandboxLost("the guest's answer to a command is malformed")
@@ -310,8 +299,6 @@ class Sandbox:
             kind, *rest = self._link.receive(until=time.monotonic() + _GRACE_S)
             if rest and rest[0] == number:
                 if kind == b"err":
-                    from sandbox.link import file_error
-
                     raise file_error(rest[1:])
                 return number
 
@@ -439,12 +426,10 @@ class Sandbox:
             SandboxLost: neither the guest nor the engine can say what stands in the container.
             PatchError: the patch can't be made or proved.
         """
-        from sandbox.export import export
-
         with contextlib.suppress(SandboxError):
             if self._link.lost is not None:
                 self._revive(SandboxLost(self._link.lost))
-        return export(
+        return export.export(
             engine=self._engine,
             started=self._started,
             copied=self._snapshot,
@@ -459,95 +444,13 @@ class Sandbox:
         Raises:
             FileError: the policy lets nothing be written where the patch does.
         """
-        from sandbox.export import install
-
-        install(self._link, patch)
-
-
-class _Look(threading.Thread):
-    """A scan in a thread of its own."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(name="moonpool-scan", daemon=True)
-        self._root = root
-        self._scan: Scan | None = None
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._scan = scan(self._root)
-        except BaseException as error:  # noqa: BLE001 - raised again in `result`
-            self._error = error
-
-    def result(self, on_error: Callable[[], None]) -> Scan:
-        self.join()
-        if self._scan is None:
-            on_error()
-            raise self._error or SandboxError("the look at the workspace was interrupted")
-        return self._scan
-
-
-class _Receiver:
-    """Gathers a command's output, and holds a guest to its limits."""
-
-    def __init__(self, keep: int, on_output: OnOutput | None) -> None:
-        self._keep = keep
-        self._on_output = on_output
-        self._heads = {1: bytearray(), 2: bytearray()}
-
-    def take(self, stream: int, data: bytes) -> bool:
-        head = self._heads.get(stream)
-        if head is None or len(head) + len(data) > self._keep:
-            return False
-        head += data
-        if self._on_output is not None:
-            self._on_output("stdout" if stream == 1 else "stderr", data)
-        return True
-
-    def result(self, rest: list[Value], duration_s: float) -> CommandResult:
-        match rest:
-            case [int() as code, bytes() as end, list() as out, list() as err, bytes() as cwd,
-                  int() as leftovers] if end in _ENDINGS:  # fmt: skip
-                return CommandResult(
-                    exit_code=code,
-                    ending=_ENDINGS[end],
-                    out=self._output(1, out),
-                    err=self._output(2, err),
-                    duration_s=duration_s,
-                    cwd=cwd.decode("utf-8", "replace"),
-                    leftovers=max(leftovers, 0),
-                )
-            case _:
-                raise SandboxLost("the guest's answer to a command is malformed")
-
-    def _output(self, stream: int, rest: list[Value]) -> Output:
-        match rest:
-            case [bytes() as tail, int() as total, (None | bytes()) as spill, int() as spilled] if (
-                len(tail) <= self._keep
-            ):
-                return Output(
-                    head=bytes(self._heads[stream]),
-                    tail=tail,
-                    total_bytes=total,
-                    spill=None if spill is None else spill.decode("utf-8", "replace"),
-                    spilled_bytes=spilled,
-                )
-            case _:
-                raise SandboxLost("the guest's answer to a command is malformed")
-
-    def lost(self, duration_s: float, why: str) -> CommandResult:
-        """The result of a command under which the guest died."""
-        note = f"\n[the sandbox ended under this command ({why}) and was started again; "
-        note += "files are as they were, running processes and exported variables are gone]\n"
-        out, err = bytes(self._heads[1]), bytes(self._heads[2]) + note.encode()
-        return CommandResult(
-            exit_code=137,
-            ending=Ending.LOST,
-            out=Output(head=out, total_bytes=len(out)),
-            err=Output(head=err, total_bytes=len(err)),
-            duration_s=duration_s,
-            cwd="/workspace",
+        export.apply(
+            engine=self._engine,
+            started=self._started,
+            copied=self._snapshot,
+            manifest=self.manifest,
+            workspace=self._workspace,
+            patch=patch,
         )
 
 

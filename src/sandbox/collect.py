@@ -231,9 +231,7 @@ class _Chunks:
             if piece is None:
                 break
             self._rest += piece
-        data, self._rest = (
-            (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
-        )
+        data, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
         return data
 
 

@@ -22,8 +22,9 @@ from sandbox.ignore import IgnoreRules
 from sandbox.link import GuestLink
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.opening import Started
-from sandbox.patch import LeftOut, Patch, make_patch
+from sandbox.patch import LeftOut, Patch, apply_proof, make_patch
 from sandbox.snapshot import Snapshot, open_file
+from sandbox.spec import shelf
 
 _FILE_LIMIT_BYTES = 256 << 20
 """A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""
@@ -129,7 +130,7 @@ def _bring_old(
     }
     if not absent:
         return
-    container = engine.create({"Image": copied.image, "Entrypoint": ["true"], "Cmd": []})
+    container = engine.create(shelf(copied.image))
     try:
         for path, entry in absent.items():
             data = collect.read_from_engine(engine, container, path)
@@ -155,6 +156,44 @@ def _bring_from_host(store: Store, workspace: Path, path: bytes, entry: Entry) -
         return False
 
 
-def install(link: GuestLink, patch: Patch) -> None:
-    """Bring a fresh copy to the state that the patch gives: removals first, then the rest."""
-    raise NotImplementedError
+def apply(
+    *,
+    engine: Engine,
+    started: Started,
+    copied: Snapshot,
+    manifest: Manifest,
+    workspace: Path,
+    patch: Patch,
+) -> None:
+    """Bring a fresh copy of the baseline to what the patch gives when it is applied there.
+
+    Raises:
+        PatchError: applied to the baseline, the patch does not give what it was proved to give.
+        FileError: the container's kernel refuses a write under the policy.
+    """
+    if not patch.data:
+        return
+    with _temporary_directory() as directory:
+        store = Store(directory / "store")
+        before = {path: manifest.entries.get(path) for path in patch.results}
+        old = {path: entry for path, entry in before.items() if entry is not None}
+        _bring_old(engine, copied, store, old, workspace)
+        file = directory / "patch.diff"
+        file.write_bytes(patch.data)
+        results = apply_proof(store, before, file)
+        if results != patch.results:
+            raise PatchError("the patch does not give again what it was proved to give")
+        _install(started.link, store, results)
+
+
+def _install(link: GuestLink, store: Store, results: Mapping[bytes, Entry | None]) -> None:
+    """Removals first: a directory may stand where a file stood."""
+    for path in sorted((path for path, entry in results.items() if entry is None), reverse=True):
+        link.ask("install", path, 0, b"", 0)
+    for path, entry in sorted(results.items()):
+        if entry is None:
+            continue
+        pieces = store.read(entry.blob)
+        link.ask("install", path, entry.mode, next(pieces, b"")[:PIECE], 0)
+        for piece in pieces:
+            link.ask("install", path, entry.mode, piece, 1)

@@ -178,4 +178,3 @@ def _sha256_of_loose(path: Path) -> bytes:
     except (OSError, zlib.error) as problem:
         raise PatchError(f"{path.name} in the patch's git store is damaged: {problem}") from problem
     return digest.digest()
-

@@ -30,7 +30,6 @@ _ANSWER_TIMEOUT_S = 60.0
 _TICK_S = 0.25
 
 
-
 class GuestLink:
     """One stream to one guest."""
 
@@ -105,9 +104,7 @@ class GuestLink:
 
     # -- receiving -------------------------------------------------------------------------
 
-    def receive(
-        self, *, until: float, on_tick: Callable[[], None] | None = None
-    ) -> list[Value]:
+    def receive(self, *, until: float, on_tick: Callable[[], None] | None = None) -> list[Value]:
         """The next frame, a list that begins with its kind.
 
         Args:

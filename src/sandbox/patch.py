@@ -1,7 +1,22 @@
-"""The patch: made in a private git store from two sets of blobs, and proved there."""
+"""The patch: made in a private git store from two sets of blobs, and proved there.
 
-from dataclasses import dataclass
+Owns what a patch is and when it counts as exact. Knows no container and no directory of the host:
+it gets a baseline, what changed, and a store with the content of both.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
+
+from sandbox.errors import PatchError
+from sandbox.gitapply import apply_to_entries
+from sandbox.gitdiff import Comparison
+from sandbox.gitstore import Store
+from sandbox.manifest import SYMLINK, Entry, Manifest
+from sandbox.pathrules import PATH_LIMIT_BYTES, link_refusal, refusal
+from sandbox.trees import Trees
 
 
 class ChangeKind(StrEnum):
@@ -9,6 +24,15 @@ class ChangeKind(StrEnum):
     MODIFIED = "modified"
     DELETED = "deleted"
     RENAMED = "renamed"
+
+
+_KINDS = {
+    "A": ChangeKind.ADDED,
+    "M": ChangeKind.MODIFIED,
+    "T": ChangeKind.MODIFIED,
+    "D": ChangeKind.DELETED,
+    "R": ChangeKind.RENAMED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +70,180 @@ class Patch:
     tree: str
     """Tree id (hex) of baseline + patch, as found by applying the patch."""
     left_out: tuple[LeftOut, ...] = ()
+    results: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.
+    What verification installs, so that what is tested is the patch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchLimits:
+    """How large a patch may become, and how long git may take."""
+
+    patch_bytes: int = 1 << 30
+    git_s: float = 600
+    """For each call of git."""
+    renames_s: float = 60
+    """After that, files that moved are told as one deleted and one added."""
+
+
+def make_patch(
+    store: Store,
+    manifest: Manifest,
+    changed: Mapping[bytes, Entry | None],
+    *,
+    left_out: Sequence[LeftOut] = (),
+    limits: PatchLimits | None = None,
+) -> Patch:
+    """The patch from the baseline to baseline + `changed` (None: deleted), and its proof.
+
+    The store holds the blobs of both sides of every changed path; a path in `changed` may well be
+    as it was. What no patch can carry is added to `left_out`. Raises `PatchError` where a blob is
+    missing, the patch passes its limit, or applying it does not give the tree it should.
+    """
+    limits = limits or PatchLimits()
+    base = Trees.of(manifest.entries)
+    wanted, refused = _sift(store, manifest, changed)
+    result, unplaced = base.changed(wanted)
+    for path in unplaced:
+        # Can't be so in a file system: somebody lied about what changed, and loses that change.
+        refused.append(LeftOut(path=path, reason="a file is reported both here and above or below"))
+        del wanted[path]
+    everything_left_out = (*left_out, *refused)
+    if result.root == base.root:
+        return Patch(
+            data=b"",
+            changes=(),
+            base_tree=base.root,
+            tree=base.root,
+            left_out=everything_left_out,
+            results={},
+        )
+    base.write_above(wanted, store.put_tree)
+    result.write_above(wanted, store.put_tree)
+    before = {path: manifest.entries.get(path) for path in wanted}
+    with tempfile.TemporaryDirectory(prefix="patch-", dir=store.directory) as room:
+        file = Path(room) / "patch.diff"
+        proving = _Proving(
+            store=store, base=base, tree=result.root, before=before, file=file, limits=limits
+        )
+        compared, results = proving.prove()
+        return Patch(
+            data=file.read_bytes(),
+            changes=changes_of(compared),
+            base_tree=base.root,
+            tree=result.root,
+            left_out=everything_left_out,
+            results=results,
+        )
+
+
+def apply_proof(
+    store: Store,
+    before: Mapping[bytes, Entry | None],
+    patch: Path,
+    *,
+    timeout_s: float = 600,
+) -> dict[bytes, Entry | None]:
+    """What each of these paths is after the patch, found by applying it (None: nothing there).
+
+    A path that the patch touches beside them is in the answer too. Raises `PatchError`.
+    """
+    standing = {path: entry for path, entry in before.items() if entry is not None}
+    with tempfile.TemporaryDirectory(prefix="index-", dir=store.directory) as room:
+        after = apply_to_entries(
+            store, standing, patch, index=Path(room) / "index", timeout_s=timeout_s
+        )
+    return {**dict.fromkeys(before), **after}
+
+
+def changes_of(compared: Comparison) -> tuple[Change, ...]:
+    """What a reader is shown of a comparison."""
+    return tuple(
+        Change(
+            path=record.path,
+            old_path=record.old_path,
+            kind=_KINDS[record.status],
+            old_mode=record.old_mode,
+            new_mode=record.new_mode,
+            added_lines=record.added_lines,
+            deleted_lines=record.deleted_lines,
+            old_blob=record.old_blob,
+            new_blob=record.new_blob,
+        )
+        for record in compared.records()
+    )
+
+
+def _sift(
+    store: Store, manifest: Manifest, changed: Mapping[bytes, Entry | None]
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """What really changed, and what of it a patch can't carry."""
+    wanted: dict[bytes, Entry | None] = {}
+    refused: list[LeftOut] = []
+    for path, entry in changed.items():
+        old = manifest.entries.get(path)
+        if _same(old, entry):
+            continue
+        reason = refusal(path)
+        for side in (old, entry):
+            if side is not None and side.blob not in store:
+                raise PatchError(f"the content of {path!r} ({side.blob}) is not in the store.")
+        if reason is None and entry is not None and entry.mode == SYMLINK:
+            reason = link_refusal(path, _target(store, entry))
+        if reason is None:
+            wanted[path] = entry
+        else:
+            refused.append(LeftOut(path=path, reason=reason))
+    return wanted, refused
+
+
+def _same(old: Entry | None, new: Entry | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return (old.mode, old.blob) == (new.mode, new.blob)
+
+
+def _target(store: Store, entry: Entry) -> bytes:
+    if entry.size > PATH_LIMIT_BYTES:
+        return b""
+    return store.read_bytes(entry.blob, limit_bytes=PATH_LIMIT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proving:
+    """A patch file being made, and what it is held to."""
+
+    store: Store
+    base: Trees
+    tree: str
+    before: Mapping[bytes, Entry | None]
+    file: Path
+    limits: PatchLimits
+
+    def prove(self) -> tuple[Comparison, dict[bytes, Entry | None]]:
+        """Write the patch, apply it to the old files, and compare the tree that gives."""
+        with_renames = Comparison(
+            directory=self.store.directory,
+            old=self.base.root,
+            new=self.tree,
+            renames=True,
+            timeout_s=self.limits.renames_s,
+        )
+        try:
+            return with_renames, self._prove(with_renames)
+        except PatchError:
+            # Too slow, or renames that git itself can't apply. Whatever is wrong beside that
+            # shows itself again here.
+            plain = replace(with_renames, renames=False, timeout_s=self.limits.git_s)
+            return plain, self._prove(plain)
+
+    def _prove(self, compared: Comparison) -> dict[bytes, Entry | None]:
+        compared.write_patch(self.file, limit_bytes=self.limits.patch_bytes)
+        results = apply_proof(self.store, self.before, self.file, timeout_s=self.limits.git_s)
+        found, unplaced = self.base.changed(results)
+        if unplaced or found.root != self.tree:
+            raise PatchError(
+                f"the patch is not exact: applied, it gives tree {found.root} and not {self.tree}. "
+                "Please report this."
+            )
+        return results

@@ -16,7 +16,10 @@ _HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 # NTFS drops dots and spaces at the end, and a colon starts a stream of the file before it; a
 # backslash parts folders. `git~1` is the short name that Windows makes up for `.git`.
 _NTFS_DOT_GIT = re.compile(rb"(?i)(\.git|git~1)[ .]*(:|$)")
-_NTFS_DOT_GIT_FILE = re.compile(rb"(?i)(\.git[a-z]+|git[a-z]*~\d|gi[0-9a-f]{1,6}~\d+)[ .]*(:|$)")
+# As a link, git refuses .gitmodules, under each of its names.
+_DOT_GITMODULES = re.compile(
+    rb"(?i)(\.gitmodules|gitmod~[1-4]|(g(i(7(e(ba?)?)?)?)?)?~[1-9]\d*)[ .]*(:|$)"
+)
 
 
 def refusal(path: bytes) -> str | None:
@@ -28,13 +31,16 @@ def refusal(path: bytes) -> str | None:
     parts = path.split(b"/")
     if len(parts) > _DEPTH_LIMIT:
         return f"nested deeper than {_DEPTH_LIMIT} folders"
-    for part in parts:
-        if not part or part in {b".", b".."}:
-            return "not a path inside the workspace"
-        if len(part) > _NAME_LIMIT_BYTES:
-            return f"a name longer than {_NAME_LIMIT_BYTES} bytes"
-        if is_dot_git(part):
-            return "part of a git directory, or a name that another system takes for one"
+    return next(filter(None, map(_part_refusal, parts)), None)
+
+
+def _part_refusal(part: bytes) -> str | None:
+    if part in {b"", b".", b".."}:
+        return "not a path inside the workspace"
+    if len(part) > _NAME_LIMIT_BYTES:
+        return f"a name longer than {_NAME_LIMIT_BYTES} bytes"
+    if is_dot_git(part):
+        return "part of a git directory, or a name that another system takes for one"
     return None
 
 
@@ -43,9 +49,8 @@ def link_refusal(path: bytes, target: bytes) -> str | None:
     if not target or b"\0" in target or len(target) > PATH_LIMIT_BYTES:
         return "a link that no file system can hold"
     name = path.rpartition(b"/")[2]
-    # git refuses these as links (.gitmodules, .gitattributes, ...): they would be read through.
-    if any(_NTFS_DOT_GIT_FILE.match(part) for part in _seen_elsewhere(name)):
-        return "a link in place of one of git's own files"
+    if any(_DOT_GITMODULES.match(part) for part in _seen_elsewhere(name)):
+        return "a link in place of .gitmodules, which git refuses"
     return None
 
 
@@ -62,7 +67,7 @@ def leaves_tree(path: bytes, target: bytes) -> bool:
     ``..`` after a name counts as leaving: where that name is itself a link to a folder nearer the
     root, it does. So a link that stays inside climbs first and then only descends.
     """
-    if target.startswith((b"/", b"\\")) or re.match(rb"[A-Za-z]:", target):
+    if target.startswith((b"/", b"\\")) or re.match(rb"[A-Za-z]:[\\/]", target):
         return True
     depth = path.count(b"/")
     descended = False

@@ -20,7 +20,7 @@ from sandbox.engine import Engine, ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.link import GuestLink, Value
 from sandbox.places import cache_directory, write_atomically
-from sandbox.spec import LABEL_MANAGED, ContainerSpec
+from sandbox.spec import LABEL_DEADLINE, LABEL_MANAGED, ContainerSpec, shelf
 
 _DIRECTORY = "opt/moonpool"
 _SCAN_TIMEOUT_S = 120.0
@@ -91,10 +91,11 @@ def _make(
     engine: Engine, image: ImageInfo, ref: str, sources: Mapping[str, bytes]
 ) -> tuple[str, Inventory]:
     labels = {LABEL_MANAGED: "1"}
+    deadline = str(int(time.time() + 10 * _SCAN_TIMEOUT_S))
     spec = ContainerSpec(
         image=image.id,
         command=_SCAN_COMMAND,
-        labels=labels,
+        labels={**labels, LABEL_DEADLINE: deadline},
         cpus=1.0,
         memory_bytes=1 << 30,
         pids=64,
@@ -122,7 +123,9 @@ def _make(
             ) from error
         finally:
             link.close()
-        compiled = {f"{_DIRECTORY}/sandbox/guest/{name}.pyc": data for name, data in modules.items()}
+        compiled = {
+            f"{_DIRECTORY}/sandbox/guest/{name}.pyc": data for name, data in modules.items()
+        }
         # Python takes a source before a compiled module of the same name, so the sources go.
         return _assemble(engine, image, ref, compiled, labels), inventory
     finally:
@@ -137,7 +140,7 @@ def _assemble(
     labels: Mapping[str, str],
 ) -> str:
     """A fresh container, never started, so that the layer holds the guest and nothing else."""
-    container = engine.create({"Image": image.id, "Entrypoint": ["true"], "Cmd": []})
+    container = engine.create(shelf(image.id))
     try:
         package = dict(files)
         package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""

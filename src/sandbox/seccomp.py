@@ -88,9 +88,7 @@ def profile(*, exec_memory_files: bool) -> str:
     """
     plain = sorted(f"{_FILES}{_MEMORY}{_PROCESSES}{_EVENTS}{_SOCKETS}".split())
     rules: list[dict[str, object]] = [{"names": plain, "action": "SCMP_ACT_ALLOW", "args": []}]
-    rules += [
-        _allow("socket", _argument(0, family, "SCMP_CMP_EQ")) for family in _SOCKET_FAMILIES
-    ]
+    rules += [_allow("socket", _argument(0, family, "SCMP_CMP_EQ")) for family in _SOCKET_FAMILIES]
     rules += [_allow("personality", _argument(0, kind, "SCMP_CMP_EQ")) for kind in _PERSONALITIES]
     rules.append(_allow("clone", _argument(0, _NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ")))
     # Its flags stand in memory that a filter can't read; told that it does not exist, a library

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies.policy import History, WorkspaceRules
-from sandbox import gitconfig, tarstream
+from sandbox import gitconfig, history, tarstream
 from sandbox.engine import Engine
 from sandbox.errors import WorkspaceError
 from sandbox.gitindex import tracked_paths
@@ -26,7 +26,7 @@ from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
 from sandbox.patch import LeftOut
 from sandbox.places import cache_directory, write_atomically
 from sandbox.prepare import PreparedImage
-from sandbox.spec import LABEL_MANAGED, WORKSPACE
+from sandbox.spec import LABEL_MANAGED, WORKSPACE, shelf
 from sandbox.workspace import Found, Scan, Selection, select
 
 LABEL_SNAPSHOT = "moonpool.snapshot"
@@ -78,8 +78,7 @@ class Memory:
                 LeftOut(path=os.fsencode(path), reason=reason) for path, reason in raw["left_out"]
             )
             key = raw["key"]
-            if not _manifest_file(key).exists():
-                return None
+            os.utime(_manifest_file(key))  # its age tells `prune` when it was last used
             snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
             return raw["fingerprint"], raw["racy"], snapshot
         except (OSError, ValueError, KeyError, TypeError):
@@ -135,7 +134,9 @@ def take(
     selection = select(looked, rules)
     if selection.total_bytes > 50 << 20:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
-    container = engine.create({"Image": prepared.id, "Entrypoint": ["true"], "Cmd": []})
+    cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
+    body = history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
+    container = engine.create(body)
     try:
         packer = _Packer(looked.root, selection, prepared.key, rules.history)
         with contextlib.closing(_ahead(packer.stream())) as stream:
@@ -145,6 +146,8 @@ def take(
         ref = reference(key)
         write_atomically(_manifest_file(key), _dump_manifest(manifest))
         if engine.image(ref) is None:
+            if cuts:
+                history.cut(engine, container)
             engine.commit(container, ref=ref, labels={LABEL_MANAGED: "1", LABEL_SNAPSHOT: key})
     finally:
         engine.remove(container)
@@ -333,8 +336,7 @@ def _dump_manifest(manifest: Manifest) -> bytes:
             ],
             "tracked": None if manifest.tracked is None else sorted(map(text, manifest.tracked)),
             "ignore_files": [
-                [text(path), data.decode("latin-1")]
-                for path, data in manifest.ignore_files.items()
+                [text(path), data.decode("latin-1")] for path, data in manifest.ignore_files.items()
             ],
         }
     ).encode()

@@ -4,6 +4,7 @@ Owns the flags, their form for the engine's API, and the comparison with what ru
 policy file: `container_spec` takes the policy as a value.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ LABEL_DEADLINE = "moonpool.deadline"
 """Seconds since the epoch after which anyone may remove the thing (`moonpool prune`)."""
 
 _SHM_BYTES = 64 << 20
+_SHELF_LIFE_S = 3600
 _NANO = 1_000_000_000
 
 _MASKED = (
@@ -118,6 +120,20 @@ class ContainerSpec:
             "PortBindings": {},
             "OomKillDisable": False,
         }
+
+
+def shelf(image: str) -> dict[str, object]:
+    """The body of a container that is never started: a place to put files into, or take from."""
+    return {
+        "Image": image,
+        "Entrypoint": ["true"],
+        "Cmd": [],
+        "NetworkDisabled": True,
+        "Labels": {
+            LABEL_MANAGED: "1",
+            LABEL_DEADLINE: str(int(time.time()) + _SHELF_LIFE_S),
+        },
+    }
 
 
 def container_spec(

@@ -40,10 +40,11 @@ class Trees:
         """Tree id of the whole, hex."""
         return self._ids[b""]
 
-    def changed(self, changes: Mapping[bytes, Entry | None]) -> "Trees":
-        """The same files with these changes (None: gone). Raises `PatchError` as `of` does.
+    def changed(self, changes: Mapping[bytes, Entry | None]) -> tuple["Trees", tuple[bytes, ...]]:
+        """The same files with these changes (None: gone), and the paths that found no place.
 
         What goes is taken out first, so that a file can make room for a directory of its name.
+        A path finds no place where a file stands above it, or files below it.
         """
         trees = Trees(dict(self._directories), dict(self._ids))
         above = set(_above(changes))
@@ -52,11 +53,15 @@ class Trees:
         for path, entry in changes.items():
             if entry is None:
                 trees._remove(path)
-        for path, entry in changes.items():
+        unplaced = []
+        for path, entry in sorted(changes.items()):
             if entry is not None:
-                trees._place(path, entry)
+                try:
+                    trees._place(path, entry)
+                except PatchError:
+                    unplaced.append(path)
         trees._compute(above & trees._directories.keys())
-        return trees
+        return trees, tuple(unplaced)
 
     def write_above(self, paths: Collection[bytes], put: Callable[[bytes], str]) -> None:
         """Hand each tree on the way to these paths to `put`: all that a diff of them reads."""

@@ -6,7 +6,9 @@ Only ever reads, never follows a link, and runs nothing. Paths are bytes relativ
 import hashlib
 import os
 import stat
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +76,7 @@ def scan(root: Path) -> Scan:
         directory, depth = stack.pop()
         try:
             with os.scandir(base + b"/" + directory if directory else base) as entries:
-                rows = sorted(
-                    (entry.name, entry.stat(follow_symlinks=False)) for entry in entries
-                )
+                rows = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
         except PermissionError:
             unreadable.append(directory)
             continue
@@ -199,3 +199,27 @@ def _idle_git_file(path: bytes) -> bool:
         or path.endswith(b"/objects/info/alternates")
         or (b"/hooks/" in path and name.endswith(b".sample"))
     )
+
+
+class Look(threading.Thread):
+    """A scan in a thread of its own."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(name="moonpool-scan", daemon=True)
+        self._root = root
+        self._scan: Scan | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._scan = scan(self._root)
+        except BaseException as error:  # noqa: BLE001 - raised again in `result`
+            self._error = error
+
+    def result(self, on_error: Callable[[], None]) -> Scan:
+        self.join()
+        if self._scan is None:
+            on_error()
+            raise self._error or WorkspaceError("the look at the workspace was interrupted")
+        return self._scan

@@ -177,8 +177,8 @@ class Commands:
             os.set_blocking(stream.handle, False)
             register(stream.handle, "r", lambda s=stream: self._readable(s))
         if command.state >= 0:
+            # Not watched: it is read at the end, and now and then in case it is full.
             os.set_blocking(command.state, False)
-            register(command.state, "r", lambda: self._state_readable(command))
         if command.stdin >= 0:
             os.set_blocking(command.stdin, False)
             register(command.stdin, "w", lambda: self._stdin_writable(command))
@@ -283,7 +283,6 @@ class Commands:
             return False
         command.state_data += data
         if not data or len(command.state_data) > _STATE_LIMIT:
-            self.loop.unregister(command.state)
             os.close(command.state)
             command.state = -1
             return False
@@ -314,6 +313,8 @@ class Commands:
         now = time.monotonic()
         foreground = [c for c in self.running.values() if not c.background]
         for command in foreground:
+            while command.state >= 0 and self._state_readable(command):
+                pass
             if command.deadline is not None and now >= command.deadline:
                 command.deadline = None
                 command.ending = b"timed out"
@@ -457,10 +458,11 @@ class Commands:
                 self.loop.unregister(stream.handle)
         while command.state >= 0 and self._state_readable(command):
             pass
-        for handle in (command.state, command.stdin):
-            if handle >= 0:
-                self.loop.unregister(handle)
-                os.close(handle)
+        if command.state >= 0:
+            os.close(command.state)
+        if command.stdin >= 0:
+            self.loop.unregister(command.stdin)
+            os.close(command.stdin)
         if command.ending == b"exited":
             self.shell.update(command.state_data)
         code = _exit_code(command.status)

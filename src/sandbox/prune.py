@@ -1,0 +1,93 @@
+"""Removing what runs left behind: containers past their deadline, snapshots nobody uses.
+
+Owns the rule of what may go. Containers of runs that may still be resumed stay until their
+deadline; only what carries our label is ever looked at.
+"""
+
+import contextlib
+import time
+from dataclasses import dataclass
+
+from sandbox.engine import ContainerInfo, Engine
+from sandbox.errors import EngineError
+from sandbox.places import cache_directory
+from sandbox.snapshot import LABEL_SNAPSHOT
+from sandbox.spec import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
+
+SNAPSHOT_AGE_S = 7 * 24 * 3600
+"""A workspace copy that no run has used for this long is removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something of ours that stands."""
+
+    kind: str
+    """``container`` or ``snapshot``."""
+    id: str
+    run: str
+    """The run it belonged to; empty where that is not known."""
+    state: str
+    expired: bool
+    """True: it may be removed now."""
+
+
+def leftovers(engine: Engine) -> tuple[Leftover, ...]:
+    """Everything of ours that stands, expired or not."""
+    now = time.time()
+    found = [
+        Leftover(
+            kind="container",
+            id=row.id,
+            run=row.labels.get(LABEL_RUN, ""),
+            state=row.state,
+            expired=_deadline(row) < now,
+        )
+        for row in engine.containers(LABEL_MANAGED)
+    ]
+    found += [
+        Leftover(
+            kind="snapshot",
+            id=image.id,
+            run="",
+            state="stored",
+            expired=_last_use(image.labels.get(LABEL_SNAPSHOT, "")) < now - SNAPSHOT_AGE_S,
+        )
+        for image in engine.images(LABEL_SNAPSHOT)
+    ]
+    return tuple(found)
+
+
+def prune(engine: Engine, *, everything: bool = False) -> tuple[Leftover, ...]:
+    """Remove what is expired; with `everything`, all of it, running sandboxes too.
+
+    Gives what was removed. A snapshot that a standing container uses stays.
+    """
+    removed = []
+    for item in leftovers(engine):
+        if not (item.expired or everything):
+            continue
+        with contextlib.suppress(EngineError):
+            if item.kind == "container":
+                engine.remove(item.id)
+            else:
+                engine.remove_image(item.id)
+            removed.append(item)
+    return tuple(removed)
+
+
+def _deadline(row: ContainerInfo) -> float:
+    try:
+        return float(row.labels[LABEL_DEADLINE])
+    except (KeyError, ValueError):
+        return 0.0  # all of ours have one: a label that can't be read is nobody's
+
+
+def _last_use(key: str) -> float:
+    """When a snapshot was last opened, from the time of its manifest in the cache."""
+    try:
+        return (cache_directory() / "manifests" / f"{key}.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
