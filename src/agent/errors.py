@@ -1,12 +1,12 @@
 """Errors of the agent room.
 
-    UsageError              a user's mistake on the command line or in a task (exit code 2)
-    ModelError              the model's service can't be used (exit code 4)
-    ├── ModelUnavailable    it failed after all retries: overloaded, unreachable, broken streams
-    ├── ModelRefusedRequest 400, 404, 413, 422: this request will never do
-    ├── ModelAuth           401, 403, no key
-    └── ModelBilling        402
-    RecordError             a run's record can't be written or read (exit code 3)
+UsageError              a user's mistake on the command line or in a task (exit code 2)
+ModelError              the model's service can't be used (exit code 4)
+├── ModelUnavailable    it failed after all retries: overloaded, unreachable, broken streams
+├── ModelRefusedRequest 400, 404, 413, 422: this request will never do
+├── ModelAuth           401, 403, no key
+└── ModelBilling        402
+RecordError             a run's record can't be written or read (exit code 3)
 """
 
 

@@ -4,7 +4,7 @@ Append-only: a message once in the history is never changed. Owns the shapes, kn
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,6 +12,9 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     text: str
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """Fields beside the text that its provider wants back (citations, for one). Only its own
+    model module writes or reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +22,13 @@ class ToolUse:
     id: str
     name: str
     arguments: Mapping[str, object]
-    """As the model wrote them, decoded from JSON but not yet checked against the tool's schema."""
+    """As the model wrote them, decoded from JSON but not yet checked against the tool's schema.
+    With a ``problem`` they are only what goes back to the provider."""
+    problem: str | None = None
+    """Set where the call must not run: its arguments are no JSON object, or the reply was cut off
+    in it. One sentence for the model; the loop answers with it as an error result."""
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """As in `Text`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +74,15 @@ class Request:
     tools: tuple[ToolSpec, ...]
     messages: tuple[Message, ...]
     max_tokens: int
+    """Most tokens the reply may have, thinking included."""
 
 
 class Stop(StrEnum):
-    """Why the model stopped; the union of what the providers say."""
+    """Why the model stopped; the union of what the providers say.
+
+    Only after TOOL_USE do calls wait to be run. After any other reason none is run; where the
+    conversation goes on, each still needs its result (the providers refuse one without).
+    """
 
     END_TURN = "end_turn"
     TOOL_USE = "tool_use"
@@ -105,6 +119,10 @@ class Reply:
     usage: Usage
     attempts: int = 1
     """HTTP requests made for it, failed ones included."""
+    detail: str = ""
+    """What the provider says beside the stop reason: a refusal's category and explanation."""
+    request_id: str = ""
+    """The provider's name for the request, for its support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,20 +133,36 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingDelta:
+    """A piece of the model's summary of its own thinking, for a person to follow.
+
+    Some models say what they do between tool calls only here.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
     """A request failed and will be made again."""
 
     reason: str
+    """One line, such as ``529 overloaded``."""
     wait_s: float
+    """Until the next attempt."""
     attempt: int
+    """The one that failed, from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discarded:
     """The stream broke: the text shown since the last reply is void and will come again."""
 
+    usage: Usage = field(default_factory=Usage)
+    """What the broken stream said it used: billed though void, and in no `Reply`."""
 
-StreamEvent = TextDelta | Retrying | Discarded
+
+StreamEvent = TextDelta | ThinkingDelta | Retrying | Discarded
 
 
 class Model(Protocol):
@@ -139,5 +173,3 @@ class Model(Protocol):
         """As the operator wrote it, such as ``anthropic:NAME``."""
 
     def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply: ...
-
-

@@ -3,8 +3,17 @@
 The answer explains; enforcement is the kernel's (`kernel`). No match means deny.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from policies import paths
+from policies.judging import judge
+from policies.policy import Policy
+from policies.verdicts import NO_MATCH, Layer, Outcome, key_name
+
+MAX_SHOWN_RULES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +28,8 @@ class Call:
 class Allow:
     rules: tuple[str, ...]
     """The rules that allowed it, as ``FILE:LINE commands[2] (git)``."""
+    notes: tuple[str, ...] = ()
+    """What the check left to the kernel, because only the run can know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +49,85 @@ class Deny:
 
 
 Decision = Allow | Ask | Deny
+
+_WRITING = frozenset({"write_file", "edit_file", "delete_file"})
+_READING = frozenset({"read_file", "list_dir", "search_files"})
+
+
+def decide(policy: Policy, call: Call) -> Decision:
+    """What a policy says of a call: deny beats ask beats allow. Never raises, whatever the text."""
+    if call.tool not in policy.tools:
+        tools = ", ".join(policy.tools) or "none"
+        return Deny(
+            rule=key_name(policy, "tools"),
+            reason=f"the tool {call.tool[:80]!r} is not allowed here; allowed tools: {tools}",
+        )
+    if call.tool == "bash":
+        return _bash(policy, call)
+    if call.tool in _WRITING or call.tool in _READING:
+        return _file(policy, call)
+    return Allow(rules=(key_name(policy, "tools"),))
+
+
+def digest(call: Call) -> str:
+    """sha256 (hex) over tool and arguments in one canonical form."""
+    canonical = json.dumps(
+        {"tool": call.tool, "arguments": dict(call.arguments)},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        default=repr,
+    )
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _bash(policy: Policy, call: Call) -> Decision:
+    command = call.arguments.get("command")
+    if not isinstance(command, str):
+        return Deny(rule=NO_MATCH, reason="bash takes a command, a text")
+    ask: Ask | None = None
+    rules: dict[str, None] = {}
+    notes: dict[str, None] = {}
+    for part in judge(policy, command):
+        verdict = part.verdict
+        if verdict is None:
+            continue
+        match verdict.outcome:
+            case Outcome.DENY:
+                return Deny(rule=verdict.rule, reason=verdict.reason)
+            case Outcome.ASK:
+                ask = ask or Ask(rule=verdict.rule, reason=verdict.reason, digest=digest(call))
+            case Outcome.ALLOW if verdict.layer is Layer.KERNEL:
+                if len(notes) < MAX_SHOWN_RULES:
+                    notes[f"{part.shown}: {verdict.reason}; the kernel decides"] = None
+            case Outcome.ALLOW:
+                rules[verdict.rule] = None
+    if ask is not None:
+        return ask
+    return Allow(rules=tuple(rules), notes=tuple(notes))
+
+
+def _file(policy: Policy, call: Call) -> Decision:
+    path = call.arguments.get("path", "." if call.tool in _READING else None)
+    if path is None and call.tool in _READING:
+        path = "."
+    complaint = paths.path_complaint(path)
+    if complaint is not None:
+        return Deny(rule=NO_MATCH, reason=complaint)
+    place = paths.normal(str(path))
+    key = "paths.write" if call.tool in _WRITING else "paths.read"
+    tops = (
+        paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
+    )
+    if tops is not None and not _permitted(place, tops, writing=call.tool in _WRITING):
+        named = ", ".join(tops[:12])
+        verb = "written" if call.tool in _WRITING else "read"
+        return Deny(rule=key_name(policy, key), reason=f"{path} may not be {verb}; may be: {named}")
+    return Allow(rules=(key_name(policy, "tools"),))
+
+
+def _permitted(place: str, tops: tuple[str, ...], *, writing: bool) -> bool:
+    if any(paths.within(place, top) for top in tops):
+        return True
+    # What the image brings is readable but for programs that are not listed: the kernel's to say.
+    return not writing and not paths.within(place, paths.WORKSPACE)

@@ -24,9 +24,18 @@ class Where:
 class PolicyError(Exception):
     """A policy that can't be read, decoded or composed."""
 
-    def __init__(self, message: str, *, where: Where, key: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: Where,
+        key: str = "",
+        others: "tuple[PolicyError, ...]" = (),
+    ) -> None:
         self.message = message
         self.where = where
         self.key = key
         """Path of the offending key, such as ``limits.memory`` or ``commands[3].args``."""
+        self.others = others
+        """Further errors of the same file, in its order: `policy check` shows them all."""
         super().__init__(f"{where}: {key}: {message}" if key else f"{where}: {message}")

@@ -5,7 +5,7 @@ and what the kernel makes of it (`kernel`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from policies.errors import Where
@@ -30,6 +30,8 @@ class CommandRule:
     ask: bool
     """True: a person must agree to each command; without a terminal it is denied."""
     where: Where
+    key: str = ""
+    """As written in its file: ``commands[2]``, ``+commands[0]``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +111,5 @@ class Policy:
     budget: Budget
     export: ExportRules
     examples: Examples
+    places: Mapping[str, Where] = field(default_factory=dict)
+    """Where each key's value was written, by key path (``paths.write``); for rules and reports."""

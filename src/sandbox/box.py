@@ -1,50 +1,35 @@
 """The sandbox as others use it: open, run, read, write, export, close."""
 
 import contextlib
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 from policies.policy import Policy
 from sandbox import export, opening, snapshot
+from sandbox.commands import Commands
 from sandbox.engine import Engine
 from sandbox.errors import (
     EngineError,
-    FileError,
-    FileMissing,
     ImageUnusable,
     SandboxError,
     SandboxLost,
 )
-from sandbox.guest.wire import PIECE
-from sandbox.link import GuestLink, Value, file_error
+from sandbox.files import Files
 from sandbox.manifest import Manifest
 from sandbox.opening import Plan, Started
 from sandbox.patch import LeftOut, Patch
 from sandbox.prepare import PreparedImage, prepare
-from sandbox.receiving import OnOutput, Receiver
+from sandbox.receiving import OnOutput
 from sandbox.results import (
     BackgroundStatus,
     CommandResult,
-    DirectoryEntry,
-    FileType,
     Listing,
-    Output,
 )
 from sandbox.seal import KernelPolicy, SealReport
+from sandbox.session import Session
 from sandbox.snapshot import Memory, Snapshot
 from sandbox.workspace import Look, scan
-
-_GRACE_S = 15.0
-"""How long after a command's own time limit the guest may take to say so."""
-_RESTARTS = 3
-_READ_LIMIT = 64 << 20
-_LIST_LIMIT = 2000
-_SCRATCH = "/tmp/.moonpool"  # noqa: S108 - in the container
-
-_TYPES = {b"f": FileType.FILE, b"d": FileType.DIRECTORY, b"l": FileType.SYMLINK}
 
 
 class Sandbox:
@@ -62,15 +47,12 @@ class Sandbox:
         copied: Snapshot,
         workspace: Path,
     ) -> None:
-        self._engine = engine
-        self._plan = plan
-        self._started = started
+        self._session = Session(engine, plan, started)
+        self._files = Files(self._session)
+        self._commands = Commands(self._session, self._files)
         self._snapshot = copied
         self._workspace = workspace
         self._manifest: Manifest | None = None
-        self._restarts = 0
-        self._cancelled = threading.Event()
-        self._closed = False
 
     @classmethod
     def open(
@@ -83,7 +65,7 @@ class Sandbox:
         may_ask: bool = False,
         kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
         engine: Engine | None = None,
-        on_progress: Callable[[str], None] = lambda line: None,
+        on_progress: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Copy a workspace into a fresh sealed container.
 
@@ -141,9 +123,9 @@ class Sandbox:
     def fresh(self) -> Self:
         """Another sandbox from the same baseline, in which nothing has run."""
         return type(self)(
-            engine=self._engine,
-            plan=self._plan,
-            started=opening.start(self._engine, self._plan),
+            engine=self._session.engine,
+            plan=self._session.plan,
+            started=opening.start(self._session.engine, self._session.plan),
             copied=self._snapshot,
             workspace=self._workspace,
         )
@@ -156,21 +138,18 @@ class Sandbox:
 
     def close(self) -> None:
         """Remove the container with everything in it."""
-        if not self._closed:
-            self._closed = True
-            self._link.close()
-            self._engine.remove(self.id)
+        self._session.close()
 
     # -- what it is ------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
         """The container's id."""
-        return self._started.container
+        return self._session.started.container
 
     @property
     def seal(self) -> SealReport:
-        return self._started.seal
+        return self._session.started.seal
 
     @property
     def left_behind(self) -> tuple[LeftOut, ...]:
@@ -183,10 +162,6 @@ class Sandbox:
         if self._manifest is None:
             self._manifest = self._snapshot.manifest()
         return self._manifest
-
-    @property
-    def _link(self) -> GuestLink:
-        return self._started.link
 
     # -- commands --------------------------------------------------------------------------
 
@@ -207,8 +182,7 @@ class Sandbox:
         Raises:
             SandboxLost: the container is gone and does not come back.
         """
-        script = command.encode("utf-8", "surrogateescape")
-        return self._command(None, script, timeout_s, stdin, on_output)
+        return self._commands.run(command, timeout_s=timeout_s, stdin=stdin, on_output=on_output)
 
     def run_program(
         self,
@@ -223,141 +197,41 @@ class Sandbox:
             FileError: it does not exist, or the kernel refuses it under the policy.
             SandboxLost: as for `run`.
         """
-        words = [word.encode("utf-8", "surrogateescape") for word in argv]
-        return self._command(words, None, timeout_s, stdin, None)
+        return self._commands.run_program(argv, timeout_s=timeout_s, stdin=stdin)
 
     def cancel(self) -> None:
         """End the command that runs now; callable from a signal handler or another thread."""
-        self._cancelled.set()
-
-    def _command(
-        self,
-        argv: list[bytes] | None,
-        script: bytes | None,
-        timeout_s: float | None,
-        stdin: bytes | None,
-        on_output: OnOutput | None,
-    ) -> CommandResult:
-        limit_s = self._plan.policy.limits.command_timeout_s
-        timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
-        if b"\0" in (script or b"") or any(b"\0" in word for word in argv or ()):
-            raise FileError("a command can't hold a NUL byte")
-        self._cancelled.clear()
-        began = time.monotonic()
-        receiver = Receiver(self._plan.policy.limits.output_bytes, on_output)
-        try:
-            number, source = self._feed(stdin)
-            words: Value = None if argv is None else list(argv)
-            self._link.send(b"run", number, words, script, int(timeout_s * 1000) + 1, source)
-            rest = self._await_end(number, receiver, began + timeout_s + _GRACE_S)
-        except SandboxLost as lost:
-            # The link may have been lost before this command, which then never ran.
-            self._revive(lost)
-            return receiver.lost(time.monotonic() - began, str(lost))
-        return receiver.result(rest, time.monotonic() - began)
-
-    def _feed(self, stdin: bytes | None) -> tuple[int, Value]:
-        """The number of a command, and its standard input as the guest wants it."""
-        number = self._link.next_number()
-        if stdin is None or len(stdin) <= PIECE:
-            return number, stdin
-        path = f"{_SCRATCH}/stdin-{number}"
-        self._write_pieces(path, stdin, overwrite=True)
-        return number, [path.encode()]
-
-    def _await_end(self, number: int, receiver: "Receiver", until: float) -> list[Value]:
-        asked = False
-
-        def on_tick() -> None:
-            nonlocal asked
-            if self._cancelled.is_set() and not asked:
-                asked = True
-                self._link.send(b"cancel", self._link.next_number(), number)
-
-        while True:
-            kind, *rest = self._link.receive(until=until, on_tick=on_tick)
-            on_tick()
-            if not rest or rest[0] != number:
-                continue
-            match kind, rest[1:]:
-                case b"out", [int() as stream, bytes() as data]:
-                    if not receiver.take(stream, data):
-                        raise SandboxLost("the guest sent more output than it may")
-                case b"done", end:
-                    return end
-                case b"err", end:
-                    raise file_error(end)
-                case _:
-                    raise SandboxLost("the guest's answer to a command is malformed")
+        self._commands.cancel()
 
     def start(self, command: str) -> int:
         """Start shell text in the background; gives an id for `poll` and `stop`."""
-        number = self._link.next_number()
-        script = command.encode("utf-8", "surrogateescape")
-        self._link.send(b"start", number, script)
-        while True:
-            kind, *rest = self._link.receive(until=time.monotonic() + _GRACE_S)
-            if rest and rest[0] == number:
-                if kind == b"err":
-                    raise file_error(rest[1:])
-                return number
+        return self._commands.start(command)
 
     def poll(self, background: int) -> BackgroundStatus:
         """Whether a background process still runs, and its output so far.
 
         Raises:
-            FileMissing: there is none of that id.
+            FileError: there is none of that id.
         """
-        answer = self._link.ask("poll", background)
-        code = answer[0] if answer and isinstance(answer[0], int) else None
-        keep = self._plan.policy.limits.output_bytes
-        out, err = (self._background_output(background, stream, keep) for stream in (1, 2))
-        return BackgroundStatus(id=background, exit_code=code, out=out, err=err)
+        return self._commands.poll(background)
 
     def stop(self, background: int) -> BackgroundStatus:
         """End a background process with all it started."""
-        self._link.ask("cancel", background)
-        return self.poll(background)
-
-    def _background_output(self, background: int, stream: int, keep: int) -> Output:
-        path = f"{_SCRATCH}/background-{background}-{stream}"
-        head, size = self._read_piece(path, 0, keep // 2)
-        start = max(len(head), size - keep // 2)
-        tail = self._read_piece(path, start, keep // 2)[0] if size > len(head) else b""
-        return Output(
-            head=head, tail=tail, total_bytes=max(size, len(head)), spill=path, spilled_bytes=size
-        )
+        return self._commands.stop(background)
 
     # -- files -----------------------------------------------------------------------------
 
     def read_file(self, path: str, *, offset: int = 0, limit: int | None = None) -> bytes:
         """Bytes of a file; paths are relative to the workspace or absolute in the container.
 
+        Args:
+            offset, limit: in bytes; no limit means all of it, up to 64 MiB.
+
         Raises:
             FileMissing, FileDenied, FileWrongType: as the container's kernel says.
             FileError: it is larger than 64 MiB and no limit is given.
         """
-        wanted = _READ_LIMIT + 1 if limit is None else limit
-        pieces: list[bytes] = []
-        have = 0
-        while have < wanted:
-            piece, _ = self._read_piece(path, offset + have, min(PIECE, wanted - have))
-            if not piece:
-                break
-            pieces.append(piece)
-            have += len(piece)
-            if len(piece) < PIECE:
-                break
-        if limit is None and have > _READ_LIMIT:
-            raise FileError(f"is larger than {_READ_LIMIT} bytes: read it in parts")
-        return b"".join(pieces)
-
-    def _read_piece(self, path: str, offset: int, size: int) -> tuple[bytes, int]:
-        match self._ask("read", _path(path), offset, size):
-            case [bytes() as data, int() as total] if len(data) <= size:
-                return data, total
-            case _:
-                raise SandboxLost("the guest's answer to a read is malformed")
+        return self._files.read(path, offset=offset, limit=limit)
 
     def write_file(self, path: str, data: bytes, *, overwrite: bool = True) -> None:
         """Write a file, making its parent folders.
@@ -366,56 +240,15 @@ class Sandbox:
             FileExists: there is one, and `overwrite` is False.
             FileDenied, FileWrongType: as the container's kernel says.
         """
-        self._write_pieces(path, data, overwrite=overwrite)
-
-    def _write_pieces(self, path: str, data: bytes, *, overwrite: bool) -> None:
-        name = _path(path)
-        self._ask("write", name, data[:PIECE], 0, int(overwrite))
-        for at in range(PIECE, len(data), PIECE):
-            self._ask("write", name, data[at : at + PIECE], 1, 1)
+        self._files.write(path, data, overwrite=overwrite)
 
     def delete_file(self, path: str) -> None:
         """Remove a file or a link; FileWrongType for a directory."""
-        self._ask("delete", _path(path))
+        self._files.delete(path)
 
     def list_dir(self, path: str = ".") -> Listing:
-        """What stands in a directory, at most 2,000 entries."""
-        match self._ask("list", _path(path), _LIST_LIMIT):
-            case [list() as rows, int() as cut]:
-                entries = []
-                for row in rows[:_LIST_LIMIT]:
-                    match row:
-                        case [bytes() as name, bytes() as kind, int() as size]:
-                            entries.append(
-                                DirectoryEntry(
-                                    name=name,
-                                    type=_TYPES.get(kind, FileType.OTHER),
-                                    size_bytes=size,
-                                )
-                            )
-                entries.sort(key=lambda entry: entry.name)
-                return Listing(entries=tuple(entries), cut=bool(cut))
-            case _:
-                raise SandboxLost("the guest's answer to a listing is malformed")
-
-    def _ask(self, name: str, *arguments: Value) -> list[Value]:
-        """Ask the guest; where it has died, start it again and ask once more."""
-        try:
-            return self._link.ask(name, *arguments)
-        except SandboxLost as lost:
-            self._revive(lost)
-            return self._link.ask(name, *arguments)
-
-    def _revive(self, lost: SandboxLost) -> None:
-        """Start a dead guest again.
-
-        Raises:
-            SandboxLost: it died too often, or does not come back.
-        """
-        self._restarts += 1
-        if self._closed or self._restarts > _RESTARTS:
-            raise lost
-        self._started = opening.restart(self._engine, self._plan, self._started)
+        """What stands in a directory, at most 2,000 entries, sorted by name."""
+        return self._files.listing(path)
 
     # -- the patch -------------------------------------------------------------------------
 
@@ -427,14 +260,14 @@ class Sandbox:
             PatchError: the patch can't be made or proved.
         """
         with contextlib.suppress(SandboxError):
-            if self._link.lost is not None:
-                self._revive(SandboxLost(self._link.lost))
+            if self._session.link.lost is not None:
+                self._session.revive(SandboxLost(self._session.link.lost))
         return export.export(
-            engine=self._engine,
-            started=self._started,
+            engine=self._session.engine,
+            started=self._session.started,
             copied=self._snapshot,
             manifest=self.manifest,
-            policy=self._plan.policy,
+            policy=self._session.plan.policy,
             workspace=self._workspace,
         )
 
@@ -445,8 +278,8 @@ class Sandbox:
             FileError: the policy lets nothing be written where the patch does.
         """
         export.apply(
-            engine=self._engine,
-            started=self._started,
+            engine=self._session.engine,
+            started=self._session.started,
             copied=self._snapshot,
             manifest=self.manifest,
             workspace=self._workspace,
@@ -480,10 +313,3 @@ def _discard(engine: Engine, started: Started | None) -> None:
     if started is not None:
         started.link.close()
         engine.remove(started.container)
-
-
-def _path(path: str) -> bytes:
-    name = path.encode("utf-8", "surrogateescape")
-    if b"\0" in name or not name:
-        raise FileMissing("no file can have that name")
-    return name

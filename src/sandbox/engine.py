@@ -20,6 +20,7 @@ import requests
 
 from sandbox.endpoints import Endpoint, candidates
 from sandbox.errors import EngineError, EngineUnavailable, SandboxLost
+from sandbox.labels import LABEL_DEADLINE
 
 _QUICK_TIMEOUT_S = 60
 _SLOW_TIMEOUT_S = 1800
@@ -327,11 +328,18 @@ class Engine:
         return [(row["Path"], row["Kind"]) for row in rows]
 
     def commit(self, container: str, *, ref: str, labels: Mapping[str, str]) -> str:
-        """Make an image of a container's files; gives the image's id."""
+        """Make an image of a container's files; gives the image's id.
+
+        The container's own deadline does not pass to the image, nor to what runs from it.
+        """
         repository, _, tag = ref.rpartition(":")
         with _translated(f"storing {ref}"):
             answer = self._slow.commit(
-                container, repository, tag, pause=False, conf={"Labels": dict(labels)}
+                container,
+                repository,
+                tag,
+                pause=False,
+                conf={"Labels": {LABEL_DEADLINE: "", **labels}},
             )
             return str(answer["Id"])
 

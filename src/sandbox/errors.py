@@ -1,20 +1,20 @@
 """Errors of the sandbox room. Two roots: what the sandbox could not do, and what a call asked wrongly.
 
-    SandboxError                the run can't go on as it is (CLI exit code 3)
-    ├── EngineUnavailable       no engine answers
-    ├── EngineError             the engine refused or failed a request
-    ├── ImageUnusable           no such image, or one without python3
-    ├── KernelUnsupported       no Landlock, where the operator did not say that is fine
-    ├── SealBroken              the running container is not what the spec says
-    ├── WorkspaceError          the workspace can't be copied as it is
-    ├── SandboxLost             the container or its guest is gone
-    └── PatchError              the patch can't be made, proved or applied
+SandboxError                the run can't go on as it is (CLI exit code 3)
+├── EngineUnavailable       no engine answers
+├── EngineError             the engine refused or failed a request
+├── ImageUnusable           no such image, or one without python3
+├── KernelUnsupported       no Landlock, where the operator did not say that is fine
+├── SealBroken              the running container is not what the spec says
+├── WorkspaceError          the workspace can't be copied as it is
+├── SandboxLost             the container or its guest is gone
+└── PatchError              the patch can't be made, proved or applied
 
-    FileError                   a file operation was refused: a result the model sees
-    ├── FileMissing
-    ├── FileExists
-    ├── FileDenied              by the kernel, under the policy
-    └── FileWrongType           a directory where a file is wanted, or the reverse
+FileError                   a file operation was refused: a result the model sees
+├── FileMissing
+├── FileExists
+├── FileDenied              by the kernel, under the policy
+└── FileWrongType           a directory where a file is wanted, or the reverse
 """
 
 

@@ -54,7 +54,9 @@ def sanitized(config: bytes) -> bytes:
             if header:
                 out.append(header)
                 header = b""
-            out.append(b"\t" + key + (b"" if value is None else b" = " + _quoted(key, value)) + b"\n")
+            out.append(
+                b"\t" + key + (b"" if value is None else b" = " + _quoted(key, value)) + b"\n"
+            )
     return b"".join(out)
 
 

@@ -9,7 +9,8 @@ import time
 from sandbox import seccomp
 from sandbox.engine import Engine
 from sandbox.errors import EngineError, WorkspaceError
-from sandbox.spec import LABEL_DEADLINE, LABEL_MANAGED, WORKSPACE, ContainerSpec
+from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED
+from sandbox.spec import WORKSPACE, ContainerSpec
 
 _TIMEOUT_S = 300.0
 _MEMORY_BYTES = 2 << 30

@@ -11,15 +11,12 @@ from policies.policy import Policy
 from sandbox import seal
 from sandbox.engine import Engine
 from sandbox.errors import EngineError, EngineUnavailable, SandboxError, SandboxLost
+from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
 from sandbox.link import GuestLink, Value
 from sandbox.prepare import GUEST_COMMAND, PreparedImage
 from sandbox.seal import KernelPolicy, SealReport
 from sandbox.spec import (
     HOME,
-    LABEL_DEADLINE,
-    LABEL_MANAGED,
-    LABEL_OWNER,
-    LABEL_RUN,
     PATH,
     WORKSPACE,
     ContainerSpec,

@@ -182,7 +182,7 @@ def _sift(
     refused: list[LeftOut] = []
     for path, entry in changed.items():
         old = manifest.entries.get(path)
-        if _same(old, entry):
+        if same_file(old, entry):
             continue
         reason = refusal(path)
         for side in (old, entry):
@@ -197,7 +197,8 @@ def _sift(
     return wanted, refused
 
 
-def _same(old: Entry | None, new: Entry | None) -> bool:
+def same_file(old: Entry | None, new: Entry | None) -> bool:
+    """Whether git sees no difference."""
     if old is None or new is None:
         return old is new
     return (old.mode, old.blob) == (new.mode, new.blob)

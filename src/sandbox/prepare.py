@@ -18,9 +18,10 @@ from policies.inventory import Inventory, Program
 from sandbox import seccomp
 from sandbox.engine import Engine, ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
+from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.link import GuestLink, Value
 from sandbox.places import cache_directory, write_atomically
-from sandbox.spec import LABEL_DEADLINE, LABEL_MANAGED, ContainerSpec, shelf
+from sandbox.spec import ContainerSpec, shelf
 
 _DIRECTORY = "opt/moonpool"
 _SCAN_TIMEOUT_S = 120.0
@@ -90,12 +91,11 @@ def prepare(
 def _make(
     engine: Engine, image: ImageInfo, ref: str, sources: Mapping[str, bytes]
 ) -> tuple[str, Inventory]:
-    labels = {LABEL_MANAGED: "1"}
     deadline = str(int(time.time() + 10 * _SCAN_TIMEOUT_S))
     spec = ContainerSpec(
         image=image.id,
         command=_SCAN_COMMAND,
-        labels={**labels, LABEL_DEADLINE: deadline},
+        labels={LABEL_MANAGED: "1", LABEL_DEADLINE: deadline},
         cpus=1.0,
         memory_bytes=1 << 30,
         pids=64,
@@ -127,7 +127,7 @@ def _make(
             f"{_DIRECTORY}/sandbox/guest/{name}.pyc": data for name, data in modules.items()
         }
         # Python takes a source before a compiled module of the same name, so the sources go.
-        return _assemble(engine, image, ref, compiled, labels), inventory
+        return _assemble(engine, image, ref, compiled), inventory
     finally:
         engine.remove(container)
 
@@ -137,7 +137,6 @@ def _assemble(
     image: ImageInfo,
     ref: str,
     files: Mapping[str, bytes],
-    labels: Mapping[str, str],
 ) -> str:
     """A fresh container, never started, so that the layer holds the guest and nothing else."""
     container = engine.create(shelf(image.id))
@@ -145,7 +144,7 @@ def _assemble(
         package = dict(files)
         package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
         engine.put_archive(container, "/", [_tar(package)])
-        return engine.commit(container, ref=ref, labels=labels)
+        return engine.commit(container, ref=ref, labels={LABEL_PREPARED: image.id})
     finally:
         engine.remove(container)
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from sandbox.engine import ContainerInfo, Engine
 from sandbox.errors import EngineError
+from sandbox.labels import LABEL_DEADLINE, LABEL_RUN, LABEL_SNAPSHOT
 from sandbox.places import cache_directory
-from sandbox.snapshot import LABEL_SNAPSHOT
-from sandbox.spec import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
 
 SNAPSHOT_AGE_S = 7 * 24 * 3600
 """A workspace copy that no run has used for this long is removed."""
@@ -41,9 +40,10 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
             id=row.id,
             run=row.labels.get(LABEL_RUN, ""),
             state=row.state,
-            expired=_deadline(row) < now,
+            expired=(_deadline(row) or 0) < now,
         )
-        for row in engine.containers(LABEL_MANAGED)
+        for row in engine.containers(LABEL_DEADLINE)
+        if _deadline(row) is not None
     ]
     found += [
         Leftover(
@@ -76,11 +76,12 @@ def prune(engine: Engine, *, everything: bool = False) -> tuple[Leftover, ...]:
     return tuple(removed)
 
 
-def _deadline(row: ContainerInfo) -> float:
+def _deadline(row: ContainerInfo) -> float | None:
+    """None for a container that is not ours: labels of an image are inherited by anyone's."""
     try:
         return float(row.labels[LABEL_DEADLINE])
     except (KeyError, ValueError):
-        return 0.0  # all of ours have one: a label that can't be read is nobody's
+        return None
 
 
 def _last_use(key: str) -> float:
@@ -89,5 +90,3 @@ def _last_use(key: str) -> float:
         return (cache_directory() / "manifests" / f"{key}.json").stat().st_mtime
     except OSError:
         return 0.0
-
-

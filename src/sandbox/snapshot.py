@@ -22,14 +22,14 @@ from sandbox import gitconfig, history, tarstream
 from sandbox.engine import Engine
 from sandbox.errors import WorkspaceError
 from sandbox.gitindex import tracked_paths
+from sandbox.labels import LABEL_SNAPSHOT
 from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
 from sandbox.patch import LeftOut
 from sandbox.places import cache_directory, write_atomically
 from sandbox.prepare import PreparedImage
-from sandbox.spec import LABEL_MANAGED, WORKSPACE, shelf
+from sandbox.spec import WORKSPACE, shelf
 from sandbox.workspace import Found, Scan, Selection, select
 
-LABEL_SNAPSHOT = "moonpool.snapshot"
 _UID = 1000
 _PIECE_BYTES = 1 << 20
 _QUEUE_PIECES = 8
@@ -148,7 +148,7 @@ def take(
         if engine.image(ref) is None:
             if cuts:
                 history.cut(engine, container)
-            engine.commit(container, ref=ref, labels={LABEL_MANAGED: "1", LABEL_SNAPSHOT: key})
+            engine.commit(container, ref=ref, labels={LABEL_SNAPSHOT: key})
     finally:
         engine.remove(container)
     snapshot = Snapshot(image=ref, key=key, left_out=(*selection.left_out, *packer.left_out))

@@ -11,17 +11,12 @@ from typing import Any
 
 from policies.policy import Policy
 from sandbox import seccomp
+from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED
 
 WORKSPACE = "/workspace"
 HOME = "/home/agent"
 USER = "1000:1000"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-LABEL_MANAGED = "moonpool.managed"
-LABEL_RUN = "moonpool.run"
-LABEL_OWNER = "moonpool.owner"
-LABEL_DEADLINE = "moonpool.deadline"
-"""Seconds since the epoch after which anyone may remove the thing (`moonpool prune`)."""
 
 _SHM_BYTES = 64 << 20
 _SHELF_LIFE_S = 3600

@@ -5,6 +5,8 @@ bounded by a resource limit as well, and a fast writer gets no further than what
 two looks.
 """
 
+from __future__ import annotations
+
 import os
 
 _MARGIN = 64 << 20
@@ -14,16 +16,16 @@ _MARGIN = 64 << 20
 class Disk:
     """Growth since the start, against a limit in bytes (0: no limit)."""
 
-    def __init__(self, roots, limit):  # type: ignore[no-untyped-def]
+    def __init__(self, roots: list[bytes], limit: int) -> None:
         self.roots = roots
         self.limit = limit
         self._alarm = self._used() + limit if limit else 0
 
-    def _used(self):  # type: ignore[no-untyped-def]
+    def _used(self) -> int:
         state = os.statvfs("/")
         return (state.f_blocks - state.f_bfree) * state.f_frsize
 
-    def exceeded(self):  # type: ignore[no-untyped-def]
+    def exceeded(self) -> bool:
         """True when what is written below the roots takes more than the limit."""
         if not self.limit:
             return False
@@ -36,7 +38,7 @@ class Disk:
         self._alarm = used + _MARGIN
         return False
 
-    def _count(self):  # type: ignore[no-untyped-def]
+    def _count(self) -> int:
         total = 0
         stack = list(self.roots)
         while stack:

@@ -4,9 +4,17 @@ Every function takes absolute paths as bytes; what the kernel refuses is an OSEr
 server sends to the host with its number. Paths are resolved here, never on the host.
 """
 
+from __future__ import annotations
+
 import os
 
 from sandbox.guest import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.guest.wire import Outgoing
 
 _TYPE = 0o170000
 _DIRECTORY = 0o040000
@@ -17,7 +25,7 @@ _WALK_FRAME_BYTES = 1 << 18
 _WALK_NAMES = 1000
 
 
-def _letter(mode):  # type: ignore[no-untyped-def]
+def _letter(mode: int) -> bytes:
     kind = mode & _TYPE
     if kind == _REGULAR:
         return b"f"
@@ -28,9 +36,9 @@ def _letter(mode):  # type: ignore[no-untyped-def]
     return b"o"
 
 
-def _open_regular(path, flags):  # type: ignore[no-untyped-def]
+def _open_regular(path: bytes, flags: int) -> int:
     # O_NONBLOCK: a named pipe in the workspace must not hang the guest.
-    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
     kind = os.fstat(handle).st_mode & _TYPE
     if kind != _REGULAR:
         os.close(handle)
@@ -40,7 +48,7 @@ def _open_regular(path, flags):  # type: ignore[no-untyped-def]
     return handle
 
 
-def read(path, offset, limit):  # type: ignore[no-untyped-def]
+def read(path: bytes, offset: int, limit: int) -> tuple[bytes, int]:
     """Up to `limit` bytes from `offset`, and the file's size."""
     handle = _open_regular(path, os.O_RDONLY)
     try:
@@ -50,7 +58,7 @@ def read(path, offset, limit):  # type: ignore[no-untyped-def]
         os.close(handle)
 
 
-def write(path, data, append, overwrite):  # type: ignore[no-untyped-def]
+def write(path: bytes, data: bytes, append: int, overwrite: int) -> None:
     """Write a piece of a file; the first one makes parents and cuts what was there."""
     flags = os.O_WRONLY | (os.O_APPEND if append else os.O_CREAT)
     if not append:
@@ -72,16 +80,16 @@ def write(path, data, append, overwrite):  # type: ignore[no-untyped-def]
         os.close(handle)
 
 
-def delete(path):  # type: ignore[no-untyped-def]
+def delete(path: bytes) -> None:
     """Remove one file or link."""
     if os.lstat(path).st_mode & _TYPE == _DIRECTORY:
         raise IsADirectoryError(21, "is a directory")
     os.unlink(path)
 
 
-def listing(path, limit):  # type: ignore[no-untyped-def]
+def listing(path: bytes, limit: int) -> tuple[list[Outgoing], int]:
     """Names, types and sizes in a directory, at most `limit`; whether there are more."""
-    rows = []
+    rows: list[Outgoing] = []
     cut = 0
     with os.scandir(path) as found:
         for entry in found:
@@ -96,7 +104,7 @@ def listing(path, limit):  # type: ignore[no-untyped-def]
     return rows, cut
 
 
-def _enter(path):  # type: ignore[no-untyped-def]
+def _enter(path: bytes) -> list[os.DirEntry[bytes]]:
     """The entries of a directory, also where its owner (we) took the read permission away."""
     try:
         return list(os.scandir(path))
@@ -105,7 +113,12 @@ def _enter(path):  # type: ignore[no-untyped-def]
         return list(os.scandir(path))
 
 
-def walk(root, start, since_ns, send):  # type: ignore[no-untyped-def]
+def walk(
+    root: bytes,
+    start: bytes,
+    since_ns: int,
+    send: Callable[[list[Outgoing], list[Outgoing]], None],
+) -> None:
     """Report what changed in the workspace `root`, at or below the directory `start`.
 
     Changed is what has a ctime of `since_ns` or later, which no process without privileges can
@@ -115,14 +128,14 @@ def walk(root, start, since_ns, send):  # type: ignore[no-untyped-def]
     0 everything is reported.
     """
     prefix = len(root) + 1
-    files = []
-    directories = []
+    files: list[Outgoing] = []
+    directories: list[Outgoing] = []
     waiting = 0  # bytes
     stack = [start]
     while stack:
         directory = stack.pop()
         changed = os.lstat(directory).st_ctime_ns >= since_ns
-        names = []
+        names: list[bytes] = []
         for entry in _enter(directory):
             name = entry.name
             state = entry.stat(follow_symlinks=False)
@@ -152,7 +165,7 @@ def walk(root, start, since_ns, send):  # type: ignore[no-untyped-def]
     send(files, directories)
 
 
-def fetch(root, path, send):  # type: ignore[no-untyped-def]
+def fetch(root: bytes, path: bytes, send: Callable[[Outgoing], None]) -> None:
     """Send one file or link as a stranger's bytes: its mode, its size, then its content."""
     full = root + b"/" + path
     try:
@@ -189,11 +202,11 @@ def fetch(root, path, send):  # type: ignore[no-untyped-def]
         os.close(handle)
 
 
-def install(root, path, mode, data, append):  # type: ignore[no-untyped-def]
+def install(root: bytes, path: bytes, mode: int, data: bytes, append: int) -> None:
     """Put one entry of a patch in place: mode 0 removes it; `data` is content or link target."""
     full = root + b"/" + path
     if append:
-        write(full, data, True, True)
+        write(full, data, 1, 1)
         return
     try:
         os.unlink(full)
@@ -208,11 +221,11 @@ def install(root, path, mode, data, append):  # type: ignore[no-untyped-def]
     if mode & _TYPE == _LINK:
         os.symlink(data, full)
         return
-    write(full, data, False, False)
+    write(full, data, 0, 0)
     os.chmod(full, 0o755 if mode & 0o100 else 0o644)
 
 
-def _prune(root, directory):  # type: ignore[no-untyped-def]
+def _prune(root: bytes, directory: bytes) -> None:
     """Remove directories that a removal left empty: git knows none."""
     while len(directory) > len(root):
         try:

@@ -6,19 +6,27 @@ or trace the leader, and process 1 as a whole with it. SIGTERM counts only from 
 container, where the kernel gives no sender's id.
 """
 
+from __future__ import annotations
+
 import _thread
 import os
 import signal
 import time
 
-from sandbox.guest import commands, landlock, server, wire
+from sandbox.guest import landlock, pipes, server, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sandbox.guest.wire import Outgoing
 
 _STATUS_KEYS = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb", b"NoNewPrivs", b"Seccomp")
 _SCRATCH_MODE = 0o700
 _REAP_DELAY_S = 0.02
 
 
-def _slurp(path):  # type: ignore[no-untyped-def]
+def _slurp(path: str) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -29,10 +37,10 @@ def _slurp(path):  # type: ignore[no-untyped-def]
         os.close(handle)
 
 
-def _first_frame():  # type: ignore[no-untyped-def]
+def _first_frame() -> Any:
     """Read exactly the host's first frame: what follows it belongs to the server."""
 
-    def exactly(count):  # type: ignore[no-untyped-def]
+    def exactly(count: int) -> bytes:
         data = b""
         while len(data) < count:
             piece = os.read(0, count - len(data))
@@ -44,7 +52,7 @@ def _first_frame():  # type: ignore[no-untyped-def]
     return wire.decode(exactly(int.from_bytes(exactly(4), "big")))
 
 
-def _open_or_none(paths, flags):  # type: ignore[no-untyped-def]
+def _open_or_none(paths: list[str], flags: int) -> int:
     for path in paths:
         try:
             return os.open(path, flags | os.O_CLOEXEC)
@@ -53,27 +61,25 @@ def _open_or_none(paths, flags):  # type: ignore[no-untyped-def]
     return -1
 
 
-def _facts():  # type: ignore[no-untyped-def]
+def _facts() -> list[Outgoing]:
     """What the process sees of its own seal, for the host to compare with the spec."""
-    rows = []
+    rows: list[Outgoing] = []
     for line in _slurp("/proc/thread-self/status").splitlines():
         key, _, value = line.partition(b":")
         if key in _STATUS_KEYS:
             rows.append([key, value.strip()])
     rows.append([b"uid", b"%d" % os.getuid()])
     rows.append([b"gid", b"%d" % os.getgid()])
-    names = [
-        line.partition(b":")[0].strip() for line in _slurp("/proc/net/dev").splitlines()[2:]
-    ]
+    names = [line.partition(b":")[0].strip() for line in _slurp("/proc/net/dev").splitlines()[2:]]
     rows.append([b"interfaces", b" ".join(names)])
     return rows
 
 
-def _probe(path):  # type: ignore[no-untyped-def]
-    """Try to read and to execute what the policy forbids; gives both error numbers, 0 for success."""
+def _probe(path: bytes) -> list[Outgoing]:
+    """Try to read and execute what the policy forbids; gives both error numbers, 0 for success."""
     if not path:
         return [-1, -1]
-    numbers = []
+    numbers: list[Outgoing] = []
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         numbers.append(0)
@@ -89,7 +95,7 @@ def _probe(path):  # type: ignore[no-untyped-def]
     return numbers
 
 
-def _serve(config, wake, setup):  # type: ignore[no-untyped-def]
+def _serve(config: server.Config, wake: int, setup: _Setup) -> None:
     """The server thread: restrict, report, serve; whatever ends it ends the container."""
     try:
         if setup.enforced:
@@ -110,7 +116,7 @@ def _serve(config, wake, setup):  # type: ignore[no-untyped-def]
         )
         service.run()
     except BaseException as error:  # noqa: BLE001 - the last words of process 1
-        os.write(2, os.fsencode("guest: %s: %s\n" % (type(error).__name__, error)))
+        os.write(2, os.fsencode(f"guest: {type(error).__name__}: {error}\n"))
         os._exit(70)
     os._exit(0)
 
@@ -118,14 +124,14 @@ def _serve(config, wake, setup):  # type: ignore[no-untyped-def]
 class _Setup:
     """What the leader found out, for the server thread to report."""
 
-    def __init__(self):  # type: ignore[no-untyped-def]
+    def __init__(self) -> None:
         self.abi = 0
         self.enforced = False
-        self.missing = []
+        self.missing: list[Outgoing] = []
         self.probe = b""
 
 
-def _lead(lifetime_s, wake):  # type: ignore[no-untyped-def]
+def _lead(lifetime_s: float, wake: int) -> None:
     """Wait: for children to reap, for the engine's SIGTERM, for the end of the lifetime."""
     end = time.monotonic() + lifetime_s
     while True:
@@ -148,7 +154,7 @@ def _lead(lifetime_s, wake):  # type: ignore[no-untyped-def]
     os._exit(0)
 
 
-def main():  # type: ignore[no-untyped-def]
+def main() -> None:
     """Run as process 1. The first frame is [b"hello", rules, enforce, workspace, environment,
     keep bytes, disk bytes, lifetime seconds, probe path, since ns]."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
@@ -156,16 +162,16 @@ def main():  # type: ignore[no-untyped-def]
     config = server.Config()
     setup = _Setup()
     config.workspace = workspace
-    config.environment = {name: value for name, value in environment}
+    config.environment = dict(environment)
     config.keep = keep
     config.disk = server.make_disk(config, disk)
     config.oom_adjust = _open_or_none(["/proc/self/oom_score_adj"], os.O_RDWR)
     config.oom_counter = _open_or_none(
         ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"], os.O_RDONLY
     )
-    os.makedirs(commands.SCRATCH, _SCRATCH_MODE, exist_ok=True)
+    os.makedirs(pipes.SCRATCH, _SCRATCH_MODE, exist_ok=True)
     # The file system's own clock, which is what changed files will be compared with.
-    handle = os.open(commands.SCRATCH + b"/clock", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    handle = os.open(pipes.SCRATCH + b"/clock", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     config.since_ns = since or os.fstat(handle).st_ctime_ns
     os.close(handle)
     landlock.close_to_tracing()

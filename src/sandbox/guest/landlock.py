@@ -3,8 +3,14 @@
 Source of names and numbers: linux/landlock.h, Documentation/userspace-api/landlock.rst.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.guest.wire import Outgoing
 
 # What a rule may grant, as the host writes it (policies.kernel.Access).
 READ = 1
@@ -57,22 +63,22 @@ class _PathBeneathAttr(ctypes.Structure):
     _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
-def _checked(result):  # type: ignore[no-untyped-def]
+def _checked(result: int) -> int:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
 
 
-def abi():  # type: ignore[no-untyped-def]
+def abi() -> int:
     """Version of the kernel's Landlock; 0 where there is none."""
-    version = _syscall(
+    version: int = _syscall(
         ctypes.c_long(_SYS_CREATE_RULESET), None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION
     )
     return max(version, 0)
 
 
-def _handled(version):  # type: ignore[no-untyped-def]
+def _handled(version: int) -> int:
     rights = _EXECUTE | _WRITE_FILE | _READ_FILE | _READ_DIR | _CHANGE_ENTRIES
     if version >= 2:
         rights |= _REFER
@@ -83,7 +89,7 @@ def _handled(version):  # type: ignore[no-untyped-def]
     return rights
 
 
-def _rights(access):  # type: ignore[no-untyped-def]
+def _rights(access: int) -> int:
     rights = 0
     if access & READ:
         rights |= _READ_FILE
@@ -97,22 +103,20 @@ def _rights(access):  # type: ignore[no-untyped-def]
     return rights
 
 
-def _new_ruleset(version, handled, scoped):  # type: ignore[no-untyped-def]
+def _new_ruleset(version: int, handled: int, scoped: int) -> int:
     attr = _RulesetAttr(handled, 0, scoped)
     size = ctypes.sizeof(attr) if version >= 6 else (16 if version >= 4 else 8)
     return _checked(
-        _syscall(
-            ctypes.c_long(_SYS_CREATE_RULESET), ctypes.byref(attr), ctypes.c_size_t(size), 0
-        )
+        _syscall(ctypes.c_long(_SYS_CREATE_RULESET), ctypes.byref(attr), ctypes.c_size_t(size), 0)
     )
 
 
-def _restrict(ruleset):  # type: ignore[no-untyped-def]
+def _restrict(ruleset: int) -> None:
     _checked(_syscall(ctypes.c_long(_SYS_RESTRICT_SELF), ruleset, 0))
     os.close(ruleset)
 
 
-def restrict_files(rules):  # type: ignore[no-untyped-def]
+def restrict_files(rules: list[tuple[bytes, int]]) -> list[Outgoing]:
     """Allow this thread, and all it starts, no more of the file tree than `rules` say.
 
     `rules` are pairs of path and access. Gives the paths that do not exist, which get no rule.
@@ -120,7 +124,7 @@ def restrict_files(rules):  # type: ignore[no-untyped-def]
     version = abi()
     handled = _handled(version)
     ruleset = _new_ruleset(version, handled, 0)
-    missing = []
+    missing: list[Outgoing] = []
     attr = _PathBeneathAttr()
     reference = ctypes.byref(attr)
     for path, access in rules:
@@ -147,7 +151,7 @@ def restrict_files(rules):  # type: ignore[no-untyped-def]
     return missing
 
 
-def restrict_reach():  # type: ignore[no-untyped-def]
+def restrict_reach() -> None:
     """Forbid this thread, and all it starts, to signal, trace or call anything outside of them.
 
     The domain has no file rules, so it adds nothing to the cost of opening a file. Where the
@@ -163,16 +167,16 @@ def restrict_reach():  # type: ignore[no-untyped-def]
     _restrict(ruleset)
 
 
-def close_to_tracing():  # type: ignore[no-untyped-def]
+def close_to_tracing() -> None:
     """Take this process's memory and /proc entries out of reach of others of the same user."""
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
-def no_new_privileges():  # type: ignore[no-untyped-def]
+def no_new_privileges() -> None:
     """What Landlock wants of a thread before it restricts itself."""
     _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
-def pidfd_open(pid):  # type: ignore[no-untyped-def]
+def pidfd_open(pid: int) -> int:
     """A descriptor that becomes readable when the process ends."""
     return _checked(_syscall(ctypes.c_long(434), pid, 0))

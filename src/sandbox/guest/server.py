@@ -1,10 +1,19 @@
 """The guest's main loop: frames in, frames out, commands between. Runs in the restricted thread."""
 
+from __future__ import annotations
+
 import os
 import select
 import time
 
 from sandbox.guest import commands, disk, files, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from sandbox.guest.wire import Outgoing
 
 _FRAMES_IN = 0
 _FRAMES_OUT = 1
@@ -13,11 +22,11 @@ _FRAMES_OUT = 1
 class Config:
     """What the host said in its first frame, and what was opened before the restriction."""
 
-    def __init__(self):  # type: ignore[no-untyped-def]
+    def __init__(self) -> None:
         self.workspace = b""
-        self.environment = {}
+        self.environment: dict[bytes, bytes] = {}
         self.keep = 0
-        self.disk = None
+        self.disk: disk.Disk
         self.oom_adjust = -1
         self.oom_counter = -1
         self.since_ns = 0
@@ -26,19 +35,19 @@ class Config:
 class Loop:
     """select.poll with a handler for each descriptor."""
 
-    def __init__(self):  # type: ignore[no-untyped-def]
+    def __init__(self) -> None:
         self._poll = select.poll()
-        self._handlers = {}
+        self._handlers: dict[int, Callable[[], object]] = {}
 
-    def register(self, handle, events, handler):  # type: ignore[no-untyped-def]
+    def register(self, handle: int, events: str, handler: Callable[[], object]) -> None:
         self._handlers[handle] = handler
         self._poll.register(handle, select.POLLIN if events == "r" else select.POLLOUT)
 
-    def unregister(self, handle):  # type: ignore[no-untyped-def]
+    def unregister(self, handle: int) -> None:
         if self._handlers.pop(handle, None) is not None:
             self._poll.unregister(handle)
 
-    def turn(self, timeout_s):  # type: ignore[no-untyped-def]
+    def turn(self, timeout_s: float | None) -> None:
         timeout_ms = None if timeout_s is None else max(int(timeout_s * 1000) + 1, 0)
         for handle, _ in self._poll.poll(timeout_ms):
             handler = self._handlers.get(handle)
@@ -49,7 +58,7 @@ class Loop:
 class Server:
     """Answers the host's requests until its stream ends."""
 
-    def __init__(self, config, wake):  # type: ignore[no-untyped-def]
+    def __init__(self, config: Config, wake: int) -> None:
         self.config = config
         self.loop = Loop()
         self.reader = wire.Reader()
@@ -59,24 +68,24 @@ class Server:
         self.loop.register(wake, "r", self._woken)
         self.open = True
 
-    def send(self, value):  # type: ignore[no-untyped-def]
+    def send(self, value: Outgoing) -> None:
         view = memoryview(wire.frame(value))
         while view:
             view = view[os.write(_FRAMES_OUT, view) :]
 
-    def run(self):  # type: ignore[no-untyped-def]
+    def run(self) -> None:
         while self.open:
             deadline = self.commands.next_deadline()
             self.loop.turn(None if deadline is None else deadline - time.monotonic())
             if deadline is not None:
                 self.commands.tick()
 
-    def _woken(self):  # type: ignore[no-untyped-def]
+    def _woken(self) -> None:
         os.read(self.wake, 4096)
         self.commands.reap()
         self.commands.finish_ended()
 
-    def _receive(self):  # type: ignore[no-untyped-def]
+    def _receive(self) -> None:
         data = os.read(_FRAMES_IN, 1 << 16)
         if not data:
             self.open = False
@@ -85,7 +94,7 @@ class Server:
         for request in self.reader:
             self._answer(request)
 
-    def _answer(self, request):  # type: ignore[no-untyped-def]
+    def _answer(self, request: Any) -> None:
         name, number = request[0], request[1]
         handler = getattr(self, "do_" + name.decode("ascii"))
         try:
@@ -96,36 +105,43 @@ class Server:
 
     # -- requests --------------------------------------------------------------------------
 
-    def do_run(self, number, argv, script, timeout_ms, stdin):  # type: ignore[no-untyped-def]
+    def do_run(
+        self,
+        number: int,
+        argv: list[bytes],
+        script: bytes | None,
+        timeout_ms: int,
+        stdin: bytes | list[bytes] | None,
+    ) -> None:
         self.commands.run(number, argv, script, timeout_ms, stdin)
 
-    def do_start(self, number, script):  # type: ignore[no-untyped-def]
+    def do_start(self, number: int, script: bytes) -> None:
         self.commands.start(number, script)
 
-    def do_poll(self, number, target):  # type: ignore[no-untyped-def]
+    def do_poll(self, number: int, target: int) -> None:
         self.send([b"ok", number, self.commands.poll(target)])
 
-    def do_cancel(self, number, target):  # type: ignore[no-untyped-def]
+    def do_cancel(self, number: int, target: int) -> None:
         self.commands.cancel(target)
         self.send([b"ok", number])
 
-    def do_read(self, number, path, offset, limit):  # type: ignore[no-untyped-def]
+    def do_read(self, number: int, path: bytes, offset: int, limit: int) -> None:
         data, size = files.read(self._path(path), offset, min(limit, wire.PIECE))
         self.send([b"ok", number, data, size])
 
-    def do_write(self, number, path, data, append, overwrite):  # type: ignore[no-untyped-def]
+    def do_write(self, number: int, path: bytes, data: bytes, append: int, overwrite: int) -> None:
         files.write(self._path(path), data, append, overwrite)
         self.send([b"ok", number])
 
-    def do_delete(self, number, path):  # type: ignore[no-untyped-def]
+    def do_delete(self, number: int, path: bytes) -> None:
         files.delete(self._path(path))
         self.send([b"ok", number])
 
-    def do_list(self, number, path, limit):  # type: ignore[no-untyped-def]
+    def do_list(self, number: int, path: bytes, limit: int) -> None:
         rows, cut = files.listing(self._path(path), min(limit, 2000))
         self.send([b"ok", number, rows, cut])
 
-    def do_freeze(self, number):  # type: ignore[no-untyped-def]
+    def do_freeze(self, number: int) -> None:
         """End everything but the guest, so that nothing changes while the patch is made."""
         for command in self.commands.running.values():
             command.ending = b"cancelled"
@@ -134,7 +150,7 @@ class Server:
         self.commands.finish_ended()
         self.send([b"ok", number, killed])
 
-    def do_walk(self, number, start, everything):  # type: ignore[no-untyped-def]
+    def do_walk(self, number: int, start: bytes, everything: int) -> None:
         root = self.config.workspace
         since = 0 if everything else self.config.since_ns
         files.walk(
@@ -145,20 +161,20 @@ class Server:
         )
         self.send([b"ok", number])
 
-    def do_fetch(self, number, paths):  # type: ignore[no-untyped-def]
+    def do_fetch(self, number: int, paths: list[bytes]) -> None:
         for path in paths:
             files.fetch(
                 self.config.workspace, path, lambda value: self.send([b"fetch", number, value])
             )
         self.send([b"ok", number])
 
-    def do_install(self, number, path, mode, data, append):  # type: ignore[no-untyped-def]
+    def do_install(self, number: int, path: bytes, mode: int, data: bytes, append: int) -> None:
         files.install(self.config.workspace, path, mode, data, append)
         self.send([b"ok", number])
 
-    def _path(self, path):  # type: ignore[no-untyped-def]
+    def _path(self, path: bytes) -> bytes:
         return path if path.startswith(b"/") else self.config.workspace + b"/" + path
 
 
-def make_disk(config, limit):  # type: ignore[no-untyped-def]
+def make_disk(config: Config, limit: int) -> disk.Disk:
     return disk.Disk([config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp")], limit)

@@ -4,6 +4,8 @@ The shell prints them as it exits; what a program wrote in its place is only the
 environment, so it is read strictly and bounded but not believed for anything else.
 """
 
+from __future__ import annotations
+
 import os
 
 _REFUSED = (b"BASH_ENV", b"ENV", b"SHELLOPTS", b"BASHOPTS", b"PS4", b"PROMPT_COMMAND")
@@ -19,7 +21,7 @@ _ESCAPES = {
 }  # fmt: skip
 
 
-def _double_quoted(text, at):  # type: ignore[no-untyped-def]
+def _double_quoted(text: bytes, at: int) -> tuple[bytes, int]:
     out = bytearray()
     while True:
         end = at
@@ -32,7 +34,7 @@ def _double_quoted(text, at):  # type: ignore[no-untyped-def]
         at = end + 2
 
 
-def _ansi_quoted(text, at):  # type: ignore[no-untyped-def]
+def _ansi_quoted(text: bytes, at: int) -> tuple[bytes, int]:
     out = bytearray()
     while True:
         end = at
@@ -51,13 +53,13 @@ def _ansi_quoted(text, at):  # type: ignore[no-untyped-def]
             at = end + 4
 
 
-def exports(text):  # type: ignore[no-untyped-def]
+def exports(text: bytes) -> dict[bytes, bytes]:
     """Variables in the output of bash's `export -p`.
 
     Raises:
         ValueError, IndexError: it is not that.
     """
-    found = {}
+    found: dict[bytes, bytes] = {}
     at = 0
     while at < len(text):
         if not text.startswith(_DECLARE, at):
@@ -84,14 +86,14 @@ def exports(text):  # type: ignore[no-untyped-def]
 class ShellState:
     """Working directory and environment of the next command."""
 
-    def __init__(self, workspace, environment):  # type: ignore[no-untyped-def]
+    def __init__(self, workspace: bytes, environment: dict[bytes, bytes]) -> None:
         self.workspace = workspace
         self.directory = workspace
         self.environment = environment
         self._path = environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
         self._last = b""
 
-    def find(self, program):  # type: ignore[no-untyped-def]
+    def find(self, program: bytes) -> bytes:
         """The file that a program name stands for, on the PATH the container began with."""
         if b"/" in program:
             return program
@@ -101,7 +103,7 @@ class ShellState:
                 return path
         raise FileNotFoundError(2, "no such program")
 
-    def update(self, data):  # type: ignore[no-untyped-def]
+    def update(self, data: bytes) -> None:
         """Take over what a shell printed as it ended; anything odd is left where it is."""
         directory, mark, text = data.partition(b"\0")
         if not mark:

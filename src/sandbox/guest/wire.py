@@ -5,6 +5,16 @@ and one value. Not marshal or pickle, which run or crash what reads them, and no
 carry bytes: the host reads frames that a hostile guest wrote, so the reader is total and bounded.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    # What comes off the wire, and what may be put on it.
+    Value = int | bytes | None | list["Value"]
+    Outgoing = int | bytes | None | Sequence["Outgoing"]
+
 FRAME_LIMIT = 1 << 20
 """Largest frame either side accepts, in bytes."""
 
@@ -18,7 +28,7 @@ class WireError(ValueError):
     """Bytes that are no frame of ours."""
 
 
-def _encode(value, out):  # type: ignore[no-untyped-def]
+def _encode(value: object, out: list[bytes]) -> None:
     if isinstance(value, bytes):
         out.append(b"B" + len(value).to_bytes(4, "big"))
         out.append(value)
@@ -34,7 +44,7 @@ def _encode(value, out):  # type: ignore[no-untyped-def]
         raise TypeError(type(value))
 
 
-def frame(value):  # type: ignore[no-untyped-def]
+def frame(value: Outgoing) -> bytes:
     """Bytes of one frame.
 
     Raises:
@@ -44,12 +54,12 @@ def frame(value):  # type: ignore[no-untyped-def]
     _encode(value, out)
     size = sum(map(len, out))
     if size > FRAME_LIMIT:
-        raise WireError("frame of %d bytes" % size)
+        raise WireError(f"frame of {size} bytes")
     out[0] = size.to_bytes(4, "big")
     return b"".join(out)
 
 
-def _decode(data, at, depth):  # type: ignore[no-untyped-def]
+def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     tag = data[at : at + 1]
     if tag == b"B":
         start = at + 5
@@ -72,15 +82,15 @@ def _decode(data, at, depth):  # type: ignore[no-untyped-def]
         # Each item takes a byte at least: a count that lies can't make us allocate.
         if count > len(data) - at:
             raise WireError("list runs past the frame")
-        items = []
+        items: list[Value] = []
         for _ in range(count):
             item, at = _decode(data, at, depth + 1)
             items.append(item)
         return items, at
-    raise WireError("unknown tag %r" % tag)
+    raise WireError(f"unknown tag {tag!r}")
 
 
-def decode(data):  # type: ignore[no-untyped-def]
+def decode(data: bytes) -> Value:
     """The value in a frame's body.
 
     Raises:
@@ -95,20 +105,20 @@ def decode(data):  # type: ignore[no-untyped-def]
 class Reader:
     """Cuts a stream of bytes into values."""
 
-    def __init__(self):  # type: ignore[no-untyped-def]
+    def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data):  # type: ignore[no-untyped-def]
+    def feed(self, data: bytes | memoryview) -> None:
         self._buffer += data
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Value]:
         buffer = self._buffer
         at = 0
         try:
             while len(buffer) - at >= 4:
                 size = int.from_bytes(buffer[at : at + 4], "big")
                 if size > FRAME_LIMIT:
-                    raise WireError("frame of %d bytes announced" % size)
+                    raise WireError(f"frame of {size} bytes announced")
                 if len(buffer) - at - 4 < size:
                     break
                 body = bytes(buffer[at + 4 : at + 4 + size])

@@ -1,0 +1,51 @@
+# Everything a person types while working on Moonpool. `make` alone lists it.
+BIN := .venv/bin
+CODE := $(wildcard src tests benchmarks acceptance)
+
+.PHONY: help setup engine image demo test test-real check format bench lock build clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1  \2/p' $(MAKEFILE_LIST)
+
+demo: ## the agent lets a failing test suite pass, in a sealed container, and shows the patch
+	@sh scripts/demo.sh
+
+setup: ## .venv with the pinned packages and this checkout
+	@sh scripts/setup.sh
+
+engine: setup ## a container engine: found, or (Debian, root, none there) installed and started
+	@sh scripts/engine.sh
+
+image: engine ## the image the agent works in
+	@$(BIN)/moonpool image build python
+
+test: image ## all tests, those that need the engine too
+	@$(BIN)/pytest -q --numprocesses 2 --dist loadgroup
+
+test-real: image ## a package nobody here wrote, from the registry (not part of `make test`)
+	@$(BIN)/pytest -q acceptance
+
+check: setup ## format, lint, types, imports between rooms
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy $(CODE)
+	@$(BIN)/lint-imports
+
+format: setup ## let ruff format and fix what it can
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+bench: image ## the speed table, as ratios to baselines measured in the same run
+	@$(BIN)/python -P benchmarks/bench.py
+
+lock: setup ## constraints.txt again, from pyproject.toml
+	@sh scripts/lock.sh
+
+build: setup ## the wheel, in dist/
+	@log=$$($(BIN)/pyproject-build --wheel --no-isolation --outdir dist . 2>&1) \
+		|| { printf '%s\n' "$$log"; exit 1; }; ls dist/*.whl
+
+clean: ## what the other targets made in this checkout (images: `moonpool prune`)
+	@rm -rf .venv build dist src/*.egg-info .*_cache .hypothesis

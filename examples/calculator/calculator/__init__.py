@@ -1,0 +1,1 @@
+"""Integer arithmetic, one function to an operation."""

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Writes constraints.txt: every package of a run and of development, with the hash of each file the
+# public registry serves for it. No address gets into it, and no folder of this machine takes part.
+set -eu
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+.venv/bin/python -m venv "$work/venv"
+"$work/venv/bin/pip" install -qq --disable-pip-version-check pip-tools
+cp constraints.txt "$work/constraints.txt" 2>/dev/null || true
+# The configuration files and PIP_FIND_LINKS may name local folders with builds of their own. The
+# registry itself may be configured by environment (PIP_INDEX_URL, PIP_CERT): that is kept.
+env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
+    "$work/venv/bin/pip-compile" --quiet --no-config --no-header --no-emit-options \
+    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style line \
+    --extra dev --build-deps-for wheel --allow-unsafe --generate-hashes --strip-extras "$@" \
+    --output-file "$work/constraints.txt" pyproject.toml
+{
+    echo "# Written by \`make lock\` from pyproject.toml; \`make lock\` keeps versions that still fit,"
+    echo "# \`sh scripts/lock.sh --upgrade\` takes the newest. Hashes are of the public registry's files."
+    cat "$work/constraints.txt"
+} >constraints.txt

@@ -1,0 +1,25 @@
+"""A person's answer to a policy's ``ask``, bound to the exact call by its digest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from policies.decision import Ask, Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    digest: str
+    """Of the call that was shown: an answer counts for no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    reason: str
+
+
+Approve = Callable[[Call, Ask], Approved | Declined]
+
+
+def nobody_to_ask(_call: Call, _ask: Ask) -> Declined:
+    """For runs without a terminal."""
+    return Declined(reason="it needs a person's approval, and nobody can be asked in this run")

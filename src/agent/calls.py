@@ -1,0 +1,145 @@
+"""One tool call, from what the model wrote to the result it reads.
+
+unknown? ─► malformed? ─► decided (allow, ask, deny) ─► run in the box
+
+Whatever stops a call on the way goes back to the model as an error result with what to do instead.
+Only `SandboxError` and signals leave this module.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from agent.approval import Approve, Approved, Declined
+from agent.box import Box
+from agent.events import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
+from agent.messages import ToolResult, ToolUse
+from agent.tools import toolbox
+from agent.tools.tool import Answer, MalformedError, Setting, Tool
+from policies.decision import Allow, Ask, Call, Decision, Deny, decide
+from policies.policy import Policy
+from sandbox.errors import FileError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a call came to, for the loop."""
+
+    result: ToolResult
+    failed: bool
+
+
+class Calls:
+    """Runs the calls of one run in its box, in order."""
+
+    def __init__(self, *, box: Box, policy: Policy, approve: Approve, tell: Tell) -> None:
+        self._box = box
+        self._policy = policy
+        self._approve = approve
+        self._tell = tell
+        self.tools: Mapping[str, Tool[Any]] = toolbox.offered(policy)
+        self._count = 0
+
+    def make(self, use: ToolUse, *, left_s: float) -> Done:
+        """Make one call. Raises SandboxError where the run can't go on."""
+        self._count += 1
+        if use.problem is not None:
+            return self._refuse(use, "torn", f"Nothing ran: {use.problem}")
+        tool = self.tools.get(use.name)
+        if tool is None:
+            text = f"There is no tool {use.name!r} here; there are: {', '.join(self.tools)}."
+            return self._refuse(use, "unknown tool", text)
+        try:
+            tool.decode(use.arguments)
+        except MalformedError as error:
+            return self._refuse(use, "malformed", str(error))
+        call = Call(tool=use.name, arguments=use.arguments)
+        decision = decide(self._policy, call)
+        match decision:
+            case Deny():
+                text = f"Denied ({decision.rule}): {decision.reason}"
+                return self._refuse(use, "denied", text, decision)
+            case Ask():
+                refusal = self._ask(call, decision)
+                if refusal is not None:
+                    text = f"Not run ({decision.rule}): {refusal}. {decision.reason}"
+                    return self._refuse(use, "not approved", text, decision)
+            case Allow():
+                pass
+            case _:
+                assert_never(decision)
+        return self._run(use, tool, decision, left_s)
+
+    def skip(self, use: ToolUse, why: str, text: str) -> Done:
+        """Answer a call that is not made, so that the history stays one a provider takes."""
+        self._count += 1
+        return self._refuse(use, why, text)
+
+    def _ask(self, call: Call, ask: Ask) -> str | None:
+        refusal = _refusal(self._approve(call, ask), ask)
+        said = "approved" if refusal is None else "declined"
+        self._tell(Asked(number=self._count, digest=ask.digest, answer=said))
+        return refusal
+
+    def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> Done:
+        self._tell(
+            CallStarted(
+                number=self._count,
+                tool_use_id=use.id,
+                tool=use.name,
+                arguments=use.arguments,
+                decision=decision,
+            )
+        )
+        setting = Setting(
+            output_bytes=self._policy.limits.output_bytes,
+            command_timeout_s=self._policy.limits.command_timeout_s,
+            left_s=left_s,
+            on_output=lambda stream, data: self._tell(OutputPiece(stream=stream, data=data)),
+        )
+        started = time.monotonic()
+        try:
+            answer = tool.call(use.arguments, self._box, setting)
+        except FileError as error:
+            answer = Answer(text=str(error), brief=str(error), is_error=True)
+        self._tell(
+            CallEnded(
+                number=self._count,
+                tool_use_id=use.id,
+                tool=use.name,
+                is_error=answer.is_error,
+                exit_code=answer.exit_code,
+                ending=answer.ending,
+                seconds=time.monotonic() - started,
+                text=answer.text,
+                brief=answer.brief,
+            )
+        )
+        return _done(use, answer.text, is_error=answer.is_error, failed=answer.failed)
+
+    def _refuse(self, use: ToolUse, why: str, text: str, decision: Decision | None = None) -> Done:
+        self._tell(
+            CallRefused(
+                number=self._count,
+                tool_use_id=use.id,
+                tool=use.name,
+                arguments=use.arguments,
+                why=why,
+                decision=decision,
+                text=text,
+            )
+        )
+        return _done(use, text, is_error=True, failed=True)
+
+
+def _refusal(answer: Approved | Declined, ask: Ask) -> str | None:
+    match answer:
+        case Approved():
+            return None if answer.digest == ask.digest else "the approval was for another call"
+        case Declined():
+            return answer.reason
+
+
+def _done(use: ToolUse, text: str, *, is_error: bool, failed: bool) -> Done:
+    return Done(result=ToolResult(tool_use_id=use.id, text=text, is_error=is_error), failed=failed)

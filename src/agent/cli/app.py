@@ -1,0 +1,277 @@
+"""The commands and their options. Each does its work in a module of its own, imported when it is
+called: ``moonpool --help`` must not wait for an SDK."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="moonpool",
+    help="Run a coding agent on code nobody trusts: a sealed container, a policy that the kernel "
+    "enforces, and a patch with proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+policy_app = typer.Typer(help="What an agent may do.", no_args_is_help=True, rich_markup_mode=None)
+image_app = typer.Typer(help="What an agent works in.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(policy_app, name="policy")
+app.add_typer(image_app, name="image")
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or `last`.")
+]
+
+
+def run() -> int:
+    """Parse the command line and do what it says; gives the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A terminal that can't show a character gets a question mark, not a traceback.
+            reconfigure(errors="replace")
+    try:
+        app()
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else int(bool(done.code))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader left (`moonpool runs | head`); Python would complain again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - one of ours, or raised again
+        return _failed(error)
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    from agent.cli.exits import of_error
+    from agent.text import visible
+
+    code = of_error(error)
+    if code is None:
+        raise error
+    print(f"moonpool: {visible(str(error))}", file=sys.stderr)
+    return code
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"moonpool {version('moonpool')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("run")
+def run_task(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What the agent is to do.")],
+    *,
+    directory: Annotated[
+        Path, typer.Option("-w", "--workspace", metavar="DIR", help="A copy of it is worked on.")
+    ] = Path(),
+    policy: Annotated[
+        str, typer.Option("-p", "--policy", metavar="POLICY", help="A name or a file.")
+    ] = "default",
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="MODEL", help="anthropic:NAME or script:FILE."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Copy patch, report and summary there."),
+    ] = None,
+    verify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CMD", help="Run this in a fresh container with the patch; exit 1 if it fails."
+        ),
+    ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
+    ] = False,
+    kernel_policy: Annotated[
+        Literal["require", "prefer"],
+        typer.Option(help="prefer: go on where the kernel can't enforce the policy."),
+    ] = "require",
+) -> None:
+    """Let an agent work on a copy of a directory, and export what it changed as a patch.
+
+    Example: moonpool run "fix the failing tests" -w path/to/repo --verify "pytest -q"
+    """
+    from agent.cli.run_command import RunOptions, run
+
+    options = RunOptions(
+        task=task,
+        directory=directory,
+        policy=policy,
+        model=model,
+        out=out,
+        verify=verify,
+        json_lines=json_lines,
+        kernel_policy=kernel_policy,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def runs(
+    limit: Annotated[int, typer.Option("-n", min=1, help="How many, the newest first.")] = 20,
+) -> None:
+    """List the runs there are.
+
+    Example: moonpool runs -n 5
+    """
+    from agent.cli.runs_commands import list_runs
+
+    raise typer.Exit(list_runs(limit))
+
+
+@app.command()
+def show(
+    run: RunName,
+    *,
+    patch: Annotated[bool, typer.Option("--patch", help="Print the patch itself.")] = False,
+) -> None:
+    """Show what a run did and what came of it.
+
+    Example: moonpool show last --patch
+    """
+    from agent.cli import runs_commands
+
+    raise typer.Exit(runs_commands.show(run, patch=patch))
+
+
+@app.command()
+def apply(
+    run: RunName,
+    *,
+    directory: Annotated[
+        Path | None,
+        typer.Option("-w", "--workspace", metavar="DIR", help="Instead of the run's workspace."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only see whether it would fit.")] = False,
+) -> None:
+    """Apply a run's patch to the directory it was made for.
+
+    Example: moonpool apply last --check
+    """
+    from agent.cli import runs_commands
+
+    raise typer.Exit(runs_commands.apply(run, directory, check=check))
+
+
+@app.command()
+def doctor() -> None:
+    """Try everything that a run needs, and say what is missing.
+
+    Example: moonpool doctor
+    """
+    from agent.cli import host_commands
+
+    raise typer.Exit(host_commands.doctor())
+
+
+@app.command()
+def prune(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="What is still in use too: running agents are ended.")
+    ] = False,
+) -> None:
+    """Remove containers and workspace copies that runs left behind and are past their time.
+
+    Example: moonpool prune
+    """
+    from agent.cli import host_commands
+
+    raise typer.Exit(host_commands.prune(everything=everything))
+
+
+@policy_app.command("check")
+def policy_check(file: Annotated[str, typer.Argument(metavar="FILE")]) -> None:
+    """Say whether a policy file can be used, or where it is wrong.
+
+    Example: moonpool policy check my-policy.yaml
+    """
+    from agent.cli import policy_commands
+
+    raise typer.Exit(policy_commands.check(file))
+
+
+@policy_app.command("show")
+def policy_show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Print a policy as it counts, with everything it extends.
+
+    Example: moonpool policy show default
+    """
+    from agent.cli import policy_commands
+
+    raise typer.Exit(policy_commands.show(name))
+
+
+@policy_app.command("explain")
+def policy_explain(
+    policy: Annotated[str, typer.Argument(metavar="POLICY")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND")],
+) -> None:
+    """Say what a policy makes of a command, and by which rule.
+
+    Example: moonpool policy explain default -- "git push"
+    """
+    from agent.cli import policy_commands
+
+    raise typer.Exit(policy_commands.explain(policy, command))
+
+
+@policy_app.command("schema")
+def policy_schema() -> None:
+    """Print the JSON Schema of policy files, for editors.
+
+    Example: moonpool policy schema > policy.schema.json
+    """
+    from agent.cli import policy_commands
+
+    raise typer.Exit(policy_commands.schema())
+
+
+@image_app.command("list")
+def image_list() -> None:
+    """List the images that agents can work in.
+
+    Example: moonpool image list
+    """
+    from agent.cli import image_commands
+
+    raise typer.Exit(image_commands.list_images())
+
+
+@image_app.command("build")
+def image_build(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Build an image again, on its base as it is today.
+
+    Example: moonpool image build python
+    """
+    from agent.cli import image_commands
+
+    raise typer.Exit(image_commands.build(name))

@@ -1,0 +1,176 @@
+"""``moonpool run``."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from agent.cli import exits, settings, workspace
+from agent.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.events import Event
+    from agent.messages import Model
+    from agent.record import Record
+    from agent.run import Run
+    from agent.summary import Summary
+    from policies.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The command line of ``moonpool run``, as given."""
+
+    task: str
+    directory: Path
+    policy: str
+    model: str | None
+    out: Path | None
+    verify: str | None
+    json_lines: bool
+    kernel_policy: Literal["require", "prefer"]
+
+
+def run(options: RunOptions) -> int:
+    """Do a run; gives the exit code."""
+    if not options.task.strip():
+        raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
+    root = workspace.resolve(options.directory)
+    workspace.refuse_policy_inside(options.policy, root)
+    home = settings.home()
+    workspace.refuse_inside(home, root, "MOONPOOL_HOME")
+    if options.out is not None:
+        workspace.refuse_inside(options.out, root, "the output directory")
+
+    from agent.models.registry import open_model
+    from agent.record import Record, new_run_id
+    from policies.loading import load
+
+    policy = load(options.policy, directory=settings.policy_directory())
+    model = open_model(options.model or settings.default_model(), environ=settings.environ())
+    _refuse_dollars(policy, model)
+    run_id = new_run_id()
+    record = Record.create(home, run_id=run_id, known_secrets=settings.known_secrets())
+    try:
+        return _recorded(options, root, policy, model, record)
+    finally:
+        record.close()
+
+
+def _refuse_dollars(policy: "Policy", model: "Model") -> None:
+    if policy.budget.usd is not None and not model.name.startswith("script:"):
+        raise UsageError(
+            f"policy {policy.name} has budget.usd, but the prices of {model.name} are not known: "
+            "leave it out and bound the run by turns and tokens"
+        )
+
+
+def _recorded(
+    options: RunOptions, root: Path, policy: "Policy", model: "Model", record: "Record"
+) -> int:
+    from agent.approval import nobody_to_ask
+    from agent.cli.asking import at_terminal
+    from agent.display import Display
+    from agent.events import Notice
+    from agent.interrupts import Interrupts
+    from agent.job import Job
+    from agent.run import Run
+    from agent.sealed import open_sealed
+
+    console = _console()
+    may_ask = not options.json_lines and sys.stdin.isatty() and sys.stdout.isatty()
+    job = Job(
+        run_id=record.run_id,
+        task=options.task,
+        workspace=root,
+        policy=policy,
+        verify=options.verify,
+        may_ask=may_ask,
+        kernel_policy=options.kernel_policy,
+        environ=settings.environ(),
+    )
+    interrupts = Interrupts()
+    display = None if options.json_lines else Display(console)
+    going = Run(
+        job,
+        model=model,
+        open_box=open_sealed,
+        record=record,
+        show=_print_line if display is None else display.show,
+        approve=at_terminal(console, interrupts) if may_ask else nobody_to_ask,
+        interrupts=interrupts,
+        exit_code=exits.of_outcome,
+    )
+    with interrupts.installed():
+        try:
+            for name in workspace.ignored_policies(root):
+                notice = f"{name} in the workspace is ignored: a policy is never read from there"
+                going.journal.tell(Notice(text=notice))
+            summary = going.go()
+        finally:
+            if display is not None:
+                display.close()
+        _finish(options, going, summary, record)
+    return summary.exit_code
+
+
+def _finish(options: RunOptions, going: "Run", summary: "Summary", record: "Record") -> None:
+    """Write what is left to write, and show what came of it."""
+    from agent.report import render
+    from agent.runs import Run as Recorded
+    from agent.verdict import print_verdict
+
+    document = summary.document()
+    try:
+        record.write_report(render(summary, going.journal.log))
+        record.write_summary(document)
+    except RecordError as error:
+        print(f"moonpool: {error}", file=sys.stderr)
+    if options.out is not None:
+        _copy_out(options.out, summary, record)
+    try:
+        if options.json_lines:
+            _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
+        else:
+            console = _console()
+            console.print()
+            print_verdict(
+                console, Recorded(id=record.run_id, directory=record.directory, summary=document)
+            )
+    except OSError:
+        return  # nobody reads any more; the record has it all
+
+
+def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
+    """Put patch and report where the operator wants them too; never through a link."""
+    from agent.record import REPORT, SUMMARY, write_atomically
+
+    sources = [record.directory / REPORT, record.directory / SUMMARY]
+    if summary.delivery is not None:
+        sources.append(summary.delivery.path)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            if source.exists():
+                write_atomically(out / source.name, source.read_bytes())
+    except OSError as error:
+        print(f"moonpool: {out} can't be written: {error.strerror}", file=sys.stderr)
+
+
+def _print_line(_event: "Event | None", line: str | None) -> None:
+    if line is not None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(emoji=False, markup=False, highlight=False)

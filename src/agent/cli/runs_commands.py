@@ -1,0 +1,145 @@
+"""``moonpool runs``, ``show`` and ``apply``: what was recorded, and putting it to use."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli import exits, settings
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_TASK_WIDTH = 60
+
+
+def list_runs(limit: int) -> int:
+    from rich.table import Table
+    from rich.text import Text
+
+    from agent.runs import all_runs
+    from agent.text import one_line
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("RUN", "OUTCOME", "FILES", "TASK", "WORKSPACE"):
+        table.add_column(name, overflow="fold", no_wrap=name == "RUN")
+    count = 0
+    for run in all_runs(settings.home()):
+        count += 1
+        if count > limit:
+            break
+        outcome = run.text("outcome") or "unreadable"
+        table.add_row(
+            run.id,
+            Text(one_line(outcome), "green" if outcome == "finished" else "yellow"),
+            str(len(run.rows("changes"))),
+            Text(one_line(run.text("task"), _TASK_WIDTH)),
+            Text(one_line(run.text("workspace"))),
+        )
+    if not count:
+        print('no runs yet: start one with moonpool run "fix the failing tests"')
+        return exits.DONE
+    console().print(table)
+    return exits.DONE
+
+
+def show(wanted: str, *, patch: bool) -> int:
+    from rich.text import Text
+
+    from agent.runs import find
+    from agent.text import visible
+    from agent.verdict import print_verdict
+
+    run = find(settings.home(), wanted)
+    out = console()
+    if patch:
+        _print_patch(out, Path(run.text("patch")))
+        return exits.DONE
+    out.print(Text("run     ", "dim").append(run.id, "bold"))
+    for label, key in (
+        ("task", "task"),
+        ("on", "workspace"),
+        ("policy", "policy"),
+        ("model", "model"),
+        ("started", "started"),
+    ):
+        row = Text(f"{label:<8}", "dim").append(visible(run.text(key)), "default")
+        out.print(row, soft_wrap=True)
+    _print_steps(out, run.directory)
+    print_verdict(out, run)
+    return exits.DONE
+
+
+def _print_steps(out: "Console", directory: Path) -> None:
+    """The calls of the run, one to a line."""
+    from rich.text import Text
+
+    from agent.runs import Run, events_of
+    from agent.text import one_line
+    from agent.verdict import field
+    from agent.wording import call_in_words
+
+    calls: dict[object, str] = {}
+    for event in events_of(Run(id=directory.name, directory=directory, summary={})):
+        kind = event.get("event")
+        arguments = event.get("arguments")
+        if kind in {"call_started", "call_refused"} and isinstance(arguments, dict):
+            words = one_line(call_in_words(str(event.get("tool")), arguments), 160)
+            calls[event.get("number")] = words
+        if kind == "call_refused":
+            what = f"{field(event, 'why')}: {calls.get(event.get('number'), '')}"
+            out.print(Text(f"  ! {what}", "red"), soft_wrap=True)
+        elif kind == "call_ended":
+            failed = bool(event.get("is_error")) or event.get("exit_code") not in {None, 0}
+            row = Text("  ").append(calls.get(event.get("number"), ""))
+            row.append(f"  {field(event, 'brief')}", "yellow" if failed else "dim")
+            out.print(row, soft_wrap=True)
+
+
+def _print_patch(out: "Console", path: Path) -> None:
+    from rich.text import Text
+
+    from agent.text import decode, visible
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"this run has no patch to show: {path}: {error.strerror}") from error
+    styles = {b"+": "green", b"-": "red", b"@": "cyan", b"d": "bold"}
+    for line in data.removesuffix(b"\n").split(b"\n"):
+        style = styles.get(line[:1], "default")
+        out.print(Text(visible(decode(line)), style), soft_wrap=True)
+
+
+def apply(wanted: str, directory: Path | None, *, check: bool) -> int:
+    from agent.runs import find, patch_of
+    from agent.text import path_text
+    from sandbox.apply import apply_patch
+
+    run = find(settings.home(), wanted)
+    data = patch_of(run)
+    if not data:
+        print(f"run {run.id} changed nothing: there is nothing to apply")
+        return exits.DONE
+    target = directory or Path(run.text("workspace"))
+    if not target.is_dir():
+        raise UsageError(f"{target} is not there any more: name a directory with -w")
+    report = apply_patch(data, target, check=check)
+    does = "would change" if check else "changed"
+    print(f"{does} {len(report.changes)} files in {target}:")
+    for change in report.changes:
+        moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
+        print(f"  {change.kind:<9} {moved}{path_text(change.path)}")
+    if check and report.changes:
+        print(f"it fits: moonpool apply {run.id}")
+    return exits.DONE
+
+
+def console() -> "Console":
+    from rich.console import Console
+
+    return Console(emoji=False, markup=False, highlight=False, file=sys.stdout)

@@ -1,0 +1,70 @@
+"""What the command line takes for a workspace, and what it takes from one: nothing."""
+
+from pathlib import Path
+
+from agent.errors import UsageError
+
+_LOOKS_LIKE_POLICY = (
+    "moonpool.yaml",
+    "moonpool.yml",
+    ".moonpool.yaml",
+    ".moonpool.yml",
+    "moonpool-policy.yaml",
+    ".moonpool",
+)
+
+
+def resolve(directory: Path) -> Path:
+    """The workspace as an absolute path without links in it.
+
+    Raises:
+        UsageError: it is not a directory.
+    """
+    try:
+        found = directory.resolve(strict=True)
+    except OSError as error:
+        raise UsageError(f"no workspace {directory}: {error.strerror}") from error
+    except RuntimeError as error:  # a loop of symbolic links
+        raise UsageError(f"no workspace {directory}: {error}") from error
+    if not found.is_dir():
+        raise UsageError(f"the workspace {directory} is not a directory")
+    return found
+
+
+def is_inside(path: Path, workspace: Path) -> bool:
+    """Does `path` lie in the workspace, by its name or by where its links lead?"""
+    return any(
+        form == workspace or workspace in form.parents
+        for form in (path.resolve(), _without_dots(path))
+    )
+
+
+def _without_dots(path: Path) -> Path:
+    """The path as it is named: its folder resolved, its last part not."""
+    absolute = path.absolute()
+    return absolute.parent.resolve() / absolute.name
+
+
+def refuse_policy_inside(policy: str, workspace: Path) -> None:
+    """A repository does not get to write its own permit, not even by the operator's hand.
+
+    Raises:
+        UsageError: the policy is a file in the workspace.
+    """
+    is_file = "/" in policy or policy.endswith((".yaml", ".yml"))
+    if is_file and is_inside(Path(policy), workspace):
+        raise UsageError(
+            f"the policy {policy} lies in the workspace, which may not decide what it may do: "
+            "read it, copy it somewhere else, and name the copy"
+        )
+
+
+def refuse_inside(path: Path, workspace: Path, what: str) -> None:
+    """Raises UsageError where something of the operator's would lie in the workspace."""
+    if is_inside(path, workspace):
+        raise UsageError(f"{what} {path} lies in the workspace, which a run never writes to")
+
+
+def ignored_policies(workspace: Path) -> tuple[str, ...]:
+    """Files of the workspace that someone may take for its policy; none is read."""
+    return tuple(name for name in _LOOKS_LIKE_POLICY if (workspace / name).exists())

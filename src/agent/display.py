@@ -1,0 +1,208 @@
+"""What a person sees of a run on the terminal while it runs, line by line.
+
+Owns the wording and the layout. Every text that a model or a repository had a hand in is made
+visible first and printed as text, never as markup: nothing in it acts on the terminal.
+"""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from agent.events import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    Event,
+    ExportFailed,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    Notice,
+    OutputPiece,
+    Progress,
+    RunStarted,
+    SandboxReady,
+    TextPiece,
+    TextVoid,
+    ThinkingPiece,
+)
+from agent.messages import Text as ModelText
+from agent.text import decode, one_line, visible
+from agent.tools.plan import PlanArguments
+from agent.tools.plan import Status as StepStatus
+from agent.wording import call_in_words
+
+_OUTPUT_LINES = 6
+"""Of a command's output, the last so many are shown."""
+
+
+class Display:
+    """Prints events as they come."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._fancy = (console.encoding or "").lower().startswith("utf")
+        self._text = ""
+        self._said = False
+        self._tail: list[str] = []
+        self._status: Status | None = None
+
+    def show(self, event: Event, _line: str | None = None) -> None:
+        match event:
+            case TextPiece() | ThinkingPiece() | TextVoid() | ModelCalled() | ModelReplied():
+                self._model(event)
+            case ModelRetry():
+                waiting = f"{one_line(event.reason, 120)}: again in {event.wait_s:.0f} s"
+                self._say(waiting, "yellow")
+            case CallStarted() | OutputPiece() | CallEnded() | CallRefused():
+                self._tool(event)
+            case RunStarted():
+                self._start(event)
+            case Progress():
+                self._say(one_line(event.text, 200), "dim")
+                self._wait(one_line(event.text, 60))
+            case SandboxReady():
+                self._sandbox(event)
+            case Notice():
+                self._say(visible(event.text), "yellow")
+            case ExportFailed():
+                self._say(visible(event.message), "bold red")
+            case _:
+                self._rest()
+
+    def _model(
+        self, event: TextPiece | ThinkingPiece | TextVoid | ModelCalled | ModelReplied
+    ) -> None:
+        match event:
+            case ModelCalled():
+                self._text, self._said = "", False
+                self._wait("thinking")
+            case TextPiece():
+                self._stream(event.text)
+            case ThinkingPiece():
+                pass
+            case TextVoid():
+                self._text = ""
+                if self._said:
+                    self._say("[that answer broke off; it comes again]", "yellow")
+            case ModelReplied():
+                self._flush(event)
+
+    def _tool(self, event: CallStarted | OutputPiece | CallEnded | CallRefused) -> None:
+        match event:
+            case CallStarted():
+                self._call(event)
+            case OutputPiece():
+                self._tail = [*self._tail, *decode(event.data).split("\n")][-_OUTPUT_LINES - 2 :]
+            case CallEnded():
+                self._result(event)
+            case CallRefused():
+                self._refused(event)
+
+    # -- live ------------------------------------------------------------------------------
+
+    def _start(self, event: RunStarted) -> None:
+        head = Text("moonpool ", "bold")
+        head.append(event.run_id, "dim")
+        self._print(head)
+        facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
+        self._say(one_line(facts, 300), "dim")
+
+    def _sandbox(self, event: SandboxReady) -> None:
+        self._rest()
+        if not event.kernel_enforced:
+            self._say("the kernel does NOT enforce the policy in this run", "bold red")
+        words = f"sealed container {event.container[:12]} ready"
+        if event.left_behind:
+            words += f"; {len(event.left_behind)} paths not copied in"
+        self._say(f"{words} ({event.seconds:.1f} s)", "dim")
+        missing = event.seal.get("missing")
+        if isinstance(missing, tuple) and missing:
+            self._say(f"not in this image: {one_line(', '.join(missing), 300)}", "dim")
+
+    def _stream(self, text: str) -> None:
+        self._text += text
+        *lines, self._text = self._text.split("\n")
+        for line in lines:
+            self._speak(line)
+
+    def _flush(self, event: ModelReplied) -> None:
+        if not self._said and not self._text.strip():
+            # A model that does not stream: its words are in the reply only.
+            blocks = event.reply.message.blocks
+            self._text = "\n".join(b.text for b in blocks if isinstance(b, ModelText))
+        for line in self._text.split("\n"):
+            self._speak(line)
+        self._text = ""
+        self._rest()
+
+    def _speak(self, line: str) -> None:
+        if line.strip():
+            mark = "  " if self._said else self._sign("● ", "* ")
+            self._said = True
+            self._print(Text(mark, "cyan").append(visible(line.rstrip()), "default"))
+
+    def _call(self, event: CallStarted) -> None:
+        self._tail = []
+        words = call_in_words(event.tool, event.arguments)
+        if event.tool == "update_plan":
+            self._plan(event.arguments)
+            return
+        self._print(Text("  ").append(one_line(words, 400), "bold"))
+        self._wait(one_line(words, 60))
+
+    def _plan(self, arguments: Mapping[str, object]) -> None:
+        marks = {
+            StepStatus.DONE: self._sign("✔", "x"),
+            StepStatus.IN_PROGRESS: self._sign("▸", ">"),
+            StepStatus.PENDING: self._sign("·", "-"),
+        }
+        for item in PlanArguments.model_validate(dict(arguments)).items:
+            style = "bold" if item.status is StepStatus.IN_PROGRESS else "dim"
+            self._print(Text(f"  {marks[item.status]} ", style).append(one_line(item.step, 200)))
+
+    def _result(self, event: CallEnded) -> None:
+        self._rest()
+        if event.tool == "update_plan":
+            return
+        for line in [line for line in self._tail if line.strip()][-_OUTPUT_LINES:]:
+            self._print(Text("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
+        failed = event.is_error or event.exit_code not in {None, 0}
+        style = "red" if event.is_error else "yellow" if failed else "green"
+        words = Text("    ").append(one_line(event.brief, 200), style)
+        self._print(words.append(f"  {event.seconds:.2f} s", "dim"))
+
+    def _refused(self, event: CallRefused) -> None:
+        mark = self._sign("✗ ", "! ")
+        words = one_line(call_in_words(event.tool, event.arguments), 300)
+        self._print(Text("  ").append(f"{mark}{event.why}: {words}", "red"))
+        self._print(Text("    ").append(one_line(event.text, 300), "dim"))
+
+    # -- printing --------------------------------------------------------------------------
+
+    def _say(self, text: str, style: str) -> None:
+        self._print(Text(text, style))
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False)
+
+    def _wait(self, what: str) -> None:
+        """A line that moves while nothing else does; on a terminal only."""
+        if self._console.is_terminal:
+            self._rest()
+            self._status = self._console.status(Text(what, "dim"), spinner="line")
+            self._status.start()
+
+    def _rest(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _sign(self, fancy: str, simple: str) -> str:
+        return fancy if self._fancy else simple
+
+    def close(self) -> None:
+        """Give the cursor back, whatever happened."""
+        self._rest()

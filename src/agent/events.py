@@ -1,0 +1,271 @@
+"""What happens in a run, as values: the record, the display and ``--json`` all live off these.
+
+`encode` turns one into the JSON object that stands in ``events.jsonl`` (its schema: `record`).
+Live events are for the screen only and are not recorded; what they show is in a later event.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+
+from agent.gate import Finding
+from agent.messages import Reply, Usage
+from agent.outcome import Outcome
+from agent.verification import Verification
+from policies.decision import Decision
+from sandbox.patch import Change, LeftOut
+
+STRING_LIMIT = 256 * 1024
+"""Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
+_HEAD = 4096
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    run_id: str
+    task: str
+    workspace: str
+    policy: str
+    policy_file: str
+    model: str
+    verify: str | None
+    version: str
+    """Of Moonpool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Live: what is being prepared."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxReady:
+    container: str
+    seal: Mapping[str, object]
+    """Every field of the seal report."""
+    kernel_enforced: bool
+    left_behind: tuple[LeftOut, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCalled:
+    """A request is about to be sent: a resumed run knows from it that an answer is missing."""
+
+    turn: int
+    system_sha256: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPiece:
+    """Live: a piece of the model's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingPiece:
+    """Live: a piece of the model's summary of its thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextVoid:
+    """Live: the stream broke; the pieces since the last reply are void."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRetry:
+    reason: str
+    wait_s: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReplied:
+    turn: int
+    reply: Reply
+    seconds: float
+    used: Usage
+    """Sum over the run so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSaid:
+    """Words of ours to the model beside results: the task, a nudge, a warning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted:
+    """A tool call that is about to run, with the decision that let it."""
+
+    number: int
+    """Counts over the run, from 1."""
+    tool_use_id: str
+    tool: str
+    arguments: Mapping[str, object]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """A tool call that did not run: unknown, malformed, denied, not approved, torn or too late."""
+
+    number: int
+    tool_use_id: str
+    tool: str
+    arguments: Mapping[str, object]
+    why: str
+    """``unknown tool``, ``malformed``, ``denied``, ``not approved``, ``torn`` or ``stopped``."""
+    decision: Decision | None
+    text: str
+    """What the model is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A person was asked about a call."""
+
+    number: int
+    digest: str
+    answer: str
+    """``approved`` or ``declined``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPiece:
+    """Live: output of a running command."""
+
+    stream: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    number: int
+    tool_use_id: str
+    tool: str
+    is_error: bool
+    exit_code: int | None
+    """None for a tool that is not a command."""
+    ending: str | None
+    seconds: float
+    text: str
+    """What the model is told."""
+    brief: str
+    """One line for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something the operator should know."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    base_tree: str
+    tree: str
+    patch_sha256: str
+    patch_bytes: int
+    changes: tuple[Change, ...]
+    left_out: tuple[LeftOut, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFailed:
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationEnded:
+    result: Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    outcome: Outcome
+    used: Usage
+    turns: int
+    seconds: float
+
+
+Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece
+Recorded = (
+    RunStarted
+    | SandboxReady
+    | ModelCalled
+    | ModelRetry
+    | ModelReplied
+    | UserSaid
+    | CallStarted
+    | CallRefused
+    | Asked
+    | CallEnded
+    | Notice
+    | Exported
+    | ExportFailed
+    | VerificationEnded
+    | RunEnded
+)
+Event = Live | Recorded
+
+Tell = Callable[[Event], None]
+
+
+def encode(event: Recorded) -> dict[str, object]:
+    """The event as a JSON object; ``event`` names its kind: ``call_started`` …"""
+    return {"event": _kind(event), **_object(event)}
+
+
+def plain(value: object) -> object:  # noqa: PLR0911 - one line for each kind of value
+    """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Enum():
+            return plain(value.value)
+        case str():
+            return _bounded(value)
+        case bytes():
+            try:
+                return _bounded(value.decode())
+            except UnicodeDecodeError:
+                return {"base64": base64.b64encode(value).decode()}
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case tuple() | list() | set() | frozenset():
+            return [plain(item) for item in value]
+        case _ if is_dataclass(value):
+            return {"type": _kind(value), **_object(value)}
+        case _:
+            return repr(value)
+
+
+def _object(value: object) -> dict[str, object]:
+    return {item.name: plain(getattr(value, item.name)) for item in fields(value)}  # type: ignore[arg-type]
+
+
+def _kind(value: object) -> str:
+    return _CAMEL.sub("_", type(value).__name__).lower()
+
+
+def _bounded(text: str) -> object:
+    if len(text) <= STRING_LIMIT:
+        # A lone surrogate (models write them as \ud800) has no UTF-8 form.
+        return text.encode("utf-8", "replace").decode()
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return {"head": text[:_HEAD], "characters": len(text), "sha256": digest}

@@ -1,0 +1,29 @@
+"""What is to be done, as one value: the CLI makes it, `run` does it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent.box import Box
+from policies.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    run_id: str
+    task: str
+    workspace: Path
+    """Absolute, with no symlink in it."""
+    policy: Policy
+    verify: str | None
+    """Shell text, run in a fresh container with baseline + patch."""
+    may_ask: bool
+    """A person is there to approve what the policy asks about."""
+    kernel_policy: Literal["require", "prefer"]
+    environ: Mapping[str, str]
+    """The operator's environment, for finding the engine. None of it enters the container."""
+
+
+OnProgress = Callable[[str], None]
+OpenBox = Callable[[Job, OnProgress], Box]

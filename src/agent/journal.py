@@ -1,0 +1,51 @@
+"""Where the events of a run go: first to its record, then to the screen.
+
+Keeps going when the record can't be written any more: it says so once, by `RecordError`, and the
+run then ends with its patch exported. A screen that is gone (a closed pipe) is no reason to end.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from agent.errors import RecordError
+from agent.events import Event, OutputPiece, Progress, TextPiece, TextVoid, ThinkingPiece, encode
+from agent.interrupts import Interrupts
+from agent.record import Record
+
+Show = Callable[[Event, str | None], None]
+"""Gets each event, with its line in the record where it has one."""
+
+
+class Journal:
+    def __init__(self, *, record: Record, show: Show, interrupts: Interrupts) -> None:
+        self._record = record
+        self._show = show
+        self._interrupts = interrupts
+        self._broken = False
+        self.log: list[Event] = []
+        """Everything told that is recorded, for the report."""
+
+    def tell(self, event: Event) -> None:
+        """Raises RecordError the first time the record can't be written."""
+        # A signal must not come between a line and its digest, nor tear a line on the screen.
+        with self._interrupts.held():
+            match event:
+                case Progress() | TextPiece() | ThinkingPiece() | TextVoid() | OutputPiece():
+                    self._on_screen(event, None)
+                case _:
+                    self.log.append(event)
+                    failure = None
+                    line = None
+                    if not self._broken:
+                        try:
+                            line = self._record.append(encode(event))
+                        except RecordError as error:
+                            self._broken = True
+                            failure = error
+                    self._on_screen(event, line)
+                    if failure is not None:
+                        raise failure
+
+    def _on_screen(self, event: Event, line: str | None) -> None:
+        with contextlib.suppress(OSError):
+            self._show(event, line)

@@ -1,0 +1,277 @@
+"""The conversation: model ⇄ decide ⇄ sandbox, until one of them ends it.
+
+Owns the history (append-only: a message once in it is never changed) and what each of the model's
+reasons to stop means. Refuses to know how a call is made (`calls`), what is left of the budget
+(`meter`), and what happens to the files afterwards (`run`).
+"""
+
+import hashlib
+import time
+from typing import assert_never
+
+from agent.calls import Calls
+from agent.errors import ModelError
+from agent.events import (
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    Tell,
+    TextPiece,
+    TextVoid,
+    ThinkingPiece,
+    UserSaid,
+)
+from agent.interrupts import Interrupts
+from agent.interrupts import Stop as Signalled
+from agent.messages import (
+    AssistantMessage,
+    Discarded,
+    Message,
+    Model,
+    Reply,
+    Request,
+    Retrying,
+    Stop,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ThinkingDelta,
+    ToolResult,
+    ToolUse,
+    UserMessage,
+)
+from agent.meter import Meter
+from agent.outcome import (
+    Conversation,
+    Finished,
+    GaveUp,
+    Interrupted,
+    Limit,
+    LimitReached,
+    ModelFailed,
+    Refused,
+    SandboxFailed,
+)
+from agent.repetition import STOP_AFTER, TELL_AFTER, Repetition
+from agent.tools import toolbox
+from sandbox.errors import SandboxError
+
+_IN_A_ROW = 5
+"""How many answers without substance (empty, cut off, paused) end the run."""
+
+_EMPTY = "(no answer)"
+_ASK_FOR_ANSWER = (
+    "Your answer was empty. Go on with the task, or say in a few sentences what you did."
+)
+_ASK_TO_GO_ON = "Your answer was cut off at the limit of its length. Go on where it stopped."
+_TORN = (
+    "Nothing ran: your answer was cut off at the limit of its length. Make the call again with "
+    "less in it: write a large file in pieces, or explain less before the call."
+)
+_UNRUN = "Nothing ran: the answer did not end with a request for tools."
+_NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
+
+
+class Loop:
+    """One conversation about one task."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        calls: Calls,
+        meter: Meter,
+        system: str,
+        max_tokens: int,
+        interrupts: Interrupts,
+        tell: Tell,
+    ) -> None:
+        self._model = model
+        self._calls = calls
+        self._meter = meter
+        self._system = system
+        self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
+        self._specs = toolbox.specs(calls.tools)
+        self._max_tokens = max_tokens
+        self._interrupts = interrupts
+        self._tell = tell
+        self._repetition = Repetition()
+        self._in_vain = 0
+        self.history: list[Message] = []
+
+    def run(self, task: str) -> Conversation:
+        """Work on the task until the conversation ends; every way to end is a value."""
+        self._say(task)
+        try:
+            while True:
+                ended = self._turn()
+                if ended is not None:
+                    return ended
+        except ModelError as error:
+            return ModelFailed(message=str(error))
+        except SandboxError as error:
+            return SandboxFailed(message=str(error))
+        except Signalled as signal:
+            return Interrupted(signal=signal.name)
+
+    def _turn(self) -> Conversation | None:
+        limit = self._meter.reached()
+        if limit is not None:
+            return limit
+        reply = self._ask_model()
+        match reply.stop:
+            case Stop.TOOL_USE | Stop.END_TURN | Stop.STOP_SEQUENCE:
+                return self._answer(reply)
+            case Stop.MAX_TOKENS:
+                self._append(reply)
+                self._answer_unrun(reply, _TORN)
+                return self._vain("its answers are cut off", _ASK_TO_GO_ON, unless=_uses(reply))
+            case Stop.PAUSE_TURN:
+                self._append(reply)
+                self._answer_unrun(reply, _UNRUN)
+                return self._vain("the service paused its answer again and again", None)
+            case Stop.REFUSAL:
+                words = _text(reply) or reply.detail or "no reason given"
+                return Refused(message=words)
+            case Stop.CONTEXT_WINDOW:
+                return LimitReached(limit=Limit.CONTEXT, detail="the conversation has filled it")
+            case _:
+                assert_never(reply.stop)
+
+    def _answer(self, reply: Reply) -> Conversation | None:
+        self._append(reply)
+        uses = _uses(reply)
+        if uses and reply.stop is Stop.TOOL_USE:
+            self._in_vain = 0
+            return self._make(uses)
+        if uses:
+            self._answer_unrun(reply, _UNRUN)
+            return self._vain("it asks for tools and does not wait for them", None)
+        if reply.stop is Stop.TOOL_USE:
+            return self._vain("it stops for tools and asks for none", _NO_CALLS)
+        words = _text(reply)
+        if not words:
+            return self._vain("its answers are empty", _ASK_FOR_ANSWER)
+        return Finished(message=words)
+
+    def _make(self, uses: list[ToolUse]) -> Conversation | None:
+        """Make the calls of one turn, in order; all their results go back in one message."""
+        results: list[ToolResult] = []
+        notes: list[str] = []
+        ended: Conversation | None = None
+        for use in uses:
+            if ended is None and self._interrupts.requested:
+                ended = Interrupted(signal=self._interrupts.name)
+            if ended is None and self._meter.left_s <= 0:
+                ended = self._meter.reached()
+            if ended is not None:
+                results.append(self._calls.skip(use, "stopped", "Not run: the run ended.").result)
+                continue
+            done = self._calls.make(use, left_s=self._meter.left_s)
+            results.append(done.result)
+            times = self._repetition.note(use, failed=done.failed)
+            if times >= STOP_AFTER:
+                ended = GaveUp(reason=f"the same failing call to {use.name}, {times} times")
+            elif times >= TELL_AFTER:
+                notes.append(
+                    f"This very call to {use.name} has failed {times} times with nothing changed "
+                    f"between: it will fail again. Do something else; the run ends after "
+                    f"{STOP_AFTER}."
+                )
+        warning = self._meter.warning()
+        if warning is not None:
+            notes.append(warning)
+        self._reply_with(results, notes)
+        if ended is None and self._interrupts.requested:
+            ended = Interrupted(signal=self._interrupts.name)
+        return ended
+
+    # -- the model -------------------------------------------------------------------------
+
+    def _ask_model(self) -> Reply:
+        self._tell(
+            ModelCalled(
+                turn=self._meter.turns + 1,
+                system_sha256=self._system_sha256,
+                messages=len(self.history),
+            )
+        )
+        request = Request(
+            system=self._system,
+            tools=self._specs,
+            messages=tuple(self.history),
+            max_tokens=max(1, min(self._max_tokens, self._meter.output_left())),
+        )
+        started = time.monotonic()
+        # A signal breaks off the wait, and only the wait: the record below is whole or not there.
+        with self._interrupts.immediate():
+            reply = self._model.reply(request, self._on_event)
+        self._meter.add(reply.usage)
+        self._tell(
+            ModelReplied(
+                turn=self._meter.turns,
+                reply=reply,
+                seconds=time.monotonic() - started,
+                used=self._meter.used,
+            )
+        )
+        return reply
+
+    def _on_event(self, event: StreamEvent) -> None:
+        match event:
+            case TextDelta():
+                self._tell(TextPiece(text=event.text))
+            case ThinkingDelta():
+                self._tell(ThinkingPiece(text=event.text))
+            case Retrying():
+                self._tell(
+                    ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt)
+                )
+            case Discarded():
+                self._meter.add_void(event.usage)
+                self._tell(TextVoid())
+            case _:
+                assert_never(event)
+
+    # -- the history -----------------------------------------------------------------------
+
+    def _append(self, reply: Reply) -> None:
+        # Providers take no empty message, and want user and assistant to alternate.
+        blocks = reply.message.blocks or (Text(text=_EMPTY),)
+        self.history.append(AssistantMessage(blocks=blocks))
+
+    def _say(self, text: str) -> None:
+        self._tell(UserSaid(text=text))
+        self.history.append(UserMessage(blocks=(Text(text=text),)))
+
+    def _reply_with(self, results: list[ToolResult], notes: list[str]) -> None:
+        for note in notes:
+            self._tell(UserSaid(text=note))
+        words = tuple(Text(text=note) for note in notes)
+        self.history.append(UserMessage(blocks=(*results, *words)))
+
+    def _answer_unrun(self, reply: Reply, text: str) -> None:
+        """Give the calls of a reply that runs none their results: providers insist on them."""
+        uses = _uses(reply)
+        if uses:
+            self._reply_with([self._calls.skip(use, "torn", text).result for use in uses], [])
+
+    def _vain(
+        self, reason: str, nudge: str | None, unless: list[ToolUse] | None = None
+    ) -> Conversation | None:
+        """Count an answer without substance, and say `nudge` unless calls were answered."""
+        self._in_vain += 1
+        if self._in_vain >= _IN_A_ROW:
+            return GaveUp(reason=f"{reason} ({self._in_vain} in a row)")
+        if nudge is not None and not unless:
+            self._say(nudge)
+        return None
+
+
+def _uses(reply: Reply) -> list[ToolUse]:
+    return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
+
+
+def _text(reply: Reply) -> str:
+    parts = [block.text for block in reply.message.blocks if isinstance(block, Text)]
+    return "\n".join(part.strip() for part in parts if part.strip())

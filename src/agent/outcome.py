@@ -1,0 +1,142 @@
+"""How a run ended, as variants. Owns the meanings; their exit codes are the CLI's."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.gate import Finding
+
+
+class Limit(StrEnum):
+    TURNS = "turns"
+    INPUT_TOKENS = "input tokens"
+    OUTPUT_TOKENS = "output tokens"
+    TIME = "time"
+    CONTEXT = "context window"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    message: str
+    """The model's last words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached:
+    limit: Limit
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaveUp:
+    """The agent got nowhere: the same failing call again and again, or no answers."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The model declined the task."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """By SIGINT or SIGTERM."""
+
+    signal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFailed:
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxFailed:
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFailed:
+    """The run's own record could not be written."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crashed:
+    """A defect of Moonpool's own."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotVerified:
+    """The agent finished, and the operator's check failed on a fresh copy."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRefused:
+    """The gate refused the patch. `before` is how the conversation had ended."""
+
+    findings: tuple[Finding, ...]
+    before: "Conversation"
+
+
+Conversation = (
+    Finished
+    | LimitReached
+    | GaveUp
+    | Refused
+    | Interrupted
+    | ModelFailed
+    | SandboxFailed
+    | RecordFailed
+    | Crashed
+)
+"""How the loop can end."""
+
+Outcome = Conversation | NotVerified | ExportRefused
+
+
+def name(outcome: Outcome) -> str:
+    """One word or two for a list: ``finished``, ``limit: turns`` …"""
+    match outcome:
+        case LimitReached():
+            return f"limit: {outcome.limit}"
+        case _:
+            return _NAMES[type(outcome)]
+
+
+_NAMES: dict[type, str] = {
+    Finished: "finished",
+    GaveUp: "gave up",
+    Refused: "refused",
+    Interrupted: "interrupted",
+    ModelFailed: "model failed",
+    SandboxFailed: "sandbox failed",
+    RecordFailed: "record failed",
+    Crashed: "crashed",
+    NotVerified: "not verified",
+    ExportRefused: "export refused",
+}
+
+
+def detail(outcome: Outcome) -> str:
+    """What there is to say about it; may be empty, may have several lines."""
+    match outcome:
+        case Finished() | Refused() | ModelFailed() | SandboxFailed() | RecordFailed() | Crashed():
+            return outcome.message
+        case LimitReached() | NotVerified():
+            return outcome.detail
+        case GaveUp():
+            return outcome.reason
+        case Interrupted():
+            return f"by {outcome.signal}"
+        case ExportRefused():
+            return "\n".join(
+                f"{finding.id}: {finding.reason}" for finding in outcome.findings if finding.refuses
+            )

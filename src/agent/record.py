@@ -1,0 +1,177 @@
+"""A run's record on disk: what happened, in an order nobody can change unnoticed.
+
+    $MOONPOOL_HOME/runs/RUN-ID/
+        run.json        the summary, replaced atomically
+        events.jsonl    one JSON object a line, appended
+        patch.diff      what to apply (patch.refused.diff where the gate refused it)
+        report.html     for a person
+
+Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
+hex, of the line before without its newline; 64 zeros on the first), ``event`` (the kind) and that
+kind's own fields, as `agent.events` defines them. A string longer than `events.STRING_LIMIT` stands
+as ``{"head", "characters", "sha256"}``, bytes that are no UTF-8 as ``{"base64"}``. Lines are ASCII:
+no control character of a hostile repository stands in them unescaped.
+
+Owns the files. Refuses to know what the events mean.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from agent.errors import RecordError
+
+SUMMARY = "run.json"
+EVENTS = "events.jsonl"
+PATCH = "patch.diff"
+REFUSED_PATCH = "patch.refused.diff"
+REPORT = "report.html"
+
+_REDACTED = "[redacted]"
+_SHORTEST_SECRET = 8
+# Keys of the usual shape are taken out wherever they come from, known to us or not.
+_KEY_SHAPES = re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}")
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """Sortable by time to the second, unique by 24 random bits: ``20261121-031500-ab12cd``."""
+    now = now or datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def runs_directory(home: Path) -> Path:
+    return home / "runs"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file so that a reader sees the old one or the new one, never a part.
+
+    A link that stands at `path` is replaced, never followed: in a directory that the repository's
+    author had a hand in it may point anywhere.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class Record:
+    """The record of one run, open for appending."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        run_id: str,
+        known_secrets: tuple[str, ...],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.directory = directory
+        self.run_id = run_id
+        self._secrets = tuple(
+            sorted({s for s in known_secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
+        )
+        self._clock = clock
+        self._events = -1
+        self._seq = 0
+        self._previous = "0" * 64
+
+    @classmethod
+    def create(
+        cls,
+        home: Path,
+        *,
+        run_id: str | None = None,
+        known_secrets: tuple[str, ...] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> Self:
+        """Make the directory and the event file; for the owner's eyes only.
+
+        Args:
+            known_secrets: values that must never be written, such as API keys.
+
+        Raises:
+            RecordError: the place can't be written.
+        """
+        run_id = run_id or new_run_id(clock())
+        directory = runs_directory(home) / run_id
+        record = cls(directory=directory, run_id=run_id, known_secrets=known_secrets, clock=clock)
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            directory.mkdir(mode=0o700)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            record._events = os.open(directory / EVENTS, flags, 0o600)
+        except OSError as error:
+            raise RecordError(
+                f"the run's record can't be written to {directory}: {error.strerror}; "
+                "set MOONPOOL_HOME to a place that can"
+            ) from error
+        return record
+
+    def append(self, event: Mapping[str, object]) -> str:
+        """Add one event; gives the line as it was written, without its newline.
+
+        Raises:
+            RecordError: the disk is full or gone.
+        """
+        time = self._clock().isoformat(timespec="milliseconds")
+        head = {"seq": self._seq, "time": time, "prev": self._previous}
+        line = self.redact(json.dumps({**head, **event}))
+        data = line.encode("utf-8", "replace")
+        try:
+            _write_all(self._events, data + b"\n")
+        except OSError as error:
+            raise RecordError(
+                f"the run's record can't be written on in {self.directory}: {error.strerror}"
+            ) from error
+        self._previous = hashlib.sha256(data).hexdigest()
+        self._seq += 1
+        return data.decode()
+
+    def redact(self, text: str) -> str:
+        for secret in self._secrets:
+            # In JSON a secret may stand escaped.
+            for form in {secret, json.dumps(secret)[1:-1]}:
+                text = text.replace(form, _REDACTED)
+        return _KEY_SHAPES.sub(_REDACTED, text)
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        text = self.redact(json.dumps(summary, indent=2))
+        self._write(SUMMARY, text.encode("utf-8", "replace") + b"\n")
+
+    def write_patch(self, data: bytes, *, refused: bool = False) -> Path:
+        """Write the patch as it is: nothing is redacted in it, it is exact or worthless."""
+        return self._write(REFUSED_PATCH if refused else PATCH, data)
+
+    def write_report(self, html: str) -> Path:
+        return self._write(REPORT, self.redact(html).encode("utf-8", "replace"))
+
+    def close(self) -> None:
+        if self._events >= 0:
+            os.close(self._events)
+            self._events = -1
+
+    def _write(self, name: str, data: bytes) -> Path:
+        path = self.directory / name
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            raise RecordError(f"{path} can't be written: {error.strerror}") from error
+        return path
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

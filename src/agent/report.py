@@ -1,0 +1,174 @@
+"""``report.html``: one self-contained file for the person who reviews the patch.
+
+No scripts, no outside resources, and a content security policy that forbids both: what stands in it
+comes from a model and from a repository nobody trusts. Everything is escaped by the template, and
+characters that act or hide are shown as what they are (`agent.text`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from agent import outcome as outcomes
+from agent import verification
+from agent.events import (
+    Asked,
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    Event,
+    ModelReplied,
+    ModelRetry,
+    Notice,
+    UserSaid,
+)
+from agent.messages import Text
+from agent.outcome import Finished
+from agent.summary import Delivery, Summary
+from agent.text import decode, one_line, path_text, visible
+from agent.verification import Verified
+from agent.wording import call_in_words, decision_rule
+
+_DIFF_LINES = 20_000
+_RESULT_CHARACTERS = 4_000
+_LINE_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffLine:
+    kind: str
+    """CSS class: ``add``, ``del``, ``hunk``, ``meta`` or ``same``."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffFile:
+    path: str
+    lines: tuple[DiffLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One entry of the timeline."""
+
+    kind: str
+    """CSS class: ``said``, ``ok``, ``failed``, ``denied`` or ``note``."""
+    title: str
+    detail: str = ""
+    """Shown folded where there is one."""
+    aside: str = ""
+    """Duration, exit code, rule."""
+
+
+def render(summary: Summary, log: Sequence[Event]) -> str:
+    """The page as HTML text."""
+    environment = Environment(
+        loader=PackageLoader("agent", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = visible
+    environment.filters["line"] = one_line
+    environment.filters["path"] = path_text
+    delivery = summary.delivery
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        outcome=outcomes.name(summary.outcome),
+        detail=outcomes.detail(summary.outcome),
+        good=isinstance(summary.outcome, Finished),
+        delivery=delivery,
+        changes=delivery.changes() if delivery else [],
+        files=tuple(diff_files(delivery)) if delivery else (),
+        rows=tuple(timeline(log)),
+        verified=verification.in_words(summary.verification),
+        verification_good=isinstance(summary.verification, Verified),
+        verification_output=getattr(summary.verification, "output", ""),
+    )
+
+
+def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
+    """The patch file by file, in the patch's own order; a very long one is cut and says so."""
+    names = [path_text(change.path) for change in delivery.patch.changes]
+    sections: list[list[DiffLine]] = []
+    body = False
+    for number, raw in enumerate(delivery.patch.data.split(b"\n")):
+        if number >= _DIFF_LINES:
+            text = f"[cut after {_DIFF_LINES} lines: the whole patch is in {delivery.path.name}]"
+            sections.append([DiffLine(kind="meta", text=text)])
+            break
+        if raw.startswith(b"diff --git "):
+            sections.append([])
+            body = False
+        elif raw.startswith(b"@@ "):
+            body = True
+        if sections:
+            sections[-1].append(_diff_line(raw, body=body))
+    for index, lines in enumerate(sections):
+        path = names[index] if len(names) >= len(sections) else ""
+        yield DiffFile(path=path, lines=tuple(lines))
+
+
+def _diff_line(raw: bytes, *, body: bool) -> DiffLine:
+    kind = "meta"
+    if raw.startswith(b"@@ "):
+        kind = "hunk"
+    elif body:
+        kind = {b"+": "add", b"-": "del", b"\\": "meta"}.get(raw[:1], "same")
+    text = visible(decode(raw))
+    if len(text) > _LINE_CHARACTERS:
+        text = f"{text[:_LINE_CHARACTERS]} [cut, {len(raw)} bytes]"
+    return DiffLine(kind=kind, text=text)
+
+
+def timeline(log: Sequence[Event]) -> Iterator[Row]:
+    """What was said, called, refused and answered, in order."""
+    started: dict[int, CallStarted] = {}
+    for event in log:
+        match event:
+            case ModelReplied():
+                for block in event.reply.message.blocks:
+                    if isinstance(block, Text) and block.text.strip():
+                        yield Row(kind="said", title=visible(block.text.strip()))
+            case CallStarted():
+                started[event.number] = event
+            case CallEnded():
+                yield _call_row(event, started.get(event.number))
+            case CallRefused():
+                yield Row(
+                    kind="denied",
+                    title=one_line(call_in_words(event.tool, event.arguments), 300),
+                    detail=_shown(event.text),
+                    aside=event.why,
+                )
+            case Asked():
+                yield Row(kind="note", title=f"a person was asked: {event.answer}")
+            case ModelRetry():
+                yield Row(kind="note", title=one_line(f"the model was asked again: {event.reason}"))
+            case UserSaid() | Notice():
+                yield Row(kind="note", title=visible(event.text))
+            case _:
+                pass
+
+
+def _call_row(event: CallEnded, begun: CallStarted | None) -> Row:
+    failed = event.is_error or event.exit_code not in {None, 0}
+    arguments = begun.arguments if begun else {}
+    rule = decision_rule(begun.decision) if begun else ""
+    parts = [one_line(event.brief, 100), f"{event.seconds:.2f} s", one_line(rule, 100)]
+    return Row(
+        kind="failed" if failed else "ok",
+        title=one_line(call_in_words(event.tool, arguments), 300),
+        detail=_shown(event.text),
+        aside=" · ".join(part for part in parts if part),
+    )
+
+
+def _shown(text: str) -> str:
+    if len(text) > _RESULT_CHARACTERS:
+        half = _RESULT_CHARACTERS // 2
+        left = len(text) - _RESULT_CHARACTERS
+        text = f"{text[:half]}\n[… {left} characters are in events.jsonl …]\n{text[-half:]}"
+    return visible(text)

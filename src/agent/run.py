@@ -1,0 +1,303 @@
+"""A run, top to bottom.
+
+task + policy ─► image ─► snapshot of the workspace ─► container + guest
+     ─► loop: model ⇄ decide ⇄ guest      (each step appended to the run record)
+     ─► patch, proved as it is made ─► gate ─► verified on a fresh copy ─► report
+
+Whatever ends the conversation, the patch of what stands in the container is exported.
+"""
+
+import contextlib
+import hashlib
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from agent import gate, verification
+from agent.approval import Approve
+from agent.box import Box
+from agent.calls import Calls
+from agent.errors import RecordError
+from agent.events import (
+    Exported,
+    ExportFailed,
+    Notice,
+    Progress,
+    RunEnded,
+    RunStarted,
+    SandboxReady,
+    VerificationEnded,
+)
+from agent.interrupts import Interrupts, Stop
+from agent.job import Job, OpenBox
+from agent.journal import Journal, Show
+from agent.loop import Loop
+from agent.messages import Model
+from agent.meter import Meter
+from agent.models.registry import DEFAULT_MAX_TOKENS
+from agent.outcome import (
+    Conversation,
+    Crashed,
+    ExportRefused,
+    Finished,
+    GaveUp,
+    Interrupted,
+    LimitReached,
+    NotVerified,
+    Outcome,
+    RecordFailed,
+    Refused,
+    SandboxFailed,
+)
+from agent.prompt import system_prompt
+from agent.record import REFUSED_PATCH, Record
+from agent.summary import Delivery, Summary, opening
+from agent.verification import Failed, NotAsked, NotRun, Verification, verify
+from sandbox.errors import SandboxError, SandboxLost
+from sandbox.patch import Patch
+from sandbox.spec import WORKSPACE
+
+
+class Run:
+    """One run. Mutable only until it is over; `go` is the list above."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        model: Model,
+        open_box: OpenBox,
+        record: Record,
+        show: Show,
+        approve: Approve,
+        interrupts: Interrupts,
+        exit_code: Callable[[Outcome], int],
+    ) -> None:
+        self._job = job
+        self._model = model
+        self._open_box = open_box
+        self._record = record
+        self.journal = Journal(record=record, show=show, interrupts=interrupts)
+        self._approve = approve
+        self._interrupts = interrupts
+        self._exit_code = exit_code
+        self._meter = Meter(job.policy)
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._box: Box | None = None
+        self._delivery: Delivery | None = None
+        self._verification: Verification = NotAsked()
+        self._container_left: str | None = None
+
+    def go(self) -> Summary:
+        """Do it all; every way to end is a value in the summary."""
+        try:
+            ended: Conversation = self._converse()
+        except SandboxError as error:
+            ended = SandboxFailed(message=str(error))
+        except Stop as signal:
+            ended = Interrupted(signal=signal.name)
+        except RecordError as error:
+            ended = RecordFailed(message=str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the agent's work
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}:{last.lineno}"
+            ended = Crashed(message=f"a defect of Moonpool at {where}: {error!r}")
+        outcome: Outcome = ended
+        if self._box is not None:
+            try:
+                outcome = self._after(self._box, ended)
+            finally:
+                self._close(self._box)
+        return self._summary(outcome)
+
+    # -- the conversation ------------------------------------------------------------------
+
+    def _converse(self) -> Conversation:
+        job = self._job
+        tell = self.journal.tell
+        self._record.write_summary(opening(job, self._model.name, self._started))
+        tell(
+            RunStarted(
+                run_id=job.run_id,
+                task=job.task,
+                workspace=str(job.workspace),
+                policy=job.policy.name,
+                policy_file=job.policy.where.file,
+                model=self._model.name,
+                verify=job.verify,
+                version=version("moonpool"),
+            )
+        )
+        with self._interrupts.immediate():
+            self._box = self._open_box(job, lambda text: tell(Progress(text=text)))
+        box = self._box
+        tell(
+            SandboxReady(
+                container=box.id,
+                seal=_fields(box.seal),
+                kernel_enforced=box.seal.kernel_enforced,
+                left_behind=box.left_behind,
+                seconds=self._elapsed(),
+            )
+        )
+        # The time of a run is the agent's: a first build of the image does not count.
+        self._meter = Meter(job.policy)
+        loop = Loop(
+            model=self._model,
+            calls=Calls(box=box, policy=job.policy, approve=self._approve, tell=tell),
+            meter=self._meter,
+            system=system_prompt(job.policy, WORKSPACE),
+            max_tokens=DEFAULT_MAX_TOKENS,
+            interrupts=self._interrupts,
+            tell=tell,
+        )
+        return loop.run(job.task)
+
+    # -- afterwards ------------------------------------------------------------------------
+
+    def _after(self, box: Box, ended: Conversation) -> Outcome:
+        try:
+            with self._interrupts.shielded():
+                delivery = self._deliver(box)
+        except SandboxError as error:
+            self._quietly(ExportFailed(message=str(error)))
+            if not isinstance(error, SandboxLost):
+                self._container_left = box.id
+            return SandboxFailed(message=f"the patch can't be made: {error}")
+        except Stop as signal:
+            self._container_left = box.id
+            return Interrupted(signal=f"{signal.name}, before the patch was made")
+        self._delivery = delivery
+        if delivery.refused:
+            self._not_verified("the export gate refused the patch")
+            return ExportRefused(findings=delivery.findings, before=ended)
+        return self._verify(box, delivery.patch, ended)
+
+    def _deliver(self, box: Box) -> Delivery:
+        started = time.monotonic()
+        patch = box.export()
+        findings = gate.inspect(patch, self._job.policy)
+        refused = any(finding.refuses for finding in findings)
+        digest = hashlib.sha256(patch.data).hexdigest()
+        delivery = Delivery(
+            patch=patch,
+            path=self._written(patch, refused=refused),
+            sha256=digest,
+            findings=findings,
+        )
+        self._quietly(
+            Exported(
+                base_tree=patch.base_tree,
+                tree=patch.tree,
+                patch_sha256=digest,
+                patch_bytes=len(patch.data),
+                changes=tuple(delivery.changes()),
+                left_out=patch.left_out,
+                findings=findings,
+                seconds=time.monotonic() - started,
+            )
+        )
+        return delivery
+
+    def _written(self, patch: Patch, *, refused: bool) -> Path:
+        """Write the patch to the record, or where that can't be, to a directory of its own."""
+        try:
+            return self._record.write_patch(patch.data, refused=refused)
+        except RecordError as error:
+            directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self._job.run_id}-"))
+            path = directory / (REFUSED_PATCH if refused else "patch.diff")
+            path.write_bytes(patch.data)
+            self._quietly(Notice(text=f"{error}; the patch is in {path}"))
+            return path
+
+    def _verify(self, box: Box, patch: Patch, ended: Conversation) -> Outcome:
+        command = self._job.verify
+        if command is None:
+            return ended
+        if not isinstance(ended, Finished | LimitReached | GaveUp | Refused):
+            self._not_verified("the run was cut short")
+            return ended
+        self._quietly(Progress(text=f"verifying in a fresh container: {command}"))
+        try:
+            with self._interrupts.immediate():
+                result = verify(box, patch, command, timeout_s=self._job.policy.limits.time_s)
+        except Stop as signal:
+            self._not_verified(f"interrupted by {signal.name}")
+            return Interrupted(signal=f"{signal.name}, while verifying")
+        self._verification = result
+        self._quietly(VerificationEnded(result=result))
+        if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
+            return NotVerified(detail=verification.in_words(result))
+        return ended
+
+    def _not_verified(self, reason: str) -> None:
+        if self._job.verify is not None:
+            self._verification = NotRun(command=self._job.verify, reason=reason)
+            self._quietly(VerificationEnded(result=self._verification))
+
+    def _close(self, box: Box) -> None:
+        if self._container_left is not None:
+            self._quietly(
+                Notice(
+                    text=f"container {box.id[:12]} still stands, with the agent's work in it, "
+                    "until its deadline or `moonpool prune`"
+                )
+            )
+            return
+        try:
+            with self._interrupts.shielded():
+                box.close()
+        except (SandboxError, Stop) as error:
+            self._quietly(
+                Notice(text=f"the container was not removed: {error}; see `moonpool prune`")
+            )
+
+    def _summary(self, outcome: Outcome) -> Summary:
+        box = self._box
+        summary = Summary(
+            job=self._job,
+            model=self._model.name,
+            outcome=outcome,
+            exit_code=self._exit_code(outcome),
+            started=self._started,
+            seconds=self._elapsed(),
+            turns=self._meter.turns,
+            used=self._meter.used,
+            kernel_enforced=box.seal.kernel_enforced if box else None,
+            seal=_fields(box.seal) if box else {},
+            left_behind=box.left_behind if box else (),
+            delivery=self._delivery,
+            verification=self._verification,
+            container_left=self._container_left,
+        )
+        self._quietly(
+            RunEnded(
+                outcome=outcome,
+                used=summary.used,
+                turns=summary.turns,
+                seconds=summary.seconds,
+            )
+        )
+        return summary
+
+    def _quietly(
+        self, event: "ExportFailed | Exported | Notice | Progress | RunEnded | VerificationEnded"
+    ) -> None:
+        """Tell, where a record that can't be written must not stop what is left to do."""
+        with contextlib.suppress(RecordError):
+            self.journal.tell(event)
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._clock
+
+
+def _fields(value: object) -> dict[str, object]:
+    if not is_dataclass(value):
+        return {}
+    return {item.name: getattr(value, item.name) for item in fields(value)}

@@ -1,0 +1,147 @@
+"""The runs there are: finding one by what a person types, and reading its record back."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import RecordError, UsageError
+from agent.record import EVENTS, PATCH, SUMMARY, runs_directory
+
+_LARGEST_SUMMARY = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run's directory and its summary."""
+
+    id: str
+    directory: Path
+    summary: Mapping[str, object]
+    """``run.json``; empty where it can't be read."""
+
+    def text(self, key: str) -> str:
+        """A field of the summary as text; empty where it is missing."""
+        value = self.summary.get(key)
+        return "" if value is None else str(value)
+
+    def number(self, key: str) -> float:
+        value = self.summary.get(key)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    def rows(self, key: str) -> list[Mapping[str, object]]:
+        """A list of objects in the summary."""
+        value = self.summary.get(key)
+        return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
+
+
+def all_runs(home: Path) -> Iterator[Run]:
+    """Every run, newest first; one whose summary can't be read is there with an empty one."""
+    for directory in sorted(_directories(home), key=lambda path: path.name, reverse=True):
+        yield Run(id=directory.name, directory=directory, summary=_summary(directory))
+
+
+def find(home: Path, wanted: str) -> Run:
+    """A run by its id, a unique beginning of it, or ``last``.
+
+    Raises:
+        UsageError: none or several fit.
+        RecordError: its summary can't be read.
+    """
+    names = sorted(path.name for path in _directories(home))
+    if not names:
+        raise UsageError("there are no runs yet: start one with `moonpool run TASK`")
+    if wanted == "last":
+        fitting = names[-1:]
+    else:
+        fitting = [name for name in names if name == wanted] or [
+            name for name in names if wanted and name.startswith(wanted)
+        ]
+    if not fitting:
+        raise UsageError(f"no run {wanted!r}: see `moonpool runs`")
+    if len(fitting) > 1:
+        raise UsageError(f"{wanted!r} fits {len(fitting)} runs: {', '.join(fitting[:5])} …")
+    directory = runs_directory(home) / fitting[0]
+    summary = _summary(directory)
+    if not summary:
+        raise RecordError(f"the summary of run {fitting[0]} can't be read: {directory / SUMMARY}")
+    return Run(id=fitting[0], directory=directory, summary=summary)
+
+
+def patch_of(run: Run) -> bytes:
+    """The patch, checked against the digest in the summary.
+
+    Raises:
+        UsageError: the run has no patch, or the gate refused it.
+        RecordError: it can't be read, or is not what the run wrote.
+    """
+    digest = run.text("patch_sha256")
+    if not digest:
+        raise UsageError(
+            f"run {run.id} has no patch: it ended as {run.text('outcome') or 'nothing'}"
+        )
+    if run.text("outcome") == "export refused":
+        raise UsageError(
+            f"the export gate refused the patch of run {run.id}: see `moonpool show {run.id}`"
+        )
+    try:
+        data = (run.directory / PATCH).read_bytes()
+    except OSError as error:
+        raise RecordError(f"{run.directory / PATCH} can't be read: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise RecordError(
+            f"{run.directory / PATCH} is not what run {run.id} wrote: it was changed since"
+        )
+    return data
+
+
+def events_of(run: Run) -> Iterator[Mapping[str, object]]:
+    """The events in order. A last line that a crash tore is left out."""
+    try:
+        with (run.directory / EVENTS).open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    return
+                if isinstance(event, dict):
+                    yield event
+    except OSError as error:
+        raise RecordError(f"{run.directory / EVENTS} can't be read: {error.strerror}") from error
+
+
+def chain_broken_at(path: Path) -> int | None:
+    """The number (from 0) of the first line that does not fit the one before; None: all do."""
+    previous = "0" * 64
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines):
+            data = line.removesuffix(b"\n")
+            try:
+                event = json.loads(data)
+            except ValueError:
+                return number
+            if not isinstance(event, dict) or event.get("prev") != previous:
+                return number
+            if event.get("seq") != number:
+                return number
+            previous = hashlib.sha256(data).hexdigest()
+    return None
+
+
+def _directories(home: Path) -> list[Path]:
+    try:
+        return [path for path in runs_directory(home).iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError(f"{runs_directory(home)} can't be read: {error.strerror}") from error
+
+
+def _summary(directory: Path) -> Mapping[str, object]:
+    try:
+        with (directory / SUMMARY).open("rb") as file:
+            value = json.loads(file.read(_LARGEST_SUMMARY))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,135 @@
+"""What a run came to, on the terminal: at its end, and whenever ``moonpool show`` is asked.
+
+Works on the run's summary as it stands on disk, so that both show the same.
+"""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.runs import Run
+from agent.text import one_line, visible
+
+_BAR = 20
+_FILES_SHOWN = 40
+_PATH_WIDTH = 60
+
+
+def print_verdict(console: Console, run: Run) -> None:
+    """Outcome, findings, diffstat (the riskiest first), verification, and what to type next."""
+
+    def say(text: str, style: str = "default") -> None:
+        console.print(Text(text, style), soft_wrap=True, highlight=False)
+
+    if run.summary.get("kernel_enforced") is False:
+        say("the kernel did NOT enforce the policy in this run", "bold red")
+    outcome = run.text("outcome")
+    good = outcome == "finished"
+    head = Text(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
+    console.print(head, soft_wrap=True, highlight=False)
+    if not good and run.text("detail"):
+        say(visible(run.text("detail")), "yellow")
+    for finding in run.rows("findings"):
+        where = field(finding, "path") or "the patch"
+        words = f"{field(finding, 'id')}: {where}: {field(finding, 'reason')}"
+        say(words, "bold red" if finding.get("refuses") else "yellow")
+    for row in _diffstat(run):
+        console.print(row, soft_wrap=True, highlight=False)
+    if run.text("tree"):
+        say(f"proved: baseline + patch = tree {run.text('tree')[:12]}", "green")
+    verified = _verification(run)
+    if verified is not None:
+        say(verified[0], verified[1])
+    if run.text("container_left"):
+        say(f"container {run.text('container_left')[:12]} still stands", "yellow")
+    if run.text("patch"):
+        say(f"patch   {run.text('patch')}")
+    report = run.directory / "report.html"
+    if report.exists():
+        say(f"report  {report}")
+    say(f"next    {_next(run)}", "bold")
+
+
+def _effort(run: Run) -> str:
+    tokens = run.summary.get("tokens")
+    if not isinstance(tokens, Mapping):
+        return ""
+    count = {key: value for key, value in tokens.items() if isinstance(value, int)}
+    taken = sum(value for key, value in count.items() if key != "output_tokens")
+    return (
+        f"  {run.number('turns'):.0f} turns, {taken} tokens in, "
+        f"{count.get('output_tokens', 0)} out, {run.number('seconds'):.1f} s"
+    )
+
+
+def _diffstat(run: Run) -> list[Text]:
+    changes = run.rows("changes")
+    if not changes:
+        return [Text("nothing changed", "dim")] if run.text("patch") else []
+    width = min(_PATH_WIDTH, max(len(field(change, "path")) for change in changes))
+    rows = []
+    for change in changes[:_FILES_SHOWN]:
+        row = Text(f"  {field(change, 'path'):<{width}}  ")
+        kind = field(change, "kind")
+        added, deleted = change.get("added_lines"), change.get("deleted_lines")
+        if isinstance(added, int) and isinstance(deleted, int):
+            row.append(f"{added + deleted:>5} ", "dim")
+            plus, minus = _bars(added, deleted)
+            row.append("+" * plus, "green").append("-" * minus, "red")
+            if kind != "modified":
+                row.append(f"  {kind}", "dim")
+        else:
+            row.append(f"{kind}, binary", "dim")
+        rows.append(row)
+    if len(changes) > _FILES_SHOWN:
+        rows.append(Text(f"  and {len(changes) - _FILES_SHOWN} more", "dim"))
+    left_out = run.rows("left_out")
+    if left_out:
+        rows.append(Text(f"  {len(left_out)} paths left out of the patch, see the report", "dim"))
+    return rows
+
+
+def _verification(run: Run) -> tuple[str, str] | None:
+    value = run.summary.get("verification")
+    if not isinstance(value, Mapping):
+        return None
+    command = field(value, "command")
+    match value.get("type"):
+        case "verified":
+            return f"verified: {command} passes in a fresh container with the patch", "green"
+        case "failed":
+            how = f"{field(value, 'ending')}, exit code {field(value, 'exit_code')}"
+            return f"not verified: {command}: {how}, in a fresh container with the patch", "red"
+        case "not_run":
+            return f"not verified: {command} was not run: {field(value, 'reason')}", "red"
+        case _:
+            return None
+
+
+def _next(run: Run) -> str:
+    if run.text("outcome") == "running":
+        return f"moonpool show {run.id}"
+    if run.text("outcome") == "export refused":
+        return f"moonpool show {run.id} --patch"
+    if run.rows("changes"):
+        return f"moonpool apply {run.id} --check"
+    return "moonpool run TASK"
+
+
+def field(row: Mapping[str, object], key: str) -> str:
+    """One field of a recorded object as one visible line."""
+    value = row.get(key)
+    if isinstance(value, Mapping):  # bytes that are no UTF-8
+        return f"(base64) {one_line(str(value.get('base64', '')), _PATH_WIDTH)}"
+    return "" if value is None else one_line(str(value))
+
+
+def _bars(added: int, deleted: int) -> tuple[int, int]:
+    """Lengths of the two parts of a diffstat's bar; what there is shows at least as one mark."""
+    total = added + deleted
+    if total <= _BAR:
+        return added, deleted
+    plus = max(1, added * _BAR // total) if added else 0
+    minus = max(1, deleted * _BAR // total) if deleted else 0
+    return plus, minus

@@ -1,0 +1,243 @@
+"""Several policy files, from the outermost parent to the child, made into one Policy.
+
+Owns what `extends` means: scalars replace, lists replace unless ``+`` or ``-`` is written, mappings
+merge key by key, examples are not inherited, and a child's limit may exceed its parent's only if the
+child says so in ``limits.widen``. Refuses to know where files come from (`loading`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.document import Document, KeyPath, spelled
+from policies.errors import PolicyError, Where
+from policies.policy import (
+    Budget,
+    CommandRule,
+    Examples,
+    ExportRules,
+    History,
+    Limits,
+    Paths,
+    Policy,
+    Setup,
+    WorkspaceRules,
+)
+from policies.quantities import spelled_duration, spelled_size
+from policies.schema import CommandEntry, Edit, PolicyFile
+
+_LIMITS = ("cpus", "memory", "pids", "disk", "command_timeout", "output", "time")
+_BUDGET = ("turns", "input_tokens", "output_tokens", "usd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One file of a chain."""
+
+    document: Document
+    model: PolicyFile
+
+
+def compose(layers: Sequence[Layer]) -> Policy:
+    """The policy of the last layer. The first is the built-in ground that no one extends.
+
+    Raises:
+        PolicyError: a layer takes away what is not there, or widens a limit without saying so.
+    """
+    places: dict[str, Where] = {}
+    lists = _Lists(places)
+    scalars: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    commands: tuple[CommandRule, ...] = ()
+    for index, layer in enumerate(layers):
+        if index > 1:
+            _refuse_wider(layer, scalars, places)
+        commands = _commands(commands, layer, places)
+        lists.take(layer)
+        _take_scalars(layer, scalars, places)
+        env |= layer.model.env
+    leaf = layers[-1]
+    return Policy(
+        name=leaf.model.name,
+        where=Where(file=leaf.document.file, line=0),
+        image=scalars["image"],
+        tools=lists.of("tools"),
+        commands=commands,
+        exec_workspace=scalars["exec_workspace"],
+        paths=Paths(
+            write=lists.of("paths.write"),
+            read=lists.values.get("paths.read"),
+            protect=lists.of("paths.protect"),
+        ),
+        workspace=WorkspaceRules(
+            exclude=lists.of("workspace.exclude"),
+            history=History(scalars["workspace.history"]),
+            max_bytes=scalars["workspace.max_bytes"],
+        ),
+        setup=Setup(commands=lists.of("setup.commands"), network=lists.of("setup.network")),
+        env=env,
+        limits=Limits(
+            cpus=float(scalars["limits.cpus"]),
+            memory_bytes=scalars["limits.memory"],
+            pids=scalars["limits.pids"],
+            disk_bytes=scalars["limits.disk"],
+            command_timeout_s=scalars["limits.command_timeout"],
+            output_bytes=scalars["limits.output"],
+            time_s=scalars["limits.time"],
+        ),
+        budget=Budget(
+            turns=scalars["budget.turns"],
+            input_tokens=scalars["budget.input_tokens"],
+            output_tokens=scalars["budget.output_tokens"],
+            usd=scalars.get("budget.usd"),
+        ),
+        export=ExportRules(
+            max_bytes=scalars["export.max_bytes"],
+            refuse=lists.of("export.refuse"),
+            ignore=lists.of("export.ignore"),
+        ),
+        examples=Examples(allow=leaf.model.examples.allow, deny=leaf.model.examples.deny),
+        places=places,
+    )
+
+
+class _Lists:
+    """The plain lists of a policy as they build up; by dotted key."""
+
+    def __init__(self, places: dict[str, Where]) -> None:
+        self.values: dict[str, tuple[str, ...]] = {}
+        self._places = places
+
+    def of(self, key: str) -> tuple[str, ...]:
+        return self.values.get(key, ())
+
+    def take(self, layer: Layer) -> None:
+        model = layer.model
+        edits: dict[KeyPath, Edit[Any, Any] | None] = {
+            ("tools",): model.tools,
+            ("paths", "write"): model.paths.write,
+            ("paths", "read"): model.paths.read,
+            ("paths", "protect"): model.paths.protect,
+            ("workspace", "exclude"): model.workspace.exclude,
+            ("setup", "commands"): model.setup.commands,
+            ("setup", "network"): model.setup.network,
+            ("export", "refuse"): model.export.refuse,
+            ("export", "ignore"): model.export.ignore,
+        }
+        for path, edit in edits.items():
+            if edit is not None:
+                self._apply(layer.document, path, edit)
+
+    def _apply(self, document: Document, path: KeyPath, edit: Edit[Any, Any]) -> None:
+        key = ".".join(str(part) for part in path)
+        now: list[str] = list(self.values.get(key, ()))
+        if edit.set is not None:
+            now = list(edit.set)
+            self._places[key] = document.where(path)
+        elif key not in self.values and key == "paths.read":
+            raise PolicyError(
+                "there is no list to change: without `read`, everything may be read",
+                where=document.where((path[0],)),
+                key=key,
+            )
+        for index, item in enumerate(edit.remove):
+            if item not in now:
+                _refuse_removal(document, path, index, item)
+            now = [kept for kept in now if kept != item]
+        now += [item for item in edit.add if item not in now]
+        self.values[key] = tuple(dict.fromkeys(now))
+        self._places.setdefault(key, document.where(_signed(path, "+")))
+
+
+def _signed(path: KeyPath, sign: str) -> KeyPath:
+    return (*path[:-1], f"{sign}{path[-1]}")
+
+
+def _refuse_removal(document: Document, path: KeyPath, index: int, item: str) -> None:
+    at: KeyPath = (*_signed(path, "-"), index)
+    raise PolicyError(
+        f"{item!r} is not in the list that it would be taken from",
+        where=document.where(at),
+        key=spelled(at),
+    )
+
+
+def _commands(
+    inherited: tuple[CommandRule, ...], layer: Layer, places: dict[str, Where]
+) -> tuple[CommandRule, ...]:
+    edit = layer.model.commands
+    if edit is None:
+        return inherited
+    document = layer.document
+    if edit.set is not None:
+        places["commands"] = document.where(("commands",))
+        return tuple(_rule(entry, document, ("commands", i)) for i, entry in enumerate(edit.set))
+    now = list(inherited)
+    for index, program in enumerate(edit.remove):
+        if all(rule.program != program for rule in now):
+            _refuse_removal(document, ("commands",), index, program)
+        now = [rule for rule in now if rule.program != program]
+    now += [_rule(entry, document, ("+commands", i)) for i, entry in enumerate(edit.add)]
+    places.setdefault("commands", document.where(("+commands",)))
+    return tuple(now)
+
+
+def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule:
+    return CommandRule(
+        program=entry.program,
+        args=entry.args,
+        ask=entry.ask,
+        where=document.where(path),
+        key=spelled(path),
+    )
+
+
+def _take_scalars(layer: Layer, scalars: dict[str, Any], places: dict[str, Where]) -> None:
+    model = layer.model
+    sections: Mapping[str, Any] = {
+        "": model,
+        "workspace.": model.workspace,
+        "limits.": model.limits,
+        "budget.": model.budget,
+        "export.": model.export,
+    }
+    names: Mapping[str, tuple[str, ...]] = {
+        "": ("image", "exec_workspace"),
+        "workspace.": ("history", "max_bytes"),
+        "limits.": _LIMITS,
+        "budget.": _BUDGET,
+        "export.": ("max_bytes",),
+    }
+    for prefix, section in sections.items():
+        for name in names[prefix]:
+            value = getattr(section, name)
+            # `usd: null` says something; a null elsewhere does not pass the schema's types.
+            if value is None and not (name == "usd" and "usd" in section.model_fields_set):
+                continue
+            scalars[prefix + name] = value
+            places[prefix + name] = layer.document.where(tuple(f"{prefix}{name}".split(".")))
+
+
+def _refuse_wider(
+    layer: Layer, inherited: Mapping[str, Any], places: Mapping[str, Where]
+) -> None:
+    limits = layer.model.limits
+    for name in _LIMITS:
+        value = getattr(limits, name)
+        key = f"limits.{name}"
+        if value is None or value <= inherited[key] or name in limits.widen:
+            continue
+        raise PolicyError(
+            f"is more than the {_spelled_limit(name, inherited[key])} of the policy it extends "
+            f"({places[key]}); if that is meant, write `widen: [{name}]` beside it",
+            where=layer.document.where(("limits", name)),
+            key=key,
+        )
+
+
+def _spelled_limit(name: str, value: float) -> str:
+    if name in {"memory", "disk", "output"}:
+        return spelled_size(int(value))
+    if name in {"command_timeout", "time"}:
+        return spelled_duration(value)
+    return f"{value:g}"

@@ -1,0 +1,254 @@
+"""A policy file as text: read, parsed and located, before anyone asks what it means.
+
+Owns the safe subset of YAML: one document, mappings, lists and plain scalars. Anchors, aliases,
+tags and merge keys are refused, so that there is nothing to expand and nothing to construct; depth
+and size are bounded. Booleans are ``true`` and ``false`` only (in YAML 1.1 the program ``yes`` would
+be one). Refuses to know the keys (`schema`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from policies.errors import PolicyError, Where
+
+MAX_FILE_BYTES = 128 * 1024
+MAX_DEPTH = 12
+
+KeyPath = tuple[str | int, ...]
+Scalar = str | int | float | bool | None
+Data = Scalar | tuple["Data", ...] | dict[str, "Data"]
+
+_INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
+_FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}\Z")
+_CONSTANTS: Mapping[str, bool | None] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One parsed file."""
+
+    file: str
+    """As the operator gave it."""
+    text: str
+    data: Mapping[str, Data]
+    keys: Mapping[KeyPath, Where]
+    """Where each mapping key stands."""
+    values: Mapping[KeyPath, Where]
+    """Where each value starts; ``()`` is the whole document."""
+
+    def where(self, path: KeyPath) -> Where:
+        """The place of a value, or of the nearest thing around it that is there."""
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values[path]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not come yet."""
+
+    path: KeyPath
+    mapping: dict[str, Data] | None
+    items: list[Data] = field(default_factory=list)
+    key: str | None = None
+
+
+def spelled(path: KeyPath) -> str:
+    """A key path as people write it: ``commands[3].args``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def read_text(path: Path, *, shown_as: str) -> str:
+    """The text of a policy file.
+
+    Raises:
+        PolicyError: it is missing, not a regular file, too large or not UTF-8.
+    """
+    where = Where(file=shown_as, line=0)
+    try:
+        if not path.exists():
+            raise PolicyError("there is no such file", where=where)
+        # A pipe or a device would be waited for without end.
+        if not path.is_file():
+            raise PolicyError("is not a file", where=where)
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PolicyError(f"can't be read: {reason}", where=where) from error
+    return decoded(raw, file=shown_as)
+
+
+def decoded(raw: bytes, *, file: str) -> str:
+    """Bytes of a policy as text, with the place of the first byte that is not UTF-8."""
+    if len(raw) > MAX_FILE_BYTES:
+        raise PolicyError(
+            f"is larger than {MAX_FILE_BYTES // 1024} KiB; a policy is a page or two",
+            where=Where(file=file, line=0),
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        where = Where(
+            file=file,
+            line=before.count(b"\n") + 1,
+            column=error.start - before.rfind(b"\n"),
+        )
+        raise PolicyError("is not UTF-8 text", where=where) from error
+
+
+def parse(text: str, *, file: str) -> Document:
+    """Parse the text of a policy.
+
+    Raises:
+        PolicyError: it is not YAML, or uses more of YAML than a policy may; with the place.
+    """
+    builder = _Builder(file)
+    try:
+        for event in cast(Iterator[yaml.Event], yaml.parse(text, Loader=yaml.SafeLoader)):
+            builder.take(event)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        where = Where(
+            file=file, line=before.count("\n") + 1, column=error.position - before.rfind("\n")
+        )
+        raise PolicyError("a character that YAML does not allow", where=where) from error
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error, text, file) from error
+    data = builder.root
+    if not isinstance(data, dict):
+        where = builder.values.get((), Where(file=file, line=1, column=1))
+        raise PolicyError(
+            "a policy is a mapping that starts with `version: 1`"
+            + (", and this file is empty" if data is None else ""),
+            where=where,
+        )
+    return Document(file=file, text=text, data=data, keys=builder.keys, values=builder.values)
+
+
+class _Builder:
+    """Turns parser events into data. Iterative: a nest of brackets must not exhaust the stack."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Data = None
+        self.keys: dict[KeyPath, Where] = {}
+        self.values: dict[KeyPath, Where] = {}
+        self._open: list[_Open] = []
+        self._documents = 0
+
+    def take(self, event: yaml.Event) -> None:
+        match event:
+            case yaml.DocumentStartEvent():
+                self._documents += 1
+                if self._documents > 1:
+                    raise self._error("a policy is one document: `---` starts another", event)
+            case yaml.AliasEvent():
+                raise self._error("YAML aliases are not used in policies: write it out", event)
+            case yaml.ScalarEvent():
+                self._scalar(event)
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._start(event)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                closed = self._open.pop()
+                whole: Data = tuple(closed.items) if closed.mapping is None else closed.mapping
+                self._put(whole)
+            case _:
+                pass
+
+    def _start(self, event: yaml.Event) -> None:
+        self._refuse_decoration(event)
+        if self._open and self._open[-1].mapping is not None and self._open[-1].key is None:
+            raise self._error("a key must be a plain word", event)
+        if len(self._open) >= MAX_DEPTH:
+            raise self._error(f"nested deeper than {MAX_DEPTH} levels", event)
+        path = self._path()
+        self.values[path] = self._where(event)
+        mapping: dict[str, Data] | None = {} if isinstance(event, yaml.MappingStartEvent) else None
+        self._open.append(_Open(path=path, mapping=mapping))
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        self._refuse_decoration(event)
+        top = self._open[-1] if self._open else None
+        if top is None or top.mapping is None or top.key is not None:
+            self.values[self._path()] = self._where(event)
+            self._put(_resolved(event))
+            return
+        key = str(event.value)
+        path = (*top.path, key)
+        if key in top.mapping:
+            first = self.keys[path]
+            raise self._error(f"this key is there already, in line {first.line}", event, path)
+        if key == "<<" and not event.style:
+            raise self._error("YAML merge keys are not used in policies: use extends", event)
+        self.keys[path] = self._where(event)
+        top.key = key
+
+    def _put(self, value: Data) -> None:
+        if not self._open:
+            self.root = value
+            return
+        top = self._open[-1]
+        if top.mapping is None:
+            top.items.append(value)
+        elif top.key is not None:
+            top.mapping[top.key] = value
+            top.key = None
+
+    def _path(self) -> KeyPath:
+        if not self._open:
+            return ()
+        top = self._open[-1]
+        return (*top.path, len(top.items) if top.mapping is None else top.key or "")
+
+    def _refuse_decoration(self, event: yaml.Event) -> None:
+        if getattr(event, "anchor", None) is not None:
+            raise self._error("YAML anchors are not used in policies: write it out", event)
+        if getattr(event, "tag", None) is not None:
+            raise self._error("YAML tags (`!…`) are not used in policies", event)
+
+    def _where(self, event: yaml.Event) -> Where:
+        mark = event.start_mark
+        return Where(file=self.file, line=mark.line + 1, column=mark.column + 1)
+
+    def _error(self, message: str, event: yaml.Event, path: KeyPath = ()) -> PolicyError:
+        return PolicyError(message, where=self._where(event), key=spelled(path or self._path()))
+
+
+def _resolved(event: yaml.ScalarEvent) -> Scalar:
+    value = str(event.value)
+    if event.style:
+        return value
+    if value in _CONSTANTS:
+        return _CONSTANTS[value]
+    if _INT.match(value):
+        return int(value)
+    if _FLOAT.match(value):
+        return float(value)
+    return value
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> PolicyError:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return PolicyError("is not YAML", where=Where(file=file, line=0))
+    where = Where(file=file, line=mark.line + 1, column=mark.column + 1)
+    lines = text.split("\n")
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    if "\t" in line[: mark.column + 1]:
+        return PolicyError("a tab can't indent YAML: use spaces", where=where)
+    problem = error.problem or "is not YAML"
+    context = f" {error.context}" if error.context else ""
+    return PolicyError(f"not YAML: {problem}{context}", where=where)

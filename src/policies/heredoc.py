@@ -1,0 +1,59 @@
+"""Here-documents and backquotes: the two places where the grammar sees less than bash does.
+
+The grammar does not look for backquotes in a here-document's body, and takes an end that bash would
+not take. Both are settled here on the bytes.
+"""
+
+import re
+
+_DELIMITER = re.compile(rb"'([^']*)'|\"([^\"$`\\]*)\"|\\?([A-Za-z0-9_.+%@:/=-]+)\Z")
+
+
+def delimiter(start: bytes) -> tuple[bytes, bool] | None:
+    """The ending line that ``<<START`` announces, and whether its body is literal."""
+    found = _DELIMITER.fullmatch(start)
+    if found is None:
+        return None
+    single, double, bare = found.groups()
+    if bare is not None:
+        return bare, start.startswith(b"\\")
+    return (single if single is not None else double), True
+
+
+def ends_where_bash_ends(
+    source: bytes, *, start_end: int, end_start: int, ending: bytes, strip_tabs: bool
+) -> bool:
+    """Is the line at ``end_start`` the first that bash takes as the end?
+
+    ``start_end`` is where the ``<<WORD`` that opened it ends.
+    """
+    position = source.find(b"\n", start_end)
+    last = source.rfind(b"\n", 0, end_start)
+    while position != -1 and position <= last:
+        begin = position + 1
+        position = source.find(b"\n", begin)
+        line = source[begin:] if position == -1 else source[begin:position]
+        if (line.lstrip(b"\t") if strip_tabs else line) == ending:
+            return begin == last + 1
+    return False
+
+
+def backquoted(text: bytes) -> list[bytes] | None:
+    """The commands between unescaped backquotes, unescaped once; None where one stays open."""
+    found: list[bytes] = []
+    opened: bytearray | None = None
+    position = 0
+    for match in re.finditer(rb"\\.|`", text, re.DOTALL):
+        if opened is not None:
+            opened += text[position : match.start()]
+        position = match.end()
+        token = match[0]
+        if token == b"`":
+            if opened is None:
+                opened = bytearray()
+            else:
+                found.append(bytes(opened))
+                opened = None
+        elif opened is not None:
+            opened += token[1:] if token[1:] in (b"`", b"\\", b"$") else token
+    return None if opened is not None else found

@@ -1,0 +1,409 @@
+"""One command text judged: every part of it in order, each with its verdict.
+
+Owns the way from parsed shell to verdicts: through wrappers, builtins, functions and texts within
+texts. Works off a list, not the stack; past a bound it denies, so no cap weakens it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from policies import gitarguments, paths, shellbuiltins, wrappers
+from policies.paths import Standing
+from policies.policy import Policy
+from policies.shell import Function, Group, Nested, Parsed, Redirect, SimpleCommand, parse
+from policies.verdicts import (
+    Rules,
+    Verdict,
+    allowed,
+    denied,
+    is_command_variable,
+    key_name,
+    left_to_kernel,
+    variable,
+)
+from policies.words import Word, literal
+
+MAX_LEVELS = 12
+"""Of text within text (``sh -c "sh -c …"``)."""
+MAX_CHAIN = 32
+"""Of wrappers in front of each other (``env env …``)."""
+MAX_STEPS = 2_000_000
+MAX_SAME_NAME = 16
+MAX_BODIES = 64
+
+_NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
+_READS = frozenset({"<", "<<<", "<&"})
+_DUPLICATES = frozenset({">&", "<&", "<&-", ">&-"})
+_PLAIN_TARGETS = frozenset({"/dev/null", "/dev/stderr", "/dev/stdout"})
+# Options whose value is a command, of programs that are on many lists: name to options.
+_COMMAND_OPTIONS: dict[str, tuple[str, ...]] = {
+    "tar": ("--checkpoint-action", "--to-command", "--use-compress-program", "--rsh-command",
+            "--info-script", "--new-volume-script", "-I", "-F"),
+    "sort": ("--compress-program",),
+    "rg": ("--pre", "--hostname-bin"),
+    "split": ("--filter",),
+    "zip": ("-TT", "--unzip-command"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of the command and what was found about it."""
+
+    shown: str
+    depth: int
+    verdict: Verdict | None
+    """None: a construct that only holds others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    depth: int
+    level: int
+    offset: int
+    functions: "_Functions"
+    moved: bool
+    """The text changes the working directory somewhere."""
+    is_program: bool = False
+    """Started by another program, which knows no builtins."""
+    chain: int = 0
+    """Wrappers between the text and this command."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    depth: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    words: tuple[Word, ...]
+    context: _Context
+
+
+_Task = _Text | _Started | tuple[SimpleCommand, _Context] | Part
+
+
+def judge(policy: Policy, text: str) -> Iterator[Part]:
+    """Every part of a command text with its verdict, in the order of the text."""
+    yield from _Judge(policy).run(text)
+
+
+class _Judge:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._rules = Rules(policy)
+
+    def run(self, text: str) -> Iterator[Part]:
+        stack: list[_Task] = [_Text(text, 0, 0)]
+        steps = 0
+        while stack:
+            task = stack.pop()
+            steps += 1
+            if steps > MAX_STEPS:
+                yield _part("…", 0, denied("more commands than are checked: put them into a file"))
+                return
+            produced: list[_Task] = []
+            match task:
+                case Part():
+                    yield task
+                case _Text():
+                    produced = self._text(task)
+                case _Started():
+                    produced = self._started(task.words, task.context)
+                case (command, context):
+                    produced = self._simple(command, context)
+            produced.reverse()
+            stack += produced
+
+    def _text(self, task: _Text) -> list[_Task]:
+        if task.level > MAX_LEVELS:
+            return [_part("…", task.depth, denied("shell within shell, too deep to be checked"))]
+        parsed = parse(task.text)
+        if parsed.problem is not None:
+            reason = f"this can't be read with certainty: {parsed.problem}"
+            return [_part(task.text, task.depth, denied(reason))]
+        functions = _kept_functions(parsed)
+        moved = any(
+            isinstance(item, SimpleCommand)
+            and item.words
+            and item.words[0].value in shellbuiltins.MOVING
+            for item in parsed.items
+        )
+        tasks: list[_Task] = [
+            _part("${…@P}", task.depth, left_to_kernel(note)) for note in parsed.notes
+        ]
+        for item in parsed.items:
+            depth = task.depth + item.depth
+            match item:
+                case Group():
+                    tasks.append(Part(shown=item.label, depth=depth, verdict=None))
+                case Nested():
+                    tasks.append(_Text(item.text, depth, task.level + 1))
+                case Redirect():
+                    verdict = self._redirect(item, moved)
+                    if verdict is not None:
+                        shown = f"{item.operator}{item.target.text}"
+                        tasks.append(_part(shown, depth + 1, verdict))
+                case SimpleCommand():
+                    context = _Context(depth, task.level, item.offset, functions, moved)
+                    tasks.append((item, context))
+        return tasks
+
+    def _simple(self, command: SimpleCommand, context: _Context) -> list[_Task]:
+        tasks = self._assigned(command.assigned, context)
+        words = command.words[_syntax(command.words) :]
+        if words:
+            tasks += self._started(words, context)
+        return tasks
+
+    def _assigned(
+        self, assigned: Sequence[tuple[str, Word | None]], context: _Context
+    ) -> list[_Task]:
+        tasks: list[_Task] = []
+        for name, value in assigned:
+            verdict = variable(self._rules, name)
+            if verdict is not None:
+                tasks.append(_part(f"{name}=", context.depth, verdict))
+            if is_command_variable(name) and value is not None and value.value:
+                tasks.append(_Text(value.value, context.depth + 1, context.level + 1))
+        return tasks
+
+    def _started(self, words: Sequence[Word], context: _Context) -> list[_Task]:
+        """A program or builtin with its arguments, and what it starts in its turn."""
+        if not words:
+            return []
+        if context.chain > MAX_CHAIN:
+            return [_part("…", 0, denied("more wrappers around each other than are checked"))]
+        shown = " ".join(word.text for word in words[:12])[:200]
+        name, arguments = words[0].value, words[1:]
+        if name is None:
+            reason = "only the run can know which program this is"
+            return [_part(shown, context.depth, left_to_kernel(reason))]
+        if not name or len(name) > paths.MAX_PATH:
+            return [_part(shown, context.depth, denied("there is no program of that name"))]
+        if context.functions.holds(name, context.offset):
+            return [_part(shown, context.depth, allowed("a function of this text"))]
+        if not words[0].quoted and name in shellbuiltins.RESERVED:
+            reason = f"`{name}` stands where bash may read it otherwise"
+            return [_part(shown, context.depth, denied(reason))]
+        if name in shellbuiltins.ALL and not context.is_program:
+            return self._builtin(name, shown, arguments, context)
+        verdict = self._rules.program(name, arguments)
+        tasks: list[_Task] = [_part(shown, context.depth, verdict)]
+        return tasks + self._through(name.rpartition("/")[2], arguments, context)
+
+    def _builtin(
+        self, name: str, shown: str, arguments: Sequence[Word], context: _Context
+    ) -> list[_Task]:
+        effect = shellbuiltins.effect(name, arguments)
+        if effect.refused is not None:
+            return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
+        tasks: list[_Task] = [_part(shown, context.depth, allowed("builtin of bash"))]
+        tasks += self._assigned(effect.assigned, context)
+        if effect.script is not None:
+            tasks.append(self._script(effect.script, context))
+        for text in effect.texts:
+            tasks.append(self._inner_text(text, context))
+        if effect.words:
+            inner = replace(_deeper(context), is_program=name == "exec")
+            tasks.append(_Started(tuple(effect.words), inner))
+        return tasks
+
+    def _through(self, name: str, arguments: Sequence[Word], context: _Context) -> list[_Task]:
+        """What a program starts by its own arguments."""
+        try:
+            seen = wrappers.look(name, arguments)
+        except wrappers.Unseeable as error:
+            return [_part(name, context.depth + 1, denied(str(error)))]
+        tasks: list[_Task] = []
+        inner = replace(_deeper(context), is_program=True)
+        if seen is not None:
+            for started in seen.inner:
+                tasks += self._assigned(started.assigned, inner)
+                if started.text is not None:
+                    tasks.append(self._inner_text(started.text, context))
+                elif started.words:
+                    tasks.append(_Started(started.words, inner))
+            if seen.script is not None:
+                tasks.append(self._script(seen.script, context))
+            if seen.reads_stdin:
+                reason = "the commands come from its input"
+                tasks.append(_part(f"{name} <input>", context.depth + 1, left_to_kernel(reason)))
+            for target in seen.writes:
+                verdict = self._write(target, context.moved)
+                if verdict is not None:
+                    tasks.append(_part(target.text, context.depth + 1, verdict))
+        elif name == "git":
+            tasks += self._git(arguments, inner)
+        else:
+            for value in _command_values(name, arguments):
+                tasks.append(self._inner_text(value, context))
+        return tasks
+
+    def _git(self, arguments: Sequence[Word], inner: _Context) -> list[_Task]:
+        try:
+            rest = gitarguments.after_options(arguments)
+        except gitarguments.Refused:
+            # A rule without `args` lets it be; what it starts is the kernel's.
+            return []
+        texts, words = gitarguments.started(rest)
+        tasks: list[_Task] = [self._inner_text(text, inner) for text in texts]
+        if words:
+            tasks.append(_Started(words, inner))
+        return tasks
+
+    def _inner_text(self, text: Word, context: _Context) -> _Task:
+        if text.value is None:
+            reason = "only the run can know this command"
+            return _part(text.text, context.depth + 1, left_to_kernel(reason))
+        return _Text(text.value, context.depth + 1, context.level + 1)
+
+    def _script(self, script: Word, context: _Context) -> Part:
+        """A file that a shell reads its commands from."""
+        key = key_name(self._policy, "exec_workspace")
+        if self._policy.exec_workspace:
+            return _part(script.text, context.depth + 1, left_to_kernel("a script's own commands"))
+        reason = f"{script.text}: this policy runs no scripts"
+        return _part(script.text, context.depth + 1, denied(reason, key))
+
+    def _redirect(self, redirect: Redirect, moved: bool) -> Verdict | None:  # noqa: FBT001
+        target = redirect.target.value
+        if target in _PLAIN_TARGETS:
+            return None
+        if target is not None and "/dev" in target and _NETWORK_FILES.match(paths.normal(target)):
+            return denied("there is no network here, not through /dev/tcp either")
+        if redirect.operator in _READS:
+            return None
+        if redirect.operator in _DUPLICATES and target is not None and re.fullmatch(
+            r"[0-9]+-?|-", target
+        ):
+            return None
+        return self._write(redirect.target, moved)
+
+    def _write(self, target: Word, moved: bool) -> Verdict | None:  # noqa: FBT001
+        if target.value is None:
+            return left_to_kernel("only the run can know which file this is")
+        match paths.write_standing(self._policy, target.value, moved=moved):
+            case Standing.INSIDE:
+                return None
+            case Standing.UNCERTAIN:
+                return left_to_kernel("which file this is depends on the working directory")
+            case Standing.OUTSIDE:
+                return denied(
+                    f"writing to {target.value} is not allowed: "
+                    f"{_writable(self._policy)} may be written",
+                    key_name(self._policy, "paths.write"),
+                )
+
+
+def _part(shown: str, depth: int, verdict: Verdict) -> Part:
+    return Part(shown=shown[:200], depth=depth, verdict=verdict)
+
+
+def _writable(policy: Policy) -> str:
+    tops = [paths.absolute(entry) for entry in policy.paths.write]
+    return ", ".join([*tops[:8], "/tmp", "home"])
+
+
+def _deeper(context: _Context) -> _Context:
+    """Within a wrapper: bash starts a program there, never a function."""
+    return replace(
+        context, depth=context.depth + 1, functions=_NO_FUNCTIONS, chain=context.chain + 1
+    )
+
+
+class _Functions:
+    """The functions of a text, found by name."""
+
+    def __init__(self, functions: Sequence[Function]) -> None:
+        self._by_name: dict[str, list[Function]] = {}
+        for function in functions:
+            same = self._by_name.setdefault(function.name, [])
+            # Leaving some out only makes the check stricter.
+            if function.certain and len(same) < MAX_SAME_NAME:
+                same.append(function)
+        self._bodies = [(f.start, f.end) for f in functions if f.certain][:MAX_BODIES]
+
+    def holds(self, name: str, at: int) -> bool:
+        """Is it a function wherever the command at ``at`` runs? Doubt means no."""
+        if name not in self._by_name:
+            return False
+        in_body = any(start < at < end for start, end in self._bodies)
+        return any(
+            at < function.scope_end and (at >= function.end or in_body)
+            for function in self._by_name[name]
+        )
+
+
+_NO_FUNCTIONS = _Functions(())
+
+
+def _kept_functions(parsed: Parsed) -> _Functions:
+    """Functions of the text; none where it takes some back, for then it is anyone's guess."""
+    if not parsed.functions:
+        return _NO_FUNCTIONS
+    names = {function.name for function in parsed.functions}
+    for item in parsed.items:
+        if isinstance(item, SimpleCommand) and item.words and item.words[0].value == "unset":
+            values = {word.value for word in item.words[1:]}
+            if None in values or values & (names | {"-f"}):
+                return _NO_FUNCTIONS
+    return _Functions(parsed.functions)
+
+
+def _syntax(words: Sequence[Word]) -> int:
+    """How many leading words bash takes as syntax before it looks for a program."""
+    at = 0
+    while at < len(words) and not words[at].quoted:
+        following = words[at + 1].value if at + 1 < len(words) else None
+        match words[at].value:
+            # `time -f …` is the program: the keyword has only `-p`.
+            case "time" if following in {"-p", "--"}:
+                at += 2
+            case "time" if following is None or not following.startswith("-"):
+                at += 1
+            case "coproc":
+                at += 2 if at + 2 < len(words) and words[at + 2].value == "{" else 1
+            case "{" | "!":
+                at += 1
+            case "}" if at + 1 == len(words):
+                at += 1
+            case _:
+                break
+    return at
+
+
+def _command_values(name: str, arguments: Sequence[Word]) -> list[Word]:
+    """Values of options that are commands; abbreviated long options too."""
+    options = _COMMAND_OPTIONS.get(name, ())
+    found: list[Word] = []
+    for index, word in enumerate(arguments if options else ()):
+        value = word.value
+        if value is None or not value.startswith("-") or len(value) < 2:
+            continue
+        written, equals, attached = value.partition("=")
+        for option in options:
+            if option.startswith("--"):
+                # Two letters: shorter ones are ambiguous to every program listed.
+                if len(written) < 4 or not option.startswith(written):
+                    continue
+                command = literal(attached) if equals else _next(arguments, index)
+            elif value.startswith(option):
+                command = literal(value[2:]) if len(value) > 2 else _next(arguments, index)
+            else:
+                continue
+            text = command.value
+            if text is not None and option == "--checkpoint-action":
+                if not text.startswith("exec="):
+                    continue
+                text = text.removeprefix("exec=")
+            found.append(command if text is None else literal(text))
+    return found
+
+
+def _next(arguments: Sequence[Word], index: int) -> Word:
+    return arguments[index + 1] if index + 1 < len(arguments) else literal("")

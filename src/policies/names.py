@@ -1,0 +1,127 @@
+"""What a program, a path, a pattern or an environment variable in a policy may look like.
+
+Pure checks of single strings, each raising ValueError with what to write instead.
+"""
+
+import posixpath
+import re
+
+import pathspec
+
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+_PLAIN = re.compile(PLAIN_NAME)
+_PROGRAM = re.compile(r"[A-Za-z0-9_+.\[-][A-Za-z0-9_+.@-]{0,254}\Z")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+
+# Variables that decide which file a name leads to, or run text before the command does. With one of
+# them set for every command, what the check looked at is not what runs; PYTHONPATH and the like only
+# reach programs that can run any code anyway.
+HIJACKING = re.compile(
+    r"(PATH|LD_[A-Z0-9_]*|BASH_ENV|ENV|BASHOPTS|SHELLOPTS|BASH_FUNC_.*|BASH_LOADABLES_PATH"
+    r"|PROMPT_COMMAND|PS4|CDPATH|GLOBIGNORE|EXECIGNORE|GCONV_PATH|LOCPATH|GLIBC_TUNABLES"
+    r"|GIT_EXEC_PATH|GIT_CONFIG.*|GIT_TEMPLATE_DIR|COMPILER_PATH|GCC_EXEC_PREFIX)\Z"
+)
+_OURS = {"HOME", "PWD", "OLDPWD", "SHELL", "USER", "LOGNAME", "IFS", "TMPDIR"}
+_CREDENTIAL = re.compile(r"(.*_API_KEY|ANTHROPIC_.*|OPENAI_.*)\Z")
+
+
+def plain_name(text: str) -> str:
+    if not _PLAIN.match(text) or "\n" in text:
+        raise ValueError("expected a plain name: letters, digits, `.`, `_` and `-`")
+    return text
+
+
+def program(text: str) -> str:
+    """A name on the PATH, or an absolute path in normal form."""
+    if text.startswith("/"):
+        return absolute_path(text)
+    if "/" in text:
+        raise ValueError(
+            "a program is a name or an absolute path; what lives in the workspace is allowed "
+            "as a whole, by exec_workspace"
+        )
+    if not _PROGRAM.match(text) or text in {".", ".."} or text.startswith("-"):
+        hint = "; arguments go into args" if " " in text else ""
+        raise ValueError(f"is not the name of a program{hint}")
+    return text
+
+
+def absolute_path(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("a path without control characters is expected")
+    if ".." in text.split("/") or posixpath.normpath(text).lstrip("/") != text.strip("/"):
+        raise ValueError("expected a path in normal form, without `.`, `..` or `//`")
+    return posixpath.normpath("/" + text.lstrip("/"))
+
+
+def place(text: str) -> str:
+    """A directory or file: relative to the workspace, or absolute."""
+    if not text:
+        raise ValueError("is empty: write `.` for the whole workspace")
+    if text.startswith("~"):
+        raise ValueError("`~` is not expanded: write an absolute path; home is always writable")
+    if any(sign in text for sign in "*?["):
+        raise ValueError("no patterns here: the kernel takes directories and files by name")
+    if text.startswith("/"):
+        return absolute_path(text)
+    if _CONTROL.search(text):
+        raise ValueError("a path without control characters is expected")
+    if ".." in text.split("/"):
+        raise ValueError("`..` would leave the workspace: write an absolute path if that is meant")
+    return posixpath.normpath(text)
+
+
+def pattern(text: str) -> str:
+    """A pattern in gitignore form."""
+    if not text.strip() or text.startswith("#"):
+        raise ValueError("a pattern that matches nothing")
+    if _CONTROL.search(text):
+        raise ValueError("a pattern without control characters is expected")
+    try:
+        pathspec.GitIgnoreSpec.from_lines([text])
+    except ValueError as error:
+        raise ValueError("is not a pattern in gitignore form") from error
+    return text
+
+
+def host(text: str) -> str:
+    if not _HOST.match(text):
+        raise ValueError("expected a host name in lower case, without scheme, port or path")
+    return text
+
+
+def env_name(text: str) -> str:
+    """The name of a variable that a policy may set for every command."""
+    if not _ENV_NAME.match(text):
+        raise ValueError("is not the name of an environment variable")
+    if HIJACKING.match(text):
+        raise ValueError(
+            "can't be set: it decides which file a program's name leads to, or runs text before "
+            "each command, so that what was checked would not be what runs"
+        )
+    if text in _OURS:
+        raise ValueError("can't be set: the sandbox sets it")
+    if _CREDENTIAL.match(text):
+        raise ValueError("can't be set: API keys never enter the container")
+    return text
+
+
+def env_value(text: str) -> str:
+    if "\x00" in text or len(text) > 32_768:
+        raise ValueError("expected at most 32768 characters and no NUL")
+    return text
+
+
+def argument(text: str) -> str:
+    if "\x00" in text or not text:
+        raise ValueError("expected an argument that is not empty")
+    return text
+
+
+def command_line(text: str) -> str:
+    if "\x00" in text or not text.strip():
+        raise ValueError("expected a command")
+    return text

@@ -1,0 +1,179 @@
+"""Commands that bash itself carries out: which of them do nothing but what they say.
+
+Owns the list, and where a builtin's arguments are shell text, a program or a variable's name.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from policies.names import HIJACKING
+from policies.options import Spec, UnknownOption, read
+from policies.words import Word, literal
+
+HARMLESS = frozenset(
+    {":", "[", "[[", "bg", "break", "caller", "cd", "continue", "declare", "dirs", "disown",
+     "echo", "exit", "export", "false", "fg", "getopts", "help", "history", "jobs", "kill", "let",
+     "local", "logout", "mapfile", "popd", "printf", "pushd", "pwd", "read", "readarray",
+     "readonly", "return", "set", "shift", "shopt", "suspend", "test", "times", "true", "type",
+     "typeset", "ulimit", "umask", "unalias", "unset", "wait", "alias", "hash", "enable", "trap",
+     "compgen"}
+)  # fmt: skip
+STARTING = frozenset({"eval", "exec", "command", "builtin", ".", "source"})
+REFUSED = frozenset({"bind", "complete", "compopt", "fc"})
+ALL = HARMLESS | STARTING | REFUSED
+
+DECLARING = frozenset({"export", "declare", "typeset", "local", "readonly"})
+MOVING = frozenset({"cd", "pushd", "popd"})
+
+RESERVED = frozenset(
+    {"if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
+     "select", "function", "in"}
+)  # fmt: skip
+
+# A subscript is arithmetic, and arithmetic carries out substitutions, whatever quotes held them.
+_SUBSCRIPT = re.compile(r"\[.*(\$\(|`)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EXEC = Spec(flags="cl", valued="a")
+_COMMAND = Spec(flags="pvV")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a builtin's arguments do beside the builtin's own work."""
+
+    refused: str | None = None
+    """Why it is denied."""
+    texts: tuple[Word, ...] = ()
+    """Shell text that it carries out, now or later."""
+    words: tuple[Word, ...] = ()
+    """A command that it starts."""
+    script: Word | None = None
+    assigned: tuple[tuple[str, Word | None], ...] = ()
+
+
+def effect(name: str, arguments: Sequence[Word]) -> Effect:
+    """What the builtin does with these arguments."""
+    values = [word.value for word in arguments]
+    match name:
+        case "eval":
+            return _eval(arguments)
+        case "." | "source":
+            rest = arguments[1:] if values[:1] == ["--"] else arguments
+            return Effect(script=rest[0]) if rest else Effect()
+        case "exec" | "command":
+            return _starting(name, arguments)
+        case "builtin":
+            if values[:1] and values[0] is not None and values[0] not in ALL:
+                return Effect(refused=f"{values[0]!r} is no builtin of bash")
+            return Effect(words=tuple(arguments))
+        case "trap":
+            return _trap(arguments)
+        case "alias":
+            return Effect(texts=tuple(_alias_texts(arguments)))
+        case _ if name in REFUSED:
+            return Effect(refused=f"`{name}` runs other commands at the line editor's call")
+        case _:
+            return _own_work(name, arguments)
+
+
+def _eval(arguments: Sequence[Word]) -> Effect:
+    if any(word.value is None for word in arguments):
+        return Effect(texts=(Word(text="…", value=None),))
+    return Effect(texts=(literal(" ".join(word.value or "" for word in arguments)),))
+
+
+def _starting(name: str, arguments: Sequence[Word]) -> Effect:
+    try:
+        found = read(arguments, _EXEC if name == "exec" else _COMMAND)
+    except UnknownOption as error:
+        return Effect(refused=f"{name} has no option {error}")
+    if found.has("v", "V"):
+        return Effect()
+    return Effect(words=found.rest)
+
+
+def _trap(arguments: Sequence[Word]) -> Effect:
+    rest = arguments
+    while rest and rest[0].value in {"-l", "-p", "-P", "--"}:
+        if rest[0].value != "--":
+            return Effect()
+        rest = rest[1:]
+    if len(rest) < 2 or rest[0].value in {"-", ""}:
+        return Effect()
+    return Effect(texts=(rest[0],))
+
+
+def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
+    texts: list[Word] = []
+    for word in arguments:
+        if word.value is None:
+            texts.append(word)
+        elif "=" in word.value:
+            texts.append(literal(word.value.partition("=")[2]))
+    return texts
+
+
+def _own_work(name: str, arguments: Sequence[Word]) -> Effect:
+    values = [word.value or "" for word in arguments]
+    flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
+    if name == "enable" and any(set(value) - set("-aps") for value in values):
+        return Effect(refused="`enable` may only list: it loads code and turns builtins off")
+    if name == "hash" and "p" in flags:
+        return Effect(refused="`hash -p` gives a program another's name")
+    if name == "compgen" and ("C" in flags or "F" in flags):
+        return Effect(refused=f"`compgen -{flags}` runs a command")
+    if name == "shopt" and "expand_aliases" in values and "u" not in flags:
+        return Effect(refused="aliases change how text is read: leave expand_aliases out")
+    if name == "set" and "posix" in values:
+        return Effect(refused="posix mode changes how text is read: leave it out")
+    if name in {"mapfile", "readarray"} and "C" in flags:
+        return Effect(texts=_after(arguments, "C"))
+    if _takes_names(name, flags) and any(_SUBSCRIPT.search(value) for value in values):
+        return Effect(refused=f"an argument of `{name}` whose subscript runs a command")
+    return Effect(assigned=_assigned(name, arguments, flags))
+
+
+def _takes_names(name: str, flags: str) -> bool:
+    if name == "printf":
+        return "v" in flags
+    return name in DECLARING | {"read", "mapfile", "readarray", "unset", "let", "test", "[", "wait",
+                                "getopts"}  # fmt: skip
+
+
+def _after(arguments: Sequence[Word], letter: str) -> tuple[Word, ...]:
+    for index, word in enumerate(arguments):
+        value = word.value or ""
+        if re.fullmatch(rf"-[A-Za-z]*{letter}", value):
+            return tuple(arguments[index + 1 : index + 2])
+        if re.match(rf"-[A-Za-z]*{letter}.", value):
+            return (literal(value.partition(letter)[2]),)
+    return ()
+
+
+def _assigned(
+    name: str, arguments: Sequence[Word], flags: str
+) -> tuple[tuple[str, Word | None], ...]:
+    """Variables that it sets, of those that decide what runs."""
+    found: list[tuple[str, Word | None]] = []
+    if name in DECLARING:
+        for word in arguments:
+            pair = _NAME.match(word.text if word.value is None else word.value)
+            if pair is None:
+                continue
+            rest = word.text[pair.end() :] if word.value is None else word.value[pair.end() :]
+            if rest.startswith(("=", "+=")):
+                value = None if word.value is None else literal(rest.partition("=")[2])
+                found.append((pair[0], value))
+            elif "n" in flags and word.value and not word.value.startswith("-"):
+                found.append((word.value, None))
+        return tuple(found)
+    if name in {"read", "mapfile", "readarray", "getopts"}:
+        candidates = [word.value for word in arguments]
+    elif name == "printf" and "v" in flags:
+        candidates = [word.value for word in _after(arguments, "v")]
+    elif name == "let":
+        candidates = [(word.value or "").partition("=")[0] for word in arguments]
+    else:
+        return ()
+    return tuple((value, None) for value in candidates if value and HIJACKING.match(value))

@@ -1,0 +1,147 @@
+"""What a shell word is after quote removal, where that can be known before it runs.
+
+Owns quoting, escapes and ANSI-C strings. A word with an expansion, a substitution, a glob or a
+brace expansion in it has no value here: only the run can know it, and it is not guessed at.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+HOME = "/home/agent"
+
+_GLOB = re.compile(rb"[*?]|\[[^\]]*\]")
+_ESCAPED = re.compile(rb"\\(\n|.)", re.DOTALL)
+_STRING_ESCAPE = re.compile(rb"\\([$`\"\\\n])")
+_ANSI = re.compile(
+    rb"\\(?:([abeEfnrtv\\'\"?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})"
+    rb"|U([0-9a-fA-F]{1,8})|c(.))",
+    re.DOTALL,
+)
+_ANSI_LETTERS = {
+    b"a": b"\a", b"b": b"\b", b"e": b"\x1b", b"E": b"\x1b", b"f": b"\f", b"n": b"\n", b"r": b"\r",
+    b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"'": b"'", b'"': b'"', b"?": b"?",
+}  # fmt: skip
+
+MAX_SHOWN = 300
+"""Bytes of a word as written that are kept to show it."""
+
+_CONSTANT = frozenset({"raw_string", "string", "translated_string", "ansi_c_string"})
+LITERALS = frozenset({"word", "number", "variable_name", "test_operator", "file_descriptor"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    text: str
+    """As written."""
+    value: str | None
+    """After quote removal; None where only the run can know it."""
+    quoted: bool = False
+    """Any part of it was quoted or escaped: it is no reserved word."""
+
+
+UNKNOWN = Word(text="…", value=None)
+"""Stands for arguments that arrive while it runs, such as what xargs reads."""
+
+
+def literal(text: str) -> Word:
+    """A word that was made, not written: the operand of a wrapper, for one."""
+    return Word(text=text, value=text, quoted=True)
+
+
+def word(nodes: list[Node], source: bytes) -> Word:
+    """The word that adjacent nodes make together."""
+    start, end = nodes[0].start_byte, nodes[-1].end_byte
+    # Cut: words nest, and a copy of each within each would take quadratic time.
+    text = source[start : min(end, start + MAX_SHOWN)]
+    shown = text.decode("utf-8", "surrogateescape")
+    if len(nodes) == 1 and nodes[0].type == "word" and shown.isidentifier():
+        return Word(text=shown, value=source[start:end].decode("utf-8", "surrogateescape"))
+    pieces: list[bytes] = []
+    plain: list[bytes] = []
+    quoted = False
+    for node in nodes:
+        parts = node.children if node.type == "concatenation" else [node]
+        for part in parts:
+            piece = _value(part, source)
+            if piece is None:
+                return Word(text=shown, value=None, quoted=quoted)
+            pieces.append(piece)
+            if part.type in LITERALS or not part.is_named:
+                raw = source[part.start_byte : part.end_byte]
+                plain.append(raw)
+                quoted = quoted or b"\\" in raw
+            else:
+                plain.append(b"\x00")
+                quoted = True
+    # Expansions that make several words, or other words, of one.
+    if _expands(b"".join(plain)):
+        return Word(text=shown, value=None, quoted=quoted)
+    value = b"".join(pieces).decode("utf-8", "surrogateescape")
+    if text.startswith(b"~"):
+        return Word(text=shown, value=_tilde(value), quoted=quoted)
+    return Word(text=shown, value=value, quoted=quoted)
+
+
+def _value(node: Node, source: bytes) -> bytes | None:
+    kind = node.type
+    if kind not in LITERALS and kind not in _CONSTANT and node.is_named:
+        return None
+    raw = source[node.start_byte : node.end_byte]
+    if kind in LITERALS or not node.is_named:
+        return _ESCAPED.sub(_unescaped, raw) if b"\\" in raw else raw
+    match kind:
+        case "raw_string":
+            return raw[1:-1]
+        case "string":
+            if all(child.type in {'"', "string_content"} for child in node.children):
+                return _STRING_ESCAPE.sub(_unescaped, raw[1:-1])
+            return None
+        case "translated_string":
+            inner = node.children[-1]
+            return _value(inner, source) if inner.type == "string" else None
+        case "ansi_c_string":
+            return ansi_c(raw[2:-1])
+        case _:
+            return None
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return b"" if match[1] == b"\n" else match[1]
+
+
+def _expands(plain: bytes) -> bool:
+    if b"\\" in plain:
+        plain = _ESCAPED.sub(b"\x00", plain)
+    if _GLOB.search(plain):
+        return True
+    return b"{" in plain and b"}" in plain and (b"," in plain or b".." in plain)
+
+
+def _tilde(value: str) -> str | None:
+    if value == "~" or value.startswith("~/"):
+        return HOME + value[1:]
+    return None
+
+
+def ansi_c(raw: bytes) -> bytes:
+    """The inside of ``$'…'`` as bash reads it; a NUL ends it there, as it does in bash."""
+    return _ANSI.sub(_ansi, raw).partition(b"\x00")[0]
+
+
+def _ansi(match: re.Match[bytes]) -> bytes:
+    letter, octal, hexa, short, long, control = match.groups()
+    if letter is not None:
+        return _ANSI_LETTERS[letter]
+    if octal is not None:
+        return bytes([int(octal, 8) & 0xFF])
+    if hexa is not None:
+        return bytes([int(hexa, 16)])
+    if control is not None:
+        return bytes([control[0] & 0x1F])
+    code = int(short or long, 16)
+    try:
+        return chr(code).encode("utf-8", "surrogatepass")
+    except (ValueError, OverflowError):
+        return match[0]

@@ -1,0 +1,144 @@
+"""The guest's ends of a command's pipes: output kept head and tail, input fed, state read.
+
+Owns the bounds on what is kept. Refuses to know how a command is started or ended.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.guest.wire import Outgoing
+
+SCRATCH = b"/tmp/.moonpool"
+"""Where spilled output, output of background processes and long scripts go."""
+
+_READ = 1 << 16
+_SPILL_LIMIT = 64 << 20
+_STATE_LIMIT = 1 << 18
+
+
+class Stream:
+    """One output stream of a command: head sent as it comes, tail kept, all of it spilled."""
+
+    def __init__(self, command: int, number: int, handle: int, keep: int) -> None:
+        self.command = command
+        self.number = number
+        self.handle = handle
+        self.head_left = keep - keep // 2
+        self.tail_size = keep // 2
+        self.head = bytearray()  # what was sent, until it is known whether to spill
+        self.tail = bytearray()
+        self.total = 0
+        self.spill: int | None = None  # below 0: it can't be, or not any more
+        self.spill_path: bytes | None = None
+        self.spilled = 0
+
+    def receive(self, send: Callable[[Outgoing], None]) -> bool:
+        """Take what is there; False where nothing is, or the end, at which `handle` is closed."""
+        try:
+            data = os.read(self.handle, _READ)
+        except BlockingIOError:
+            return False
+        if not data:
+            os.close(self.handle)
+            self.handle = -1
+            return False
+        self._take(data, send)
+        return True
+
+    def _take(self, data: bytes, send: Callable[[Outgoing], None]) -> None:
+        self.total += len(data)
+        if self.head_left:
+            piece = data[: self.head_left]
+            self.head_left -= len(piece)
+            self.head += piece
+            send([b"out", self.command, self.number, piece])
+            data = data[len(piece) :]
+            if not data:
+                return
+        self.tail += data
+        if self.spill is not None:
+            self._spill(self.spill, data)
+        elif len(self.tail) > self.tail_size:
+            self._open_spill()
+        if len(self.tail) > 2 * self.tail_size + _READ:
+            del self.tail[: len(self.tail) - self.tail_size]
+
+    def _open_spill(self) -> None:
+        path = SCRATCH + b"/out-%d-%d" % (self.command, self.number)
+        self.spill = -1
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            self.spill = os.open(path, flags, 0o600)
+        except OSError:
+            return
+        self.spill_path = path
+        self._spill(self.spill, bytes(self.head + self.tail))
+        self.head = bytearray()
+
+    def _spill(self, handle: int, data: bytes) -> None:
+        room = _SPILL_LIMIT - self.spilled
+        if handle < 0 or room <= 0:
+            return
+        try:
+            self.spilled += os.write(handle, data[:room])
+        except OSError:
+            os.close(handle)
+            self.spill = -1
+
+    def finish(self) -> list[Outgoing]:
+        """Close; gives what the host needs beside the head: tail, total, spill file and size."""
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+        if self.spill is not None and self.spill >= 0:
+            os.close(self.spill)
+        # Not [-size:], which for 0 is everything.
+        start = max(len(self.tail) - self.tail_size, 0) if self.spill is not None else 0
+        return [bytes(self.tail[start:]), self.total, self.spill_path, self.spilled]
+
+
+class Command:
+    """A process that the guest started, with its ends of the pipes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pid = 0
+        self.pidfd = -1
+        self.out: Stream  # of a foreground command only, as `err`
+        self.err: Stream
+        self.state = -1
+        self.state_data = b""
+        self.stdin = -1
+        self.stdin_data = b""
+        self.deadline: float | None = None
+        self.ending = b"exited"
+        self.status: int | None = None
+        self.background = False
+
+    def read_state(self) -> None:
+        """Take what the shell printed of its state; `state` is closed at the end of it."""
+        while self.state >= 0:
+            try:
+                data = os.read(self.state, _READ)
+            except BlockingIOError:
+                return
+            self.state_data += data
+            if not data or len(self.state_data) > _STATE_LIMIT:
+                os.close(self.state)
+                self.state = -1
+
+    def feed(self) -> bool:
+        """Write what standard input takes now; False when there is no more to write."""
+        try:
+            written = os.write(self.stdin, self.stdin_data[:_READ])
+            self.stdin_data = self.stdin_data[written:]
+        except BlockingIOError:
+            return True
+        except OSError:
+            self.stdin_data = b""
+        return bool(self.stdin_data)

@@ -1,0 +1,13 @@
+"""The labels by which we know our own containers and images again."""
+
+LABEL_MANAGED = "moonpool.managed"
+LABEL_RUN = "moonpool.run"
+LABEL_OWNER = "moonpool.owner"
+LABEL_DEADLINE = "moonpool.deadline"
+"""Seconds since the epoch after which anyone may remove the thing (`moonpool prune`)."""
+
+LABEL_SNAPSHOT = "moonpool.snapshot"
+"""On an image: the content key of the workspace copy in it."""
+
+LABEL_PREPARED = "moonpool.prepared"
+"""On an image: the id of the image that it was prepared from."""

@@ -1,0 +1,68 @@
+"""One container over its life: the link to its guest, and what happens when the guest dies."""
+
+from sandbox import opening
+from sandbox.engine import Engine
+from sandbox.errors import FileMissing, SandboxLost
+from sandbox.link import GuestLink, Value
+from sandbox.opening import Plan, Started
+
+_RESTARTS = 3
+"""A guest that dies more often than this has no honest reason to."""
+
+
+class Session:
+    """A started container, and the right to start it again."""
+
+    def __init__(self, engine: Engine, plan: Plan, started: Started) -> None:
+        self.engine = engine
+        self.plan = plan
+        self.started = started
+        self._restarts = 0
+        self._closed = False
+
+    @property
+    def link(self) -> GuestLink:
+        return self.started.link
+
+    def ask(self, name: str, *arguments: Value) -> list[Value]:
+        """Ask the guest; where it has died, start it again and ask once more.
+
+        Raises:
+            FileError: the guest's kernel refused it.
+            SandboxLost: the guest does not come back.
+        """
+        try:
+            return self.link.ask(name, *arguments)
+        except SandboxLost as lost:
+            self.revive(lost)
+            return self.link.ask(name, *arguments)
+
+    def revive(self, lost: SandboxLost) -> None:
+        """Start a dead guest again.
+
+        Raises:
+            SandboxLost: it died too often, or does not come back.
+        """
+        self._restarts += 1
+        if self._closed or self._restarts > _RESTARTS:
+            raise lost
+        self.started = opening.restart(self.engine, self.plan, self.started)
+
+    def close(self) -> None:
+        """Remove the container with everything in it."""
+        if not self._closed:
+            self._closed = True
+            self.link.close()
+            self.engine.remove(self.started.container)
+
+
+def path_bytes(path: str) -> bytes:
+    """A path as the guest takes it.
+
+    Raises:
+        FileMissing: no file can have that name.
+    """
+    name = path.encode("utf-8", "surrogateescape")
+    if b"\0" in name or not name:
+        raise FileMissing("no file can have that name")
+    return name

@@ -1,0 +1,28 @@
+"""What the tests of the agent share: a policy, a fake box, a conversation in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fakes.box import TmpBox
+from fakes.talk import Talk
+from policies.loading import load
+from policies.policy import Policy
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return load("default")
+
+
+@pytest.fixture
+def box() -> Iterator[TmpBox]:
+    made = TmpBox(files={"calc.py": b"def multiply(a, b):\n    return a + b\n"})
+    yield made
+    if not made.closed:
+        made.close()
+
+
+@pytest.fixture
+def talk(box: TmpBox, policy: Policy) -> Talk:
+    return Talk(box=box, policy=policy)

@@ -1,0 +1,313 @@
+"""The conversation: what goes back to the model, and what ends it."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.errors import ModelUnavailable
+from agent.events import CallStarted, Event
+from agent.messages import (
+    AssistantMessage,
+    Reply,
+    Stop,
+    Text,
+    ToolResult,
+    ToolUse,
+    Usage,
+    UserMessage,
+)
+from agent.outcome import (
+    Finished,
+    GaveUp,
+    Interrupted,
+    Limit,
+    LimitReached,
+    ModelFailed,
+    Refused,
+    SandboxFailed,
+)
+from fakes.model import ToldModel, call, calls, say
+from fakes.talk import Talk, with_budget
+from sandbox.errors import SandboxLost
+
+
+def test_a_model_that_only_answers_finishes(talk: Talk) -> None:
+    assert talk.on(ToldModel(say("All is well."))) == Finished(message="All is well.")
+
+
+def test_the_task_is_the_first_message(talk: Talk) -> None:
+    model = ToldModel(say("ok"))
+    talk.on(model, "paint it blue")
+    assert model.requests[0].messages == (UserMessage(blocks=(Text(text="paint it blue"),)),)
+
+
+def test_several_calls_of_one_turn_are_answered_in_one_message_in_order(talk: Talk) -> None:
+    model = ToldModel(
+        calls(
+            ("bash", {"command": "echo one"}),
+            ("read_file", {"path": "nowhere"}),
+            ("bash", {"command": "echo three"}),
+        ),
+        say("done"),
+    )
+    talk.on(model)
+    newest = model.requests[1].messages[-1]
+    assert all(isinstance(block, ToolResult) for block in newest.blocks)
+    results = model.last_results()
+    assert [result.tool_use_id for result in results] == ["use_0", "use_1", "use_2"]
+    assert [result.is_error for result in results] == [False, True, False]
+    assert results[0].text.startswith("one\n")
+    assert results[2].text.startswith("three\n")
+
+
+def test_history_is_append_only(talk: Talk) -> None:
+    model = ToldModel(call("bash", command="echo a"), call("bash", command="echo b"), say("done"))
+    talk.on(model)
+    for earlier, later in zip(model.requests, model.requests[1:], strict=False):
+        assert later.messages[: len(earlier.messages)] == earlier.messages
+
+
+def test_a_failing_command_is_a_result_and_no_error(talk: Talk) -> None:
+    model = ToldModel(call("bash", command="echo bad >&2; exit 3"), say("done"))
+    talk.on(model)
+    (result,) = model.last_results()
+    assert not result.is_error
+    assert "[stderr]\nbad" in result.text
+    assert "exit code 3" in result.text
+
+
+def test_an_unknown_tool_goes_back_with_the_tools_there_are(talk: Talk) -> None:
+    model = ToldModel(call("browse", url="x"), say("done"))
+    talk.on(model)
+    (result,) = model.last_results()
+    assert result.is_error
+    assert "no tool 'browse'" in result.text
+    assert "read_file" in result.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({}, "command: Field required"),
+        ({"command": 5}, "command: Input should be a valid string"),
+        ({"command": "ls", "cwd": "/"}, "cwd: Extra inputs are not permitted"),
+        ({"command": "ls", "timeout_s": "5"}, "timeout_s: Input should be a valid number"),
+        ({"command": "ls", "timeout_s": -1}, "timeout_s: Input should be greater than 0"),
+        ({"command": "ls\0rm"}, "command: String should match pattern"),
+        ({"command": ""}, "command: String should have at least 1 character"),
+    ],
+)
+def test_malformed_arguments_go_back_with_the_complaint_and_nothing_runs(
+    talk: Talk, arguments: dict[str, object], complaint: str
+) -> None:
+    model = ToldModel(calls(("bash", arguments)), say("done"))
+    talk.on(model)
+    (result,) = model.last_results()
+    assert result.is_error
+    assert complaint in result.text
+    assert talk.box.calls == []
+
+
+def test_a_denied_command_never_reaches_the_box(talk: Talk) -> None:
+    model = ToldModel(call("bash", command="curl https://example.org"), say("done"))
+    talk.on(model)
+    (result,) = model.last_results()
+    assert result.is_error
+    assert result.text.startswith("Denied (")
+    assert "curl" in result.text
+    assert talk.box.calls == []
+    assert [event.why for event in talk.refused()] == ["denied"]
+
+
+def test_a_tool_the_policy_leaves_out_is_not_offered_and_not_run(talk: Talk) -> None:
+    talk.policy = replace(talk.policy, tools=("read_file",))
+    model = ToldModel(call("bash", command="echo hello"), say("done"))
+    talk.on(model)
+    assert [tool.name for tool in model.requests[0].tools] == ["read_file"]
+    assert model.last_results()[0].is_error
+    assert talk.box.calls == []
+
+
+def test_a_call_with_a_problem_is_not_run_and_says_why(talk: Talk) -> None:
+    use = ToolUse(
+        id="torn", name="bash", arguments={"command": "echo x"}, problem="no JSON object."
+    )
+    torn = Reply(message=AssistantMessage(blocks=(use,)), stop=Stop.TOOL_USE, usage=Usage())
+    model = ToldModel(torn, say("done"))
+    talk.on(model)
+    assert "no JSON object." in model.last_results()[0].text
+    assert talk.box.calls == []
+
+
+def test_a_call_cut_off_by_max_tokens_is_answered_and_not_run(talk: Talk) -> None:
+    torn = calls(("bash", {"command": "rm -rf bui"}), stop=Stop.MAX_TOKENS)
+    model = ToldModel(torn, say("done"))
+    assert talk.on(model) == Finished(message="done")
+    (result,) = model.last_results()
+    assert result.is_error
+    assert "cut off" in result.text
+    assert talk.box.calls == []
+
+
+def test_words_cut_off_by_max_tokens_are_asked_to_go_on(talk: Talk) -> None:
+    model = ToldModel(say("I was about to", Stop.MAX_TOKENS), say("say this."))
+    assert talk.on(model) == Finished(message="say this.")
+    assert "Go on where it stopped" in model.last_words()
+
+
+def test_a_pause_is_sent_back_as_it_came(talk: Talk) -> None:
+    paused = say("searching", Stop.PAUSE_TURN)
+    model = ToldModel(paused, say("found"))
+    assert talk.on(model) == Finished(message="found")
+    assert model.requests[1].messages[-1] == paused.message
+
+
+def test_calls_of_an_answer_that_does_not_wait_for_them_are_not_run(talk: Talk) -> None:
+    model = ToldModel(calls(("bash", {"command": "echo x"}), stop=Stop.END_TURN), say("done"))
+    talk.on(model)
+    assert model.last_results()[0].is_error
+    assert talk.box.calls == []
+
+
+def test_a_refusal_ends_the_run_with_the_models_words(talk: Talk) -> None:
+    assert talk.on(ToldModel(say("I won't.", Stop.REFUSAL))) == Refused(message="I won't.")
+
+
+def test_a_full_context_window_ends_the_run_by_its_name(talk: Talk) -> None:
+    ended = talk.on(ToldModel(say("hm", Stop.CONTEXT_WINDOW)))
+    assert isinstance(ended, LimitReached)
+    assert ended.limit is Limit.CONTEXT
+
+
+def test_an_empty_answer_is_asked_about_and_never_sent_back_empty(talk: Talk) -> None:
+    model = ToldModel(say(""), say("done"))
+    assert talk.on(model) == Finished(message="done")
+    assert all(message.blocks for message in model.requests[1].messages)
+    roles = [type(message) for message in model.requests[1].messages]
+    assert roles == [UserMessage, AssistantMessage, UserMessage]
+
+
+@pytest.mark.parametrize("nonsense", [say(""), say("hm", Stop.TOOL_USE), say("", Stop.PAUSE_TURN)])
+def test_a_model_of_nothing_but_nonsense_is_given_up(talk: Talk, nonsense: Reply) -> None:
+    model = ToldModel(*[nonsense] * 50)
+    assert isinstance(talk.on(model), GaveUp)
+    assert len(model.requests) == 5
+
+
+def test_the_same_failing_call_is_told_after_three_and_stopped_after_six(talk: Talk) -> None:
+    model = ToldModel(*[call("bash", command="exit 1")] * 50)
+    ended = talk.on(model)
+    assert isinstance(ended, GaveUp)
+    assert "6 times" in ended.reason
+    assert len(model.requests) == 6
+    assert [len(talk.said())] == [1 + 3]
+    assert "failed 3 times" in talk.said()[1]
+
+
+def test_a_test_that_fails_again_after_an_edit_is_no_loop(talk: Talk) -> None:
+    steps = []
+    for number in range(8):
+        steps.append(call("bash", command="exit 1"))
+        steps.append(call("write_file", path=f"try{number}", content="x"))
+    ended = talk.on(ToldModel(*steps, say("done")))
+    assert ended == Finished(message="done")
+
+
+def test_a_new_plan_between_failures_does_not_hide_a_loop(talk: Talk) -> None:
+    plan = ("update_plan", {"items": [{"step": "try", "status": "in_progress"}]})
+    model = ToldModel(*[calls(("bash", {"command": "exit 1"}), plan)] * 50)
+    assert isinstance(talk.on(model), GaveUp)
+
+
+def test_turns_are_limited_before_the_call_is_made(talk: Talk) -> None:
+    talk.policy = with_budget(talk.policy, turns=2)
+    model = ToldModel(*[call("bash", command="echo x")] * 9)
+    ended = talk.on(model)
+    assert isinstance(ended, LimitReached)
+    assert ended.limit is Limit.TURNS
+    assert len(model.requests) == 2
+
+
+def test_output_tokens_are_limited_and_bound_each_request(talk: Talk) -> None:
+    talk.policy = with_budget(talk.policy, output_tokens=500)
+    used = calls(("bash", {"command": "echo x"}), usage=Usage(output_tokens=300))
+    model = ToldModel(*[used] * 9)
+    ended = talk.on(model)
+    assert isinstance(ended, LimitReached)
+    assert ended.limit is Limit.OUTPUT_TOKENS
+    assert [request.max_tokens for request in model.requests] == [500, 200]
+
+
+def test_input_tokens_are_limited_with_what_the_cache_gave_and_before_they_are_passed(
+    talk: Talk,
+) -> None:
+    talk.policy = with_budget(talk.policy, input_tokens=1000)
+    usage = Usage(input_tokens=100, cache_read_tokens=250, cache_write_tokens=50)
+    model = ToldModel(*[calls(("bash", {"command": "echo x"}), usage=usage)] * 9)
+    ended = talk.on(model)
+    assert isinstance(ended, LimitReached)
+    assert ended.limit is Limit.INPUT_TOKENS
+    # Two calls used 800; a third needs 400 or more.
+    assert len(model.requests) == 2
+
+
+def test_time_is_limited(talk: Talk) -> None:
+    talk.policy = replace(talk.policy, limits=replace(talk.policy.limits, time_s=0.0))
+    ended = talk.on(ToldModel(say("never asked")))
+    assert isinstance(ended, LimitReached)
+    assert ended.limit is Limit.TIME
+
+
+def test_the_model_is_told_when_few_turns_are_left(talk: Talk) -> None:
+    talk.policy = with_budget(talk.policy, turns=4)
+    model = ToldModel(call("bash", command="echo x"), say("done"))
+    talk.on(model)
+    assert "3 turns are left" in model.last_words()
+
+
+def test_a_model_that_fails_ends_the_run_with_its_message(talk: Talk) -> None:
+    ended = talk.on(ToldModel(ModelUnavailable("529 overloaded, 8 attempts")))
+    assert ended == ModelFailed(message="529 overloaded, 8 attempts")
+
+
+def test_a_lost_sandbox_ends_the_run_and_is_no_command_output(talk: Talk) -> None:
+    talk.box.failures["run"] = SandboxLost("the container is gone")
+    model = ToldModel(call("bash", command="echo x"), say("never asked"))
+    assert talk.on(model) == SandboxFailed(message="the container is gone")
+    assert len(model.requests) == 1
+
+
+def test_an_interrupt_during_a_call_lets_it_finish_and_answers_the_rest(talk: Talk) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, CallStarted) and event.number == 1:
+            talk.interrupts.receive("SIGINT")
+
+    talk.also = interrupt
+    model = ToldModel(
+        calls(("bash", {"command": "echo one"}), ("bash", {"command": "echo two"})),
+        say("never asked"),
+    )
+    assert talk.on(model) == Interrupted(signal="SIGINT")
+    assert talk.box.calls == ["run echo one"]
+    assert [event.exit_code for event in talk.ended()] == [0]
+    answered = talk.loop.history[-1].blocks
+    assert [type(block) for block in answered] == [ToolResult, ToolResult]
+
+
+def test_an_interrupt_while_the_model_is_awaited_breaks_it_off(talk: Talk) -> None:
+    def interrupted(_request: object) -> Reply:
+        talk.interrupts.receive("SIGTERM")
+        raise AssertionError("the wait went on")
+
+    assert talk.on(ToldModel(interrupted)) == Interrupted(signal="SIGTERM")
+
+
+def test_a_second_interrupt_breaks_off_the_call_too(talk: Talk) -> None:
+    def run(_command: str, **_options: object) -> None:
+        talk.interrupts.receive("SIGINT")
+        talk.interrupts.receive("SIGINT")
+        raise AssertionError("the call went on")
+
+    talk.box.run = run  # type: ignore[assignment, method-assign]
+    ended = talk.on(ToldModel(call("bash", command="sleep 99")))
+    assert ended == Interrupted(signal="SIGINT")

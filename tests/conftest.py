@@ -1,0 +1,67 @@
+"""What every test may ask for. The engine is real: where there is none, tests that need it fail."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from images.build import ensure
+from policies.loading import load
+from policies.policy import Policy
+from sandbox.box import Sandbox
+from sandbox.engine import Engine
+
+OpenBox = Callable[..., Sandbox]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    found = Engine.connect()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> str:
+    """The `python` image, built where it is missing."""
+    return ensure(engine, "python", on_progress=lambda _: None)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """An empty directory to fill."""
+    directory = tmp_path / "workspace"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def default_policy() -> Policy:
+    return load("default")
+
+
+@pytest.fixture
+def open_box(engine: Engine, image: str, workspace: Path) -> Iterator[OpenBox]:
+    """Opens sandboxes on `workspace`, under the default policy unless told; closes them all."""
+    opened: list[Sandbox] = []
+
+    def opener(policy: Policy | None = None, **options: object) -> Sandbox:
+        box = Sandbox.open(
+            workspace=workspace,
+            policy=policy or load("default"),
+            image=image,
+            engine=engine,
+            **options,  # type: ignore[arg-type]
+        )
+        opened.append(box)
+        return box
+
+    yield opener
+    for box in opened:
+        box.close()
+
+
+@pytest.fixture
+def box(open_box: OpenBox) -> Sandbox:
+    """A sandbox on an empty workspace under the default policy."""
+    return open_box()

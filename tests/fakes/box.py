@@ -1,0 +1,258 @@
+"""A box without an engine: commands are subprocesses in a temporary directory.
+
+For tests of what is above the sandbox. It seals nothing: never give it a command that is not the
+test's own. Patches are made and proved by the real `sandbox.patch`.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from agent.box import OnOutput
+from sandbox.errors import FileExists, FileMissing, FileWrongType, SandboxError
+from sandbox.gitstore import Store
+from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
+from sandbox.patch import LeftOut, Patch, make_patch
+from sandbox.results import (
+    BackgroundStatus,
+    CommandResult,
+    DirectoryEntry,
+    Ending,
+    FileType,
+    Listing,
+    Output,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeSeal:
+    landlock_abi: int = 6
+    kernel_enforced: bool = True
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class TmpBox:
+    """Fits `agent.box.Box`. Failures can be set: each is raised by the next call of that name."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    seal: FakeSeal = field(default_factory=FakeSeal)
+    left_behind: tuple[LeftOut, ...] = ()
+    failures: dict[str, Exception] = field(default_factory=dict)
+    opened: list["TmpBox"] = field(default_factory=list)
+    """Every fresh box that was made of this one."""
+
+    def __post_init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="fake-box-"))
+        self.workspace = self.root / "workspace"
+        self.workspace.mkdir()
+        for name, data in self.files.items():
+            path = self.workspace / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        self.id = hashlib.sha256(str(self.root).encode()).hexdigest()
+        self.cwd = self.workspace
+        self.calls: list[str] = []
+        self.closed = False
+        self._backgrounds: dict[int, subprocess.Popen[bytes]] = {}
+
+    # -- commands --------------------------------------------------------------------------
+
+    def run(
+        self,
+        command: str,
+        *,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
+        on_output: OnOutput | None = None,
+    ) -> CommandResult:
+        self._called("run", command)
+        return self._finish(["bash", "-c", command], timeout_s, stdin, on_output)
+
+    def run_program(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        stdin: bytes | None = None,
+    ) -> CommandResult:
+        self._called("run_program", " ".join(argv))
+        if shutil.which(argv[0]) is None:
+            raise FileMissing(f"{argv[0]}: no such program")
+        return self._finish(list(argv), timeout_s, stdin, None)
+
+    def _finish(
+        self,
+        argv: list[str],
+        timeout_s: float | None,
+        stdin: bytes | None,
+        on_output: OnOutput | None,
+    ) -> CommandResult:
+        started = time.monotonic()
+        ending = Ending.EXITED
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=self.cwd,
+                input=stdin or b"",
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.root)},
+            )
+            code, out, err = done.returncode, done.stdout, done.stderr
+        except subprocess.TimeoutExpired as late:
+            ending, code = Ending.TIMED_OUT, 124
+            out, err = late.stdout or b"", late.stderr or b""
+        if on_output is not None:
+            streams: tuple[tuple[Literal["stdout", "stderr"], bytes], ...]
+            streams = (("stdout", out), ("stderr", err))
+            for stream, data in streams:
+                if data:
+                    on_output(stream, data)
+        return CommandResult(
+            exit_code=code,
+            ending=ending,
+            out=Output(head=out, total_bytes=len(out)),
+            err=Output(head=err, total_bytes=len(err)),
+            duration_s=time.monotonic() - started,
+            cwd=str(self.cwd),
+        )
+
+    def start(self, command: str) -> int:
+        self._called("start", command)
+        number = len(self._backgrounds) + 1
+        with self._spill(number, 1).open("wb") as out, self._spill(number, 2).open("wb") as err:
+            self._backgrounds[number] = subprocess.Popen(
+                ["bash", "-c", command], cwd=self.cwd, stdout=out, stderr=err
+            )
+        return number
+
+    def poll(self, background_id: int, /) -> BackgroundStatus:
+        process = self._backgrounds.get(background_id)
+        if process is None:
+            raise FileMissing("no such background process")
+        out, err = (self._output(self._spill(background_id, stream)) for stream in (1, 2))
+        return BackgroundStatus(id=background_id, exit_code=process.poll(), out=out, err=err)
+
+    def stop(self, background_id: int, /) -> BackgroundStatus:
+        self._backgrounds[background_id].kill()
+        self._backgrounds[background_id].wait()
+        return self.poll(background_id)
+
+    def _spill(self, number: int, stream: int) -> Path:
+        return self.root / f"background-{number}-{stream}"
+
+    def _output(self, path: Path) -> Output:
+        data = path.read_bytes()
+        return Output(head=data, total_bytes=len(data), spill=str(path), spilled_bytes=len(data))
+
+    # -- files -----------------------------------------------------------------------------
+
+    def read_file(self, path: str, *, offset: int = 0, limit: int | None = None) -> bytes:
+        self._called("read_file", path)
+        data = self._existing(path).read_bytes()[offset:]
+        return data if limit is None else data[:limit]
+
+    def write_file(self, path: str, data: bytes, *, overwrite: bool = True) -> None:
+        self._called("write_file", path)
+        place = self.workspace / path
+        if place.is_dir():
+            raise FileWrongType(f"{path} is a directory")
+        if place.exists() and not overwrite:
+            raise FileExists(f"{path} exists")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+    def delete_file(self, path: str) -> None:
+        self._called("delete_file", path)
+        self._existing(path).unlink()
+
+    def list_dir(self, path: str = ".") -> Listing:
+        self._called("list_dir", path)
+        place = self.workspace / path
+        if not place.is_dir():
+            raise FileWrongType(f"{path} is not a directory")
+        entries = [
+            DirectoryEntry(
+                name=os.fsencode(child.name),
+                type=FileType.DIRECTORY if child.is_dir() else FileType.FILE,
+                size_bytes=child.stat().st_size,
+            )
+            for child in sorted(place.iterdir())
+        ]
+        return Listing(entries=tuple(entries))
+
+    def _existing(self, path: str) -> Path:
+        place = self.workspace / path
+        if place.is_dir():
+            raise FileWrongType(f"{path} is a directory")
+        if not place.exists():
+            raise FileMissing(f"{path}: no such file")
+        return place
+
+    # -- the patch -------------------------------------------------------------------------
+
+    def export(self) -> Patch:
+        self._called("export", "")
+        with tempfile.TemporaryDirectory() as room:
+            store = Store(Path(room) / "store")
+            base = {
+                os.fsencode(name): Entry(FILE, store.put([data], len(data)), len(data))
+                for name, data in self.files.items()
+            }
+            now = dict(self._entries(store))
+            changed = {path: now.get(path) for path in {*base, *now}}
+            manifest = Manifest(entries=base, tracked=None, ignore_files={})
+            return make_patch(store, manifest, changed)
+
+    def _entries(self, store: Store) -> list[tuple[bytes, Entry]]:
+        found = []
+        for path in sorted(self.workspace.rglob("*")):
+            name = os.fsencode(path.relative_to(self.workspace))
+            if path.is_symlink():
+                data, mode = os.fsencode(os.readlink(path)), SYMLINK
+            elif path.is_file() and b"__pycache__" not in name:
+                data = path.read_bytes()
+                mode = EXECUTABLE if os.access(path, os.X_OK) else FILE
+            else:
+                continue
+            found.append((name, Entry(mode, store.put([data], len(data)), len(data))))
+        return found
+
+    def fresh(self) -> "TmpBox":
+        self._called("fresh", "")
+        box = TmpBox(files=self.files)
+        self.opened.append(box)
+        return box
+
+    def apply(self, patch: Patch, /) -> None:
+        self._called("apply", "")
+        if patch.data:
+            subprocess.run(["git", "apply", "-"], cwd=self.workspace, input=patch.data, check=True)
+
+    def close(self) -> None:
+        self._called("close", "")
+        self.closed = True
+        for process in self._backgrounds.values():
+            with contextlib.suppress(OSError):
+                process.kill()
+            process.wait()
+        shutil.rmtree(self.root)
+
+    def _called(self, name: str, what: str) -> None:
+        if self.closed:
+            raise SandboxError("the box was closed")
+        self.calls.append(f"{name} {what}".strip())
+        failure = self.failures.pop(name, None)
+        if failure is not None:
+            raise failure

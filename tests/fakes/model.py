@@ -1,0 +1,71 @@
+"""A model that says what a test tells it to, reply by reply, and keeps what it was asked."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from agent.messages import (
+    AssistantMessage,
+    Reply,
+    Request,
+    Stop,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ToolResult,
+    ToolUse,
+    Usage,
+    UserMessage,
+)
+
+Step = Reply | Exception | Callable[[Request], Reply]
+
+
+class ToldModel:
+    """Plays replies in order; an exception among them is raised instead."""
+
+    name = "told:test"
+
+    def __init__(self, *steps: Step) -> None:
+        self._steps = list(steps)
+        self.requests: list[Request] = []
+
+    def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+        self.requests.append(request)
+        step = self._steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        reply = step if isinstance(step, Reply) else step(request)
+        for block in reply.message.blocks:
+            if isinstance(block, Text):
+                on_event(TextDelta(text=block.text))
+        return reply
+
+    def last_results(self) -> list[ToolResult]:
+        """The results in the newest request."""
+        newest = self.requests[-1].messages[-1]
+        assert isinstance(newest, UserMessage)
+        return [block for block in newest.blocks if isinstance(block, ToolResult)]
+
+    def last_words(self) -> str:
+        """Our words in the newest request, without results."""
+        newest = self.requests[-1].messages[-1]
+        assert isinstance(newest, UserMessage)
+        return "\n".join(block.text for block in newest.blocks if isinstance(block, Text))
+
+
+def say(text: str, stop: Stop = Stop.END_TURN, usage: Usage | None = None) -> Reply:
+    blocks = (Text(text=text),) if text else ()
+    return Reply(message=AssistantMessage(blocks=blocks), stop=stop, usage=usage or Usage())
+
+
+def call(tool: str, /, **arguments: object) -> Reply:
+    return calls((tool, arguments))
+
+
+def calls(
+    *uses: tuple[str, Mapping[str, object]], stop: Stop = Stop.TOOL_USE, usage: Usage | None = None
+) -> Reply:
+    blocks: Sequence[ToolUse] = [
+        ToolUse(id=f"use_{number}", name=name, arguments=arguments)
+        for number, (name, arguments) in enumerate(uses)
+    ]
+    return Reply(message=AssistantMessage(blocks=tuple(blocks)), stop=stop, usage=usage or Usage())

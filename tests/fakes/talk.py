@@ -1,0 +1,57 @@
+"""A conversation in a fake box: what the tests of the loop drive and look at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from agent.approval import Approve, nobody_to_ask
+from agent.calls import Calls
+from agent.events import CallEnded, CallRefused, Event, UserSaid
+from agent.interrupts import Interrupts
+from agent.loop import Loop
+from agent.messages import Model
+from agent.meter import Meter
+from agent.outcome import Conversation
+from fakes.box import TmpBox
+from policies.policy import Policy
+
+
+@dataclass
+class Talk:
+    """One conversation: `on` runs it, the rest is what came of it."""
+
+    box: TmpBox
+    policy: Policy
+    approve: Approve = nobody_to_ask
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    log: list[Event] = field(default_factory=list)
+    also: Callable[[Event], None] = lambda event: None
+
+    def on(self, model: Model, task: str = "mend it") -> Conversation:
+        self.meter = Meter(self.policy)
+        self.loop = Loop(
+            model=model,
+            calls=Calls(box=self.box, policy=self.policy, approve=self.approve, tell=self._tell),
+            meter=self.meter,
+            system="be careful",
+            max_tokens=1000,
+            interrupts=self.interrupts,
+            tell=self._tell,
+        )
+        return self.loop.run(task)
+
+    def _tell(self, event: Event) -> None:
+        self.log.append(event)
+        self.also(event)
+
+    def refused(self) -> list[CallRefused]:
+        return [event for event in self.log if isinstance(event, CallRefused)]
+
+    def ended(self) -> list[CallEnded]:
+        return [event for event in self.log if isinstance(event, CallEnded)]
+
+    def said(self) -> list[str]:
+        return [event.text for event in self.log if isinstance(event, UserSaid)]
+
+
+def with_budget(policy: Policy, **budget: int) -> Policy:
+    return replace(policy, budget=replace(policy.budget, **budget))

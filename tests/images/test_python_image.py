@@ -1,0 +1,223 @@
+"""The image the agent works in, built for real and looked at from inside as root."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from images import build, listing
+from images.build import ensure, ensure_recipe
+from images.recipes import Recipe
+from sandbox.engine import Engine
+from sandbox.errors import EngineError, ImageUnusable
+
+BASE = "debian:bookworm-slim"
+
+# One probe of the image is enough for all of them.
+pytestmark = pytest.mark.xdist_group("python-image")
+
+# Walks the file system, which is why it runs as root; leaves its findings in a file.
+PROBE = r"""
+import json, os, pwd, shutil, stat, subprocess
+found = {"privileged": [], "open": [], "capable": []}
+for top, folders, files in os.walk("/"):
+    if top == "/":
+        folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
+    for path in [os.path.join(top, name) for name in folders + files]:
+        info = os.lstat(path)
+        if stat.S_ISLNK(info.st_mode):
+            continue
+        if info.st_mode & 0o6000:
+            found["privileged"].append(path)
+        if info.st_mode & 0o002:
+            found["open"].append(path)
+        if "security.capability" in os.listxattr(path):
+            found["capable"].append(path)
+agent = pwd.getpwnam("agent")
+found["agent"] = [agent.pw_uid, agent.pw_gid, agent.pw_dir, agent.pw_shell]
+owner = os.stat("/workspace")
+found["workspace"] = [owner.st_uid, owner.st_gid, stat.S_IMODE(owner.st_mode)]
+
+def as_agent(*command):
+    done = subprocess.run(
+        command, cwd="/home/agent", user=1000, group=1000, extra_groups=[], capture_output=True,
+        env={"PATH": os.environ["PATH"], "HOME": "/home/agent", "LANG": os.environ["LANG"]},
+    )
+    return [done.returncode, (done.stdout + done.stderr).decode()[-500:]]
+
+found["tools"] = {
+    name: shutil.which(name)
+    for name in ("awk bash bzip2 cc diff file find gcc git grep gzip jq ld less make patch pip "
+                 "pip3 ps pytest python python3 rg sed tar tree unzip xargs xz zip").split()
+}
+found["compile"] = as_agent(
+    "sh", "-c", "echo 'int main(void){return 42;}' > a.c && gcc a.c -o a && ./a; test $? = 42")
+found["venv"] = as_agent("python", "-m", "venv", "v")
+found["user_install"] = as_agent("pip", "install", "--user", "--no-index", "--dry-run", "pytest")
+found["commit"] = as_agent(
+    "sh", "-c", "git init -q r && cd r && git commit -q --allow-empty -m x && git log --format=%an")
+found["trust"] = os.path.getsize("/etc/ssl/certs/ca-certificates.crt")
+found["lists"] = [name for _, _, files in os.walk("/var/lib/apt/lists") for name in files]
+found["shadow"] = [line.split(":")[:2] for line in open("/etc/shadow")]
+json.dump(found, open("/found.json", "w"))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    reference: str
+    found: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    connection = Engine.connect()
+    yield connection
+    connection.close()
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def inside(engine: Engine) -> Inside:
+    """What the probe found in a container of the image; the container is gone again."""
+    reference = ensure(engine, "python", on_progress=quiet)
+    body = {
+        "Image": reference,
+        "User": "0",
+        "Cmd": ["python3", "-c", PROBE],
+        "HostConfig": {"NetworkMode": "none"},
+    }
+    container = engine.create(body)
+    try:
+        engine.start(container)
+        assert engine.wait(container, timeout_s=120) == 0
+        archive = b"".join(engine.get_archive(container, "/found.json"))
+    finally:
+        engine.remove(container)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        file = tar.extractfile("found.json")
+        assert file is not None
+        return Inside(reference=reference, found=json.load(file))
+
+
+def test_no_file_gives_more_rights_than_its_caller_has(inside: Inside) -> None:
+    assert inside.found["privileged"] == []
+    assert inside.found["capable"] == []
+
+
+def test_only_tmp_is_open_to_everybody(inside: Inside) -> None:
+    assert inside.found["open"] == ["/tmp"]
+
+
+def test_the_agent_is_user_1000_and_owns_the_workspace(inside: Inside) -> None:
+    assert inside.found["agent"] == [1000, 1000, "/home/agent", "/bin/bash"]
+    assert inside.found["workspace"] == [1000, 1000, 0o755]
+
+
+def test_it_starts_as_the_agent_in_the_workspace(engine: Engine, inside: Inside) -> None:
+    container = engine.create({"Image": inside.reference, "HostConfig": {"NetworkMode": "none"}})
+    try:
+        config = engine.inspect(container)["Config"]
+    finally:
+        engine.remove(container)
+    assert (config["User"], config["WorkingDir"]) == ("agent", "/workspace")
+
+
+def test_nobody_has_a_password(inside: Inside) -> None:
+    assert {secret for _, secret in inside.found["shadow"]} <= {"*", "!", "!*"}
+
+
+def test_the_tools_are_there(inside: Inside) -> None:
+    assert [name for name, path in inside.found["tools"].items() if path is None] == []
+
+
+def test_the_compiler_the_venv_and_git_work_for_the_agent(inside: Inside) -> None:
+    assert inside.found["compile"] == [0, ""]
+    assert inside.found["venv"] == [0, ""]
+    assert inside.found["commit"] == [0, "agent\n"]
+
+
+def test_pip_is_not_held_off_by_the_systems_package_manager(inside: Inside) -> None:
+    assert "externally-managed" not in inside.found["user_install"][1]
+    assert inside.found["user_install"][0] == 0
+
+
+def test_trust_store_filled_and_package_lists_removed(inside: Inside) -> None:
+    assert inside.found["trust"] > 100_000
+    assert inside.found["lists"] == []
+
+
+def test_unchanged_it_is_neither_built_nor_talked_about(engine: Engine, inside: Inside) -> None:
+    before = engine.image(inside.reference)
+    lines: list[str] = []
+    assert ensure(engine, "python", on_progress=lines.append) == inside.reference
+    assert lines == []
+    assert engine.image(inside.reference) == before
+
+
+def test_latest_and_the_listing_name_it(engine: Engine, inside: Inside) -> None:
+    latest, exact = engine.image("moonpool/python:latest"), engine.image(inside.reference)
+    assert latest is not None
+    assert exact is not None
+    assert latest.id == exact.id
+    (row,) = [row for row in listing.rows(engine) if row.reference == inside.reference]
+    assert (row.recipe, row.state, row.image_id) == ("python", "ready", exact.id)
+
+
+@pytest.fixture
+def scratch(engine: Engine, inside: Inside) -> Iterator[str]:
+    """Name of a recipe whose images are removed afterwards. With `inside`, the base is there."""
+    name = f"test-{uuid4().hex[:12]}"
+    yield name
+    for info in engine.images(f"{build.RECIPE_LABEL}={name}"):
+        for tag in info.tags:
+            engine.remove_image(tag)
+
+
+def test_a_changed_recipe_gets_another_image(engine: Engine, scratch: str) -> None:
+    one = Recipe(
+        name=scratch, files={"Dockerfile": f"FROM {BASE}\nCOPY a /a\n".encode(), "a": b"1"}
+    )
+    two = Recipe(name=scratch, files={**one.files, "a": b"2"})
+    first = ensure_recipe(engine, one, {}, on_progress=quiet)
+    second = ensure_recipe(engine, two, {}, on_progress=quiet)
+    built = [engine.image(ref) for ref in (first, second, f"moonpool/{scratch}:latest")]
+    assert built[0] is not None
+    assert built[1] is not None
+    assert built[0].id != built[1].id
+    assert built[2] == built[1]
+    assert built[1].labels[build.DIGEST_LABEL] == two.digest({})
+
+
+def test_a_dockerfile_that_fails_is_told_with_its_last_lines(engine: Engine, scratch: str) -> None:
+    broken = Recipe(
+        name=scratch,
+        files={"Dockerfile": f"FROM {BASE}\nRUN echo what went wrong >&2; exit 9\n".encode()},
+    )
+    with pytest.raises(ImageUnusable) as caught:
+        ensure_recipe(engine, broken, {}, on_progress=quiet)
+    text = str(caught.value)
+    assert text.startswith(f"the image {scratch} does not build")
+    assert "returned a non-zero code: 9" in text
+    assert text.endswith("what went wrong")
+    assert engine.image(broken.reference({})) is None
+
+
+def test_a_dockerfile_that_is_none_is_told_too(engine: Engine, scratch: str) -> None:
+    broken = Recipe(name=scratch, files={"Dockerfile": f"FROM {BASE}\nNONSENSE\n".encode()})
+    with pytest.raises(ImageUnusable, match="NONSENSE"):
+        ensure_recipe(engine, broken, {}, on_progress=quiet)
+
+
+def test_a_base_no_registry_serves_is_an_error_that_says_what_to_do(engine: Engine) -> None:
+    recipe = Recipe(name="x", files={"Dockerfile": b"FROM moonpool-no-such-base.invalid/x:1\n"})
+    with pytest.raises((ImageUnusable, EngineError), match=r"can't be pulled .*docker load"):
+        ensure_recipe(engine, recipe, {}, on_progress=quiet)

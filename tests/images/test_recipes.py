@@ -1,0 +1,88 @@
+"""What a recipe is made of, and when its name changes."""
+
+import io
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from images import recipes
+from images.recipes import Recipe
+from sandbox.errors import ImageUnusable
+
+RECIPE = Recipe(name="small", files={"Dockerfile": b"FROM debian:bookworm-slim\n", "a/b": b"1"})
+AUTHORITY = {"abc.crt": b"-----BEGIN CERTIFICATE-----\n"}
+
+
+def test_the_python_recipe_ships() -> None:
+    assert "python" in recipes.names()
+    assert recipes.find("python").base == "debian:bookworm-slim"
+
+
+@pytest.mark.parametrize("name", ["nope", "", "..", "../images", "python/", "Python", "."])
+def test_an_unknown_recipe_is_refused_with_the_names_there_are(name: str) -> None:
+    with pytest.raises(ImageUnusable, match=r"no image recipe named .*: there is .*python"):
+        recipes.find(name)
+
+
+def test_the_name_is_the_content() -> None:
+    again = Recipe(name="small", files=dict(reversed([*RECIPE.files.items()])))
+    assert again.reference({}) == RECIPE.reference({})
+    assert RECIPE.reference({}).startswith("moonpool/small:")
+    assert len(RECIPE.reference({}).rpartition(":")[2]) == 12
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(RECIPE, files={**RECIPE.files, "Dockerfile": b"FROM debian:bookworm-slim\n\n"}),
+        replace(RECIPE, files={**RECIPE.files, "a/b": b"2"}),
+        replace(RECIPE, files={**RECIPE.files, "a/c": b""}),
+        replace(RECIPE, files={"Dockerfile": RECIPE.files["Dockerfile"]}),
+        # The same bytes, cut differently between name and content.
+        replace(RECIPE, files={"Dockerfile": RECIPE.files["Dockerfile"], "a/b1": b""}),
+    ],
+)
+def test_any_change_changes_the_name(changed: Recipe) -> None:
+    assert changed.reference({}) != RECIPE.reference({})
+
+
+def test_another_authority_changes_the_name() -> None:
+    assert RECIPE.reference(AUTHORITY) != RECIPE.reference({})
+
+
+def test_the_context_holds_the_files_and_nothing_of_this_machine() -> None:
+    with tarfile.open(fileobj=io.BytesIO(recipes.context_tar(RECIPE, AUTHORITY))) as tar:
+        members = tar.getmembers()
+        assert [member.name for member in members] == [
+            "trust",
+            "Dockerfile",
+            "a/b",
+            "trust/abc.crt",
+        ]
+        assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {(0, 0, "", "", 0)}
+        file = tar.extractfile("Dockerfile")
+        assert file is not None
+        assert file.read() == RECIPE.files["Dockerfile"]
+
+
+def test_the_trust_folder_is_there_without_any_authority() -> None:
+    with tarfile.open(fileobj=io.BytesIO(recipes.context_tar(RECIPE, {}))) as tar:
+        assert tar.getmember("trust").isdir()
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "base"),
+    [
+        ("FROM a:1\n", "a:1"),
+        ("# FROM x\nARG A\nfrom  --platform=linux/amd64 b:2 AS last\n", "b:2"),
+        ("FROM a:1 AS one\nFROM c:3\n", "c:3"),
+    ],
+)
+def test_the_base_is_what_the_last_stage_starts_from(dockerfile: str, base: str) -> None:
+    assert Recipe(name="x", files={"Dockerfile": dockerfile.encode()}).base == base
+
+
+def test_a_recipe_without_a_base_is_refused() -> None:
+    with pytest.raises(ImageUnusable, match="add a FROM line"):
+        _ = Recipe(name="x", files={"Dockerfile": b"RUN true\n"}).base

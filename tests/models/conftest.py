@@ -1,0 +1,89 @@
+"""What the tests of the models share: a stand-in, a model on it, and a clock that does not wait."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agent.messages import (
+    Message,
+    Reply,
+    Request,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+)
+from agent.models.anthropic import AnthropicModel
+from standin import StandIn
+
+TOOL = ToolSpec(
+    name="bash",
+    description="Run a command.",
+    schema={
+        "type": "object",
+        "properties": {"command": {"type": "string"}},
+        "required": ["command"],
+        "additionalProperties": False,
+    },
+)
+
+
+@dataclass
+class Talk:
+    """A model on the stand-in, with all that it did on the way."""
+
+    model: AnthropicModel
+    waits: list[float]
+    events: list[StreamEvent] = field(default_factory=list)
+
+    def say(self, *messages: Message, system: str = "You are tested.", **fields: Any) -> Reply:
+        request = Request(
+            system=system,
+            tools=fields.pop("tools", (TOOL,)),
+            messages=messages or (user("Hello."),),
+            max_tokens=fields.pop("max_tokens", 1000),
+        )
+        return self.model.reply(request, self.events.append)
+
+    @property
+    def shown(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+
+def user(*texts: str, results: tuple[ToolResult, ...] = ()) -> UserMessage:
+    return UserMessage(blocks=(*results, *(Text(text=text) for text in texts)))
+
+
+def result(tool_use_id: str, text: str = "ok", *, is_error: bool = False) -> ToolResult:
+    return ToolResult(tool_use_id=tool_use_id, text=text, is_error=is_error)
+
+
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def open_talk(api: StandIn) -> Iterator[Callable[..., Talk]]:
+    opened: list[AnthropicModel] = []
+
+    def open_(name: str = "claude-opus-5-5", **options: Any) -> Talk:
+        waits: list[float] = []
+        options = {"api_key": api.key, "base_url": api.url, **options}
+        model = AnthropicModel.open(name, sleep=waits.append, **options)
+        opened.append(model)
+        return Talk(model=model, waits=waits)
+
+    yield open_
+    for model in opened:
+        model.close()
+
+
+@pytest.fixture
+def talk(open_talk: Callable[..., Talk]) -> Talk:
+    return open_talk()

@@ -1,0 +1,72 @@
+"""From what the operator writes after -m to a model."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from anthropic.resources.messages.messages import DEPRECATED_MODELS
+from anthropic.types.model_param import ModelParam
+
+from agent.errors import ModelAuth, UsageError
+from agent.messages import Request
+from agent.models.registry import DEFAULT_MAX_TOKENS, DEFAULT_MODEL, open_model, providers
+from models.conftest import user
+from standin import StandIn, answer
+
+
+def test_the_environment_given_says_where_and_with_which_key(api: StandIn) -> None:
+    environ = {"ANTHROPIC_API_KEY": api.key, "ANTHROPIC_BASE_URL": api.url}
+    model = open_model(DEFAULT_MODEL, environ=environ)
+    api.queue(answer("Hello."))
+    request = Request(system="s", tools=(), messages=(user("Hi."),), max_tokens=DEFAULT_MAX_TOKENS)
+    assert model.reply(request, lambda event: None).attempts == 1
+    assert model.name == DEFAULT_MODEL
+
+
+def test_the_default_model_is_one_the_sdk_lists_and_does_not_retire() -> None:
+    name = DEFAULT_MODEL.removeprefix("anthropic:")
+    assert name in get_args(get_args(ModelParam)[0])
+    assert name not in DEPRECATED_MODELS
+
+
+def test_without_a_key_it_says_so() -> None:
+    with pytest.raises(ModelAuth, match="set ANTHROPIC_API_KEY"):
+        open_model(DEFAULT_MODEL, environ={})
+
+
+def test_a_script_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a:b.yaml"
+    path.write_text("version: 1\nturns: [{text: Hi.}]")
+    assert open_model(f"script:{path}", environ={}).name == f"script:{path}"
+
+
+@pytest.mark.parametrize("spec", ["", ":", "gpt", "mistral:large", "Anthropic:x", "script", " "])
+def test_an_unknown_provider_is_refused_with_those_that_exist(spec: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_model(spec, environ={})
+    assert any(known.partition(":")[0] in str(caught.value) for known in providers())
+
+
+@pytest.mark.parametrize("spec", ["anthropic:", "script:", "anthropic:  "])
+def test_a_provider_without_a_name_is_refused(spec: str) -> None:
+    with pytest.raises(UsageError, match="names no model: write"):
+        open_model(spec, environ={})
+
+
+def test_a_model_without_its_provider_gets_the_right_spelling() -> None:
+    with pytest.raises(UsageError, match="write anthropic:claude-opus-5-5"):
+        open_model("claude-opus-5-5", environ={})
+
+
+def test_the_sdk_is_not_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, agent.models.registry as r; "
+        "r.open_model('script:' + sys.argv[1], environ={}); "
+        "print([m for m in ('anthropic', 'httpx2') if m in sys.modules])"
+    )
+    script = Path(__file__).parent / "hello.yaml"
+    command = [sys.executable, "-P", "-c", code, str(script)]
+    answer_ = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert answer_.stdout.strip() == "[]"

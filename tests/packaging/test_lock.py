@@ -1,0 +1,34 @@
+"""constraints.txt: every package pinned with hashes, and no address of anything."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES = (ROOT / "constraints.txt").read_text().splitlines()
+PINNED = [line for line in LINES if re.match(r"^[a-z0-9]", line)]
+
+
+def test_every_package_is_pinned_to_one_version_with_a_hash() -> None:
+    requirements = re.split(r"(?<!\\)\n", "\n".join(LINES))
+    for requirement in requirements:
+        text = requirement.partition("    #")[0].strip()
+        if text and not text.startswith("#"):
+            assert re.match(r"^[a-z0-9-]+==[0-9][^ ]* \\\n    --hash=sha256:[0-9a-f]{64}", text)
+
+
+def test_no_address_and_no_option_stands_in_it() -> None:
+    for line in LINES:
+        assert not re.search(r"://|@ |\.whl|\.tar|^\s*--(?!hash=)|^\s*-[a-z]|(^|\s)/", line), line
+
+
+def test_everything_the_project_asks_for_is_in_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["dev"],
+    ]
+    pinned = {line.partition("==")[0] for line in PINNED}
+    names = {re.split(r"[^A-Za-z0-9._-]", entry)[0].lower() for entry in wanted}
+    assert names - pinned == set()

@@ -1,0 +1,223 @@
+"""Commands in a real sandbox: results, state, time, output, leftovers."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.box import Sandbox
+from sandbox.errors import FileDenied, FileError, FileExists, FileMissing, FileWrongType
+from sandbox.results import Ending, FileType
+
+OUTPUT_LIMIT = 64 << 10
+
+
+def test_exit_code_and_streams_are_kept_apart(box: Sandbox) -> None:
+    result = box.run("echo out; echo err >&2; exit 7")
+    assert (result.exit_code, result.stdout, result.stderr) == (7, b"out\n", b"err\n")
+    assert result.ending is Ending.EXITED
+
+
+def test_a_signal_shows_as_128_plus_its_number(box: Sandbox) -> None:
+    assert box.run("kill -SEGV $$").exit_code == 139
+
+
+def test_directory_and_exported_variables_carry_over_and_plain_ones_do_not(box: Sandbox) -> None:
+    box.run("mkdir -p deep/er; cd deep/er; export KEPT='a b\n\"c\" $d'; PLAIN=1")
+    result = box.run('pwd; printf %s "$KEPT"; echo "[${PLAIN-}]"')
+    assert result.stdout == b'/workspace/deep/er\na b\n"c" $d[]\n'
+
+
+def test_an_unset_variable_stays_unset(box: Sandbox) -> None:
+    box.run("export GONE=1")
+    box.run("unset GONE")
+    assert box.run('echo "${GONE-unset}"').stdout == b"unset\n"
+
+
+def test_state_survives_exit_and_a_failing_command(box: Sandbox) -> None:
+    box.run("cd /tmp; export X=1; exit 3")
+    assert box.run('echo "$PWD$X"').stdout == b"/tmp1\n"
+
+
+def test_a_removed_working_directory_falls_back_to_the_workspace(box: Sandbox) -> None:
+    box.run("mkdir gone; cd gone; rmdir ../gone")
+    assert box.run("pwd").stdout == b"/workspace\n"
+
+
+def test_loader_variables_do_not_carry_over(box: Sandbox) -> None:
+    box.run("export LD_PRELOAD=/workspace/x.so BASH_ENV=/workspace/x.sh ENV=/workspace/y")
+    assert box.run('echo "${LD_PRELOAD-}${BASH_ENV-}${ENV-}"').stdout == b"\n"
+
+
+def test_syntax_errors_are_results(box: Sandbox) -> None:
+    result = box.run("if then")
+    assert result.exit_code != 0
+    assert b"syntax error" in result.stderr
+
+
+def test_standard_input_small_and_large(box: Sandbox) -> None:
+    assert box.run("cat", stdin=b"\x00\xff small").stdout == b"\x00\xff small"
+    large = bytes(range(256)) * 8192
+    result = box.run("sha256sum", stdin=large)
+    import hashlib
+
+    assert result.stdout.split()[0].decode() == hashlib.sha256(large).hexdigest()
+
+
+def test_without_input_a_command_reads_nothing(box: Sandbox) -> None:
+    assert box.run("cat | wc -c").stdout.strip() == b"0"
+
+
+def test_a_script_longer_than_an_argument_may_be(box: Sandbox) -> None:
+    script = "echo begin\n" + "# filler\n" * 40_000 + "echo end; export LONG=1"
+    assert box.run(script).stdout == b"begin\nend\n"
+    assert box.run("echo $LONG").stdout == b"1\n"
+
+
+def test_a_timeout_ends_the_whole_tree(box: Sandbox) -> None:
+    result = box.run("(setsid sleep 1000 &) ; sleep 1000 & sleep 1000", timeout_s=0.5)
+    assert (result.ending, result.exit_code) == (Ending.TIMED_OUT, 124)
+    assert box.run("pgrep -c sleep").stdout == b"0\n"
+
+
+def test_output_before_a_timeout_is_kept(box: Sandbox) -> None:
+    result = box.run("echo early; sleep 1000", timeout_s=0.5)
+    assert result.stdout == b"early\n"
+
+
+def test_processes_left_behind_are_ended_and_counted(box: Sandbox) -> None:
+    result = box.run("sleep 1000 & (setsid nohup sleep 1000 >/dev/null 2>&1 &); echo done")
+    assert result.stdout == b"done\n"
+    assert result.leftovers >= 2
+    assert box.run("pgrep -c sleep").stdout == b"0\n"
+
+
+def test_a_process_that_holds_the_pipes_open_does_not_hang_the_command(box: Sandbox) -> None:
+    result = box.run("sleep 1000 &\necho now", timeout_s=60)
+    assert (result.stdout, result.ending) == (b"now\n", Ending.EXITED)
+
+
+def test_large_output_is_cut_in_the_middle_and_spilled_whole(box: Sandbox) -> None:
+    result = box.run("seq 1 300000")
+    whole = b"".join(b"%d\n" % number for number in range(1, 300_001))
+    assert result.out.total_bytes == len(whole)
+    assert len(result.out.head) + len(result.out.tail) <= OUTPUT_LIMIT
+    assert whole.startswith(result.out.head)
+    assert whole.endswith(result.out.tail)
+    assert result.out.spill is not None
+    assert b"bytes left out" in result.stdout
+    assert box.read_file(result.out.spill) == whole
+
+
+def test_a_gigabyte_of_output_is_survived(box: Sandbox) -> None:
+    result = box.run("head -c 1000000000 /dev/zero")
+    assert result.out.total_bytes == 1_000_000_000
+    assert len(result.stdout) < OUTPUT_LIMIT + 400
+    assert result.out.spilled_bytes == 64 << 20
+
+
+def test_output_at_the_limit_is_whole(box: Sandbox) -> None:
+    for size in (OUTPUT_LIMIT - 1, OUTPUT_LIMIT, OUTPUT_LIMIT + 1):
+        result = box.run(f"head -c {size} /dev/zero | tr '\\0' x")
+        assert result.out.cut is (size > OUTPUT_LIMIT)
+        if not result.out.cut:
+            assert result.stdout == b"x" * size
+
+
+def test_output_is_streamed_as_it_comes(box: Sandbox) -> None:
+    pieces: list[tuple[str, bytes]] = []
+    box.run(
+        "echo a; sleep 0.3; echo b >&2", on_output=lambda name, data: pieces.append((name, data))
+    )
+    assert pieces == [("stdout", b"a\n"), ("stderr", b"b\n")]
+
+
+def test_cancel_ends_the_running_command(box: Sandbox) -> None:
+    result = box.run("echo started; sleep 1000", on_output=lambda *_: box.cancel())
+    assert result.ending is Ending.CANCELLED
+    assert box.run("echo after").stdout == b"after\n"
+
+
+def test_a_background_process_lives_on_beside_commands(box: Sandbox) -> None:
+    number = box.start("while sleep 0.05; do echo tick; done")
+    box.run("sleep 0.5")
+    status = box.poll(number)
+    assert status.exit_code is None
+    assert status.out.head.startswith(b"tick\n")
+    assert box.run("sleep 1000", timeout_s=0.3).ending is Ending.TIMED_OUT
+    assert box.poll(number).exit_code is None
+    assert box.stop(number).exit_code == 137
+
+
+def test_a_background_process_that_ended_tells_its_exit_code(box: Sandbox) -> None:
+    number = box.start("echo bye; exit 4")
+    box.run("sleep 0.3")
+    status = box.poll(number)
+    assert (status.exit_code, status.out.data) == (4, b"bye\n")
+
+
+def test_an_unknown_background_process_is_a_clear_error(box: Sandbox) -> None:
+    with pytest.raises(FileError, match="no such background process"):
+        box.poll(4711)
+
+
+def test_a_nul_byte_in_a_command_is_refused(box: Sandbox) -> None:
+    with pytest.raises(FileError, match="NUL"):
+        box.run("echo a\0b")
+
+
+def test_run_program_needs_no_shell(box: Sandbox) -> None:
+    assert box.run_program(["printf", "%s|", "a b", "$HOME", ";"]).stdout == b"a b|$HOME|;|"
+
+
+def test_files_round_trip_whatever_their_bytes(box: Sandbox) -> None:
+    content = bytes(range(256)) * 5000
+    box.write_file("new/folder/ä\n.bin", content)
+    assert box.read_file("new/folder/ä\n.bin") == content
+    assert box.read_file("new/folder/ä\n.bin", offset=256, limit=3) == b"\x00\x01\x02"
+    box.write_file("new/folder/ä\n.bin", b"short")
+    assert box.read_file("new/folder/ä\n.bin") == b"short"
+    assert box.read_file("/workspace/new/folder/ä\n.bin", offset=99) == b""
+
+
+def test_file_errors_are_told_apart(box: Sandbox) -> None:
+    box.write_file("a", b"")
+    box.run("mkdir d; mkfifo pipe; ln -s nowhere dangling")
+    with pytest.raises(FileMissing):
+        box.read_file("missing")
+    with pytest.raises(FileWrongType):
+        box.read_file("d")
+    with pytest.raises(FileWrongType):
+        box.read_file("pipe")
+    with pytest.raises(FileExists):
+        box.write_file("a", b"x", overwrite=False)
+    with pytest.raises(FileWrongType):
+        box.delete_file("d")
+    with pytest.raises(FileDenied):
+        box.write_file("/etc/new", b"x")
+    with pytest.raises(FileMissing):
+        box.read_file("a\0b")
+
+
+def test_listing_tells_types_and_sizes(box: Sandbox) -> None:
+    box.write_file("file", b"12345")
+    box.run("mkdir dir; ln -s file link; mkfifo pipe")
+    listing = box.list_dir()
+    found = {entry.name: (entry.type, entry.size_bytes) for entry in listing.entries}
+    assert found[b"file"] == (FileType.FILE, 5)
+    assert found[b"dir"][0] is FileType.DIRECTORY
+    assert found[b"link"][0] is FileType.SYMLINK
+    assert found[b"pipe"][0] is FileType.OTHER
+    assert not listing.cut
+
+
+def test_a_huge_directory_is_listed_up_to_a_limit(box: Sandbox) -> None:
+    box.run("mkdir many; cd many; seq 1 5000 | xargs touch; cd ..")
+    listing = box.list_dir("many")
+    assert len(listing.entries) == 2000
+    assert listing.cut
+
+
+def test_the_workspace_on_the_host_is_not_touched(box: Sandbox, workspace: Path) -> None:
+    box.run("echo x > new; rm -rf .git")
+    box.write_file("other", b"y")
+    assert list(workspace.iterdir()) == []

@@ -1,0 +1,311 @@
+"""Opening, dying, reviving, exporting and closing, with the real engine."""
+
+import os
+import socket
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import OpenBox
+from policies.policy import History, Policy
+from sandbox.box import Sandbox
+from sandbox.engine import Engine
+from sandbox.errors import ImageUnusable, SandboxLost, WorkspaceError
+from sandbox.manifest import EXECUTABLE, SYMLINK
+from sandbox.patch import ChangeKind
+from sandbox.results import Ending
+
+
+def git(workspace: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+    done = subprocess.run(command, cwd=workspace, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def standing(engine: Engine, box: Sandbox) -> bool:
+    return box.id in [row.id for row in engine.containers("moonpool.managed")]
+
+
+def test_close_leaves_no_container(open_box: OpenBox, engine: Engine) -> None:
+    box = open_box()
+    assert standing(engine, box)
+    box.close()
+    assert not standing(engine, box)
+
+
+def test_the_second_open_of_a_tree_reuses_its_snapshot(
+    open_box: OpenBox, workspace: Path, engine: Engine
+) -> None:
+    (workspace / "a").write_text("one")
+    first = engine.inspect(open_box().id)["Image"]
+    assert engine.inspect(open_box().id)["Image"] == first
+    (workspace / "a").write_text("two")
+    box = open_box()
+    assert engine.inspect(box.id)["Image"] != first
+    assert box.read_file("a") == b"two"
+
+
+def test_a_change_within_one_tick_of_the_clock_is_seen(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    file = workspace / "a"
+    file.write_bytes(b"one")
+    before = file.stat()
+    assert open_box().read_file("a") == b"one"
+    # Same size, and the modification time put back: only the content tells.
+    file.write_bytes(b"two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert open_box().read_file("a") == b"two"
+
+
+def test_the_copy_has_modes_links_and_odd_names(open_box: OpenBox, workspace: Path) -> None:
+    (workspace / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (workspace / "run.sh").chmod(0o755)
+    (workspace / "to").symlink_to("run.sh")
+    (workspace / "loop").symlink_to("loop")
+    long = "x" * 200
+    (workspace / long).mkdir()
+    (workspace / long / ("y" * 200)).write_text("deep")
+    (workspace / os.fsdecode(b"latin-\xe9")).write_bytes(b"odd")
+    box = open_box()
+    assert box.run("./run.sh; readlink to loop").stdout == b"ran\nrun.sh\nloop\n"
+    assert box.read_file(f"{long}/{'y' * 200}") == b"deep"
+    assert box.read_file(os.fsdecode(b"latin-\xe9")) == b"odd"
+    assert box.manifest.entries[b"run.sh"].mode == EXECUTABLE
+    assert box.manifest.entries[b"loop"].mode == SYMLINK
+
+
+def test_what_is_not_copied_is_said(open_box: OpenBox, workspace: Path) -> None:
+    (workspace / ".env").write_text("SECRET=1")
+    os.mkfifo(workspace / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(workspace)  # a socket's path is short
+        try:
+            listener.bind("sock")
+        finally:
+            os.chdir(here)
+        box = open_box()
+    reasons = {item.path: item.reason for item in box.left_behind}
+    assert reasons.keys() == {b".env", b"pipe", b"sock"}
+    assert "policy" in reasons[b".env"]
+    assert box.run("ls -A").stdout == b""
+
+
+def test_a_workspace_over_the_limit_is_refused_before_it_is_copied(
+    open_box: OpenBox, workspace: Path, default_policy: Policy
+) -> None:
+    (workspace / "big").write_bytes(bytes(5000))
+    policy = replace(default_policy, workspace=replace(default_policy.workspace, max_bytes=4999))
+    with pytest.raises(WorkspaceError, match="max_bytes"):
+        open_box(policy)
+
+
+def test_a_workspace_that_is_not_there_is_a_clear_error(
+    engine: Engine, image: str, tmp_path: Path, default_policy: Policy
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for path, complaint in ((tmp_path / "none", "does not exist"), (file, "not a directory")):
+        with pytest.raises(WorkspaceError, match=complaint):
+            Sandbox.open(workspace=path, policy=default_policy, image=image, engine=engine)
+
+
+def test_an_image_without_python_is_a_clear_error(
+    engine: Engine, workspace: Path, default_policy: Policy
+) -> None:
+    with pytest.raises(ImageUnusable, match="python3"):
+        Sandbox.open(
+            workspace=workspace,
+            policy=default_policy,
+            image="debian:bookworm-slim",
+            engine=engine,
+        )
+
+
+def test_a_missing_image_says_how_to_build_it(
+    engine: Engine, workspace: Path, default_policy: Policy
+) -> None:
+    with pytest.raises(ImageUnusable, match="moonpool image build"):
+        Sandbox.open(
+            workspace=workspace, policy=default_policy, image="moonpool/none:none", engine=engine
+        )
+
+
+@pytest.mark.parametrize(
+    ("history", "commits"), [(History.FULL, 2), (History.HEAD, 1), (History.NONE, 0)]
+)
+def test_history_goes_in_as_the_policy_says(
+    open_box: OpenBox, workspace: Path, default_policy: Policy, history: History, commits: int
+) -> None:
+    git(workspace, "init", "-q")
+    for number in (1, 2):
+        (workspace / "a").write_text(str(number))
+        git(workspace, "add", "a")
+        git(workspace, "commit", "-qm", f"commit {number}")
+    git(workspace, "remote", "add", "origin", "https://user:token@example.org/x.git")
+    policy = replace(
+        default_policy, workspace=replace(default_policy.workspace, history=history)
+    )
+    box = open_box(policy)
+    log = box.run("git log --oneline 2>/dev/null; git status --short 2>/dev/null").stdout
+    assert len(log.splitlines()) == commits
+    assert b"token" not in box.run("grep -r token .git").stdout
+    if history is History.HEAD:
+        first = git(workspace, "rev-list", "--max-parents=0", "HEAD").strip()
+        assert box.run(f"git cat-file -e {first}").exit_code != 0
+    assert box.export().changes == ()
+
+
+def test_the_patch_is_what_stands_in_the_container(open_box: OpenBox, workspace: Path) -> None:
+    (workspace / "edit").write_text("one\ntwo\n")
+    (workspace / "gone").mkdir()
+    (workspace / "gone/a").write_text("a")
+    (workspace / "link").symlink_to("edit")
+    (workspace / "mode").write_text("#!/bin/sh\n")
+    box = open_box()
+    box.run(
+        "echo three >> edit; rm -r gone; ln -sf mode link; chmod +x mode; "
+        "printf 'no newline' > new; mkdir -p deep/er; head -c 50 /dev/urandom > deep/er/bin"
+    )
+    patch = box.export()
+    kinds = {change.path: change.kind for change in patch.changes}
+    assert kinds == {
+        b"edit": ChangeKind.MODIFIED,
+        b"gone/a": ChangeKind.DELETED,
+        b"link": ChangeKind.MODIFIED,
+        b"mode": ChangeKind.MODIFIED,
+        b"new": ChangeKind.ADDED,
+        b"deep/er/bin": ChangeKind.ADDED,
+    }
+    fresh = box.fresh()
+    try:
+        fresh.apply(patch)
+        assert fresh.export().tree == patch.tree
+        for name in ("edit", "new", "deep/er/bin", "mode"):
+            assert fresh.read_file(name) == box.read_file(name)
+        assert fresh.run("test -x mode && readlink link && ! test -e gone").stdout == b"mode\n"
+    finally:
+        fresh.close()
+    # And plain git takes it in the tree that it was made from.
+    git(workspace, "init", "-q")
+    subprocess.run(["git", "apply", "--binary", "-"], input=patch.data, cwd=workspace, check=True)
+    assert (workspace / "deep/er/bin").read_bytes() == box.read_file("deep/er/bin")
+
+
+def test_the_patch_is_the_same_however_the_agent_treats_git(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    git(workspace, "init", "-q")
+    (workspace / "a").write_text("1")
+    git(workspace, "add", "a")
+    git(workspace, "commit", "-qm", "one")
+    trees = set()
+    for habit in ("true", "git add -A; git commit -qm x", "rm -rf .git", "git stash -q; git stash pop -q"):
+        box = open_box()
+        box.run(f"echo 2 > a; echo n > new; {habit}")
+        patch = box.export()
+        assert {change.path for change in patch.changes} == {b"a", b"new"}
+        trees.add(patch.tree)
+        box.close()
+    assert len(trees) == 1
+
+
+def test_ignored_files_are_left_out_by_the_baselines_rules_and_listed(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    (workspace / ".gitignore").write_text("*.log\n")
+    box = open_box()
+    box.run("echo x > a.log; echo '!*.log' > .gitignore; mkdir -p .pytest_cache; echo > .pytest_cache/x")
+    patch = box.export()
+    assert [change.path for change in patch.changes] == [b".gitignore"]
+    assert {item.path for item in patch.left_out} == {b"a.log", b".pytest_cache/x"}
+
+
+def test_a_file_the_host_changed_meanwhile_does_not_spoil_the_patch(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    (workspace / "a").write_text("one\n")
+    box = open_box()
+    box.run("echo two >> a")
+    (workspace / "a").write_text("other\n")
+    assert b" one\n+two\n" in box.export().data
+
+
+def test_a_dead_guest_is_started_again_with_files_as_they_were(
+    box: Sandbox, engine: Engine
+) -> None:
+    box.run("echo kept > file; cd /tmp")
+    engine.kill(box.id)
+    result = box.run("cat file")
+    assert result.ending is Ending.LOST
+    assert box.run("cat file").stdout == b"kept\n"
+    assert [change.path for change in box.export().changes] == [b"file"]
+
+
+def test_a_container_that_dies_again_and_again_still_gives_its_patch(
+    box: Sandbox, engine: Engine
+) -> None:
+    box.run("echo kept > file")
+    for _ in range(3):
+        engine.kill(box.id)
+        box.run("true")
+    engine.kill(box.id)
+    with pytest.raises(SandboxLost):
+        box.run("true")
+    assert [change.path for change in box.export().changes] == [b"file"]
+
+
+def test_a_removed_container_is_a_clear_error(box: Sandbox, engine: Engine) -> None:
+    engine.remove(box.id)
+    with pytest.raises(SandboxLost, match="container"):
+        box.run("true")
+    with pytest.raises(SandboxLost):
+        box.export()
+
+
+def test_out_of_memory_ends_the_command_and_not_the_sandbox(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    policy = replace(
+        default_policy, limits=replace(default_policy.limits, memory_bytes=128 << 20)
+    )
+    box = open_box(policy)
+    result = box.run("python3 -c 'x = bytearray(1 << 30)'")
+    assert result.ending is Ending.OUT_OF_MEMORY
+    assert box.run("echo alive").stdout == b"alive\n"
+
+
+def test_a_fork_bomb_ends_with_its_time(open_box: OpenBox, default_policy: Policy) -> None:
+    policy = replace(default_policy, limits=replace(default_policy.limits, pids=64))
+    box = open_box(policy)
+    result = box.run("b() { b | b & }; b; sleep 1000", timeout_s=2)
+    assert result.exit_code != 0
+    assert box.run("echo alive").stdout == b"alive\n"
+
+
+def test_a_disk_filler_is_ended_and_the_sandbox_lives(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    policy = replace(
+        default_policy, limits=replace(default_policy.limits, disk_bytes=64 << 20)
+    )
+    box = open_box(policy)
+    filler = "i=0; while true; do head -c 8000000 /dev/zero > f$i || sleep 1; i=$((i+1)); done"
+    result = box.run(filler, timeout_s=60)
+    assert result.ending is Ending.OUT_OF_DISK
+    box.run("rm -f f*")
+    assert box.run("echo alive").stdout == b"alive\n"
+
+
+def test_one_file_can_not_grow_past_the_disk_limit(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    policy = replace(
+        default_policy, limits=replace(default_policy.limits, disk_bytes=16 << 20)
+    )
+    box = open_box(policy)
+    assert box.run("head -c 100000000 /dev/zero > f").exit_code != 0
+    assert int(box.run("stat -c %s f").stdout) <= 16 << 20

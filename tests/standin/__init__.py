@@ -1,0 +1,42 @@
+"""A strict stand-in for the Messages API: real HTTP and server-sent events on loopback.
+
+    with StandIn() as api:
+        api.queue(answer("I look around.", Call("list_dir", {"path": "."})), answer("Done."))
+        ...                          # base URL: api.url, key: api.key
+        assert len(api.requests) == 2
+
+It refuses what the real API refuses (`rules`, `fields`, `signing`), counts usage with prefix cache
+hits the way the API documents them (`cache`), answers from a queue (`replies`), and can fail in
+every documented way. It knows nothing of the agent: it imports the SDK's types and no code of ours.
+"""
+
+from standin.replies import (
+    Answer,
+    Behaviour,
+    Break,
+    Call,
+    Framing,
+    How,
+    Page,
+    Raw,
+    Refuse,
+    Thought,
+    answer,
+)
+from standin.server import Recorded, StandIn
+
+__all__ = [
+    "Answer",
+    "Behaviour",
+    "Break",
+    "Call",
+    "Framing",
+    "How",
+    "Page",
+    "Raw",
+    "Recorded",
+    "Refuse",
+    "StandIn",
+    "Thought",
+    "answer",
+]

@@ -1,0 +1,176 @@
+"""An answer as the events of a stream, as the bytes of those events, and as one message."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from standin import signing
+from standin.replies import Answer, Call, Framing, Raw, Thought
+
+Event = tuple[str, dict[str, Any]]
+_PIECE_CHARACTERS = 7
+"""Of one delta: cuts words, escapes and numbers in two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What an answer needs of the exchange it belongs to."""
+
+    request: Mapping[str, Any]
+    usage: Mapping[str, int]
+    number: int
+    """Of the answer, from 1: makes ids."""
+
+
+def message(answer: Answer, context: Context) -> dict[str, Any]:
+    """As without streaming."""
+    content = [block for block, _ in _blocks(answer, context)]
+    for block in content:
+        if block["type"] == "tool_use" and isinstance(block["input"], str):
+            block["input"] = json.loads(block["input"])
+    return {
+        **_head(context),
+        "content": content,
+        "stop_reason": stop_reason(answer),
+        "stop_details": answer.stop_details,
+        "usage": {**context.usage, "output_tokens": _output_tokens(content)},
+    }
+
+
+def events(answer: Answer, context: Context) -> Iterator[Event]:
+    """In the documented order."""
+    head = {**_head(context), "usage": {**context.usage, "output_tokens": 1}}
+    yield "message_start", {"message": head}
+    blocks = list(_blocks(answer, context))
+    for index, (block, given) in enumerate(blocks):
+        start, deltas = _unfolded(block)
+        yield "content_block_start", {"index": index, "content_block": start}
+        for delta in [*deltas, *given]:
+            yield "content_block_delta", {"index": index, "delta": delta}
+        yield "content_block_stop", {"index": index}
+    delta = {
+        "stop_reason": stop_reason(answer),
+        "stop_sequence": None,
+        "stop_details": answer.stop_details,
+    }
+    usage = {"output_tokens": _output_tokens([block for block, _ in blocks])}
+    yield "message_delta", {"delta": delta, "usage": usage}
+    yield "message_stop", {}
+
+
+def stop_reason(answer: Answer) -> str:
+    calls = any(isinstance(block, Call) for block in answer.blocks)
+    return answer.stop or ("tool_use" if calls else "end_turn")
+
+
+def encoded(event: Event, *, crlf: bool = False) -> bytes:
+    kind, fields = event
+    data = json.dumps({"type": kind, **fields}, ensure_ascii=False)
+    text = f"event: {kind}\ndata: {data}\n\n"
+    return (text.replace("\n", "\r\n") if crlf else text).encode()
+
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+def framed(events: Sequence[bytes], framing: Framing) -> Iterator[bytes]:
+    """The writes to the connection."""
+    match framing:
+        case Framing.BYTE_BY_BYTE:
+            yield from (bytes([byte]) for byte in b"".join(events))
+        case Framing.ONE_WRITE:
+            yield b"".join(events)
+        case Framing.WITH_PINGS:
+            unknown = b'event: weather\ndata: {"type": "weather", "sky": ["blue"]}\n\n'
+            for event in events:
+                yield event
+                yield PING + b": a comment\n\n" + unknown
+        case Framing.PLAIN | Framing.CRLF:
+            yield from events
+
+
+def _head(context: Context) -> dict[str, Any]:
+    return {
+        "id": f"msg_{context.number:04}",
+        "type": "message",
+        "role": "assistant",
+        "model": context.request["model"],
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "container": None,
+    }
+
+
+def _blocks(
+    answer: Answer, context: Context
+) -> Iterator[tuple[dict[str, Any], tuple[Mapping[str, Any], ...]]]:
+    """Whole blocks, in the form in which they are to come back, with further deltas."""
+    before: list[dict[str, Any]] = []
+    for place, given in enumerate(answer.blocks):
+        block, deltas = _block(given, f"toolu_{context.number:04}_{place:02}", before, context)
+        yield block, deltas
+        if not (block["type"] == "text" and not block["text"].strip()):
+            before.append(block)
+
+
+def _block(
+    given: str | Call | Thought | Raw,
+    identifier: str,
+    before: Sequence[Mapping[str, Any]],
+    context: Context,
+) -> tuple[dict[str, Any], tuple[Mapping[str, Any], ...]]:
+    match given:
+        case str():
+            return {"type": "text", "text": given, "citations": None}, ()
+        case Thought(redacted=True):
+            data = signing.redacted(context.request, before)
+            return {"type": "redacted_thinking", "data": data}, ()
+        case Thought():
+            signature = signing.sign(context.request, before, given.text)
+            return {"type": "thinking", "thinking": given.text, "signature": signature}, ()
+        case Raw():
+            return dict(given.block), given.deltas
+        case Call():
+            return {
+                "type": "tool_use",
+                "id": given.id or identifier,
+                "name": given.name,
+                "input": dict(given.arguments) if given.written is None else given.written,
+                "caller": {"type": "direct"},
+            }, ()
+
+
+def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A block as its first event shows it, and the deltas that make it whole."""
+    match block["type"]:
+        case "text":
+            deltas = [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+            return {**block, "text": ""}, deltas
+        case "thinking":
+            deltas = [
+                {"type": "thinking_delta", "thinking": piece}
+                for piece in _pieces(block["thinking"])
+            ]
+            signature = {"type": "signature_delta", "signature": block["signature"]}
+            return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
+        case "tool_use":
+            given = block["input"]
+            written = given if isinstance(given, str) else json.dumps(given) if given else ""
+            deltas = [
+                {"type": "input_json_delta", "partial_json": piece}
+                for piece in ["", *_pieces(written)]
+            ]
+            return {**block, "input": {}}, deltas
+        case _:
+            return dict(block), []
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), _PIECE_CHARACTERS):
+        yield text[start : start + _PIECE_CHARACTERS]
+
+
+def _output_tokens(content: Sequence[Mapping[str, Any]]) -> int:
+    return 1 + sum(-(-len(json.dumps(block)) // 4) for block in content)

@@ -1,0 +1,78 @@
+"""Signatures of thinking blocks, and the check that they come back where they were and unchanged.
+
+By the API's pages on preserved thinking (October 2026): a block is bound to its own content, to the
+model, and to the system prompt, the tools and everything before it; a cache mark is no change.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from standin.faults import FaultError
+
+_SECRET = b"the stand-in's"
+_SIGNED = {"thinking": "thinking", "redacted_thinking": "data"}
+
+
+def sign(request: Mapping[str, Any], before: Iterable[Mapping[str, Any]], text: str) -> str:
+    """For a thinking block of the answer to ``request``, after the blocks ``before`` it there."""
+    return _signature(request, request["messages"], list(before), text)
+
+
+def redacted(request: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) -> str:
+    return "redacted:" + sign(request, before, "redacted")
+
+
+def check(request: Mapping[str, Any]) -> None:
+    """Raise the API's fault for a block that is not as it was made, or not where."""
+    for number, message in enumerate(request["messages"]):
+        if message["role"] != "assistant" or isinstance(message["content"], str):
+            continue
+        for place, block in enumerate(message["content"]):
+            if block["type"] not in _SIGNED:
+                continue
+            earlier = request["messages"][:number]
+            text = "redacted" if block["type"] == "redacted_thinking" else block["thinking"]
+            expected = _signature(request, earlier, message["content"][:place], text)
+            given = str(block.get("signature") or block.get("data", "").removeprefix("redacted:"))
+            if not hmac.compare_digest(expected.encode(), given.encode()):
+                raise FaultError(
+                    f"messages.{number}.content.{place}: Invalid `signature` in `{block['type']}` "
+                    "block. The block is bound to a different conversation."
+                )
+
+
+def _signature(
+    request: Mapping[str, Any],
+    messages: Iterable[Mapping[str, Any]],
+    before: list[Mapping[str, Any]],
+    text: str,
+) -> str:
+    prefix = {
+        "model": request["model"],
+        "system": _plain(request.get("system")),
+        "tools": _plain(request.get("tools")),
+        "messages": _plain(list(messages)),
+        "before": _plain(before),
+        "text": text,
+    }
+    digest = hmac.new(_SECRET, json.dumps(prefix, sort_keys=True).encode(), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            # A null field is one that is not there.
+            return {
+                key: _plain(item)
+                for key, item in value.items()
+                if key != "cache_control" and item is not None
+            }
+        case list():
+            return [_plain(item) for item in value]
+        case _:
+            return value
