@@ -28,7 +28,7 @@ MAX_LEVELS = 12
 """Of text within text (``sh -c "sh -c …"``)."""
 MAX_CHAIN = 32
 """Of wrappers in front of each other (``env env …``)."""
-MAX_STEPS = 2_000_000
+MAX_STEPS = 400_000
 MAX_SAME_NAME = 16
 MAX_BODIES = 64
 

@@ -1,7 +1,26 @@
-"""The kernel's half of a policy: which paths may be executed, read, listed and written."""
+"""The kernel's half of a policy: which paths may be executed, read, listed and written.
 
+Landlock only allows: a rule on a directory covers all below it. So a directory that holds a program
+outside the allowlist gets no rule; its other children do, one by one, down to where nothing
+forbidden is left. Pure: a policy and an image's inventory in, rules out.
+"""
+
+import posixpath
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag
+
+from policies.image import Image
+from policies.inventory import Inventory
+from policies.paths import SCRATCH, normal, within
+from policies.policy import Policy
+from policies.resolution import Granted, granted
+
+MAX_NAMED = 12
+
+_DEVICES = (
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
+)  # fmt: skip
 
 
 class Access(IntFlag):
@@ -27,3 +46,132 @@ class KernelRules:
     """Programs that the policy lists and the image does not hold."""
     notes: tuple[str, ...]
     """What could not be held apart, for a person to read (a script brings its interpreter …)."""
+
+
+def kernel_rules(
+    policy: Policy,
+    inventory: Inventory,
+    *,
+    workspace: str = "/workspace",
+    home: str = "/home/agent",
+    may_ask: bool = False,
+) -> KernelRules:
+    """The rules of a policy in an image; sorted by path, one rule a path.
+
+    Programs with ``ask: true`` are executable only when ``may_ask``: somebody can be asked.
+    """
+    places = _Places(policy, workspace, home)
+    image = Image(inventory, set_aside=places.own)
+    found = granted(policy, image, may_ask=may_ask)
+    rules = _Rules()
+    rules.grant("/", Access.LIST)
+    for path in _split(image, found, places):
+        rules.grant(path, Access.READ)
+    for path in found.executable:
+        rules.grant(path, Access.READ | Access.EXECUTE)
+    for path in found.readable:
+        rules.grant(path, Access.READ)
+    places.grant(rules, image, found)
+    return KernelRules(
+        rules=tuple(PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)),
+        missing=found.missing,
+        notes=(*found.notes, *places.notes(image)),
+    )
+
+
+class _Rules:
+    def __init__(self) -> None:
+        self.by_path: dict[str, Access] = {}
+
+    def grant(self, path: str, access: Access) -> None:
+        self.by_path[path] = self.by_path.get(path, Access(0)) | access
+
+
+class _Places:
+    """What is the agent's own: the workspace, its home, the scratch directories, devices."""
+
+    def __init__(self, policy: Policy, workspace: str, home: str) -> None:
+        self._policy = policy
+        self._workspace = workspace
+        self._home = home
+        self.own = (workspace, home, *SCRATCH, "/proc", "/sys", "/dev")
+        """Judged by themselves, never as part of the image."""
+        self._write = [self._absolute(entry) for entry in policy.paths.write]
+
+    def _absolute(self, entry: str) -> str:
+        return normal(entry if entry.startswith("/") else posixpath.join(self._workspace, entry))
+
+    def _is_own(self, path: str) -> bool:
+        return any(within(path, top) for top in (self._workspace, self._home, *SCRATCH))
+
+    def grant(self, rules: _Rules, image: Image, found: Granted) -> None:
+        run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
+        reading = Access.READ | Access.LIST
+        for path in (*SCRATCH, self._home):
+            rules.grant(path, reading | Access.WRITE | run)
+        read = self._policy.paths.read
+        if read is None:
+            rules.grant(self._workspace, reading | run)
+        else:
+            # Absolute entries outside are the image's, which is readable without being listed.
+            for path in map(self._absolute, read):
+                if within(path, self._workspace):
+                    rules.grant(path, reading | run)
+        for path in self._write:
+            if self._is_own(path):
+                rules.grant(path, reading | Access.WRITE | run)
+            elif path not in self.own and not image.forbidden_below(path, found.visible):
+                rules.grant(path, reading | Access.WRITE)
+            else:
+                # Reading it all would read programs that are not listed.
+                rules.grant(path, Access.WRITE | Access.LIST)
+        for path in _DEVICES:
+            rules.grant(path, Access.READ | Access.WRITE)
+        rules.grant("/dev/pts", reading | Access.WRITE)
+        rules.grant("/dev/shm", reading | Access.WRITE)  # noqa: S108 - the container's
+        rules.grant("/proc", reading)
+        rules.grant("/sys", reading)
+
+    def notes(self, image: Image) -> list[str]:
+        notes: list[str] = []
+        for path in self._write:
+            if not self._is_own(path) and image.programs_below(path):
+                notes.append(f"{path} may be written: the programs below it can be replaced")
+        held = [path for top in (self._home, *SCRATCH) for path in image.programs_below(top)]
+        if held:
+            notes.append(
+                "programs that the image holds where the agent may write are the agent's: "
+                + named(held)
+            )
+        return notes
+
+
+def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
+    """Directories and files to be readable, such that no forbidden program is below any of them."""
+    waiting = ["/"]
+    while waiting:
+        path = waiting.pop()
+        if path in places.own:
+            continue
+        children = image.children(path)
+        holds_own = any(within(top, path) for top in places.own)
+        if not holds_own and not image.forbidden_below(path, found.visible):
+            yield path
+            continue
+        if children is None:
+            # It can't be told apart from what is the agent's own: not readable, rather than too
+            # much.
+            continue
+        for name in children:
+            child = posixpath.join(path, name.rstrip("/"))
+            if name.endswith("/"):
+                waiting.append(child)
+            elif not name.endswith("@") and not image.is_forbidden(child, found.visible):
+                yield child
+
+
+def named(paths: Iterable[str]) -> str:
+    """A list of names for a note, bounded."""
+    known = list(dict.fromkeys(paths))
+    rest = len(known) - MAX_NAMED
+    return ", ".join(known[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")

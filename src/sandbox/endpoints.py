@@ -63,7 +63,7 @@ def _read_json(path: Path) -> dict[str, object]:
     try:
         with path.open("rb") as file:
             value = json.loads(file.read(_FILE_LIMIT_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -75,7 +75,7 @@ def _current_context(config_directory: Path) -> str | None:
 
 def _context_endpoint(config_directory: Path, name: str) -> Endpoint:
     # The client files a context under the sha256 of its name.
-    digest = hashlib.sha256(name.encode()).hexdigest()
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     meta = _read_json(config_directory / "contexts/meta" / digest / "meta.json")
     endpoints = meta.get("Endpoints")
     docker = endpoints.get("docker") if isinstance(endpoints, dict) else None

@@ -1,7 +1,8 @@
 """A repository's configuration as it may enter the container: no credentials, nothing that runs.
 
 Owns a strict reader of git's configuration form (git-config(1), "Syntax") and the short list of
-what is kept. What it can't read it leaves out: the copy then has git's defaults.
+what is kept. What it can't read, and all that follows it, is left out: the copy then has git's
+defaults.
 """
 
 import re
@@ -9,7 +10,7 @@ import re
 _KEPT = {
     b"core": {b"repositoryformatversion", b"filemode", b"bare", b"logallrefupdates", b"symlinks",
               b"ignorecase", b"precomposeunicode", b"autocrlf", b"eol", b"safecrlf", b"quotepath"},
-    b"extensions": {b"objectformat", b"partialclone", b"noop", b"preciousobjects"},
+    b"extensions": {b"objectformat", b"refstorage", b"partialclone", b"noop", b"preciousobjects"},
     b"branch": {b"remote", b"merge", b"rebase"},
     b"remote": {b"url", b"fetch"},
     b"user": {b"name", b"email"},
@@ -17,77 +18,98 @@ _KEPT = {
     b"submodule": {b"url", b"active"},
 }  # fmt: skip
 
-_SECTION = re.compile(rb'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\\n]|\\.)*)")?\s*\]')
-_KEY = re.compile(rb"\s*([A-Za-z][A-Za-z0-9-]*)\s*(=?)")
-_USERINFO = re.compile(rb"^([a-z][a-z0-9+.-]*://)[^/@\s]*@", re.IGNORECASE)
-_QUERY = re.compile(rb"[?#].*$", re.DOTALL)
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_SECTION = re.compile(rb'\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:[^"\\\n\0]|\\[^\n])*)")?\]')
+_KEY = re.compile(rb"([A-Za-z][A-Za-z0-9-]*)[ \t]*(=|(?=\n)|\Z)")
+_PLAIN = re.compile(rb'[^\\"\n;# \t\r]+')
+_ESCAPES = {b"n": b"\n", b"t": b"\t", b"b": b"\b", b"\\": b"\\", b'"': b'"', b"\n": b""}
+
+# Up to the last @ of the host's part: a password may hold one. Anywhere in the value, for a
+# transport may stand before the scheme (``helper::https://…``).
+_USERINFO = re.compile(rb"://[^/]*@")
+_AFTER_PATH = re.compile(rb"(://[^?#]*)[?#].*$", re.DOTALL)
 
 
 def sanitized(config: bytes) -> bytes:
     """The kept keys of a configuration, rewritten; URLs without user names, passwords, queries."""
     out: list[bytes] = []
-    section = b""
-    header = b""
-    rest = config.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    while rest:
-        if match := _SECTION.match(rest):
+    text = config.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    section = header = b""
+    at = 0
+    while at < len(text):
+        at = _end(_SPACE, text, at)
+        if text[at : at + 1] in {b"#", b";"}:
+            at = _line_end(text, at)
+        elif match := _SECTION.match(text, at):
             section = match[1].lower()
-            name = match[2]
-            header = b"[" + section + (b' "' + name + b'"' if name is not None else b"") + b"]\n"
-            rest = rest[match.end() :]
-            continue
-        line, _, after = rest.partition(b"\n")
-        if not line.strip() or line.lstrip()[:1] in (b"#", b";"):
-            rest = after
-            continue
-        match = _KEY.match(rest)
-        if match is None:
-            break  # not a configuration any more: keep what was read
-        key = match[1].lower()
-        value: bytes | None = None
-        rest = rest[match.end() :]
-        if match[2]:
-            value, rest = _value(rest)
-        else:
-            rest = rest.partition(b"\n")[2]
-        if key in _KEPT.get(section, ()):
-            if header:
-                out.append(header)
+            header = b"[" + section + (b"" if match[2] is None else _named(match[2])) + b"]\n"
+            at = match.end()
+        elif match := _KEY.match(text, at):
+            value, at = _value(text, match.end()) if match[2] else (b"", match.end())
+            if at < 0:
+                break
+            key = match[1].lower()
+            if key in _KEPT.get(section, ()):
+                out.append(header + b"\t" + key + (_quoted(value) if match[2] else b"") + b"\n")
                 header = b""
-            out.append(
-                b"\t" + key + (b"" if value is None else b" = " + _quoted(key, value)) + b"\n"
-            )
+        else:
+            break
     return b"".join(out)
 
 
-def _value(rest: bytes) -> tuple[bytes, bytes]:
-    """The value at the start of `rest`, unquoted, and what follows its line."""
+def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def _line_end(text: bytes, at: int) -> int:
+    found = text.find(b"\n", at)
+    return len(text) if found < 0 else found
+
+
+def _value(text: bytes, at: int) -> tuple[bytes, int]:
+    """The value that begins at a place, and where its line ends; -1 where git can't read it."""
     out = bytearray()
+    kept = 0  # length without the white space at the end, which counts only within quotes
     quoted = False
-    at = 0
-    while at < len(rest):
-        byte = rest[at : at + 1]
-        if byte == b"\n":
-            break
+    while (byte := text[at : at + 1]) not in {b"", b"\n"}:
         if byte == b"\\":
-            follow = rest[at + 1 : at + 2]
-            out += {b"n": b"\n", b"t": b"\t", b"b": b"\b", b"\n": b""}.get(follow, follow)
+            follow = text[at + 1 : at + 2]
+            if follow not in _ESCAPES:
+                return b"", -1
+            out += _ESCAPES[follow]
             at += 2
-            continue
-        if byte == b'"':
+            kept = len(out) if follow != b"\n" else kept
+        elif byte == b'"':
             quoted = not quoted
-        elif byte in (b"#", b";") and not quoted:
-            newline = rest.find(b"\n", at)
-            at = len(rest) if newline < 0 else newline
-            break
+            at += 1
+        elif byte in {b"#", b";"} and not quoted:
+            at = _line_end(text, at)
+        elif byte in {b" ", b"\t", b"\r"} and not quoted:
+            at += 1
+            if kept:
+                out += byte
         else:
-            out += byte
-        at += 1
-    return bytes(out).strip(), rest[at + 1 :]
+            end = max(_end(_PLAIN, text, at), at + 1)
+            out += text[at:end]
+            at = end
+            kept = len(out)
+    return (b"", -1) if quoted else (bytes(out[:kept]), at)
 
 
-def _quoted(key: bytes, value: bytes) -> bytes:
-    if key == b"url":
-        value = _QUERY.sub(b"", _USERINFO.sub(rb"\1", value))
-    escaped = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
-    return b'"' + escaped + b'"'
+def _bare(value: bytes) -> bytes:
+    """A value without what a URL in it says beside host and path."""
+    return _AFTER_PATH.sub(rb"\1", _USERINFO.sub(b"://", value))
+
+
+def _named(name: bytes) -> bytes:
+    """A subsection's name, which may be a URL as well."""
+    return b' "' + _escaped(_bare(re.sub(rb"\\(.)", rb"\1", name))) + b'"'
+
+
+def _quoted(value: bytes) -> bytes:
+    return b' = "' + _escaped(_bare(value)).replace(b"\n", b"\\n") + b'"'
+
+
+def _escaped(value: bytes) -> bytes:
+    return value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

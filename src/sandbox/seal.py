@@ -6,11 +6,13 @@ from enum import StrEnum
 
 from sandbox.errors import KernelUnsupported, SealBroken
 from sandbox.link import Value
+from sandbox.spec import USER
 
 LANDLOCK_ABI_NEEDED = 3
 """Linux 6.2. Before it, cutting a file short needs no permission that a rule could withhold."""
 
 _EACCES = 13
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _FILTERED = 2
 """`Seccomp:` in /proc/PID/status: 2 is a filter."""
 
@@ -64,15 +66,18 @@ def check(
         case _:
             raise SealBroken("the guest's first words are malformed")
     wrong = list(engine_differences)
-    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-        if int(facts.get(key, "1"), 16):
-            wrong.append(f"{key}: is {facts.get(key, 'missing')}, not 0")
+    wrong += [
+        f"{key}: is {facts.get(key, 'missing')}, not 0"
+        for key in _CAPABILITIES
+        if facts.get(key, "").strip("0") or not facts.get(key)
+    ]
     if facts.get("NoNewPrivs") != "1":
         wrong.append("NoNewPrivs: is not set")
     if facts.get("Seccomp") != str(_FILTERED):
         wrong.append("Seccomp: no filter")
-    if facts.get("uid") in ("0", None) or facts.get("gid") in ("0", None):
-        wrong.append("uid: is root")
+    uid, gid = facts.get("uid", ""), facts.get("gid", "")
+    if f"{uid}:{gid}" != USER:
+        wrong.append(f"uid: is {uid}:{gid}, not {USER}")
     interfaces = tuple(facts.get("interfaces", "?").split())
     if set(interfaces) - {"lo"}:
         wrong.append(f"interfaces: {', '.join(interfaces)}")
@@ -94,7 +99,7 @@ def check(
         cap_bnd=int(facts["CapBnd"], 16),
         no_new_privs=True,
         seccomp=_FILTERED,
-        uid=int(facts["uid"]),
+        uid=int(uid),
         interfaces=interfaces,
         probed=probe if usable else None,
         missing=missing,

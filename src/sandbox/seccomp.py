@@ -34,7 +34,7 @@ arch_prctl capget capset execve execveat exit exit_group fork futex futex_time64
 futex_waitv futex_wake futex_requeue get_robust_list get_thread_area getcpu getegid getegid32 geteuid
 geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getpriority getresgid
 getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid getuid32 kill nanosleep
-pause pidfd_open pidfd_send_signal prctl prlimit64 restart_syscall riscv_flush_icache rseq
+pause pidfd_open pidfd_send_signal prctl restart_syscall riscv_flush_icache rseq
 rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait
 rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min
 sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
@@ -91,6 +91,9 @@ def profile(*, exec_memory_files: bool) -> str:
     rules += [_allow("socket", _argument(0, family, "SCMP_CMP_EQ")) for family in _SOCKET_FAMILIES]
     rules += [_allow("personality", _argument(0, kind, "SCMP_CMP_EQ")) for kind in _PERSONALITIES]
     rules.append(_allow("clone", _argument(0, _NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ")))
+    # Only its own limits: set from outside, a limit on cpu time or files would end the guest,
+    # which runs as the same user.
+    rules.append(_allow("prlimit64", _argument(0, 0, "SCMP_CMP_EQ")))
     # Its flags stand in memory that a filter can't read; told that it does not exist, a library
     # takes clone. Said explicitly: engines before 22 know no default error number.
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})

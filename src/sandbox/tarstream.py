@@ -13,23 +13,28 @@ END = bytes(2 * _BLOCK)
 
 
 def _octal(value: int, width: int) -> bytes:
-    return b"%0*o\0" % (width - 1, value)
+    # A number too long for its field would shift all that follows: the largest stands for it.
+    return b"%0*o\0" % (width - 1, min(max(value, 0), 8 ** (width - 1) - 1))
 
 
-def _block(name: bytes, kind: bytes, mode: int, size: int, target: bytes, mtime: int, uid: int) -> bytes:  # fmt: skip
-    if size >= _SIZE_LIMIT:
-        # GNU's binary form, for files of 8 GiB and more.
-        size_field = b"\x80" + size.to_bytes(11, "big")
-    else:
-        size_field = _octal(size, 12)
+def _size(value: int) -> bytes:
+    if value < _SIZE_LIMIT:
+        return _octal(value, 12)
+    # GNU's binary form, for files of 8 GiB and more.
+    return b"\x80" + value.to_bytes(11, "big")
+
+
+def _block(
+    name: bytes, kind: bytes, *, size: int, mode: int, target: bytes, mtime: int, uid: int
+) -> bytes:
     head = b"".join(
         (
             name.ljust(100, b"\0"),
             _octal(mode, 8),
             _octal(uid, 8),
             _octal(uid, 8),
-            size_field,
-            _octal(max(mtime, 0), 12),
+            _size(size),
+            _octal(mtime, 12),
             b"        ",
             kind,
             target.ljust(100, b"\0"),
@@ -49,14 +54,35 @@ def header(
     mtime: int = 0,
     uid: int = 0,
 ) -> bytes:
-    """The header of one member, long names included. ``mtime`` in seconds; ``uid`` is the gid too."""
+    """The header of one member, long names included. ``mtime`` in seconds; the gid is ``uid``."""
     out = []
     for value, long_kind in ((target, b"K"), (name, b"L")):
         if len(value) > _NAME_LIMIT:
             data = value + b"\0"
-            out.append(_block(b"././@LongLink", long_kind, 0o644, len(data), b"", 0, 0))
-            out.append(data + padding(len(data)))
-    out.append(_block(name[:_NAME_LIMIT], kind, mode, size, target[:_NAME_LIMIT], mtime, uid))
+            size_of_name = len(data)
+            out.append(
+                _block(
+                    b"././@LongLink",
+                    long_kind,
+                    size=size_of_name,
+                    mode=0o644,
+                    target=b"",
+                    mtime=0,
+                    uid=0,
+                )
+            )
+            out.append(data + padding(size_of_name))
+    out.append(
+        _block(
+            name[:_NAME_LIMIT],
+            kind,
+            size=size,
+            mode=mode,
+            target=target[:_NAME_LIMIT],
+            mtime=mtime,
+            uid=uid,
+        )
+    )
     return b"".join(out)
 
 

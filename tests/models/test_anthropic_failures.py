@@ -20,7 +20,7 @@ from agent.messages import Discarded, Retrying, ToolUse
 from agent.models.anthropic import AnthropicModel
 from agent.models.retrying import RetryLimits
 from models.conftest import Talk
-from standin import Break, Call, How, Page, Refuse, StandIn, answer
+from standin import THE_END, Break, Call, How, Page, Refuse, StandIn, answer
 
 Open = Callable[..., Talk]
 
@@ -248,6 +248,38 @@ def test_the_services_words_cannot_steer_the_terminal(api: StandIn, talk: Talk) 
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 500
+
+
+def test_a_reply_without_end_is_cut_off(
+    api: StandIn, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.models.anthropic.LARGEST_REPLY_BYTES", 2000)
+    api.queue(answer("x" * 3000))
+    with pytest.raises(ModelUnavailable, match="more than 2000 bytes"):
+        talk.say()
+    assert len(api.requests) == 1
+
+
+def test_an_interrupt_while_it_waits_leaves_at_once(api: StandIn) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    api.queue(Refuse(529), answer("Never asked for."))
+    model = AnthropicModel.open(
+        "claude-opus-5-5", api_key=api.key, base_url=api.url, sleep=interrupted
+    )
+    with pytest.raises(KeyboardInterrupt):
+        Talk(model=model, waits=[]).say()
+    model.close()
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("how", [How.DROP, How.HANG, How.GARBAGE, How.ERROR])
+def test_a_failure_after_the_last_event_costs_nothing(
+    api: StandIn, open_talk: Open, how: How
+) -> None:
+    api.queue(Break(how, before=THE_END, answer=answer("Whole.")))
+    assert open_talk(read_timeout_s=0.15).say().attempts == 1
 
 
 def test_an_unreachable_service_is_named(open_talk: Open) -> None:

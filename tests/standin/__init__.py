@@ -11,6 +11,7 @@ every documented way. It knows nothing of the agent: it imports the SDK's types 
 """
 
 from standin.replies import (
+    THE_END,
     Answer,
     Behaviour,
     Break,
@@ -26,6 +27,7 @@ from standin.replies import (
 from standin.server import Recorded, StandIn
 
 __all__ = [
+    "THE_END",
     "Answer",
     "Behaviour",
     "Break",

@@ -103,6 +103,10 @@ class How(Enum):
     """Half an event, then as DROP."""
 
 
+THE_END = "the end"
+"""For `Break.before`: after every event, before the end of the body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Break:
     """An answer that breaks before an event; before the headers where ``before`` is None."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 from standin import events, faults, rules
 from standin.cache import Cache
 from standin.faults import FaultError
-from standin.replies import Answer, Behaviour, Break, Framing, How, Page, Refuse
+from standin.replies import THE_END, Answer, Behaviour, Break, Framing, How, Page, Refuse
 
 _PING_EVERY_S = 0.02
 
@@ -214,7 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
         if broken is None:
             self._chunk(b"")
             return
-        self._break(broken, events.encoded(whole[len(kept)], crlf=crlf))
+        missing = whole[len(kept) : len(kept) + 1]
+        self._break(broken, b"".join(events.encoded(event, crlf=crlf) for event in missing))
 
     def _break(self, broken: Break, missing: bytes) -> None:
         match broken.how:
@@ -264,6 +265,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _until(whole: Sequence[events.Event], broken: Break) -> list[events.Event]:
-    kinds = [kind for kind, _ in whole]
+    kinds = [kind for kind, _ in whole] + [THE_END]
     assert broken.before in kinds, f"the answer has no {broken.before}"
     return list(whole[: kinds.index(broken.before)])

@@ -121,6 +121,7 @@ class ShellState:
             name: value
             for name, value in found.items()
             if name
+            and b"\0" not in name
             and name not in _REFUSED
             and not name.startswith(_REFUSED_PREFIXES)
             and b"\0" not in value
