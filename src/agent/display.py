@@ -36,6 +36,11 @@ from agent.wording import call_in_words
 
 _OUTPUT_LINES = 6
 """Of a command's output, the last so many are shown."""
+_TAIL_BYTES = 8192
+_SLOW_S = 0.1
+"""What took less says nothing of its duration."""
+_LIVE = frozenset({"bash", "search_files"})
+"""Tools whose calls are shown when they start; the others' when they are done, on one line."""
 
 
 class Display:
@@ -46,7 +51,8 @@ class Display:
         self._fancy = (console.encoding or "").lower().startswith("utf")
         self._text = ""
         self._said = False
-        self._tail: list[str] = []
+        self._words = ""
+        self._tail = b""
         self._status: Status | None = None
 
     def show(self, event: Event, _line: str | None = None) -> None:
@@ -95,7 +101,7 @@ class Display:
             case CallStarted():
                 self._call(event)
             case OutputPiece():
-                self._tail = [*self._tail, *decode(event.data).split("\n")][-_OUTPUT_LINES - 2 :]
+                self._tail = (self._tail + event.data)[-_TAIL_BYTES:]
             case CallEnded():
                 self._result(event)
             case CallRefused():
@@ -145,13 +151,14 @@ class Display:
             self._print(Text(mark, "cyan").append(visible(line.rstrip()), "default"))
 
     def _call(self, event: CallStarted) -> None:
-        self._tail = []
-        words = call_in_words(event.tool, event.arguments)
+        self._tail = b""
+        self._words = one_line(call_in_words(event.tool, event.arguments), 400)
         if event.tool == "update_plan":
             self._plan(event.arguments)
             return
-        self._print(Text("  ").append(one_line(words, 400), "bold"))
-        self._wait(one_line(words, 60))
+        if event.tool in _LIVE:
+            self._print(Text("  ").append(self._words, "bold"))
+        self._wait(one_line(self._words, 60))
 
     def _plan(self, arguments: Mapping[str, object]) -> None:
         marks = {
@@ -167,12 +174,18 @@ class Display:
         self._rest()
         if event.tool == "update_plan":
             return
-        for line in [line for line in self._tail if line.strip()][-_OUTPUT_LINES:]:
+        lines = [line for line in decode(self._tail).split("\n") if line.strip()]
+        for line in lines[-_OUTPUT_LINES:]:
             self._print(Text("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
         failed = event.is_error or event.exit_code not in {None, 0}
         style = "red" if event.is_error else "yellow" if failed else "green"
-        words = Text("    ").append(one_line(event.brief, 200), style)
-        self._print(words.append(f"  {event.seconds:.2f} s", "dim"))
+        words = Text("    ")
+        if event.tool not in _LIVE:
+            words = Text("  ").append(f"{self._words}  ", "bold")
+        words.append(one_line(event.brief, 200), style)
+        if event.tool == "bash" or event.seconds >= _SLOW_S:
+            words.append(f"  {event.seconds:.2f} s", "dim")
+        self._print(words)
 
     def _refused(self, event: CallRefused) -> None:
         mark = self._sign("✗ ", "! ")

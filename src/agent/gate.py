@@ -13,7 +13,7 @@ from pathspec import GitIgnoreSpec
 
 from policies.policy import Policy
 from sandbox.manifest import SYMLINK
-from sandbox.patch import Patch
+from sandbox.patch import Change, Patch
 from sandbox.pathrules import is_dot_git, leaves_tree
 
 PROTECTED = "protected-path"
@@ -92,8 +92,6 @@ def _links(patch: Patch) -> Iterator[Finding]:
     targets = _link_targets(patch)
     for change in links:
         target = targets.get(change.path)
-        if target is None and change.old_path is None:
-            continue  # only its mode line stands there: the target is the baseline's own
         if target is None or _leaves(change.path, target):
             shown = "?" if target is None else target.decode("utf-8", "backslashreplace")
             yield Finding(
@@ -113,19 +111,30 @@ def _leaves(path: bytes, target: bytes) -> bool:
 def _link_targets(patch: Patch) -> dict[bytes, bytes]:
     """Targets of the symbolic links that the patch writes, by path.
 
-    Sections of a git patch come in the order of `Patch.changes`; where their numbers differ nothing
-    is believed and every link counts as one that can't be judged.
+    Sections of a git patch come in the order of `Patch.changes`, two of them (deleted, new) for a
+    path that changes its type; where their number is another nothing is believed, and every link
+    counts as one that can't be judged.
     """
     sections = _sections(patch.data)
-    if len(sections) != len(patch.changes):
+    changes = [
+        None if first and _changes_type(change) else change
+        for change in patch.changes
+        for first in ((True, False) if _changes_type(change) else (False,))
+    ]
+    if len(sections) != len(changes):
         return {}
     targets = {}
-    for change, section in zip(patch.changes, sections, strict=True):
-        if change.new_mode == SYMLINK and any(_TYPE_LINE.match(line) for line in section):
+    for change, section in zip(changes, sections, strict=True):
+        if change is not None and any(_TYPE_LINE.match(line) for line in section):
             target = _added(section)
             if target is not None:
                 targets[change.path] = target
     return targets
+
+
+def _changes_type(change: Change) -> bool:
+    both = change.old_mode and change.new_mode
+    return bool(both) and (change.old_mode == SYMLINK) != (change.new_mode == SYMLINK)
 
 
 def _sections(data: bytes) -> list[list[bytes]]:

@@ -33,6 +33,8 @@ from agent.wording import call_in_words, decision_rule
 _DIFF_LINES = 20_000
 _RESULT_CHARACTERS = 4_000
 _LINE_CHARACTERS = 2_000
+_SLOW_S = 0.1
+"""What took less says nothing of its duration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,8 @@ def _call_row(event: CallEnded, begun: CallStarted | None) -> Row:
     failed = event.is_error or event.exit_code not in {None, 0}
     arguments = begun.arguments if begun else {}
     rule = decision_rule(begun.decision) if begun else ""
-    parts = [one_line(event.brief, 100), f"{event.seconds:.2f} s", one_line(rule, 100)]
+    took = f"{event.seconds:.2f} s" if event.seconds >= _SLOW_S else ""
+    parts = [one_line(event.brief, 100), took, one_line(rule, 100)]
     return Row(
         kind="failed" if failed else "ok",
         title=one_line(call_in_words(event.tool, arguments), 300),

@@ -28,7 +28,8 @@ def print_verdict(console: Console, run: Run) -> None:
     good = outcome == "finished"
     head = Text(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
     console.print(head, soft_wrap=True, highlight=False)
-    if not good and run.text("detail"):
+    # What a verification came to has its own line further down.
+    if outcome not in {"finished", "not verified"} and run.text("detail"):
         say(visible(run.text("detail")), "yellow")
     for finding in run.rows("findings"):
         where = field(finding, "path") or "the patch"
@@ -57,10 +58,10 @@ def _effort(run: Run) -> str:
         return ""
     count = {key: value for key, value in tokens.items() if isinstance(value, int)}
     taken = sum(value for key, value in count.items() if key != "output_tokens")
-    return (
-        f"  {run.number('turns'):.0f} turns, {taken} tokens in, "
-        f"{count.get('output_tokens', 0)} out, {run.number('seconds'):.1f} s"
-    )
+    given = count.get("output_tokens", 0)
+    # A recorded conversation uses none.
+    tokens_used = f"{taken} tokens in, {given} out, " if taken or given else ""
+    return f"  {run.number('turns'):.0f} turns, {tokens_used}{run.number('seconds'):.1f} s"
 
 
 def _diffstat(run: Run) -> list[Text]:

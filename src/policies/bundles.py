@@ -29,6 +29,8 @@ class Bundles:
     programs: dict[str, Bundle]
     tools: dict[str, tuple[str, ...]]
     """By tool: alternatives, the first that the image holds is brought."""
+    unneeded: tuple[str, ...]
+    """Directories not worth taking apart."""
 
     def of(self, name: str) -> Bundle:
         return self.programs.get(name, Bundle())
@@ -44,7 +46,12 @@ def bundles() -> Bundles:
         while "like" in entry:
             entry = data["programs"][entry["like"]]  # noqa: PLW2901 - a reference, followed
         programs[name] = _bundle(entry)
-    return Bundles(always=_bundle(data["always"]), programs=programs, tools=data["tools"])
+    return Bundles(
+        always=_bundle(data["always"]),
+        programs=programs,
+        tools=data["tools"],
+        unneeded=data["unneeded"],
+    )
 
 
 def _bundle(entry: Any) -> Bundle:

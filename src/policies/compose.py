@@ -1,8 +1,8 @@
 """Several policy files, from the outermost parent to the child, made into one Policy.
 
 Owns what `extends` means: scalars replace, lists replace unless ``+`` or ``-`` is written, mappings
-merge key by key, examples are not inherited, and a child's limit may exceed its parent's only if the
-child says so in ``limits.widen``. Refuses to know where files come from (`loading`).
+merge key by key, examples are not inherited, and a child's limit may exceed its parent's only if
+the child says so in ``limits.widen``. Refuses to know where files come from (`loading`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -218,9 +218,7 @@ def _take_scalars(layer: Layer, scalars: dict[str, Any], places: dict[str, Where
             places[prefix + name] = layer.document.where(tuple(f"{prefix}{name}".split(".")))
 
 
-def _refuse_wider(
-    layer: Layer, inherited: Mapping[str, Any], places: Mapping[str, Where]
-) -> None:
+def _refuse_wider(layer: Layer, inherited: Mapping[str, Any], places: Mapping[str, Where]) -> None:
     limits = layer.model.limits
     for name in _LIMITS:
         value = getattr(limits, name)

@@ -116,9 +116,7 @@ def _file(policy: Policy, call: Call) -> Decision:
         return Deny(rule=NO_MATCH, reason=complaint)
     place = paths.normal(str(path))
     key = "paths.write" if call.tool in _WRITING else "paths.read"
-    tops = (
-        paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
-    )
+    tops = paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
     if tops is not None and not _permitted(place, tops, writing=call.tool in _WRITING):
         named = ", ".join(tops[:12])
         verb = "written" if call.tool in _WRITING else "read"

@@ -145,7 +145,9 @@ def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:
     where = document.where(path)
     if location and location[-1] == "[key]":
         where = document.keys.get(path, where)
-    return PolicyError(_sentence(kind, detail, _value_at(document.data, path)), where=where, key=key)
+    return PolicyError(
+        _sentence(kind, detail, _value_at(document.data, path)), where=where, key=key
+    )
 
 
 def _sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
@@ -176,7 +178,11 @@ def _sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
 
 
 def _worded(message: str) -> str:
-    return f"can't be used: {message}" if message.startswith(("expected", "no ", "`", "a ")) else message
+    return (
+        f"can't be used: {message}"
+        if message.startswith(("expected", "no ", "`", "a "))
+        else message
+    )
 
 
 def _unknown_key(path: KeyPath) -> str:
@@ -209,12 +215,13 @@ def _nearest_literal(value: Data, allowed: str) -> str:
 def _value_at(data: Mapping[str, Data], path: KeyPath) -> Data:
     here: Data = dict(data)
     for part in path:
-        if isinstance(here, dict) and isinstance(part, str) and part in here:
-            here = here[part]
-        elif isinstance(here, tuple) and isinstance(part, int) and part < len(here):
-            here = here[part]
-        else:
-            break
+        match here, part:
+            case dict(), str() if part in here:
+                here = here[part]
+            case tuple(), int() if part < len(here):
+                here = here[part]
+            case _:
+                break
     return here
 
 

@@ -2,15 +2,14 @@
 
 Owns the safe subset of YAML: one document, mappings, lists and plain scalars. Anchors, aliases,
 tags and merge keys are refused, so that there is nothing to expand and nothing to construct; depth
-and size are bounded. Booleans are ``true`` and ``false`` only (in YAML 1.1 the program ``yes`` would
-be one). Refuses to know the keys (`schema`).
+and size are bounded. Booleans are ``true`` and ``false`` only (in YAML 1.1 the program ``yes``
+would be one). Refuses to know the keys (`schema`).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import yaml
 
@@ -117,7 +116,7 @@ def parse(text: str, *, file: str) -> Document:
     """
     builder = _Builder(file)
     try:
-        for event in cast(Iterator[yaml.Event], yaml.parse(text, Loader=yaml.SafeLoader)):
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
             builder.take(event)
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
@@ -221,6 +220,8 @@ class _Builder:
 
     def _where(self, event: yaml.Event) -> Where:
         mark = event.start_mark
+        if mark is None:
+            return Where(file=self.file, line=0)
         return Where(file=self.file, line=mark.line + 1, column=mark.column + 1)
 
     def _error(self, message: str, event: yaml.Event, path: KeyPath = ()) -> PolicyError:

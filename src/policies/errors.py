@@ -1,6 +1,6 @@
 """Errors of the policies room.
 
-    PolicyError            what a person wrote in a policy can't be used (CLI exit code 2)
+PolicyError            what a person wrote in a policy can't be used (CLI exit code 2)
 """
 
 from dataclasses import dataclass

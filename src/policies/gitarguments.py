@@ -39,7 +39,11 @@ def after_options(arguments: Sequence[Word]) -> tuple[Word, ...]:
     position = 0
     while position < len(arguments):
         value = arguments[position].value
-        if value is None or not value.startswith("-") or value in {"--version", "--help", "-v", "-h"}:
+        if (
+            value is None
+            or not value.startswith("-")
+            or value in {"--version", "--help", "-v", "-h"}
+        ):
             break
         name, equals, _ = value.partition("=")
         if value in _FLAGS:

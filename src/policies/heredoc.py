@@ -57,3 +57,24 @@ def backquoted(text: bytes) -> list[bytes] | None:
         elif opened is not None:
             opened += token[1:] if token[1:] in (b"`", b"\\", b"$") else token
     return None if opened is not None else found
+
+
+def substitutions(text: bytes) -> list[int]:
+    """Where an unescaped ``$(`` or ``${`` stands in a body that is expanded."""
+    return [
+        match.start()
+        for match in re.finditer(rb"\\.|\$[({]", text, re.DOTALL)
+        if match[0].startswith(b"$")
+    ]
+
+
+def as_plain(text: bytes) -> bytes:
+    """The body of a ``<<-`` document as a command text with a plain ``<<`` of the same meaning."""
+    lines = [line.lstrip(b"\t") for line in text.split(b"\n")]
+    body = b"\n".join(lines)
+    return (
+        b": <<MOONPOOL_BODY\n"
+        + body
+        + (b"" if body.endswith(b"\n") else b"\n")
+        + b"MOONPOOL_BODY\n"
+    )

@@ -104,9 +104,7 @@ class Image:
     def is_forbidden(self, path: str, visible: Collection[str]) -> bool:
         """Is it a program that may not even be read?"""
         return (
-            path in self._inventory.programs
-            and path not in visible
-            and not self.is_library(path)
+            path in self._inventory.programs and path not in visible and not self.is_library(path)
         )
 
     def forbidden_below(self, path: str, visible: Collection[str]) -> bool:

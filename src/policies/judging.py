@@ -9,9 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policies import gitarguments, paths, shellbuiltins, wrappers
+from policies.commands import Group, Nested, Redirect, SimpleCommand
+from policies.functions import NO_FUNCTIONS, Functions, kept
 from policies.paths import Standing
 from policies.policy import Policy
-from policies.shell import Function, Group, Nested, Parsed, Redirect, SimpleCommand, parse
+from policies.shell import parse
+from policies.startingoptions import command_values
 from policies.verdicts import (
     Rules,
     Verdict,
@@ -22,29 +25,18 @@ from policies.verdicts import (
     left_to_kernel,
     variable,
 )
-from policies.words import Word, literal
+from policies.words import Word
 
 MAX_LEVELS = 12
 """Of text within text (``sh -c "sh -c …"``)."""
 MAX_CHAIN = 32
 """Of wrappers in front of each other (``env env …``)."""
 MAX_STEPS = 400_000
-MAX_SAME_NAME = 16
-MAX_BODIES = 64
 
 _NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
 _READS = frozenset({"<", "<<<", "<&"})
 _DUPLICATES = frozenset({">&", "<&", "<&-", ">&-"})
 _PLAIN_TARGETS = frozenset({"/dev/null", "/dev/stderr", "/dev/stdout"})
-# Options whose value is a command, of programs that are on many lists: name to options.
-_COMMAND_OPTIONS: dict[str, tuple[str, ...]] = {
-    "tar": ("--checkpoint-action", "--to-command", "--use-compress-program", "--rsh-command",
-            "--info-script", "--new-volume-script", "-I", "-F"),
-    "sort": ("--compress-program",),
-    "rg": ("--pre", "--hostname-bin"),
-    "split": ("--filter",),
-    "zip": ("-TT", "--unzip-command"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +54,7 @@ class _Context:
     depth: int
     level: int
     offset: int
-    functions: "_Functions"
+    functions: Functions
     moved: bool
     """The text changes the working directory somewhere."""
     is_program: bool = False
@@ -126,7 +118,7 @@ class _Judge:
         if parsed.problem is not None:
             reason = f"this can't be read with certainty: {parsed.problem}"
             return [_part(task.text, task.depth, denied(reason))]
-        functions = _kept_functions(parsed)
+        functions = kept(parsed)
         moved = any(
             isinstance(item, SimpleCommand)
             and item.words
@@ -172,7 +164,9 @@ class _Judge:
                 tasks.append(_Text(value.value, context.depth + 1, context.level + 1))
         return tasks
 
-    def _started(self, words: Sequence[Word], context: _Context) -> list[_Task]:
+    def _started(  # noqa: PLR0911 - a return for each thing a name can be
+        self, words: Sequence[Word], context: _Context
+    ) -> list[_Task]:
         """A program or builtin with its arguments, and what it starts in its turn."""
         if not words:
             return []
@@ -240,7 +234,7 @@ class _Judge:
         elif name == "git":
             tasks += self._git(arguments, inner)
         else:
-            for value in _command_values(name, arguments):
+            for value in command_values(name, arguments):
                 tasks.append(self._inner_text(value, context))
         return tasks
 
@@ -278,8 +272,10 @@ class _Judge:
             return denied("there is no network here, not through /dev/tcp either")
         if redirect.operator in _READS:
             return None
-        if redirect.operator in _DUPLICATES and target is not None and re.fullmatch(
-            r"[0-9]+-?|-", target
+        if (
+            redirect.operator in _DUPLICATES
+            and target is not None
+            and re.fullmatch(r"[0-9]+-?|-", target)
         ):
             return None
         return self._write(redirect.target, moved)
@@ -306,53 +302,14 @@ def _part(shown: str, depth: int, verdict: Verdict) -> Part:
 
 def _writable(policy: Policy) -> str:
     tops = [paths.absolute(entry) for entry in policy.paths.write]
-    return ", ".join([*tops[:8], "/tmp", "home"])
+    return ", ".join([*tops[:8], *paths.SCRATCH, "home"])
 
 
 def _deeper(context: _Context) -> _Context:
     """Within a wrapper: bash starts a program there, never a function."""
     return replace(
-        context, depth=context.depth + 1, functions=_NO_FUNCTIONS, chain=context.chain + 1
+        context, depth=context.depth + 1, functions=NO_FUNCTIONS, chain=context.chain + 1
     )
-
-
-class _Functions:
-    """The functions of a text, found by name."""
-
-    def __init__(self, functions: Sequence[Function]) -> None:
-        self._by_name: dict[str, list[Function]] = {}
-        for function in functions:
-            same = self._by_name.setdefault(function.name, [])
-            # Leaving some out only makes the check stricter.
-            if function.certain and len(same) < MAX_SAME_NAME:
-                same.append(function)
-        self._bodies = [(f.start, f.end) for f in functions if f.certain][:MAX_BODIES]
-
-    def holds(self, name: str, at: int) -> bool:
-        """Is it a function wherever the command at ``at`` runs? Doubt means no."""
-        if name not in self._by_name:
-            return False
-        in_body = any(start < at < end for start, end in self._bodies)
-        return any(
-            at < function.scope_end and (at >= function.end or in_body)
-            for function in self._by_name[name]
-        )
-
-
-_NO_FUNCTIONS = _Functions(())
-
-
-def _kept_functions(parsed: Parsed) -> _Functions:
-    """Functions of the text; none where it takes some back, for then it is anyone's guess."""
-    if not parsed.functions:
-        return _NO_FUNCTIONS
-    names = {function.name for function in parsed.functions}
-    for item in parsed.items:
-        if isinstance(item, SimpleCommand) and item.words and item.words[0].value == "unset":
-            values = {word.value for word in item.words[1:]}
-            if None in values or values & (names | {"-f"}):
-                return _NO_FUNCTIONS
-    return _Functions(parsed.functions)
 
 
 def _syntax(words: Sequence[Word]) -> int:
@@ -375,35 +332,3 @@ def _syntax(words: Sequence[Word]) -> int:
             case _:
                 break
     return at
-
-
-def _command_values(name: str, arguments: Sequence[Word]) -> list[Word]:
-    """Values of options that are commands; abbreviated long options too."""
-    options = _COMMAND_OPTIONS.get(name, ())
-    found: list[Word] = []
-    for index, word in enumerate(arguments if options else ()):
-        value = word.value
-        if value is None or not value.startswith("-") or len(value) < 2:
-            continue
-        written, equals, attached = value.partition("=")
-        for option in options:
-            if option.startswith("--"):
-                # Two letters: shorter ones are ambiguous to every program listed.
-                if len(written) < 4 or not option.startswith(written):
-                    continue
-                command = literal(attached) if equals else _next(arguments, index)
-            elif value.startswith(option):
-                command = literal(value[2:]) if len(value) > 2 else _next(arguments, index)
-            else:
-                continue
-            text = command.value
-            if text is not None and option == "--checkpoint-action":
-                if not text.startswith("exec="):
-                    continue
-                text = text.removeprefix("exec=")
-            found.append(command if text is None else literal(text))
-    return found
-
-
-def _next(arguments: Sequence[Word], index: int) -> Word:
-    return arguments[index + 1] if index + 1 < len(arguments) else literal("")

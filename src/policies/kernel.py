@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag
 
+from policies.bundles import bundles
 from policies.image import Image
 from policies.inventory import Inventory
 from policies.paths import SCRATCH, normal, within
@@ -73,7 +74,9 @@ def kernel_rules(
         rules.grant(path, Access.READ)
     places.grant(rules, image, found)
     return KernelRules(
-        rules=tuple(PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)),
+        rules=tuple(
+            PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)
+        ),
         missing=found.missing,
         notes=(*found.notes, *places.notes(image)),
     )
@@ -133,21 +136,23 @@ class _Places:
         rules.grant("/sys", reading)
 
     def notes(self, image: Image) -> list[str]:
-        notes: list[str] = []
-        for path in self._write:
-            if not self._is_own(path) and image.programs_below(path):
-                notes.append(f"{path} may be written: the programs below it can be replaced")
+        notes = [
+            f"{path} may be written: the programs below it can be replaced"
+            for path in self._write
+            if not self._is_own(path) and image.programs_below(path)
+        ]
         held = [path for top in (self._home, *SCRATCH) for path in image.programs_below(top)]
         if held:
             notes.append(
                 "programs that the image holds where the agent may write are the agent's: "
-                + named(held)
+                + _named(held)
             )
         return notes
 
 
 def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
     """Directories and files to be readable, such that no forbidden program is below any of them."""
+    unneeded = bundles().unneeded
     waiting = ["/"]
     while waiting:
         path = waiting.pop()
@@ -158,9 +163,8 @@ def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
         if not holds_own and not image.forbidden_below(path, found.visible):
             yield path
             continue
-        if children is None:
-            # It can't be told apart from what is the agent's own: not readable, rather than too
-            # much.
+        if children is None or path in unneeded:
+            # What can't be told apart is not readable, rather than too much.
             continue
         for name in children:
             child = posixpath.join(path, name.rstrip("/"))
@@ -170,7 +174,7 @@ def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
                 yield child
 
 
-def named(paths: Iterable[str]) -> str:
+def _named(paths: Iterable[str]) -> str:
     """A list of names for a note, bounded."""
     known = list(dict.fromkeys(paths))
     rest = len(known) - MAX_NAMED

@@ -1,8 +1,8 @@
 """Here-documents lifted out of a text that the grammar could not parse with them in it.
 
 The grammar fails on ``python3 <<PY 2>&1 | tail``, on two here-documents in a line and on
-``2>&1 <<<word``, all of them honest and common. Here their bodies are taken out on the bytes and the
-rest is parsed again. Only for text in which it is plain what ``<<`` means: where arithmetic, a
+``2>&1 <<<word``, all of them honest and common. Here their bodies are taken out on the bytes and
+the rest is parsed again. Only for text in which it is plain what ``<<`` means: where arithmetic, a
 backquote or a subscript could make it a shift, nothing is lifted and the text stays refused.
 """
 
@@ -42,49 +42,77 @@ class _Pending:
 
 def lift(source: bytes) -> Lifted | None:
     """The text without its here-documents; None where it is not plain what is one."""
-    kept = bytearray()
-    bodies: list[bytes] = []
-    pending: list[_Pending] = []
+    lifter = _Lifter(source)
     position = 0
-    while True:
+    for _ in range(len(source) + 1):
         match = _TOKEN.search(source, position)
         if match is None:
-            kept += source[position:]
-            return None if pending else Lifted(text=bytes(kept), bodies=tuple(bodies))
-        kept += source[position : match.start()]
-        token, position = match[0], match.end()
+            lifter.kept += source[position:]
+            if lifter.pending:
+                return None
+            return Lifted(text=bytes(lifter.kept), bodies=tuple(lifter.bodies))
+        lifter.kept += source[position : match.start()]
+        after = lifter.take(match[0], match.end())
+        if after is None:
+            return None
+        position = after
+    return None
+
+
+class _Lifter:
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self.kept = bytearray()
+        self.bodies: list[bytes] = []
+        self.pending: list[_Pending] = []
+
+    def take(self, token: bytes, end: int) -> int | None:
+        """Take a token that ends there; gives where to go on, None: it is unclear."""
         if token in {b"<<", b"<<-"}:
-            opening = _OPENING.match(source, position)
-            announced = delimiter(opening[1]) if opening else None
-            if opening is None or announced is None:
-                return None
-            pending.append(_Pending(announced[0], announced[1], token == b"<<-"))
-            position = opening.end()
-        elif token == b"\n":
-            kept += token
-            for document in pending:
-                end = _body(source, position, document)
-                if end is None:
-                    return None
-                body, position = source[position : end[0]], end[1]
-                kept += b"\n" * body.count(b"\n")
-                if not document.literal:
-                    bodies.append(b": <<MOONPOOL_BODY\n" + body + b"MOONPOOL_BODY\n")
-            pending = []
-        elif token == b"<<<":
-            kept += b" < "
+            return self._announce(token, end)
+        if token == b"\n":
+            self.kept += token
+            return self._take_bodies(end)
+        if token == b"<<<":
+            self.kept += b" < "
         elif token == b"<>":
-            kept += b"> "
-        elif token[:1] in b"\\'\"$#" and len(token) > 2:
-            if token[:1] == b'"' and b"<<" in token:
-                return None
-            kept += token
-        elif token[:1] == b"\\" or token in {b"''", b'""'} or token[:1] == b"#":
-            kept += token
-        elif token == b"${" and b"<<" not in source[position : source.find(b"}", position) + 1]:
-            kept += token
+            self.kept += b"> "
+        elif self._is_plain(token, end):
+            self.kept += token
         else:
             return None
+        return end
+
+    def _is_plain(self, token: bytes, end: int) -> bool:
+        if token == b"${":
+            return b"<<" not in self._source[end : self._source.find(b"}", end) + 1]
+        if token[:1] == b'"':
+            return len(token) > 1 and b"<<" not in token
+        if token[:1] == b"'":
+            return len(token) > 1
+        return token[:1] in {b"\\", b"#"} or token[:2] == b"$'"
+
+    def _announce(self, token: bytes, end: int) -> int | None:
+        opening = _OPENING.match(self._source, end)
+        announced = delimiter(opening[1]) if opening else None
+        if opening is None or announced is None:
+            return None
+        ending, literal = announced
+        self.pending.append(_Pending(ending, literal, strip_tabs=token == b"<<-"))
+        return opening.end()
+
+    def _take_bodies(self, position: int) -> int | None:
+        for document in self.pending:
+            end = _body(self._source, position, document)
+            if end is None:
+                return None
+            body, position = self._source[position : end[0]], end[1]
+            # As many lines as before, so that a complaint names the right one.
+            self.kept += b"\n" * (body.count(b"\n") + 1)
+            if not document.literal:
+                self.bodies.append(b": <<MOONPOOL_BODY\n" + body + b"MOONPOOL_BODY\n")
+        self.pending = []
+        return position
 
 
 def _body(source: bytes, begin: int, document: _Pending) -> tuple[int, int] | None:

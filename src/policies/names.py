@@ -14,11 +14,13 @@ _PLAIN = re.compile(PLAIN_NAME)
 _PROGRAM = re.compile(r"[A-Za-z0-9_+.\[-][A-Za-z0-9_+.@-]{0,254}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z")
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z"
+)
 
-# Variables that decide which file a name leads to, or run text before the command does. With one of
-# them set for every command, what the check looked at is not what runs; PYTHONPATH and the like only
-# reach programs that can run any code anyway.
+# Variables that decide which file a name leads to, or run text before the command does. With one
+# of them set for every command, what the check looked at is not what runs; PYTHONPATH and the like
+# only reach programs that can run any code anyway.
 HIJACKING = re.compile(
     r"(PATH|LD_[A-Z0-9_]*|BASH_ENV|ENV|BASHOPTS|SHELLOPTS|BASH_FUNC_.*|BASH_LOADABLES_PATH"
     r"|PROMPT_COMMAND|PS4|CDPATH|GLOBIGNORE|EXECIGNORE|GCONV_PATH|LOCPATH|GLIBC_TUNABLES"

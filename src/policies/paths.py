@@ -12,10 +12,10 @@ from policies.words import HOME
 WORKSPACE = "/workspace"
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - paths in the container, its own
 STREAMS = (
-    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
-    "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/dev/shm", "/dev/pts", "/dev/ptmx",
-    "/proc/self/fd",
-)  # fmt: skip  # noqa: S108
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
+    "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/dev/pts", "/proc/self/fd",
+    "/dev/shm",  # noqa: S108 - the container's own
+)  # fmt: skip
 
 MAX_PATH = 4096
 
@@ -30,7 +30,7 @@ class Standing(StrEnum):
 
 
 def within(path: str, top: str) -> bool:
-    return path == top or top == "/" or path.startswith(top.rstrip("/") + "/")
+    return top in {path, "/"} or path.startswith(top.rstrip("/") + "/")
 
 
 def normal(path: str) -> str:

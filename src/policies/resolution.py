@@ -95,7 +95,10 @@ class _Work:
                 continue
             seen.add((name, path))
             base = posixpath.basename(name)
-            for known in dict.fromkeys((base, *self._aliases(path))):
+            # `/usr/bin/python3.11` needs what `python3` does. Only where the name itself says
+            # nothing: a multi-call program would bring what any of its names needs.
+            names = [base] if base in data.programs else self._aliases(path)
+            for known in dict.fromkeys(names):
                 bundle = data.of(known)
                 self.bring_all(bundle.brings, why=base)
                 self.readable.update(matching(bundle.reads, self._image.programs))
@@ -134,8 +137,7 @@ class _Work:
             others = [
                 other
                 for other in self._image.other_names(path)
-                if posixpath.basename(other) not in listed | always
-                and other not in self.executable
+                if posixpath.basename(other) not in listed | always and other not in self.executable
             ]
             if others:
                 yield f"{path} is one file with {_named(others)}: they can't be held apart"

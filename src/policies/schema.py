@@ -54,7 +54,7 @@ def _command(value: object) -> object:
 
 def _history(value: object) -> object:
     # Strict mode takes members only, and YAML has none.
-    return History(value) if value in set(History) else value
+    return History(value) if isinstance(value, str) and value in set(History) else value
 
 
 Size = Annotated[

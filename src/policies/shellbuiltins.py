@@ -52,7 +52,9 @@ class Effect:
     assigned: tuple[tuple[str, Word | None], ...] = ()
 
 
-def effect(name: str, arguments: Sequence[Word]) -> Effect:
+def effect(  # noqa: PLR0911 - a return for each kind of builtin
+    name: str, arguments: Sequence[Word]
+) -> Effect:
     """What the builtin does with these arguments."""
     values = [word.value for word in arguments]
     match name:
@@ -114,7 +116,9 @@ def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
     return texts
 
 
-def _own_work(name: str, arguments: Sequence[Word]) -> Effect:
+def _own_work(  # noqa: PLR0911 - a return for each refusal
+    name: str, arguments: Sequence[Word]
+) -> Effect:
     values = [word.value or "" for word in arguments]
     flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
     if name == "enable" and any(set(value) - set("-aps") for value in values):
@@ -165,6 +169,9 @@ def _assigned(
             if rest.startswith(("=", "+=")):
                 value = None if word.value is None else literal(rest.partition("=")[2])
                 found.append((pair[0], value))
+                if "n" in flags and value is not None and value.value:
+                    # A reference: what is assigned to it later is assigned to that.
+                    found.append((value.value, None))
             elif "n" in flags and word.value and not word.value.startswith("-"):
                 found.append((word.value, None))
         return tuple(found)

@@ -113,9 +113,7 @@ class Rules:
             rules += self._by_program.get(base, [])
         return self._named(name, arguments, rules)
 
-    def _named(
-        self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]
-    ) -> Verdict:
+    def _named(self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]) -> Verdict:
         if not rules:
             return denied(f"{name} is not allowed here: {self._instead(name)}")
         verdicts = [self._by_rule(name, arguments, rule) for rule in rules]
@@ -221,4 +219,3 @@ def variable(rules: Rules, name: str) -> Verdict | None:
         "leave it out",
         key_name(rules.policy, "exec_workspace"),
     )
-

@@ -84,7 +84,9 @@ def word(nodes: list[Node], source: bytes) -> Word:
     return Word(text=shown, value=value, quoted=quoted)
 
 
-def _value(node: Node, source: bytes) -> bytes | None:
+def _value(  # noqa: PLR0911 - a return for each kind of quoting
+    node: Node, source: bytes
+) -> bytes | None:
     kind = node.type
     if kind not in LITERALS and kind not in _CONSTANT and node.is_named:
         return None

@@ -191,9 +191,7 @@ def _find(_: str, arguments: Sequence[Word]) -> Seen:
             )
             if ends:
                 break
-            words.append(
-                UNKNOWN_FILE if word.value is not None and "{}" in word.value else word
-            )
+            words.append(UNKNOWN_FILE if word.value is not None and "{}" in word.value else word)
         inner.append(Inner(words=tuple(words)))
     return Seen(inner=tuple(inner), writes=tuple(writes))
 

@@ -8,7 +8,7 @@ bounded, and a lie can do no worse than leave the liar's own change out.
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import IO, cast
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxLost
@@ -54,6 +54,7 @@ class _Walk:
     def __init__(self) -> None:
         self.files: dict[bytes, int] = {}
         self.listings: dict[bytes, set[bytes]] = {}
+        self._rows = 0
 
     def take(self, link: GuestLink, start: bytes, *, everything: bool) -> None:
         for piece in link.stream("walk", start, int(everything)):
@@ -61,11 +62,13 @@ class _Walk:
                 case []:
                     return
                 case [list() as files, list() as directories]:
+                    # Counted as they come, empty pieces too: what is said twice adds no path.
+                    self._rows += 1 + len(files) + len(directories)
                     self._take_files(files)
                     self._take_directories(directories)
                 case _:
                     raise SandboxLost("the guest's list of changes is malformed")
-            if len(self.files) + len(self.listings) > _CHANGED_LIMIT:
+            if self._rows > _CHANGED_LIMIT:
                 raise SandboxLost("the guest's list of changes has no end")
 
     def _take_files(self, rows: list[Value]) -> None:
@@ -97,11 +100,14 @@ def from_guest(link: GuestLink, manifest: Manifest) -> Changes:
     folders = _Folders(manifest)
     # A directory that the baseline did not have may have been moved there with everything in it
     # as it was: nothing below it shows as changed, so all of it is looked at.
-    for directory, names in list(walk.listings.items()):
+    looked_at: set[bytes] = set()
+    for directory, names in sorted(walk.listings.items()):  # parents before children
         for name in names:
             path = directory + b"/" + name[1:] if directory else name[1:]
             if name[:1] == b"d" and name != b"d.git" and path not in folders and carried(path):
-                walk.take(link, path, everything=True)
+                looked_at.add(path)
+                if directory not in looked_at:
+                    walk.take(link, path, everything=True)
     changes = Changes()
     for path, mode in walk.files.items():
         _sort_in(changes, path, mode)
@@ -177,22 +183,28 @@ def fetch(
     ordered = sorted(paths)
     for at in range(0, len(ordered), _BATCH):
         batch = ordered[at : at + _BATCH]
-        pieces = link.stream("fetch", cast("list[Value]", batch))
+        limit = min(limit_bytes, room)
+        pieces = link.stream("fetch", cast("list[Value]", batch), limit)
         for wanted in batch:
             mode, size = _fetch_head(next(pieces, None), wanted)
             kind = mode & _TYPE
-            body = _body(pieces, size if kind in (_REGULAR, _LINK) else 0)
+            if kind == _LINK and size > _LINK_LIMIT:
+                raise SandboxLost("the guest sent a link that no file system can hold")
+            sent = kind == _LINK or (kind == _REGULAR and size <= limit)
+            body = _body(pieces, size if sent else 0)
             if not mode:
                 found[wanted] = None
-            elif kind == _LINK and size <= _LINK_LIMIT:
+            elif kind == _LINK:
                 found[wanted] = Entry(SYMLINK, store.put(body, size), size)
-            elif kind == _REGULAR and size <= min(limit_bytes, room):
+            elif kind == _REGULAR and sent and size <= room:
                 room -= size
                 git_mode = EXECUTABLE if mode & 0o100 else FILE
                 found[wanted] = Entry(git_mode, store.put(body, size), size)
-            else:
+            elif kind == _REGULAR:
                 reason = f"is too large for a patch ({size} bytes)"
                 left_out.append(LeftOut(path=wanted, reason=reason))
+            else:
+                left_out.append(LeftOut(path=wanted, reason="is no file any more"))
             for _ in body:
                 pass  # what was not stored must still be read
         if next(pieces, [b"?"]):
@@ -293,13 +305,13 @@ def _members(
     chunks = _Chunks(engine.get_archive(container, root))
     try:
         with tarfile.open(
-            fileobj=cast("tarfile._Fileobj", chunks),
+            fileobj=cast("IO[bytes]", chunks),
             mode="r|",
             encoding="utf-8",
             errors="surrogateescape",
         ) as tar:
             for member in tar:
-                tar.members = []  # the module keeps every header it has read
+                tar.members = []  # type: ignore[attr-defined]  # the module keeps every header it has read
                 yield _below(member.name, root), member, tar
     except (tarfile.TarError, FileNotFoundError) as error:
         raise SandboxLost(f"the workspace can't be read from the engine: {error}") from error
@@ -326,7 +338,7 @@ def read_from_engine(engine: Engine, container: str, path: bytes) -> Iterator[by
     full = WORKSPACE.encode() + b"/" + path
     chunks = _Chunks(engine.get_archive(container, full.decode("utf-8", "surrogateescape")))
     with tarfile.open(
-        fileobj=cast("tarfile._Fileobj", chunks), mode="r|", encoding="utf-8",
+        fileobj=cast("IO[bytes]", chunks), mode="r|", encoding="utf-8",
         errors="surrogateescape",
     ) as tar:  # fmt: skip
         member = tar.next()

@@ -297,8 +297,13 @@ class Engine:
             holder = self._api.attach_socket(container, params=params)
         # A unix or plain TCP connection comes wrapped in a SocketIO; others are sockets already.
         stream = getattr(holder, "_sock", holder)
-        stream.settimeout(None)
-        return _Kept(stream, holder)  # type: ignore[return-value]
+        if type(stream) is not socket.socket:
+            return _Kept(stream, holder)  # type: ignore[return-value]
+        # A descriptor of our own, so that the SDK's response can be closed as it wants to be.
+        own = stream.dup()
+        holder._response.close()  # noqa: SLF001 - where the SDK keeps it
+        holder.close()
+        return own
 
     def put_archive(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack an uncompressed tar below a directory of a container."""
@@ -345,9 +350,10 @@ class Engine:
 
 
 class _Kept:
-    """A socket that keeps the HTTP response it came from alive: collected, that would close it."""
+    """A TLS or named-pipe stream, which can't be duplicated; it keeps the HTTP response it came
+    from alive, which would close it when collected."""
 
-    def __init__(self, stream: socket.socket, holder: object) -> None:
+    def __init__(self, stream: socket.socket, holder: Any) -> None:
         self._stream = stream
         self._holder = holder
 

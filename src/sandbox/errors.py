@@ -1,4 +1,4 @@
-"""Errors of the sandbox room. Two roots: what the sandbox could not do, and what a call asked wrongly.
+"""Errors of the sandbox room. Two roots: the sandbox failed, or a call asked wrongly.
 
 SandboxError                the run can't go on as it is (CLI exit code 3)
 ├── EngineUnavailable       no engine answers

@@ -16,16 +16,18 @@ from policies.policy import Policy
 from sandbox import collect
 from sandbox.engine import Engine
 from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
+from sandbox.gitapply import apply_to_entries
 from sandbox.gitstore import Store
 from sandbox.guest.wire import PIECE
 from sandbox.ignore import IgnoreRules
 from sandbox.link import GuestLink
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.opening import Started
-from sandbox.patch import LeftOut, Patch, apply_proof, make_patch
+from sandbox.patch import LeftOut, Patch, make_patch
 from sandbox.snapshot import Snapshot, open_file
 from sandbox.spec import shelf
 
+_GIT_TIMEOUT_S = 600.0
 _FILE_LIMIT_BYTES = 256 << 20
 """A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""
 
@@ -77,13 +79,12 @@ def _changed(
             )
             left_out += changes.left_out
             changed: dict[bytes, Entry | None] = dict.fromkeys(changes.deleted)
-            for path, entry in found.items():
-                if entry != manifest.entries.get(path):
-                    changed[path] = entry
+            known = manifest.entries
+            changed |= {path: new for path, new in found.items() if new != known.get(path)}
             return changed, left_out
         except (SandboxLost, FileError):
             # A guest that can't answer has no say any more: the engine reads the files.
-            link.lost = link.lost or "the guest could not say what changed"
+            link.give_up("the guest could not say what changed")
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
     return collect.from_engine(
@@ -180,7 +181,11 @@ def apply(
         _bring_old(engine, copied, store, old, workspace)
         file = directory / "patch.diff"
         file.write_bytes(patch.data)
-        results = apply_proof(store, before, file)
+        # The store holds the old side only, so the new content can come from nothing but the patch.
+        after = apply_to_entries(
+            store, old, file, index=directory / "index", timeout_s=_GIT_TIMEOUT_S
+        )
+        results = {**dict.fromkeys(before), **after}
         if results != patch.results:
             raise PatchError("the patch does not give again what it was proved to give")
         _install(started.link, store, results)

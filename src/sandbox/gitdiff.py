@@ -17,6 +17,7 @@ _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-indent-heuristic
 # went does not: above so many of each, only exact renames are looked for.
 _RENAMES = ("-M", "-l400")
 _RAW = re.compile(rb":(\d{6}) (\d{6}) ([0-9a-f]{40}) ([0-9a-f]{40}) ([AMDTR])\d*")
+_HEADER = b"diff --git "
 _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
 
 
@@ -74,6 +75,30 @@ class Comparison:
             timeout_s=self.timeout_s,
         )
         return _decode(out)
+
+
+def quote_headers(file: Path) -> None:
+    """Put the names in ``diff --git a/PATH b/PATH`` in quotes, in place.
+
+    For paths with a folder whose name ends in a space: git does not quote them, and then can't read
+    its own header where no other line has the name (apply.c, git_header_name; seen with 2.39).
+    """
+    quoted = file.with_suffix(".quoted")
+    with file.open("rb") as source, quoted.open("wb") as out:
+        # Only a header can begin so: a line of a hunk has its sign first, binary data no spaces.
+        out.writelines(
+            _quoted_header(line) if line.startswith(_HEADER) else line for line in source
+        )
+    quoted.replace(file)
+
+
+def _quoted_header(line: bytes) -> bytes:
+    names = line.removeprefix(_HEADER).removesuffix(b"\n")
+    middle = len(names) // 2
+    first, second = names[:middle], names[middle + 1 :]
+    if names.startswith(b'"') or first[2:] != second[2:]:
+        return line  # quoted, or a rename, which has lines of its own for its names
+    return b'%s"%s" "%s"\n' % (_HEADER, first, second)
 
 
 def _decode(out: bytes) -> list[Record]:

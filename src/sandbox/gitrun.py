@@ -99,6 +99,8 @@ def environment(git_directory: Path, index: Path | None) -> Mapping[str, str]:
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_PAGER": "cat",
+        # A few bytes of a binary patch can ask for any amount (wrapper.c, memory_limit_check).
+        "GIT_ALLOC_LIMIT": "2g",
         "HOME": "/nonexistent",
         "LC_ALL": "C",
         "PATH": "/usr/bin:/bin",

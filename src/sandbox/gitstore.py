@@ -6,6 +6,7 @@ Owns a bare repository in a directory of the caller's: every byte of it is writt
 
 import hashlib
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -51,6 +52,20 @@ class Store:
     def put_tree(self, content: bytes) -> str:
         """Store a tree object of this content (`trees` knows its format); gives its id."""
         return self._write(b"tree", (content,), len(content))
+
+    def lend(self, blob: str, other: "Store") -> None:
+        """Put a blob of this store into another one too, without copying where that goes."""
+        source, target = self._path(blob), other._path(blob)
+        try:
+            target.parent.mkdir(exist_ok=True)
+            try:
+                target.hardlink_to(source)
+            except FileExistsError:
+                return
+            except OSError:  # another file system, or one without hard links
+                shutil.copyfile(source, target)
+        except OSError as problem:
+            raise PatchError(f"can't write to the patch's git store: {problem}") from problem
 
     def __contains__(self, object_id: str) -> bool:
         return self._path(object_id).is_file()

@@ -7,6 +7,7 @@ which a guest counts as lost. Knows frames, not what they mean to a workspace.
 import contextlib
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from sandbox.errors import (
@@ -26,17 +27,27 @@ _HEADER_BYTES = 8
 _STDOUT = 1
 _STDERR_LIMIT = 4096
 _ANSWER_TIMEOUT_S = 60.0
-"""For a request that is no command: beyond it the guest counts as lost."""
+"""For a request that is no command, and between its pieces: beyond it the guest counts as lost."""
+_STREAM_TIMEOUT_S = 900.0
+"""For all pieces of one answer: a guest that drips or repeats itself must not hold an export up."""
 _TICK_S = 0.25
 
 
 class GuestLink:
     """One stream to one guest."""
 
-    def __init__(self, stream: socket.socket) -> None:
+    def __init__(
+        self,
+        stream: socket.socket,
+        *,
+        answer_timeout_s: float = _ANSWER_TIMEOUT_S,
+        stream_timeout_s: float = _STREAM_TIMEOUT_S,
+    ) -> None:
         self._stream = stream
+        self._answer_timeout_s = answer_timeout_s
+        self._stream_timeout_s = stream_timeout_s
         self._frames = wire.Reader()
-        self._pending: list[list[Value]] = []
+        self._pending: deque[list[Value]] = deque()
         self._raw = bytearray()
         self._payload_left = 0
         self._payload_kind = 0
@@ -60,13 +71,18 @@ class GuestLink:
         """Send one frame.
 
         Raises:
+            FileError: it is larger than a frame can be.
             SandboxLost: the stream is closed.
         """
         if self.lost is not None:
             raise SandboxLost(self.lost)
         try:
-            self._stream.settimeout(_ANSWER_TIMEOUT_S)
-            self._stream.sendall(wire.frame(list(value)))
+            frame = wire.frame(value)
+        except wire.WireError as error:
+            raise FileError(f"can't be sent to the sandbox: {error}") from error
+        try:
+            self._stream.settimeout(self._answer_timeout_s)
+            self._stream.sendall(frame)
         except OSError as error:
             raise self._give_up("the stream to the guest broke") from error
 
@@ -86,9 +102,10 @@ class GuestLink:
         """Make a request answered by any number of pieces, then `ok`, which comes last."""
         number = self.next_number()
         self.send(name.encode(), number, *arguments)
-        until = time.monotonic() + _ANSWER_TIMEOUT_S
+        end = time.monotonic() + self._stream_timeout_s
+        until = time.monotonic() + self._answer_timeout_s
         while True:
-            kind, *rest = self.receive(until=until)
+            kind, *rest = self.receive(until=min(until, end))
             if not rest or rest[0] != number:
                 # An answer to a request that was given up, such as an interrupted command.
                 continue
@@ -99,7 +116,7 @@ class GuestLink:
                 case b"err":
                     raise file_error(rest[1:])
                 case _:
-                    until = time.monotonic() + _ANSWER_TIMEOUT_S
+                    until = time.monotonic() + self._answer_timeout_s
                     yield rest[1:]
 
     # -- receiving -------------------------------------------------------------------------
@@ -133,7 +150,7 @@ class GuestLink:
                 said = self._stderr.decode("utf-8", "replace").strip()
                 raise self._give_up(f"the guest ended{': ' + said if said else ''}")
             self._take(memoryview(self._buffer)[:count])
-        return self._pending.pop(0)
+        return self._pending.popleft()
 
     def _take(self, data: memoryview) -> None:
         """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""
@@ -156,12 +173,13 @@ class GuestLink:
                 self._deliver(piece)
             self._raw = bytearray(raw[at:])
         try:
-            for value in self._frames:
-                if not isinstance(value, list) or not value:
-                    raise wire.WireError("not a list")
-                self._pending.append(value)
-        except (wire.WireError, RecursionError) as error:
+            values = list(self._frames)
+        except wire.WireError as error:
             raise self._give_up(f"the guest sent what is no frame ({error})") from error
+        for value in values:
+            if not isinstance(value, list) or not value:
+                raise self._give_up("the guest sent a frame that is no answer")
+            self._pending.append(value)
 
     def _deliver(self, piece: memoryview) -> None:
         self._payload_left -= len(piece)
@@ -169,6 +187,10 @@ class GuestLink:
             self._frames.feed(piece)
         else:
             self._stderr = (self._stderr + bytes(piece))[-_STDERR_LIMIT:]
+
+    def give_up(self, why: str) -> None:
+        """Ask this guest nothing any more."""
+        self.lost = self.lost or why
 
     def _give_up(self, why: str) -> SandboxLost:
         self.lost = why

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.errors import PatchError
 from sandbox.gitapply import apply_to_entries
-from sandbox.gitdiff import Comparison
+from sandbox.gitdiff import Comparison, quote_headers
 from sandbox.gitstore import Store
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.pathrules import PATH_LIMIT_BYTES, link_refusal, refusal
@@ -73,6 +73,8 @@ class Patch:
     results: Mapping[bytes, Entry | None] = field(default_factory=dict)
     """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.
     What verification installs, so that what is tested is the patch."""
+    links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each link that the patch makes or changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,6 @@ def make_patch(
             base_tree=base.root,
             tree=base.root,
             left_out=everything_left_out,
-            results={},
         )
     base.write_above(wanted, store.put_tree)
     result.write_above(wanted, store.put_tree)
@@ -134,6 +135,11 @@ def make_patch(
             tree=result.root,
             left_out=everything_left_out,
             results=results,
+            links={
+                path: _target(store, entry)
+                for path, entry in results.items()
+                if entry is not None and entry.mode == SYMLINK
+            },
         )
 
 
@@ -149,9 +155,14 @@ def apply_proof(
     A path that the patch touches beside them is in the answer too. Raises `PatchError`.
     """
     standing = {path: entry for path, entry in before.items() if entry is not None}
-    with tempfile.TemporaryDirectory(prefix="index-", dir=store.directory) as room:
+    with tempfile.TemporaryDirectory(prefix="proof-", dir=store.directory) as room:
+        # A store that has never seen the new content: where git finds the result of a binary patch
+        # among its objects (apply.c, apply_binary), it takes that and never reads the patch.
+        proof = Store(Path(room) / "store")
+        for entry in standing.values():
+            store.lend(entry.blob, proof)
         after = apply_to_entries(
-            store, standing, patch, index=Path(room) / "index", timeout_s=timeout_s
+            proof, standing, patch, index=Path(room) / "index", timeout_s=timeout_s
         )
     return {**dict.fromkeys(before), **after}
 
@@ -240,6 +251,8 @@ class _Proving:
 
     def _prove(self, compared: Comparison) -> dict[bytes, Entry | None]:
         compared.write_patch(self.file, limit_bytes=self.limits.patch_bytes)
+        if any(b" /" in path for path in self.before):
+            quote_headers(self.file)
         results = apply_proof(self.store, self.before, self.file, timeout_s=self.limits.git_s)
         found, unplaced = self.base.changed(results)
         if unplaced or found.root != self.tree:

@@ -38,8 +38,10 @@ GUEST_COMMAND = (
 
 _SCAN_COMMAND = (
     *_PYTHON,
-    f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\n"
-    f"from sandbox.guest.inventory import main\nmain('/{_DIRECTORY}/sandbox/guest')",
+    (
+        f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\n"
+        f"from sandbox.guest.inventory import main\nmain('/{_DIRECTORY}/sandbox/guest')"
+    ),
 )
 
 

@@ -13,46 +13,48 @@ import json
 # a name that the machine's libseccomp does not know is skipped by the container runtime.
 _FILES = """
 access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat
-faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchown32 fchownat
-fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstat64 fstatat64
-fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 getxattr
-inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lchown lchown32 lgetxattr link linkat
-listxattr llistxattr lremovexattr lseek lsetxattr lstat lstat64 mkdir mkdirat mknod mknodat newfstatat
-_llseek open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink
-readlinkat readv removexattr rename renameat renameat2 rmdir sendfile sendfile64 setxattr splice stat
-stat64 statfs statfs64 statx symlink symlinkat sync sync_file_range syncfs tee truncate truncate64
-umask unlink unlinkat utime utimensat utimensat_time64 utimes vmsplice write writev cachestat
-landlock_create_ruleset landlock_add_rule landlock_restrict_self
+faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchown32
+fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstat64
+fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64
+getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lchown lchown32 lgetxattr
+link linkat listxattr llistxattr lremovexattr lseek lsetxattr lstat lstat64 mkdir mkdirat mknod
+mknodat newfstatat _llseek open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2
+read readahead readlink readlinkat readv removexattr rename renameat renameat2 rmdir sendfile
+sendfile64 setxattr splice stat stat64 statfs statfs64 statx symlink symlinkat sync
+sync_file_range syncfs tee truncate truncate64 umask unlink unlinkat utime utimensat
+utimensat_time64 utimes vmsplice write writev cachestat landlock_create_ruleset landlock_add_rule
+landlock_restrict_self
 """
 _MEMORY = """
-brk madvise membarrier mincore mlock mlock2 mlockall mmap mmap2 mprotect mremap mseal msync munlock
-munlockall munmap pkey_alloc pkey_free pkey_mprotect map_shadow_stack get_mempolicy set_mempolicy
-mbind set_mempolicy_home_node
+brk madvise membarrier mincore mlock mlock2 mlockall mmap mmap2 mprotect mremap mseal msync
+munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect map_shadow_stack get_mempolicy
+set_mempolicy mbind set_mempolicy_home_node
 """
 _PROCESSES = """
 arch_prctl capget capset execve execveat exit exit_group fork futex futex_time64 futex_wait
-futex_waitv futex_wake futex_requeue get_robust_list get_thread_area getcpu getegid getegid32 geteuid
-geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getpriority getresgid
-getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid getuid32 kill nanosleep
-pause pidfd_open pidfd_send_signal prctl restart_syscall riscv_flush_icache rseq
-rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait
-rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min
-sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval
-sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler
-sched_yield seccomp set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid
-setgroups setitimer getitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit
-setsid setuid sigaltstack sysinfo tgkill time times tkill ugetrlimit uname vfork wait4 waitid waitpid
+futex_waitv futex_wake futex_requeue get_robust_list get_thread_area getcpu getegid getegid32
+geteuid geteuid32 getgid getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getpriority
+getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid getuid32 kill
+nanosleep pause pidfd_open pidfd_send_signal prctl restart_syscall riscv_flush_icache rseq
+rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
+rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max
+sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler
+sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam
+sched_setscheduler sched_yield seccomp set_robust_list set_thread_area set_tid_address setfsgid
+setfsuid setgid setgroups setitimer getitimer setpgid setpriority setregid setresgid setresuid
+setreuid setrlimit setsid setuid sigaltstack sysinfo tgkill time times tkill ugetrlimit uname
+vfork wait4 waitid waitpid
 """
 _EVENTS = """
 alarm clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
 clock_nanosleep_time64 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2
-epoll_wait epoll_wait_old eventfd eventfd2 getrandom gettimeofday io_cancel io_destroy io_getevents
-io_pgetevents io_setup io_submit ioprio_get ioprio_set ipc mq_getsetattr mq_notify mq_open
-mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl msgget msgrcv
-msgsnd pipe pipe2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select _newselect semctl semget
-semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget signalfd signalfd4 timer_create
-timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64
-timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64
+epoll_wait epoll_wait_old eventfd eventfd2 getrandom gettimeofday io_cancel io_destroy
+io_getevents io_pgetevents io_setup io_submit ioprio_get ioprio_set ipc mq_getsetattr mq_notify
+mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl
+msgget msgrcv msgsnd pipe pipe2 poll ppoll ppoll_time64 pselect6 pselect6_time64 select _newselect
+semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget signalfd signalfd4
+timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime
+timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64
 """
 _SOCKETS = """
 accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg
@@ -79,6 +81,24 @@ def _allow(name: str, *arguments: dict[str, object]) -> dict[str, object]:
     return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": list(arguments)}
 
 
+def _ioctls() -> list[dict[str, object]]:
+    """Every ioctl but the two that type into a terminal which someone else may read.
+
+    Rules on one call are alternatives, and the container runtime makes alternatives of two
+    conditions on one argument too: "neither this nor that" would allow both. So what is allowed is
+    said bit by bit: the two agree above their last four bits, and nothing that differs from them
+    there, or ends in another four, is one of them. The kernel looks at 32 bits only, as we do.
+    """
+    other_bits = (1 << place for place in range(4, 32))
+    endings = {_TIOCSTI & 0xF, _TIOCLINUX & 0xF}
+    conditions = [(bit, ~_TIOCSTI & bit) for bit in other_bits]
+    conditions += [(0xF, ending) for ending in range(16) if ending not in endings]
+    return [
+        _allow("ioctl", _argument(1, mask, "SCMP_CMP_MASKED_EQ", value))
+        for mask, value in conditions
+    ]
+
+
 def profile(*, exec_memory_files: bool) -> str:
     """The profile as the engine takes it: JSON.
 
@@ -97,15 +117,7 @@ def profile(*, exec_memory_files: bool) -> str:
     # Its flags stand in memory that a filter can't read; told that it does not exist, a library
     # takes clone. Said explicitly: engines before 22 know no default error number.
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
-    # Typing into a terminal that someone else reads. Refused explicitly: rules on one call are
-    # alternatives, so "anything but these two" can't be said by allowing.
-    rules.append(
-        _allow(
-            "ioctl",
-            _argument(1, _TIOCSTI, "SCMP_CMP_NE"),
-            _argument(1, _TIOCLINUX, "SCMP_CMP_NE"),
-        )
-    )
+    rules += _ioctls()
     if exec_memory_files:
         rules.append(_allow("memfd_create"))
     else:

@@ -13,7 +13,7 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -291,7 +291,7 @@ class _Packer:
             self._entries[path] = entry
 
 
-def _ahead(source: Iterator[bytes]) -> Iterator[bytes]:
+def _ahead(source: Iterator[bytes]) -> Generator[bytes]:
     """Run an iterator in a thread, some pieces ahead: reading and sending then overlap."""
     pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_PIECES)
     stopped = threading.Event()

@@ -162,7 +162,7 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
     host = running.get("HostConfig") or {}
     for key, wanted in spec.host_config().items():
         found = host.get(key)
-        if key == "MaskedPaths" or key == "ReadonlyPaths":
+        if key in {"MaskedPaths", "ReadonlyPaths"}:
             missing = set(wanted if isinstance(wanted, list) else ()) - set(found or ())
             if missing:
                 wrong.append(f"{key}: lacks {', '.join(sorted(missing))}")
@@ -172,12 +172,13 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
             shown = "differs" if key == "SecurityOpt" else f"is {found!r}, not {wanted!r}"
             wrong.append(f"{key}: {shown}")
     config = running.get("Config") or {}
-    if config.get("User") != USER:
-        wrong.append(f"User: is {config.get('User')!r}")
+    wrong += [
+        f"{key}: is {config.get(key)!r}"
+        for key, wanted in (("Image", spec.image), ("User", USER), ("Tty", False))
+        if config.get(key) != wanted
+    ]
     if list(config.get("Entrypoint") or ()) != list(spec.command) or config.get("Cmd"):
         wrong.append("Entrypoint: is not the guest")
-    if config.get("Tty"):
-        wrong.append("Tty: is on")
     if running.get("Mounts"):
         wrong.append(f"Mounts: {len(running['Mounts'])} of them")
     networks = set((running.get("NetworkSettings") or {}).get("Networks") or {})

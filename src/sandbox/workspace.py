@@ -3,6 +3,7 @@
 Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
 """
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -59,15 +60,7 @@ def scan(root: Path) -> Scan:
         WorkspaceError: it does not exist, is no directory, can't be read, or is absurdly large.
     """
     started_ns = time.time_ns()
-    base = os.fsencode(root)
-    try:
-        if not stat.S_ISDIR(os.stat(base).st_mode):
-            raise WorkspaceError(f"the workspace {root} is not a directory")
-        os.scandir(base).close()
-    except FileNotFoundError:
-        raise WorkspaceError(f"the workspace {root} does not exist") from None
-    except PermissionError:
-        raise WorkspaceError(f"the workspace {root} can't be read by this user") from None
+    base = _opened(root)
     found: list[Found] = []
     unreadable: list[bytes] = []
     digest = hashlib.sha256()
@@ -75,13 +68,12 @@ def scan(root: Path) -> Scan:
     while stack:
         directory, depth = stack.pop()
         try:
-            with os.scandir(base + b"/" + directory if directory else base) as entries:
-                rows = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
-        except PermissionError:
+            rows = _rows(base + b"/" + directory if directory else base)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed while we looked
+        except OSError:
             unreadable.append(directory)
             continue
-        except FileNotFoundError:
-            continue  # removed while we looked
         prefix = directory + b"/" if directory else b""
         lines = []
         for name, state in rows:
@@ -114,6 +106,34 @@ def scan(root: Path) -> Scan:
         racy=racy,
         unreadable=tuple(unreadable),
     )
+
+
+def _opened(root: Path) -> bytes:
+    """The root's name as bytes, known to be a directory that we may read."""
+    base = os.fsencode(root)
+    try:
+        if not stat.S_ISDIR(os.stat(base).st_mode):
+            raise WorkspaceError(f"the workspace {root} is not a directory")
+        os.scandir(base).close()
+    except FileNotFoundError:
+        raise WorkspaceError(f"the workspace {root} does not exist") from None
+    except PermissionError:
+        raise WorkspaceError(f"the workspace {root} can't be read by this user") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise WorkspaceError(f"the workspace {root!s:.200} can't be read: {reason}") from None
+    return base
+
+
+def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
+    """Names in a directory, sorted, each with its state."""
+    rows = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # removed while we looked
+                rows.append((entry.name, entry.stat(follow_symlinks=False)))
+    rows.sort()
+    return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,54 +6,55 @@
 
 import json
 import shlex
-from typing import Any
+import sys
 
 from agent.cli import exits, settings
 
 
 def check(file: str) -> int:
+    """Every error of a policy in its place, or what it amounts to and whether its examples hold."""
+    from agent.text import visible
+    from policies.checking import problems, run_examples, shown
     from policies.loading import load
 
-    policy = load(file, directory=settings.policy_directory())
+    directory = settings.policy_directory()
+    found = problems(file, directory=directory)
+    for error in found:
+        print(visible(shown(error)), file=sys.stderr)
+    if found:
+        return exits.USAGE
+    policy = load(file, directory=directory)
+    results = run_examples(policy)
+    broken = [result for result in results if not result.holds]
+    for result in broken:
+        words = f"example {result.command!r} is to be {result.expected}ed, and is {result.got}"
+        print(f"{file}: {words}: {visible(result.reason)}", file=sys.stderr)
+    if broken:
+        return exits.USAGE
     print(
         f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
-        f"{len(policy.commands)} command rules"
+        f"{len(policy.commands)} command rules, {len(results)} examples hold"
     )
     return exits.DONE
 
 
 def show(name: str) -> int:
     """Print the policy as it counts: composed, every key said."""
-    import yaml
-
-    from agent.events import plain
     from policies.loading import load
+    from policies.rendering import render
 
-    policy = load(name, directory=settings.policy_directory())
-    print(f"# {policy.name}, from {policy.where}, with everything it extends")
-    print(yaml.safe_dump(_tidy(plain(policy)), sort_keys=False, width=100), end="")
+    print(render(load(name, directory=settings.policy_directory())), end="")
     return exits.DONE
 
 
-def _tidy(value: Any) -> Any:
-    """The policy without what only the program needs: places in files, names of types."""
-    match value:
-        case dict():
-            return {key: _tidy(item) for key, item in value.items() if key not in {"where", "type"}}
-        case list():
-            return [_tidy(item) for item in value]
-        case _:
-            return value
-
-
 def explain(policy_name: str, words: list[str]) -> int:
+    from agent.text import visible
     from policies.explain import explain as explained
-
     from policies.loading import load
 
     policy = load(policy_name, directory=settings.policy_directory())
     command = words[0] if len(words) == 1 else shlex.join(words)
-    print(explained(policy, command))
+    print(visible(str(explained(policy, command))))
     return exits.DONE
 
 

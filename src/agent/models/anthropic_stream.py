@@ -75,7 +75,7 @@ class ReplyStream:
             return None
         try:
             return self._take(event)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             kind = str(event.get("type"))[:60]
             raise _broken(f"a {kind} event does not fit the others") from error
 
@@ -122,10 +122,9 @@ class ReplyStream:
                 self._blocks.append(block)
                 return TextDelta(text=block.text) if block.text else None
             case "content_block_delta":
-                grown: _Block = self._blocks[event["index"]]
-                return grown.add(event["delta"])
+                return self._at(event["index"]).add(event["delta"])
             case "content_block_stop":
-                self._blocks[event["index"]].closed = True
+                self._at(event["index"]).closed = True
             case "message_delta":
                 delta = event["delta"]
                 self._stop = delta.get("stop_reason") or self._stop
@@ -134,6 +133,12 @@ class ReplyStream:
             case "message_stop":
                 self._finish()
         return None
+
+    def _at(self, index: int) -> "_Block":
+        # A negative index would count from the end.
+        if index < 0:
+            raise _broken("a block is missing")
+        return self._blocks[index]
 
     def _finish(self) -> None:
         if not all(block.closed for block in self._blocks):

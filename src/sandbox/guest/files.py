@@ -165,8 +165,8 @@ def walk(
     send(files, directories)
 
 
-def fetch(root: bytes, path: bytes, send: Callable[[Outgoing], None]) -> None:
-    """Send one file or link as a stranger's bytes: its mode, its size, then its content."""
+def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]) -> None:
+    """Send one file or link: its mode, its size, then its content (a file's up to `limit` only)."""
     full = root + b"/" + path
     try:
         state = os.lstat(full)
@@ -179,8 +179,8 @@ def fetch(root: bytes, path: bytes, send: Callable[[Outgoing], None]) -> None:
         send([path, state.st_mode, len(target)])
         send(target)
         return
-    if kind != _REGULAR:
-        send([path, state.st_mode, 0])
+    if kind != _REGULAR or state.st_size > limit:
+        send([path, state.st_mode, state.st_size])
         return
     try:
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

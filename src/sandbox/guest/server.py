@@ -161,10 +161,13 @@ class Server:
         )
         self.send([b"ok", number])
 
-    def do_fetch(self, number: int, paths: list[bytes]) -> None:
+    def do_fetch(self, number: int, paths: list[bytes], limit: int) -> None:
         for path in paths:
             files.fetch(
-                self.config.workspace, path, lambda value: self.send([b"fetch", number, value])
+                self.config.workspace,
+                path,
+                limit,
+                lambda value: self.send([b"fetch", number, value]),
             )
         self.send([b"ok", number])
 

@@ -33,7 +33,10 @@ def _encode(value: object, out: list[bytes]) -> None:
         out.append(b"B" + len(value).to_bytes(4, "big"))
         out.append(value)
     elif isinstance(value, int):
-        out.append(b"I" + value.to_bytes(8, "big", signed=True))
+        try:
+            out.append(b"I" + value.to_bytes(8, "big", signed=True))
+        except OverflowError:
+            raise WireError("a number of more than 64 bits") from None
     elif isinstance(value, (list, tuple)):
         out.append(b"L" + len(value).to_bytes(4, "big"))
         for item in value:
@@ -48,13 +51,13 @@ def frame(value: Outgoing) -> bytes:
     """Bytes of one frame.
 
     Raises:
-        WireError: it would be larger than `FRAME_LIMIT`.
+        WireError: it would be larger than `FRAME_LIMIT`, or holds too large a number.
     """
     out = [b""]
     _encode(value, out)
     size = sum(map(len, out))
     if size > FRAME_LIMIT:
-        raise WireError(f"frame of {size} bytes")
+        raise WireError(f"{size} bytes, and a frame takes {FRAME_LIMIT}")
     out[0] = size.to_bytes(4, "big")
     return b"".join(out)
 

@@ -1,0 +1,51 @@
+"""Functions that a command text defines, and whether a name means one of them.
+
+Owns the doubt: a function that may not be defined where its name stands is taken as none, and the
+rules decide about a program of that name.
+"""
+
+from collections.abc import Sequence
+
+from policies.commands import Function, Parsed, SimpleCommand
+
+MAX_SAME_NAME = 16
+MAX_BODIES = 64
+
+
+class Functions:
+    """The functions of a text, found by name."""
+
+    def __init__(self, functions: Sequence[Function]) -> None:
+        self._by_name: dict[str, list[Function]] = {}
+        for function in functions:
+            same = self._by_name.setdefault(function.name, [])
+            # Leaving some out only makes the check stricter.
+            if function.certain and len(same) < MAX_SAME_NAME:
+                same.append(function)
+        self._bodies = [(f.start, f.end) for f in functions if f.certain][:MAX_BODIES]
+
+    def holds(self, name: str, at: int) -> bool:
+        """Is it a function wherever the command at ``at`` runs? Doubt means no."""
+        if name not in self._by_name:
+            return False
+        in_body = any(start < at < end for start, end in self._bodies)
+        return any(
+            at < function.scope_end and (at >= function.end or in_body)
+            for function in self._by_name[name]
+        )
+
+
+NO_FUNCTIONS = Functions(())
+
+
+def kept(parsed: Parsed) -> Functions:
+    """Functions of the text; none where it takes some back, for then it is anyone's guess."""
+    if not parsed.functions:
+        return NO_FUNCTIONS
+    names = {function.name for function in parsed.functions}
+    for item in parsed.items:
+        if isinstance(item, SimpleCommand) and item.words and item.words[0].value == "unset":
+            values = {word.value for word in item.words[1:]}
+            if None in values or values & (names | {"-f"}):
+                return NO_FUNCTIONS
+    return Functions(parsed.functions)

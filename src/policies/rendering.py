@@ -1,0 +1,69 @@
+"""A composed policy written out as YAML again, as `moonpool policy show` prints it."""
+
+from typing import Any
+
+import yaml
+
+from policies.policy import CommandRule, Policy
+from policies.quantities import spelled_duration, spelled_size
+
+
+def render(policy: Policy) -> str:
+    """The whole policy, nothing left to what it extends; loading it again gives the same."""
+    budget: dict[str, Any] = {
+        "turns": policy.budget.turns,
+        "input_tokens": policy.budget.input_tokens,
+        "output_tokens": policy.budget.output_tokens,
+        "usd": policy.budget.usd,
+    }
+    paths: dict[str, Any] = {"write": list(policy.paths.write)}
+    if policy.paths.read is not None:
+        paths["read"] = list(policy.paths.read)
+    paths["protect"] = list(policy.paths.protect)
+    data: dict[str, Any] = {
+        "version": 1,
+        "name": policy.name,
+        "image": policy.image,
+        "tools": list(policy.tools),
+        "commands": [_command(rule) for rule in policy.commands],
+        "exec_workspace": policy.exec_workspace,
+        "paths": paths,
+        "workspace": {
+            "exclude": list(policy.workspace.exclude),
+            "history": policy.workspace.history.value,
+            "max_bytes": spelled_size(policy.workspace.max_bytes),
+        },
+        "setup": {
+            "commands": list(policy.setup.commands),
+            "network": list(policy.setup.network),
+        },
+        "env": dict(policy.env),
+        "limits": {
+            "cpus": policy.limits.cpus,
+            "memory": spelled_size(policy.limits.memory_bytes),
+            "pids": policy.limits.pids,
+            "disk": spelled_size(policy.limits.disk_bytes),
+            "command_timeout": spelled_duration(policy.limits.command_timeout_s),
+            "output": spelled_size(policy.limits.output_bytes),
+            "time": spelled_duration(policy.limits.time_s),
+        },
+        "budget": budget,
+        "export": {
+            "max_bytes": spelled_size(policy.export.max_bytes),
+            "refuse": list(policy.export.refuse),
+            "ignore": list(policy.export.ignore),
+        },
+        "examples": {"allow": list(policy.examples.allow), "deny": list(policy.examples.deny)},
+    }
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _command(rule: CommandRule) -> str | dict[str, Any]:
+    if rule.args is None and not rule.ask:
+        return rule.program
+    entry: dict[str, Any] = {"program": rule.program}
+    if rule.args is not None:
+        entry["args"] = [list(wanted) for wanted in rule.args]
+    if rule.ask:
+        entry["ask"] = True
+    return entry

@@ -1,0 +1,362 @@
+"""The walk over tree-sitter-bash's tree, from nodes to parts.
+
+Knows where that grammar and bash differ; what the two might read differently becomes a problem,
+never a guess. Keeps its own stack: a thousand nested brackets must not exhaust Python's.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tree_sitter import Node, Tree
+
+from policies import heredoc
+from policies.commands import Function, Group, Nested, Parsed, Redirect, SimpleCommand
+from policies.words import Word, word
+
+# What is neither plain text nor a plain blank: only then is it worth comparing what lies between
+# two tokens with what bash takes as a blank.
+_UNUSUAL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f-\xff]|\\[\s]")
+_BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*\Z")
+_CONTINUED = re.compile(rb"(?:\\\n)+\Z")
+# A command in which nothing can mean anything else: no need to look at its nodes one by one.
+_PLAIN = re.compile(rb"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./:,@%+=-]+)*")
+_MAX_PLAIN = 256
+_MAX_SEEN = 4096
+_SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
+
+_GROUPS = {
+    "pipeline": "pipeline",
+    "subshell": "subshell",
+    "compound_statement": "group",
+    "if_statement": "if",
+    "while_statement": "while",
+    "for_statement": "for",
+    "c_style_for_statement": "for",
+    "case_statement": "case",
+    "command_substitution": "substitution",
+    "process_substitution": "process substitution",
+}
+_OWN_SHELL = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
+_CONDITIONAL = frozenset(
+    {"if_statement", "while_statement", "for_statement", "c_style_for_statement", "case_statement",
+     "list", "negated_command", "function_definition"}
+)  # fmt: skip
+_SIMPLE = frozenset({"command", "declaration_command", "unset_command"})
+# Quotes inside these are text to bash: `"${x:-'$(cmd)'}"` and `((a['$(cmd)']))` run cmd.
+_QUOTES_ARE_TEXT = frozenset({"expansion", "arithmetic_expansion", "subscript", "test_command"})
+_LITERAL_LEAVES = frozenset({"raw_string", "ansi_c_string", "comment", "heredoc_end"})
+_COMMENT_PARENTS = frozenset(
+    {"program", "list", "pipeline", "subshell", "compound_statement", "do_group", "if_statement",
+     "elif_clause", "else_clause", "case_statement", "case_item", "while_statement",
+     "for_statement", "command_substitution", "process_substitution", "redirected_statement",
+     "array", "function_definition", "command", "variable_assignments", "declaration_command"}
+)  # fmt: skip
+_NO_WORDS = frozenset(
+    {"variable_assignment", "file_redirect", "heredoc_redirect", "herestring_redirect", "comment",
+     "subshell"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the walk knows of the surroundings of a node."""
+
+    depth: int = 0
+    scope_end: int = 1 << 60
+    certain: bool = True
+    quotes_are_text: bool = False
+
+
+class Walk:
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._parsed = Parsed()
+        self._seen: dict[bytes, tuple[Word, ...]] = {}
+        self._look_between = _UNUSUAL.search(source) is not None
+        self._look_inside = b"`" in source or b"$(" in source
+
+    def run(self, tree: Tree) -> Parsed:
+        self._edges(tree.root_node)
+        stack: list[tuple[Node, _Place]] = [(tree.root_node, _Place())]
+        while stack and self._parsed.problem is None:
+            node, place = stack.pop()
+            children = self._visit(node, place)
+            if children:
+                inside = self._inside(node, place)
+                stack += [
+                    (child, inside)
+                    for child in reversed(children)
+                    if child.child_count or self._look_inside or child.type == "comment"
+                ]
+        return self._parsed
+
+    def _visit(self, node: Node, place: _Place) -> list[Node]:
+        """Record what a node means; gives the children to go on with."""
+        kind = node.type
+        if kind == "command" and self._plain(node, place):
+            return []
+        children = node.children
+        if not children:
+            self._leaf(node, kind, place)
+            return []
+        if self._look_between and kind not in {"string", "heredoc_body", "heredoc_redirect"}:
+            self._between(children)
+        label = _GROUPS.get(kind)
+        if label is not None:
+            self._parsed.items.append(Group(label, node.start_byte, place.depth))
+            if kind == "for_statement":
+                self._loop_variable(node, place)
+        elif kind in _SIMPLE:
+            self._simple(node, children, [], place)
+        elif kind == "redirected_statement":
+            return self._redirected(children, place)
+        elif kind == "file_redirect":
+            self._redirect(node, children, place)
+        elif kind == "heredoc_redirect":
+            self._heredoc(children, place)
+        elif kind == "function_definition":
+            self._function(node, place)
+        elif kind in {"variable_assignment", "variable_assignments"}:
+            return self._assignment(node, kind, place)
+        elif kind == "expansion" and _evaluates(children):
+            self._parsed.notes.add("`${…@P}` runs what stands in the variable")
+        return children
+
+    def _inside(self, node: Node, place: _Place) -> _Place:
+        kind = node.type
+        if kind not in _GROUPS and kind not in _CONDITIONAL and kind not in _QUOTES_ARE_TEXT:
+            return place
+        arithmetic = kind == "compound_statement" and self._source.startswith(
+            b"((", node.start_byte
+        )
+        return _Place(
+            depth=place.depth + (kind in _GROUPS or kind == "function_definition"),
+            scope_end=node.end_byte if kind in _OWN_SHELL else place.scope_end,
+            certain=(place.certain or kind in _OWN_SHELL) and kind not in _CONDITIONAL,
+            quotes_are_text=(place.quotes_are_text or kind in _QUOTES_ARE_TEXT or arithmetic)
+            and kind not in _OWN_SHELL,
+        )
+
+    def _text(self, node: Node) -> bytes:
+        return self._source[node.start_byte : node.end_byte]
+
+    def _fail(self, problem: str, offset: int) -> None:
+        if self._parsed.problem is None:
+            line = self._source.count(b"\n", 0, offset) + 1
+            self._parsed.problem = f"line {line}: {problem}"
+            self._parsed.problem_offset = offset
+
+    def _leaf(self, node: Node, kind: str, place: _Place) -> None:
+        """Text in which the grammar saw nothing: look for what bash would see."""
+        if kind == "comment":
+            self._comment(node)
+            return
+        if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
+            return
+        text = self._text(node)
+        if kind in {"heredoc_content", "heredoc_body"} or not _SUBSTITUTION.search(text):
+            return
+        if kind in _LITERAL_LEAVES:
+            text = text[text.index(b"'") + 1 : -1]
+        if len(text) > 2 and node.is_named:
+            self._nested(text, node.start_byte, place, prefix=b": ")
+
+    def _nested(self, text: bytes, offset: int, place: _Place, *, prefix: bytes = b"") -> None:
+        shown = (prefix + text).decode("utf-8", "surrogateescape")
+        self._parsed.items.append(Nested(shown, offset, place.depth + 1))
+
+    def _comment(self, node: Node) -> None:
+        before = self._source[max(0, node.start_byte - 2) : node.start_byte]
+        parent = node.parent
+        starts_word = before[-1:] in {b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")"}
+        elsewhere = parent is not None and parent.type not in _COMMENT_PARENTS
+        if not starts_word or before[:1] == b"\\" or elsewhere:
+            self._fail("a `#` that bash may not read as a comment", node.start_byte)
+
+    def _edges(self, root: Node) -> None:
+        children = root.children
+        first, last = (children[0].start_byte, children[-1].end_byte) if children else (0, 0)
+        for edge, at in ((self._source[:first], 0), (self._source[last:], last)):
+            if not _BLANK.match(edge):
+                self._fail(f"{edge[:8]!r} is no blank to bash: quote it", at)
+
+    def _between(self, children: list[Node]) -> None:
+        for left, right in pairwise(children):
+            if left.end_byte >= right.start_byte:
+                continue
+            gap = self._source[left.end_byte : right.start_byte]
+            if not _BLANK.match(gap):
+                self._fail(f"{gap!r} between words is no blank to bash: quote it", left.end_byte)
+            elif _CONTINUED.match(gap) and left.is_named and right.is_named:
+                self._fail("a word continued on the next line: write it on one", left.end_byte)
+
+    def _redirected(self, children: list[Node], place: _Place) -> list[Node]:
+        """A command with redirections after it; the grammar takes words behind them as targets."""
+        body = children[0] if children[0].type in _SIMPLE else None
+        extras = [extra for child in children for extra in self._extras(child)]
+        if body is not None and not extras and self._plain(body, place):
+            return children[1:]
+        if body is None:
+            if extras:
+                self._fail("words after a redirection", extras[0].start_byte)
+            return children
+        inner = body.children
+        if self._look_between:
+            self._between(inner)
+        self._simple(body, inner, extras, place)
+        return [*inner, *children[1:]]
+
+    def _extras(self, redirect: Node) -> list[Node]:
+        """Words in a redirection's node that are the command's own arguments."""
+        if redirect.type == "file_redirect":
+            named = [c for c in redirect.named_children if c.type != "file_descriptor"]
+            first = 1
+            while first < len(named) and named[first].start_byte == named[first - 1].end_byte:
+                first += 1
+            return named[first:]
+        if redirect.type == "heredoc_redirect":
+            extras = redirect.children_by_field_name("argument")
+            for child in redirect.children_by_field_name("redirect"):
+                extras += self._extras(child)
+            return extras
+        return []
+
+    def _simple(self, node: Node, children: list[Node], extras: list[Node], place: _Place) -> None:
+        assigned: list[tuple[str, Word | None]] = []
+        pieces: list[Node] = []
+        for child in children:
+            kind = child.type
+            if kind not in _NO_WORDS:
+                pieces.append(child)
+            elif kind == "variable_assignment":
+                assigned.append(self._assigned(child))
+            elif kind == "file_redirect":
+                pieces += self._extras(child)
+            elif kind == "subshell" and not self._is_time(pieces):
+                self._fail("a bracket after a command's name", child.start_byte)
+        pieces += extras
+        words: list[Word] = []
+        start = 0
+        for index, piece in enumerate(pieces):
+            following = pieces[index + 1] if index + 1 < len(pieces) else None
+            # Without a blank between them they are one word, whatever the grammar says.
+            if following is None or following.start_byte != piece.end_byte:
+                group = pieces[start : index + 1]
+                words.append(word([_unwrapped(part) for part in group], self._source))
+                start = index + 1
+        command = SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth)
+        self._parsed.items.append(command)
+
+    def _plain(self, node: Node, place: _Place) -> bool:
+        """Record a command of plain words only; the usual one, and the same ones come again."""
+        start, end = node.start_byte, node.end_byte
+        if end - start > _MAX_PLAIN:
+            return False
+        text = self._source[start:end]
+        words = self._seen.get(text)
+        if words is None:
+            if not _PLAIN.fullmatch(text):
+                return False
+            parts = text.decode("ascii").split(" ")
+            words = tuple([Word(text=part, value=part) for part in parts])
+            if len(self._seen) < _MAX_SEEN:
+                self._seen[text] = words
+        self._parsed.items.append(SimpleCommand(words, (), start, place.depth))
+        return True
+
+    def _is_time(self, pieces: list[Node]) -> bool:
+        return len(pieces) == 1 and self._text(pieces[0]) == b"time"
+
+    def _assigned(self, node: Node) -> tuple[str, Word | None]:
+        name = node.child_by_field_name("name")
+        value = node.child_by_field_name("value")
+        shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
+        return shown, word([value], self._source) if value is not None else None
+
+    def _assignment(self, node: Node, kind: str, place: _Place) -> list[Node]:
+        parent = node.parent
+        if kind == "variable_assignment" and (parent is None or parent.type not in _SIMPLE):
+            item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
+            self._parsed.items.append(item)
+        return node.children
+
+    def _loop_variable(self, node: Node, place: _Place) -> None:
+        name = node.child_by_field_name("variable")
+        if name is not None:
+            assigned = (self._text(name).decode("utf-8", "surrogateescape"), None)
+            self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
+
+    def _redirect(self, node: Node, children: list[Node], place: _Place) -> None:
+        operator = next((c.type for c in children if not c.is_named), "")
+        named = [c for c in children if c.is_named and c.type != "file_descriptor"]
+        if not named:
+            return
+        extras = {extra.start_byte for extra in self._extras(node)}
+        target = word([c for c in named if c.start_byte not in extras], self._source)
+        self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
+
+    def _function(self, node: Node, place: _Place) -> None:
+        name = node.child_by_field_name("name")
+        shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
+        self._parsed.items.append(Group(f"function {shown}", node.start_byte, place.depth))
+        following = node.next_sibling
+        certain = place.certain and (following is None or following.type not in {"&", "|", "|&"})
+        self._parsed.functions.append(
+            Function(shown, node.start_byte, node.end_byte, place.scope_end, certain)
+        )
+
+    def _heredoc(self, children: list[Node], place: _Place) -> None:
+        parts = {child.type: child for child in children}
+        start, end, body = (
+            parts.get(kind) for kind in ("heredoc_start", "heredoc_end", "heredoc_body")
+        )
+        if start is None or end is None:
+            self._fail("a here-document that does not end", children[0].start_byte)
+            return
+        announced = heredoc.delimiter(self._text(start))
+        if announced is None:
+            self._fail("a here-document's delimiter in unusual quoting", start.start_byte)
+            return
+        ending, is_literal = announced
+        strip_tabs = "<<-" in parts
+        if not heredoc.ends_where_bash_ends(
+            self._source,
+            start_end=start.end_byte,
+            end_start=end.start_byte,
+            ending=ending,
+            strip_tabs=strip_tabs,
+        ):
+            self._fail(f"bash may end the here-document {ending!r} elsewhere", start.start_byte)
+            return
+        if is_literal or body is None:
+            return
+        text = self._source[body.start_byte : end.start_byte]
+        commands = heredoc.backquoted(text)
+        if commands is None:
+            self._fail("an open backquote in a here-document", start.start_byte)
+            return
+        for command in commands:
+            self._nested(command, body.start_byte, place)
+        if strip_tabs:
+            # The grammar looks for no substitutions here: have it read the same as a plain one.
+            plain = heredoc.as_plain(text)
+            self._nested(plain, body.start_byte, place)
+            return
+        seen = [
+            (child.start_byte, child.end_byte) for child in body.named_children if child.child_count
+        ]
+        for at in heredoc.substitutions(text):
+            position = body.start_byte + at
+            if not any(first <= position < last for first, last in seen):
+                self._fail("a substitution in a here-document, unclear", position)
+
+
+def _evaluates(children: list[Node]) -> bool:
+    """Is it ``${x@P}``, which carries out what the value of x says?"""
+    kinds = [child.type for child in children if not child.is_named]
+    return "@" in kinds and "P" in kinds
+
+
+def _unwrapped(node: Node) -> Node:
+    return node.children[0] if node.type == "command_name" and node.child_count else node

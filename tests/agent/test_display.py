@@ -1,0 +1,161 @@
+"""The terminal: what a person sees live, and at the end."""
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agent.display import Display
+from agent.models.script import ScriptModel
+from agent.runs import Run as Recorded
+from agent.verdict import print_verdict
+from fakes.model import Step, ToldModel, call, say
+from fakes.runs import FakeRun
+from policies.policy import Policy
+
+
+class Screen:
+    """A console that keeps what was printed."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self.file = io.StringIO()
+        self.console = Console(
+            file=self.file,
+            force_terminal=terminal,
+            width=100,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            color_system="standard" if terminal else None,
+        )
+
+    @property
+    def text(self) -> str:
+        return self.file.getvalue()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, policy: Policy) -> FakeRun:
+    return FakeRun(home=tmp_path, policy=policy, files={"a.py": b"one\n", "b.py": b"1\n2\n3\n"})
+
+
+def shown(fake: FakeRun, *steps: Step, terminal: bool = False) -> str:
+    screen = Screen(terminal=terminal)
+    display = Display(screen.console)
+    fake.also = display.show
+    summary = fake.go(ToldModel(*steps))
+    display.close()
+    run = Recorded(
+        id=fake.record.run_id, directory=fake.record.directory, summary=summary.document()
+    )
+    print_verdict(screen.console, run)
+    return screen.text
+
+
+def test_what_the_agent_says_and_does_comes_line_by_line(fake: FakeRun) -> None:
+    text = shown(
+        fake,
+        call("bash", command="echo hello; exit 3"),
+        call("edit_file", path="a.py", old_string="one", new_string="two"),
+        say("All done.\nReally."),
+    )
+    assert "$ echo hello; exit 3" in text
+    assert "    hello\n" in text
+    assert re.search(r"exit 3  \d+\.\d\d s", text)
+    assert "edit a.py" in text
+    assert "1 replacement" in text
+    assert "All done.\n  Really." in text
+
+
+def test_a_denial_is_shown_with_its_reason(fake: FakeRun) -> None:
+    text = shown(fake, call("bash", command="curl example.org"), say("ok"))
+    assert "denied: $ curl example.org" in text
+    assert "Denied (" in text
+
+
+def test_the_plan_is_shown_as_a_list(fake: FakeRun) -> None:
+    items = [{"step": "look", "status": "done"}, {"step": "mend", "status": "in_progress"}]
+    text = shown(fake, call("update_plan", items=items), say("ok"))
+    assert "look" in text
+    assert "mend" in text
+
+
+def test_the_end_has_diffstat_proof_and_the_next_command(fake: FakeRun) -> None:
+    fake.verify = "true"
+    text = shown(
+        fake,
+        call("write_file", path="b.py", content="all new\n", overwrite=True),
+        call("write_file", path="a.py", content="two\n", overwrite=True),
+        say("done"),
+    )
+    last = text.split("finished")[1]
+    assert last.index("b.py") < last.index("a.py"), "the larger change comes first"
+    assert "+---" in last
+    assert "proved: baseline + patch = tree" in last
+    assert "verified: true passes" in last
+    assert f"next    moonpool apply {fake.record.run_id} --check" in last
+
+
+def test_the_riskiest_file_comes_first(fake: FakeRun) -> None:
+    fake.policy = replace(fake.policy, paths=replace(fake.policy.paths, protect=("a.py",)))
+    text = shown(
+        fake,
+        call("write_file", path="b.py", content="x\n" * 50, overwrite=True),
+        call("write_file", path="a.py", content="two\n", overwrite=True),
+        say("done"),
+    )
+    last = text.split("export refused")[1]
+    assert "protected-path: a.py" in last
+    assert last.index("  a.py  ") < last.index("  b.py  ")
+    assert "apply" not in last
+
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\rnext    moonpool apply evil\u202e"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_hostile_acts_on_the_terminal(fake: FakeRun, terminal: bool) -> None:  # noqa: FBT001
+    text = shown(
+        fake,
+        call("write_file", path=f"x{HOSTILE}", content="y"),
+        call("bash", command=f"printf '%s' '{HOSTILE}'"),
+        call("bash", command=f"curl '{HOSTILE}'"),
+        call(f"tool{HOSTILE}"),
+        say(HOSTILE + "[bold]:smile:[/bold]"),
+        terminal=terminal,
+    )
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text.replace("\x1b[2K", "")
+    assert "\u202e" not in text
+    assert "\x07" not in text
+    assert "\rnext" not in text
+    assert "[bold]:smile:[/bold]" in text
+
+
+def test_without_a_terminal_there_are_no_escapes_at_all(fake: FakeRun) -> None:
+    assert "\x1b" not in shown(fake, call("bash", command="echo x"), say("done"))
+
+
+def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> None:
+    root = Path(__file__).resolve().parents[2] / "examples"
+    files = {
+        str(path.relative_to(root / "calculator")): path.read_bytes()
+        for path in (root / "calculator").rglob("*")
+        if path.is_file() and "cache" not in str(path)
+    }
+    fake = FakeRun(home=tmp_path, policy=policy, files=files)
+    screen = Screen(terminal=False)
+    fake.also = Display(screen.console).show
+    fake.go(ScriptModel.open(str(root / "calculator.script.yaml")))
+    steps = [
+        "I'll look at",
+        "$ pytest -q",
+        "read calculator/arithmetic.py",
+        "second bug",
+        "5 passed",
+    ]
+    places = [screen.text.index(step) for step in steps]
+    assert places == sorted(places)

@@ -1,0 +1,110 @@
+"""The gate: what a stranger's patch may not carry, found in the patch itself."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from agent.gate import Finding, inspect
+from fakes.box import TmpBox
+from policies.policy import Policy
+
+
+@pytest.fixture
+def plain_box() -> Iterator[TmpBox]:
+    box = TmpBox(files={"src/a.py": b"a\n", "docs/b.md": b"b\n", "link-to-be": b"x\n"})
+    yield box
+    box.close()
+
+
+def found(box: TmpBox, policy: Policy) -> list[tuple[str, bytes, bool]]:
+    return [
+        (finding.id, finding.path, finding.refuses) for finding in inspect(box.export(), policy)
+    ]
+
+
+def link(box: TmpBox, path: str, target: str) -> None:
+    place = box.workspace / path
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.symlink(target, place)
+
+
+def test_an_honest_change_has_no_findings(plain_box: TmpBox, policy: Policy) -> None:
+    plain_box.write_file("src/a.py", b"b\n")
+    link(plain_box, "docs/deep/link", "../b.md")
+    assert found(plain_box, policy) == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/etc/passwd", "../outside", "docs/../../outside", "..", ".git/hooks", "/workspace/a"],
+)
+def test_a_link_out_of_the_tree_refuses(plain_box: TmpBox, policy: Policy, target: str) -> None:
+    link(plain_box, "new-link", target)
+    assert found(plain_box, policy) == [("escaping-symlink", b"new-link", True)]
+
+
+def test_a_file_that_becomes_a_link_is_looked_at(plain_box: TmpBox, policy: Policy) -> None:
+    link(plain_box, "link-to-be", "/etc/passwd")
+    assert found(plain_box, policy) == [("escaping-symlink", b"link-to-be", True)]
+
+
+def test_a_link_inside_the_tree_beside_other_changes_is_fine(
+    plain_box: TmpBox, policy: Policy
+) -> None:
+    link(plain_box, "z-link", "docs/b.md")
+    plain_box.write_file("src/a.py", b"c\n")
+    assert found(plain_box, policy) == []
+
+
+def test_content_that_looks_like_a_patch_hides_no_link(plain_box: TmpBox, policy: Policy) -> None:
+    fake = b"diff --git a/x b/x\nnew file mode 100644\n@@ -0,0 +1 @@\n+safe\n"
+    plain_box.write_file("a-decoy", fake)
+    plain_box.write_file("src/a.py", b"a\n" + fake)
+    link(plain_box, "z-link", "/etc/passwd")
+    assert found(plain_box, policy) == [("escaping-symlink", b"z-link", True)]
+
+
+def test_a_link_beside_binaries_is_found(plain_box: TmpBox, policy: Policy) -> None:
+    plain_box.write_file("bin", os.urandom(4096))
+    link(plain_box, "c-link", "/etc/passwd")
+    plain_box.write_file("zbin", b"\0diff --git a b\n" + os.urandom(4096))
+    assert found(plain_box, policy) == [("escaping-symlink", b"c-link", True)]
+
+
+def test_protected_paths_refuse_in_any_case_and_when_moved_away(
+    plain_box: TmpBox, policy: Policy
+) -> None:
+    policy = replace(policy, paths=replace(policy.paths, protect=("docs/**", ".github/**")))
+    (plain_box.workspace / "docs/b.md").rename(plain_box.workspace / "moved.md")
+    plain_box.write_file(".GITHUB/workflows/ci.yml", b"on: push\n")
+    paths = {path for _, path, refuses in found(plain_box, policy) if refuses}
+    assert paths == {b"docs/b.md", b".GITHUB/workflows/ci.yml"}
+
+
+def test_a_policy_may_only_show_what_it_does_not_refuse(plain_box: TmpBox, policy: Policy) -> None:
+    policy = replace(policy, export=replace(policy.export, refuse=()))
+    link(plain_box, "new-link", "/etc/passwd")
+    assert found(plain_box, policy) == [("escaping-symlink", b"new-link", False)]
+
+
+def test_a_patch_past_its_size_refuses_whatever_the_policy_lists(
+    plain_box: TmpBox, policy: Policy
+) -> None:
+    policy = replace(policy, export=replace(policy.export, max_bytes=1000, refuse=()))
+    plain_box.write_file("big", os.urandom(5000))
+    assert found(plain_box, policy) == [("max-bytes", b"", True)]
+
+
+def test_what_refuses_comes_first(plain_box: TmpBox, policy: Policy) -> None:
+    policy = replace(
+        policy,
+        paths=replace(policy.paths, protect=("aaa",)),
+        export=replace(policy.export, refuse=("escaping-symlink",)),
+    )
+    plain_box.write_file("aaa", b"x")
+    link(plain_box, "zzz", "/")
+    first: Finding = inspect(plain_box.export(), policy)[0]
+    assert first.path == b"zzz"

@@ -1,0 +1,151 @@
+"""The record: chained, redacted, atomic, and a plain error where it can't be written."""
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.errors import RecordError
+from agent.events import STRING_LIMIT, CallEnded, ModelReplied, encode, plain
+from agent.messages import Usage
+from agent.record import Record, new_run_id, write_atomically
+from agent.runs import chain_broken_at
+from fakes.model import call
+
+
+def test_run_ids_sort_by_time() -> None:
+    early = new_run_id(datetime(2026, 11, 21, 3, 15, 0, tzinfo=UTC))
+    late = new_run_id(datetime(2026, 11, 21, 3, 15, 1, tzinfo=UTC))
+    assert early < late
+    assert early.startswith("20261121-031500-")
+
+
+def test_each_line_carries_the_digest_of_the_one_before(tmp_path: Path) -> None:
+    record = Record.create(tmp_path)
+    lines = [record.append({"event": "x", "n": number}) for number in range(3)]
+    written = (record.directory / "events.jsonl").read_text().splitlines()
+    assert written == lines
+    assert json.loads(lines[0])["prev"] == "0" * 64
+    assert json.loads(lines[2])["prev"] == hashlib.sha256(lines[1].encode()).hexdigest()
+    assert chain_broken_at(record.directory / "events.jsonl") is None
+
+
+@pytest.mark.parametrize("tamper", ["change", "drop", "swap", "tear"])
+def test_a_tampered_line_breaks_the_chain(tmp_path: Path, tamper: str) -> None:
+    record = Record.create(tmp_path)
+    for number in range(5):
+        record.append({"event": "x", "n": number})
+    path = record.directory / "events.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    match tamper:
+        case "change":
+            lines[1] = lines[1].replace('"n": 1', '"n": 7')
+        case "drop":
+            del lines[1]
+        case "swap":
+            lines[1], lines[2] = lines[2], lines[1]
+        case "tear":
+            lines[4] = lines[4][:-20]
+    path.write_text("".join(lines))
+    assert chain_broken_at(path) is not None
+
+
+def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Path) -> None:
+    secret = 'very"secret"value'
+    shaped = "sk-ant-" + "a1" * 20
+    record = Record.create(tmp_path, known_secrets=(secret, "short"))
+    line = record.append({"event": "x", "text": f"{secret} {shaped} short"})
+    record.write_summary({"task": f"use {secret} and {shaped}"})
+    record.write_report(f"<p>{shaped}</p>")
+    assert json.loads(line)["text"] == "[redacted] [redacted] short"
+    everything = b"".join(path.read_bytes() for path in record.directory.iterdir())
+    assert b"very" not in everything
+    assert shaped.encode() not in everything
+
+
+def test_a_patch_is_written_as_it_is(tmp_path: Path) -> None:
+    data = b"\x00\xff sk-ant-" + b"a1" * 20 + b"\r\n"
+    record = Record.create(tmp_path)
+    assert record.write_patch(data).read_bytes() == data
+
+
+def test_lines_are_ascii_whatever_stands_in_them(tmp_path: Path) -> None:
+    record = Record.create(tmp_path)
+    line = record.append({"event": "x", "text": "\x1b]0;pwn\x07 \u202e \x9b31m \ud800 \u2028"})
+    assert line.isascii()
+    assert line.isprintable()
+
+
+def test_the_record_is_for_its_owner_only(tmp_path: Path) -> None:
+    record = Record.create(tmp_path)
+    record.write_summary({})
+    modes = {
+        path.stat().st_mode & 0o077 for path in [record.directory, *record.directory.iterdir()]
+    }
+    assert modes == {0}
+
+
+def test_an_unwritable_place_is_an_error_that_names_it(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(RecordError, match="MOONPOOL_HOME"):
+        Record.create(blocked)
+
+
+def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path) -> None:
+    record = Record.create(tmp_path)
+    record.close()
+    record._events = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(RecordError, match="No space left on device"):
+        record.append({"event": "x"})
+
+
+def test_writing_replaces_a_link_and_never_follows_it(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    link = tmp_path / "patch.diff"
+    link.symlink_to(victim)
+    write_atomically(link, b"patch")
+    assert victim.read_text() == "precious"
+    assert link.read_bytes() == b"patch"
+    assert not link.is_symlink()
+
+
+def test_a_huge_string_is_kept_by_head_and_digest() -> None:
+    text = "x" * (STRING_LIMIT + 1)
+    kept = plain(text)
+    assert isinstance(kept, dict)
+    assert kept["characters"] == STRING_LIMIT + 1
+    assert kept["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_reply_is_kept_whole_enough_to_be_sent_again() -> None:
+    reply = call("bash", command="echo x")
+    event = ModelReplied(turn=1, reply=reply, seconds=0.5, used=Usage())
+    (block,) = json.loads(json.dumps(encode(event)))["reply"]["message"]["blocks"]
+    assert block["type"] == "tool_use"
+    assert (block["id"], block["name"]) == ("use_0", "bash")
+    assert block["arguments"] == {"command": "echo x"}
+
+
+def test_bytes_that_are_no_text_survive_as_base64() -> None:
+    assert plain(b"caf\xc3\xa9") == "café"
+    assert plain(b"caf\xe9") == {"base64": "Y2Fm6Q=="}
+
+
+def test_an_event_is_named_after_its_kind() -> None:
+    event = CallEnded(
+        number=1,
+        tool_use_id="a",
+        tool="bash",
+        is_error=False,
+        exit_code=0,
+        ending=None,
+        seconds=1,
+        text="",
+        brief="",
+    )
+    assert encode(event)["event"] == "call_ended"

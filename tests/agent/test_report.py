@@ -1,0 +1,137 @@
+"""The report: one file that loads nothing, runs nothing, and shows hostile text as it is."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from agent.report import render
+from fakes.box import FakeSeal, TmpBox
+from fakes.model import ToldModel, call, say
+from fakes.runs import FakeRun
+from policies.policy import Policy
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror="x">\x1b[2J\u202e'
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def fake(tmp_path: Path, policy: Policy) -> FakeRun:
+    return FakeRun(home=tmp_path, policy=policy, files={"a.py": b"one\n"}, verify="cat *")
+
+
+def page_of(fake: FakeRun, *steps: object, task: str = "mend it") -> str:
+    summary = fake.go(ToldModel(*steps), task)  # type: ignore[arg-type]
+    return render(summary, fake.run.journal.log)
+
+
+@pytest.fixture
+def hostile_page(fake: FakeRun) -> str:
+    return page_of(
+        fake,
+        call("write_file", path=f"evil{HOSTILE}.py".replace("/", "_"), content=HOSTILE + "\n"),
+        call("bash", command=f"echo '{HOSTILE}'"),
+        call("bash", command=f"curl '{HOSTILE}'"),
+        say(HOSTILE),
+        task=HOSTILE,
+    )
+
+
+def test_hostile_text_makes_no_tag_and_no_attribute(hostile_page: str) -> None:
+    tags = Tags(hostile_page).seen
+    assert {tag for tag, _ in tags} & {
+        "script",
+        "img",
+        "iframe",
+        "link",
+        "object",
+        "a",
+        "form",
+    } == set()
+    assert not [attributes for _, attributes in tags if any(k.startswith("on") for k in attributes)]
+    assert hostile_page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
+
+
+def test_hostile_characters_are_shown_and_not_obeyed(hostile_page: str) -> None:
+    assert "\x1b" not in hostile_page
+    assert "\u202e" not in hostile_page
+    assert "\\u202e" in hostile_page
+
+
+def test_nothing_is_loaded_from_anywhere(hostile_page: str) -> None:
+    for tag, attributes in Tags(hostile_page).seen:
+        assert not {"src", "href", "srcset", "data", "action"} & set(attributes), tag
+    assert not re.search(r"url\(|@import", hostile_page)
+    policy = next(
+        attributes["content"]
+        for tag, attributes in Tags(hostile_page).seen
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_it_tells_task_outcome_diff_calls_denials_and_verification(fake: FakeRun) -> None:
+    page = page_of(
+        fake,
+        call("edit_file", path="a.py", old_string="one", new_string="two"),
+        call("bash", command="curl example.org"),
+        say("I changed one to two."),
+        task="count on",
+    )
+    for words in (
+        "count on",
+        "finished",
+        '<span class="del">-one</span>',
+        '<span class="add">+two</span>',
+        "edit a.py",
+        "$ curl example.org",
+        "denied",
+        "I changed one to two.",
+        "verified: cat * passes",
+        "patch proved",
+    ):
+        assert words in page, words
+
+
+def test_without_the_kernel_the_first_line_says_so(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files, seal=FakeSeal(kernel_enforced=False))
+    page = page_of(fake, say("done"))
+    body = page.split("<main>")[1].lstrip()
+    assert body.startswith('<p class="alarm">The kernel did not enforce the policy')
+
+
+def test_a_refused_export_stands_first_with_its_reason(fake: FakeRun) -> None:
+    fake.policy = replace(fake.policy, paths=replace(fake.policy.paths, protect=("a.py",)))
+    page = page_of(fake, call("write_file", path="a.py", content="x", overwrite=True), say("done"))
+    assert page.index("protected-path") < page.index("What changed")
+    assert "export refused" in page
+
+
+def test_a_run_without_a_patch_still_has_a_report(fake: FakeRun) -> None:
+    def fail() -> None:
+        raise KeyError("no box")
+
+    fake.before_open = fail
+    page = page_of(fake)
+    assert "no patch" in page
+    assert "crashed" in page
+
+
+def test_a_very_long_diff_is_cut_and_says_so(fake: FakeRun) -> None:
+    page = page_of(fake, call("write_file", path="big", content="line\n" * 30_000), say("done"))
+    assert "cut after 20000 lines" in page
+    assert len(page) < 3_000_000

@@ -1,0 +1,286 @@
+"""A run from task to report: a patch on every way out, and each way out by its name."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.cli import exits
+from agent.errors import ModelBilling
+from agent.events import CallStarted, Event, ModelCalled, Notice
+from agent.messages import Reply, Stop
+from agent.models.script import ScriptModel
+from agent.outcome import (
+    Crashed,
+    ExportRefused,
+    Finished,
+    GaveUp,
+    Interrupted,
+    LimitReached,
+    ModelFailed,
+    NotVerified,
+    RecordFailed,
+    Refused,
+    SandboxFailed,
+)
+from agent.runs import chain_broken_at
+from agent.verification import Failed, NotRun, Verified
+from fakes.box import TmpBox
+from fakes.model import ToldModel, call, say
+from fakes.runs import FakeRun
+from fakes.talk import with_budget
+from policies.policy import Policy
+from sandbox.errors import EngineUnavailable, PatchError, SandboxLost
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+CHANGE = call("write_file", path="new.txt", content="made\n")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, policy: Policy) -> FakeRun:
+    return FakeRun(home=tmp_path, policy=policy, files={"calc.py": b"one\n"})
+
+
+def calculator() -> dict[str, bytes]:
+    root = EXAMPLES / "calculator"
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and "cache" not in str(path)
+    }
+
+
+def test_the_calculator_is_mended_proved_and_verified(tmp_path: Path, policy: Policy) -> None:
+    fake = FakeRun(home=tmp_path, policy=policy, files=calculator(), verify="pytest -q")
+    summary = fake.go(ScriptModel.open(str(EXAMPLES / "calculator.script.yaml")))
+    assert isinstance(summary.outcome, Finished), summary.outcome
+    assert summary.delivery is not None
+    assert [change.path for change in summary.delivery.patch.changes] == [
+        b"calculator/arithmetic.py"
+    ]
+    assert b"+    return a * b" in summary.delivery.patch.data
+    assert isinstance(summary.verification, Verified)
+    assert summary.exit_code == exits.DONE
+
+
+def test_the_box_is_closed_and_so_is_the_fresh_one(fake: FakeRun) -> None:
+    fake.verify = "true"
+    fake.go(ToldModel(CHANGE, say("done")))
+    assert fake.box is not None
+    assert fake.box.closed
+    assert [box.closed for box in fake.box.opened] == [True]
+
+
+def model_that(ending: str) -> ToldModel:
+    last: dict[str, Reply | Exception] = {
+        "finishes": say("done"),
+        "refuses": say("no", Stop.REFUSAL),
+        "fills its window": say("no", Stop.CONTEXT_WINDOW),
+        "can't be paid": ModelBilling("402: top up the account"),
+        "hits a defect": KeyError("oops"),
+    }
+    return ToldModel(CHANGE, last[ending])
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome", "code"),
+    [
+        ("finishes", Finished, 0),
+        ("refuses", Refused, 1),
+        ("fills its window", LimitReached, 1),
+        ("can't be paid", ModelFailed, 4),
+        ("hits a defect", Crashed, 3),
+    ],
+)
+def test_there_is_a_patch_however_the_model_ends(
+    fake: FakeRun, ending: str, outcome: type, code: int
+) -> None:
+    summary = fake.go(model_that(ending))
+    assert isinstance(summary.outcome, outcome)
+    assert summary.exit_code == code
+    assert summary.delivery is not None
+    assert b"+made" in (fake.record.directory / "patch.diff").read_bytes()
+
+
+def test_there_is_a_patch_at_the_turn_limit(fake: FakeRun) -> None:
+    fake.policy = with_budget(fake.policy, turns=1)
+    summary = fake.go(ToldModel(CHANGE))
+    assert isinstance(summary.outcome, LimitReached)
+    assert (summary.exit_code, summary.delivery is not None) == (1, True)
+
+
+def test_there_is_a_patch_when_the_model_loops(fake: FakeRun) -> None:
+    summary = fake.go(ToldModel(CHANGE, *[call("bash", command="exit 1")] * 9))
+    assert isinstance(summary.outcome, GaveUp)
+    assert (summary.exit_code, summary.delivery is not None) == (1, True)
+
+
+def test_there_is_a_patch_when_the_command_server_dies(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["run"] = SandboxLost("the container is gone")
+    summary = fake.go(ToldModel(CHANGE, call("bash", command="true")))
+    assert summary.outcome == SandboxFailed(message="the container is gone")
+    assert (summary.exit_code, summary.delivery is not None) == (3, True)
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_there_is_a_patch_after_an_interrupt(fake: FakeRun, signal: str) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, CallStarted):
+            fake.interrupts.receive(signal)
+
+    fake.also = interrupt
+    summary = fake.go(ToldModel(CHANGE))
+    assert summary.outcome == Interrupted(signal=signal)
+    assert (summary.exit_code, summary.delivery is not None) == (130, True)
+
+
+def test_there_is_a_patch_after_two_interrupts(fake: FakeRun) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, ModelCalled) and event.turn == 2:
+            fake.interrupts.receive("SIGINT")
+            fake.interrupts.receive("SIGINT")
+
+    fake.also = interrupt
+    summary = fake.go(ToldModel(CHANGE))
+    assert isinstance(summary.outcome, Interrupted)
+    assert summary.delivery is not None
+    assert summary.delivery.patch.changes
+
+
+def test_an_interrupt_before_the_box_is_open_ends_the_run_without_one(fake: FakeRun) -> None:
+    fake.before_open = lambda: fake.interrupts.receive("SIGINT")
+    summary = fake.go(ToldModel())
+    assert (summary.exit_code, summary.delivery) == (130, None)
+
+
+def test_no_engine_ends_the_run_with_3_before_the_model_is_asked(fake: FakeRun) -> None:
+    def fail() -> None:
+        raise EngineUnavailable("no engine answers: start it")
+
+    fake.before_open = fail
+    model = ToldModel()
+    summary = fake.go(model)
+    assert summary.outcome == SandboxFailed(message="no engine answers: start it")
+    assert summary.exit_code == 3
+    assert model.requests == []
+
+
+def test_a_patch_that_cannot_be_made_keeps_the_container_and_says_so(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["export"] = PatchError("the disk is full")
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert isinstance(summary.outcome, SandboxFailed)
+    assert summary.delivery is None
+    assert summary.container_left == fake.box.id
+    assert not fake.box.closed
+    assert any("still stands" in e.text for e in fake.log if isinstance(e, Notice))
+    fake.box.close()
+
+
+def test_a_failed_verification_is_no_success(fake: FakeRun) -> None:
+    fake.verify = "echo broken; test -e nothing"
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert isinstance(summary.outcome, NotVerified)
+    assert isinstance(summary.verification, Failed)
+    assert "broken" in summary.verification.output
+    assert summary.exit_code == 1
+
+
+def test_verification_sees_the_patch_and_nothing_else_of_the_agents(fake: FakeRun) -> None:
+    fake.verify = "test -e new.txt && test ! -e /tmp/moonpool-test-marker"
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert isinstance(summary.verification, Verified)
+    assert fake.box is not None
+    assert fake.box.opened[0].calls == ["apply", f"run {fake.verify}", "close"]
+
+
+def test_a_cut_short_run_is_not_verified_and_says_so(fake: FakeRun) -> None:
+    fake.verify = "true"
+    summary = fake.go(model_that("can't be paid"))
+    assert isinstance(summary.verification, NotRun)
+
+
+def test_a_protected_path_refuses_the_export_and_the_patch_is_kept_aside(fake: FakeRun) -> None:
+    paths = replace(fake.policy.paths, protect=(".github/**",))
+    fake.policy = replace(fake.policy, paths=paths)
+    fake.verify = "true"
+    model = ToldModel(call("write_file", path=".GitHub/workflows/x.yml", content="x"), say("done"))
+    summary = fake.go(model)
+    assert isinstance(summary.outcome, ExportRefused)
+    assert summary.outcome.before == Finished(message="done")
+    assert summary.exit_code == 5
+    assert not (fake.record.directory / "patch.diff").exists()
+    assert (fake.record.directory / "patch.refused.diff").exists()
+    assert isinstance(summary.verification, NotRun)
+
+
+def test_a_record_that_cannot_be_written_ends_the_run_with_the_patch_elsewhere(
+    fake: FakeRun,
+) -> None:
+    def full(event: Event) -> None:
+        if isinstance(event, CallStarted):
+            directory = fake.record.directory
+            fake.record.close()
+            fake.record._events = -1
+            directory.rename(directory.with_name("gone"))
+
+    fake.also = full
+    summary = fake.go(ToldModel(CHANGE, say("never asked")))
+    assert isinstance(summary.outcome, RecordFailed)
+    assert summary.exit_code == 3
+    assert summary.delivery is not None
+    assert summary.delivery.path.read_bytes() == summary.delivery.patch.data
+
+
+def test_a_screen_that_is_gone_does_not_end_the_run(fake: FakeRun) -> None:
+    def gone(_event: Event) -> None:
+        raise BrokenPipeError
+
+    fake.also = gone
+    assert isinstance(fake.go(ToldModel(CHANGE, say("done"))).outcome, Finished)
+
+
+def test_run_json_says_running_until_it_is_over(fake: FakeRun) -> None:
+    seen: list[str] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, ModelCalled):
+            seen.append(json.loads((fake.record.directory / "run.json").read_text())["outcome"])
+
+    fake.also = look
+    fake.go(ToldModel(say("done")))
+    assert seen == ["running"]
+
+
+def test_the_summary_has_what_the_design_names(fake: FakeRun) -> None:
+    document = fake.go(ToldModel(CHANGE, say("done"))).document()
+    named = {"run_id", "outcome", "exit_code", "patch", "tree"}
+    assert named <= set(document)
+    json.dumps(document)
+
+
+def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> None:
+    fake.verify = "true"
+    fake.go(ToldModel(CHANGE, call("bash", command="curl x"), say("done")))
+    path = fake.record.directory / "events.jsonl"
+    kinds = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+    assert kinds == [
+        "run_started",
+        "sandbox_ready",
+        "user_said",
+        "model_called",
+        "model_replied",
+        "call_started",
+        "call_ended",
+        "model_called",
+        "model_replied",
+        "call_refused",
+        "model_called",
+        "model_replied",
+        "exported",
+        "verification_ended",
+        "run_ended",
+    ]
+    assert chain_broken_at(path) is None

@@ -1,0 +1,72 @@
+"""A whole run without an engine: everything of `agent.run` is real but the box."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.approval import nobody_to_ask
+from agent.cli.exits import of_outcome
+from agent.events import Event
+from agent.interrupts import Interrupts
+from agent.job import Job, OnProgress
+from agent.messages import Model
+from agent.record import Record
+from agent.run import Run
+from agent.summary import Summary
+from fakes.box import TmpBox
+from policies.policy import Policy
+
+
+@dataclass
+class FakeRun:
+    """Set it up, `go`, look at what came of it."""
+
+    home: Path
+    policy: Policy
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    verify: str | None = None
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    known_secrets: tuple[str, ...] = ()
+    before_open: Callable[[], None] = lambda: None
+    also: Callable[[Event], None] = lambda event: None
+    box: TmpBox | None = None
+    lines: list[str] = field(default_factory=list)
+    log: list[Event] = field(default_factory=list)
+
+    def go(self, model: Model, task: str = "mend it") -> Summary:
+        self.record = Record.create(self.home, known_secrets=self.known_secrets)
+        job = Job(
+            run_id=self.record.run_id,
+            task=task,
+            workspace=self.home,
+            policy=self.policy,
+            verify=self.verify,
+            may_ask=False,
+            kernel_policy="require",
+            environ={},
+        )
+        self.run = Run(
+            job,
+            model=model,
+            open_box=self._open,
+            record=self.record,
+            show=self._show,
+            approve=nobody_to_ask,
+            interrupts=self.interrupts,
+            exit_code=of_outcome,
+        )
+        summary = self.run.go()
+        self.record.close()
+        return summary
+
+    def _open(self, _job: Job, on_progress: OnProgress) -> TmpBox:
+        self.before_open()
+        on_progress("making a fake box")
+        self.box = self.box or TmpBox(files=self.files)
+        return self.box
+
+    def _show(self, event: Event, line: str | None) -> None:
+        self.log.append(event)
+        if line is not None:
+            self.lines.append(line)
+        self.also(event)
