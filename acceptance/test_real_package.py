@@ -83,9 +83,7 @@ def test_a_planted_bug_is_found_mended_and_verified(package: Path, tmp_path: Pat
 
     engine = Engine.connect()
     image = ensure(engine, "python", on_progress=print)
-    with Sandbox.open(
-        workspace=package, policy=load("default"), image=image, engine=engine
-    ) as box:
+    with Sandbox.open(workspace=package, policy=load("default"), image=image, engine=engine) as box:
         sealed = box.run(SUITE)
         assert passed(sealed.stdout.decode()) == on_the_host
     engine.close()
@@ -100,7 +98,8 @@ def test_a_planted_bug_is_found_mended_and_verified(package: Path, tmp_path: Pat
     run = subprocess.run(
         [
             str(Path(sys.executable).with_name("moonpool")), "run", "make the suite pass",
-            "-w", str(package), "-p", "default", "-m", f"script:{script}", "--verify", SUITE, "--json",
+            "-w", str(package), "-p", "default", "-m", f"script:{script}",
+            "--verify", SUITE, "--json",
         ],
         capture_output=True,
         text=True,
@@ -115,6 +114,6 @@ def test_a_planted_bug_is_found_mended_and_verified(package: Path, tmp_path: Pat
     assert changed == ["-" + BAD.splitlines()[0], "+" + GOOD.splitlines()[0]]
 
     report = json.loads((home / "runs" / summary["run_id"] / "run.json").read_text())
-    assert report["verification"]["result"] == "verified"
+    assert report["verification"]["type"] == "verified"
     assert passed(report["verification"]["output"]) == on_the_host
     print(f"\n{PACKAGE} {VERSION}: {on_the_host} passed on the host, sealed, and after the mend")

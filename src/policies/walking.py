@@ -52,6 +52,16 @@ _COMMENT_PARENTS = frozenset(
      "for_statement", "command_substitution", "process_substitution", "redirected_statement",
      "array", "function_definition", "command", "variable_assignments", "declaration_command"}
 )  # fmt: skip
+_ANY_TEXT_BETWEEN = frozenset({"string", "heredoc_body", "heredoc_redirect"})
+_ONE_LINE = frozenset(
+    {"command", "declaration_command", "unset_command", "variable_assignments", "file_redirect",
+     "redirected_statement", "herestring_redirect", "subscript"}
+)  # fmt: skip
+_TESTS = frozenset(
+    {"test_command", "unary_expression", "binary_expression", "parenthesized_expression",
+     "ternary_expression", "postfix_expression"}
+)  # fmt: skip
+_TOKENS = frozenset({"simple_expansion", "concatenation", "variable_assignment"})
 _NO_WORDS = frozenset(
     {"variable_assignment", "file_redirect", "heredoc_redirect", "herestring_redirect", "comment",
      "subshell"}
@@ -66,6 +76,8 @@ class _Place:
     scope_end: int = 1 << 60
     certain: bool = True
     quotes_are_text: bool = False
+    one_line: bool = False
+    """Inside ``[ … ]``, which is a command like any other and ends with its line."""
 
 
 class Walk:
@@ -74,6 +86,7 @@ class Walk:
         self._parsed = Parsed()
         self._seen: dict[bytes, tuple[Word, ...]] = {}
         self._look_between = _UNUSUAL.search(source) is not None
+        self._lines = b"\n" in source
         self._look_inside = b"`" in source or b"$(" in source
 
     def run(self, tree: Tree) -> Parsed:
@@ -100,8 +113,7 @@ class Walk:
         if not children:
             self._leaf(node, kind, place)
             return []
-        if self._look_between and kind not in {"string", "heredoc_body", "heredoc_redirect"}:
-            self._between(children)
+        self._gaps(kind, children, place)
         label = _GROUPS.get(kind)
         if label is not None:
             self._parsed.items.append(Group(label, node.start_byte, place.depth))
@@ -136,6 +148,7 @@ class Walk:
             certain=(place.certain or kind in _OWN_SHELL) and kind not in _CONDITIONAL,
             quotes_are_text=(place.quotes_are_text or kind in _QUOTES_ARE_TEXT or arithmetic)
             and kind not in _OWN_SHELL,
+            one_line=kind == "test_command" and not self._source.startswith(b"[[", node.start_byte),
         )
 
     def _text(self, node: Node) -> bytes:
@@ -180,6 +193,19 @@ class Walk:
         for edge, at in ((self._source[:first], 0), (self._source[last:], last)):
             if not _BLANK.match(edge):
                 self._fail(f"{edge[:8]!r} is no blank to bash: quote it", at)
+
+    def _gaps(self, kind: str, children: list[Node], place: _Place) -> None:
+        """Does bash, too, take what stands between these nodes as nothing but blanks?"""
+        if self._look_between and kind not in _ANY_TEXT_BETWEEN:
+            self._between(children)
+        if self._lines and (kind in _ONE_LINE or _ends_with_line(kind, children, place)):
+            for left, right in pairwise(children):
+                gap = self._source[left.end_byte : right.start_byte]
+                # To the grammar a line's end is a blank in these; to bash it ends the command.
+                if b"\n" in gap.replace(b"\\\n", b""):
+                    self._fail("a line that ends where bash ends the command", left.end_byte)
+        if kind in _TOKENS and any(a.end_byte < b.start_byte for a, b in pairwise(children)):
+            self._fail("a blank within a word", children[0].start_byte)
 
     def _between(self, children: list[Node]) -> None:
         for left, right in pairwise(children):
@@ -350,6 +376,11 @@ class Walk:
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
                 self._fail("a substitution in a here-document, unclear", position)
+
+
+def _ends_with_line(kind: str, children: list[Node], place: _Place) -> bool:
+    """Is it ``[ … ]``, or a part of its expression?"""
+    return kind in _TESTS and (place.one_line or children[0].type == "[")
 
 
 def _evaluates(children: list[Node]) -> bool:

@@ -102,8 +102,9 @@ def test_a_connection_that_ends_before_the_headers_is_made_again(
     assert open_talk(read_timeout_s=0.15).say().attempts == 2
 
 
-def test_what_a_broken_stream_used_is_told(api: StandIn, talk: Talk) -> None:
-    api.queue(Break(How.END, before="message_stop"), answer("Better."))
+@pytest.mark.parametrize("how", [How.END, How.DROP, How.ERROR])
+def test_what_a_broken_stream_used_is_told(api: StandIn, talk: Talk, how: How) -> None:
+    api.queue(Break(how, before="message_stop"), answer("Better."))
     talk.say()
     (void,) = (event for event in talk.events if isinstance(event, Discarded))
     assert void.usage.input_tokens == api.requests[0].usage["input_tokens"]

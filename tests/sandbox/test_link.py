@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -138,7 +139,7 @@ def test_an_answer_behind_others_is_found() -> None:
 
 
 def test_a_flood_of_wrong_answers_ends_at_the_bound() -> None:
-    def flood(_name: str, _number: int, _arguments: list[Value]) -> itertools.repeat[bytes]:
+    def flood(_name: str, _number: int, _arguments: list[Value]) -> Iterator[bytes]:
         return itertools.repeat(said(b"ok", 999) * 100)
 
     with guest(flood, answer_timeout_s=0.1) as link, pytest.raises(SandboxLost):
@@ -146,7 +147,7 @@ def test_a_flood_of_wrong_answers_ends_at_the_bound() -> None:
 
 
 def test_a_flood_on_standard_error_ends_at_the_bound_and_is_not_kept() -> None:
-    def flood(_name: str, _number: int, _arguments: list[Value]) -> itertools.repeat[bytes]:
+    def flood(_name: str, _number: int, _arguments: list[Value]) -> Iterator[bytes]:
         return itertools.repeat(multiplexed(b"x" * 50_000, STDERR))
 
     with guest(flood, answer_timeout_s=0.1) as link:
@@ -156,7 +157,7 @@ def test_a_flood_on_standard_error_ends_at_the_bound_and_is_not_kept() -> None:
 
 
 def test_pieces_without_end_end_at_the_bound_of_the_whole_answer() -> None:
-    def drip(_name: str, number: int, _arguments: list[Value]) -> itertools.repeat[bytes]:
+    def drip(_name: str, number: int, _arguments: list[Value]) -> Iterator[bytes]:
         return itertools.repeat(said(b"walk", number, [], []))
 
     with guest(drip) as link:

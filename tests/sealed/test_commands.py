@@ -1,5 +1,6 @@
 """Commands in a real sandbox: results, state, time, output, leftovers."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,6 @@ def test_standard_input_small_and_large(box: Sandbox) -> None:
     assert box.run("cat", stdin=b"\x00\xff small").stdout == b"\x00\xff small"
     large = bytes(range(256)) * 8192
     result = box.run("sha256sum", stdin=large)
-    import hashlib
-
     assert result.stdout.split()[0].decode() == hashlib.sha256(large).hexdigest()
 
 

@@ -1,0 +1,168 @@
+"""A user's mistakes: exit code 2, one or two lines that say what to do, never a traceback."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Shell
+
+COMMANDS = [
+    ("run",),
+    ("runs",),
+    ("show",),
+    ("apply",),
+    ("doctor",),
+    ("prune",),
+    ("policy", "check"),
+    ("policy", "show"),
+    ("policy", "explain"),
+    ("policy", "schema"),
+    ("image", "list"),
+    ("image", "build"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(moonpool: Shell, command: tuple[str, ...]) -> None:
+    done = moonpool(*command, "--help")
+    assert done.returncode == 0
+    assert f"Example: moonpool {' '.join(command)}" in done.stdout
+
+
+def test_help_loads_no_sdk(moonpool: Shell) -> None:
+    done = moonpool("--help", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & {"anthropic", "docker", "pydantic", "jinja2", "yaml", "sandbox.box"}
+
+
+def test_the_version_is_told(moonpool: Shell) -> None:
+    assert moonpool("--version").stdout.startswith("moonpool 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frobnicate"], "No such command"),
+        (["run"], "Missing argument 'TASK'"),
+        (["run", "   "], "an empty task"),
+        (["run", "x", "-w", "nowhere"], "no workspace nowhere"),
+        (["run", "x", "-w", "/etc/hostname"], "is not a directory"),
+        (["run", "x"], "no model: set ANTHROPIC_API_KEY"),
+        (["run", "x", "-m", "gpt"], "is not a model"),
+        (["run", "x", "-m", "script:nowhere.yaml"], "can't read the script"),
+        (["run", "x", "-p", "nope"], "there is no policy 'nope'"),
+        (["run", "x", "--kernel-policy", "maybe"], "maybe"),
+        (["show", "last"], "there are no runs yet"),
+        (["apply", "20991231"], "there are no runs yet"),
+        (["policy", "check", "/nowhere.yaml"], "no such file"),
+        (["policy", "show", "nope"], "there is no policy"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_says_what(
+    moonpool: Shell, arguments: list[str], says: str
+) -> None:
+    done = moonpool(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_error_in_a_policy_names_file_line_and_key(moonpool: Shell, script: str) -> None:
+    policy = moonpool.directory.parent / "mine.yaml"
+    policy.write_text("version: 1\nname: mine\ncomands: []\n")
+    done = moonpool("run", "x", "-p", str(policy), "-m", script)
+    assert done.returncode == 2
+    assert f"{policy}:3: comands: unknown key" in done.stderr
+
+
+def hostile_policy(directory: Path) -> Path:
+    path = directory / "moonpool.yaml"
+    path.write_text("version: 1\nname: mine\nextends: default\n")
+    return path
+
+
+def by_its_path(directory: Path) -> str:
+    return str(hostile_policy(directory))
+
+
+def by_a_link_to_it(directory: Path) -> str:
+    link = directory.parent / "outside.yaml"
+    link.symlink_to(hostile_policy(directory))
+    return str(link)
+
+
+def by_a_link_in_it(directory: Path) -> str:
+    outside = hostile_policy(directory.parent)
+    (directory / "inside.yaml").symlink_to(outside)
+    return "./inside.yaml"
+
+
+@pytest.mark.parametrize("named", [by_its_path, by_a_link_to_it, by_a_link_in_it])
+def test_a_policy_in_the_workspace_is_refused_however_it_is_named(
+    moonpool: Shell, script: str, named: Callable[[Path], str]
+) -> None:
+    policy = named(moonpool.directory)
+    done = moonpool("run", "x", "-p", policy, "-m", script)
+    assert done.returncode == 2
+    assert "lies in the workspace" in done.stderr
+
+
+def test_records_and_output_do_not_go_into_the_workspace(moonpool: Shell, script: str) -> None:
+    inside = moonpool.directory / "out"
+    outputs = moonpool("run", "x", "-m", script, "-o", str(inside))
+    records = moonpool("run", "x", "-m", script, env={"MOONPOOL_HOME": str(inside)})
+    assert (outputs.returncode, records.returncode) == (2, 2)
+    assert not inside.exists()
+
+
+def test_a_dollar_budget_without_prices_is_refused(moonpool: Shell) -> None:
+    policy = moonpool.directory.parent / "mine.yaml"
+    policy.write_text("version: 1\nname: mine\nextends: default\nbudget: {usd: 5}\n")
+    done = moonpool(
+        "run", "x", "-p", str(policy), "-m", "anthropic:some", env={"ANTHROPIC_API_KEY": "k" * 20}
+    )
+    assert done.returncode == 2
+    assert "budget.usd" in done.stderr
+
+
+def test_no_engine_ends_with_3_and_a_record(moonpool: Shell, script: str) -> None:
+    done = moonpool("run", "x", "-m", script, env={"DOCKER_HOST": "unix:///nowhere.sock"})
+    assert done.returncode == 3
+    assert "no engine answers" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert moonpool("runs").stdout.count("sandbox failed") == 1
+
+
+def test_an_unwritable_home_ends_with_3(moonpool: Shell, script: str) -> None:
+    done = moonpool("run", "x", "-m", script, env={"MOONPOOL_HOME": "/proc/nowhere"})
+    assert done.returncode == 3
+    assert "MOONPOOL_HOME" in done.stderr
+
+
+def test_a_hostile_module_in_the_current_directory_is_not_imported(
+    moonpool: Shell, script: str
+) -> None:
+    for name in ("yaml", "rich", "typer", "docker", "pydantic", "jinja2"):
+        (moonpool.directory / f"{name}.py").write_text(f"open('canary-{name}', 'w')\n")
+    # An empty part of PYTHONPATH is the current directory.
+    moonpool("policy", "show", "default", env={"PYTHONPATH": ":"})
+    moonpool(
+        "run", "x", "-m", script, env={"PYTHONPATH": "", "DOCKER_HOST": "unix:///nowhere.sock"}
+    )
+    assert not list(moonpool.directory.glob("canary-*"))
+
+
+def test_explain_tells_rule_and_decision(moonpool: Shell) -> None:
+    done = moonpool("policy", "explain", "default", "--", "git push")
+    assert done.returncode == 0
+    assert "git push is not allowed" in done.stdout
+
+
+def test_show_prints_a_policy_that_can_be_used_again(moonpool: Shell) -> None:
+    shown = moonpool("policy", "show", "locked").stdout
+    path = moonpool.directory / "again.yaml"
+    path.write_text(shown)
+    assert moonpool("policy", "check", str(path)).returncode == 0

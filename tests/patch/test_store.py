@@ -1,0 +1,121 @@
+"""The private store keeps content under git's ids, and nothing of the host gets into it."""
+
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+import pytest
+
+from patch.worlds import user_git
+from sandbox.errors import PatchError
+from sandbox.gitrun import run_git
+from sandbox.gitstore import Store
+from sandbox.manifest import blob_id
+
+
+def test_content_comes_back_under_the_id_that_git_gives_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    content = os.urandom(3_000_000)
+    blob = store.put((content[:1], content[1:2_000_000], content[2_000_000:]), len(content))
+    assert blob == blob_id(content)
+    assert b"".join(store.read(blob)) == content == store.read_bytes(blob)
+    assert store.size(blob) == len(content)
+    assert run_git(store.directory, ("cat-file", "blob", blob)) == content
+
+
+def test_the_empty_blob_comes_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.read_bytes(store.put((), 0)) == b""
+
+
+@pytest.mark.parametrize("size", [0, 4, 6, 1 << 40])
+def test_another_size_than_announced_is_refused(size: int, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with pytest.raises(PatchError, match=f"a file of {size} bytes was announced"):
+        store.put((b"he", b"llo"), size)
+    assert not [path for path in (tmp_path / "store/objects").rglob("*") if path.is_file()]
+
+
+def test_a_stream_that_never_ends_is_left_at_the_announced_size(tmp_path: Path) -> None:
+    def endless() -> object:
+        while True:
+            yield b"x" * 100
+
+    with pytest.raises(PatchError, match="announced"):
+        Store(tmp_path / "store").put(endless(), 1000)  # type: ignore[arg-type]
+
+
+def test_a_second_content_for_an_id_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    blob = store.put((b"reviewed",), 8)
+    # What a collision looks like from outside: the id is taken, the content is not the same.
+    path = tmp_path / "store/objects" / blob[:2] / blob[2:]
+    path.unlink()
+    path.write_bytes(zlib.compress(b"blob 9\0delivered"))
+    with pytest.raises(PatchError, match="collision"):
+        Store(tmp_path / "store").put((b"reviewed",), 8)
+
+
+def test_the_same_content_twice_is_no_collision(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert store.put((b"x",), 1) == store.put((b"x",), 1)
+    assert Store(tmp_path / "store").put((b"x",), 1) == blob_id(b"x")
+
+
+def test_an_object_that_expands_without_end_is_not_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    blob = "ab" + "0" * 38
+    path = tmp_path / "store/objects/ab"
+    path.mkdir()
+    (path / ("0" * 38)).write_bytes(zlib.compress(b"blob 5\0" + b"x" * 50_000_000))
+    with pytest.raises(PatchError, match="too long"):
+        store.read_bytes(blob)
+    (path / ("0" * 38)).chmod(0o644)
+    (path / ("0" * 38)).write_bytes(zlib.compress(b"blob 50000000\0" + b"x" * 50_000_000))
+    with pytest.raises(PatchError, match="larger than the limit"):
+        store.read_bytes(blob, limit_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"junk", zlib.compress(b"blob 5\0hello")[:-8], zlib.compress(b"tree 0\0")]
+)
+def test_a_damaged_object_is_an_error_that_says_so(damage: bytes, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (tmp_path / "store/objects/ab").mkdir()
+    (tmp_path / "store/objects/ab" / ("0" * 38)).write_bytes(damage)
+    with pytest.raises(PatchError, match="damaged|not a blob|cut short"):
+        store.read_bytes("ab" + "0" * 38)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 40, "../../../etc/passwd", "A" * 40, "0" * 39])
+def test_what_is_no_object_id_is_never_a_path(name: str, tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match="not an object id"):
+        Store(tmp_path / "store").read_bytes(name)
+
+
+def test_the_store_holds_only_what_we_wrote(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    found = sorted(str(path.relative_to(store.directory)) for path in store.directory.rglob("*"))
+    assert found == ["HEAD", "config", "objects", "refs"]
+    assert store.directory.stat().st_mode & 0o077 == 0
+    assert user_git(tmp_path, "--git-dir", str(store.directory), "fsck", "--no-dangling") == b""
+
+
+def test_blobs_are_lent_to_another_store(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "a"), Store(tmp_path / "b")
+    blob = store.put((b"x",), 1)
+    assert blob not in other
+    store.lend(blob, other)
+    store.lend(blob, other)
+    assert other.read_bytes(blob) == b"x"
+
+
+def test_a_store_that_cant_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(PatchError, match="can't make a git store"):
+        Store(tmp_path / "file")
+
+
+def test_ids_do_not_depend_on_usedforsecurity() -> None:
+    assert blob_id(b"") == hashlib.sha1(b"blob 0\0").hexdigest()

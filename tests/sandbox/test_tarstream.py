@@ -1,0 +1,89 @@
+"""The tar that carries a workspace into its container, read back by another implementation."""
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox import tarstream
+
+
+def members(data: bytes) -> list[tarfile.TarInfo]:
+    file = tarfile.open(
+        fileobj=io.BytesIO(data + tarstream.END), encoding="utf-8", errors="surrogateescape"
+    )
+    with file as tar:
+        return tar.getmembers()
+
+
+def only(data: bytes) -> tarfile.TarInfo:
+    (member,) = members(data)
+    return member
+
+
+def name_of(member: tarfile.TarInfo) -> bytes:
+    return member.name.encode("utf-8", "surrogateescape")
+
+
+# Without a slash at the end, which the reader takes off.
+NAMES = st.binary(min_size=1, max_size=400).filter(lambda name: b"\0" not in name and name[-1:] != b"/")
+
+
+@given(NAMES, st.binary(max_size=1200), st.integers(0, 0o777), st.integers(-(1 << 40), 1 << 40))
+def test_a_file_is_read_back(name: bytes, data: bytes, mode: int, mtime: int) -> None:
+    head = tarstream.header(
+        name, kind=tarstream.REGULAR, mode=mode, size=len(data), mtime=mtime, uid=1000
+    )
+    whole = head + data + tarstream.padding(len(data)) + tarstream.END
+    assert len(whole) % 512 == 0
+    with tarfile.open(
+        fileobj=io.BytesIO(whole), encoding="utf-8", errors="surrogateescape"
+    ) as tar:
+        (member,) = tar.getmembers()
+        file = tar.extractfile(member)
+        assert file is not None
+        assert file.read() == data
+    assert (name_of(member), member.isreg(), member.mode) == (name, True, mode)
+    assert (member.uid, member.gid) == (1000, 1000)
+    assert member.mtime == min(max(mtime, 0), 8**11 - 1)
+
+
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 255, 511, 512, 4095])
+def test_names_of_any_length_are_whole(length: int) -> None:
+    name = b"d/" + b"n" * length
+    assert name_of(only(tarstream.header(name, kind=tarstream.REGULAR))) == name
+
+
+@pytest.mark.parametrize("target", [b"x", b"../" * 60 + b"y", b"/etc/passwd", b"\xff\xfe"])
+def test_a_link_keeps_its_target(target: bytes) -> None:
+    member = only(tarstream.header(b"a" * 150, kind=tarstream.SYMLINK, target=target))
+    assert member.issym()
+    assert member.linkname.encode("utf-8", "surrogateescape") == target
+    assert name_of(member) == b"a" * 150
+
+
+def test_a_directory_is_one() -> None:
+    member = only(tarstream.header(b"d" * 120 + b"/", kind=tarstream.DIRECTORY, mode=0o700))
+    assert (member.isdir(), name_of(member)) == (True, b"d" * 120)
+
+
+@pytest.mark.parametrize("size", [(1 << 33) - 1, 1 << 33, 1 << 40])
+def test_a_size_of_many_gigabytes_is_read_back(size: int) -> None:
+    head = tarstream.header(b"large", kind=tarstream.REGULAR, size=size)
+    assert tarfile.TarInfo.frombuf(head, "utf-8", "strict").size == size
+
+
+@pytest.mark.parametrize("mtime", [-1, -(1 << 62), 8**11 - 1, 8**11, 32_503_680_000, 1 << 62])
+def test_a_time_that_has_no_room_moves_no_other_field(mtime: int) -> None:
+    head = tarstream.header(b"name", kind=tarstream.SYMLINK, target=b"target", mtime=mtime)
+    assert len(head) == 512
+    member = only(head)
+    assert (name_of(member), member.linkname, member.issym()) == (b"name", "target", True)
+
+
+def test_a_name_that_looks_like_a_header_is_only_a_name() -> None:
+    hostile = tarstream.header(b"etc/passwd", kind=tarstream.REGULAR, size=0).replace(b"\0", b"0")
+    found = members(tarstream.header(hostile, kind=tarstream.REGULAR))
+    assert [name_of(member) for member in found] == [hostile]

@@ -1,0 +1,212 @@
+"""What of a repository's configuration enters the container, compared with git's own reading."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.gitconfig import sanitized
+
+
+def read_by_git(config: bytes, directory: Path) -> list[tuple[bytes, bytes | None]] | None:
+    """Keys and values as git finds them; None where it refuses the file."""
+    file = directory / "config"
+    file.write_bytes(config)
+    answer = subprocess.run(
+        ["git", "config", "--no-includes", "-z", "--list", "-f", file],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"},
+        cwd="/",
+        capture_output=True,
+        check=False,
+    )
+    if answer.returncode:
+        return None
+    rows = [row.partition(b"\n") for row in answer.stdout.split(b"\0") if row]
+    return [(key, value if mark else None) for key, mark, value in rows]
+
+
+def kept_key(key: bytes) -> bool:
+    section, _, rest = key.partition(b".")
+    name = rest.rpartition(b".")[2]
+    plain = b"." not in rest
+    return (
+        (section == b"core" and plain and name in {b"bare", b"filemode", b"autocrlf"})
+        or (section == b"user" and plain and name in {b"name", b"email"})
+        or (section == b"branch" and not plain and name in {b"remote", b"merge"})
+        or (section == b"remote" and not plain and name in {b"url", b"fetch"})
+    )
+
+
+ORDINARY = b"""\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = false
+\tlogallrefupdates = true
+[remote "origin"]
+\turl = https://example.org/group/project.git
+\tfetch = +refs/heads/*:refs/remotes/origin/*
+[branch "main"]
+\tremote = origin
+\tmerge = refs/heads/main
+[user]
+\tname = "A. \\"B\\" C"   ; a comment
+\temail = a@example.org
+"""
+
+
+def test_an_ordinary_configuration_means_the_same_afterwards(tmp_path: Path) -> None:
+    assert read_by_git(sanitized(ORDINARY), tmp_path) == read_by_git(ORDINARY, tmp_path)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path) -> None:
+    windows = b"\xef\xbb\xbf" + ORDINARY.replace(b"\n", b"\r\n")
+    assert read_by_git(sanitized(windows), tmp_path) == read_by_git(ORDINARY, tmp_path)
+
+
+SECRET = b"hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"https://user:hunter2@example.org/x.git",
+        b"https://hunter2@example.org/x.git",
+        b"https://hunter2:x-oauth-basic@example.org/x.git",
+        b"https://user:hun@hunter2@example.org/x.git",
+        b"https://user:a b hunter2@example.org/x.git",
+        b"HTTPS://user:hunter2@example.org/x.git",
+        b"ssh://user:hunter2@example.org:22/x.git",
+        b"foo::https://user:hunter2@example.org/x.git",
+        b"https://example.org/x.git?private_token=hunter2",
+        b"https://example.org/x.git#hunter2",
+    ],
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        b'[remote "origin"]\n\turl = %s\n',
+        b'[remote "origin"] url=%s',
+        b'[remote "origin"]\n\tURL = "%s"\n',
+        b'[remote "origin"]\r\n\turl = %s\r\n',
+        b'[remote "origin"]\n\turl = \\\n   %s\n',
+        b'[remote "origin"]\n\tpushurl = %s\n',
+        b'[branch "main"]\n\tremote = %s\n',
+        b'[submodule "lib"]\n\turl = %s\n',
+        b'[remote "%s"]\n\tfetch = x\n',
+        b'[url "%s"]\n\tinsteadOf = x\n',
+        b'[http "%s"]\n\tproxy = x\n',
+        b"[user]\n\tname = %s\n",
+    ],
+)
+def test_no_credential_in_a_url_passes(form: bytes, url: bytes, tmp_path: Path) -> None:
+    kept = sanitized(form % url)
+    assert SECRET not in kept
+    assert read_by_git(kept, tmp_path) is not None
+
+
+def test_the_rest_of_a_url_stays(tmp_path: Path) -> None:
+    config = sanitized(b'[remote "o"]\nurl = https://u:hunter2@example.org:8443/a/b@c.git?x=1\n')
+    assert read_by_git(config, tmp_path) == [
+        (b"remote.o.url", b"https://example.org:8443/a/b@c.git")
+    ]
+
+
+@pytest.mark.parametrize("url", [b"git@github.com:group/x.git", b"/srv/git/x.git", b"../x"])
+def test_a_remote_without_a_scheme_stays_as_it_is(url: bytes, tmp_path: Path) -> None:
+    config = sanitized(b'[remote "o"]\nurl = %s\n' % url)
+    assert read_by_git(config, tmp_path) == [(b"remote.o.url", url)]
+
+
+@pytest.mark.parametrize(
+    "dangerous",
+    [
+        b'[http]\n\textraheader = "AUTHORIZATION: basic aHVudGVyMg=="\n',
+        b'[http "https://example.org/"]\n\textraheader = x\n',
+        b"[include]\n\tpath = /etc/evil\n",
+        b'[includeIf "gitdir:/"]\n\tpath = /etc/evil\n',
+        b"[core]\n\tfsmonitor = touch /tmp/evil\n",
+        b"[core]\n\thooksPath = /tmp/evil\n",
+        b"[core]\n\tsshCommand = evil\n",
+        b"[core]\n\tpager = evil\n",
+        b"[core]\n\teditor = evil\n",
+        b"[core]\n\tworktree = /evil\n",
+        b"[core]\n\tattributesFile = /evil\n",
+        b"[core]\n\tgitProxy = evil\n",
+        b'[filter "lfs"]\n\tclean = evil\n\tsmudge = evil\n\tprocess = evil\n',
+        b'[diff "x"]\n\ttextconv = evil\n\tcommand = evil\n',
+        b'[merge "x"]\n\tdriver = evil\n',
+        b"[credential]\n\thelper = !evil\n",
+        b"[alias]\n\tstatus = !evil\n",
+        b"[gpg]\n\tprogram = evil\n",
+        b'[remote "origin"]\n\tuploadpack = evil\n\tvcs = evil\n\tproxy = evil\n',
+        b'[submodule "x"]\n\tupdate = !evil\n',
+        b"[remote.origin]\n\turl = evil\n",
+    ],
+)
+def test_what_runs_something_or_reads_elsewhere_is_left_out(dangerous: bytes) -> None:
+    assert sanitized(dangerous) == b""
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        b"[user]\n\tname = a\\\n[core]\n\tfsmonitor = evil\n",
+        b'[user]\n\tname = "\\n[core]\\n\\tfsmonitor = evil"\n',
+        b'[branch "x\\"]\\n[core]"]\n\tmerge = "\\"\\n[core]\\n\\tfsmonitor = evil\\n"\n',
+        b'[branch "x"]\n\tmerge = a\\\\\n[core]\n\tfsmonitor = evil\n',
+        b'[remote "a://b\\?c"]\n\turl = "]\\n[core]\\n\\tfsmonitor = evil"\n',
+        b"[user]\n\tname\n[core]\n\tfsmonitor = evil\n",
+        b"[core]\n\tbare\n[core] fsmonitor = evil\n",
+    ],
+)
+def test_quoting_makes_no_new_key(config: bytes, tmp_path: Path) -> None:
+    found = read_by_git(sanitized(config), tmp_path)
+    assert found is not None
+    assert not any(b"fsmonitor" in key for key, _ in found)
+
+
+def test_a_key_without_a_value_takes_nothing_from_the_next_line(tmp_path: Path) -> None:
+    config = b"[core]\n\tbare\n[user]\n\tname = a\n"
+    assert read_by_git(sanitized(config), tmp_path) == [(b"core.bare", None), (b"user.name", b"a")]
+
+
+WORDS = st.sampled_from(
+    [b"[core]", b"[user]", b'[remote "o"]', b'[branch "a b"]', b'[remote "q\\"\\\\"]', b"[http]",
+     b"\n", b"\n", b"\n\t", b"name", b"url", b"bare", b"merge", b"fetch", b"email", b" = ", b"=",
+     b"true", b"x", b" ", b'"', b"\\", b"\\n", b"\\\n", b"#c", b";c", b"\r\n", b"\\x", b"'", b"/"]
+)  # fmt: skip
+
+
+@given(st.lists(WORDS, max_size=25).map(b"".join))
+@settings(max_examples=200000)
+def test_what_git_reads_and_we_keep_has_the_value_that_git_reads(
+    tmp_path_factory: pytest.TempPathFactory, config: bytes
+) -> None:
+    directory = tmp_path_factory.getbasetemp()
+    kept = read_by_git(sanitized(config), directory)
+    assert kept is not None, "what we write, git reads"
+    original = read_by_git(config, directory)
+    if original is not None:
+        assert kept == [row for row in original if kept_key(row[0])]
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=2000)
+def test_garbage_gives_a_configuration_that_git_reads(
+    tmp_path_factory: pytest.TempPathFactory, config: bytes
+) -> None:
+    assert read_by_git(sanitized(config), tmp_path_factory.getbasetemp()) is not None
+
+
+def test_what_follows_garbage_is_left_out(tmp_path: Path) -> None:
+    config = b"[user]\n\tname = a\n!!\n[user]\n\temail = b\n"
+    assert read_by_git(sanitized(config), tmp_path) == [(b"user.name", b"a")]
+
+
+@pytest.mark.parametrize("line", [b"a\n", b"[core]\n", b'[user]name="x"\n', b"\\\n", b"#\n", b"\n"])
+def test_a_megabyte_of_lines_is_read_in_one_pass(line: bytes) -> None:
+    # Quadratic work would hold this test up for minutes.
+    sanitized(line * ((1 << 20) // len(line)))
