@@ -7,13 +7,17 @@ there too. While the record and the screen are written (`held`) a signal waits: 
 not there.
 """
 
+import contextlib
+import os
 import signal
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOW = 2
+_FIRST = b"\nmoonpool: finishing the current step; once more to export at once\n"
 _DROP = 3
 
 
@@ -88,6 +92,10 @@ class Interrupts:
     @contextmanager
     def installed(self) -> Generator[None]:
         def handle(number: int, _frame: FrameType | None) -> None:
+            if not self.requested and not self._immediate:
+                # Not by print: the signal may have struck in the middle of one.
+                with contextlib.suppress(OSError):
+                    os.write(sys.stderr.fileno(), _FIRST)
             self.receive(signal.Signals(number).name)
 
         before = {number: signal.getsignal(number) for number in _SIGNALS}

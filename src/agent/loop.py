@@ -28,6 +28,7 @@ from agent.messages import (
     Discarded,
     Message,
     Model,
+    Opaque,
     Reply,
     Request,
     Retrying,
@@ -64,6 +65,7 @@ _ASK_FOR_ANSWER = (
     "Your answer was empty. Go on with the task, or say in a few sentences what you did."
 )
 _ASK_TO_GO_ON = "Your answer was cut off at the limit of its length. Go on where it stopped."
+_ASK_AFTER_PAUSE = "Go on."
 _TORN = (
     "Nothing ran: your answer was cut off at the limit of its length. Make the call again with "
     "less in it: write a large file in pieces, or explain less before the call."
@@ -129,7 +131,10 @@ class Loop:
             case Stop.PAUSE_TURN:
                 self._append(reply)
                 self._answer_unrun(reply, _UNRUN)
-                return self._vain("the service paused its answer again and again", None)
+                # Sent back as it came where the provider's own tools are at work in it; newer models
+                # take no other answer of theirs as the last message.
+                nudge = None if _has_opaque(reply) else _ASK_AFTER_PAUSE
+                return self._vain("the service paused its answer again and again", nudge)
             case Stop.REFUSAL:
                 words = _text(reply) or reply.detail or "no reason given"
                 return Refused(message=words)
@@ -270,6 +275,10 @@ class Loop:
 
 def _uses(reply: Reply) -> list[ToolUse]:
     return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
+
+
+def _has_opaque(reply: Reply) -> bool:
+    return any(isinstance(block, Opaque) for block in reply.message.blocks)
 
 
 def _text(reply: Reply) -> str:

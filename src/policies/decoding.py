@@ -153,7 +153,7 @@ def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:
 def _sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
     context: Mapping[str, Any] = detail.get("ctx", {})
     match kind:
-        case "literal_error" | "enum":
+        case "literal_error":
             allowed = str(context.get("expected", ""))
             return f"{_shown(value)} is not one of {allowed}{_nearest_literal(value, allowed)}"
         case "value_error":

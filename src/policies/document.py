@@ -243,6 +243,9 @@ def _resolved(event: yaml.ScalarEvent) -> Scalar:
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> PolicyError:
     mark = error.problem_mark or error.context_mark
+    if mark is not None and not text[mark.index :].strip() and error.context_mark is not None:
+        # What was opened and never closed: where it was opened, not the end of the file.
+        mark = error.context_mark
     if mark is None:
         return PolicyError("is not YAML", where=Where(file=file, line=0))
     where = Where(file=file, line=mark.line + 1, column=mark.column + 1)

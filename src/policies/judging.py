@@ -270,6 +270,8 @@ class _Judge:
             return None
         if target is not None and "/dev" in target and _NETWORK_FILES.match(paths.normal(target)):
             return denied("there is no network here, not through /dev/tcp either")
+        if redirect.operator in _DUPLICATES and target is not None and set(target) & {"$", "`"}:
+            return denied("bash expands the name after `>&` twice: write it with `>` and `2>&1`")
         if redirect.operator in _READS:
             return None
         if (

@@ -54,7 +54,10 @@ def _command(value: object) -> object:
 
 def _history(value: object) -> object:
     # Strict mode takes members only, and YAML has none.
-    return History(value) if isinstance(value, str) and value in set(History) else value
+    if isinstance(value, str) and value in set(History):
+        return History(value)
+    expected = " or ".join(repr(member.value) for member in History)
+    raise PydanticCustomError("literal_error", "not a history", {"expected": expected})
 
 
 Size = Annotated[

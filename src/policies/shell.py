@@ -32,6 +32,10 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
         return Parsed(problem=f"longer than {MAX_TEXT_BYTES} bytes: put it into a file")
     if b"\x00" in source:
         return Parsed(problem="a NUL byte", problem_offset=source.index(b"\x00"))
+    if b"$\\\n" in source:
+        # To bash `$(` again, in quotes too; the grammar sees text.
+        at = source.index(b"$\\\n")
+        return Parsed(problem="a `$` continued on the next line", problem_offset=at)
     if source.count(b"<<") > MAX_OPENERS:
         return Parsed(problem=f"more than {MAX_OPENERS} here-documents: put it into a file")
     tree = _parser().parse(source)

@@ -34,6 +34,9 @@ RESERVED = frozenset(
 # A subscript is arithmetic, and arithmetic carries out substitutions, whatever quotes held them.
 _SUBSCRIPT = re.compile(r"\[.*(\$\(|`)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMING = frozenset(
+    {"read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
+)
 _EXEC = Spec(flags="cl", valued="a")
 _COMMAND = Spec(flags="pvV")
 
@@ -123,26 +126,28 @@ def _own_work(  # noqa: PLR0911 - a return for each refusal
     flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
     if name == "enable" and any(set(value) - set("-aps") for value in values):
         return Effect(refused="`enable` may only list: it loads code and turns builtins off")
-    if name == "hash" and "p" in flags:
+    if name == "hash" and any(re.match(r"-[A-Za-z]*p", value) for value in values):
         return Effect(refused="`hash -p` gives a program another's name")
-    if name == "compgen" and ("C" in flags or "F" in flags):
-        return Effect(refused=f"`compgen -{flags}` runs a command")
+    if name == "compgen" and any(re.match(r"-[A-Za-z]*[CF]", value) for value in values):
+        return Effect(refused="`compgen` with -C or -F runs a command")
     if name == "shopt" and "expand_aliases" in values and "u" not in flags:
         return Effect(refused="aliases change how text is read: leave expand_aliases out")
     if name == "set" and "posix" in values:
         return Effect(refused="posix mode changes how text is read: leave it out")
-    if name in {"mapfile", "readarray"} and "C" in flags:
+    if name in {"mapfile", "readarray"} and _after(arguments, "C"):
         return Effect(texts=_after(arguments, "C"))
-    if _takes_names(name, flags) and any(_SUBSCRIPT.search(value) for value in values):
+    if any(_SUBSCRIPT.search(value) for value in _names(name, arguments)):
         return Effect(refused=f"an argument of `{name}` whose subscript runs a command")
     return Effect(assigned=_assigned(name, arguments, flags))
 
 
-def _takes_names(name: str, flags: str) -> bool:
+def _names(name: str, arguments: Sequence[Word]) -> list[str]:
+    """Arguments that may be the name of a variable."""
     if name == "printf":
-        return "v" in flags
-    return name in DECLARING | {"read", "mapfile", "readarray", "unset", "let", "test", "[", "wait",
-                                "getopts"}  # fmt: skip
+        return [word.value or "" for word in _after(arguments, "v")]
+    if name in DECLARING | _NAMING:
+        return [word.value or "" for word in arguments]
+    return []
 
 
 def _after(arguments: Sequence[Word], letter: str) -> tuple[Word, ...]:
@@ -177,7 +182,7 @@ def _assigned(
         return tuple(found)
     if name in {"read", "mapfile", "readarray", "getopts"}:
         candidates = [word.value for word in arguments]
-    elif name == "printf" and "v" in flags:
+    elif name == "printf":
         candidates = [word.value for word in _after(arguments, "v")]
     elif name == "let":
         candidates = [(word.value or "").partition("=")[0] for word in arguments]

@@ -6,19 +6,14 @@ never a guess. Keeps its own stack: a thousand nested brackets must not exhaust 
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from tree_sitter import Node, Tree
 
 from policies import heredoc
+from policies.blanks import Blanks, Complaint
 from policies.commands import Function, Group, Nested, Parsed, Redirect, SimpleCommand
 from policies.words import Word, word
 
-# What is neither plain text nor a plain blank: only then is it worth comparing what lies between
-# two tokens with what bash takes as a blank.
-_UNUSUAL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f-\xff]|\\[\s]")
-_BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*\Z")
-_CONTINUED = re.compile(rb"(?:\\\n)+\Z")
 # A command in which nothing can mean anything else: no need to look at its nodes one by one.
 _PLAIN = re.compile(rb"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./:,@%+=-]+)*")
 _MAX_PLAIN = 256
@@ -52,16 +47,6 @@ _COMMENT_PARENTS = frozenset(
      "for_statement", "command_substitution", "process_substitution", "redirected_statement",
      "array", "function_definition", "command", "variable_assignments", "declaration_command"}
 )  # fmt: skip
-_ANY_TEXT_BETWEEN = frozenset({"string", "heredoc_body", "heredoc_redirect"})
-_ONE_LINE = frozenset(
-    {"command", "declaration_command", "unset_command", "variable_assignments", "file_redirect",
-     "redirected_statement", "herestring_redirect", "subscript"}
-)  # fmt: skip
-_TESTS = frozenset(
-    {"test_command", "unary_expression", "binary_expression", "parenthesized_expression",
-     "ternary_expression", "postfix_expression"}
-)  # fmt: skip
-_TOKENS = frozenset({"simple_expansion", "concatenation", "variable_assignment"})
 _NO_WORDS = frozenset(
     {"variable_assignment", "file_redirect", "heredoc_redirect", "herestring_redirect", "comment",
      "subshell"}
@@ -85,12 +70,11 @@ class Walk:
         self._source = source
         self._parsed = Parsed()
         self._seen: dict[bytes, tuple[Word, ...]] = {}
-        self._look_between = _UNUSUAL.search(source) is not None
-        self._lines = b"\n" in source
+        self._blanks = Blanks(source)
         self._look_inside = b"`" in source or b"$(" in source
 
     def run(self, tree: Tree) -> Parsed:
-        self._edges(tree.root_node)
+        self._complain(self._blanks.around(tree.root_node))
         stack: list[tuple[Node, _Place]] = [(tree.root_node, _Place())]
         while stack and self._parsed.problem is None:
             node, place = stack.pop()
@@ -113,7 +97,7 @@ class Walk:
         if not children:
             self._leaf(node, kind, place)
             return []
-        self._gaps(kind, children, place)
+        self._complain(self._blanks.between(kind, children, one_line=place.one_line))
         label = _GROUPS.get(kind)
         if label is not None:
             self._parsed.items.append(Group(label, node.start_byte, place.depth))
@@ -154,6 +138,10 @@ class Walk:
     def _text(self, node: Node) -> bytes:
         return self._source[node.start_byte : node.end_byte]
 
+    def _complain(self, complaint: Complaint | None) -> None:
+        if complaint is not None:
+            self._fail(*complaint)
+
     def _fail(self, problem: str, offset: int) -> None:
         if self._parsed.problem is None:
             line = self._source.count(b"\n", 0, offset) + 1
@@ -187,36 +175,6 @@ class Walk:
         if not starts_word or before[:1] == b"\\" or elsewhere:
             self._fail("a `#` that bash may not read as a comment", node.start_byte)
 
-    def _edges(self, root: Node) -> None:
-        children = root.children
-        first, last = (children[0].start_byte, children[-1].end_byte) if children else (0, 0)
-        for edge, at in ((self._source[:first], 0), (self._source[last:], last)):
-            if not _BLANK.match(edge):
-                self._fail(f"{edge[:8]!r} is no blank to bash: quote it", at)
-
-    def _gaps(self, kind: str, children: list[Node], place: _Place) -> None:
-        """Does bash, too, take what stands between these nodes as nothing but blanks?"""
-        if self._look_between and kind not in _ANY_TEXT_BETWEEN:
-            self._between(children)
-        if self._lines and (kind in _ONE_LINE or _ends_with_line(kind, children, place)):
-            for left, right in pairwise(children):
-                gap = self._source[left.end_byte : right.start_byte]
-                # To the grammar a line's end is a blank in these; to bash it ends the command.
-                if b"\n" in gap.replace(b"\\\n", b""):
-                    self._fail("a line that ends where bash ends the command", left.end_byte)
-        if kind in _TOKENS and any(a.end_byte < b.start_byte for a, b in pairwise(children)):
-            self._fail("a blank within a word", children[0].start_byte)
-
-    def _between(self, children: list[Node]) -> None:
-        for left, right in pairwise(children):
-            if left.end_byte >= right.start_byte:
-                continue
-            gap = self._source[left.end_byte : right.start_byte]
-            if not _BLANK.match(gap):
-                self._fail(f"{gap!r} between words is no blank to bash: quote it", left.end_byte)
-            elif _CONTINUED.match(gap) and left.is_named and right.is_named:
-                self._fail("a word continued on the next line: write it on one", left.end_byte)
-
     def _redirected(self, children: list[Node], place: _Place) -> list[Node]:
         """A command with redirections after it; the grammar takes words behind them as targets."""
         body = children[0] if children[0].type in _SIMPLE else None
@@ -228,8 +186,7 @@ class Walk:
                 self._fail("words after a redirection", extras[0].start_byte)
             return children
         inner = body.children
-        if self._look_between:
-            self._between(inner)
+        self._complain(self._blanks.between(body.type, inner, one_line=False))
         self._simple(body, inner, extras, place)
         return [*inner, *children[1:]]
 
@@ -237,8 +194,9 @@ class Walk:
         """Words in a redirection's node that are the command's own arguments."""
         if redirect.type == "file_redirect":
             named = [c for c in redirect.named_children if c.type != "file_descriptor"]
-            first = 1
-            while first < len(named) and named[first].start_byte == named[first - 1].end_byte:
+            # `>&-` closes: it has no target, whatever the grammar says.
+            first = 0 if any(c.type in {">&-", "<&-"} for c in redirect.children) else 1
+            while 0 < first < len(named) and named[first].start_byte == named[first - 1].end_byte:
                 first += 1
             return named[first:]
         if redirect.type == "heredoc_redirect":
@@ -316,10 +274,11 @@ class Walk:
     def _redirect(self, node: Node, children: list[Node], place: _Place) -> None:
         operator = next((c.type for c in children if not c.is_named), "")
         named = [c for c in children if c.is_named and c.type != "file_descriptor"]
+        extras = {extra.start_byte for extra in self._extras(node)}
+        named = [c for c in named if c.start_byte not in extras]
         if not named:
             return
-        extras = {extra.start_byte for extra in self._extras(node)}
-        target = word([c for c in named if c.start_byte not in extras], self._source)
+        target = word(named, self._source)
         self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
 
     def _function(self, node: Node, place: _Place) -> None:
@@ -376,11 +335,6 @@ class Walk:
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
                 self._fail("a substitution in a here-document, unclear", position)
-
-
-def _ends_with_line(kind: str, children: list[Node], place: _Place) -> bool:
-    """Is it ``[ … ]``, or a part of its expression?"""
-    return kind in _TESTS and (place.one_line or children[0].type == "[")
 
 
 def _evaluates(children: list[Node]) -> bool:

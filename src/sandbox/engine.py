@@ -41,6 +41,8 @@ class ImageInfo:
     """RFC 3339."""
     layers: tuple[str, ...]
     """Content ids of its layers, bottom first."""
+    architecture: str
+    os: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +221,28 @@ class Engine:
                         if on_line is not None:
                             on_line(line)
 
+    def stores_layers(self) -> bool:
+        """Whether the engine keeps images in a store of its own, by layer.
+
+        Then an image may be loaded without the layers it has already. With containerd's store
+        (the default from engine 29) every layer has to be sent.
+        """
+        with _translated("asking the engine how it stores images"):
+            status = self._api.info().get("DriverStatus") or ()
+        return not any("containerd" in str(row) for row in status)
+
+    def load(self, tar: Iterable[bytes]) -> None:
+        """Load an image from a tar as `docker save` writes it.
+
+        Raises:
+            EngineError: the engine can't make an image of it.
+        """
+        url = self._slow._url("/images/load")  # noqa: SLF001 - the SDK's load wants a whole file
+        with _translated("storing the workspace copy"):
+            answer = self._slow._post(url, params={"quiet": 1}, data=iter(tar))  # noqa: SLF001
+            self._slow._raise_for_status(answer)  # noqa: SLF001
+            _check_stream_end(answer.text, "storing the workspace copy")
+
     def tag(self, ref: str, new_ref: str) -> None:
         repository, _, tag = new_ref.rpartition(":")
         with _translated(f"tagging {new_ref}"):
@@ -369,6 +393,8 @@ def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
         size_bytes=int(raw.get("Size") or 0),
         created=str(raw.get("Created", "")),
         layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
+        architecture=str(raw.get("Architecture", "")),
+        os=str(raw.get("Os", "")),
     )
 
 

@@ -23,8 +23,9 @@ from sandbox.ignore import IgnoreRules
 from sandbox.link import GuestLink
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.opening import Started
+from sandbox.packing import open_file
 from sandbox.patch import LeftOut, Patch, make_patch
-from sandbox.snapshot import Snapshot, open_file
+from sandbox.snapshot import Snapshot
 from sandbox.spec import shelf
 
 _GIT_TIMEOUT_S = 600.0

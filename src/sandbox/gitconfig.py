@@ -22,7 +22,7 @@ _SPACE = re.compile(rb"[ \t\n\r]*")
 _SECTION = re.compile(rb'\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:[^"\\\n\0]|\\[^\n])*)")?\]')
 _KEY = re.compile(rb"([A-Za-z][A-Za-z0-9-]*)[ \t]*(=|(?=\n)|\Z)")
 _PLAIN = re.compile(rb'[^\\"\n;# \t\r]+')
-_ESCAPES = {b"n": b"\n", b"t": b"\t", b"b": b"\b", b"\\": b"\\", b'"': b'"', b"\n": b""}
+_ESCAPES = {b"n": b"\n", b"t": b"\t", b"b": b"\b", b"\\": b"\\", b'"': b'"', b"\n": b"", b"": b""}
 
 # Up to the last @ of the host's part: a password may hold one. Anywhere in the value, for a
 # transport may stand before the scheme (``helper::https://…``).
@@ -79,7 +79,7 @@ def _value(text: bytes, at: int) -> tuple[bytes, int]:
                 return b"", -1
             out += _ESCAPES[follow]
             at += 2
-            kept = len(out) if follow != b"\n" else kept
+            kept = len(out) if _ESCAPES[follow] else kept
         elif byte == b'"':
             quoted = not quoted
             at += 1

@@ -6,7 +6,7 @@ with them the time that they take: everything is bounded, and what goes past a b
 nothing, so that the most a hostile rule can do is to leave a file in the patch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sandbox.manifest import SYMLINK, Manifest
@@ -16,15 +16,12 @@ FILE_LIMIT_BYTES = 1 << 20
 PATTERN_LIMIT_BYTES = 1024
 PATTERNS_LIMIT = 20_000
 """In all files together."""
-WORK_LIMIT = 40_000_000
-"""Of one `IgnoreRules`, in patterns tried and bytes matched: some ten seconds."""
+WORK_LIMIT = 150_000_000
+"""Of one `IgnoreRules`, in patterns tried and bytes matched: some fifteen seconds."""
+_STEP_WORK = 4
 
 _EXCLUDE_FILE = b".git/info/exclude"
 _GITIGNORE = b".gitignore"
-
-
-# Far below zero: the work is used up, and that has been noted.
-_SAID = 1 << 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +38,31 @@ class _Pattern:
     glob: Glob | None
     """What comes after `literal`; None where nothing does."""
 
-    def matches(self, inner: bytes, name: bytes) -> bool:
+    def matches(self, inner: bytes, name: bytes) -> tuple[bool, int]:
+        """Whether it does, and the work that took."""
         text = name if self.by_name else inner
         if self.ending is not None:
-            return text.endswith(self.ending)
+            return text.endswith(self.ending), 1
         if self.glob is None:
-            return text == self.literal
-        return text.startswith(self.literal) and self.glob.matches(text[len(self.literal) :])
-
-    def cost(self, text: bytes) -> int:
-        if self.glob is None or self.ending is not None:
-            return 1
-        return 4 + len(text) * (1 + self.glob.states // 64)
+            return text == self.literal, 1
+        if not text.startswith(self.literal):
+            return False, 1
+        found, steps = self.glob.matches(text[len(self.literal) :])
+        return found, 1 + _STEP_WORK * steps
 
 
 class IgnoreRules:
     """The ignore rules of a baseline, and the operator's (`extra_patterns`) for new paths."""
 
-    def __init__(self, manifest: Manifest, extra_patterns: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        extra_patterns: Iterable[str] = (),
+        *,
+        work_limit: int = WORK_LIMIT,
+    ) -> None:
         self._manifest = manifest
-        self._work_left = WORK_LIMIT
+        self._work_left = work_limit
         self._patterns_left = PATTERNS_LIMIT
         self._notes: list[str] = []
         self._files: dict[bytes, list[_Pattern]] = {}
@@ -107,44 +109,63 @@ class IgnoreRules:
         reason = self._known[directory, new]
         for below in reversed(unknown):
             # Under an ignored directory no rule is read any more: nothing is taken back there.
-            reason = reason or self._judged(below, directory=True, new=new)
+            if reason is None:
+                self._spend(1 + len(below) // 4)
+                reason = self._judged(below, directory=True, new=new)
             self._known[below, new] = reason
         return reason
 
     def _judged(self, path: bytes, *, directory: bool, new: bool) -> str | None:
         """The last pattern that matches decides; deeper files come before higher ones."""
         name = path.rpartition(b"/")[2]
-        for above in _above(path):
-            if patterns := self._files.get(above):
-                inner = path[len(above) + 1 :] if above else path
-                if found := self._last(patterns, inner, name, directory=directory):
-                    return found.reason
+        for above in self._files_above(path):
+            inner = path[len(above) + 1 :] if above else path
+            if found := self._last(self._files[above], inner, name, directory=directory):
+                return found.reason
         if found := self._last(self._everywhere, path, name, directory=directory):
             return found.reason
-        if new:
-            for pattern in self._operators:
-                if (directory or not pattern.directory_only) and pattern.matches(path, name):
-                    return pattern.reason
+        for pattern in self._operators if new else ():
+            if (directory or not pattern.directory_only) and pattern.matches(path, name)[0]:
+                return pattern.reason
         return None
+
+    def _files_above(self, path: bytes) -> list[bytes]:
+        """Directories above with an ignore file, deepest first, the root as empty."""
+        if len(self._files) < path.count(b"/"):
+            above = [at for at in self._files if not at or path.startswith(at + b"/")]
+            return sorted(above, key=len, reverse=True)
+        above = []
+        while path:
+            path = path.rpartition(b"/")[0]
+            if path in self._files:
+                above.append(path)
+        return above
 
     def _last(
         self, patterns: list[_Pattern], inner: bytes, name: bytes, *, directory: bool
     ) -> _Pattern | None:
+        work = 0
+        found = None
         for pattern in patterns:
+            if work >= self._work_left:
+                break
             if pattern.directory_only and not directory:
                 continue
-            self._work_left -= pattern.cost(inner)
-            if self._work_left < 0:
-                if self._work_left > -_SAID:
-                    self._work_left = -_SAID
-                    self._notes.append(
-                        "the workspace's ignore rules take too long to match: from some file on, "
-                        "none of them was applied, and the patch may hold ignored files"
-                    )
-                return None
-            if pattern.matches(inner, name):
-                return pattern
-        return None
+            matched, cost = pattern.matches(inner, name)
+            work += cost
+            if matched:
+                found = pattern
+                break
+        self._spend(work)
+        return found
+
+    def _spend(self, work: int) -> None:
+        if self._work_left > 0 >= self._work_left - work:
+            self._notes.append(
+                "the workspace's ignore rules take too long to match: from some file on none of "
+                "them was applied, and the patch may hold ignored files"
+            )
+        self._work_left -= work
 
     def _parsed(self, path: bytes, data: bytes) -> list[_Pattern]:
         """The patterns of one file, last one first."""
@@ -169,13 +190,6 @@ class IgnoreRules:
             return []
         self._patterns_left -= len(patterns)
         return patterns[::-1]
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    """The directories above, deepest first, the root as empty."""
-    while path:
-        path = path.rpartition(b"/")[0]
-        yield path
 
 
 def _parse(line: bytes, source: str) -> _Pattern | None:

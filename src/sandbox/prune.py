@@ -51,7 +51,9 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
             id=image.id,
             run="",
             state="stored",
-            expired=_last_use(image.labels.get(LABEL_SNAPSHOT, "")) < now - SNAPSHOT_AGE_S,
+            # Without a name it was replaced by a newer copy of the same content.
+            expired=not image.tags
+            or _last_use(image.labels.get(LABEL_SNAPSHOT, "")) < now - SNAPSHOT_AGE_S,
         )
         for image in engine.images(LABEL_SNAPSHOT)
     ]

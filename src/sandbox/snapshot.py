@@ -7,35 +7,27 @@ on the host for it is a cache.
 
 import contextlib
 import hashlib
-import io
 import json
 import os
-import queue
-import stat
-import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from policies.policy import History, WorkspaceRules
-from sandbox import gitconfig, history, tarstream
+from sandbox import history, layering
 from sandbox.engine import Engine
 from sandbox.errors import WorkspaceError
-from sandbox.gitindex import tracked_paths
 from sandbox.labels import LABEL_SNAPSHOT
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.layering import reference
+from sandbox.manifest import Entry, Manifest, blob_id
+from sandbox.packing import Packer, ahead, open_file
 from sandbox.patch import LeftOut
 from sandbox.places import cache_directory, write_atomically
 from sandbox.prepare import PreparedImage
-from sandbox.spec import WORKSPACE, shelf
-from sandbox.workspace import Found, Scan, Selection, select
+from sandbox.spec import shelf
+from sandbox.workspace import Scan, select
 
-_UID = 1000
-_PIECE_BYTES = 1 << 20
-_QUEUE_PIECES = 8
-_RULE_FILE_LIMIT = 1 << 20
-_INDEX_LIMIT = 1 << 28
-_CONFIG_LIMIT = 1 << 20
+_WORTH_A_LINE_BYTES = 50 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +48,6 @@ class Snapshot:
 
 def _manifest_file(key: str) -> Path:
     return cache_directory() / "manifests" / f"{key}.json"
-
-
-def reference(key: str) -> str:
-    return f"moonpool/snapshot:{key}"
 
 
 class Memory:
@@ -132,196 +120,38 @@ def take(
         EngineError: the engine can't store it.
     """
     selection = select(looked, rules)
-    if selection.total_bytes > 50 << 20:
+    if selection.total_bytes > _WORTH_A_LINE_BYTES:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
+    packer = Packer(looked.root, selection, f"{prepared.key} {rules.history}")
     cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
-    body = history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
-    container = engine.create(body)
-    try:
-        packer = _Packer(looked.root, selection, prepared.key, rules.history)
-        with contextlib.closing(_ahead(packer.stream())) as stream:
-            engine.put_archive(container, "/", stream)
-        manifest = packer.manifest()
-        key = packer.key()
-        ref = reference(key)
-        write_atomically(_manifest_file(key), _dump_manifest(manifest))
-        if engine.image(ref) is None:
-            if cuts:
-                history.cut(engine, container)
-            engine.commit(container, ref=ref, labels={LABEL_SNAPSHOT: key})
-    finally:
-        engine.remove(container)
-    snapshot = Snapshot(image=ref, key=key, left_out=(*selection.left_out, *packer.left_out))
+    base = engine.image(prepared.id)
+    with contextlib.closing(ahead(packer.stream())) as stream:
+        if base is not None and not cuts and engine.stores_layers():
+            engine.load(layering.archive(base, stream, packer.size(), packer.key))
+        else:
+            _through_a_container(engine, prepared, stream, packer, cuts=cuts)
+    key = packer.key()
+    manifest = packer.manifest()
+    write_atomically(_manifest_file(key), _dump_manifest(manifest))
+    snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
     return snapshot, manifest
 
 
-def open_file(root: Path, path: bytes) -> io.FileIO:
-    handle = os.open(
-        os.fsencode(root) + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    )
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError("not a regular file any more")
-    return os.fdopen(handle, "rb", buffering=0)
-
-
-class _Packer:
-    """Writes the tar and, on the way, the manifest and the content key."""
-
-    def __init__(self, root: Path, selection: Selection, prepared: str, history: History) -> None:
-        self._root = root
-        self._selection = selection
-        self._entries: dict[bytes, Entry] = {}
-        self._ignore_files: dict[bytes, bytes] = {}
-        self._tracked: frozenset[bytes] | None = None
-        self._digest = hashlib.sha256(f"{prepared} {history}\n".encode())
-        self.left_out: list[LeftOut] = []
-
-    def key(self) -> str:
-        return self._digest.hexdigest()[:32]
-
-    def manifest(self) -> Manifest:
-        return Manifest(
-            entries=self._entries, tracked=self._tracked, ignore_files=self._ignore_files
-        )
-
-    def stream(self) -> Iterator[bytes]:
-        root = WORKSPACE.strip("/").encode()
-        waiting = [tarstream.header(root + b"/", kind=tarstream.DIRECTORY, uid=_UID)]
-        size = 0
-        for item in self._selection.copied:
-            for piece in self._member(root + b"/" + item.path, item):
-                waiting.append(piece)
-                size += len(piece)
-            if size >= _PIECE_BYTES:
-                yield b"".join(waiting)
-                waiting, size = [], 0
-        waiting.append(tarstream.END)
-        yield b"".join(waiting)
-
-    def _member(self, name: bytes, item: Found) -> Iterator[bytes]:
-        mode = stat.S_IMODE(item.mode) & 0o777
-        mtime = item.mtime_ns // 1_000_000_000
-        if stat.S_ISDIR(item.mode):
-            # Whoever owns the copy must be able to work in it.
-            mode |= 0o700
-            self._note(item.path, b"d%o" % mode)
-            yield tarstream.header(
-                name + b"/", kind=tarstream.DIRECTORY, mode=mode, mtime=mtime, uid=_UID
-            )
-        elif stat.S_ISLNK(item.mode):
-            target = os.readlink(os.fsencode(self._root) + b"/" + item.path)
-            self._note(item.path, b"l" + target)
-            self._add(item.path, Entry(SYMLINK, blob_id(target), len(target)))
-            yield tarstream.header(
-                name, kind=tarstream.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=_UID
-            )
-        else:
-            yield from self._file(name, item, mode | 0o400, mtime)
-
-    def _file(self, name: bytes, item: Found, mode: int, mtime: int) -> Iterator[bytes]:
-        try:
-            file = open_file(self._root, item.path)
-        except PermissionError:
-            raise WorkspaceError(
-                f"the workspace's {os.fsdecode(item.path)} can't be read by this user: make it "
-                "readable, or exclude it in the policy (workspace.exclude)"
-            ) from None
-        except OSError as error:
-            raise WorkspaceError(
-                f"the workspace changed while it was copied: {os.fsdecode(item.path)}: "
-                f"{error.strerror or error}; run again"
-            ) from None
-        with file:
-            if b"/.git/" in b"/" + item.path:
-                data = self._git_file(item.path, file.read())
-                self._note(item.path, b"g%o" % mode + hashlib.sha256(data).digest())
-                yield tarstream.header(
-                    name, kind=tarstream.REGULAR, mode=mode, size=len(data), mtime=mtime, uid=_UID
-                )
-                yield data
-                yield tarstream.padding(len(data))
-                return
-            size = os.fstat(file.fileno()).st_size
-            digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-            yield tarstream.header(
-                name, kind=tarstream.REGULAR, mode=mode, size=size, mtime=mtime, uid=_UID
-            )
-            # The key hashes all content itself: SHA-1 alone would let a repository that holds a
-            # collision be taken for another.
-            self._note(item.path, b"f%o %d" % (mode, size))
-            left = size
-            keep = item.path.rpartition(b"/")[2] == b".gitignore" and size <= _RULE_FILE_LIMIT
-            kept = []
-            while left:
-                data = file.read(min(left, _PIECE_BYTES))
-                if not data:
-                    raise WorkspaceError(
-                        "the workspace changed while it was copied: "
-                        f"{os.fsdecode(item.path)} shrank; run again"
-                    )
-                left -= len(data)
-                digest.update(data)
-                self._digest.update(data)
-                if keep:
-                    kept.append(data)
-                yield data
-            yield tarstream.padding(size)
-        if keep:
-            self._ignore_files[item.path] = b"".join(kept)
-        blob = digest.hexdigest()
-        self._add(item.path, Entry(EXECUTABLE if mode & 0o100 else FILE, blob, size))
-
-    def _git_file(self, path: bytes, data: bytes) -> bytes:
-        """What of git's own files goes in; on the way, what the manifest wants to know of them."""
-        name = path.rpartition(b"/")[2]
-        if path == b".git/index" and len(data) <= _INDEX_LIMIT:
-            self._tracked = tracked_paths(data)
-        if path == b".git/info/exclude" and len(data) <= _RULE_FILE_LIMIT:
-            self._ignore_files[path] = data
-        if name in (b"config", b"config.worktree") and b"/objects/" not in path:
-            return gitconfig.sanitized(data[:_CONFIG_LIMIT])
-        return data
-
-    def _note(self, path: bytes, what: bytes) -> None:
-        self._digest.update(b"%d %s\0%d %s\n" % (len(path), path, len(what), what))
-
-    def _add(self, path: bytes, entry: Entry) -> None:
-        if b"/.git/" not in b"/" + path:
-            self._entries[path] = entry
-
-
-def _ahead(source: Iterator[bytes]) -> Generator[bytes]:
-    """Run an iterator in a thread, some pieces ahead: reading and sending then overlap."""
-    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_PIECES)
-    stopped = threading.Event()
-
-    def put(piece: bytes | BaseException | None) -> None:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                pieces.put(piece, timeout=0.2)
-                return
-
-    def work() -> None:
-        try:
-            for piece in source:
-                put(piece)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again by the reader
-            put(error)
-
-    thread = threading.Thread(target=work, name="moonpool-pack", daemon=True)
-    thread.start()
+def _through_a_container(
+    engine: Engine, prepared: PreparedImage, stream: Iterator[bytes], packer: Packer, *, cuts: bool
+) -> None:
+    """The way for every engine, and for a copy that has to be worked on: put, then commit."""
+    body = history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
+    container = engine.create(body)
     try:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
+        engine.put_archive(container, "/", stream)
+        key = packer.key()
+        if engine.image(reference(key)) is None:
+            if cuts:
+                history.cut(engine, container)
+            engine.commit(container, ref=reference(key), labels={LABEL_SNAPSHOT: key})
     finally:
-        stopped.set()
-        thread.join()
+        engine.remove(container)
 
 
 def _dump_manifest(manifest: Manifest) -> bytes:

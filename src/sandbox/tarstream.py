@@ -86,6 +86,15 @@ def header(
     return b"".join(out)
 
 
+def header_size(name: bytes, target: bytes = b"") -> int:
+    """Length in bytes of what `header` gives for these."""
+    size = _BLOCK
+    for value in (target, name):
+        if len(value) > _NAME_LIMIT:
+            size += 2 * _BLOCK + len(value) // _BLOCK * _BLOCK
+    return size
+
+
 def padding(size: int) -> bytes:
     """What fills a member's last block."""
     return bytes(-size % _BLOCK)

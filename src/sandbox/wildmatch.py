@@ -30,7 +30,6 @@ class Glob:
         self._loop: dict[int, int] = {}
         self._step = self._skip = 0
         self.states = 0
-        """What matching one byte costs, in bits."""
         self._final = 0
         try:
             self._compile(pattern)
@@ -38,18 +37,20 @@ class Glob:
             return
         self._final = 1 << self.states
 
-    def matches(self, text: bytes) -> bool:
+    def matches(self, text: bytes) -> tuple[bool, int]:
+        """Whether it matches all of the text, and the work that took, in steps of 64 states."""
         if not self._final:
-            return False
+            return False, 1
         active = self._closed(1)
-        for byte in text:
+        width = 1 + self.states // 64
+        for steps, byte in enumerate(text, 1):
             active = ((active & self._accept.get(byte, 0)) << 1) | (
                 active & self._loop.get(byte, 0)
             )
             if not active:
-                return False
+                return False, steps * width
             active = self._closed(active)
-        return bool(active & self._final)
+        return bool(active & self._final), (1 + len(text)) * width
 
     def _closed(self, active: int) -> int:
         """With the states that are reached without reading: a star that matches nothing."""

@@ -24,6 +24,7 @@ _RACY_NS = 2_000_000_000
 clock of a common file system (FAT) ticks every two seconds."""
 
 _DEPTH_LIMIT = 512
+_WHITEOUT = b".wh."
 _COUNT_LIMIT = 2_000_000
 
 
@@ -196,20 +197,23 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
 def _reason(item: Found, rules: WorkspaceRules, exclude: pathspec.GitIgnoreSpec) -> str | None:
     """Why an entry is not copied; None where it is."""
     kind = stat.S_IFMT(item.mode)
-    if kind in _SPECIAL:
-        return _SPECIAL[kind]
     directory, _, name = item.path.rpartition(b"/")
-    if name == b".git":
-        if kind != stat.S_IFDIR:
-            return "points to a repository elsewhere"
-        if not directory and rules.history is History.NONE:
-            return "the policy copies no history"
-    if b"/.git/" in b"/" + item.path:
-        return "is git's own and of no use in the copy" if _idle_git_file(item.path) else None
-    text = item.path.decode("utf-8", "surrogateescape")
-    if exclude.match_file(text + "/" if kind == stat.S_IFDIR else text):
-        return "excluded by the policy"
-    return None
+    reason = _SPECIAL.get(kind)
+    if name.startswith(_WHITEOUT):
+        # Unpacked as a layer, it would remove its neighbour.
+        reason = "its name is one that image layers use for themselves"
+    elif name == b".git" and kind != stat.S_IFDIR:
+        reason = "points to a repository elsewhere"
+    elif item.path == b".git" and rules.history is History.NONE:
+        reason = "the policy copies no history"
+    elif b"/.git/" in b"/" + directory + b"/":
+        if _idle_git_file(item.path):
+            reason = "is git's own and of no use in the copy"
+    elif reason is None:
+        text = item.path.decode("utf-8", "surrogateescape")
+        if exclude.match_file(text + "/" if kind == stat.S_IFDIR else text):
+            reason = "excluded by the policy"
+    return reason
 
 
 def _idle_git_file(path: bytes) -> bool:

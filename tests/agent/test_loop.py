@@ -8,6 +8,7 @@ from agent.errors import ModelUnavailable
 from agent.events import CallStarted, Event
 from agent.messages import (
     AssistantMessage,
+    Opaque,
     Reply,
     Stop,
     Text,
@@ -155,8 +156,9 @@ def test_words_cut_off_by_max_tokens_are_asked_to_go_on(talk: Talk) -> None:
     assert "Go on where it stopped" in model.last_words()
 
 
-def test_a_pause_is_sent_back_as_it_came(talk: Talk) -> None:
-    paused = say("searching", Stop.PAUSE_TURN)
+def test_a_pause_in_the_providers_own_tools_is_sent_back_as_it_came(talk: Talk) -> None:
+    searching = Opaque(provider="anthropic", raw={"type": "server_tool_use"})
+    paused = replace(say("", Stop.PAUSE_TURN), message=AssistantMessage(blocks=(searching,)))
     model = ToldModel(paused, say("found"))
     assert talk.on(model) == Finished(message="found")
     assert model.requests[1].messages[-1] == paused.message

@@ -1,4 +1,4 @@
-"""Whole runs through the real SDK against the strict stand-in, which refuses what the API refuses."""
+"""Whole runs through the real SDK and the stand-in, which refuses what the API refuses."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_broken_stream_makes_no_call_twice(
     api: StandIn, model: AnthropicModel, fake: FakeRun, how: How
 ) -> None:
     doing = answer("I write.", Call("bash", {"command": "echo x >> log"}))
-    api.queue(Break(doing, after="content_block_stop", how=how), doing, answer("Done."))
+    api.queue(Break(how, before="message_delta", answer=doing), doing, answer("Done."))
     summary = fake.go(model)
     assert summary.outcome == Finished(message="Done.")
     assert fake.box is not None

@@ -131,7 +131,7 @@ def test_two_signals_export_at_once(moonpool: Shell, sleeper: str, number: signa
 def test_on_a_terminal_an_ask_is_shown_and_answered(moonpool: Shell, tmp_path: Path) -> None:
     policy = tmp_path / "asking.yaml"
     policy.write_text(
-        "version: 1\nname: asking\nextends: read-only\ntools: [bash]\n"
+        "version: 1\nname: asking\nextends: read-only\ntools: [bash]\npaths: {write: [.]}\n"
         "+commands:\n  - {program: touch, ask: true}\n"
     )
     script = tmp_path / "touch.yaml"

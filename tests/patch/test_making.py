@@ -81,7 +81,7 @@ def test_unchanged_files_need_not_be_in_the_store(store: Store) -> None:
 
 
 def test_a_change_whose_content_is_missing_is_an_error_that_names_it(store: Store) -> None:
-    with pytest.raises(PatchError, match="'a'.*not in the store"):
+    with pytest.raises(PatchError, match=r"'a'.*not in the store"):
         make_patch(store, manifest(store, {}), {b"a": Entry(FILE, "b" * 40, 7)})
 
 

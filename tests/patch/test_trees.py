@@ -56,7 +56,12 @@ def test_a_changed_tree_is_the_tree_of_the_changed_files(pair: tuple[World, Worl
 def test_only_trees_above_the_change_are_written() -> None:
     trees = Trees.of({b"a/b/c": ENTRY, b"a/d/e": ENTRY, b"f/g": ENTRY, b"h": ENTRY})
     written: list[bytes] = []
-    trees.write_above([b"a/b/c", b"no/such"], lambda content: written.append(content) or "")
+
+    def put(content: bytes) -> str:
+        written.append(content)
+        return ""
+
+    trees.write_above([b"a/b/c", b"no/such"], put)
     assert len(written) == 3  # the root, a, a/b
 
 

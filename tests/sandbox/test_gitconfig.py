@@ -173,6 +173,12 @@ def test_a_key_without_a_value_takes_nothing_from_the_next_line(tmp_path: Path) 
     assert read_by_git(sanitized(config), tmp_path) == [(b"core.bare", None), (b"user.name", b"a")]
 
 
+def spaced(rows: list[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes | None]]:
+    """White space within a value as git before 2.45 gives it: all of it spaces."""
+    table = bytes.maketrans(b"\t\r", b"  ")
+    return [(key, value and value.translate(table)) for key, value in rows]
+
+
 WORDS = st.sampled_from(
     [b"[core]", b"[user]", b'[remote "o"]', b'[branch "a b"]', b'[remote "q\\"\\\\"]', b"[http]",
      b"\n", b"\n", b"\n\t", b"name", b"url", b"bare", b"merge", b"fetch", b"email", b" = ", b"=",
@@ -190,7 +196,8 @@ def test_what_git_reads_and_we_keep_has_the_value_that_git_reads(
     assert kept is not None, "what we write, git reads"
     original = read_by_git(config, directory)
     if original is not None:
-        assert kept == [row for row in original if kept_key(row[0])]
+        wanted = [row for row in original if kept_key(row[0])]
+        assert spaced(kept) == spaced(wanted)
 
 
 @given(st.binary(max_size=200))

@@ -92,6 +92,43 @@ def test_what_is_not_copied_is_said(open_box: OpenBox, workspace: Path) -> None:
     assert box.run("ls -A").stdout == b""
 
 
+class EngineOfAnotherKind(Engine):
+    """An engine that keeps its images with containerd, so that layers can't be loaded alone."""
+
+    def stores_layers(self) -> bool:
+        return False
+
+
+def test_an_engine_that_takes_no_single_layers_gets_the_copy_through_a_container(
+    image: str, workspace: Path, default_policy: Policy
+) -> None:
+    (workspace / "a").write_text(os.urandom(8).hex())
+    (workspace / "x").mkdir()
+    (workspace / "x/run").write_text("#!/bin/sh\n")
+    (workspace / "x/run").chmod(0o755)
+    other = EngineOfAnotherKind.connect()
+    with Sandbox.open(
+        workspace=workspace, policy=default_policy, image=image, engine=other
+    ) as box:
+        assert box.read_file("a") == (workspace / "a").read_bytes()
+        assert box.run("x/run && echo > x/new").exit_code == 0
+        assert [change.path for change in box.export().changes] == [b"x/new"]
+    other.close()
+
+
+def test_names_that_mean_a_removal_in_a_layer_remove_nothing(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    for name in ("kept", ".wh.kept", ".wh..wh..opq"):
+        (workspace / name).write_text(name)
+    box = open_box()
+    assert box.run("ls -A").stdout == b"kept\n"
+    assert {item.path for item in box.left_behind} == {b".wh.kept", b".wh..wh..opq"}
+    # Made in the container they are names like any other.
+    box.run("echo x > .wh.new")
+    assert [change.path for change in box.export().changes] == [b".wh.new"]
+
+
 def test_a_workspace_over_the_limit_is_refused_before_it_is_copied(
     open_box: OpenBox, workspace: Path, default_policy: Policy
 ) -> None:

@@ -1,0 +1,82 @@
+"""What stands between two nodes of the tree: blanks to the grammar, and to bash?
+
+The grammar skips carriage returns, form feeds and escaped blanks, takes a line's end as a blank
+where bash ends the command, and splits a word that goes on in the next line. Each would hide a
+command from the check, so each is a complaint.
+"""
+
+import re
+from itertools import pairwise
+
+from tree_sitter import Node
+
+# What is neither plain text nor a plain blank: only then is it worth comparing what lies between
+# two tokens with what bash takes as a blank.
+_UNUSUAL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f-\xff]|\\[\s]")
+_BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*\Z")
+_CONTINUED = re.compile(rb"(?:\\\n)+\Z")
+
+_ANY_TEXT_BETWEEN = frozenset({"string", "heredoc_body", "heredoc_redirect"})
+_ONE_LINE = frozenset(
+    {"command", "declaration_command", "unset_command", "variable_assignments", "file_redirect",
+     "redirected_statement", "herestring_redirect", "subscript"}
+)  # fmt: skip
+_TESTS = frozenset(
+    {"test_command", "unary_expression", "binary_expression", "parenthesized_expression",
+     "ternary_expression", "postfix_expression"}
+)  # fmt: skip
+_WORDS = frozenset({"word", "concatenation", "command_name", "variable_name"})
+_TOKENS = frozenset({"simple_expansion", "concatenation", "variable_assignment"})
+_LINE_END = "a line that ends where bash ends the command"
+
+Complaint = tuple[str, int]
+"""What is wrong, and at which byte."""
+
+
+class Blanks:
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._unusual = _UNUSUAL.search(source) is not None
+        self._lines = b"\n" in source
+
+    def around(self, root: Node) -> Complaint | None:
+        """Before the first node and after the last."""
+        children = root.children
+        first, last = (children[0].start_byte, children[-1].end_byte) if children else (0, 0)
+        for edge, at in ((self._source[:first], 0), (self._source[last:], last)):
+            if not _BLANK.match(edge):
+                return f"{edge[:8]!r} is no blank to bash: quote it", at
+        return None
+
+    def between(self, kind: str, children: list[Node], *, one_line: bool) -> Complaint | None:
+        """Between the children of a node of that kind.
+
+        ``one_line``: inside ``[ … ]``, which is a command like any other and ends with its line.
+        """
+        if kind in _TOKENS and any(a.end_byte < b.start_byte for a, b in pairwise(children)):
+            return "a blank within a word", children[0].start_byte
+        if not self._unusual and not self._lines:
+            return None
+        ends = kind in _ONE_LINE or (kind in _TESTS and (one_line or children[0].type == "["))
+        if kind not in _ANY_TEXT_BETWEEN:
+            for left, right in pairwise(children):
+                complaint = self._gap(left, right, ends_with_line=ends)
+                if complaint is not None:
+                    return complaint
+        for child in children:
+            # `ls\n\x` is one word, line's end and all, to the grammar.
+            if child.type in _WORDS and self._source[child.start_byte] in b" \t\n\r":
+                return _LINE_END, child.start_byte
+        return None
+
+    def _gap(self, left: Node, right: Node, *, ends_with_line: bool) -> Complaint | None:
+        gap = self._source[left.end_byte : right.start_byte]
+        if gap in {b"", b" "}:
+            return None
+        if not _BLANK.match(gap):
+            return f"{gap!r} between words is no blank to bash: quote it", left.end_byte
+        if _CONTINUED.match(gap) and left.is_named and right.is_named:
+            return "a word continued on the next line: write it on one", left.end_byte
+        if ends_with_line and b"\n" in gap.replace(b"\\\n", b""):
+            return _LINE_END, left.end_byte
+        return None

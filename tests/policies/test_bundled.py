@@ -1,0 +1,125 @@
+"""The policies that come with Moonpool do what they say, and fit the published schema."""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import pytest
+import yaml
+
+from policies import load
+from policies.checking import run_examples
+from policies.loading import bundled_names, json_schema
+from policies.rendering import render
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_the_examples_of_a_bundled_policy_hold(name: str) -> None:
+    results = run_examples(load(name))
+    assert len(results) >= 10
+    assert [f"{r.command}: {r.got} {r.reason}" for r in results if not r.holds] == []
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_a_policy_written_out_loads_as_the_same(name: str, tmp_path: Any) -> None:
+    policy = load(name)
+    (tmp_path / "p.yaml").write_text(render(policy))
+    again = load(str(tmp_path / "p.yaml"))
+    keys = ("image", "tools", "exec_workspace", "paths", "workspace", "env", "limits", "budget",
+            "export", "examples")  # fmt: skip
+    assert [getattr(again, key) for key in keys] == [getattr(policy, key) for key in keys]
+    assert [(r.program, r.args, r.ask) for r in again.commands] == [
+        (r.program, r.args, r.ask) for r in policy.commands
+    ]
+
+
+def test_the_default_leaves_out_what_reaches_the_network_or_names_programs() -> None:
+    programs = {rule.program for rule in load("default").commands}
+    assert not programs & {"curl", "wget", "ssh", "nc", "apt", "apt-get", "dpkg", "perl", "sudo"}
+    subcommands = {
+        args[0] for rule in load("default").commands if rule.program == "git" for args in rule.args or ()
+    }  # fmt: skip
+    assert not subcommands & {"push", "fetch", "pull", "clone", "remote", "submodule"}
+
+
+def test_read_only_writes_nothing_and_runs_no_interpreter() -> None:
+    policy = load("read-only")
+    assert policy.paths.write == ()
+    assert policy.exec_workspace is False
+    programs = {rule.program for rule in policy.commands}
+    assert not programs & {"python3", "pytest", "sh", "bash", "make", "gcc", "rm", "mv", "cp"}
+
+
+def test_locked_runs_one_command() -> None:
+    assert [rule.program for rule in load("locked").commands] == ["pytest"]
+
+
+@pytest.mark.parametrize("name", [*bundled_names(), "../unsaid"])
+def test_a_bundled_file_fits_the_json_schema(name: str) -> None:
+    text = (resources.files("policies") / "bundled" / f"{name}.yaml").read_text("utf-8")
+    schema = json_schema()
+    assert misfits(yaml.safe_load(text), schema, schema) == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"comands": []},
+        {"limits": {"memory": 4}},
+        {"commands": [{"program": "git", "arg": []}]},
+        {"tools": ["shell"]},
+        {"+tools": "bash"},
+        {"paths": {"+writ": []}},
+        {"version": 2},
+    ],
+)
+def test_a_wrong_file_does_not_fit_the_json_schema(extra: dict[str, Any]) -> None:
+    schema = json_schema()
+    assert misfits({"version": 1, "name": "x", **extra}, schema, schema)
+
+
+def test_the_json_schema_knows_the_signed_keys_of_lists() -> None:
+    schema: Any = json_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert {"commands", "+commands", "-commands", "+tools"} <= schema["properties"].keys()
+    assert "+exclude" in schema["$defs"]["WorkspaceEntry"]["properties"]
+    assert not [name for name in schema["$defs"] if "Edit" in name]
+
+
+def misfits(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[str]:
+    """The part of draft 2020-12 that the schema uses; no validator is among the dependencies."""
+    if "$ref" in schema:
+        target: Any = root
+        for part in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        return misfits(value, target, root)
+    if "anyOf" in schema:
+        found = [misfits(value, option, root) for option in schema["anyOf"]]
+        return [] if [] in found else found[0]
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": int | float,
+             "boolean": bool, "null": type(None)}  # fmt: skip
+    kind = schema.get("type")
+    if kind and not isinstance(value, kinds[kind]):
+        return [f"{value!r} is no {kind}"]
+    if "const" in schema and value != schema["const"]:
+        return [f"{value!r} is not {schema['const']}"]
+    if "enum" in schema and value not in schema["enum"]:
+        return [f"{value!r} is none of {schema['enum']}"]
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        return [f"{value!r} does not match"]
+    if isinstance(value, list):
+        return [m for item in value for m in misfits(item, schema.get("items", {}), root)]
+    if not isinstance(value, dict):
+        return []
+    properties = schema.get("properties", {})
+    extra = schema.get("additionalProperties", True)
+    wrong = [f"{key} is missing" for key in schema.get("required", ()) if key not in value]
+    for key, item in value.items():
+        if key in properties:
+            wrong += misfits(item, properties[key], root)
+        elif extra is False:
+            wrong.append(f"{key} is unknown")
+        elif isinstance(extra, dict):
+            wrong += misfits(item, extra, root)
+    return wrong

@@ -1,0 +1,146 @@
+"""A sandbox is used only if what was read back from it is what was planned."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from sandbox.errors import KernelUnsupported, SealBroken
+from sandbox.link import Value
+from sandbox.seal import KernelPolicy, SealReport, check
+
+Facts = dict[bytes, bytes]
+
+SEALED: Facts = {
+    b"CapInh": b"0000000000000000",
+    b"CapPrm": b"0000000000000000",
+    b"CapEff": b"0000000000000000",
+    b"CapBnd": b"0000000000000000",
+    b"CapAmb": b"0000000000000000",
+    b"NoNewPrivs": b"1",
+    b"Seccomp": b"2",
+    b"uid": b"1000",
+    b"gid": b"1000",
+    b"interfaces": b"lo",
+}
+
+
+def words(
+    facts: Facts | None = None, *, abi: int = 7, enforced: int = 1, probes: Sequence[int] = (13, 13)
+) -> list[Value]:
+    rows: list[Value] = [[key, value] for key, value in (facts or SEALED).items()]
+    return [1 << 20, abi, enforced, [], rows, list(probes), 5]
+
+
+def judged(
+    answer: Sequence[Value],
+    *,
+    kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
+    probe: str | None = "/usr/bin/curl",
+    engine_differences: Sequence[str] = (),
+) -> SealReport:
+    return check(
+        answer,
+        kernel_policy=kernel_policy,
+        probe=probe,
+        missing=("gone",),
+        notes=("note",),
+        engine_differences=engine_differences,
+    )
+
+
+def test_a_sealed_container_is_reported_as_such() -> None:
+    report = judged(words())
+    assert report.kernel_enforced
+    assert (report.landlock_abi, report.cap_eff, report.cap_bnd) == (7, 0, 0)
+    assert (report.no_new_privs, report.seccomp, report.uid) == (True, 2, 1000)
+    assert report.interfaces == ("lo",)
+    assert (report.probed, report.missing, report.notes) == ("/usr/bin/curl", ("gone",), ("note",))
+
+
+@pytest.mark.parametrize("kernel_policy", list(KernelPolicy))
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[
+            (key, value)
+            for key in (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb")
+            for value in (b"0000000000000001", b"000001ffffffffff", b"", b"none", b"0x", b"\xff")
+        ],
+        (b"NoNewPrivs", b"0"),
+        (b"NoNewPrivs", b""),
+        (b"Seccomp", b"0"),
+        (b"Seccomp", b"1"),
+        (b"uid", b"0"),
+        (b"uid", b"00"),
+        (b"uid", b"1001"),
+        (b"uid", b"nobody"),
+        (b"gid", b"0"),
+        (b"gid", b""),
+        (b"interfaces", b"lo eth0"),
+        (b"interfaces", b"eth0"),
+    ],
+)
+def test_one_wrong_fact_breaks_the_seal(
+    key: bytes, value: bytes, kernel_policy: KernelPolicy
+) -> None:
+    with pytest.raises(SealBroken):
+        judged(words({**SEALED, key: value}), kernel_policy=kernel_policy)
+
+
+@pytest.mark.parametrize("key", SEALED)
+def test_one_missing_fact_breaks_the_seal(key: bytes) -> None:
+    with pytest.raises(SealBroken):
+        judged(words({name: value for name, value in SEALED.items() if name != key}))
+
+
+@pytest.mark.parametrize("probes", [(0, 13), (13, 0), (0, 0), (-1, -1), (2, 2), (13,), ()])
+def test_a_forbidden_program_that_could_be_reached_breaks_the_seal(probes: Sequence[int]) -> None:
+    with pytest.raises(SealBroken, match="curl"):
+        judged(words(probes=probes))
+
+
+def test_without_a_program_to_try_nothing_was_probed() -> None:
+    assert judged(words(probes=(-1, -1)), probe=None).probed is None
+
+
+def test_a_difference_that_the_engine_shows_breaks_the_seal() -> None:
+    with pytest.raises(SealBroken, match="Privileged"):
+        judged(words(), engine_differences=["Privileged: is True, not False"])
+
+
+@pytest.mark.parametrize(("abi", "enforced"), [(0, 0), (1, 1), (2, 1), (7, 0), (-1, 1)])
+def test_a_kernel_that_can_not_enforce_is_an_error(abi: int, enforced: int) -> None:
+    with pytest.raises(KernelUnsupported, match="kernel-policy=prefer"):
+        judged(words(abi=abi, enforced=enforced, probes=(0, 0)))
+
+
+@pytest.mark.parametrize(("abi", "enforced"), [(0, 0), (1, 1), (2, 1), (7, 0)])
+def test_the_operator_may_go_on_and_the_report_says_so(abi: int, enforced: int) -> None:
+    answer = words(abi=abi, enforced=enforced, probes=(0, 0))
+    report = judged(answer, kernel_policy=KernelPolicy.PREFER)
+    assert (report.kernel_enforced, report.probed) == (False, None)
+
+
+def test_going_on_without_the_kernel_is_no_leave_for_the_rest() -> None:
+    facts = {**SEALED, b"CapEff": b"1"}
+    with pytest.raises(SealBroken):
+        judged(words(facts, abi=0, enforced=0), kernel_policy=KernelPolicy.PREFER)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda answer: answer[:0],
+        lambda answer: answer[:5],
+        lambda answer: [None, *answer[1:]],
+        lambda answer: [answer[0], b"7", *answer[2:]],
+        lambda answer: [*answer[:4], b"rows", *answer[5:]],
+        lambda answer: [*answer[:4], [*answer[4], [b"key"]], *answer[5:]],
+        lambda answer: [*answer[:4], [*answer[4], [b"key", 1]], *answer[5:]],
+        lambda answer: [*answer[:4], [*answer[4], None], *answer[5:]],
+        lambda answer: [*answer[:5], 13],
+    ],
+)
+def test_malformed_first_words_break_the_seal(spoil: Callable[[list[Value]], list[Value]]) -> None:
+    with pytest.raises(SealBroken):
+        judged(spoil(words()))

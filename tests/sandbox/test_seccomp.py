@@ -1,0 +1,126 @@
+"""The system call profile, judged as the container runtime applies it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sandbox import seccomp
+
+HIGH = 1 << 32
+"""Above what the kernel looks at, where an argument is 32 bits wide."""
+
+TIOCSTI, TIOCLINUX, TCGETS = 0x5412, 0x541C, 0x5401
+CLONE_VM, CLONE_NEWUSER, CLONE_NEWNET = 0x100, 0x10000000, 0x40000000
+
+
+def holds(condition: dict[str, Any], arguments: tuple[int, ...]) -> bool:
+    found = arguments[condition["index"]]
+    match condition["op"]:
+        case "SCMP_CMP_EQ":
+            return bool(found == condition["value"])
+        case "SCMP_CMP_NE":
+            return bool(found != condition["value"])
+        case "SCMP_CMP_MASKED_EQ":
+            return bool(found & condition["value"] == condition["valueTwo"])
+        case other:
+            raise AssertionError(other)
+
+
+def allowed(profile: str, name: str, *arguments: int) -> bool:
+    """As runc does: rules on one call are alternatives, and so are conditions on one argument."""
+    padded = (*arguments, 0, 0, 0, 0, 0, 0)
+    for rule in json.loads(profile)["syscalls"]:
+        if name not in rule["names"]:
+            continue
+        conditions = rule.get("args") or []
+        indexes = [condition["index"] for condition in conditions]
+        quantifier = any if len(set(indexes)) < len(indexes) else all
+        if not conditions or quantifier(holds(condition, padded) for condition in conditions):
+            if rule["action"] == "SCMP_ACT_ALLOW":
+                return True
+    return False
+
+
+@pytest.fixture(params=[True, False], ids=["exec", "no-exec"])
+def profile(request: pytest.FixtureRequest) -> str:
+    return seccomp.profile(exec_memory_files=request.param)
+
+
+def test_what_is_not_listed_is_answered_as_unknown(profile: str) -> None:
+    document = json.loads(profile)
+    assert document["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert document["defaultErrnoRet"] == 38
+
+
+@pytest.mark.parametrize(
+    "name",
+    """io_uring_setup io_uring_enter io_uring_register ptrace process_vm_readv process_vm_writev
+    process_madvise pidfd_getfd kcmp bpf perf_event_open userfaultfd mount umount2 pivot_root chroot
+    move_mount open_tree fsopen fsmount fsconfig fspick mount_setattr unshare setns clone3 keyctl
+    add_key request_key init_module finit_module delete_module kexec_load kexec_file_load reboot
+    swapon swapoff syslog acct quotactl open_by_handle_at name_to_handle_at fanotify_init
+    lookup_dcookie nfsservctl vhangup iopl ioperm modify_ldt settimeofday clock_settime adjtimex
+    clock_adjtime sethostname setdomainname move_pages migrate_pages memfd_secret
+    socketcall uselib ustat sysfs""".split(),
+)  # fmt: skip
+def test_a_dangerous_call_is_refused(profile: str, name: str) -> None:
+    assert not allowed(profile, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    """read write openat execve vfork fork wait4 mmap futex rseq landlock_create_ruleset pidfd_open
+    epoll_wait getrandom statx rt_sigtimedwait accept4 sendmsg""".split(),
+)
+def test_what_programs_need_is_allowed(profile: str, name: str) -> None:
+    assert allowed(profile, name)
+
+
+@pytest.mark.parametrize("family", range(64))
+def test_sockets_are_of_families_that_end_at_the_network_namespace(
+    profile: str, family: int
+) -> None:
+    assert allowed(profile, "socket", family, 1) == (family in {1, 2, 10, 16})
+    assert not allowed(profile, "socket", family | HIGH, 1) or family in {1, 2, 10, 16}
+
+
+@pytest.mark.parametrize("bit", [1 << place for place in (7, 17, 25, 26, 27, 28, 29, 30)])
+def test_no_clone_makes_a_namespace(profile: str, bit: int) -> None:
+    # CLONE_NEWTIME (1 << 7) is a flag of clone3 alone; in clone it is part of the signal.
+    assert allowed(profile, "clone", bit | CLONE_VM) == (bit == 1 << 7)
+    assert allowed(profile, "clone", CLONE_VM | 17)
+
+
+def test_namespaces_are_refused_together_too(profile: str) -> None:
+    assert not allowed(profile, "clone", CLONE_NEWUSER | CLONE_NEWNET | CLONE_VM)
+
+
+@pytest.mark.parametrize("request_", [TIOCSTI, TIOCLINUX, TIOCSTI | HIGH, TIOCLINUX | (HIGH << 31)])
+def test_nothing_types_into_a_terminal(profile: str, request_: int) -> None:
+    assert not allowed(profile, "ioctl", 0, request_)
+
+
+def test_every_other_request_to_a_device_is_allowed(profile: str) -> None:
+    near = set(range(0x5300, 0x5500)) | {TIOCSTI ^ (1 << place) for place in range(32)} | {0, TCGETS}
+    refused = {request for request in near if not allowed(profile, "ioctl", 0, request)}
+    assert refused == {TIOCSTI, TIOCLINUX}
+
+
+@pytest.mark.parametrize(("flags", "sealed"), [(0, False), (1, False), (2, False), (8, True), (9, True)])
+def test_memory_files_are_executable_only_where_the_policy_says(flags: int, sealed: bool) -> None:
+    assert allowed(seccomp.profile(exec_memory_files=False), "memfd_create", 0, flags) == sealed
+    assert allowed(seccomp.profile(exec_memory_files=True), "memfd_create", 0, flags)
+
+
+def test_limits_are_set_for_oneself_only(profile: str) -> None:
+    assert allowed(profile, "prlimit64", 0, 7)
+    assert not allowed(profile, "prlimit64", 1, 7)
+
+
+def test_a_call_with_conditions_is_not_allowed_without_them_elsewhere(profile: str) -> None:
+    rules = json.loads(profile)["syscalls"]
+    conditional = {name for rule in rules if rule.get("args") for name in rule["names"]}
+    plain = {name for rule in rules if not rule.get("args") for name in rule["names"]}
+    assert conditional & plain <= {"memfd_create"}
+    assert {"clone", "ioctl", "personality", "prlimit64", "socket"} <= conditional
