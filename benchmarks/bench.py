@@ -240,7 +240,7 @@ class Bench:
             self._open_and_run(self.small).close()
 
         cycle()
-        
+
         def in_a_row() -> None:
             for _ in range(count):
                 cycle()

@@ -13,5 +13,7 @@ else
 fi
 sh scripts/setup.sh
 sh scripts/engine.sh
-exec .venv/bin/moonpool run "Make the failing tests pass, without changing a test." \
+.venv/bin/moonpool run "Make the failing tests pass, without changing a test." \
     -w examples/calculator -p default --verify "pytest -q" "$@"
+echo
+.venv/bin/moonpool show last --patch

@@ -17,6 +17,7 @@ from agent.events import Asked, CallEnded, CallRefused, CallStarted, OutputPiece
 from agent.messages import ToolResult, ToolUse
 from agent.tools import toolbox
 from agent.tools.tool import Answer, MalformedError, Setting, Tool
+from agent.wording import call_in_words
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import Policy
 from sandbox.errors import FileError
@@ -102,7 +103,9 @@ class Calls:
         try:
             answer = tool.call(use.arguments, self._box, setting)
         except FileError as error:
-            answer = Answer(text=str(error), brief=str(error), is_error=True)
+            # The kernel's words leave out what they are about.
+            words = f"{call_in_words(use.name, use.arguments)}: {error}"
+            answer = Answer(text=words, brief=str(error), is_error=True)
         self._tell(
             CallEnded(
                 number=self._count,

@@ -102,6 +102,9 @@ class Display:
                 self._call(event)
             case OutputPiece():
                 self._tail = (self._tail + event.data)[-_TAIL_BYTES:]
+                if self._status is not None:
+                    newest = decode(self._tail).rstrip().rpartition("\n")[2]
+                    self._status.update(Text(one_line(newest, 80), "dim"))
             case CallEnded():
                 self._result(event)
             case CallRefused():
@@ -158,7 +161,7 @@ class Display:
             return
         if event.tool in _LIVE:
             self._print(Text("  ").append(self._words, "bold"))
-        self._wait(one_line(self._words, 60))
+        self._wait("running")
 
     def _plan(self, arguments: Mapping[str, object]) -> None:
         marks = {

@@ -6,6 +6,7 @@ Live events are for the screen only and are not recorded; what they show is in a
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -21,6 +22,8 @@ from sandbox.patch import Change, LeftOut
 STRING_LIMIT = 256 * 1024
 """Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
 _HEAD = 4096
+_DEEPEST = 50
+"""A model may nest its arguments as deep as it likes; the record does not."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -231,13 +234,17 @@ def encode(event: Recorded) -> dict[str, object]:
     return {"event": _kind(event), **_object(event)}
 
 
-def plain(value: object) -> object:  # noqa: PLR0911 - one line for each kind of value
+def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
     """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
+    if depth > _DEEPEST:
+        return "[nested too deeply]"
     match value:
-        case None | bool() | int() | float():
+        case None | bool() | int():
             return value
+        case float():
+            return value if math.isfinite(value) else str(value)
         case Enum():
-            return plain(value.value)
+            return plain(value.value, depth)
         case str():
             return _bounded(value)
         case bytes():
@@ -246,17 +253,18 @@ def plain(value: object) -> object:  # noqa: PLR0911 - one line for each kind of
             except UnicodeDecodeError:
                 return {"base64": base64.b64encode(value).decode()}
         case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
+            return {str(key): plain(item, depth + 1) for key, item in value.items()}
         case tuple() | list() | set() | frozenset():
-            return [plain(item) for item in value]
+            return [plain(item, depth + 1) for item in value]
         case _ if is_dataclass(value):
-            return {"type": _kind(value), **_object(value)}
+            return {"type": _kind(value), **_object(value, depth + 1)}
         case _:
             return repr(value)
 
 
-def _object(value: object) -> dict[str, object]:
-    return {item.name: plain(getattr(value, item.name)) for item in fields(value)}  # type: ignore[arg-type]
+def _object(value: object, depth: int = 0) -> dict[str, object]:
+    names = [item.name for item in fields(value)]  # type: ignore[arg-type]
+    return {name: plain(getattr(value, name), depth) for name in names}
 
 
 def _kind(value: object) -> str:

@@ -131,8 +131,8 @@ class Loop:
             case Stop.PAUSE_TURN:
                 self._append(reply)
                 self._answer_unrun(reply, _UNRUN)
-                # Sent back as it came where the provider's own tools are at work in it; newer models
-                # take no other answer of theirs as the last message.
+                # Sent back as it came where the provider's own tools are at work in it; newer
+                # models take no other answer of theirs as the last message.
                 nudge = None if _has_opaque(reply) else _ASK_AFTER_PAUSE
                 return self._vain("the service paused its answer again and again", nudge)
             case Stop.REFUSAL:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+from agent.events import plain
 from agent.messages import ToolUse
 
 TELL_AFTER = 3
@@ -28,5 +29,5 @@ class Repetition:
 
 
 def _digest(use: ToolUse) -> str:
-    text = json.dumps([use.name, use.arguments], sort_keys=True, default=repr)
+    text = json.dumps([use.name, plain(use.arguments)], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -73,17 +73,13 @@ def patch_of(run: Run) -> bytes:
     """The patch, checked against the digest in the summary.
 
     Raises:
-        UsageError: the run has no patch, or the gate refused it.
+        UsageError: the run has no patch.
         RecordError: it can't be read, or is not what the run wrote.
     """
     digest = run.text("patch_sha256")
     if not digest:
         raise UsageError(
             f"run {run.id} has no patch: it ended as {run.text('outcome') or 'nothing'}"
-        )
-    if run.text("outcome") == "export refused":
-        raise UsageError(
-            f"the export gate refused the patch of run {run.id}: see `moonpool show {run.id}`"
         )
     try:
         data = (run.directory / PATCH).read_bytes()

@@ -15,6 +15,8 @@ from tree_sitter import Node
 _UNUSUAL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f-\xff]|\\[\s]")
 _BLANK = re.compile(rb"(?:[ \t\n]|\\\n)*\Z")
 _CONTINUED = re.compile(rb"(?:\\\n)+\Z")
+# `python3 - <<EOF`: the grammar loses the dash, an argument that starts nothing.
+_LOST_DASH = re.compile(rb"[ \t]+-[ \t]*")
 
 _ANY_TEXT_BETWEEN = frozenset({"string", "heredoc_body", "heredoc_redirect"})
 _ONE_LINE = frozenset(
@@ -72,6 +74,8 @@ class Blanks:
     def _gap(self, left: Node, right: Node, *, ends_with_line: bool) -> Complaint | None:
         gap = self._source[left.end_byte : right.start_byte]
         if gap in {b"", b" "}:
+            return None
+        if _LOST_DASH.fullmatch(gap) and right.type == "heredoc_redirect":
             return None
         if not _BLANK.match(gap):
             return f"{gap!r} between words is no blank to bash: quote it", left.end_byte

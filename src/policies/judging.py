@@ -146,7 +146,7 @@ class _Judge:
         return tasks
 
     def _simple(self, command: SimpleCommand, context: _Context) -> list[_Task]:
-        tasks = self._assigned(command.assigned, context)
+        tasks = self._assigned(_referenced(command), context)
         words = command.words[_syntax(command.words) :]
         if words:
             tasks += self._started(words, context)
@@ -312,6 +312,15 @@ def _deeper(context: _Context) -> _Context:
     return replace(
         context, depth=context.depth + 1, functions=NO_FUNCTIONS, chain=context.chain + 1
     )
+
+
+def _referenced(command: SimpleCommand) -> Sequence[tuple[str, Word | None]]:
+    """What a command assigns; a name reference (``declare -n``) stands for what it names."""
+    flags = [word.value or "" for word in command.words[1:]]
+    if not any(re.match(r"-[A-Za-z]*n", flag) for flag in flags):
+        return command.assigned
+    targets = [(value.value, None) for _, value in command.assigned if value and value.value]
+    return (*command.assigned, *targets)
 
 
 def _syntax(words: Sequence[Word]) -> int:

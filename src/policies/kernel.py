@@ -99,6 +99,9 @@ class _Places:
         self._home = home
         self.own = (workspace, home, *SCRATCH, "/proc", "/sys", "/dev")
         """Judged by themselves, never as part of the image."""
+        narrowed = (workspace,) if policy.paths.read is not None else ()
+        self.apart = ("/proc", "/sys", "/dev", *narrowed)
+        """What a rule above must not make readable; the others of them are readable anyway."""
         self._write = [self._absolute(entry) for entry in policy.paths.write]
 
     def _absolute(self, entry: str) -> str:
@@ -159,8 +162,8 @@ def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
         if path in places.own:
             continue
         children = image.children(path)
-        holds_own = any(within(top, path) for top in places.own)
-        if not holds_own and not image.forbidden_below(path, found.visible):
+        holds = any(within(top, path) for top in places.apart)
+        if not holds and not image.forbidden_below(path, found.visible):
             yield path
             continue
         if children is None or path in unneeded:

@@ -3,6 +3,7 @@
 Owns the parser and the bounds on what it is given. Refuses to know policies.
 """
 
+import time
 from functools import lru_cache
 
 import tree_sitter_bash
@@ -13,13 +14,27 @@ from policies.lifting import lift
 from policies.walking import Walk
 
 MAX_TEXT_BYTES = 1_500_000
-MAX_OPENERS = 4000
-"""Of ``<<`` in one text: past some thousands, recovery from a broken one takes quadratic time."""
+PATIENCE_S = 3.0
+"""For one text. A megabyte of shell takes 0.2 s; recovery from some kinds of nonsense takes time in
+the square of its length, and nonsense is denied anyway."""
+_CHUNK_BYTES = 1 << 16
 
 
 @lru_cache(maxsize=1)
-def _parser() -> Parser:
-    return Parser(Language(tree_sitter_bash.language()))
+def _language() -> Language:
+    return Language(tree_sitter_bash.language())
+
+
+def _tree(source: bytes) -> Tree | None:
+    """The tree of a text; None: it took too long. A parser of its own: there may be threads."""
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        return Parser(_language()).parse(
+            lambda offset, _: source[offset : offset + _CHUNK_BYTES],
+            progress_callback=lambda *_: time.monotonic() > deadline,
+        )
+    except ValueError:
+        return None
 
 
 def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that rules it out
@@ -36,13 +51,13 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
         # To bash `$(` again, in quotes too; the grammar sees text.
         at = source.index(b"$\\\n")
         return Parsed(problem="a `$` continued on the next line", problem_offset=at)
-    if source.count(b"<<") > MAX_OPENERS:
-        return Parsed(problem=f"more than {MAX_OPENERS} here-documents: put it into a file")
-    tree = _parser().parse(source)
+    tree = _tree(source)
+    if tree is None:
+        return Parsed(problem="it takes too long to be read")
     lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
     if lifted is not None:
-        again = _parser().parse(lifted.text)
-        if not again.root_node.has_error:
+        again = _tree(lifted.text)
+        if again is not None and not again.root_node.has_error:
             bodies = (body.decode("utf-8", "surrogateescape") for body in lifted.bodies)
             parsed = Walk(lifted.text).run(again)
             parsed.items += [Nested(body, 0, 1) for body in bodies]

@@ -7,7 +7,7 @@ stands. What can't be seen is said to be unknown or refused; it is never taken a
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies.options import Read, Spec, Takes, UnknownOption, read
 from policies.words import UNKNOWN, Word, literal
@@ -165,7 +165,10 @@ def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
     if found.has("i", "replace") and not replaced:
         replaced = ["{}"]
     for mark in replaced:
-        rest = [UNKNOWN if word.value is None or mark in word.value else word for word in rest]
+        rest = [
+            replace(word, value=None) if word.value is not None and mark in word.value else word
+            for word in rest
+        ]
     if not replaced:
         rest.append(UNKNOWN)
     return Seen(inner=(Inner(words=tuple(rest)),))

@@ -6,6 +6,8 @@ bounded, and a lie can do no worse than leave the liar's own change out.
 """
 
 import tarfile
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, cast
@@ -19,6 +21,7 @@ from sandbox.patch import LeftOut
 from sandbox.spec import WORKSPACE
 
 _TYPE = 0o170000
+_DIRECTORY = 0o040000
 _REGULAR = 0o100000
 _LINK = 0o120000
 _PATH_LIMIT = 4096
@@ -27,6 +30,8 @@ _CHANGED_LIMIT = 500_000
 _BATCH = 256
 _TAR_PIECE = 1 << 18
 _COMPARED_IN_MEMORY = 8 << 20
+_ENGINE_TIMEOUT_S = 900.0
+"""For all of a container's files: enough holes would make the engine's tar last for days."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +88,7 @@ class _Walk:
         for row in rows:
             match row:
                 case [bytes() as path, list() as names] if not path or carried(path):
+                    self._rows += len(names)
                     known = self.listings.setdefault(path, set())
                     known.update(name for name in names if isinstance(name, bytes))
                 case _:
@@ -125,7 +131,9 @@ def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
     if mode & _TYPE in (_REGULAR, _LINK):
         changes.candidates.add(path)
     else:
-        changes.left_out.append(LeftOut(path=path, reason="is a socket, pipe or device"))
+        too_deep = mode & _TYPE == _DIRECTORY
+        reason = "is nested too deep for a patch" if too_deep else "is a socket, pipe or device"
+        changes.left_out.append(LeftOut(path=path, reason=reason))
 
 
 class _Folders:
@@ -173,6 +181,8 @@ def fetch(
 
     Args:
         limit_bytes: a file larger than this is left out; all together may take four times it.
+            No answer holds more of files than this either: a file with a hole costs the container
+            nothing, and 256 of them in one answer would be read, sent and thrown away for minutes.
 
     Raises:
         SandboxLost: the guest died, or what it sends makes no sense.
@@ -180,26 +190,30 @@ def fetch(
     found: dict[bytes, Entry | None] = {}
     left_out: list[LeftOut] = []
     room = 4 * limit_bytes
-    ordered = sorted(paths)
-    for at in range(0, len(ordered), _BATCH):
-        batch = ordered[at : at + _BATCH]
-        limit = min(limit_bytes, room)
+    ordered = deque(sorted(paths))
+    while ordered:
+        batch = [ordered.popleft() for _ in range(min(_BATCH, len(ordered)))]
+        limit = left = min(limit_bytes, room)
         pieces = link.stream("fetch", cast("list[Value]", batch), limit)
+        again: list[bytes] = []
         for wanted in batch:
             mode, size = _fetch_head(next(pieces, None), wanted)
             kind = mode & _TYPE
             if kind == _LINK and size > _LINK_LIMIT:
                 raise SandboxLost("the guest sent a link that no file system can hold")
-            sent = kind == _LINK or (kind == _REGULAR and size <= limit)
-            body = _body(pieces, size if sent else 0)
+            sent = kind == _REGULAR and size <= left
+            left -= size if sent else 0
+            body = _body(pieces, size if sent or kind == _LINK else 0)
             if not mode:
                 found[wanted] = None
             elif kind == _LINK:
                 found[wanted] = Entry(SYMLINK, store.put(body, size), size)
-            elif kind == _REGULAR and sent and size <= room:
+            elif sent:
                 room -= size
                 git_mode = EXECUTABLE if mode & 0o100 else FILE
                 found[wanted] = Entry(git_mode, store.put(body, size), size)
+            elif kind == _REGULAR and size <= limit:
+                again.append(wanted)
             elif kind == _REGULAR:
                 reason = f"is too large for a patch ({size} bytes)"
                 left_out.append(LeftOut(path=wanted, reason=reason))
@@ -209,6 +223,9 @@ def fetch(
                 pass  # what was not stored must still be read
         if next(pieces, [b"?"]):
             raise SandboxLost("the guest sent more than it was asked for")
+        if len(again) == len(batch):
+            raise SandboxLost("the guest's answer to a fetch is malformed")
+        ordered.extendleft(reversed(again))
     return found, left_out
 
 
@@ -236,9 +253,12 @@ class _Chunks:
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
+        self._end = time.monotonic() + _ENGINE_TIMEOUT_S
 
     def read(self, size: int = -1) -> bytes:
         while size < 0 or len(self._rest) < size:
+            if time.monotonic() > self._end:
+                raise SandboxLost("the workspace is too large to be read from the engine")
             piece = next(self._chunks, None)
             if piece is None:
                 break
@@ -259,8 +279,14 @@ def from_engine(
     """
     left_out: list[LeftOut] = []
     seen: dict[bytes, Entry | None] = {}
+    # As for a fetch. Files with holes cost the container nothing, and us their full size.
+    room = 4 * limit_bytes
     for path, member, tar in _members(engine, container, WORKSPACE):
-        if not carried(path) or b"/.git/" in b"/" + path or member.isdir():
+        if member.isdir() or b"/.git/" in b"/" + path:
+            continue
+        if not carried(path):
+            shown = path[:_PATH_LIMIT] or b"?"
+            left_out.append(LeftOut(path=shown, reason="has a path that no patch can carry"))
             continue
         if member.issym():
             target = member.linkname.encode("utf-8", "surrogateescape")
@@ -268,8 +294,10 @@ def from_engine(
         elif member.islnk():
             first = _below(member.linkname, WORKSPACE)
             seen[path] = seen.get(first)
-        elif member.isreg() and member.size <= limit_bytes:
+        elif member.isreg() and member.size <= min(limit_bytes, room):
             seen[path] = _stored(path, member, tar, manifest, store)
+            if seen[path] != manifest.entries.get(path):
+                room -= member.size
         else:
             # In the baseline or not, its bytes do not come along, so it stays as it was.
             seen[path] = manifest.entries.get(path)

@@ -7,11 +7,12 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pathspec
 
+from policies.paths import absolute
 from policies.policy import Policy
 from sandbox import collect
 from sandbox.engine import Engine
@@ -26,7 +27,7 @@ from sandbox.opening import Started
 from sandbox.packing import open_file
 from sandbox.patch import LeftOut, Patch, make_patch
 from sandbox.snapshot import Snapshot
-from sandbox.spec import shelf
+from sandbox.spec import WORKSPACE, shelf
 
 _GIT_TIMEOUT_S = 600.0
 _FILE_LIMIT_BYTES = 256 << 20
@@ -99,6 +100,7 @@ def _filtered(
     """Without what the baseline's ignore rules or the policy's exclusions keep out."""
     rules = IgnoreRules(manifest, policy.export.ignore)
     exclude = pathspec.GitIgnoreSpec.from_lines(policy.workspace.exclude)
+    writable = _writable(policy)
     kept: dict[bytes, Entry | None] = {}
     left_out = []
     for path, entry in changed.items():
@@ -106,11 +108,24 @@ def _filtered(
         if reason is None and exclude.match_file(path.decode("utf-8", "surrogateescape")):
             # It was not copied in, so the patch can't be made against what stands on the host.
             reason = "excluded by the policy"
+        if reason is None and not writable(path):
+            # Landlock holds content and names; a mode or an extended attribute it does not.
+            reason = "outside of what the policy lets be written"
         if reason is None:
             kept[path] = entry
         elif entry is not None or path in manifest.entries:
             left_out.append(LeftOut(path=path, reason=reason))
     return kept, left_out
+
+
+def _writable(policy: Policy) -> Callable[[bytes], bool]:
+    tops = [os.fsencode(absolute(entry)) for entry in policy.paths.write]
+
+    def writable(path: bytes) -> bool:
+        full = WORKSPACE.encode() + b"/" + path
+        return any(top in {full, b"/"} or full.startswith(top + b"/") for top in tops)
+
+    return writable
 
 
 def _bring_old(

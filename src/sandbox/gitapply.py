@@ -16,7 +16,8 @@ from sandbox.manifest import Entry
 _APPLY = ("apply", "--cached", "--binary", "--whitespace=nowarn", "-p1")
 _LISTED = re.compile(rb"(\d{6}) ([0-9a-f]{40}) 0\t(.*)", re.DOTALL)
 _FAILED_HUNK = re.compile(r"error: patch failed: (.*):(\d+)")
-_FAILED_FILE = re.compile(r"error: (.*): (does not exist in index|already exists in index|.*)")
+_OTHER_BINARY = re.compile(r"error: the patch applies to '(.*)' \(.*which does not match.*")
+_FAILED_FILE = re.compile(r"error: (.*): (.*)")
 
 
 class DoesNotApply(PatchError):
@@ -72,11 +73,13 @@ def _conflicts(complaint: bytes) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for line in complaint.decode("utf-8", "backslashreplace").splitlines():
         if match := _FAILED_HUNK.fullmatch(line):
-            hunks[match[1]] = match[2]
+            hunks[match[1]] = f"the hunk at line {match[2]} does not match"
+        elif match := _OTHER_BINARY.fullmatch(line):
+            hunks[match[1]] = "is another binary file than the patch was made for"
         elif match := _FAILED_FILE.fullmatch(line):
             name, problem = match[1], match[2]
             if problem == "patch does not apply" and name in hunks:
-                problem = f"the hunk at line {hunks[name]} does not match"
+                problem = hunks[name]
             elif problem == "does not exist in index":
                 problem = "is not there"
             elif problem == "already exists in index":

@@ -16,7 +16,7 @@ FILE_LIMIT_BYTES = 1 << 20
 PATTERN_LIMIT_BYTES = 1024
 PATTERNS_LIMIT = 20_000
 """In all files together."""
-WORK_LIMIT = 150_000_000
+WORK_LIMIT = 100_000_000
 """Of one `IgnoreRules`, in patterns tried and bytes matched: some fifteen seconds."""
 _STEP_WORK = 4
 

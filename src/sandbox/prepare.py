@@ -7,6 +7,7 @@ image with the guest compiled for its own Python, and an inventory kept in the h
 import hashlib
 import io
 import json
+import os
 import tarfile
 import time
 from collections.abc import Callable, Mapping
@@ -64,6 +65,11 @@ def guest_sources() -> dict[str, bytes]:
     }
 
 
+def inventory_file(key: str) -> Path:
+    """Where the list of programs of a prepared image is kept."""
+    return cache_directory() / "inventories" / f"{key}.json"
+
+
 def prepare(
     engine: Engine, image: ImageInfo, *, on_progress: Callable[[str], None]
 ) -> PreparedImage:
@@ -78,11 +84,12 @@ def prepare(
         digest.update(name.encode() + b"\0" + source)
     key = digest.hexdigest()[:24]
     ref = f"moonpool/prepared:{key}"
-    file = cache_directory() / "inventories" / f"{key}.json"
+    file = inventory_file(key)
     found = engine.image(ref)
     if found is not None:
         inventory = _load(file)
         if inventory is not None:
+            os.utime(file)  # its age tells `prune` when the image was last used
             return PreparedImage(id=found.id, key=key, inventory=inventory)
     on_progress("preparing the image (once)")
     identity, inventory = _make(engine, image, ref, sources)

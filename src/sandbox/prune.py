@@ -8,10 +8,11 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from sandbox.engine import ContainerInfo, Engine
+from sandbox.engine import ContainerInfo, Engine, ImageInfo
 from sandbox.errors import EngineError
-from sandbox.labels import LABEL_DEADLINE, LABEL_RUN, LABEL_SNAPSHOT
+from sandbox.labels import LABEL_DEADLINE, LABEL_PREPARED, LABEL_RUN, LABEL_SNAPSHOT
 from sandbox.places import cache_directory
+from sandbox.prepare import inventory_file
 
 SNAPSHOT_AGE_S = 7 * 24 * 3600
 """A workspace copy that no run has used for this long is removed."""
@@ -22,7 +23,7 @@ class Leftover:
     """Something of ours that stands."""
 
     kind: str
-    """``container`` or ``snapshot``."""
+    """``container``, ``snapshot`` or ``prepared image``."""
     id: str
     run: str
     """The run it belonged to; empty where that is not known."""
@@ -57,6 +58,17 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
         )
         for image in engine.images(LABEL_SNAPSHOT)
     ]
+    found += [
+        Leftover(
+            kind="prepared image",
+            id=image.id,
+            run="",
+            state="stored",
+            expired=not image.tags or _prepared_last_use(image) < now - SNAPSHOT_AGE_S,
+        )
+        for image in engine.images(LABEL_PREPARED)
+        if LABEL_SNAPSHOT not in image.labels
+    ]
     return tuple(found)
 
 
@@ -84,6 +96,14 @@ def _deadline(row: ContainerInfo) -> float | None:
         return float(row.labels[LABEL_DEADLINE])
     except (KeyError, ValueError):
         return None
+
+
+def _prepared_last_use(image: ImageInfo) -> float:
+    """When a prepared image was last opened, from the time of its inventory in the cache."""
+    try:
+        return inventory_file(image.tags[0].rpartition(":")[2]).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _last_use(key: str) -> float:

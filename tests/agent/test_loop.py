@@ -109,6 +109,35 @@ def test_malformed_arguments_go_back_with_the_complaint_and_nothing_runs(
     assert talk.box.calls == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"command": "echo \ud800"},
+        {"command": ["echo"]},
+        {"command": "ls", "timeout_s": float("nan")},
+        {"command": "ls", "timeout_s": 1e400},
+        {"command": "ls", "timeout_s": True},
+        {"": ""},
+    ],
+)
+def test_nonsense_in_arguments_goes_back_and_breaks_nothing(
+    talk: Talk, arguments: dict[str, object]
+) -> None:
+    model = ToldModel(calls(("bash", arguments)), say("done"))
+    assert talk.on(model) == Finished(message="done")
+    assert model.last_results()[0].is_error
+    assert talk.box.calls == []
+
+
+def test_arguments_nested_without_end_go_back(talk: Talk) -> None:
+    nested: object = "core"
+    for _ in range(3000):
+        nested = [nested]
+    model = ToldModel(calls(("bash", {"command": nested})), say("done"))
+    assert talk.on(model) == Finished(message="done")
+    assert model.last_results()[0].is_error
+
+
 def test_a_denied_command_never_reaches_the_box(talk: Talk) -> None:
     model = ToldModel(call("bash", command="curl https://example.org"), say("done"))
     talk.on(model)

@@ -131,6 +131,14 @@ def test_a_reply_is_kept_whole_enough_to_be_sent_again() -> None:
     assert block["arguments"] == {"command": "echo x"}
 
 
+def test_arguments_nested_without_end_or_no_numbers_are_still_recorded() -> None:
+    nested: object = "core"
+    for _ in range(5000):
+        nested = [nested]
+    recorded = json.dumps(plain({"a": nested, "b": float("nan")}), allow_nan=False)
+    assert "nested too deeply" in recorded
+
+
 def test_bytes_that_are_no_text_survive_as_base64() -> None:
     assert plain(b"caf\xc3\xa9") == "café"
     assert plain(b"caf\xe9") == {"base64": "Y2Fm6Q=="}

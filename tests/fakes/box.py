@@ -138,7 +138,11 @@ class TmpBox:
         number = len(self._backgrounds) + 1
         with self._spill(number, 1).open("wb") as out, self._spill(number, 2).open("wb") as err:
             self._backgrounds[number] = subprocess.Popen(
-                ["bash", "-c", command], cwd=self.cwd, stdout=out, stderr=err
+                ["bash", "-c", command],
+                cwd=self.cwd,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
         return number
 

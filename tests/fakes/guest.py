@@ -4,9 +4,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from sandbox.guest import wire
 from sandbox.link import GuestLink, Value
+
+if TYPE_CHECKING:
+    from sandbox.guest.wire import Outgoing
 
 STDOUT = 1
 STDERR = 2
@@ -17,7 +21,7 @@ def multiplexed(data: bytes, stream: int = STDOUT) -> bytes:
     return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
 
 
-def said(*value: Value) -> bytes:
+def said(*value: "Outgoing") -> bytes:
     """A frame from the guest, as it arrives on the host."""
     return multiplexed(wire.frame(value))
 
@@ -28,7 +32,9 @@ def link_to(
 ) -> Iterator[GuestLink]:
     """A link on which these bytes have arrived; nobody reads what is sent."""
     ours, theirs = socket.socketpair()
-    writer = threading.Thread(target=_write, args=(theirs, pieces, ends), daemon=True)
+    writer = threading.Thread(
+        target=_write, args=(theirs, pieces), kwargs={"ends": ends}, daemon=True
+    )
     link = GuestLink(ours, answer_timeout_s=answer_timeout_s)
     writer.start()
     try:
@@ -39,7 +45,7 @@ def link_to(
         theirs.close()
 
 
-def _write(stream: socket.socket, pieces: Iterable[bytes], ends: bool) -> None:
+def _write(stream: socket.socket, pieces: Iterable[bytes], *, ends: bool) -> None:
     with contextlib.suppress(OSError):
         for piece in pieces:
             stream.sendall(piece)

@@ -75,4 +75,6 @@ def held(ref: str, *, labels: Mapping[str, str]) -> ImageInfo:
         size_bytes=1000,
         created="2026-01-01T00:00:00Z",
         layers=(),
+        architecture="amd64",
+        os="linux",
     )

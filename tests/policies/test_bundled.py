@@ -37,9 +37,8 @@ def test_a_policy_written_out_loads_as_the_same(name: str, tmp_path: Any) -> Non
 def test_the_default_leaves_out_what_reaches_the_network_or_names_programs() -> None:
     programs = {rule.program for rule in load("default").commands}
     assert not programs & {"curl", "wget", "ssh", "nc", "apt", "apt-get", "dpkg", "perl", "sudo"}
-    subcommands = {
-        args[0] for rule in load("default").commands if rule.program == "git" for args in rule.args or ()
-    }  # fmt: skip
+    rules = [rule for rule in load("default").commands if rule.program == "git"]
+    subcommands = {args[0] for rule in rules for args in rule.args or ()}
     assert not subcommands & {"push", "fetch", "pull", "clone", "remote", "submodule"}
 
 
@@ -97,6 +96,23 @@ def misfits(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> l
     if "anyOf" in schema:
         found = [misfits(value, option, root) for option in schema["anyOf"]]
         return [] if [] in found else found[0]
+    wrong = mismatches(value, schema)
+    if wrong or not isinstance(value, list | dict):
+        return wrong
+    if isinstance(value, list):
+        return [m for item in value for m in misfits(item, schema.get("items", {}), root)]
+    properties = schema.get("properties", {})
+    extra = schema.get("additionalProperties", True)
+    wrong = [f"{key} is missing" for key in schema.get("required", ()) if key not in value]
+    for key, item in value.items():
+        if key not in properties and extra is False:
+            wrong.append(f"{key} is unknown")
+        else:
+            wrong += misfits(item, properties.get(key, extra if extra is not True else {}), root)
+    return wrong
+
+
+def mismatches(value: Any, schema: Mapping[str, Any]) -> list[str]:
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": int | float,
              "boolean": bool, "null": type(None)}  # fmt: skip
     kind = schema.get("type")
@@ -108,18 +124,4 @@ def misfits(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> l
         return [f"{value!r} is none of {schema['enum']}"]
     if "pattern" in schema and not re.search(schema["pattern"], value):
         return [f"{value!r} does not match"]
-    if isinstance(value, list):
-        return [m for item in value for m in misfits(item, schema.get("items", {}), root)]
-    if not isinstance(value, dict):
-        return []
-    properties = schema.get("properties", {})
-    extra = schema.get("additionalProperties", True)
-    wrong = [f"{key} is missing" for key in schema.get("required", ()) if key not in value]
-    for key, item in value.items():
-        if key in properties:
-            wrong += misfits(item, properties[key], root)
-        elif extra is False:
-            wrong.append(f"{key} is unknown")
-        elif isinstance(extra, dict):
-            wrong += misfits(item, extra, root)
-    return wrong
+    return []

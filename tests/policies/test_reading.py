@@ -56,7 +56,7 @@ def complaint(tmp_path: Path, text: str | bytes) -> PolicyError:
         ("env: {A: 1}", 3, 10, "env.A", "write it in quotes"),
         ("image: a/b", 3, 8, "image", "plain name"),
         ("+image: python", 3, 1, "+image", "only lists take `+` and `-`"),
-        ("commands: [ls]\n+commands: [cat]", 4, 1, "+commands", "nothing for `+commands` to change"),
+        ("commands: [ls]\n+commands: [cat]", 4, 1, "+commands", "nothing for `+commands`"),
         ("-commands: [ls]", 3, 13, "-commands[0]", "is not in the list"),
         ("tools: [bash]\ntools: []", 4, 1, "tools", "there already, in line 3"),
         ("tools:", 3, 7, "tools", "an empty one is `[]`"),
@@ -72,7 +72,7 @@ def complaint(tmp_path: Path, text: str | bytes) -> PolicyError:
         ("setup: {network: ['https://x']}", 3, 19, "setup.network[0]", "a host name"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_told_where_and_why(
+def test_a_wrong_file_is_told_where_and_why(  # noqa: PLR0917 - a row of the table above
     tmp_path: Path, text: str, line: int, column: int, key: str, says: str
 ) -> None:
     error = complaint(tmp_path, HEAD + text + "\n")

@@ -30,7 +30,11 @@ def only(environ: dict[str, str], home: Path) -> Endpoint:
 def test_docker_host_is_the_only_candidate(tmp_path: Path) -> None:
     write_config(tmp_path, '{"currentContext": "other"}')
     found = only({"DOCKER_HOST": "unix:///x.sock", "DOCKER_CONTEXT": "other"}, tmp_path)
-    assert (found.host, found.source, found.tls_directory) == ("unix:///x.sock", "DOCKER_HOST", None)
+    assert (found.host, found.source, found.tls_directory) == (
+        "unix:///x.sock",
+        "DOCKER_HOST",
+        None,
+    )
 
 
 def test_docker_host_with_certificates(tmp_path: Path) -> None:

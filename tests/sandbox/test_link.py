@@ -111,9 +111,9 @@ def test_a_guest_once_lost_stays_lost() -> None:
 
 
 def test_an_early_end_says_what_the_guest_wrote_on_its_way_out() -> None:
-    with link_to(multiplexed(b"guest: MemoryError: \n", STDERR), ends=True) as link:
-        with pytest.raises(SandboxLost, match="MemoryError"):
-            link.ask("freeze")
+    last = multiplexed(b"guest: MemoryError: \n", STDERR)
+    with link_to(last, ends=True) as link, pytest.raises(SandboxLost, match="MemoryError"):
+        link.ask("freeze")
 
 
 @pytest.mark.parametrize("size", [0, 3, 7, 9])
@@ -207,7 +207,9 @@ def test_a_refusal_of_the_kernel_becomes_its_error(number: int, kind: type[FileE
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("rest", [[], [b"x"], [None, None], [2], [2, 3], [[], []], [5, b"\xff" * 9]])
+@pytest.mark.parametrize(
+    "rest", [[], [b"x"], [None, None], [2], [2, 3], [[], []], [5, b"\xff" * 9]]
+)
 def test_a_malformed_refusal_is_still_a_refusal(rest: list[Value]) -> None:
     assert isinstance(file_error(rest), FileError)
 

@@ -37,7 +37,7 @@ VALUES = st.one_of(
     st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
     st.lists(
         st.sampled_from([b'"', b"'", b"\\", b"$", b"`", b"\n", b"!", b"$'", b"\t", b"a", b"=",
-                         b"\x1b", b"\x7f", b"\r", b"\xff", "é".encode(), b"declare -x Q=\"1\"\n"]),
+                         b"\x1b", b"\x7f", b"\r", b"\xff", "é".encode(), b'declare -x Q="1"\n']),
         max_size=12,
     ).map(b"".join),
 ).map(lambda value: value.replace(b"\0", b""))  # fmt: skip

@@ -11,10 +11,8 @@ from sandbox import tarstream
 
 
 def members(data: bytes) -> list[tarfile.TarInfo]:
-    file = tarfile.open(
-        fileobj=io.BytesIO(data + tarstream.END), encoding="utf-8", errors="surrogateescape"
-    )
-    with file as tar:
+    whole = io.BytesIO(data + tarstream.END)
+    with tarfile.open(fileobj=whole, encoding="utf-8", errors="surrogateescape") as tar:
         return tar.getmembers()
 
 
@@ -28,7 +26,9 @@ def name_of(member: tarfile.TarInfo) -> bytes:
 
 
 # Without a slash at the end, which the reader takes off.
-NAMES = st.binary(min_size=1, max_size=400).filter(lambda name: b"\0" not in name and name[-1:] != b"/")
+NAMES = st.binary(min_size=1, max_size=400).filter(
+    lambda name: b"\0" not in name and name[-1:] != b"/"
+)
 
 
 @given(NAMES, st.binary(max_size=1200), st.integers(0, 0o777), st.integers(-(1 << 40), 1 << 40))
@@ -38,9 +38,7 @@ def test_a_file_is_read_back(name: bytes, data: bytes, mode: int, mtime: int) ->
     )
     whole = head + data + tarstream.padding(len(data)) + tarstream.END
     assert len(whole) % 512 == 0
-    with tarfile.open(
-        fileobj=io.BytesIO(whole), encoding="utf-8", errors="surrogateescape"
-    ) as tar:
+    with tarfile.open(fileobj=io.BytesIO(whole), encoding="utf-8", errors="surrogateescape") as tar:
         (member,) = tar.getmembers()
         file = tar.extractfile(member)
         assert file is not None

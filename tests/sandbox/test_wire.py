@@ -113,7 +113,11 @@ def test_a_lie_about_a_length_or_a_type_is_refused(body: bytes) -> None:
 
 
 def test_lies_about_counts_allocate_nothing() -> None:
-    lies = [b"L" + length(0xFFFFFFFF), b"B" + length(0xFFFFFFFF), nested(5)[:-1] + b"L\xff\xff\xff\xff"]
+    lies = [
+        b"L" + length(0xFFFFFFFF),
+        b"B" + length(0xFFFFFFFF),
+        nested(5)[:-1] + b"L\xff\xff\xff\xff",
+    ]
     tracemalloc.start()
     try:
         for lie in lies:

@@ -11,7 +11,9 @@ from sandbox.errors import WorkspaceError
 from sandbox.workspace import Found, Scan, Selection, scan, select
 
 
-def rules(*exclude: str, history: History = History.FULL, max_bytes: int = 1 << 20) -> WorkspaceRules:
+def rules(
+    *exclude: str, history: History = History.FULL, max_bytes: int = 1 << 20
+) -> WorkspaceRules:
     return WorkspaceRules(exclude=exclude, history=history, max_bytes=max_bytes)
 
 

@@ -26,9 +26,9 @@ def at_terminal(console: Console, interrupts: Interrupts) -> Approve:
             if name not in {"command", "path"}:
                 console.print(Text(f"  {name}: {visible(str(value))}", "dim"), soft_wrap=True)
         console.print(Text(f"  {visible(ask.reason)} ({visible(ask.rule)})", "dim"), soft_wrap=True)
-        console.print(Text("  run this? [y/N] ", "bold"), end="")
         # What was typed before the question is no answer to it.
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        console.print(Text("  run this? [y/N] ", "bold"), end="")
         with interrupts.immediate():
             answer = sys.stdin.readline(_LONGEST_ANSWER)
         if answer.strip().lower() in {"y", "yes"}:

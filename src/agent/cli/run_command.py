@@ -4,6 +4,7 @@
 # the terminal, where printing is the point.
 # ruff: noqa: PLC0415, T201
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def _recorded(
     from agent.cli.asking import at_terminal
     from agent.display import Display
     from agent.events import Notice
-    from agent.interrupts import Interrupts
+    from agent.interrupts import Interrupts, Stop
     from agent.job import Job
     from agent.run import Run
     from agent.sealed import open_sealed
@@ -108,7 +109,7 @@ def _recorded(
         interrupts=interrupts,
         exit_code=exits.of_outcome,
     )
-    with interrupts.installed():
+    with interrupts.installed(), contextlib.suppress(Stop):
         try:
             for name in workspace.ignored_policies(root):
                 notice = f"{name} in the workspace is ignored: a policy is never read from there"
@@ -118,7 +119,8 @@ def _recorded(
             if display is not None:
                 display.close()
         _finish(options, going, summary, record)
-    return summary.exit_code
+        return summary.exit_code
+    return exits.INTERRUPTED  # a third signal, or one while the last words were written
 
 
 def _finish(options: RunOptions, going: "Run", summary: "Summary", record: "Record") -> None:
@@ -129,8 +131,8 @@ def _finish(options: RunOptions, going: "Run", summary: "Summary", record: "Reco
 
     document = summary.document()
     try:
-        record.write_report(render(summary, going.journal.log))
         record.write_summary(document)
+        record.write_report(render(summary, going.journal.log))
     except RecordError as error:
         print(f"moonpool: {error}", file=sys.stderr)
     if options.out is not None:

@@ -121,6 +121,13 @@ def apply(wanted: str, directory: Path | None, *, check: bool) -> int:
     from sandbox.apply import apply_patch
 
     run = find(settings.home(), wanted)
+    if run.text("outcome") == "export refused":
+        print(
+            f"moonpool: the export gate refused the patch of run {run.id}: see "
+            f"`moonpool show {run.id}`; it is kept in {run.text('patch')}",
+            file=sys.stderr,
+        )
+        return exits.EXPORT_REFUSED
     data = patch_of(run)
     if not data:
         print(f"run {run.id} changed nothing: there is nothing to apply")

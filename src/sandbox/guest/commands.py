@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import time
 
-from sandbox.guest import landlock, processes, shellstate
-from sandbox.guest.pipes import SCRATCH, Command, Stream
+from sandbox.guest import files, landlock, processes, shellstate
+from sandbox.guest.pipes import SCRATCH, Command, Stream, create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class Commands:
             ends.append(read_end)
             command.stdin_data = stdin
             actions.append((os.POSIX_SPAWN_DUP2, read_end, 0))
-        elif stdin:
-            actions.append((os.POSIX_SPAWN_OPEN, 0, stdin[0], os.O_RDONLY, 0))
-        else:
+        elif not stdin:
             actions.append((os.POSIX_SPAWN_DUP2, self.null, 0))
         actions.append((os.POSIX_SPAWN_DUP2, pipes[0][1], 1))
         actions.append((os.POSIX_SPAWN_DUP2, pipes[1][1], 2))
@@ -78,10 +76,15 @@ class Commands:
             command.state, state_end = os.pipe2(os.O_CLOEXEC)
             ends.append(state_end)
             actions.append((os.POSIX_SPAWN_DUP2, state_end, _STATE_FD))
-            argv = self._shell_arguments(number, script)
         command.out = Stream(number, 1, pipes[0][0], self.keep)
         command.err = Stream(number, 2, pipes[1][0], self.keep)
         try:
+            if isinstance(stdin, list):
+                # Opened here, not by the spawn, which would stand still before a named pipe.
+                ends.append(files.open_regular(stdin[0], os.O_RDONLY))
+                actions.append((os.POSIX_SPAWN_DUP2, ends[-1], 0))
+            if script is not None:
+                argv = self._shell_arguments(number, script)
             self._spawn(command, argv, actions)
         except OSError as error:
             for handle in (pipes[0][0], pipes[1][0], command.state, command.stdin):
@@ -118,8 +121,7 @@ class Commands:
         try:
             for stream in (1, 2):
                 path = SCRATCH + b"/background-%d-%d" % (number, stream)
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
-                handles.append(os.open(path, flags | os.O_CLOEXEC, 0o600))
+                handles.append(create(path, os.O_APPEND))
                 actions.append((os.POSIX_SPAWN_DUP2, handles[-1], stream))
             argv = [b"bash", b"-c", script, b"bash"]
             if len(script) > _ARGUMENT_LIMIT:
@@ -142,8 +144,7 @@ class Commands:
 
     def _script_file(self, number: int, script: bytes) -> bytes:
         path = SCRATCH + b"/script-%d" % number
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(path, flags, 0o600)
+        handle = create(path)
         try:
             view = memoryview(script)
             while view:

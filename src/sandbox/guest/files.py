@@ -23,6 +23,7 @@ _LINK = 0o120000
 
 _WALK_FRAME_BYTES = 1 << 18
 _WALK_NAMES = 1000
+_PATH_LIMIT = 4000
 
 
 def _letter(mode: int) -> bytes:
@@ -36,7 +37,8 @@ def _letter(mode: int) -> bytes:
     return b"o"
 
 
-def _open_regular(path: bytes, flags: int) -> int:
+def open_regular(path: bytes, flags: int) -> int:
+    """Open a file that is one."""
     # O_NONBLOCK: a named pipe in the workspace must not hang the guest.
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
     kind = os.fstat(handle).st_mode & _TYPE
@@ -50,7 +52,7 @@ def _open_regular(path: bytes, flags: int) -> int:
 
 def read(path: bytes, offset: int, limit: int) -> tuple[bytes, int]:
     """Up to `limit` bytes from `offset`, and the file's size."""
-    handle = _open_regular(path, os.O_RDONLY)
+    handle = open_regular(path, os.O_RDONLY)
     try:
         size = os.fstat(handle).st_size
         return os.pread(handle, limit, offset), size
@@ -67,7 +69,7 @@ def write(path: bytes, data: bytes, append: int, overwrite: int) -> None:
         parent = os.path.dirname(path)
         if not os.path.isdir(parent):
             os.makedirs(parent, exist_ok=True)
-    handle = _open_regular(path, flags)
+    handle = open_regular(path, flags)
     try:
         view = memoryview(data)
         while view:
@@ -142,10 +144,11 @@ def walk(
             kind = state.st_mode & _TYPE
             if changed:
                 names.append(_letter(state.st_mode) + name)
-            if kind == _DIRECTORY:
+            if kind == _DIRECTORY and len(directory) + len(name) < _PATH_LIMIT:
                 if name != b".git":
                     stack.append(directory + b"/" + name)
             elif state.st_ctime_ns >= since_ns:
+                # A directory that is too deep for the kernel to take its path stands for itself.
                 path = (directory + b"/" + name)[prefix:]
                 files.append([path, state.st_mode, state.st_size])
                 waiting += len(path) + 32
@@ -165,23 +168,26 @@ def walk(
     send(files, directories)
 
 
-def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]) -> None:
-    """Send one file or link: its mode, its size, then its content (a file's up to `limit` only)."""
+def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]) -> int:
+    """Send one file or link: its mode, its size, then its content (a file's up to `limit` only).
+
+    Gives how much of a file was sent.
+    """
     full = root + b"/" + path
     try:
         state = os.lstat(full)
     except (FileNotFoundError, NotADirectoryError):
         send([path, 0, 0])
-        return
+        return 0
     kind = state.st_mode & _TYPE
     if kind == _LINK:
         target = os.readlink(full)
         send([path, state.st_mode, len(target)])
         send(target)
-        return
+        return 0
     if kind != _REGULAR or state.st_size > limit:
         send([path, state.st_mode, state.st_size])
-        return
+        return 0
     try:
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError:
@@ -198,6 +204,7 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]
                 data = bytes(min(left, wire.PIECE))
             left -= len(data)
             send(data)
+        return size
     finally:
         os.close(handle)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sandbox.guest.wire import Outgoing
 
 _STATUS_KEYS = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb", b"NoNewPrivs", b"Seccomp")
-_SCRATCH_MODE = 0o700
 _REAP_DELAY_S = 0.02
+_SI_USER = 0
 
 
 def _slurp(path: str) -> bytes:
@@ -59,6 +59,19 @@ def _open_or_none(paths: list[str], flags: int) -> int:
         except OSError:
             continue
     return -1
+
+
+def _clock_ns() -> int:
+    """The file system's own clock, which is what changed files will be compared with.
+
+    Looked at once in a container's life, before anything of the adversary's ran: at a restart
+    nothing in /tmp may decide whether the guest comes up.
+    """
+    handle = pipes.create(pipes.SCRATCH + b"/clock")
+    try:
+        return os.fstat(handle).st_ctime_ns
+    finally:
+        os.close(handle)
 
 
 def _facts() -> list[Outgoing]:
@@ -144,8 +157,12 @@ def _lead(lifetime_s: float, wake: int) -> None:
         if info.si_signo == signal.SIGCHLD:
             # The server sees its own commands end at once; this is for orphans, which can wait.
             time.sleep(_REAP_DELAY_S)
-            os.write(wake, b".")
-        elif info.si_pid == 0:
+            try:
+                os.write(wake, b".")
+            except BlockingIOError:
+                pass  # full of unread wake-ups: one more says nothing new
+        # A sender's id can be forged (rt_sigqueueinfo), but not together with the code of kill.
+        elif info.si_pid == 0 and info.si_code == _SI_USER:
             break
     try:
         os.kill(-1, signal.SIGKILL)
@@ -169,11 +186,7 @@ def main() -> None:
     config.oom_counter = _open_or_none(
         ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"], os.O_RDONLY
     )
-    os.makedirs(pipes.SCRATCH, _SCRATCH_MODE, exist_ok=True)
-    # The file system's own clock, which is what changed files will be compared with.
-    handle = os.open(pipes.SCRATCH + b"/clock", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    config.since_ns = since or os.fstat(handle).st_ctime_ns
-    os.close(handle)
+    config.since_ns = since or _clock_ns()
     landlock.close_to_tracing()
     setup.abi = landlock.abi()
     setup.probe = probe

@@ -16,9 +16,35 @@ if TYPE_CHECKING:
 SCRATCH = b"/tmp/.moonpool"
 """Where spilled output, output of background processes and long scripts go."""
 
+_SCRATCH_MODE = 0o700
 _READ = 1 << 16
 _SPILL_LIMIT = 64 << 20
 _STATE_LIMIT = 1 << 18
+
+
+def make_scratch() -> None:
+    """See to it that the scratch directory is one."""
+    try:
+        os.mkdir(SCRATCH, _SCRATCH_MODE)
+    except FileExistsError:
+        if os.lstat(SCRATCH).st_mode & 0o170000 != 0o040000:
+            os.unlink(SCRATCH)
+            os.mkdir(SCRATCH, _SCRATCH_MODE)
+
+
+def create(path: bytes, flags: int = 0) -> int:
+    """Make a file in the scratch directory, open for writing.
+
+    Commands run as our user and know the names: what they planted there is removed and never
+    opened. A named pipe would stop us in the open, a link have us write elsewhere.
+    """
+    make_scratch()
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
 
 
 class Stream:
@@ -72,8 +98,7 @@ class Stream:
         path = SCRATCH + b"/out-%d-%d" % (self.command, self.number)
         self.spill = -1
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            self.spill = os.open(path, flags, 0o600)
+            self.spill = create(path)
         except OSError:
             return
         self.spill_path = path

@@ -162,8 +162,9 @@ class Server:
         self.send([b"ok", number])
 
     def do_fetch(self, number: int, paths: list[bytes], limit: int) -> None:
+        # All files of one answer together: what does not fit, the host asks for again.
         for path in paths:
-            files.fetch(
+            limit -= files.fetch(
                 self.config.workspace,
                 path,
                 limit,

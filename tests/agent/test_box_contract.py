@@ -1,0 +1,128 @@
+"""What a run needs of a box, held against the fake and against the real sandbox alike."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.box import Box
+from agent.tools import toolbox
+from agent.tools.tool import Setting
+from fakes.box import TmpBox
+from sandbox.errors import FileError, FileExists, FileMissing, FileWrongType
+from sandbox.results import Ending
+
+FILES = {"calc.py": b"def multiply(a, b):\n    return a + b\n", "data/raw": b"\x00\xff\r\n"}
+
+OpenReal = Callable[..., Box]
+
+
+@pytest.fixture(params=["fake", "real"])
+def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
+    if request.param == "fake":
+        made = TmpBox(files=FILES)
+        yield made
+        made.close()
+        return
+    workspace: Path = request.getfixturevalue("workspace")
+    for name, data in FILES.items():
+        path = workspace / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    open_real: OpenReal = request.getfixturevalue("open_box")
+    yield open_real()
+
+
+def test_a_command_gives_streams_exit_code_and_ending(box: Box) -> None:
+    result = box.run("echo out; echo err >&2; exit 3")
+    assert (result.stdout, result.stderr) == (b"out\n", b"err\n")
+    assert (result.exit_code, result.ending) == (3, Ending.EXITED)
+
+
+def test_a_command_past_its_time_is_ended(box: Box) -> None:
+    result = box.run("sleep 30", timeout_s=0.3)
+    assert (result.exit_code, result.ending) == (124, Ending.TIMED_OUT)
+
+
+def test_output_comes_as_it_is_printed(box: Box) -> None:
+    seen: list[tuple[str, bytes]] = []
+    box.run("echo out; echo err >&2", on_output=lambda stream, data: seen.append((stream, data)))
+    joined = {name: b"".join(data for stream, data in seen if stream == name) for name, _ in seen}
+    assert joined == {"stdout": b"out\n", "stderr": b"err\n"}
+
+
+def test_files_are_bytes_and_paths_are_relative_to_the_workspace(box: Box) -> None:
+    assert box.read_file("data/raw") == b"\x00\xff\r\n"
+    assert box.read_file("data/raw", offset=1, limit=2) == b"\xff\r"
+    box.write_file("new/deep/file", b"\xfe")
+    assert box.read_file("new/deep/file") == b"\xfe"
+    box.delete_file("new/deep/file")
+    with pytest.raises(FileMissing):
+        box.read_file("new/deep/file")
+
+
+def test_wrong_uses_of_files_are_errors_of_files(box: Box) -> None:
+    with pytest.raises(FileMissing):
+        box.delete_file("nowhere")
+    with pytest.raises(FileExists):
+        box.write_file("calc.py", b"", overwrite=False)
+    with pytest.raises(FileWrongType):
+        box.read_file("data")
+    with pytest.raises(FileError):
+        box.list_dir("calc.py")
+
+
+def test_a_directory_is_listed(box: Box) -> None:
+    assert [entry.name for entry in box.list_dir(".").entries] == [b"calc.py", b"data"]
+
+
+def test_the_patch_goes_from_here_to_a_fresh_box(box: Box) -> None:
+    box.write_file("calc.py", b"def multiply(a, b):\n    return a * b\n")
+    box.write_file("added", b"new\n")
+    box.delete_file("data/raw")
+    patch = box.export()
+    assert [change.path for change in patch.changes] == [b"added", b"calc.py", b"data/raw"]
+    fresh = box.fresh()
+    try:
+        assert fresh.read_file("calc.py") == FILES["calc.py"]
+        fresh.apply(patch)
+        assert b"a * b" in fresh.read_file("calc.py")
+        assert fresh.read_file("added") == b"new\n"
+        with pytest.raises(FileMissing):
+            fresh.read_file("data/raw")
+    finally:
+        fresh.close()
+
+
+def test_a_background_process_is_started_looked_at_and_ended_by_the_tools(box: Box) -> None:
+    def use(name: str, **arguments: object) -> str:
+        setting = Setting(
+            output_bytes=10_000,
+            command_timeout_s=20,
+            left_s=20,
+            on_output=lambda _stream, _data: None,
+        )
+        return toolbox.ALL[name].call(arguments, box, setting).text
+
+    told = use("bash", command="echo serving; sleep 60 & wait", background=True)
+    number = int(told.partition("process ")[2].split()[0])
+    output = told.partition("output goes to ")[2].split()[0]
+    ending = told.partition("kill -- ")[2].split()[0]
+    until = time.monotonic() + 10
+    while "serving" not in use("read_file", path=output) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "serving" in use("read_file", path=output)
+    assert box.poll(number).exit_code is None
+    use("bash", command=f"kill -- {ending}")
+    while box.poll(number).exit_code is None and time.monotonic() < until:
+        time.sleep(0.05)
+    assert box.poll(number).exit_code is not None
+
+
+def test_searching_finds_lines_with_whatever_program_there_is(box: Box) -> None:
+    setting = Setting(
+        output_bytes=10_000, command_timeout_s=20, left_s=20, on_output=lambda _stream, _data: None
+    )
+    answer = toolbox.ALL["search_files"].call({"pattern": r"return\s+a"}, box, setting)
+    assert answer.text == "calc.py:2:    return a + b"
