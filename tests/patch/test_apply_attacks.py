@@ -187,13 +187,15 @@ class TestOddTargets:
     def test_a_patch_that_asks_for_memory_is_refused(self, target: Path) -> None:
         """Forty bytes that promise three billion."""
         write_world(target, {b"x": file()})
-        attempt(
+        patch = (
             b"diff --git a/b b/b\nnew file mode 100644\n"
             b"index 0000000000000000000000000000000000000000.."
             b"1111111111111111111111111111111111111111\n"
-            b"GIT binary patch\nliteral 3000000000\nHcmV?d00001\n\nliteral 0\nHcmV?d00001\n\n",
-            target,
+            b"GIT binary patch\nliteral 3000000000\nHcmV?d00001\n\nliteral 0\nHcmV?d00001\n\n"
         )
+        attempt(patch, target)
+        with pytest.raises(PatchError, match="over limit"):
+            apply_patch(patch, target, check=True)
 
 
 class TestNothingRuns:

@@ -263,17 +263,19 @@ class TestProof:
         results = apply_proof(store, old, patch)
         assert Trees.of(old).changed(results)[0].root != tree
 
-    def test_broken_binary_data_is_found_although_the_store_has_the_result(
+    def test_other_binary_data_is_found_although_the_store_has_the_result(
         self, store: Store, tmp_path: Path
     ) -> None:
         """git takes the result of a binary patch from its objects where it is there."""
-        patch, old, _ = self.made(store, tmp_path)
-        data = patch.read_bytes()
-        at = data.index(b"GIT binary patch\n")
-        at = data.index(b"\n", data.index(b"\n", at) + 1) + 3
-        patch.write_bytes(data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :])
+        before, after = {b"a": file(b"\0old" * 50)}, {b"a": file(b"\0new" * 50)}
+        right = patch_between(store, before, after)
+        wrong = patch_between(store, before, {b"a": file(b"\0bad" * 50)})
+        head, _, _ = right.data.partition(b"GIT binary patch\n")
+        _, _, data = wrong.data.partition(b"GIT binary patch\n")
+        patch = tmp_path / "patch.diff"
+        patch.write_bytes(head + b"GIT binary patch\n" + data)
         with pytest.raises(PatchError, match="does not fit"):
-            apply_proof(store, old, patch)
+            apply_proof(store, entries(store, before), patch)
 
 
 @pytest.mark.parametrize(
