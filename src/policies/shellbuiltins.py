@@ -124,6 +124,8 @@ def _own_work(  # noqa: PLR0911 - a return for each refusal
 ) -> Effect:
     values = [word.value or "" for word in arguments]
     flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
+    if name in {"enable", "hash", "compgen"} and any(word.value is None for word in arguments):
+        return Effect(refused=f"`{name}` with arguments that only the run can know")
     if name == "enable" and any(set(value) - set("-aps") for value in values):
         return Effect(refused="`enable` may only list: it loads code and turns builtins off")
     if name == "hash" and any(re.match(r"-[A-Za-z]*p", value) for value in values):
@@ -143,7 +145,7 @@ def _own_work(  # noqa: PLR0911 - a return for each refusal
 
 def _names(name: str, arguments: Sequence[Word]) -> list[str]:
     """Arguments that may be the name of a variable."""
-    if name == "printf":
+    if name == "printf" and arguments and arguments[0].value is not None:
         return [word.value or "" for word in _after(arguments, "v")]
     if name in DECLARING | _NAMING:
         return [word.value or "" for word in arguments]

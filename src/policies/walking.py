@@ -71,7 +71,7 @@ class Walk:
         self._parsed = Parsed()
         self._seen: dict[bytes, tuple[Word, ...]] = {}
         self._blanks = Blanks(source)
-        self._look_inside = b"`" in source or b"$(" in source
+        self._look_inside = b"`" in source or b"$(" in source or b"${" in source
 
     def run(self, tree: Tree) -> Parsed:
         self._complain(self._blanks.around(tree.root_node))
@@ -156,6 +156,8 @@ class Walk:
         if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
             return
         text = self._text(node)
+        if kind in _LITERAL_LEAVES and b'"' in text and _in_expansion(node):
+            self._fail("quotes within quotes, unclear", node.start_byte)
         if kind in {"heredoc_content", "heredoc_body"} or not _SUBSTITUTION.search(text):
             return
         if kind in _LITERAL_LEAVES:
@@ -335,6 +337,14 @@ class Walk:
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
                 self._fail("a substitution in a here-document, unclear", position)
+
+
+def _in_expansion(node: Node) -> bool:
+    """Does it stand in ``${…}`` itself, where quotes may be text and end what is around them?"""
+    parent = node.parent
+    if parent is not None and parent.type == "concatenation":
+        parent = parent.parent
+    return parent is not None and parent.type == "expansion"
 
 
 def _evaluates(children: list[Node]) -> bool:

@@ -95,14 +95,17 @@ class _Walk:
                     raise SandboxLost("the guest's list of changes is malformed")
 
 
-def from_guest(link: GuestLink, manifest: Manifest) -> Changes:
+def from_guest(link: GuestLink, manifest: Manifest, *, times_tell: bool = True) -> Changes:
     """Ask the guest what changed since it started.
+
+    Args:
+        times_tell: whatever changed has a new time; otherwise every file is a candidate.
 
     Raises:
         SandboxLost, FileError: it can't say.
     """
     walk = _Walk()
-    walk.take(link, b"", everything=False)
+    walk.take(link, b"", everything=not times_tell)
     folders = _Folders(manifest)
     # A directory that the baseline did not have may have been moved there with everything in it
     # as it was: nothing below it shows as changed, so all of it is looked at.

@@ -75,7 +75,7 @@ def _changed(
     if link.lost is None:
         try:
             link.ask("freeze")
-            changes = collect.from_guest(link, manifest)
+            changes = collect.from_guest(link, manifest, times_tell=started.seal.moves_copy)
             found, left_out = collect.fetch(
                 link, changes.candidates, store, limit_bytes=_FILE_LIMIT_BYTES
             )

@@ -203,13 +203,13 @@ def file_error(rest: list[Value]) -> FileError:
     reason = rest[1] if len(rest) > 1 and isinstance(rest[1], bytes) else b"refused"
     text = reason[:200].decode("utf-8", "replace")
     match number:
-        case 2 | 20:
+        case 2:
             return FileMissing(text)
         case 17:
             return FileExists(text)
         case 1 | 13 | 18 | 30:
             return FileDenied(text)
-        case 21 | 22:
+        case 20 | 21 | 22:
             return FileWrongType(text)
         case _:
             return FileError(text)

@@ -38,6 +38,8 @@ class SealReport:
     seccomp: int
     uid: int
     interfaces: tuple[str, ...]
+    moves_copy: bool
+    """Moving a directory of the baseline copies what is in it, so that times tell what changed."""
     probed: str | None
     """A forbidden program that could neither be read nor executed; None where none was there."""
     missing: tuple[str, ...]
@@ -101,6 +103,7 @@ def check(
         seccomp=_FILTERED,
         uid=int(uid),
         interfaces=interfaces,
+        moves_copy=facts.get("moves") == "copy",
         probed=probe if usable else None,
         missing=missing,
         notes=notes,

@@ -204,7 +204,7 @@ def _reason(item: Found, rules: WorkspaceRules, exclude: pathspec.GitIgnoreSpec)
         reason = "its name is one that image layers use for themselves"
     elif name == b".git" and kind != stat.S_IFDIR:
         reason = "points to a repository elsewhere"
-    elif item.path == b".git" and rules.history is History.NONE:
+    elif name == b".git" and rules.history is History.NONE:
         reason = "the policy copies no history"
     elif b"/.git/" in b"/" + directory + b"/":
         if _idle_git_file(item.path):

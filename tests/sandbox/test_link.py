@@ -191,7 +191,7 @@ def test_a_request_that_fits_in_no_frame_is_refused_and_the_guest_is_not_lost(
     ("number", "kind"),
     [
         (2, FileMissing),
-        (20, FileMissing),
+        (20, FileWrongType),
         (17, FileExists),
         (13, FileDenied),
         (1, FileDenied),

@@ -228,6 +228,26 @@ def test_the_patch_is_what_stands_in_the_container(open_box: OpenBox, workspace:
     assert (workspace / "deep/er/bin").read_bytes() == box.read_file("deep/er/bin")
 
 
+def test_directories_moved_over_one_another_are_all_in_the_patch(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    for name in ("a", "b"):
+        (workspace / name / "sub").mkdir(parents=True)
+        (workspace / name / "sub/x").write_text(f"from {name}\n")
+        (workspace / name / "same").write_text("same\n")
+    box = open_box()
+    assert box.run("rm -r b; mv a b; mkdir new; mv b/sub new/").exit_code == 0
+    patch = box.export()
+    fresh = box.fresh()
+    try:
+        fresh.apply(patch)
+        listed = "find . -type f | sort | xargs grep ."
+        assert fresh.run(listed).stdout == box.run(listed).stdout
+        assert b"new/sub/x:from a" in box.run(listed).stdout
+    finally:
+        fresh.close()
+
+
 def test_the_patch_is_the_same_however_the_agent_treats_git(
     open_box: OpenBox, workspace: Path
 ) -> None:

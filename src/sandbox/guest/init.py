@@ -85,7 +85,24 @@ def _facts() -> list[Outgoing]:
     rows.append([b"gid", b"%d" % os.getgid()])
     names = [line.partition(b":")[0].strip() for line in _slurp("/proc/net/dev").splitlines()[2:]]
     rows.append([b"interfaces", b" ".join(names)])
+    rows.append([b"moves", b"copy" if _moves_copy() else b"keep"])
     return rows
+
+
+def _moves_copy() -> bool:
+    """Whether a directory of the image can be moved only by copying all that is in it.
+
+    So it is on a layered file system, unless that keeps a list of moved directories. Elsewhere
+    files move along with their old times, and what changed does not show in times alone.
+    """
+    for line in _slurp("/proc/self/mountinfo").splitlines():
+        fields, _, rest = line.partition(b" - ")
+        if fields.split()[4:5] == [b"/"]:
+            kind = rest.split()[0]
+            listed = b"redirect_dir=on" in rest
+            setting = _slurp("/sys/module/overlay/parameters/redirect_dir").strip()
+            return kind == b"overlay" and not listed and setting == b"N"
+    return False
 
 
 def _probe(path: bytes) -> list[Outgoing]:
