@@ -29,6 +29,7 @@ _TESTS = frozenset(
 )  # fmt: skip
 _WORDS = frozenset({"word", "concatenation", "command_name", "variable_name"})
 _TOKENS = frozenset({"simple_expansion", "concatenation", "variable_assignment"})
+_PATTERNS = frozenset({"regex", "extglob_pattern"})
 _LINE_END = "a line that ends where bash ends the command"
 
 Complaint = tuple[str, int]
@@ -55,8 +56,17 @@ class Blanks:
 
         ``one_line``: inside ``[ … ]``, which is a command like any other and ends with its line.
         """
-        if kind in _TOKENS and any(a.end_byte < b.start_byte for a, b in pairwise(children)):
-            return "a blank within a word", children[0].start_byte
+        if kind in _TOKENS:
+            # `$ $` is one token to the grammar, blank and all.
+            apart = any(a.end_byte < b.start_byte for a, b in pairwise(children))
+            if apart or any(self._source[c.start_byte] in b" \t\n\r" for c in children):
+                return "a blank within a word", children[0].start_byte
+        if kind == "test_command":
+            after = children[0].end_byte
+            if self._source[after : after + 1] not in {b" ", b"\t", b"\n", b""}:
+                return "a bracket that is part of a word to bash", after
+        if kind == "command" and any(c.type in _PATTERNS for c in children):
+            return "a pattern where bash reads a command", children[0].start_byte
         if not self._unusual and not self._lines:
             return None
         ends = kind in _ONE_LINE or (kind in _TESTS and (one_line or children[0].type == "["))

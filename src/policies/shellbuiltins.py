@@ -35,7 +35,7 @@ RESERVED = frozenset(
 _SUBSCRIPT = re.compile(r"\[.*(\$\(|`)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMING = frozenset(
-    {"read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
+    {"printf", "read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
 )
 _EXEC = Spec(flags="cl", valued="a")
 _COMMAND = Spec(flags="pvV")
@@ -148,7 +148,7 @@ def _names(name: str, arguments: Sequence[Word]) -> list[str]:
     if name == "printf" and arguments and arguments[0].value is not None:
         return [word.value or "" for word in _after(arguments, "v")]
     if name in DECLARING | _NAMING:
-        return [word.value or "" for word in arguments]
+        return [word.text if word.value is None else word.value for word in arguments]
     return []
 
 

@@ -163,10 +163,13 @@ class Walk:
         if kind in _LITERAL_LEAVES:
             text = text[text.index(b"'") + 1 : -1]
         if len(text) > 2 and node.is_named:
-            self._nested(text, node.start_byte, place, prefix=b": ")
+            # Read as bash would between double quotes, where single ones are text.
+            plain = not set(text) & set(b"'\"")
+            quoted = b": " + text if plain else b': "' + text.replace(b'"', b'\\"') + b'"'
+            self._nested(quoted, node.start_byte, place)
 
-    def _nested(self, text: bytes, offset: int, place: _Place, *, prefix: bytes = b"") -> None:
-        shown = (prefix + text).decode("utf-8", "surrogateescape")
+    def _nested(self, text: bytes, offset: int, place: _Place) -> None:
+        shown = text.decode("utf-8", "surrogateescape")
         self._parsed.items.append(Nested(shown, offset, place.depth + 1))
 
     def _comment(self, node: Node) -> None:

@@ -45,27 +45,36 @@ def apply_patch(patch: bytes, target: Path, *, check: bool) -> ApplyReport:
     hunk), a path or link that leads out of the directory, a target that is no directory, a failure
     in writing. Nothing is changed then.
     """
-    with (
-        opened(target) as directory,
-        tempfile.TemporaryDirectory(prefix="moonpool-apply-") as room,
-    ):
-        if not patch:
-            return ApplyReport(changes=(), written=())
-        store = Store(Path(room) / "store")
-        seen = _look(directory, store, touched_paths(patch))
-        standing = {path: what for path, what in seen.items() if isinstance(what, Standing)}
-        before = {path: what.entry for path, what in standing.items()}
-        touched = _applied(store, before, patch, Path(room))
-        replacement = Replacement(
-            removed={path: standing[path] for path in touched if path in standing},
-            placed={path: entry for path, entry in touched.items() if entry is not None},
-            folders=_checked(directory, store, seen, touched),
-        )
-        changes = _changes(store, before, touched)
-        if check:
-            return ApplyReport(changes=changes, written=())
-        replace_files(directory, store, replacement)
-        return ApplyReport(changes=changes, written=tuple(touched))
+    try:
+        with (
+            opened(target) as directory,
+            tempfile.TemporaryDirectory(
+                prefix="moonpool-apply-", ignore_cleanup_errors=True
+            ) as room,
+        ):
+            return _apply(patch, directory, Path(room), check=check)
+    except OSError as problem:
+        raise PatchError(f"applying failed: {problem}. Nothing was changed.") from problem
+
+
+def _apply(patch: bytes, target: Target, room: Path, *, check: bool) -> ApplyReport:
+    if not patch:
+        return ApplyReport(changes=(), written=())
+    store = Store(room / "store")
+    seen = _look(target, store, touched_paths(patch))
+    standing = {path: what for path, what in seen.items() if isinstance(what, Standing)}
+    before = {path: what.entry for path, what in standing.items()}
+    touched = _applied(store, before, patch, room)
+    replacement = Replacement(
+        removed={path: standing[path] for path in touched if path in standing},
+        placed={path: entry for path, entry in touched.items() if entry is not None},
+        folders=_checked(target, store, seen, touched),
+    )
+    changes = _changes(store, before, touched)
+    if check:
+        return ApplyReport(changes=changes, written=())
+    replace_files(target, store, replacement)
+    return ApplyReport(changes=changes, written=tuple(touched))
 
 
 def _look(target: Target, store: Store, paths: Iterable[bytes]) -> dict[bytes, Seen]:

@@ -60,11 +60,18 @@ def export(
 
 @contextlib.contextmanager
 def _temporary_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="moonpool-export-"))
+    """A place for the private store; where it can't be written, that becomes a clear error."""
     try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        directory = Path(tempfile.mkdtemp(prefix="moonpool-export-"))
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+    except OSError as error:
+        raise PatchError(
+            f"the patch's working files in {tempfile.gettempdir()} can't be written "
+            f"({error.strerror or error}): free some space, or set TMPDIR"
+        ) from error
 
 
 def _changed(

@@ -53,9 +53,15 @@ class Store:
         """Store a tree object of this content (`trees` knows its format); gives its id."""
         return self._write(b"tree", (content,), len(content))
 
+    def file_of(self, object_id: str) -> Path:
+        """Where the object is, or would be. Raises `PatchError` for what is no id."""
+        if len(object_id) != 40 or not _HEXADECIMAL.issuperset(object_id):
+            raise PatchError(f"{object_id!r:.60} is not an object id.")
+        return self.directory / "objects" / object_id[:2] / object_id[2:]
+
     def lend(self, blob: str, other: "Store") -> None:
         """Put a blob of this store into another one too, without copying where that goes."""
-        source, target = self._path(blob), other._path(blob)
+        source, target = self.file_of(blob), other.file_of(blob)
         try:
             target.parent.mkdir(exist_ok=True)
             try:
@@ -68,7 +74,7 @@ class Store:
             raise PatchError(f"can't write to the patch's git store: {problem}") from problem
 
     def __contains__(self, object_id: str) -> bool:
-        return self._path(object_id).is_file()
+        return self.file_of(object_id).is_file()
 
     def size(self, blob: str) -> int:
         """Bytes in a stored blob. Raises `PatchError` where it is not there."""
@@ -85,14 +91,9 @@ class Store:
             raise PatchError(f"blob {blob} is larger than the limit of {limit_bytes} bytes.")
         return b"".join(pieces)
 
-    def _path(self, object_id: str) -> Path:
-        if len(object_id) != 40 or not _HEXADECIMAL.issuperset(object_id):
-            raise PatchError(f"{object_id!r:.60} is not an object id.")
-        return self.directory / "objects" / object_id[:2] / object_id[2:]
-
     def _open(self, blob: str) -> tuple[int, Iterator[bytes]]:
         """Size by the header, and the content; the pieces add up to the size or raise."""
-        pieces = _inflate(self._path(blob))
+        pieces = _inflate(self.file_of(blob))
         try:
             head = next(pieces)
         except (OSError, zlib.error, StopIteration) as problem:
@@ -139,7 +140,7 @@ class Store:
         return object_id
 
     def _keep(self, temporary: Path, object_id: str, sha256: bytes) -> None:
-        final = self._path(object_id)
+        final = self.file_of(object_id)
         known = self._sha256.get(object_id)
         if known is None and final.exists():  # by git, or by an earlier Store on this directory
             known = _sha256_of_loose(final)

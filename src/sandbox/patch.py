@@ -122,25 +122,34 @@ def make_patch(
     base.write_above(wanted, store.put_tree)
     result.write_above(wanted, store.put_tree)
     before = {path: manifest.entries.get(path) for path in wanted}
-    with tempfile.TemporaryDirectory(prefix="patch-", dir=store.directory) as room:
-        file = Path(room) / "patch.diff"
-        proving = _Proving(
-            store=store, base=base, tree=result.root, before=before, file=file, limits=limits
-        )
-        compared, results = proving.prove()
-        return Patch(
-            data=file.read_bytes(),
-            changes=changes_of(compared),
-            base_tree=base.root,
-            tree=result.root,
-            left_out=everything_left_out,
-            results=results,
-            links={
-                path: _target(store, entry)
-                for path, entry in results.items()
-                if entry is not None and entry.mode == SYMLINK
-            },
-        )
+    try:
+        with tempfile.TemporaryDirectory(prefix="patch-", dir=store.directory) as room:
+            proving = _Proving(
+                store=store,
+                base=base,
+                tree=result.root,
+                before=before,
+                file=Path(room) / "patch.diff",
+                limits=limits,
+            )
+            compared, results = proving.prove()
+            data = proving.file.read_bytes()
+    except OSError as problem:
+        raise PatchError(f"the patch can't be written: {problem}") from problem
+    links = {
+        path: _target(store, entry)
+        for path, entry in results.items()
+        if entry is not None and entry.mode == SYMLINK
+    }
+    return Patch(
+        data=data,
+        changes=changes_of(compared),
+        base_tree=base.root,
+        tree=result.root,
+        left_out=everything_left_out,
+        results=results,
+        links=links,
+    )
 
 
 def apply_proof(

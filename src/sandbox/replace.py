@@ -46,9 +46,9 @@ def replace_files(target: Target, store: Store, replacement: Replacement) -> Non
             f"{os.fsdecode(way.path)!r} turned into a file or link meanwhile; nothing was changed."
         ) from way
     except OSError as problem:
-        name = os.fsdecode(problem.filename or b"")
+        name = f" {os.fsdecode(problem.filename)!r}" if problem.filename else ""
         raise PatchError(
-            f"writing {name!r} failed ({problem.strerror}); nothing was changed."
+            f"writing{name} failed ({problem.strerror}); nothing was changed."
         ) from problem
 
 
@@ -185,7 +185,7 @@ class _Replacing:
         for undo in reversed(self._undo):
             try:
                 undo()
-            except (OSError, InTheWayError):
+            except OSError:
                 lost += 1
         if lost:
             self._staging.kept = True
@@ -198,7 +198,7 @@ class _Replacing:
         """Directories that lost their last file go, as with git; others refuse by themselves."""
         for path in self._wanted.removed:
             above = path.rpartition(b"/")[0]
-            with suppress(OSError, InTheWayError):
+            with suppress(OSError):
                 while above:
                     with self._target.parent(above) as (directory, name):
                         os.rmdir(name, dir_fd=directory)

@@ -127,11 +127,11 @@ def opened(path: Path) -> Iterator[Target]:
         os.close(root)
 
 
-class InTheWayError(Exception):
+class InTheWayError(NotADirectoryError):
     """A part of a path is a link or a file."""
 
     def __init__(self, path: bytes) -> None:
-        super().__init__(path)
+        super().__init__(errno.ENOTDIR, "a link or a file is in the way", path)
         self.path = path
 
 

@@ -12,7 +12,13 @@ from conftest import OpenBox
 from policies.policy import History, Policy
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
-from sandbox.errors import ImageUnusable, SandboxLost, WorkspaceError
+from sandbox.errors import (
+    ImageUnusable,
+    PatchError,
+    SandboxError,
+    SandboxLost,
+    WorkspaceError,
+)
 from sandbox.manifest import EXECUTABLE, SYMLINK
 from sandbox.patch import ChangeKind
 from sandbox.results import Ending
@@ -107,9 +113,7 @@ def test_an_engine_that_takes_no_single_layers_gets_the_copy_through_a_container
     (workspace / "x/run").write_text("#!/bin/sh\n")
     (workspace / "x/run").chmod(0o755)
     other = EngineOfAnotherKind.connect()
-    with Sandbox.open(
-        workspace=workspace, policy=default_policy, image=image, engine=other
-    ) as box:
+    with Sandbox.open(workspace=workspace, policy=default_policy, image=image, engine=other) as box:
         assert box.read_file("a") == (workspace / "a").read_bytes()
         assert box.run("x/run && echo > x/new").exit_code == 0
         assert [change.path for change in box.export().changes] == [b"x/new"]
@@ -358,3 +362,24 @@ def test_one_file_can_not_grow_past_the_disk_limit(
     box = open_box(policy)
     assert box.run("head -c 100000000 /dev/zero > f").exit_code != 0
     assert int(box.run("stat -c %s f").stdout) <= 16 << 20
+
+
+def test_a_full_disk_under_the_export_is_a_clear_error(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    box.run("echo x > new")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(PatchError, match="TMPDIR"):
+        box.export()
+    monkeypatch.undo()
+    assert [change.path for change in box.export().changes] == [b"new"]
+
+
+def test_a_cache_that_can_not_be_written_is_a_clear_error(
+    open_box: OpenBox, workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (workspace / "a").write_text("a")
+    with pytest.raises(SandboxError, match="XDG_CACHE_HOME"):
+        open_box()

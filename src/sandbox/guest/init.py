@@ -175,9 +175,10 @@ def _lead(lifetime_s: float, wake: int) -> None:
             # The server sees its own commands end at once; this is for orphans, which can wait.
             time.sleep(_REAP_DELAY_S)
             try:
-                os.write(wake, b".")
-            except BlockingIOError:
-                pass  # full of unread wake-ups: one more says nothing new
+                if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    os.write(wake, b".")
+            except (ChildProcessError, BlockingIOError):
+                pass  # all taken already; or full of unread wake-ups: one more says nothing new
         # A sender's id can be forged (rt_sigqueueinfo), but not together with the code of kill.
         elif info.si_pid == 0 and info.si_code == _SI_USER:
             break

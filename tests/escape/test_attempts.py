@@ -1,0 +1,75 @@
+"""Every attempt of the corpus, in a real sandbox; then evidence that it did not happen."""
+
+import uuid
+
+import pytest
+
+from escape.conftest import Standing
+from escape.corpus import Attempt, attempts
+from sandbox.box import Sandbox
+from sandbox.engine import Engine
+from sandbox.results import CommandResult, Ending
+
+OWN = ("/workspace", "/tmp", "/var/tmp", "/home/agent", "/dev", "/proc", "/sys")
+ABOVE = {"/home", "/var"}
+"""Above what is the sandbox's own: the engine lists them because something below changed."""
+
+
+def named(group: str) -> list[object]:
+    return [pytest.param(attempt, id=attempt.id) for attempt in attempts(group)]
+
+
+def attempted(box: Sandbox, attempt: Attempt) -> CommandResult:
+    # In a directory of its own below the workspace where that can be written, else in /tmp.
+    room = "cd /workspace" if attempt.policy == "read-only" else "cd /workspace && mkdir -p a && cd a"
+    if attempt.policy == "locked":
+        room = "cd /workspace"
+    result = box.run(
+        f"{room}\n( {attempt.command}\n)", stdin=attempt.stdin, timeout_s=attempt.timeout_s
+    )
+    said = result.stdout + result.stderr
+    assert attempt.broken_if.encode() not in said, f"{attempt.tries}: {said!r}"
+    return result
+
+
+def answers(box: Sandbox) -> None:
+    token = uuid.uuid4().hex
+    result = box.run(f"echo $((6*7)) {token}")
+    assert result.stdout == f"42 {token}\n".encode(), result
+
+
+@pytest.mark.parametrize("attempt", named("programs"))
+def test_a_program_that_is_not_listed_never_runs(attempt: Attempt, standing: Standing) -> None:
+    box = standing(attempt.policy)
+    assert attempted(box, attempt).ending is Ending.EXITED
+    answers(box)
+
+
+@pytest.mark.parametrize("attempt", named("kernel"))
+def test_no_way_to_a_network_a_namespace_or_the_host(attempt: Attempt, standing: Standing) -> None:
+    box = standing(attempt.policy)
+    assert attempted(box, attempt).ending is Ending.EXITED
+    answers(box)
+
+
+@pytest.mark.parametrize("attempt", named("writes"))
+def test_nothing_is_written_outside_of_the_write_list(
+    attempt: Attempt, standing: Standing, engine: Engine
+) -> None:
+    box = standing(attempt.policy)
+    attempted(box, attempt)
+    changed = {path for path, _ in engine.changes(box.id)}
+    outside = {path for path in changed - ABOVE if not path.startswith(OWN)}
+    assert outside == set()
+    answers(box)
+
+
+@pytest.mark.parametrize("attempt", named("guest"))
+def test_the_guest_lives_and_answers(attempt: Attempt, standing: Standing, engine: Engine) -> None:
+    box = standing("default")
+    result = attempted(box, attempt)
+    assert result.ending is not Ending.LOST, result.stderr
+    answers(box)
+    box.write_file("proof", b"42")
+    assert box.read_file("proof") == b"42"
+    assert engine.inspect(box.id)["RestartCount"] == 0
