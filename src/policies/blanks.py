@@ -56,17 +56,9 @@ class Blanks:
 
         ``one_line``: inside ``[ … ]``, which is a command like any other and ends with its line.
         """
-        if kind in _TOKENS:
-            # `$ $` is one token to the grammar, blank and all.
-            apart = any(a.end_byte < b.start_byte for a, b in pairwise(children))
-            if apart or any(self._source[c.start_byte] in b" \t\n\r" for c in children):
-                return "a blank within a word", children[0].start_byte
-        if kind == "test_command":
-            after = children[0].end_byte
-            if self._source[after : after + 1] not in {b" ", b"\t", b"\n", b""}:
-                return "a bracket that is part of a word to bash", after
-        if kind == "command" and any(c.type in _PATTERNS for c in children):
-            return "a pattern where bash reads a command", children[0].start_byte
+        complaint = self._unlike_bash(kind, children)
+        if complaint is not None:
+            return complaint
         if not self._unusual and not self._lines:
             return None
         ends = kind in _ONE_LINE or (kind in _TESTS and (one_line or children[0].type == "["))
@@ -79,6 +71,25 @@ class Blanks:
             # `ls\n\x` is one word, line's end and all, to the grammar.
             if child.type in _WORDS and self._source[child.start_byte] in b" \t\n\r":
                 return _LINE_END, child.start_byte
+        return None
+
+    def _unlike_bash(self, kind: str, children: list[Node]) -> Complaint | None:
+        """Tokens that bash would have cut otherwise."""
+        start = children[0].start_byte
+        if kind in _TOKENS:
+            apart = any(a.end_byte < b.start_byte for a, b in pairwise(children))
+            # `$ $` is one token to the grammar, blank and all.
+            if apart or any(self._source[c.start_byte] in b" \t\n\r" for c in children):
+                # `${x:?two words}` is one text to bash too.
+                around = children[0].parent.parent if children[0].parent else None
+                if around is None or around.type != "expansion":
+                    return "a blank within a word", start
+        elif kind == "test_command":
+            after = children[0].end_byte
+            if self._source[after : after + 1] not in {b" ", b"\t", b"\n", b""}:
+                return "a bracket that is part of a word to bash", after
+        elif kind == "command" and any(c.type in _PATTERNS for c in children):
+            return "a pattern where bash reads a command", start
         return None
 
     def _gap(self, left: Node, right: Node, *, ends_with_line: bool) -> Complaint | None:

@@ -12,6 +12,7 @@ from tree_sitter import Node, Tree
 from policies import heredoc
 from policies.blanks import Blanks, Complaint
 from policies.commands import Function, Group, Nested, Parsed, Redirect, SimpleCommand
+from policies.nodes import evaluates, in_expansion, unwrapped
 from policies.words import Word, word
 
 # A command in which nothing can mean anything else: no need to look at its nodes one by one.
@@ -115,7 +116,7 @@ class Walk:
             self._function(node, place)
         elif kind in {"variable_assignment", "variable_assignments"}:
             return self._assignment(node, kind, place)
-        elif kind == "expansion" and _evaluates(children):
+        elif kind == "expansion" and evaluates(children):
             self._parsed.notes.add("`${…@P}` runs what stands in the variable")
         return children
 
@@ -156,7 +157,7 @@ class Walk:
         if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
             return
         text = self._text(node)
-        if kind in _LITERAL_LEAVES and b'"' in text and _in_expansion(node):
+        if kind in _LITERAL_LEAVES and b'"' in text and in_expansion(node):
             self._fail("quotes within quotes, unclear", node.start_byte)
         if kind in {"heredoc_content", "heredoc_body"} or not _SUBSTITUTION.search(text):
             return
@@ -232,7 +233,7 @@ class Walk:
             # Without a blank between them they are one word, whatever the grammar says.
             if following is None or following.start_byte != piece.end_byte:
                 group = pieces[start : index + 1]
-                words.append(word([_unwrapped(part) for part in group], self._source))
+                words.append(word([unwrapped(part) for part in group], self._source))
                 start = index + 1
         command = SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth)
         self._parsed.items.append(command)
@@ -340,21 +341,3 @@ class Walk:
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
                 self._fail("a substitution in a here-document, unclear", position)
-
-
-def _in_expansion(node: Node) -> bool:
-    """Does it stand in ``${…}`` itself, where quotes may be text and end what is around them?"""
-    parent = node.parent
-    if parent is not None and parent.type == "concatenation":
-        parent = parent.parent
-    return parent is not None and parent.type == "expansion"
-
-
-def _evaluates(children: list[Node]) -> bool:
-    """Is it ``${x@P}``, which carries out what the value of x says?"""
-    kinds = [child.type for child in children if not child.is_named]
-    return "@" in kinds and "P" in kinds
-
-
-def _unwrapped(node: Node) -> Node:
-    return node.children[0] if node.type == "command_name" and node.child_count else node

@@ -5,7 +5,7 @@ and no proof.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,29 @@ class Comparison:
             timeout_s=self.timeout_s,
         )
         return _decode(out)
+
+
+def carry_whole(directory: Path, paths: Iterable[bytes]) -> None:
+    """Have files of this store carried as binary data, not line by line.
+
+    git holds eight times the size of a large text in memory while it compares it, and with
+    ``--binary`` its own core.bigFileThreshold does nothing about that (seen with 2.39). These
+    attributes are the only ones the store has.
+    """
+    (directory / "info").mkdir(exist_ok=True)
+    lines = [b'"/%s" -diff\n' % _as_pattern(path) for path in paths]
+    (directory / "info" / "attributes").write_bytes(b"".join(lines))
+
+
+def _as_pattern(path: bytes) -> bytes:
+    """A path as a pattern that matches it alone, in quotes: all but plain bytes as octal."""
+    literal = re.sub(rb"([*?\[\\])", rb"\\\1", path)
+    return b"".join(
+        bytes((byte,))
+        if (chr(byte).isalnum() and byte < 128) or byte in b"/._-"
+        else b"\\%03o" % byte
+        for byte in literal
+    )
 
 
 def quote_headers(file: Path) -> None:

@@ -40,8 +40,7 @@ _SETTINGS = (
     "core.symlinks=true",
     "core.fileMode=true",
     "core.ignoreCase=false",
-    # Above this a file is carried as binary: a line by line diff of it would take many times its
-    # size in memory, and nobody reviews 32 MB of hunks.
+    # Where lines are only counted; for a patch, `gitdiff.carry_whole` has to do it.
     "core.bigFileThreshold=32m",
     "gc.auto=0",
     "maintenance.auto=false",

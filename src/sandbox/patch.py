@@ -12,11 +12,14 @@ from pathlib import Path
 
 from sandbox.errors import PatchError
 from sandbox.gitapply import apply_to_entries
-from sandbox.gitdiff import Comparison, quote_headers
+from sandbox.gitdiff import Comparison, carry_whole, quote_headers
 from sandbox.gitstore import Store
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.pathrules import PATH_LIMIT_BYTES, link_refusal, refusal
 from sandbox.trees import Trees
+
+LINES_LIMIT_BYTES = 32 << 20
+"""A larger file is carried as binary data: nobody reviews 32 MB of hunks."""
 
 
 class ChangeKind(StrEnum):
@@ -132,6 +135,7 @@ def make_patch(
                 file=Path(room) / "patch.diff",
                 limits=limits,
             )
+            carry_whole(store.directory, _large(before, wanted))
             compared, results = proving.prove()
             data = proving.file.read_bytes()
     except OSError as problem:
@@ -215,6 +219,15 @@ def _sift(
         else:
             refused.append(LeftOut(path=path, reason=reason))
     return wanted, refused
+
+
+def _large(*sides: Mapping[bytes, Entry | None]) -> set[bytes]:
+    return {
+        path
+        for side in sides
+        for path, entry in side.items()
+        if entry is not None and entry.size > LINES_LIMIT_BYTES
+    }
 
 
 def same_file(old: Entry | None, new: Entry | None) -> bool:

@@ -5,13 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from patch.worlds import changes, entries, file, link, manifest, patch_between, program
+from patch.worlds import World, changes, entries, file, link, manifest, patch_between, program
 from sandbox.errors import PatchError
 from sandbox.gitdiff import Comparison
 from sandbox.gitrun import git_program
 from sandbox.gitstore import Store
 from sandbox.manifest import FILE, Entry, Manifest
-from sandbox.patch import ChangeKind, LeftOut, PatchLimits, apply_proof, make_patch
+from sandbox.patch import (
+    LINES_LIMIT_BYTES,
+    ChangeKind,
+    LeftOut,
+    PatchLimits,
+    apply_proof,
+    make_patch,
+)
 from sandbox.pathrules import is_dot_git, leaves_tree, link_refusal, refusal
 from sandbox.trees import Trees
 
@@ -211,6 +218,19 @@ def test_a_patch_beyond_its_limit_is_refused(store: Store) -> None:
             entries(store, {b"a": file(b"x\n" * 10_000)}),
             limits=PatchLimits(patch_bytes=1000),
         )
+
+
+def test_a_very_large_text_is_carried_as_binary_data(store: Store) -> None:
+    """Line by line, git takes eight times its size in memory."""
+    big = b"a line of text\n" * (LINES_LIMIT_BYTES // 15 + 1)
+    names = [b"big", b'd[a]/* "\\\n\t!\xff ?', b" ", b"#x"]
+    old: World = {b"small": file(b"1\n")}
+    new = {b"small": file(b"2\n"), **{name: file(big) for name in names}}
+    patch = patch_between(store, old, new)
+    assert len(patch.data) < 1_000_000
+    assert patch.data.count(b"GIT binary patch\n") == len(names)
+    assert b"-1\n+2\n" in patch.data
+    assert {change.added_lines for change in patch.changes} == {None, 1}
 
 
 def test_git_that_takes_too_long_is_stopped(store: Store) -> None:
