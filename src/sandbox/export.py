@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import pathspec
-
 from policies.paths import absolute
 from policies.policy import Policy
 from sandbox import collect
@@ -20,7 +18,7 @@ from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
 from sandbox.gitapply import apply_to_entries
 from sandbox.gitstore import Store
 from sandbox.guest.wire import PIECE
-from sandbox.ignore import IgnoreRules
+from sandbox.ignore import IgnoreRules, Patterns
 from sandbox.link import GuestLink
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.opening import Started
@@ -106,13 +104,13 @@ def _filtered(
 ) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
     """Without what the baseline's ignore rules or the policy's exclusions keep out."""
     rules = IgnoreRules(manifest, policy.export.ignore)
-    exclude = pathspec.GitIgnoreSpec.from_lines(policy.workspace.exclude)
+    exclude = Patterns(policy.workspace.exclude)
     writable = _writable(policy)
     kept: dict[bytes, Entry | None] = {}
     left_out = []
     for path, entry in changed.items():
         reason = rules.ignored(path)
-        if reason is None and exclude.match_file(path.decode("utf-8", "surrogateescape")):
+        if reason is None and exclude.cover(path):
             # It was not copied in, so the patch can't be made against what stands on the host.
             reason = "excluded by the policy"
         if reason is None and not writable(path):
@@ -122,6 +120,7 @@ def _filtered(
             kept[path] = entry
         elif entry is not None or path in manifest.entries:
             left_out.append(LeftOut(path=path, reason=reason))
+    left_out += [LeftOut(path=b".gitignore", reason=note) for note in rules.notes]
     return kept, left_out
 
 

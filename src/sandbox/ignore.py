@@ -24,6 +24,35 @@ _EXCLUDE_FILE = b".git/info/exclude"
 _GITIGNORE = b".gitignore"
 
 
+class Patterns:
+    """An operator's patterns, in the form of an ignore file, for any path whatever.
+
+    Not by a library: those turn a pattern into a regular expression, and a path that the adversary
+    named can then keep it busy for as long as they like.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        parsed = [_parse(line.encode("utf-8", "surrogateescape"), line) for line in lines]
+        self._patterns = [pattern for pattern in reversed(parsed) if pattern is not None]
+
+    def names(self, path: bytes, *, directory: bool) -> bool:
+        """Whether this very path is meant; what stands above it is not asked."""
+        name = path.rpartition(b"/")[2]
+        for pattern in self._patterns:
+            if (directory or not pattern.directory_only) and pattern.matches(path, name)[0]:
+                return pattern.reason is not None
+        return False
+
+    def cover(self, path: bytes) -> bool:
+        """Whether this file is meant, or a directory that it is in."""
+        at = path.find(b"/")
+        while at >= 0:
+            if self.names(path[:at], directory=True):
+                return True
+            at = path.find(b"/", at + 1)
+        return self.names(path, directory=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pattern:
     reason: str | None

@@ -25,8 +25,11 @@ from sandbox.spec import (
 )
 
 _GREETING_TIMEOUT_S = 30.0
+_GRACE_S = 600
+"""How long past a run's own time limit its processes may live: for export and verification, or
+until the guest of a run whose orchestrator died ends itself."""
 _AFTERLIFE_S = 3600
-"""How long past a run's own time limit its container may stand, for a resume or an export."""
+"""How long after that the stopped container stands, for a resume or an export."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +111,12 @@ def plan(
 ) -> Plan:
     """Turn policy and image into a plan; nothing is done yet."""
     rules = _rules(policy, prepared, may_ask=may_ask)
-    lifetime_s = int(policy.limits.time_s) + _AFTERLIFE_S
+    lifetime_s = int(policy.limits.time_s) + _GRACE_S
     labels = {
         LABEL_MANAGED: "1",
         LABEL_RUN: run_id,
         LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
-        LABEL_DEADLINE: str(int(time.time()) + lifetime_s),
+        LABEL_DEADLINE: str(int(time.time()) + lifetime_s + _AFTERLIFE_S),
     }
     return Plan(
         policy=policy,

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pathspec
-
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
+from sandbox.ignore import Patterns
 from sandbox.patch import LeftOut
 
 _RACY_NS = 2_000_000_000
@@ -161,7 +160,7 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     Raises:
         WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
     """
-    exclude = pathspec.GitIgnoreSpec.from_lines(rules.exclude)
+    exclude = Patterns(rules.exclude)
     left_out: list[LeftOut] = []
     copied: list[Found] = []
     skipped: set[bytes] = set()
@@ -194,7 +193,7 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
 
 
-def _reason(item: Found, rules: WorkspaceRules, exclude: pathspec.GitIgnoreSpec) -> str | None:
+def _reason(item: Found, rules: WorkspaceRules, exclude: Patterns) -> str | None:
     """Why an entry is not copied; None where it is."""
     kind = stat.S_IFMT(item.mode)
     directory, _, name = item.path.rpartition(b"/")
@@ -210,8 +209,7 @@ def _reason(item: Found, rules: WorkspaceRules, exclude: pathspec.GitIgnoreSpec)
         if _idle_git_file(item.path):
             reason = "is git's own and of no use in the copy"
     elif reason is None:
-        text = item.path.decode("utf-8", "surrogateescape")
-        if exclude.match_file(text + "/" if kind == stat.S_IFDIR else text):
+        if exclude.names(item.path, directory=kind == stat.S_IFDIR):
             reason = "excluded by the policy"
     return reason
 
