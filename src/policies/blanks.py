@@ -51,12 +51,15 @@ class Blanks:
                 return f"{edge[:8]!r} is no blank to bash: quote it", at
         return None
 
-    def between(self, kind: str, children: list[Node], *, one_line: bool) -> Complaint | None:
+    def between(
+        self, kind: str, children: list[Node], *, above: str, one_line: bool
+    ) -> Complaint | None:
         """Between the children of a node of that kind.
 
+        ``above``: the kind of what the node is in. Asked of the tree, it is searched from the root.
         ``one_line``: inside ``[ … ]``, which is a command like any other and ends with its line.
         """
-        complaint = self._unlike_bash(kind, children)
+        complaint = self._unlike_bash(kind, children, above)
         if complaint is not None:
             return complaint
         if not self._unusual and not self._lines:
@@ -73,17 +76,16 @@ class Blanks:
                 return _LINE_END, child.start_byte
         return None
 
-    def _unlike_bash(self, kind: str, children: list[Node]) -> Complaint | None:
+    def _unlike_bash(self, kind: str, children: list[Node], above: str) -> Complaint | None:
         """Tokens that bash would have cut otherwise."""
         start = children[0].start_byte
         if kind in _TOKENS:
             apart = any(a.end_byte < b.start_byte for a, b in pairwise(children))
             # `$ $` is one token to the grammar, blank and all.
-            if apart or any(self._source[c.start_byte] in b" \t\n\r" for c in children):
-                # `${x:?two words}` is one text to bash too.
-                around = children[0].parent.parent if children[0].parent else None
-                if around is None or around.type != "expansion":
-                    return "a blank within a word", start
+            blank = apart or any(self._source[c.start_byte] in b" \t\n\r" for c in children)
+            # `${x:?two words}` is one text to bash too.
+            if blank and above != "expansion":
+                return "a blank within a word", start
         elif kind == "test_command":
             after = children[0].end_byte
             if self._source[after : after + 1] not in {b" ", b"\t", b"\n", b""}:

@@ -17,6 +17,8 @@ MAX_TEXT_BYTES = 1_500_000
 PATIENCE_S = 3.0
 """For one text. A megabyte of shell takes 0.2 s; recovery from some kinds of nonsense takes time in
 the square of its length, and nonsense is denied anyway."""
+WALK_PATIENCE_S = 10.0
+"""For going through the tree of one text, which takes two seconds for a megabyte of shell."""
 _CHUNK_BYTES = 1 << 16
 
 
@@ -54,12 +56,13 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
     tree = _tree(source)
     if tree is None:
         return Parsed(problem="it takes too long to be read")
+    deadline = time.monotonic() + WALK_PATIENCE_S
     lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
     if lifted is not None:
         again = _tree(lifted.text)
         if again is not None and not again.root_node.has_error:
             bodies = (body.decode("utf-8", "surrogateescape") for body in lifted.bodies)
-            parsed = Walk(lifted.text).run(again)
+            parsed = Walk(lifted.text).run(again, deadline=deadline)
             parsed.items += [Nested(body, 0, 1) for body in bodies]
             return parsed
     if tree.root_node.has_error:
@@ -69,7 +72,7 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
         return Parsed(
             problem=f"line {line}, near {near!r}, does not parse as shell", problem_offset=offset
         )
-    return Walk(source).run(tree)
+    return Walk(source).run(tree, deadline=deadline)
 
 
 def _first_error(tree: Tree) -> int:

@@ -5,6 +5,7 @@ never a guess. Keeps its own stack: a thousand nested brackets must not exhaust 
 """
 
 import re
+import time
 from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
@@ -18,6 +19,7 @@ from policies.words import Word, word
 # A command in which nothing can mean anything else: no need to look at its nodes one by one.
 _PLAIN = re.compile(rb"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./:,@%+=-]+)*")
 _MAX_PLAIN = 256
+_LOOKS_AT_CLOCK = 512
 _MAX_SEEN = 4096
 _SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
 
@@ -74,22 +76,28 @@ class Walk:
         self._blanks = Blanks(source)
         self._look_inside = b"`" in source or b"$(" in source or b"${" in source
 
-    def run(self, tree: Tree) -> Parsed:
+    def run(self, tree: Tree, *, deadline: float) -> Parsed:
+        """Walk the whole tree; `deadline` is a monotonic time, past which the text is a problem."""
         self._complain(self._blanks.around(tree.root_node))
-        stack: list[tuple[Node, _Place]] = [(tree.root_node, _Place())]
+        stack: list[tuple[Node, _Place, str]] = [(tree.root_node, _Place(), "")]
+        visited = 0
         while stack and self._parsed.problem is None:
-            node, place = stack.pop()
-            children = self._visit(node, place)
+            visited += 1
+            if not visited % _LOOKS_AT_CLOCK and time.monotonic() > deadline:
+                self._complain(("it takes too long to be read", 0))
+            node, place, above = stack.pop()
+            children = self._visit(node, place, above)
             if children:
                 inside = self._inside(node, place)
+                kind = node.type
                 stack += [
-                    (child, inside)
+                    (child, inside, kind)
                     for child in reversed(children)
                     if child.child_count or self._look_inside or child.type == "comment"
                 ]
         return self._parsed
 
-    def _visit(self, node: Node, place: _Place) -> list[Node]:
+    def _visit(self, node: Node, place: _Place, above: str) -> list[Node]:
         """Record what a node means; gives the children to go on with."""
         kind = node.type
         if kind == "command" and self._plain(node, place):
@@ -98,7 +106,7 @@ class Walk:
         if not children:
             self._leaf(node, kind, place)
             return []
-        self._complain(self._blanks.between(kind, children, one_line=place.one_line))
+        self._complain(self._blanks.between(kind, children, above=above, one_line=place.one_line))
         label = _GROUPS.get(kind)
         if label is not None:
             self._parsed.items.append(Group(label, node.start_byte, place.depth))
@@ -192,7 +200,9 @@ class Walk:
                 self._fail("words after a redirection", extras[0].start_byte)
             return children
         inner = body.children
-        self._complain(self._blanks.between(body.type, inner, one_line=False))
+        self._complain(
+            self._blanks.between(body.type, inner, above="redirected_statement", one_line=False)
+        )
         self._simple(body, inner, extras, place)
         return [*inner, *children[1:]]
 

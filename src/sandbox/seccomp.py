@@ -39,8 +39,9 @@ nanosleep pause pidfd_open pidfd_send_signal prctl restart_syscall riscv_flush_i
 rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
 rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max
 sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler
-sched_rr_get_interval sched_rr_get_interval_time64 sched_yield seccomp set_robust_list set_thread_area set_tid_address setfsgid
-setfsuid setgid setgroups setitimer getitimer setpgid setregid setresgid setresuid
+sched_rr_get_interval sched_rr_get_interval_time64 sched_yield seccomp
+set_robust_list set_thread_area set_tid_address setfsgid setfsuid
+setgid setgroups setitimer getitimer setpgid setregid setresgid setresuid
 setreuid setrlimit setsid setuid sigaltstack sysinfo tgkill time times tkill ugetrlimit uname
 vfork wait4 waitid waitpid
 """

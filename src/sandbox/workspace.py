@@ -208,9 +208,8 @@ def _reason(item: Found, rules: WorkspaceRules, exclude: Patterns) -> str | None
     elif b"/.git/" in b"/" + directory + b"/":
         if _idle_git_file(item.path):
             reason = "is git's own and of no use in the copy"
-    elif reason is None:
-        if exclude.names(item.path, directory=kind == stat.S_IFDIR):
-            reason = "excluded by the policy"
+    elif reason is None and exclude.names(item.path, directory=kind == stat.S_IFDIR):
+        reason = "excluded by the policy"
     return reason
 
 

@@ -21,7 +21,9 @@ def named(group: str) -> list[object]:
 
 def attempted(box: Sandbox, attempt: Attempt) -> CommandResult:
     # In a directory of its own below the workspace where that can be written, else in /tmp.
-    room = "cd /workspace" if attempt.policy == "read-only" else "cd /workspace && mkdir -p a && cd a"
+    room = (
+        "cd /workspace" if attempt.policy == "read-only" else "cd /workspace && mkdir -p a && cd a"
+    )
     if attempt.policy == "locked":
         room = "cd /workspace"
     result = box.run(
