@@ -1,6 +1,6 @@
 """The attempts as data: what each tries, how, and what would show that it went through."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class Attempt:
     stdin: bytes | None = None
     policy: str = "default"
     timeout_s: float = 20
-    group: str = field(default="")
+    held_otherwise: str | None = None
+    """Why it would fail even if the policy listed the program; None: it would not."""
 
 
 def attempts(group: str) -> list[Attempt]:
@@ -38,7 +39,7 @@ def _attempt(group: str, row: dict[str, Any]) -> Attempt:
         command, stdin = "gcc -w -x c -o a.out - -lpthread && ./a.out", row["c"].encode()
     else:
         command = row["run"]
-    known = {"id", "tries", "run", "python", "c", "policy", "timeout"}
+    known = {"id", "tries", "run", "python", "c", "policy", "timeout", "held_otherwise"}
     assert set(row) <= known, f"{group}: {row['id']}: {set(row) - known}"
     return Attempt(
         id=row["id"],
@@ -48,5 +49,5 @@ def _attempt(group: str, row: dict[str, Any]) -> Attempt:
         stdin=stdin,
         policy=row.get("policy", "default"),
         timeout_s=row.get("timeout", 20),
-        group=group,
+        held_otherwise=row.get("held_otherwise"),
     )

@@ -1,11 +1,14 @@
 """Every attempt of the corpus, in a real sandbox; then evidence that it did not happen."""
 
 import uuid
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from escape.conftest import Standing
 from escape.corpus import Attempt, attempts
+from policies.policy import Policy
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
 from sandbox.results import CommandResult, Ending
@@ -19,16 +22,19 @@ def named(group: str) -> list[object]:
     return [pytest.param(attempt, id=attempt.id) for attempt in attempts(group)]
 
 
+def tried(box: Sandbox, attempt: Attempt) -> CommandResult:
+    """Do it, where it can be in a directory of its own."""
+    room = "/workspace"
+    if attempt.policy == "default":
+        room = f"/workspace/{uuid.uuid4().hex[:8]}"
+        box.write_file(f"{room}/.keep", b"")
+    return box.run(
+        f"cd {room}\n( {attempt.command}\n)", stdin=attempt.stdin, timeout_s=attempt.timeout_s
+    )
+
+
 def attempted(box: Sandbox, attempt: Attempt) -> CommandResult:
-    # In a directory of its own below the workspace where that can be written, else in /tmp.
-    room = (
-        "cd /workspace" if attempt.policy == "read-only" else "cd /workspace && mkdir -p a && cd a"
-    )
-    if attempt.policy == "locked":
-        room = "cd /workspace"
-    result = box.run(
-        f"{room}\n( {attempt.command}\n)", stdin=attempt.stdin, timeout_s=attempt.timeout_s
-    )
+    result = tried(box, attempt)
     said = result.stdout + result.stderr
     assert attempt.broken_if.encode() not in said, f"{attempt.tries}: {said!r}"
     return result
@@ -45,6 +51,23 @@ def test_a_program_that_is_not_listed_never_runs(attempt: Attempt, standing: Sta
     box = standing(attempt.policy)
     assert attempted(box, attempt).ending is Ending.EXITED
     answers(box)
+
+
+def test_the_attempts_are_real(
+    engine: Engine, image: str, tmp_path: Path, default_policy: Policy
+) -> None:
+    """Where a policy lists perl each of them runs it: what fails above fails for the policy."""
+    perl = replace(default_policy.commands[0], program="perl")
+    policy = replace(default_policy, commands=(*default_policy.commands, perl))
+    dead = set()
+    with Sandbox.open(workspace=tmp_path, policy=policy, image=image, engine=engine) as box:
+        for attempt in attempts("programs"):
+            if attempt.policy == "default" and attempt.held_otherwise is None:
+                # Some wait for more once they run; what they printed by then counts.
+                result = tried(box, replace(attempt, timeout_s=2))
+                if attempt.broken_if.encode() not in result.stdout + result.stderr:
+                    dead.add(attempt.id)
+    assert dead == set()
 
 
 @pytest.mark.parametrize("attempt", named("kernel"))

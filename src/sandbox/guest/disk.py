@@ -37,6 +37,8 @@ class Disk:
             return False
         used = self._used()
         if used < self._alarm:
+            # What others give back is not ours to fill.
+            self._alarm = min(self._alarm, used + self.limit)
             return False
         # Others write to that disk too: only our own files count.
         if self._count() + _unlinked() > self.limit:

@@ -122,6 +122,13 @@ def _new_ruleset(version: int, handled: int, scoped: int) -> int:
     )
 
 
+def _add_rule(ruleset: int, target: int, rights: int) -> None:
+    attr = _PathBeneathAttr(rights, target)
+    _checked(
+        _syscall(ctypes.c_long(_SYS_ADD_RULE), ruleset, _RULE_PATH_BENEATH, ctypes.byref(attr), 0)
+    )
+
+
 def _restrict(ruleset: int) -> None:
     _checked(_syscall(ctypes.c_long(_SYS_RESTRICT_SELF), ruleset, 0))
     os.close(ruleset)
@@ -160,8 +167,6 @@ def restrict_files(rules: list[tuple[bytes, int]]) -> list[Outgoing]:
     handled = _handled(version)
     ruleset = _new_ruleset(version, handled, 0)
     missing: list[Outgoing] = []
-    attr = _PathBeneathAttr()
-    reference = ctypes.byref(attr)
     for path, access in rules:
         try:
             target = _open_plain(path)
@@ -172,14 +177,8 @@ def restrict_files(rules: list[tuple[bytes, int]]) -> list[Outgoing]:
             rights = _rights(access) & handled
             if os.fstat(target).st_mode & 0o170000 != 0o040000:
                 rights &= _OF_FILES
-            attr.allowed_access = rights
-            attr.parent_fd = target
             if rights:
-                _checked(
-                    _syscall(
-                        ctypes.c_long(_SYS_ADD_RULE), ruleset, _RULE_PATH_BENEATH, reference, 0
-                    )
-                )
+                _add_rule(ruleset, target, rights)
         finally:
             os.close(target)
     _restrict(ruleset)
@@ -189,16 +188,19 @@ def restrict_files(rules: list[tuple[bytes, int]]) -> list[Outgoing]:
 def restrict_reach() -> None:
     """Forbid this thread, and all it starts, to signal, trace or call anything outside of them.
 
-    The domain has no file rules, so it adds nothing to the cost of opening a file. Where the
+    The domain handles no opening of files, so it adds nothing to the cost of that. Where the
     kernel has no scopes (ABI below 6) the domain is still a boundary for ptrace; the guest then
     relies on being process 1, to which the kernel delivers no signal from inside.
     """
     version = abi()
-    if version >= 6:
-        ruleset = _new_ruleset(version, 0, _SCOPE_SIGNAL | _SCOPE_ABSTRACT_UNIX)
-    else:
-        # A domain must handle something; making block devices is refused without privileges.
-        ruleset = _new_ruleset(version, _MAKE_BLOCK, 0)
+    # Every domain refuses renames and links between directories unless it says otherwise.
+    handled = _REFER if version >= 2 else _MAKE_BLOCK
+    scoped = _SCOPE_SIGNAL | _SCOPE_ABSTRACT_UNIX if version >= 6 else 0
+    ruleset = _new_ruleset(version, handled, scoped)
+    if handled == _REFER:
+        top = os.open(b"/", os.O_PATH | os.O_CLOEXEC)
+        _add_rule(ruleset, top, _REFER)
+        os.close(top)
     _restrict(ruleset)
 
 

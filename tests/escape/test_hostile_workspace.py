@@ -1,0 +1,331 @@
+"""The repository as the adversary on the host's side: before, during and after a run.
+
+Wherever a program of its choice could be started there stands a canary: a script that leaves a
+mark outside of everything. No mark, whatever is done.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import OpenBox
+from policies.policy import Policy
+from sandbox.apply import apply_patch
+from sandbox.box import Sandbox
+from sandbox.engine import Engine
+from sandbox.errors import PatchError
+
+CLI = Path(sys.executable).with_name("moonpool")
+SECRET = "sk-ant-canary-9f27c1"
+
+
+class Canary:
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.mark = directory / "mark"
+        self.program = directory / "run.sh"
+        self.program.write_text(f"#!/bin/sh\necho sang >> {self.mark}\ncat\n")
+        self.program.chmod(0o755)
+
+    @property
+    def sang(self) -> bool:
+        return self.mark.exists()
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Canary:
+    return Canary(tmp_path / "canary")
+
+
+def git(directory: Path, *arguments: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        env={"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"},
+    )
+
+
+@pytest.fixture
+def trapped(workspace: Path, canary: Canary) -> Path:
+    """A repository that starts the canary wherever git can be made to start something."""
+    (workspace / "a.txt").write_text("one\ntwo\nthree\n")
+    git(workspace, "init", "-q")
+    git(workspace, "add", ".")
+    git(workspace, "commit", "-qm", "a")
+    run = canary.program
+    with open(workspace / ".git/config", "a") as config:
+        config.write(
+            f"[core]\n\tfsmonitor = {run}\n\thooksPath = {run.parent}\n\tpager = {run}\n"
+            f"\teditor = {run}\n\tsshCommand = {run}\n\tgitProxy = {run}\n\taskPass = {run}\n"
+            f"\tattributesFile = {workspace}/.gitattributes\n\talternateRefsCommand = {run}\n"
+            f'[filter "x"]\n\tclean = {run}\n\tsmudge = {run}\n\tprocess = {run}\n\trequired\n'
+            f'[diff "x"]\n\ttextconv = {run}\n\tcommand = {run}\n[merge "x"]\n\tdriver = {run}\n'
+            f'[gpg]\n\tprogram = {run}\n[commit]\n\tgpgSign = true\n[diff]\n\texternal = {run}\n'
+            f"[credential]\n\thelper = {run}\n[include]\n\tpath = {run}\n"
+            f"[sequence]\n\teditor = {run}\n"
+            f'[alias]\n\tapply = !{run}\n\tdiff = !{run}\n[uploadpack]\n\tpackObjectsHook = {run}\n'
+        )  # fmt: skip
+    (workspace / ".gitattributes").write_text("* filter=x diff=x merge=x ident eol=crlf\n")
+    for hook in ("pre-commit", "post-checkout", "applypatch-msg", "pre-applypatch",
+                 "post-index-change", "fsmonitor-watchman", "reference-transaction",
+                 "post-applypatch"):  # fmt: skip
+        (workspace / ".git/hooks" / hook).unlink(missing_ok=True)
+        (workspace / ".git/hooks" / hook).symlink_to(run)
+    return workspace
+
+
+def test_no_part_of_a_run_starts_what_a_repository_configures(
+    trapped: Path, open_box: OpenBox, canary: Canary
+) -> None:
+    box = open_box()
+    box.write_file("a.txt", b"one\nTWO\nthree\n")
+    box.write_file("new/b.txt", b"b\n")
+    patch = box.export()
+    assert {change.path for change in patch.changes} == {b"a.txt", b"new/b.txt"}
+    with box.fresh() as other:
+        other.apply(patch)
+        assert other.read_file("a.txt") == b"one\nTWO\nthree\n"
+    apply_patch(patch.data, trapped, check=True)
+    apply_patch(patch.data, trapped, check=False)
+    assert (trapped / "a.txt").read_bytes() == b"one\nTWO\nthree\n"
+    assert not canary.sang
+
+
+def test_in_the_container_the_repositorys_configuration_is_gone(
+    trapped: Path, open_box: OpenBox
+) -> None:
+    config = open_box().run("cat .git/config; git config --list").stdout
+    for word in (b"fsmonitor", b"filter", b"hookspath", b"hooksPath", b"textconv", b"run.sh"):
+        assert word not in config
+
+
+def test_a_git_file_that_points_at_the_host_is_not_followed(
+    workspace: Path, open_box: OpenBox, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "secret.txt").write_text(SECRET)
+    git(other, "init", "-q")
+    git(other, "add", ".")
+    git(other, "commit", "-qm", "secret")
+    (workspace / ".git").write_text(f"gitdir: {other}/.git\n")
+    (workspace / "a").write_text("a\n")
+    box = open_box()
+    said = box.run("cat .git; git log -p; git status; find / -name '*.txt' -path '*secret*'")
+    assert SECRET.encode() not in said.stdout
+    box.write_file("a", b"b\n")
+    assert [change.path for change in box.export().changes] == [b"a"]
+
+
+def test_links_are_copied_as_links_and_never_followed(
+    workspace: Path, open_box: OpenBox, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text(SECRET)
+    targets = {
+        "absolute": str(tmp_path / "outside/secret"), "climbing": "../outside/secret",
+        "directory": "../outside", "passwd": "/etc/passwd", "self": "self", "shadow": "/etc/shadow",
+        "memory": "/proc/self/mem", "root": "/",
+    }  # fmt: skip
+    for name, target in targets.items():
+        (workspace / name).symlink_to(target)
+    box = open_box()
+    found = box.run("for f in *; do printf '%s=%s\\n' $f \"$(readlink $f)\"; done; cat a* c* d*/*")
+    assert SECRET.encode() not in found.stdout
+    assert dict(line.split("=") for line in found.stdout.decode().split()) == targets
+    box.run("rm passwd; echo mine > passwd; ln -sfn /etc/cron.d new; echo x > directory/secret")
+    patch = box.export()
+    assert {change.path for change in patch.changes} == {b"passwd", b"new"}
+    assert (tmp_path / "outside/secret").read_text() == SECRET
+
+
+def test_a_link_that_leads_out_is_not_applied_on_the_host(
+    workspace: Path, open_box: OpenBox, tmp_path: Path
+) -> None:
+    (workspace / "d").mkdir()
+    (workspace / "d/x").write_text("x\n")
+    box = open_box()
+    box.run(f"rm -r d; ln -s {tmp_path} d; ln -s ../../.. up")
+    with pytest.raises(PatchError):
+        apply_patch(box.export().data, workspace, check=False)
+    assert (workspace / "d/x").read_text() == "x\n"
+    assert not (workspace / "up").is_symlink()
+
+
+def test_what_is_no_file_stays_on_the_host(workspace: Path, open_box: OpenBox) -> None:
+    os.mkfifo(workspace / "pipe")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(workspace / "socket"))
+    (workspace / "setuid").write_text("#!/bin/sh\n")
+    (workspace / "setuid").chmod(0o6755)
+    box = open_box()
+    server.close()
+    assert {item.path for item in box.left_behind} >= {b"pipe", b"socket"}
+    assert box.run("ls; stat -c %a setuid").stdout == b"setuid\n755\n"
+
+
+def test_odd_names_survive_and_go_nowhere_else(workspace: Path, open_box: OpenBox) -> None:
+    names = [b"new\nline", b"\x1b]0;owned\x07", b"--checkpoint-action=exec=sh", b"-rf", b"a\tb",
+             b"\xff\xfe", b"x" * 255, b"$(touch owned)", b"`id`", b"a\\b", b"..."]  # fmt: skip
+    for name in names:
+        with open(os.fsencode(workspace) + b"/" + name, "w") as file:
+            file.write("one\n")
+    box = open_box()
+    box.run('for f in ./* ./...; do echo two >> "$f"; done')
+    patch = box.export()
+    assert {change.path for change in patch.changes} == set(names)
+    apply_patch(patch.data, workspace, check=False)
+    for name in names:
+        with open(os.fsencode(workspace) + b"/" + name) as file:
+            assert file.read() == "one\ntwo\n"
+    assert not (workspace / "owned").exists()
+
+
+def test_rules_that_are_slow_to_match_do_not_hold_an_export_up(
+    workspace: Path, open_box: OpenBox
+) -> None:
+    slow = "".join(f"{'*a' * 40}{number}b\n" for number in range(500))
+    (workspace / ".gitignore").write_text(slow + "**/" * 200 + "x\n" + "[" * 5000 + "\n")
+    box = open_box()
+    box.run("for i in $(seq 1 20); do echo > " + "a" * 200 + "$i; done")
+    assert len(box.export().changes) == 20
+
+
+def cli(
+    directory: Path, home: Path, *arguments: str, **environ: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [str(CLI), *arguments],
+        cwd=directory,
+        env={"HOME": str(home), "MOONPOOL_HOME": str(home / "state"), "LANG": "C.UTF-8",
+             "PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )  # fmt: skip
+
+
+def told(tmp_path: Path, *commands: str, text: str = "done") -> str:
+    """A model that runs these commands, as `-m` takes it."""
+    turns: list[dict[str, object]] = [
+        {"calls": [{"tool": "bash", "arguments": {"command": command}}]} for command in commands
+    ]
+    path = tmp_path / "script.yaml"
+    path.write_text(json.dumps({"version": 1, "turns": [*turns, {"text": text}]}))
+    return f"script:{path}"
+
+
+def test_nothing_in_the_working_directory_is_imported_obeyed_or_configuration(
+    workspace: Path, tmp_path: Path, canary: Canary, image: str
+) -> None:
+    sing = f"import os; os.system('{canary.program} < /dev/null')\n"
+    for name in ("docker", "agent", "sandbox", "policies", "images", "yaml", "typer", "anthropic",
+                 "sitecustomize", "usercustomize", "json", "rich", "pydantic"):  # fmt: skip
+        (workspace / f"{name}.py").write_text(sing)
+        (workspace / name).mkdir()
+        (workspace / name / "__init__.py").write_text(sing)
+    everything = (
+        "version: 1\nname: default\nextends: default\n+commands: [perl]\nexec_workspace: true\n"
+    )
+    for name in ("default", "default.yaml", ".moonpool.yaml", "moonpool.yaml", "policy.yaml"):
+        (workspace / name).write_text(everything)
+    for name in (".env", ".envrc", "pyvenv.cfg", "pyproject.toml", "Dockerfile", ".dockerignore"):
+        (workspace / name).write_text(f"DOCKER_HOST=unix://{canary.mark}\nMOONPOOL_HOME=/\n*\n")
+    for name in ("git", "docker", "python3"):
+        (workspace / name).with_suffix(".d").mkdir(exist_ok=True)
+        (workspace / f"{name}.d" / name).symlink_to(canary.program)
+    done = cli(
+        workspace, tmp_path, "run", "x", "-m",
+        told(tmp_path, "perl -e 'print 42*42'; /usr/bin/perl -e 'print 42*42'; echo changed > c"),
+        PATH=f".:git.d:docker.d:{os.environ['PATH']}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert b"1764" not in done.stdout
+    for arguments in (("show", "last"), ("runs",), ("apply", "last", "--check"), ("apply", "last"),
+                      ("policy", "show", "default"), ("doctor",)):  # fmt: skip
+        cli(workspace, tmp_path, *arguments, PATH=f".:git.d:{os.environ['PATH']}")
+    assert not canary.sang
+
+
+def test_no_secret_of_the_host_enters_the_container_or_the_record(
+    workspace: Path, tmp_path: Path, image: str
+) -> None:
+    (workspace / ".env").write_text(f"TOKEN={SECRET}\n")
+    (workspace / "a").write_text("a\n")
+    look = (
+        "env; cat /proc/*/environ; cat .env; ls -la /; "
+        f"grep -rlF {SECRET[:-1]} /etc /home /tmp /var /run /proc/1 2>/dev/null; echo looked > b"
+    )
+    done = cli(
+        workspace, tmp_path, "run", "x", "--json", "-m", told(tmp_path, look),
+        ANTHROPIC_API_KEY=SECRET, AWS_SECRET_ACCESS_KEY=SECRET, DOCKER_CANARY=SECRET,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"looked" in b"".join(path.read_bytes() for path in tmp_path.rglob("patch.diff"))
+    assert SECRET.encode() not in done.stdout + done.stderr
+    kept = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
+
+
+def test_nothing_that_a_repository_or_a_model_writes_acts_on_a_terminal_or_in_the_report(
+    workspace: Path, tmp_path: Path, image: str
+) -> None:
+    title, clear = "\x1b]0;owned\x07", "\x1b[2J\x9b2J"
+    page = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    (workspace / "a").write_text("a\n")
+    script = (
+        "printf '\\033]0;owned\\007\\033[2J\\r\\b<script>alert(1)</script>'; "
+        "printf x > $'\\e[2J<img src=x onerror=alert(1)>'; printf x > $'\\u202egnp.exe'; "
+        f"printf '%s' '{page}' > page.html; ln -s '{page.replace('/', '')}' link; "
+        "printf '\\033]52;c;b3duZWQ=\\007\\n</pre></span>' >> a; "
+        "cd /tmp; mkdir $'\\e[5m'; cd $'\\e[5m'"
+    )
+    done = cli(
+        workspace, tmp_path, "run", f"{title}{page}", "-m",
+        told(tmp_path, script, "pwd; false", text=f"{title}{clear}{page}"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = [cli(workspace, tmp_path, *words) for words in (("show", "last"), ("runs",),
+             ("apply", "last", "--check"), ("show", "last", "--patch"))]  # fmt: skip
+    for output in (done, *shown):
+        text = (output.stdout + output.stderr).decode("utf-8", "strict")
+        assert not {char for char in text if ord(char) < 32 or 127 <= ord(char) < 160} - {
+            "\n",
+            "\t",
+        }
+        assert "\u202e" not in text
+    report = next((tmp_path / "state").rglob("report.html")).read_text()
+    assert "alert(1)" in report, "it is shown"
+    assert "<script" not in report
+    assert "<img" not in report
+    assert "default-src 'none'" in report
+    assert "\x1b" not in report
+    assert "\u202e" not in report
+
+
+def test_the_engine_and_the_workspace_on_the_host_are_as_they_were(
+    trapped: Path, open_box: OpenBox, engine: Engine, default_policy: Policy
+) -> None:
+    def state() -> dict[str, tuple[int, int, bytes]]:
+        found = {}
+        for path in sorted(trapped.rglob("*")):
+            status = path.lstat()
+            data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            found[str(path)] = (status.st_mode, status.st_mtime_ns, data)
+        return found
+
+    before = state()
+    box: Sandbox = open_box(default_policy)
+    box.run("rm -rf .git a.txt; echo x > b; chmod -R 0 .")
+    box.export()
+    box.close()
+    assert state() == before
+    assert box.id not in {row.id for row in engine.containers("moonpool.managed")}

@@ -1,0 +1,201 @@
+"""A guest that lies, end to end: the host raises what it promises, bounded, and writes nothing.
+
+The container is real; between it and the host somebody else speaks.
+"""
+
+import contextlib
+import itertools
+import resource
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import OpenBox
+from fakes.guest import multiplexed, said
+from sandbox.box import Sandbox
+from sandbox.engine import Engine
+from sandbox.errors import FileError, SandboxError
+from sandbox.guest import wire
+from sandbox.link import GuestLink
+
+Lie = Callable[[str, int], Iterable[bytes]]
+PIECE = multiplexed(wire.frame([b"out", 1, 1, b"x" * 60_000]))
+
+
+def numbered(*frames: list[object]) -> Lie:
+    """The same frames for every request, each with the request's number put in."""
+
+    def lie(_name: str, number: int) -> Iterator[bytes]:
+        for kind, *rest in frames:
+            yield said(kind, number, *rest)  # type: ignore[arg-type]
+
+    return lie
+
+
+def flood(data: bytes) -> Lie:
+    return lambda _name, _number: itertools.repeat(data, 20_000)
+
+
+LIES: dict[str, Lie] = {
+    "end": lambda _n, _i: [],
+    "junk": lambda _n, _i: [bytes(range(256)) * 100],
+    "huge-frame": lambda _n, _i: [multiplexed(b"\xff\xff\xff\xff")],
+    "huge-list": lambda _n, _i: [multiplexed(b"\0\0\0\x05L\xff\xff\xff\xff")],
+    "huge-bytes": lambda _n, _i: [multiplexed(b"\0\0\0\x05B\xff\xff\xff\xff")],
+    "deep": lambda _n, _i: [multiplexed(b"\0\x01\0\0" + b"L\0\0\0\x01" * 13107 + b"N")],
+    "huge-payload": lambda _n, _i: [b"\x01\0\0\0\xff\xff\xff\xff" + b"\0" * 4096],
+    "stderr-flood": flood(multiplexed(b"e" * 65536, stream=2)),
+    "output-flood": flood(PIECE),
+    "empty-answer": numbered([b"ok"]),
+    "no-number": lambda _n, _i: [multiplexed(wire.frame([b"ok"])), multiplexed(wire.frame([]))],
+    "not-a-list": lambda _n, _i: [multiplexed(wire.frame(7))],
+    "wrong-types": numbered([b"ok", [], None, 3]),
+    "done-lies": numbered([b"done", b"x", 3, [], [], b"/", 0]),
+    "done-huge": numbered(
+        [b"done", 1 << 62, b"exited", [b"t" * 900_000, 1, None, 0], [b"", 0, None, 0], b"/", -5],
+    ),
+    "error-odd": numbered([b"err", None, 5]),
+    "path-outside": numbered(
+        [b"walk", [[b"../../outside", 0o100644, 3], [b"/etc/cron.d/x", 0o100644, 3]], []],
+        [b"ok"],
+    ),
+    "listing-outside": numbered(
+        [b"walk", [], [[b"", [b"f../x", b"f/etc/x", b"f.git/hooks/a"]], [b"..", [b"fx"]]]],
+        [b"fetch", [b"../x", 0o100644, 3]], [b"fetch", b"abc"], [b"ok"],
+    ),
+}  # fmt: skip
+
+
+class Peer:
+    """Answers each request as a lie says, then ends the stream."""
+
+    def __init__(self, lie: Lie) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.link = GuestLink(ours, answer_timeout_s=5.0, stream_timeout_s=5.0)
+        self._lie = lie
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.link.close()
+        self._thread.join()
+        self._theirs.close()
+
+    def _serve(self) -> None:
+        requests = wire.Reader()
+        try:
+            while data := self._theirs.recv(1 << 16):
+                requests.feed(data)
+                for request in requests:
+                    assert isinstance(request, list)
+                    name, number = request[0], request[1]
+                    assert isinstance(name, bytes)
+                    assert isinstance(number, int)
+                    for piece in self._lie(name.decode(), number):
+                        self._theirs.sendall(piece)
+                    self._theirs.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@contextlib.contextmanager
+def replaced(box: Sandbox, lie: Lie) -> Iterator[None]:
+    """Put a liar in the guest's place; the container stands, nobody listens to it any more."""
+    session = box._session
+    session.started.link.close()
+    peer = Peer(lie)
+    session.started = replace(session.started, link=peer.link)
+    session._restarts = 99  # a guest that died too often: what it says is the last word
+    try:
+        yield
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_an_error_or_a_result_never_more(
+    lie: str, open_box: OpenBox, workspace: Path, tmp_path: Path
+) -> None:
+    (workspace / "a").write_text("a\n")
+    box = open_box()
+    before = set(tmp_path.rglob("*"))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for ask in (
+        lambda: box.run("true", timeout_s=1),
+        lambda: box.read_file("a"),
+        lambda: box.write_file("b", b"x"),
+        box.list_dir,
+        lambda: box.start("true"),
+        lambda: box.poll(1),
+    ):
+        with replaced(box, LIES[lie]), contextlib.suppress(SandboxError, FileError):
+            ask()
+    with replaced(box, LIES[lie]):
+        # The engine reads what the guest can't say, so there is a patch all the same.
+        assert box.export().changes == ()
+    assert set(tmp_path.rglob("*")) == before
+    assert (workspace / "a").read_text() == "a\n"
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    assert grown < 256 << 10, f"{grown} KiB"
+
+
+HELLOS: dict[str, bytes] = {
+    "nothing": b"",
+    "junk": b"\xff" * 5000,
+    "no-frame": wire.frame(None),
+    "other-words": wire.frame([b"ok", 1]),
+    "too-few": wire.frame([b"hello", 1]),
+    "no-facts": wire.frame([b"hello", 1 << 20, 6, 1, [], [], [13, 13], 0]),
+    "wrong-facts": wire.frame([b"hello", 1 << 20, 6, 1, [], [
+        [b"CapEff", b"000001ffffffffff"], [b"NoNewPrivs", b"0"], [b"uid", b"0"]], [0, 0], 0]),
+    "odd-facts": wire.frame([b"hello", 1 << 20, b"x", None, 3, [[1, 2]], 4, 5]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hello", HELLOS)
+def test_an_image_whose_python_lies_does_not_open(
+    hello: str,
+    engine: Engine,
+    open_box: OpenBox,
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stands in for an image with another program as python3: same stream, other words."""
+    (workspace / "a").write_text("a\n")
+    open_box().close()
+    threads = []
+
+    def attach(self: Engine, _container: str) -> socket.socket:
+        ours, theirs = socket.socketpair()
+
+        def speak() -> None:
+            with theirs, contextlib.suppress(OSError):
+                theirs.recv(1 << 16)
+                theirs.sendall(multiplexed(HELLOS[hello]))
+                theirs.shutdown(socket.SHUT_WR)
+                while theirs.recv(1 << 16):
+                    pass
+
+        threads.append(threading.Thread(target=speak, daemon=True))
+        threads[-1].start()
+        return ours
+
+    created: list[str] = []
+    create = Engine.create
+
+    def noted(self: Engine, body: Mapping[str, object]) -> str:
+        created.append(create(self, body))
+        return created[-1]
+
+    monkeypatch.setattr(Engine, "attach", attach)
+    monkeypatch.setattr(Engine, "create", noted)
+    with pytest.raises(SandboxError):
+        open_box()
+    for thread in threads:
+        thread.join()
+    assert created
+    assert not set(created) & {row.id for row in engine.containers("moonpool.managed")}
