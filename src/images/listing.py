@@ -11,7 +11,8 @@ from images import recipes
 from images.build import DIGEST_LABEL, RECIPE_LABEL
 from images.recipes import Recipe
 from images.trust import local_authorities
-from sandbox.engine import Engine, ImageInfo
+from sandbox.engine import Engine
+from sandbox.engine_values import ImageInfo
 
 State = Literal["ready", "outdated", "not built", "superseded"]
 

@@ -7,9 +7,7 @@ Knows containers, images and archives; refuses to know workspaces, policies and 
 import io
 import os
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -19,7 +17,9 @@ import docker.tls
 import requests
 
 from sandbox.endpoints import Endpoint, candidates
-from sandbox.errors import EngineError, EngineUnavailable, SandboxLost
+from sandbox.engine_errors import translated, unavailable
+from sandbox.engine_values import ContainerInfo, EngineFacts, ImageInfo
+from sandbox.errors import EngineError, EngineUnavailable
 from sandbox.labels import LABEL_DEADLINE
 
 _QUICK_TIMEOUT_S = 60
@@ -27,45 +27,6 @@ _SLOW_TIMEOUT_S = 1800
 """For calls in which the engine is silent while it works: build, commit, import."""
 
 _ARCHIVE_CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageInfo:
-    """An image as the engine describes it."""
-
-    id: str
-    tags: tuple[str, ...]
-    labels: Mapping[str, str]
-    size_bytes: int
-    created: str
-    """RFC 3339."""
-    layers: tuple[str, ...]
-    """Content ids of its layers, bottom first."""
-    architecture: str
-    os: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerInfo:
-    """A container in a list."""
-
-    id: str
-    labels: Mapping[str, str]
-    state: str
-    """``created``, ``running``, ``paused``, ``exited`` or ``dead``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFacts:
-    version: str
-    api_version: str
-    operating_system: str
-    kernel: str
-    storage_driver: str
-    cgroup_version: str
-    security_options: tuple[str, ...]
-    rootless: bool
-    endpoint: str
 
 
 class Engine:
@@ -100,7 +61,7 @@ class Engine:
             except (docker.errors.DockerException, requests.RequestException, OSError) as error:
                 failures.append((endpoint, error))
         tried, cause = failures[0]
-        raise EngineUnavailable(_unavailable(tried, cause)) from cause
+        raise EngineUnavailable(unavailable(tried, cause)) from cause
 
     @classmethod
     def _open(cls, endpoint: Endpoint) -> Self:
@@ -128,7 +89,7 @@ class Engine:
         self._slow.close()
 
     def facts(self) -> EngineFacts:
-        with _translated("asking the engine what it is"):
+        with translated("asking the engine what it is"):
             version = self._api.version()
             info = self._api.info()
         security = tuple(str(option) for option in info.get("SecurityOptions") or ())
@@ -148,7 +109,7 @@ class Engine:
 
     def image(self, ref: str) -> ImageInfo | None:
         """Describe an image, or None where the engine has none of that name."""
-        with _translated(f"looking at the image {ref}"):
+        with translated(f"looking at the image {ref}"):
             try:
                 return _image_info(self._api.inspect_image(ref))
             except docker.errors.ImageNotFound:
@@ -156,7 +117,7 @@ class Engine:
 
     def images(self, label: str) -> list[ImageInfo]:
         """Images that carry a label (``KEY`` or ``KEY=VALUE``), newest first."""
-        with _translated("listing images"):
+        with translated("listing images"):
             rows = self._api.images(filters={"label": label})
             return [info for row in rows if (info := self.image(row["Id"])) is not None]
 
@@ -164,7 +125,7 @@ class Engine:
         """Pull an image; EngineError where no registry answers in time or has it."""
         repository, _, tag = ref.rpartition(":")
         with (
-            _translated(f"pulling {ref}"),
+            translated(f"pulling {ref}"),
             docker.APIClient(
                 base_url=self._endpoint.host, timeout=int(timeout_s), version=self._api.api_version
             )
@@ -181,7 +142,7 @@ class Engine:
         url = self._slow._url("/images/create")  # noqa: SLF001 - the SDK's import reads files whole
         repository, _, tag = ref.rpartition(":")
         params = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
-        with _translated(f"importing {ref}"), path.open("rb") as file:
+        with translated(f"importing {ref}"), path.open("rb") as file:
             answer = self._slow._post(url, params=params, data=file)  # noqa: SLF001
             self._slow._raise_for_status(answer)  # noqa: SLF001
             _check_stream_end(answer.text, f"importing {ref}")
@@ -201,7 +162,7 @@ class Engine:
             EngineError: the build failed; the message ends with the last lines of its output.
         """
         last: list[str] = []
-        with _translated(f"building {ref}"):
+        with translated(f"building {ref}"):
             for event in self._slow.build(
                 fileobj=io.BytesIO(context),
                 custom_context=True,
@@ -227,7 +188,7 @@ class Engine:
         Then an image may be loaded without the layers it has already. With containerd's store
         (the default from engine 29) every layer has to be sent.
         """
-        with _translated("asking the engine how it stores images"):
+        with translated("asking the engine how it stores images"):
             status = self._api.info().get("DriverStatus") or ()
         return not any("containerd" in str(row) for row in status)
 
@@ -238,19 +199,19 @@ class Engine:
             EngineError: the engine can't make an image of it.
         """
         url = self._slow._url("/images/load")  # noqa: SLF001 - the SDK's load wants a whole file
-        with _translated("storing the workspace copy"):
+        with translated("storing the workspace copy"):
             answer = self._slow._post(url, params={"quiet": 1}, data=iter(tar))  # noqa: SLF001
             self._slow._raise_for_status(answer)  # noqa: SLF001
             _check_stream_end(answer.text, "storing the workspace copy")
 
     def tag(self, ref: str, new_ref: str) -> None:
         repository, _, tag = new_ref.rpartition(":")
-        with _translated(f"tagging {new_ref}"):
+        with translated(f"tagging {new_ref}"):
             self._api.tag(ref, repository, tag)
 
     def remove_image(self, ref: str) -> None:
         """Remove an image; one that is gone already is fine."""
-        with _translated(f"removing the image {ref}"):
+        with translated(f"removing the image {ref}"):
             try:
                 self._slow.remove_image(ref)
             except docker.errors.ImageNotFound:
@@ -261,21 +222,21 @@ class Engine:
     def create(self, body: Mapping[str, object]) -> str:
         """Create a container from the engine API's own JSON body; gives its id."""
         url = self._api._url("/containers/create")  # noqa: SLF001 - the SDK's builder rewrites fields
-        with _translated("creating the container"):
+        with translated("creating the container"):
             answer = self._api._post_json(url, data=dict(body))  # noqa: SLF001
             return str(self._api._result(answer, json=True)["Id"])  # noqa: SLF001
 
     def start(self, container: str) -> None:
-        with _translated("starting the container"):
+        with translated("starting the container"):
             self._api.start(container)
 
     def inspect(self, container: str) -> dict[str, Any]:
-        with _translated("looking at the container"):
+        with translated("looking at the container"):
             return cast("dict[str, Any]", self._api.inspect_container(container))
 
     def kill(self, container: str, signal: str = "KILL") -> None:
         """Signal the main process; one that ended already is fine."""
-        with _translated("killing the container"):
+        with translated("killing the container"):
             try:
                 self._api.kill(container, signal)
             except docker.errors.APIError as error:
@@ -284,7 +245,7 @@ class Engine:
 
     def wait(self, container: str, *, timeout_s: float) -> int:
         """Wait until the main process ended; gives its exit code."""
-        with _translated("waiting for the container"):
+        with translated("waiting for the container"):
             return int(self._api.wait(container, timeout=timeout_s)["StatusCode"])
 
     def remove(self, container: str) -> None:
@@ -292,7 +253,7 @@ class Engine:
 
         Never by stop: an engine waits 10 s for a main process that ignores SIGTERM.
         """
-        with _translated("removing the container"):
+        with translated("removing the container"):
             try:
                 self._api.remove_container(container, force=True, v=True)
             except docker.errors.NotFound:
@@ -304,7 +265,7 @@ class Engine:
 
     def containers(self, label: str) -> list[ContainerInfo]:
         """Containers in any state that carry a label (``KEY`` or ``KEY=VALUE``)."""
-        with _translated("listing containers"):
+        with translated("listing containers"):
             rows = self._api.containers(all=True, filters={"label": label})
         return [
             ContainerInfo(id=row["Id"], labels=row.get("Labels") or {}, state=row["State"])
@@ -317,7 +278,7 @@ class Engine:
         Attach before the start, so that nothing the process says is missed.
         """
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-        with _translated("attaching to the container"):
+        with translated("attaching to the container"):
             holder = self._api.attach_socket(container, params=params)
         # A unix or plain TCP connection comes wrapped in a SocketIO; others are sockets already.
         stream = getattr(holder, "_sock", holder)
@@ -331,7 +292,7 @@ class Engine:
 
     def put_archive(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack an uncompressed tar below a directory of a container."""
-        with _translated("copying into the container"):
+        with translated("copying into the container"):
             self._slow.put_archive(container, path, cast("bytes", iter(tar)))
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
@@ -340,19 +301,19 @@ class Engine:
         Raises:
             FileNotFoundError: nothing stands at that path.
         """
-        with _translated("copying out of the container"):
+        with translated("copying out of the container"):
             try:
                 chunks, _ = self._slow.get_archive(container, path, _ARCHIVE_CHUNK_BYTES)
             except docker.errors.NotFound as error:
                 if "No such container" in str(error):
                     raise
                 raise FileNotFoundError(path) from error
-        with _translated("copying out of the container"):
+        with translated("copying out of the container"):
             yield from chunks
 
     def changes(self, container: str) -> list[tuple[str, int]]:
         """The engine's own list of changed paths: (path, 0 changed | 1 added | 2 deleted)."""
-        with _translated("listing the container's changes"):
+        with translated("listing the container's changes"):
             rows = self._slow.diff(container) or []
         return [(row["Path"], row["Kind"]) for row in rows]
 
@@ -362,7 +323,7 @@ class Engine:
         The container's own deadline does not pass to the image, nor to what runs from it.
         """
         repository, _, tag = ref.rpartition(":")
-        with _translated(f"storing {ref}"):
+        with translated(f"storing {ref}"):
             answer = self._slow.commit(
                 container,
                 repository,
@@ -406,45 +367,3 @@ def _check_stream_end(text: str, doing: str) -> None:
     """Some calls answer 200 and then report the failure in the stream."""
     if '"error"' in text:
         raise EngineError(f"{doing} failed: {text.strip()[-300:]}")
-
-
-def _unavailable(endpoint: Endpoint, error: Exception) -> str:
-    text = str(error)
-    if "Permission denied" in text or isinstance(error, PermissionError):
-        return (
-            f"no permission for the engine at {endpoint.host}: add yourself to the docker group, "
-            "use a rootless engine, or run as root"
-        )
-    return (
-        f"no engine answers at {endpoint.host or '(nothing)'} ({endpoint.source}): start it "
-        "(on Debian as root: make engine), or set DOCKER_HOST"
-    )
-
-
-@contextmanager
-def _translated(doing: str) -> Generator[None]:
-    """The one place where the SDK's errors become ours."""
-    try:
-        yield
-    except docker.errors.NotFound as error:
-        what = error.explanation or str(error)
-        if "container" in str(what).lower():
-            raise SandboxLost(f"{doing}: the container is gone ({what})") from error
-        raise EngineError(f"{doing}: {what}") from error
-    except docker.errors.APIError as error:
-        raise EngineError(_explained(doing, error)) from error
-    except (requests.ConnectionError, requests.Timeout, ConnectionError, BrokenPipeError) as error:
-        raise EngineUnavailable(
-            f"{doing}: the engine went away or does not answer; see `moonpool doctor`"
-        ) from error
-    except docker.errors.DockerException as error:
-        raise EngineError(f"{doing}: {error}") from error
-    except requests.RequestException as error:
-        raise EngineError(f"{doing}: {error}") from error
-
-
-def _explained(doing: str, error: docker.errors.APIError) -> str:
-    explanation = str(error.explanation or error)
-    if "no space left on device" in explanation:
-        return f"{doing}: the engine's disk is full; free some space (`moonpool prune`)"
-    return f"{doing}: {explanation}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from policies.paths import absolute
 from policies.policy import Policy
-from sandbox import collect
+from sandbox import collect, salvage
 from sandbox.engine import Engine
 from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
 from sandbox.gitapply import apply_to_entries
@@ -94,7 +94,7 @@ def _changed(
             link.give_up("the guest could not say what changed")
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
-    return collect.from_engine(
+    return salvage.from_engine(
         engine, started.container, manifest, store, limit_bytes=_FILE_LIMIT_BYTES
     )
 
@@ -156,7 +156,7 @@ def _bring_old(
     container = engine.create(shelf(copied.image))
     try:
         for path, entry in absent.items():
-            data = collect.read_from_engine(engine, container, path)
+            data = salvage.read_from_engine(engine, container, path)
             if store.put(data, entry.size) != entry.blob:
                 raise PatchError(
                     f"the baseline of {os.fsdecode(path)} is not what was copied: run again"

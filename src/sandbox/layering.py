@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 
 from sandbox import tarstream
-from sandbox.engine import ImageInfo
+from sandbox.engine_values import ImageInfo
 from sandbox.labels import LABEL_SNAPSHOT
 
 

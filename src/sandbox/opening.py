@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.kernel import Access, KernelRules, kernel_rules
@@ -191,6 +192,18 @@ def restart(engine: Engine, made: Plan, before: Started) -> Started:
         raise SandboxLost(f"the sandbox ended and does not come back: {error}") from error
 
 
+def _withheld(rules: KernelRules, answer: Sequence[Value]) -> list[str]:
+    """What the policy lets be written and the guest gave no rule, for a person to know."""
+    absent = answer[3] if len(answer) > 3 and isinstance(answer[3], list) else []
+    paths = {os.fsencode(rule.path) for rule in rules.rules if rule.access & Access.WRITE}
+    top = WORKSPACE.encode()
+    return [
+        f"{os.fsdecode(path)} can't be written: nothing stands there, or a link does"
+        for path in absent
+        if isinstance(path, bytes) and path in paths and (path + b"/").startswith(top + b"/")
+    ]
+
+
 def _greet(engine: Engine, made: Plan, container: str, *, since_ns: int) -> Started:
     link = GuestLink(engine.attach(container))
     try:
@@ -205,7 +218,7 @@ def _greet(engine: Engine, made: Plan, container: str, *, since_ns: int) -> Star
             kernel_policy=made.kernel_policy,
             probe=made.probe,
             missing=made.rules.missing,
-            notes=made.rules.notes,
+            notes=(*made.rules.notes, *_withheld(made.rules, answer)),
             engine_differences=differences(made.spec, engine.inspect(container)),
         )
         since = answer[6] if len(answer) > 6 and isinstance(answer[6], int) else 0

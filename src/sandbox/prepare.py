@@ -17,7 +17,8 @@ from pathlib import Path
 
 from policies.inventory import Inventory, Program
 from sandbox import seccomp
-from sandbox.engine import Engine, ImageInfo
+from sandbox.engine import Engine
+from sandbox.engine_values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.link import GuestLink, Value

@@ -8,7 +8,8 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from sandbox.engine import ContainerInfo, Engine, ImageInfo
+from sandbox.engine import Engine
+from sandbox.engine_values import ContainerInfo, ImageInfo
 from sandbox.errors import EngineError
 from sandbox.labels import LABEL_DEADLINE, LABEL_PREPARED, LABEL_RUN, LABEL_SNAPSHOT
 from sandbox.places import cache_directory

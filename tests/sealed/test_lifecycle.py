@@ -133,6 +133,18 @@ def test_names_that_mean_a_removal_in_a_layer_remove_nothing(
     assert [change.path for change in box.export().changes] == [b".wh.new"]
 
 
+def test_a_path_that_can_not_be_made_writable_is_said(
+    open_box: OpenBox, workspace: Path, default_policy: Policy
+) -> None:
+    (workspace / "src").symlink_to("elsewhere")
+    policy = replace(
+        default_policy, paths=replace(default_policy.paths, write=("src", "none", "kept"))
+    )
+    (workspace / "kept").mkdir()
+    notes = [note for note in open_box(policy).seal.notes if "can't be written" in note]
+    assert [note.split()[0] for note in notes] == ["/workspace/src", "/workspace/none"]
+
+
 def test_a_workspace_over_the_limit_is_refused_before_it_is_copied(
     open_box: OpenBox, workspace: Path, default_policy: Policy
 ) -> None:

@@ -1,0 +1,43 @@
+"""What an engine tells of its images, its containers and itself, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInfo:
+    """An image as the engine describes it."""
+
+    id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int
+    created: str
+    """RFC 3339."""
+    layers: tuple[str, ...]
+    """Content ids of its layers, bottom first."""
+    architecture: str
+    os: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInfo:
+    """A container in a list."""
+
+    id: str
+    labels: Mapping[str, str]
+    state: str
+    """``created``, ``running``, ``paused``, ``exited`` or ``dead``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    version: str
+    api_version: str
+    operating_system: str
+    kernel: str
+    storage_driver: str
+    cgroup_version: str
+    security_options: tuple[str, ...]
+    rootless: bool
+    endpoint: str

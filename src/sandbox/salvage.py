@@ -1,0 +1,154 @@
+"""What stands in a workspace copy, read through the engine: for a container whose guest is gone.
+
+The engine's own tar of the whole workspace, parsed as it streams: nothing is unpacked, and what is
+in it is a stranger's.
+"""
+
+import tarfile
+import time
+from collections.abc import Iterator
+from typing import IO, cast
+
+from sandbox.collect import PATH_LIMIT, carried
+from sandbox.engine import Engine
+from sandbox.errors import SandboxLost
+from sandbox.gitstore import Store
+from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.patch import LeftOut
+from sandbox.spec import WORKSPACE
+
+_TAR_PIECE = 1 << 18
+_COMPARED_IN_MEMORY = 8 << 20
+_ENGINE_TIMEOUT_S = 900.0
+"""For all of a container's files: enough holes would make the engine's tar last for days."""
+
+
+class _Chunks:
+    """An iterator of bytes as a file to read from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+        self._end = time.monotonic() + _ENGINE_TIMEOUT_S
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            if time.monotonic() > self._end:
+                raise SandboxLost("the workspace is too large to be read from the engine")
+            piece = next(self._chunks, None)
+            if piece is None:
+                break
+            self._rest += piece
+        data, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return data
+
+
+def from_engine(
+    engine: Engine, container: str, manifest: Manifest, store: Store, *, limit_bytes: int
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """Compare the whole workspace, as the engine packs it, with the baseline.
+
+    For a container whose guest is gone. Plain tar, parsed as it streams, nothing unpacked.
+
+    Raises:
+        SandboxLost: the container is gone too, or its tar makes no sense.
+    """
+    left_out: list[LeftOut] = []
+    seen: dict[bytes, Entry | None] = {}
+    # As for a fetch. Files with holes cost the container nothing, and us their full size.
+    room = 4 * limit_bytes
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if member.isdir() or b"/.git/" in b"/" + path:
+            continue
+        if not carried(path):
+            shown = path[:PATH_LIMIT] or b"?"
+            left_out.append(LeftOut(path=shown, reason="has a path that no patch can carry"))
+            continue
+        if member.issym():
+            target = member.linkname.encode("utf-8", "surrogateescape")
+            seen[path] = Entry(SYMLINK, store.put([target], len(target)), len(target))
+        elif member.islnk():
+            first = _below(member.linkname, WORKSPACE)
+            seen[path] = seen.get(first)
+        elif member.isreg() and member.size <= min(limit_bytes, room):
+            seen[path] = _stored(path, member, tar, manifest, store)
+            if seen[path] != manifest.entries.get(path):
+                room -= member.size
+        else:
+            # In the baseline or not, its bytes do not come along, so it stays as it was.
+            seen[path] = manifest.entries.get(path)
+            size = f" ({member.size} bytes)" if member.isreg() else ""
+            reason = f"is too large for a patch{size}" if size else "is a socket, pipe or device"
+            left_out.append(LeftOut(path=path, reason=reason))
+    changed = {
+        path: entry
+        for path, entry in seen.items()
+        if entry is not None and manifest.entries.get(path) != entry
+    }
+    return {**changed, **dict.fromkeys(manifest.entries.keys() - seen.keys())}, left_out
+
+
+def _stored(
+    path: bytes, member: tarfile.TarInfo, tar: tarfile.TarFile, manifest: Manifest, store: Store
+) -> Entry:
+    """The entry of a file in a tar; its bytes go into the store where they are new."""
+    mode = EXECUTABLE if member.mode & 0o100 else FILE
+    known = manifest.entries.get(path)
+    if known is not None and known.size == member.size <= _COMPARED_IN_MEMORY:
+        data = b"".join(_pieces(tar, member))
+        if blob_id(data) == known.blob:
+            return Entry(mode, known.blob, known.size)
+        return Entry(mode, store.put([data], len(data)), len(data))
+    return Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+
+
+def _members(
+    engine: Engine, container: str, root: str
+) -> Iterator[tuple[bytes, tarfile.TarInfo, tarfile.TarFile]]:
+    """Members of the engine's tar of a directory, by path relative to it."""
+    chunks = _Chunks(engine.get_archive(container, root))
+    try:
+        with tarfile.open(
+            fileobj=cast("IO[bytes]", chunks),
+            mode="r|",
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as tar:
+            for member in tar:
+                tar.members = []  # type: ignore[attr-defined]  # the module keeps every header it has read
+                yield _below(member.name, root), member, tar
+    except (tarfile.TarError, FileNotFoundError) as error:
+        raise SandboxLost(f"the workspace can't be read from the engine: {error}") from error
+
+
+def _below(name: str, root: str) -> bytes:
+    """A member's path relative to the directory that was packed."""
+    base = root.rpartition("/")[2]
+    return name.removeprefix(base).lstrip("/").encode("utf-8", "surrogateescape")
+
+
+def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    file = tar.extractfile(member)
+    while file is not None and (data := file.read(_TAR_PIECE)):
+        yield data
+
+
+def read_from_engine(engine: Engine, container: str, path: bytes) -> Iterator[bytes]:
+    """The content of one regular file or link target of a container.
+
+    Raises:
+        SandboxLost: it is not there.
+    """
+    full = WORKSPACE.encode() + b"/" + path
+    chunks = _Chunks(engine.get_archive(container, full.decode("utf-8", "surrogateescape")))
+    with tarfile.open(
+        fileobj=cast("IO[bytes]", chunks), mode="r|", encoding="utf-8",
+        errors="surrogateescape",
+    ) as tar:  # fmt: skip
+        member = tar.next()
+        if member is None:
+            raise SandboxLost("the baseline can't be read from the engine")
+        if member.issym():
+            yield member.linkname.encode("utf-8", "surrogateescape")
+        else:
+            yield from _pieces(tar, member)
