@@ -133,7 +133,8 @@ class Record:
             _write_all(self._events, data + b"\n")
         except OSError as error:
             raise RecordError(
-                f"the run's record can't be written on in {self.directory}: {error.strerror}"
+                f"the run's record can't be written on in {self.directory}: {error.strerror}; "
+                "make room there, or set MOONPOOL_HOME to another place"
             ) from error
         self._previous = hashlib.sha256(data).hexdigest()
         self._seq += 1

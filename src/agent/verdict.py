@@ -3,7 +3,7 @@
 Works on the run's summary as it stands on disk, so that both show the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +13,7 @@ from agent.text import one_line, visible
 
 _BAR = 20
 _FILES_SHOWN = 40
+_LEFT_OUT_NAMED = 3
 _PATH_WIDTH = 60
 
 
@@ -66,8 +67,11 @@ def _effort(run: Run) -> str:
 
 def _diffstat(run: Run) -> list[Text]:
     changes = run.rows("changes")
+    left_out = run.rows("left_out")
     if not changes:
-        return [Text("nothing changed", "dim")] if run.text("patch") else []
+        words = "nothing changed" if not left_out else "nothing that a patch can carry changed"
+        rows = [Text(words, "dim")] if run.text("patch") else []
+        return rows + _left_out(left_out)
     width = min(_PATH_WIDTH, max(len(field(change, "path")) for change in changes))
     rows = []
     for change in changes[:_FILES_SHOWN]:
@@ -85,10 +89,17 @@ def _diffstat(run: Run) -> list[Text]:
         rows.append(row)
     if len(changes) > _FILES_SHOWN:
         rows.append(Text(f"  and {len(changes) - _FILES_SHOWN} more", "dim"))
-    left_out = run.rows("left_out")
-    if left_out:
-        rows.append(Text(f"  {len(left_out)} paths left out of the patch, see the report", "dim"))
-    return rows
+    return rows + _left_out(left_out)
+
+
+def _left_out(paths: Sequence[Mapping[str, object]]) -> list[Text]:
+    """What changed and is not in the patch. One may be what the agent was to make: it is named."""
+    if len(paths) > _LEFT_OUT_NAMED:
+        return [Text(f"  {len(paths)} paths left out of the patch, see the report", "yellow")]
+    return [
+        Text(f"  left out of the patch: {field(path, 'path')} {field(path, 'reason')}", "yellow")
+        for path in paths
+    ]
 
 
 def _verification(run: Run) -> tuple[str, str] | None:

@@ -51,7 +51,7 @@ def shown(error: PolicyError, text: str | None = None) -> str:
     if text is None:
         text = _text_of(where.file)
     lines = text.splitlines() if text is not None and where.line else []
-    if not 0 < where.line <= len(lines):
+    if not 0 < where.line <= len(lines) or not lines[where.line - 1].strip():
         return head
     line = lines[where.line - 1].replace("\t", " ")
     start = max(0, where.column - 60)

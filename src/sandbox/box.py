@@ -266,7 +266,7 @@ class Sandbox:
             engine=self._session.engine,
             started=self._session.started,
             copied=self._snapshot,
-            manifest=self.manifest,
+            manifest=lambda: self.manifest,
             policy=self._session.plan.policy,
             workspace=self._workspace,
         )

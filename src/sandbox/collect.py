@@ -6,7 +6,7 @@ bounded, and a lie can do no worse than leave the liar's own change out.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -87,10 +87,13 @@ class _Walk:
                     raise SandboxLost("the guest's list of changes is malformed")
 
 
-def from_guest(link: GuestLink, manifest: Manifest, *, times_tell: bool = True) -> Changes:
+def from_guest(
+    link: GuestLink, baseline: Callable[[], Manifest], *, times_tell: bool = True
+) -> Changes:
     """Ask the guest what changed since it started.
 
     Args:
+        baseline: gives the manifest; asked for when the guest has answered.
         times_tell: whatever changed has a new time; otherwise every file is a candidate.
 
     Raises:
@@ -98,6 +101,7 @@ def from_guest(link: GuestLink, manifest: Manifest, *, times_tell: bool = True) 
     """
     walk = _Walk()
     walk.take(link, b"", everything=not times_tell)
+    manifest = baseline()
     folders = _Folders(manifest)
     # A directory that the baseline did not have may have been moved there with everything in it
     # as it was: nothing below it shows as changed, so all of it is looked at.

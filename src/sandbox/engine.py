@@ -58,7 +58,12 @@ class Engine:
         for endpoint in found:
             try:
                 return cls._open(endpoint)
-            except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            except (
+                docker.errors.DockerException,
+                requests.RequestException,
+                OSError,
+                ValueError,  # an address that is none, such as http://[x
+            ) as error:
                 failures.append((endpoint, error))
         tried, cause = failures[0]
         raise EngineUnavailable(unavailable(tried, cause)) from cause

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from policies.paths import absolute
@@ -26,6 +27,7 @@ from sandbox.packing import open_file
 from sandbox.patch import LeftOut, Patch, make_patch
 from sandbox.snapshot import Snapshot
 from sandbox.spec import WORKSPACE, shelf
+from sandbox.trees import Trees
 
 _GIT_TIMEOUT_S = 600.0
 _FILE_LIMIT_BYTES = 256 << 20
@@ -37,23 +39,34 @@ def export(
     engine: Engine,
     started: Started,
     copied: Snapshot,
-    manifest: Manifest,
+    manifest: Callable[[], Manifest],
     policy: Policy,
     workspace: Path,
 ) -> Patch:
     """Make the patch from what stands in the container now. Everything running in it is ended.
 
+    Args:
+        manifest: gives what was copied in; called from a thread.
+
     Raises:
         SandboxLost: neither the guest nor the engine can say.
         PatchError: the patch can't be made or proved.
     """
-    with _temporary_directory() as directory:
+    with _temporary_directory() as directory, ThreadPoolExecutor(1, "moonpool-baseline") as pool:
+        # What the baseline takes is worked out while the guest looks through its files.
+        loading = pool.submit(_baseline, manifest)
         store = Store(directory / "store")
-        changed, left_out = _changed(engine, started, manifest, store)
-        changed, more = _filtered(changed, manifest, policy)
-        old = {path: manifest.entries[path] for path in changed if path in manifest.entries}
+        changed, left_out = _changed(engine, started, lambda: loading.result()[0], store)
+        copy, base = loading.result()
+        changed, more = _filtered(changed, copy, policy)
+        old = {path: copy.entries[path] for path in changed if path in copy.entries}
         _bring_old(engine, copied, store, old, workspace)
-        return make_patch(store, manifest, changed, left_out=[*left_out, *more])
+        return make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
+
+
+def _baseline(manifest: Callable[[], Manifest]) -> tuple[Manifest, Trees]:
+    loaded = manifest()
+    return loaded, Trees.of(loaded.entries)
 
 
 @contextlib.contextmanager
@@ -73,20 +86,20 @@ def _temporary_directory() -> Iterator[Path]:
 
 
 def _changed(
-    engine: Engine, started: Started, manifest: Manifest, store: Store
+    engine: Engine, started: Started, baseline: Callable[[], Manifest], store: Store
 ) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
     """New entries of changed paths (None: gone), their bytes in the store."""
     link = started.link
     if link.lost is None:
         try:
             link.ask("freeze")
-            changes = collect.from_guest(link, manifest, times_tell=started.seal.moves_copy)
+            changes = collect.from_guest(link, baseline, times_tell=started.seal.moves_copy)
             found, left_out = collect.fetch(
                 link, changes.candidates, store, limit_bytes=_FILE_LIMIT_BYTES
             )
             left_out += changes.left_out
             changed: dict[bytes, Entry | None] = dict.fromkeys(changes.deleted)
-            known = manifest.entries
+            known = baseline().entries
             changed |= {path: new for path, new in found.items() if new != known.get(path)}
             return changed, left_out
         except (SandboxLost, FileError):
@@ -95,7 +108,7 @@ def _changed(
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
     return salvage.from_engine(
-        engine, started.container, manifest, store, limit_bytes=_FILE_LIMIT_BYTES
+        engine, started.container, baseline(), store, limit_bytes=_FILE_LIMIT_BYTES
     )
 
 

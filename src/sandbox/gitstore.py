@@ -40,7 +40,10 @@ class Store:
             (directory / "HEAD").write_bytes(b"ref: refs/heads/none\n")
             (directory / "config").write_bytes(_CONFIG)
         except OSError as problem:
-            raise PatchError(f"can't make a git store in {directory}: {problem}") from problem
+            raise PatchError(
+                f"can't make a git store in {directory}: {problem.strerror}; make room there, or "
+                "set TMPDIR to another place"
+            ) from problem
 
     def put(self, chunks: Iterable[bytes], size: int) -> str:
         """Store a blob of exactly `size` bytes as it streams by; gives its id, 40 hex digits.

@@ -96,6 +96,7 @@ def make_patch(
     manifest: Manifest,
     changed: Mapping[bytes, Entry | None],
     *,
+    base: Trees | None = None,
     left_out: Sequence[LeftOut] = (),
     limits: PatchLimits | None = None,
 ) -> Patch:
@@ -104,9 +105,10 @@ def make_patch(
     The store holds the blobs of both sides of every changed path; a path in `changed` may well be
     as it was. What no patch can carry is added to `left_out`. Raises `PatchError` where a blob is
     missing, the patch passes its limit, or applying it does not give the tree it should.
+    `base` is the manifest's trees, where they have been worked out already.
     """
     limits = limits or PatchLimits()
-    base = Trees.of(manifest.entries)
+    base = base or Trees.of(manifest.entries)
     wanted, refused = _sift(store, manifest, changed)
     result, unplaced = base.changed(wanted)
     for path in unplaced:

@@ -3,8 +3,8 @@
 Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
 """
 
-import contextlib
 import hashlib
+import marshal
 import os
 import stat
 import threading
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
@@ -23,13 +24,16 @@ _RACY_NS = 2_000_000_000
 clock of a common file system (FAT) ticks every two seconds."""
 
 _DEPTH_LIMIT = 512
+_KIND = 0o170000
 _WHITEOUT = b".wh."
 _COUNT_LIMIT = 2_000_000
 
 
-@dataclass(slots=True)
-class Found:
-    """One thing in the workspace. Positional and mutable: there are many, made in a tight loop."""
+_Row = tuple[bytes, int, int, int, int, int]
+
+
+class Found(NamedTuple):
+    """One thing in the workspace. A tuple, because there are many of them."""
 
     path: bytes
     mode: int
@@ -44,8 +48,9 @@ class Scan:
     """A look at the whole tree."""
 
     root: Path
-    found: tuple[Found, ...]
-    """Parents before children, sorted within a directory."""
+    rows: tuple[_Row, ...]
+    """The fields of a `Found` each; parents before children, sorted within a directory. Plain
+    tuples, because most looks end with the fingerprint."""
     fingerprint: str
     """Equal for two looks between which nothing changed (`racy` files aside)."""
     racy: tuple[bytes, ...]
@@ -61,7 +66,9 @@ def scan(root: Path) -> Scan:
     """
     started_ns = time.time_ns()
     base = _opened(root)
-    found: list[Found] = []
+    young = started_ns - _RACY_NS
+    found: list[_Row] = []
+    racy: list[bytes] = []
     unreadable: list[bytes] = []
     digest = hashlib.sha256()
     stack: list[tuple[bytes, int]] = [(b"", 0)]
@@ -75,35 +82,33 @@ def scan(root: Path) -> Scan:
             unreadable.append(directory)
             continue
         prefix = directory + b"/" if directory else b""
-        lines = []
+        seen: list[tuple[object, ...]] = []
         for name, state in rows:
-            path = prefix + name
             mode = state.st_mode
-            found.append(
-                Found(path, mode, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-            )
-            # A directory's own times change with its entries, which are listed anyway.
-            times = (0, 0) if stat.S_ISDIR(mode) else (state.st_mtime_ns, state.st_ctime_ns)
-            lines.append(b"%s\0%o %d %d %d %d\n" % (path, mode, state.st_size if times[1] else 0,
-                                                   *times, state.st_ino))  # fmt: skip
-            if stat.S_ISDIR(mode):
+            mtime, ctime = state.st_mtime_ns, state.st_ctime_ns
+            row = (prefix + name, mode, state.st_size, mtime, ctime, state.st_ino)
+            found.append(row)
+            kind = mode & _KIND
+            if kind == stat.S_IFDIR:
                 if depth >= _DEPTH_LIMIT:
-                    raise WorkspaceError(f"the workspace is nested too deep at {os.fsdecode(path)}")
-                stack.append((path, depth + 1))
-        digest.update(b"".join(lines))
+                    path = os.fsdecode(row[0])
+                    raise WorkspaceError(f"the workspace is nested too deep at {path}")
+                stack.append((row[0], depth + 1))
+                # A directory's own times change with its entries, which are listed anyway.
+                seen.append((row[0], mode, state.st_ino))
+            else:
+                seen.append(row)
+                if (ctime >= young or mtime >= young) and kind == stat.S_IFREG:
+                    racy.append(row[0])
+        # Version 2 writes equal values equally; it is read by nobody.
+        digest.update(marshal.dumps(seen, 2))
         if len(found) > _COUNT_LIMIT:
             raise WorkspaceError(f"the workspace holds more than {_COUNT_LIMIT} files")
-    young = started_ns - _RACY_NS
-    racy = tuple(
-        item.path
-        for item in found
-        if stat.S_ISREG(item.mode) and max(item.ctime_ns, item.mtime_ns) >= young
-    )
     return Scan(
         root=root,
-        found=tuple(found),
+        rows=tuple(found),
         fingerprint=digest.hexdigest(),
-        racy=racy,
+        racy=tuple(racy),
         unreadable=tuple(unreadable),
     )
 
@@ -130,8 +135,10 @@ def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
     rows = []
     with os.scandir(directory) as entries:
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):  # removed while we looked
+            try:
                 rows.append((entry.name, entry.stat(follow_symlinks=False)))
+            except FileNotFoundError:
+                continue
     rows.sort()
     return rows
 
@@ -165,7 +172,7 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     copied: list[Found] = []
     skipped: set[bytes] = set()
     total = 0
-    for item in looked.found:
+    for item in map(Found._make, looked.rows):
         if item.path.rpartition(b"/")[0] in skipped:
             if stat.S_ISDIR(item.mode):
                 skipped.add(item.path)

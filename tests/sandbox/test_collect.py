@@ -74,7 +74,7 @@ class Copy:
 
     def changes(self) -> Changes:
         with guest(self.answer) as link:
-            return from_guest(link, self.manifest)
+            return from_guest(link, lambda: self.manifest)
 
 
 def found(changes: Changes) -> tuple[set[bytes], set[bytes]]:
@@ -172,7 +172,7 @@ def test_a_new_tree_is_walked_once_however_deep(copy: Copy) -> None:
         return copy.answer(name, number, arguments)
 
     with guest(counted) as link:
-        assert from_guest(link, copy.manifest).candidates == {b"n/n/n/n/n/n/file"}
+        assert from_guest(link, lambda: copy.manifest).candidates == {b"n/n/n/n/n/n/file"}
     assert walks == [[b"", 0], [b"n", 1]]
 
 
@@ -282,20 +282,20 @@ def test_a_strange_but_plain_path_is_carried(path: bytes) -> None:
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_a_hostile_path_among_changed_files_loses_the_guest(path: bytes) -> None:
     with guest(liar([[[path, REGULAR, 1]], []])) as link, pytest.raises(SandboxLost):
-        from_guest(link, manifest(b"a"))
+        from_guest(link, lambda: manifest(b"a"))
 
 
 @pytest.mark.parametrize("path", [path for path in HOSTILE_PATHS if path])
 def test_a_hostile_path_among_changed_directories_loses_the_guest(path: bytes) -> None:
     with guest(liar([[], [[path, [b"fx"]]]])) as link, pytest.raises(SandboxLost):
-        from_guest(link, manifest(b"a"))
+        from_guest(link, lambda: manifest(b"a"))
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 @pytest.mark.parametrize("letter", [b"f", b"l", b"d", b"o", b""])
 def test_a_hostile_name_in_a_directory_is_no_candidate(path: bytes, letter: bytes) -> None:
     with guest(liar([[], [[b"", [b"fa", letter + path]]]])) as link:
-        changes = from_guest(link, manifest(b"a"))
+        changes = from_guest(link, lambda: manifest(b"a"))
     assert all(carried(candidate) for candidate in changes.candidates)
     assert changes.deleted == set()
 
@@ -318,7 +318,7 @@ def test_a_hostile_name_in_a_directory_is_no_candidate(path: bytes, letter: byte
 )
 def test_a_malformed_list_of_changes_loses_the_guest(piece: list[Value]) -> None:
     with guest(liar(piece)) as link, pytest.raises(SandboxLost):
-        from_guest(link, manifest(b"a"))
+        from_guest(link, lambda: manifest(b"a"))
 
 
 @pytest.mark.parametrize(
@@ -334,14 +334,14 @@ def test_a_list_of_changes_without_end_loses_the_guest(
             yield said(b"walk", number, *piece) * 10
 
     with guest(endless) as link, pytest.raises(SandboxLost, match="no end"):
-        from_guest(link, manifest(b"a"))
+        from_guest(link, lambda: manifest(b"a"))
 
 
 def test_new_directories_without_end_lose_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.collect._CHANGED_LIMIT", 5000)
     names: list[Value] = [b"dn%d" % number for number in range(3000)]
     with guest(liar([[], [[b"", names]]])) as link, pytest.raises(SandboxLost, match="no end"):
-        from_guest(link, manifest(b"a"))
+        from_guest(link, lambda: manifest(b"a"))
 
 
 def fetched(script: Script, tmp_path: Path, *paths: bytes) -> dict[bytes, Entry | None]:
@@ -402,4 +402,4 @@ def test_one_change_that_is_kept_silent_hides_no_other(copy: Copy) -> None:
         return map(hide, copy.answer(name, number, arguments))
 
     with guest(script) as link:
-        assert b"d/x" in from_guest(link, copy.manifest).candidates
+        assert b"d/x" in from_guest(link, lambda: copy.manifest).candidates

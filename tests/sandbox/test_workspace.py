@@ -28,7 +28,7 @@ def fill(root: Path, *names: str) -> None:
 
 
 def seen(root: Path) -> list[bytes]:
-    return [item.path for item in scan(root).found]
+    return [row[0] for row in scan(root).rows]
 
 
 def chosen(root: Path, *exclude: str, history: History = History.FULL) -> Selection:
@@ -155,7 +155,7 @@ def test_what_can_not_be_read_is_an_error_unless_excluded() -> None:
     # As root everything can be read, so the look is written down here.
     directory = Found(path=b"closed", mode=0o040000, size=0, mtime_ns=1, ctime_ns=1, inode=2)
     looked = Scan(
-        root=Path("/w"), found=(directory,), fingerprint="", racy=(), unreadable=(b"closed",)
+        root=Path("/w"), rows=(directory,), fingerprint="", racy=(), unreadable=(b"closed",)
     )
     with pytest.raises(WorkspaceError, match="closed"):
         select(looked, rules())

@@ -10,6 +10,8 @@ import sys
 
 from agent.cli import exits, settings
 
+_SAID = {"allow": "allowed", "ask": "asked about", "deny": "denied"}
+
 
 def check(file: str) -> int:
     """Every error of a policy in its place, or what it amounts to and whether its examples hold."""
@@ -27,8 +29,12 @@ def check(file: str) -> int:
     results = run_examples(policy)
     broken = [result for result in results if not result.holds]
     for result in broken:
-        words = f"example {result.command!r} is to be {result.expected}ed, and is {result.got}"
-        print(f"{file}: {words}: {visible(result.reason)}", file=sys.stderr)
+        expected, got = _SAID[result.expected], _SAID[result.got]
+        reason = f": {visible(result.reason)}" if result.reason else ""
+        print(
+            f"{file}: example {result.command!r} should be {expected}, and is {got}{reason}",
+            file=sys.stderr,
+        )
     if broken:
         return exits.USAGE
     print(

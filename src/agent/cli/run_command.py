@@ -49,6 +49,7 @@ def run(options: RunOptions) -> int:
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
+        _make_out(options.out)
 
     from agent.models.registry import open_model
     from agent.record import Record, new_run_id
@@ -63,6 +64,14 @@ def run(options: RunOptions) -> int:
         return _recorded(options, root, policy, model, record)
     finally:
         record.close()
+
+
+def _make_out(out: Path) -> None:
+    """Before the run, so that a wrong name costs none."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
 
 
 def _refuse_dollars(policy: "Policy", model: "Model") -> None:
@@ -158,7 +167,6 @@ def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
     if summary.delivery is not None:
         sources.append(summary.delivery.path)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         for source in sources:
             if source.exists():
                 write_atomically(out / source.name, source.read_bytes())
@@ -173,6 +181,6 @@ def _print_line(_event: "Event | None", line: str | None) -> None:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from agent.cli.screen import Screen
 
-    return Console(emoji=False, markup=False, highlight=False)
+    return Screen()

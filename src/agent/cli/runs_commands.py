@@ -134,10 +134,13 @@ def apply(wanted: str, directory: Path | None, *, check: bool) -> int:
         return exits.DONE
     target = directory or Path(run.text("workspace"))
     if not target.is_dir():
+        if directory is not None:
+            raise UsageError(f"-w {target} is not a directory")
         raise UsageError(f"{target} is not there any more: name a directory with -w")
     report = apply_patch(data, target, check=check)
     does = "would change" if check else "changed"
-    print(f"{does} {len(report.changes)} files in {target}:")
+    files = "file" if len(report.changes) == 1 else "files"
+    print(f"{does} {len(report.changes)} {files} in {target}:")
     for change in report.changes:
         moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
         print(f"  {change.kind:<9} {moved}{path_text(change.path)}")

@@ -209,7 +209,9 @@ def _http_client(reply_timeout_s: float) -> httpx2.Client:
 
 
 def _plain(event: Any) -> Mapping[str, Any]:
-    plain = event if isinstance(event, Mapping) else event.to_dict(mode="json", warnings=False)
+    # What fits none of the SDK's types comes as it was sent: a list, a text, a number.
+    dump = getattr(event, "to_dict", None)
+    plain = event if dump is None else dump(mode="json", warnings=False)
     if not isinstance(plain, Mapping):
         raise TypeError("an event that is no object")
     return plain
