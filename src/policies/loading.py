@@ -4,6 +4,7 @@ Owns finding and following `extends`. Never looks into a workspace: a repository
 write its own permit.
 """
 
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -107,6 +108,8 @@ def _find(
     if asked is not None and beside is None and not name.startswith("/"):
         raise PolicyError("a bundled policy extends bundled ones", where=asked, key="extends")
     path = Path(name) if beside is None else beside / name
+    if asked is not None and not os.path.lexists(path):
+        raise PolicyError(f"there is no file {path}", where=asked, key="extends")
     return _Source(shown_as=str(path), path=path)
 
 

@@ -101,9 +101,11 @@ class Sandbox:
             fingerprint, racy, known = recalled
             # Looking through a large tree takes as long as a good part of the start, so both go
             # at once: the container is used only if the tree turns out to be the remembered one.
+            # It begins when the engine is at work and we wait: before, the two would fight over
+            # the interpreter.
             look = Look(workspace)
             plan = planned(known.image)
-            started = _started_or_none(engine, plan)
+            started = _started_or_none(engine, plan, look.begin)
             looked = look.result(lambda: _discard(engine, started))
             if started is not None and snapshot.unchanged(looked, fingerprint, racy):
                 return cls(
@@ -299,12 +301,12 @@ def _prepared(
     return prepare(engine, info, on_progress=on_progress)
 
 
-def _started_or_none(engine: Engine, plan: Plan) -> Started | None:
+def _started_or_none(engine: Engine, plan: Plan, meanwhile: Callable[[], None]) -> Started | None:
     """Start from a remembered snapshot; None where the engine no longer has it."""
     if engine.image(plan.snapshot_image) is None:
         return None
     try:
-        return opening.start(engine, plan)
+        return opening.start(engine, plan, meanwhile=meanwhile)
     except EngineError:
         return None
 

@@ -17,8 +17,10 @@ def unavailable(endpoint: Endpoint, error: Exception) -> str:
             f"no permission for the engine at {endpoint.host}: add yourself to the docker group, "
             "use a rootless engine, or run as root"
         )
+    if not endpoint.host:
+        return f"{endpoint.source} names no engine: see `docker context ls`, or set DOCKER_HOST"
     return (
-        f"no engine answers at {endpoint.host or '(nothing)'} ({endpoint.source}): start it "
+        f"no engine answers at {endpoint.host} ({endpoint.source}): start it "
         "(on Debian as root: make engine), or set DOCKER_HOST"
     )
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from policies.kernel import Access, KernelRules, kernel_rules
@@ -160,15 +160,18 @@ def _forbidden(prepared: PreparedImage, rules: KernelRules) -> str | None:
     return None
 
 
-def start(engine: Engine, made: Plan) -> Started:
+def start(engine: Engine, made: Plan, *, meanwhile: Callable[[], None] = lambda: None) -> Started:
     """Create a container, start its guest, and compare what runs with the plan.
+
+    Args:
+        meanwhile: called just before the engine's longest piece of work is waited for.
 
     Raises:
         SealBroken, KernelUnsupported, SandboxLost, EngineError: it is removed again.
     """
     container = engine.create(made.spec.body())
     try:
-        return _greet(engine, made, container, since_ns=0)
+        return _greet(engine, made, container, since_ns=0, meanwhile=meanwhile)
     except BaseException:
         with contextlib.suppress(SandboxError):
             engine.remove(container)
@@ -185,7 +188,13 @@ def restart(engine: Engine, made: Plan, before: Started) -> Started:
     try:
         engine.kill(before.container)
         engine.wait(before.container, timeout_s=_GREETING_TIMEOUT_S)
-        return _greet(engine, made, before.container, since_ns=before.since_ns)
+        return _greet(
+            engine,
+            made,
+            before.container,
+            since_ns=before.since_ns,
+            meanwhile=lambda: None,
+        )
     except EngineUnavailable:
         raise
     except EngineError as error:
@@ -204,11 +213,19 @@ def _withheld(rules: KernelRules, answer: Sequence[Value]) -> list[str]:
     ]
 
 
-def _greet(engine: Engine, made: Plan, container: str, *, since_ns: int) -> Started:
+def _greet(
+    engine: Engine,
+    made: Plan,
+    container: str,
+    *,
+    since_ns: int,
+    meanwhile: Callable[[], None],
+) -> Started:
     link = GuestLink(engine.attach(container))
     try:
         # Said before the start: the guest finds it waiting.
         link.send(*made.greeting(since_ns))
+        meanwhile()
         engine.start(container)
         kind, *answer = link.receive(until=time.monotonic() + _GREETING_TIMEOUT_S)
         if kind != b"hello":

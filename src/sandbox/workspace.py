@@ -230,14 +230,18 @@ def _idle_git_file(path: bytes) -> bool:
 
 
 class Look(threading.Thread):
-    """A scan in a thread of its own."""
+    """A scan in a thread of its own, once it is begun."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(name="moonpool-scan", daemon=True)
         self._root = root
         self._scan: Scan | None = None
         self._error: BaseException | None = None
-        self.start()
+
+    def begin(self) -> None:
+        """Start, unless that has been done."""
+        if self.ident is None:
+            self.start()
 
     def run(self) -> None:
         try:
@@ -246,6 +250,7 @@ class Look(threading.Thread):
             self._error = error
 
     def result(self, on_error: Callable[[], None]) -> Scan:
+        self.begin()
         self.join()
         if self._scan is None:
             on_error()

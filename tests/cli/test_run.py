@@ -53,6 +53,23 @@ def test_the_calculator_from_run_to_apply(calculator: Shell, tmp_path: Path) -> 
     assert "does not fit" in again.stderr
 
 
+def test_a_reader_that_leaves_costs_no_patch(calculator: Shell) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        done = subprocess.run(
+            [str(SCRIPT), *MEND],
+            cwd=calculator.directory,
+            env=calculator.environ,
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "+    return a * b" in calculator("show", "last", "--patch").stdout
+
+
 def test_json_is_one_object_a_line_and_the_last_is_the_summary(calculator: Shell) -> None:
     done = calculator(*MEND, "--json")
     assert done.returncode == 0

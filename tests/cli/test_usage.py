@@ -1,11 +1,12 @@
 """A user's mistakes: exit code 2, one or two lines that say what to do, never a traceback."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli.conftest import Shell
+from cli.conftest import SCRIPT, Shell
 
 COMMANDS = [
     ("run",),
@@ -54,6 +55,7 @@ def test_the_version_is_told(moonpool: Shell) -> None:
         (["run", "x", "-m", "script:nowhere.yaml"], "can't read the script"),
         (["run", "x", "-p", "nope"], "there is no policy 'nope'"),
         (["run", "x", "--kernel-policy", "maybe"], "maybe"),
+        (["run", "x", "-o", "/etc/hostname"], "-o /etc/hostname is not a directory"),
         (["show", "last"], "there are no runs yet"),
         (["apply", "20991231"], "there are no runs yet"),
         (["policy", "check", "/nowhere.yaml"], "no such file"),
@@ -76,6 +78,43 @@ def test_an_error_in_a_policy_names_file_line_and_key(moonpool: Shell, script: s
     done = moonpool("run", "x", "-p", str(policy), "-m", script)
     assert done.returncode == 2
     assert f"{policy}:3: comands: unknown key" in done.stderr
+
+
+def test_an_example_that_does_not_hold_is_told_in_words(moonpool: Shell) -> None:
+    (moonpool.directory / "mine.yaml").write_text(
+        "version: 1\nname: mine\nextends: default\nexamples: {deny: [pytest]}\n"
+    )
+    done = moonpool("policy", "check", "mine.yaml")
+    assert done.returncode == 2
+    assert done.stderr == "mine.yaml: example 'pytest' should be denied, and is allowed\n"
+
+
+@pytest.mark.parametrize("address", ["http://[x", "tcp://127.0.0.1:1", "nonsense"])
+def test_an_engine_that_does_not_answer_ends_with_3(moonpool: Shell, address: str) -> None:
+    done = moonpool("image", "list", env={"DOCKER_HOST": address})
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"moonpool: no engine answers at {address} (DOCKER_HOST)")
+
+
+def test_a_context_that_is_not_there_is_named(moonpool: Shell) -> None:
+    done = moonpool("image", "list", env={"DOCKER_CONTEXT": "mine"})
+    assert done.returncode == 3
+    assert done.stderr.startswith("moonpool: context mine names no engine: ")
+
+
+@pytest.mark.parametrize("command", ["runs", "policy schema", "policy explain default -- ls"])
+def test_output_onto_a_full_disk_ends_with_3(moonpool: Shell, command: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [str(SCRIPT), *command.split()],
+            env=moonpool.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr == "moonpool: the output can't be written: the disk is full\n"
 
 
 def hostile_policy(directory: Path) -> Path:

@@ -5,6 +5,7 @@ called: ``moonpool --help`` must not wait for an SDK."""
 # the terminal, where printing is the point.
 # ruff: noqa: PLC0415, T201
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -40,14 +41,17 @@ def run() -> int:
             # A terminal that can't show a character gets a question mark, not a traceback.
             reconfigure(errors="replace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where an error still becomes words and a code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader left (`moonpool runs | head`); Python would complain again while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader left (`moonpool runs | head`).
+        _close_output()
         return 1
     except Exception as error:  # noqa: BLE001 - one of ours, or raised again
         return _failed(error)
@@ -55,14 +59,24 @@ def run() -> int:
 
 
 def _failed(error: Exception) -> int:
-    from agent.cli.exits import of_error
+    from agent.cli.exits import ENVIRONMENT, of_error
     from agent.text import visible
 
     code = of_error(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        # Of what a command reads and writes it says itself what failed: this was its output.
+        _close_output()
+        print("moonpool: the output can't be written: the disk is full", file=sys.stderr)
+        return ENVIRONMENT
     if code is None:
         raise error
     print(f"moonpool: {visible(str(error))}", file=sys.stderr)
     return code
+
+
+def _close_output() -> None:
+    """Python flushes once more while it ends, and would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

@@ -70,6 +70,8 @@ def _make_out(out: Path) -> None:
     """Before the run, so that a wrong name costs none."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"-o {out} is not a directory") from error
     except OSError as error:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
 
