@@ -99,6 +99,21 @@ def test_the_end_has_diffstat_proof_and_the_next_command(fake: FakeRun) -> None:
     assert f"next    moonpool apply {fake.record.run_id} --check" in last
 
 
+def left_out(names: list[str]) -> str:
+    screen = Screen(terminal=False)
+    rows = [{"path": name, "reason": "is too large for a patch"} for name in names]
+    summary = {"outcome": "finished", "patch": "/p", "left_out": rows}
+    print_verdict(screen.console, Recorded(id="r", directory=Path("/nowhere"), summary=summary))
+    return screen.text
+
+
+def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
+    text = left_out(["big.bin"])
+    assert "nothing that a patch can carry changed" in text
+    assert "left out of the patch: big.bin is too large for a patch" in text
+    assert "4 paths left out of the patch, see the report" in left_out(["a", "b", "c", "d"])
+
+
 def test_the_riskiest_file_comes_first(fake: FakeRun) -> None:
     fake.policy = replace(fake.policy, paths=replace(fake.policy.paths, protect=("a.py",)))
     text = shown(

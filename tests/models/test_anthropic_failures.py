@@ -33,7 +33,15 @@ EVERY_EVENT = (
     "message_delta",
     "message_stop",
 )
-ENDING = [How.DROP, How.RESET, How.END, How.ERROR, How.GARBAGE, How.MID_EVENT]
+ENDING = [
+    How.DROP,
+    How.RESET,
+    How.END,
+    How.ERROR,
+    How.GARBAGE,
+    How.NO_OBJECT,
+    How.MID_EVENT,
+]
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])

@@ -115,6 +115,12 @@ def test_a_file_that_is_not_there_or_no_file_is_told_so(tmp_path: Path) -> None:
         load("nope")
 
 
+def test_a_parent_that_is_not_there_is_told_where_it_is_named(tmp_path: Path) -> None:
+    error = complaint(tmp_path, HEAD + "extends: none.yaml\n")
+    assert (error.where.line, error.key) == (3, "extends")
+    assert f"there is no file {tmp_path / 'none.yaml'}" in error.message
+
+
 def test_a_plain_name_is_never_looked_for_in_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,8 @@ class How(Enum):
     """An ``error`` event."""
     GARBAGE = auto()
     """An event whose data is not JSON, and the end."""
+    NO_OBJECT = auto()
+    """An event whose data is JSON and no object, and the end."""
     MID_EVENT = auto()
     """Half an event, then as DROP."""
 

@@ -242,6 +242,9 @@ class _Handler(BaseHTTPRequestHandler):
             case How.GARBAGE:
                 self._chunk(b'event: content_block_delta\ndata: {"type": "content_bl\n\n')
                 self._chunk(b"")
+            case How.NO_OBJECT:
+                self._chunk(b"event: content_block_delta\ndata: [1, 2]\n\n")
+                self._chunk(b"")
 
     def _break_before_headers(self, broken: Break) -> None:
         match broken.how:
