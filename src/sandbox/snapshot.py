@@ -16,7 +16,7 @@ from pathlib import Path
 from policies.policy import History, WorkspaceRules
 from sandbox import history, layering
 from sandbox.engine import Engine
-from sandbox.errors import WorkspaceError
+from sandbox.errors import EngineError, WorkspaceError
 from sandbox.labels import LABEL_SNAPSHOT
 from sandbox.layering import reference
 from sandbox.manifest import Entry, Manifest, blob_id
@@ -122,19 +122,33 @@ def take(
     selection = select(looked, rules)
     if selection.total_bytes > _WORTH_A_LINE_BYTES:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
-    packer = Packer(looked.root, selection, f"{prepared.key} {rules.history}")
+    salt = f"{prepared.key} {rules.history}"
+    packer = Packer(looked.root, selection, salt)
     cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
-    base = engine.image(prepared.id)
-    with contextlib.closing(ahead(packer.stream())) as stream:
-        if base is not None and not cuts and engine.stores_layers():
-            engine.load(layering.archive(base, stream, packer.size(), packer.key))
-        else:
+    if cuts or not _loaded(engine, prepared, packer):
+        packer = Packer(looked.root, selection, salt)
+        with contextlib.closing(ahead(packer.stream())) as stream:
             _through_a_container(engine, prepared, stream, packer, cuts=cuts)
     key = packer.key()
     manifest = packer.manifest()
     write_atomically(_manifest_file(key), _dump_manifest(manifest))
     snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
     return snapshot, manifest
+
+
+def _loaded(engine: Engine, prepared: PreparedImage, packer: Packer) -> bool:
+    """Load the copy as one layer; False where the engine does not take one alone."""
+    base = engine.image(prepared.id)
+    if base is None or not engine.stores_layers():
+        return False
+    try:
+        with contextlib.closing(ahead(packer.stream())) as stream:
+            engine.load(layering.archive(base, stream, packer.size(), packer.key))
+    except EngineError:
+        # Its layers may just have been removed by another process, or its disk is full: the other
+        # way finds that out, and says it.
+        return False
+    return True
 
 
 def _through_a_container(

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from policies.policy import History, Policy
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
 from sandbox.errors import (
+    EngineError,
     ImageUnusable,
     PatchError,
     SandboxError,
@@ -105,14 +107,23 @@ class EngineOfAnotherKind(Engine):
         return False
 
 
+class EngineThatLostLayers(Engine):
+    """An engine from which the layers went away that the copy was to stand on."""
+
+    def load(self, tar: Iterable[bytes]) -> None:
+        next(iter(tar))
+        raise EngineError("no such file or directory")
+
+
+@pytest.mark.parametrize("kind", [EngineOfAnotherKind, EngineThatLostLayers])
 def test_an_engine_that_takes_no_single_layers_gets_the_copy_through_a_container(
-    image: str, workspace: Path, default_policy: Policy
+    image: str, workspace: Path, default_policy: Policy, kind: type[Engine]
 ) -> None:
     (workspace / "a").write_text(os.urandom(8).hex())
     (workspace / "x").mkdir()
     (workspace / "x/run").write_text("#!/bin/sh\n")
     (workspace / "x/run").chmod(0o755)
-    other = EngineOfAnotherKind.connect()
+    other = kind.connect()
     with Sandbox.open(workspace=workspace, policy=default_policy, image=image, engine=other) as box:
         assert box.read_file("a") == (workspace / "a").read_bytes()
         assert box.run("x/run && echo > x/new").exit_code == 0

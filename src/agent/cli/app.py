@@ -281,11 +281,17 @@ def image_list() -> None:
 
 
 @image_app.command("build")
-def image_build(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Build an image again, on its base as it is today.
+def image_build(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Build it again, on its base as it is today.")
+    ] = False,
+) -> None:
+    """Build an image, unless it stands already.
 
     Example: moonpool image build python
     """
     from agent.cli import image_commands
 
-    raise typer.Exit(image_commands.build(name))
+    raise typer.Exit(image_commands.build(name, refresh=refresh))

@@ -26,10 +26,11 @@ def list_images() -> int:
     return exits.DONE
 
 
-def build(name: str) -> int:
-    from images.build import rebuild
+def build(name: str, *, refresh: bool) -> int:
+    from images.build import ensure, rebuild
     from sandbox.engine import Engine
 
-    reference = rebuild(Engine.connect(settings.environ()), name, on_progress=print)
+    make = rebuild if refresh else ensure
+    reference = make(Engine.connect(settings.environ()), name, on_progress=print)
     print(f"{name} is ready: {reference}")
     return exits.DONE
