@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from sandbox import tarstream
 from sandbox.engine_values import ImageInfo
+from sandbox.errors import WorkspaceError
 from sandbox.labels import LABEL_SNAPSHOT
 
 
@@ -37,7 +38,8 @@ def archive(
         sent += len(piece)
         yield piece
     if sent != size:
-        raise ValueError(f"a layer of {sent} bytes was announced with {size}")
+        # A link on the host got another target between the count and the copy.
+        raise WorkspaceError("the workspace changed while it was copied: run again")
     yield tarstream.padding(size)
     layers = [*base.layers, f"sha256:{digest.hexdigest()}"]
     config = {
