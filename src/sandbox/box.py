@@ -313,5 +313,4 @@ def _started_or_none(engine: Engine, plan: Plan, meanwhile: Callable[[], None]) 
 
 def _discard(engine: Engine, started: Started | None) -> None:
     if started is not None:
-        started.link.close()
-        engine.remove(started.container)
+        opening.discard(engine, started)

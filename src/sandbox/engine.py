@@ -18,7 +18,7 @@ import requests
 
 from sandbox.endpoints import Endpoint, candidates
 from sandbox.engine_errors import translated, unavailable
-from sandbox.engine_values import ContainerInfo, EngineFacts, ImageInfo
+from sandbox.engine_values import ContainerInfo, EngineFacts, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError, EngineUnavailable
 from sandbox.labels import LABEL_DEADLINE
 
@@ -39,6 +39,7 @@ class Engine:
         self._endpoint = endpoint
         self._api = api
         self._slow = slow
+        self._rootless: bool | None = None
 
     @classmethod
     def connect(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -110,7 +111,53 @@ class Engine:
             endpoint=self._endpoint.host,
         )
 
+    def rootless(self) -> bool:
+        """Whether the engine runs without root; asked once."""
+        if self._rootless is None:
+            self._rootless = self.facts().rootless
+        return self._rootless
+
+    # -- volumes ---------------------------------------------------------------------------
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> VolumeInfo:
+        """Make an empty volume, which the engine keeps in a directory of its host."""
+        with translated("making a volume"):
+            return _volume_info(self._api.create_volume(name, labels=dict(labels)))
+
+    def volume(self, name: str) -> VolumeInfo | None:
+        """Describe a volume, or None where the engine has none of that name."""
+        with translated("looking at a volume"):
+            try:
+                return _volume_info(self._api.inspect_volume(name))
+            except docker.errors.NotFound:
+                return None
+
+    def volumes(self, label: str) -> list[VolumeInfo]:
+        """Volumes that carry a label (``KEY`` or ``KEY=VALUE``)."""
+        with translated("listing volumes"):
+            rows = self._api.volumes(filters={"label": label}).get("Volumes") or ()
+        return [_volume_info(row) for row in rows]
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume that no container uses; one that is gone already is fine."""
+        with translated("removing a volume"):
+            try:
+                self._api.remove_volume(name)
+            except docker.errors.NotFound:
+                return
+
     # -- images ----------------------------------------------------------------------------
+
+    def layer_directory(self, ref: str) -> str | None:
+        """Where an image's top layer lies on the engine's host; None where it does not say.
+
+        The layer alone, as it is under an overlay mount: what the layers below hold is not in it.
+        """
+        with translated(f"looking at the image {ref}"):
+            driver = self._api.inspect_image(ref).get("GraphDriver") or {}
+        if driver.get("Name") != "overlay2":
+            return None
+        return (driver.get("Data") or {}).get("UpperDir") or None
 
     def image(self, ref: str) -> ImageInfo | None:
         """Describe an image, or None where the engine has none of that name."""
@@ -361,6 +408,15 @@ def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
         layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
         architecture=str(raw.get("Architecture", "")),
         os=str(raw.get("Os", "")),
+    )
+
+
+def _volume_info(raw: Mapping[str, Any]) -> VolumeInfo:
+    return VolumeInfo(
+        name=raw["Name"],
+        labels=raw.get("Labels") or {},
+        mountpoint=str(raw.get("Mountpoint") or ""),
+        created=str(raw.get("CreatedAt") or ""),
     )
 
 

@@ -31,6 +31,18 @@ class ContainerInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeInfo:
+    """A volume of the engine's own driver."""
+
+    name: str
+    labels: Mapping[str, str]
+    mountpoint: str
+    """Where its files are, on the engine's host."""
+    created: str
+    """RFC 3339."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
     version: str
     api_version: str

@@ -9,5 +9,8 @@ LABEL_DEADLINE = "moonpool.deadline"
 LABEL_SNAPSHOT = "moonpool.snapshot"
 """On an image: the content key of the workspace copy in it."""
 
+LABEL_LOWER = "moonpool.lower"
+"""On a volume: the key of what an image holds at a path, under the mounts of sandboxes."""
+
 LABEL_PREPARED = "moonpool.prepared"
 """On an image: the id of the image that it was prepared from."""

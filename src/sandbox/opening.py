@@ -1,6 +1,7 @@
 """From a snapshot to a sealed, answering container: create, attach, start, greet, compare."""
 
 import contextlib
+import dataclasses
 import os
 import socket
 import time
@@ -9,9 +10,15 @@ from dataclasses import dataclass
 
 from policies.kernel import Access, KernelRules, kernel_rules
 from policies.policy import Policy
-from sandbox import seal
+from sandbox import seal, volumes
 from sandbox.engine import Engine
-from sandbox.errors import EngineError, EngineUnavailable, SandboxError, SandboxLost
+from sandbox.errors import (
+    EngineError,
+    EngineUnavailable,
+    KernelUnsupported,
+    SandboxError,
+    SandboxLost,
+)
 from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
 from sandbox.link import GuestLink, Value
 from sandbox.prepare import GUEST_COMMAND, PreparedImage
@@ -38,6 +45,7 @@ class Plan:
     """Everything that decides how one sandbox runs; a restart uses it again."""
 
     policy: Policy
+    prepared_image: str
     snapshot_image: str
     spec: ContainerSpec
     rules: KernelRules
@@ -64,6 +72,7 @@ class Plan:
             self.lifetime_s,
             os.fsencode(self.probe) if self.probe else b"",
             since_ns,
+            int(not self.policy.exec_workspace),
         ]
 
 
@@ -72,6 +81,10 @@ class Started:
     """A running container whose seal was checked."""
 
     container: str
+    spec: ContainerSpec
+    """What it was made from: the plan's, and the mounts of this one."""
+    volumes: tuple[str, ...]
+    """Its own, to be removed after it."""
     link: GuestLink
     seal: SealReport
     since_ns: int
@@ -121,6 +134,7 @@ def plan(
     }
     return Plan(
         policy=policy,
+        prepared_image=prepared.id,
         snapshot_image=snapshot_image,
         spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels=labels),
         rules=rules,
@@ -169,17 +183,56 @@ def start(engine: Engine, made: Plan, *, meanwhile: Callable[[], None] = lambda:
     Raises:
         SealBroken, KernelUnsupported, SandboxLost, EngineError: it is removed again.
     """
-    container = engine.create(made.spec.body())
+    if made.policy.exec_workspace:
+        return _start(engine, made, volumes.NONE, meanwhile=meanwhile)
     try:
-        return _greet(engine, made, container, since_ns=0, meanwhile=meanwhile)
+        mounts = volumes.make(
+            engine,
+            snapshot_image=made.snapshot_image,
+            prepared_image=made.prepared_image,
+            memory_bytes=made.spec.memory_bytes,
+            labels=made.spec.labels,
+        )
+        return _start(engine, made, mounts, meanwhile=meanwhile)
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        if "volume" not in str(error):
+            raise
+        if made.kernel_policy is KernelPolicy.REQUIRE:
+            raise KernelUnsupported(
+                "`exec_workspace: false` takes an engine that mounts overlayfs as a volume, which "
+                f"this one does not ({error}): use another engine, or go on with execve alone "
+                "refused by --kernel-policy=prefer"
+            ) from error
+        return _start(engine, made, volumes.NONE, meanwhile=meanwhile)
+
+
+def _start(
+    engine: Engine, made: Plan, own: volumes.Made, *, meanwhile: Callable[[], None]
+) -> Started:
+    spec = dataclasses.replace(made.spec, mounts=own.mounts)
+    container = None
+    try:
+        container = engine.create(spec.body())
+        return _greet(engine, made, spec, own.names, container, since_ns=0, meanwhile=meanwhile)
     except BaseException:
         with contextlib.suppress(SandboxError):
-            engine.remove(container)
+            if container is not None:
+                engine.remove(container)
+        volumes.remove(engine, own.names)
         raise
 
 
+def discard(engine: Engine, started: Started) -> None:
+    """Remove a container with everything in it."""
+    started.link.close()
+    engine.remove(started.container)
+    volumes.remove(engine, started.volumes)
+
+
 def restart(engine: Engine, made: Plan, before: Started) -> Started:
-    """Start the guest of a container again; its files are as they were.
+    """Start the guest of a container again; its files are as they were, those in memory excepted.
 
     Raises:
         SandboxLost: the container is gone or does not come back.
@@ -191,6 +244,8 @@ def restart(engine: Engine, made: Plan, before: Started) -> Started:
         return _greet(
             engine,
             made,
+            before.spec,
+            before.volumes,
             before.container,
             since_ns=before.since_ns,
             meanwhile=lambda: None,
@@ -216,6 +271,8 @@ def _withheld(rules: KernelRules, answer: Sequence[Value]) -> list[str]:
 def _greet(
     engine: Engine,
     made: Plan,
+    spec: ContainerSpec,
+    own: tuple[str, ...],
     container: str,
     *,
     since_ns: int,
@@ -236,10 +293,19 @@ def _greet(
             probe=made.probe,
             missing=made.rules.missing,
             notes=(*made.rules.notes, *_withheld(made.rules, answer)),
-            engine_differences=differences(made.spec, engine.inspect(container)),
+            engine_differences=differences(spec, engine.inspect(container)),
+            seals_memory=not made.policy.exec_workspace,
+            mounts=spec.mounts,
         )
         since = answer[6] if len(answer) > 6 and isinstance(answer[6], int) else 0
-        return Started(container=container, link=link, seal=report, since_ns=since_ns or since)
+        return Started(
+            container=container,
+            spec=spec,
+            volumes=own,
+            link=link,
+            seal=report,
+            since_ns=since_ns or since,
+        )
     except BaseException:
         link.close()
         raise

@@ -22,6 +22,7 @@ from sandbox.engine_values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.link import GuestLink, Value
+from sandbox.mounts import ROOM
 from sandbox.places import cache_directory, write_atomically
 from sandbox.spec import ContainerSpec, shelf
 
@@ -154,6 +155,7 @@ def _assemble(
         package = dict(files)
         package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
         engine.put_archive(container, "/", [_tar(package)])
+        engine.put_archive(container, "/", [_room()])
         return engine.commit(container, ref=ref, labels={LABEL_PREPARED: image.id})
     finally:
         engine.remove(container)
@@ -173,6 +175,21 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(data), 0o644
             tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _room() -> bytes:
+    """A plain tar of root's closed directory, and of the two in it that tell owner and mode."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, mode, owner in (
+            ("", 0o700, 0),
+            ("/workspace", 0o755, 1000),
+            ("/home", 0o755, 1000),
+        ):
+            info = tarfile.TarInfo(ROOM[1:] + name)
+            info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
+            tar.addfile(info)
     return out.getvalue()
 
 

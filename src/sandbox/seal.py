@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from sandbox.errors import KernelUnsupported, SealBroken
 from sandbox.link import Value
+from sandbox.mounts import ROOM, Mount, noexec_targets
 from sandbox.spec import USER
 
 LANDLOCK_ABI_NEEDED = 3
@@ -38,6 +39,10 @@ class SealReport:
     seccomp: int
     uid: int
     interfaces: tuple[str, ...]
+    noexec: tuple[str, ...]
+    """Where the kernel maps no code from any file."""
+    memory_sealed: bool
+    """Memory that was written can't be executed afterwards."""
     moves_copy: bool
     """Moving a directory of the baseline copies what is in it, so that times tell what changed."""
     probed: str | None
@@ -55,6 +60,8 @@ def check(
     missing: tuple[str, ...],
     notes: tuple[str, ...],
     engine_differences: Sequence[str],
+    seals_memory: bool,
+    mounts: Sequence[Mount],
 ) -> SealReport:
     """Judge a guest's first words and the engine's own description of the container.
 
@@ -83,6 +90,7 @@ def check(
     interfaces = tuple(facts.get("interfaces", "?").split())
     if set(interfaces) - {"lo"}:
         wrong.append(f"interfaces: {', '.join(interfaces)}")
+    wrong += _mount_differences(facts, mounts)
     usable = bool(enforced) and abi >= LANDLOCK_ABI_NEEDED
     if not usable and kernel_policy is KernelPolicy.REQUIRE:
         raise KernelUnsupported(
@@ -103,11 +111,48 @@ def check(
         seccomp=_FILTERED,
         uid=int(uid),
         interfaces=interfaces,
+        noexec=noexec_targets(mounts),
+        memory_sealed=facts.get("memory") == "sealed",
         moves_copy=facts.get("moves") == "copy",
         probed=probe if usable else None,
         missing=missing,
-        notes=notes,
+        notes=(*notes, *_code_notes(facts, seals_memory=seals_memory, mounts=mounts)),
     )
+
+
+def _mount_differences(facts: Mapping[str, str], mounts: Sequence[Mount]) -> list[str]:
+    """What the container itself sees mounted, against the plan."""
+    if not mounts:
+        return []
+    closed, open_ = (set(facts.get(key, "").split()) for key in ("noexec", "exec"))
+    wrong = [
+        f"{target}: is not mounted noexec"
+        for target in noexec_targets(mounts)
+        if target not in closed or target in open_
+    ]
+    tops = tuple(f"{target}/" for target in noexec_targets(mounts))
+    wrong += [f"{path}: is mounted there" for path in sorted(open_) if path.startswith(tops)]
+    if facts.get("room") != "masked":
+        wrong.append(f"{ROOM}: is not masked")
+    return wrong
+
+
+def _code_notes(
+    facts: Mapping[str, str], *, seals_memory: bool, mounts: Sequence[Mount]
+) -> list[str]:
+    """Where `exec_workspace: false` holds less than it says, for a person to know."""
+    notes = []
+    if seals_memory and not mounts:
+        notes.append(
+            "`exec_workspace: false` holds for execve only: this engine does not mount the "
+            "workspace noexec, so native code in it can be loaded through the loader"
+        )
+    if seals_memory and facts.get("memory") != "sealed":
+        notes.append(
+            "memory that was written can be made executable: the kernel can't refuse it "
+            "(Linux 6.3 can)"
+        )
+    return notes
 
 
 def _facts(rows: Sequence[Value]) -> Mapping[str, str]:

@@ -52,8 +52,7 @@ class Session:
         """Remove the container with everything in it."""
         if not self._closed:
             self._closed = True
-            self.link.close()
-            self.engine.remove(self.started.container)
+            opening.discard(self.engine, self.started)
 
 
 def path_bytes(path: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from policies.policy import Policy
 from sandbox import seccomp
 from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED
+from sandbox.mounts import ROOM, Mount, mount_differences, tmpfs, volumes
 
 WORKSPACE = "/workspace"
 HOME = "/home/agent"
@@ -53,6 +54,8 @@ class ContainerSpec:
     file_bytes: int
     """Largest file a process can write (RLIMIT_FSIZE)."""
     seccomp_profile: str
+    mounts: tuple[Mount, ...] = ()
+    """Over the image's own files; none where the policy lets the workspace's files be executed."""
 
     def body(self) -> dict[str, object]:
         """The JSON body of the engine's create call (API 1.41 and later)."""
@@ -97,11 +100,11 @@ class ContainerSpec:
             "ShmSize": _SHM_BYTES,
             "LogConfig": {"Type": "none", "Config": {}},
             "Binds": [],
-            "Mounts": [],
+            "Mounts": volumes(self.mounts, self.labels),
             "VolumesFrom": [],
             "Devices": [],
             "DeviceCgroupRules": [],
-            "Tmpfs": {},
+            "Tmpfs": tmpfs(self.mounts),
             "Sysctls": {},
             "GroupAdd": [],
             "ExtraHosts": [],
@@ -114,7 +117,7 @@ class ContainerSpec:
             "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
             "AutoRemove": False,
             "Init": False,
-            "MaskedPaths": list(_MASKED),
+            "MaskedPaths": [*_MASKED, *((ROOM,) if self.mounts else ())],
             "ReadonlyPaths": list(_READ_ONLY),
             "PublishAllPorts": False,
             "PortBindings": {},
@@ -173,6 +176,8 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
                 wrong.append(f"{key}: lacks {', '.join(sorted(missing))}")
         elif key == "Ulimits":
             wrong += _ulimit_differences(wanted, found)
+        elif key == "Mounts":
+            wrong += mount_differences(spec.mounts, spec.labels, running)
         elif _normal(found) != _normal(wanted):
             shown = "differs" if key == "SecurityOpt" else f"is {found!r}, not {wanted!r}"
             wrong.append(f"{key}: {shown}")
@@ -184,8 +189,6 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
     ]
     if list(config.get("Entrypoint") or ()) != list(spec.command) or config.get("Cmd"):
         wrong.append("Entrypoint: is not the guest")
-    if running.get("Mounts"):
-        wrong.append(f"Mounts: {len(running['Mounts'])} of them")
     networks = set((running.get("NetworkSettings") or {}).get("Networks") or {})
     if networks - {"none"}:
         wrong.append(f"Networks: {', '.join(sorted(networks))}")

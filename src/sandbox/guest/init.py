@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _STATUS_KEYS = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb", b"NoNewPrivs", b"Seccomp")
 _REAP_DELAY_S = 0.02
+_SLURP_LIMIT = 1 << 18
+_ROOM = b"/opt/moonpool/room"
 _SI_USER = 0
 
 
@@ -31,10 +33,14 @@ def _slurp(path: str) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
+    data = b""
     try:
-        return os.read(handle, 1 << 16)
+        # The kernel gives such a file a page at a time.
+        while len(data) < _SLURP_LIMIT and (piece := os.read(handle, _SLURP_LIMIT)):
+            data += piece
     finally:
         os.close(handle)
+    return data
 
 
 def _first_frame() -> Any:
@@ -74,7 +80,7 @@ def _clock_ns() -> int:
         os.close(handle)
 
 
-def _facts() -> list[Outgoing]:
+def _facts(workspace: bytes, *, sealed: bool) -> list[Outgoing]:
     """What the process sees of its own seal, for the host to compare with the spec."""
     rows: list[Outgoing] = []
     for line in _slurp("/proc/thread-self/status").splitlines():
@@ -85,24 +91,40 @@ def _facts() -> list[Outgoing]:
     rows.append([b"gid", b"%d" % os.getgid()])
     names = [line.partition(b":")[0].strip() for line in _slurp("/proc/net/dev").splitlines()[2:]]
     rows.append([b"interfaces", b" ".join(names)])
-    rows.append([b"moves", b"copy" if _moves_copy() else b"keep"])
+    mounts = _mounts()
+    rows.append([b"moves", b"copy" if _moves_copy(mounts, workspace) else b"keep"])
+    if sealed:
+        rows.append([b"memory", b"sealed" if landlock.memory_sealed() else b"open"])
+        for key, noexec in ((b"noexec", True), (b"exec", False)):
+            paths = [path for path, row in mounts.items() if (b"noexec" in row[0]) is noexec]
+            rows.append([key, b" ".join(paths)])
+        masked = mounts.get(_ROOM, ([b""], b"", b""))
+        rows.append([b"room", b"masked" if masked[1] == b"tmpfs" else b"open"])
     return rows
 
 
-def _moves_copy() -> bool:
-    """Whether a directory of the image can be moved only by copying all that is in it.
+def _mounts() -> dict[bytes, tuple[list[bytes], bytes, bytes]]:
+    """By path: flags, kind and options of the uppermost mount there; /proc and /sys left out."""
+    found = {}
+    for line in _slurp("/proc/self/mountinfo").splitlines():
+        fields, _, rest = line.partition(b" - ")
+        path, flags = fields.split()[4:6]
+        if not path.startswith((b"/proc/", b"/sys/")):
+            found[path] = (flags.split(b","), rest.split()[0], rest)
+    return found
+
+
+def _moves_copy(mounts: dict[bytes, tuple[list[bytes], bytes, bytes]], workspace: bytes) -> bool:
+    """Whether a directory of the baseline can be moved only by copying all that is in it.
 
     So it is on a layered file system, unless that keeps a list of moved directories. Elsewhere
     files move along with their old times, and what changed does not show in times alone.
     """
-    for line in _slurp("/proc/self/mountinfo").splitlines():
-        fields, _, rest = line.partition(b" - ")
-        if fields.split()[4:5] == [b"/"]:
-            kind = rest.split()[0]
-            listed = b"redirect_dir=on" in rest
-            setting = _slurp("/sys/module/overlay/parameters/redirect_dir").strip()
-            return kind == b"overlay" and not listed and setting == b"N"
-    return False
+    _, kind, options = mounts.get(workspace) or mounts.get(b"/") or ([], b"", b"")
+    listed = b"redirect_dir=on" in options
+    unlisted = b"redirect_dir=off" in options or b"redirect_dir=nofollow" in options
+    setting = _slurp("/sys/module/overlay/parameters/redirect_dir").strip()
+    return kind == b"overlay" and not listed and (unlisted or setting == b"N")
 
 
 def _probe(path: bytes) -> list[Outgoing]:
@@ -139,7 +161,7 @@ def _serve(config: server.Config, wake: int, setup: _Setup) -> None:
                 setup.abi,
                 1 if setup.enforced else 0,
                 setup.missing,
-                _facts(),
+                _facts(config.workspace, sealed=setup.sealed),
                 _probe(setup.probe),
                 config.since_ns,
             ]
@@ -157,6 +179,7 @@ class _Setup:
     def __init__(self) -> None:
         self.abi = 0
         self.enforced = False
+        self.sealed = False
         self.missing: list[Outgoing] = []
         self.probe = b""
 
@@ -191,9 +214,10 @@ def _lead(lifetime_s: float, wake: int) -> None:
 
 def main() -> None:
     """Run as process 1. The first frame is [b"hello", rules, enforce, workspace, environment,
-    keep bytes, disk bytes, lifetime seconds, probe path, since ns]."""
+    keep bytes, disk bytes, lifetime seconds, probe path, since ns, seal memory]."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
-    _, rules, enforce, workspace, environment, keep, disk, lifetime_s, probe, since = _first_frame()
+    frame = _first_frame()
+    _, rules, enforce, workspace, environment, keep, disk, lifetime_s, probe, since, seal = frame
     config = server.Config()
     setup = _Setup()
     config.workspace = workspace
@@ -206,6 +230,9 @@ def main() -> None:
     )
     config.since_ns = since or _clock_ns()
     landlock.close_to_tracing()
+    setup.sealed = bool(seal)
+    if seal:
+        landlock.seal_memory()
     setup.abi = landlock.abi()
     setup.probe = probe
     if enforce and setup.abi:
