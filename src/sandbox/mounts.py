@@ -93,6 +93,7 @@ def volumes(mounts: Sequence[Mount], labels: Mapping[str, str]) -> list[dict[str
                         "Type": "volume",
                         "Source": mount.volume,
                         "Target": mount.target,
+                        "ReadOnly": True,
                         "VolumeOptions": {"NoCopy": not mount.copies},
                     }
                 )
@@ -134,9 +135,11 @@ def mount_differences(
     return wrong
 
 
-def _essence(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _essence(row: object) -> tuple[str, ...]:
     """What of a mount decides what it is; an engine may add empty fields."""
-    how = row.get("VolumeOptions") or {}
+    if not isinstance(row, Mapping):
+        return (repr(row),)
+    how: Mapping[str, Any] = row.get("VolumeOptions") or {}
     driver = how.get("DriverConfig") or {}
     return (
         str(row.get("Target")),

@@ -21,6 +21,7 @@ from sandbox.errors import (
 )
 from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
 from sandbox.link import GuestLink, Value
+from sandbox.mounts import noexec_targets
 from sandbox.prepare import GUEST_COMMAND, PreparedImage
 from sandbox.seal import KernelPolicy, SealReport
 from sandbox.spec import (
@@ -268,6 +269,16 @@ def _withheld(rules: KernelRules, answer: Sequence[Value]) -> list[str]:
     ]
 
 
+def _loadable(rules: KernelRules, spec: ContainerSpec) -> list[str]:
+    """What a policy lets be written beside the places mounted noexec, for a person to know."""
+    tops = (*(f"{target}/" for target in noexec_targets(spec.mounts)), "/dev/")
+    return [
+        f"{rule.path} may be written and is not mounted noexec: code in it can be loaded"
+        for rule in rules.rules
+        if spec.mounts and rule.access & Access.WRITE and not f"{rule.path}/".startswith(tops)
+    ]
+
+
 def _greet(
     engine: Engine,
     made: Plan,
@@ -292,7 +303,11 @@ def _greet(
             kernel_policy=made.kernel_policy,
             probe=made.probe,
             missing=made.rules.missing,
-            notes=(*made.rules.notes, *_withheld(made.rules, answer)),
+            notes=(
+                *made.rules.notes,
+                *_withheld(made.rules, answer),
+                *_loadable(made.rules, spec),
+            ),
             engine_differences=differences(spec, engine.inspect(container)),
             seals_memory=not made.policy.exec_workspace,
             mounts=spec.mounts,

@@ -86,7 +86,9 @@ _NEW_NAMESPACES = 0x7E020000
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 _TIOCSTI = 0x5412
 _TIOCLINUX = 0x541C
-_MFD_NOEXEC_SEAL = 0x8
+_PROT_EXEC = 0x4
+_MAP_TYPE, _MAP_PRIVATE = 0xF, 0x2
+_SHM_EXEC = 0x8000
 
 
 def _argument(index: int, value: int, compare: str, mask_value: int = 0) -> dict[str, object]:
@@ -119,10 +121,12 @@ def profile(*, exec_memory_files: bool) -> str:
     """The profile as the engine takes it: JSON.
 
     Args:
-        exec_memory_files: whether a program may be executed out of anonymous memory
-            (``memfd_create``), which no rule on paths can see.
+        exec_memory_files: whether code may be executed out of memory that something wrote
+            elsewhere (``memfd_create``, shared memory), which no rule on paths can see.
     """
     plain = sorted(f"{_FILES}{_MEMORY}{_PROCESSES}{_EVENTS}{_SOCKETS}".split())
+    if not exec_memory_files:
+        plain = [name for name in plain if name not in {"mmap", "mmap2", "shmat"}]
     rules: list[dict[str, object]] = [{"names": plain, "action": "SCMP_ACT_ALLOW", "args": []}]
     rules += [_allow("socket", _argument(0, family, "SCMP_CMP_EQ")) for family in _SOCKET_FAMILIES]
     route = (_argument(0, _NETLINK, "SCMP_CMP_EQ"), _argument(2, _NETLINK_ROUTE, "SCMP_CMP_EQ"))
@@ -144,8 +148,14 @@ def profile(*, exec_memory_files: bool) -> str:
     if exec_memory_files:
         rules.append(_allow("memfd_create"))
     else:
-        sealed = _argument(1, _MFD_NOEXEC_SEAL, "SCMP_CMP_MASKED_EQ", _MFD_NOEXEC_SEAL)
-        rules.append(_allow("memfd_create", sealed))
+        # No memfd_create at all: MFD_NOEXEC_SEAL keeps one from execve, not from mmap. Where code is
+        # mapped, privately: shared pages can be mapped a second time, or in a child, and written
+        # there, which the kernel's own seal (PR_SET_MDWE, by the guest) lets pass.
+        unshared = _argument(3, _MAP_TYPE, "SCMP_CMP_MASKED_EQ", _MAP_PRIVATE)
+        for name in ("mmap", "mmap2"):
+            rules.append(_allow(name, _argument(2, _PROT_EXEC, "SCMP_CMP_MASKED_EQ", 0)))
+            rules.append(_allow(name, unshared))
+        rules.append(_allow("shmat", _argument(2, _SHM_EXEC, "SCMP_CMP_MASKED_EQ", 0)))
     return json.dumps(
         {
             "defaultAction": "SCMP_ACT_ERRNO",

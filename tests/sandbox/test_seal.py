@@ -6,6 +6,7 @@ import pytest
 
 from sandbox.errors import KernelUnsupported, SealBroken
 from sandbox.link import Value
+from sandbox.mounts import Held, Mount, Overlay, Scratch
 from sandbox.seal import KernelPolicy, SealReport, check
 
 Facts = dict[bytes, bytes]
@@ -37,6 +38,8 @@ def judged(
     kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
     probe: str | None = "/usr/bin/curl",
     engine_differences: Sequence[str] = (),
+    seals_memory: bool = False,
+    mounts: Sequence[Mount] = (),
 ) -> SealReport:
     return check(
         answer,
@@ -45,6 +48,8 @@ def judged(
         missing=("gone",),
         notes=("note",),
         engine_differences=engine_differences,
+        seals_memory=seals_memory,
+        mounts=mounts,
     )
 
 
@@ -106,6 +111,54 @@ def test_without_a_program_to_try_nothing_was_probed() -> None:
 def test_a_difference_that_the_engine_shows_breaks_the_seal() -> None:
     with pytest.raises(SealBroken, match="Privileged"):
         judged(words(), engine_differences=["Privileged: is True, not False"])
+
+
+MOUNTS: tuple[Mount, ...] = (
+    Scratch(target="/tmp", size_bytes=1),
+    Held(volume="v", target="/room/w", copies=True),
+    Overlay(target="/workspace", lower="/l", upper="/u", work="/w", user_attributes=False),
+)
+MOUNTED = {
+    b"memory": b"sealed",
+    b"noexec": b"/tmp /workspace /dev/shm",
+    b"exec": b"/ /dev /room/w",
+    b"room": b"masked",
+}
+
+
+def test_places_where_nothing_is_executed_are_reported() -> None:
+    report = judged(words({**SEALED, **MOUNTED}), seals_memory=True, mounts=MOUNTS)
+    assert (report.noexec, report.memory_sealed) == (("/tmp", "/workspace"), True)
+    assert report.notes == ("note",)
+
+
+@pytest.mark.parametrize("kernel_policy", list(KernelPolicy))
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"noexec", b"/tmp"),
+        (b"noexec", b"/workspace"),
+        (b"noexec", b""),
+        (b"exec", b"/ /dev /workspace"),
+        (b"exec", b"/ /dev /workspace/sub"),
+        (b"exec", b"/ /tmp/x"),
+        (b"room", b"open"),
+        (b"room", b""),
+    ],
+)
+def test_a_place_that_is_not_mounted_as_planned_breaks_the_seal(
+    key: bytes, value: bytes, kernel_policy: KernelPolicy
+) -> None:
+    answer = words({**SEALED, **MOUNTED, key: value})
+    with pytest.raises(SealBroken):
+        judged(answer, seals_memory=True, mounts=MOUNTS, kernel_policy=kernel_policy)
+
+
+def test_what_the_engine_or_the_kernel_does_not_hold_is_said() -> None:
+    report = judged(words({**SEALED, b"memory": b"open"}), seals_memory=True)
+    assert (report.noexec, report.memory_sealed) == ((), False)
+    assert ["execve only" in note for note in report.notes] == [False, True, False]
+    assert "6.3" in report.notes[2]
 
 
 @pytest.mark.parametrize(("abi", "enforced"), [(0, 0), (1, 1), (2, 1), (7, 0), (-1, 1)])

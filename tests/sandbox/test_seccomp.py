@@ -11,7 +11,8 @@ HIGH = 1 << 32
 """Above what the kernel looks at, where an argument is 32 bits wide."""
 
 TIOCSTI, TIOCLINUX, TCGETS = 0x5412, 0x541C, 0x5401
-MFD_NOEXEC_SEAL = 8
+PROT_EXEC, MAP_FIXED, MAP_ANONYMOUS, MAP_DENYWRITE, MAP_HUGETLB = 4, 0x10, 0x20, 0x800, 0x40000
+SHM_RDONLY, SHM_EXEC = 0x1000, 0x8000
 CLONE_VM, CLONE_NEWUSER, CLONE_NEWNET = 0x100, 0x10000000, 0x40000000
 
 
@@ -112,11 +113,37 @@ def test_every_other_request_to_a_device_is_allowed(profile: str) -> None:
     assert refused == {TIOCSTI, TIOCLINUX}
 
 
+OPEN = seccomp.profile(exec_memory_files=True)
+CLOSED = seccomp.profile(exec_memory_files=False)
+
+
 @pytest.mark.parametrize("flags", range(16))
-def test_memory_files_are_executable_only_where_the_policy_says(flags: int) -> None:
-    sealed = bool(flags & MFD_NOEXEC_SEAL)
-    assert allowed(seccomp.profile(exec_memory_files=False), "memfd_create", 0, flags) == sealed
-    assert allowed(seccomp.profile(exec_memory_files=True), "memfd_create", 0, flags)
+def test_memory_files_are_made_only_where_the_policy_says(flags: int) -> None:
+    """MFD_NOEXEC_SEAL (8) keeps one from execve, not from being mapped as code."""
+    assert not allowed(CLOSED, "memfd_create", 0, flags)
+    assert allowed(OPEN, "memfd_create", 0, flags)
+
+
+@pytest.mark.parametrize("call", ["mmap", "mmap2"])
+@pytest.mark.parametrize("kind", [1, 3, 1 | MAP_ANONYMOUS, 1 | HIGH, 1 | MAP_HUGETLB])
+def test_shared_memory_is_never_code_where_the_policy_says(call: str, kind: int) -> None:
+    for prot in (PROT_EXEC, PROT_EXEC | 1, PROT_EXEC | 3, PROT_EXEC | HIGH):
+        assert not allowed(CLOSED, call, 0, 4096, prot, kind)
+        assert allowed(OPEN, call, 0, 4096, prot, kind)
+    assert allowed(CLOSED, call, 0, 4096, 3, kind)
+
+
+def test_programs_and_libraries_are_mapped_everywhere(profile: str) -> None:
+    for kind in (2, 2 | MAP_ANONYMOUS, 2 | MAP_FIXED | MAP_DENYWRITE):
+        for prot in range(8):
+            assert allowed(profile, "mmap", 0, 4096, prot, kind)
+
+
+def test_shared_segments_are_never_code_where_the_policy_says() -> None:
+    for flags in (SHM_EXEC, SHM_EXEC | SHM_RDONLY, SHM_EXEC | HIGH):
+        assert not allowed(CLOSED, "shmat", 0, 0, flags)
+        assert allowed(OPEN, "shmat", 0, 0, flags)
+    assert allowed(CLOSED, "shmat", 0, 0, SHM_RDONLY)
 
 
 def test_limits_are_set_for_oneself_only(profile: str) -> None:

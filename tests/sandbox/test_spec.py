@@ -140,7 +140,7 @@ def test_a_difference_beside_the_flags_is_found(part: str, change: dict[str, obj
 def test_a_mount_from_anywhere_is_found() -> None:
     container = running()
     container["Mounts"] = [{"Type": "volume", "Destination": WORKSPACE}]
-    assert differences(SPEC, container) == ["Mounts: 1 of them"]
+    assert differences(SPEC, container) == ["Mounts: '/workspace' was not planned"]
 
 
 @pytest.mark.parametrize("described", [{}, {"HostConfig": None, "Config": None, "State": None}])
