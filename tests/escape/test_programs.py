@@ -121,17 +121,19 @@ def test_a_link_planted_before_a_restart_grants_nothing(
 def test_what_loads_a_binary_of_the_workspace_gets_no_more_than_the_policy(
     standing: Standing,
 ) -> None:
-    """Without `exec_workspace` the kernel refuses execve, not the loader's mmap: see SECURITY.md.
-
-    What is held then is everything else: the binary reaches no forbidden program and writes
-    nowhere else.
-    """
-    box = standing("read-only")
+    """With `exec_workspace` the agent's own binaries run; without, not even through the loader."""
     loader = "/lib64/ld-linux-x86-64.so.2"
-    box.run("cat /bin/tee > /tmp/tee; cat /usr/bin/env > /tmp/env")
-    assert box.run("/tmp/env printf ran").exit_code == 126
-    assert box.run(f"{loader} /tmp/env printf ran").stdout == b"ran", "the gap is closed: say so"
+    copied = "cat /bin/tee > /tmp/tee; cat /usr/bin/env > /tmp/env"
+    box = standing("default")
+    box.run(copied)
+    assert box.run(f"{loader} /tmp/env printf ran").stdout == b"ran"
     assert b"1764" not in box.run(f"{loader} /tmp/env {PERL}").stdout
+    assert box.run(f"echo x | {loader} /tmp/tee /etc/passwd /usr/new").exit_code != 0
+    assert box.run("tail -n 1 /etc/passwd; ls /usr/new").stdout.startswith(b"agent:")
+    box = standing("read-only")
+    box.run(copied)
+    assert box.run("/tmp/env printf ran").exit_code == 126
+    assert box.run(f"{loader} /tmp/env printf ran").stdout == b""
     box.run(f"echo x | {loader} /tmp/tee /workspace/seed /workspace/new /etc/passwd")
     assert box.run("cat seed; ls").stdout == b"seed\nseed\n"
 
