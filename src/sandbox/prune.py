@@ -1,4 +1,4 @@
-"""Removing what runs left behind: containers past their deadline, snapshots nobody uses.
+"""Removing what runs left behind: containers and volumes past their deadline, snapshots nobody uses.
 
 Owns the rule of what may go. Containers of runs that may still be resumed stay until their
 deadline; only what carries our label is ever looked at.
@@ -7,16 +7,26 @@ deadline; only what carries our label is ever looked at.
 import contextlib
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from sandbox.engine import Engine
-from sandbox.engine_values import ContainerInfo, ImageInfo
+from sandbox.engine_values import ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError
-from sandbox.labels import LABEL_DEADLINE, LABEL_PREPARED, LABEL_RUN, LABEL_SNAPSHOT
+from sandbox.labels import (
+    LABEL_DEADLINE,
+    LABEL_LOWER,
+    LABEL_MANAGED,
+    LABEL_PREPARED,
+    LABEL_RUN,
+    LABEL_SNAPSHOT,
+)
 from sandbox.places import cache_directory
 from sandbox.prepare import inventory_file
+from sandbox.volumes import lower_file, published
 
 SNAPSHOT_AGE_S = 7 * 24 * 3600
 """A workspace copy that no run has used for this long is removed."""
+_FILLING_S = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +34,7 @@ class Leftover:
     """Something of ours that stands."""
 
     kind: str
-    """``container``, ``snapshot`` or ``prepared image``."""
+    """``container``, ``volume``, ``snapshot`` or ``prepared image``."""
     id: str
     run: str
     """The run it belonged to; empty where that is not known."""
@@ -46,6 +56,17 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
         )
         for row in engine.containers(LABEL_DEADLINE)
         if _deadline(row) is not None
+    ]
+    # After the containers that use them.
+    found += [
+        Leftover(
+            kind="volume",
+            id=row.name,
+            run=row.labels.get(LABEL_RUN, ""),
+            state="stored",
+            expired=_volume_end(row) < now,
+        )
+        for row in engine.volumes(LABEL_MANAGED)
     ]
     found += [
         Leftover(
@@ -76,17 +97,20 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
 def prune(engine: Engine, *, everything: bool = False) -> tuple[Leftover, ...]:
     """Remove what is expired; with `everything`, all of it, running sandboxes too.
 
-    Gives what was removed. A snapshot that a standing container uses stays.
+    Gives what was removed. A snapshot or volume that a standing container uses stays.
     """
     removed = []
     for item in leftovers(engine):
         if not (item.expired or everything):
             continue
         with contextlib.suppress(EngineError):
-            if item.kind == "container":
-                engine.remove(item.id)
-            else:
-                engine.remove_image(item.id)
+            match item.kind:
+                case "container":
+                    engine.remove(item.id)
+                case "volume":
+                    engine.remove_volume(item.id)
+                case _:
+                    engine.remove_image(item.id)
             removed.append(item)
     return tuple(removed)
 
@@ -97,6 +121,30 @@ def _deadline(row: ContainerInfo) -> float | None:
         return float(row.labels[LABEL_DEADLINE])
     except (KeyError, ValueError):
         return None
+
+
+def _volume_end(row: VolumeInfo) -> float:
+    """When a volume may go: at its sandbox's deadline, or as a snapshot may."""
+    key = row.labels.get(LABEL_LOWER)
+    if key is None:
+        try:
+            return float(row.labels[LABEL_DEADLINE])
+        except (KeyError, ValueError):
+            return 0.0
+    if published(key) != row.name:
+        # Another process may be filling it at this moment.
+        return _created(row) + _FILLING_S
+    try:
+        return lower_file(key).stat().st_mtime + SNAPSHOT_AGE_S
+    except OSError:
+        return 0.0
+
+
+def _created(row: VolumeInfo) -> float:
+    try:
+        return datetime.fromisoformat(row.created).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _prepared_last_use(image: ImageInfo) -> float:

@@ -105,11 +105,12 @@ def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
     """A volume that holds what an image has at a path."""
     key = hashlib.sha256(f"{image} {path}".encode()).hexdigest()[:32]
     file = lower_file(key)
-    with contextlib.suppress(OSError, ValueError):
-        found = engine.volume(json.loads(file.read_bytes())["volume"])
-        if found is not None and found.labels.get(LABEL_LOWER) == key:
+    name = published(key)
+    found = None if name is None else engine.volume(name)
+    if found is not None and found.labels.get(LABEL_LOWER) == key:
+        with contextlib.suppress(OSError):
             os.utime(file)  # its age tells `prune` when the volume was last used
-            return found
+        return found
     made = engine.create_volume(_name(), {LABEL_MANAGED: "1", LABEL_LOWER: key})
     try:
         # The engine copies when it makes the container; the container is of no use after that.
@@ -121,6 +122,14 @@ def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
     # Only now: another process may use it from here on.
     write_atomically(file, json.dumps({"volume": made.name}).encode())
     return made
+
+
+def published(key: str) -> str | None:
+    """The name of the shared volume of a key, once it is full."""
+    try:
+        return str(json.loads(lower_file(key).read_bytes())["volume"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def lower_file(key: str) -> Path:

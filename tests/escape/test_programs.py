@@ -148,7 +148,7 @@ def test_modes_changed_under_a_policy_that_only_reads_are_not_in_the_patch(
     maker.run("echo '#include <sys/stat.h>\nint main(){return chmod(\"/workspace/seed\",0755);}' "
               "| gcc -x c -o c -")  # fmt: skip
     binary = maker.read_file("c")
-    box = open_box(load("read-only"))
+    box = open_box(replace(load("read-only"), exec_workspace=True))
     box.write_file("/tmp/c", binary)
     assert box.run("/lib64/ld-linux-x86-64.so.2 /tmp/c").exit_code == 0
     patch = box.export()

@@ -1,0 +1,357 @@
+"""Workspaces that are mounted: the patch, a restart, the end, and engines that can't mount them."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from policies.loading import load
+from policies.policy import History, Policy
+from sandbox import volumes
+from sandbox.box import Sandbox
+from sandbox.engine import Engine
+from sandbox.engine_values import VolumeInfo
+from sandbox.errors import EngineError, KernelUnsupported, SandboxLost
+from sandbox.labels import LABEL_LOWER, LABEL_MANAGED
+from sandbox.prune import leftovers, prune
+from sandbox.results import Ending
+from sandbox.seal import KernelPolicy
+
+OpenHere = Callable[..., Sandbox]
+CLOSED = replace(load("default"), exec_workspace=False)
+
+
+class EngineWithoutLayers(Engine):
+    """An engine that keeps its images with containerd: no layer has a directory it would name."""
+
+    def stores_layers(self) -> bool:
+        return False
+
+    def layer_directory(self, ref: str) -> str | None:
+        return None
+
+
+@pytest.fixture(params=[Engine, EngineWithoutLayers], ids=["layer", "volume"])
+def kind(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    connected: Engine = request.param.connect()
+    yield connected
+    connected.close()
+
+
+@pytest.fixture
+def open_closed(kind: Engine, image: str, workspace: Path) -> Iterator[OpenHere]:
+    opened: list[Sandbox] = []
+
+    def opener(policy: Policy = CLOSED) -> Sandbox:
+        opened.append(Sandbox.open(workspace=workspace, policy=policy, image=image, engine=kind))
+        return opened[-1]
+
+    yield opener
+    for box in opened:
+        box.close()
+
+
+def ours(engine: Engine) -> set[str]:
+    """Volumes of sandboxes; what images hold is kept for the next."""
+    rows = engine.volumes(LABEL_MANAGED)
+    return {row.name for row in rows if LABEL_LOWER not in row.labels}
+
+
+def fill(workspace: Path) -> None:
+    for path, content in {
+        "edit": "one\ntwo\n",
+        "same": "same\n",
+        "tool": "#!/bin/sh\n",
+        "d/a": "a\n",
+        "d/b": "b\n",
+        "d/e/f": "f\n",
+        "other/x": "x\n",
+        "empty": "",
+    }.items():
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).write_text(content)
+    (workspace / "tool").chmod(0o755)
+    (workspace / "link").symlink_to("edit")
+    (workspace / os.fsdecode(b"latin-\xe9")).write_bytes(b"odd\n")
+
+
+WORK = {
+    "nothing": "true",
+    "create": "echo new > new; mkdir -p n/e/w; echo deep > n/e/w/x",
+    "edit": "echo three >> edit",
+    "edit in place": "sed -i s/one/1/ edit",
+    "cut short": "truncate -s 1 edit; : > same",
+    "delete": "rm edit d/a empty",
+    "delete a directory": "rm -r d other",
+    "delete all": "rm -rf ./* .[!.]*",
+    "rename": "mv edit renamed; mv tool d/tool",
+    "rename over": "mv edit same",
+    "rename a directory": "mv d moved",
+    "rename a directory over another": "rm -r other; mv d other",
+    "rename away and back": "mv d d2; mv d2 d",
+    "a file becomes a directory": "rm edit; mkdir edit; echo in > edit/in",
+    "a directory becomes a file": "rm -r d; echo flat > d",
+    "a directory becomes a link": "rm -r d; ln -s other d",
+    "a link becomes a file": "rm link; echo plain > link",
+    "links": "ln -sfn d link; ln -s nowhere dangling; ln -s link second",
+    "modes": "chmod +x edit; chmod -x tool",
+    "modes of directories": "chmod 700 d; chmod 500 other",
+    "an empty file": "touch void; : > empty; touch d/e/void",
+    "a replaced directory": "rm -r d; mkdir d; echo z > d/z",
+    "a replaced directory of the same names": "rm -r d; mkdir -p d/e; echo other > d/a",
+    "made again": "rm edit; echo again > edit; rm same; echo same > same",
+    "made again as it was": "cp same s; rm same; mv s same; rm -r other; mkdir other; echo x > other/x",
+    "hard links": "ln edit hard; ln same d/hard",
+    "odd names": "echo x > \"$(printf 'a\\nb')\"; echo y > -dash; mkdir 'sp ace'; echo z > 'sp ace/z'",
+    "names of removals": "echo w > .wh.edit; mkdir .wh.d; echo w > .wh.d/x",
+    "no git any more": "rm -rf .git; echo more >> edit",
+    "a commit": "git add -A; git commit -qm x; echo more >> edit",
+    "times put back": "touch -r edit ref; echo three >> edit; touch -r ref edit; rm ref",
+}  # fmt: skip
+
+LISTED = "find . -path ./.git -prune -o ! -type d -printf '%y %m %p %l\\n' | sort; find . -path ./.git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum"  # noqa: E501
+
+
+@pytest.fixture(scope="module")
+def expected(
+    engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, tuple[bytes, str]]:
+    """The patch and its tree where nothing is mounted, by work."""
+    workspace = tmp_path_factory.mktemp("expected")
+    repository(workspace)
+    found = {}
+    for name, command in WORK.items():
+        with Sandbox.open(
+            workspace=workspace, policy=load("default"), image=image, engine=engine
+        ) as box:
+            assert box.run(command).exit_code == 0
+            patch = box.export()
+            found[name] = patch.data, patch.tree
+    return found
+
+
+def repository(workspace: Path) -> None:
+    fill(workspace)
+    user = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for arguments in (("init", "-q"), ("add", "-A"), (*user, "commit", "-qm", "one")):
+        subprocess.run(["git", *arguments], cwd=workspace, check=True)
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_the_patch_is_exact_and_the_same_as_without_the_mount(
+    work: str, open_closed: OpenHere, workspace: Path, expected: Mapping[str, tuple[bytes, str]]
+) -> None:
+    repository(workspace)
+    box = open_closed()
+    assert box.run(WORK[work]).exit_code == 0
+    patch = box.export()
+    assert (patch.data, patch.tree) == expected[work]
+    stands = box.run(LISTED).stdout
+    if patch.data:
+        subprocess.run(
+            ["git", "apply", "--binary", "-"], input=patch.data, cwd=workspace, check=True
+        )
+    fresh = box.fresh()
+    try:
+        fresh.apply(patch)
+        assert fresh.export().tree == patch.tree
+        assert fresh.run(LISTED).stdout == stands
+    finally:
+        fresh.close()
+
+
+@pytest.mark.parametrize("work", ["create", "delete all", "rename a directory over another",
+                                  "a replaced directory of the same names", "modes", "links",
+                                  "names of removals", "a file becomes a directory"])  # fmt: skip
+def test_the_engine_reads_the_same_where_the_guest_is_gone(
+    work: str, open_closed: OpenHere, workspace: Path, kind: Engine,
+    expected: Mapping[str, tuple[bytes, str]],
+) -> None:  # fmt: skip
+    repository(workspace)
+    box = open_closed()
+    assert box.run(WORK[work]).exit_code == 0
+    for _ in range(3):
+        kill_guest(kind, box)
+    kind.kill(box.id)
+    with pytest.raises(SandboxLost):
+        box.run("true")
+    patch = box.export()
+    assert (patch.data, patch.tree) == expected[work]
+
+
+def kill_guest(engine: Engine, box: Sandbox) -> None:
+    engine.kill(box.id)
+    assert box.run("true").ending is Ending.LOST
+
+
+def test_what_a_restart_keeps_and_what_not(open_closed: OpenHere, kind: Engine) -> None:
+    box = open_closed()
+    box.run("echo w > w; echo h > ~/h; echo t > /tmp/t; chmod 700 .")
+    kill_guest(kind, box)
+    assert box.run("cat w ~/h; ls /tmp; stat -c '%u %a' .").stdout == b"w\nh\n1000 700\n"
+    assert [change.path for change in box.export().changes] == [b"w"]
+
+
+def test_the_workspace_is_the_agents_own(open_closed: OpenHere) -> None:
+    box = open_closed()
+    said = box.run("stat -c '%u:%g %a %n' . ~ /tmp; touch x ~/x /tmp/x /var/tmp/x && ls ~/.bashrc")
+    assert said.stdout.splitlines() == [
+        b"1000:1000 755 .", b"1000:1000 755 /home/agent", b"1000:1000 1777 /tmp",
+        b"/home/agent/.bashrc",
+    ]  # fmt: skip
+
+
+def test_a_history_that_was_cut_stays_cut(open_closed: OpenHere, workspace: Path) -> None:
+    repository(workspace)
+    rules = replace(CLOSED.workspace, history=History.HEAD)
+    box = open_closed(replace(CLOSED, workspace=rules))
+    assert box.run("git log --oneline | wc -l; git status --short").stdout == b"1\n"
+    assert box.export().changes == ()
+
+
+def test_nothing_is_left_behind(open_closed: OpenHere, kind: Engine) -> None:
+    before = ours(kind)
+    box = open_closed()
+    fresh = box.fresh()
+    assert len(ours(kind) - before) >= 8
+    for opened in (box, fresh):
+        opened.close()
+    assert ours(kind) <= before
+
+
+def test_what_a_killed_run_left_is_listed_and_removed(
+    open_closed: OpenHere, kind: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ours(kind)
+    box = open_closed()
+    left = ours(kind) - before
+    kind.remove(box.id)
+    named = {item.id for item in leftovers(kind) if item.kind == "volume" and not item.expired}
+    # What an overlay was called went with its container; what it was made of stands.
+    stands = ours(kind) - before
+    assert len(stands) == 4
+    assert stands <= left & named
+    monkeypatch.setattr("sandbox.prune.time.time", lambda: 1e11)
+    monkeypatch.setattr("sandbox.prune.leftovers", lambda _: tuple(
+        item for item in leftovers(kind) if item.id in stands))  # fmt: skip
+    assert {item.id for item in prune(kind)} == stands
+    assert not ours(kind) & stands
+
+
+def test_a_volume_in_use_is_not_taken_away(open_closed: OpenHere, kind: Engine) -> None:
+    before = ours(kind)
+    box = open_closed()
+    for name in ours(kind) - before:
+        with pytest.raises(EngineError):
+            kind.remove_volume(name)
+    assert box.run("echo x > x; cat x").stdout == b"x\n"
+
+
+def test_an_interrupted_opening_leaves_nothing(
+    open_closed: OpenHere, kind: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ours(kind)
+
+    def interrupted(container: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_closed()
+    assert ours(kind) <= before
+
+
+class EngineWithoutOverlays(Engine):
+    """An engine whose volumes lie where the kernel takes no upper directory of an overlay."""
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> VolumeInfo:
+        return replace(super().create_volume(name, labels), mountpoint="/proc")
+
+
+class EngineWithoutVolumes(Engine):
+    """An engine that makes no volumes."""
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> VolumeInfo:
+        raise EngineError("making a volume: not implemented")
+
+
+@pytest.mark.parametrize("lacking", [EngineWithoutOverlays, EngineWithoutVolumes])
+def test_an_engine_that_can_not_mount_it_is_an_error_unless_the_operator_says_otherwise(
+    lacking: type[Engine], image: str, workspace: Path
+) -> None:
+    engine = lacking.connect()
+    before = ours(engine)
+    with pytest.raises(KernelUnsupported, match="kernel-policy=prefer") as refused:
+        Sandbox.open(workspace=workspace, policy=CLOSED, image=image, engine=engine)
+    assert len(str(refused.value).splitlines()) <= 2
+    with Sandbox.open(
+        workspace=workspace,
+        policy=CLOSED,
+        image=image,
+        engine=engine,
+        kernel_policy=KernelPolicy.PREFER,
+    ) as box:
+        assert box.seal.noexec == ()
+        assert any("execve only" in note for note in box.seal.notes)
+        assert box.run("cp /bin/true t; ./t").exit_code == 126
+    assert ours(engine) <= before
+    engine.close()
+
+
+def test_output_that_does_not_fit_into_tmp_is_said_and_hangs_nothing(
+    image: str, engine: Engine, workspace: Path
+) -> None:
+    limits = replace(CLOSED.limits, memory_bytes=128 << 20)
+    with Sandbox.open(
+        workspace=workspace, policy=replace(CLOSED, limits=limits), image=image, engine=engine
+    ) as box:
+        box.run("head -c 25000000 /dev/zero > /tmp/fill")
+        result = box.run("seq 1 3000000", timeout_s=60)
+        assert (result.ending, result.exit_code) == (Ending.EXITED, 0)
+        assert 0 < result.out.spilled_bytes < result.out.total_bytes
+        assert b"bytes left out" in result.stdout
+        box.run("head -c 100000000 /dev/zero > /tmp/fill")
+        result = box.run("seq 1 3000000", timeout_s=60)
+        assert (result.ending, result.exit_code) == (Ending.EXITED, 0)
+        assert result.out.total_bytes > 20_000_000
+        assert box.run("rm /tmp/fill; echo alive").stdout == b"alive\n"
+
+
+def test_files_in_memory_can_not_take_all_of_it(
+    image: str, engine: Engine, workspace: Path
+) -> None:
+    limits = replace(CLOSED.limits, memory_bytes=256 << 20)
+    with Sandbox.open(
+        workspace=workspace, policy=replace(CLOSED, limits=limits), image=image, engine=engine
+    ) as box:
+        full = box.run("for d in /tmp /var/tmp; do head -c 500000000 /dev/zero > $d/fill; done")
+        assert b"No space left" in full.stderr
+        assert full.ending is Ending.EXITED
+        assert box.run("python3 -c 'print(len(bytearray(64 << 20)))'").stdout == b"67108864\n"
+
+
+def test_where_files_may_be_executed_nothing_is_mounted(
+    image: str, engine: Engine, workspace: Path
+) -> None:
+    before = ours(engine)
+    with Sandbox.open(
+        workspace=workspace, policy=load("default"), image=image, engine=engine
+    ) as box:
+        described = engine.inspect(box.id)
+        assert not described["Mounts"]
+        assert not described["HostConfig"].get("Tmpfs")
+        assert ours(engine) <= before
+        assert box.seal.noexec == ()
+        assert not any("exec_workspace" in note for note in box.seal.notes)
+
+
+def test_a_shared_volume_that_went_away_is_made_again(
+    open_closed: OpenHere, kind: Engine, image: str
+) -> None:
+    open_closed().close()
+    for row in kind.volumes(LABEL_LOWER):
+        volumes.remove(kind, [row.name])
+    assert open_closed().run("ls ~/.bashrc").stdout == b"/home/agent/.bashrc\n"
