@@ -355,7 +355,9 @@ class Engine:
         """
         with translated("copying out of the container"):
             try:
-                chunks, _ = self._slow.get_archive(container, path, _ARCHIVE_CHUNK_BYTES)
+                # As bytes: a name need not be UTF-8.
+                name = cast("str", os.fsencode(path))
+                chunks, _ = self._slow.get_archive(container, name, _ARCHIVE_CHUNK_BYTES)
             except docker.errors.NotFound as error:
                 if "No such container" in str(error):
                     raise

@@ -1,4 +1,4 @@
-"""Removing what runs left behind: containers and volumes past their deadline, snapshots nobody uses.
+"""Removing what runs left behind: what is past its deadline, and snapshots nobody uses.
 
 Owns the rule of what may go. Containers of runs that may still be resumed stay until their
 deadline; only what carries our label is ever looked at.

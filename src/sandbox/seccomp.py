@@ -148,9 +148,9 @@ def profile(*, exec_memory_files: bool) -> str:
     if exec_memory_files:
         rules.append(_allow("memfd_create"))
     else:
-        # No memfd_create at all: MFD_NOEXEC_SEAL keeps one from execve, not from mmap. Code is mapped
-        # privately only: shared pages can be mapped a second time, or in a child, and written
-        # there, which the kernel's own seal (PR_SET_MDWE, by the guest) lets pass.
+        # No memfd_create at all: MFD_NOEXEC_SEAL keeps one from execve, not from mmap. Code is
+        # mapped privately only: shared pages can be mapped a second time, or in a child, and
+        # written there, which the kernel's own seal (PR_SET_MDWE, by the guest) lets pass.
         unshared = _argument(3, _MAP_TYPE, "SCMP_CMP_MASKED_EQ", _MAP_PRIVATE)
         for name in ("mmap", "mmap2"):
             rules.append(_allow(name, _argument(2, _PROT_EXEC, "SCMP_CMP_MASKED_EQ", 0)))

@@ -132,7 +132,7 @@ LOADS = {
     "LD_AUDIT": "LD_AUDIT={at}/l.so expr 1",
     "LD_LIBRARY_PATH": "LD_LIBRARY_PATH={at} python3 -c 'import ctypes; ctypes.CDLL(\"l.so\")'",
     "dlopen": "python3 -c 'import ctypes; ctypes.CDLL(\"{at}/l.so\")'",
-    "a module for python": "cp {at}/l.so {at}/native.so; PYTHONPATH={at} python3 -c 'import native'",
+    "a module for python": "cp {at}/l.so {at}/n.so; PYTHONPATH={at} python3 -c 'import n'",
     "an extension for sqlite": (
         "python3 -c 'import sqlite3; c = sqlite3.connect(\":memory:\");"
         "c.enable_load_extension(True); c.load_extension(\"{at}/l.so\")'"
@@ -153,7 +153,9 @@ PLACES = ("/workspace", "/tmp", HOME)
 
 MEMORY = {
     "writable and executable": "p = mapped(R | W | X, PRIVATE | ANON); put(p); go(p)",
-    "written, then executable": "p = mapped(R | W, PRIVATE | ANON); put(p); protect(p, R | X); go(p)",
+    "written, then executable": (
+        "p = mapped(R | W, PRIVATE | ANON); put(p); protect(p, R | X); go(p)"
+    ),
     "executable, written, executable again": (
         "p = mapped(R | X, PRIVATE | ANON); protect(p, R | W); put(p); protect(p, R | X); go(p)"
     ),
@@ -316,8 +318,9 @@ def test_bundled_policies_that_forbid_it_hold_it(
 HONEST = {
     "echo aab | grep -P 'a+b'": b"aab\n",
     "echo aab > f; rg -P 'a+b' f": b"aab\n",
-    "rm -rf g; git init -q g; cd g; echo aab > f; git add f; git grep -P '(*NO_JIT)a+b'": b"f:aab\n",
-    "rm -rf t; mkdir t; cd t; echo 'def test_x(): pass' > test_x.py; pytest -q | grep -c passed": b"1\n",
+    # git before 2.40 gives up where it gets no memory for its compiled form, unless told so.
+    "git init -q g; cd g; echo aab > f; git add f; git grep -P '(*NO_JIT)a+b'": b"f:aab\n",
+    "echo 'def test_x(): pass' > /tmp/test_x.py; pytest -q /tmp | grep -c passed": b"1\n",
     "python3 -c 'import ssl, sqlite3, json, re, ctypes; print(ctypes.CDLL(None).abs(-5))'": b"5\n",
     "echo 'int main(void){return 0;}' | gcc -x c -o out - && stat -c %a out": b"755\n",
     "echo 3 | mawk '{print $1 * 2}'; echo a | sed s/a/b/; echo '{}' | jq -c .": b"6\nb\n{}\n",

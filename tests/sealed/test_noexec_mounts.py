@@ -1,7 +1,9 @@
 """Workspaces that are mounted: the patch, a restart, the end, and engines that can't mount them."""
 
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +12,15 @@ import pytest
 
 from policies.loading import load
 from policies.policy import History, Policy
-from sandbox import volumes
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
 from sandbox.engine_values import VolumeInfo
 from sandbox.errors import EngineError, KernelUnsupported, SandboxLost
-from sandbox.labels import LABEL_LOWER, LABEL_MANAGED
+from sandbox.labels import LABEL_LOWER, LABEL_RUN
 from sandbox.prune import leftovers, prune
 from sandbox.results import Ending
 from sandbox.seal import KernelPolicy
+from sandbox.volumes import published
 
 OpenHere = Callable[..., Sandbox]
 CLOSED = replace(load("default"), exec_workspace=False)
@@ -34,10 +36,22 @@ class EngineWithoutLayers(Engine):
         return None
 
 
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test notes what the volumes are called that it would share with others."""
+    directory = tmp_path / "cache"
+    monkeypatch.setattr("sandbox.volumes.cache_directory", lambda: directory)
+    return directory / "volumes"
+
+
 @pytest.fixture(params=[Engine, EngineWithoutLayers], ids=["layer", "volume"])
-def kind(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def kind(request: pytest.FixtureRequest, shared: Path) -> Iterator[Engine]:
     connected: Engine = request.param.connect()
+    known = {row.name for row in connected.volumes(LABEL_LOWER)}
     yield connected
+    names = {published(file.stem) for file in shared.glob("*.json")} - known
+    for name in names - {None}:
+        connected.remove_volume(str(name))
     connected.close()
 
 
@@ -46,18 +60,20 @@ def open_closed(kind: Engine, image: str, workspace: Path) -> Iterator[OpenHere]
     opened: list[Sandbox] = []
 
     def opener(policy: Policy = CLOSED) -> Sandbox:
-        opened.append(Sandbox.open(workspace=workspace, policy=policy, image=image, engine=kind))
-        return opened[-1]
+        box = Sandbox.open(
+            workspace=workspace, policy=policy, image=image, engine=kind, run_id=str(workspace)
+        )
+        opened.append(box)
+        return box
 
     yield opener
     for box in opened:
         box.close()
 
 
-def ours(engine: Engine) -> set[str]:
-    """Volumes of sandboxes; what images hold is kept for the next."""
-    rows = engine.volumes(LABEL_MANAGED)
-    return {row.name for row in rows if LABEL_LOWER not in row.labels}
+def ours(engine: Engine, workspace: Path) -> set[str]:
+    """Volumes of this test's sandboxes."""
+    return {row.name for row in engine.volumes(f"{LABEL_RUN}={workspace}")}
 
 
 def fill(workspace: Path) -> None:
@@ -103,16 +119,21 @@ WORK = {
     "a replaced directory": "rm -r d; mkdir d; echo z > d/z",
     "a replaced directory of the same names": "rm -r d; mkdir -p d/e; echo other > d/a",
     "made again": "rm edit; echo again > edit; rm same; echo same > same",
-    "made again as it was": "cp same s; rm same; mv s same; rm -r other; mkdir other; echo x > other/x",
+    "made again as it was": (
+        "cp same s; rm same; mv s same; rm -r other; mkdir other; echo x > other/x"
+    ),
     "hard links": "ln edit hard; ln same d/hard",
-    "odd names": "echo x > \"$(printf 'a\\nb')\"; echo y > -dash; mkdir 'sp ace'; echo z > 'sp ace/z'",
+    "odd names": "echo x > $'a\\nb'; echo y > -dash; mkdir 'sp ace'; echo z > 'sp ace/z'",
     "names of removals": "echo w > .wh.edit; mkdir .wh.d; echo w > .wh.d/x",
     "no git any more": "rm -rf .git; echo more >> edit",
     "a commit": "git add -A; git commit -qm x; echo more >> edit",
     "times put back": "touch -r edit ref; echo three >> edit; touch -r ref edit; rm ref",
 }  # fmt: skip
 
-LISTED = "find . -path ./.git -prune -o ! -type d -printf '%y %m %p %l\\n' | sort; find . -path ./.git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum"  # noqa: E501
+LISTED = (
+    "find . -path ./.git -prune -o ! -type d -printf '%y %m %p %l\\n' | sort;"
+    "find . -path ./.git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum"
+)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +163,11 @@ def repository(workspace: Path) -> None:
 
 @pytest.mark.parametrize("work", WORK)
 def test_the_patch_is_exact_and_the_same_as_without_the_mount(
-    work: str, open_closed: OpenHere, workspace: Path, expected: Mapping[str, tuple[bytes, str]]
+    work: str,
+    open_closed: OpenHere,
+    workspace: Path,
+    tmp_path: Path,
+    expected: Mapping[str, tuple[bytes, str]],
 ) -> None:
     repository(workspace)
     box = open_closed()
@@ -150,10 +175,10 @@ def test_the_patch_is_exact_and_the_same_as_without_the_mount(
     patch = box.export()
     assert (patch.data, patch.tree) == expected[work]
     stands = box.run(LISTED).stdout
+    shutil.copytree(workspace, tmp_path / "copy", symlinks=True)
     if patch.data:
-        subprocess.run(
-            ["git", "apply", "--binary", "-"], input=patch.data, cwd=workspace, check=True
-        )
+        apply = ["git", "apply", "--binary", "-"]
+        subprocess.run(apply, input=patch.data, cwd=tmp_path / "copy", check=True)
     fresh = box.fresh()
     try:
         fresh.apply(patch)
@@ -212,56 +237,55 @@ def test_a_history_that_was_cut_stays_cut(open_closed: OpenHere, workspace: Path
     assert box.export().changes == ()
 
 
-def test_nothing_is_left_behind(open_closed: OpenHere, kind: Engine) -> None:
-    before = ours(kind)
+def test_nothing_is_left_behind(open_closed: OpenHere, kind: Engine, workspace: Path) -> None:
     box = open_closed()
     fresh = box.fresh()
-    assert len(ours(kind) - before) >= 8
+    assert len(ours(kind, workspace)) == 12
     for opened in (box, fresh):
         opened.close()
-    assert ours(kind) <= before
+    assert not ours(kind, workspace)
 
 
 def test_what_a_killed_run_left_is_listed_and_removed(
-    open_closed: OpenHere, kind: Engine, monkeypatch: pytest.MonkeyPatch
+    open_closed: OpenHere, kind: Engine, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = ours(kind)
     box = open_closed()
-    left = ours(kind) - before
     kind.remove(box.id)
-    named = {item.id for item in leftovers(kind) if item.kind == "volume" and not item.expired}
-    # What an overlay was called went with its container; what it was made of stands.
-    stands = ours(kind) - before
-    assert len(stands) == 4
-    assert stands <= left & named
-    monkeypatch.setattr("sandbox.prune.time.time", lambda: 1e11)
-    monkeypatch.setattr("sandbox.prune.leftovers", lambda _: tuple(
-        item for item in leftovers(kind) if item.id in stands))  # fmt: skip
-    assert {item.id for item in prune(kind)} == stands
-    assert not ours(kind) & stands
+    left = ours(kind, workspace)
+    assert len(left) == 4
+    listed = {item.id: item for item in leftovers(kind)}
+    assert {(listed[name].kind, listed[name].expired) for name in left} == {("volume", False)}
+    assert {listed[name].run for name in left} == {str(workspace)}
+    prune(kind)
+    assert ours(kind, workspace) == left
+    later = time.time() + 10 * 24 * 3600
+    monkeypatch.setattr("sandbox.prune.time.time", lambda: later)
+    expired = tuple(item for item in leftovers(kind) if item.id in left and item.expired)
+    monkeypatch.setattr("sandbox.prune.leftovers", lambda _: expired)
+    assert {item.id for item in prune(kind)} == left
+    assert not ours(kind, workspace)
 
 
-def test_a_volume_in_use_is_not_taken_away(open_closed: OpenHere, kind: Engine) -> None:
-    before = ours(kind)
+def test_a_volume_in_use_is_not_taken_away(
+    open_closed: OpenHere, kind: Engine, workspace: Path
+) -> None:
     box = open_closed()
-    for name in ours(kind) - before:
+    for name in ours(kind, workspace):
         with pytest.raises(EngineError):
             kind.remove_volume(name)
     assert box.run("echo x > x; cat x").stdout == b"x\n"
 
 
 def test_an_interrupted_opening_leaves_nothing(
-    open_closed: OpenHere, kind: Engine, monkeypatch: pytest.MonkeyPatch
+    open_closed: OpenHere, kind: Engine, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = ours(kind)
-
     def interrupted(container: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(kind, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_closed()
-    assert ours(kind) <= before
+    assert not ours(kind, workspace)
 
 
 class EngineWithoutOverlays(Engine):
@@ -283,21 +307,27 @@ def test_an_engine_that_can_not_mount_it_is_an_error_unless_the_operator_says_ot
     lacking: type[Engine], image: str, workspace: Path
 ) -> None:
     engine = lacking.connect()
-    before = ours(engine)
     with pytest.raises(KernelUnsupported, match="kernel-policy=prefer") as refused:
-        Sandbox.open(workspace=workspace, policy=CLOSED, image=image, engine=engine)
+        Sandbox.open(
+            workspace=workspace,
+            policy=CLOSED,
+            image=image,
+            engine=engine,
+            run_id=str(workspace),
+        )
     assert len(str(refused.value).splitlines()) <= 2
     with Sandbox.open(
         workspace=workspace,
         policy=CLOSED,
         image=image,
         engine=engine,
+        run_id=str(workspace),
         kernel_policy=KernelPolicy.PREFER,
     ) as box:
         assert box.seal.noexec == ()
         assert any("execve only" in note for note in box.seal.notes)
         assert box.run("cp /bin/true t; ./t").exit_code == 126
-    assert ours(engine) <= before
+    assert not ours(engine, workspace)
     engine.close()
 
 
@@ -336,22 +366,49 @@ def test_files_in_memory_can_not_take_all_of_it(
 def test_where_files_may_be_executed_nothing_is_mounted(
     image: str, engine: Engine, workspace: Path
 ) -> None:
-    before = ours(engine)
     with Sandbox.open(
-        workspace=workspace, policy=load("default"), image=image, engine=engine
+        workspace=workspace,
+        policy=load("default"),
+        image=image,
+        engine=engine,
+        run_id=str(workspace),
     ) as box:
         described = engine.inspect(box.id)
         assert not described["Mounts"]
         assert not described["HostConfig"].get("Tmpfs")
-        assert ours(engine) <= before
+        assert not ours(engine, workspace)
         assert box.seal.noexec == ()
         assert not any("exec_workspace" in note for note in box.seal.notes)
 
 
 def test_a_shared_volume_that_went_away_is_made_again(
-    open_closed: OpenHere, kind: Engine, image: str
+    open_closed: OpenHere, kind: Engine, shared: Path
+) -> None:
+    """Found by a name in a file of the host, which may be wrong, or cut short."""
+    made = set()
+    for content in ('{"volume": "moonpool-none"}', "", "[]", '{"volume": 1}'):
+        box = open_closed()
+        assert box.run("ls ~/.bashrc").stdout == b"/home/agent/.bashrc\n"
+        box.close()
+        for file in shared.glob("*.json"):
+            made.add(str(published(file.stem)))
+            file.write_text(content)
+    assert len(made) >= 4
+    later = {row.name: row for row in kind.volumes(LABEL_LOWER) if row.name in made}
+    assert later.keys() == made
+    for name in made:
+        kind.remove_volume(name)
+
+
+def test_a_volume_that_is_being_filled_is_not_removed(
+    open_closed: OpenHere, kind: Engine, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_closed().close()
-    for row in kind.volumes(LABEL_LOWER):
-        volumes.remove(kind, [row.name])
-    assert open_closed().run("ls ~/.bashrc").stdout == b"/home/agent/.bashrc\n"
+    (name, *_) = (str(published(file.stem)) for file in shared.glob("*.json"))
+    monkeypatch.setattr("sandbox.prune.published", lambda _: None)
+    (item,) = (item for item in leftovers(kind) if item.id == name)
+    assert not item.expired
+    later = time.time() + 2 * 3600
+    monkeypatch.setattr("sandbox.prune.time.time", lambda: later)
+    (item,) = (item for item in leftovers(kind) if item.id == name)
+    assert item.expired
