@@ -14,6 +14,10 @@ ROOM = "/opt/moonpool/room"
 """Where a sandbox keeps hold of its volumes, so that no `docker volume prune` empties them under
 it. Only root can enter, and the engine masks it."""
 
+PLACES = ("workspace", "home")
+UPPER, WORK, LOWER = KINDS = ("", "-work", "-lower")
+"""In the room, by place: `workspace`, `workspace-work`, `workspace-lower` and so on."""
+
 _FLAGS = "noexec,nosuid,nodev"
 _UNSAFE = frozenset(",:\\")
 """What separates options of an overlay mount; no engine keeps its files below such a name."""

@@ -198,7 +198,7 @@ def start(engine: Engine, made: Plan, *, meanwhile: Callable[[], None] = lambda:
     except EngineUnavailable:
         raise
     except EngineError as error:
-        if "volume" not in str(error):
+        if "volume" not in str(error) or "disk is full" in str(error):
             raise
         if made.kernel_policy is KernelPolicy.REQUIRE:
             raise KernelUnsupported(

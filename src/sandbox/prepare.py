@@ -22,7 +22,7 @@ from sandbox.engine_values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.link import GuestLink, Value
-from sandbox.mounts import ROOM
+from sandbox.mounts import KINDS, PLACES, ROOM
 from sandbox.places import cache_directory, write_atomically
 from sandbox.spec import ContainerSpec, shelf
 
@@ -84,6 +84,7 @@ def prepare(
     digest = hashlib.sha256(image.id.encode())
     for name, source in sources.items():
         digest.update(name.encode() + b"\0" + source)
+    digest.update(_room())
     key = digest.hexdigest()[:24]
     ref = f"moonpool/prepared:{key}"
     file = inventory_file(key)
@@ -179,15 +180,13 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def _room() -> bytes:
-    """A plain tar of root's closed directory, and of the two in it that tell owner and mode."""
+    """A plain tar of root's closed directory: two places in it tell owner and mode, all are there
+    so that a sandbox does not make them."""
     out = io.BytesIO()
+    places = [(f"{ROOM}/{name}{kind}", 0o755, 1000) for name in PLACES for kind in KINDS]
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, mode, owner in (
-            ("", 0o700, 0),
-            ("/workspace", 0o755, 1000),
-            ("/home", 0o755, 1000),
-        ):
-            info = tarfile.TarInfo(ROOM[1:] + name)
+        for path, mode, owner in ((ROOM, 0o700, 0), *places):
+            info = tarfile.TarInfo(path[1:])
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
             tar.addfile(info)
     return out.getvalue()

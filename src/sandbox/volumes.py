@@ -18,7 +18,7 @@ from sandbox.engine import Engine
 from sandbox.engine_values import VolumeInfo
 from sandbox.errors import EngineError, SandboxError
 from sandbox.labels import LABEL_LOWER, LABEL_MANAGED
-from sandbox.mounts import ROOM, Held, Mount, Overlay, Scratch
+from sandbox.mounts import LOWER, PLACES, ROOM, UPPER, WORK, Held, Mount, Overlay, Scratch
 from sandbox.places import cache_directory, write_atomically
 from sandbox.spec import HOME, WORKSPACE, shelf
 
@@ -55,21 +55,22 @@ def make(
         for target, share in (("/tmp", _TMP_SHARE), ("/var/tmp", _VAR_TMP_SHARE))  # noqa: S108
     ]
     try:
-        for name, target, image in (
-            ("workspace", WORKSPACE, snapshot_image),
-            ("home", HOME, prepared_image),
+        for place, target, image in zip(
+            PLACES, (WORKSPACE, HOME), (snapshot_image, prepared_image), strict=True
         ):
-            upper, work = (engine.create_volume(_name(), labels) for _ in range(2))
-            names += (upper.name, work.name)
-            room = f"{ROOM}/{name}"
+            upper = engine.create_volume(_name(), labels)
+            names.append(upper.name)
+            work = engine.create_volume(_name(), labels)
+            names.append(work.name)
+            room = f"{ROOM}/{place}"
             mounts += (
-                Held(volume=upper.name, target=room, copies=True),
-                Held(volume=work.name, target=f"{room}-work", copies=False),
+                Held(volume=upper.name, target=room + UPPER, copies=True),
+                Held(volume=work.name, target=room + WORK, copies=False),
             )
             layer = engine.layer_directory(image) if target == WORKSPACE else None
             if layer is None:
                 lower = _lower(engine, image, target)
-                mounts.append(Held(volume=lower.name, target=f"{room}-lower", copies=False))
+                mounts.append(Held(volume=lower.name, target=room + LOWER, copies=False))
                 source = lower.mountpoint
             else:
                 # The snapshot is one layer, and all of the workspace is in it.
