@@ -412,3 +412,9 @@ def test_a_volume_that_is_being_filled_is_not_removed(
     monkeypatch.setattr("sandbox.prune.time.time", lambda: later)
     (item,) = (item for item in leftovers(kind) if item.id == name)
     assert item.expired
+
+
+def test_what_the_policy_lets_be_written_beside_the_mounts_is_said(open_closed: OpenHere) -> None:
+    paths = replace(CLOSED.paths, write=(".", "/tmp/x", "/usr/local/share"))
+    notes = [n for n in open_closed(replace(CLOSED, paths=paths)).seal.notes if "noexec" in n]
+    assert [note.split()[0] for note in notes] == ["/usr/local/share"]
