@@ -325,7 +325,7 @@ HONEST = {
     "echo 'int main(void){return 0;}' | gcc -x c -o out - && stat -c %a out": b"755\n",
     "echo 3 | mawk '{print $1 * 2}'; echo a | sed s/a/b/; echo '{}' | jq -c .": b"6\nb\n{}\n",
     "echo 'echo ran' > s.sh; bash s.sh; echo 'print(1)' > s.py; python3 s.py": b"ran\n1\n",
-    "python3 -m venv --without-pip /tmp/own && ls /tmp/own/bin/activate": b"/tmp/own/bin/activate\n",
+    "python3 -m venv --without-pip /tmp/e && ls /tmp/e/bin/activate": b"/tmp/e/bin/activate\n",
     "printf 'all:\\n\\t@echo made\\n' > Makefile; make": b"made\n",
 }  # fmt: skip
 
