@@ -5,6 +5,7 @@
         events.jsonl    one JSON object a line, appended
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
+        baseline/       the old side of the changed files, for a three-way merge
 
 Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
 hex, of the line before without its newline; 64 zeros on the first), ``event`` (the kind) and that
@@ -33,6 +34,7 @@ EVENTS = "events.jsonl"
 PATCH = "patch.diff"
 REFUSED_PATCH = "patch.refused.diff"
 REPORT = "report.html"
+BASELINE = "baseline"
 
 _REDACTED = "[redacted]"
 _SHORTEST_SECRET = 8

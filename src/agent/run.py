@@ -55,7 +55,7 @@ from agent.outcome import (
     SandboxFailed,
 )
 from agent.prompt import system_prompt
-from agent.record import REFUSED_PATCH, Record
+from agent.record import BASELINE, REFUSED_PATCH, Record
 from agent.summary import Delivery, Summary, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
 from sandbox.errors import SandboxError, SandboxLost
@@ -181,7 +181,7 @@ class Run:
 
     def _deliver(self, box: Box) -> Delivery:
         started = time.monotonic()
-        patch = box.export()
+        patch = box.export(keep_old=self._record.directory / BASELINE)
         findings = gate.inspect(patch, self._job.policy)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError, UsageError
-from agent.record import EVENTS, PATCH, SUMMARY, runs_directory
+from agent.record import BASELINE, EVENTS, PATCH, SUMMARY, runs_directory
+from sandbox import baseline
+from sandbox.baseline import Baseline
 
 _LARGEST_SUMMARY = 64 << 20
 
@@ -90,6 +92,22 @@ def patch_of(run: Run) -> bytes:
             f"{run.directory / PATCH} is not what run {run.id} wrote: it was changed since"
         )
     return data
+
+
+def baseline_of(run: Run) -> Baseline:
+    """What the run's patch was made against, to merge it by.
+
+    Raises:
+        UsageError: the run kept no old files.
+        PatchError: they are damaged.
+    """
+    found = baseline.load(run.directory / BASELINE)
+    if found is None:
+        raise UsageError(
+            f"run {run.id} kept no old files to merge by (there were too many bytes of them, or "
+            "the disk was full): apply it without --three-way"
+        )
+    return found
 
 
 def events_of(run: Run) -> Iterator[Mapping[str, object]]:

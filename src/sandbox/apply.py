@@ -8,24 +8,20 @@ or attributes is not read. Works the same on a git checkout and on a plain direc
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.baseline import Baseline
 from sandbox.errors import PatchError
-from sandbox.gitapply import DoesNotApply, apply_to_entries
-from sandbox.gitdiff import Comparison
-from sandbox.gitrun import GitTooSlow
+from sandbox.fitting import changed_by, changes_between
 from sandbox.gitstore import Store
 from sandbox.manifest import SYMLINK, Entry
-from sandbox.patch import Change, changes_of, same_file
+from sandbox.patch import Change
 from sandbox.patchpaths import touched_paths
 from sandbox.pathrules import PATH_LIMIT_BYTES, leaves_tree, link_refusal, refusal
 from sandbox.replace import Replacement, replace_files
 from sandbox.target import Absent, Behind, Folder, Seen, Standing, Target, opened
-from sandbox.trees import Trees
 
-_GIT_S = 600
-_RENAMES_S = 60
 _KEPT = Entry(0, "", 0)
 
 
@@ -37,13 +33,16 @@ class ApplyReport:
     """Paths that were made, replaced or removed; empty after a check."""
 
 
-def apply_patch(patch: bytes, target: Path, *, check: bool) -> ApplyReport:
+def apply_patch(
+    patch: bytes, target: Path, *, check: bool, baseline: Baseline | None = None
+) -> ApplyReport:
     """Apply a patch to the directory; with `check`, find out whether it would go.
 
     The directory may have changed since the patch was made: hunks are found again as `git apply`
-    finds them, without guessing. Raises `PatchError`: a conflict (it says in which file, at which
-    hunk), a path or link that leads out of the directory, a target that is no directory, a failure
-    in writing. Nothing is changed then.
+    finds them, without guessing; with a `baseline` (what the patch was made against), files whose
+    hunks do not fit are merged, three ways. Raises `PatchError`: a conflict (it says in which file,
+    at which hunk), a path or link that leads out of the directory, a target that is no directory, a
+    failure in writing. Nothing is changed then.
     """
     try:
         with (
@@ -52,25 +51,27 @@ def apply_patch(patch: bytes, target: Path, *, check: bool) -> ApplyReport:
                 prefix="moonpool-apply-", ignore_cleanup_errors=True
             ) as room,
         ):
-            return _apply(patch, directory, Path(room), check=check)
+            return _apply(patch, directory, Path(room), baseline, check=check)
     except OSError as problem:
         raise PatchError(f"applying failed: {problem}. Nothing was changed.") from problem
 
 
-def _apply(patch: bytes, target: Target, room: Path, *, check: bool) -> ApplyReport:
+def _apply(
+    patch: bytes, target: Target, room: Path, baseline: Baseline | None, *, check: bool
+) -> ApplyReport:
     if not patch:
         return ApplyReport(changes=(), written=())
     store = Store(room / "store")
     seen = _look(target, store, touched_paths(patch))
     standing = {path: what for path, what in seen.items() if isinstance(what, Standing)}
     before = {path: what.entry for path, what in standing.items()}
-    touched = _applied(store, before, patch, room)
+    touched = changed_by(patch, before, store, room, baseline=baseline)
     replacement = Replacement(
         removed={path: standing[path] for path in touched if path in standing},
         placed={path: entry for path, entry in touched.items() if entry is not None},
         folders=_checked(target, store, seen, touched),
     )
-    changes = _changes(store, before, touched)
+    changes = changes_between(store, before, touched)
     if check:
         return ApplyReport(changes=changes, written=())
     replace_files(target, store, replacement)
@@ -109,25 +110,6 @@ def _without_aliases(target: Target, seen: dict[bytes, Seen]) -> dict[bytes, See
     return seen
 
 
-def _applied(
-    store: Store, before: Mapping[bytes, Entry], patch: bytes, room: Path
-) -> dict[bytes, Entry | None]:
-    """What the patch makes of these files: the paths that change."""
-    file = room / "patch.diff"
-    file.write_bytes(patch)
-    try:
-        after = apply_to_entries(store, before, file, index=room / "index", timeout_s=_GIT_S)
-    except DoesNotApply as conflict:
-        raise DoesNotApply(
-            f"{conflict}. Nothing was changed.", conflicts=conflict.conflicts
-        ) from None
-    return {
-        path: after.get(path)
-        for path in sorted({*before, *after})
-        if not same_file(before.get(path), after.get(path))
-    }
-
-
 def _checked(
     target: Target,
     store: Store,
@@ -152,7 +134,7 @@ def _checked(
             case _:
                 pass
         if entry.mode == SYMLINK:
-            _check_link(store, path, entry)
+            check_link(store, path, entry)
     return folders
 
 
@@ -170,7 +152,8 @@ def _making_room(
     yield path
 
 
-def _check_link(store: Store, path: bytes, entry: Entry) -> None:
+def check_link(store: Store, path: bytes, entry: Entry) -> None:
+    """Refuse a link that leads out of the tree."""
     # One that stands there already, escaping or not, is not touched and never gets here.
     link = store.read_bytes(entry.blob, limit_bytes=PATH_LIMIT_BYTES)
     reason = link_refusal(path, link)
@@ -181,19 +164,3 @@ def _check_link(store: Store, path: bytes, entry: Entry) -> None:
             f"the link {os.fsdecode(path)!r} -> {os.fsdecode(link)!r} is refused: {reason}. "
             "Nothing was changed."
         )
-
-
-def _changes(
-    store: Store, before: Mapping[bytes, Entry], touched: Mapping[bytes, Entry | None]
-) -> tuple[Change, ...]:
-    old = Trees.of({path: entry for path, entry in before.items() if path in touched})
-    new, _ = old.changed(touched)
-    for trees in (old, new):
-        trees.write_above(touched.keys(), store.put_tree)
-    compared = Comparison(
-        directory=store.directory, old=old.root, new=new.root, renames=True, timeout_s=_RENAMES_S
-    )
-    try:
-        return changes_of(compared)
-    except GitTooSlow:
-        return changes_of(replace(compared, renames=False, timeout_s=_GIT_S))

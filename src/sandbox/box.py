@@ -254,8 +254,12 @@ class Sandbox:
 
     # -- the patch -------------------------------------------------------------------------
 
-    def export(self) -> Patch:
+    def export(self, *, keep_old: Path | None = None) -> Patch:
         """End everything that runs, and make the patch: proved before it is given.
+
+        Args:
+            keep_old: a directory to be made, for the old side of the changed files: with it the
+                patch can be merged later into files that changed since (`sandbox.baseline`).
 
         Raises:
             SandboxLost: neither the guest nor the engine can say what stands in the container.
@@ -271,6 +275,7 @@ class Sandbox:
             manifest=lambda: self.manifest,
             policy=self._session.plan.policy,
             workspace=self._workspace,
+            keep_old=keep_old,
         )
 
     def apply(self, patch: Patch) -> None:

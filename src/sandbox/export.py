@@ -13,7 +13,7 @@ from pathlib import Path
 
 from policies.paths import absolute
 from policies.policy import Policy
-from sandbox import collect, salvage
+from sandbox import baseline, collect, salvage
 from sandbox.engine import Engine
 from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
 from sandbox.gitapply import apply_to_entries
@@ -42,11 +42,13 @@ def export(
     manifest: Callable[[], Manifest],
     policy: Policy,
     workspace: Path,
+    keep_old: Path | None = None,
 ) -> Patch:
     """Make the patch from what stands in the container now. Everything running in it is ended.
 
     Args:
         manifest: gives what was copied in; called from a thread.
+        keep_old: a directory to be made, for the old side of the changed files (`baseline`).
 
     Raises:
         SandboxLost: neither the guest nor the engine can say.
@@ -61,7 +63,13 @@ def export(
         changed, more = _filtered(changed, copy, policy)
         old = {path: copy.entries[path] for path in changed if path in copy.entries}
         _bring_old(engine, copied, store, old, workspace)
-        return make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
+        patch = make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
+        if keep_old is not None and patch.data:
+            # Merging is a help for later: where there is no room for it, the patch still counts.
+            with contextlib.suppress(PatchError):
+                touched = {path: copy.entries.get(path) for path in patch.results}
+                baseline.keep(keep_old, store, touched)
+        return patch
 
 
 def _baseline(manifest: Callable[[], Manifest]) -> tuple[Manifest, Trees]:

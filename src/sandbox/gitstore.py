@@ -56,6 +56,10 @@ class Store:
         """Store a tree object of this content (`trees` knows its format); gives its id."""
         return self._write(b"tree", (content,), len(content))
 
+    def put_commit(self, content: bytes) -> str:
+        """Store a commit object of this content; gives its id."""
+        return self._write(b"commit", (content,), len(content))
+
     def file_of(self, object_id: str) -> Path:
         """Where the object is, or would be. Raises `PatchError` for what is no id."""
         if len(object_id) != 40 or not _HEXADECIMAL.issuperset(object_id):

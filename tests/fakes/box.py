@@ -211,7 +211,7 @@ class TmpBox:
 
     # -- the patch -------------------------------------------------------------------------
 
-    def export(self) -> Patch:
+    def export(self, *, keep_old: Path | None = None) -> Patch:
         self._called("export", "")
         with tempfile.TemporaryDirectory() as room:
             store = Store(Path(room) / "store")

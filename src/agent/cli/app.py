@@ -185,14 +185,29 @@ def apply(
         typer.Option("-w", "--workspace", metavar="DIR", help="Instead of the run's workspace."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only see whether it would fit.")] = False,
+    three_way: Annotated[
+        bool, typer.Option("--three-way", help="Merge it into files that were changed since.")
+    ] = False,
+    branch: Annotated[
+        str | None,
+        typer.Option(
+            "--branch",
+            metavar="NAME",
+            help="Commit it to a new branch on HEAD; files and index stay as they are.",
+        ),
+    ] = None,
 ) -> None:
-    """Apply a run's patch to the directory it was made for.
+    """Apply a run's patch to the directory it was made for: all of it, or nothing.
 
     Example: moonpool apply last --check
     """
-    from agent.cli import runs_commands
+    from agent.cli.runs_commands import ApplyOptions
+    from agent.cli.runs_commands import apply as apply_run
 
-    raise typer.Exit(runs_commands.apply(run, directory, check=check))
+    options = ApplyOptions(
+        run=run, directory=directory, check=check, three_way=three_way, branch=branch
+    )
+    raise typer.Exit(apply_run(options))
 
 
 @app.command()

@@ -5,6 +5,8 @@
 # ruff: noqa: PLC0415, T201
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,12 @@ from agent.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agent.runs import Run
+    from sandbox.baseline import Baseline
+    from sandbox.patch import Change
+
 _TASK_WIDTH = 60
+_SUBJECT_WIDTH = 72
 
 
 def list_runs(limit: int) -> int:
@@ -115,12 +122,23 @@ def _print_patch(out: "Console", path: Path) -> None:
         out.print(Text(visible(decode(line)), style), soft_wrap=True)
 
 
-def apply(wanted: str, directory: Path | None, *, check: bool) -> int:
-    from agent.runs import find, patch_of
-    from agent.text import path_text
-    from sandbox.apply import apply_patch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyOptions:
+    run: str
+    directory: Path | None
+    check: bool
+    three_way: bool
+    branch: str | None
 
-    run = find(settings.home(), wanted)
+
+def apply(options: ApplyOptions) -> int:
+    from agent.record import BASELINE
+    from agent.runs import baseline_of, find, patch_of
+    from sandbox.apply import apply_patch
+    from sandbox.errors import PatchError
+    from sandbox.gitapply import DoesNotApply
+
+    run = find(settings.home(), options.run)
     if run.text("outcome") == "export refused":
         print(
             f"moonpool: the export gate refused the patch of run {run.id}: see "
@@ -132,21 +150,62 @@ def apply(wanted: str, directory: Path | None, *, check: bool) -> int:
     if not data:
         print(f"run {run.id} changed nothing: there is nothing to apply")
         return exits.DONE
-    target = directory or Path(run.text("workspace"))
+    target = options.directory or Path(run.text("workspace"))
     if not target.is_dir():
-        if directory is not None:
+        if options.directory is not None:
             raise UsageError(f"-w {target} is not a directory")
         raise UsageError(f"{target} is not there any more: name a directory with -w")
-    report = apply_patch(data, target, check=check)
-    does = "would change" if check else "changed"
-    files = "file" if len(report.changes) == 1 else "files"
-    print(f"{does} {len(report.changes)} {files} in {target}:")
-    for change in report.changes:
-        moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
-        print(f"  {change.kind:<9} {moved}{path_text(change.path)}")
-    if check and report.changes:
+    baseline = baseline_of(run) if options.three_way else None
+    if options.branch is not None:
+        return _apply_to_branch(run, data, target, baseline, options)
+    try:
+        report = apply_patch(data, target, check=options.check, baseline=baseline)
+    except DoesNotApply as error:
+        if baseline is None and (run.directory / BASELINE).is_dir():
+            hint = f"moonpool apply --three-way {run.id} merges what was changed since"
+            raise PatchError(f"{error} {hint}.") from error
+        raise
+    does = "would change" if options.check else "changed"
+    print(f"{does} {_count(report.changes)} in {target}:")
+    _print_changes(report.changes)
+    if options.check and report.changes:
         print(f"it fits: moonpool apply {run.id}")
     return exits.DONE
+
+
+def _apply_to_branch(
+    run: "Run", data: bytes, target: Path, baseline: "Baseline | None", options: ApplyOptions
+) -> int:
+    from agent.text import one_line
+    from sandbox.branch import branch_patch
+
+    branch = options.branch or ""
+    message = f"{one_line(run.text('task'), _SUBJECT_WIDTH)}\n\nMoonpool run {run.id}"
+    report = branch_patch(
+        data, target, branch=branch, message=message, check=options.check, baseline=baseline
+    )
+    changes = report.changes.changes
+    if options.check:
+        print(f"it fits HEAD ({report.parent[:12]}) and would change {_count(changes)}:")
+    else:
+        print(
+            f"branch {branch}: commit {report.commit[:12]} on {report.parent[:12]} changes "
+            f"{_count(changes)}; nothing else in {target} is touched:"
+        )
+    _print_changes(changes)
+    return exits.DONE
+
+
+def _count(changes: "Sequence[Change]") -> str:
+    return f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
+
+
+def _print_changes(changes: "Sequence[Change]") -> None:
+    from agent.text import path_text
+
+    for change in changes:
+        moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
+        print(f"  {change.kind:<9} {moved}{path_text(change.path)}")
 
 
 def console() -> "Console":
