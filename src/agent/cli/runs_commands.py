@@ -161,10 +161,13 @@ def apply(options: ApplyOptions) -> int:
     try:
         report = apply_patch(data, target, check=options.check, baseline=baseline)
     except DoesNotApply as error:
-        if baseline is None and (run.directory / BASELINE).is_dir():
-            hint = f"moonpool apply --three-way {run.id} merges what was changed since"
-            raise PatchError(f"{error} {hint}.") from error
-        raise
+        if baseline is not None:
+            hint = f"For git to show the conflict: moonpool apply --branch NAME {run.id}"
+        elif (run.directory / BASELINE).is_dir():
+            hint = f"To merge it with what was changed since: moonpool apply --three-way {run.id}"
+        else:
+            raise
+        raise PatchError(f"{error} {hint}") from error
     does = "would change" if options.check else "changed"
     print(f"{does} {_count(report.changes)} in {target}:")
     _print_changes(report.changes)
