@@ -7,15 +7,18 @@ from typing import Self
 
 from policies.policy import Policy
 from sandbox import export, opening, snapshot
+from sandbox.checkpoint import Follower, Step
 from sandbox.commands import Commands
 from sandbox.engine import Engine
 from sandbox.errors import (
     EngineError,
     ImageUnusable,
+    PatchError,
     SandboxError,
     SandboxLost,
 )
 from sandbox.files import Files
+from sandbox.gitstore import Store
 from sandbox.manifest import Manifest
 from sandbox.opening import Plan, Started
 from sandbox.patch import LeftOut, Patch
@@ -53,6 +56,7 @@ class Sandbox:
         self._snapshot = copied
         self._workspace = workspace
         self._manifest: Manifest | None = None
+        self._follower: Follower | None = None
 
     @classmethod
     def open(
@@ -277,6 +281,25 @@ class Sandbox:
             workspace=self._workspace,
             keep_old=keep_old,
         )
+
+    def checkpoint(self, store: Path) -> Step:
+        """What changed in the workspace since the last time this was asked, or since the start.
+
+        Commands may go on running. Never raises: a step that could not be followed says so.
+
+        Args:
+            store: a directory, made where it is missing, for the content of what changed; the same
+                one each time.
+        """
+        if self._follower is None:
+            try:
+                kept = Store(store)
+            except PatchError as error:
+                return Step(unfollowed=str(error))
+            ignored = self._session.plan.policy.export.ignore
+            self._follower = Follower(store=kept, manifest=lambda: self.manifest, ignored=ignored)
+        started = self._session.started
+        return self._follower.step(started.link, times_tell=started.seal.moves_copy)
 
     def apply(self, patch: Patch) -> None:
         """Put a proved patch's result in place, for a verification.

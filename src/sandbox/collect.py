@@ -34,6 +34,8 @@ class Changes:
     """Files and links that may be new or different."""
     deleted: set[bytes] = field(default_factory=set)
     left_out: list[LeftOut] = field(default_factory=list)
+    times: dict[bytes, int] = field(default_factory=dict)
+    """Of candidates, where the source told it: the last change in ns. Equal: as it was."""
 
 
 def carried(path: bytes) -> bool:
@@ -49,7 +51,8 @@ class _Walk:
     """The pieces of one or more walks, joined."""
 
     def __init__(self) -> None:
-        self.files: dict[bytes, int] = {}
+        self.files: dict[bytes, tuple[int, int]] = {}
+        """Mode and time of the last change, in ns."""
         self.listings: dict[bytes, set[bytes]] = {}
         self._rows = 0
 
@@ -71,8 +74,8 @@ class _Walk:
     def _take_files(self, rows: list[Value]) -> None:
         for row in rows:
             match row:
-                case [bytes() as path, int() as mode, int()] if carried(path):
-                    self.files[path] = mode
+                case [bytes() as path, int() as mode, int() as ctime_ns] if carried(path):
+                    self.files[path] = mode, ctime_ns
                 case _:
                     raise SandboxLost("the guest's list of changes is malformed")
 
@@ -114,8 +117,9 @@ def from_guest(
                 if directory not in looked_at:
                     walk.take(link, path, everything=True)
     changes = Changes()
-    for path, mode in walk.files.items():
+    for path, (mode, ctime_ns) in walk.files.items():
         _sort_in(changes, path, mode)
+        changes.times[path] = ctime_ns
     for directory, names in walk.listings.items():
         for name in names:
             path = directory + b"/" + name[1:] if directory else name[1:]
@@ -174,12 +178,18 @@ def _deleted(manifest: Manifest, listings: Mapping[bytes, set[bytes]]) -> set[by
 
 
 def fetch(
-    link: GuestLink, paths: set[bytes], store: Store, *, limit_bytes: int
+    link: GuestLink,
+    paths: set[bytes],
+    store: Store,
+    *,
+    limit_bytes: int,
+    total_bytes: int | None = None,
 ) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
     """Bring files and links out of the guest into the store.
 
     Args:
-        limit_bytes: a file larger than this is left out; all together may take four times it.
+        limit_bytes: a file larger than this is left out.
+        total_bytes: what all together may take; four times the limit of one unless said.
             No answer holds more of files than this either: a file with a hole costs the container
             nothing, and 256 of them in one answer would be read, sent and thrown away for minutes.
 
@@ -188,7 +198,7 @@ def fetch(
     """
     found: dict[bytes, Entry | None] = {}
     left_out: list[LeftOut] = []
-    room = 4 * limit_bytes
+    room = 4 * limit_bytes if total_bytes is None else total_bytes
     ordered = deque(sorted(paths))
     while ordered:
         batch = [ordered.popleft() for _ in range(min(_BATCH, len(ordered)))]

@@ -124,7 +124,7 @@ def walk(
     """Report what changed in the workspace `root`, at or below the directory `start`.
 
     Changed is what has a ctime of `since_ns` or later, which no process without privileges can
-    set back. Reports pieces [files, directories]: a file is [path, mode, size]; a changed
+    set back. Reports pieces [files, directories]: a file is [path, mode, ctime in ns]; a changed
     directory is [path, [letter + name, ...]], all its entries, from which the host sees what is
     gone. Paths are relative to `root`. What lies in any `.git` is not looked at. With `since_ns`
     0 everything is reported.
@@ -150,7 +150,7 @@ def walk(
             elif state.st_ctime_ns >= since_ns:
                 # A directory that is too deep for the kernel to take its path stands for itself.
                 path = (directory + b"/" + name)[prefix:]
-                files.append([path, state.st_mode, state.st_size])
+                files.append([path, state.st_mode, state.st_ctime_ns])
                 waiting += len(path) + 32
                 if waiting > _WALK_FRAME_BYTES:
                     send(files, directories)
@@ -193,6 +193,7 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]
     except PermissionError:
         os.chmod(full, state.st_mode & 0o7777 | 0o400)
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        os.fchmod(handle, state.st_mode & 0o7777)  # it may be looked at while the agent works
     try:
         size = state.st_size
         send([path, state.st_mode, size])
