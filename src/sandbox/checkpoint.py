@@ -87,10 +87,7 @@ class Follower:
             path: found.get(path, self._state.get(path, baseline.get(path))) for path in standing
         }
         state |= dict.fromkeys(changes.deleted)
-        changed = {
-            path: state.get(path, baseline.get(path))
-            for path in {*self._state, *state}
-        }
+        changed = {path: state.get(path, baseline.get(path)) for path in {*self._state, *state}}
         changed = {
             path: now
             for path, now in changed.items()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import OpenBox
 from sandbox import checkpoint
-from sandbox.box import Sandbox
 from sandbox.checkpoint import Step
 from sandbox.gitstore import Store
 from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry
@@ -27,7 +27,7 @@ def content(store: Path, step: Step) -> dict[bytes, tuple[int, bytes] | None]:
 
 
 def test_each_step_tells_what_changed_since_the_one_before(
-    workspace: Path, open_box: type[Sandbox], store: Path
+    workspace: Path, open_box: OpenBox, store: Path
 ) -> None:
     (workspace / "a").write_text("a\n")
     (workspace / "d").mkdir()
@@ -59,14 +59,14 @@ def test_each_step_tells_what_changed_since_the_one_before(
     assert [change.path for change in box.export().changes] == [b"d/n"]
 
 
-def test_looking_changes_no_mode(open_box: type[Sandbox], store: Path) -> None:
+def test_looking_changes_no_mode(open_box: OpenBox, store: Path) -> None:
     box = open_box()
     box.run("echo x > secret; chmod 000 secret")
     assert content(store, box.checkpoint(store)) == {b"secret": (FILE, b"x\n")}
     assert box.run("stat -c %a secret").stdout == b"0\n"
 
 
-def test_a_running_process_is_not_ended_by_it(open_box: type[Sandbox], store: Path) -> None:
+def test_a_running_process_is_not_ended_by_it(open_box: OpenBox, store: Path) -> None:
     box = open_box()
     background = box.start("while :; do echo x >> log; done")
     assert box.checkpoint(store).unfollowed is None
@@ -74,7 +74,7 @@ def test_a_running_process_is_not_ended_by_it(open_box: type[Sandbox], store: Pa
 
 
 def test_too_much_at_once_is_said_and_not_followed(
-    open_box: type[Sandbox], store: Path, monkeypatch: pytest.MonkeyPatch
+    open_box: OpenBox, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "STEP_LIMIT_FILES", 10)
     monkeypatch.setattr(checkpoint, "FILE_LIMIT_BYTES", 1000)
@@ -87,9 +87,7 @@ def test_too_much_at_once_is_said_and_not_followed(
     assert "too large" in str(step.unfollowed)
 
 
-def test_a_lost_container_gives_a_step_that_tells_nothing(
-    open_box: type[Sandbox], store: Path
-) -> None:
+def test_a_lost_container_gives_a_step_that_tells_nothing(open_box: OpenBox, store: Path) -> None:
     box = open_box()
     box.run("echo x > a")
     box.close()
