@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.gate import Finding, inspect
+from agent.risk.finding import Finding
+from agent.risk.gate import inspect
 from fakes.box import TmpBox
 from policies.policy import Policy
 

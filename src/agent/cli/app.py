@@ -124,6 +124,12 @@ def run_task(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
     ] = False,
+    accept_risk: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Let this finding of the export gate pass; may be given again."
+        ),
+    ] = None,
     kernel_policy: Annotated[
         Literal["require", "prefer"],
         typer.Option(help="prefer: go on where the kernel can't enforce the policy."),
@@ -134,6 +140,7 @@ def run_task(
     Example: moonpool run "fix the failing tests" -w path/to/repo --verify "pytest -q"
     """
     from agent.cli.run_command import RunOptions, run
+    from agent.risk.kinds import accepted_risks
 
     options = RunOptions(
         task=task,
@@ -143,6 +150,7 @@ def run_task(
         out=out,
         verify=verify,
         json_lines=json_lines,
+        accepted_risks=accepted_risks(accept_risk or ()),
         kernel_policy=kernel_policy,
     )
     raise typer.Exit(run(options))
