@@ -5,7 +5,7 @@ comes from a model and from a repository nobody trusts. Everything is escaped by
 characters that act or hide are shown as what they are (`agent.text`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -90,20 +90,30 @@ def render(summary: Summary, log: Sequence[Event]) -> str:
     environment.filters["line"] = one_line
     environment.filters["path"] = path_text
     delivery = summary.delivery
+    hide = _hiding(delivery)
+    rows = (replace(row, title=hide(row.title), detail=hide(row.detail)) for row in timeline(log))
     return environment.get_template("report.html.j2").render(
         summary=summary,
         outcome=outcomes.name(summary.outcome),
-        detail=outcomes.detail(summary.outcome),
+        detail=hide(outcomes.detail(summary.outcome)),
         good=isinstance(summary.outcome, Finished),
         delivery=delivery,
         risks=tuple(risky_files(delivery)) if delivery else (),
         changes=delivery.changes() if delivery else [],
         files=tuple(diff_files(delivery)) if delivery else (),
-        rows=tuple(timeline(log)),
+        rows=tuple(rows),
         verified=verification.in_words(summary.verification),
         verification_good=isinstance(summary.verification, Verified),
-        verification_output=getattr(summary.verification, "output", ""),
+        verification_output=hide(getattr(summary.verification, "output", "")),
     )
+
+
+def _hiding(delivery: Delivery | None) -> Callable[[str], str]:
+    """What blots out secrets: where the gate found one, the agent's steps may show it too."""
+    findings = delivery.findings if delivery else ()
+    if any(finding.id == "secret" for finding in findings):
+        return lambda text: "\n".join(map(masked, text.split("\n")))
+    return lambda text: text
 
 
 def diff_files(delivery: Delivery) -> Iterator[DiffFile]:

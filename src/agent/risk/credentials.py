@@ -88,8 +88,10 @@ def inspect(subject: Subject, *, cpu_s: float = _CPU_S) -> Iterator[Finding]:
 
 def masked(text: str) -> str:
     """One line with what looks like a secret blotted out."""
-    for _, secret in _matches(text[: 4 * _PIECE]):
-        text = text.replace(secret, "•" * 8)
+    for rule in _rules():
+        for start in range(0, len(text), _PIECE - _OVERLAP):
+            for secret in set(rule.analyze_string(text[start : start + _PIECE])):
+                text = text.replace(secret, "•" * 8)
     return text
 
 
@@ -126,10 +128,6 @@ def _chunks(subject: Subject) -> Iterator[list[_Row]]:
                     chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _matches(text: str) -> list[tuple[str, str]]:
-    return [(rule.secret_type, secret) for rule in _rules() for secret in rule.analyze_string(text)]
 
 
 @lru_cache(maxsize=1)

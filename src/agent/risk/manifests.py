@@ -17,8 +17,10 @@ from agent.risk.subject import Subject
 from sandbox.patch import Change
 
 _TOML_LIMIT_BYTES = 256 << 10
-_TOML_LINE_BYTES = 4096
+_TOML_LINE_BYTES = 1024
 """tomllib takes the square of the number of parts of a dotted key."""
+_TOML_TOGETHER_BYTES = 1 << 20
+"""Of all TOML files of a patch; what is past that is not parsed."""
 _EACH_FILE = 50
 _SHOWN = 200
 """Characters of a value."""
@@ -55,13 +57,21 @@ Names = dict[str, str]
 
 
 def inspect(subject: Subject) -> Iterator[Finding]:
+    room = _TOML_TOGETHER_BYTES
     for change in subject.patch.changes:
         name = change.path.rpartition(b"/")[2].lower()
-        if change.new_mode and change.old_blob != change.new_blob:
-            if name in _MANIFESTS:
-                yield from _manifest(subject, change, *_MANIFESTS[name])
-            elif _REQUIREMENTS.search(change.path):
-                yield from _requirements(subject, change.path)
+        if not change.new_mode or (change.old_blob == change.new_blob and not _moved(change)):
+            continue
+        if name in _MANIFESTS:
+            parse, compare = _MANIFESTS[name]
+            if parse is _toml:
+                room -= len(subject.old(change) or b"") + len(subject.new(change) or b"")
+            if room < 0:
+                yield found("not-inspected", change.path, "too many manifests before it")
+            else:
+                yield from _manifest(subject, change, parse, compare)
+        elif _REQUIREMENTS.search(change.path):
+            yield from _requirements(subject, change.path)
 
 
 def _manifest(
@@ -70,9 +80,7 @@ def _manifest(
     parse: Callable[[bytes], Document],
     compare: Callable[[Document, Document], Iterator[tuple[str, str, Severity | None]]],
 ) -> Iterator[Finding]:
-    # A file of another name that moved here was no manifest: all of it is new.
-    moved = (change.old_path or change.path).rpartition(b"/")[2] != change.path.rpartition(b"/")[2]
-    old, new = b"" if moved else subject.old(change), subject.new(change)
+    old, new = b"" if _moved(change) else subject.old(change), subject.new(change)
     if old is None or new is None:
         yield found("not-inspected", change.path, "too large to compare with what it was")
         return
@@ -91,6 +99,12 @@ def _manifest(
             return
         line = _line_of(subject, change.path, reason)
         yield found(kind, change.path, reason, line=line, severity=severity)
+
+
+def _moved(change: Change) -> bool:
+    """A file of another name became this one: it was no manifest, so all of it is new."""
+    old = change.old_path or change.path
+    return old.rpartition(b"/")[2].lower() != change.path.rpartition(b"/")[2].lower()
 
 
 def _line_of(subject: Subject, path: bytes, reason: str) -> int | None:
