@@ -12,9 +12,11 @@ from sandbox.gitdiff import Record
 from sandbox.gitstore import NOTHING, Store
 
 START_BYTES = 4096
-"""Of a file that the patch carries as binary data."""
-WHOLE_LIMIT_BYTES = 4 << 20
-"""A larger file is not kept whole."""
+"""Of a file that is too large to be kept whole."""
+BINARY_LIMIT_BYTES = 1 << 20
+"""A larger file that the patch carries as binary data is not kept whole: it may be text."""
+COMPARED_LIMIT_BYTES = 4 << 20
+"""The same of a file that is compared."""
 TOGETHER_LIMIT_BYTES = 16 << 20
 """Of all files; the smallest first."""
 
@@ -61,17 +63,15 @@ def read_sides(store: Store, records: Iterable[Record]) -> Mapping[str, Side]:
     wanted: dict[str, int] = {}
     for record in records:
         if _name(record.path) in COMPARED or _name(record.old_path or b"") in COMPARED:
-            wanted |= dict.fromkeys((record.old_blob, record.new_blob), WHOLE_LIMIT_BYTES)
+            wanted |= dict.fromkeys((record.old_blob, record.new_blob), COMPARED_LIMIT_BYTES)
         elif record.added_lines is None:
-            wanted.setdefault(record.new_blob, START_BYTES)
+            wanted.setdefault(record.new_blob, BINARY_LIMIT_BYTES)
     sizes = {blob: store.size(blob) for blob in wanted if blob != NOTHING and blob in store}
+    kept = {blob: size if size <= wanted[blob] else START_BYTES for blob, size in sizes.items()}
     sides: dict[str, Side] = {}
     room = TOGETHER_LIMIT_BYTES
-    for blob, size in sorted(sizes.items(), key=lambda item: (min(item[1], wanted[item[0]]), item)):
-        limit = wanted[blob]
-        if limit == WHOLE_LIMIT_BYTES < size:
-            limit = START_BYTES
-        room -= min(size, limit)
+    for blob, limit in sorted(kept.items(), key=lambda item: (item[1], item[0])):
+        room -= limit
         if room < 0:
             break
         start = bytearray()
@@ -79,7 +79,7 @@ def read_sides(store: Store, records: Iterable[Record]) -> Mapping[str, Side]:
             start += piece
             if len(start) >= limit:
                 break
-        sides[blob] = Side(start=bytes(start[:limit]), size=size)
+        sides[blob] = Side(start=bytes(start[:limit]), size=sizes[blob])
     return sides
 
 

@@ -56,6 +56,8 @@ def test_the_version_is_told(moonpool: Shell) -> None:
         (["run", "x", "-p", "nope"], "there is no policy 'nope'"),
         (["run", "x", "--kernel-policy", "maybe"], "maybe"),
         (["run", "x", "-o", "/etc/hostname"], "-o /etc/hostname is not a directory"),
+        (["run", "x", "--accept-risk", "nope"], "no such finding. There are: agent-instructions"),
+        (["run", "x", "--accept-risk", "max-bytes"], "raise export.max_bytes"),
         (["show", "last"], "there are no runs yet"),
         (["apply", "20991231"], "there are no runs yet"),
         (["policy", "check", "/nowhere.yaml"], "no such file"),

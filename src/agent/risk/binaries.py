@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from agent.risk.finding import Finding, Severity
 from agent.risk.kinds import found
-from agent.risk.subject import Subject
-from sandbox.sides import START_BYTES
+from agent.risk.subject import Subject, reads_as_text
+from sandbox.manifest import SYMLINK
 
 _LONG_LINE = 5_000
 
@@ -46,7 +46,8 @@ _SHOWN = (
 
 def inspect(subject: Subject) -> Iterator[Finding]:
     for change in subject.patch.changes:
-        if change.added_lines is not None or change.old_blob == change.new_blob:
+        same = change.old_blob == change.new_blob
+        if change.added_lines is not None or same or change.new_mode == SYMLINK:
             continue
         if not change.new_mode:
             yield found("binary", change.path, "a binary file, deleted")
@@ -56,6 +57,8 @@ def inspect(subject: Subject) -> Iterator[Finding]:
             yield found("not-inspected", change.path, "a binary file, which was not read")
             continue
         words, severity = _kind(side.start)
+        if not side.whole and reads_as_text(side.start):
+            yield found("not-inspected", change.path, "text carried as binary data, and too large")
         reason = f"{change.kind}, {side.size} bytes: {words}"
         yield found("binary", change.path, reason, severity=severity)
 
@@ -83,11 +86,9 @@ def _kind(start: bytes) -> tuple[str, Severity]:
     for magic, words in _SHOWN:
         if start.startswith(magic):
             return words, Severity.NOTE
-    head = start[:START_BYTES]
-    plain = sum(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
-    if head and plain > len(head) * 0.9:
-        if 0 in head:
+    if reads_as_text(start):
+        if b"\0" in start:
             words = "text with NUL bytes in it, which hide it from the diff"
-            return words, Severity.DANGER if head.startswith(b"#!") else Severity.WARNING
+            return words, Severity.DANGER if start.startswith(b"#!") else Severity.WARNING
         return "text carried as binary data, which hides it from the diff", Severity.WARNING
     return "data of no kind that is known here", Severity.NOTE

@@ -81,7 +81,7 @@ def names(subject: Subject) -> Iterator[Finding]:
             break
         if any(part.startswith("-") for part in text.split("/")):
             yield found("odd-name", path, "a part of its name begins with a dash, as options do")
-        if any(part != part.strip() for part in text.split("/")):
+        if any(part != part.strip(" ") for part in text.split("/")):
             yield found("odd-name", path, "a part of its name begins or ends with a space")
         if text != unicodedata.normalize("NFC", text):
             note = Severity.NOTE

@@ -4,6 +4,7 @@ Owns the bounds on how much content is looked at, and the matching of a patch's 
 changes. What goes past a bound is listed, so that it can be said.
 """
 
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from agent.risk.hunks import HunksUnreadable, Section, sections
 from policies.policy import Policy
 from sandbox.manifest import SYMLINK
 from sandbox.patch import Change, Patch
+from sandbox.sides import START_BYTES, Side
 
 CONTENT_LIMIT_BYTES = 64 << 20
 """Added lines of all files together; the files after that are not looked into."""
@@ -48,8 +50,10 @@ def take_apart(patch: Patch, policy: Policy) -> Subject:
         part = _next(parts)
         if parts_of(change) > 1:
             part = _next(parts)
-        elif change.added_lines != (None if part.binary else len(part.numbers)):
+        elif len(part.numbers) != (change.added_lines or 0):
             raise HunksUnreadable(f"the hunks of {change.path!r} do not fit its line count")
+        if part.binary:
+            part = _read_whole(patch.sides.get(change.new_blob))
         if not part.numbers or change.new_mode == SYMLINK:
             continue
         room -= len(part.text)
@@ -60,6 +64,29 @@ def take_apart(patch: Patch, policy: Policy) -> Subject:
     if next(parts, None) is not None:
         raise HunksUnreadable("more files in the patch than in its list of changes")
     return Subject(patch=patch, policy=policy, added=added, passed_over=tuple(passed_over))
+
+
+def _read_whole(side: Side | None) -> Section:
+    """All lines of what the patch carries as binary data and is text all the same.
+
+    A NUL, or an old version that was no text, is enough for git to show no line of it.
+    """
+    section = Section(binary=True)
+    if side is not None and side.whole and reads_as_text(side.start):
+        section.text += side.start.removesuffix(b"\n") + b"\n"
+        section.numbers = array("Q", range(1, section.text.count(b"\n") + 1))
+    return section
+
+
+def reads_as_text(start: bytes) -> bool:
+    """Nearly all of it is what a person can read."""
+    head = start[:START_BYTES]
+    try:
+        text = head[:-3].decode() or head.decode()
+    except UnicodeDecodeError:
+        text = head.decode("latin-1")
+        return bool(head) and sum(" " <= c <= "~" or c in "\t\r\n" for c in text) > 0.9 * len(head)
+    return bool(head) and sum(c >= " " or c in "\t\r\n" for c in text) > 0.9 * len(text)
 
 
 def parts_of(change: Change) -> int:

@@ -351,6 +351,32 @@ def test_a_script_with_a_nul_byte_is_no_mere_binary(policy: Policy) -> None:
     assert "NUL" in row.reason
 
 
+def test_text_that_the_patch_carries_as_binary_is_looked_into(policy: Policy) -> None:
+    evil = b"a = 1\nk = '" + KEY + b"'\n# " + "\u202e\n".encode()
+    for case in (
+        Case(id="secret", new={"a.py": evil + b"\0"}),
+        Case(id="secret", old={"a.py": b"\0\1\2"}, new={"a.py": evil}),
+    ):
+        rows = {(row.id, row.line) for row in findings(case, policy)}
+        assert {("secret", 2), ("bidi-control", 3), ("binary", None)} <= rows
+
+
+def test_large_text_that_the_patch_carries_as_binary_is_told(policy: Policy) -> None:
+    case = Case(id="not-inspected", new={"a.py": b"\0" + b"a = 1\n" * 400_000})
+    assert "not-inspected" in {row.id for row in findings(case, policy)}
+
+
+def test_a_binary_that_only_moves_or_changes_its_mode_refuses_nothing(policy: Policy) -> None:
+    data = os.urandom(3000) + b"\0"
+    for case in (
+        Case(id="binary", old={"a": data}, new={"a": None, "b": data}),
+        Case(id="binary", old={"a": data}, new={"a": data}, mode=0o755),
+        Case(id="binary", old={"a": data}, new={"a": None}),
+        Case(id="binary", old={"a": data}, new={"a": None}, path="a", link="b"),
+    ):
+        assert not [row for row in findings(case, policy) if row.refuses]
+
+
 def test_no_secret_stands_in_any_finding(policy: Policy) -> None:
     new = {
         "a.py": b"k = '" + KEY + b"'\n",
