@@ -39,8 +39,6 @@ _SHOWN = (
     (b"OTTO", "an OpenType font"),
     (b"wOF", "a web font"),
     (b"\x80\x04\x95", "a Python pickle, which runs code when it is read"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
 )
 
 
@@ -91,4 +89,4 @@ def _kind(start: bytes) -> tuple[str, Severity]:
             words = "text with NUL bytes in it, which hide it from the diff"
             return words, Severity.DANGER if start.startswith(b"#!") else Severity.WARNING
         return "text carried as binary data, which hides it from the diff", Severity.WARNING
-    return "data of no kind that is known here", Severity.NOTE
+    return "data of no kind that is known here", Severity.WARNING

@@ -4,6 +4,7 @@ Owns the bounds on how much content is looked at, and the matching of a patch's 
 changes. What goes past a bound is listed, so that it can be said.
 """
 
+import contextlib
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,20 +74,22 @@ def _read_whole(side: Side | None) -> Section:
     """
     section = Section(binary=True)
     if side is not None and side.whole and reads_as_text(side.start):
-        section.text += side.start.removesuffix(b"\n") + b"\n"
+        section.text += side.start.replace(b"\0", b"").removesuffix(b"\n") + b"\n"
         section.numbers = array("Q", range(1, section.text.count(b"\n") + 1))
     return section
 
 
 def reads_as_text(start: bytes) -> bool:
-    """Nearly all of it is what a person can read."""
-    head = start[:START_BYTES]
-    try:
-        text = head[:-3].decode() or head.decode()
-    except UnicodeDecodeError:
-        text = head.decode("latin-1")
-        return bool(head) and sum(" " <= c <= "~" or c in "\t\r\n" for c in text) > 0.9 * len(head)
-    return bool(head) and sum(c >= " " or c in "\t\r\n" for c in text) > 0.9 * len(text)
+    """But for NULs, nearly all of it is what a person can read: UTF-8, or UTF-16 of plain ASCII."""
+    head = start[:START_BYTES].replace(b"\0", b"")
+    for cut in (0, 1, 2, 3):  # the bound may stand inside a character
+        with contextlib.suppress(UnicodeDecodeError):
+            text = head[: len(head) - cut].decode()
+            break
+    else:
+        text = "".join(char if char < "\x7f" else "\0" for char in head.decode("latin-1"))
+    shown = sum(char >= " " or char in "\t\r\n" for char in text)
+    return bool(text) and shown > 0.9 * len(text)
 
 
 def parts_of(change: Change) -> int:

@@ -355,6 +355,7 @@ def test_text_that_the_patch_carries_as_binary_is_looked_into(policy: Policy) ->
     evil = b"a = 1\nk = '" + KEY + b"'\n# " + "\u202e\n".encode()
     for case in (
         Case(id="secret", new={"a.py": evil + b"\0"}),
+        Case(id="secret", new={"a.py": evil + b"\0" * 5_000}),
         Case(id="secret", old={"a.py": b"\0\1\2"}, new={"a.py": evil}),
     ):
         rows = {(row.id, row.line) for row in findings(case, policy)}
