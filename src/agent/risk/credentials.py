@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
 
-from agent.risk.finding import Finding
+from agent.risk.finding import Finding, Severity
 from agent.risk.kinds import found
 from agent.risk.subject import Subject
 
@@ -44,6 +44,9 @@ _RULES = {
 }
 """Module and class. Left out for their false alarms: KeywordDetector (``password = ...`` in every
 test), the two entropy rules (every hash in a lockfile), IPPublicDetector (no secret)."""
+
+_OFTEN_HARMLESS = frozenset({"Basic Auth Credentials"})
+"""``https://user:password@host`` stands in examples and tests more often than in use."""
 
 _PIECE = 2048
 _OVERLAP = 256
@@ -108,7 +111,9 @@ def _of_chunk(chunk: Sequence[_Row], end: float, late: dict[bytes, None]) -> Ite
             rule.secret_type for rule in rules if any(True for _ in rule.analyze_string(row.text))
         }
         for kind in sorted(kinds):
-            yield found("secret", row.path, f"looks like a credential: {kind}", line=row.line)
+            severity = Severity.WARNING if kind in _OFTEN_HARMLESS else None
+            reason = f"looks like a credential: {kind}"
+            yield found("secret", row.path, reason, line=row.line, severity=severity)
 
 
 def _chunks(subject: Subject) -> Iterator[list[_Row]]:
