@@ -190,6 +190,8 @@ PRESENT = [
     Case(id="secret", new={"k": b"-----BEGIN RSA PRIVATE KEY-----\n"}, line=1),
     Case(id="secret", new={"a.py": b"t = 'ghp_" + b"a" * 36 + b"'  # pragma: allowlist secret\n"}),
     Case(id="secret", new={"min.js": b"x;" * 40_000 + KEY + b";" + b"y;" * 9_000}, line=1),
+    # On the border of two of the pieces in which a long line is looked at.
+    Case(id="secret", new={"m.js": b";" * 2_038 + KEY + b";" * 3_000}, line=1),
     Case(id="binary", new={"a.bin": b"\x7fELF\0\0" + b"\xff" * 50}),
     Case(id="test-removed", old={"tests/test_a.py": b"x\n"}, new={"tests/test_a.py": None}),
     Case(id="test-removed", new={"test_a.py": b"import pytest\n@pytest.mark.skip\n"}, line=2),
