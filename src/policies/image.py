@@ -6,10 +6,11 @@ Owns resolving links as text. Refuses to know policies.
 import bisect
 import posixpath
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from policies.inventory import Inventory, Program
 from policies.paths import within
+from policies.shebang import shebang
 
 _MAX_LINKS = 40
 # Shared libraries that carry an executable bit: no one starts them, every program loads them.
@@ -20,6 +21,7 @@ class Image:
     def __init__(self, inventory: Inventory, *, set_aside: Collection[str] = ()) -> None:
         self._inventory = inventory
         self._aside = tuple(set_aside)
+        self._scripts: dict[str, list[str]] | None = None
         self._sorted = sorted(inventory.programs)
         self._by_inode: dict[int, list[str]] = {}
         for path, program in inventory.programs.items():
@@ -79,9 +81,18 @@ class Image:
         soft = [link for one in (path, *hard) for link in self._names.get(one, ())]
         return sorted({*hard, *soft})
 
+    def links_to(self, path: str) -> list[str]:
+        """Symlinks that lead to a file."""
+        return self._names.get(path, [])
+
     def children(self, directory: str) -> tuple[str, ...] | None:
         """None: nothing is known of it, and no program is below."""
         return self._inventory.directories.get(directory)
+
+    @property
+    def libraries(self) -> Mapping[str, tuple[str, ...]]:
+        """Shared objects, and what each needs."""
+        return self._inventory.libraries
 
     def programs_below(self, path: str) -> list[str]:
         """Programs at a path or below it."""
@@ -97,15 +108,41 @@ class Image:
             found.append(program)
         return found
 
+    def scripts_of(self, path: str) -> list[str]:
+        """Scripts whose first line names a program."""
+        if self._scripts is None:
+            self._scripts = {}
+            for script, program in self._inventory.programs.items():
+                first = shebang(program.interpreter) if program.interpreter else None
+                if first is not None and first.interpreter.startswith("/"):
+                    target = self.resolved(first.interpreter)
+                    self._scripts.setdefault(target, []).append(script)
+        return self._scripts.get(path, [])
+
     def is_library(self, path: str) -> bool:
         program = self._inventory.programs[path]
         return program.interpreter is None and _LIBRARY.match(path) is not None
 
-    def is_forbidden(self, path: str, visible: Collection[str]) -> bool:
-        """Is it a program that may not even be read?"""
-        return (
-            path in self._inventory.programs and path not in visible and not self.is_library(path)
-        )
 
-    def forbidden_below(self, path: str, visible: Collection[str]) -> bool:
-        return any(self.is_forbidden(program, visible) for program in self.programs_below(path))
+class Forbidden:
+    """The files that may not even be read, and where they are."""
+
+    def __init__(self, image: Image, visible: Collection[str], withheld: Collection[str]) -> None:
+        """``withheld``: libraries that hold a program which is not listed."""
+        self.paths = {
+            path for path in image.programs if path not in visible and not image.is_library(path)
+        }
+        self.paths.update(withheld)
+        self._above: set[str] = set()
+        for path in self.paths:
+            directory = posixpath.dirname(path)
+            while directory not in self._above:
+                self._above.add(directory)
+                directory = posixpath.dirname(directory)
+
+    def holds(self, path: str) -> bool:
+        return path in self.paths
+
+    def below(self, path: str) -> bool:
+        """Is one of them at a path or below it?"""
+        return path in self.paths or path in self._above

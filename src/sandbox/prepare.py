@@ -204,8 +204,15 @@ def _rows(value: Value) -> list[list[Value]]:
     return [row for row in value if isinstance(row, list)]
 
 
+def _names(value: Value) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ImageUnusable("the guest's list of programs is malformed")
+    return tuple(_text(name) for name in value)
+
+
 def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
     programs: dict[str, Program] = {}
+    libraries: dict[str, tuple[str, ...]] = {}
     links: dict[str, str] = {}
     directories: dict[str, tuple[str, ...]] = {}
     modules: dict[str, bytes] = {}
@@ -214,13 +221,16 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
         kind, *rest = link.receive(until=until)
         match kind, rest:
             case b"programs", [rows]:
-                for path, interpreter, inode in _rows(rows):
+                for path, interpreter, inode, needs in _rows(rows):
                     name = _text(path)
                     programs[name] = Program(
                         path=name,
                         interpreter=None if interpreter is None else _text(interpreter),
                         inode=inode if isinstance(inode, int) else 0,
+                        needs=_names(needs),
                     )
+            case b"libraries", [rows]:
+                libraries.update((_text(path), _names(needs)) for path, needs in _rows(rows))
             case b"links", [rows]:
                 links.update((_text(path), _text(target)) for path, target in _rows(rows))
             case b"directory", [path, list() as names]:
@@ -233,6 +243,7 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
                 return (
                     Inventory(
                         programs=programs,
+                        libraries=libraries,
                         links=links,
                         directories=directories,
                         search_path=search,
@@ -241,14 +252,17 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
                 )
             case _:
                 raise ImageUnusable("the guest's list of programs is malformed")
-        if len(programs) + len(links) + len(directories) > _ROWS_LIMIT:
+        if len(programs) + len(libraries) + len(links) + len(directories) > _ROWS_LIMIT:
             raise ImageUnusable("the image holds too many programs to list")
 
 
 def _dump(inventory: Inventory) -> bytes:
     return json.dumps(
         {
-            "programs": [[p.path, p.interpreter, p.inode] for p in inventory.programs.values()],
+            "programs": [
+                [p.path, p.interpreter, p.inode, p.needs] for p in inventory.programs.values()
+            ],
+            "libraries": dict(inventory.libraries),
             "links": dict(inventory.links),
             "directories": dict(inventory.directories),
             "search_path": inventory.search_path,
@@ -262,9 +276,10 @@ def _load(file: Path) -> Inventory | None:
         raw = json.loads(file.read_bytes())
         return Inventory(
             programs={
-                path: Program(path=path, interpreter=interpreter, inode=inode)
-                for path, interpreter, inode in raw["programs"]
+                path: Program(path=path, interpreter=line, inode=inode, needs=tuple(needs))
+                for path, line, inode, needs in raw["programs"]
             },
+            libraries={path: tuple(needs) for path, needs in raw["libraries"].items()},
             links=raw["links"],
             directories={path: tuple(names) for path, names in raw["directories"].items()},
             search_path=tuple(raw["search_path"]),
