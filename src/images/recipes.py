@@ -18,7 +18,7 @@ from sandbox.errors import ImageUnusable
 REPOSITORY = "moonpool"
 DOCKERFILE = "Dockerfile"
 SHARED_FOLDER = "shared"
-"""What every recipe's build context holds beside its own folder: the scripts that make them alike."""
+"""What each recipe's context holds beside its own folder: the scripts that make them alike."""
 TRUST_FOLDER = "trust"
 """Where a build context holds the certificate authorities that the host adds to the public ones."""
 

@@ -23,9 +23,10 @@ class Image:
         self._aside = tuple(set_aside)
         self._scripts: dict[str, list[str]] | None = None
         self._sorted = sorted(inventory.programs)
+        self._startable = sorted({*inventory.programs, *inventory.scripts})
         self._by_inode: dict[int, list[str]] = {}
-        for path, program in inventory.programs.items():
-            self._by_inode.setdefault(program.inode, []).append(path)
+        for path in self._startable:
+            self._by_inode.setdefault(self.program(path).inode, []).append(path)
         self._names: dict[str, list[str]] = {}
         for link, target in inventory.links.items():
             self._names.setdefault(self.resolved(target), []).append(link)
@@ -34,8 +35,14 @@ class Image:
     def programs(self) -> list[str]:
         return self._sorted
 
+    @property
+    def startable(self) -> list[str]:
+        """The programs, and the scripts outside the PATH that may be made to run."""
+        return self._startable
+
     def program(self, path: str) -> Program:
-        return self._inventory.programs[path]
+        found = self._inventory.programs.get(path)
+        return self._inventory.scripts[path] if found is None else found
 
     def resolved(self, path: str) -> str:
         """An absolute path with every known link in it followed."""
@@ -70,13 +77,13 @@ class Image:
             ]
         for candidate in candidates:
             path = self.resolved(candidate)
-            if path in self._inventory.programs:
+            if path in self._inventory.programs or path in self._inventory.scripts:
                 return path
         return None
 
     def other_names(self, path: str) -> list[str]:
         """Links and hard links that are the same file."""
-        inode = self._inventory.programs[path].inode
+        inode = self.program(path).inode
         hard = [other for other in self._by_inode[inode] if other != path]
         soft = [link for one in (path, *hard) for link in self._names.get(one, ())]
         return sorted({*hard, *soft})
@@ -112,7 +119,8 @@ class Image:
         """Scripts whose first line names a program."""
         if self._scripts is None:
             self._scripts = {}
-            for script, program in self._inventory.programs.items():
+            for script in self._startable:
+                program = self.program(script)
                 first = shebang(program.interpreter) if program.interpreter else None
                 if first is not None and first.interpreter.startswith("/"):
                     target = self.resolved(first.interpreter)

@@ -25,6 +25,9 @@ class Program:
 class Inventory:
     programs: Mapping[str, Program]
     """By path."""
+    scripts: Mapping[str, Program] = field(default_factory=dict)
+    """Marked executable and outside the PATH, by path. Who may read may read them; they run where a
+    policy names one by its path, or a bundle does."""
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Shared objects, which a program of any name can load: the libraries that each needs itself,
     by path."""
@@ -32,7 +35,7 @@ class Inventory:
     """Symlinks in the directories listed below: absolute path to the absolute path of the file or
     directory it finally leads to."""
     directories: Mapping[str, tuple[str, ...]]
-    """Every directory with a program or a library in or below it: the names of its children; a name that ends
-    in ``/`` is a directory, in ``@`` a symlink. ``/`` is always there."""
+    """Every directory with a program or a library in or below it: the names of its children; a name
+    that ends in ``/`` is a directory, in ``@`` a symlink. ``/`` is always there."""
     search_path: tuple[str, ...]
     """The PATH of commands, in order."""

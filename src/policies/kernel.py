@@ -45,6 +45,8 @@ class KernelRules:
     """Programs that the policy lists and the image does not hold."""
     notes: tuple[str, ...]
     """What could not be held apart, for a person to read (a script brings its interpreter …)."""
+    remarks: tuple[str, ...]
+    """Those of the notes that are not in `granted` as data."""
     granted: Granted
     """The same as data, and why each file is in it."""
 
@@ -74,12 +76,14 @@ def kernel_rules(
     for path in found.readable:
         rules.grant(path, Access.READ)
     places.grant(rules, image, forbidden)
+    remarks = (*found.remarks, *places.notes(image))
     return KernelRules(
         rules=tuple(
             PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)
         ),
         missing=found.missing,
-        notes=(*found.notes, *places.notes(image)),
+        notes=(*found.notes, *remarks),
+        remarks=remarks,
         granted=found,
     )
 
@@ -179,4 +183,3 @@ def _split(image: Image, forbidden: Forbidden, places: _Places) -> Iterable[str]
                 waiting.append(child)
             elif not name.endswith("@") and not forbidden.holds(child):
                 yield child
-

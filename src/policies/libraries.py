@@ -36,9 +36,7 @@ def libraries(image: Image, executable: frozenset[str]) -> Libraries:
     if not held:
         return Libraries(withheld=frozenset(), loaded=())
     loaded = {path: by for path, by in _needed(image, executable).items() if path in held}
-    return Libraries(
-        withheld=frozenset(held - loaded.keys()), loaded=tuple(sorted(loaded.items()))
-    )
+    return Libraries(withheld=frozenset(held - loaded.keys()), loaded=tuple(sorted(loaded.items())))
 
 
 def _names(image: Image, path: str) -> set[str]:

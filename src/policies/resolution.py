@@ -55,6 +55,9 @@ class Granted:
     """What can't be held apart from other programs."""
     libraries: Libraries
     notes: tuple[str, ...]
+    """The above for a person to read, in short."""
+    remarks: tuple[str, ...]
+    """What is nowhere above: first lines of scripts that lead nowhere."""
 
     @property
     def visible(self) -> frozenset[str]:
@@ -100,8 +103,8 @@ def granted(policy: Policy, image: Image, *, may_ask: bool) -> Granted:
             *map(str, shared),
             *(f"{path} is loaded by {by}, so what it holds runs there" for path, by in
               loadable.loaded),
-            *work.unresolved,
         ),
+        remarks=tuple(dict.fromkeys(work.unresolved)),
     )  # fmt: skip
 
 
@@ -131,7 +134,7 @@ class _Work:
         patterns = [entry for entry in entries if is_pattern(entry) or entry.startswith("!")]
         # What a pattern names does not bring its own interpreter: perl would come in with git's
         # mail script, which nobody asked for.
-        for path in matching(patterns, self._image.programs):
+        for path in matching(patterns, self._image.startable):
             self.executable.add(path)
             self.note(path, by=by, reason=reason)
         for entry in entries:

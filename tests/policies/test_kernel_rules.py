@@ -84,9 +84,7 @@ PLAIN_DIRECTORIES = ("/usr/share", "/workspace", "/tmp", "/var", "/proc", "/sys"
 
 def inventory() -> Inventory:
     programs = {
-        path: Program(
-            path=path, interpreter=interpreter, inode=number, needs=NEEDS.get(path, ())
-        )
+        path: Program(path=path, interpreter=interpreter, inode=number, needs=NEEDS.get(path, ()))
         for number, (path, interpreter) in enumerate(PROGRAMS.items())
     }
     for path, other in (("/usr/bin/unzip", "zipinfo"), ("/usr/bin/rm", "ls-again")):

@@ -257,14 +257,36 @@ def policy_check(file: Annotated[str, typer.Argument(metavar="FILE")]) -> None:
 
 
 @policy_app.command("show")
-def policy_show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Print a policy as it counts, with everything it extends.
+def policy_show(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Which files of the image it lets run, and why.")
+    ] = False,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMG", help="Instead of the policy's own.")
+    ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="As where somebody can be asked, on a terminal.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+    rules: Annotated[bool, typer.Option("--rules", help="Print every Landlock rule.")] = False,
+) -> None:
+    """Print a policy as it counts, with everything it extends; or what it amounts to in an image.
 
-    Example: moonpool policy show default
+    Example: moonpool policy show default --resolved
     """
-    from agent.cli import policy_commands
+    from agent.cli import policy_commands, resolved_command
 
-    raise typer.Exit(policy_commands.show(name))
+    if resolved:
+        code = resolved_command.show(
+            name, image=image, may_ask=ask, as_json=as_json, every_rule=rules
+        )
+    elif image is not None or ask or as_json or rules:
+        raise typer.BadParameter("--image, --ask, --json and --rules go with --resolved")
+    else:
+        code = policy_commands.show(name)
+    raise typer.Exit(code)
 
 
 @policy_app.command("explain")

@@ -15,6 +15,7 @@ _SAID = {"allow": "allowed", "ask": "asked about", "deny": "denied"}
 
 def check(file: str) -> int:
     """Every error of a policy in its place, or what it amounts to and whether its examples hold."""
+    from agent.cli.resolved_command import about_image
     from agent.text import visible
     from policies.checking import problems, run_examples, shown
     from policies.loading import load
@@ -41,6 +42,8 @@ def check(file: str) -> int:
         f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
         f"{len(policy.commands)} command rules, {len(results)} examples hold"
     )
+    for line in about_image(policy):
+        print(f"{file}: {visible(line)}", file=sys.stderr)
     return exits.DONE
 
 
