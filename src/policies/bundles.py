@@ -54,6 +54,7 @@ class Bundles:
         return {pattern: frozenset(names) for pattern, names in found.items()}
 
 
+@lru_cache(maxsize=4096)
 def stem(name: str) -> str:
     """A program's name without the machine and the version that distributions put around it."""
     return _VERSION.sub("", _MACHINE.sub("", name)) or name
@@ -95,7 +96,7 @@ def matching(patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
     """The paths that the patterns name; a later ``!`` takes out what an earlier one named."""
     compiled = [(not p.startswith("!"), _compiled(p.removeprefix("!"))) for p in patterns]
     found: list[str] = []
-    for path in paths:
+    for path in paths if compiled else ():
         named = False
         for adds, expression in compiled:
             if expression.fullmatch(path):

@@ -20,7 +20,12 @@ _LIBRARY = re.compile(r".*\.so(\.[0-9]+)*\Z")
 class Image:
     def __init__(self, inventory: Inventory, *, set_aside: Collection[str] = ()) -> None:
         self._inventory = inventory
-        self._aside = tuple(set_aside)
+        self._search = [
+            directory.rstrip("/")
+            for directory in inventory.search_path
+            # What stands there at run time is the agent's, not the image's.
+            if not any(within(directory, top) for top in set_aside)
+        ]
         self._scripts: dict[str, list[str]] | None = None
         self._sorted = sorted(inventory.programs)
         self._startable = sorted({*inventory.programs, *inventory.scripts})
@@ -69,12 +74,7 @@ class Image:
         if name.startswith("/"):
             candidates = [name]
         else:
-            candidates = [
-                posixpath.join(directory, name)
-                for directory in self._inventory.search_path
-                # What stands there at run time is the agent's, not the image's.
-                if not any(within(directory, top) for top in self._aside)
-            ]
+            candidates = [f"{directory}/{name}" for directory in self._search]
         for candidate in candidates:
             path = self.resolved(candidate)
             if path in self._inventory.programs or path in self._inventory.scripts:

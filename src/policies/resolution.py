@@ -154,7 +154,7 @@ class _Work:
             # `/usr/bin/python3.11` needs what `python3` does. Only where the name itself says
             # nothing: a multi-call program would bring what any of its names needs.
             names = [base] if base in data.programs else self._aliases(path)
-            for known in dict.fromkeys(names):
+            for known in dict.fromkeys(name for name in names if name in data.programs):
                 bundle = data.of(known)
                 self.bring_all(bundle.brings, by=path, reason=Reason.NEEDS)
                 self.readable.update(matching(bundle.reads, self._image.programs))

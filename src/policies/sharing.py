@@ -75,10 +75,13 @@ def shared_files(
 def _same(listed: set[str], aliases: set[str]) -> set[str]:
     """Names by which a file does nothing that it would not do by one that is listed."""
     same = listed | set(map(stem, listed))
-    for alias in aliases | set(map(stem, aliases)):
-        group = {alias, *matching(bundles().of(alias).also, aliases | set(map(stem, aliases)))}
-        if group & same:
-            same |= group
+    every = aliases | set(map(stem, aliases))
+    for alias in every:
+        also = bundles().of(alias).also
+        if also:
+            group = {alias, *matching(also, every)}
+            if group & same:
+                same |= group
     return same
 
 

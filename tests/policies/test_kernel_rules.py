@@ -328,3 +328,25 @@ def test_rules_are_sorted_and_one_a_path() -> None:
     rules = kernel_rules(load("default"), inventory())
     paths = [rule.path for rule in rules.rules]
     assert paths == sorted(set(paths))
+
+
+def test_a_great_many_names_of_one_file_are_worked_out_and_told_in_short(
+    make_policy: Make,
+) -> None:
+    """With steps for each pair of them this takes minutes."""
+    paths = [f"/usr/bin/p{number}" for number in range(20_000)]
+    names = ("ls", "bash", *(path.rpartition("/")[2] for path in paths))
+    crowd = Inventory(
+        programs={
+            f"/usr/bin/{name}": Program(path=f"/usr/bin/{name}", interpreter=None, inode=1)
+            for name in names
+        },
+        links={f"/usr/bin/l{number}": path for number, path in enumerate(paths)},
+        directories={"/": ("usr/",), "/usr": ("bin/",), "/usr/bin": names},
+        search_path=("/usr/bin",),
+    )
+    rules = kernel_rules(make_policy("commands: [ls]\n"), crowd)
+    assert len(rules.rules) < 40
+    assert rules.granted.executable == {"/usr/bin/ls", "/usr/bin/bash"}
+    assert all(len(note) < 400 for note in rules.notes)
+    assert len(rules.granted.shared[0].others) > 39_000
