@@ -5,7 +5,6 @@ Owns resolving links as text. Refuses to know policies.
 
 import bisect
 import posixpath
-import re
 from collections.abc import Collection, Mapping
 
 from policies.inventory import Inventory, Program
@@ -13,8 +12,6 @@ from policies.paths import within
 from policies.shebang import shebang
 
 _MAX_LINKS = 40
-# Shared libraries that carry an executable bit: no one starts them, every program loads them.
-_LIBRARY = re.compile(r".*\.so(\.[0-9]+)*\Z")
 
 
 class Image:
@@ -127,19 +124,13 @@ class Image:
                     self._scripts.setdefault(target, []).append(script)
         return self._scripts.get(path, [])
 
-    def is_library(self, path: str) -> bool:
-        program = self._inventory.programs[path]
-        return program.interpreter is None and _LIBRARY.match(path) is not None
-
 
 class Forbidden:
     """The files that may not even be read, and where they are."""
 
     def __init__(self, image: Image, visible: Collection[str], withheld: Collection[str]) -> None:
         """``withheld``: libraries that hold a program which is not listed."""
-        self.paths = {
-            path for path in image.programs if path not in visible and not image.is_library(path)
-        }
+        self.paths = {path for path in image.programs if path not in visible}
         self.paths.update(withheld)
         self._above: set[str] = set()
         for path in self.paths:

@@ -157,7 +157,10 @@ class _Work:
             for known in dict.fromkeys(name for name in names if name in data.programs):
                 bundle = data.of(known)
                 self.bring_all(bundle.brings, by=path, reason=Reason.NEEDS)
-                self.readable.update(matching(bundle.reads, self._image.programs))
+                # Scripts: an ELF program among a language's modules (a node, an ffmpeg) would be
+                # copied into the workspace and run there.
+                scripts = matching(bundle.reads, self._image.programs)
+                self.readable.update(p for p in scripts if self._image.program(p).interpreter)
             self._interpreter(path)
 
     def _aliases(self, path: str) -> list[str]:

@@ -40,7 +40,8 @@ RUN set -eu; \
     ln -s /etc/alternatives/chosen chosen; ln -s /usr/local/bin/box /etc/alternatives/chosen; \
     mkdir /srv/deep /home/other /opt/npm; \
     for place in /run/p /home/other/p /srv/deep/p /tmp/p /var/cache/p /usr/share/p.dat \
-        /usr/lib/x86_64-linux-gnu/p /lib64/p; do cp /usr/bin/perl $place; done; \
+        /usr/lib/x86_64-linux-gnu/p /lib64/p /usr/lib/python3/dist-packages/p /opt/libp.so \
+        /usr/lib/python3.11/p.so; do cp /usr/bin/perl $place; done; \
     chmod 644 /srv/deep/p /usr/share/p.dat /var/cache/p; \
     chmod 755 /home/other /home/other/p; \
     printf '#!/usr/bin/env -S python3 -X dev\nprint(40 + 2)\n' > split; \
@@ -52,7 +53,8 @@ RUN set -eu; \
 USER agent
 """
 PLACES = ("/run/p", "/home/other/p", "/srv/deep/p", "/var/cache/p", "/usr/share/p.dat",
-          "/usr/lib/x86_64-linux-gnu/p", "/usr/lib64/p", "/opt/static-pie")  # fmt: skip
+          "/usr/lib/x86_64-linux-gnu/p", "/usr/lib64/p", "/opt/static-pie", "/opt/libp.so",
+          "/usr/lib/python3/dist-packages/p", "/usr/lib/python3.11/p.so")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -39,10 +39,11 @@ class _Reader:
         return int.from_bytes(source[at : at + size], self._order)
 
 
-def look(handle: int, head: bytes) -> tuple[bool, tuple[bytes, ...]] | None:
-    """Whether an ELF file starts by itself, and what it needs; None: it is a part of a program.
+def look(handle: int, head: bytes) -> tuple[bool, bool, tuple[bytes, ...]] | None:
+    """Whether an ELF file is a program, whether it starts, and what it needs; None: no, and no.
 
-    It starts by itself when its position is fixed, when it names a loader, or as a static-PIE.
+    A program, which no other can load: its position is fixed, or it is marked as a PIE. What names
+    a loader starts too, and can be a library all the same (libc prints its version).
     """
     reader = _Reader(head)
     number, word = reader.number, reader.word
@@ -53,14 +54,14 @@ def look(handle: int, head: bytes) -> tuple[bool, tuple[bytes, ...]] | None:
     at = 54 if reader.wide else 42
     size, count = number(head, at, 2), min(number(head, at + 2, 2), _HEADERS)
     headers = os.pread(handle, size * count, start)
-    runs = kind == _ET_EXEC
+    starts = False
     loads = []
     table = b""
     for at in range(0, len(headers), size or 1):
         segment = number(headers, at, 4)
         offset, address, _, length = (number(headers, at + word * n, word) for n in range(1, 5))
         if segment == _PT_INTERP:
-            runs = True
+            starts = True
         elif segment == _PT_LOAD:
             loads.append((address, offset, length))
         elif segment == _PT_DYNAMIC:
@@ -72,7 +73,8 @@ def look(handle: int, head: bytes) -> tuple[bool, tuple[bytes, ...]] | None:
             base = strings - address + offset
             needs = [os.pread(handle, _NAME_BYTES, base + n).split(b"\0", 1)[0] for n in names]
             break
-    return runs or bool(flags & _DF_1_PIE), tuple(needs)
+    program = kind == _ET_EXEC or bool(flags & _DF_1_PIE)
+    return program, program or starts, tuple(needs)
 
 
 def _dynamic(reader: _Reader, table: bytes) -> tuple[int, int, list[int]]:

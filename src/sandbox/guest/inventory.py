@@ -75,12 +75,12 @@ class _Found:
         finally:
             os.close(handle)
         if binary is not None:
-            runs, needs = binary
+            program, starts, needs = binary
             name = path.rsplit(b"/", 1)[1]
             # Some libraries print their version when executed (libc, libcap); programs need to
             # read them, and as libraries they get no right to be executed.
             library = name.startswith(b"lib") and b".so" in name
-            if not library and (runs or name.startswith((b"ld-", b"ld."))):
+            if program or (starts and not library) or name.startswith((b"ld-", b"ld.")):
                 self._take(self.programs, path, state, needs=needs)
             else:
                 self.libraries[path] = [path, list(needs)]
