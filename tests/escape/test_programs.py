@@ -169,7 +169,7 @@ def test_honest_renames_and_links_between_directories_are_not_caught(standing: S
     assert box.run(git).stdout == b"x\n"
 
 
-def test_a_library_is_as_forbidden_as_its_program(standing: Standing) -> None:
+def test_a_library_is_not_its_program(standing: Standing) -> None:
     """An interpreter in a shared library needs no execve: it can be neither read nor mapped."""
     script = """
 import ctypes, glob, mmap, os, shutil

@@ -81,7 +81,7 @@ def _dynamic(reader: _Reader, table: bytes) -> tuple[int, int, list[int]]:
     """Of the dynamic section: flags, address of the names, and where among them the needs are."""
     flags = 0
     strings = -1
-    names = []
+    names: list[int] = []
     for at in range(0, len(table) - reader.word, 2 * reader.word):
         tag = reader.number(table, at, reader.word)
         value = reader.number(table, at + reader.word, reader.word)

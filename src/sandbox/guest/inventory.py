@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 _SKIPPED = (b"/proc", b"/sys", b"/dev", b"/workspace")
 _TYPE = 0o170000
 _LINE_LIMIT = 256  # BINPRM_BUF_SIZE: the kernel looks no further into a script
-_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from sandbox.guest.wire import Outgoing
-
-_SKIPPED = (b"/proc", b"/sys", b"/dev", b"/workspace")
-_TYPE = 0o170000
-_LINE_LIMIT = 256  # BINPRM_BUF_SIZE: the kernel looks no further into a script
 _CHECKING = ast.dump(ast.Name("TYPE_CHECKING", ast.Load()))
 
 
