@@ -32,8 +32,8 @@ class Inventory:
     """Shared objects, which a program of any name can load: the libraries that each needs itself,
     by path."""
     links: Mapping[str, str]
-    """Symlinks in the directories listed below: absolute path to the absolute path of the file or
-    directory it finally leads to."""
+    """Symlinks in the directories listed below, and those to programs: absolute path to the path of
+    the file or directory it finally leads to, absolute too."""
     directories: Mapping[str, tuple[str, ...]]
     """Every directory with a program or a library in or below it: the names of its children; a name
     that ends in ``/`` is a directory, in ``@`` a symlink. ``/`` is always there."""

@@ -48,6 +48,7 @@ RUN set -eu; \
     printf '#!/usr/bin/env python3 -X\nprint(40 + 2)\n' > oneword; \
     printf '#!/usr/local/bin/box --as=list\n' > script-list; \
     printf '#!/usr/bin/env python3\nprint(40 + 2)\n' > /opt/npm/cli.py; \
+    mkdir /usr/local/links; ln -s /usr/local/bin/box /usr/local/links/ls; \
     chmod 755 split oneword script-list /opt/npm/cli.py; ln -s /opt/npm/cli.py linked; \
     rm /tmp/multi.c
 USER agent
@@ -140,6 +141,7 @@ def test_what_an_allowed_name_would_be_by_another_is_said_and_nothing_else_runs(
     [
         ("list", {"box", "wipe", "chosen"}),
         ("chosen", {"box", "wipe", "list"}),
+        ("/usr/local/links/ls", {"box", "wipe", "list"}),  # in a directory of links alone
         ("copied-list", {"box", "wipe", "list", "copied-wipe", "chosen"}),
     ],
 )
@@ -149,7 +151,8 @@ def test_links_chains_and_copies_are_told_at_the_load_of_a_policy(
     rules = kernel_rules(policy_of(tmp_path, f"commands: [{listed}]"), inventory)
     (shared,) = rules.granted.shared
     assert {path.rpartition("/")[2] for path in shared.others} >= others
-    assert any(f"{listed} can't be held apart from " in note for note in rules.notes)
+    name = listed.rpartition("/")[2]
+    assert any(f"{name} can't be held apart from " in note for note in rules.notes)
 
 
 def test_a_script_brings_what_its_first_line_starts_and_no_more(

@@ -169,7 +169,13 @@ def scan() -> tuple[_Found, list[tuple[bytes, bytes]], list[tuple[bytes, list[by
             marked.add(directory)
             directory = os.path.dirname(directory)
     kept = [(path, children[path]) for path in sorted(marked)]
-    return found, [row for row in links.items() if os.path.dirname(row[0]) in marked], kept
+    named = [
+        (link, target)
+        for link, target in links.items()
+        # A directory of the PATH may hold links alone, and its names come first all the same.
+        if os.path.dirname(link) in marked or target in found.programs or target in found.scripts
+    ]
+    return found, named, kept
 
 
 def _send(value: Outgoing) -> None:
