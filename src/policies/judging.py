@@ -6,7 +6,7 @@ texts. Works off a list, not the stack; past a bound it denies, so no cap weaken
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policies import gitarguments, paths, shellbuiltins, wrappers
 from policies.commands import Group, Nested, Redirect, SimpleCommand
@@ -203,7 +203,7 @@ class _Judge:
         for text in effect.texts:
             tasks.append(self._inner_text(text, context))
         if effect.words:
-            inner = replace(_deeper(context), is_program=name == "exec")
+            inner = _deeper(context, is_program=name == "exec")
             tasks.append(_Started(tuple(effect.words), inner))
         return tasks
 
@@ -214,8 +214,8 @@ class _Judge:
         except wrappers.Unseeable as error:
             return [_part(name, context.depth + 1, denied(str(error)))]
         tasks: list[_Task] = []
-        inner = replace(_deeper(context), is_program=True)
         if seen is not None:
+            inner = _deeper(context, is_program=True)
             for started in seen.inner:
                 tasks += self._assigned(started.assigned, inner)
                 if started.text is not None:
@@ -232,7 +232,7 @@ class _Judge:
                 if verdict is not None:
                     tasks.append(_part(target.text, context.depth + 1, verdict))
         elif name == "git":
-            tasks += self._git(arguments, inner)
+            tasks += self._git(arguments, _deeper(context, is_program=True))
         else:
             for value in command_values(name, arguments):
                 tasks.append(self._inner_text(value, context))
@@ -307,15 +307,23 @@ def _writable(policy: Policy) -> str:
     return ", ".join([*tops[:8], *paths.SCRATCH, "home"])
 
 
-def _deeper(context: _Context) -> _Context:
+def _deeper(context: _Context, *, is_program: bool) -> _Context:
     """Within a wrapper: bash starts a program there, never a function."""
-    return replace(
-        context, depth=context.depth + 1, functions=NO_FUNCTIONS, chain=context.chain + 1
+    return _Context(
+        depth=context.depth + 1,
+        level=context.level,
+        offset=context.offset,
+        functions=NO_FUNCTIONS,
+        moved=context.moved,
+        is_program=is_program,
+        chain=context.chain + 1,
     )
 
 
 def _referenced(command: SimpleCommand) -> Sequence[tuple[str, Word | None]]:
     """What a command assigns; a name reference (``declare -n``) stands for what it names."""
+    if not command.assigned:
+        return ()
     flags = [word.value or "" for word in command.words[1:]]
     if not any(re.match(r"-[A-Za-z]*n", flag) for flag in flags):
         return command.assigned

@@ -94,6 +94,8 @@ _WATCH = Spec(
            "interval": V, "precise": N, "no-title": N, "no-wrap": N, "exec": N, **_INFO},
 )  # fmt: skip
 
+_MAX_MARKS = 16
+_MAX_TURNED_OFF = 64
 _ASSIGNMENT = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
@@ -126,22 +128,27 @@ def _simple(name: str, arguments: Sequence[Word]) -> Seen:
 def _env(_: str, arguments: Sequence[Word]) -> Seen:
     found = read(arguments, _ENV)
     rest = list(found.rest)
-    for value in found.values("S", "split-string"):
+    texts = found.values("S", "split-string")
+    if len(texts) > 1:
+        # Real env has stopped reading options by the second: it is the first one's argument.
+        raise Unseeable("env with more than one -S: write the command out")
+    for value in texts:
         rest = [*_split(value), *rest]
-    if rest and rest[0].value == "-":
-        rest = rest[1:]
+    at = 1 if rest and rest[0].value == "-" else 0
     assigned: list[tuple[str, Word | None]] = []
-    while rest:
-        pair = _ASSIGNMENT.fullmatch(rest[0].value) if rest[0].value is not None else None
+    while at < len(rest):
+        word = rest[at]
+        pair = _ASSIGNMENT.fullmatch(word.value) if word.value is not None else None
         if pair is None:
             # `NAME="$x"`: the name is known though the value is not.
-            known = re.match(r"([A-Za-z_][A-Za-z0-9_]*)=", rest[0].text)
-            if rest[0].value is not None or known is None:
+            known = re.match(r"([A-Za-z_][A-Za-z0-9_]*)=", word.text)
+            if word.value is not None or known is None:
                 break
             assigned.append((known[1], None))
         else:
             assigned.append((pair[1], literal(pair[2])))
-        rest = rest[1:]
+        at += 1
+    rest = rest[at:]
     return Seen(inner=(Inner(words=tuple(rest), assigned=tuple(assigned)),))
 
 
@@ -161,7 +168,9 @@ def _split(value: Word) -> list[Word]:
 def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
     found = read(arguments, _XARGS)
     rest = list(found.rest) or [literal("echo")]
-    replaced = [value.value or "{}" for value in found.values("I", "i", "replace")]
+    replaced = list({value.value or "{}" for value in found.values("I", "i", "replace")})
+    if len(replaced) > _MAX_MARKS:
+        raise Unseeable("xargs with that many -I: write one")
     if found.has("i", "replace") and not replaced:
         replaced = ["{}"]
     for mark in replaced:
@@ -205,7 +214,7 @@ UNKNOWN_FILE = Word(text="{}", value=None)
 def _shell(_: str, arguments: Sequence[Word]) -> Seen:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
-    while True:
+    for _ in range(_MAX_TURNED_OFF):
         found = read(rest, _SHELL)
         options += found.options
         rest = found.rest
@@ -213,6 +222,8 @@ def _shell(_: str, arguments: Sequence[Word]) -> Seen:
         if not turned_off.startswith("+") or turned_off == "+":
             break
         rest = rest[2:] if turned_off in {"+o", "+O"} else rest[1:]
+    else:
+        raise Unseeable("a shell with that many options: write fewer")
     if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
         raise UnknownOption("-rcfile")
     found = Read(options=tuple(options), rest=rest)
