@@ -13,7 +13,7 @@ from policies.commands import Group, Nested, Redirect, SimpleCommand
 from policies.functions import NO_FUNCTIONS, Functions, kept
 from policies.paths import Standing
 from policies.policy import Policy
-from policies.shell import parse
+from policies.shell import MAX_NODES, parse
 from policies.startingoptions import command_values
 from policies.verdicts import (
     Rules,
@@ -32,6 +32,8 @@ MAX_LEVELS = 12
 MAX_CHAIN = 32
 """Of wrappers in front of each other (``env env …``)."""
 MAX_STEPS = 400_000
+_NODES_OF_A_TEXT = 20
+"""What a text of no length costs, in nodes."""
 
 _NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
 _READS = frozenset({"<", "<<<", "<&"})
@@ -88,6 +90,8 @@ class _Judge:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._rules = Rules(policy)
+        self._nodes = 0
+        """Of all texts so far; the bound is on work, so that the answer does not hang on time."""
 
     def run(self, text: str) -> Iterator[Part]:
         stack: list[_Task] = [_Text(text, 0, 0)]
@@ -115,6 +119,10 @@ class _Judge:
         if task.level > MAX_LEVELS:
             return [_part("…", task.depth, denied("shell within shell, too deep to be checked"))]
         parsed = parse(task.text)
+        self._nodes += _NODES_OF_A_TEXT + parsed.weight
+        if self._nodes > MAX_NODES:
+            reason = "more text within text than is checked: put it into a file"
+            return [_part("…", task.depth, denied(reason))]
         if parsed.problem is not None:
             reason = f"this can't be read with certainty: {parsed.problem}"
             return [_part(task.text, task.depth, denied(reason))]

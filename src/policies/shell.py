@@ -15,6 +15,8 @@ from policies.walking import Walk
 MAX_TEXT_BYTES = 1_500_000
 MAX_STEPS = 2_000_000
 """Of the parser, for one text; a megabyte of usual shell takes a million."""
+MAX_NODES = 600_000
+"""Of the tree, for one text; a megabyte of usual shell has 460,000."""
 _STEPS_A_CALL = 100
 """Steps between two calls of the parser's own progress callback."""
 _MIN_READ_BYTES = 1 << 20
@@ -80,6 +82,8 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
     tree = _tree(source)
     if tree is None:
         return Parsed(problem="it takes too long to be read: put it into a file")
+    if tree.root_node.descendant_count > MAX_NODES:
+        return Parsed(problem="more commands than are checked: put them into a file")
     lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
     if lifted is not None:
         again = _tree(lifted.text)

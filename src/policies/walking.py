@@ -135,7 +135,8 @@ class Walk:
         stack += [
             (child, place, above)
             for child in reversed(children)
-            if child.child_count or self._look_inside or child.type == "comment"
+            if child.child_count
+            or (child.is_named and (self._look_inside or child.type == "comment"))
         ]
 
     def _inside(self, node: Node, place: _Place) -> _Place:
@@ -219,6 +220,8 @@ class Walk:
     def _extras(self, redirect: Node) -> list[Node]:
         """Words in a redirection's node that are the command's own arguments."""
         if redirect.type == "file_redirect":
+            if _is_usual(redirect.children):
+                return []
             named = [c for c in redirect.named_children if c.type != "file_descriptor"]
             # `>&-` closes: it has no target, whatever the grammar says.
             first = 0 if any(c.type in {">&-", "<&-"} for c in redirect.children) else 1
@@ -291,6 +294,11 @@ class Walk:
             self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
     def _redirect(self, node: Node, children: list[Node], place: _Place) -> None:
+        if _is_usual(children):
+            target = word(children[-1:], self._source)
+            operator = children[-2].type
+            self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
+            return
         operator = next((c.type for c in children if not c.is_named), "")
         named = [c for c in children if c.is_named and c.type != "file_descriptor"]
         extras = {extra.start_byte for extra in self._extras(node)}
@@ -349,3 +357,15 @@ class Walk:
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
                 self._fail("a substitution in a here-document, unclear", position)
+
+
+def _is_usual(redirect: list[Node]) -> bool:
+    """``>f`` or ``2>f``, with nothing behind it."""
+    if len(redirect) == 3 and redirect[0].type == "file_descriptor":
+        redirect = redirect[1:]
+    return (
+        len(redirect) == 2
+        and not redirect[0].is_named
+        and redirect[1].is_named
+        and redirect[0].type not in {">&-", "<&-"}
+    )

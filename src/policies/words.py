@@ -11,6 +11,8 @@ from tree_sitter import Node
 
 HOME = "/home/agent"
 
+# Nothing in it is a quote, an escape, an expansion, a pattern or a home directory.
+_PLAIN = re.compile(rb"[A-Za-z0-9_./:@%+=,-]+")
 _GLOB = re.compile(rb"[*?]|\[[^\]]*\]")
 _ESCAPED = re.compile(rb"\\(\n|.)", re.DOTALL)
 _STRING_ESCAPE = re.compile(rb"\\([$`\"\\\n])")
@@ -56,8 +58,12 @@ def word(nodes: list[Node], source: bytes) -> Word:
     # Cut: words nest, and a copy of each within each would take quadratic time.
     text = source[start : min(end, start + MAX_SHOWN)]
     shown = text.decode("utf-8", "surrogateescape")
-    if len(nodes) == 1 and nodes[0].type == "word" and shown.isidentifier():
-        return Word(text=shown, value=source[start:end].decode("utf-8", "surrogateescape"))
+    if len(nodes) == 1 and end - start < MAX_SHOWN:
+        kind = nodes[0].type
+        if kind in LITERALS and _PLAIN.fullmatch(text):
+            return Word(text=shown, value=shown)
+        if kind == "raw_string":
+            return Word(text=shown, value=shown[1:-1], quoted=True)
     pieces: list[bytes] = []
     plain: list[bytes] = []
     quoted = False
