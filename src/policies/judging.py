@@ -35,6 +35,17 @@ MAX_STEPS = 400_000
 _NODES_OF_A_TEXT = 20
 """What a text of no length costs, in nodes."""
 
+# A substitution that stands in quotes, to be text; and what may carry it out all the same: bash
+# evaluates a variable's value as arithmetic, where a subscript is expanded. Both take in more.
+_LATENT = re.compile(r"'[^']*(?:\$\(|`)|\\[$`]|\$'")
+_ARITHMETIC = re.compile(
+    r"\(\(|\$\[|\$\{|[\w\"'}]\[|-(?:eq|ne|lt|le|gt|ge|v|R)\b|-[A-Za-z]*i"
+    r"|\b(?:let|read|mapfile|readarray|unset|declare|typeset|local|export|readonly)\b"
+)
+# What dash, which is `sh` in most images, reads otherwise than bash, so that text becomes command.
+_BASH_ONLY = re.compile(r"\$'|\[\[|\(\(")
+_POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
+
 _NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
 _READS = frozenset({"<", "<<<", "<&"})
 _DUPLICATES = frozenset({">&", "<&", "<&-", ">&-"})
@@ -63,6 +74,8 @@ class _Context:
     """Started by another program, which knows no builtins."""
     chain: int = 0
     """Wrappers between the text and this command."""
+    posix: bool = False
+    """In a text for ``sh``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,8 @@ class _Text:
     text: str
     depth: int
     level: int
+    posix: bool = False
+    """It is for ``sh``, which may be dash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,8 @@ class _Judge:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._rules = Rules(policy)
+        self._latent = False
+        self._arithmetic = False
         self._nodes = 0
         """Of all texts so far; the bound is on work, so that the answer does not hang on time."""
 
@@ -114,6 +131,9 @@ class _Judge:
                     produced = self._simple(command, context)
             produced.reverse()
             stack += produced
+        if self._latent and self._arithmetic:
+            reason = "arithmetic may carry out a substitution that stands in quotes"
+            yield _part("…", 0, left_to_kernel(reason))
 
     def _text(self, task: _Text) -> list[_Task]:
         if task.level > MAX_LEVELS:
@@ -126,6 +146,11 @@ class _Judge:
         if parsed.problem is not None:
             reason = f"this can't be read with certainty: {parsed.problem}"
             return [_part(task.text, task.depth, denied(reason))]
+        if task.posix and _BASH_ONLY.search(task.text):
+            reason = "sh reads `$'`, `[[` and `((` otherwise than bash: write bash -c"
+            return [_part(task.text, task.depth, denied(reason))]
+        self._latent = self._latent or _LATENT.search(task.text) is not None
+        self._arithmetic = self._arithmetic or _ARITHMETIC.search(task.text) is not None
         functions = kept(parsed)
         moved = any(
             isinstance(item, SimpleCommand)
@@ -142,14 +167,16 @@ class _Judge:
                 case Group():
                     tasks.append(Part(shown=item.label, depth=depth, verdict=None))
                 case Nested():
-                    tasks.append(_Text(item.text, depth, task.level + 1))
+                    tasks.append(_Text(item.text, depth, task.level + 1, task.posix))
                 case Redirect():
                     verdict = self._redirect(item, moved)
                     if verdict is not None:
                         shown = f"{item.operator}{item.target.text}"
                         tasks.append(_part(shown, depth + 1, verdict))
                 case SimpleCommand():
-                    context = _Context(depth, task.level, item.offset, functions, moved)
+                    context = _Context(
+                        depth, task.level, item.offset, functions, moved, posix=task.posix
+                    )
                     tasks.append((item, context))
         return tasks
 
@@ -201,6 +228,9 @@ class _Judge:
     def _builtin(
         self, name: str, shown: str, arguments: Sequence[Word], context: _Context
     ) -> list[_Task]:
+        if name == "alias" and context.posix:
+            reason = "aliases change how sh reads text: leave them out"
+            return [_part(shown, context.depth, denied(reason, "builtin"))]
         effect = shellbuiltins.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
@@ -209,7 +239,7 @@ class _Judge:
         if effect.script is not None:
             tasks.append(self._script(effect.script, context))
         for text in effect.texts:
-            tasks.append(self._inner_text(text, context))
+            tasks.append(self._inner_text(text, context, posix=context.posix))
         if effect.words:
             inner = _deeper(context, is_program=name == "exec")
             tasks.append(_Started(tuple(effect.words), inner))
@@ -227,7 +257,9 @@ class _Judge:
             for started in seen.inner:
                 tasks += self._assigned(started.assigned, inner)
                 if started.text is not None:
-                    tasks.append(self._inner_text(started.text, context))
+                    tasks.append(
+                        self._inner_text(started.text, context, posix=name in _POSIX_SHELLS)
+                    )
                 elif started.words:
                     tasks.append(_Started(started.words, inner))
             if seen.script is not None:
@@ -258,11 +290,12 @@ class _Judge:
             tasks.append(_Started(words, inner))
         return tasks
 
-    def _inner_text(self, text: Word, context: _Context) -> _Task:
+    def _inner_text(self, text: Word, context: _Context, *, posix: bool = True) -> _Task:
+        """Text for a shell; programs other than shells hand theirs to ``sh``."""
         if text.value is None:
             reason = "only the run can know this command"
             return _part(text.text, context.depth + 1, left_to_kernel(reason))
-        return _Text(text.value, context.depth + 1, context.level + 1)
+        return _Text(text.value, context.depth + 1, context.level + 1, posix)
 
     def _script(self, script: Word, context: _Context) -> Part:
         """A file that a shell reads its commands from."""
@@ -325,6 +358,7 @@ def _deeper(context: _Context, *, is_program: bool) -> _Context:
         moved=context.moved,
         is_program=is_program,
         chain=context.chain + 1,
+        posix=context.posix,
     )
 
 

@@ -146,7 +146,8 @@ def _own_work(  # noqa: PLR0911 - a return for each refusal
 def _names(name: str, arguments: Sequence[Word]) -> list[str]:
     """Arguments that may be the name of a variable."""
     if name == "printf" and arguments and arguments[0].value is not None:
-        return [word.value or "" for word in _after(arguments, "v")]
+        found = _after(arguments, "v")
+        return [word.text if word.value is None else word.value for word in found]
     if name in DECLARING | _NAMING:
         return [word.text if word.value is None else word.value for word in arguments]
     return []
