@@ -3,6 +3,7 @@
 Owns the parser and the bounds on what it is given. Refuses to know policies.
 """
 
+import re
 from functools import lru_cache
 
 import tree_sitter_bash
@@ -17,6 +18,7 @@ MAX_STEPS = 2_000_000
 """Of the parser, for one text; a megabyte of usual shell takes a million."""
 MAX_NODES = 600_000
 """Of the tree, for one text; a megabyte of usual shell has 460,000."""
+_ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
 _STEPS_A_CALL = 100
 """Steps between two calls of the parser's own progress callback."""
 _MIN_READ_BYTES = 1 << 20
@@ -79,6 +81,11 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
         # To bash `$(` again, in quotes too; the grammar sees text.
         at = source.index(b"$\\\n")
         return Parsed(problem="a `$` continued on the next line", problem_offset=at)
+    escaped = _ESCAPED_BRACKET.search(source) if b"${" in source else None
+    if escaped is not None:
+        # `"${x:-"$\\(cmd)"}"`: bash takes the quoting off before it looks for substitutions.
+        problem = "a `$` before an escaped bracket, in a text with `${`"
+        return Parsed(problem=problem, problem_offset=escaped.start())
     tree = _tree(source)
     if tree is None:
         return Parsed(problem="it takes too long to be read: put it into a file")

@@ -154,13 +154,15 @@ def _names(name: str, arguments: Sequence[Word]) -> list[str]:
 
 
 def _after(arguments: Sequence[Word], letter: str) -> tuple[Word, ...]:
+    """The values of an option: every one, for the last counts to bash."""
+    found: list[Word] = []
     for index, word in enumerate(arguments):
         value = word.value or ""
         if re.fullmatch(rf"-[A-Za-z]*{letter}", value):
-            return tuple(arguments[index + 1 : index + 2])
-        if re.match(rf"-[A-Za-z]*{letter}.", value):
-            return (literal(value.partition(letter)[2]),)
-    return ()
+            found += arguments[index + 1 : index + 2]
+        elif re.match(rf"-[A-Za-z]*{letter}.", value):
+            found.append(literal(value.partition(letter)[2]))
+    return tuple(found)
 
 
 def _assigned(
