@@ -16,7 +16,7 @@ from policies.walking import Walk
 MAX_TEXT_BYTES = 1_500_000
 MAX_STEPS = 2_000_000
 """Of the parser, for one text; a megabyte of usual shell takes a million."""
-MAX_NODES = 600_000
+MAX_NODES = 520_000
 """Of the tree, for one text; a megabyte of usual shell has 460,000."""
 _ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
 _STEPS_A_CALL = 100

@@ -214,7 +214,7 @@ UNKNOWN_FILE = Word(text="{}", value=None)
 def _shell(_: str, arguments: Sequence[Word]) -> Seen:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
-    for _ in range(_MAX_TURNED_OFF):
+    for _turned_off in range(_MAX_TURNED_OFF):
         found = read(rest, _SHELL)
         options += found.options
         rest = found.rest
