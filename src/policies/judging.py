@@ -234,7 +234,8 @@ class _Judge:
         effect = shellbuiltins.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
-        tasks: list[_Task] = [_part(shown, context.depth, allowed("builtin of bash"))]
+        verdict = self._rules.builtin(name, arguments) or allowed("builtin of bash")
+        tasks: list[_Task] = [_part(shown, context.depth, verdict)]
         tasks += self._assigned(effect.assigned, context)
         if effect.script is not None:
             tasks.append(self._script(effect.script, context))

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.names import HIJACKING
 from policies.options import Spec, UnknownOption, read
 from policies.words import Word, literal
 
@@ -193,4 +192,4 @@ def _assigned(
         candidates = [(word.value or "").partition("=")[0] for word in arguments]
     else:
         return ()
-    return tuple((value, None) for value in candidates if value and HIJACKING.match(value))
+    return tuple((value, None) for value in candidates if value and _NAME.fullmatch(value))

@@ -208,14 +208,30 @@ class Walk:
             self._push(children, place, "redirected_statement", stack)
             return
         self._push(children[1:], place, "redirected_statement", stack)
-        if not extras and self._plain(body, place):
+        descriptor = self._ends_in_descriptor(body, children[1])
+        if not extras and not descriptor and self._plain(body, place):
             return
         inner = body.children
         self._complain(
             self._blanks.between(body.type, inner, above="redirected_statement", one_line=False)
         )
+        if descriptor:
+            inner = inner[:-1]
         self._simple(body, inner, extras, place)
         self._push(inner, place, body.type, stack)
+
+    def _ends_in_descriptor(self, body: Node, redirect: Node) -> bool:
+        """Is the command's last word, to the grammar, the `0` of ``0<&-``?"""
+        last = body.children[-1]
+        return (
+            last.type == "number"
+            and body.child_count > 1
+            and last.end_byte == redirect.start_byte
+            and body.children[-2].end_byte < last.start_byte
+            and self._text(last).isdigit()
+            and self._source[redirect.start_byte] in b"<>"
+            and all(child.type != "file_descriptor" for child in redirect.children)
+        )
 
     def _extras(self, redirect: Node) -> list[Node]:
         """Words in a redirection's node that are the command's own arguments."""
