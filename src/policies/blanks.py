@@ -81,11 +81,15 @@ class Blanks:
         start = children[0].start_byte
         if kind in _TOKENS:
             end = start
+            # In quotes the blank before a `$` is text, which the grammar gives to the `$`.
+            text_before = above == "string" and kind == "simple_expansion"
             for child in children if above != "expansion" else ():
                 begin = child.start_byte
+                blank = self._source[begin] in b" 	
+" and not (text_before and begin == start)
                 # `$ $` is one token to the grammar, blank and all. `${x:?two words}`, left out
                 # here, is one text to bash too.
-                if end < begin or self._source[begin] in b" \t\n\r":
+                if end < begin or blank:
                     return "a blank within a word", start
                 end = child.end_byte
         elif kind == "test_command":

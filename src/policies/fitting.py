@@ -1,8 +1,8 @@
 """Whether one command rule fits a program's arguments: ``args``, then ``forbid``, then ``require``.
 
 ``args`` and ``require`` select: where they are not met the rule says nothing, and another rule for
-the same program may allow. ``forbid`` vetoes: where ``args`` are met, or may be, a forbidden flag is
-denied whatever other rules say.
+the same program may allow. ``forbid`` vetoes: where ``args`` are met, or may be, a forbidden flag
+is denied whatever other rules say.
 """
 
 import re
@@ -65,8 +65,7 @@ def leading(base: str, arguments: Sequence[Word]) -> tuple[Word, ...]:
 
 def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> Fitted:
     # As they stand first: `--version` may be what a rule permits.
-    fit = _compared(rule, arguments)
-    if fit is Fit.FITS:
+    if _compared(rule, arguments) is Fit.FITS:
         return _FITS
     try:
         rest = leading(base, arguments)
@@ -75,18 +74,16 @@ def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> Fitted:
     except UnknownOption as unknown:
         return Fitted(fit=Fit.MAYBE, reason=_behind(base, str(unknown)))
     fit = _compared(rule, rest)
-    if fit is Fit.FITS:
-        return _FITS
+    first = (rest[0].value or "") if rest else ""
     if fit is Fit.MAYBE:
         reason = (
             f"{base}: its first arguments decide here, and only the run can know them: "
             "write them out"
         )
-        return Fitted(fit=Fit.MAYBE, reason=reason)
-    first = (rest[0].value or "") if rest else ""
-    if first.startswith("-") and not base == "git":
+        return Fitted(fit=fit, reason=reason)
+    if fit is Fit.OTHER and first.startswith("-") and base != "git":
         return Fitted(fit=Fit.MAYBE, reason=_behind(base, first.partition("=")[0]))
-    return _OTHER
+    return Fitted(fit=fit)
 
 
 def _behind(base: str, option: str) -> str:

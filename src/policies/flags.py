@@ -2,13 +2,13 @@
 
 Owns what "present" means for a rule's ``forbid`` and ``require``:
 
-- A long flag, ``--force``: that word, with ``=value`` or without, and every abbreviation (``--forc``)
-  that is not known to be another option of the program. ``--no-force`` and ``--force-with-lease``
-  are other flags.
+- A long flag, ``--force``: that word, with ``=value`` or without, and every abbreviation of it
+  (``--forc``) that is not known to be another option of the program. ``--no-force`` and
+  ``--force-with-lease`` are other flags.
 - A letter, ``-f``: alone or in a cluster (``-xvf``), up to a letter known to take the rest as its
   value. In ``-ofile`` of a program whose options are not known, ``f`` counts.
-- A word of one dash or plus, ``-exec``, ``+x``: that word; ``--exec`` where the program may take it.
-- Other spellings that `options.yaml` knows are the same flag: ``-f`` is ``--force`` of ``git push``.
+- A word of one dash or plus, ``-exec``, ``+x``: that word; ``--exec`` where that may be the same.
+- Other spellings that `options.yaml` knows are the same flag: ``git push -f`` is ``--force``.
 - The value of an option known to take one is no flag (``-m --force``), nor is what stands after
   ``--``, unless that ``--`` may itself be a value. Operands may stand before options.
 
@@ -193,10 +193,7 @@ class _Scan:
 
     def _word(self, text: str) -> None:
         """An option that is a word of its own."""
-        names = [text]
-        for sign in "=:,":
-            names.append(text.partition(sign)[0])
-        for name in dict.fromkeys(names):
+        for name in dict.fromkeys([text, *(text.partition(sign)[0] for sign in "=:,")]):
             self._add(name, text)
         if text.startswith("+"):
             for letter in dict.fromkeys(text[1:]):

@@ -127,9 +127,8 @@ def argument(text: str) -> str:
 def flag(text: str) -> str:
     """A flag as a rule forbids or requires it: without its value."""
     if "=" in text and text.startswith("-"):
-        raise ValueError(
-            f"holds a value, and flags are looked at without theirs: write `{text.split('=')[0]}`"
-        )
+        bare = text.partition("=")[0]
+        raise ValueError(f"holds a value, and flags are looked at without theirs: write `{bare}`")
     if not text.startswith(("-", "+")):
         raise ValueError("is no flag: one starts with `-` or `+`; a subcommand goes into args")
     if not _FLAG.match(text):

@@ -1,4 +1,4 @@
-"""A rule's ``forbid`` and ``require`` hold however the flags are written, and refuse no file's name."""
+"""``forbid`` and ``require`` hold however a flag is written, and refuse no file's name."""
 
 from collections.abc import Callable
 from pathlib import Path
