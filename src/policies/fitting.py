@@ -171,9 +171,13 @@ def _holds(rule: CommandRule, name: str, flag: str, option: Option) -> str:
 def _unclear(rule: CommandRule, name: str, word: Word) -> str:
     shown = word.text.split("\n")[0][:60]
     return (
-        f"{', '.join(rule.forbid[:12])} is not allowed with {_call(rule, name)}, and only the run "
-        f"can know whether {shown} is: write it out, put it after `--`, or begin it with `./`"
+        f"with {_call(rule, name)} {_none_of(rule.forbid)} may be given, and only the run can know "
+        f"what {shown} is: write it out, put it after `--`, or begin it with `./`"
     )
+
+
+def _none_of(flags: Sequence[str]) -> str:
+    return f"none of {', '.join(flags[:12])}" if len(flags) > 1 else f"no {flags[0]}"
 
 
 def _call(rule: CommandRule, name: str) -> str:

@@ -164,7 +164,7 @@ class CommandEntry(_Strict):
     def _flags_apart(self) -> "CommandEntry":
         both = [flag for flag in self.require if flag in self.forbid]
         if both:
-            raise ValueError(f"can never run: {', '.join(both)} is both required and forbidden")
+            raise ValueError(f"no flag can be required and forbidden, as {', '.join(both)} is")
         return self
 
 

@@ -246,14 +246,18 @@ def prune(
 
 
 @policy_app.command("check")
-def policy_check(file: Annotated[str, typer.Argument(metavar="FILE")]) -> None:
+def policy_check(
+    file: Annotated[str, typer.Argument(metavar="FILE")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The errors as JSON.")] = False,
+) -> None:
     """Say whether a policy file can be used, or where it is wrong.
 
     Example: moonpool policy check my-policy.yaml
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.check(file))
+    raise typer.Exit(policy_commands.check(file, as_json=as_json))
 
 
 @policy_app.command("show")
@@ -293,14 +297,28 @@ def policy_show(
 def policy_explain(
     policy: Annotated[str, typer.Argument(metavar="POLICY")],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND")],
+    *,
+    tool: Annotated[
+        Literal[
+            "bash",
+            "read_file",
+            "write_file",
+            "edit_file",
+            "delete_file",
+            "list_dir",
+            "search_files",
+        ],
+        typer.Option(help="Another tool than bash; its path stands for COMMAND."),
+    ] = "bash",
+    as_json: Annotated[bool, typer.Option("--json", help="The parts as JSON.")] = False,
 ) -> None:
-    """Say what a policy makes of a command, and by which rule.
+    """Say what a policy makes of a command, by which rule, and which layer holds it.
 
     Example: moonpool policy explain default -- "git push"
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.explain(policy, command))
+    raise typer.Exit(policy_commands.explain(policy, command, tool=tool, as_json=as_json))
 
 
 @policy_app.command("schema")
