@@ -85,8 +85,7 @@ class Blanks:
             text_before = above == "string" and kind == "simple_expansion"
             for child in children if above != "expansion" else ():
                 begin = child.start_byte
-                blank = self._source[begin] in b" 	
-" and not (text_before and begin == start)
+                blank = self._source[begin] in b" \t\n\r" and not (text_before and begin == start)
                 # `$ $` is one token to the grammar, blank and all. `${x:?two words}`, left out
                 # here, is one text to bash too.
                 if end < begin or blank:

@@ -205,9 +205,7 @@ _VARIABLES = {
 
 
 def gives_options(rule: CommandRule, variable: str) -> bool:
-    """Does the variable give the rule's program options that stand in no argument?"""
-    if not rule.forbid and not rule.require:
-        return False
+    """Does the variable give the program options that stand in no argument, or take them away?"""
     return bool(_variables(rule.program).fullmatch(variable)) or (
         # Options behind an operand are then none.
         bool(rule.require) and variable == "POSIXLY_CORRECT"

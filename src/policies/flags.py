@@ -62,7 +62,7 @@ def read_flags(arguments: Sequence[Word], spec: Spec | None) -> Reading:
     """Read the options among arguments; without a spec nothing is known about any of them."""
     scan = _Scan(arguments, spec)
     scan.run()
-    return Reading(options=tuple(scan.options), unclear=scan.unclear, spec=spec)
+    return Reading(options=tuple(scan.options.values()), unclear=scan.unclear, spec=spec)
 
 
 def _spellings(flag: str, spec: Spec | None) -> frozenset[str]:
@@ -97,7 +97,8 @@ class _Scan:
         self._ended = False
         """A `--` may have ended the options."""
         self._done = False
-        self.options: list[Option] = []
+        self.options: dict[tuple[str, bool], Option] = {}
+        """By name and whether it is sure: the same again says nothing new."""
         self.unclear: Word | None = None
 
     def run(self) -> None:
@@ -236,4 +237,5 @@ class _Scan:
 
     def _add(self, name: str, word: str, *, sure: bool = True) -> None:
         certain = sure and not self._doubt and not self._ended and self.unclear is None
-        self.options.append(Option(name=name, word=word, sure=certain))
+        if (name, certain) not in self.options:
+            self.options[name, certain] = Option(name=name, word=word, sure=certain)

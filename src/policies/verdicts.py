@@ -84,6 +84,8 @@ class Rules:
         self._by_program: dict[str, list[CommandRule]] = {}
         for rule in policy.commands:
             self._by_program.setdefault(rule.program, []).append(rule)
+        self.flagged = [rule for rule in policy.commands if rule.forbid or rule.require]
+        """Rules that look at options, which variables could bring in too."""
         self._whatever_arguments: dict[str, Verdict] = {}
         """Of names whose rules look at no arguments."""
 
@@ -201,7 +203,7 @@ def is_command_variable(name: str) -> bool:
 
 def variable(rules: Rules, name: str) -> Verdict | None:
     """The verdict on setting a variable; None: it decides nothing about what runs."""
-    for rule in rules.policy.commands:
+    for rule in rules.flagged:
         if gives_options(rule, name):
             reason = f"{name} gives {rule.program} options that its rule can't see: leave it out"
             return denied(reason, rule_name(rule))

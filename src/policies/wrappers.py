@@ -42,9 +42,9 @@ _SIMPLE = (
     "timeout", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt", "taskset", "time", "sudo",
     "doas", "chroot", "strace", "ltrace", "unbuffer", "busybox", "toybox",
 )  # fmt: skip
-
 _MAX_MARKS = 16
 _MAX_TURNED_OFF = 64
+_MAX_OPERANDS = 64
 _ASSIGNMENT = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
@@ -222,6 +222,8 @@ def _su(name: str, arguments: Sequence[Word]) -> Seen:
     rest = tuple(arguments)
     operands: list[Word] = []
     while rest:
+        if len(operands) > _MAX_OPERANDS:
+            raise Unseeable("su with more words than are looked through: put them into a file")
         found = read(rest, _known("su"))
         options += found.options
         if name == "runuser" and Read(options=tuple(options), rest=()).has("u", "user"):
@@ -238,10 +240,14 @@ def _su(name: str, arguments: Sequence[Word]) -> Seen:
 def _script(_: str, arguments: Sequence[Word]) -> Seen:
     texts: list[Word] = []
     rest = tuple(arguments)
-    while rest:
+    for _operand in range(_MAX_OPERANDS):
+        if not rest:
+            break
         found = read(rest, _known("script"))
         texts += found.values("c", "command")
         rest = found.rest[1:]
+    if rest:
+        raise Unseeable("script with more words than are looked through: put them into a file")
     inner = tuple(Inner(text=text) for text in texts)
     return Seen(inner=inner, reads_stdin=not texts)
 
