@@ -91,18 +91,23 @@ def explain(policy: Policy, command: str) -> Explanation:
 def explain_file(policy: Policy, tool: str, path: str) -> Explanation:
     """What the policy says of a file tool and a path."""
     decision = decide(policy, Call(tool=tool, arguments={"path": path}))
-    match decision:
-        case Allow():
-            outcome, reason = Outcome.ALLOW, "the kernel holds the paths too, for the tools' server"
-        case Ask(reason=reason):
-            outcome = Outcome.ASK
-        case Deny(reason=reason):
-            outcome = Outcome.DENY
-    verdict = Verdict(outcome=outcome, rule=_rule(decision), reason=reason)
+    verdict = _file_verdict(decision)
     part = Part(shown=f"{tool} {path}", depth=0, verdict=verdict)
     return Explanation(
         policy=policy.name, tool=tool, command=path, decision=decision, parts=(part,), cut=False
     )
+
+
+def _file_verdict(decision: Decision) -> Verdict:
+    rule = _rule(decision)
+    match decision:
+        case Allow():
+            reason = "the kernel holds the paths too, for the tools' server"
+            return Verdict(outcome=Outcome.ALLOW, rule=rule, reason=reason)
+        case Ask(reason=reason):
+            return Verdict(outcome=Outcome.ASK, rule=rule, reason=reason)
+        case Deny(reason=reason):
+            return Verdict(outcome=Outcome.DENY, rule=rule, reason=reason)
 
 
 def _rule(decision: Decision) -> str:
