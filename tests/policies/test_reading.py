@@ -180,4 +180,4 @@ def test_values_are_decoded_with_their_units(tmp_path: Path) -> None:
 
 
 def test_the_bundled_ones_are_there() -> None:
-    assert bundled_names() == ("default", "locked", "read-only")
+    assert bundled_names() == ("default", "locked", "node-tests", "python-tests", "read-only")
