@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from agent.approval import Approve, Approved, Declined
 from agent.box import Box
 from agent.events import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
+from agent.interrupts import Interrupts
 from agent.messages import ToolResult, ToolUse
 from agent.tools import toolbox
 from agent.tools.tool import Answer, MalformedError, Setting, Tool
@@ -34,13 +35,24 @@ class Done:
 class Calls:
     """Runs the calls of one run in its box, in order."""
 
-    def __init__(self, *, box: Box, policy: Policy, approve: Approve, tell: Tell) -> None:
+    def __init__(
+        self,
+        *,
+        box: Box,
+        policy: Policy,
+        approve: Approve,
+        interrupts: Interrupts,
+        tell: Tell,
+        made: int = 0,
+    ) -> None:
+        """`made` calls were counted before, by an orchestrator that ended."""
         self._box = box
+        self._interrupts = interrupts
         self._policy = policy
         self._approve = approve
         self._tell = tell
         self.tools: Mapping[str, Tool[Any]] = toolbox.offered(policy)
-        self._count = 0
+        self._count = made
 
     def make(self, use: ToolUse, *, left_s: float) -> Done:
         """Make one call. Raises SandboxError where the run can't go on."""
@@ -77,6 +89,24 @@ class Calls:
         self._count += 1
         return self._refuse(use, why, text)
 
+    def doubt(self, begun: CallStarted, text: str) -> Done:
+        """Answer a call that another process started and did not see the end of."""
+        self._tell(
+            CallEnded(
+                number=begun.number,
+                tool_use_id=begun.tool_use_id,
+                tool=begun.tool,
+                is_error=True,
+                exit_code=None,
+                ending=None,
+                seconds=0.0,
+                text=text,
+                brief="in doubt: it may have been done or not",
+            )
+        )
+        result = ToolResult(tool_use_id=begun.tool_use_id, text=text, is_error=True)
+        return Done(result=result, failed=True)
+
     def _ask(self, call: Call, ask: Ask) -> str | None:
         refusal = _refusal(self._approve(call, ask), ask)
         said = "approved" if refusal is None else "declined"
@@ -101,7 +131,9 @@ class Calls:
         )
         started = time.monotonic()
         try:
-            answer = tool.call(use.arguments, self._box, setting)
+            longest_s = min(setting.command_timeout_s, left_s)
+            with self._interrupts.calling(self._box.cancel, up_to_s=longest_s):
+                answer = tool.call(use.arguments, self._box, setting)
         except FileError as error:
             # The kernel's words leave out what they are about.
             words = f"{call_in_words(use.name, use.arguments)}: {error}"

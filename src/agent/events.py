@@ -13,11 +13,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 
 from agent.messages import Reply, Usage
-from agent.outcome import Outcome
+from agent.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
 from sandbox.patch import Change, LeftOut
+from sandbox.standing import Standing
 
 STRING_LIMIT = 256 * 1024
 """Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
@@ -40,6 +41,27 @@ class RunStarted:
     """Ids of findings that the operator lets pass."""
     version: str
     """Of Moonpool."""
+    policy_rules: Mapping[str, object]
+    """The composed policy: a resumed run has this one, whatever its file says by then."""
+    rules_sha256: str
+    """Of it, spelled as YAML, before anything in it was redacted or cut."""
+    kernel_policy: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Another process took the run up after the first one ended."""
+
+    model: str
+    version: str
+    pid: int
+    cut_bytes: int
+    """Of a last line that was torn, and is gone from the record."""
+    in_doubt: int | None
+    """Number of the call that had been started and may have been done or not."""
+    lossy: Mapping[str, object]
+    """What of the conversation could not be given back as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +74,8 @@ class Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxReady:
     container: str
+    standing: Standing
+    """What a resume needs to know."""
     seal: Mapping[str, object]
     """Every field of the seal report."""
     kernel_enforced: bool
@@ -179,7 +203,17 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationEnded:
+    """The agent is done, one way or another; what follows is the export."""
+
+    outcome: Conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
+    path: str
+    """Where the patch was written."""
+    refused: bool
     base_tree: str
     tree: str
     patch_sha256: str
@@ -203,14 +237,18 @@ class VerificationEnded:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
     outcome: Outcome
+    exit_code: int
     used: Usage
     turns: int
     seconds: float
+    container_left: str | None
+    """As in the summary."""
 
 
 Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece
 Recorded = (
     RunStarted
+    | Resumed
     | SandboxReady
     | ModelCalled
     | ModelRetry
@@ -221,6 +259,7 @@ Recorded = (
     | Asked
     | CallEnded
     | Notice
+    | ConversationEnded
     | Exported
     | ExportFailed
     | VerificationEnded

@@ -1,23 +1,28 @@
-"""Signals as requests: once to end well, twice to end now, three times to drop it all.
+"""Signals as requests: once to end well, twice to end now, three times to drop the export too.
 
-Of SIGINT, SIGTERM and SIGHUP. One that strikes in the middle of a call to the sandbox must not tear
-its stream, so the first only sets a mark there; while a model is awaited there is nothing to tear,
-and it breaks off at once. The second raises wherever the run is, except in the export; the third
-there too. While the record and the screen are written (`held`) a signal waits: a line is whole or
-not there.
+SIGINT counts up. SIGTERM and SIGHUP mean twice, however often they come: a supervisor gives some
+seconds before it kills, and a terminal that is gone can't say it again.
+
+A signal raises only where there is nothing to tear: while a model, an engine or a person is waited
+for. In the middle of a call to the sandbox the second one asks the guest to end the command, whose
+stream stays whole, and the third raises. The export goes on until the third. Everywhere else a
+signal is counted, and the run looks at the count before each step. While the record is written
+nothing raises at all: a line is whole or not there.
 """
 
 import contextlib
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from enum import Enum, auto
 from types import FrameType
+
+from policies.quantities import spelled_duration
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOW = 2
-_FIRST = b"\nmoonpool: finishing the current step; once more to export at once\n"
 _DROP = 3
 
 
@@ -29,74 +34,129 @@ class Stop(BaseException):
         super().__init__(name)
 
 
+class _Where(Enum):
+    """What the run is at, by what may be broken off there."""
+
+    STEPS = auto()
+    WAITING = auto()
+    CALLING = auto()
+    EXPORTING = auto()
+
+
 class Interrupts:
     """The signals a run has got. Use `installed` in the main thread; a test calls `receive`."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.level = 0
+        """0 none · 1 finish the call · 2 end now · 3 drop the export."""
         self.name = ""
-        self._immediate = False
-        self._shielded = False
+        self._where = _Where.STEPS
+        self._cancel: Callable[[], None] = lambda: None
+        self._up_to_s = 0.0
         self._held = False
+        self._writing = False
 
     @property
     def requested(self) -> bool:
-        return self.count > 0
+        return self.level > 0
+
+    @property
+    def at_once(self) -> bool:
+        """Nobody waits for what takes long any more."""
+        return self.level >= _NOW
 
     def receive(self, name: str) -> None:
-        self.count += 1
+        self.level = min(self.level + 1, _DROP) if name == "SIGINT" else max(self.level, _NOW)
         self.name = name
-        if not self._held or self.count >= _DROP:
-            self._judge()
+        if self._writing or (self._held and self.level < _DROP):
+            return
+        self._judge()
 
     def _judge(self) -> None:
-        now = not self._shielded and (self._immediate or self.count >= _NOW)
-        if now or self.count >= _DROP:
-            raise Stop(self.name)
+        match self._where:
+            case _Where.WAITING:
+                raise Stop(self.name)
+            case _Where.CALLING:
+                if self.level >= _DROP:
+                    raise Stop(self.name)
+                if self.level >= _NOW:
+                    self._cancel()
+            case _Where.EXPORTING:
+                if self.level >= _DROP:
+                    raise Stop(self.name)
+            case _Where.STEPS:
+                pass
 
     @contextmanager
     def immediate(self) -> Generator[None]:
         """Inside, the first signal raises; so does one that came before."""
-        self._immediate = True
-        try:
+        with self._at(_Where.WAITING):
             if self.requested:
                 raise Stop(self.name)
             yield
-        finally:
-            self._immediate = False
+
+    @contextmanager
+    def calling(self, cancel: Callable[[], None], *, up_to_s: float) -> Generator[None]:
+        """Inside (a call to the sandbox), the second signal calls `cancel`, the third raises.
+
+        Args:
+            up_to_s: how long the call may take at most, for the words after the first signal.
+        """
+        self._cancel, self._up_to_s = cancel, up_to_s
+        with self._at(_Where.CALLING):
+            if self.at_once:
+                cancel()
+            yield
 
     @contextmanager
     def shielded(self) -> Generator[None]:
         """Inside (the export), only the third signal raises."""
-        self._shielded = True
+        with self._at(_Where.EXPORTING):
+            yield
+
+    @contextmanager
+    def _at(self, where: _Where) -> Generator[None]:
+        before, self._where = self._where, where
         try:
             yield
         finally:
-            self._shielded = False
+            self._where = before
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Inside, a signal waits for the end of the block; only the third raises at once."""
+        """Inside (the screen), a signal waits for the end of the block; only the third raises."""
         if self._held:
             yield
             return
         self._held = True
-        before = self.count
+        before = self.level
         try:
             yield
         finally:
             self._held = False
-        if self.count != before:
+        if self.level != before:
             self._judge()
+
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Inside `held` (the record), no signal raises: not between a line and its digest."""
+        before, self._writing = self._writing, True
+        try:
+            yield
+        finally:
+            self._writing = before
 
     @contextmanager
     def installed(self) -> Generator[None]:
         def handle(number: int, _frame: FrameType | None) -> None:
-            if not self.requested and not self._immediate:
-                # Not by print: the signal may have struck in the middle of one.
-                with contextlib.suppress(OSError):
-                    os.write(sys.stderr.fileno(), _FIRST)
-            self.receive(signal.Signals(number).name)
+            known = self.level
+            try:
+                self.receive(signal.Signals(number).name)
+            finally:
+                if self.level != known:
+                    # Not by print: the signal may have struck in the middle of one.
+                    with contextlib.suppress(OSError):
+                        os.write(sys.stderr.fileno(), f"\nmoonpool: {self._words()}\n".encode())
 
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         for number in before:
@@ -106,3 +166,18 @@ class Interrupts:
         finally:
             for number, old in before.items():
                 signal.signal(number, old)
+
+    def _words(self) -> str:
+        """What happens now, and what the next signal would do."""
+        match self.level, self._where:
+            case 1, _Where.CALLING:
+                longest = spelled_duration(max(1.0, float(round(self._up_to_s))))
+                return f"finishing the current command (up to {longest}); again: stop it now"
+            case 1, _:
+                return "ending the run and exporting what stands; again: at once"
+            case 2, _Where.CALLING:
+                return "stopping the command and exporting; again: leave even the export"
+            case 2, _:
+                return "exporting at once; again: leave even the export"
+            case _:
+                return "leaving; the container stays, and `moonpool resume` gets at it"

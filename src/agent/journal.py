@@ -27,7 +27,8 @@ class Journal:
 
     def tell(self, event: Event) -> None:
         """Raises RecordError the first time the record can't be written."""
-        # A signal must not come between a line and its digest, nor tear a line on the screen.
+        # A signal must not come between a line and its digest, nor tear one on the screen; but a
+        # screen may block for ever, so there the third breaks through.
         with self._interrupts.held():
             match event:
                 case Progress() | TextPiece() | ThinkingPiece() | TextVoid() | OutputPiece():
@@ -38,7 +39,8 @@ class Journal:
                     line = None
                     if not self._broken:
                         try:
-                            line = self._record.append(encode(event))
+                            with self._interrupts.writing():
+                                line = self._record.append(encode(event))
                         except RecordError as error:
                             self._broken = True
                             failure = error

@@ -53,6 +53,7 @@ from agent.outcome import (
     Refused,
     SandboxFailed,
 )
+from agent.past import IN_DOUBT, NO_ANSWER, NOT_REACHED, STARTED_AGAIN, OpenTurn, Past, uses_of
 from agent.repetition import STOP_AFTER, TELL_AFTER, Repetition
 from agent.tools import toolbox
 from sandbox.errors import SandboxError
@@ -60,7 +61,6 @@ from sandbox.errors import SandboxError
 _IN_A_ROW = 5
 """How many answers without substance (empty, cut off, paused) end the run."""
 
-_EMPTY = "(no answer)"
 _ASK_FOR_ANSWER = (
     "Your answer was empty. Go on with the task, or say in a few sentences what you did."
 )
@@ -99,12 +99,30 @@ class Loop:
         self._tell = tell
         self._repetition = Repetition()
         self._in_vain = 0
+        self._news: list[str] = []
         self.history: list[Message] = []
 
     def run(self, task: str) -> Conversation:
         """Work on the task until the conversation ends; every way to end is a value."""
         self._say(task)
+        return self._until_ended(None)
+
+    def go_on(self, past: Past, task: str) -> Conversation:
+        """As `run`, where another process got to and ended. No call is made a second time."""
+        self._repetition = past.repetition
+        self._in_vain = past.in_vain
+        self.history = list(past.history)
+        if not self.history:
+            self._say(task)
+        self._news.append(STARTED_AGAIN)
+        return self._until_ended(past.turn)
+
+    def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
+            if turn is not None:
+                ended = self._finish(turn)
+                if ended is not None:
+                    return ended
             while True:
                 ended = self._turn()
                 if ended is not None:
@@ -120,17 +138,31 @@ class Loop:
         limit = self._meter.reached()
         if limit is not None:
             return limit
-        reply = self._ask_model()
+        return self._take(self._ask_model(), [])
+
+    def _finish(self, turn: OpenTurn) -> Conversation | None:
+        """Do what is left of a turn that another process was in the middle of."""
+        results = list(turn.results)
+        uses = uses_of(turn.reply)
+        if turn.in_doubt is not None:
+            results.append(self._calls.doubt(turn.in_doubt, IN_DOUBT).result)
+            # What comes after it may rest on it.
+            rest = uses[len(results) :]
+            results += [self._calls.skip(use, "stopped", NOT_REACHED).result for use in rest]
+        return self._take(turn.reply, results)
+
+    def _take(self, reply: Reply, results: list[ToolResult]) -> Conversation | None:
+        """Act on a reply; `results` are those that its first calls have already."""
         match reply.stop:
             case Stop.TOOL_USE | Stop.END_TURN | Stop.STOP_SEQUENCE:
-                return self._answer(reply)
+                return self._answer(reply, results)
             case Stop.MAX_TOKENS:
                 self._append(reply)
-                self._answer_unrun(reply, _TORN)
-                return self._vain("its answers are cut off", _ASK_TO_GO_ON, unless=_uses(reply))
+                self._answer_unrun(reply, _TORN, results)
+                return self._vain("its answers are cut off", _ASK_TO_GO_ON, unless=uses_of(reply))
             case Stop.PAUSE_TURN:
                 self._append(reply)
-                self._answer_unrun(reply, _UNRUN)
+                self._answer_unrun(reply, _UNRUN, results)
                 # Sent back as it came where the provider's own tools are at work in it; newer
                 # models take no other answer of theirs as the last message.
                 nudge = None if _has_opaque(reply) else _ASK_AFTER_PAUSE
@@ -143,14 +175,14 @@ class Loop:
             case _:
                 assert_never(reply.stop)
 
-    def _answer(self, reply: Reply) -> Conversation | None:
+    def _answer(self, reply: Reply, results: list[ToolResult]) -> Conversation | None:
         self._append(reply)
-        uses = _uses(reply)
+        uses = uses_of(reply)
         if uses and reply.stop is Stop.TOOL_USE:
             self._in_vain = 0
-            return self._make(uses)
+            return self._make(uses, results)
         if uses:
-            self._answer_unrun(reply, _UNRUN)
+            self._answer_unrun(reply, _UNRUN, results)
             return self._vain("it asks for tools and does not wait for them", None)
         if reply.stop is Stop.TOOL_USE:
             return self._vain("it stops for tools and asks for none", _NO_CALLS)
@@ -159,12 +191,15 @@ class Loop:
             return self._vain("its answers are empty", _ASK_FOR_ANSWER)
         return Finished(message=words)
 
-    def _make(self, uses: list[ToolUse]) -> Conversation | None:
-        """Make the calls of one turn, in order; all their results go back in one message."""
-        results: list[ToolResult] = []
+    def _make(self, uses: list[ToolUse], done: list[ToolResult]) -> Conversation | None:
+        """Make the calls of one turn, in order; all their results go back in one message.
+
+        Those of its first calls may be there already.
+        """
+        results = list(done)
         notes: list[str] = []
         ended: Conversation | None = None
-        for use in uses:
+        for use in uses[len(done) :]:
             if ended is None and self._interrupts.requested:
                 ended = Interrupted(signal=self._interrupts.name)
             if ended is None and self._meter.left_s <= 0:
@@ -172,9 +207,9 @@ class Loop:
             if ended is not None:
                 results.append(self._calls.skip(use, "stopped", "Not run: the run ended.").result)
                 continue
-            done = self._calls.make(use, left_s=self._meter.left_s)
-            results.append(done.result)
-            times = self._repetition.note(use, failed=done.failed)
+            made = self._calls.make(use, left_s=self._meter.left_s)
+            results.append(made.result)
+            times = self._repetition.note(use, failed=made.failed)
             if times >= STOP_AFTER:
                 ended = GaveUp(reason=f"the same failing call to {use.name}, {times} times")
             elif times >= TELL_AFTER:
@@ -194,6 +229,7 @@ class Loop:
     # -- the model -------------------------------------------------------------------------
 
     def _ask_model(self) -> Reply:
+        self._break_news()
         self._tell(
             ModelCalled(
                 turn=self._meter.turns + 1,
@@ -242,7 +278,7 @@ class Loop:
 
     def _append(self, reply: Reply) -> None:
         # Providers take no empty message, and want user and assistant to alternate.
-        blocks = reply.message.blocks or (Text(text=_EMPTY),)
+        blocks = reply.message.blocks or (Text(text=NO_ANSWER),)
         self.history.append(AssistantMessage(blocks=blocks))
 
     def _say(self, text: str) -> None:
@@ -255,11 +291,24 @@ class Loop:
         words = tuple(Text(text=note) for note in notes)
         self.history.append(UserMessage(blocks=(*results, *words)))
 
-    def _answer_unrun(self, reply: Reply, text: str) -> None:
+    def _break_news(self) -> None:
+        """Tell the model what happened to its sandbox, in the last message before it answers."""
+        for text in self._news:
+            self._tell(UserSaid(text=text))
+            words = Text(text=text)
+            if self.history and isinstance(self.history[-1], UserMessage):
+                # Nothing answered it yet, so it is not history so far.
+                self.history[-1] = UserMessage(blocks=(*self.history[-1].blocks, words))
+            else:
+                self.history.append(UserMessage(blocks=(words,)))
+        self._news.clear()
+
+    def _answer_unrun(self, reply: Reply, text: str, done: list[ToolResult]) -> None:
         """Give the calls of a reply that runs none their results: providers insist on them."""
-        uses = _uses(reply)
+        uses = uses_of(reply)
         if uses:
-            self._reply_with([self._calls.skip(use, "torn", text).result for use in uses], [])
+            rest = [self._calls.skip(use, "torn", text).result for use in uses[len(done) :]]
+            self._reply_with([*done, *rest], [])
 
     def _vain(
         self, reason: str, nudge: str | None, unless: list[ToolUse] | None = None
@@ -271,10 +320,6 @@ class Loop:
         if nudge is not None and not unless:
             self._say(nudge)
         return None
-
-
-def _uses(reply: Reply) -> list[ToolUse]:
-    return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
 
 
 def _has_opaque(reply: Reply) -> bool:

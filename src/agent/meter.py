@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agent.messages import Usage
 from agent.outcome import Limit, LimitReached
@@ -10,17 +11,34 @@ from policies.policy import Policy
 _LAST_TURNS = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What was used of the limits before, by an orchestrator that ended."""
+
+    turns: int = 0
+    used: Usage = field(default_factory=Usage)
+    last: Usage = field(default_factory=Usage)
+    """Of the newest reply."""
+    seconds: float = 0.0
+
+
 class Meter:
     """Counts turns, tokens and seconds. Mutable: there is one to a run."""
 
-    def __init__(self, policy: Policy, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        clock: Callable[[], float] = time.monotonic,
+        before: Spent | None = None,
+    ) -> None:
+        before = before or Spent()
         self._budget = policy.budget
         self._time_s = policy.limits.time_s
         self._clock = clock
-        self._started = clock()
-        self._next_input = 0
-        self.turns = 0
-        self.used = Usage()
+        self._started = clock() - before.seconds
+        self._next_input = _input(before.last) + before.last.output_tokens
+        self.turns = before.turns
+        self.used = before.used
 
     def add(self, usage: Usage) -> None:
         self.turns += 1

@@ -42,7 +42,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
-    """By SIGINT or SIGTERM."""
+    """By SIGINT, SIGTERM or SIGHUP."""
 
     signal: str
 
@@ -86,6 +86,13 @@ class ExportRefused:
     before: "Conversation"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutShort:
+    """The orchestrator ended in the middle; what stood was exported later."""
+
+    detail: str
+
+
 Conversation = (
     Finished
     | LimitReached
@@ -96,6 +103,7 @@ Conversation = (
     | SandboxFailed
     | RecordFailed
     | Crashed
+    | CutShort
 )
 """How the loop can end."""
 
@@ -122,6 +130,7 @@ _NAMES: dict[type, str] = {
     SandboxFailed: "sandbox failed",
     RecordFailed: "record failed",
     Crashed: "crashed",
+    CutShort: "cut short",
     NotVerified: "not verified",
     ExportRefused: "export refused",
 }
@@ -132,7 +141,7 @@ def detail(outcome: Outcome) -> str:
     match outcome:
         case Finished() | Refused() | ModelFailed() | SandboxFailed() | RecordFailed() | Crashed():
             return outcome.message
-        case LimitReached() | NotVerified():
+        case LimitReached() | NotVerified() | CutShort():
             return outcome.detail
         case GaveUp():
             return outcome.reason

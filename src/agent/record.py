@@ -13,9 +13,13 @@ kind's own fields, as `agent.events` defines them. A string longer than `events.
 as ``{"head", "characters", "sha256"}``, bytes that are no UTF-8 as ``{"base64"}``. Lines are ASCII:
 no control character of a hostile repository stands in them unescaped.
 
+Who writes to a record holds a lock on its event file, which ends with the process, however that
+ends: nobody else writes, and nobody takes the run up, while it is held.
+
 Owns the files. Refuses to know what the events mean.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -27,7 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from agent.errors import RecordError
+from agent.errors import RecordError, UsageError
 
 SUMMARY = "run.json"
 EVENTS = "events.jsonl"
@@ -36,7 +40,10 @@ REFUSED_PATCH = "patch.refused.diff"
 REPORT = "report.html"
 BASELINE = "baseline"
 
-_REDACTED = "[redacted]"
+FIRST = "0" * 64
+"""Stands on the first line for the digest of the one before."""
+REDACTED = "[redacted]"
+"""Stands where a secret was."""
 _SHORTEST_SECRET = 8
 # Keys of the usual shape are taken out wherever they come from, known to us or not.
 _KEY_SHAPES = re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}")
@@ -87,7 +94,7 @@ class Record:
         self._clock = clock
         self._events = -1
         self._seq = 0
-        self._previous = "0" * 64
+        self._previous = FIRST
 
     @classmethod
     def create(
@@ -114,12 +121,52 @@ class Record:
             directory.mkdir(mode=0o700)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             record._events = os.open(directory / EVENTS, flags, 0o600)
+            fcntl.flock(record._events, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RecordError(
                 f"the run's record can't be written to {directory}: {error.strerror}; "
                 "set MOONPOOL_HOME to a place that can"
             ) from error
         return record
+
+    @classmethod
+    def reopen(
+        cls,
+        home: Path,
+        run_id: str,
+        *,
+        known_secrets: tuple[str, ...] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> tuple[Self, list[Mapping[str, object]], int]:
+        """Go on with a record whose process ended; gives its lines too.
+
+        A last line that a killed process left without its end is cut off; the third value is how
+        many bytes it had.
+
+        Raises:
+            Held: another process works on the run.
+            RecordError: the record can't be read or written, or is not what was written.
+        """
+        directory = runs_directory(home) / run_id
+        record = cls(directory=directory, run_id=run_id, known_secrets=known_secrets, clock=clock)
+        try:
+            handle = os.open(directory / EVENTS, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except OSError as error:
+            raise RecordError(f"{directory / EVENTS} can't be opened: {error.strerror}") from error
+        record._events = handle
+        try:
+            _lock(handle, run_id)
+            rows, end, record._previous = _whole_lines(handle, run_id)
+            torn = os.fstat(handle).st_size - end
+            os.ftruncate(handle, end)
+        except OSError as error:
+            record.close()
+            raise RecordError(f"{directory / EVENTS} can't be used: {error.strerror}") from error
+        except BaseException:
+            record.close()
+            raise
+        record._seq = len(rows)
+        return record, rows, torn
 
     def append(self, event: Mapping[str, object]) -> str:
         """Add one event; gives the line as it was written, without its newline.
@@ -146,8 +193,8 @@ class Record:
         for secret in self._secrets:
             # In JSON a secret may stand escaped.
             for form in {secret, json.dumps(secret)[1:-1]}:
-                text = text.replace(form, _REDACTED)
-        return _KEY_SHAPES.sub(_REDACTED, text)
+                text = text.replace(form, REDACTED)
+        return _KEY_SHAPES.sub(REDACTED, text)
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         text = self.redact(json.dumps(summary, indent=2))
@@ -172,6 +219,75 @@ class Record:
         except OSError as error:
             raise RecordError(f"{path} can't be written: {error.strerror}") from error
         return path
+
+
+class Held(UsageError):
+    """Another process works on the run."""
+
+    def __init__(self, run_id: str, pid: int) -> None:
+        self.pid = pid
+        """0 where that is not known."""
+        who = f"process {pid}" if pid else "another process"
+        super().__init__(f"run {run_id} is still being worked on, by {who}")
+
+
+def _lock(handle: int, run_id: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Held(run_id, _holder(handle)) from error
+
+
+def _holder(handle: int) -> int:
+    """The process that holds a lock on a file, as the kernel lists it; 0: it can't be told."""
+    status = os.fstat(handle)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        with open("/proc/locks", encoding="ascii") as locks:
+            for line in locks:
+                words = line.split()
+                if words[1] == "FLOCK" and device in words:
+                    return max(0, int(words[words.index(device) - 1]))
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
+
+
+def _whole_lines(handle: int, run_id: str) -> tuple[list[Mapping[str, object]], int, str]:
+    """The lines, where the last of them ends, and its digest.
+
+    Raises:
+        RecordError: one is not what follows the one before: somebody wrote into the record.
+    """
+    rows: list[Mapping[str, object]] = []
+    previous = FIRST
+    end = 0
+    with os.fdopen(os.dup(handle), "rb") as lines:
+        lines.seek(0)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break  # a killed process leaves such a one, and did nothing after it
+            row = linked(line[:-1], previous, len(rows))
+            if row is None:
+                raise RecordError(
+                    f"line {len(rows)} of the record of run {run_id} is not what the run wrote: "
+                    "it was changed since, and nothing is resumed from it"
+                )
+            rows.append(row)
+            previous = hashlib.sha256(line[:-1]).hexdigest()
+            end += len(line)
+    return rows, end, previous
+
+
+def linked(line: bytes, previous: str, number: int) -> Mapping[str, object] | None:
+    """A line as an object, where it follows the one before it in the chain; else None."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or row.get("prev") != previous or row.get("seq") != number:
+        return None
+    return row
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -4,11 +4,14 @@ task + policy ─► image ─► snapshot of the workspace ─► container + g
      ─► loop: model ⇄ decide ⇄ guest      (each step appended to the run record)
      ─► patch, proved as it is made ─► gate ─► verified on a fresh copy ─► report
 
-Whatever ends the conversation, the patch of what stands in the container is exported.
+Whatever ends the conversation, the patch of what stands in the container is exported; where that
+can't be, the container stays and the last words say how to get at it. A run whose process was
+killed is taken up from its record: then the first row is `past`.
 """
 
 import contextlib
 import hashlib
+import os
 import tempfile
 import time
 import traceback
@@ -24,10 +27,12 @@ from agent.box import Box
 from agent.calls import Calls
 from agent.errors import RecordError
 from agent.events import (
+    ConversationEnded,
     Exported,
     ExportFailed,
     Notice,
     Progress,
+    Resumed,
     RunEnded,
     RunStarted,
     SandboxReady,
@@ -54,14 +59,22 @@ from agent.outcome import (
     Refused,
     SandboxFailed,
 )
+from agent.past import Past
 from agent.prompt import system_prompt
-from agent.record import BASELINE, REFUSED_PATCH, Record
+from agent.record import BASELINE, PATCH, REFUSED_PATCH, Record
 from agent.risk import gate
 from agent.summary import Delivery, Summary, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
-from sandbox.errors import SandboxError, SandboxLost
+from policies.rendering import plain, spelled
+from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
 from sandbox.patch import Patch
 from sandbox.spec import WORKSPACE
+
+_PATIENCE_S = 60.0
+"""How long an engine that went away is waited for, with the agent's work in it."""
+_LITTLE_PATIENCE_S = 4.0
+"""The same where the operator, or what supervises us, wants the end at once."""
+_RETRY_S = 0.5
 
 
 class Run:
@@ -78,8 +91,16 @@ class Run:
         approve: Approve,
         interrupts: Interrupts,
         exit_code: Callable[[Outcome], int],
+        past: Past | None = None,
+        torn_bytes: int = 0,
     ) -> None:
+        """Args:
+        past: what the record says of a run that another process began.
+        torn_bytes: of the record's last line, which that process did not finish.
+        """
         self._job = job
+        self._past = past
+        self._torn_bytes = torn_bytes
         self._model = model
         self._open_box = open_box
         self._record = record
@@ -90,6 +111,11 @@ class Run:
         self._meter = Meter(job.policy)
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
+        if past is not None:
+            self._meter = Meter(job.policy, before=past.spent)
+            self._started = past.began
+            self._clock -= past.spent.seconds
+            self.journal.log.extend(past.log)
         self._box: Box | None = None
         self._delivery: Delivery | None = None
         self._verification: Verification = NotAsked()
@@ -110,11 +136,10 @@ class Run:
             where = f"{Path(last.filename).name}:{last.lineno}"
             ended = Crashed(message=f"a defect of Moonpool at {where}: {error!r}")
         outcome: Outcome = ended
+        self._quietly(ConversationEnded(outcome=ended))
         if self._box is not None:
-            try:
-                outcome = self._after(self._box, ended)
-            finally:
-                self._close(self._box)
+            outcome = self._after(self._box, ended)
+            self._close(self._box)
         return self._summary(outcome)
 
     # -- the conversation ------------------------------------------------------------------
@@ -123,78 +148,136 @@ class Run:
         job = self._job
         tell = self.journal.tell
         self._record.write_summary(opening(job, self._model.name, self._started))
-        tell(
-            RunStarted(
-                run_id=job.run_id,
-                task=job.task,
-                workspace=str(job.workspace),
-                policy=job.policy.name,
-                policy_file=job.policy.where.file,
-                model=self._model.name,
-                verify=job.verify,
-                accepted_risks=tuple(sorted(job.accepted_risks)),
-                version=version("moonpool"),
-            )
-        )
+        tell(self._beginning())
         with self._interrupts.immediate():
             self._box = self._open_box(job, lambda text: tell(Progress(text=text)))
         box = self._box
         tell(
             SandboxReady(
                 container=box.id,
+                standing=box.standing,
                 seal=_fields(box.seal),
                 kernel_enforced=box.seal.kernel_enforced,
                 left_behind=box.left_behind,
                 seconds=self._elapsed(),
             )
         )
+        past = self._past
+        if past is not None and past.ended is not None:
+            return past.ended
         # The time of a run is the agent's: a first build of the image does not count.
-        self._meter = Meter(job.policy)
+        self._meter = Meter(job.policy, before=past.spent if past is not None else None)
         loop = Loop(
             model=self._model,
-            calls=Calls(box=box, policy=job.policy, approve=self._approve, tell=tell),
+            calls=Calls(
+                box=box,
+                policy=job.policy,
+                approve=self._approve,
+                interrupts=self._interrupts,
+                tell=tell,
+                made=past.calls if past is not None else 0,
+            ),
             meter=self._meter,
             system=system_prompt(job.policy, WORKSPACE),
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self._interrupts,
             tell=tell,
         )
-        return loop.run(job.task)
+        return loop.run(job.task) if past is None else loop.go_on(past, job.task)
+
+    def _beginning(self) -> RunStarted | Resumed:
+        job, past = self._job, self._past
+        if past is not None:
+            return Resumed(
+                model=self._model.name,
+                version=version("moonpool"),
+                pid=os.getpid(),
+                cut_bytes=self._torn_bytes,
+                in_doubt=past.turn.in_doubt.number
+                if past.turn is not None and past.turn.in_doubt is not None
+                else None,
+                lossy=_fields(past.lossy),
+            )
+        rules = plain(job.policy)
+        return RunStarted(
+            run_id=job.run_id,
+            task=job.task,
+            workspace=str(job.workspace),
+            policy=job.policy.name,
+            policy_file=job.policy.where.file,
+            policy_rules=rules,
+            rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
+            kernel_policy=job.kernel_policy,
+            model=self._model.name,
+            verify=job.verify,
+            accepted_risks=tuple(sorted(job.accepted_risks)),
+            version=version("moonpool"),
+            pid=os.getpid(),
+        )
 
     # -- afterwards ------------------------------------------------------------------------
 
     def _after(self, box: Box, ended: Conversation) -> Outcome:
+        # Until the patch is written the container is all there is of the agent's work.
+        self._container_left = box.id
         try:
-            with self._interrupts.shielded():
-                delivery = self._deliver(box)
-        except SandboxError as error:
+            delivery = self._delivered(box)
+        except ContainerGone as error:
+            self._container_left = None
             self._quietly(ExportFailed(message=str(error)))
-            if not isinstance(error, SandboxLost):
-                self._container_left = box.id
+            return SandboxFailed(message=f"the patch can't be made: {error}")
+        except (SandboxError, OSError) as error:
+            self._quietly(ExportFailed(message=str(error)))
             return SandboxFailed(message=f"the patch can't be made: {error}")
         except Stop as signal:
-            self._container_left = box.id
             return Interrupted(signal=f"{signal.name}, before the patch was made")
+        except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
+            self._quietly(ExportFailed(message=repr(error)))
+            return Crashed(message=f"a defect of Moonpool in the export: {error!r}")
+        self._container_left = None
         self._delivery = delivery
         if delivery.refused:
             self._not_verified("the export gate refused the patch")
             return ExportRefused(findings=delivery.findings, before=ended)
         return self._verify(box, delivery.patch, ended)
 
+    def _delivered(self, box: Box) -> Delivery:
+        """Deliver; an engine that is away, as in a restart, is waited for."""
+        begun = time.monotonic()
+        told = False
+        while True:
+            try:
+                with self._interrupts.shielded():
+                    return self._deliver(box)
+            except EngineUnavailable:
+                patience = _LITTLE_PATIENCE_S if self._interrupts.at_once else _PATIENCE_S
+                if time.monotonic() - begun > patience:
+                    raise
+            if not told:
+                told = True
+                words = f"the engine does not answer: waiting {_PATIENCE_S:.0f} s for it"
+                self._quietly(Notice(text=words))
+            with self._interrupts.shielded():
+                time.sleep(_RETRY_S)
+
     def _deliver(self, box: Box) -> Delivery:
         started = time.monotonic()
-        patch = box.export(keep_old=self._record.directory / BASELINE)
+        directory = self._record.directory
+        patch = box.export(keep_old=directory / BASELINE, spare=directory)
         findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()
+        path = self._written(patch, refused=refused)
         delivery = Delivery(
             patch=patch,
-            path=self._written(patch, refused=refused),
+            path=path,
             sha256=digest,
             findings=findings,
         )
         self._quietly(
             Exported(
+                path=str(path),
+                refused=refused,
                 base_tree=patch.base_tree,
                 tree=patch.tree,
                 patch_sha256=digest,
@@ -213,7 +296,7 @@ class Run:
             return self._record.write_patch(patch.data, refused=refused)
         except RecordError as error:
             directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self._job.run_id}-"))
-            path = directory / (REFUSED_PATCH if refused else "patch.diff")
+            path = directory / (REFUSED_PATCH if refused else PATCH)
             path.write_bytes(patch.data)
             self._quietly(Notice(text=f"{error}; the patch is in {path}"))
             return path
@@ -247,8 +330,8 @@ class Run:
         if self._container_left is not None:
             self._quietly(
                 Notice(
-                    text=f"container {box.id[:12]} still stands, with the agent's work in it, "
-                    "until its deadline or `moonpool prune`"
+                    text=f"container {box.id[:12]} still stands, with the agent's work in it: "
+                    f"`moonpool resume {self._job.run_id} --export-only` makes the patch"
                 )
             )
             return
@@ -281,6 +364,8 @@ class Run:
         self._quietly(
             RunEnded(
                 outcome=outcome,
+                exit_code=summary.exit_code,
+                container_left=self._container_left,
                 used=summary.used,
                 turns=summary.turns,
                 seconds=summary.seconds,
@@ -289,7 +374,14 @@ class Run:
         return summary
 
     def _quietly(
-        self, event: "ExportFailed | Exported | Notice | Progress | RunEnded | VerificationEnded"
+        self,
+        event: ConversationEnded
+        | ExportFailed
+        | Exported
+        | Notice
+        | Progress
+        | RunEnded
+        | VerificationEnded,
     ) -> None:
         """Tell, where a record that can't be written must not stop what is left to do."""
         with contextlib.suppress(RecordError):

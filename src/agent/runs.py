@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError, UsageError
-from agent.record import BASELINE, EVENTS, PATCH, SUMMARY, runs_directory
+from agent.record import BASELINE, EVENTS, FIRST, PATCH, SUMMARY, linked, runs_directory
 from sandbox import baseline
 from sandbox.baseline import Baseline
 
 _LARGEST_SUMMARY = 64 << 20
+RUNNING = "running"
+"""The outcome in a summary as long as no process has written how the run ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Run:
 def all_runs(home: Path) -> Iterator[Run]:
     """Every run, newest first; one whose summary can't be read is there with an empty one."""
     for directory in sorted(_directories(home), key=lambda path: path.name, reverse=True):
-        yield Run(id=directory.name, directory=directory, summary=_summary(directory))
+        yield reread(directory)
 
 
 def find(home: Path, wanted: str) -> Run:
@@ -50,6 +52,29 @@ def find(home: Path, wanted: str) -> Run:
     Raises:
         UsageError: none or several fit.
         RecordError: its summary can't be read.
+    """
+    found = find_id(home, wanted)
+    run = reread(runs_directory(home) / found)
+    if not run.summary:
+        raise RecordError(f"the summary of run {found} can't be read: {run.directory / SUMMARY}")
+    return run
+
+
+def reread(directory: Path) -> Run:
+    """A run by its directory, with its summary as it stands now."""
+    return Run(id=directory.name, directory=directory, summary=_summary(directory))
+
+
+def is_running(run: Run) -> bool:
+    """By its summary: no process has said yet that it ended."""
+    return run.text("outcome") in {"", RUNNING}
+
+
+def find_id(home: Path, wanted: str) -> str:
+    """As `find`, where the summary is not wanted.
+
+    Raises:
+        UsageError: none or several fit.
     """
     names = sorted(path.name for path in _directories(home))
     if not names:
@@ -64,11 +89,7 @@ def find(home: Path, wanted: str) -> Run:
         raise UsageError(f"no run {wanted!r}: see `moonpool runs`")
     if len(fitting) > 1:
         raise UsageError(f"{wanted!r} fits {len(fitting)} runs: {', '.join(fitting[:5])} …")
-    directory = runs_directory(home) / fitting[0]
-    summary = _summary(directory)
-    if not summary:
-        raise RecordError(f"the summary of run {fitting[0]} can't be read: {directory / SUMMARY}")
-    return Run(id=fitting[0], directory=directory, summary=summary)
+    return fitting[0]
 
 
 def patch_of(run: Run) -> bytes:
@@ -127,17 +148,11 @@ def events_of(run: Run) -> Iterator[Mapping[str, object]]:
 
 def chain_broken_at(path: Path) -> int | None:
     """The number (from 0) of the first line that does not fit the one before; None: all do."""
-    previous = "0" * 64
+    previous = FIRST
     with path.open("rb") as lines:
         for number, line in enumerate(lines):
             data = line.removesuffix(b"\n")
-            try:
-                event = json.loads(data)
-            except ValueError:
-                return number
-            if not isinstance(event, dict) or event.get("prev") != previous:
-                return number
-            if event.get("seq") != number:
+            if linked(data, previous, number) is None:
                 return number
             previous = hashlib.sha256(data).hexdigest()
     return None

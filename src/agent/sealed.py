@@ -4,9 +4,12 @@ from pathlib import Path
 
 from agent.job import Job, OnProgress
 from images.build import ensure
+from sandbox import standing
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
+from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
 from sandbox.seal import KernelPolicy
+from sandbox.standing import Remembered
 
 
 def open_sealed(job: Job, on_progress: OnProgress) -> Sandbox:
@@ -24,3 +27,40 @@ def open_sealed(job: Job, on_progress: OnProgress) -> Sandbox:
         engine=engine,
         on_progress=on_progress,
     )
+
+
+def reopen_sealed(
+    job: Job, remembered: Remembered, engine: Engine, *, attend: bool
+) -> tuple[Sandbox, str]:
+    """The standing container of a run whose orchestrator ended, and why it can only be exported.
+
+    The reason is empty where the agent can go on in it.
+
+    Args:
+        attend: False where the caller knows already that it can't.
+
+    Raises:
+        ContainerGone: it stands no more.
+        EngineUnavailable, SandboxError: it can't be said.
+    """
+    standing.require(engine, remembered.standing, job.run_id)
+    reason = ""
+    if attend:
+        try:
+            box = Sandbox.take_up(
+                remembered,
+                workspace=job.workspace,
+                policy=job.policy,
+                run_id=job.run_id,
+                engine=engine,
+                may_ask=job.may_ask,
+                kernel_policy=KernelPolicy(job.kernel_policy),
+            )
+        except (ContainerGone, EngineUnavailable):
+            raise
+        except SandboxError as error:
+            reason = str(error)
+        else:
+            return box, ""
+    box = Sandbox.unattended(remembered, workspace=job.workspace, policy=job.policy, engine=engine)
+    return box, reason

@@ -11,10 +11,9 @@ from agent.job import Job
 from agent.messages import Usage
 from agent.outcome import Outcome
 from agent.risk.finding import Finding, risk_by_path
+from agent.runs import RUNNING
 from agent.verification import Verification
 from sandbox.patch import Change, LeftOut, Patch
-
-RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.risk.finding import Severity
-from agent.runs import Run
+from agent.runs import RUNNING, Run
 from agent.text import one_line, visible
 
 _BAR = 20
@@ -49,7 +49,8 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
     if verified is not None:
         say(verified[0], verified[1])
     if run.text("container_left"):
-        say(f"container {run.text('container_left')[:12]} still stands", "yellow")
+        left = run.text("container_left")[:12]
+        say(f"container {left} still stands, with the agent's work in it", "yellow")
     if run.text("patch"):
         say(f"patch   {run.text('patch')}")
     report = run.directory / "report.html"
@@ -179,8 +180,11 @@ def _verification(run: Run) -> tuple[str, str] | None:
 
 
 def _next(run: Run) -> str:
-    if run.text("outcome") == "running":
-        return f"moonpool show {run.id}"
+    if run.text("container_left"):
+        return f"moonpool resume {run.id} --export-only"
+    if run.text("outcome") == RUNNING:
+        # Or its process was killed: then this takes it up, and else says who works on it.
+        return f"moonpool resume {run.id}"
     if run.text("outcome") == "export refused":
         return f"moonpool show {run.id} --patch"
     if run.rows("changes"):

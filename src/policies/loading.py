@@ -44,6 +44,20 @@ def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
     return compose(chain(name_or_path, directory=directory))
 
 
+def loads(text: str, *, shown_as: str) -> Policy:
+    """A policy from text that extends nothing, as `rendering.render` writes it.
+
+    Raises:
+        PolicyError: it is no policy, or extends another.
+    """
+    document = parse(text, file=shown_as)
+    model = decode(document)
+    if model.extends is not None:
+        where = document.where(("extends",))
+        raise PolicyError("a recorded policy extends nothing", where=where, key="extends")
+    return compose((_ground(), Layer(document=document, model=model)))
+
+
 def bundled_names() -> tuple[str, ...]:
     """The policies that come with Moonpool, sorted."""
     folder = resources.files("policies") / "bundled"
@@ -72,8 +86,13 @@ def chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, .
         beside = source.path.parent if source.path else None
         source = _find(model.extends, directory=directory, beside=beside, asked=where)
         _refuse_cycle([*seen, source], where)
+    return (_ground(), *reversed(layers))
+
+
+def _ground() -> Layer:
+    """What counts where no file says anything."""
     ground = parse(_packaged("unsaid.yaml"), file="unsaid.yaml")
-    return (Layer(document=ground, model=decode(ground)), *reversed(layers))
+    return Layer(document=ground, model=decode(ground))
 
 
 def _refuse_cycle(seen: list[_Source], where: Where) -> None:

@@ -1,5 +1,6 @@
 """A composed policy written out as YAML again, as `moonpool policy show` prints it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -10,6 +11,16 @@ from policies.quantities import spelled_duration, spelled_size
 
 def render(policy: Policy) -> str:
     """The whole policy, nothing left to what it extends; loading it again gives the same."""
+    return spelled(plain(policy))
+
+
+def spelled(data: Mapping[str, Any]) -> str:
+    """What `plain` gave, as YAML text."""
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100)
+
+
+def plain(policy: Policy) -> dict[str, Any]:
+    """As `render`, as values that JSON has too."""
     budget: dict[str, Any] = {
         "turns": policy.budget.turns,
         "input_tokens": policy.budget.input_tokens,
@@ -20,7 +31,7 @@ def render(policy: Policy) -> str:
     if policy.paths.read is not None:
         paths["read"] = list(policy.paths.read)
     paths["protect"] = list(policy.paths.protect)
-    data: dict[str, Any] = {
+    return {
         "version": 1,
         "name": policy.name,
         "image": policy.image,
@@ -55,7 +66,6 @@ def render(policy: Policy) -> str:
         },
         "examples": {"allow": list(policy.examples.allow), "deny": list(policy.examples.deny)},
     }
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _command(rule: CommandRule) -> str | dict[str, Any]:

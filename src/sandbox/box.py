@@ -2,11 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from policies.policy import Policy
-from sandbox import export, opening, snapshot
+from sandbox import export, opening, snapshot, standing
 from sandbox.checkpoint import Follower, Step
 from sandbox.commands import Commands
 from sandbox.engine import Engine
@@ -32,6 +33,7 @@ from sandbox.results import (
 from sandbox.seal import KernelPolicy, SealReport
 from sandbox.session import Session
 from sandbox.snapshot import Memory, Snapshot
+from sandbox.standing import Remembered, Standing
 from sandbox.workspace import Look, scan
 
 
@@ -49,8 +51,10 @@ class Sandbox:
         started: Started,
         copied: Snapshot,
         workspace: Path,
+        prepared_key: str,
     ) -> None:
         self._session = Session(engine, plan, started)
+        self._prepared_key = prepared_key
         self._files = Files(self._session)
         self._commands = Commands(self._session, self._files)
         self._snapshot = copied
@@ -113,7 +117,12 @@ class Sandbox:
             looked = look.result(lambda: _discard(engine, started))
             if started is not None and snapshot.unchanged(looked, fingerprint, racy):
                 return cls(
-                    engine=engine, plan=plan, started=started, copied=known, workspace=workspace
+                    engine=engine,
+                    plan=plan,
+                    started=started,
+                    copied=known,
+                    workspace=workspace,
+                    prepared_key=prepared.key,
                 )
             _discard(engine, started)
         else:
@@ -124,16 +133,107 @@ class Sandbox:
         memory.keep(looked, copied, manifest)
         plan = planned(copied.image)
         started = opening.start(engine, plan)
-        return cls(engine=engine, plan=plan, started=started, copied=copied, workspace=workspace)
+        return cls(
+            engine=engine,
+            plan=plan,
+            started=started,
+            copied=copied,
+            workspace=workspace,
+            prepared_key=prepared.key,
+        )
+
+    @classmethod
+    def take_up(
+        cls,
+        remembered: Remembered,
+        *,
+        workspace: Path,
+        policy: Policy,
+        run_id: str,
+        engine: Engine,
+        may_ask: bool = False,
+        kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
+    ) -> Self:
+        """Go on in a container whose orchestrator ended. Its guest is started again: files are as
+        they were, processes are gone.
+
+        Raises:
+            ContainerGone: it stands no more.
+            ImageUnusable: it was opened by another version.
+            KernelUnsupported, SealBroken, SandboxLost: as for `open`; the container stays.
+        """
+        known = remembered.standing
+        standing.require(engine, known, run_id)
+        prepared = standing.prepared(engine, known)
+        copied = remembered.snapshot()
+        plan = opening.plan(
+            policy,
+            prepared,
+            snapshot_image=copied.image,
+            run_id=run_id,
+            may_ask=may_ask,
+            kernel_policy=kernel_policy,
+        )
+        return cls(
+            engine=engine,
+            plan=plan,
+            started=opening.take_up(
+                engine,
+                plan,
+                known.container,
+                spec=replace(plan.spec, mounts=known.mounts),
+                volumes=known.volumes,
+                since_ns=known.since_ns,
+            ),
+            copied=copied,
+            workspace=workspace,
+            prepared_key=known.prepared_key,
+        )
+
+    @classmethod
+    def unattended(
+        cls, remembered: Remembered, *, workspace: Path, policy: Policy, engine: Engine
+    ) -> Self:
+        """A container that can be exported and closed, and nothing else: its guest is not asked.
+
+        Raises:
+            ContainerGone: when it is exported, and stands no more.
+        """
+        known = remembered.standing
+        copied = remembered.snapshot()
+        plan = opening.plan_of_none(policy, snapshot_image=copied.image)
+        made = cls(
+            engine=engine,
+            plan=plan,
+            started=opening.unattended(
+                plan,
+                known.container,
+                volumes=known.volumes,
+                since_ns=known.since_ns,
+                seal=remembered.seal,
+            ),
+            copied=copied,
+            workspace=workspace,
+            prepared_key=known.prepared_key,
+        )
+        made._session.stay_down()
+        return made
 
     def fresh(self) -> Self:
-        """Another sandbox from the same baseline, in which nothing has run."""
+        """Another sandbox from the same baseline, in which nothing has run.
+
+        Raises:
+            SandboxLost: this one is unattended, so the other could not be planned.
+        """
+        if not self._session.plan.lifetime_s:
+            raise SandboxLost("a container that is only exported gives no fresh one")
         return type(self)(
             engine=self._session.engine,
             plan=self._session.plan,
             started=opening.start(self._session.engine, self._session.plan),
             copied=self._snapshot,
             workspace=self._workspace,
+            prepared_key=self._prepared_key,
         )
 
     def __enter__(self) -> Self:
@@ -161,6 +261,18 @@ class Sandbox:
     def left_behind(self) -> tuple[LeftOut, ...]:
         """What of the workspace was not copied in, and why."""
         return self._snapshot.left_out
+
+    @property
+    def standing(self) -> Standing:
+        """What `take_up` must know where this process ends before its time."""
+        return Standing(
+            container=self.id,
+            prepared_key=self._prepared_key,
+            snapshot_key=self._snapshot.key,
+            since_ns=self._session.started.since_ns,
+            mounts=self._session.started.spec.mounts,
+            volumes=self._session.started.volumes,
+        )
 
     @property
     def manifest(self) -> Manifest:
@@ -206,7 +318,8 @@ class Sandbox:
         return self._commands.run_program(argv, timeout_s=timeout_s, stdin=stdin)
 
     def cancel(self) -> None:
-        """End the command that runs now; callable from a signal handler or another thread."""
+        """End the command that runs now, or where none does, the next; callable from a signal
+        handler or another thread."""
         self._commands.cancel()
 
     def start(self, command: str) -> int:
@@ -258,12 +371,13 @@ class Sandbox:
 
     # -- the patch -------------------------------------------------------------------------
 
-    def export(self, *, keep_old: Path | None = None) -> Patch:
+    def export(self, *, keep_old: Path | None = None, spare: Path | None = None) -> Patch:
         """End everything that runs, and make the patch: proved before it is given.
 
         Args:
             keep_old: a directory to be made, for the old side of the changed files: with it the
                 patch can be merged later into files that changed since (`sandbox.baseline`).
+            spare: a directory to work in where the temporary one is full or gone.
 
         Raises:
             SandboxLost: neither the guest nor the engine can say what stands in the container.
@@ -280,6 +394,7 @@ class Sandbox:
             policy=self._session.plan.policy,
             workspace=self._workspace,
             keep_old=keep_old,
+            spare=spare,
         )
 
     def checkpoint(self, store: Path) -> Step:

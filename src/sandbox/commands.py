@@ -14,6 +14,8 @@ from sandbox.session import Session
 
 _GRACE_S = 15.0
 """How long after a command's own time limit the guest may take to say so."""
+_CANCEL_S = 5.0
+"""How long a guest may take to end a command that the operator wants ended."""
 _SCRATCH = "/tmp/.moonpool"  # noqa: S108 - in the container
 
 
@@ -62,7 +64,8 @@ class Commands:
         return self._run(words, None, timeout_s, stdin, None)
 
     def cancel(self) -> None:
-        """End the command that runs now; callable from a signal handler or another thread."""
+        """End the command that runs now, or else the next; callable from a signal handler or
+        another thread."""
         self._cancelled.set()
 
     def _run(
@@ -77,7 +80,6 @@ class Commands:
         timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
         if b"\0" in (script or b"") or any(b"\0" in word for word in argv or ()):
             raise FileError("a command can't hold a NUL byte")
-        self._cancelled.clear()
         began = time.monotonic()
         receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
         try:
@@ -91,6 +93,9 @@ class Commands:
             # The link may have been lost before this command, which then never ran.
             self._session.revive(lost)
             return receiver.lost(time.monotonic() - began, str(lost))
+        finally:
+            # Not at the start: it may have come a moment before.
+            self._cancelled.clear()
         return receiver.result(rest, time.monotonic() - began)
 
     def _feed(self, stdin: bytes | None) -> tuple[int, Value]:
@@ -106,10 +111,14 @@ class Commands:
         asked = False
 
         def on_tick() -> None:
-            nonlocal asked
-            if self._cancelled.is_set() and not asked:
-                asked = True
-                self._session.link.send(b"cancel", self._session.link.next_number(), number)
+            nonlocal asked, until
+            if self._cancelled.is_set():
+                if not asked:
+                    asked = True
+                    self._session.link.send(b"cancel", self._session.link.next_number(), number)
+                    until = min(until, time.monotonic() + _CANCEL_S)
+                elif time.monotonic() > until:
+                    raise SandboxLost("the guest does not end the command")
 
         while True:
             kind, *rest = self._session.link.receive(until=until, on_tick=on_tick)

@@ -7,7 +7,7 @@ import docker.errors
 import requests
 
 from sandbox.endpoints import Endpoint
-from sandbox.errors import EngineError, EngineUnavailable, SandboxLost
+from sandbox.errors import ContainerGone, EngineError, EngineUnavailable
 
 
 def unavailable(endpoint: Endpoint, error: Exception) -> str:
@@ -33,7 +33,7 @@ def translated(doing: str) -> Generator[None]:
     except docker.errors.NotFound as error:
         what = error.explanation or str(error)
         if "container" in str(what).lower():
-            raise SandboxLost(f"{doing}: the container is gone ({what})") from error
+            raise ContainerGone(f"{doing}: the container is gone ({what})") from error
         raise EngineError(f"{doing}: {what}") from error
     except docker.errors.APIError as error:
         raise EngineError(_explained(doing, error)) from error

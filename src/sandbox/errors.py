@@ -8,6 +8,7 @@ SandboxError                the run can't go on as it is (CLI exit code 3)
 ├── SealBroken              the running container is not what the spec says
 ├── WorkspaceError          the workspace can't be copied as it is
 ├── SandboxLost             the container or its guest is gone
+│   └── ContainerGone       the engine has no such container: nothing is left to export
 └── PatchError              the patch can't be made, proved or applied
 
 FileError                   a file operation was refused: a result the model sees
@@ -48,6 +49,10 @@ class WorkspaceError(SandboxError):
 
 class SandboxLost(SandboxError):
     """The container or its guest is gone; its files may still be exported."""
+
+
+class ContainerGone(SandboxLost):
+    """The engine has no such container any more."""
 
 
 class PatchError(SandboxError):

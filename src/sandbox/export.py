@@ -4,6 +4,7 @@ Owns the order of these steps and what happens when the guest no longer answers.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -32,6 +33,7 @@ from sandbox.trees import Trees
 _GIT_TIMEOUT_S = 600.0
 _FILE_LIMIT_BYTES = 256 << 20
 """A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""
+_LITTLE_ROOM_BYTES = 8 << 20
 
 
 def export(
@@ -43,33 +45,47 @@ def export(
     policy: Policy,
     workspace: Path,
     keep_old: Path | None = None,
+    spare: Path | None = None,
 ) -> Patch:
     """Make the patch from what stands in the container now. Everything running in it is ended.
 
     Args:
         manifest: gives what was copied in; called from a thread.
         keep_old: a directory to be made, for the old side of the changed files (`baseline`).
+        spare: where to work when the temporary directory can't be written.
 
     Raises:
         SandboxLost: neither the guest nor the engine can say.
         PatchError: the patch can't be made or proved.
     """
-    with _temporary_directory() as directory, ThreadPoolExecutor(1, "moonpool-baseline") as pool:
-        # What the baseline takes is worked out while the guest looks through its files.
-        loading = pool.submit(_baseline, manifest)
-        store = Store(directory / "store")
-        changed, left_out = _changed(engine, started, lambda: loading.result()[0], store)
-        copy, base = loading.result()
-        changed, more = _filtered(changed, copy, policy)
-        old = {path: copy.entries[path] for path in changed if path in copy.entries}
-        _bring_old(engine, copied, store, old, workspace)
-        patch = make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
-        if keep_old is not None and patch.data:
-            # Merging is a help for later: where there is no room for it, the patch still counts.
-            with contextlib.suppress(PatchError):
-                touched = {path: copy.entries.get(path) for path in patch.results}
-                baseline.keep(keep_old, store, touched)
-        return patch
+
+    def make(room: Path | None) -> Patch:
+        with (
+            _temporary_directory(room) as directory,
+            ThreadPoolExecutor(1, "moonpool-baseline") as pool,
+        ):
+            # What the baseline takes is worked out while the guest looks through its files.
+            loading = pool.submit(_baseline, manifest)
+            store = Store(directory / "store")
+            changed, left_out = _changed(engine, started, lambda: loading.result()[0], store)
+            copy, base = loading.result()
+            changed, more = _filtered(changed, copy, policy)
+            old = {path: copy.entries[path] for path in changed if path in copy.entries}
+            _bring_old(engine, copied, store, old, workspace)
+            patch = make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
+            if keep_old is not None and patch.data:
+                # Merging is a help for later: where there is no room for it, the patch still counts.
+                with contextlib.suppress(PatchError):
+                    touched = {path: copy.entries.get(path) for path in patch.results}
+                    baseline.keep(keep_old, store, touched)
+            return patch
+
+    try:
+        return make(None)
+    except _NoRoom:
+        if spare is None:
+            raise
+    return make(spare)
 
 
 def _baseline(manifest: Callable[[], Manifest]) -> tuple[Manifest, Trees]:
@@ -77,18 +93,39 @@ def _baseline(manifest: Callable[[], Manifest]) -> tuple[Manifest, Trees]:
     return loaded, Trees.of(loaded.entries)
 
 
+class _NoRoom(PatchError):
+    """The working files can't be written: another place may do."""
+
+
+def _full(directory: Path, error: PatchError) -> bool:
+    """Whether room was what was missing. git says so in words of its own: then the disk tells."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+        return True
+    try:
+        return shutil.disk_usage(directory).free < _LITTLE_ROOM_BYTES
+    except OSError:
+        return True
+
+
 @contextlib.contextmanager
-def _temporary_directory() -> Iterator[Path]:
+def _temporary_directory(room: Path | None = None) -> Iterator[Path]:
     """A place for the private store; where it can't be written, that becomes a clear error."""
     try:
-        directory = Path(tempfile.mkdtemp(prefix="moonpool-export-"))
+        directory = Path(tempfile.mkdtemp(prefix="moonpool-export-", dir=room))
         try:
             yield directory
+        except PatchError as error:
+            if not _full(directory, error):
+                raise
+            raise _NoRoom(
+                f"{error} (in {directory.parent}): free some space, or set TMPDIR"
+            ) from error
         finally:
             shutil.rmtree(directory, ignore_errors=True)
     except OSError as error:
-        raise PatchError(
-            f"the patch's working files in {tempfile.gettempdir()} can't be written "
+        raise _NoRoom(
+            f"the patch's working files in {room or tempfile.gettempdir()} can't be written "
             f"({error.strerror or error}): free some space, or set TMPDIR"
         ) from error
 

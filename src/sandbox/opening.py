@@ -145,6 +145,20 @@ def plan(
     )
 
 
+def plan_of_none(policy: Policy, *, snapshot_image: str) -> Plan:
+    """For a container that is only read: nothing is ever started by it."""
+    return Plan(
+        policy=policy,
+        prepared_image="",
+        snapshot_image=snapshot_image,
+        spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels={}),
+        rules=KernelRules(rules=(), missing=(), notes=()),
+        kernel_policy=KernelPolicy.REQUIRE,
+        probe=None,
+        lifetime_s=0,
+    )
+
+
 _known_rules: dict[tuple[str, str, bool], KernelRules] = {}
 """A batch opens many sandboxes under one policy; working the rules out takes some milliseconds."""
 
@@ -240,21 +254,59 @@ def restart(engine: Engine, made: Plan, before: Started) -> Started:
     """
     before.link.close()
     try:
-        engine.kill(before.container)
-        engine.wait(before.container, timeout_s=_GREETING_TIMEOUT_S)
-        return _greet(
+        return take_up(
             engine,
             made,
-            before.spec,
-            before.volumes,
             before.container,
+            spec=before.spec,
+            volumes=before.volumes,
             since_ns=before.since_ns,
-            meanwhile=lambda: None,
         )
     except EngineUnavailable:
         raise
     except EngineError as error:
         raise SandboxLost(f"the sandbox ended and does not come back: {error}") from error
+
+
+def take_up(
+    engine: Engine,
+    made: Plan,
+    container: str,
+    *,
+    spec: ContainerSpec,
+    volumes: tuple[str, ...],
+    since_ns: int,
+) -> Started:
+    """Start the guest of a container that another process may have opened. Its files are as they
+    were, those in memory excepted.
+
+    Not attached to as it is: the other process may have ended in the middle of a frame, and the
+    guest of a command. What it was at ends with it.
+
+    Raises:
+        SealBroken, KernelUnsupported: what runs is not what was planned.
+        SandboxLost: the container is gone or its guest does not come back.
+    """
+    engine.kill(container)
+    engine.wait(container, timeout_s=_GREETING_TIMEOUT_S)
+    return _greet(engine, made, spec, volumes, container, since_ns=since_ns, meanwhile=lambda: None)
+
+
+def unattended(
+    made: Plan, container: str, *, volumes: tuple[str, ...], since_ns: int, seal: SealReport
+) -> Started:
+    """A container whose guest is not spoken to: only the engine says what stands in it."""
+    link = GuestLink(socket.socket(socket.AF_UNIX))
+    link.give_up("the sandbox is only exported")
+    link.close()
+    return Started(
+        container=container,
+        spec=made.spec,
+        volumes=volumes,
+        link=link,
+        seal=seal,
+        since_ns=since_ns,
+    )
 
 
 def _withheld(rules: KernelRules, answer: Sequence[Value]) -> list[str]:

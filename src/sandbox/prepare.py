@@ -82,11 +82,7 @@ def prepare(
         ImageUnusable: the image has no python3 (3.8 or later) or the guest does not run in it.
     """
     sources = guest_sources()
-    digest = hashlib.sha256(image.id.encode())
-    for name, source in sources.items():
-        digest.update(name.encode() + b"\0" + source)
-    digest.update(_room())
-    key = digest.hexdigest()[:24]
+    key = _key(image.id, sources)
     ref = f"moonpool/prepared:{key}"
     file = inventory_file(key)
     found = engine.image(ref)
@@ -99,6 +95,28 @@ def prepare(
     identity, inventory = _make(engine, image, ref, sources)
     write_atomically(file, _dump(inventory))
     return PreparedImage(id=identity, key=key, inventory=inventory)
+
+
+def recalled(engine: Engine, key: str) -> PreparedImage | None:
+    """The prepared form of an image that a standing container was made from.
+
+    None where the guest in it is not ours, or what is known of it is gone.
+    """
+    found = engine.image(f"moonpool/prepared:{key}")
+    inventory = _load(inventory_file(key))
+    if found is None or inventory is None:
+        return None
+    if _key(found.labels.get(LABEL_PREPARED, ""), guest_sources()) != key:
+        return None
+    return PreparedImage(id=found.id, key=key, inventory=inventory)
+
+
+def _key(image_id: str, sources: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256(image_id.encode())
+    for name, source in sources.items():
+        digest.update(name.encode() + b"\0" + source)
+    digest.update(_room())
+    return digest.hexdigest()[:24]
 
 
 def _make(

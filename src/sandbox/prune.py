@@ -6,6 +6,7 @@ deadline; only what carries our label is ever looked at.
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -94,14 +95,21 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
     return tuple(found)
 
 
-def prune(engine: Engine, *, everything: bool = False) -> tuple[Leftover, ...]:
+def prune(
+    engine: Engine, *, everything: bool = False, first: Callable[[Leftover], bool] = lambda _: True
+) -> tuple[Leftover, ...]:
     """Remove what is expired; with `everything`, all of it, running sandboxes too.
+
+    Args:
+        first: called with each before it is removed, to save what is in it; False keeps it.
 
     Gives what was removed. A snapshot or volume that a standing container uses stays.
     """
     removed = []
     for item in leftovers(engine):
         if not (item.expired or everything):
+            continue
+        if not first(item):
             continue
         with contextlib.suppress(EngineError):
             match item.kind:

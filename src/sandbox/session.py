@@ -48,6 +48,10 @@ class Session:
             raise lost
         self.started = opening.restart(self.engine, self.plan, self.started)
 
+    def stay_down(self) -> None:
+        """Never start the guest: only the engine is asked any more."""
+        self._restarts = _RESTARTS
+
     def close(self) -> None:
         """Remove the container with everything in it."""
         if not self._closed:

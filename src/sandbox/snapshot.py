@@ -46,6 +46,11 @@ class Snapshot:
         return _load_manifest(_manifest_file(self.key))
 
 
+def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
+    """A copy that was taken before, by its key."""
+    return Snapshot(image=reference(key), key=key, left_out=left_out)
+
+
 def _manifest_file(key: str) -> Path:
     return cache_directory() / "manifests" / f"{key}.json"
 

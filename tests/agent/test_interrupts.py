@@ -1,4 +1,4 @@
-"""Signals: once to end well, twice to end now, three times to drop it all."""
+"""Signals: once to end well, twice to end now, three times to drop the export too."""
 
 import os
 import signal
@@ -14,11 +14,72 @@ def test_the_first_only_sets_a_mark() -> None:
     assert interrupts.requested
 
 
-def test_the_second_raises() -> None:
+def test_between_the_steps_of_a_run_nothing_raises() -> None:
     interrupts = Interrupts()
-    interrupts.receive("SIGINT")
-    with pytest.raises(Stop):
+    for _ in range(4):
         interrupts.receive("SIGINT")
+    assert interrupts.at_once
+
+
+def test_in_a_call_the_second_ends_the_command_and_the_third_breaks_off() -> None:
+    interrupts = Interrupts()
+    ended = []
+    with interrupts.calling(lambda: ended.append("the command"), up_to_s=120):
+        interrupts.receive("SIGINT")
+        assert ended == []
+        interrupts.receive("SIGINT")
+        assert ended == ["the command"]
+        with pytest.raises(Stop):
+            interrupts.receive("SIGINT")
+
+
+def test_a_call_that_begins_too_late_is_ended_at_once() -> None:
+    interrupts = Interrupts()
+    interrupts.receive("SIGTERM")
+    ended = []
+    with interrupts.calling(lambda: ended.append("the command"), up_to_s=120):
+        assert ended == ["the command"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_supervisors_signal_is_the_second_however_often_it_comes(name: str) -> None:
+    interrupts = Interrupts()
+    with interrupts.shielded():
+        for _ in range(5):
+            interrupts.receive(name)
+        assert interrupts.at_once
+        with pytest.raises(Stop):
+            interrupts.receive("SIGINT")
+
+
+def test_nothing_raises_between_a_line_and_its_digest() -> None:
+    interrupts = Interrupts()
+    steps = []
+
+    def write() -> None:
+        with interrupts.shielded(), interrupts.held():
+            with interrupts.writing():
+                for _ in range(4):
+                    interrupts.receive("SIGINT")
+                steps.append("the line and its digest")
+            steps.append("the screen")
+
+    with pytest.raises(Stop):
+        write()
+    assert steps == ["the line and its digest", "the screen"]
+
+
+def test_a_screen_that_blocks_does_not_hold_the_third_up() -> None:
+    interrupts = Interrupts()
+
+    def blocked() -> None:
+        with interrupts.shielded(), interrupts.held():
+            for _ in range(3):
+                interrupts.receive("SIGINT")
+            raise AssertionError("it went on")
+
+    with pytest.raises(Stop):
+        blocked()
 
 
 def test_the_first_raises_where_nothing_can_tear() -> None:
@@ -63,5 +124,5 @@ def test_real_signals_arrive_and_the_old_handlers_come_back() -> None:
     with interrupts.installed():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), 0)
-        assert (interrupts.count, interrupts.name) == (1, "SIGTERM")
+        assert (interrupts.at_once, interrupts.name) == (True, "SIGTERM")
     assert signal.getsignal(signal.SIGTERM) is before

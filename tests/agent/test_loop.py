@@ -1,5 +1,6 @@
 """The conversation: what goes back to the model, and what ends it."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -333,10 +334,23 @@ def test_an_interrupt_while_the_model_is_awaited_breaks_it_off(talk: Talk) -> No
     assert talk.on(ToldModel(interrupted)) == Interrupted(signal="SIGTERM")
 
 
-def test_a_second_interrupt_breaks_off_the_call_too(talk: Talk) -> None:
+def test_a_second_interrupt_ends_the_command_and_the_call_has_its_end(talk: Talk) -> None:
+    def twice() -> None:
+        for _ in range(2):
+            talk.interrupts.receive("SIGINT")
+
+    timer = threading.Timer(0.3, twice)
+    timer.start()
+    ended = talk.on(ToldModel(call("bash", command="exec sleep 99")))
+    timer.join()
+    assert ended == Interrupted(signal="SIGINT")
+    assert [event.ending for event in talk.ended()] == ["cancelled"]
+
+
+def test_a_third_breaks_off_a_call_that_hangs(talk: Talk) -> None:
     def run(_command: str, **_options: object) -> None:
-        talk.interrupts.receive("SIGINT")
-        talk.interrupts.receive("SIGINT")
+        for _ in range(3):
+            talk.interrupts.receive("SIGINT")
         raise AssertionError("the call went on")
 
     talk.box.run = run  # type: ignore[assignment, method-assign]

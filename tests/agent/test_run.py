@@ -31,7 +31,7 @@ from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
 from fakes.talk import with_budget
 from policies.policy import Policy
-from sandbox.errors import EngineUnavailable, PatchError, SandboxLost
+from sandbox.errors import ContainerGone, EngineUnavailable, PatchError, SandboxLost
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CHANGE = call("write_file", path="new.txt", content="made\n")
@@ -179,6 +179,45 @@ def test_a_patch_that_cannot_be_made_keeps_the_container_and_says_so(fake: FakeR
     fake.box.close()
 
 
+@pytest.mark.parametrize(
+    "failure", [SandboxLost("its tar broke off"), KeyError("oops"), OSError(28, "no space")]
+)
+def test_whatever_fails_in_the_export_the_container_stays(
+    fake: FakeRun, failure: Exception
+) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["export"] = failure
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert isinstance(summary.outcome, SandboxFailed | Crashed)
+    assert (summary.container_left, fake.box.closed) == (fake.box.id, False)
+    words = [event.text for event in fake.log if isinstance(event, Notice)]
+    assert any(f"moonpool resume {fake.record.run_id} --export-only" in text for text in words)
+    fake.box.close()
+
+
+def test_a_container_that_is_gone_is_not_said_to_stand(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["export"] = ContainerGone("no such container")
+    assert fake.go(ToldModel(CHANGE, say("done"))).container_left is None
+
+
+def test_an_engine_that_was_away_for_a_moment_costs_no_patch(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["export"] = EngineUnavailable("restarting")
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert isinstance(summary.outcome, Finished)
+    assert summary.delivery is not None
+    assert any("does not answer" in e.text for e in fake.log if isinstance(e, Notice))
+
+
+def test_there_is_a_patch_when_a_tool_raises_what_it_may_not(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["run"] = ZeroDivisionError("a defect")
+    summary = fake.go(ToldModel(CHANGE, call("bash", command="true")))
+    assert isinstance(summary.outcome, Crashed)
+    assert (summary.exit_code, summary.delivery is not None) == (3, True)
+
+
 def test_a_failed_verification_is_no_success(fake: FakeRun) -> None:
     fake.verify = "echo broken; test -e nothing"
     summary = fake.go(ToldModel(CHANGE, say("done")))
@@ -279,6 +318,7 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
         "call_refused",
         "model_called",
         "model_replied",
+        "conversation_ended",
         "exported",
         "verification_ended",
         "run_ended",

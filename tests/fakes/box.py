@@ -30,6 +30,7 @@ from sandbox.results import (
     Listing,
     Output,
 )
+from sandbox.standing import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,14 @@ class TmpBox:
         self.calls: list[str] = []
         self.closed = False
         self._backgrounds: dict[int, subprocess.Popen[bytes]] = {}
+        self._running: subprocess.Popen[bytes] | None = None
+        self._cancelled = False
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(
+            container=self.id, prepared_key="", snapshot_key="", since_ns=0, mounts=(), volumes=()
+        )
 
     # -- commands --------------------------------------------------------------------------
 
@@ -100,19 +109,29 @@ class TmpBox:
         started = time.monotonic()
         ending = Ending.EXITED
         try:
-            done = subprocess.run(
+            with subprocess.Popen(
                 argv,
                 cwd=self.cwd,
-                input=stdin or b"",
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=self._environment(),
-            )
-            code, out, err = done.returncode, done.stdout, done.stderr
+            ) as self._running:
+                if self._cancelled:
+                    self._running.kill()
+                try:
+                    out, err = self._running.communicate(stdin or b"", timeout_s)
+                except BaseException:
+                    self._running.kill()
+                    raise
+                code = self._running.returncode
+            if self._cancelled:
+                ending = Ending.CANCELLED
         except subprocess.TimeoutExpired as late:
             ending, code = Ending.TIMED_OUT, 124
             out, err = late.stdout or b"", late.stderr or b""
+        finally:
+            self._running, self._cancelled = None, False
         if on_output is not None:
             streams: tuple[tuple[Literal["stdout", "stderr"], bytes], ...]
             streams = (("stdout", out), ("stderr", err))
@@ -132,6 +151,11 @@ class TmpBox:
         # No bytecode: an edit within a second that keeps the size would run as the old code.
         mine = {"HOME": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
         return {"PATH": os.environ["PATH"], **mine}
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._running is not None:
+            self._running.kill()
 
     def start(self, command: str) -> int:
         self._called("start", command)
@@ -211,7 +235,7 @@ class TmpBox:
 
     # -- the patch -------------------------------------------------------------------------
 
-    def export(self, *, keep_old: Path | None = None) -> Patch:
+    def export(self, *, keep_old: Path | None = None, spare: Path | None = None) -> Patch:
         self._called("export", "")
         with tempfile.TemporaryDirectory() as room:
             store = Store(Path(room) / "store")

@@ -30,7 +30,13 @@ class Talk:
         self.meter = Meter(self.policy)
         self.loop = Loop(
             model=model,
-            calls=Calls(box=self.box, policy=self.policy, approve=self.approve, tell=self._tell),
+            calls=Calls(
+                box=self.box,
+                policy=self.policy,
+                approve=self.approve,
+                interrupts=self.interrupts,
+                tell=self._tell,
+            ),
             meter=self.meter,
             system="be careful",
             max_tokens=1000,

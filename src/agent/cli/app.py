@@ -219,6 +219,32 @@ def apply(
 
 
 @app.command()
+def resume(
+    run: RunName,
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="MODEL", help="Instead of the run's own."),
+    ] = None,
+    export_only: Annotated[
+        bool, typer.Option("--export-only", help="Make the patch of what stands, and end the run.")
+    ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
+    ] = False,
+) -> None:
+    """Go on with a run whose process was killed, in its container, where that still stands.
+
+    Example: moonpool resume last --export-only
+    """
+    from agent.cli import resume_command
+
+    raise typer.Exit(
+        resume_command.resume(run, model=model, export_only=export_only, json_lines=json_lines)
+    )
+
+
+@app.command()
 def doctor() -> None:
     """Try everything that a run needs, and say what is missing.
 
@@ -235,14 +261,19 @@ def prune(
     everything: Annotated[
         bool, typer.Option("--all", help="What is still in use too: running agents are ended.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even where an agent's work in it can't be exported.")
+    ] = False,
 ) -> None:
     """Remove containers and workspace copies that runs left behind and are past their time.
 
+    An agent's work in a container is exported to its run first.
+
     Example: moonpool prune
     """
-    from agent.cli import host_commands
+    from agent.cli import prune_command
 
-    raise typer.Exit(host_commands.prune(everything=everything))
+    raise typer.Exit(prune_command.prune(everything=everything, force=force))
 
 
 @policy_app.command("check")

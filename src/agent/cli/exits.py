@@ -8,6 +8,7 @@ from typing import assert_never
 
 from agent.outcome import (
     Crashed,
+    CutShort,
     ExportRefused,
     Finished,
     GaveUp,
@@ -34,7 +35,7 @@ def of_outcome(outcome: Outcome) -> int:
     match outcome:
         case Finished():
             return DONE
-        case LimitReached() | GaveUp() | Refused() | NotVerified():
+        case LimitReached() | GaveUp() | Refused() | NotVerified() | CutShort():
             return NOT_FINISHED
         case SandboxFailed() | RecordFailed() | Crashed():
             return ENVIRONMENT

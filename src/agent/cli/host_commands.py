@@ -1,4 +1,4 @@
-"""``moonpool doctor`` and ``moonpool prune``: the machine itself."""
+"""``moonpool doctor``: the machine itself."""
 
 # Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
 # the terminal, where printing is the point.
@@ -109,21 +109,3 @@ def _model() -> str:
     if _has_key():
         return "a key is set"
     return "no ANTHROPIC_API_KEY: only -m script:FILE will work"
-
-
-def prune(*, everything: bool) -> int:
-    from sandbox.engine import Engine
-    from sandbox.prune import leftovers
-    from sandbox.prune import prune as remove
-
-    engine = Engine.connect(settings.environ())
-    removed = remove(engine, everything=everything)
-    for item in removed:
-        of_run = f" of run {item.run}" if item.run else ""
-        print(f"removed {item.kind} {item.id.removeprefix('sha256:')[:12]}{of_run}")
-    kept = leftovers(engine)
-    if not removed:
-        print("nothing to remove")
-    if kept:
-        print(f"{len(kept)} in use or not yet due; --all removes them too")
-    return exits.DONE

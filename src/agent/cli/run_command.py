@@ -7,6 +7,7 @@
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agent.events import Event
+    from agent.job import Job, OpenBox
     from agent.messages import Model
+    from agent.past import Past
     from agent.record import Record
     from agent.run import Run
     from agent.summary import Summary
@@ -88,55 +91,89 @@ def _refuse_dollars(policy: "Policy", model: "Model") -> None:
 def _recorded(
     options: RunOptions, root: Path, policy: "Policy", model: "Model", record: "Record"
 ) -> int:
-    from agent.approval import nobody_to_ask
-    from agent.cli.asking import at_terminal
-    from agent.display import Display
-    from agent.events import Notice
-    from agent.interrupts import Interrupts, Stop
     from agent.job import Job
-    from agent.run import Run
     from agent.sealed import open_sealed
 
-    console = _console()
-    may_ask = not options.json_lines and sys.stdin.isatty() and sys.stdout.isatty()
     job = Job(
         run_id=record.run_id,
         task=options.task,
         workspace=root,
         policy=policy,
         verify=options.verify,
-        may_ask=may_ask,
+        may_ask=may_ask(json_lines=options.json_lines),
         kernel_policy=options.kernel_policy,
         accepted_risks=options.accepted_risks,
         environ=settings.environ(),
     )
-    interrupts = Interrupts()
-    display = None if options.json_lines else Display(console)
-    going = Run(
-        job,
-        model=model,
-        open_box=open_sealed,
-        record=record,
-        show=_print_line if display is None else display.show,
-        approve=at_terminal(console, interrupts) if may_ask else nobody_to_ask,
-        interrupts=interrupts,
-        exit_code=exits.of_outcome,
-    )
-    with interrupts.installed(), contextlib.suppress(Stop):
-        try:
-            for name in workspace.ignored_policies(root):
-                notice = f"{name} in the workspace is ignored: a policy is never read from there"
-                going.journal.tell(Notice(text=notice))
-            summary = going.go()
-        finally:
-            if display is not None:
-                display.close()
-        _finish(options, going, summary, record)
-        return summary.exit_code
-    return exits.INTERRUPTED  # a third signal, or one while the last words were written
+    notices = [
+        f"{name} in the workspace is ignored: a policy is never read from there"
+        for name in workspace.ignored_policies(root)
+    ]
+    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
+    return conduct(job, model, open_sealed, notices=notices)
 
 
-def _finish(options: RunOptions, going: "Run", summary: "Summary", record: "Record") -> None:
+def may_ask(*, json_lines: bool) -> bool:
+    """Is there a person at a terminal?"""
+    return not json_lines and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """A run from the first event to the last word, as the command line shows it."""
+
+    record: "Record"
+    json_lines: bool
+    out: Path | None
+
+    def __call__(
+        self,
+        job: "Job",
+        model: "Model",
+        open_box: "OpenBox",
+        *,
+        notices: Sequence[str] = (),
+        past: "Past | None" = None,
+        torn_bytes: int = 0,
+    ) -> int:
+        """Gives the exit code."""
+        from agent.approval import nobody_to_ask
+        from agent.cli.asking import at_terminal
+        from agent.display import Display
+        from agent.events import Notice
+        from agent.interrupts import Interrupts, Stop
+        from agent.run import Run
+
+        console = _console()
+        interrupts = Interrupts()
+        display = None if self.json_lines else Display(console)
+        going = Run(
+            job,
+            model=model,
+            open_box=open_box,
+            record=self.record,
+            show=_print_line if display is None else display.show,
+            approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
+            interrupts=interrupts,
+            exit_code=exits.of_outcome,
+            past=past,
+            torn_bytes=torn_bytes,
+        )
+        with interrupts.installed(), contextlib.suppress(Stop):
+            try:
+                for notice in notices:
+                    going.journal.tell(Notice(text=notice))
+                summary = going.go()
+            finally:
+                if display is not None:
+                    display.close()
+            with interrupts.shielded():
+                _finish(self, going, summary, self.record)
+            return summary.exit_code
+        return exits.INTERRUPTED  # a third signal while the last words were written
+
+
+def _finish(options: Conduct, going: "Run", summary: "Summary", record: "Record") -> None:
     """Write what is left to write, and show what came of it."""
     from agent.report import render
     from agent.runs import Run as Recorded

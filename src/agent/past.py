@@ -1,0 +1,244 @@
+"""What a run's record says of the conversation so far, for the process that takes it up.
+
+A pure function from events to values. What was called and has no end in the record is never made
+again: it may have been done wholly, in part or not at all, and the model is told so. Owns the
+rebuilding of the history; refuses to know files and containers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.errors import RecordError
+from agent.events import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ConversationEnded,
+    Event,
+    ModelCalled,
+    ModelReplied,
+    RunStarted,
+    SandboxReady,
+    UserSaid,
+)
+from agent.messages import (
+    AssistantMessage,
+    Message,
+    Reply,
+    Stop,
+    Text,
+    ToolResult,
+    ToolUse,
+    Usage,
+    UserMessage,
+)
+from agent.meter import Spent
+from agent.outcome import Conversation
+from agent.recorded import Lossy, decode, losses
+from agent.repetition import Repetition
+
+NO_ANSWER = "(no answer)"
+"""Stands for an empty answer: providers take no empty message."""
+
+IN_DOUBT = (
+    "Not known: the program that runs this session ended while this ran. It may have been done "
+    "wholly, in part or not at all: look before you repeat it."
+)
+NOT_REACHED = (
+    "Not run: the program that runs this session ended before it came to this call. Make it again "
+    "if you still want it."
+)
+STARTED_AGAIN = (
+    "The program that runs this session ended and was started again, and the sandbox's command "
+    "server with it: the workspace is as it was; files in /tmp may be gone, the working directory "
+    "and exported variables are reset, and background processes are ended."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTurn:
+    """The newest reply, where not all that it asks for has been answered."""
+
+    reply: Reply
+    results: tuple[ToolResult, ...]
+    """Of its first calls, in order."""
+    in_doubt: CallStarted | None
+    """The call after those, where it was started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    started: RunStarted
+    began: datetime
+    ready: SandboxReady | None
+    """None where the orchestrator ended before the container was ready."""
+    history: tuple[Message, ...]
+    """Without the open turn; empty where the task was not said yet."""
+    turn: OpenTurn | None
+    ended: Conversation | None
+    """How the conversation had ended, where it had."""
+    exported: Mapping[str, object] | None
+    """The newest ``exported`` line."""
+    over: Mapping[str, object] | None
+    """The ``run_ended`` line, where nothing came after it."""
+    spent: Spent
+    calls: int
+    repetition: Repetition
+    in_vain: int
+    pid: int
+    """Of the process that worked on it last."""
+    lossy: Lossy
+    log: tuple[Event, ...]
+
+
+@dataclass
+class _Walk:
+    """The state of going through the events, one after the other."""
+
+    history: list[Message] = field(default_factory=list)
+    reply: Reply | None = None
+    results: list[ToolResult] = field(default_factory=list)
+    words: list[Text] = field(default_factory=list)
+    running: CallStarted | None = None
+    repetition: Repetition = field(default_factory=Repetition)
+    calls: int = 0
+    turns: int = 0
+    used: Usage = field(default_factory=Usage)
+    last: Usage = field(default_factory=Usage)
+    in_vain: int = 0
+    ended: Conversation | None = None
+
+    def take(self, event: Event) -> None:
+        match event:
+            case UserSaid():
+                self.words.append(Text(text=event.text))
+            case ModelCalled():
+                self.close()
+                self.ended = None
+            case ModelReplied():
+                self.close()
+                self.reply = event.reply
+                self.turns, self.used, self.last = event.turn, event.used, event.reply.usage
+            case CallStarted():
+                self.running = event
+                self.calls = max(self.calls, event.number)
+            case CallEnded():
+                failed = event.is_error or event.exit_code not in {None, 0}
+                self._result(event, is_error=event.is_error, failed=failed)
+            case CallRefused():
+                self.calls = max(self.calls, event.number)
+                self._result(event, is_error=True, failed=True)
+            case ConversationEnded():
+                self.ended = event.outcome
+            case _:
+                pass
+
+    def _result(self, event: CallEnded | CallRefused, *, is_error: bool, failed: bool) -> None:
+        uses = uses_of(self.reply) if self.reply is not None else []
+        position = len(self.results)
+        if position >= len(uses):
+            return  # told a second time, by a process that took the turn up again
+        self.results.append(
+            ToolResult(tool_use_id=event.tool_use_id, text=event.text, is_error=is_error)
+        )
+        self.running = None
+        asked = self.reply is not None and self.reply.stop is Stop.TOOL_USE
+        if asked and not (isinstance(event, CallRefused) and event.why == "stopped"):
+            self.repetition.note(uses[position], failed=failed)
+
+    def close(self) -> None:
+        """The turn was answered whole: another request, or reply, came after it."""
+        if self.reply is not None:
+            worked = self.reply.stop is Stop.TOOL_USE and uses_of(self.reply)
+            self.in_vain = 0 if worked else self.in_vain + 1
+            blocks = self.reply.message.blocks or (Text(text=NO_ANSWER),)
+            self.history.append(AssistantMessage(blocks=blocks))
+        said: tuple[Text | ToolResult, ...] = (*self.results, *self.words)
+        if said and self.history and isinstance(newest := self.history[-1], UserMessage):
+            self.history.pop()
+            said = (*newest.blocks, *said)
+        if said:
+            self.history.append(UserMessage(blocks=said))
+        self.reply, self.running = None, None
+        self.results, self.words = [], []
+
+    def open_turn(self) -> OpenTurn | None:
+        """The newest reply where something of it is left to do; else it is closed."""
+        reply = self.reply
+        if reply is None or (self.words and self.running is None):
+            # Words of ours come last in a turn.
+            self.close()
+            return None
+        return OpenTurn(reply=reply, results=tuple(self.results), in_doubt=self.running)
+
+
+def past_of(rows: Sequence[Mapping[str, object]]) -> Past:
+    """The run as its record tells it.
+
+    Raises:
+        RecordError: the record does not begin as one, or has lines of another shape.
+    """
+    events = [(row, event) for row in rows if (event := decode(row)) is not None]
+    walk = _Walk()
+    started: RunStarted | None = None
+    ready: SandboxReady | None = None
+    pid = 0
+    for _, event in events:
+        match event:
+            case RunStarted():
+                started = event
+            case SandboxReady():
+                ready = event
+        pid = getattr(event, "pid", pid)
+        walk.take(event)
+    if started is None:
+        raise RecordError("the record has no beginning: nothing can be resumed from it")
+    turn = walk.open_turn()
+    last = rows[-1]
+    return Past(
+        started=started,
+        began=_time(rows[0]),
+        ready=ready,
+        history=tuple(walk.history),
+        turn=turn,
+        ended=walk.ended,
+        exported=next((row for row in reversed(rows) if row.get("event") == "exported"), None),
+        over=last if last.get("event") == "run_ended" else None,
+        spent=Spent(turns=walk.turns, used=walk.used, last=walk.last, seconds=_worked_s(rows)),
+        calls=walk.calls,
+        repetition=walk.repetition,
+        in_vain=walk.in_vain,
+        pid=pid,
+        lossy=losses(list(rows)),
+        log=tuple(event for _, event in events),
+    )
+
+
+def uses_of(reply: Reply) -> list[ToolUse]:
+    return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
+
+
+def _worked_s(rows: Sequence[Mapping[str, object]]) -> float:
+    """Seconds of all sittings, each from its ready sandbox to the last that it wrote."""
+    total = 0.0
+    begun: datetime | None = None
+    newest: datetime | None = None
+    for row in rows:
+        if row.get("event") in {"resumed", "run_started"}:
+            if begun is not None and newest is not None:
+                total += (newest - begun).total_seconds()
+            begun = None
+        newest = _time(row)
+        if row.get("event") == "sandbox_ready":
+            begun = newest
+    if begun is not None and newest is not None:
+        total += (newest - begun).total_seconds()
+    return max(0.0, total)
+
+
+def _time(row: Mapping[str, object]) -> datetime:
+    try:
+        return datetime.fromisoformat(str(row.get("time")))
+    except ValueError as error:
+        raise RecordError(f"line {row.get('seq')} of the record has no time") from error

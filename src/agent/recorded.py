@@ -1,0 +1,215 @@
+"""From the lines of a record back to values: what a resumed run and its report are made of.
+
+Owns the way back of `agent.events.encode`, for the events that a conversation consists of. What
+was cut or redacted when it was written stays so, and is counted. Everything is checked: a line that
+does not have the shape we write is an error, never a guess.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, cast
+
+from agent import outcome as outcomes
+from agent.errors import RecordError
+from agent.events import (
+    Asked,
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ConversationEnded,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    Notice,
+    Recorded,
+    Resumed,
+    RunStarted,
+    SandboxReady,
+    UserSaid,
+)
+from agent.messages import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse, Usage
+from agent.record import REDACTED
+from policies.decision import Allow, Ask, Deny
+from sandbox.mounts import Held, Overlay, Scratch
+from sandbox.patch import LeftOut
+from sandbox.results import Ending
+from sandbox.standing import Standing
+
+_EVENTS: dict[str, type] = {
+    "run_started": RunStarted,
+    "sandbox_ready": SandboxReady,
+    "resumed": Resumed,
+    "model_called": ModelCalled,
+    "model_replied": ModelReplied,
+    "model_retry": ModelRetry,
+    "user_said": UserSaid,
+    "call_started": CallStarted,
+    "call_refused": CallRefused,
+    "call_ended": CallEnded,
+    "asked": Asked,
+    "notice": Notice,
+    "conversation_ended": ConversationEnded,
+}
+"""Others are not needed again as values."""
+
+_VALUES: dict[str, type] = {
+    "reply": Reply,
+    "assistant_message": AssistantMessage,
+    "text": Text,
+    "tool_use": ToolUse,
+    "opaque": Opaque,
+    "usage": Usage,
+    "allow": Allow,
+    "ask": Ask,
+    "deny": Deny,
+    "standing": Standing,
+    "scratch": Scratch,
+    "held": Held,
+    "overlay": Overlay,
+    "left_out": LeftOut,
+    "finished": outcomes.Finished,
+    "limit_reached": outcomes.LimitReached,
+    "gave_up": outcomes.GaveUp,
+    "refused": outcomes.Refused,
+    "interrupted": outcomes.Interrupted,
+    "model_failed": outcomes.ModelFailed,
+    "sandbox_failed": outcomes.SandboxFailed,
+    "record_failed": outcomes.RecordFailed,
+    "crashed": outcomes.Crashed,
+    "cut_short": outcomes.CutShort,
+}
+
+_ENUMS: dict[tuple[type, str], type[Enum]] = {
+    (Reply, "stop"): Stop,
+    (outcomes.LimitReached, "limit"): outcomes.Limit,
+    (CallEnded, "ending"): Ending,
+}
+_BYTES = {(LeftOut, "path")}
+_VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}
+"""Fields that hold JSON as it came; what is in them is nobody's ``type``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lossy:
+    """What of a record is no longer what it was."""
+
+    cut: int
+    """Strings that were too long to record whole."""
+    redacted: int
+    exact_thinking: bool
+    """Blocks that only their provider understands must go back as they came, or not at all."""
+
+
+def decode(row: Mapping[str, object]) -> Recorded | None:
+    """One line as the event it was; None for a kind that is not needed again.
+
+    Raises:
+        RecordError: it has not the shape that we write.
+    """
+    made = _EVENTS.get(str(row.get("event")))
+    if made is None:
+        return None
+    try:
+        return cast("Recorded", _built(made, row))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"line {row.get('seq')} of the record is not one that this version writes: {error!r}"
+        ) from error
+
+
+def _built(made: type, row: Mapping[str, object]) -> object:
+    values: dict[str, Any] = {}
+    for item in fields(made):
+        value = row[item.name]
+        enum = _ENUMS.get((made, item.name))
+        if item.name in _VERBATIM:
+            values[item.name] = _mapping(value)
+        elif enum is not None and value is not None:
+            values[item.name] = enum(value)
+        elif (made, item.name) in _BYTES:
+            values[item.name] = recorded_bytes(value)
+        else:
+            values[item.name] = _value(value)
+    return made(**values)
+
+
+def _value(value: object) -> object:
+    match value:
+        case list():
+            return tuple(_value(item) for item in value)
+        case {"head": str() as head, "characters": int() as count, "sha256": str()}:
+            return cut_words(head, count)
+        case {"type": str() as kind, **rest}:
+            return _built(_VALUES[kind], cast("Mapping[str, object]", rest))
+        case dict():
+            raise TypeError("an object without a type")
+        case _:
+            return value
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return cast("Mapping[str, object]", _uncut(value))
+
+
+def _uncut(value: object) -> object:
+    """JSON as it came, with what was cut in it as text that says so."""
+    match value:
+        case {"head": str() as head, "characters": int() as count, "sha256": str()}:
+            return cut_words(head, count)
+        case dict():
+            return {key: _uncut(item) for key, item in value.items()}
+        case list():
+            return [_uncut(item) for item in value]
+        case _:
+            return value
+
+
+def cut_words(head: str, characters: int) -> str:
+    return f"{head}\n[cut: {characters - len(head)} more characters were not recorded]"
+
+
+def recorded_bytes(value: object) -> bytes:
+    match value:
+        case str():
+            return value.encode()
+        case {"base64": str() as text}:
+            return base64.b64decode(text)
+        case _:
+            raise TypeError("not bytes")
+
+
+def losses(rows: list[Mapping[str, object]]) -> Lossy:
+    """What can't be given back as it was, over the lines of a conversation."""
+    cut = redacted = 0
+    exact = True
+    for row in rows:
+        if row.get("event") not in {"model_replied", "call_ended", "call_refused", "user_said"}:
+            continue
+        cut += sum(1 for item in _walk(row) if _is_cut(item))
+        redacted += sum(1 for item in _walk(row) if isinstance(item, str) and REDACTED in item)
+        for item in _walk(row):
+            if isinstance(item, dict) and item.get("type") == "opaque":
+                parts = list(_walk(item))
+                exact = exact and not any(
+                    _is_cut(part) or (isinstance(part, str) and REDACTED in part) for part in parts
+                )
+    return Lossy(cut=cut, redacted=redacted, exact_thinking=exact)
+
+
+def _is_cut(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"head", "characters", "sha256"}
+
+
+def _walk(value: object) -> Iterator[object]:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        yield item
+        if isinstance(item, Mapping):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)

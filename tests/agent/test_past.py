@@ -1,0 +1,296 @@
+"""A conversation cut off anywhere is taken up: nothing is done twice, nothing is unanswered."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.calls import Calls
+from agent.errors import RecordError
+from agent.events import ConversationEnded, Event, RunStarted, SandboxReady, encode
+from agent.interrupts import Interrupts
+from agent.loop import Loop
+from agent.messages import (
+    AssistantMessage,
+    Message,
+    Opaque,
+    Reply,
+    Stop,
+    Text,
+    ToolResult,
+    ToolUse,
+    Usage,
+)
+from agent.meter import Meter
+from agent.outcome import Finished, GaveUp
+from agent.past import IN_DOUBT, Past, past_of
+from agent.record import Record
+from fakes.box import TmpBox
+from fakes.model import ToldModel, call, calls, say
+from fakes.talk import Talk
+from policies.policy import Policy
+from sandbox.mounts import Held, Overlay, Scratch
+from sandbox.standing import Standing
+
+MOUNTS = (
+    Scratch(target="/tmp", size_bytes=1),
+    Held(volume="v", target="/x", copies=True),
+    Overlay(target="/w", lower="/l", upper="/u", work="/k", user_attributes=False),
+)
+
+Row = dict[str, object]
+
+THINKING = Opaque(provider="anthropic", raw={"type": "thinking", "signature": "q+/=", "n": 1.5})
+REPLIES = (
+    Reply(
+        message=AssistantMessage(
+            blocks=(
+                THINKING,
+                Text(text="I look \u2028 around \ud800"),
+                ToolUse(id="a", name="bash", arguments={"command": "echo one >> log"}),
+                ToolUse(id="b", name="bash", arguments={"command": "echo two >> log; exit 3"}),
+                ToolUse(id="c", name="nothing", arguments={"deep": [{"type": "text"}, None, 1e3]}),
+            )
+        ),
+        stop=Stop.TOOL_USE,
+        usage=Usage(input_tokens=100, output_tokens=7),
+    ),
+    say("cut of", Stop.MAX_TOKENS),
+    calls(("bash", {"command": "echo torn >> log"}), stop=Stop.MAX_TOKENS),
+    call("bash", command="echo three >> log"),
+    say("", Stop.END_TURN),
+    say("Done."),
+)
+CALLS = 3
+"""Of them, those that run a command."""
+
+
+def rows_of(log: list[Event]) -> list[Row]:
+    """As they stand in a record, read back."""
+    begun = RunStarted(
+        run_id="r", task="mend it", workspace="/w", policy="p", policy_file="p.yaml",
+        policy_rules={}, rules_sha256="", kernel_policy="require", model="told:test",
+        verify=None, version="0", pid=7,
+    )  # fmt: skip
+    ready = SandboxReady(
+        container="c",
+        standing=Standing(
+            container="c",
+            prepared_key="k",
+            snapshot_key="s",
+            since_ns=1,
+            mounts=MOUNTS,
+            volumes=("v",),
+        ),
+        seal={"landlock_abi": 6},
+        kernel_enforced=True,
+        left_behind=(),
+        seconds=0.1,
+    )
+    time = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    recorded = [encode(event) for event in (begun, ready, *log) if type(event).__name__ not in LIVE]  # type: ignore[arg-type]
+    return [
+        json.loads(json.dumps({"seq": number, "time": time, "prev": "", **row}))
+        for number, row in enumerate(recorded)
+    ]
+
+
+LIVE = {"Progress", "TextPiece", "ThinkingPiece", "TextVoid", "OutputPiece"}
+
+
+@pytest.fixture
+def whole(policy: Policy) -> Iterator[tuple[list[Row], ToldModel]]:
+    """The rows of a conversation that went through, and its model."""
+    box = TmpBox()
+    talk = Talk(box=box, policy=policy)
+    model = ToldModel(*REPLIES)
+    ended = talk.on(model)
+    assert isinstance(ended, Finished)
+    yield rows_of([*talk.log, ConversationEnded(outcome=ended)]), model
+    box.close()
+
+
+def go_on(past: Past, policy: Policy, *replies: Reply) -> tuple[ToldModel, TmpBox, object]:
+    box = TmpBox()
+    model = ToldModel(*replies)
+    log: list[Event] = []
+    loop = Loop(
+        model=model,
+        calls=Calls(
+            box=box,
+            policy=policy,
+            approve=lambda *_: pytest.fail("nobody is asked"),
+            interrupts=Interrupts(),
+            tell=log.append,
+            made=past.calls,
+        ),
+        meter=Meter(policy, before=past.spent),
+        system="be careful",
+        max_tokens=1000,
+        interrupts=Interrupts(),
+        tell=log.append,
+    )
+    ended = loop.go_on(past, "mend it")
+    box.close()
+    return model, box, ended
+
+
+def commands(rows: list[Row]) -> list[str]:
+    """Those that were started."""
+    return [
+        str(row["arguments"]["command"])  # type: ignore[index]
+        for row in rows
+        if row["event"] == "call_started"
+    ]
+
+
+def check_answered(messages: tuple[Message, ...]) -> None:
+    """What providers insist on: turns alternate, and every call has its result in the next one."""
+    for message, following in itertools.pairwise(messages):
+        assert type(message) is not type(following)
+        if isinstance(message, AssistantMessage):
+            wanted = [block.id for block in message.blocks if isinstance(block, ToolUse)]
+            given = [b.tool_use_id for b in following.blocks if isinstance(b, ToolResult)]
+            assert given == wanted
+
+
+def test_cut_off_after_any_line_nothing_is_done_twice_and_nothing_is_unanswered(
+    whole: tuple[list[Row], ToldModel], policy: Policy
+) -> None:
+    rows, _ = whole
+    assert len(commands(rows)) == CALLS
+    for cut in range(2, len(rows)):
+        past = past_of(rows[:cut])
+        if past.ended is not None:
+            continue
+        replied = sum(row["event"] == "model_replied" for row in rows[:cut])
+        model, box, ended = go_on(past, policy, *REPLIES[replied:])
+        assert isinstance(ended, Finished), (cut, ended)
+        before = commands(rows[:cut])
+        after = [line.removeprefix("run ") for line in box.calls if line.startswith("run ")]
+        assert not set(before) & set(after), f"cut before line {cut}: done twice"
+        unknown = past.turn is not None and past.turn.in_doubt is not None
+        if not unknown:
+            assert sorted(before + after) == sorted(commands(rows)), f"cut before line {cut}"
+        for request in model.requests:
+            check_answered(request.messages)
+
+
+def test_a_call_without_an_end_is_answered_with_what_is_known_of_it(
+    whole: tuple[list[Row], ToldModel], policy: Policy
+) -> None:
+    rows, _ = whole
+    first = next(n for n, row in enumerate(rows) if row["event"] == "call_started")
+    model, box, _ = go_on(past_of(rows[: first + 1]), policy, *REPLIES[1:])
+    results = [b for b in model.requests[0].messages[2].blocks if isinstance(b, ToolResult)]
+    assert results[0].text == IN_DOUBT
+    assert all(result.is_error for result in results)
+    assert "run echo one >> log" not in box.calls
+    assert "run echo two >> log; exit 3" not in box.calls, "it may rest on the one before"
+
+
+def test_what_the_model_said_goes_back_to_it_to_the_letter(
+    whole: tuple[list[Row], ToldModel], policy: Policy
+) -> None:
+    rows, told = whole
+    asked = [n for n, row in enumerate(rows) if row["event"] == "model_called"]
+    for turn, line in enumerate(asked[1:], start=1):
+        past = past_of(rows[: line + 1])
+        wanted = told.requests[turn].messages
+        assert past.history[1] == AssistantMessage(
+            # A lone surrogate has no UTF-8 form, so no provider takes it either.
+            blocks=(THINKING, Text(text="I look \u2028 around ?"), *wanted[1].blocks[2:])
+        )
+        assert past.history[2:] == wanted[2:]
+        assert past.turn is None
+    assert past_of(rows[: asked[1]]).lossy.exact_thinking
+
+
+def test_the_container_is_the_one_that_was_written_down(
+    whole: tuple[list[Row], ToldModel],
+) -> None:
+    rows, _ = whole
+    ready = past_of(rows).ready
+    assert ready is not None
+    assert (ready.standing.mounts, ready.standing.volumes) == (MOUNTS, ("v",))
+
+
+def test_what_was_spent_before_counts_on(whole: tuple[list[Row], ToldModel]) -> None:
+    rows, _ = whole
+    spent = past_of(rows).spent
+    assert (spent.turns, spent.used.input_tokens, spent.used.output_tokens) == (6, 100, 7)
+
+
+def test_the_same_failing_call_ends_the_run_across_a_resume(policy: Policy) -> None:
+    box = TmpBox()
+    talk = Talk(box=box, policy=policy)
+    fail = call("bash", command="exit 1")
+    with pytest.raises(KeyError):
+        talk.on(ToldModel(*[fail] * 4, KeyError("killed here")))
+    box.close()
+    _, _, ended = go_on(past_of(rows_of(talk.log)), policy, fail, fail)
+    assert isinstance(ended, GaveUp)
+
+
+def test_thinking_that_was_redacted_is_not_sent_back_as_if_it_were_whole(
+    whole: tuple[list[Row], ToldModel],
+) -> None:
+    rows, _ = whole
+    text = json.dumps(rows).replace("q+/=", "[redacted]")
+    assert not past_of(json.loads(text)).lossy.exact_thinking
+
+
+def test_a_line_of_another_shape_is_a_clear_error(whole: tuple[list[Row], ToldModel]) -> None:
+    rows, _ = whole
+    (first, *_) = [row for row in rows if row["event"] == "call_ended"]
+    del first["text"]
+    with pytest.raises(RecordError, match="line 6"):
+        past_of(rows)
+
+
+def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Path) -> None:
+    record = Record.create(tmp_path, run_id="r")
+    record.append({"event": "one"})
+    whole = (record.directory / "events.jsonl").read_bytes()
+    record.append({"event": "two"})
+    record.close()
+    both = (record.directory / "events.jsonl").read_bytes()
+    for torn in range(len(whole), len(both)):
+        (record.directory / "events.jsonl").write_bytes(both[:torn])
+        again, rows, cut = Record.reopen(tmp_path, "r")
+        again.append({"event": "three"})
+        again.close()
+        assert (len(rows), cut) == (1, torn - len(whole))
+        _, rows, cut = reopened(tmp_path)
+        assert ([row["event"] for row in rows], cut) == (["one", "three"], 0)
+
+
+def reopened(home: Path) -> tuple[Record, list[Mapping[str, object]], int]:
+    record, rows, cut = Record.reopen(home, "r")
+    record.close()
+    return record, rows, cut
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"one"', b'"0ne"'), (b'"seq": 1', b'"seq": 2'), (b"\n{", b"\n[{")]
+)
+def test_a_line_that_somebody_changed_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
+    record = Record.create(tmp_path, run_id="r")
+    for kind in ("one", "two", "three"):
+        record.append({"event": kind})
+    record.close()
+    file = record.directory / "events.jsonl"
+    file.write_bytes(file.read_bytes().replace(old, new, 1))
+    with pytest.raises(RecordError, match="changed since"):
+        Record.reopen(tmp_path, "r")
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
+    record = Record.create(tmp_path, run_id="r")
+    with pytest.raises(Exception, match="still being worked on"):
+        Record.reopen(tmp_path, "r")
+    record.close()
+    reopened(tmp_path)
