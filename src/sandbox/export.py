@@ -74,7 +74,7 @@ def export(
             _bring_old(engine, copied, store, old, workspace)
             patch = make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
             if keep_old is not None and patch.data:
-                # Merging is a help for later: where there is no room for it, the patch still counts.
+                # Merging is a help for later: without room for it the patch still counts.
                 with contextlib.suppress(PatchError):
                     touched = {path: copy.entries.get(path) for path in patch.results}
                     baseline.keep(keep_old, store, touched)

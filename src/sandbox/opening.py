@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from policies.inventory import Inventory
 from policies.kernel import Access, KernelRules, kernel_rules
 from policies.policy import Policy
 from sandbox import seal, volumes
@@ -145,6 +146,9 @@ def plan(
     )
 
 
+_NOTHING = Inventory(programs={}, links={}, directories={}, search_path=())
+
+
 def plan_of_none(policy: Policy, *, snapshot_image: str) -> Plan:
     """For a container that is only read: nothing is ever started by it."""
     return Plan(
@@ -152,7 +156,7 @@ def plan_of_none(policy: Policy, *, snapshot_image: str) -> Plan:
         prepared_image="",
         snapshot_image=snapshot_image,
         spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels={}),
-        rules=KernelRules(rules=(), missing=(), notes=()),
+        rules=kernel_rules(policy, _NOTHING),
         kernel_policy=KernelPolicy.REQUIRE,
         probe=None,
         lifetime_s=0,
