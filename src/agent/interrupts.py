@@ -174,7 +174,7 @@ class Interrupts:
                 longest = spelled_duration(max(1.0, float(round(self._up_to_s))))
                 return f"finishing the current command (up to {longest}); again: stop it now"
             case 1, _:
-                return "ending the run and exporting what stands; again: at once"
+                return "finishing the current step, then exporting; again: at once"
             case 2, _Where.CALLING:
                 return "stopping the command and exporting; again: leave even the export"
             case 2, _:

@@ -280,8 +280,9 @@ def test_an_engine_that_stays_away_leaves_the_container_and_the_way_to_it(
 
 
 def test_one_ctrl_c_finishes_the_call_and_says_how_long_that_may_take(start: Start) -> None:
-    going = start(bash("sleep 2; echo whole > whole"), bash("echo never > never"), DONE)
+    going = start(bash("sleep 3; echo whole > whole"), bash("echo never > never"), DONE)
     going.until("call_started")
+    time.sleep(0.5)
     going.process.send_signal(signal.SIGINT)
     code, summary, err = going.end()
     assert (code, summary["outcome"]) == (130, "interrupted")
