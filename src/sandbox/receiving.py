@@ -1,11 +1,11 @@
 """A command's output and end as the guest tells them, held to the limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from sandbox.errors import SandboxLost
 from sandbox.link import Value
-from sandbox.results import CommandResult, Ending, Output
+from sandbox.results import CommandResult, Ending, LimitMet, Output
 from sandbox.spec import WORKSPACE
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
@@ -17,6 +17,10 @@ _ENDINGS = {
     b"out of disk": Ending.OUT_OF_DISK,
     b"cancelled": Ending.CANCELLED,
 }
+
+_LIMITS = {limit.encode(): limit for limit in LimitMet}
+_REFUSED = 32
+_LONGEST_PATH = 4096
 
 
 class Receiver:
@@ -39,7 +43,8 @@ class Receiver:
     def result(self, rest: list[Value], duration_s: float) -> CommandResult:
         match rest:
             case [int() as code, bytes() as end, list() as out, list() as err, bytes() as cwd,
-                  int() as leftovers] if end in _ENDINGS:  # fmt: skip
+                  int() as leftovers, list() as refused, list() as limits] if (
+                    end in _ENDINGS):  # fmt: skip
                 return CommandResult(
                     exit_code=code,
                     ending=_ENDINGS[end],
@@ -48,6 +53,8 @@ class Receiver:
                     duration_s=duration_s,
                     cwd=cwd.decode("utf-8", "replace"),
                     leftovers=max(leftovers, 0),
+                    refused=programs(refused),
+                    limits=tuple(_limit(name) for name in limits[: len(_LIMITS)]),
                 )
             case _:
                 raise SandboxLost("the guest's answer to a command is malformed")
@@ -80,3 +87,28 @@ class Receiver:
             duration_s=duration_s,
             cwd=WORKSPACE,
         )
+
+
+def programs(rows: Sequence[Value]) -> tuple[str, ...]:
+    """Paths of programs as the guest tells them: bounded, and still hostile text.
+
+    Raises:
+        SandboxLost: they are none.
+    """
+    if len(rows) > _REFUSED:
+        raise SandboxLost("the guest's list of refused programs is malformed")
+    return tuple(_program(row) for row in rows)
+
+
+def _program(row: Value) -> str:
+    match row:
+        case bytes() if row.startswith(b"/") and len(row) <= _LONGEST_PATH and b"\0" not in row:
+            return row.decode("utf-8", "backslashreplace")
+        case _:
+            raise SandboxLost("the guest's list of refused programs is malformed")
+
+
+def _limit(row: Value) -> LimitMet:
+    if isinstance(row, bytes) and row in _LIMITS:
+        return _LIMITS[row]
+    raise SandboxLost("the guest's list of limits is malformed")

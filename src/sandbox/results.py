@@ -17,6 +17,17 @@ class Ending(StrEnum):
     """The guest died under it and was started again; the files are still there."""
 
 
+class LimitMet(StrEnum):
+    """A limit that the kernel or the guest held processes to, though it ended no command itself."""
+
+    MEMORY = "memory"
+    """Processes were killed for want of it."""
+    PIDS = "pids"
+    """Processes could not be started."""
+    DISK = "disk"
+    """Background processes were ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One stream of one command: all of it, or its head and its tail."""
@@ -55,6 +66,11 @@ class CommandResult:
     """Working directory of the next command, absolute in the container."""
     leftovers: int = 0
     """Processes the command left running, which were ended."""
+    refused: tuple[str, ...] = ()
+    """Absolute paths of programs that the kernel refused under it, as far as it shows: an attempt
+    whose error is swallowed leaves no trace (`sandbox.guest.refusals`)."""
+    limits: tuple[LimitMet, ...] = ()
+    """Met since the command before ended."""
 
     @property
     def stdout(self) -> bytes:
