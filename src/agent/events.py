@@ -18,6 +18,7 @@ from agent.outcome import Outcome
 from agent.verification import Verification
 from policies.decision import Decision
 from sandbox.patch import Change, LeftOut
+from sandbox.results import LimitMet
 
 STRING_LIMIT = 256 * 1024
 """Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
@@ -167,6 +168,10 @@ class CallEnded:
     """What the model is told."""
     brief: str
     """One line for a person."""
+    refused: tuple[str, ...] = ()
+    """Programs that the kernel refused under it, by path; hostile text."""
+    limits: tuple[LimitMet, ...] = ()
+    """Limits that its processes were held to, though it ended by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

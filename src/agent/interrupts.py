@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,6 +20,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOW = 2
 _FIRST = b"\nmoonpool: finishing the current step; once more to export at once\n"
 _DROP = 3
+_SHORTEST_S = 0.001
+"""A timer of 0 would never ring."""
 
 
 class Stop(BaseException):
@@ -27,6 +30,10 @@ class Stop(BaseException):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(name)
+
+
+class TimeUp(BaseException):
+    """Raised by the clock (`Interrupts.within`). A BaseException for the same reason."""
 
 
 class Interrupts:
@@ -38,6 +45,7 @@ class Interrupts:
         self._immediate = False
         self._shielded = False
         self._held = False
+        self._late = False
 
     @property
     def requested(self) -> bool:
@@ -66,6 +74,33 @@ class Interrupts:
             self._immediate = False
 
     @contextmanager
+    def within(self, seconds: float) -> Generator[None]:
+        """As `immediate`, and TimeUp raises in it after so many seconds.
+
+        Only in the main thread: no other can be interrupted while it waits.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if not main or not hasattr(signal, "setitimer"):
+            with self.immediate():
+                yield
+            return
+
+        def ring(_number: int, _frame: FrameType | None) -> None:
+            self._late = True
+            if not self._held:
+                raise TimeUp
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, _SHORTEST_S))
+        try:
+            with self.immediate():
+                yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            self._late = False
+
+    @contextmanager
     def shielded(self) -> Generator[None]:
         """Inside (the export), only the third signal raises."""
         self._shielded = True
@@ -88,6 +123,8 @@ class Interrupts:
             self._held = False
         if self.count != before:
             self._judge()
+        if self._late:
+            raise TimeUp
 
     @contextmanager
     def installed(self) -> Generator[None]:

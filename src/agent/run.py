@@ -56,7 +56,7 @@ from agent.outcome import (
 )
 from agent.prompt import system_prompt
 from agent.record import BASELINE, REFUSED_PATCH, Record
-from agent.summary import Delivery, Summary, opening
+from agent.summary import Delivery, Summary, kernel_refusals, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
 from sandbox.errors import SandboxError, SandboxLost
 from sandbox.patch import Patch
@@ -272,6 +272,7 @@ class Run:
             kernel_enforced=box.seal.kernel_enforced if box else None,
             seal=_fields(box.seal) if box else {},
             left_behind=box.left_behind if box else (),
+            kernel_refusals=kernel_refusals(self.journal.log),
             delivery=self._delivery,
             verification=self._verification,
             container_left=self._container_left,

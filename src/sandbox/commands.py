@@ -78,6 +78,7 @@ class Commands:
         if b"\0" in (script or b"") or any(b"\0" in word for word in argv or ()):
             raise FileError("a command can't hold a NUL byte")
         self._cancelled.clear()
+        self._session.disk_low.clear()
         began = time.monotonic()
         receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
         try:
@@ -107,8 +108,10 @@ class Commands:
 
         def on_tick() -> None:
             nonlocal asked
-            if self._cancelled.is_set() and not asked:
+            low = self._session.disk_low.is_set()
+            if (self._cancelled.is_set() or low) and not asked:
                 asked = True
+                receiver.disk_low = low
                 self._session.link.send(b"cancel", self._session.link.next_number(), number)
 
         while True:

@@ -1,10 +1,11 @@
 """A command's output and end as the guest tells them, held to the limits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from sandbox.errors import SandboxLost
 from sandbox.link import Value
+from sandbox.refused import programs
 from sandbox.results import CommandResult, Ending, LimitMet, Output
 from sandbox.spec import WORKSPACE
 
@@ -19,8 +20,6 @@ _ENDINGS = {
 }
 
 _LIMITS = {limit.encode(): limit for limit in LimitMet}
-_REFUSED = 32
-_LONGEST_PATH = 4096
 
 
 class Receiver:
@@ -29,6 +28,8 @@ class Receiver:
     def __init__(self, keep: int, on_output: OnOutput | None) -> None:
         self._keep = keep
         self._on_output = on_output
+        self.disk_low = False
+        """It was cancelled because the host's disk was filling up."""
         self._heads = {1: bytearray(), 2: bytearray()}
 
     def take(self, stream: int, data: bytes) -> bool:
@@ -47,17 +48,21 @@ class Receiver:
                     end in _ENDINGS):  # fmt: skip
                 return CommandResult(
                     exit_code=code,
-                    ending=_ENDINGS[end],
+                    ending=self._ending(end),
                     out=self._output(1, out),
                     err=self._output(2, err),
                     duration_s=duration_s,
                     cwd=cwd.decode("utf-8", "replace"),
                     leftovers=max(leftovers, 0),
-                    refused=programs(refused),
+                    refused=_programs(refused),
                     limits=tuple(_limit(name) for name in limits[: len(_LIMITS)]),
                 )
             case _:
                 raise SandboxLost("the guest's answer to a command is malformed")
+
+    def _ending(self, end: bytes) -> Ending:
+        ending = _ENDINGS[end]
+        return Ending.HOST_DISK_LOW if self.disk_low and ending is Ending.CANCELLED else ending
 
     def _output(self, stream: int, rest: list[Value]) -> Output:
         match rest:
@@ -89,23 +94,11 @@ class Receiver:
         )
 
 
-def programs(rows: Sequence[Value]) -> tuple[str, ...]:
-    """Paths of programs as the guest tells them: bounded, and still hostile text.
-
-    Raises:
-        SandboxLost: they are none.
-    """
-    if len(rows) > _REFUSED:
-        raise SandboxLost("the guest's list of refused programs is malformed")
-    return tuple(_program(row) for row in rows)
-
-
-def _program(row: Value) -> str:
-    match row:
-        case bytes() if row.startswith(b"/") and len(row) <= _LONGEST_PATH and b"\0" not in row:
-            return row.decode("utf-8", "backslashreplace")
-        case _:
-            raise SandboxLost("the guest's list of refused programs is malformed")
+def _programs(rows: list[Value]) -> tuple[str, ...]:
+    try:
+        return programs(rows)
+    except ValueError:
+        raise SandboxLost("the guest's list of refused programs is malformed") from None
 
 
 def _limit(row: Value) -> LimitMet:

@@ -11,6 +11,8 @@ class Ending(StrEnum):
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
     OUT_OF_DISK = "out of disk"
+    HOST_DISK_LOW = "host disk low"
+    """The disk of the host was filling up, by this command or by somebody else."""
     CANCELLED = "cancelled"
     """By the operator, or because the run ended."""
     LOST = "lost"

@@ -32,6 +32,7 @@ _SHORTEST_PAUSE_S = 0.02
 _ALERT_PAUSE_S = 0.002
 """Between looks at a sandbox that is past its limit."""
 
+_ENAMETOOLONG = 36
 _DIRECTORY = 0o040000
 _TYPE = 0o170000
 _PATH_LIMIT = 3500
@@ -83,25 +84,28 @@ class Disk:
 
         Others write to that disk too, so only our own files count. Nothing may write meanwhile.
         """
-        taken = self._count(max(self.limit, self._tolerated))
+        taken = self._count()
         over = taken > self.limit and taken > self._tolerated
         if taken <= self.limit:
             self._tolerated = 0
             left = self.limit - taken
         else:
             # The sandbox goes on, so that it can make room: what it holds by now is let be.
-            self._tolerated = max(self._tolerated, taken + _GRACE if over else 0)
+            if over:
+                self._tolerated = taken + _GRACE if taken < _TOO_MUCH else 0
             left = _GRACE
-        self._alarm = self._used() + max(left, _GRACE if self._tolerated else _MARGIN)
+        self._alarm = self._used() + (left if taken > self.limit else max(left, _MARGIN))
         return over
 
-    def _count(self, enough: int) -> int:
-        total = _unlinked() + sum(map(self._own, self.roots))
+    def _count(self) -> int:
+        """Bytes, or `_TOO_MUCH` where it can't be told."""
+        total = sum(map(self._own, self.roots))
         linked: set[tuple[int, int]] = set()
         deep: list[int] = []
         stack = list(self.roots)
         try:
-            while stack and total <= enough:
+            total += _unlinked()
+            while stack:
                 path = stack.pop()
                 if len(path) > _PATH_LIMIT:
                     if len(deep) >= _DEEP_LIMIT:
@@ -114,7 +118,7 @@ class Disk:
         finally:
             for handle in deep:
                 os.close(handle)
-        return total
+        return min(total, _TOO_MUCH)
 
     def _own(self, root: bytes) -> int:
         try:
@@ -161,7 +165,7 @@ def _outermost(roots: list[bytes]) -> list[bytes]:
 
 def _file_systems(roots: list[bytes]) -> list[bytes]:
     """One path on each file system that holds a root."""
-    found = {}
+    found: dict[int, bytes] = {}
     for path in (b"/", *roots):
         try:
             found.setdefault(os.stat(path).st_dev, path)
@@ -204,11 +208,20 @@ def _held(directory: bytes, found: dict[tuple[int, int], int]) -> None:
     for handle in os.listdir(directory):
         path = directory + b"/" + handle
         try:
-            if _on_disk(os.readlink(path)):
+            if _without_name(path):
                 state = os.stat(path)
                 found[state.st_dev, state.st_ino] = state.st_blocks * 512
         except FileNotFoundError:
             continue
+
+
+def _without_name(descriptor: bytes) -> bool:
+    try:
+        return _on_disk(os.readlink(descriptor))
+    except OSError as error:
+        if error.errno != _ENAMETOOLONG:
+            raise
+        return os.stat(descriptor).st_nlink == 0
 
 
 def _mapped(path: bytes, found: dict[tuple[int, int], int]) -> None:

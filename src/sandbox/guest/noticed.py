@@ -1,4 +1,4 @@
-"""What the kernel held commands to, noted until the host is next told: limits met, refused programs.
+"""What the kernel held commands to, until the host is told: limits met, programs refused.
 
 Counts come from the kernel itself, refused programs from `refusals`; neither from a command's word.
 """
