@@ -4,7 +4,7 @@ that lives on. Bounds on time are there to find a hang; they claim no speed."""
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from conftest import OpenBox
 from policies.policy import Policy
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
+from sandbox.errors import SandboxLost
 from sandbox.results import CommandResult, Ending, LimitMet
 
 HANG_S = 30.0
@@ -299,3 +300,29 @@ def test_a_grandchild_killed_for_memory_is_told_though_the_command_goes_on(
     assert (result.exit_code, result.stdout) == (0, b"went on\n")
     assert result.limits == (LimitMet.MEMORY,)
     assert box.run("true").limits == ()
+
+
+def test_a_host_whose_disk_fills_up_ends_the_command_and_says_so(box: Sandbox) -> None:
+    low = box._session.disk_low
+    result = box.run("echo began; sleep 1000", timeout_s=60, on_output=lambda *_: low.set())
+    assert result.ending is Ending.HOST_DISK_LOW
+    assert result.stdout == b"began\n"
+    alive(box)
+
+
+def test_a_container_killed_for_the_hosts_disk_stays_dead_and_is_still_exported(
+    box: Sandbox,
+) -> None:
+    box.run("echo kept > kept")
+    box.start("sleep 1000")
+    kill = box._session._kill
+    with pytest.raises(SandboxLost, match="the disk is full"):
+        box.run("sleep 1000", on_output=None, timeout_s=60, stdin=_killing(kill))
+    with pytest.raises(SandboxLost, match="the disk is full"):
+        box.run("true")
+    assert [change.path for change in box.export().changes] == [b"kept"]
+
+
+def _killing(kill: Callable[[str], None]) -> bytes:
+    threading.Timer(0.5, kill, ["the disk is full"]).start()
+    return b""

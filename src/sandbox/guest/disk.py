@@ -10,6 +10,7 @@ and delete as long as they add nothing.
 from __future__ import annotations
 
 import os
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _SHORTEST_PAUSE_S = 0.02
 _ALERT_PAUSE_S = 0.002
 """Between looks at a sandbox that is past its limit."""
 
+_PATIENCE_S = 0.1
 _ENAMETOOLONG = 36
 _DIRECTORY = 0o040000
 _TYPE = 0o170000
@@ -53,6 +55,7 @@ class Disk:
         self.limit = limit
         self._since_ns = since_ns
         self._tolerated = 0
+        self._unclear = False
         self._looked_at = _file_systems(self.roots)
         self._alarm = 0 if restarted else self._used() + limit
 
@@ -85,6 +88,12 @@ class Disk:
         Others write to that disk too, so only our own files count. Nothing may write meanwhile.
         """
         taken = self._count()
+        if taken >= _TOO_MUCH and not self._unclear:
+            # Something was in the middle of beginning or ending. It is not twice in a row.
+            self._unclear = True
+            self._alarm = self._used()
+            return False
+        self._unclear = False
         over = taken > self.limit and taken > self._tolerated
         if taken <= self.limit:
             self._tolerated = 0
@@ -187,21 +196,30 @@ def _unlinked() -> int:
     """What files take that have no name any more, but a process that holds them.
 
     A process that does not let us look counts for more than any limit: it is looked at only when
-    the disk has filled up and nothing that has a name explains it.
+    the disk has filled up and nothing that has a name explains it. One that is about to start
+    another program, or to end, does not let us look either, but soon.
     """
     found: dict[tuple[int, int], int] = {}
+    until = time.monotonic() + _PATIENCE_S
     for pid in os.listdir(b"/proc"):
-        if not pid.isdigit() or pid == b"1":
-            continue
-        try:
-            for task in os.listdir(b"/proc/" + pid + b"/task"):
-                _held(b"/proc/" + pid + b"/task/" + task + b"/fd", found)
-            _mapped(b"/proc/" + pid + b"/maps", found)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except PermissionError:
-            return 1 << 62
+        if pid.isdigit() and pid != b"1":
+            while not _looked_into(b"/proc/" + pid, found):
+                if time.monotonic() > until:
+                    return _TOO_MUCH
+                time.sleep(0.001)
     return sum(found.values())
+
+
+def _looked_into(process: bytes, found: dict[tuple[int, int], int]) -> bool:
+    try:
+        for task in os.listdir(process + b"/task"):
+            _held(process + b"/task/" + task + b"/fd", found)
+        _mapped(process + b"/maps", found)
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended
+    except PermissionError:
+        return False
+    return True
 
 
 def _held(directory: bytes, found: dict[tuple[int, int], int]) -> None:
