@@ -150,7 +150,7 @@ def test_every_decision_is_in_the_record(fake: FakeRun) -> None:
 class Slow(ToldModel):
     """A model whose service does not answer."""
 
-    def reply(self, request: Request, on_event: object) -> Reply:  # type: ignore[override]
+    def reply(self, request: Request, on_event: object) -> Reply:
         time.sleep(60)
         raise AssertionError("the run's time was over long ago")
 

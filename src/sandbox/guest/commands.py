@@ -332,6 +332,8 @@ class Commands:
         self.noticed.look_at_counters()
         if code == 137 and command.ending == b"exited" and b"memory" in self.noticed.limits:
             command.ending = b"out of memory"
+        if code == _TOO_LARGE and command.ending == b"exited":
+            command.ending = b"out of disk"
         printed = [bytes(stream.head + stream.tail) for stream in (command.err, command.out)]
         self.noticed.look_at_output(code, printed, command.script)
         if command.ending == b"timed out":

@@ -29,7 +29,7 @@ _GRACE = 1 << 20
 _FASTEST = 8 << 30
 """More than any process writes, in bytes a second."""
 _LONGEST_PAUSE_S = 0.5
-_SHORTEST_PAUSE_S = 0.02
+_SHORTEST_PAUSE_S = 0.005
 _ALERT_PAUSE_S = 0.002
 """Between looks at a sandbox that is past its limit."""
 
