@@ -29,7 +29,7 @@ class _Source:
 
     @property
     def identity(self) -> str:
-        return f"bundled:{self.shown_as}" if self.path is None else str(self.path.resolve())
+        return f"bundled:{self.shown_as}" if self.path is None else os.path.realpath(self.path)
 
 
 def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
