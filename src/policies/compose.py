@@ -280,4 +280,4 @@ def _spelled_limit(name: str, value: float) -> str:
         return spelled_size(int(value))
     if name in {"command_timeout", "time"}:
         return spelled_duration(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}"

@@ -31,6 +31,15 @@ app.add_typer(image_app, name="image")
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or `last`.")
 ]
+Ceiling = Annotated[
+    str | None,
+    typer.Option(
+        "--ceiling",
+        metavar="FILE",
+        help="A policy that nothing may exceed, beside the ceiling.yaml of your configuration "
+        "directory: both hold.",
+    ),
+]
 
 
 def run() -> int:
@@ -107,6 +116,7 @@ def run_task(
     policy: Annotated[
         str, typer.Option("-p", "--policy", metavar="POLICY", help="A name or a file.")
     ] = "default",
+    ceiling: Ceiling = None,
     model: Annotated[
         str | None,
         typer.Option("-m", "--model", metavar="MODEL", help="anthropic:NAME or script:FILE."),
@@ -139,6 +149,7 @@ def run_task(
         task=task,
         directory=directory,
         policy=policy,
+        ceiling=ceiling,
         model=model,
         out=out,
         verify=verify,
@@ -238,31 +249,37 @@ def prune(
 
 
 @policy_app.command("check")
-def policy_check(file: Annotated[str, typer.Argument(metavar="FILE")]) -> None:
+def policy_check(
+    file: Annotated[str, typer.Argument(metavar="FILE")], *, ceiling: Ceiling = None
+) -> None:
     """Say whether a policy file can be used, or where it is wrong.
 
     Example: moonpool policy check my-policy.yaml
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.check(file))
+    raise typer.Exit(policy_commands.check(file, ceiling=ceiling))
 
 
 @policy_app.command("show")
-def policy_show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Print a policy as it counts, with everything it extends.
+def policy_show(
+    name: Annotated[str, typer.Argument(metavar="NAME")], *, ceiling: Ceiling = None
+) -> None:
+    """Print a policy as it counts, with everything it extends, under every ceiling.
 
-    Example: moonpool policy show default
+    Example: moonpool policy show default --ceiling team.yaml
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.show(name))
+    raise typer.Exit(policy_commands.show(name, ceiling=ceiling))
 
 
 @policy_app.command("explain")
 def policy_explain(
     policy: Annotated[str, typer.Argument(metavar="POLICY")],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND")],
+    *,
+    ceiling: Ceiling = None,
 ) -> None:
     """Say what a policy makes of a command, and by which rule.
 
@@ -270,7 +287,65 @@ def policy_explain(
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.explain(policy, command))
+    raise typer.Exit(policy_commands.explain(policy, command, ceiling=ceiling))
+
+
+@policy_app.command("test")
+def policy_test(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A name or a file.")],
+    *,
+    kernel: Annotated[
+        bool,
+        typer.Option(
+            "--kernel",
+            help="Run each example in a real container too, those that are denied as well, and "
+            "say which refusals the kernel enforces.",
+        ),
+    ] = False,
+    directory: Annotated[
+        Path | None,
+        typer.Option("-w", "--workspace", metavar="DIR", help="With --kernel: not an empty one."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    ceiling: Ceiling = None,
+) -> None:
+    """Try the examples of a policy. Exit code 2 if one does not hold.
+
+    A denial that rests on the check alone is shown as such and is no failure.
+
+    Example: moonpool policy test my-policy.yaml --kernel
+    """
+    from agent.cli import policy_commands
+
+    raise typer.Exit(
+        policy_commands.test(
+            file, ceiling=ceiling, kernel=kernel, directory=directory, as_json=as_json
+        )
+    )
+
+
+@policy_app.command("diff")
+def policy_diff(
+    one: Annotated[str, typer.Argument(metavar="A", help="A name or a file.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="A name or a file.")],
+    *,
+    both: Annotated[
+        bool, typer.Option("--both", help="Also what A allows that B does not.")
+    ] = False,
+    kernel: Annotated[
+        bool, typer.Option("--kernel", help="Also by the kernel's rules in the image of B.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what policy B allows that A does not. Exit code 0: nothing; 1: something.
+
+    The policies are compared as written, without a ceiling.
+
+    Example: moonpool policy diff default my-policy.yaml
+    """
+    from agent.cli import policy_compare
+
+    raise typer.Exit(policy_compare.diff(one, other, both=both, kernel=kernel, as_json=as_json))
 
 
 @policy_app.command("schema")
