@@ -38,6 +38,8 @@ class RunStarted:
     verify: str | None
     version: str
     """Of Moonpool."""
+    policy_yaml: str = ""
+    """The policy as it counted, composed and narrowed; it loads as the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,7 @@ from agent.prompt import system_prompt
 from agent.record import BASELINE, REFUSED_PATCH, Record
 from agent.summary import Delivery, Summary, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
+from policies.rendering import render
 from sandbox.errors import SandboxError, SandboxLost
 from sandbox.patch import Patch
 from sandbox.spec import WORKSPACE
@@ -132,6 +133,7 @@ class Run:
                 model=self._model.name,
                 verify=job.verify,
                 version=version("moonpool"),
+                policy_yaml=render(job.policy),
             )
         )
         with self._interrupts.immediate():

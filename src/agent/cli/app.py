@@ -348,6 +348,28 @@ def policy_diff(
     raise typer.Exit(policy_compare.diff(one, other, both=both, kernel=kernel, as_json=as_json))
 
 
+@policy_app.command("learn")
+def policy_learn(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run's id, its beginning, `last`, or its directory."),
+    ],
+    *,
+    include_refused: Annotated[
+        bool, typer.Option("--include-refused", help="Allow what the policy refused, too.")
+    ] = False,
+) -> None:
+    """Print the smallest policy under which a run would have passed. A proposal: read it.
+
+    Exit code 1 if some call of the run passes under no policy.
+
+    Example: moonpool policy learn last > learned.yaml
+    """
+    from agent.cli import policy_compare
+
+    raise typer.Exit(policy_compare.learn(run, include_refused=include_refused))
+
+
 @policy_app.command("schema")
 def policy_schema() -> None:
     """Print the JSON Schema of policy files, for editors.

@@ -7,11 +7,14 @@
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli import exits, settings
+from agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from agent.runs import Run
     from policies.difference import More
     from policies.inventory import Inventory
     from policies.policy import Policy
@@ -72,6 +75,51 @@ def _inventory(policy: "Policy") -> "Inventory":
 
 def _row(item: "More") -> dict[str, object]:
     return {"key": item.key, "what": item.what, "where": str(item.where)}
+
+
+def learn(name: str, *, include_refused: bool) -> int:
+    """Print the smallest policy under which a run would have passed."""
+    from agent.lessons import lessons
+    from agent.runs import events_of
+    from agent.text import one_line
+    from policies.learning import learn as learned
+
+    run = _run(name)
+    found = lessons(events_of(run), include_refused=include_refused)
+    if not found.calls:
+        raise UsageError(f"run {run.id} made no call: there is nothing to learn from")
+    if not found.known:
+        print(
+            f"moonpool: the record of run {run.id} does not hold its policy: image, environment "
+            "and limits are the built-in ones",
+            file=sys.stderr,
+        )
+    workspace = Path(run.text("workspace"))
+    lesson = learned(
+        found.calls,
+        base=found.policy,
+        title=f"Learned from run {run.id}.",
+        used=found.used,
+        verify=found.verify,
+        changed=found.changed,
+        left_out=found.left_out,
+        is_directory=lambda place: (workspace / place).is_dir(),
+    )
+    print(lesson.text, end="")
+    for reason in lesson.unmet:
+        print(f"moonpool: not allowed by it: {one_line(reason, 200)}", file=sys.stderr)
+    return exits.NOT_FINISHED if lesson.unmet else exits.DONE
+
+
+def _run(name: str) -> "Run":
+    """A run by id, or the directory of one."""
+    from agent.record import EVENTS
+    from agent.runs import Run, find, summary_of
+
+    directory = Path(name)
+    if "/" in name and (directory / EVENTS).is_file():
+        return Run(id=directory.resolve().name, directory=directory, summary=summary_of(directory))
+    return find(settings.home(), name)
 
 
 def _print(head: str, nothing: str, items: "list[More]") -> None:
