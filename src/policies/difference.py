@@ -219,10 +219,7 @@ def _option_sets(
     """Combinations of the options that rules forbid or require, the smaller first."""
     named = list(
         dict.fromkeys(
-            option
-            for rule in (*mine, *other)
-            for key in ("forbid", "require")
-            for option in getattr(rule, key, None) or ()
+            option for rule in (*mine, *other) for option in (*rule.forbid, *rule.require)
         )
     )
     most = len(named) if len(named) <= _ALL_SUBSETS else 3
@@ -230,7 +227,7 @@ def _option_sets(
     yield from chain.from_iterable(sizes)
     for rule in mine:
         # Everything a rule lets stand, at once.
-        yield tuple(name for name in named if name not in (getattr(rule, "forbid", None) or ()))
+        yield tuple(name for name in named if name not in rule.forbid)
 
 
 def _said(

@@ -18,7 +18,7 @@ Args = tuple[tuple[str, ...], ...] | None
 def rules(mine: Sequence[CommandRule], bounds: Sequence[CommandRule]) -> tuple[CommandRule, ...]:
     """Rules that match a command exactly if one of `mine` and one of `bounds` do.
 
-    Every pair makes one; it asks if either does. A rule that the other leaves as it is keeps its
+    Every pair makes one; it asks, forbids and requires what either does. A rule that the other leaves as it is keeps its
     place, one that is narrowed gets the place of what narrowed it.
     """
     found: dict[tuple[object, ...], CommandRule] = {}
@@ -40,6 +40,8 @@ def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
         program=program,
         args=args,
         ask=rule.ask or bound.ask,
+        forbid=either(rule.forbid, bound.forbid),
+        require=either(rule.require, bound.require),
     )
     if _meaning(met) == _meaning(rule):
         return rule
@@ -48,7 +50,8 @@ def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
 
 def _meaning(rule: CommandRule) -> tuple[object, ...]:
     args = None if rule.args is None else frozenset(rule.args)
-    return (rule.program, args, rule.ask)
+    flags = (frozenset(rule.forbid), frozenset(rule.require))
+    return (rule.program, args, rule.ask, *flags)
 
 
 def _program(one: str, other: str) -> str | None:

@@ -32,6 +32,14 @@ class CommandRule:
     where: Where
     key: str = ""
     """As written in its file: ``commands[2]``, ``+commands[0]``."""
+    forbid: tuple[str, ...] = ()
+    """Flags that may not be among the arguments, whatever other rules allow. A check (`flags`)."""
+    require: tuple[str, ...] = ()
+    """Flags that must all be among the arguments for the rule to fit. A check (`flags`)."""
+
+    @property
+    def looks_at_arguments(self) -> bool:
+        return self.args is not None or bool(self.forbid) or bool(self.require)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,11 +63,15 @@ def as_data(policy: Policy) -> dict[str, Any]:
 
 
 def _command(rule: CommandRule) -> str | dict[str, Any]:
-    if rule.args is None and not rule.ask:
+    if not rule.looks_at_arguments and not rule.ask:
         return rule.program
     entry: dict[str, Any] = {"program": rule.program}
     if rule.args is not None:
         entry["args"] = [list(wanted) for wanted in rule.args]
+    if rule.forbid:
+        entry["forbid"] = list(rule.forbid)
+    if rule.require:
+        entry["require"] = list(rule.require)
     if rule.ask:
         entry["ask"] = True
     return entry

@@ -19,7 +19,7 @@ from policies.policy import CommandRule, Policy
 from sandbox.ignore import Patterns
 
 AT = Where(file="p.yaml", line=1)
-WORDS = ("status", "push", "-f", "origin")
+WORDS = ("status", "push", "-f", "-q", "--force", "origin")
 PROGRAMS = ("git", "ls", "/usr/bin/git", "/opt/git")
 
 names = st.sampled_from(["a", "b", "c"])
@@ -29,12 +29,15 @@ trees = st.dictionaries(
     max_size=8,
 )
 begins = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(tuple)
+flags = st.lists(st.sampled_from(("-f", "-q", "--force")), max_size=1).map(tuple)
 rules = st.lists(
     st.builds(
         CommandRule,
         program=st.sampled_from(PROGRAMS),
         args=st.none() | st.lists(begins, max_size=3).map(tuple),
         ask=st.booleans(),
+        forbid=flags,
+        require=flags,
         where=st.just(AT),
         key=st.just("commands[0]"),
     ),
