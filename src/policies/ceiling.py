@@ -217,14 +217,18 @@ class _Work:
         said_as = "paths.write" if "paths.write" in lists else "paths.read"
         self._tell_items("paths.write", paths.write, write, said_as=said_as)
         read = paths.read
+        # What may be written may be read: it still may where only writing is bounded.
+        mine = ("/",) if read is None else tuple(dict.fromkeys((*read, *paths.write)))
         if "paths.read" in lists:
             readable = (*lists["paths.read"], *lists.get("paths.write", ()))
-            mine = ("/",) if read is None else (*read, *paths.write)
-            read = meeting.places(mine, readable)
-            if paths.read is None:
-                self._narrow("paths.read", f"everything becomes {_named(read)}")
+            bounded = meeting.places(mine, readable)
+            if read is None:
+                self._narrow("paths.read", f"everything becomes {_named(bounded)}")
             else:
-                self._tell_items("paths.read", mine, read)
+                self._tell_items("paths.read", mine, bounded)
+            read = bounded
+        elif read is not None and write != paths.write:
+            read = mine
         return Paths(
             write=write,
             read=read,

@@ -18,8 +18,8 @@ Args = tuple[tuple[str, ...], ...] | None
 def rules(mine: Sequence[CommandRule], bounds: Sequence[CommandRule]) -> tuple[CommandRule, ...]:
     """Rules that match a command exactly if one of `mine` and one of `bounds` do.
 
-    Every pair makes one; it asks, forbids and requires what either does. A rule that the other leaves as it is keeps its
-    place, one that is narrowed gets the place of what narrowed it.
+    Every pair makes one; it asks, forbids and requires what either does. A rule that the other
+    leaves as it is keeps its place, one that is narrowed gets the place of what narrowed it.
     """
     found: dict[tuple[object, ...], CommandRule] = {}
     for rule in mine:
