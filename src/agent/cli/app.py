@@ -290,6 +290,17 @@ def policy_explain(
     raise typer.Exit(policy_commands.explain(policy, command, ceiling=ceiling))
 
 
+@policy_app.command("schema")
+def policy_schema() -> None:
+    """Print the JSON Schema of policy files, for editors.
+
+    Example: moonpool policy schema > policy.schema.json
+    """
+    from agent.cli import policy_commands
+
+    raise typer.Exit(policy_commands.schema())
+
+
 @policy_app.command("test")
 def policy_test(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A name or a file.")],
@@ -315,10 +326,10 @@ def policy_test(
 
     Example: moonpool policy test my-policy.yaml --kernel
     """
-    from agent.cli import policy_commands
+    from agent.cli import policy_trial
 
     raise typer.Exit(
-        policy_commands.test(
+        policy_trial.test(
             file, ceiling=ceiling, kernel=kernel, directory=directory, as_json=as_json
         )
     )
@@ -368,17 +379,6 @@ def policy_learn(
     from agent.cli import policy_compare
 
     raise typer.Exit(policy_compare.learn(run, include_refused=include_refused))
-
-
-@policy_app.command("schema")
-def policy_schema() -> None:
-    """Print the JSON Schema of policy files, for editors.
-
-    Example: moonpool policy schema > policy.schema.json
-    """
-    from agent.cli import policy_commands
-
-    raise typer.Exit(policy_commands.schema())
 
 
 @image_app.command("list")
