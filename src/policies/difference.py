@@ -170,7 +170,7 @@ def _programs(than: Policy, policy: Policy) -> Iterator[More]:
         where = known[0].where
         widened: dict[Begin, tuple[Outcome, Outcome]] = {}
         for begin in _begins(known, other):
-            pair = _answers(mine, before, program, (*begin, _OTHER))
+            pair = _answers(mine, before, program, begin)
             if pair is None:
                 continue
             above = widened.get(begin[:-1]) if begin else None
@@ -181,7 +181,7 @@ def _programs(than: Policy, policy: Policy) -> Iterator[More]:
             continue
         for options in _option_sets(known, other):
             for begin in _begins(known, other):
-                pair = _answers(mine, before, program, (*begin, *options, _OTHER))
+                pair = _answers(mine, before, program, (*begin, *options))
                 if pair is not None and pair != widened.get(begin):
                     words = (*begin, *options)
                     what = _said(program, words, pair, other)
@@ -195,11 +195,18 @@ def _programs(than: Policy, policy: Policy) -> Iterator[More]:
 def _answers(
     mine: Rules, before: Rules, program: str, words: Sequence[str]
 ) -> tuple[Outcome, Outcome] | None:
-    """What both say of a command, where the first allows more."""
-    arguments = [literal(word) for word in words]
-    now = mine.program(program, arguments).outcome
-    was = before.program(program, arguments).outcome
-    return (was, now) if _RANKS[now] > _RANKS[was] else None
+    """What both say of a command that begins so, where the first allows more.
+
+    With an argument that no rule names, and with none: a rule on flags may refuse what it can't
+    read, and then only the shorter command tells.
+    """
+    for rest in ((_OTHER,), ()):
+        arguments = [literal(word) for word in (*words, *rest)]
+        now = mine.program(program, arguments).outcome
+        was = before.program(program, arguments).outcome
+        if _RANKS[now] > _RANKS[was]:
+            return was, now
+    return None
 
 
 def _may_match(rule: CommandRule, program: str) -> bool:
