@@ -10,13 +10,23 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import yaml
-
 from policies import gitarguments, names, paths
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.judging import judge
 from policies.loading import loads
 from policies.policy import Policy
+from policies.proposal import (
+    MAX_NUMBERS,
+    VERIFY,
+    comment,
+    entries,
+    flow,
+    minutes,
+    numbered,
+    quoted,
+    rounded,
+    shown,
+)
 from policies.quantities import spelled_duration, spelled_size
 from policies.rendering import as_data
 from policies.schema import TOOLS
@@ -24,17 +34,11 @@ from policies.verdicts import STANDARD_DIRECTORIES, Outcome, Rules, Verdict, all
 from policies.words import HOME, Word
 
 _PASSES = 6
-_EXAMPLES = 20
-_LONGEST_EXAMPLE = 120
-_LONGEST_COMMENT = 160
-_MAX_NUMBERS = 8
 _WRITING = frozenset({"write_file", "edit_file", "delete_file"})
 _GIT_READS = frozenset(
     {"status", "diff", "log", "show", "blame", "grep", "ls-files", "ls-tree", "cat-file",
      "rev-parse", "rev-list", "describe", "shortlog", "--version", "version", "help"}
 )  # fmt: skip
-VERIFY = 0
-"""Number of the operator's verify command, which is no call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,9 +248,7 @@ class _Draft:
     def tell_left_out(self, files: Sequence[str]) -> None:
         tops = dict.fromkeys(path.lstrip("/").partition("/")[0] for path in files)
         if tops:
-            shown = ", ".join(list(tops)[:_MAX_NUMBERS]) + (
-                " …" if len(tops) > _MAX_NUMBERS else ""
-            )
+            shown = ", ".join(list(tops)[:MAX_NUMBERS]) + (" …" if len(tops) > MAX_NUMBERS else "")
             self._unwritten = f"new files in no patch: {shown}; add to write what the work needs"
 
     def mend(self, policy: Policy, call: Seen, deny: Deny) -> bool:
@@ -269,28 +271,28 @@ class _Draft:
     def text(self, title: str, used: Used, notes: Sequence[str], examples: Sequence[str]) -> str:
         kept = as_data(self._base)
         lines = [
-            _comment(title),
-            _comment("A proposal to be read: the smallest policy under which its calls pass."),
-            _comment("Not in a record, so not in here: programs that other programs started, and"),
-            _comment("files that commands wrote and that are in no patch."),
+            comment(title),
+            comment("A proposal to be read: the smallest policy under which its calls pass."),
+            comment("Not in a record, so not in here: programs that other programs started, and"),
+            comment("files that commands wrote and that are in no patch."),
             "version: 1",
             "name: learned",
-            f"image: {_quoted(self._base.image)}",
+            f"image: {quoted(self._base.image)}",
             "",
-            *_list("tools", {_quoted(tool): numbers for tool, numbers in self._tools.items()}),
-            *_list("commands", self._commands()),
-            *(_comment(f"left out: {words}") for words in self._left_out),
-            f"exec_workspace: {str(bool(self._scripts)).lower()}{_numbers(self._scripts)}",
+            *entries("tools", {quoted(tool): numbers for tool, numbers in self._tools.items()}),
+            *entries("commands", self._commands()),
+            *(comment(f"left out: {words}") for words in self._left_out),
+            f"exec_workspace: {str(bool(self._scripts)).lower()}{numbered(self._scripts)}",
             "paths:",
-            *("  " + line for line in _list("write", self._written())),
-            *(f"  {key}: {_flow(value)}" for key, value in kept["paths"].items() if key != "write"),
-            *([_comment(self._unwritten)] if self._unwritten else []),
+            *("  " + line for line in entries("write", self._written())),
+            *(f"  {key}: {flow(value)}" for key, value in kept["paths"].items() if key != "write"),
+            *([comment(self._unwritten)] if self._unwritten else []),
             "",
-            *(_comment(f"left to the kernel in {note}") for note in dict.fromkeys(notes)),
+            *(comment(f"left to the kernel in {note}") for note in dict.fromkeys(notes)),
             *self._bounds(used, kept),
-            *(f"{key}: {_flow(kept[key])}" for key in ("workspace", "setup", "env", "export")),
+            *(f"{key}: {flow(kept[key])}" for key in ("workspace", "setup", "env", "export")),
             "examples:",
-            f"  allow: {_flow(_shown(examples))}",
+            f"  allow: {flow(shown(examples))}",
         ]
         return "\n".join(lines) + "\n"
 
@@ -302,7 +304,7 @@ class _Draft:
                 entry["args"] = [list(begin) for begin in sorted(program.begins)]
             if not program.freely:
                 entry["ask"] = True
-            found[_quoted(name) if len(entry) == 1 else _flow(entry)] = program.calls
+            found[quoted(name) if len(entry) == 1 else flow(entry)] = program.calls
         return found
 
     def _written(self) -> dict[str, dict[int, None]]:
@@ -313,7 +315,7 @@ class _Draft:
             if git.whole or writing:
                 places.setdefault(".git", git.calls)
         return {
-            _quoted(place): numbers
+            quoted(place): numbers
             for place, numbers in sorted(places.items())
             if not any(
                 place != other and paths.within(paths.absolute(place), paths.absolute(other))
@@ -323,8 +325,8 @@ class _Draft:
 
     def _bounds(self, used: Used, kept: Mapping[str, Mapping[str, object]]) -> list[str]:
         limits, budget = self._base.limits, self._base.budget
-        time_s = min(limits.time_s, _minutes(used.seconds * 2))
-        command_s = min(limits.command_timeout_s, _minutes(used.longest_call_s * 2))
+        time_s = min(limits.time_s, minutes(used.seconds * 2))
+        command_s = min(limits.command_timeout_s, minutes(used.longest_call_s * 2))
         bounds = {
             **kept["limits"],
             "command_timeout": spelled_duration(command_s),
@@ -333,15 +335,15 @@ class _Draft:
         }
         most = {
             "turns": min(budget.turns, -(-max(used.turns, 1) // 5) * 5),
-            "input_tokens": min(budget.input_tokens, _rounded(used.input_tokens)),
-            "output_tokens": min(budget.output_tokens, _rounded(used.output_tokens)),
+            "input_tokens": min(budget.input_tokens, rounded(used.input_tokens)),
+            "output_tokens": min(budget.output_tokens, rounded(used.output_tokens)),
             "usd": budget.usd,
         }
         took = (
             f"it took {used.seconds:.0f} s, {used.turns} turns, {used.input_tokens} input and "
             f"{used.output_tokens} output tokens; the bounds are rounded up from that"
         )
-        return [_comment(took), f"limits: {_flow(bounds)}", f"budget: {_flow(most)}"]
+        return [comment(took), f"limits: {flow(bounds)}", f"budget: {flow(most)}"]
 
 
 def _git_begin(arguments: Sequence[Word]) -> tuple[str, ...] | None:
@@ -380,54 +382,3 @@ def _is_place(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _minutes(seconds: float) -> float:
-    """Up to whole minutes: a second run is never as fast as the first to the second."""
-    return max(60.0, -(-seconds // 60) * 60)
-
-
-def _rounded(count: int) -> int:
-    """A quarter more, up to whole thousands."""
-    return max(1000, -(-count * 5 // 4000) * 1000)
-
-
-def _shown(examples: Sequence[str]) -> list[str]:
-    plain = (
-        text
-        for text in dict.fromkeys(examples)
-        if text.isascii() and text.isprintable() and len(text) <= _LONGEST_EXAMPLE and text.strip()
-    )
-    return [text for text, _ in zip(plain, range(_EXAMPLES), strict=False)]
-
-
-def _list(key: str, entries: Mapping[str, Mapping[int, None]]) -> list[str]:
-    if not entries:
-        return [f"{key}: []"]
-    return [f"{key}:", *(f"  - {entry}{_numbers(calls)}" for entry, calls in entries.items())]
-
-
-def _numbers(calls: Mapping[int, None]) -> str:
-    if not calls:
-        return ""
-    known = [number for number in calls if number != VERIFY]
-    shown = ", ".join(str(number) for number in known[:_MAX_NUMBERS])
-    more = " …" if len(known) > _MAX_NUMBERS else ""
-    words = [f"call{'s' if len(known) > 1 else ''} {shown}{more}"] if known else []
-    words += ["--verify"] if VERIFY in calls else []
-    return "  # " + ", ".join(words)
-
-
-def _flow(value: object) -> str:
-    """On one line, with nothing in it but ASCII."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=1 << 30, sort_keys=False)
-    return text.strip()
-
-
-def _quoted(text: str) -> str:
-    return _flow([text])[1:-1]
-
-
-def _comment(text: str) -> str:
-    plain = text.encode("unicode_escape").decode("ascii")
-    return f"# {plain[:_LONGEST_COMMENT]}"

@@ -33,7 +33,11 @@ def rules(mine: Sequence[CommandRule], bounds: Sequence[CommandRule]) -> tuple[C
 def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
     program = _program(rule.program, bound.program)
     args = _args(rule.args, bound.args)
-    if program is None or args == ():
+    if program is None:
+        return None
+    # A rule that permits no arguments may still forbid some to all others.
+    vetoes = any(one.args == () and one.forbid for one in (rule, bound))
+    if args == () and not vetoes:
         return None
     met = replace(
         rule,

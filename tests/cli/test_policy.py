@@ -203,6 +203,28 @@ def test_a_record_that_is_not_what_it_seems_is_no_traceback(
     assert moonpool("policy", "check", str(file)).returncode == 0
 
 
+def test_what_was_refused_is_learned_only_if_that_is_said(moonpool: Shell, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    call = {"tool": "bash", "arguments": {"command": "ls"}}
+    lines = [
+        {"event": "run_started", "policy_yaml": "version: 1\nname: x\n"},
+        {"event": "call_started", "number": 1, **call},
+        {"event": "call_refused", "number": 2, "why": "denied", **call,
+         "arguments": {"command": "rg x"}},
+        {"event": "call_refused", "number": 3, "why": "torn", **call,
+         "arguments": {"command": "curl x"}},
+    ]  # fmt: skip
+    (record / "events.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    without = moonpool("policy", "learn", str(record))
+    assert "- ls  # call 1" in without.stdout
+    assert "rg" not in without.stdout
+    with_it = moonpool("policy", "learn", str(record), "--include-refused")
+    assert with_it.returncode == 0
+    assert "- rg  # call 2" in with_it.stdout
+    assert "curl" not in with_it.stdout
+
+
 # -- test ----------------------------------------------------------------------------------------
 
 
