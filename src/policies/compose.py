@@ -223,6 +223,8 @@ def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule
         program=entry.program,
         args=entry.args,
         ask=entry.ask,
+        forbid=entry.forbid,
+        require=entry.require,
         where=document.where(path),
         key=spelled(path),
     )

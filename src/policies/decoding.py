@@ -202,10 +202,15 @@ def _sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
                 if _KIND[kind] == "text" and isinstance(value, bool | int | float)
                 else ""
             )
-            return f"expected {_KIND[kind]}, got {_shown(value)}{quoted}"
+            listed = f"; write [{value}]" if _KIND[kind] == "a list" and _is_word(value) else ""
+            return f"expected {_KIND[kind]}, got {_shown(value)}{quoted}{listed}"
         case _:
             message = str(detail["msg"])
             return f"{message}, got {_shown(value)}" if message.startswith("expected") else message
+
+
+def _is_word(value: Data) -> bool:
+    return isinstance(value, str) and value.replace("-", "").replace("_", "").isalnum()
 
 
 def _worded(message: str) -> str:

@@ -134,6 +134,12 @@ def run_task(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
     ] = False,
+    accept_risk: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Let this finding of the export gate pass; may be given again."
+        ),
+    ] = None,
     kernel_policy: Annotated[
         Literal["require", "prefer"],
         typer.Option(help="prefer: go on where the kernel can't enforce the policy."),
@@ -144,6 +150,7 @@ def run_task(
     Example: moonpool run "fix the failing tests" -w path/to/repo --verify "pytest -q"
     """
     from agent.cli.run_command import RunOptions, run
+    from agent.risk.kinds import accepted_risks
 
     options = RunOptions(
         task=task,
@@ -154,6 +161,7 @@ def run_task(
         out=out,
         verify=verify,
         json_lines=json_lines,
+        accepted_risks=accepted_risks(accept_risk or ()),
         kernel_policy=kernel_policy,
     )
     raise typer.Exit(run(options))
@@ -250,7 +258,10 @@ def prune(
 
 @policy_app.command("check")
 def policy_check(
-    file: Annotated[str, typer.Argument(metavar="FILE")], *, ceiling: Ceiling = None
+    file: Annotated[str, typer.Argument(metavar="FILE")],
+    *,
+    ceiling: Ceiling = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The errors as JSON.")] = False,
 ) -> None:
     """Say whether a policy file can be used, or where it is wrong.
 
@@ -258,20 +269,41 @@ def policy_check(
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.check(file, ceiling=ceiling))
+    raise typer.Exit(policy_commands.check(file, ceiling=ceiling, as_json=as_json))
 
 
 @policy_app.command("show")
 def policy_show(
-    name: Annotated[str, typer.Argument(metavar="NAME")], *, ceiling: Ceiling = None
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    ceiling: Ceiling = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Which files of the image it lets run, and why.")
+    ] = False,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMG", help="Instead of the policy's own.")
+    ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="As where somebody can be asked, on a terminal.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+    rules: Annotated[bool, typer.Option("--rules", help="Print every Landlock rule.")] = False,
 ) -> None:
-    """Print a policy as it counts, with everything it extends, under every ceiling.
+    """Print a policy as it counts, with everything it extends; or what it amounts to in an image.
 
-    Example: moonpool policy show default --ceiling team.yaml
+    Example: moonpool policy show default --resolved
     """
-    from agent.cli import policy_commands
+    from agent.cli import policy_commands, resolved_command
 
-    raise typer.Exit(policy_commands.show(name, ceiling=ceiling))
+    if resolved:
+        code = resolved_command.show(
+            name, ceiling=ceiling, image=image, may_ask=ask, as_json=as_json, every_rule=rules
+        )
+    elif image is not None or ask or as_json or rules:
+        raise typer.BadParameter("--image, --ask, --json and --rules go with --resolved")
+    else:
+        code = policy_commands.show(name, ceiling=ceiling)
+    raise typer.Exit(code)
 
 
 @policy_app.command("explain")
@@ -280,14 +312,28 @@ def policy_explain(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND")],
     *,
     ceiling: Ceiling = None,
+    tool: Annotated[
+        Literal[
+            "bash",
+            "read_file",
+            "write_file",
+            "edit_file",
+            "delete_file",
+            "list_dir",
+            "search_files",
+        ],
+        typer.Option(help="Another tool than bash; its path stands for COMMAND."),
+    ] = "bash",
+    as_json: Annotated[bool, typer.Option("--json", help="The parts as JSON.")] = False,
 ) -> None:
-    """Say what a policy makes of a command, and by which rule.
+    """Say what a policy makes of a command, by which rule, and which layer holds it.
 
     Example: moonpool policy explain default -- "git push"
     """
     from agent.cli import policy_commands
 
-    raise typer.Exit(policy_commands.explain(policy, command, ceiling=ceiling))
+    code = policy_commands.explain(policy, command, ceiling=ceiling, tool=tool, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @policy_app.command("schema")

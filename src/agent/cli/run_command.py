@@ -37,6 +37,7 @@ class RunOptions:
     out: Path | None
     verify: str | None
     json_lines: bool
+    accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
 
 
@@ -106,6 +107,7 @@ def _recorded(
         verify=options.verify,
         may_ask=may_ask,
         kernel_policy=options.kernel_policy,
+        accepted_risks=options.accepted_risks,
         environ=settings.environ(),
     )
     interrupts = Interrupts()
