@@ -22,4 +22,6 @@ Approve = Callable[[Call, Ask], Approved | Declined]
 
 def nobody_to_ask(_call: Call, _ask: Ask) -> Declined:
     """For runs without a terminal."""
-    return Declined(reason="it needs a person's approval, and nobody can be asked in this run")
+    return Declined(
+        reason="it needs a person's approval, and nobody can be asked in this run: do without"
+    )

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 
-from agent.gate import Finding
 from agent.messages import Reply, Usage
 from agent.outcome import Outcome
+from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
 from sandbox.patch import Change, LeftOut
@@ -37,8 +37,12 @@ class RunStarted:
     policy_file: str
     model: str
     verify: str | None
+    accepted_risks: tuple[str, ...] = ()
+    """Ids of findings that the operator lets pass."""
     version: str
     """Of Moonpool."""
+    policy_yaml: str = ""
+    """The policy as it counted, composed and narrowed; it loads as the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,8 @@ class Job:
     may_ask: bool
     """A person is there to approve what the policy asks about."""
     kernel_policy: Literal["require", "prefer"]
+    accepted_risks: frozenset[str] = frozenset()
+    """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
     environ: Mapping[str, str]
     """The operator's environment, for finding the engine. None of it enters the container."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.gate import Finding
+from agent.risk.finding import Finding
 
 
 class Limit(StrEnum):
@@ -111,6 +111,8 @@ def name(outcome: Outcome) -> str:
             return _NAMES[type(outcome)]
 
 
+_REFUSALS_TOLD = 10
+
 _NAMES: dict[type, str] = {
     Finished: "finished",
     GaveUp: "gave up",
@@ -137,6 +139,8 @@ def detail(outcome: Outcome) -> str:
         case Interrupted():
             return f"by {outcome.signal}"
         case ExportRefused():
-            return "\n".join(
-                f"{finding.id}: {finding.reason}" for finding in outcome.findings if finding.refuses
-            )
+            refusing = [finding for finding in outcome.findings if finding.refuses]
+            lines = [f"{finding.id}: {finding.reason}" for finding in refusing[:_REFUSALS_TOLD]]
+            if len(refusing) > _REFUSALS_TOLD:
+                lines.append(f"and {len(refusing) - _REFUSALS_TOLD} more")
+            return "\n".join(lines)

@@ -63,6 +63,10 @@ def _programs(commands: tuple[CommandRule, ...]) -> str:
         text = rule.program
         if rule.args is not None:
             text += f" ({' | '.join(' '.join(args) for args in rule.args)})"
+        if rule.forbid:
+            text += f" (not with {', '.join(rule.forbid)})"
+        if rule.require:
+            text += f" (only with {', '.join(rule.require)})"
         if rule.ask:
             text += " (a person is asked each time)"
         named.append(text)

@@ -5,8 +5,8 @@ comes from a model and from a repository nobody trusts. Everything is escaped by
 characters that act or hide are shown as what they are (`agent.text`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,6 +25,9 @@ from agent.events import (
 )
 from agent.messages import Text
 from agent.outcome import Finished
+from agent.risk.credentials import masked
+from agent.risk.finding import Finding, risk_by_path
+from agent.risk.subject import parts_of
 from agent.summary import Delivery, Summary
 from agent.text import decode, one_line, path_text, visible
 from agent.verification import Verified
@@ -48,6 +51,17 @@ class DiffLine:
 class DiffFile:
     path: str
     lines: tuple[DiffLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskyFile:
+    """What the gate found in one file, or in the patch as a whole."""
+
+    path: str
+    """Empty for the patch as a whole."""
+    findings: tuple[Finding, ...]
+    part: int | None
+    """Of the shown diff, from 1; None where it is not in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,24 +90,36 @@ def render(summary: Summary, log: Sequence[Event]) -> str:
     environment.filters["line"] = one_line
     environment.filters["path"] = path_text
     delivery = summary.delivery
+    hide = _hiding(delivery)
+    rows = (replace(row, title=hide(row.title), detail=hide(row.detail)) for row in timeline(log))
     return environment.get_template("report.html.j2").render(
         summary=summary,
         outcome=outcomes.name(summary.outcome),
-        detail=outcomes.detail(summary.outcome),
+        detail=hide(outcomes.detail(summary.outcome)),
         good=isinstance(summary.outcome, Finished),
         delivery=delivery,
+        risks=tuple(risky_files(delivery)) if delivery else (),
         changes=delivery.changes() if delivery else [],
         files=tuple(diff_files(delivery)) if delivery else (),
-        rows=tuple(timeline(log)),
+        rows=tuple(rows),
         verified=verification.in_words(summary.verification),
         verification_good=isinstance(summary.verification, Verified),
-        verification_output=getattr(summary.verification, "output", ""),
+        verification_output=hide(getattr(summary.verification, "output", "")),
     )
+
+
+def _hiding(delivery: Delivery | None) -> Callable[[str], str]:
+    """What blots out secrets: where the gate found one, the agent's steps may show it too."""
+    findings = delivery.findings if delivery else ()
+    if any(finding.id == "secret" for finding in findings):
+        return lambda text: "\n".join(map(masked, text.split("\n")))
+    return lambda text: text
 
 
 def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
     """The patch file by file, in the patch's own order; a very long one is cut and says so."""
-    names = [path_text(change.path) for change in delivery.patch.changes]
+    names = _part_paths(delivery)
+    secrets = {finding.path for finding in delivery.findings if finding.id == "secret"}
     sections: list[list[DiffLine]] = []
     body = False
     for number, raw in enumerate(delivery.patch.data.split(b"\n")):
@@ -107,10 +133,29 @@ def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
         elif raw.startswith(b"@@ "):
             body = True
         if sections:
-            sections[-1].append(_diff_line(raw, body=body))
+            line = _diff_line(raw, body=body)
+            if body and secrets.intersection(names[len(sections) - 1 : len(sections)]):
+                line = replace(line, text=masked(line.text))
+            sections[-1].append(line)
     for index, lines in enumerate(sections):
-        path = names[index] if len(names) >= len(sections) else ""
+        path = path_text(names[index]) if len(names) > index else ""
         yield DiffFile(path=path, lines=tuple(lines))
+
+
+def risky_files(delivery: Delivery) -> Iterator[RiskyFile]:
+    """The gate's findings by file, the riskiest on top."""
+    parts = {path: number for number, path in enumerate(_part_paths(delivery), start=1)}
+    by_path: dict[bytes, list[Finding]] = {}
+    for finding in delivery.findings:
+        by_path.setdefault(finding.path, []).append(finding)
+    risk = risk_by_path(delivery.findings)
+    for path in sorted(by_path, key=lambda path: (*(-number for number in risk[path]), path)):
+        yield RiskyFile(path=path_text(path), findings=tuple(by_path[path]), part=parts.get(path))
+
+
+def _part_paths(delivery: Delivery) -> list[bytes]:
+    """Whose each ``diff --git`` part of the patch is."""
+    return [change.path for change in delivery.patch.changes for _ in range(parts_of(change))]
 
 
 def _diff_line(raw: bytes, *, body: bool) -> DiffLine:

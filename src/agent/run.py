@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from agent import gate, verification
+from agent import verification
 from agent.approval import Approve
 from agent.box import Box
 from agent.calls import Calls
@@ -56,8 +56,10 @@ from agent.outcome import (
 )
 from agent.prompt import system_prompt
 from agent.record import BASELINE, REFUSED_PATCH, Record
+from agent.risk import gate
 from agent.summary import Delivery, Summary, kernel_refusals, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
+from policies.rendering import render
 from sandbox.errors import SandboxError, SandboxLost
 from sandbox.patch import Patch
 from sandbox.spec import WORKSPACE
@@ -131,7 +133,9 @@ class Run:
                 policy_file=job.policy.where.file,
                 model=self._model.name,
                 verify=job.verify,
+                accepted_risks=tuple(sorted(job.accepted_risks)),
                 version=version("moonpool"),
+                policy_yaml=render(job.policy),
             )
         )
         with self._interrupts.immediate():
@@ -182,7 +186,7 @@ class Run:
     def _deliver(self, box: Box) -> Delivery:
         started = time.monotonic()
         patch = box.export(keep_old=self._record.directory / BASELINE)
-        findings = gate.inspect(patch, self._job.policy)
+        findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()
         delivery = Delivery(

@@ -41,7 +41,7 @@ class Run:
 def all_runs(home: Path) -> Iterator[Run]:
     """Every run, newest first; one whose summary can't be read is there with an empty one."""
     for directory in sorted(_directories(home), key=lambda path: path.name, reverse=True):
-        yield Run(id=directory.name, directory=directory, summary=_summary(directory))
+        yield Run(id=directory.name, directory=directory, summary=summary_of(directory))
 
 
 def find(home: Path, wanted: str) -> Run:
@@ -65,7 +65,7 @@ def find(home: Path, wanted: str) -> Run:
     if len(fitting) > 1:
         raise UsageError(f"{wanted!r} fits {len(fitting)} runs: {', '.join(fitting[:5])} …")
     directory = runs_directory(home) / fitting[0]
-    summary = _summary(directory)
+    summary = summary_of(directory)
     if not summary:
         raise RecordError(f"the summary of run {fitting[0]} can't be read: {directory / SUMMARY}")
     return Run(id=fitting[0], directory=directory, summary=summary)
@@ -152,7 +152,8 @@ def _directories(home: Path) -> list[Path]:
         raise RecordError(f"{runs_directory(home)} can't be read: {error.strerror}") from error
 
 
-def _summary(directory: Path) -> Mapping[str, object]:
+def summary_of(directory: Path) -> Mapping[str, object]:
+    """``run.json`` of a run's directory; empty where it can't be read."""
     try:
         with (directory / SUMMARY).open("rb") as file:
             value = json.loads(file.read(_LARGEST_SUMMARY))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from agent import outcome as outcomes
 from agent.events import CallEnded, Event, plain
-from agent.gate import Finding
 from agent.job import Job
 from agent.messages import Usage
 from agent.outcome import Outcome
+from agent.risk.finding import Finding, risk_by_path
 from agent.verification import Verification
 from sandbox.patch import Change, LeftOut, Patch
 
@@ -33,13 +33,13 @@ class Delivery:
 
     def changes(self) -> list[Change]:
         """The riskiest first: by the gate's findings, then by how much changed."""
-        weight = {finding.path: (finding.refuses, finding.severity) for finding in self.findings}
+        weight = risk_by_path(self.findings)
 
         def risk(change: Change) -> tuple[object, ...]:
-            refuses, severity = weight.get(change.path, (False, 0))
+            worst = tuple(-number for number in weight.get(change.path, (0, 0, 0)))
             binary = change.added_lines is None
             lines = (change.added_lines or 0) + (change.deleted_lines or 0)
-            return (-int(refuses), -severity, -int(binary), -lines, change.path)
+            return (*worst, -int(binary), -lines, change.path)
 
         return sorted(self.patch.changes, key=risk)
 
@@ -125,5 +125,6 @@ def opening(job: Job, model: str, started: datetime) -> dict[str, object]:
         "policy_file": job.policy.where.file,
         "model": model,
         "verify": job.verify,
+        "accepted_risks": sorted(job.accepted_risks),
         "started": started.isoformat(timespec="seconds"),
     }

@@ -3,11 +3,12 @@
 Works on the run's summary as it stands on disk, so that both show the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from agent.risk.finding import Severity
 from agent.runs import Run
 from agent.text import one_line, visible
 
@@ -17,10 +18,16 @@ _LEFT_OUT_NAMED = 3
 _PATH_WIDTH = 60
 _REFUSALS_NAMED = 10
 _CALLS_NAMED = 8
+_FINDINGS_SHOWN = 8
+_STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
-def print_verdict(console: Console, run: Run) -> None:
-    """Outcome, findings, diffstat (the riskiest first), verification, and what to type next."""
+def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
+    """Outcome, findings, diffstat (the riskiest first), verification, and what to type next.
+
+    Args:
+        findings_limit: so many are shown; those that refuse always.
+    """
 
     def say(text: str, style: str = "default") -> None:
         console.print(Text(text, style), soft_wrap=True, highlight=False)
@@ -31,13 +38,11 @@ def print_verdict(console: Console, run: Run) -> None:
     good = outcome == "finished"
     head = Text(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
     console.print(head, soft_wrap=True, highlight=False)
-    # What a verification came to has its own line further down.
-    if outcome not in {"finished", "not verified"} and run.text("detail"):
+    for text, style in _risk(run, findings_limit):
+        say(text, style)
+    # What a verification came to has its own line further down, the gate's findings stand above.
+    if outcome not in {"finished", "not verified", "export refused"} and run.text("detail"):
         say(visible(run.text("detail")), "yellow")
-    for finding in run.rows("findings"):
-        where = field(finding, "path") or "the patch"
-        words = f"{field(finding, 'id')}: {where}: {field(finding, 'reason')}"
-        say(words, "bold red" if finding.get("refuses") else "yellow")
     for row in _diffstat(run):
         console.print(row, soft_wrap=True, highlight=False)
     if run.text("tree"):
@@ -55,6 +60,60 @@ def print_verdict(console: Console, run: Run) -> None:
     if report.exists():
         say(f"report  {report}")
     say(f"next    {_next(run)}", "bold")
+
+
+def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:
+    """Lines and styles: how many findings of which weight, the riskiest file, and what they are."""
+    findings = run.rows("findings")
+    accepted = sorted({field(row, "id") for row in findings if row.get("accepted")})
+    if accepted:
+        yield f"let pass by --accept-risk: {', '.join(accepted)}", "yellow"
+    if not findings:
+        return
+    counts = []
+    for severity in reversed(Severity):
+        count = sum(row.get("severity") == severity for row in findings)
+        if count:
+            word = severity.name.lower()
+            counts.append(f"{count} {word}{'s' if count > 1 else ''}")
+    refusing = [row for row in findings if row.get("refuses")]
+    verb = "refuses the patch" if refusing else "found"
+    head = f"export gate {verb}: {', '.join(counts)}; riskiest: {_place(findings[0])}"
+    yield head, "bold red" if refusing else _style(findings[0])
+    shown = max(limit, len(refusing))
+    for row in findings[:shown]:
+        words = f"  {_weight(row)} {field(row, 'id')}: {_place(row)}: {field(row, 'reason')}"
+        yield words, "bold red" if row.get("refuses") else _style(row)
+    if len(findings) > shown:
+        yield f"  and {len(findings) - shown} more: moonpool show {run.id}", "dim"
+    if refusing:
+        names = " ".join(
+            f"--accept-risk {name}" for name in sorted({field(r, "id") for r in refusing})
+        )
+        yield f"  to let these pass, run it again with {names}", "dim"
+
+
+def _place(finding: Mapping[str, object]) -> str:
+    line = finding.get("line")
+    where = field(finding, "path") or "the patch"
+    return f"{where}:{line}" if isinstance(line, int) else where
+
+
+def _weight(finding: Mapping[str, object]) -> str:
+    if finding.get("refuses"):
+        return "REFUSED"
+    if finding.get("accepted"):
+        return "accepted"
+    severity = _severity(finding)
+    return severity.name.lower() if severity else "finding"
+
+
+def _style(finding: Mapping[str, object]) -> str:
+    return _STYLES[_severity(finding) or Severity.WARNING]
+
+
+def _severity(finding: Mapping[str, object]) -> Severity | None:
+    return next((one for one in Severity if one == finding.get("severity")), None)
 
 
 def _effort(run: Run) -> str:

@@ -17,6 +17,8 @@ from sandbox.errors import ImageUnusable
 
 REPOSITORY = "moonpool"
 DOCKERFILE = "Dockerfile"
+SHARED_FOLDER = "shared"
+"""What each recipe's context holds beside its own folder: the scripts that make them alike."""
 TRUST_FOLDER = "trust"
 """Where a build context holds the certificate authorities that the host adds to the public ones."""
 
@@ -28,7 +30,7 @@ class Recipe:
     name: str
     """The folder's name; a policy says ``image: NAME``."""
     files: Mapping[str, bytes]
-    """Content by path relative to the folder; `DOCKERFILE` is among them."""
+    """Content by path relative to the folder; `DOCKERFILE` is among them, and `SHARED_FOLDER`."""
 
     @property
     def base(self) -> str:
@@ -75,7 +77,9 @@ def find(name: str) -> Recipe:
     """
     if name not in names():
         raise ImageUnusable(f"no image recipe named {name!r}: there is {', '.join(names())}")
-    return Recipe(name=name, files=dict(_files(_root().joinpath(name))))
+    own = dict(_files(_root().joinpath(name)))
+    shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
+    return Recipe(name=name, files={**own, **shared})
 
 
 def context_tar(recipe: Recipe, trust: Mapping[str, bytes]) -> bytes:

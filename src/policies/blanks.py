@@ -80,12 +80,17 @@ class Blanks:
         """Tokens that bash would have cut otherwise."""
         start = children[0].start_byte
         if kind in _TOKENS:
-            apart = any(a.end_byte < b.start_byte for a, b in pairwise(children))
-            # `$ $` is one token to the grammar, blank and all.
-            blank = apart or any(self._source[c.start_byte] in b" \t\n\r" for c in children)
-            # `${x:?two words}` is one text to bash too.
-            if blank and above != "expansion":
-                return "a blank within a word", start
+            end = start
+            # In quotes the blank before a `$` is text, which the grammar gives to the `$`.
+            text_before = above == "string" and kind == "simple_expansion"
+            for child in children if above != "expansion" else ():
+                begin = child.start_byte
+                blank = self._source[begin] in b" \t\n\r" and not (text_before and begin == start)
+                # `$ $` is one token to the grammar, blank and all. `${x:?two words}`, left out
+                # here, is one text to bash too.
+                if end < begin or blank:
+                    return "a blank within a word", start
+                end = child.end_byte
         elif kind == "test_command":
             after = children[0].end_byte
             if self._source[after : after + 1] not in {b" ", b"\t", b"\n", b""}:

@@ -4,13 +4,16 @@ Owns reading that file and its patterns. Refuses to know policies and Landlock.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
 from policies.document import parse
+
+_MACHINE = re.compile(r"^[a-z0-9_]+-linux-[a-z0-9]+-")
+_VERSION = re.compile(r"[-.]?[0-9]+(\.[0-9]+)*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +24,15 @@ class Bundle:
     """Names, absolute paths or path patterns of what becomes executable."""
     reads: tuple[str, ...] = ()
     """Path patterns of what becomes readable only."""
+    owns: tuple[str, ...] = ()
+    """Patterns of the names of libraries that hold the program itself: who loads one, runs it."""
+    also: tuple[str, ...] = ()
+    """Patterns of its other names, by which it does nothing that it does not do by this one."""
+    multicall: bool = False
+    """Does it do what the name says by which it is started, or the script that names it?"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Bundles:
     always: Bundle
     programs: dict[str, Bundle]
@@ -34,6 +43,21 @@ class Bundles:
 
     def of(self, name: str) -> Bundle:
         return self.programs.get(name, Bundle())
+
+    @cached_property
+    def owners(self) -> Mapping[str, frozenset[str]]:
+        """By pattern of a library's name: the programs that it belongs to."""
+        found: dict[str, set[str]] = {}
+        for name, bundle in self.programs.items():
+            for pattern in bundle.owns:
+                found.setdefault(pattern, set()).add(name)
+        return {pattern: frozenset(names) for pattern, names in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def stem(name: str) -> str:
+    """A program's name without the machine and the version that distributions put around it."""
+    return _VERSION.sub("", _MACHINE.sub("", name)) or name
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +79,13 @@ def bundles() -> Bundles:
 
 
 def _bundle(entry: Any) -> Bundle:
-    return Bundle(brings=entry.get("brings", ()), reads=entry.get("reads", ()))
+    return Bundle(
+        brings=tuple(entry.get("brings", ())),
+        reads=tuple(entry.get("reads", ())),
+        owns=tuple(entry.get("owns", ())),
+        also=tuple(entry.get("also", ())),
+        multicall=entry.get("multicall", False),
+    )
 
 
 def is_pattern(entry: str) -> bool:
@@ -66,7 +96,7 @@ def matching(patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
     """The paths that the patterns name; a later ``!`` takes out what an earlier one named."""
     compiled = [(not p.startswith("!"), _compiled(p.removeprefix("!"))) for p in patterns]
     found: list[str] = []
-    for path in paths:
+    for path in paths if compiled else ():
         named = False
         for adds, expression in compiled:
             if expression.fullmatch(path):

@@ -3,14 +3,22 @@
 Owns what `moonpool policy check` and `moonpool policy test` say.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from policies.decision import Allow, Call, decide
+from policies.document import spelled
 from policies.errors import PolicyError
 from policies.loading import chain, load
 from policies.policy import Policy
+
+_SHOWN = 100
+"""Columns of a line that are shown, around the place."""
+_BEFORE = 60
+
+_SAID = {"allow": "allowed", "ask": "asked about", "deny": "denied"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +47,28 @@ def problems(name_or_path: str, *, directory: Path | None = None) -> tuple[Polic
     return ()
 
 
+def broken_examples(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyError, ...]:
+    """The examples of a policy that do not hold, each in its place.
+
+    Raises:
+        PolicyError: the policy can't be used.
+    """
+    document = chain(name_or_path, directory=directory)[-1].document
+    found: list[PolicyError] = []
+    counts = dict.fromkeys(("allow", "deny"), 0)
+    for result in run_examples(load(name_or_path, directory=directory)):
+        path = ("examples", result.expected, counts[result.expected])
+        counts[result.expected] += 1
+        if result.holds:
+            continue
+        reason = f": {result.reason}" if result.reason else ""
+        message = f"should be {_SAID[result.expected]}, and is {_SAID[result.got]}{reason}"
+        found.append(PolicyError(message, where=document.where(path), key=spelled(path)))
+    return tuple(found)
+
+
 def shown(error: PolicyError, text: str | None = None) -> str:
-    """An error with the line it is about and a caret under the place.
+    """An error, the line it is about, and carets under the key or value.
 
     ``text`` is the file's; None: it is read again if it can be.
     """
@@ -53,10 +81,42 @@ def shown(error: PolicyError, text: str | None = None) -> str:
     lines = text.splitlines() if text is not None and where.line else []
     if not 0 < where.line <= len(lines) or not lines[where.line - 1].strip():
         return head
-    line = lines[where.line - 1].replace("\t", " ")
-    start = max(0, where.column - 60)
-    caret = " " * max(0, where.column - 1 - start) + "^"
-    return f"{head}\n    {line[start : start + 100]}\n    {caret}"
+    line = "".join(_printable(char) for char in lines[where.line - 1])
+    at = min(max(0, where.column - 1), len(line))
+    start = max(0, at - _BEFORE) if len(line) > _SHOWN else 0
+    end = min(len(line), start + _SHOWN)
+    before, after = "…" if start else "", "…" if end < len(line) else ""
+    indent = " " * (_cells(line[start:at]) + len(before))
+    carets = "^" * max(1, _cells(line[at : min(end, at + where.width)]))
+    return f"{head}\n    {before}{line[start:end]}{after}\n    {indent}{carets}"
+
+
+def as_data(error: PolicyError) -> dict[str, object]:
+    """Plain data, for ``--json``; columns count characters from 1, the end is behind the last."""
+    where = error.where
+    return {
+        "file": where.file,
+        "line": where.line,
+        "column": where.column,
+        "end_column": where.column + where.width if where.column else 0,
+        "key": error.key,
+        "message": error.message,
+    }
+
+
+def _printable(char: str) -> str:
+    """One character for one, so that the columns stay: a tab is a blank, a control a dot."""
+    if char == "\t":
+        return " "
+    return char if char.isprintable() else "·"
+
+
+def _cells(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
 
 
 def run_examples(policy: Policy) -> tuple[ExampleResult, ...]:

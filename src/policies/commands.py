@@ -62,3 +62,5 @@ class Parsed:
     """Why the text can't be read with certainty, and where."""
     problem_offset: int = 0
     notes: set[str] = field(default_factory=set)
+    weight: int = 0
+    """Nodes of the tree: what the text cost to read, and will cost to judge."""

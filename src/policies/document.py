@@ -222,7 +222,11 @@ class _Builder:
         mark = event.start_mark
         if mark is None:
             return Where(file=self.file, line=0)
-        return Where(file=self.file, line=mark.line + 1, column=mark.column + 1)
+        end = event.end_mark
+        width = 1
+        if isinstance(event, yaml.ScalarEvent) and end is not None and end.line == mark.line:
+            width = max(1, end.column - mark.column)
+        return Where(file=self.file, line=mark.line + 1, column=mark.column + 1, width=width)
 
     def _error(self, message: str, event: yaml.Event, path: KeyPath = ()) -> PolicyError:
         return PolicyError(message, where=self._where(event), key=spelled(path or self._path()))

@@ -3,7 +3,7 @@
 PolicyError            what a person wrote in a policy can't be used (CLI exit code 2)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,8 @@ class Where:
     """1-based; 0 where the file as a whole is meant."""
     column: int = 0
     """1-based; 0 where the line as a whole is meant."""
+    width: int = field(default=1, compare=False)
+    """Of the key or value that stands there, in characters."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file

@@ -3,22 +3,27 @@
 Owns what `moonpool policy explain POLICY -- COMMAND` shows, as data and as text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.judging import Part, judge
 from policies.policy import Policy
-from policies.verdicts import Layer, Outcome
+from policies.verdicts import Layer, Outcome, Verdict
 
 MAX_PARTS = 2000
 
+_MAX_GUIDES = 24
 _MARKS = {Outcome.ALLOW: "+", Outcome.ASK: "?", Outcome.DENY: "-"}
+_SAID = {Outcome.ALLOW: "allowed", Outcome.ASK: "asked about", Outcome.DENY: "denied"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     policy: str
+    tool: str
     command: str
+    """Or the path, of a file tool."""
     decision: Decision
     parts: tuple[Part, ...]
     """In the order of the text; ``depth`` says what holds what."""
@@ -29,6 +34,7 @@ class Explanation:
         """Plain data, for ``--json``."""
         return {
             "policy": self.policy,
+            "tool": self.tool,
             "command": self.command,
             "decision": type(self.decision).__name__.lower(),
             "rule": _rule(self.decision),
@@ -37,11 +43,29 @@ class Explanation:
             "cut": self.cut,
         }
 
-    def __str__(self) -> str:
-        lines = [_part_line(part) for part in self.parts]
+    def lines(self) -> list[tuple[Outcome | None, str]]:
+        """The tree line by line, each with what was decided; None: it decides nothing itself."""
+        lines = [
+            (part.verdict.outcome if part.verdict else None, _part_line(part, guide))
+            for part, guide in zip(self.parts, _guides(self.parts), strict=True)
+        ]
         if self.cut:
-            lines.append(f"... and more than {MAX_PARTS} parts")
-        return "\n".join([*lines, "", *_summary(self)])
+            lines.append((None, f"  ... and more than {MAX_PARTS} parts"))
+        return lines
+
+    @property
+    def summary(self) -> str:
+        match self.decision:
+            case Allow(notes=notes):
+                kernel = "; in part the kernel decides while it runs" if notes else ""
+                return f"{self.policy} allows this{kernel}."
+            case Ask(rule=rule, reason=reason):
+                return f"{self.policy} asks a person: {reason} ({rule})."
+            case Deny(rule=rule, reason=reason):
+                return f"{self.policy} denies this: {reason} ({rule})."
+
+    def __str__(self) -> str:
+        return "\n".join([*(line for _, line in self.lines()), "", self.summary])
 
 
 def explain(policy: Policy, command: str) -> Explanation:
@@ -55,8 +79,35 @@ def explain(policy: Policy, command: str) -> Explanation:
         parts.append(part)
     decision = decide(policy, Call(tool="bash", arguments={"command": command}))
     return Explanation(
-        policy=policy.name, command=command, decision=decision, parts=tuple(parts), cut=cut
+        policy=policy.name,
+        tool="bash",
+        command=command,
+        decision=decision,
+        parts=tuple(parts),
+        cut=cut,
     )
+
+
+def explain_file(policy: Policy, tool: str, path: str) -> Explanation:
+    """What the policy says of a file tool and a path."""
+    decision = decide(policy, Call(tool=tool, arguments={"path": path}))
+    verdict = _file_verdict(decision)
+    part = Part(shown=f"{tool} {path}", depth=0, verdict=verdict)
+    return Explanation(
+        policy=policy.name, tool=tool, command=path, decision=decision, parts=(part,), cut=False
+    )
+
+
+def _file_verdict(decision: Decision) -> Verdict:
+    rule = _rule(decision)
+    match decision:
+        case Allow():
+            reason = "the kernel holds the paths too, for the tools' server"
+            return Verdict(outcome=Outcome.ALLOW, rule=rule, reason=reason)
+        case Ask(reason=reason):
+            return Verdict(outcome=Outcome.ASK, rule=rule, reason=reason)
+        case Deny(reason=reason):
+            return Verdict(outcome=Outcome.DENY, rule=rule, reason=reason)
 
 
 def _rule(decision: Decision) -> str:
@@ -78,23 +129,29 @@ def _part_data(part: Part) -> dict[str, object]:
     }
 
 
-def _part_line(part: Part) -> str:
-    indent = "  " * min(part.depth, 24)
-    shown = part.shown.replace("\n", "\\n")
+def _part_line(part: Part, guide: str) -> str:
+    shown = part.shown.replace("\n", "⏎")
     verdict = part.verdict
     if verdict is None:
-        return f"  {indent}{shown}"
-    by = "left to the kernel" if verdict.layer is Layer.KERNEL else verdict.rule
+        return f"  {guide}{shown}"
+    said = _SAID[verdict.outcome]
+    if verdict.layer is Layer.KERNEL:
+        said = "left to the kernel"
+    else:
+        said = f"{said} by the check, {verdict.rule}"
     reason = f": {verdict.reason}" if verdict.reason else ""
-    return f"{_MARKS[verdict.outcome]} {indent}{shown}    [{by}{reason}]"
+    return f"{_MARKS[verdict.outcome]} {guide}{shown}    [{said}{reason}]"
 
 
-def _summary(explanation: Explanation) -> list[str]:
-    match explanation.decision:
-        case Allow(notes=notes):
-            kernel = "; in part the kernel decides while it runs" if notes else ""
-            return [f"{explanation.policy} allows this{kernel}."]
-        case Ask(rule=rule, reason=reason):
-            return [f"{explanation.policy} asks a person: {reason} ({rule})."]
-        case Deny(rule=rule, reason=reason):
-            return [f"{explanation.policy} denies this: {reason} ({rule})."]
+def _guides(parts: Sequence[Part]) -> list[str]:
+    """What stands before each part, so that one sees what holds what."""
+    guides: list[str] = []
+    later: set[int] = set()
+    for part in reversed(parts):
+        depth = min(part.depth, _MAX_GUIDES)
+        above = "".join("│  " if level in later else "   " for level in range(1, depth))
+        own = ("├─ " if depth in later else "└─ ") if depth else ""
+        guides.append(above + own)
+        later = {level for level in later if level < depth} | {depth}
+    guides.reverse()
+    return guides

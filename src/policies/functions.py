@@ -4,9 +4,14 @@ Owns the doubt: a function that may not be defined where its name stands is take
 rules decide about a program of that name.
 """
 
+import re
 from collections.abc import Sequence
 
 from policies.commands import Function, Parsed, SimpleCommand
+from policies.words import Word
+
+_SAME_SHELL = frozenset({"command", "builtin", "eval", "trap", "mapfile", "readarray", "time"})
+_QUOTING = re.compile(r"[\\'\"\n ]")
 
 MAX_SAME_NAME = 16
 MAX_BODIES = 64
@@ -44,8 +49,19 @@ def kept(parsed: Parsed) -> Functions:
         return NO_FUNCTIONS
     names = {function.name for function in parsed.functions}
     for item in parsed.items:
-        if isinstance(item, SimpleCommand) and item.words and item.words[0].value == "unset":
-            values = {word.value for word in item.words[1:]}
-            if None in values or values & (names | {"-f"}):
-                return NO_FUNCTIONS
+        if isinstance(item, SimpleCommand) and item.words and _takes_back(item.words, names):
+            return NO_FUNCTIONS
     return Functions(parsed.functions)
+
+
+def _takes_back(words: Sequence[Word], names: set[str]) -> bool:
+    """``unset -f f``, by itself or behind what carries out words or texts in the same shell."""
+    first = words[0].value
+    if first == "unset":
+        values = {word.value for word in words[1:]}
+        return None in values or bool(values & (names | {"-f"}))
+    if first in _SAME_SHELL:
+        # Without quoting, which may hide the name; what only the run can know gets a note.
+        said = "".join(word.value or "" for word in words[1:])
+        return "$'" in said or "unset" in _QUOTING.sub("", said)
+    return False

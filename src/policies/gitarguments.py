@@ -25,6 +25,23 @@ _CONFIG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+SUBCOMMANDS = frozenset(
+    {"add", "am", "annotate", "apply", "archive", "bisect", "blame", "branch", "bundle", "cat-file",
+     "check-attr", "check-ignore", "checkout", "checkout-index", "cherry", "cherry-pick", "clean",
+     "clone", "commit", "commit-tree", "config", "count-objects", "describe", "diff", "diff-files",
+     "diff-index", "diff-tree", "difftool", "fast-export", "fast-import", "fetch", "fetch-pack",
+     "filter-branch", "for-each-ref", "format-patch", "fsck", "gc", "grep", "hash-object", "help",
+     "init", "log", "ls-files", "ls-remote", "ls-tree", "maintenance", "merge", "merge-base",
+     "merge-file", "merge-tree", "mergetool", "mktree", "mv", "name-rev", "notes", "pack-objects",
+     "pack-refs", "prune", "pull", "push", "range-diff", "read-tree", "rebase", "reflog", "remote",
+     "repack", "replace", "rerere", "reset", "restore", "rev-list", "rev-parse", "revert", "rm",
+     "send-pack", "shortlog", "show", "show-ref", "sparse-checkout", "stash", "status",
+     "stripspace", "submodule", "switch", "symbolic-ref", "tag", "unpack-objects", "update-index",
+     "update-ref", "var", "verify-commit", "verify-tag", "version", "whatchanged", "worktree",
+     "write-tree"}
+)  # fmt: skip
+"""git's own: configuration can't give these another meaning, any other name may be an alias."""
+
 
 class Refused(Exception):
     """An option before the subcommand that would make any subcommand of it."""

@@ -4,6 +4,7 @@ The grammar does not look for backquotes in a here-document's body, and takes an
 not take. Both are settled here on the bytes.
 """
 
+import bisect
 import re
 
 _DELIMITER = re.compile(rb"'([^']*)'|\"([^\"$`\\]*)\"|\\?([A-Za-z0-9_.+%@:/=-]+)\Z")
@@ -20,22 +21,33 @@ def delimiter(start: bytes) -> tuple[bytes, bool] | None:
     return (single if single is not None else double), True
 
 
-def ends_where_bash_ends(
-    source: bytes, *, start_end: int, end_start: int, ending: bytes, strip_tabs: bool
-) -> bool:
-    """Is the line at ``end_start`` the first that bash takes as the end?
+class Lines:
+    """The lines of a text, found by what they hold. Made when the first is asked for."""
 
-    ``start_end`` is where the ``<<WORD`` that opened it ends.
-    """
-    position = source.find(b"\n", start_end)
-    last = source.rfind(b"\n", 0, end_start)
-    while position != -1 and position <= last:
-        begin = position + 1
-        position = source.find(b"\n", begin)
-        line = source[begin:] if position == -1 else source[begin:position]
-        if (line.lstrip(b"\t") if strip_tabs else line) == ending:
-            return begin == last + 1
-    return False
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._starts: dict[bool, dict[bytes, list[int]]] = {}
+
+    def ends_there(self, end_start: int, *, after: int, ending: bytes, strip_tabs: bool) -> bool:
+        """Is the line at ``end_start`` the first that bash takes as the end of a document?
+
+        ``after`` is where the ``<<WORD`` that opened it ends.
+        """
+        starts = self._found(strip_tabs).get(ending, [])
+        at = bisect.bisect_right(starts, after)
+        begin = self._source.rfind(b"\n", 0, end_start) + 1
+        return at < len(starts) and starts[at] == begin
+
+    def _found(self, stripped: bool) -> dict[bytes, list[int]]:  # noqa: FBT001
+        found = self._starts.get(stripped)
+        if found is None:
+            found = self._starts[stripped] = {}
+            begin = 0
+            for line in self._source.split(b"\n"):
+                key = line.lstrip(b"\t") if stripped else line
+                found.setdefault(key, []).append(begin)
+                begin += len(line) + 1
+        return found
 
 
 def backquoted(text: bytes) -> list[bytes] | None:

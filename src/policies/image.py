@@ -5,25 +5,30 @@ Owns resolving links as text. Refuses to know policies.
 
 import bisect
 import posixpath
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from policies.inventory import Inventory, Program
 from policies.paths import within
+from policies.shebang import shebang
 
 _MAX_LINKS = 40
-# Shared libraries that carry an executable bit: no one starts them, every program loads them.
-_LIBRARY = re.compile(r".*\.so(\.[0-9]+)*\Z")
 
 
 class Image:
     def __init__(self, inventory: Inventory, *, set_aside: Collection[str] = ()) -> None:
         self._inventory = inventory
-        self._aside = tuple(set_aside)
+        self._search = [
+            directory.rstrip("/")
+            for directory in inventory.search_path
+            # What stands there at run time is the agent's, not the image's.
+            if not any(within(directory, top) for top in set_aside)
+        ]
+        self._scripts: dict[str, list[str]] | None = None
         self._sorted = sorted(inventory.programs)
+        self._startable = sorted({*inventory.programs, *inventory.scripts})
         self._by_inode: dict[int, list[str]] = {}
-        for path, program in inventory.programs.items():
-            self._by_inode.setdefault(program.inode, []).append(path)
+        for path in self._startable:
+            self._by_inode.setdefault(self.program(path).inode, []).append(path)
         self._names: dict[str, list[str]] = {}
         for link, target in inventory.links.items():
             self._names.setdefault(self.resolved(target), []).append(link)
@@ -32,8 +37,14 @@ class Image:
     def programs(self) -> list[str]:
         return self._sorted
 
+    @property
+    def startable(self) -> list[str]:
+        """The programs, and the scripts outside the PATH that may be made to run."""
+        return self._startable
+
     def program(self, path: str) -> Program:
-        return self._inventory.programs[path]
+        found = self._inventory.programs.get(path)
+        return self._inventory.scripts[path] if found is None else found
 
     def resolved(self, path: str) -> str:
         """An absolute path with every known link in it followed."""
@@ -60,28 +71,32 @@ class Image:
         if name.startswith("/"):
             candidates = [name]
         else:
-            candidates = [
-                posixpath.join(directory, name)
-                for directory in self._inventory.search_path
-                # What stands there at run time is the agent's, not the image's.
-                if not any(within(directory, top) for top in self._aside)
-            ]
+            candidates = [f"{directory}/{name}" for directory in self._search]
         for candidate in candidates:
             path = self.resolved(candidate)
-            if path in self._inventory.programs:
+            if path in self._inventory.programs or path in self._inventory.scripts:
                 return path
         return None
 
     def other_names(self, path: str) -> list[str]:
         """Links and hard links that are the same file."""
-        inode = self._inventory.programs[path].inode
+        inode = self.program(path).inode
         hard = [other for other in self._by_inode[inode] if other != path]
         soft = [link for one in (path, *hard) for link in self._names.get(one, ())]
         return sorted({*hard, *soft})
 
+    def links_to(self, path: str) -> list[str]:
+        """Symlinks that lead to a file."""
+        return self._names.get(path, [])
+
     def children(self, directory: str) -> tuple[str, ...] | None:
         """None: nothing is known of it, and no program is below."""
         return self._inventory.directories.get(directory)
+
+    @property
+    def libraries(self) -> Mapping[str, tuple[str, ...]]:
+        """Shared objects, and what each needs."""
+        return self._inventory.libraries
 
     def programs_below(self, path: str) -> list[str]:
         """Programs at a path or below it."""
@@ -97,15 +112,36 @@ class Image:
             found.append(program)
         return found
 
-    def is_library(self, path: str) -> bool:
-        program = self._inventory.programs[path]
-        return program.interpreter is None and _LIBRARY.match(path) is not None
+    def scripts_of(self, path: str) -> list[str]:
+        """Scripts whose first line names a program."""
+        if self._scripts is None:
+            self._scripts = {}
+            for script in self._startable:
+                program = self.program(script)
+                first = shebang(program.interpreter) if program.interpreter else None
+                if first is not None and first.interpreter.startswith("/"):
+                    target = self.resolved(first.interpreter)
+                    self._scripts.setdefault(target, []).append(script)
+        return self._scripts.get(path, [])
 
-    def is_forbidden(self, path: str, visible: Collection[str]) -> bool:
-        """Is it a program that may not even be read?"""
-        return (
-            path in self._inventory.programs and path not in visible and not self.is_library(path)
-        )
 
-    def forbidden_below(self, path: str, visible: Collection[str]) -> bool:
-        return any(self.is_forbidden(program, visible) for program in self.programs_below(path))
+class Forbidden:
+    """The files that may not even be read, and where they are."""
+
+    def __init__(self, image: Image, visible: Collection[str], withheld: Collection[str]) -> None:
+        """``withheld``: libraries that hold a program which is not listed."""
+        self.paths = {path for path in image.programs if path not in visible}
+        self.paths.update(withheld)
+        self._above: set[str] = set()
+        for path in self.paths:
+            directory = posixpath.dirname(path)
+            while directory not in self._above:
+                self._above.add(directory)
+                directory = posixpath.dirname(directory)
+
+    def holds(self, path: str) -> bool:
+        return path in self.paths
+
+    def below(self, path: str) -> bool:
+        """Is one of them at a path or below it?"""
+        return path in self.paths or path in self._above

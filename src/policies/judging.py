@@ -6,14 +6,14 @@ texts. Works off a list, not the stack; past a bound it denies, so no cap weaken
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policies import gitarguments, paths, shellbuiltins, wrappers
 from policies.commands import Group, Nested, Redirect, SimpleCommand
 from policies.functions import NO_FUNCTIONS, Functions, kept
 from policies.paths import Standing
 from policies.policy import Policy
-from policies.shell import parse
+from policies.shell import MAX_NODES, parse
 from policies.startingoptions import command_values
 from policies.verdicts import (
     Rules,
@@ -32,6 +32,19 @@ MAX_LEVELS = 12
 MAX_CHAIN = 32
 """Of wrappers in front of each other (``env env …``)."""
 MAX_STEPS = 400_000
+_NODES_OF_A_TEXT = 20
+"""What a text of no length costs, in nodes."""
+
+# A substitution that stands in quotes, to be text; and what may carry it out all the same: bash
+# evaluates a variable's value as arithmetic, where a subscript is expanded. Both take in more.
+_LATENT = re.compile(r"'[^']*(?:\$\(|`)|\\[$`]|\$'")
+_ARITHMETIC = re.compile(
+    r"\(\(|\$\[|\$\{|[\w\"'}]\[|-(?:eq|ne|lt|le|gt|ge|v|R)\b|-[A-Za-z]*i"
+    r"|\b(?:let|read|mapfile|readarray|unset|declare|typeset|local|export|readonly)\b"
+)
+# What dash, which is `sh` in most images, reads otherwise than bash, so that text becomes command.
+_BASH_ONLY = re.compile(r"\$'|\[\[|\(\(")
+_POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
 
 _NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
 _READS = frozenset({"<", "<<<", "<&"})
@@ -61,6 +74,8 @@ class _Context:
     """Started by another program, which knows no builtins."""
     chain: int = 0
     """Wrappers between the text and this command."""
+    posix: bool = False
+    """In a text for ``sh``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,8 @@ class _Text:
     text: str
     depth: int
     level: int
+    posix: bool = False
+    """It is for ``sh``, which may be dash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +96,23 @@ class _Started:
 _Task = _Text | _Started | tuple[SimpleCommand, _Context] | Part
 
 
-def judge(policy: Policy, text: str) -> Iterator[Part]:
-    """Every part of a command text with its verdict, in the order of the text."""
-    yield from _Judge(policy).run(text)
+def judge(policy: Policy, text: str, rules: Rules | None = None) -> Iterator[Part]:
+    """Every part of a command text with its verdict, in the order of the text.
+
+    Args:
+        rules: asked about each program; None: the policy's own.
+    """
+    yield from _Judge(policy, rules or Rules(policy)).run(text)
 
 
 class _Judge:
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, rules: Rules) -> None:
         self._policy = policy
-        self._rules = Rules(policy)
+        self._rules = rules
+        self._latent = False
+        self._arithmetic = False
+        self._nodes = 0
+        """Of all texts so far; the bound is on work, so that the answer does not hang on time."""
 
     def run(self, text: str) -> Iterator[Part]:
         stack: list[_Task] = [_Text(text, 0, 0)]
@@ -110,14 +135,26 @@ class _Judge:
                     produced = self._simple(command, context)
             produced.reverse()
             stack += produced
+        if self._latent and self._arithmetic:
+            reason = "arithmetic may carry out a substitution that stands in quotes"
+            yield _part("…", 0, left_to_kernel(reason))
 
     def _text(self, task: _Text) -> list[_Task]:
         if task.level > MAX_LEVELS:
             return [_part("…", task.depth, denied("shell within shell, too deep to be checked"))]
         parsed = parse(task.text)
+        self._nodes += _NODES_OF_A_TEXT + parsed.weight
+        if self._nodes > MAX_NODES:
+            reason = "more text within text than is checked: put it into a file"
+            return [_part("…", task.depth, denied(reason))]
         if parsed.problem is not None:
             reason = f"this can't be read with certainty: {parsed.problem}"
             return [_part(task.text, task.depth, denied(reason))]
+        if task.posix and _BASH_ONLY.search(task.text):
+            reason = "sh reads `$'`, `[[` and `((` otherwise than bash: write bash -c"
+            return [_part(task.text, task.depth, denied(reason))]
+        self._latent = self._latent or _LATENT.search(task.text) is not None
+        self._arithmetic = self._arithmetic or _ARITHMETIC.search(task.text) is not None
         functions = kept(parsed)
         moved = any(
             isinstance(item, SimpleCommand)
@@ -134,14 +171,16 @@ class _Judge:
                 case Group():
                     tasks.append(Part(shown=item.label, depth=depth, verdict=None))
                 case Nested():
-                    tasks.append(_Text(item.text, depth, task.level + 1))
+                    tasks.append(_Text(item.text, depth, task.level + 1, task.posix))
                 case Redirect():
                     verdict = self._redirect(item, moved)
                     if verdict is not None:
                         shown = f"{item.operator}{item.target.text}"
                         tasks.append(_part(shown, depth + 1, verdict))
                 case SimpleCommand():
-                    context = _Context(depth, task.level, item.offset, functions, moved)
+                    context = _Context(
+                        depth, task.level, item.offset, functions, moved, posix=task.posix
+                    )
                     tasks.append((item, context))
         return tasks
 
@@ -193,17 +232,21 @@ class _Judge:
     def _builtin(
         self, name: str, shown: str, arguments: Sequence[Word], context: _Context
     ) -> list[_Task]:
+        if name == "alias" and context.posix:
+            reason = "aliases change how sh reads text: leave them out"
+            return [_part(shown, context.depth, denied(reason, "builtin"))]
         effect = shellbuiltins.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
-        tasks: list[_Task] = [_part(shown, context.depth, allowed("builtin of bash"))]
+        verdict = self._rules.builtin(name, arguments) or allowed("builtin of bash")
+        tasks: list[_Task] = [_part(shown, context.depth, verdict)]
         tasks += self._assigned(effect.assigned, context)
         if effect.script is not None:
             tasks.append(self._script(effect.script, context))
         for text in effect.texts:
-            tasks.append(self._inner_text(text, context))
+            tasks.append(self._inner_text(text, context, posix=context.posix))
         if effect.words:
-            inner = replace(_deeper(context), is_program=name == "exec")
+            inner = _deeper(context, is_program=name == "exec")
             tasks.append(_Started(tuple(effect.words), inner))
         return tasks
 
@@ -214,12 +257,14 @@ class _Judge:
         except wrappers.Unseeable as error:
             return [_part(name, context.depth + 1, denied(str(error)))]
         tasks: list[_Task] = []
-        inner = replace(_deeper(context), is_program=True)
         if seen is not None:
+            inner = _deeper(context, is_program=True)
             for started in seen.inner:
                 tasks += self._assigned(started.assigned, inner)
                 if started.text is not None:
-                    tasks.append(self._inner_text(started.text, context))
+                    tasks.append(
+                        self._inner_text(started.text, context, posix=name in _POSIX_SHELLS)
+                    )
                 elif started.words:
                     tasks.append(_Started(started.words, inner))
             if seen.script is not None:
@@ -232,7 +277,7 @@ class _Judge:
                 if verdict is not None:
                     tasks.append(_part(target.text, context.depth + 1, verdict))
         elif name == "git":
-            tasks += self._git(arguments, inner)
+            tasks += self._git(arguments, _deeper(context, is_program=True))
         else:
             for value in command_values(name, arguments):
                 tasks.append(self._inner_text(value, context))
@@ -250,11 +295,12 @@ class _Judge:
             tasks.append(_Started(words, inner))
         return tasks
 
-    def _inner_text(self, text: Word, context: _Context) -> _Task:
+    def _inner_text(self, text: Word, context: _Context, *, posix: bool = True) -> _Task:
+        """Text for a shell; programs other than shells hand theirs to ``sh``."""
         if text.value is None:
             reason = "only the run can know this command"
             return _part(text.text, context.depth + 1, left_to_kernel(reason))
-        return _Text(text.value, context.depth + 1, context.level + 1)
+        return _Text(text.value, context.depth + 1, context.level + 1, posix)
 
     def _script(self, script: Word, context: _Context) -> Part:
         """A file that a shell reads its commands from."""
@@ -307,15 +353,24 @@ def _writable(policy: Policy) -> str:
     return ", ".join([*tops[:8], *paths.SCRATCH, "home"])
 
 
-def _deeper(context: _Context) -> _Context:
+def _deeper(context: _Context, *, is_program: bool) -> _Context:
     """Within a wrapper: bash starts a program there, never a function."""
-    return replace(
-        context, depth=context.depth + 1, functions=NO_FUNCTIONS, chain=context.chain + 1
+    return _Context(
+        depth=context.depth + 1,
+        level=context.level,
+        offset=context.offset,
+        functions=NO_FUNCTIONS,
+        moved=context.moved,
+        is_program=is_program,
+        chain=context.chain + 1,
+        posix=context.posix,
     )
 
 
 def _referenced(command: SimpleCommand) -> Sequence[tuple[str, Word | None]]:
     """What a command assigns; a name reference (``declare -n``) stands for what it names."""
+    if not command.assigned:
+        return ()
     flags = [word.value or "" for word in command.words[1:]]
     if not any(re.match(r"-[A-Za-z]*n", flag) for flag in flags):
         return command.assigned

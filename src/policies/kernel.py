@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from policies.bundles import bundles
-from policies.image import Image
+from policies.image import Forbidden, Image
+from policies.intersection import intersection
 from policies.inventory import Inventory
 from policies.paths import SCRATCH, normal, within
 from policies.policy import Policy
-from policies.resolution import Granted, granted
-
-MAX_NAMED = 12
+from policies.resolution import Granted, granted, named
 
 _DEVICES = (
     "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
@@ -47,6 +46,10 @@ class KernelRules:
     """Programs that the policy lists and the image does not hold."""
     notes: tuple[str, ...]
     """What could not be held apart, for a person to read (a script brings its interpreter …)."""
+    remarks: tuple[str, ...]
+    """Those of the notes that are not in `granted` as data."""
+    granted: Granted
+    """The same as data, and why each file is in it."""
 
 
 def kernel_rules(
@@ -64,21 +67,32 @@ def kernel_rules(
     places = _Places(policy, workspace, home)
     image = Image(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
+    forbidden = Forbidden(image, found.visible, found.libraries.withheld)
     rules = _Rules()
     rules.grant("/", Access.LIST)
-    for path in _split(image, found, places):
+    for path in _split(image, forbidden, places):
         rules.grant(path, Access.READ)
     for path in found.executable:
         rules.grant(path, Access.READ | Access.EXECUTE)
     for path in found.readable:
         rules.grant(path, Access.READ)
-    places.grant(rules, image, found)
+    places.grant(rules, image, forbidden)
+    remarks = (*found.remarks, *places.notes(image))
+    if policy.bounds is not None:
+        for over in (policy.bounds.before, *policy.bounds.ceilings):
+            bound = kernel_rules(
+                over, inventory, workspace=workspace, home=home, may_ask=may_ask
+            ).rules
+            by_path = {rule.path: rule.access for rule in bound}
+            rules.by_path = intersection(rules.by_path, by_path, Access(0))
     return KernelRules(
         rules=tuple(
             PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)
         ),
         missing=found.missing,
-        notes=(*found.notes, *places.notes(image)),
+        notes=(*found.notes, *remarks),
+        remarks=remarks,
+        granted=found,
     )
 
 
@@ -110,7 +124,7 @@ class _Places:
     def _is_own(self, path: str) -> bool:
         return any(within(path, top) for top in (self._workspace, self._home, *SCRATCH))
 
-    def grant(self, rules: _Rules, image: Image, found: Granted) -> None:
+    def grant(self, rules: _Rules, image: Image, forbidden: Forbidden) -> None:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
         reading = Access.READ | Access.LIST
         for path in (*SCRATCH, self._home):
@@ -123,10 +137,12 @@ class _Places:
             for path in map(self._absolute, read):
                 if within(path, self._workspace):
                     rules.grant(path, reading | run)
+                elif within(self._workspace, path):
+                    rules.grant(self._workspace, reading | run)
         for path in self._write:
             if self._is_own(path):
                 rules.grant(path, reading | Access.WRITE | run)
-            elif path not in self.own and not image.forbidden_below(path, found.visible):
+            elif path not in self.own and not forbidden.below(image.resolved(path)):
                 rules.grant(path, reading | Access.WRITE)
             else:
                 # Reading it all would read programs that are not listed.
@@ -148,12 +164,12 @@ class _Places:
         if held:
             notes.append(
                 "programs that the image holds where the agent may write are the agent's: "
-                + _named(held)
+                + named(held)
             )
         return notes
 
 
-def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
+def _split(image: Image, forbidden: Forbidden, places: _Places) -> Iterable[str]:
     """Directories and files to be readable, such that no forbidden program is below any of them."""
     unneeded = bundles().unneeded
     waiting = ["/"]
@@ -163,7 +179,7 @@ def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
             continue
         children = image.children(path)
         holds = any(within(top, path) for top in places.apart)
-        if not holds and not image.forbidden_below(path, found.visible):
+        if not holds and not forbidden.below(path):
             yield path
             continue
         if children is None or path in unneeded:
@@ -173,12 +189,5 @@ def _split(image: Image, found: Granted, places: _Places) -> Iterable[str]:
             child = posixpath.join(path, name.rstrip("/"))
             if name.endswith("/"):
                 waiting.append(child)
-            elif not name.endswith("@") and not image.is_forbidden(child, found.visible):
+            elif not name.endswith("@") and not forbidden.holds(child):
                 yield child
-
-
-def _named(paths: Iterable[str]) -> str:
-    """A list of names for a note, bounded."""
-    known = list(dict.fromkeys(paths))
-    rest = len(known) - MAX_NAMED
-    return ", ".join(known[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")

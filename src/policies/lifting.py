@@ -24,6 +24,9 @@ _TOKEN = re.compile(
 )
 _OPENING = re.compile(rb"[ \t]*('[^']*'|\"[^\"]*\"|\\?[A-Za-z0-9_.+%@:/=-]+)(?=[\s;&|<>()]|\Z)")
 
+_MAX_EXPANSION = 1024
+"""Bytes of one ``${…}`` that are looked through."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifted:
@@ -85,7 +88,8 @@ class _Lifter:
 
     def _is_plain(self, token: bytes, end: int) -> bool:
         if token == b"${":
-            return b"<<" not in self._source[end : self._source.find(b"}", end) + 1]
+            close = self._source.find(b"}", end, end + _MAX_EXPANSION)
+            return close != -1 and b"<<" not in self._source[end:close]
         if token[:1] == b'"':
             return len(token) > 1 and b"<<" not in token
         if token[:1] == b"'":

@@ -13,6 +13,7 @@ PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _PLAIN = re.compile(PLAIN_NAME)
 _PROGRAM = re.compile(r"[A-Za-z0-9_+.\[-][A-Za-z0-9_+.@-]{0,254}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+_FLAG = re.compile(r"(--?|\+)[A-Za-z0-9?@#][A-Za-z0-9_.@#?-]{0,127}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z"
@@ -120,6 +121,18 @@ def env_value(text: str) -> str:
 def argument(text: str) -> str:
     if "\x00" in text or not text:
         raise ValueError("expected an argument that is not empty")
+    return text
+
+
+def flag(text: str) -> str:
+    """A flag as a rule forbids or requires it: without its value."""
+    if "=" in text and text.startswith("-"):
+        bare = text.partition("=")[0]
+        raise ValueError(f"holds a value, and flags are looked at without theirs: write `{bare}`")
+    if not text.startswith(("-", "+")):
+        raise ValueError("is no flag: one starts with `-` or `+`; a subcommand goes into args")
+    if not _FLAG.match(text):
+        raise ValueError("is no flag: expected one such as `--force`, `-f`, `-exec` or `+x`")
     return text
 
 

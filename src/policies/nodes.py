@@ -2,13 +2,8 @@
 
 from tree_sitter import Node
 
-
-def in_expansion(node: Node) -> bool:
-    """Does it stand in ``${…}`` itself, where quotes may be text and end what is around them?"""
-    parent = node.parent
-    if parent is not None and parent.type == "concatenation":
-        parent = parent.parent
-    return parent is not None and parent.type == "expansion"
+IN_EXPANSION = "concatenation in expansion"
+"""The kind of a word in ``${…}`` itself, where quotes may be text and end what is around them."""
 
 
 def evaluates(children: list[Node]) -> bool:

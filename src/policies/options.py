@@ -1,12 +1,17 @@
 """Command-line options as GNU getopt reads them: clusters, attached values, long abbreviations.
 
-Only for programs whose options are stated here: of an option that is not, nobody can say whether
-the next word is its value or the program it starts.
+Only for programs whose options are stated in `options.yaml`: of an option that is not, nobody can
+say whether the next word is its value or the program it starts.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from importlib import resources
+
+import yaml
 
 from policies.words import Word, literal
 
@@ -18,6 +23,19 @@ class Takes(Enum):
     """A value only when attached: ``-iX``, ``--replace=X``."""
 
 
+class Style(Enum):
+    """Where a program's options may stand, and what a word with one dash is."""
+
+    PERMUTED = "permuted"
+    """As GNU's: before and after operands."""
+    LEADING = "leading"
+    """The first operand ends them."""
+    WORDS = "words"
+    """``-exec`` is one option, and nothing ends them."""
+    JOINED = "joined"
+    """Likewise, and a value may follow without a sign between: ``-Idir``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """The options of one program."""
@@ -26,8 +44,75 @@ class Spec:
     valued: str = ""
     maybe: str = ""
     longs: Mapping[str, Takes] = field(default_factory=dict)
+    words: Mapping[str, Takes] = field(default_factory=dict)
+    """Of one dash and several letters: ``-name``."""
+    same: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Every spelling of an option, by each of them: ``--force`` to ``-f`` and itself."""
     operands: int = 0
     """Operands between the options and the command it starts."""
+    style: Style = Style.PERMUTED
+    last: str = ""
+    """Letters after whose value no options come: python's ``-c``."""
+    dashless: bool = False
+    """The first argument is a cluster without its dash: ``tar xf``."""
+    response: bool = False
+    """``@file`` stands for the words in a file."""
+
+
+@lru_cache(maxsize=1)
+def _stated() -> Mapping[str, str]:
+    raw = (resources.files("policies") / "options.yaml").read_text("utf-8")
+    # Our own file, read at the first decision: in C where there is one, it takes a tenth.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return dict(yaml.load(raw, Loader=loader))  # noqa: S506 - safe, either of them
+
+
+@lru_cache(maxsize=256)
+def stated(name: str) -> Spec | None:
+    """The options of a program (``git``) or of its subcommand (``git push``); None: not known."""
+    text = _stated().get(name)
+    if text is None:
+        plain = re.sub(r"(?<=^python)[0-9.]+$|-[0-9.]+$", "", name)
+        return stated(plain) if plain != name else None
+    if text.startswith("@like="):
+        return stated(text.removeprefix("@like="))
+    return _spec(text.split())
+
+
+def _spec(tokens: Sequence[str]) -> Spec:
+    letters: dict[Takes, str] = dict.fromkeys(Takes, "")
+    longs: dict[str, Takes] = {"help": Takes.NOTHING, "version": Takes.NOTHING}
+    words: dict[str, Takes] = {}
+    same: dict[str, frozenset[str]] = {}
+    about: dict[str, str] = {}
+    for token in tokens:
+        if token.startswith("@"):
+            key, _, value = token[1:].partition("=")
+            about[key] = value
+            continue
+        takes = {"=": Takes.VALUE, "?": Takes.MAYBE}.get(token[-1], Takes.NOTHING)
+        spellings = frozenset(token.rstrip("=?").split("|"))
+        for spelling in spellings:
+            same[spelling] = spellings
+            if spelling.startswith("--"):
+                longs[spelling[2:]] = takes
+            elif len(spelling) == 2:
+                letters[takes] += spelling[1]
+            else:
+                words[spelling] = takes
+    return Spec(
+        flags=letters[Takes.NOTHING],
+        valued=letters[Takes.VALUE],
+        maybe=letters[Takes.MAYBE],
+        longs=longs,
+        words=words,
+        same=same,
+        operands=int(about.get("operands", "0")),
+        style=next((style for style in Style if style.value in about), Style.PERMUTED),
+        last=about.get("last", ""),
+        dashless="dashless" in about,
+        response="response" in about,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

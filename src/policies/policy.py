@@ -32,6 +32,14 @@ class CommandRule:
     where: Where
     key: str = ""
     """As written in its file: ``commands[2]``, ``+commands[0]``."""
+    forbid: tuple[str, ...] = ()
+    """Flags that may not be among the arguments, whatever other rules allow. A check (`flags`)."""
+    require: tuple[str, ...] = ()
+    """Flags that must all be among the arguments for the rule to fit. A check (`flags`)."""
+
+    @property
+    def looks_at_arguments(self) -> bool:
+        return self.args is not None or bool(self.forbid) or bool(self.require)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +104,27 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """One key of a policy that a ceiling made narrower."""
+
+    key: str
+    change: str
+    """For a person: ``4GiB becomes 2GiB``, ``without curl, rm``."""
+    by: Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What ceilings did to a policy whose values are already the narrower ones."""
+
+    before: "Policy"
+    """The policy as it was without them."""
+    ceilings: tuple["Policy", ...]
+    """Each with what it says, and what the policy says where it says nothing: both must allow."""
+    narrowings: tuple[Narrowing, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     name: str
     where: Where
@@ -113,3 +142,5 @@ class Policy:
     examples: Examples
     places: Mapping[str, Where] = field(default_factory=dict)
     """Where each key's value was written, by key path (``paths.write``); for rules and reports."""
+    bounds: Bounds | None = None
+    """None: nothing stands over it."""

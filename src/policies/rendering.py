@@ -10,6 +10,11 @@ from policies.quantities import spelled_duration, spelled_size
 
 def render(policy: Policy) -> str:
     """The whole policy, nothing left to what it extends; loading it again gives the same."""
+    return yaml.safe_dump(as_data(policy), sort_keys=False, allow_unicode=True, width=100)
+
+
+def as_data(policy: Policy) -> dict[str, Any]:
+    """The whole policy as it stands in a file, section by section."""
     budget: dict[str, Any] = {
         "turns": policy.budget.turns,
         "input_tokens": policy.budget.input_tokens,
@@ -20,7 +25,7 @@ def render(policy: Policy) -> str:
     if policy.paths.read is not None:
         paths["read"] = list(policy.paths.read)
     paths["protect"] = list(policy.paths.protect)
-    data: dict[str, Any] = {
+    return {
         "version": 1,
         "name": policy.name,
         "image": policy.image,
@@ -55,15 +60,18 @@ def render(policy: Policy) -> str:
         },
         "examples": {"allow": list(policy.examples.allow), "deny": list(policy.examples.deny)},
     }
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _command(rule: CommandRule) -> str | dict[str, Any]:
-    if rule.args is None and not rule.ask:
+    if not rule.looks_at_arguments and not rule.ask:
         return rule.program
     entry: dict[str, Any] = {"program": rule.program}
     if rule.args is not None:
         entry["args"] = [list(wanted) for wanted in rule.args]
+    if rule.forbid:
+        entry["forbid"] = list(rule.forbid)
+    if rule.require:
+        entry["require"] = list(rule.require)
     if rule.ask:
         entry["ask"] = True
     return entry

@@ -1,19 +1,44 @@
 """From the names in a policy to the files of an image that become executable or readable.
 
-Owns following what a program brings: its bundle, a script's interpreter, links to one file; and
-saying of each what could not be held apart.
+Owns following what a program brings: its bundle and a script's interpreter. What can't be held
+apart from it is `sharing`'s to say, which libraries it may load `libraries`'.
 """
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from policies.bundles import bundles, is_pattern, matching
+from policies.bundles import bundles, is_pattern, matching, stem
 from policies.image import Image
+from policies.libraries import Libraries, libraries
 from policies.policy import Policy
+from policies.sharing import SharedFile, shared_files
+from policies.shebang import shebang, started_by_env
 from policies.shellbuiltins import ALL as BUILTINS
 
 MAX_NAMED = 12
+
+
+class Reason(StrEnum):
+    ALWAYS = "always"
+    """Nothing runs without it: the shell, the loader."""
+    TOOL = "tool"
+    """A tool of the policy runs it."""
+    NEEDS = "needs"
+    """`programs.yaml` says that the program needs it."""
+    INTERPRETER = "interpreter"
+    """The program is a script, and its first line names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A file that is executable because something else is."""
+
+    path: str
+    by: str
+    """The program's path; for what always comes and for tools: its name, or nothing."""
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +46,18 @@ class Granted:
     executable: frozenset[str]
     readable: frozenset[str]
     """Programs that may only be read."""
+    listed: Mapping[str, str]
+    """The rules' programs that become executable: name as written to path."""
+    brought: tuple[Brought, ...]
     missing: tuple[str, ...]
+    """Listed, and not in the image."""
+    shared: tuple[SharedFile, ...]
+    """What can't be held apart from other programs."""
+    libraries: Libraries
     notes: tuple[str, ...]
+    """The above for a person to read, in short."""
+    remarks: tuple[str, ...]
+    """What is nowhere above: first lines of scripts that lead nowhere."""
 
     @property
     def visible(self) -> frozenset[str]:
@@ -33,57 +68,78 @@ def granted(policy: Policy, image: Image, *, may_ask: bool) -> Granted:
     """Which of an image's programs a policy makes executable, and which readable."""
     work = _Work(image)
     data = bundles()
-    work.bring_all(data.always.brings, why=None)
+    work.bring_all(data.always.brings, by="", reason=Reason.ALWAYS)
     missing: list[str] = []
+    listed: dict[str, str] = {}
     for rule in policy.commands:
         # An empty list of arguments permits nothing.
         if rule.args == () or (rule.ask and not may_ask):
             continue
-        if not work.bring(rule.program, why=None) and rule.program not in BUILTINS:
+        path = work.bring(rule.program)
+        if path is not None:
+            listed[rule.program] = path
+        elif rule.program not in BUILTINS:
             missing.append(rule.program)
     for tool, alternatives in data.tools.items():
         if tool in policy.tools:
             found = next((name for name in alternatives if image.find(name)), None)
             if found is not None:
-                work.bring(found, why=f"the tool {tool}")
+                path = work.bring(found)
+                work.note(path, by=tool, reason=Reason.TOOL)
     work.follow()
+    executable = frozenset(work.executable)
+    shared = shared_files(image, executable, {rule.program for rule in policy.commands})
+    loadable = libraries(image, executable)
     return Granted(
-        executable=frozenset(work.executable),
-        readable=frozenset(work.readable - work.executable.keys()),
+        executable=executable,
+        readable=frozenset(work.readable - executable),
+        listed=listed,
+        brought=tuple(dict.fromkeys(work.brought)),
         missing=tuple(dict.fromkeys(missing)),
-        notes=tuple(work.notes({rule.program for rule in policy.commands})),
-    )
+        shared=shared,
+        libraries=loadable,
+        notes=(
+            *work.notes(listed),
+            *map(str, shared),
+            *(f"{path} is loaded by {by}, so what it holds runs there" for path, by in
+              loadable.loaded),
+        ),
+        remarks=tuple(dict.fromkeys(work.unresolved)),
+    )  # fmt: skip
 
 
 class _Work:
     def __init__(self, image: Image) -> None:
         self._image = image
         self._waiting: list[tuple[str, str]] = []
-        self.executable: dict[str, str | None] = {}
-        """By path: what brought it; None: the policy lists it, or it always comes."""
+        self.executable: set[str] = set()
+        self.brought: list[Brought] = []
         self.readable: set[str] = set()
-        self._unresolved: list[str] = []
+        self.unresolved: list[str] = []
 
-    def bring(self, name: str, *, why: str | None) -> bool:
-        """Make a program executable, by name or path; False: the image does not hold it."""
+    def bring(self, name: str) -> str | None:
+        """Make a program executable, by name or path; None: the image does not hold it."""
         path = self._image.find(name)
-        if path is None:
-            return False
-        if why is None or path not in self.executable:
-            self.executable[path] = why
-        self._waiting.append((name, path))
-        return True
+        if path is not None:
+            self.executable.add(path)
+            self._waiting.append((name, path))
+        return path
 
-    def bring_all(self, entries: Iterable[str], *, why: str | None) -> None:
+    def note(self, path: str | None, *, by: str, reason: Reason) -> None:
+        if path is not None and path != by:
+            self.brought.append(Brought(path=path, by=by, reason=reason))
+
+    def bring_all(self, entries: Iterable[str], *, by: str, reason: Reason) -> None:
         entries = tuple(entries)
         patterns = [entry for entry in entries if is_pattern(entry) or entry.startswith("!")]
         # What a pattern names does not bring its own interpreter: perl would come in with git's
         # mail script, which nobody asked for.
-        for path in matching(patterns, self._image.programs):
-            self.executable.setdefault(path, why)
+        for path in matching(patterns, self._image.startable):
+            self.executable.add(path)
+            self.note(path, by=by, reason=reason)
         for entry in entries:
             if entry not in patterns:
-                self.bring(entry, why=why)
+                self.note(self.bring(entry), by=by, reason=reason)
 
     def follow(self) -> None:
         """Bring what the brought ones need, until nothing new comes."""
@@ -91,63 +147,71 @@ class _Work:
         seen: set[tuple[str, str]] = set()
         while self._waiting:
             name, path = self._waiting.pop()
-            if (name, path) in seen:
-                continue
-            seen.add((name, path))
             base = posixpath.basename(name)
+            if (base, path) in seen:
+                continue
+            seen.add((base, path))
             # `/usr/bin/python3.11` needs what `python3` does. Only where the name itself says
             # nothing: a multi-call program would bring what any of its names needs.
             names = [base] if base in data.programs else self._aliases(path)
-            for known in dict.fromkeys(names):
+            for known in dict.fromkeys(name for name in names if name in data.programs):
                 bundle = data.of(known)
-                self.bring_all(bundle.brings, why=base)
-                self.readable.update(matching(bundle.reads, self._image.programs))
+                self.bring_all(bundle.brings, by=path, reason=Reason.NEEDS)
+                # Scripts: an ELF program among a language's modules (a node, an ffmpeg) would be
+                # copied into the workspace and run there.
+                scripts = matching(bundle.reads, self._image.programs)
+                self.readable.update(p for p in scripts if self._image.program(p).interpreter)
             self._interpreter(path)
 
     def _aliases(self, path: str) -> list[str]:
         """A program's names: ``python`` is ``python3.11``, which needs what ``python3`` needs."""
         names = [path, *self._image.other_names(path)]
-        return [posixpath.basename(name) for name in names]
+        bases = [posixpath.basename(name) for name in names]
+        return [*bases, *map(stem, bases)]
 
     def _interpreter(self, path: str) -> None:
         line = self._image.program(path).interpreter
-        if line is None:
+        first = None if line is None else shebang(line)
+        if first is None:
             return
-        words = line.split()
-        if not words or not self.bring(words[0], why=posixpath.basename(path)):
-            self._unresolved.append(f"{path} names an interpreter that the image does not hold")
+        # The kernel takes a relative path from the working directory: nobody knows what is there.
+        absolute = first.interpreter.startswith("/")
+        found = self.bring(first.interpreter) if absolute else None
+        if found is None:
+            self.unresolved.append(
+                f"{path} names an interpreter that the image does not hold: {first.interpreter}"
+            )
             return
-        if posixpath.basename(words[0]) != "env":
+        self.note(found, by=path, reason=Reason.INTERPRETER)
+        if posixpath.basename(first.interpreter) != "env":
             return
-        name = next((word for word in words[1:] if not word.startswith("-")), None)
+        name = started_by_env(first.argument)
         if name is None:
-            self._unresolved.append(f"{path} finds its interpreter by name: list it in commands")
-        elif "=" not in name:
-            self.bring(name, why=posixpath.basename(path))
+            self.unresolved.append(f"{path} names no interpreter to env: list it in commands")
+            return
+        target = self.bring(name)
+        if target is None:
+            self.unresolved.append(f"{path} looks for an interpreter that is not there: {name}")
+        self.note(target, by=path, reason=Reason.INTERPRETER)
 
-    def notes(self, listed: set[str]) -> Iterable[str]:
-        brought: dict[str, list[str]] = {}
-        for path, why in sorted(self.executable.items()):
-            if why is not None:
-                brought.setdefault(why, []).append(path)
-        for why, paths in sorted(brought.items()):
-            yield f"{why} brings {_named(paths)}: executable though not listed"
-        always = {"bash", "libc.so.6"}
-        for path in sorted(self.executable):
-            others = [
-                other
-                for other in self._image.other_names(path)
-                if posixpath.basename(other) not in listed | always and other not in self.executable
-            ]
-            if others:
-                yield f"{path} is one file with {_named(others)}: they can't be held apart"
-        only_read = sorted(self.readable - self.executable.keys())
+    def notes(self, listed: Mapping[str, str]) -> Iterator[str]:
+        as_written = {path: posixpath.basename(name) for name, path in listed.items()}
+        by_bringer: dict[str, list[str]] = {}
+        for one in self.brought:
+            if one.reason is Reason.ALWAYS or one.path in as_written:
+                continue
+            who = as_written.get(one.by, posixpath.basename(one.by))
+            who = f"the tool {one.by}" if one.reason is Reason.TOOL else who
+            by_bringer.setdefault(who, []).append(one.path)
+        for who, paths in sorted(by_bringer.items()):
+            yield f"{who} brings {named(sorted(paths))}: executable though not listed"
+        only_read = sorted(self.readable - self.executable)
         if only_read:
-            yield f"readable but not executable, as part of a library: {_named(only_read)}"
-        yield from self._unresolved
+            yield f"readable but not executable, as part of a library: {named(only_read)}"
 
 
-def _named(paths: Iterable[str]) -> str:
+def named(paths: Iterable[str]) -> str:
+    """A list of names for a note, bounded."""
     known = list(dict.fromkeys(paths))
     rest = len(known) - MAX_NAMED
     return ", ".join(known[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")

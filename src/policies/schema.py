@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
@@ -80,6 +81,7 @@ Place = Annotated[str, AfterValidator(names.place)]
 Pattern = Annotated[str, AfterValidator(names.pattern)]
 Host = Annotated[str, AfterValidator(names.host)]
 Argument = Annotated[str, AfterValidator(names.argument)]
+Flag = Annotated[str, AfterValidator(names.flag)]
 CommandLine = Annotated[str, AfterValidator(names.command_line)]
 EnvName = Annotated[str, AfterValidator(names.env_name)]
 EnvValue = Annotated[str, AfterValidator(names.env_value)]
@@ -96,23 +98,36 @@ Tool = Literal[
 Finding = Literal[
     "protected-path",
     "escaping-symlink",
+    "max-bytes",
+    "inspection-failed",
+    "not-inspected",
     "setuid",
     "new-executable",
+    "symlink",
+    "submodule",
     "ci-workflow",
     "git-hook",
     "editor-task",
     "agent-instructions",
     "install-script",
     "lockfile",
+    "dependency-added",
+    "bidi-control",
     "invisible-text",
-    "binary",
+    "lookalike-text",
+    "odd-name",
+    "case-collision",
     "secret",
+    "binary",
+    "test-removed",
+    "long-line",
     "too-large",
 ]
 TOOLS: tuple[str, ...] = get_args(Tool)
 FINDINGS: tuple[str, ...] = get_args(Finding)
 """What the export gate can find; a policy says which of them refuse the export."""
 LimitName = Literal["cpus", "memory", "pids", "disk", "command_timeout", "output", "time"]
+BudgetName = Literal["turns", "input_tokens", "output_tokens", "usd"]
 
 
 class CommandEntry(_Strict):
@@ -123,13 +138,35 @@ class CommandEntry(_Strict):
     )
     args: tuple[Annotated[tuple[Argument, ...], Field(min_length=1)], ...] | None = Field(
         default=None,
-        description="Permitted leading arguments, any of these lists; absent: all. "
-        "A check, not enforcement.",
+        description="Permitted leading arguments, any of these lists; absent: all. They come "
+        "first, but for options known to change nothing of what the subcommand does (`git -C`, "
+        "`pip --quiet`). A check, not enforcement: programs and paths are what the kernel holds.",
+    )
+    forbid: tuple[Flag, ...] = Field(
+        default=(),
+        description="Flags that may not be given (`--force`, `-f`, `-exec`, `+x`), whatever other "
+        "rules for the program allow. Abbreviations (`--forc`), clusters (`-xf`), values (`--x=y`) "
+        "and spellings known to be the same count; `--no-force` and `--force-with-lease` are other "
+        "flags; what stands after `--`, or is the value of an option known to take one, does not "
+        "count. A word that only the run can know and that may be a flag is denied before `--`. A "
+        "check, not enforcement.",
+    )
+    require: tuple[Flag, ...] = Field(
+        default=(),
+        description="Flags that must all be given, in full, for this rule to fit; otherwise it "
+        "says nothing, and another rule for the program may allow. A check, not enforcement.",
     )
     ask: bool = Field(
         default=False,
         description="A person must agree to each command; without a terminal it is denied.",
     )
+
+    @model_validator(mode="after")
+    def _flags_apart(self) -> "CommandEntry":
+        both = [flag for flag in self.require if flag in self.forbid]
+        if both:
+            raise ValueError(f"no flag can be required and forbidden, as {', '.join(both)} is")
+        return self
 
 
 class _TextOrEntry:
@@ -206,6 +243,10 @@ class BudgetEntry(_Strict):
     output_tokens: Annotated[int, Field(ge=1)] | None = None
     usd: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Dollars; null: no bound in dollars."
+    )
+    widen: tuple[BudgetName, ...] = Field(
+        default=(),
+        description="Bounds of this file that may be larger than those of the policy it extends.",
     )
 
 

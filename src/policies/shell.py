@@ -3,7 +3,7 @@
 Owns the parser and the bounds on what it is given. Refuses to know policies.
 """
 
-import time
+import re
 from functools import lru_cache
 
 import tree_sitter_bash
@@ -14,12 +14,19 @@ from policies.lifting import lift
 from policies.walking import Walk
 
 MAX_TEXT_BYTES = 1_500_000
-PATIENCE_S = 3.0
-"""For one text. A megabyte of shell takes 0.2 s; recovery from some kinds of nonsense takes time in
-the square of its length, and nonsense is denied anyway."""
-WALK_PATIENCE_S = 10.0
-"""For going through the tree of one text, which takes two seconds for a megabyte of shell."""
-_CHUNK_BYTES = 1 << 16
+MAX_STEPS = 2_000_000
+"""Of the parser, for one text; a megabyte of usual shell takes a million."""
+MAX_NODES = 520_000
+"""Of the tree, for one text; a megabyte of usual shell has 460,000."""
+_ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
+_STEPS_A_CALL = 100
+"""Steps between two calls of the parser's own progress callback."""
+_MIN_READ_BYTES = 1 << 20
+_MAX_READS = 24
+"""How often over a text may be read. Usual shell is read once or twice; recovery from some kinds of
+nonsense (30 kB of closing brackets) looks through the rest of it again at every step."""
+_CHUNK_BYTES = 256
+"""Small: after each step back the parser asks for a whole one again."""
 
 
 @lru_cache(maxsize=1)
@@ -27,16 +34,37 @@ def _language() -> Language:
     return Language(tree_sitter_bash.language())
 
 
+class _Effort:
+    """What a parse may cost, counted and not timed: the same text always gets the same answer."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._to_read = max(_MIN_READ_BYTES, _MAX_READS * len(source))
+        self._calls = MAX_STEPS // _STEPS_A_CALL
+        self.spent = False
+
+    def read(self, offset: int, _: object) -> bytes:
+        """A piece of the text; none, as at its end, once it costs too much."""
+        self._to_read -= _CHUNK_BYTES
+        if self._to_read < 0:
+            self.spent = True
+        return b"" if self.spent else self._source[offset : offset + _CHUNK_BYTES]
+
+    def ends(self, *_: object) -> bool:
+        self._calls -= 1
+        if self._calls < 0:
+            self.spent = True
+        return self.spent
+
+
 def _tree(source: bytes) -> Tree | None:
-    """The tree of a text; None: it took too long. A parser of its own: there may be threads."""
-    deadline = time.monotonic() + PATIENCE_S
+    """The tree of a text; None: it costs too much. A parser of its own: there may be threads."""
+    effort = _Effort(source)
     try:
-        return Parser(_language()).parse(
-            lambda offset, _: source[offset : offset + _CHUNK_BYTES],
-            progress_callback=lambda *_: time.monotonic() > deadline,
-        )
+        tree = Parser(_language()).parse(effort.read, progress_callback=effort.ends)
     except ValueError:
         return None
+    return None if effort.spent else tree
 
 
 def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that rules it out
@@ -53,16 +81,22 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
         # To bash `$(` again, in quotes too; the grammar sees text.
         at = source.index(b"$\\\n")
         return Parsed(problem="a `$` continued on the next line", problem_offset=at)
+    escaped = _ESCAPED_BRACKET.search(source) if b"${" in source else None
+    if escaped is not None:
+        # `"${x:-"$\\(cmd)"}"`: bash takes the quoting off before it looks for substitutions.
+        problem = "a `$` before an escaped bracket, in a text with `${`"
+        return Parsed(problem=problem, problem_offset=escaped.start())
     tree = _tree(source)
     if tree is None:
-        return Parsed(problem="it takes too long to be read")
-    deadline = time.monotonic() + WALK_PATIENCE_S
+        return Parsed(problem="it takes too long to be read: put it into a file")
+    if tree.root_node.descendant_count > MAX_NODES:
+        return Parsed(problem="more commands than are checked: put them into a file")
     lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
     if lifted is not None:
         again = _tree(lifted.text)
         if again is not None and not again.root_node.has_error:
             bodies = (body.decode("utf-8", "surrogateescape") for body in lifted.bodies)
-            parsed = Walk(lifted.text).run(again, deadline=deadline)
+            parsed = Walk(lifted.text).run(again)
             parsed.items += [Nested(body, 0, 1) for body in bodies]
             return parsed
     if tree.root_node.has_error:
@@ -72,7 +106,7 @@ def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that 
         return Parsed(
             problem=f"line {line}, near {near!r}, does not parse as shell", problem_offset=offset
         )
-    return Walk(source).run(tree, deadline=deadline)
+    return Walk(source).run(tree)
 
 
 def _first_error(tree: Tree) -> int:

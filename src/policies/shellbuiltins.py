@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.names import HIJACKING
 from policies.options import Spec, UnknownOption, read
 from policies.words import Word, literal
 
@@ -146,20 +145,23 @@ def _own_work(  # noqa: PLR0911 - a return for each refusal
 def _names(name: str, arguments: Sequence[Word]) -> list[str]:
     """Arguments that may be the name of a variable."""
     if name == "printf" and arguments and arguments[0].value is not None:
-        return [word.value or "" for word in _after(arguments, "v")]
+        found = _after(arguments, "v")
+        return [word.text if word.value is None else word.value for word in found]
     if name in DECLARING | _NAMING:
         return [word.text if word.value is None else word.value for word in arguments]
     return []
 
 
 def _after(arguments: Sequence[Word], letter: str) -> tuple[Word, ...]:
+    """The values of an option: every one, for the last counts to bash."""
+    found: list[Word] = []
     for index, word in enumerate(arguments):
         value = word.value or ""
         if re.fullmatch(rf"-[A-Za-z]*{letter}", value):
-            return tuple(arguments[index + 1 : index + 2])
-        if re.match(rf"-[A-Za-z]*{letter}.", value):
-            return (literal(value.partition(letter)[2]),)
-    return ()
+            found += arguments[index + 1 : index + 2]
+        elif re.match(rf"-[A-Za-z]*{letter}.", value):
+            found.append(literal(value.partition(letter)[2]))
+    return tuple(found)
 
 
 def _assigned(
@@ -190,4 +192,4 @@ def _assigned(
         candidates = [(word.value or "").partition("=")[0] for word in arguments]
     else:
         return ()
-    return tuple((value, None) for value in candidates if value and HIJACKING.match(value))
+    return tuple((value, None) for value in candidates if value and _NAME.fullmatch(value))

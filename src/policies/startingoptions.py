@@ -24,7 +24,12 @@ def command_values(name: str, arguments: Sequence[Word]) -> list[Word]:
     found: list[Word] = []
     for index, word in enumerate(arguments if options else ()):
         value = word.value
-        if value is None or not value.startswith("-") or len(value) < 2:
+        if value is None:
+            # `--to-comm$x=y`: what of it is written may be enough for the program.
+            if word.text.lstrip("'\"").startswith("-"):
+                found.append(word)
+            continue
+        if not value.startswith("-") or len(value) < 2:
             continue
         written, equals, attached = value.partition("=")
         for option in options:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from policies import gitarguments
+from policies.fitting import Fit, fitted, gives_options
 from policies.names import HIJACKING
 from policies.paths import SCRATCH, WORKSPACE, normal, within
 from policies.policy import CommandRule, Policy
@@ -84,6 +84,8 @@ class Rules:
         self._by_program: dict[str, list[CommandRule]] = {}
         for rule in policy.commands:
             self._by_program.setdefault(rule.program, []).append(rule)
+        self.flagged = [rule for rule in policy.commands if rule.forbid or rule.require]
+        """Rules that look at options, which variables could bring in too."""
         self._whatever_arguments: dict[str, Verdict] = {}
         """Of names whose rules look at no arguments."""
 
@@ -94,7 +96,7 @@ class Rules:
             if known is None:
                 rules = self._by_program.get(name, [])
                 known = self._named(name, arguments, rules)
-                if rules and all(rule.args is None for rule in rules):
+                if rules and not any(rule.looks_at_arguments for rule in rules):
                     self._whatever_arguments[name] = known
             return known
         path = normal(name)
@@ -113,42 +115,36 @@ class Rules:
             rules += self._by_program.get(base, [])
         return self._named(name, arguments, rules)
 
+    def builtin(self, name: str, arguments: Sequence[Word]) -> Verdict | None:
+        """Of bash's own command with the name of a listed program: what the rules ask of it.
+
+        None: nothing. The kernel can't hold a builtin, so where it is not listed it is let be.
+        """
+        rules = self._by_program.get(name, [])
+        if any(rule.looks_at_arguments or rule.ask for rule in rules):
+            return self._named(name, arguments, rules)
+        return None
+
     def _named(self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]) -> Verdict:
+        """Deny beats ask beats allow, over all the rules of a program."""
         if not rules:
             return denied(f"{name} is not allowed here: {self._instead(name)}")
-        verdicts = [self._by_rule(name, arguments, rule) for rule in rules]
-        asks = [verdict for verdict in verdicts if verdict.outcome is Outcome.ASK]
-        allows = [verdict for verdict in verdicts if verdict.outcome is Outcome.ALLOW]
-        if asks or allows:
-            return (asks or allows)[0]
-        special = [verdict for verdict in verdicts if verdict.reason]
-        if special:
-            return special[0]
+        found = [(rule, fitted(rule, name, arguments)) for rule in rules]
+        for rule, fit in found:
+            if fit.fit is Fit.VETO:
+                return denied(fit.reason, rule_name(rule))
+        fits = [rule for rule, fit in found if fit.fit is Fit.FITS]
+        if fits:
+            # What may be a rule that asks is asked about.
+            asking = [r for r, fit in found if r.ask and fit.fit in {Fit.FITS, Fit.MAYBE}]
+            if asking:
+                reason = f"{name} needs a person's consent"
+                return Verdict(outcome=Outcome.ASK, rule=rule_name(asking[0]), reason=reason)
+            return allowed(rule_name(fits[0]))
+        for rule, fit in found:
+            if fit.reason:
+                return denied(fit.reason, rule_name(rule))
         return denied(self._wrong_arguments(name, arguments, rules), rule_name(rules[0]))
-
-    def _by_rule(self, name: str, arguments: Sequence[Word], rule: CommandRule) -> Verdict:
-        if rule.args is not None:
-            rest = arguments
-            if posixpath.basename(rule.program) == "git":
-                try:
-                    rest = gitarguments.after_options(arguments)
-                except gitarguments.Refused as refused:
-                    return denied(f"{refused} is not allowed", rule_name(rule))
-            longest = max((len(wanted) for wanted in rule.args), default=0)
-            leading = tuple([word.value for word in rest[:longest]])
-            if not any(leading[: len(wanted)] == wanted for wanted in rule.args):
-                if any(word.value is None for word in rest[:longest]):
-                    return denied(
-                        f"{name}: its first arguments decide here, and only the run can know "
-                        "them: write them out",
-                        rule_name(rule),
-                    )
-                return denied("", rule_name(rule))
-        if rule.ask:
-            return Verdict(
-                outcome=Outcome.ASK, rule=rule_name(rule), reason=f"{name} needs a person's consent"
-            )
-        return allowed(rule_name(rule))
 
     def _wrong_arguments(
         self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]
@@ -212,6 +208,10 @@ def is_command_variable(name: str) -> bool:
 
 def variable(rules: Rules, name: str) -> Verdict | None:
     """The verdict on setting a variable; None: it decides nothing about what runs."""
+    for rule in rules.flagged:
+        if gives_options(rule, name):
+            reason = f"{name} gives {rule.program} options that its rule can't see: leave it out"
+            return denied(reason, rule_name(rule))
     if not HIJACKING.match(name):
         return None
     if name.startswith("GIT_") and any(rule.program == "git" and rule.args is not None

@@ -5,7 +5,6 @@ never a guess. Keeps its own stack: a thousand nested brackets must not exhaust 
 """
 
 import re
-import time
 from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
@@ -13,14 +12,15 @@ from tree_sitter import Node, Tree
 from policies import heredoc
 from policies.blanks import Blanks, Complaint
 from policies.commands import Function, Group, Nested, Parsed, Redirect, SimpleCommand
-from policies.nodes import evaluates, in_expansion, unwrapped
+from policies.nodes import IN_EXPANSION, evaluates, unwrapped
 from policies.words import Word, word
 
 # A command in which nothing can mean anything else: no need to look at its nodes one by one.
 _PLAIN = re.compile(rb"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./:,@%+=-]+)*")
 _MAX_PLAIN = 256
-_LOOKS_AT_CLOCK = 512
 _MAX_SEEN = 4096
+# What sends a definition off into a shell of its own.
+_ELSEWHERE = re.compile(rb"(?:[ \t]|\\\n)*(?:&(?!&)|\|(?!\|))")
 _SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
 
 _GROUPS = {
@@ -38,8 +38,9 @@ _GROUPS = {
 _OWN_SHELL = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
 _CONDITIONAL = frozenset(
     {"if_statement", "while_statement", "for_statement", "c_style_for_statement", "case_statement",
-     "list", "negated_command", "function_definition"}
+     "list", "negated_command", "function_definition", "compound_statement"}
 )  # fmt: skip
+"""What may not run, or not in this shell: `{ f() { ls; }; } & f` runs the program."""
 _SIMPLE = frozenset({"command", "declaration_command", "unset_command"})
 # Quotes inside these are text to bash: `"${x:-'$(cmd)'}"` and `((a['$(cmd)']))` run cmd.
 _QUOTES_ARE_TEXT = frozenset({"expansion", "arithmetic_expansion", "subscript", "test_command"})
@@ -68,44 +69,41 @@ class _Place:
     """Inside ``[ … ]``, which is a command like any other and ends with its line."""
 
 
+_Waiting = tuple[Node, _Place, str]
+"""A node, where it stands, and the kind of what it is in: asked of the tree, that is searched for
+from the root."""
+
+
 class Walk:
     def __init__(self, source: bytes) -> None:
         self._source = source
         self._parsed = Parsed()
         self._seen: dict[bytes, tuple[Word, ...]] = {}
         self._blanks = Blanks(source)
+        self._lines = heredoc.Lines(source)
         self._look_inside = b"`" in source or b"$(" in source or b"${" in source
 
-    def run(self, tree: Tree, *, deadline: float) -> Parsed:
-        """Walk the whole tree; `deadline` is a monotonic time, past which the text is a problem."""
-        self._complain(self._blanks.around(tree.root_node))
-        stack: list[tuple[Node, _Place, str]] = [(tree.root_node, _Place(), "")]
-        visited = 0
+    def run(self, tree: Tree) -> Parsed:
+        """Walk the whole tree; how long it takes is bounded by how many nodes it has."""
+        root = tree.root_node
+        self._parsed.weight = root.descendant_count
+        self._complain(self._blanks.around(root))
+        stack: list[_Waiting] = [(root, _Place(), "")]
         while stack and self._parsed.problem is None:
-            visited += 1
-            if not visited % _LOOKS_AT_CLOCK and time.monotonic() > deadline:
-                self._complain(("it takes too long to be read", 0))
-            node, place, above = stack.pop()
-            children = self._visit(node, place, above)
-            if children:
-                inside = self._inside(node, place)
-                kind = node.type
-                stack += [
-                    (child, inside, kind)
-                    for child in reversed(children)
-                    if child.child_count or self._look_inside or child.type == "comment"
-                ]
+            self._visit(*stack.pop(), stack)
         return self._parsed
 
-    def _visit(self, node: Node, place: _Place, above: str) -> list[Node]:
-        """Record what a node means; gives the children to go on with."""
+    def _visit(  # noqa: C901 - a branch for each kind of node
+        self, node: Node, place: _Place, above: str, stack: list[_Waiting]
+    ) -> None:
+        """Record what a node means; its children go onto the stack."""
         kind = node.type
         if kind == "command" and self._plain(node, place):
-            return []
+            return
         children = node.children
         if not children:
-            self._leaf(node, kind, place)
-            return []
+            self._leaf(node, kind, place, above)
+            return
         self._complain(self._blanks.between(kind, children, above=above, one_line=place.one_line))
         label = _GROUPS.get(kind)
         if label is not None:
@@ -115,18 +113,31 @@ class Walk:
         elif kind in _SIMPLE:
             self._simple(node, children, [], place)
         elif kind == "redirected_statement":
-            return self._redirected(children, place)
+            self._redirected(children, place, stack)
+            return
         elif kind == "file_redirect":
             self._redirect(node, children, place)
         elif kind == "heredoc_redirect":
             self._heredoc(children, place)
         elif kind == "function_definition":
             self._function(node, place)
-        elif kind in {"variable_assignment", "variable_assignments"}:
-            return self._assignment(node, kind, place)
+        elif kind == "variable_assignment" and above not in _SIMPLE:
+            item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
+            self._parsed.items.append(item)
         elif kind == "expansion" and evaluates(children):
             self._parsed.notes.add("`${…@P}` runs what stands in the variable")
-        return children
+        elif kind == "concatenation" and above == "expansion":
+            kind = IN_EXPANSION
+        self._push(children, self._inside(node, place), kind, stack)
+
+    def _push(self, children: list[Node], place: _Place, above: str, stack: list[_Waiting]) -> None:
+        # A leaf says nothing of its own unless bash might see in it what the grammar does not.
+        stack += [
+            (child, place, above)
+            for child in reversed(children)
+            if child.child_count
+            or (child.is_named and (self._look_inside or child.type == "comment"))
+        ]
 
     def _inside(self, node: Node, place: _Place) -> _Place:
         kind = node.type
@@ -157,15 +168,15 @@ class Walk:
             self._parsed.problem = f"line {line}: {problem}"
             self._parsed.problem_offset = offset
 
-    def _leaf(self, node: Node, kind: str, place: _Place) -> None:
+    def _leaf(self, node: Node, kind: str, place: _Place, above: str) -> None:
         """Text in which the grammar saw nothing: look for what bash would see."""
         if kind == "comment":
-            self._comment(node)
+            self._comment(node, above)
             return
         if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
             return
         text = self._text(node)
-        if kind in _LITERAL_LEAVES and b'"' in text and in_expansion(node):
+        if kind in _LITERAL_LEAVES and b'"' in text and above in {"expansion", IN_EXPANSION}:
             self._fail("quotes within quotes, unclear", node.start_byte)
         if kind in {"heredoc_content", "heredoc_body"} or not _SUBSTITUTION.search(text):
             return
@@ -181,34 +192,52 @@ class Walk:
         shown = text.decode("utf-8", "surrogateescape")
         self._parsed.items.append(Nested(shown, offset, place.depth + 1))
 
-    def _comment(self, node: Node) -> None:
+    def _comment(self, node: Node, above: str) -> None:
         before = self._source[max(0, node.start_byte - 2) : node.start_byte]
-        parent = node.parent
         starts_word = before[-1:] in {b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")"}
-        elsewhere = parent is not None and parent.type not in _COMMENT_PARENTS
-        if not starts_word or before[:1] == b"\\" or elsewhere:
+        if not starts_word or before[:1] == b"\\" or above not in _COMMENT_PARENTS:
             self._fail("a `#` that bash may not read as a comment", node.start_byte)
 
-    def _redirected(self, children: list[Node], place: _Place) -> list[Node]:
+    def _redirected(self, children: list[Node], place: _Place, stack: list[_Waiting]) -> None:
         """A command with redirections after it; the grammar takes words behind them as targets."""
         body = children[0] if children[0].type in _SIMPLE else None
         extras = [extra for child in children for extra in self._extras(child)]
-        if body is not None and not extras and self._plain(body, place):
-            return children[1:]
         if body is None:
             if extras:
                 self._fail("words after a redirection", extras[0].start_byte)
-            return children
+            self._push(children, place, "redirected_statement", stack)
+            return
+        self._push(children[1:], place, "redirected_statement", stack)
+        descriptor = self._ends_in_descriptor(body, children[1])
+        if not extras and not descriptor and self._plain(body, place):
+            return
         inner = body.children
         self._complain(
             self._blanks.between(body.type, inner, above="redirected_statement", one_line=False)
         )
+        if descriptor:
+            inner = inner[:-1]
         self._simple(body, inner, extras, place)
-        return [*inner, *children[1:]]
+        self._push(inner, place, body.type, stack)
+
+    def _ends_in_descriptor(self, body: Node, redirect: Node) -> bool:
+        """Is the command's last word, to the grammar, the `0` of ``0<&-``?"""
+        last = body.children[-1]
+        return (
+            last.type == "number"
+            and body.child_count > 1
+            and last.end_byte == redirect.start_byte
+            and body.children[-2].end_byte < last.start_byte
+            and self._text(last).isdigit()
+            and self._source[redirect.start_byte] in b"<>"
+            and all(child.type != "file_descriptor" for child in redirect.children)
+        )
 
     def _extras(self, redirect: Node) -> list[Node]:
         """Words in a redirection's node that are the command's own arguments."""
         if redirect.type == "file_redirect":
+            if _is_usual(redirect.children):
+                return []
             named = [c for c in redirect.named_children if c.type != "file_descriptor"]
             # `>&-` closes: it has no target, whatever the grammar says.
             first = 0 if any(c.type in {">&-", "<&-"} for c in redirect.children) else 1
@@ -274,13 +303,6 @@ class Walk:
         shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
         return shown, word([value], self._source) if value is not None else None
 
-    def _assignment(self, node: Node, kind: str, place: _Place) -> list[Node]:
-        parent = node.parent
-        if kind == "variable_assignment" and (parent is None or parent.type not in _SIMPLE):
-            item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
-            self._parsed.items.append(item)
-        return node.children
-
     def _loop_variable(self, node: Node, place: _Place) -> None:
         name = node.child_by_field_name("variable")
         if name is not None:
@@ -288,6 +310,11 @@ class Walk:
             self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
     def _redirect(self, node: Node, children: list[Node], place: _Place) -> None:
+        if _is_usual(children):
+            target = word(children[-1:], self._source)
+            operator = children[-2].type
+            self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
+            return
         operator = next((c.type for c in children if not c.is_named), "")
         named = [c for c in children if c.is_named and c.type != "file_descriptor"]
         extras = {extra.start_byte for extra in self._extras(node)}
@@ -301,8 +328,7 @@ class Walk:
         name = node.child_by_field_name("name")
         shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
         self._parsed.items.append(Group(f"function {shown}", node.start_byte, place.depth))
-        following = node.next_sibling
-        certain = place.certain and (following is None or following.type not in {"&", "|", "|&"})
+        certain = place.certain and not _ELSEWHERE.match(self._source, node.end_byte)
         self._parsed.functions.append(
             Function(shown, node.start_byte, node.end_byte, place.scope_end, certain)
         )
@@ -321,12 +347,8 @@ class Walk:
             return
         ending, is_literal = announced
         strip_tabs = "<<-" in parts
-        if not heredoc.ends_where_bash_ends(
-            self._source,
-            start_end=start.end_byte,
-            end_start=end.start_byte,
-            ending=ending,
-            strip_tabs=strip_tabs,
+        if not self._lines.ends_there(
+            end.start_byte, after=start.end_byte, ending=ending, strip_tabs=strip_tabs
         ):
             self._fail(f"bash may end the here-document {ending!r} elsewhere", start.start_byte)
             return
@@ -351,3 +373,15 @@ class Walk:
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
                 self._fail("a substitution in a here-document, unclear", position)
+
+
+def _is_usual(redirect: list[Node]) -> bool:
+    """``>f`` or ``2>f``, with nothing behind it."""
+    if len(redirect) == 3 and redirect[0].type == "file_descriptor":
+        redirect = redirect[1:]
+    return (
+        len(redirect) == 2
+        and not redirect[0].is_named
+        and redirect[1].is_named
+        and redirect[0].type not in {">&-", "<&-"}
+    )

@@ -6,12 +6,16 @@ brace expansion in it has no value here: only the run can know it, and it is not
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
 from tree_sitter import Node
 
 HOME = "/home/agent"
 
+# Nothing in it is a quote, an escape, an expansion, a pattern or a home directory.
+_PLAIN = re.compile(rb"[A-Za-z0-9_./:@%+=,-]+")
 _GLOB = re.compile(rb"[*?]|\[[^\]]*\]")
+_SPREADS = re.compile(rb"[*?\[{]")
 _ESCAPED = re.compile(rb"\\(\n|.)", re.DOTALL)
 _STRING_ESCAPE = re.compile(rb"\\([$`\"\\\n])")
 _ANSI = re.compile(
@@ -31,6 +35,17 @@ _CONSTANT = frozenset({"raw_string", "string", "translated_string", "ansi_c_stri
 LITERALS = frozenset({"word", "number", "variable_name", "test_operator", "file_descriptor"})
 
 
+class Becomes(Enum):
+    """What a word that only the run can know turns into."""
+
+    ONE = 0
+    """One word."""
+    ALIKE = 1
+    """Any number of words, none too, each of which starts with the same text: ``src/*``."""
+    ANY = 2
+    """Any number of any words: ``$x`` without quotes, ``"$@"``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     text: str
@@ -39,6 +54,10 @@ class Word:
     """After quote removal; None where only the run can know it."""
     quoted: bool = False
     """Any part of it was quoted or escaped: it is no reserved word."""
+    opening: str = ""
+    """What it is sure to start with, where the value is not known."""
+    becomes: Becomes = Becomes.ANY
+    """Where the value is not known."""
 
 
 UNKNOWN = Word(text="…", value=None)
@@ -56,32 +75,100 @@ def word(nodes: list[Node], source: bytes) -> Word:
     # Cut: words nest, and a copy of each within each would take quadratic time.
     text = source[start : min(end, start + MAX_SHOWN)]
     shown = text.decode("utf-8", "surrogateescape")
-    if len(nodes) == 1 and nodes[0].type == "word" and shown.isidentifier():
-        return Word(text=shown, value=source[start:end].decode("utf-8", "surrogateescape"))
+    if len(nodes) == 1 and end - start < MAX_SHOWN:
+        kind = nodes[0].type
+        if kind in LITERALS and _PLAIN.fullmatch(text):
+            return Word(text=shown, value=shown)
+        if kind == "raw_string":
+            return Word(text=shown, value=shown[1:-1], quoted=True)
     pieces: list[bytes] = []
     plain: list[bytes] = []
     quoted = False
-    for node in nodes:
-        parts = node.children if node.type == "concatenation" else [node]
-        for part in parts:
-            piece = _value(part, source)
-            if piece is None:
-                return Word(text=shown, value=None, quoted=quoted)
-            pieces.append(piece)
-            if part.type in LITERALS or not part.is_named:
-                raw = source[part.start_byte : part.end_byte]
-                plain.append(raw)
-                quoted = quoted or b"\\" in raw
-            else:
-                plain.append(b"\x00")
-                quoted = True
+    parts = _parts(nodes, source)
+    for part in parts:
+        piece = _value(part, source)
+        if piece is None:
+            return _unknown(parts, source, shown, quoted=quoted)
+        pieces.append(piece)
+        if part.type in LITERALS or not part.is_named:
+            raw = source[part.start_byte : part.end_byte]
+            plain.append(raw)
+            quoted = quoted or b"\\" in raw
+        else:
+            plain.append(b"\x00")
+            quoted = True
     # Expansions that make several words, or other words, of one.
     if _expands(b"".join(plain)):
-        return Word(text=shown, value=None, quoted=quoted)
+        return _unknown(parts, source, shown, quoted=quoted)
     value = b"".join(pieces).decode("utf-8", "surrogateescape")
     if text.startswith(b"~"):
         return Word(text=shown, value=_tilde(value), quoted=quoted)
     return Word(text=shown, value=value, quoted=quoted)
+
+
+def _parts(nodes: list[Node], source: bytes) -> list[Node]:
+    """The pieces of a word; `$"…"` is one to bash, and a `$` before a string to the grammar."""
+    parts: list[Node] = []
+    for node in nodes:
+        for part in node.children if node.type == "concatenation" else [node]:
+            if parts and part.type == "string" and _is_dollar(parts[-1], source):
+                parts.pop()
+            parts.append(part)
+    return parts
+
+
+def _is_dollar(part: Node, source: bytes) -> bool:
+    return part.end_byte - part.start_byte == 1 and source[part.start_byte] == ord("$")
+
+
+def _unknown(parts: list[Node], source: bytes, shown: str, *, quoted: bool) -> Word:
+    """The word without a value: how it is sure to start, and whether it stays one word."""
+    opening: list[bytes] = []
+    becomes = Becomes.ONE
+    open_still = True
+    for part in parts:
+        piece = _value(part, source)
+        if piece is None:
+            started, kind = _expanded(part, source)
+            opening += [started] if open_still else []
+            becomes = max(becomes, kind, key=lambda one: one.value)
+            open_still = False
+            continue
+        raw = source[part.start_byte : part.end_byte]
+        if (part.type in LITERALS or not part.is_named) and _SPREADS.search(raw):
+            # A backslash before a sign makes it plain; taken as one that spreads all the same.
+            opening += [_SPREADS.split(raw)[0]] if open_still else []
+            becomes = max(becomes, Becomes.ALIKE, key=lambda one: one.value)
+            open_still = False
+        elif open_still:
+            opening.append(piece)
+    start = b"".join(opening)[:MAX_SHOWN].replace(b"\\", b"")
+    return Word(
+        text=shown,
+        value=None,
+        quoted=quoted,
+        opening=start.decode("utf-8", "surrogateescape"),
+        becomes=becomes,
+    )
+
+
+def _expanded(part: Node, source: bytes) -> tuple[bytes, Becomes]:
+    """How a part that the run fills in is sure to start, and whether it stays within the word."""
+    if part.type == "process_substitution":
+        return b"/dev/fd/", Becomes.ONE
+    if part.type != "string":
+        return b"", Becomes.ANY
+    start = part.children[1] if part.child_count > 2 else None
+    known = start is not None and start.type == "string_content"
+    text = source[start.start_byte : start.end_byte] if known and start is not None else b""
+    for child in part.children:
+        # `"$@"` and `"${a[@]}"` are several words; the cut keeps nests from taking quadratic time.
+        inside = source[child.start_byte : min(child.end_byte, child.start_byte + MAX_SHOWN)]
+        if child.type in {"simple_expansion", "expansion"} and (
+            b"@" in inside or child.end_byte - child.start_byte > MAX_SHOWN
+        ):
+            return text, Becomes.ANY
+    return _STRING_ESCAPE.sub(_unescaped, text), Becomes.ONE
 
 
 def _value(  # noqa: PLR0911 - a return for each kind of quoting

@@ -9,11 +9,8 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from policies.options import Read, Spec, Takes, UnknownOption, read
-from policies.words import UNKNOWN, Word, literal
-
-N, V, M = Takes.NOTHING, Takes.VALUE, Takes.MAYBE
-_INFO = {"help": N, "version": N}
+from policies.options import Read, Spec, UnknownOption, read, stated
+from policies.words import UNKNOWN, Becomes, Word, literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,59 +38,13 @@ class Unseeable(Exception):
     """The inner command can't be told; the message says what to write instead."""
 
 
-_SIMPLE: Mapping[str, Spec] = {
-    "timeout": Spec(
-        flags="vfp", valued="ks", operands=1,
-        longs={"kill-after": V, "signal": V, "foreground": N, "preserve-status": N, "verbose": N,
-               **_INFO},
-    ),
-    "nice": Spec(flags="0123456789", valued="n", longs={"adjustment": V, **_INFO}),
-    "nohup": Spec(longs=_INFO),
-    "setsid": Spec(flags="cfw", longs={"ctty": N, "fork": N, "wait": N, **_INFO}),
-    "stdbuf": Spec(valued="ioe", longs={"input": V, "output": V, "error": V, **_INFO}),
-    "ionice": Spec(flags="t", valued="cn", longs={"class": V, "classdata": V, "ignore": N}),
-    "chrt": Spec(flags="abfior", operands=1),
-    "taskset": Spec(flags="ac", operands=1),
-    "time": Spec(
-        flags="apvqV", valued="fo",
-        longs={"append": N, "portability": N, "verbose": N, "quiet": N, "format": V, "output": V,
-               **_INFO},
-    ),
-    "sudo": Spec(flags="EHnSbkiPA", valued="ugCprt"),
-    "busybox": Spec(),
-    "toybox": Spec(),
-}  # fmt: skip
-
-_ENV = Spec(
-    flags="i0v", valued="uCSa",
-    longs={"ignore-environment": N, "null": N, "unset": V, "chdir": V, "split-string": V,
-           "debug": N, "block-signal": M, "default-signal": M, "ignore-signal": M, "argv0": V,
-           "list-signal-handling": N, **_INFO},
+_SIMPLE = (
+    "timeout", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt", "taskset", "time", "sudo",
+    "doas", "chroot", "strace", "ltrace", "unbuffer", "busybox", "toybox",
 )  # fmt: skip
-_XARGS = Spec(
-    flags="0rtpxo", valued="aEILndPs", maybe="eil",
-    longs={"null": N, "arg-file": V, "delimiter": V, "eof": M, "replace": M, "max-lines": M,
-           "max-args": V, "max-procs": V, "max-chars": V, "no-run-if-empty": N, "verbose": N,
-           "interactive": N, "exit": N, "open-tty": N, "process-slot-var": V, "show-limits": N,
-           **_INFO},
-)  # fmt: skip
-_SHELL = Spec(
-    flags="cilrsDabefhkmnptuvxBCEHPT", valued="oO",
-    longs={"norc": N, "noprofile": N, "login": N, "posix": N, "verbose": N, "restricted": N,
-           "noediting": N, **_INFO},
-)  # fmt: skip
-_FLOCK = Spec(
-    flags="sxeunoFv", valued="wEc", operands=1,
-    longs={"shared": N, "exclusive": N, "unlock": N, "nonblock": N, "nb": N, "timeout": V,
-           "wait": V, "conflict-exit-code": V, "close": N, "command": V, "no-fork": N,
-           "verbose": N, **_INFO},
-)  # fmt: skip
-_WATCH = Spec(
-    flags="bcdegtwpxrC", valued="nq",
-    longs={"beep": N, "color": N, "no-color": N, "differences": M, "errexit": N, "chgexit": N,
-           "interval": V, "precise": N, "no-title": N, "no-wrap": N, "exec": N, **_INFO},
-)  # fmt: skip
-
+_MAX_MARKS = 16
+_MAX_TURNED_OFF = 64
+_MAX_OPERANDS = 64
 _ASSIGNMENT = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
@@ -117,31 +68,42 @@ def look(name: str, arguments: Sequence[Word]) -> Seen | None:
         ) from error
 
 
+def _known(name: str) -> Spec:
+    spec = stated(name)
+    assert spec is not None
+    return spec
+
+
 def _simple(name: str, arguments: Sequence[Word]) -> Seen:
-    spec = _SIMPLE[name]
+    spec = _known(name)
     rest = read(arguments, spec).rest[spec.operands :]
     return Seen(inner=(Inner(words=rest),)) if rest else Seen()
 
 
 def _env(_: str, arguments: Sequence[Word]) -> Seen:
-    found = read(arguments, _ENV)
+    found = read(arguments, _known("env"))
     rest = list(found.rest)
-    for value in found.values("S", "split-string"):
+    texts = found.values("S", "split-string")
+    if len(texts) > 1:
+        # Real env has stopped reading options by the second: it is the first one's argument.
+        raise Unseeable("env with more than one -S: write the command out")
+    for value in texts:
         rest = [*_split(value), *rest]
-    if rest and rest[0].value == "-":
-        rest = rest[1:]
+    at = 1 if rest and rest[0].value == "-" else 0
     assigned: list[tuple[str, Word | None]] = []
-    while rest:
-        pair = _ASSIGNMENT.fullmatch(rest[0].value) if rest[0].value is not None else None
+    while at < len(rest):
+        word = rest[at]
+        pair = _ASSIGNMENT.fullmatch(word.value) if word.value is not None else None
         if pair is None:
             # `NAME="$x"`: the name is known though the value is not.
-            known = re.match(r"([A-Za-z_][A-Za-z0-9_]*)=", rest[0].text)
-            if rest[0].value is not None or known is None:
+            known = re.match(r"([A-Za-z_][A-Za-z0-9_]*)=", word.text)
+            if word.value is not None or known is None:
                 break
             assigned.append((known[1], None))
         else:
             assigned.append((pair[1], literal(pair[2])))
-        rest = rest[1:]
+        at += 1
+    rest = rest[at:]
     return Seen(inner=(Inner(words=tuple(rest), assigned=tuple(assigned)),))
 
 
@@ -159,16 +121,15 @@ def _split(value: Word) -> list[Word]:
 
 
 def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
-    found = read(arguments, _XARGS)
+    found = read(arguments, _known("xargs"))
     rest = list(found.rest) or [literal("echo")]
-    replaced = [value.value or "{}" for value in found.values("I", "i", "replace")]
+    replaced = list({value.value or "{}" for value in found.values("I", "i", "replace")})
+    if len(replaced) > _MAX_MARKS:
+        raise Unseeable("xargs with that many -I: write one")
     if found.has("i", "replace") and not replaced:
         replaced = ["{}"]
     for mark in replaced:
-        rest = [
-            replace(word, value=None) if word.value is not None and mark in word.value else word
-            for word in rest
-        ]
+        rest = [_filled(word, mark, "") for word in rest]
     if not replaced:
         rest.append(UNKNOWN)
     return Seen(inner=(Inner(words=tuple(rest)),))
@@ -177,6 +138,8 @@ def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
 def _find(_: str, arguments: Sequence[Word]) -> Seen:
     inner: list[Inner] = []
     writes: list[Word] = []
+    # Names out of a file may be any.
+    plain = all(word.value is not None and word.value != "-files0-from" for word in arguments)
     position = 0
     while position < len(arguments):
         value = arguments[position].value
@@ -194,25 +157,32 @@ def _find(_: str, arguments: Sequence[Word]) -> Seen:
             )
             if ends:
                 break
-            words.append(UNKNOWN_FILE if word.value is not None and "{}" in word.value else word)
+            words.append(_filled(word, "{}", "./" if plain else ""))
         inner.append(Inner(words=tuple(words)))
     return Seen(inner=tuple(inner), writes=tuple(writes))
 
 
-UNKNOWN_FILE = Word(text="{}", value=None)
+def _filled(word: Word, mark: str, begins: str) -> Word:
+    """A word in which the wrapper puts something for the mark, which is sure to begin so."""
+    if word.value is None or mark not in word.value:
+        return word
+    before = word.value.partition(mark)[0]
+    return replace(word, value=None, opening=before or begins, becomes=Becomes.ONE)
 
 
 def _shell(_: str, arguments: Sequence[Word]) -> Seen:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
-    while True:
-        found = read(rest, _SHELL)
+    for _turned_off in range(_MAX_TURNED_OFF):
+        found = read(rest, _known("sh"))
         options += found.options
         rest = found.rest
         turned_off = rest[0].value or "" if rest else ""
         if not turned_off.startswith("+") or turned_off == "+":
             break
         rest = rest[2:] if turned_off in {"+o", "+O"} else rest[1:]
+    else:
+        raise Unseeable("a shell with that many options: write fewer")
     if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
         raise UnknownOption("-rcfile")
     found = Read(options=tuple(options), rest=rest)
@@ -228,7 +198,7 @@ def _shell(_: str, arguments: Sequence[Word]) -> Seen:
 
 
 def _flock(_: str, arguments: Sequence[Word]) -> Seen:
-    found = read(arguments, _FLOCK)
+    found = read(arguments, _known("flock"))
     texts = [Inner(text=value) for value in found.values("c", "command")]
     rest = found.rest[1:]
     if rest and rest[0].value in {"-c", "--command"}:
@@ -237,13 +207,49 @@ def _flock(_: str, arguments: Sequence[Word]) -> Seen:
 
 
 def _watch(_: str, arguments: Sequence[Word]) -> Seen:
-    found: Read = read(arguments, _WATCH)
+    found: Read = read(arguments, _known("watch"))
     if found.has("x", "exec"):
         return Seen(inner=(Inner(words=found.rest),))
     values = [word.value for word in found.rest]
     if any(value is None for value in values):
         return Seen(inner=(Inner(text=UNKNOWN),))
     return Seen(inner=(Inner(text=literal(" ".join(value or "" for value in values))),))
+
+
+def _su(name: str, arguments: Sequence[Word]) -> Seen:
+    """``su [OPTIONS] [-] [USER [ARGUMENT…]]``: options may stand behind the user's name."""
+    options: list[tuple[str, Word | None]] = []
+    rest = tuple(arguments)
+    operands: list[Word] = []
+    while rest:
+        if len(operands) > _MAX_OPERANDS:
+            raise Unseeable("su with more words than are looked through: put them into a file")
+        found = read(rest, _known("su"))
+        options += found.options
+        if name == "runuser" and Read(options=tuple(options), rest=()).has("u", "user"):
+            return Seen(inner=(Inner(words=found.rest),))
+        operands += found.rest[:1]
+        rest = found.rest[1:]
+    texts = Read(options=tuple(options), rest=()).values("c", "command", "session-command")
+    if texts:
+        return Seen(inner=tuple(Inner(text=text) for text in texts))
+    named = [word for word in operands if word.value != "-"]
+    return Seen(script=named[1]) if len(named) > 1 else Seen(reads_stdin=True)
+
+
+def _script(_: str, arguments: Sequence[Word]) -> Seen:
+    texts: list[Word] = []
+    rest = tuple(arguments)
+    for _operand in range(_MAX_OPERANDS):
+        if not rest:
+            break
+        found = read(rest, _known("script"))
+        texts += found.values("c", "command")
+        rest = found.rest[1:]
+    if rest:
+        raise Unseeable("script with more words than are looked through: put them into a file")
+    inner = tuple(Inner(text=text) for text in texts)
+    return Seen(inner=inner, reads_stdin=not texts)
 
 
 _LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], Seen]] = {
@@ -254,5 +260,8 @@ _LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], Seen]] = {
     "find": _find,
     "flock": _flock,
     "watch": _watch,
+    "su": _su,
+    "runuser": _su,
+    "script": _script,
 }
 SHELLS = frozenset(name for name, looker in _LOOKERS.items() if looker is _shell)

@@ -107,6 +107,6 @@ def changes_between(
         directory=store.directory, old=old.root, new=new.root, renames=True, timeout_s=_RENAMES_S
     )
     try:
-        return changes_of(compared)
+        return changes_of(compared.records())
     except GitTooSlow:
-        return changes_of(replace(compared, renames=False, timeout_s=_GIT_S))
+        return changes_of(replace(compared, renames=False, timeout_s=_GIT_S).records())

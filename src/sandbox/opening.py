@@ -258,14 +258,15 @@ def restart(engine: Engine, made: Plan, before: Started) -> Started:
 
 
 def _withheld(rules: KernelRules, answer: Sequence[Value]) -> list[str]:
-    """What the policy lets be written and the guest gave no rule, for a person to know."""
+    """What the policy lists of the workspace and the guest gave no rule, for a person to know."""
     absent = answer[3] if len(answer) > 3 and isinstance(answer[3], list) else []
-    paths = {os.fsencode(rule.path) for rule in rules.rules if rule.access & Access.WRITE}
+    access = {os.fsencode(rule.path): rule.access for rule in rules.rules}
     top = WORKSPACE.encode()
     return [
-        f"{os.fsdecode(path)} can't be written: nothing stands there, or a link does"
+        f"{os.fsdecode(path)} can't be {'written' if access[path] & Access.WRITE else 'read'}: "
+        "nothing stands there, or a link does"
         for path in absent
-        if isinstance(path, bytes) and path in paths and (path + b"/").startswith(top + b"/")
+        if isinstance(path, bytes) and path in access and (path + b"/").startswith(top + b"/")
     ]
 
 

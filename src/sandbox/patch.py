@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from sandbox.collisions import collisions
 from sandbox.errors import PatchError
 from sandbox.gitapply import apply_to_entries
-from sandbox.gitdiff import Comparison, carry_whole, quote_headers
+from sandbox.gitdiff import Comparison, Record, carry_whole, quote_headers
 from sandbox.gitstore import Store
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.pathrules import PATH_LIMIT_BYTES, link_refusal, refusal
+from sandbox.sides import Side, read_sides
 from sandbox.trees import Trees
 
 LINES_LIMIT_BYTES = 32 << 20
@@ -78,6 +80,10 @@ class Patch:
     What verification installs, so that what is tested is the patch."""
     links: Mapping[bytes, bytes] = field(default_factory=dict)
     """Target of each link that the patch makes or changes."""
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    """By object id: content that a review needs beside the hunks, as far as it was kept."""
+    collisions: Mapping[bytes, bytes] = field(default_factory=dict)
+    """New paths that some systems take for another path of the tree, which is the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,7 @@ def make_patch(
             data = proving.file.read_bytes()
     except OSError as problem:
         raise PatchError(f"the patch can't be written: {problem}") from problem
+    records = compared.records()
     links = {
         path: _target(store, entry)
         for path, entry in results.items()
@@ -149,12 +156,14 @@ def make_patch(
     }
     return Patch(
         data=data,
-        changes=changes_of(compared),
+        changes=changes_of(records),
         base_tree=base.root,
         tree=result.root,
         left_out=everything_left_out,
         results=results,
         links=links,
+        sides=read_sides(store, records),
+        collisions=collisions(result, [path for path in wanted if before[path] is None]),
     )
 
 
@@ -182,7 +191,7 @@ def apply_proof(
     return {**dict.fromkeys(before), **after}
 
 
-def changes_of(compared: Comparison) -> tuple[Change, ...]:
+def changes_of(records: Sequence[Record]) -> tuple[Change, ...]:
     """What a reader is shown of a comparison."""
     return tuple(
         Change(
@@ -196,7 +205,7 @@ def changes_of(compared: Comparison) -> tuple[Change, ...]:
             old_blob=record.old_blob,
             new_blob=record.new_blob,
         )
-        for record in compared.records()
+        for record in records
     )
 
 

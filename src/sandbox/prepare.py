@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from policies.inventory import Inventory, Program
 from sandbox import seccomp
@@ -204,8 +205,28 @@ def _rows(value: Value) -> list[list[Value]]:
     return [row for row in value if isinstance(row, list)]
 
 
+def _names(value: Value) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ImageUnusable("the guest's list of programs is malformed")
+    return tuple(_text(name) for name in value)
+
+
+def _program(row: list[Value]) -> tuple[str, Program]:
+    match row:
+        case [bytes() as path, None | bytes() as line, int() as inode, list() as needs]:
+            name = _text(path)
+            interpreter = None if line is None else _text(line)
+            return name, Program(
+                path=name, interpreter=interpreter, inode=inode, needs=_names(needs)
+            )
+        case _:
+            raise ImageUnusable("the guest's list of programs is malformed")
+
+
 def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
     programs: dict[str, Program] = {}
+    scripts: dict[str, Program] = {}
+    libraries: dict[str, tuple[str, ...]] = {}
     links: dict[str, str] = {}
     directories: dict[str, tuple[str, ...]] = {}
     modules: dict[str, bytes] = {}
@@ -214,13 +235,11 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
         kind, *rest = link.receive(until=until)
         match kind, rest:
             case b"programs", [rows]:
-                for path, interpreter, inode in _rows(rows):
-                    name = _text(path)
-                    programs[name] = Program(
-                        path=name,
-                        interpreter=None if interpreter is None else _text(interpreter),
-                        inode=inode if isinstance(inode, int) else 0,
-                    )
+                programs.update(map(_program, _rows(rows)))
+            case b"scripts", [rows]:
+                scripts.update(map(_program, _rows(rows)))
+            case b"libraries", [rows]:
+                libraries.update((_text(path), _names(needs)) for path, needs in _rows(rows))
             case b"links", [rows]:
                 links.update((_text(path), _text(target)) for path, target in _rows(rows))
             case b"directory", [path, list() as names]:
@@ -233,6 +252,8 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
                 return (
                     Inventory(
                         programs=programs,
+                        scripts=scripts,
+                        libraries=libraries,
                         links=links,
                         directories=directories,
                         search_path=search,
@@ -241,14 +262,17 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
                 )
             case _:
                 raise ImageUnusable("the guest's list of programs is malformed")
-        if len(programs) + len(links) + len(directories) > _ROWS_LIMIT:
+        rows_so_far = len(programs) + len(scripts) + len(libraries) + len(links) + len(directories)
+        if rows_so_far > _ROWS_LIMIT:
             raise ImageUnusable("the image holds too many programs to list")
 
 
 def _dump(inventory: Inventory) -> bytes:
     return json.dumps(
         {
-            "programs": [[p.path, p.interpreter, p.inode] for p in inventory.programs.values()],
+            "programs": _program_rows(inventory.programs),
+            "scripts": _program_rows(inventory.scripts),
+            "libraries": dict(inventory.libraries),
             "links": dict(inventory.links),
             "directories": dict(inventory.directories),
             "search_path": inventory.search_path,
@@ -256,15 +280,25 @@ def _dump(inventory: Inventory) -> bytes:
     ).encode()
 
 
+def _program_rows(programs: Mapping[str, Program]) -> list[object]:
+    return [[p.path, p.interpreter, p.inode, p.needs] for p in programs.values()]
+
+
+def _programs_of(rows: list[Any]) -> dict[str, Program]:
+    return {
+        path: Program(path=path, interpreter=line, inode=inode, needs=tuple(needs))
+        for path, line, inode, needs in rows
+    }
+
+
 def _load(file: Path) -> Inventory | None:
     """The cached inventory; None where there is none that can be read."""
     try:
         raw = json.loads(file.read_bytes())
         return Inventory(
-            programs={
-                path: Program(path=path, interpreter=interpreter, inode=inode)
-                for path, interpreter, inode in raw["programs"]
-            },
+            programs=_programs_of(raw["programs"]),
+            scripts=_programs_of(raw["scripts"]),
+            libraries={path: tuple(needs) for path, needs in raw["libraries"].items()},
             links=raw["links"],
             directories={path: tuple(names) for path, names in raw["directories"].items()},
             search_path=tuple(raw["search_path"]),

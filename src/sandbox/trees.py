@@ -40,6 +40,10 @@ class Trees:
         """Tree id of the whole, hex."""
         return self._ids[b""]
 
+    def names(self, directory: bytes) -> Collection[bytes]:
+        """What stands in a directory; nothing where there is none."""
+        return self._directories.get(directory, {}).keys()
+
     def changed(self, changes: Mapping[bytes, Entry | None]) -> tuple["Trees", tuple[bytes, ...]]:
         """The same files with these changes (None: gone), and the paths that found no place.
 

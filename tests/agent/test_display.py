@@ -128,6 +128,32 @@ def test_the_riskiest_file_comes_first(fake: FakeRun) -> None:
     assert "apply" not in last
 
 
+def test_the_end_counts_what_the_gate_found_and_shows_the_worst_first(fake: FakeRun) -> None:
+    text = shown(
+        fake,
+        call("write_file", path=".github/workflows/ci.yml", content="on: push\n"),
+        call("write_file", path="notes.py", content="a = 1\nb = '\u202e'\n"),
+        call("bash", command="for n in $(seq 12); do ln -s a.py link$n; done"),
+        say("done"),
+    )
+    last = text.split("export refused")[1]
+    head = "export gate refuses the patch: 2 dangers, 1 warning, 12 notes; riskiest: "
+    assert head + ".github/workflows/ci.yml" in last
+    assert "REFUSED bidi-control: notes.py:2: U+202E" in last
+    places = [last.index(word) for word in ("REFUSED", "warning ci-workflow", "note symlink")]
+    assert places == sorted(places)
+    assert f"and 7 more: moonpool show {fake.record.run_id}" in last
+    assert "with --accept-risk bidi-control --accept-risk protected-path" in last
+
+
+def test_what_was_accepted_is_said(fake: FakeRun) -> None:
+    fake.accepted_risks = frozenset({"bidi-control"})
+    text = shown(fake, call("write_file", path="n.py", content="b = '\u202e'\n"), say("done"))
+    assert "export refused" not in text
+    assert "let pass by --accept-risk: bidi-control" in text
+    assert "accepted bidi-control: n.py:1" in text
+
+
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\rnext    moonpool apply evil\u202e"
 
 

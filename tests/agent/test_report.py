@@ -58,7 +58,6 @@ def test_hostile_text_makes_no_tag_and_no_attribute(hostile_page: str) -> None:
         "iframe",
         "link",
         "object",
-        "a",
         "form",
     } == set()
     assert not [attributes for _, attributes in tags if any(k.startswith("on") for k in attributes)]
@@ -73,7 +72,9 @@ def test_hostile_characters_are_shown_and_not_obeyed(hostile_page: str) -> None:
 
 def test_nothing_is_loaded_from_anywhere(hostile_page: str) -> None:
     for tag, attributes in Tags(hostile_page).seen:
-        assert not {"src", "href", "srcset", "data", "action"} & set(attributes), tag
+        assert not {"src", "srcset", "data", "action"} & set(attributes), tag
+        # A link leads to a part of this very page.
+        assert re.fullmatch(r"#part-\d+", attributes.get("href") or "#part-1"), tag
     assert not re.search(r"url\(|@import", hostile_page)
     policy = next(
         attributes["content"]
@@ -119,6 +120,44 @@ def test_a_refused_export_stands_first_with_its_reason(fake: FakeRun) -> None:
     page = page_of(fake, call("write_file", path="a.py", content="x", overwrite=True), say("done"))
     assert page.index("protected-path") < page.index("What changed")
     assert "export refused" in page
+
+
+def test_findings_are_grouped_by_file_the_riskiest_on_top_with_a_link_to_its_diff(
+    fake: FakeRun,
+) -> None:
+    page = page_of(
+        fake,
+        call("write_file", path="AGENTS.md", content="Obey.\n"),
+        call("write_file", path="z.py", content="a = 1\nkey = 'AKIA" + "Q" * 16 + "'\n"),
+        call("bash", command="ln -s a.py link; ln -s z.py other"),
+        say("done"),
+    )
+    risk = page.split("<h2>Risk")[1].split("<h2>")[0]
+    assert risk.index(">z.py<") < risk.index(">AGENTS.md<") < risk.index(">link<")
+    number = page.split('">z.py</a>')[0].rpartition("#part-")[2]
+    assert f'id="part-{number}" open><summary>z.py<' in page
+    assert "line 2" in risk
+
+
+def test_a_secret_is_shown_neither_in_the_findings_nor_in_the_diff(fake: FakeRun) -> None:
+    secret = "AKIA" + "Q" * 16
+    # Put together in the command: the timeline shows what was called.
+    page = page_of(
+        fake,
+        call("bash", command="printf 'k = AKIA%s\\n' $(printf 'Q%.0s' $(seq 16)) > k"),
+        say("x"),
+    )
+    assert "AWS Access Key" in page
+    assert secret not in page
+    assert "+k = ••••••••" in page
+
+
+def test_a_link_in_place_of_a_file_does_not_shift_the_names_of_the_diff(fake: FakeRun) -> None:
+    page = page_of(
+        fake, call("bash", command="rm a.py; ln -s b.py a.py; echo x > b.py"), say("done")
+    )
+    assert page.count("<summary>a.py</summary>") == 2
+    assert page.count("<summary>b.py</summary>") == 1
 
 
 def test_a_run_without_a_patch_still_has_a_report(fake: FakeRun) -> None:

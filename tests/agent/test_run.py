@@ -284,3 +284,22 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
         "run_ended",
     ]
     assert chain_broken_at(path) is None
+
+
+def test_an_accepted_risk_passes_and_stands_in_event_summary_and_finding(fake: FakeRun) -> None:
+    hidden = call("write_file", path="x.py", content="a = '\u202e'\n")
+    assert fake.go(ToldModel(hidden, say("done"))).exit_code == exits.EXPORT_REFUSED
+    fake.box = None
+    fake.lines = []
+    fake.accepted_risks = frozenset({"bidi-control"})
+    summary = fake.go(ToldModel(hidden, say("done")))
+    assert summary.exit_code == exits.DONE
+    events = [json.loads(line) for line in fake.lines]
+    assert events[0]["accepted_risks"] == ["bidi-control"]
+    (exported,) = (event for event in events if event["event"] == "exported")
+    document = json.loads(json.dumps(summary.document()))
+    for findings in (exported["findings"], document["findings"]):
+        assert [(row["id"], row["line"], row["accepted"]) for row in findings] == [
+            ("bidi-control", 1, True)
+        ]
+    assert document["accepted_risks"] == ["bidi-control"]

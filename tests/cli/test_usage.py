@@ -1,5 +1,6 @@
 """A user's mistakes: exit code 2, one or two lines that say what to do, never a traceback."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ COMMANDS = [
     ("policy", "check"),
     ("policy", "show"),
     ("policy", "explain"),
+    ("policy", "test"),
+    ("policy", "diff"),
+    ("policy", "learn"),
     ("policy", "schema"),
     ("image", "list"),
     ("image", "build"),
@@ -56,10 +60,17 @@ def test_the_version_is_told(moonpool: Shell) -> None:
         (["run", "x", "-p", "nope"], "there is no policy 'nope'"),
         (["run", "x", "--kernel-policy", "maybe"], "maybe"),
         (["run", "x", "-o", "/etc/hostname"], "-o /etc/hostname is not a directory"),
+        (["run", "x", "--accept-risk", "nope"], "no such finding. There are: agent-instructions"),
+        (["run", "x", "--accept-risk", "max-bytes"], "raise export.max_bytes"),
         (["show", "last"], "there are no runs yet"),
         (["apply", "20991231"], "there are no runs yet"),
         (["policy", "check", "/nowhere.yaml"], "no such file"),
         (["policy", "show", "nope"], "there is no policy"),
+        (["policy", "show", "default", "--ceiling", "nope.yaml"], "no such file"),
+        (["policy", "diff", "default", "nope"], "there is no policy"),
+        (["policy", "learn", "last"], "there are no runs yet"),
+        (["policy", "learn", "./nowhere"], "there are no runs yet"),
+        (["run", "x", "--ceiling", "/nope.yaml"], "no such file"),
     ],
 )
 def test_a_mistake_ends_with_2_and_says_what(
@@ -205,3 +216,25 @@ def test_show_prints_a_policy_that_can_be_used_again(moonpool: Shell) -> None:
     path = moonpool.directory / "again.yaml"
     path.write_text(shown)
     assert moonpool("policy", "check", str(path)).returncode == 0
+
+
+def test_a_policy_is_checked_and_explained_for_machines_too(moonpool: Shell) -> None:
+    policy = moonpool.directory.parent / "flags.yaml"
+    policy.write_text(
+        "version: 1\nname: flags\ntools: [bash, write_file]\npaths: {write: [src]}\n"
+        "commands: [{program: tar, forbid: [-x]}]\n"
+    )
+    fine = moonpool("policy", "check", "--json", str(policy))
+    assert (fine.returncode, json.loads(fine.stdout)["errors"]) == (0, [])
+    denied = moonpool("policy", "explain", "--json", str(policy), "--", "tar -vxf a")
+    data = json.loads(denied.stdout)
+    assert data["decision"] == "deny"
+    assert "-vxf holds -x" in data["parts"][0]["reason"]
+    file = moonpool("policy", "explain", "--tool", "write_file", str(policy), "--", "src/a")
+    assert file.stdout.startswith("+ write_file src/a")
+    policy.write_text("version: 1\nname: flags\ncommands: [{program: tar, forbids: [-x]}]\n")
+    wrong = moonpool("policy", "check", "--json", str(policy))
+    (error,) = json.loads(wrong.stdout)["errors"]
+    assert (wrong.returncode, error["line"], error["column"], error["end_column"]) == (2, 3, 27, 34)
+    shown = moonpool("policy", "check", str(policy))
+    assert shown.stderr.splitlines()[-1].strip() == "^" * len("forbids")

@@ -25,6 +25,7 @@ class FakeRun:
     policy: Policy
     files: Mapping[str, bytes] = field(default_factory=dict)
     verify: str | None = None
+    accepted_risks: frozenset[str] = frozenset()
     interrupts: Interrupts = field(default_factory=Interrupts)
     known_secrets: tuple[str, ...] = ()
     before_open: Callable[[], None] = lambda: None
@@ -43,6 +44,7 @@ class FakeRun:
             verify=self.verify,
             may_ask=False,
             kernel_policy="require",
+            accepted_risks=self.accepted_risks,
             environ={},
         )
         self.run = Run(

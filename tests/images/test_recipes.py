@@ -14,12 +14,26 @@ RECIPE = Recipe(name="small", files={"Dockerfile": b"FROM debian:bookworm-slim\n
 AUTHORITY = {"abc.crt": b"-----BEGIN CERTIFICATE-----\n"}
 
 
-def test_the_python_recipe_ships() -> None:
-    assert "python" in recipes.names()
-    assert recipes.find("python").base == "debian:bookworm-slim"
+def test_the_recipes_that_ship() -> None:
+    assert recipes.names() == ("node", "python")
+    assert {recipes.find(name).base for name in recipes.names()} == {"debian:bookworm-slim"}
 
 
-@pytest.mark.parametrize("name", ["nope", "", "..", "../images", "python/", "Python", "."])
+@pytest.mark.parametrize("name", recipes.names())
+def test_what_recipes_share_is_part_of_each_and_of_its_name(name: str) -> None:
+    """Users, rights and cleaning are the same in all, and a change of them builds all again."""
+    recipe = recipes.find(name)
+    shared = {path for path in recipe.files if path.startswith("shared/")}
+    assert shared == {"shared/finish.sh", "shared/install.sh"}
+    dockerfile = recipe.files["Dockerfile"].decode()
+    assert all(f"sh /tmp/{path}" in dockerfile for path in shared)
+    other = replace(recipe, files={**recipe.files, "shared/finish.sh": b""})
+    assert other.reference({}) != recipe.reference({})
+
+
+@pytest.mark.parametrize(
+    "name", ["nope", "", "..", "../images", "python/", "Python", ".", "shared"]
+)
 def test_an_unknown_recipe_is_refused_with_the_names_there_are(name: str) -> None:
     with pytest.raises(ImageUnusable, match=r"no image recipe named .*: there is .*python"):
         recipes.find(name)

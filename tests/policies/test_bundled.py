@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from images import recipes
 from policies import load
 from policies.checking import run_examples
 from policies.loading import bundled_names, json_schema
@@ -52,6 +53,21 @@ def test_read_only_writes_nothing_and_runs_no_interpreter() -> None:
 
 def test_locked_runs_one_command() -> None:
     assert [rule.program for rule in load("locked").commands] == ["pytest"]
+
+
+@pytest.mark.parametrize("name", ["python-tests", "node-tests"])
+def test_what_runs_tests_runs_no_program_that_does_other_work(name: str) -> None:
+    policy = load(name)
+    programs = {rule.program for rule in policy.commands}
+    assert not programs & {"git", "rm", "cp", "sh", "bash", "make", "gcc", "pip", "npx", "env"}
+    interpreters = [r for r in policy.commands if r.program in {"python3", "python", "node", "npm"}]
+    assert interpreters
+    assert all(rule.args for rule in interpreters)
+    assert policy.paths.write == (".",)
+
+
+def test_each_bundled_policy_names_an_image_that_can_be_built() -> None:
+    assert {load(name).image for name in bundled_names()} <= set(recipes.names())
 
 
 @pytest.mark.parametrize("name", [*bundled_names(), "../unsaid"])

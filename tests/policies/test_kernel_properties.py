@@ -97,11 +97,6 @@ def covering(path: str) -> list[str]:
     return ["/", *("/" + "/".join(parts[: n + 1]) for n in range(len(parts)))]
 
 
-def is_library(path: str) -> bool:
-    """Readable by every program, for every program loads them."""
-    return ".so" in path.rpartition("/")[2]
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     world=worlds(),
@@ -124,7 +119,7 @@ def test_no_forbidden_program_is_covered_and_no_other_file_is_lost(
             assert found & Access.READ
         elif not brought(path):
             assert not found & Access.EXECUTE
-            assert is_library(path) or not found & Access.READ
+            assert not found & Access.READ
         assert not found & Access.WRITE
     for path in world.files:
         assert any(granted.get(above, Access(0)) & Access.READ for above in covering(path))

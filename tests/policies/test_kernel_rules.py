@@ -1,6 +1,7 @@
 """A policy and an image become rules: what is listed runs, and nothing else can even be read."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -33,15 +34,34 @@ PROGRAMS: Mapping[str, str | None] = {
     "/usr/bin/zipinfo": ELF,
     "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2": ELF,
     "/usr/lib/x86_64-linux-gnu/libc.so.6": ELF,
-    "/usr/lib/x86_64-linux-gnu/libodd.so": ELF,
     "/usr/lib/git-core/git-submodule": "/bin/sh",
     "/usr/lib/git-core/git-send-email": "/usr/bin/perl",
     "/usr/lib/git-core/git-remote-http": ELF,
     "/usr/lib/gcc/x86_64-linux-gnu/12/cc1": ELF,
     "/usr/lib/python3.11/pdb.py": "/usr/bin/python3",
+    "/usr/lib/python3.11/driver/node": ELF,
     "/usr/sbin/useradd": ELF,
     "/etc/cron.daily/dpkg": "/bin/sh",
     "/home/agent/.local/bin/left": ELF,
+    "/usr/bin/rm": ELF,
+    "/usr/bin/ls-again": ELF,
+    "/usr/bin/coreutils": ELF,
+    "/usr/bin/sum": "/usr/bin/coreutils --coreutils-prog-shebang=sum",
+    "/usr/bin/chroot": "/usr/bin/coreutils --coreutils-prog-shebang=chroot",
+    "/usr/bin/split-tool": "/usr/bin/env -S python3 -X dev",
+    "/usr/bin/assigning": "/usr/bin/env -iS A=b -u C python3",
+    "/usr/bin/one-word": "/usr/bin/env python3 -X",
+    "/usr/bin/relative": "python3",
+    "/usr/bin/editor": ELF,
+}
+PERL_LIBRARY = "/usr/lib/x86_64-linux-gnu/libperl.so.5.36.0"
+NEEDS = {"/usr/bin/editor": ("libmiddle.so.1",)}
+LIBRARIES = {
+    PERL_LIBRARY: ("libc.so.6",),
+    "/usr/lib/x86_64-linux-gnu/libmiddle.so.1": ("libperl.so.5.36",),
+    "/usr/lib/x86_64-linux-gnu/libz.so.1": (),
+    "/usr/lib/x86_64-linux-gnu/libodd.so": (),
+    "/usr/lib/libpython3.11.so.1.0": (),
 }
 LINKS = {
     "/bin": "/usr/bin",
@@ -56,6 +76,7 @@ LINKS = {
     "/usr/bin/wget": "/usr/bin/busybox",
     "/usr/bin/vi": "/usr/bin/busybox",
     "/usr/bin/out": "/usr/share/data",
+    "/usr/lib/x86_64-linux-gnu/libperl.so.5.36": PERL_LIBRARY,
 }
 OTHER_FILES = ("/usr/bin/readme.txt", "/etc/passwd", "/etc/cron.daily/.placeholder",
                "/usr/lib/python3.11/os.py", "/usr/lib/git-core/git-sh-setup")  # fmt: skip
@@ -64,13 +85,14 @@ PLAIN_DIRECTORIES = ("/usr/share", "/workspace", "/tmp", "/var", "/proc", "/sys"
 
 def inventory() -> Inventory:
     programs = {
-        path: Program(path=path, interpreter=interpreter, inode=number)
+        path: Program(path=path, interpreter=interpreter, inode=number, needs=NEEDS.get(path, ()))
         for number, (path, interpreter) in enumerate(PROGRAMS.items())
     }
-    hard = programs["/usr/bin/unzip"].inode
-    programs["/usr/bin/zipinfo"] = Program(path="/usr/bin/zipinfo", interpreter=None, inode=hard)
+    for path, other in (("/usr/bin/unzip", "zipinfo"), ("/usr/bin/rm", "ls-again")):
+        one = programs[path].inode
+        programs[f"/usr/bin/{other}"] = replace(programs[f"/usr/bin/{other}"], inode=one)
     children: dict[str, set[str]] = {"/": set()}
-    for path in (*PROGRAMS, *OTHER_FILES, *LINKS):
+    for path in (*PROGRAMS, *OTHER_FILES, *LINKS, *LIBRARIES):
         directory, _, name = path.rpartition("/")
         children.setdefault(directory or "/", set()).add(name + ("@" if path in LINKS else ""))
     for path in [*children, *PLAIN_DIRECTORIES]:
@@ -79,6 +101,7 @@ def inventory() -> Inventory:
             children.setdefault("/" + "/".join(parts[:depth]), set()).add(f"{name}/")
     return Inventory(
         programs=programs,
+        libraries=LIBRARIES,
         links=LINKS,
         directories={path: tuple(sorted(names)) for path, names in children.items()},
         search_path=("/home/agent/.local/bin", "/usr/local/bin", "/usr/bin", "/bin"),
@@ -137,6 +160,11 @@ def test_a_library_script_is_readable_and_does_not_run(make_policy: Make) -> Non
     assert access(without, "/usr/lib/python3.11/pdb.py") == L
 
 
+def test_a_program_among_modules_is_not_read_with_them(make_policy: Make) -> None:
+    rules = rules_of(make_policy, "commands: [python3]\n")
+    assert access(rules, "/usr/lib/python3.11/driver/node") == L
+
+
 def test_git_brings_its_own_and_neither_perl_nor_transports(make_policy: Make) -> None:
     rules = rules_of(make_policy, "commands: [git]\n")
     assert access(rules, "/usr/lib/git-core/git-submodule") & X
@@ -155,11 +183,67 @@ def test_a_compiler_brings_its_stages(make_policy: Make) -> None:
 
 def test_names_of_one_file_are_said_to_be_one(make_policy: Make) -> None:
     links = rules_of(make_policy, "commands: [vi]\n")
-    assert any("/usr/bin/busybox is one file with /usr/bin/wget" in n for n in links.notes)
-    hard = rules_of(make_policy, "commands: [unzip]\n")
-    assert any("/usr/bin/unzip is one file with /usr/bin/zipinfo" in n for n in hard.notes)
-    both = rules_of(make_policy, "commands: [unzip, zipinfo]\n")
-    assert not any("zipinfo" in note for note in both.notes)
+    assert "vi can't be held apart from busybox, wget here: all are /usr/bin/busybox" in links.notes
+    (shared,) = links.granted.shared
+    assert (shared.path, shared.listed) == ("/usr/bin/busybox", ("vi",))
+    assert shared.others == ("/usr/bin/busybox", "/usr/bin/wget")
+
+
+def test_hard_links_and_copies_are_said_to_be_one(make_policy: Make) -> None:
+    hard = rules_of(make_policy, "commands: [rm]\n")
+    assert "rm can't be held apart from ls-again here: both are /usr/bin/rm" in hard.notes
+    both = rules_of(make_policy, "commands: [rm, ls-again]\n")
+    assert both.granted.shared == ()
+
+
+def test_versions_and_plain_aliases_of_one_program_are_not_worth_a_word(make_policy: Make) -> None:
+    text = "commands: [python, gcc, awk, dash, unzip, git]\n"
+    assert rules_of(make_policy, text).granted.shared == ()
+
+
+def test_scripts_that_a_multi_call_program_runs_are_names_of_it(make_policy: Make) -> None:
+    rules = rules_of(make_policy, "commands: [sum]\n")
+    assert access(rules, "/usr/bin/coreutils") & X
+    (shared,) = rules.granted.shared
+    assert shared.listed == ("sum",)
+    assert "/usr/bin/chroot" in shared.others
+
+
+@pytest.mark.parametrize(
+    ("name", "starts"),
+    [
+        ("split-tool", "/usr/bin/python3.11"),  # env -S python3 -X dev
+        ("assigning", "/usr/bin/python3.11"),  # env -iS A=b -u C python3
+        ("one-word", None),  # env python3 -X: one word to the kernel
+        ("relative", None),  # python3: the kernel does not look in PATH
+    ],
+)
+def test_the_first_line_is_read_as_the_kernel_and_env_read_it(
+    make_policy: Make, name: str, starts: str | None
+) -> None:
+    rules = rules_of(make_policy, f"commands: [{name}]\n")
+    runs = {brought.path for brought in rules.granted.brought if brought.by == f"/usr/bin/{name}"}
+    assert runs - {"/usr/bin/env"} == ({starts} if starts else set())
+    assert bool(access(rules, "/usr/bin/python3.11") & X) is (starts is not None)
+    assert starts or any(f"/usr/bin/{name}" in note for note in rules.notes)
+
+
+def test_a_library_that_is_a_program_is_as_forbidden_as_the_program(make_policy: Make) -> None:
+    without = rules_of(make_policy, "commands: [python3]\n")
+    assert access(without, PERL_LIBRARY) == L
+    assert without.granted.libraries.withheld == {PERL_LIBRARY}
+    assert access(without, "/usr/lib/x86_64-linux-gnu/libz.so.1") == R | L
+    assert access(without, "/usr/lib/libpython3.11.so.1.0") == R | L
+    assert access(rules_of(make_policy, "commands: [perl]\n"), PERL_LIBRARY) == R | L
+
+
+def test_a_library_that_an_allowed_program_needs_comes_along_and_that_is_said(
+    make_policy: Make,
+) -> None:
+    rules = rules_of(make_policy, "commands: [editor]\n")
+    assert access(rules, PERL_LIBRARY) == R | L
+    note = f"{PERL_LIBRARY} is loaded by /usr/bin/editor, so what it holds runs there"
+    assert note in rules.notes
 
 
 def test_a_path_through_links_leads_to_the_file(make_policy: Make) -> None:
@@ -250,3 +334,25 @@ def test_rules_are_sorted_and_one_a_path() -> None:
     rules = kernel_rules(load("default"), inventory())
     paths = [rule.path for rule in rules.rules]
     assert paths == sorted(set(paths))
+
+
+def test_a_great_many_names_of_one_file_are_worked_out_and_told_in_short(
+    make_policy: Make,
+) -> None:
+    """With steps for each pair of them this takes minutes."""
+    paths = [f"/usr/bin/p{number}" for number in range(20_000)]
+    names = ("ls", "bash", *(path.rpartition("/")[2] for path in paths))
+    crowd = Inventory(
+        programs={
+            f"/usr/bin/{name}": Program(path=f"/usr/bin/{name}", interpreter=None, inode=1)
+            for name in names
+        },
+        links={f"/usr/bin/l{number}": path for number, path in enumerate(paths)},
+        directories={"/": ("usr/",), "/usr": ("bin/",), "/usr/bin": names},
+        search_path=("/usr/bin",),
+    )
+    rules = kernel_rules(make_policy("commands: [ls]\n"), crowd)
+    assert len(rules.rules) < 40
+    assert rules.granted.executable == {"/usr/bin/ls"}
+    assert all(len(note) < 400 for note in rules.notes)
+    assert len(rules.granted.shared[0].others) > 39_000

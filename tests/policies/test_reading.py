@@ -37,6 +37,17 @@ def complaint(tmp_path: Path, text: str | bytes) -> PolicyError:
         ("commands: [{program: ls, arg: []}]", 3, 26, "commands[0].arg", "did you mean `args`?"),
         ("commands: [{program: git, args: [status]}]", 3, 34, "commands[0].args[0]", "a list"),
         ("commands: [{program: git, args: [[]]}]", 3, 34, "commands[0].args[0]", "is empty"),
+        ("commands: [{program: git, args: [status]}]", 3, 34, "commands[0].args[0]", "[status]"),
+        ("commands: [{program: a, forbid: f}]", 3, 33, "commands[0].forbid", "a list, got 'f'"),
+        ("commands: [{program: a, forbid: [force]}]", 3, 34, "commands[0].forbid[0]", "no flag"),
+        ("commands: [{program: a, forbid: [-]}]", 3, 34, "commands[0].forbid[0]", "such as"),
+        ("commands: [{program: a, forbid: [--]}]", 3, 34, "commands[0].forbid[0]", "such as"),
+        ("commands: [{program: a, forbid: [--a=b]}]", 3, 34, "commands[0].forbid[0]", "`--a`"),
+        ("commands: [{program: a, forbid: ['-a b']}]", 3, 34, "commands[0].forbid[0]", "such as"),
+        ("commands: [{program: a, forbid: [-9]}]", 3, 34, "commands[0].forbid[0]", "in quotes"),
+        ("commands: [{program: a, require: true}]", 3, 34, "commands[0].require", "a list"),
+        ("commands: [{program: a, requires: [-a]}]", 3, 25, "commands[0].requires", "`require`"),
+        ("commands: [{program: a, forbid: [-a], require: [-a]}]", 3, 12, "commands[0]", "as -a is"),
         ("commands: [git status]", 3, 12, "commands[0].program", "arguments go into args"),
         ("commands: [./x]", 3, 12, "commands[0].program", "exec_workspace"),
         ("commands: [/usr/../bin/ls]", 3, 12, "commands[0].program", "normal form"),
@@ -153,7 +164,8 @@ def test_values_are_decoded_with_their_units(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
         HEAD + "limits: {memory: 1.5GiB, output: 64KiB, command_timeout: 90s, time: 2h, cpus: 2}\n"
-        "commands: ['yes', {program: git, args: [[status]], ask: true}]\n"
+        "commands: ['yes', {program: git, args: [[status]], ask: true},"
+        " {program: x, forbid: [--a-b, -f, +x, -exec, '-9'], require: [-n]}]\n"
     )
     policy = load(str(file))
     assert policy.limits.memory_bytes == 3 * 2**29
@@ -162,7 +174,10 @@ def test_values_are_decoded_with_their_units(tmp_path: Path) -> None:
     assert policy.commands[1].args == (("status",),)
     assert (policy.commands[1].ask, policy.commands[1].where.line) == (True, 4)
     assert policy.commands[1].key == "commands[1]"
+    assert policy.commands[2].forbid == ("--a-b", "-f", "+x", "-exec", "-9")
+    assert policy.commands[2].require == ("-n",)
+    assert policy.commands[1].forbid == policy.commands[1].require == ()
 
 
 def test_the_bundled_ones_are_there() -> None:
-    assert bundled_names() == ("default", "locked", "read-only")
+    assert bundled_names() == ("default", "locked", "node-tests", "python-tests", "read-only")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agent.cli import exits, settings, workspace
+from agent.cli import exits, permits, settings, workspace
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ class RunOptions:
     task: str
     directory: Path
     policy: str
+    ceiling: str | None
     model: str | None
     out: Path | None
     verify: str | None
     json_lines: bool
+    accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
 
 
@@ -44,7 +46,7 @@ def run(options: RunOptions) -> int:
     if not options.task.strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
     root = workspace.resolve(options.directory)
-    workspace.refuse_policy_inside(options.policy, root)
+    policy = permits.permit(options.policy, options.ceiling, root=root)
     home = settings.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
@@ -53,9 +55,7 @@ def run(options: RunOptions) -> int:
 
     from agent.models.registry import open_model
     from agent.record import Record, new_run_id
-    from policies.loading import load
 
-    policy = load(options.policy, directory=settings.policy_directory())
     model = open_model(options.model or settings.default_model(), environ=settings.environ())
     _refuse_dollars(policy, model)
     run_id = new_run_id()
@@ -95,6 +95,7 @@ def _recorded(
     from agent.job import Job
     from agent.run import Run
     from agent.sealed import open_sealed
+    from policies.ceiling import in_words
 
     console = _console()
     may_ask = not options.json_lines and sys.stdin.isatty() and sys.stdout.isatty()
@@ -106,6 +107,7 @@ def _recorded(
         verify=options.verify,
         may_ask=may_ask,
         kernel_policy=options.kernel_policy,
+        accepted_risks=options.accepted_risks,
         environ=settings.environ(),
     )
     interrupts = Interrupts()
@@ -125,6 +127,9 @@ def _recorded(
             for name in workspace.ignored_policies(root):
                 notice = f"{name} in the workspace is ignored: a policy is never read from there"
                 going.journal.tell(Notice(text=notice))
+            narrowed = in_words(policy)
+            if narrowed is not None:
+                going.journal.tell(Notice(text=narrowed))
             summary = going.go()
         finally:
             if display is not None:

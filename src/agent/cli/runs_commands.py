@@ -77,7 +77,7 @@ def show(wanted: str, *, patch: bool) -> int:
         row = Text(f"{label:<8}", "dim").append(visible(run.text(key)), "default")
         out.print(row, soft_wrap=True)
     _print_steps(out, run.directory)
-    print_verdict(out, run)
+    print_verdict(out, run, findings_limit=sys.maxsize)
     return exits.DONE
 
 

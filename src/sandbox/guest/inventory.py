@@ -3,100 +3,134 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import marshal
 import os
 
-from sandbox.guest import wire
+from sandbox.guest import elf, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Any
 
     from sandbox.guest.wire import Outgoing
 
-_SKIPPED = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp", b"/var/tmp", b"/home", b"/workspace")
+_SKIPPED = (b"/proc", b"/sys", b"/dev", b"/workspace")
 _TYPE = 0o170000
-_ET_EXEC = 2
-_ET_DYN = 3
-_PT_DYNAMIC = 2
-_PT_INTERP = 3
-_DT_FLAGS_1 = 0x6FFFFFFB
-_DF_1_PIE = 0x08000000
+_LINE_LIMIT = 256  # BINPRM_BUF_SIZE: the kernel looks no further into a script
 _CHECKING = ast.dump(ast.Name("TYPE_CHECKING", ast.Load()))
 
 
-def _elf_runs(data: bytes, path: bytes) -> bool:
-    """Whether an ELF file is a program: position fixed, or with a loader, or static-PIE."""
-    wide = data[4] == 2
-    order: Literal["little", "big"] = "little" if data[5] == 1 else "big"
+def _first_line(head: bytes) -> bytes | None:
+    """What the kernel takes from the first line of a script; None: it takes none, a shell reads it.
 
-    def number(at: int, size: int, source: bytes = data) -> int:
-        return int.from_bytes(source[at : at + size], order)
-
-    kind = number(16, 2)
-    if kind == _ET_EXEC:
-        return True
-    if kind != _ET_DYN:
-        return False
-    start = number(32, 8) if wide else number(28, 4)
-    size, count = (number(54, 2), number(56, 2)) if wide else (number(42, 2), number(44, 2))
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        headers = os.pread(handle, size * min(count, 64), start)
-        for at in range(0, len(headers), size or 1):
-            segment = number(at, 4, headers)
-            if segment == _PT_INTERP:
-                return True
-            if segment == _PT_DYNAMIC and wide:
-                offset, length = number(at + 8, 8, headers), number(at + 32, 8, headers)
-                table = os.pread(handle, min(length, 1 << 16), offset)
-                for entry in range(0, len(table), 16):
-                    if number(entry, 8, table) == _DT_FLAGS_1:
-                        return bool(number(entry + 8, 8, table) & _DF_1_PIE)
-    finally:
-        os.close(handle)
-    return False
-
-
-def _program(path: bytes, state: os.stat_result, *, on_path: bool) -> list[Outgoing] | None:
-    """None, or [path, interpreter or None, inode].
-
-    Text counts only in a directory of the PATH: elsewhere (a package's maintainer scripts, say)
-    it is data that an allowed interpreter may read, and without a rule it is never executed.
+    A path that is cut by the limit is not started; what follows it may be cut.
     """
-    executable = state.st_mode & 0o111 and on_path
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        # What we can't read now nobody can later, but root's files may be executable.
-        return [path, None, state.st_ino] if state.st_mode & 0o111 else None
-    try:
-        head = os.read(handle, 256)
-    finally:
-        os.close(handle)
-    if head[:2] == b"#!" and executable:
-        words = head[2:].split(b"\n", 1)[0].split()
-        return [path, words[0] if words else None, state.st_ino]
-    if head[:4] == b"\x7fELF" and len(head) > 63:
-        name = path.rsplit(b"/", 1)[1]
-        if name.startswith(b"lib") and b".so" in name:
+    line = head[2:].split(b"\n", 1)[0].strip(b" \t")
+    if len(head) == _LINE_LIMIT and b"\n" not in head and not line.split(None, 1)[1:]:
+        return None
+    return line or None
+
+
+class _Found:
+    """What the walk gathers."""
+
+    def __init__(self) -> None:
+        self.programs: dict[bytes, list[Outgoing]] = {}
+        """By path: [path, first line or None, identity, needed libraries]."""
+        self.scripts: dict[bytes, list[Outgoing]] = {}
+        """Of the same form: outside the PATH. A policy may name them, and they may be read."""
+        self.libraries: dict[bytes, list[Outgoing]] = {}
+        """By path: [path, needed libraries]."""
+        self._files: dict[bytes, os.stat_result] = {}
+
+    def look(self, path: bytes, state: os.stat_result, *, on_path: bool) -> None:
+        """Take a regular file in, if it is a program or a library.
+
+        Text counts only in a directory of the PATH, or where a link in one leads: elsewhere (a
+        package's maintainer scripts, say) it is data that an allowed interpreter may read, and
+        without a rule it is never executed. Where it is marked as a script, a rule may name it.
+        """
+        executable = bool(state.st_mode & 0o111)
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError:
+            # What we can't read now nobody can later, but root's files may be executable.
+            if executable:
+                self._take(self.programs, path, state)
+            return
+        try:
+            head = os.read(handle, _LINE_LIMIT)
+            binary = elf.look(handle, head) if head[:4] == elf.MAGIC and len(head) > 63 else None
+        finally:
+            os.close(handle)
+        if binary is not None:
+            program, starts, needs = binary
+            name = path.rsplit(b"/", 1)[1]
             # Some libraries print their version when executed (libc, libcap); programs need to
             # read them, and as libraries they get no right to be executed.
-            return None
-        runs = _elf_runs(head, path) or name.startswith((b"ld-", b"ld."))
-        return [path, None, state.st_ino] if runs else None
-    return [path, None, state.st_ino] if executable else None
+            library = name.startswith(b"lib") and b".so" in name
+            if program or (starts and not library) or name.startswith((b"ld-", b"ld.")):
+                self._take(self.programs, path, state, needs=needs)
+            else:
+                self.libraries[path] = [path, list(needs)]
+            return
+        is_script = head[:2] == b"#!"
+        line = _first_line(head) if is_script else None
+        if executable and on_path:
+            self.scripts.pop(path, None)
+            self._take(self.programs, path, state, line)
+        elif executable and is_script:
+            self._take(self.scripts, path, state, line)
+
+    def _take(
+        self,
+        kind: dict[bytes, list[Outgoing]],
+        path: bytes,
+        state: os.stat_result,
+        line: bytes | None = None,
+        needs: tuple[bytes, ...] = (),
+    ) -> None:
+        kind[path] = [path, line, 0, list(needs)]
+        self._files[path] = state
+
+    def identify(self) -> None:
+        """Number the programs: one number for hard links of a file, and for copies of it.
+
+        A multi-call program does what its name says, and a copy of it too: an image that was put
+        together by copying holds as many of them as there were links.
+        """
+        by_size: dict[int, dict[tuple[int, int], list[bytes]]] = {}
+        for path, state in self._files.items():
+            inodes = by_size.setdefault(state.st_size, {})
+            inodes.setdefault((state.st_dev, state.st_ino), []).append(path)
+        known: dict[object, int] = {}
+        for inodes in by_size.values():
+            for inode, paths in inodes.items():
+                content = _digest(paths[0]) if len(inodes) > 1 else inode
+                number = known.setdefault(content, len(known))
+                for path in paths:
+                    (self.programs.get(path) or self.scripts[path])[2] = number
 
 
-def scan() -> tuple[
-    list[list[Outgoing]], list[tuple[bytes, bytes]], list[tuple[bytes, list[bytes]]]
-]:
-    """Programs, symlinks and directories, as rows for `policies.inventory.Inventory`."""
-    programs = []
-    links = []
-    children = {}
-    marked = set()
+def _digest(path: bytes) -> object:
+    """What a file holds; what can't be read is like nothing else."""
+    state = hashlib.sha256()
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while piece := file.read(1 << 20):
+                state.update(piece)
+    except OSError:
+        return path
+    return state.digest()
+
+
+def scan() -> tuple[_Found, list[tuple[bytes, bytes]], list[tuple[bytes, list[bytes]]]]:
+    """Programs and libraries, symlinks, directories: rows for `policies.inventory.Inventory`."""
+    found = _Found()
+    links: dict[bytes, bytes] = {}
+    children: dict[bytes, list[bytes]] = {}
     on_path = {os.path.realpath(part) for part in os.environb.get(b"PATH", b"").split(b":")}
     stack = [b"/"]
     while stack:
@@ -116,25 +150,32 @@ def scan() -> tuple[
                     stack.append(path)
             elif kind == 0o120000:
                 names.append(entry.name + b"@")
-                links.append((path, os.path.realpath(path)))
+                links[path] = os.path.realpath(path)
             else:
                 names.append(entry.name)
-                row = (
-                    _program(path, state, on_path=directory in on_path)
-                    if kind == 0o100000
-                    else None
-                )
-                if row is not None:
-                    programs.append(row)
-                    while directory not in marked:
-                        marked.add(directory)
-                        directory = os.path.dirname(directory)
-                    directory = os.path.dirname(path)
+                if kind == 0o100000:
+                    found.look(path, state, on_path=directory in on_path)
         children[directory] = names
-    marked.add(b"/")
+    for link, target in links.items():
+        # Only what the walk saw: not a device, and nothing below what it skipped.
+        seen = os.path.dirname(target) in children and os.path.isfile(target)
+        if os.path.dirname(link) in on_path and target not in found.programs and seen:
+            found.look(target, os.stat(target), on_path=True)
+    found.identify()
+    marked = {b"/"}
+    for path in (*found.programs, *found.libraries):
+        directory = os.path.dirname(path)
+        while directory not in marked:
+            marked.add(directory)
+            directory = os.path.dirname(directory)
     kept = [(path, children[path]) for path in sorted(marked)]
-    links = [row for row in links if os.path.dirname(row[0]) in marked]
-    return programs, links, kept
+    named = [
+        (link, target)
+        for link, target in links.items()
+        # A directory of the PATH may hold links alone, and its names come first all the same.
+        if os.path.dirname(link) in marked or target in found.programs or target in found.scripts
+    ]
+    return found, named, kept
 
 
 def _send(value: Outgoing) -> None:
@@ -162,8 +203,14 @@ def _unannotated(source: bytes) -> ast.Module:
 
 def main(package: str) -> None:
     """Print the inventory in pieces, then each module of `package` compiled, then `end`."""
-    programs, links, kept = scan()
-    for kind, rows in ((b"programs", programs), (b"links", links)):
+    found, links, kept = scan()
+    rows: list[Any]
+    for kind, rows in (
+        (b"programs", list(found.programs.values())),
+        (b"scripts", list(found.scripts.values())),
+        (b"libraries", list(found.libraries.values())),
+        (b"links", links),
+    ):
         for at in range(0, len(rows), 1000):
             _send([kind, rows[at : at + 1000]])
     for path, names in kept:

@@ -1,10 +1,11 @@
-"""The image the agent works in, built for real and looked at from inside as root."""
+"""The images agents work in, built for real and looked at from inside as root."""
 
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -18,12 +19,21 @@ from sandbox.errors import EngineError, ImageUnusable
 
 BASE = "debian:bookworm-slim"
 
-# One probe of the image is enough for all of them.
-pytestmark = pytest.mark.xdist_group("python-image")
+# One probe of each image is enough for all of them.
+pytestmark = pytest.mark.xdist_group("image-contents")
+
+EVERYWHERE = (
+    "awk bash bzip2 diff file find git grep gzip jq less patch ps python3 rg sed tar tree unzip "
+    "xargs xz zip"
+)
+TOOLS = {
+    "python": f"{EVERYWHERE} cc gcc ld make pip pip3 pytest python",
+    "node": f"{EVERYWHERE} node npm npx",
+}
 
 # Walks the file system, which is why it runs as root; leaves its findings in a file.
 PROBE = r"""
-import json, os, pwd, shutil, stat, subprocess
+import json, os, pwd, shutil, stat, subprocess, sys
 found = {"privileged": [], "open": [], "capable": []}
 for top, folders, files in os.walk("/"):
     if top == "/":
@@ -50,15 +60,12 @@ def as_agent(*command):
     )
     return [done.returncode, (done.stdout + done.stderr).decode()[-500:]]
 
-found["tools"] = {
-    name: shutil.which(name)
-    for name in ("awk bash bzip2 cc diff file find gcc git grep gzip jq ld less make patch pip "
-                 "pip3 ps pytest python python3 rg sed tar tree unzip xargs xz zip").split()
-}
+found["tools"] = {name: shutil.which(name) for name in sys.argv[1:]}
 found["compile"] = as_agent(
     "sh", "-c", "echo 'int main(void){return 42;}' > a.c && gcc a.c -o a && ./a; test $? = 42")
-found["venv"] = as_agent("python", "-m", "venv", "v")
-found["user_install"] = as_agent("pip", "install", "--user", "--no-index", "--dry-run", "pytest")
+found["venv"] = as_agent("sh", "-c", "python -m venv v")
+found["user_install"] = as_agent("sh", "-c", "pip install --user --no-index --dry-run pytest")
+found["module"] = as_agent("sh", "-c", "echo 'console.log(6 * 7)' > a.mjs && node a.mjs")
 found["commit"] = as_agent(
     "sh", "-c", "git init -q r && cd r && git commit -q --allow-empty -m x && git log --format=%an")
 found["trust"] = os.path.getsize("/etc/ssl/certs/ca-certificates.crt")
@@ -70,6 +77,7 @@ json.dump(found, open("/found.json", "w"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
+    name: str
     reference: str
     found: dict[str, Any]
 
@@ -86,13 +94,28 @@ def quiet(_: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def inside(engine: Engine) -> Inside:
+def look(engine: Engine) -> Callable[[str], Inside]:
+    """What the probe finds in a recipe's image, looked for once."""
+    return lru_cache(lambda name: probed(engine, name))
+
+
+@pytest.fixture(params=sorted(TOOLS))
+def inside(look: Callable[[str], Inside], request: pytest.FixtureRequest) -> Inside:
+    return look(request.param)
+
+
+@pytest.fixture
+def python_inside(look: Callable[[str], Inside]) -> Inside:
+    return look("python")
+
+
+def probed(engine: Engine, name: str) -> Inside:
     """What the probe found in a container of the image; the container is gone again."""
-    reference = ensure(engine, "python", on_progress=quiet)
+    reference = ensure(engine, name, on_progress=quiet)
     body = {
         "Image": reference,
         "User": "0",
-        "Cmd": ["python3", "-c", PROBE],
+        "Cmd": ["python3", "-c", PROBE, *TOOLS[name].split()],
         "HostConfig": {"NetworkMode": "none"},
     }
     container = engine.create(body)
@@ -105,7 +128,7 @@ def inside(engine: Engine) -> Inside:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         file = tar.extractfile("found.json")
         assert file is not None
-        return Inside(reference=reference, found=json.load(file))
+        return Inside(name=name, reference=reference, found=json.load(file))
 
 
 def test_no_file_gives_more_rights_than_its_caller_has(inside: Inside) -> None:
@@ -139,15 +162,19 @@ def test_the_tools_are_there(inside: Inside) -> None:
     assert [name for name, path in inside.found["tools"].items() if path is None] == []
 
 
-def test_the_compiler_the_venv_and_git_work_for_the_agent(inside: Inside) -> None:
-    assert inside.found["compile"] == [0, ""]
-    assert inside.found["venv"] == [0, ""]
-    assert inside.found["commit"] == [0, "agent\n"]
+def test_the_compiler_the_venv_and_git_work_for_the_agent(python_inside: Inside) -> None:
+    assert python_inside.found["compile"] == [0, ""]
+    assert python_inside.found["venv"] == [0, ""]
+    assert python_inside.found["commit"] == [0, "agent\n"]
 
 
-def test_pip_is_not_held_off_by_the_systems_package_manager(inside: Inside) -> None:
-    assert "externally-managed" not in inside.found["user_install"][1]
-    assert inside.found["user_install"][0] == 0
+def test_node_works_for_the_agent(look: Callable[[str], Inside]) -> None:
+    assert look("node").found["module"] == [0, "42\n"]
+
+
+def test_pip_is_not_held_off_by_the_systems_package_manager(python_inside: Inside) -> None:
+    assert "externally-managed" not in python_inside.found["user_install"][1]
+    assert python_inside.found["user_install"][0] == 0
 
 
 def test_trust_store_filled_and_package_lists_removed(inside: Inside) -> None:
@@ -158,18 +185,18 @@ def test_trust_store_filled_and_package_lists_removed(inside: Inside) -> None:
 def test_unchanged_it_is_neither_built_nor_talked_about(engine: Engine, inside: Inside) -> None:
     before = engine.image(inside.reference)
     lines: list[str] = []
-    assert ensure(engine, "python", on_progress=lines.append) == inside.reference
+    assert ensure(engine, inside.name, on_progress=lines.append) == inside.reference
     assert lines == []
     assert engine.image(inside.reference) == before
 
 
 def test_latest_and_the_listing_name_it(engine: Engine, inside: Inside) -> None:
-    latest, exact = engine.image("moonpool/python:latest"), engine.image(inside.reference)
+    latest, exact = engine.image(f"moonpool/{inside.name}:latest"), engine.image(inside.reference)
     assert latest is not None
     assert exact is not None
     assert latest.id == exact.id
     (row,) = [row for row in listing.rows(engine) if row.reference == inside.reference]
-    assert (row.recipe, row.state, row.image_id) == ("python", "ready", exact.id)
+    assert (row.recipe, row.state, row.image_id) == (inside.name, "ready", exact.id)
 
 
 @pytest.fixture

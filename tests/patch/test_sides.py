@@ -1,0 +1,57 @@
+"""What a review gets of content beside the hunks: enough, and never more than its bounds."""
+
+from pathlib import Path
+
+from sandbox import sides
+from sandbox.gitdiff import Record
+from sandbox.gitstore import NOTHING, Store
+from sandbox.sides import read_sides
+
+
+def record(
+    store: Store, path: bytes, old: bytes | None, new: bytes | None, *, lines: int | None
+) -> Record:
+    blobs = [NOTHING if data is None else store.put([data], len(data)) for data in (old, new)]
+    return Record(
+        status="M",
+        path=path,
+        old_path=None,
+        old_mode=0o100644,
+        new_mode=0o100644,
+        old_blob=blobs[0],
+        new_blob=blobs[1],
+        added_lines=lines,
+        deleted_lines=lines,
+    )
+
+
+def test_both_sides_of_a_manifest_are_kept_whole_and_no_other_text(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    manifest = record(store, b"web/Package.json", b"old", b"new", lines=1)
+    other = record(store, b"a.py", b"before", b"after", lines=1)
+    kept = read_sides(store, [manifest, other])
+    assert {side.start for side in kept.values() if side.whole} == {b"old", b"new"}
+
+
+def test_of_a_large_binary_only_the_start_is_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    large = record(store, b"a.bin", None, b"x" * (sides.BINARY_LIMIT_BYTES + 1), lines=None)
+    (side,) = read_sides(store, [large]).values()
+    assert (len(side.start), side.size, side.whole) == (
+        sides.START_BYTES,
+        sides.BINARY_LIMIT_BYTES + 1,
+        False,
+    )
+
+
+def test_all_together_stay_within_their_bound_the_smallest_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    size = sides.BINARY_LIMIT_BYTES
+    rows = [
+        record(store, b"%d" % n, None, b"%02d" % n + b"x" * (size - 2), lines=None)
+        for n in range(20)
+    ]
+    small = record(store, b"package.json", None, b"{}", lines=1)
+    kept = read_sides(store, [*rows, small])
+    assert sum(len(side.start) for side in kept.values()) <= sides.TOGETHER_LIMIT_BYTES
+    assert small.new_blob in kept
