@@ -21,6 +21,7 @@ from agent.tools.tool import Answer, MalformedError, Setting, Tool
 from agent.wording import call_in_words
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import Policy
+from policies.verdicts import instead
 from sandbox.errors import FileError
 
 
@@ -127,6 +128,8 @@ class Calls:
             output_bytes=self._policy.limits.output_bytes,
             command_timeout_s=self._policy.limits.command_timeout_s,
             left_s=left_s,
+            limits=self._policy.limits,
+            instead=lambda program: instead(self._policy, program),
             on_output=lambda stream, data: self._tell(OutputPiece(stream=stream, data=data)),
         )
         started = time.monotonic()
@@ -137,7 +140,7 @@ class Calls:
         except FileError as error:
             # The kernel's words leave out what they are about.
             words = f"{call_in_words(use.name, use.arguments)}: {error}"
-            answer = Answer(text=words, brief=str(error), is_error=True)
+            answer = Answer(text=words, brief=str(error), is_error=True, refused=error.refused)
         self._tell(
             CallEnded(
                 number=self._count,
@@ -149,6 +152,8 @@ class Calls:
                 seconds=time.monotonic() - started,
                 text=answer.text,
                 brief=answer.brief,
+                refused=answer.refused,
+                limits=answer.limits,
             )
         )
         return _done(use, answer.text, is_error=answer.is_error, failed=answer.failed)

@@ -37,6 +37,7 @@ from agent.wording import call_in_words
 _OUTPUT_LINES = 6
 """Of a command's output, the last so many are shown."""
 _TAIL_BYTES = 8192
+_REFUSED_SHOWN = 8
 _SLOW_S = 0.1
 """What took less says nothing of its duration."""
 _LIVE = frozenset({"bash", "search_files"})
@@ -189,6 +190,8 @@ class Display:
         if event.tool == "bash" or event.seconds >= _SLOW_S:
             words.append(f"  {event.seconds:.2f} s", "dim")
         self._print(words)
+        for program in event.refused[:_REFUSED_SHOWN]:
+            self._print(Text("    ").append(f"the kernel refused {one_line(program, 200)}", "red"))
 
     def _refused(self, event: CallRefused) -> None:
         mark = self._sign("✗ ", "! ")

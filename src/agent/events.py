@@ -18,6 +18,7 @@ from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
 from sandbox.patch import Change, LeftOut
+from sandbox.results import LimitMet
 from sandbox.standing import Standing
 
 STRING_LIMIT = 256 * 1024
@@ -193,6 +194,10 @@ class CallEnded:
     """What the model is told."""
     brief: str
     """One line for a person."""
+    refused: tuple[str, ...] = ()
+    """Programs that the kernel refused under it, by path; hostile text."""
+    limits: tuple[LimitMet, ...] = ()
+    """Limits that its processes were held to, though it ended by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -24,6 +25,8 @@ from policies.quantities import spelled_duration
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOW = 2
 _DROP = 3
+_SHORTEST_S = 0.001
+"""A timer of 0 would never ring."""
 
 
 class Stop(BaseException):
@@ -43,6 +46,10 @@ class _Where(Enum):
     EXPORTING = auto()
 
 
+class TimeUp(BaseException):
+    """Raised by the clock (`Interrupts.within`). A BaseException for the same reason."""
+
+
 class Interrupts:
     """The signals a run has got. Use `installed` in the main thread; a test calls `receive`."""
 
@@ -55,6 +62,7 @@ class Interrupts:
         self._up_to_s = 0.0
         self._held = False
         self._writing = False
+        self._late = False
 
     @property
     def requested(self) -> bool:
@@ -109,6 +117,33 @@ class Interrupts:
             yield
 
     @contextmanager
+    def within(self, seconds: float) -> Generator[None]:
+        """As `immediate`, and TimeUp raises in it after so many seconds.
+
+        Only in the main thread: no other can be interrupted while it waits.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if not main or not hasattr(signal, "setitimer"):
+            with self.immediate():
+                yield
+            return
+
+        def ring(_number: int, _frame: FrameType | None) -> None:
+            self._late = True
+            if not self._held:
+                raise TimeUp
+
+        before = signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, _SHORTEST_S))
+        try:
+            with self.immediate():
+                yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            self._late = False
+
+    @contextmanager
     def shielded(self) -> Generator[None]:
         """Inside (the export), only the third signal raises."""
         with self._at(_Where.EXPORTING):
@@ -136,6 +171,8 @@ class Interrupts:
             self._held = False
         if self.level != before:
             self._judge()
+        if self._late:
+            raise TimeUp
 
     @contextmanager
     def writing(self) -> Generator[None]:

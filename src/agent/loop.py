@@ -21,7 +21,7 @@ from agent.events import (
     ThinkingPiece,
     UserSaid,
 )
-from agent.interrupts import Interrupts
+from agent.interrupts import Interrupts, TimeUp
 from agent.interrupts import Stop as Signalled
 from agent.messages import (
     AssistantMessage,
@@ -133,6 +133,8 @@ class Loop:
             return SandboxFailed(message=str(error))
         except Signalled as signal:
             return Interrupted(signal=signal.name)
+        except TimeUp:
+            return self._meter.out_of_time()
 
     def _turn(self) -> Conversation | None:
         limit = self._meter.reached()
@@ -244,8 +246,9 @@ class Loop:
             max_tokens=max(1, min(self._max_tokens, self._meter.output_left())),
         )
         started = time.monotonic()
-        # A signal breaks off the wait, and only the wait: the record below is whole or not there.
-        with self._interrupts.immediate():
+        # A signal, or the end of the run's time, breaks off the wait, and only the wait: the record
+        # below is whole or not there.
+        with self._interrupts.within(self._meter.left_s):
             reply = self._model.reply(request, self._on_event)
         self._meter.add(reply.usage)
         self._tell(

@@ -76,9 +76,12 @@ class Meter:
             )
             return LimitReached(limit=Limit.INPUT_TOKENS, detail=detail)
         if self.left_s <= 0:
-            detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
-            return LimitReached(limit=Limit.TIME, detail=detail)
+            return self.out_of_time()
         return None
+
+    def out_of_time(self) -> LimitReached:
+        detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
+        return LimitReached(limit=Limit.TIME, detail=detail)
 
     def warning(self) -> str | None:
         """What the model should know of what is left, when it is little."""

@@ -5,7 +5,7 @@ comes from a model and from a repository nobody trusts. Everything is escaped by
 characters that act or hide are shown as what they are (`agent.text`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -186,7 +186,7 @@ def timeline(log: Sequence[Event]) -> Iterator[Row]:
             case CallRefused():
                 yield Row(
                     kind="denied",
-                    title=one_line(call_in_words(event.tool, event.arguments), 300),
+                    title=_numbered(event.number, event.tool, event.arguments),
                     detail=_shown(event.text),
                     aside=event.why,
                 )
@@ -205,13 +205,19 @@ def _call_row(event: CallEnded, begun: CallStarted | None) -> Row:
     arguments = begun.arguments if begun else {}
     rule = decision_rule(begun.decision) if begun else ""
     took = f"{event.seconds:.2f} s" if event.seconds >= _SLOW_S else ""
-    parts = [one_line(event.brief, 100), took, one_line(rule, 100)]
+    refused = f"refused by the kernel: {', '.join(event.refused)}" if event.refused else ""
+    met = f"limits met: {', '.join(event.limits)}" if event.limits else ""
+    parts = [one_line(event.brief, 100), one_line(refused, 200), met, took, one_line(rule, 100)]
     return Row(
         kind="failed" if failed else "ok",
-        title=one_line(call_in_words(event.tool, arguments), 300),
+        title=_numbered(event.number, event.tool, arguments),
         detail=_shown(event.text),
         aside=" · ".join(part for part in parts if part),
     )
+
+
+def _numbered(number: int, tool: str, arguments: Mapping[str, object]) -> str:
+    return f"{number}  {one_line(call_in_words(tool, arguments), 300)}"
 
 
 def _shown(text: str) -> str:

@@ -97,7 +97,7 @@ def take(
         where = str(record.directory / "events.jsonl")
         rules = spelled(started.policy_rules)
         try:
-            policy = loads(rules, shown_as=where)
+            policy = loads(rules, file=where)
         except PolicyError as error:
             raise RecordError(f"the recorded policy of run {run_id} is none: {error}") from error
         if started.run_id != run_id or started.kernel_policy not in {"require", "prefer"}:

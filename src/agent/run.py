@@ -63,9 +63,9 @@ from agent.past import Past
 from agent.prompt import system_prompt
 from agent.record import BASELINE, PATCH, REFUSED_PATCH, Record
 from agent.risk import gate
-from agent.summary import Delivery, Summary, opening
+from agent.summary import Delivery, Summary, kernel_refusals, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
-from policies.rendering import plain, spelled
+from policies.rendering import as_data, spelled
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
 from sandbox.patch import Patch
 from sandbox.spec import WORKSPACE
@@ -198,7 +198,7 @@ class Run:
                 else None,
                 lossy=_fields(past.lossy),
             )
-        rules = plain(job.policy)
+        rules = as_data(job.policy)
         return RunStarted(
             run_id=job.run_id,
             task=job.task,
@@ -357,6 +357,7 @@ class Run:
             kernel_enforced=box.seal.kernel_enforced if box else None,
             seal=_fields(box.seal) if box else {},
             left_behind=box.left_behind if box else (),
+            kernel_refusals=kernel_refusals(self.journal.log),
             delivery=self._delivery,
             verification=self._verification,
             container_left=self._container_left,

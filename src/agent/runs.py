@@ -62,7 +62,7 @@ def find(home: Path, wanted: str) -> Run:
 
 def reread(directory: Path) -> Run:
     """A run by its directory, with its summary as it stands now."""
-    return Run(id=directory.name, directory=directory, summary=_summary(directory))
+    return Run(id=directory.name, directory=directory, summary=summary_of(directory))
 
 
 def is_running(run: Run) -> bool:
@@ -167,7 +167,8 @@ def _directories(home: Path) -> list[Path]:
         raise RecordError(f"{runs_directory(home)} can't be read: {error.strerror}") from error
 
 
-def _summary(directory: Path) -> Mapping[str, object]:
+def summary_of(directory: Path) -> Mapping[str, object]:
+    """``run.json`` of a run's directory; empty where it can't be read."""
     try:
         with (directory / SUMMARY).open("rb") as file:
             value = json.loads(file.read(_LARGEST_SUMMARY))

@@ -1,12 +1,12 @@
 """What a run came to, as one value: ``run.json``, the last line of ``--json``, and the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from agent import outcome as outcomes
-from agent.events import plain
+from agent.events import CallEnded, Event, plain
 from agent.job import Job
 from agent.messages import Usage
 from agent.outcome import Outcome
@@ -44,6 +44,26 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRefusal:
+    """A program that the kernel refused."""
+
+    call: int
+    """Number of the tool call."""
+    program: str
+    """Absolute path in the container; hostile text."""
+
+
+def kernel_refusals(log: Sequence[Event]) -> tuple[KernelRefusal, ...]:
+    """Every program that a call of the run was refused by the kernel, in order."""
+    return tuple(
+        KernelRefusal(call=event.number, program=program)
+        for event in log
+        if isinstance(event, CallEnded)
+        for program in event.refused
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     job: Job
     model: str
@@ -57,6 +77,7 @@ class Summary:
     """None where no container came to be."""
     seal: Mapping[str, object]
     left_behind: tuple[LeftOut, ...]
+    kernel_refusals: tuple[KernelRefusal, ...]
     delivery: Delivery | None
     """None where no patch could be made."""
     verification: Verification
@@ -84,6 +105,7 @@ class Summary:
             "findings": plain(delivery.findings) if delivery else [],
             "left_out": plain(patch.left_out) if patch else [],
             "left_behind": plain(self.left_behind),
+            "kernel_refusals": plain(self.kernel_refusals),
             "verification": plain(self.verification),
             "kernel_enforced": self.kernel_enforced,
             "seal": plain(self.seal),

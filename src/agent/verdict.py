@@ -16,6 +16,8 @@ _BAR = 20
 _FILES_SHOWN = 40
 _LEFT_OUT_NAMED = 3
 _PATH_WIDTH = 60
+_REFUSALS_NAMED = 10
+_CALLS_NAMED = 8
 _FINDINGS_SHOWN = 8
 _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -45,6 +47,8 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
         console.print(row, soft_wrap=True, highlight=False)
     if run.text("tree"):
         say(f"proved: baseline + patch = tree {run.text('tree')[:12]}", "green")
+    for line in _kernel_refusals(run):
+        say(line, "yellow")
     verified = _verification(run)
     if verified is not None:
         say(verified[0], verified[1])
@@ -160,6 +164,28 @@ def _left_out(paths: Sequence[Mapping[str, object]]) -> list[Text]:
         Text(f"  left out of the patch: {field(path, 'path')} {field(path, 'reason')}", "yellow")
         for path in paths
     ]
+
+
+def _kernel_refusals(run: Run) -> list[str]:
+    """Programs that the kernel refused, each with the calls under which it did."""
+    calls: dict[str, list[str]] = {}
+    for row in run.rows("kernel_refusals"):
+        numbers = calls.setdefault(field(row, "program"), [])
+        if field(row, "call") not in numbers:
+            numbers.append(field(row, "call"))
+    lines = [
+        f"refused by the kernel: {one_line(program, _PATH_WIDTH * 2)} (call {_some(numbers)})"
+        for program, numbers in list(calls.items())[:_REFUSALS_NAMED]
+    ]
+    if len(calls) > _REFUSALS_NAMED:
+        rest = len(calls) - _REFUSALS_NAMED
+        lines.append(f"refused by the kernel: {rest} programs more, see the report")
+    return lines
+
+
+def _some(numbers: Sequence[str]) -> str:
+    shown = ", ".join(numbers[:_CALLS_NAMED])
+    return shown if len(numbers) <= _CALLS_NAMED else f"{shown} …"
 
 
 def _verification(run: Run) -> tuple[str, str] | None:

@@ -1,8 +1,10 @@
 """Several policy files, from the outermost parent to the child, made into one Policy.
 
 Owns what `extends` means: scalars replace, lists replace unless ``+`` or ``-`` is written, mappings
-merge key by key, examples are not inherited, and a child's limit may exceed its parent's only if
-the child says so in ``limits.widen``. Refuses to know where files come from (`loading`).
+merge key by key, examples are not inherited, and a child's limit or budget (money is one) may
+exceed its parent's only if the child says so in ``widen``. What a child writes out otherwise
+(``exec_workspace: true``, an emptied ``protect``) is said by writing it; `policy diff` shows it.
+Refuses to know where files come from (`loading`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,8 @@ from policies.schema import CommandEntry, Edit, PolicyFile
 
 _LIMITS = ("cpus", "memory", "pids", "disk", "command_timeout", "output", "time")
 _BUDGET = ("turns", "input_tokens", "output_tokens", "usd")
+_PROTECTING = frozenset({"paths.protect", "workspace.exclude", "export.refuse"})
+"""Lists whose entries take away: unsaid, they are empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,44 +42,45 @@ class Layer:
     model: PolicyFile
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a chain of files says, by dotted key; what none of them says is not in it."""
+
+    lists: Mapping[str, tuple[str, ...]]
+    scalars: Mapping[str, Any]
+    commands: tuple[CommandRule, ...] | None
+    env: Mapping[str, str] | None
+    places: Mapping[str, Where]
+
+
 def compose(layers: Sequence[Layer]) -> Policy:
     """The policy of the last layer. The first is the built-in ground that no one extends.
 
     Raises:
-        PolicyError: a layer takes away what is not there, or widens a limit without saying so.
+        PolicyError: a layer takes away what is not there, or widens a bound without saying so.
     """
-    places: dict[str, Where] = {}
-    lists = _Lists(places)
-    scalars: dict[str, Any] = {}
-    env: dict[str, str] = {}
-    commands: tuple[CommandRule, ...] = ()
-    for index, layer in enumerate(layers):
-        if index > 1:
-            _refuse_wider(layer, scalars, places)
-        commands = _commands(commands, layer, places)
-        lists.take(layer)
-        _take_scalars(layer, scalars, places)
-        env |= layer.model.env
+    said = gather(layers, ground=1)
+    lists, scalars = said.lists, said.scalars
     leaf = layers[-1]
     return Policy(
         name=leaf.model.name,
         where=Where(file=leaf.document.file, line=0),
         image=scalars["image"],
-        tools=lists.of("tools"),
-        commands=commands,
+        tools=lists["tools"],
+        commands=said.commands or (),
         exec_workspace=scalars["exec_workspace"],
         paths=Paths(
-            write=lists.of("paths.write"),
-            read=lists.values.get("paths.read"),
-            protect=lists.of("paths.protect"),
+            write=lists["paths.write"],
+            read=lists.get("paths.read"),
+            protect=lists["paths.protect"],
         ),
         workspace=WorkspaceRules(
-            exclude=lists.of("workspace.exclude"),
+            exclude=lists["workspace.exclude"],
             history=History(scalars["workspace.history"]),
             max_bytes=scalars["workspace.max_bytes"],
         ),
-        setup=Setup(commands=lists.of("setup.commands"), network=lists.of("setup.network")),
-        env=env,
+        setup=Setup(commands=lists["setup.commands"], network=lists["setup.network"]),
+        env=said.env or {},
         limits=Limits(
             cpus=float(scalars["limits.cpus"]),
             memory_bytes=scalars["limits.memory"],
@@ -93,12 +98,38 @@ def compose(layers: Sequence[Layer]) -> Policy:
         ),
         export=ExportRules(
             max_bytes=scalars["export.max_bytes"],
-            refuse=lists.of("export.refuse"),
-            ignore=lists.of("export.ignore"),
+            refuse=lists["export.refuse"],
+            ignore=lists["export.ignore"],
         ),
         examples=Examples(allow=leaf.model.examples.allow, deny=leaf.model.examples.deny),
-        places=places,
+        places=said.places,
     )
+
+
+def gather(layers: Sequence[Layer], *, ground: int = 0) -> Said:
+    """What a chain says, the outermost parent first.
+
+    Args:
+        ground: how many of the layers come first that nobody wrote: their bounds may be widened.
+
+    Raises:
+        PolicyError: as for `compose`.
+    """
+    places: dict[str, Where] = {}
+    lists = _Lists(places)
+    scalars: dict[str, Any] = {}
+    env: dict[str, str] | None = None
+    commands: tuple[CommandRule, ...] | None = None
+    for index, layer in enumerate(layers):
+        if index > ground:
+            _refuse_wider(layer, scalars, places)
+        commands = _commands(commands, layer, places)
+        lists.take(layer)
+        _take_scalars(layer, scalars, places)
+        if "env" in layer.model.model_fields_set:
+            env = (env or {}) | layer.model.env
+            places["env"] = layer.document.where(("env",))
+    return Said(lists=lists.values, scalars=scalars, commands=commands, env=env, places=places)
 
 
 class _Lists:
@@ -107,9 +138,6 @@ class _Lists:
     def __init__(self, places: dict[str, Where]) -> None:
         self.values: dict[str, tuple[str, ...]] = {}
         self._places = places
-
-    def of(self, key: str) -> tuple[str, ...]:
-        return self.values.get(key, ())
 
     def take(self, layer: Layer) -> None:
         model = layer.model
@@ -134,12 +162,8 @@ class _Lists:
         if edit.set is not None:
             now = list(edit.set)
             self._places[key] = document.where(path)
-        elif key not in self.values and key == "paths.read":
-            raise PolicyError(
-                "there is no list to change: without `read`, everything may be read",
-                where=document.where((path[0],)),
-                key=key,
-            )
+        elif key not in self.values and (edit.remove or key not in _PROTECTING):
+            _refuse_baseless(document, path, edit)
         for index, item in enumerate(edit.remove):
             if item not in now:
                 _refuse_removal(document, path, index, item)
@@ -147,6 +171,16 @@ class _Lists:
         now += [item for item in edit.add if item not in now]
         self.values[key] = tuple(dict.fromkeys(now))
         self._places.setdefault(key, document.where(_signed(path, "+")))
+
+
+def _refuse_baseless(document: Document, path: KeyPath, edit: Edit[Any, Any]) -> None:
+    """A list that nothing below says is everything: adding to it would make it a short one."""
+    signed = _signed(path, "-" if edit.remove else "+")
+    if path == ("paths", "read"):
+        message = "there is no list to change: without `read`, everything may be read"
+    else:
+        message = "there is no list to change: write the whole of it, without the sign"
+    raise PolicyError(message, where=document.where(signed), key=spelled(signed))
 
 
 def _signed(path: KeyPath, sign: str) -> KeyPath:
@@ -163,8 +197,8 @@ def _refuse_removal(document: Document, path: KeyPath, index: int, item: str) ->
 
 
 def _commands(
-    inherited: tuple[CommandRule, ...], layer: Layer, places: dict[str, Where]
-) -> tuple[CommandRule, ...]:
+    inherited: tuple[CommandRule, ...] | None, layer: Layer, places: dict[str, Where]
+) -> tuple[CommandRule, ...] | None:
     edit = layer.model.commands
     if edit is None:
         return inherited
@@ -172,7 +206,9 @@ def _commands(
     if edit.set is not None:
         places["commands"] = document.where(("commands",))
         return tuple(_rule(entry, document, ("commands", i)) for i, entry in enumerate(edit.set))
-    now = list(inherited)
+    if inherited is None:
+        _refuse_baseless(document, ("commands",), edit)
+    now = list(inherited or ())
     for index, program in enumerate(edit.remove):
         if all(rule.program != program for rule in now):
             _refuse_removal(document, ("commands",), index, program)
@@ -221,18 +257,24 @@ def _take_scalars(layer: Layer, scalars: dict[str, Any], places: dict[str, Where
 
 
 def _refuse_wider(layer: Layer, inherited: Mapping[str, Any], places: Mapping[str, Where]) -> None:
-    limits = layer.model.limits
-    for name in _LIMITS:
-        value = getattr(limits, name)
-        key = f"limits.{name}"
-        if value is None or value <= inherited[key] or name in limits.widen:
-            continue
-        raise PolicyError(
-            f"is more than the {_spelled_limit(name, inherited[key])} of the policy it extends "
-            f"({places[key]}); if that is meant, write `widen: [{name}]` beside it",
-            where=layer.document.where(("limits", name)),
-            key=key,
-        )
+    for section, names, model in (
+        ("limits", _LIMITS, layer.model.limits),
+        ("budget", _BUDGET, layer.model.budget),
+    ):
+        for name in names:
+            key = f"{section}.{name}"
+            value, before = getattr(model, name), inherited.get(key)
+            if name not in model.model_fields_set or before is None or name in model.widen:
+                continue
+            # A null lifts the bound altogether.
+            if value is not None and value <= before:
+                continue
+            raise PolicyError(
+                f"is more than the {_spelled_limit(name, before)} of the policy it extends "
+                f"({places[key]}); if that is meant, write `widen: [{name}]` beside it",
+                where=layer.document.where((section, name)),
+                key=key,
+            )
 
 
 def _spelled_limit(name: str, value: float) -> str:
@@ -240,4 +282,4 @@ def _spelled_limit(name: str, value: float) -> str:
         return spelled_size(int(value))
     if name in {"command_timeout", "time"}:
         return spelled_duration(value)
-    return f"{value:g}"
+    return f"{value:.12g}"

@@ -8,11 +8,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies import paths
 from policies.judging import judge
-from policies.policy import Policy
+from policies.policy import Bounds, Policy
 from policies.verdicts import NO_MATCH, Layer, Outcome, key_name
 
 MAX_SHOWN_RULES = 64
@@ -60,6 +60,38 @@ _READING = frozenset({"read_file", "list_dir", "search_files"})
 
 def decide(policy: Policy, call: Call) -> Decision:
     """What a policy says of a call: deny beats ask beats allow. Never raises, whatever the text."""
+    decision = _own(policy, call)
+    return decision if policy.bounds is None else _bounded(policy.bounds, call, decision)
+
+
+def _bounded(bounds: Bounds, call: Call, narrowed: Decision) -> Decision:
+    """What policy and ceilings say together; a denial names the one that denies.
+
+    `narrowed` is the answer of what they have in common, and knows best what may be used instead.
+    """
+    before = _own(bounds.before, call)
+    if isinstance(before, Deny):
+        return replace(before, reason=(narrowed if isinstance(narrowed, Deny) else before).reason)
+    ask = before if isinstance(before, Ask) else None
+    for ceiling in bounds.ceilings:
+        decision = _own(ceiling, call)
+        match decision:
+            case Deny(rule=rule, reason=reason):
+                reason = narrowed.reason if isinstance(narrowed, Deny) else reason
+                return Deny(
+                    rule=key_name(ceiling, "commands") if rule == NO_MATCH else rule,
+                    reason=f"the operator's ceiling does not allow it: {reason}",
+                )
+            case Ask():
+                ask = ask or decision
+            case Allow():
+                pass
+    if isinstance(narrowed, Deny):
+        return narrowed
+    return ask or before
+
+
+def _own(policy: Policy, call: Call) -> Decision:
     if call.tool not in policy.tools:
         tools = ", ".join(policy.tools) or "none"
         return Deny(

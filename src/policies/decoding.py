@@ -4,7 +4,7 @@ Owns the sentences that a person reads about a wrong key or value. Refuses to kn
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,8 @@ from policies.schema import SECTIONS, CommandEntry, PolicyFile, list_keys
 
 _PARTS = {"": "set", "+": "add", "-": "remove"}
 _SIGNS = {part: sign for sign, part in _PARTS.items()}
+
+_LISTS = frozenset({"args", "forbid", "require", "widen", "allow", "deny"})
 
 _KIND = {
     "string_type": "text",
@@ -73,7 +75,7 @@ def _check_version(document: Document) -> None:
 
 def _folded(document: Document) -> tuple[dict[str, object], list[PolicyError]]:
     """The data with ``key``, ``+key`` and ``-key`` of each list gathered into one `Edit`."""
-    errors: list[PolicyError] = []
+    errors = _blanks(document)
     folded: dict[str, object] = {}
     for key, value in _fold(document, (), document.data, list_keys(PolicyFile), errors).items():
         model = SECTIONS.get(key)
@@ -82,6 +84,35 @@ def _folded(document: Document) -> tuple[dict[str, object], list[PolicyError]]:
         else:
             folded[key] = value
     return folded, errors
+
+
+def _blanks(document: Document) -> list[PolicyError]:
+    """Values left blank. To the model they are keys left out, and ``args:`` would permit all."""
+    found: list[PolicyError] = []
+    for key in ("commands", "+commands"):
+        entries = document.data.get(key)
+        for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
+            if isinstance(entry, dict):
+                found += _blank(document, (key, index), entry)
+    for key, section in document.data.items():
+        if key in SECTIONS and isinstance(section, dict):
+            known = {name: value for name, value in section.items() if name != "usd"}
+            found += _blank(document, (key,), known)
+    return [*found, *_blank(document, (), document.data)]
+
+
+def _blank(document: Document, path: KeyPath, mapping: Mapping[str, Data]) -> Iterator[PolicyError]:
+    model = SECTIONS.get(str(path[0]), CommandEntry) if path else PolicyFile
+    for key, value in mapping.items():
+        # Lists with signs and whole sections complain by themselves.
+        if (
+            value is None
+            and key in model.model_fields
+            and key not in list_keys(model) | SECTIONS.keys()
+        ):
+            expected = "a list; an empty one is `[]`" if key in _LISTS else "a value, or no key"
+            at = (*path, key)
+            yield PolicyError(f"expected {expected}", where=document.where(at), key=spelled(at))
 
 
 def _fold(

@@ -96,15 +96,19 @@ class _Started:
 _Task = _Text | _Started | tuple[SimpleCommand, _Context] | Part
 
 
-def judge(policy: Policy, text: str) -> Iterator[Part]:
-    """Every part of a command text with its verdict, in the order of the text."""
-    yield from _Judge(policy).run(text)
+def judge(policy: Policy, text: str, rules: Rules | None = None) -> Iterator[Part]:
+    """Every part of a command text with its verdict, in the order of the text.
+
+    Args:
+        rules: asked about each program; None: the policy's own.
+    """
+    yield from _Judge(policy, rules or Rules(policy)).run(text)
 
 
 class _Judge:
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, rules: Rules) -> None:
         self._policy = policy
-        self._rules = Rules(policy)
+        self._rules = rules
         self._latent = False
         self._arithmetic = False
         self._nodes = 0

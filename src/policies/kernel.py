@@ -12,6 +12,7 @@ from enum import IntFlag
 
 from policies.bundles import bundles
 from policies.image import Forbidden, Image
+from policies.intersection import intersection
 from policies.inventory import Inventory
 from policies.paths import SCRATCH, normal, within
 from policies.policy import Policy
@@ -77,6 +78,13 @@ def kernel_rules(
         rules.grant(path, Access.READ)
     places.grant(rules, image, forbidden)
     remarks = (*found.remarks, *places.notes(image))
+    if policy.bounds is not None:
+        for over in (policy.bounds.before, *policy.bounds.ceilings):
+            bound = kernel_rules(
+                over, inventory, workspace=workspace, home=home, may_ask=may_ask
+            ).rules
+            by_path = {rule.path: rule.access for rule in bound}
+            rules.by_path = intersection(rules.by_path, by_path, Access(0))
     return KernelRules(
         rules=tuple(
             PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)

@@ -29,7 +29,7 @@ class _Source:
 
     @property
     def identity(self) -> str:
-        return f"bundled:{self.shown_as}" if self.path is None else str(self.path.resolve())
+        return f"bundled:{self.shown_as}" if self.path is None else os.path.realpath(self.path)
 
 
 def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
@@ -44,17 +44,20 @@ def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
     return compose(chain(name_or_path, directory=directory))
 
 
-def loads(text: str, *, shown_as: str) -> Policy:
+def loads(text: str, *, file: str) -> Policy:
     """A policy from text that extends nothing, as `rendering.render` writes it.
+
+    Args:
+        file: what errors and rules call it.
 
     Raises:
         PolicyError: it is no policy, or extends another.
     """
-    document = parse(text, file=shown_as)
+    document = parse(text, file=file)
     model = decode(document)
     if model.extends is not None:
         where = document.where(("extends",))
-        raise PolicyError("a recorded policy extends nothing", where=where, key="extends")
+        raise PolicyError("nothing can be extended from here", where=where, key="extends")
     return compose((_ground(), Layer(document=document, model=model)))
 
 
@@ -72,21 +75,34 @@ def json_schema() -> dict[str, object]:
 
 def chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, ...]:
     """Every file that a policy consists of: the built-in ground first, the named one last."""
+    return (_ground(), *written_chain(name_or_path, directory=directory))
+
+
+def written_chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, ...]:
+    """As `chain`, without the ground: only what somebody wrote."""
+    return tuple(layer for _, layer in _followed(name_or_path, directory))
+
+
+def files(name_or_path: str, *, directory: Path | None = None) -> tuple[Path, ...]:
+    """The files that a policy is read from; a bundled one has none."""
+    return tuple(
+        source.path for source, _ in _followed(name_or_path, directory) if source.path is not None
+    )
+
+
+def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, Layer]]:
     source = _find(name_or_path, directory=directory, beside=None, asked=None)
-    layers: list[Layer] = []
-    seen: list[_Source] = []
+    found: list[tuple[_Source, Layer]] = []
     while True:
         document = _read(source)
         model = decode(document)
-        layers.append(Layer(document=document, model=model))
-        seen.append(source)
+        found.insert(0, (source, Layer(document=document, model=model)))
         if model.extends is None:
-            break
+            return found
         where = document.where(("extends",))
         beside = source.path.parent if source.path else None
         source = _find(model.extends, directory=directory, beside=beside, asked=where)
-        _refuse_cycle([*seen, source], where)
-    return (_ground(), *reversed(layers))
+        _refuse_cycle([*(known for known, _ in reversed(found)), source], where)
 
 
 def _ground() -> Layer:

@@ -104,6 +104,27 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """One key of a policy that a ceiling made narrower."""
+
+    key: str
+    change: str
+    """For a person: ``4GiB becomes 2GiB``, ``without curl, rm``."""
+    by: Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What ceilings did to a policy whose values are already the narrower ones."""
+
+    before: "Policy"
+    """The policy as it was without them."""
+    ceilings: tuple["Policy", ...]
+    """Each with what it says, and what the policy says where it says nothing: both must allow."""
+    narrowings: tuple[Narrowing, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     name: str
     where: Where
@@ -121,3 +142,5 @@ class Policy:
     examples: Examples
     places: Mapping[str, Where] = field(default_factory=dict)
     """Where each key's value was written, by key path (``paths.write``); for rules and reports."""
+    bounds: Bounds | None = None
+    """None: nothing stands over it."""

@@ -11,16 +11,16 @@ from policies.quantities import spelled_duration, spelled_size
 
 def render(policy: Policy) -> str:
     """The whole policy, nothing left to what it extends; loading it again gives the same."""
-    return spelled(plain(policy))
+    return spelled(as_data(policy))
 
 
 def spelled(data: Mapping[str, Any]) -> str:
-    """What `plain` gave, as YAML text."""
+    """What `as_data` gave, as YAML text."""
     return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100)
 
 
-def plain(policy: Policy) -> dict[str, Any]:
-    """As `render`, as values that JSON has too."""
+def as_data(policy: Policy) -> dict[str, Any]:
+    """The whole policy as it stands in a file, section by section, in values that JSON has too."""
     budget: dict[str, Any] = {
         "turns": policy.budget.turns,
         "input_tokens": policy.budget.input_tokens,

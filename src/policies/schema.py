@@ -127,6 +127,7 @@ TOOLS: tuple[str, ...] = get_args(Tool)
 FINDINGS: tuple[str, ...] = get_args(Finding)
 """What the export gate can find; a policy says which of them refuse the export."""
 LimitName = Literal["cpus", "memory", "pids", "disk", "command_timeout", "output", "time"]
+BudgetName = Literal["turns", "input_tokens", "output_tokens", "usd"]
 
 
 class CommandEntry(_Strict):
@@ -242,6 +243,10 @@ class BudgetEntry(_Strict):
     output_tokens: Annotated[int, Field(ge=1)] | None = None
     usd: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Dollars; null: no bound in dollars."
+    )
+    widen: tuple[BudgetName, ...] = Field(
+        default=(),
+        description="Bounds of this file that may be larger than those of the policy it extends.",
     )
 
 

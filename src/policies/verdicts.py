@@ -175,6 +175,11 @@ class Rules:
         return f"allowed programs: {_listed(programs)}{scripts}"
 
 
+def instead(policy: Policy, program: str) -> str:
+    """What may be used in a program's place, for whoever was refused it."""
+    return Rules(policy)._instead(program)  # noqa: SLF001 - this module's own
+
+
 _GIT_REMOTE = frozenset({"push", "fetch", "pull", "clone", "remote", "ls-remote", "submodule"})
 
 

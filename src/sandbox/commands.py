@@ -80,6 +80,7 @@ class Commands:
         timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
         if b"\0" in (script or b"") or any(b"\0" in word for word in argv or ()):
             raise FileError("a command can't hold a NUL byte")
+        self._session.disk_low.clear()
         began = time.monotonic()
         receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
         try:
@@ -112,9 +113,11 @@ class Commands:
 
         def on_tick() -> None:
             nonlocal asked, until
-            if self._cancelled.is_set():
+            low = self._session.disk_low.is_set()
+            if self._cancelled.is_set() or low:
                 if not asked:
                     asked = True
+                    receiver.disk_low = low
                     self._session.link.send(b"cancel", self._session.link.next_number(), number)
                     until = min(until, time.monotonic() + _CANCEL_S)
                 elif time.monotonic() > until:

@@ -37,6 +37,7 @@ class Engine:
         self._api: Any
         self._slow: Any
         self._endpoint = endpoint
+        self._local_root: tuple[Path | None] | None = None  # not asked yet
         self._api = api
         self._slow = slow
         self._rootless: bool | None = None
@@ -110,6 +111,21 @@ class Engine:
             rootless="name=rootless" in security,
             endpoint=self._endpoint.host,
         )
+
+    def local_root(self) -> Path | None:
+        """Where the engine keeps containers, if that is a directory of this machine."""
+        if self._local_root is None:
+            with translated("asking the engine where it keeps things"):
+                info = self._api.info()
+            self._local_root = (self._root_here(info),)
+        return self._local_root[0]
+
+    def _root_here(self, info: Mapping[str, Any]) -> Path | None:
+        root = Path(str(info.get("DockerRootDir") or ""))
+        # The engine of a virtual machine has a socket here, and its disk elsewhere.
+        here = self._endpoint.host.startswith("unix://")
+        same = info.get("KernelVersion") == os.uname().release
+        return root if here and same and root.is_absolute() and root.exists() else None
 
     def rootless(self) -> bool:
         """Whether the engine runs without root; asked once."""

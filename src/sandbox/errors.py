@@ -62,6 +62,9 @@ class PatchError(SandboxError):
 class FileError(Exception):
     """A file operation was refused; the message is for the model."""
 
+    refused: tuple[str, ...] = ()
+    """Programs that the kernel refused to start, by path."""
+
 
 class FileMissing(FileError):
     """No such file."""

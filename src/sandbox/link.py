@@ -19,6 +19,7 @@ from sandbox.errors import (
     SandboxLost,
 )
 from sandbox.guest import wire
+from sandbox.refused import programs
 
 Value = int | bytes | None | list["Value"]
 
@@ -208,7 +209,11 @@ def file_error(rest: list[Value]) -> FileError:
         case 17:
             return FileExists(text)
         case 1 | 13 | 18 | 30:
-            return FileDenied(text)
+            denied = FileDenied(text)
+            if len(rest) > 2 and isinstance(rest[2], list):
+                with contextlib.suppress(ValueError):
+                    denied.refused = programs(rest[2])
+            return denied
         case 20 | 21 | 22:
             return FileWrongType(text)
         case _:

@@ -5,7 +5,8 @@ from typing import Literal
 
 from sandbox.errors import SandboxLost
 from sandbox.link import Value
-from sandbox.results import CommandResult, Ending, Output
+from sandbox.refused import programs
+from sandbox.results import CommandResult, Ending, LimitMet, Output
 from sandbox.spec import WORKSPACE
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
@@ -18,6 +19,8 @@ _ENDINGS = {
     b"cancelled": Ending.CANCELLED,
 }
 
+_LIMITS = {limit.encode(): limit for limit in LimitMet}
+
 
 class Receiver:
     """Gathers a command's output, and holds a guest to its limits."""
@@ -25,6 +28,8 @@ class Receiver:
     def __init__(self, keep: int, on_output: OnOutput | None) -> None:
         self._keep = keep
         self._on_output = on_output
+        self.disk_low = False
+        """It was cancelled because the host's disk was filling up."""
         self._heads = {1: bytearray(), 2: bytearray()}
 
     def take(self, stream: int, data: bytes) -> bool:
@@ -39,18 +44,25 @@ class Receiver:
     def result(self, rest: list[Value], duration_s: float) -> CommandResult:
         match rest:
             case [int() as code, bytes() as end, list() as out, list() as err, bytes() as cwd,
-                  int() as leftovers] if end in _ENDINGS:  # fmt: skip
+                  int() as leftovers, list() as refused, list() as limits] if (
+                    end in _ENDINGS):  # fmt: skip
                 return CommandResult(
                     exit_code=code,
-                    ending=_ENDINGS[end],
+                    ending=self._ending(end),
                     out=self._output(1, out),
                     err=self._output(2, err),
                     duration_s=duration_s,
                     cwd=cwd.decode("utf-8", "replace"),
                     leftovers=max(leftovers, 0),
+                    refused=_programs(refused),
+                    limits=tuple(_limit(name) for name in limits[: len(_LIMITS)]),
                 )
             case _:
                 raise SandboxLost("the guest's answer to a command is malformed")
+
+    def _ending(self, end: bytes) -> Ending:
+        ending = _ENDINGS[end]
+        return Ending.HOST_DISK_LOW if self.disk_low and ending is Ending.CANCELLED else ending
 
     def _output(self, stream: int, rest: list[Value]) -> Output:
         match rest:
@@ -80,3 +92,16 @@ class Receiver:
             duration_s=duration_s,
             cwd=WORKSPACE,
         )
+
+
+def _programs(rows: list[Value]) -> tuple[str, ...]:
+    try:
+        return programs(rows)
+    except ValueError:
+        raise SandboxLost("the guest's list of refused programs is malformed") from None
+
+
+def _limit(row: Value) -> LimitMet:
+    if isinstance(row, bytes) and row in _LIMITS:
+        return _LIMITS[row]
+    raise SandboxLost("the guest's list of limits is malformed")

@@ -11,10 +11,23 @@ class Ending(StrEnum):
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
     OUT_OF_DISK = "out of disk"
+    HOST_DISK_LOW = "host disk low"
+    """The disk of the host was filling up, by this command or by somebody else."""
     CANCELLED = "cancelled"
     """By the operator, or because the run ended."""
     LOST = "lost"
     """The guest died under it and was started again; the files are still there."""
+
+
+class LimitMet(StrEnum):
+    """A limit that the kernel or the guest held processes to, though it ended no command itself."""
+
+    MEMORY = "memory"
+    """Processes were killed for want of it."""
+    PIDS = "pids"
+    """Processes could not be started."""
+    DISK = "disk"
+    """Background processes were ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,11 @@ class CommandResult:
     """Working directory of the next command, absolute in the container."""
     leftovers: int = 0
     """Processes the command left running, which were ended."""
+    refused: tuple[str, ...] = ()
+    """Absolute paths of programs that the kernel refused under it, as far as it shows: an attempt
+    whose error is swallowed leaves no trace (`sandbox.guest.refusals`)."""
+    limits: tuple[LimitMet, ...] = ()
+    """Met since the command before ended."""
 
     @property
     def stdout(self) -> bytes:

@@ -2,8 +2,8 @@
 
 Owns the profile as data for the engine (`SecurityOpt: seccomp=`). Beside the usual dangers it
 leaves out what an engine's own default lets through on some versions: io_uring, tracing of other
-processes, and sockets of families that no network namespace contains (vsock reaches the host of
-a virtual machine).
+processes, sockets of families that no network namespace contains (vsock reaches the host of
+a virtual machine), and taking disk space without writing to it.
 """
 
 import errno
@@ -13,7 +13,7 @@ import json
 # a name that the machine's libseccomp does not know is skipped by the container runtime.
 _FILES = """
 access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat
-faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchown32
+faccessat2 fadvise64 fadvise64_64 fchdir fchmod fchmodat fchmodat2 fchown fchown32
 fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstat64
 fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64
 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lchown lchown32 lgetxattr
@@ -84,11 +84,22 @@ _NEW_NAMESPACES = 0x7E020000
 """CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID and NET (linux/sched.h)."""
 
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
-_TIOCSTI = 0x5412
-_TIOCLINUX = 0x541C
 _PROT_EXEC = 0x4
 _MAP_TYPE, _MAP_PRIVATE = 0xF, 0x2
 _SHM_EXEC = 0x8000
+_REFUSED_REQUESTS = (
+    0x5412,  # TIOCSTI
+    0x541C,  # TIOCLINUX
+    0x40305828,  # FS_IOC_RESVSP
+    0x4030582A,  # FS_IOC_RESVSP64
+    0x40305839,  # FS_IOC_ZERO_RANGE
+)
+"""Requests to a device or file (ioctl): two type into a terminal which someone else may read, three
+are fallocate by another name."""
+
+_PUNCH_HOLE = 0x3
+"""FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE: the one use of fallocate that gives space back."""
+_REQUEST_BITS = 32
 
 
 def _argument(index: int, value: int, compare: str, mask_value: int = 0) -> dict[str, object]:
@@ -100,21 +111,24 @@ def _allow(name: str, *arguments: dict[str, object]) -> dict[str, object]:
 
 
 def _ioctls() -> list[dict[str, object]]:
-    """Every ioctl but the two that type into a terminal which someone else may read.
+    """Every ioctl but the refused ones.
 
     Rules on one call are alternatives, and the container runtime makes alternatives of two
     conditions on one argument too: "neither this nor that" would allow both. So what is allowed is
-    said bit by bit: the two agree above their last four bits, and nothing that differs from them
-    there, or ends in another four, is one of them. The kernel looks at 32 bits only, as we do.
+    said by beginnings: each that no refused request has, and all but its last bit one has. The
+    kernel looks at 32 bits only, as we do.
     """
-    other_bits = (1 << place for place in range(4, 32))
-    endings = {_TIOCSTI & 0xF, _TIOCLINUX & 0xF}
-    conditions = [(bit, ~_TIOCSTI & bit) for bit in other_bits]
-    conditions += [(0xF, ending) for ending in range(16) if ending not in endings]
-    return [
-        _allow("ioctl", _argument(1, mask, "SCMP_CMP_MASKED_EQ", value))
-        for mask, value in conditions
-    ]
+    rules = []
+    for length in range(1, _REQUEST_BITS + 1):
+        rest = _REQUEST_BITS - length
+        mask = ((1 << length) - 1) << rest
+        held = {request & mask for request in _REFUSED_REQUESTS}
+        beside = sorted({beginning ^ (1 << rest) for beginning in held} - held)
+        rules += [
+            _allow("ioctl", _argument(1, mask, "SCMP_CMP_MASKED_EQ", beginning))
+            for beginning in beside
+        ]
+    return rules
 
 
 def profile(*, exec_memory_files: bool) -> str:
@@ -144,6 +158,18 @@ def profile(*, exec_memory_files: bool) -> str:
     # Its flags stand in memory that a filter can't read; told that it does not exist, a library
     # takes clone. Said explicitly: engines before 22 know no default error number.
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
+    # Space is taken by writing it, which takes time in which a look at the disk can stop it: by
+    # this call a process has all of the host's disk in a millisecond. A library that is told it is
+    # not supported writes instead.
+    rules.append(_allow("fallocate", _argument(1, _PUNCH_HOLE, "SCMP_CMP_EQ")))
+    rules.append(
+        {
+            "names": ["fallocate"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": errno.EOPNOTSUPP,
+            "args": [_argument(1, _PUNCH_HOLE, "SCMP_CMP_NE")],
+        }
+    )
     rules += _ioctls()
     if exec_memory_files:
         rules.append(_allow("memfd_create"))

@@ -1,8 +1,12 @@
 """One container over its life: the link to its guest, and what happens when the guest dies."""
 
-from sandbox import opening
+import contextlib
+import threading
+
+from sandbox import hostdisk, opening
 from sandbox.engine import Engine
-from sandbox.errors import FileMissing, SandboxLost
+from sandbox.errors import FileMissing, SandboxError, SandboxLost
+from sandbox.hostdisk import HostDisk
 from sandbox.link import GuestLink, Value
 from sandbox.opening import Plan, Started
 
@@ -19,6 +23,12 @@ class Session:
         self.started = started
         self._restarts = 0
         self._closed = False
+        self._doomed: str | None = None
+        self.disk_low = threading.Event()
+        """The host's disk is filling up: the running command is to end."""
+        self._disk = HostDisk(
+            hostdisk.look_at(engine), end_command=self.disk_low.set, kill=self._kill
+        )
 
     @property
     def link(self) -> GuestLink:
@@ -43,6 +53,8 @@ class Session:
         Raises:
             SandboxLost: it died too often, or does not come back.
         """
+        if self._doomed is not None:
+            raise SandboxLost(self._doomed) from lost
         self._restarts += 1
         if self._closed or self._restarts > _RESTARTS:
             raise lost
@@ -52,10 +64,18 @@ class Session:
         """Never start the guest: only the engine is asked any more."""
         self._restarts = _RESTARTS
 
+    def _kill(self, why: str) -> None:
+        """End the container for good, from the thread that watches the host."""
+        self._doomed = why
+        self.link.give_up(why)
+        with contextlib.suppress(SandboxError):
+            self.engine.kill(self.started.container)
+
     def close(self) -> None:
         """Remove the container with everything in it."""
         if not self._closed:
             self._closed = True
+            self._disk.stop()
             opening.discard(self.engine, self.started)
 
 

@@ -21,6 +21,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SHM_BYTES = 64 << 20
 _SHELF_LIFE_S = 3600
+_SIGNALS = 4096
+"""Queued signals and timers: lowering works with every engine, raising does not."""
 _NANO = 1_000_000_000
 
 _MASKED = (
@@ -96,6 +98,9 @@ class ContainerSpec:
             "Ulimits": [
                 {"Name": "core", "Soft": 0, "Hard": 0},
                 {"Name": "fsize", "Soft": self.file_bytes, "Hard": self.file_bytes},
+                # Counted by user id, so that a user of the host with ours shares in them.
+                {"Name": "msgqueue", "Soft": 0, "Hard": 0},
+                {"Name": "sigpending", "Soft": _SIGNALS, "Hard": _SIGNALS},
             ],
             "ShmSize": _SHM_BYTES,
             "LogConfig": {"Type": "none", "Config": {}},

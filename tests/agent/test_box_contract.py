@@ -10,6 +10,7 @@ from agent.box import Box
 from agent.tools import toolbox
 from agent.tools.tool import Setting
 from fakes.box import TmpBox
+from policies.loading import load
 from sandbox.errors import FileError, FileExists, FileMissing, FileWrongType
 from sandbox.results import Ending
 
@@ -101,6 +102,8 @@ def test_a_background_process_is_started_looked_at_and_ended_by_the_tools(box: B
             output_bytes=10_000,
             command_timeout_s=20,
             left_s=20,
+            limits=load("default").limits,
+            instead=lambda _program: "",
             on_output=lambda _stream, _data: None,
         )
         return toolbox.ALL[name].call(arguments, box, setting).text
@@ -122,7 +125,12 @@ def test_a_background_process_is_started_looked_at_and_ended_by_the_tools(box: B
 
 def test_searching_finds_lines_with_whatever_program_there_is(box: Box) -> None:
     setting = Setting(
-        output_bytes=10_000, command_timeout_s=20, left_s=20, on_output=lambda _stream, _data: None
+        output_bytes=10_000,
+        command_timeout_s=20,
+        left_s=20,
+        limits=load("default").limits,
+        instead=lambda _program: "",
+        on_output=lambda _stream, _data: None,
     )
     answer = toolbox.ALL["search_files"].call({"pattern": r"return\s+a"}, box, setting)
     assert answer.text == "calc.py:2:    return a + b"

@@ -43,7 +43,7 @@ def cut_after(fake: FakeRun, event: str) -> None:
 @pytest.mark.parametrize("name", bundled_names())
 def test_a_recorded_policy_is_the_one_it_was(name: str) -> None:
     text = render(load(name))
-    assert render(loads(text, shown_as="events.jsonl")) == text
+    assert render(loads(text, file="events.jsonl")) == text
 
 
 def test_the_job_is_the_one_it_was(fake: FakeRun) -> None:
@@ -57,7 +57,7 @@ def test_the_job_is_the_one_it_was(fake: FakeRun) -> None:
 def test_a_policy_that_holds_a_secret_is_not_gone_on_with(fake: FakeRun) -> None:
     fake.known_secrets = (SECRET,)
     fake.policy = loads(
-        render(fake.policy).replace("env:", f"env:\n  TOKEN: {SECRET}", 1), shown_as="t"
+        render(fake.policy).replace("env:", f"env:\n  TOKEN: {SECRET}", 1), file="t"
     )
     fake.go(ToldModel(CHANGE, say("done")))
     assert "holds a secret" in taken(fake).obstacle

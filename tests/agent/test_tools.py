@@ -18,6 +18,8 @@ def use(box: TmpBox, name: str, /, output_bytes: int = BIG, **arguments: Any) ->
         output_bytes=output_bytes,
         command_timeout_s=20,
         left_s=20,
+        limits=load("default").limits,
+        instead=lambda _program: "",
         on_output=lambda _stream, _data: None,
     )
     return toolbox.ALL[name].call(arguments, box, setting)

@@ -19,6 +19,9 @@ COMMANDS = [
     ("policy", "check"),
     ("policy", "show"),
     ("policy", "explain"),
+    ("policy", "test"),
+    ("policy", "diff"),
+    ("policy", "learn"),
     ("policy", "schema"),
     ("image", "list"),
     ("image", "build"),
@@ -63,6 +66,11 @@ def test_the_version_is_told(moonpool: Shell) -> None:
         (["apply", "20991231"], "there are no runs yet"),
         (["policy", "check", "/nowhere.yaml"], "no such file"),
         (["policy", "show", "nope"], "there is no policy"),
+        (["policy", "show", "default", "--ceiling", "nope.yaml"], "no such file"),
+        (["policy", "diff", "default", "nope"], "there is no policy"),
+        (["policy", "learn", "last"], "there are no runs yet"),
+        (["policy", "learn", "./nowhere"], "there are no runs yet"),
+        (["run", "x", "--ceiling", "/nope.yaml"], "no such file"),
     ],
 )
 def test_a_mistake_ends_with_2_and_says_what(

@@ -1,12 +1,15 @@
 """`extends`: lists replace, `+` adds, `-` removes, and nothing widens without being said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from policies import load
+from policies.decision import Call, Deny, decide
 from policies.errors import PolicyError
 from policies.policy import Policy
+from policies.schema import TOOLS
 
 PARENT = """version: 1
 name: parent
@@ -116,7 +119,86 @@ def test_reading_can_be_narrowed_but_not_added_to_from_everything(tmp_path: Path
         child(tmp_path, "paths: {+read: [docs]}")
 
 
-def test_a_dollar_bound_can_be_lifted_by_null(tmp_path: Path) -> None:
+def test_a_budget_may_shrink_but_not_grow_unless_it_is_said(tmp_path: Path) -> None:
+    parent = PARENT + "budget: {usd: 5, turns: 10}\n"
+    assert child(tmp_path, "budget: {usd: 2, turns: 10}", parent=parent).budget.usd == 2
+    with pytest.raises(PolicyError, match=r"usd: is more than the 5 .*widen: \[usd\]"):
+        child(tmp_path, "budget: {usd: 6}", parent=parent)
+    with pytest.raises(PolicyError, match=r"turns: is more than the 10 "):
+        child(tmp_path, "budget: {turns: 11, widen: [usd]}", parent=parent)
+    assert child(tmp_path, "budget: {usd: 6, widen: [usd]}", parent=parent).budget.usd == 6
+
+
+def test_a_dollar_bound_is_lifted_by_null_only_if_that_is_said(tmp_path: Path) -> None:
     parent = PARENT + "budget: {usd: 5}\n"
     assert child(tmp_path, "", parent=parent).budget.usd == 5
-    assert child(tmp_path, "budget: {usd: null}", parent=parent).budget.usd is None
+    with pytest.raises(PolicyError, match=r"usd: is more than the 5"):
+        child(tmp_path, "budget: {usd: null}", parent=parent)
+    lifted = child(tmp_path, "budget: {usd: null, widen: [usd]}", parent=parent)
+    assert lifted.budget.usd is None
+
+
+def test_what_nobody_wrote_may_be_exceeded(tmp_path: Path) -> None:
+    """The built-in ground is no parent: its 60 turns are where nothing is said."""
+    (tmp_path / "alone.yaml").write_text(
+        "version: 1\nname: alone\nbudget: {turns: 500}\nlimits: {memory: 64GiB}\n"
+    )
+    assert load(str(tmp_path / "alone.yaml")).budget.turns == 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{program: git, args: }",
+        "{program: git, args: null}",
+        "{program: git, args: ~, ask: false}",
+    ],
+)
+def test_arguments_left_blank_are_an_error_not_all_arguments(tmp_path: Path, text: str) -> None:
+    with pytest.raises(PolicyError, match=r"args: expected a list"):
+        child(tmp_path, f"commands: [{text}]")
+
+
+def test_an_empty_list_means_nothing(tmp_path: Path) -> None:
+    policy = child(
+        tmp_path,
+        "tools: []\npaths: {write: [], read: [], protect: []}\n"
+        "commands: [{program: git, args: []}]\n"
+        "workspace: {exclude: []}\nexport: {refuse: [], ignore: []}",
+    )
+    assert policy.tools == ()
+    assert policy.paths.read == ()
+    for tool, arguments in (
+        ("bash", {"command": "git status"}),
+        ("read_file", {"path": "a"}),
+        ("write_file", {"path": "a"}),
+    ):
+        assert isinstance(decide(policy, Call(tool=tool, arguments=arguments)), Deny)
+    with_tools = replace(policy, tools=TOOLS)
+    for call in (
+        Call(tool="bash", arguments={"command": "git status"}),
+        Call(tool="bash", arguments={"command": "git"}),
+        Call(tool="read_file", arguments={"path": "src/a.py"}),
+        Call(tool="write_file", arguments={"path": "src/a.py"}),
+    ):
+        assert isinstance(decide(with_tools, call), Deny), call
+
+
+def test_links_that_loop_are_an_error_of_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("b.yaml")
+    (tmp_path / "b.yaml").symlink_to("a.yaml")
+    (tmp_path / "c.yaml").write_text("version: 1\nname: c\nextends: a.yaml\n")
+    for name in ("a.yaml", "c.yaml"):
+        with pytest.raises(PolicyError):
+            load(str(tmp_path / name))
+
+
+def test_a_relative_parent_is_sought_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "two" / "parent.yaml").write_text(PARENT)
+    (tmp_path / "two" / "child.yaml").write_text("version: 1\nname: c\nextends: parent.yaml\n")
+    (tmp_path / "one" / "leaf.yaml").write_text(
+        "version: 1\nname: leaf\nextends: ../two/child.yaml\n"
+    )
+    assert programs(load(str(tmp_path / "one" / "leaf.yaml"))) == ["ls", "cat", "git"]

@@ -157,3 +157,36 @@ def test_a_call_with_conditions_is_not_allowed_without_them_elsewhere(profile: s
     plain = {name for rule in rules if not rule.get("args") for name in rule["names"]}
     assert conditional & plain <= {"memfd_create"}
     assert {"clone", "ioctl", "personality", "prlimit64", "socket"} <= conditional
+
+
+PUNCH_HOLE = 3
+RESERVING = (0x40305828, 0x4030582A, 0x40305839)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 8, 16, 32, 64, PUNCH_HOLE | 16])
+def test_space_is_not_taken_without_writing(profile: str, mode: int) -> None:
+    assert not allowed(profile, "fallocate", 3, mode, 0, 1 << 40)
+    assert allowed(profile, "fallocate", 3, PUNCH_HOLE, 0, 1 << 40)
+
+
+def test_a_refused_reservation_is_told_as_not_supported_so_that_libraries_write(
+    profile: str,
+) -> None:
+    rules = [rule for rule in json.loads(profile)["syscalls"] if rule["names"] == ["fallocate"]]
+    told = [rule for rule in rules if rule["action"] == "SCMP_ACT_ERRNO"]
+    assert [rule["errnoRet"] for rule in told] == [95]
+    assert [holds(told[0]["args"][0], (3, mode)) for mode in (0, 1, PUNCH_HOLE)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("request_", RESERVING)
+def test_nor_by_its_other_names(profile: str, request_: int) -> None:
+    assert not allowed(profile, "ioctl", 3, request_)
+    assert not allowed(profile, "ioctl", 3, request_ | HIGH)
+    for place in range(32):
+        assert allowed(profile, "ioctl", 3, request_ ^ (1 << place)) == (
+            request_ ^ (1 << place) not in RESERVING
+        )

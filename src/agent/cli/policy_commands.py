@@ -1,4 +1,4 @@
-"""``moonpool policy``: check, show, explain, schema."""
+"""``moonpool policy``: check, show, explain, schema; `policy_trial`, `policy_compare`: the rest."""
 
 # Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
 # the terminal, where printing is the point.
@@ -9,14 +9,15 @@ import shlex
 import sys
 
 from agent.cli import exits, settings
+from agent.cli.permits import permit
 
 
-def check(file: str, *, as_json: bool = False) -> int:
+def check(file: str, *, ceiling: str | None = None, as_json: bool = False) -> int:
     """Every error of a policy in its place, or what it amounts to and whether its examples hold."""
     from agent.cli.resolved_command import about_image
     from agent.text import visible
+    from policies.ceiling import in_words
     from policies.checking import as_data, broken_examples, problems, shown
-    from policies.loading import load
 
     directory = settings.policy_directory()
     found = problems(file, directory=directory) or broken_examples(file, directory=directory)
@@ -27,8 +28,11 @@ def check(file: str, *, as_json: bool = False) -> int:
         print(visible(shown(error)), file=sys.stderr)
     if found:
         return exits.USAGE
-    policy = load(file, directory=directory)
+    policy = permit(file, ceiling)
     examples = len(policy.examples.allow) + len(policy.examples.deny)
+    narrowed = in_words(policy)
+    if narrowed is not None:
+        print(visible(narrowed), file=sys.stderr)
     print(
         f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
         f"{len(policy.commands)} command rules, {examples} examples hold"
@@ -38,23 +42,30 @@ def check(file: str, *, as_json: bool = False) -> int:
     return exits.DONE
 
 
-def show(name: str) -> int:
-    """Print the policy as it counts: composed, every key said."""
-    from policies.loading import load
+def show(name: str, *, ceiling: str | None = None) -> int:
+    """Print the policy as it counts: composed, narrowed by its ceilings, every key said."""
+    from agent.text import one_line
     from policies.rendering import render
 
-    print(render(load(name, directory=settings.policy_directory())), end="")
+    policy = permit(name, ceiling)
+    if policy.bounds is not None:
+        for over in policy.bounds.ceilings:
+            print(one_line(f"# under the ceiling {over.where}"))
+        for narrowing in policy.bounds.narrowings:
+            print(one_line(f"#   {narrowing.key}: {narrowing.change} ({narrowing.by})"))
+    print(render(policy), end="")
     return exits.DONE
 
 
-def explain(policy_name: str, words: list[str], *, tool: str, as_json: bool) -> int:
+def explain(
+    policy_name: str, words: list[str], *, tool: str, as_json: bool, ceiling: str | None = None
+) -> int:
     """What a policy makes of a command, or of a file tool's path."""
     from agent.text import visible
     from policies.explain import explain as explained
     from policies.explain import explain_file
-    from policies.loading import load
 
-    policy = load(policy_name, directory=settings.policy_directory())
+    policy = permit(policy_name, ceiling)
     command = words[0] if len(words) == 1 else shlex.join(words)
     found = explained(policy, command) if tool == "bash" else explain_file(policy, tool, command)
     if as_json:

@@ -7,20 +7,28 @@
 import json
 import sys
 
-from agent.cli import exits, settings
+from agent.cli import exits
+from agent.cli.permits import permit
 from policies.policy import Policy
 
 
-def show(name: str, *, image: str | None, may_ask: bool, as_json: bool, every_rule: bool) -> int:
+def show(
+    name: str,
+    *,
+    ceiling: str | None,
+    image: str | None,
+    may_ask: bool,
+    as_json: bool,
+    every_rule: bool,
+) -> int:
     from agent.text import visible
     from policies import resolved
     from policies.kernel import kernel_rules
-    from policies.loading import load
     from sandbox.engine import Engine
     from sandbox.errors import ImageUnusable
     from sandbox.prepare import prepare
 
-    policy = load(name, directory=settings.policy_directory())
+    policy = permit(name, ceiling)
     ref = image or f"moonpool/{policy.image}:latest"
     engine = Engine.connect()
     try:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.cli import settings
+from agent.cli.permits import bounded
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def resume(wanted: str, *, model: str | None, export_only: bool, json_lines: boo
         may_ask=may_ask(json_lines=json_lines),
     )
     try:
+        # The record holds the policy as it was; what stands above every policy holds now.
+        taken = replace(taken, job=replace(taken.job, policy=bounded(taken.job.policy)))
         return _resumed(taken, model=model, export_only=export_only, json_lines=json_lines)
     finally:
         taken.record.close()

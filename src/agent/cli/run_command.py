@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agent.cli import exits, settings, workspace
+from agent.cli import exits, permits, settings, workspace
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class RunOptions:
     task: str
     directory: Path
     policy: str
+    ceiling: str | None
     model: str | None
     out: Path | None
     verify: str | None
@@ -48,7 +49,7 @@ def run(options: RunOptions) -> int:
     if not options.task.strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
     root = workspace.resolve(options.directory)
-    workspace.refuse_policy_inside(options.policy, root)
+    policy = permits.permit(options.policy, options.ceiling, root=root)
     home = settings.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
@@ -57,9 +58,7 @@ def run(options: RunOptions) -> int:
 
     from agent.models.registry import open_model
     from agent.record import Record, new_run_id
-    from policies.loading import load
 
-    policy = load(options.policy, directory=settings.policy_directory())
     model = open_model(options.model or settings.default_model(), environ=settings.environ())
     _refuse_dollars(policy, model)
     run_id = new_run_id()
@@ -93,6 +92,7 @@ def _recorded(
 ) -> int:
     from agent.job import Job
     from agent.sealed import open_sealed
+    from policies.ceiling import in_words
 
     job = Job(
         run_id=record.run_id,
@@ -109,6 +109,9 @@ def _recorded(
         f"{name} in the workspace is ignored: a policy is never read from there"
         for name in workspace.ignored_policies(root)
     ]
+    narrowed = in_words(policy)
+    if narrowed is not None:
+        notices.append(narrowed)
     conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
     return conduct(job, model, open_sealed, notices=notices)
 

@@ -34,6 +34,11 @@ def policy_directory() -> Path:
     return Path(platformdirs.user_config_path("moonpool")) / "policies"
 
 
+def ceiling_file() -> Path:
+    """The operator's ceiling over every policy, where there is one."""
+    return Path(platformdirs.user_config_path("moonpool")) / "ceiling.yaml"
+
+
 def known_secrets() -> tuple[str, ...]:
     """Values that must not get into a record, by the names of their variables."""
     return tuple(

@@ -6,11 +6,14 @@ from typing import Annotated, assert_never
 from pydantic import Field
 
 from agent.box import Box
-from agent.text import decode
+from agent.text import decode, one_line
 from agent.tools.tool import Answer, Arguments, Setting, Tool
-from sandbox.results import CommandResult, Ending
+from policies.policy import Limits
+from policies.quantities import spelled_size
+from sandbox.results import CommandResult, Ending, LimitMet
 
 _LONGEST_S = 86_400
+_REFUSED_NAMED = 8
 _PID_TRIES = 50
 _PID_WAIT_S = 0.01
 
@@ -67,47 +70,92 @@ def act(arguments: BashArguments, box: Box, setting: Setting) -> Answer:
     timeout_s = min(arguments.timeout_s or longest, longest)
     result = box.run(arguments.command, timeout_s=timeout_s, on_output=setting.on_output)
     return Answer(
-        text=_report(result, timeout_s),
+        text=_report(result, timeout_s, setting),
         brief=_brief(result),
         exit_code=result.exit_code,
         ending=result.ending,
         is_error=result.ending is not Ending.EXITED,
+        refused=result.refused,
+        limits=result.limits,
     )
 
 
-def _report(result: CommandResult, timeout_s: float) -> str:
+def _report(result: CommandResult, timeout_s: float, setting: Setting) -> str:
     parts = []
     if out := decode(result.stdout):
         parts.append(out.rstrip("\n"))
     if err := decode(result.stderr):
         parts.append(f"[stderr]\n{err.rstrip()}")
-    parts.append(_last_line(result, timeout_s))
+    if result.refused:
+        parts.append(f"[the kernel refused {_refused_in_words(result.refused, setting)}]")
+    parts.append(_last_line(result, timeout_s, setting.limits))
     return "\n".join(parts)
 
 
-def _last_line(result: CommandResult, timeout_s: float) -> str:
+def _refused_in_words(programs: tuple[str, ...], setting: Setting) -> str:
+    named = ", ".join(one_line(program, 200) for program in programs[:_REFUSED_NAMED])
+    if len(programs) > _REFUSED_NAMED:
+        named += f" and {len(programs) - _REFUSED_NAMED} more"
+    hint = setting.instead(programs[0].rpartition("/")[2])
+    return f"{named}: not among what the policy lets run; {hint}"
+
+
+def _limits_in_words(result: CommandResult, limits: Limits) -> list[str]:
+    """What the kernel held its processes to, where the command's ending does not say it."""
+    notes = []
+    for limit in result.limits:
+        match limit:
+            case LimitMet.MEMORY if result.ending is not Ending.OUT_OF_MEMORY:
+                size = spelled_size(limits.memory_bytes)
+                notes.append(f"processes were killed: out of memory (limits.memory, {size})")
+            case LimitMet.PIDS:
+                notes.append(
+                    f"processes could not be started: {limits.pids} run already (limits.pids)"
+                )
+            case LimitMet.DISK if result.ending is not Ending.OUT_OF_DISK:
+                size = spelled_size(limits.disk_bytes)
+                notes.append(
+                    f"the disk limit is used up (limits.disk, {size}), background processes that "
+                    "wrote were killed: delete what you can spare"
+                )
+    return notes
+
+
+def _last_line(result: CommandResult, timeout_s: float, limits: Limits) -> str:
     notes = []
     match result.ending:
         case Ending.EXITED:
             notes.append(f"exit code {result.exit_code}")
         case Ending.TIMED_OUT:
             notes.append(
-                f"killed after {timeout_s:g} s: give it a longer timeout_s up to the limit,"
+                f"killed after {timeout_s:g} s (limits.command_timeout is "
+                f"{limits.command_timeout_s:g} s): give it a longer timeout_s up to the limit,"
                 " less to do, or background: true"
             )
         case Ending.OUT_OF_MEMORY:
-            notes.append("killed: out of memory (the sandbox's limit); use less at a time")
+            size = spelled_size(limits.memory_bytes)
+            notes.append(f"killed: out of memory (limits.memory, {size}); use less at a time")
         case Ending.LOST:
             notes.append(
                 "lost: the sandbox's command server died under it and was started again; files are "
                 "still there, the working directory and exported variables are reset"
             )
         case Ending.OUT_OF_DISK:
-            notes.append("killed: the sandbox's disk limit is used up; delete what you can spare")
+            size = spelled_size(limits.disk_bytes)
+            notes.append(
+                f"killed: the disk limit is used up (limits.disk, {size}); "
+                "delete what you can spare"
+            )
+        case Ending.HOST_DISK_LOW:
+            notes.append(
+                "killed: the disk of the machine that the sandbox is on is nearly full; "
+                "delete what you can spare"
+            )
         case Ending.CANCELLED:
             notes.append("ended by the operator")
         case _:
             assert_never(result.ending)
+    notes += _limits_in_words(result, limits)
     if result.leftovers:
         notes.append(f"{result.leftovers} processes it left running were killed")
     notes.append(f"{result.duration_s:.2f} s")

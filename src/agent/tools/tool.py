@@ -12,7 +12,8 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.box import Box, OnOutput
-from sandbox.results import Ending
+from policies.policy import Limits
+from sandbox.results import Ending, LimitMet
 
 _COMPLAINTS_SHOWN = 8
 
@@ -46,6 +47,10 @@ class Setting:
     """Longest that one command may take (``limits.command_timeout``)."""
     left_s: float
     """What is left of the run's own time."""
+    limits: Limits
+    """The policy's, for the words that name one."""
+    instead: Callable[[str], str]
+    """What the policy has in the place of a program that the kernel refused."""
     on_output: OnOutput
     """Gets the pieces of a command's output as they come."""
 
@@ -62,6 +67,10 @@ class Answer:
     exit_code: int | None = None
     """Of a command."""
     ending: Ending | None = None
+    refused: tuple[str, ...] = ()
+    """Programs that the kernel refused."""
+    limits: tuple[LimitMet, ...] = ()
+    """Limits that were met though no command ended by one."""
 
     @property
     def failed(self) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import time
 
-from sandbox.guest import files, landlock, processes, shellstate
-from sandbox.guest.pipes import SCRATCH, Command, Stream, create
+from sandbox.guest import files, landlock, noticed, processes, shellstate
+from sandbox.guest.pipes import SCRATCH, Command, Spills, Stream, create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from sandbox.guest.wire import Outgoing
 
 _STATE_FD = 200
+_SCRIPT_KEPT = 4000
+_PRINTED = 1 << 15
+"""How much of a background process's output is looked at for refusals, of each stream."""
+_EACCES = 13
+_TOO_LARGE = 128 + 25
+"""Ended by SIGXFSZ: one file has reached the limit of the disk."""
 _ARGUMENT_LIMIT = 100_000
 """The kernel takes 128 KiB in one argument; a longer script goes through a file."""
 # What Python ignores, and what a shell must not inherit ignored: SIGPIPE, SIGXFSZ.
@@ -43,8 +49,10 @@ class Commands:
         self.running: dict[int, Command] = {}  # by pid
         self.background: dict[int, Command] = {}  # by number
         self.oom_adjust = config.oom_adjust
-        self.oom_counter = config.oom_counter
-        self.oom_seen = processes.oom_kills(self.oom_counter)
+        self.noticed = noticed.Noticed(config, self.shell)
+        self.spills = Spills()
+        self.look_at = 0.0
+        self.first_look = True  # since something runs
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.disk = config.disk
 
@@ -84,13 +92,14 @@ class Commands:
                 ends.append(files.open_regular(stdin[0], os.O_RDONLY))
                 actions.append((os.POSIX_SPAWN_DUP2, ends[-1], 0))
             if script is not None:
+                command.script = script[:_SCRIPT_KEPT]
                 argv = self._shell_arguments(number, script)
             self._spawn(command, argv, actions)
         except OSError as error:
             for handle in (pipes[0][0], pipes[1][0], command.state, command.stdin):
                 if handle >= 0:
                     os.close(handle)
-            self.send([b"err", number, error.errno or 5, os.fsencode(str(error.strerror))])
+            self._not_started(number, argv or [b"bash"], error)
             return
         finally:
             for handle in ends:
@@ -99,6 +108,12 @@ class Commands:
             command.deadline = time.monotonic() + timeout_ms / 1000
         self._connect(command)
         self._watch(command)
+
+    def _not_started(self, number: int, argv: list[bytes], error: OSError) -> None:
+        reason = os.fsencode(str(error.strerror))
+        program = b"/bin/bash" if argv[0] == b"bash" else argv[0]
+        refused = self.noticed.not_started(program) if error.errno == _EACCES else []
+        self.send([b"err", number, error.errno or 5, reason, refused])
 
     def _connect(self, command: Command) -> None:
         """Have the loop look at the command's pipes."""
@@ -116,6 +131,7 @@ class Commands:
         """Start a background process; its output goes to two files in the scratch directory."""
         command = Command(number)
         command.background = True
+        command.script = script[:_SCRIPT_KEPT]
         actions: list[Any] = [(os.POSIX_SPAWN_DUP2, self.null, 0)]
         handles = []
         try:
@@ -128,7 +144,7 @@ class Commands:
                 argv[2] = b". " + self._script_file(number, script)
             self._spawn(command, argv, actions)
         except OSError as error:
-            self.send([b"err", number, error.errno or 5, os.fsencode(str(error.strerror))])
+            self._not_started(number, [b"bash"], error)
             return
         finally:
             for handle in handles:
@@ -180,6 +196,8 @@ class Commands:
                 os.pwrite(self.oom_adjust, b"0", 0)
 
     def _watch(self, command: Command) -> None:
+        if not self.running:
+            self.first_look, self.look_at = True, 0.0
         self.running[command.pid] = command
         try:
             command.pidfd = landlock.pidfd_open(command.pid)
@@ -206,7 +224,7 @@ class Commands:
         """Monotonic time of the next thing to do, or None."""
         times = [c.deadline for c in self.running.values() if c.deadline is not None]
         if self.running:
-            times.append(time.monotonic() + 0.5)  # look at the disk
+            times.append(self.look_at)
         return min(times) if times else None
 
     def tick(self) -> None:
@@ -219,10 +237,26 @@ class Commands:
                 command.deadline = None
                 command.ending = b"timed out"
                 self._end_tree(command)
-        if self.running and self.disk.exceeded():
-            for command in list(self.running.values()):
-                command.ending = b"out of disk"
-            self.kill_all()
+        if self.running and now >= self.look_at:
+            self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        room = self.disk.room()
+        if not room:
+            # Stopped, so that nothing is written while we count.
+            processes.stop_others()
+            over = self.disk.exceeded()
+            if over:
+                self.noticed.limits[b"disk"] = None
+            # What was there before any of these began is not their doing: one may delete it.
+            if over and not self.first_look:
+                for command in self.running.values():
+                    command.ending = b"out of disk"
+                self.kill_all()
+            else:
+                processes.continue_others()
+        self.first_look = False
+        self.look_at = time.monotonic() + self.disk.pause_s(room)
 
     def cancel(self, number: int) -> None:
         """End a command or background process now, with all it started."""
@@ -273,7 +307,9 @@ class Commands:
             if command.pidfd >= 0:
                 self.loop.unregister(command.pidfd)
                 os.close(command.pidfd)
-            if not command.background:
+            if command.background:
+                self._finish_background(command, status)
+            else:
                 self._finish(command, status)
 
     def _finish(self, command: Command, status: int) -> None:
@@ -293,11 +329,13 @@ class Commands:
         if command.ending == b"exited":
             self.shell.update(command.state_data)
         code = processes.exit_code(status)
-        if code == 137 and command.ending == b"exited":
-            kills = processes.oom_kills(self.oom_counter)
-            if kills != self.oom_seen:
-                self.oom_seen = kills
-                command.ending = b"out of memory"
+        self.noticed.look_at_counters()
+        if code == 137 and command.ending == b"exited" and b"memory" in self.noticed.limits:
+            command.ending = b"out of memory"
+        if code == _TOO_LARGE and command.ending == b"exited":
+            command.ending = b"out of disk"
+        printed = [bytes(stream.head + stream.tail) for stream in (command.err, command.out)]
+        self.noticed.look_at_output(code, printed, command.script)
         if command.ending == b"timed out":
             code = 124
         self.send(
@@ -310,8 +348,25 @@ class Commands:
                 command.err.finish(),
                 self.shell.directory,
                 leftovers,
+                *self.noticed.told(),
             ]
         )
+        self.spills.keep(command.out)
+        self.spills.keep(command.err)
+
+    def _finish_background(self, command: Command, status: int) -> None:
+        """What it left behind ends with it; where a command runs, with that."""
+        if all(other.background for other in self.running.values()) and self.reap():
+            self._end_tree(command)
+        printed = []
+        for stream in (2, 1):
+            try:
+                path = SCRATCH + b"/background-%d-%d" % (command.number, stream)
+                size = files.read(path, 0, 0)[1]
+                printed.append(files.read(path, max(size - _PRINTED, 0), _PRINTED)[0])
+            except OSError:
+                continue
+        self.noticed.look_at_output(processes.exit_code(status), printed, command.script)
 
     def poll(self, number: int) -> int | None:
         """State of a background process: exit code or None."""

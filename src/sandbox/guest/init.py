@@ -223,12 +223,20 @@ def main() -> None:
     config.workspace = workspace
     config.environment = dict(environment)
     config.keep = keep
-    config.disk = server.make_disk(config, disk)
+    config.writable = [
+        path
+        for path, access in rules
+        if access & landlock.WRITE and not path.startswith((b"/dev/", b"/proc/"))
+    ]
     config.oom_adjust = _open_or_none(["/proc/self/oom_score_adj"], os.O_RDWR)
     config.oom_counter = _open_or_none(
         ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"], os.O_RDONLY
     )
+    config.pids_counter = _open_or_none(
+        ["/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"], os.O_RDONLY
+    )
     config.since_ns = since or _clock_ns()
+    config.disk = server.make_disk(config, disk, restarted=bool(since))
     landlock.close_to_tracing()
     setup.sealed = bool(seal)
     if seal:
@@ -239,6 +247,7 @@ def main() -> None:
         landlock.no_new_privileges()
         setup.missing = landlock.restrict_files(rules)
         setup.enforced = True
+        config.executable = [path for path, access in rules if access & landlock.EXECUTE]
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     _thread.start_new_thread(_serve, (config, wake_read, setup))
     _lead(lifetime_s, wake_write)

@@ -19,6 +19,10 @@ SCRATCH = b"/tmp/.moonpool"
 _SCRATCH_MODE = 0o700
 _READ = 1 << 16
 _SPILL_LIMIT = 64 << 20
+_SPILLS_LIMIT = 256 << 20
+"""Of the spilled output of all commands together; the oldest goes first."""
+_SPILL_SHARE = 4
+"""One spill takes at most one part in so many of what is free where it goes."""
 _STATE_LIMIT = 1 << 18
 
 
@@ -56,12 +60,13 @@ class Stream:
         self.handle = handle
         self.head_left = keep - keep // 2
         self.tail_size = keep // 2
-        self.head = bytearray()  # what was sent, until it is known whether to spill
+        self.head = bytearray()  # what was sent
         self.tail = bytearray()
         self.total = 0
         self.spill: int | None = None  # below 0: it can't be, or not any more
         self.spill_path: bytes | None = None
         self.spilled = 0
+        self.spill_limit = _SPILL_LIMIT
 
     def receive(self, send: Callable[[Outgoing], None]) -> bool:
         """Take what is there; False where nothing is, or the end, at which `handle` is closed."""
@@ -99,14 +104,15 @@ class Stream:
         self.spill = -1
         try:
             self.spill = create(path)
+            place = os.statvfs(SCRATCH)
         except OSError:
             return
+        self.spill_limit = min(_SPILL_LIMIT, place.f_bavail * place.f_frsize // _SPILL_SHARE)
         self.spill_path = path
         self._spill(self.spill, bytes(self.head + self.tail))
-        self.head = bytearray()
 
     def _spill(self, handle: int, data: bytes) -> None:
-        room = _SPILL_LIMIT - self.spilled
+        room = self.spill_limit - self.spilled
         if handle < 0 or room <= 0:
             return
         try:
@@ -122,9 +128,29 @@ class Stream:
             self.handle = -1
         if self.spill is not None and self.spill >= 0:
             os.close(self.spill)
+        if not self.spilled:
+            self.spill_path = None  # there was no room for any of it
         # Not [-size:], which for 0 is everything.
         start = max(len(self.tail) - self.tail_size, 0) if self.spill is not None else 0
         return [bytes(self.tail[start:]), self.total, self.spill_path, self.spilled]
+
+
+class Spills:
+    """The files of spilled output that are kept."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[bytes, int]] = []
+
+    def keep(self, stream: Stream) -> None:
+        """Note what a finished stream spilled; where all take too much, the oldest are removed."""
+        if stream.spill_path is None:
+            return
+        self._kept.append((stream.spill_path, stream.spilled))
+        while len(self._kept) > 1 and sum(size for _, size in self._kept) > _SPILLS_LIMIT:
+            try:
+                os.unlink(self._kept.pop(0)[0])
+            except OSError:
+                continue
 
 
 class Command:
@@ -132,6 +158,7 @@ class Command:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.script = b""  # its beginning
         self.pid = 0
         self.pidfd = -1
         self.out: Stream  # of a foreground command only, as `err`

@@ -103,8 +103,18 @@ def exit_code(status: int) -> int:
     return os.WEXITSTATUS(status)
 
 
-def oom_kills(counter: int) -> int:
-    """How often the kernel ended a process for want of memory; `counter` is the cgroup's file."""
+def stop_others() -> None:
+    """Have every process but the guest stand still."""
+    _signal(-1, _SIGSTOP)
+
+
+def continue_others() -> None:
+    """Have every process but the guest go on."""
+    _signal(-1, _SIGCONT)
+
+
+def counted(counter: int, key: bytes) -> int:
+    """A count that the kernel keeps of a cgroup; `counter` is the open file, below 0 for none."""
     if counter < 0:
         return 0
     try:
@@ -112,7 +122,7 @@ def oom_kills(counter: int) -> int:
     except OSError:
         return 0
     for line in text.splitlines():
-        key, _, value = line.partition(b" ")
-        if key == b"oom_kill":
+        name, _, value = line.partition(b" ")
+        if name == key:
             return int(value)
     return 0

@@ -26,9 +26,12 @@ class Config:
         self.workspace = b""
         self.environment: dict[bytes, bytes] = {}
         self.keep = 0
+        self.writable: list[bytes] = []
+        self.executable: list[bytes] = []  # none where the kernel enforces nothing
         self.disk: disk.Disk
         self.oom_adjust = -1
         self.oom_counter = -1
+        self.pids_counter = -1
         self.since_ns = 0
 
 
@@ -180,5 +183,6 @@ class Server:
         return path if path.startswith(b"/") else self.config.workspace + b"/" + path
 
 
-def make_disk(config: Config, limit: int) -> disk.Disk:
-    return disk.Disk([config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp")], limit)
+def make_disk(config: Config, limit: int, *, restarted: bool) -> disk.Disk:
+    roots = [config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp"), *config.writable]
+    return disk.Disk(roots, limit, config.since_ns, restarted=restarted)

@@ -90,14 +90,14 @@ class ShellState:
         self.workspace = workspace
         self.directory = workspace
         self.environment = environment
-        self._path = environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
+        self.path = environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
         self._last = b""
 
     def find(self, program: bytes) -> bytes:
         """The file that a program name stands for, on the PATH the container began with."""
         if b"/" in program:
             return program
-        for directory in self._path:
+        for directory in self.path:
             path = directory + b"/" + program
             if os.path.isfile(path):
                 return path

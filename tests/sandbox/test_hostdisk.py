@@ -1,0 +1,73 @@
+"""The host's disk, watched from the host: when a command is ended, when the container is."""
+
+import threading
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+from sandbox.engine import Engine
+from sandbox.hostdisk import Floor, HostDisk, Space, Verdict, look_at
+
+GIB = 1 << 30
+
+
+def floor(free: int, total: int) -> Floor:
+    return Floor(Space(free=free, total=total))
+
+
+def test_the_floor_is_two_percent_or_a_gibibyte_or_half_of_what_is_free() -> None:
+    assert floor(500 * GIB, 1000 * GIB).floor_bytes == 20 * GIB
+    assert floor(10 * GIB, 20 * GIB).floor_bytes == GIB
+    assert floor(GIB, 1000 * GIB).floor_bytes == GIB // 2
+
+
+def test_a_disk_that_was_full_from_the_start_ends_nothing_while_it_stays_so() -> None:
+    for free in (0, 1 << 20, GIB):
+        judge = floor(free, 1000 * GIB).judge
+        assert [judge(free) for _ in range(3)] == [Verdict.FINE] * 3
+
+
+def test_below_the_floor_each_further_step_ends_a_command_and_half_of_it_the_container() -> None:
+    judge = floor(500 * GIB, 1000 * GIB).judge
+    assert judge(20 * GIB) is Verdict.FINE
+    assert judge(20 * GIB - 1) is Verdict.END_COMMAND
+    assert judge(20 * GIB - 1) is Verdict.FINE
+    assert judge(18 * GIB) is Verdict.FINE
+    assert judge(17 * GIB) is Verdict.END_COMMAND
+    assert judge(10 * GIB - 1) is Verdict.KILL
+
+
+def test_room_that_was_made_sets_the_floor_back() -> None:
+    judge = floor(500 * GIB, 1000 * GIB).judge
+    assert judge(15 * GIB) is Verdict.END_COMMAND
+    assert judge(30 * GIB) is Verdict.FINE
+    assert judge(19 * GIB) is Verdict.END_COMMAND
+
+
+def watched(*free: int) -> tuple[int, list[str]]:
+    """Commands ended, and reasons to kill, of a disk that has so much free look after look."""
+    ended: list[int] = []
+    killed: list[str] = []
+    looks: Iterator[Space | None] = chain(
+        (Space(free=each, total=1000 * GIB) for each in free), repeat(None)
+    )
+    disk = HostDisk(
+        lambda: next(looks), end_command=lambda: ended.append(1), kill=killed.append, every_s=0.001
+    )
+    for thread in threading.enumerate():
+        if thread.name == "host disk" and thread is disk._thread:
+            thread.join()
+    return len(ended), killed
+
+
+def test_the_thread_acts_on_what_it_sees_and_ends_with_the_container() -> None:
+    assert watched(500 * GIB, 19 * GIB, 19 * GIB, 500 * GIB) == (1, [])
+    ended, killed = watched(500 * GIB, 19 * GIB, GIB, GIB, GIB)
+    assert ended == 1
+    assert len(killed) == 1
+    assert "host's disk is nearly full (1024 MiB free, floor 20480 MiB)" in killed[0]
+
+
+def test_a_look_sees_the_disk_of_an_engine_on_this_machine(engine: Engine) -> None:
+    space = look_at(engine)()
+    assert space is not None
+    assert 0 < space.free < space.total
