@@ -184,7 +184,14 @@ class Interrupts:
             self._writing = before
 
     @contextmanager
-    def installed(self) -> Generator[None]:
+    def installed(self, *, until_exit: bool = False) -> Generator[None]:
+        """Inside, the signals are received here.
+
+        Args:
+            until_exit: leave them without effect afterwards, for a process that is about to end: a
+                late one would turn its exit code into a death by signal.
+        """
+
         def handle(number: int, _frame: FrameType | None) -> None:
             known = self.level
             try:
@@ -202,7 +209,7 @@ class Interrupts:
             yield
         finally:
             for number, old in before.items():
-                signal.signal(number, old)
+                signal.signal(number, signal.SIG_IGN if until_exit else old)
 
     def _words(self) -> str:
         """What happens now, and what the next signal would do."""

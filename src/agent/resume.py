@@ -18,7 +18,7 @@ from agent.messages import Reply, Request, StreamEvent
 from agent.outcome import CutShort
 from agent.past import Past, past_of
 from agent.record import Record
-from agent.summary import opening
+from agent.summary import kernel_refusals, opening
 from agent.verification import NotAsked, NotRun
 from policies.errors import PolicyError
 from policies.loading import loads
@@ -152,6 +152,7 @@ def document(taken: Taken) -> dict[str, object]:
         "findings": exported.get("findings", []),
         "left_out": exported.get("left_out", []),
         "left_behind": [],
+        "kernel_refusals": plain(kernel_refusals(past.log)),
         "verification": _unverified(taken.job.verify),
         "kernel_enforced": ready.kernel_enforced if ready is not None else None,
         "seal": ready.seal if ready is not None else {},

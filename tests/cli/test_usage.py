@@ -97,7 +97,11 @@ def test_an_example_that_does_not_hold_is_told_in_words(moonpool: Shell) -> None
     )
     done = moonpool("policy", "check", "mine.yaml")
     assert done.returncode == 2
-    assert done.stderr == "mine.yaml: example 'pytest' should be denied, and is allowed\n"
+    assert done.stderr.splitlines() == [
+        "mine.yaml:4:19: examples.deny[0]: should be denied, and is allowed",
+        "    examples: {deny: [pytest]}",
+        "                      ^^^^^^",
+    ]
 
 
 @pytest.mark.parametrize("address", ["http://[x", "tcp://127.0.0.1:1", "nonsense"])

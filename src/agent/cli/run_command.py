@@ -162,7 +162,7 @@ class Conduct:
             past=past,
             torn_bytes=torn_bytes,
         )
-        with interrupts.installed(), contextlib.suppress(Stop):
+        with interrupts.installed(until_exit=True), contextlib.suppress(Stop):
             try:
                 for notice in notices:
                     going.journal.tell(Notice(text=notice))
