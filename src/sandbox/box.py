@@ -12,6 +12,7 @@ from sandbox.checkpoint import Follower, Step
 from sandbox.commands import Commands
 from sandbox.engine import Engine
 from sandbox.errors import (
+    ContainerGone,
     EngineError,
     ImageUnusable,
     PatchError,
@@ -386,16 +387,21 @@ class Sandbox:
         with contextlib.suppress(SandboxError):
             if self._session.link.lost is not None:
                 self._session.revive(SandboxLost(self._session.link.lost))
-        return export.export(
-            engine=self._session.engine,
-            started=self._session.started,
-            copied=self._snapshot,
-            manifest=lambda: self.manifest,
-            policy=self._session.plan.policy,
-            workspace=self._workspace,
-            keep_old=keep_old,
-            spare=spare,
-        )
+        try:
+            return export.export(
+                engine=self._session.engine,
+                started=self._session.started,
+                copied=self._snapshot,
+                manifest=lambda: self.manifest,
+                policy=self._session.plan.policy,
+                workspace=self._workspace,
+                keep_old=keep_old,
+                spare=spare,
+            )
+        except SandboxError as error:
+            if self._session.is_gone():
+                raise ContainerGone(f"the container was removed: {error}") from error
+            raise
 
     def checkpoint(self, store: Path) -> Step:
         """What changed in the workspace since the last time this was asked, or since the start.

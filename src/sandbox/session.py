@@ -5,7 +5,7 @@ import threading
 
 from sandbox import hostdisk, opening
 from sandbox.engine import Engine
-from sandbox.errors import FileMissing, SandboxError, SandboxLost
+from sandbox.errors import ContainerGone, FileMissing, SandboxError, SandboxLost
 from sandbox.hostdisk import HostDisk
 from sandbox.link import GuestLink, Value
 from sandbox.opening import Plan, Started
@@ -63,6 +63,16 @@ class Session:
     def stay_down(self) -> None:
         """Never start the guest: only the engine is asked any more."""
         self._restarts = _RESTARTS
+
+    def is_gone(self) -> bool:
+        """Whether the container was removed, or is being removed: nothing can be had from it."""
+        try:
+            state = self.engine.inspect(self.started.container).get("State") or {}
+        except ContainerGone:
+            return True
+        except SandboxError:
+            return False
+        return state.get("Status") in {"removing", "dead"}
 
     def _kill(self, why: str) -> None:
         """End the container for good, from the thread that watches the host."""
