@@ -289,7 +289,7 @@ def test_nothing_that_a_repository_or_a_model_writes_acts_on_a_terminal_or_in_th
         "cd /tmp; mkdir $'\\e[5m'; cd $'\\e[5m'"
     )
     done = cli(
-        workspace, tmp_path, "run", f"{title}{page}", "-m",
+        workspace, tmp_path, "run", f"{title}{page}", "--accept-risk", "bidi-control", "-m",
         told(tmp_path, script, "pwd; false", text=f"{title}{clear}{page}"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
