@@ -27,6 +27,13 @@ _MAX_READS = 24
 nonsense (30 kB of closing brackets) looks through the rest of it again at every step."""
 _CHUNK_BYTES = 256
 """Small: after each step back the parser asks for a whole one again."""
+_PLAIN_BYTE = 0x02
+_AS_PLAIN = bytes([*range(0x80), *[_PLAIN_BYTE] * 0x80])
+"""What the grammar is given for a byte that is not ASCII: one that is part of a word and nothing
+more, which is what it is to bash. The grammar's scanner looks characters up in tables that end at
+U+00FF, and reading past them ends the process: ``{`` before a character beyond the basic plane is
+enough (tree-sitter-bash issue 337). It also takes letters of all scripts for those of a variable's
+name, and blanks of all scripts for blanks."""
 
 
 @lru_cache(maxsize=1)
@@ -58,8 +65,11 @@ class _Effort:
 
 
 def _tree(source: bytes) -> Tree | None:
-    """The tree of a text; None: it costs too much. A parser of its own: there may be threads."""
-    effort = _Effort(source)
+    """The tree of a text; None: it costs too much. A parser of its own: there may be threads.
+
+    Every byte keeps its place, so that what the tree says is where is read from the text itself.
+    """
+    effort = _Effort(source if source.isascii() else source.translate(_AS_PLAIN))
     try:
         tree = Parser(_language()).parse(effort.read, progress_callback=effort.ends)
     except ValueError:

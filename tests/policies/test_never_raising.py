@@ -1,8 +1,12 @@
 """`decide` answers whatever text it is given; it never raises."""
 
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,3 +72,37 @@ def test_any_arguments_of_a_wrapper_are_seen_through_or_refused(name: str, rest:
             with suppress(Unseeable):
                 seen = look(name, words[1:])
                 assert seen is not None
+
+
+# After each of these the grammar's scanner looks up what kind of character follows.
+READ_ALL = """
+from policies.shell import parse
+openings = ["{", "x{", "{1..", "cat <<E\\nx $", "[ -", "[[ -", "echo ${x?", "$", "{1..2"]
+for point in [*range(0x80, 0xD800, 0xFED), *range(0xDC80, 0xDD00), *range(0xE000, 0x110000, 0xFED)]:
+    for opening in openings:
+        text = opening + chr(point)
+        print(ascii(text), flush=True)
+        parse(text)
+print("each was read")
+"""
+PROCESSES = 8
+"""What lies behind the scanner's tables differs from process to process: about half of them die."""
+
+
+def test_no_character_ends_the_process() -> None:
+    """In processes of their own: a scanner that reads past its tables takes the whole run along."""
+    for _ in range(PROCESSES):
+        command = [sys.executable, "-c", READ_ALL]
+        read = subprocess.run(command, capture_output=True, text=True, check=False)
+        last = read.stdout.splitlines()[-1:]
+        assert read.returncode != -signal.SIGSEGV, f"the process died of {last}"
+        assert last == ["each was read"], read.stderr
+
+
+@pytest.mark.parametrize("text", ["é=1 ls", "ls\u00a0-l", "\u2003ls", "ls\u2003", "é=(1)", "é+=1"])
+def test_letters_and_blanks_of_other_scripts_are_parts_of_words_as_they_are_to_bash(
+    narrow: Policy, text: str
+) -> None:
+    """None of them is the assignment or the blank that would leave `ls`, which is allowed."""
+    assert isinstance(decide(narrow, Call(tool="bash", arguments={"command": text})), Deny)
+    assert isinstance(decide(narrow, Call(tool="bash", arguments={"command": "ls"})), Allow)
