@@ -72,7 +72,7 @@ class Blanks:
                     return complaint
         for child in children:
             # `ls\n\x` is one word, line's end and all, to the grammar.
-            if child.type in _WORDS and self._source[child.start_byte] in b" \t\n\r":
+            if child.type in _WORDS and self._is_blank(child.start_byte):
                 return _LINE_END, child.start_byte
         return None
 
@@ -85,7 +85,7 @@ class Blanks:
             text_before = above == "string" and kind == "simple_expansion"
             for child in children if above != "expansion" else ():
                 begin = child.start_byte
-                blank = self._source[begin] in b" \t\n\r" and not (text_before and begin == start)
+                blank = self._is_blank(begin) and not (text_before and begin == start)
                 # `$ $` is one token to the grammar, blank and all. `${x:?two words}`, left out
                 # here, is one text to bash too.
                 if end < begin or blank:
@@ -98,6 +98,10 @@ class Blanks:
         elif kind == "command" and any(c.type in _PATTERNS for c in children):
             return "a pattern where bash reads a command", start
         return None
+
+    def _is_blank(self, at: int) -> bool:
+        # Past the end stands one too: `$\\` there is a variable without a name to the grammar.
+        return self._source[at : at + 1] in {b" ", b"\t", b"\n", b"\r", b""}
 
     def _gap(self, left: Node, right: Node, *, ends_with_line: bool) -> Complaint | None:
         gap = self._source[left.end_byte : right.start_byte]

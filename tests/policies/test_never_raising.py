@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policies.decision import Allow, Ask, Call, Deny, decide
@@ -46,6 +46,8 @@ often = settings(
 
 @often
 @given(text=shell_like)
+@example(text="ls&$\\")
+@example(text="$\\")
 def test_any_text_gets_an_answer(narrow: Policy, text: str) -> None:
     for policy in (narrow, LOCKED):
         decision = decide(policy, Call(tool="bash", arguments={"command": text}))
