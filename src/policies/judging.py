@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from policies import gitarguments, paths, shellbuiltins, wrappers
 from policies.commands import Group, Nested, Redirect, SimpleCommand
+from policies.evaluation import Evaluation
 from policies.functions import NO_FUNCTIONS, Functions, kept
 from policies.paths import Standing
 from policies.policy import Policy
@@ -35,13 +36,6 @@ MAX_STEPS = 400_000
 _NODES_OF_A_TEXT = 20
 """What a text of no length costs, in nodes."""
 
-# A substitution that stands in quotes, to be text; and what may carry it out all the same: bash
-# evaluates a variable's value as arithmetic, where a subscript is expanded. Both take in more.
-_LATENT = re.compile(r"'[^']*(?:\$\(|`)|\\[$`]|\$'")
-_ARITHMETIC = re.compile(
-    r"\(\(|\$\[|\$\{|[\w\"'}]\[|-(?:eq|ne|lt|le|gt|ge|v|R)\b|-[A-Za-z]*i"
-    r"|\b(?:let|read|mapfile|readarray|unset|declare|typeset|local|export|readonly)\b"
-)
 # What dash, which is `sh` in most images, reads otherwise than bash, so that text becomes command.
 _BASH_ONLY = re.compile(r"\$'|\[\[|\(\(")
 _POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
@@ -109,8 +103,7 @@ class _Judge:
     def __init__(self, policy: Policy, rules: Rules) -> None:
         self._policy = policy
         self._rules = rules
-        self._latent = False
-        self._arithmetic = False
+        self._evaluation = Evaluation()
         self._nodes = 0
         """Of all texts so far; the bound is on work, so that the answer does not hang on time."""
 
@@ -135,9 +128,9 @@ class _Judge:
                     produced = self._simple(command, context)
             produced.reverse()
             stack += produced
-        if self._latent and self._arithmetic:
-            reason = "arithmetic may carry out a substitution that stands in quotes"
-            yield _part("…", 0, left_to_kernel(reason))
+        note = self._evaluation.note()
+        if note is not None:
+            yield _part("…", 0, left_to_kernel(note))
 
     def _text(self, task: _Text) -> list[_Task]:
         if task.level > MAX_LEVELS:
@@ -153,8 +146,7 @@ class _Judge:
         if task.posix and _BASH_ONLY.search(task.text):
             reason = "sh reads `$'`, `[[` and `((` otherwise than bash: write bash -c"
             return [_part(task.text, task.depth, denied(reason))]
-        self._latent = self._latent or _LATENT.search(task.text) is not None
-        self._arithmetic = self._arithmetic or _ARITHMETIC.search(task.text) is not None
+        self._evaluation.add(task.text)
         functions = kept(parsed)
         moved = any(
             isinstance(item, SimpleCommand)

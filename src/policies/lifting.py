@@ -24,6 +24,9 @@ _TOKEN = re.compile(
 )
 _OPENING = re.compile(rb"[ \t]*('[^']*'|\"[^\"]*\"|\\?[A-Za-z0-9_.+%@:/=-]+)(?=[\s;&|<>()]|\Z)")
 
+_IN_PLACE = b"</dev/null"
+"""What stands where a here-document was announced. A redirection it stays: where bash takes none,
+as in `x=(cat <<E`, it gives up that line and carries out what seemed to be the document's."""
 _MAX_EXPANSION = 1024
 """Bytes of one ``${…}`` that are looked through."""
 
@@ -103,6 +106,7 @@ class _Lifter:
             return None
         ending, literal = announced
         self.pending.append(_Pending(ending, literal, strip_tabs=token == b"<<-"))
+        self.kept += _IN_PLACE
         return opening.end()
 
     def _take_bodies(self, position: int) -> int | None:

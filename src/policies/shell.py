@@ -35,6 +35,11 @@ U+00FF, and reading past them ends the process: ``{`` before a character beyond 
 enough (tree-sitter-bash issue 337). It also takes letters of all scripts for those of a variable's
 name, and blanks of all scripts for blanks."""
 
+_BASED = re.compile(rb"(?<=[( \t=+*/%<>&|?:,-])([0-9]{1,2})#(?=\$)")
+"""``10#$i``, a number of that base to arithmetic and plain text elsewhere. The grammar fails on it,
+but not on ``10+$i``, which differs in nothing that is looked at: the sign is part of a word or
+stands between two numbers. Not behind ``{``, where it would be an operator of ``${10#$i}``."""
+
 
 @lru_cache(maxsize=1)
 def _language() -> Language:
@@ -65,11 +70,21 @@ class _Effort:
 
 
 def _tree(source: bytes) -> Tree | None:
-    """The tree of a text; None: it costs too much. A parser of its own: there may be threads.
+    """The tree of a text; None: it costs too much.
 
     Every byte keeps its place, so that what the tree says is where is read from the text itself.
     """
-    effort = _Effort(source if source.isascii() else source.translate(_AS_PLAIN))
+    given = source if source.isascii() else source.translate(_AS_PLAIN)
+    tree = _grammatical(given)
+    if tree is not None and b"#$" in source and tree.root_node.has_error:
+        again = _grammatical(_BASED.sub(rb"\1+", given))
+        return again if again is None or not again.root_node.has_error else tree
+    return tree
+
+
+def _grammatical(text: bytes) -> Tree | None:
+    """What the grammar makes of it. A parser of its own: there may be threads."""
+    effort = _Effort(text)
     try:
         tree = Parser(_language()).parse(effort.read, progress_callback=effort.ends)
     except ValueError:

@@ -147,6 +147,12 @@ def test_what_the_check_allows_without_a_note_runs_no_canary_either(
         "tar -cf /dev/null --checkpoint=1 --checkpoint-ac${none}tion=exec=canary .",
         "mapfile -C true -C 'env canary #' -c 1 a <<< x",
         'echo "${x:-"$\\(canary)"}"',
+        "x=$(<f); ((x))",
+        "read x <f; echo $((x))",
+        "for x in *; do [[ x -eq 1 ]]; done",
+        "x=$(<f); declare -i y=x",
+        "x=$(<f); echo ${y:x}",
+        "x=(cat <<E\nE\ncanary\nE)",
         "printf -v 'a[$(timeout 5 bash -c '/usr/local/bin/can*')]' x",
     ],
 )
