@@ -15,7 +15,7 @@ from policies import gitarguments
 from policies.flags import Option, Reading, read_flags
 from policies.options import UnknownOption, read, stated
 from policies.policy import CommandRule
-from policies.words import Becomes, Word
+from policies.words import Becomes, Word, literal
 
 
 class Fit(Enum):
@@ -109,7 +109,8 @@ def _compared(rule: CommandRule, arguments: Sequence[Word]) -> Fit:
 
 def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]) -> Fitted:
     try:
-        readings = _readings(base, arguments, named=rule.args is not None)
+        named = rule.args is not None and not rule.of_any_subcommand
+        readings = _readings(base, arguments, named=named)
     except gitarguments.Refused as refused:
         reason = f"{refused} is not allowed where flags are looked at"
         return Fitted(fit=Fit.VETO if rule.forbid else Fit.MAYBE, reason=reason)
@@ -150,6 +151,18 @@ def _readings(base: str, arguments: Sequence[Word], *, named: bool) -> list[Read
         read_flags(own, stated("git")),
         read_flags(rest[1:], stated(f"git {subcommand}")),
     ]
+
+
+def may_be_alias(program: str, begin: Sequence[str]) -> bool:
+    """Do arguments that begin so name a subcommand of git that may be an alias for anything?"""
+    if program.rpartition("/")[2] != "git":
+        return False
+    try:
+        rest = gitarguments.after_options([literal(word) for word in begin])
+    except gitarguments.Refused:
+        return False
+    first = rest[0].value or "-" if rest else "-"
+    return not first.startswith("-") and first not in gitarguments.SUBCOMMANDS
 
 
 def _holds(rule: CommandRule, name: str, flag: str, option: Option) -> str:

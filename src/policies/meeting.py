@@ -8,6 +8,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
+from policies.fitting import may_be_alias
 from policies.paths import absolute, within
 from policies.policy import CommandRule
 from policies.verdicts import STANDARD_DIRECTORIES
@@ -32,9 +33,12 @@ def rules(mine: Sequence[CommandRule], bounds: Sequence[CommandRule]) -> tuple[C
 
 def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
     program = _program(rule.program, bound.program)
-    args = _args(rule.args, bound.args)
     if program is None:
         return None
+    args = _args(rule.args, bound.args)
+    if args is not None and any(_requires_of_any(one) for one in (rule, bound)):
+        # What that rule never fits, it does not veto either: nothing is left of those.
+        args = tuple(begin for begin in args if not may_be_alias(program, begin))
     # A rule that permits no arguments may still forbid some to all others.
     vetoes = any(one.args == () and one.forbid for one in (rule, bound))
     if args == () and not vetoes:
@@ -46,16 +50,26 @@ def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
         ask=rule.ask or bound.ask,
         forbid=either(rule.forbid, bound.forbid),
         require=either(rule.require, bound.require),
+        of_any_subcommand=args is not None
+        and any(one.of_any_subcommand or _forbids_of_any(one) for one in (rule, bound)),
     )
     if _meaning(met) == _meaning(rule):
         return rule
     return replace(met, where=bound.where, key=bound.key)
 
 
+def _requires_of_any(rule: CommandRule) -> bool:
+    return rule.args is None and bool(rule.require) and not rule.forbid
+
+
+def _forbids_of_any(rule: CommandRule) -> bool:
+    return rule.args is None and bool(rule.forbid)
+
+
 def _meaning(rule: CommandRule) -> tuple[object, ...]:
     args = None if rule.args is None else frozenset(rule.args)
     flags = (frozenset(rule.forbid), frozenset(rule.require))
-    return (rule.program, args, rule.ask, *flags)
+    return (rule.program, args, rule.ask, rule.of_any_subcommand, *flags)
 
 
 def _program(one: str, other: str) -> str | None:

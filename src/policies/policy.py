@@ -36,6 +36,9 @@ class CommandRule:
     """Flags that may not be among the arguments, whatever other rules allow. A check (`flags`)."""
     require: tuple[str, ...] = ()
     """Flags that must all be among the arguments for the rule to fit. A check (`flags`)."""
+    of_any_subcommand: bool = False
+    """Its `forbid` was said of every subcommand of git, before a ceiling named those in `args`: of
+    them, one that may be an alias is denied still."""
 
     @property
     def looks_at_arguments(self) -> bool:
