@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
-from policies import heredoc
+from policies import heredoc, patterns
 from policies.blanks import Blanks, Complaint
 from policies.commands import Function, Group, Nested, Parsed, Redirect, SimpleCommand
 from policies.nodes import IN_EXPANSION, evaluates, unwrapped
@@ -124,8 +124,11 @@ class Walk:
         elif kind == "variable_assignment" and above not in _SIMPLE:
             item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
             self._parsed.items.append(item)
-        elif kind == "expansion" and evaluates(children):
-            self._parsed.notes.add("`${…@P}` runs what stands in the variable")
+        elif kind == "expansion":
+            if evaluates(children):
+                self._parsed.notes.add("`${…@P}` runs what stands in the variable")
+            if not patterns.ends_alike(children, self._source):
+                self._fail("a pattern that bash may end elsewhere", node.start_byte)
         elif kind == "concatenation" and above == "expansion":
             kind = IN_EXPANSION
         self._push(children, self._inside(node, place), kind, stack)
