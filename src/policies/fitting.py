@@ -14,7 +14,7 @@ from functools import lru_cache
 from policies import gitarguments
 from policies.flags import Option, Reading, read_flags
 from policies.options import UnknownOption, read, stated
-from policies.policy import CommandRule
+from policies.policy import CommandRule, Forbids
 from policies.words import Becomes, Word, literal
 
 
@@ -45,7 +45,8 @@ def fitted(rule: CommandRule, name: str, arguments: Sequence[Word]) -> Fitted:
     if known.fit is Fit.OTHER or not (rule.forbid or rule.require):
         return known
     if known.fit is Fit.MAYBE:
-        return Fitted(fit=Fit.VETO, reason=known.reason) if rule.forbid else known
+        vetoes = bool(rule.forbid) and Forbids.WITH_ARGS in rule.forbids
+        return Fitted(fit=Fit.VETO, reason=known.reason) if vetoes else known
     return _by_flags(rule, name, base, arguments)
 
 
@@ -109,7 +110,7 @@ def _compared(rule: CommandRule, arguments: Sequence[Word]) -> Fit:
 
 def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]) -> Fitted:
     try:
-        named = rule.args is not None and not rule.of_any_subcommand
+        named = rule.args is not None and Forbids.ALWAYS not in rule.forbids
         readings = _readings(base, arguments, named=named)
     except gitarguments.Refused as refused:
         reason = f"{refused} is not allowed where flags are looked at"

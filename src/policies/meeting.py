@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from policies.fitting import may_be_alias
 from policies.paths import absolute, within
-from policies.policy import CommandRule
+from policies.policy import CommandRule, Forbids
 from policies.verdicts import STANDARD_DIRECTORIES
 
 Args = tuple[tuple[str, ...], ...] | None
@@ -50,8 +50,7 @@ def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
         ask=rule.ask or bound.ask,
         forbid=either(rule.forbid, bound.forbid),
         require=either(rule.require, bound.require),
-        of_any_subcommand=args is not None
-        and any(one.of_any_subcommand or _forbids_of_any(one) for one in (rule, bound)),
+        forbids=Forbids.WITH_ARGS if args is None else _forbids(rule, bound),
     )
     if _meaning(met) == _meaning(rule):
         return rule
@@ -62,14 +61,18 @@ def _requires_of_any(rule: CommandRule) -> bool:
     return rule.args is None and bool(rule.require) and not rule.forbid
 
 
-def _forbids_of_any(rule: CommandRule) -> bool:
-    return rule.args is None and bool(rule.forbid)
+def _forbids(rule: CommandRule, bound: CommandRule) -> Forbids:
+    said = Forbids(0)
+    for one in (rule, bound):
+        if one.forbid:
+            said |= Forbids.ALWAYS if one.args is None else one.forbids
+    return said or Forbids.WITH_ARGS
 
 
 def _meaning(rule: CommandRule) -> tuple[object, ...]:
     args = None if rule.args is None else frozenset(rule.args)
     flags = (frozenset(rule.forbid), frozenset(rule.require))
-    return (rule.program, args, rule.ask, rule.of_any_subcommand, *flags)
+    return (rule.program, args, rule.ask, rule.forbids, *flags)
 
 
 def _program(one: str, other: str) -> str | None:

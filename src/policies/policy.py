@@ -6,7 +6,7 @@ and what the kernel makes of it (`kernel`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Flag, StrEnum, auto
 
 from policies.errors import Where
 
@@ -17,6 +17,16 @@ class History(StrEnum):
     FULL = "full"
     HEAD = "head"
     NONE = "none"
+
+
+class Forbids(Flag):
+    """Which commands a rule's ``forbid`` was said of."""
+
+    WITH_ARGS = auto()
+    """Those with its `args`: what may begin so is denied."""
+    ALWAYS = auto()
+    """All of the program's, before a ceiling gave it `args`: of git's subcommands among them, one
+    that may be an alias is denied still, and of what may begin otherwise nothing is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +46,8 @@ class CommandRule:
     """Flags that may not be among the arguments, whatever other rules allow. A check (`flags`)."""
     require: tuple[str, ...] = ()
     """Flags that must all be among the arguments for the rule to fit. A check (`flags`)."""
-    of_any_subcommand: bool = False
-    """Its `forbid` was said of every subcommand of git, before a ceiling named those in `args`: of
-    them, one that may be an alias is denied still."""
+    forbids: Forbids = Forbids.WITH_ARGS
+    """Where a ceiling narrowed the rule: what each side's `forbid` was said of."""
 
     @property
     def looks_at_arguments(self) -> bool:

@@ -125,10 +125,7 @@ class Walk:
             item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
             self._parsed.items.append(item)
         elif kind == "expansion":
-            if evaluates(children):
-                self._parsed.notes.add("`${…@P}` runs what stands in the variable")
-            if not patterns.ends_alike(children, self._source):
-                self._fail("a pattern that bash may end elsewhere", node.start_byte)
+            self._expansion(node, children)
         elif kind == "concatenation" and above == "expansion":
             kind = IN_EXPANSION
         self._push(children, self._inside(node, place), kind, stack)
@@ -326,6 +323,12 @@ class Walk:
             return
         target = word(named, self._source)
         self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
+
+    def _expansion(self, node: Node, children: list[Node]) -> None:
+        if evaluates(children):
+            self._parsed.notes.add("`${…@P}` runs what stands in the variable")
+        if not patterns.ends_alike(children, self._source):
+            self._fail("a pattern that bash may end elsewhere", node.start_byte)
 
     def _function(self, node: Node, place: _Place) -> None:
         name = node.child_by_field_name("name")
