@@ -21,6 +21,8 @@ _MAX_PLAIN = 256
 _MAX_SEEN = 4096
 # What sends a definition off into a shell of its own.
 _ELSEWHERE = re.compile(rb"(?:[ \t]|\\\n)*(?:&(?!&)|\|(?!\|))")
+# The grammar takes `\\'` for a quote that is escaped in `$'a\\\\'` too, where it ends the text.
+_ANSI_C = re.compile(rb"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
 _SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
 
 _GROUPS = {
@@ -45,6 +47,7 @@ _SIMPLE = frozenset({"command", "declaration_command", "unset_command"})
 # Quotes inside these are text to bash: `"${x:-'$(cmd)'}"` and `((a['$(cmd)']))` run cmd.
 _QUOTES_ARE_TEXT = frozenset({"expansion", "arithmetic_expansion", "subscript", "test_command"})
 _LITERAL_LEAVES = frozenset({"raw_string", "ansi_c_string", "comment", "heredoc_end"})
+_ALWAYS_SEEN = frozenset({"comment", "ansi_c_string"})
 _COMMENT_PARENTS = frozenset(
     {"program", "list", "pipeline", "subshell", "compound_statement", "do_group", "if_statement",
      "elif_clause", "else_clause", "case_statement", "case_item", "while_statement",
@@ -136,7 +139,7 @@ class Walk:
             (child, place, above)
             for child in reversed(children)
             if child.child_count
-            or (child.is_named and (self._look_inside or child.type == "comment"))
+            or (child.is_named and (self._look_inside or child.type in _ALWAYS_SEEN))
         ]
 
     def _inside(self, node: Node, place: _Place) -> _Place:
@@ -173,6 +176,8 @@ class Walk:
         if kind == "comment":
             self._comment(node, above)
             return
+        if kind == "ansi_c_string" and not _ANSI_C.fullmatch(self._text(node)):
+            self._fail("a `$'` that bash ends elsewhere", node.start_byte)
         if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
             return
         text = self._text(node)
