@@ -32,5 +32,5 @@ def ends_alike(children: list[Node], source: bytes) -> bool:
     # From the operator on, behind which a string may stand before the pattern.
     before = [child for child in children[: patterns[0]] if not child.is_named]
     start, ends = before[-1].end_byte, (children[patterns[-1] + 1], children[-1])
-    # To the sign behind the pattern; or to the last brace, where that sign was the `/` of a `\\/`.
+    # To the sign behind the pattern; or to the last brace, where that sign was an escaped `/`.
     return any(_NO_END.fullmatch(source, start, end.start_byte) is not None for end in ends)

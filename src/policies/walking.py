@@ -21,7 +21,7 @@ _MAX_PLAIN = 256
 _MAX_SEEN = 4096
 # What sends a definition off into a shell of its own.
 _ELSEWHERE = re.compile(rb"(?:[ \t]|\\\n)*(?:&(?!&)|\|(?!\|))")
-# The grammar takes `\\'` for a quote that is escaped in `$'a\\\\'` too, where it ends the text.
+# To the grammar `\'` is an escaped quote in `$'a\\'` too, where to bash the text ends.
 _ANSI_C = re.compile(rb"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
 _SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
 

@@ -153,6 +153,9 @@ def test_what_the_check_allows_without_a_note_runs_no_canary_either(
         "x=$(<f); declare -i y=x",
         "x=$(<f); echo ${y:x}",
         "x=(cat <<E\nE\ncanary\nE)",
+        "echo $'a\\\\'; canary #'",
+        "echo ${x#'}; echo '; ls() { ls; }; canary ' #'}",
+        'echo "${x#{a}"; canary; "}"',
         "printf -v 'a[$(timeout 5 bash -c '/usr/local/bin/can*')]' x",
     ],
 )
