@@ -33,6 +33,10 @@ _SHORTEST_PAUSE_S = 0.005
 _ALERT_PAUSE_S = 0.002
 """Between looks at a sandbox that is past its limit."""
 
+_RECOUNT_S = 2.0
+"""At least so often we count while commands run: what others give back hides what ours take."""
+_RECOUNT_SHARE = 50
+"""Or after so many times as long as counting took, where that is more."""
 _PATIENCE_S = 0.1
 _ENAMETOOLONG = 36
 _DIRECTORY = 0o040000
@@ -58,6 +62,7 @@ class Disk:
         self._unclear = False
         self._looked_at = _file_systems(self.roots)
         self._alarm = 0 if restarted else self._used() + limit
+        self._recount_at = time.monotonic() + _RECOUNT_S
 
     def _used(self) -> int:
         used = 0
@@ -71,6 +76,8 @@ class Disk:
         """Bytes that may be written before it takes a count to say more; 0 where it does now."""
         if not self.limit:
             return _TOO_MUCH
+        if time.monotonic() > self._recount_at:
+            return 0
         used = self._used()
         # What others give back is not ours to fill.
         self._alarm = min(self._alarm, used + self.limit)
@@ -87,7 +94,10 @@ class Disk:
 
         Others write to that disk too, so only our own files count. Nothing may write meanwhile.
         """
+        began = time.monotonic()
         taken = self._count()
+        now = time.monotonic()
+        self._recount_at = now + max(_RECOUNT_S, _RECOUNT_SHARE * (now - began))
         if taken >= _TOO_MUCH and not self._unclear:
             # Something was in the middle of beginning or ending. It is not twice in a row.
             self._unclear = True
