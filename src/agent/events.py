@@ -21,6 +21,7 @@ from sandbox.patch import Change, LeftOut
 from sandbox.results import LimitMet
 from sandbox.standing import Standing
 
+TOO_DEEP = "[nested too deeply]"
 STRING_LIMIT = 256 * 1024
 """Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
 _HEAD = 4096
@@ -283,7 +284,7 @@ def encode(event: Recorded) -> dict[str, object]:
 def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
     """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
     if depth > _DEEPEST:
-        return "[nested too deeply]"
+        return TOO_DEEP
     match value:
         case None | bool() | int():
             return value

@@ -45,8 +45,11 @@ FIRST = "0" * 64
 REDACTED = "[redacted]"
 """Stands where a secret was."""
 _SHORTEST_SECRET = 8
-# Keys of the usual shape are taken out wherever they come from, known to us or not.
-_KEY_SHAPES = re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}")
+# Keys of the usual shape are taken out wherever they come from, known to us or not. In JSON the
+# character before one may stand escaped, and an escape ends in a letter or a digit.
+_KEY_SHAPES = re.compile(
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))sk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}"
+)
 
 
 def new_run_id(now: datetime | None = None) -> str:

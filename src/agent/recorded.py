@@ -14,6 +14,7 @@ from typing import Any, cast
 from agent import outcome as outcomes
 from agent.errors import RecordError
 from agent.events import (
+    TOO_DEEP,
     Asked,
     CallEnded,
     CallRefused,
@@ -36,6 +37,11 @@ from sandbox.mounts import Held, Overlay, Scratch
 from sandbox.patch import LeftOut
 from sandbox.results import Ending
 from sandbox.standing import Standing
+
+NOT_WHOLE = (
+    "the program that runs this session ended before this call was made, and its arguments were "
+    "too long to record, or held a secret. Make it again if you still want it."
+)
 
 _EVENTS: dict[str, type] = {
     "run_started": RunStarted,
@@ -132,7 +138,17 @@ def _built(made: type, row: Mapping[str, object]) -> object:
             values[item.name] = recorded_bytes(value)
         else:
             values[item.name] = _value(value)
+    if made is ToolUse and not values["problem"] and not _as_it_was(row["arguments"]):
+        values["problem"] = NOT_WHOLE
     return made(**values)
+
+
+def _as_it_was(value: object) -> bool:
+    """Whether nothing in it was left out when it was recorded."""
+    return not any(
+        _is_cut(item) or (isinstance(item, str) and (REDACTED in item or item == TOO_DEEP))
+        for item in _walk(value)
+    )
 
 
 def _value(value: object) -> object:
@@ -152,13 +168,14 @@ def _value(value: object) -> object:
 def _mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise TypeError("not an object")
-    return cast("Mapping[str, object]", _uncut(value))
+    # Itself it is never a cut string, whatever keys the model gave it.
+    return {key: _uncut(item) for key, item in value.items()}
 
 
 def _uncut(value: object) -> object:
     """JSON as it came, with what was cut in it as text that says so."""
     match value:
-        case {"head": str() as head, "characters": int() as count, "sha256": str()}:
+        case {"head": str() as head, "characters": int() as count} if _is_cut(value):
             return cut_words(head, count)
         case dict():
             return {key: _uncut(item) for key, item in value.items()}
@@ -191,11 +208,13 @@ def losses(rows: list[Mapping[str, object]]) -> Lossy:
             continue
         cut += sum(1 for item in _walk(row) if _is_cut(item))
         redacted += sum(1 for item in _walk(row) if isinstance(item, str) and REDACTED in item)
-        for item in _walk(row):
-            if isinstance(item, dict) and item.get("type") == "opaque":
-                parts = list(_walk(item))
-                exact = exact and not any(
-                    _is_cut(part) or (isinstance(part, str) and REDACTED in part) for part in parts
+        # Not by walking the line: in the arguments of a call anything may call itself opaque.
+        match row:
+            case {"reply": {"message": {"blocks": [*blocks]}}}:
+                exact = exact and all(
+                    _as_it_was(block)
+                    for block in blocks
+                    if isinstance(block, dict) and block.get("type") == "opaque"
                 )
     return Lossy(cut=cut, redacted=redacted, exact_thinking=exact)
 

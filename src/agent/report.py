@@ -25,7 +25,7 @@ from agent.events import (
 )
 from agent.messages import Text
 from agent.outcome import Finished
-from agent.risk.credentials import masked
+from agent.risk.credentials import Blotter
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.subject import parts_of
 from agent.summary import Delivery, Summary
@@ -112,7 +112,7 @@ def _hiding(delivery: Delivery | None) -> Callable[[str], str]:
     """What blots out secrets: where the gate found one, the agent's steps may show it too."""
     findings = delivery.findings if delivery else ()
     if any(finding.id == "secret" for finding in findings):
-        return lambda text: "\n".join(map(masked, text.split("\n")))
+        return lambda text: Blotter().text(text)
     return lambda text: text
 
 
@@ -122,6 +122,7 @@ def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
     secrets = {finding.path for finding in delivery.findings if finding.id == "secret"}
     sections: list[list[DiffLine]] = []
     body = False
+    blotter = Blotter()
     for number, raw in enumerate(delivery.patch.data.split(b"\n")):
         if number >= _DIFF_LINES:
             text = f"[cut after {_DIFF_LINES} lines: the whole patch is in {delivery.path.name}]"
@@ -130,12 +131,13 @@ def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
         if raw.startswith(b"diff --git "):
             sections.append([])
             body = False
+            blotter = Blotter()
         elif raw.startswith(b"@@ "):
             body = True
         if sections:
             line = _diff_line(raw, body=body)
             if body and secrets.intersection(names[len(sections) - 1 : len(sections)]):
-                line = replace(line, text=masked(line.text))
+                line = replace(line, text=blotter.line(line.text))
             sections[-1].append(line)
     for index, lines in enumerate(sections):
         path = path_text(names[index]) if len(names) > index else ""

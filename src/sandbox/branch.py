@@ -131,8 +131,10 @@ class _Commit:
         text = (
             f"tree {root}\nparent {parent}\nauthor {_IDENTITY} {when}\n"
             f"committer {_IDENTITY} {when}\n\n{message.strip()}\n"
-        )
+        ).replace("\0", " ")
         commit = store.put_commit(text.encode("utf-8", "replace"))
+        for object_id in (*blobs, *trees):
+            objects.check(object_id)
         return cls(
             store=store,
             commit=commit,

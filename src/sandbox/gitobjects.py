@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from sandbox.errors import PatchError
 from sandbox.target import InTheWayError, Target
@@ -23,6 +24,9 @@ _SMALL_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
 _PACKS_LIMIT = 4096
 _CHAIN_LIMIT = 4096
+_WORK_LIMIT_BYTES = 8 << 30
+_STEP_BYTES = 1024
+"""What one step of a delta takes, as if that many bytes were copied."""
 _TREE_ENTRIES_LIMIT = 1_000_000
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ID = re.compile(rb"[0-9a-f]{40}")
@@ -38,12 +42,27 @@ class TreeEntry:
     id: str
 
 
+class _Work:
+    """All that may be inflated and copied. A pack of some kilobytes can ask for weeks of it."""
+
+    def __init__(self) -> None:
+        self.left = _WORK_LIMIT_BYTES
+
+    def spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise PatchError(
+                "reading the target's repository takes more work than an honest one asks for."
+            )
+
+
 class Objects:
     """The objects below an open ``.git``."""
 
     def __init__(self, git: Target) -> None:
         self._git = git
         self._packs: list[bytes] | None = None
+        self._work = _Work()
 
     def commit_tree(self, commit: str) -> str:
         """Id of a commit's tree. Raises `PatchError`, as all here do."""
@@ -74,23 +93,43 @@ class Objects:
         """Content of an object of this kind and id, both checked."""
         if not _ID.fullmatch(object_id.encode()):
             raise PatchError(f"{object_id!r:.60} is not an object id.")
-        try:
-            found = self._loose(object_id, limit_bytes) or self._packed(object_id, limit_bytes)
-        except (OSError, zlib.error, struct.error, IndexError) as problem:
-            raise PatchError(
-                f"object {object_id} of the target's repository can't be read: {problem}"
-            ) from problem
-        if found is None:
+        for actual, data in self._found(object_id, limit_bytes):
+            if actual != kind:
+                break
+            return data
+        else:
             raise PatchError(
                 f"object {object_id} is not in the target's own repository: it may be a partial "
                 "clone, or borrow its objects from another one."
             )
-        actual, data = found
-        digest = hashlib.sha1(b"%s %d\0" % (actual, len(data)), usedforsecurity=False)
-        digest.update(data)
-        if actual != kind or digest.hexdigest() != object_id:
-            raise PatchError(f"object {object_id} of the target's repository is damaged.")
-        return data
+        raise PatchError(f"object {object_id} of the target's repository is damaged.")
+
+    def check(self, object_id: str) -> None:
+        """Raise `PatchError` where anything else stands under this id, in any place.
+
+        git believes a name: who knows what a patch will bring could put other bytes there before.
+        """
+        for _ in self._found(object_id, OBJECT_LIMIT_BYTES):
+            pass
+
+    def _found(self, object_id: str, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """Kind and content, which have this id, from each place where it stands."""
+        places = (self._loose, *(partial(self._read_from, name) for name in self._pack_names()))
+        for place in places:
+            try:
+                found = place(object_id, limit)
+            except (OSError, zlib.error, struct.error, IndexError) as problem:
+                raise PatchError(
+                    f"object {object_id} of the target's repository can't be read: {problem}"
+                ) from problem
+            if found is None:
+                continue
+            kind, data = found
+            digest = hashlib.sha1(b"%s %d\0" % (kind, len(data)), usedforsecurity=False)
+            digest.update(data)
+            if digest.hexdigest() != object_id:
+                raise PatchError(f"object {object_id} of the target's repository is damaged.")
+            yield kind, data
 
     # -- loose -----------------------------------------------------------------------------
 
@@ -101,6 +140,7 @@ class Objects:
                 return None
             inflate = zlib.decompressobj()
             data = _inflated(inflate, _pieces(file, 0), limit + 64)
+        self._work.spend(len(data))
         header, _, content = data.partition(b"\0")
         kind, _, size = header.partition(b" ")
         if not size.isdigit() or int(size[:20]) != len(content):
@@ -122,13 +162,6 @@ class Objects:
 
     # -- packed ----------------------------------------------------------------------------
 
-    def _packed(self, object_id: str, limit: int) -> tuple[bytes, bytes] | None:
-        for name in self._pack_names():
-            found = self._read_from(name, bytes.fromhex(object_id), limit)
-            if found is not None:
-                return found
-        return None
-
     def _pack_names(self) -> list[bytes]:
         if self._packs is None:
             try:
@@ -141,13 +174,13 @@ class Objects:
             self._packs = packs
         return self._packs
 
-    def _read_from(self, name: bytes, wanted: bytes, limit: int) -> tuple[bytes, bytes] | None:
+    def _read_from(self, name: bytes, object_id: str, limit: int) -> tuple[bytes, bytes] | None:
         base = b"objects/pack/" + name
         with self._opened(base + b".idx") as index, self._opened(base + b".pack") as pack:
             if index is None or pack is None:
                 return None
-            offset = _offset_in(index, wanted)
-            return None if offset is None else _unpacked(pack, index, offset, limit)
+            offset = _offset_in(index, bytes.fromhex(object_id))
+            return None if offset is None else _unpacked(pack, index, offset, limit, self._work)
 
 
 def _is_mode(mode: bytes) -> bool:
@@ -188,7 +221,7 @@ def _offset_in(index: int, wanted: bytes) -> int | None:
     return None
 
 
-def _unpacked(pack: int, index: int, offset: int, limit: int) -> tuple[bytes, bytes]:
+def _unpacked(pack: int, index: int, offset: int, limit: int, work: _Work) -> tuple[bytes, bytes]:
     """The object at an offset, its deltas applied. The chain is followed by a loop."""
     deltas: list[bytes] = []
     held = 0
@@ -196,10 +229,11 @@ def _unpacked(pack: int, index: int, offset: int, limit: int) -> tuple[bytes, by
         kind, size, at = _object_header(pack, offset)
         if size > limit:
             raise PatchError(f"an object of the target's repository has more than {limit} bytes.")
+        work.spend(size)
         if kind in _KINDS:
             data = _inflated(zlib.decompressobj(), _pieces(pack, at), size)
             for delta in reversed(deltas):
-                data = _patched(data, delta, limit)
+                data = _patched(data, delta, limit, work)
             return _KINDS[kind], data
         if kind == _OFS_DELTA:
             back, at = _back_offset(pack, at)
@@ -211,7 +245,7 @@ def _unpacked(pack: int, index: int, offset: int, limit: int) -> tuple[bytes, by
             break
         deltas.append(_inflated(zlib.decompressobj(), _pieces(pack, at), size))
         held += size
-        if next_offset is None or next_offset <= 0 or held > 4 * limit:
+        if next_offset is None or next_offset <= 0 or held > limit:
             break
         offset = next_offset
     raise PatchError("a pack of the target's repository is damaged.")
@@ -258,7 +292,7 @@ def _inflated(inflate: "zlib._Decompress", pieces: Iterator[bytes], limit: int) 
     return bytes(found)
 
 
-def _patched(source: bytes, delta: bytes, limit: int) -> bytes:
+def _patched(source: bytes, delta: bytes, limit: int, work: _Work) -> bytes:
     """A delta applied (gitformat-pack(5), "Deltified representation")."""
     source_size, at = _varint(delta, 0)
     target_size, at = _varint(delta, at)
@@ -284,6 +318,7 @@ def _patched(source: bytes, delta: bytes, limit: int) -> bytes:
             at += op
         if not piece or len(out) + len(piece) > target_size:
             raise PatchError("a delta of the target's repository is damaged.")
+        work.spend(_STEP_BYTES + len(piece))
         out += piece
     if len(out) != target_size:
         raise PatchError("a delta of the target's repository is damaged.")

@@ -32,7 +32,7 @@ def head(git: Target) -> str:
         if _COMMIT.fullmatch(value):
             return value.decode()
         name = value.removeprefix(b"ref: ")
-        if name == value or not name.startswith(b"refs/") or b".." in name:
+        if name == value or not name.startswith(b"refs/") or b".." in name or b"\0" in name:
             break
         if name == b"refs/heads/.invalid":
             raise PatchError(
@@ -69,11 +69,15 @@ def make_branch(git: Target, branch: str, commit: str) -> None:
                 os.mkdir(name, dir_fd=directory)
             end = path.find(b"/", end + 1)
         with git.parent(path) as (directory, name):
-            file = os.open(name, _MAKE, 0o644, dir_fd=directory)
-            try:
-                os.write(file, commit.encode() + b"\n")
-            finally:
-                os.close(file)
+            # As git does it: the name comes to be with all that stands in it, or not at all.
+            lock = name + b".lock"
+            with open(os.open(lock, _MAKE, 0o644, dir_fd=directory), "wb") as file:
+                try:
+                    file.write(commit.encode() + b"\n")
+                    file.flush()
+                    os.link(lock, name, src_dir_fd=directory, dst_dir_fd=directory)
+                finally:
+                    os.unlink(lock, dir_fd=directory)
     except FileExistsError:
         raise PatchError(f"there is a branch {branch!r} already: choose another name.") from None
     except InTheWayError as way:

@@ -5,6 +5,7 @@ system (macOS, Windows) counts here too, for the patch may be applied there.
 """
 
 import re
+import unicodedata
 
 PATH_LIMIT_BYTES = 4095
 """What Linux takes in one call; nothing longer can be written on the other side."""
@@ -79,6 +80,18 @@ def leaves_tree(path: bytes, target: bytes) -> bool:
         elif part not in {b"", b"."}:
             descended = True
     return False
+
+
+def folded_path(path: bytes) -> bytes:
+    """As systems compare it that know no case, take ``\\`` for ``/``, a colon for the start of a
+    stream, and leave out dots and spaces at the end of a name and what is not seen in it."""
+    parts = b"/".join(_seen_elsewhere(path)).split(b"/")
+    names = (part.partition(b":")[0].rstrip(b" .") or part for part in parts)
+    path = b"/".join(names)
+    if path.isascii():
+        return path.lower()
+    text = unicodedata.normalize("NFD", path.decode("utf-8", "surrogateescape")).casefold()
+    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
 
 
 def _seen_elsewhere(name: bytes) -> list[bytes]:

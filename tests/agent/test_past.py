@@ -10,7 +10,14 @@ import pytest
 
 from agent.calls import Calls
 from agent.errors import RecordError
-from agent.events import ConversationEnded, Event, RunStarted, SandboxReady, encode
+from agent.events import (
+    STRING_LIMIT,
+    ConversationEnded,
+    Event,
+    RunStarted,
+    SandboxReady,
+    encode,
+)
 from agent.interrupts import Interrupts
 from agent.loop import Loop
 from agent.messages import (
@@ -241,6 +248,56 @@ def test_thinking_that_was_redacted_is_not_sent_back_as_if_it_were_whole(
     rows, _ = whole
     text = json.dumps(rows).replace("q+/=", "[redacted]")
     assert not past_of(json.loads(text)).lossy.exact_thinking
+
+
+def test_a_call_whose_arguments_were_not_recorded_whole_is_not_made(policy: Policy) -> None:
+    long = "x" * (STRING_LIMIT + 1)
+    asked = calls(
+        ("bash", {"command": "echo one >> log"}),
+        ("write_file", {"path": "long", "content": long}),
+        ("write_file", {"path": "key", "content": "sk-ant-" + "a1" * 20}),
+    )
+    talk = Talk(box=(box := TmpBox()), policy=policy)
+    talk.on(ToldModel(asked, say("x")))
+    box.close()
+    rows = json.loads(json.dumps(rows_of(talk.log)).replace("sk-ant-" + "a1" * 20, "[redacted]"))
+    first = next(at for at, row in enumerate(rows) if row["event"] == "call_ended")
+    model, box, _ = go_on(past_of(rows[: first + 1]), policy, say("Done."))
+    assert box.calls == ["close"]
+    results = [
+        block for block in model.requests[0].messages[-1].blocks if "Make it again" in str(block)
+    ]
+    assert [type(block) for block in results] == [ToolResult, ToolResult]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"head": "a", "characters": 3, "sha256": "x"},
+        {"head": "a", "characters": 3, "sha256": "x", "command": "true"},
+        {"command": {"head": "a", "characters": 3, "sha256": "x"}},
+        {"x": {"type": "opaque", "provider": "p", "raw": "[redacted]"}},
+        {"type": "text", "text": "[redacted]"},
+    ],
+)
+def test_what_a_call_says_is_never_read_as_what_we_wrote(
+    policy: Policy, arguments: dict[str, object]
+) -> None:
+    """The model, or who speaks through it, forges the marks of cut text and of thinking."""
+    talk = Talk(box=(box := TmpBox()), policy=policy)
+    with pytest.raises(KeyError):
+        talk.on(ToldModel(calls(("bash", arguments)), KeyError("killed here")))
+    box.close()
+    past = past_of(rows_of(talk.log))
+    assert past.lossy.exact_thinking
+    assert all(
+        isinstance(block.arguments, dict)
+        for message in past.history
+        for block in message.blocks
+        if isinstance(block, ToolUse)
+    )
+    _, _, ended = go_on(past, policy, say("Done."))
+    assert isinstance(ended, Finished)
 
 
 def test_a_line_of_another_shape_is_a_clear_error(whole: tuple[list[Row], ToldModel]) -> None:

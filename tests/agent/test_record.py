@@ -66,6 +66,21 @@ def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Pa
     assert shaped.encode() not in everything
 
 
+@pytest.mark.parametrize("before", ["\n", "\t", "\x1b", "é", "\r\n", "=", "_", "\\n", "a\\"])
+def test_keys_are_redacted_whatever_stands_before_them(tmp_path: Path, before: str) -> None:
+    shaped = "sk-ant-" + "a1" * 20
+    record = Record.create(tmp_path)
+    record.append({"event": "x", "text": f"a{before}{shaped}"})
+    record.write_summary({"task": f"a{before}{shaped}"})
+    everything = b"".join(path.read_bytes() for path in record.directory.iterdir())
+    assert shaped.encode() not in everything
+
+
+def test_words_that_end_as_keys_begin_stay(tmp_path: Path) -> None:
+    words = "desk-lamps-and-everything-else-on-it"
+    assert words in Record.create(tmp_path).append({"event": "x", "text": words})
+
+
 def test_a_patch_is_written_as_it_is(tmp_path: Path) -> None:
     data = b"\x00\xff sk-ant-" + b"a1" * 20 + b"\r\n"
     record = Record.create(tmp_path)

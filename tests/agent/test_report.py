@@ -152,6 +152,24 @@ def test_a_secret_is_shown_neither_in_the_findings_nor_in_the_diff(fake: FakeRun
     assert "+k = ••••••••" in page
 
 
+def test_of_a_private_key_its_body_is_not_shown_either(fake: FakeRun) -> None:
+    body = "MIIEowIBAAKCAQEA" + "x9" * 20
+    ends = "PRIVATE KEY-----"
+    page = page_of(
+        fake,
+        call(
+            "write_file", path="k", content=f"-----BEGIN RSA {ends}\n{body}\n{body}\nq=1; run()\n"
+        ),
+        call("write_file", path="j", content=f'"-----BEGIN {ends}\\n{body}\\n-----END {ends}"\n'),
+        call("bash", command="cat k"),
+        say("x"),
+    )
+    assert "Private Key" in page
+    assert body not in page
+    # Nor does the first line of a key hide what is none of its lines.
+    assert "+q=1; run()" in page
+
+
 def test_a_link_in_place_of_a_file_does_not_shift_the_names_of_the_diff(fake: FakeRun) -> None:
     page = page_of(
         fake, call("bash", command="rm a.py; ln -s b.py a.py; echo x > b.py"), say("done")

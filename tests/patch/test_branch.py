@@ -18,7 +18,7 @@ from patch.worlds import (
     user_git,
     write_world,
 )
-from sandbox import baseline
+from sandbox import baseline, gitobjects
 from sandbox.branch import BranchReport, branch_patch
 from sandbox.errors import PatchError
 from sandbox.gitobjects import Objects
@@ -248,6 +248,60 @@ def test_an_object_that_is_not_what_its_name_says_is_refused(tmp_path: Path, tar
     loose.chmod(0o644)
     loose.write_bytes(zlib.compress(b"blob 5\0evil\n"))
     assert "is damaged" in refused(tmp_path, target)
+
+
+def test_an_object_that_was_put_in_the_place_of_a_new_one_is_refused(
+    tmp_path: Path, target: Path
+) -> None:
+    """git would show it for what the patch brings: it believes an object's name."""
+    repository(target, OLD)
+    content = NEW[b"caf\xe9 \xf0\x9f/new"][1]
+    store = Store(tmp_path / "guess")
+    blob = store.put((content,), len(content))
+    loose = target / ".git/objects" / blob[:2] / blob[2:]
+    loose.parent.mkdir(exist_ok=True)
+    loose.write_bytes(zlib.compress(b"blob 5\0evil\n"))
+    assert "is damaged" in refused(tmp_path, target)
+    loose.unlink()
+    # And in a pack, which git looks at first, under an index that gives it that name.
+    evil = user_git(target, "hash-object", "-w", "--stdin", stdin=b"evil\n").strip()
+    base = target / ".git/objects/pack/pack"
+    name = user_git(target, "pack-objects", str(base), stdin=evil + b"\n").decode().strip()
+    index = base.with_name(f"pack-{name}.idx")
+    data = bytearray(index.read_bytes())
+    for first in range(256):
+        data[8 + 4 * first : 12 + 4 * first] = (first >= int(blob[:2], 16)).to_bytes(4, "big")
+    data[8 + 1024 : 8 + 1044] = bytes.fromhex(blob)
+    index.chmod(0o644)
+    index.write_bytes(data)
+    assert user_git(target, "cat-file", "blob", blob) == b"evil\n"
+    assert "is damaged" in refused(tmp_path, target)
+
+
+@pytest.mark.parametrize("head", [b"ref: refs/heads/a\0b\n", b"ref: refs/../HEAD", b"", b"\0" * 50])
+def test_a_strange_head_is_an_error(tmp_path: Path, target: Path, head: bytes) -> None:
+    repository(target, OLD)
+    (target / ".git/HEAD").write_bytes(head)
+    assert "HEAD of the target" in refused(tmp_path, target)
+
+
+def test_a_branch_is_there_whole_or_not_at_all(tmp_path: Path, target: Path) -> None:
+    """Under git's own lock: whoever holds it keeps it."""
+    repository(target, OLD)
+    heads = target / ".git/refs/heads"
+    (heads / "fix").mkdir()
+    (heads / "fix/it.lock").touch()
+    with pytest.raises(PatchError, match="already"):
+        branched(tmp_path, target)
+    assert [path.name for path in (heads / "fix").iterdir()] == ["it.lock"]
+
+
+def test_a_small_pack_can_not_ask_for_endless_work(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository(target, OLD, pack=True)
+    monkeypatch.setattr(gitobjects, "_WORK_LIMIT_BYTES", 100)
+    assert "more work" in refused(tmp_path, target)
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, target: Path) -> None:

@@ -1,11 +1,12 @@
-"""What looks like a credential in added lines, by the rules of detect-secrets.
+"""What looks like a credential in what a patch adds, by the rules of detect-secrets.
 
-Owns which of its rules count, the bounds, and that a secret which was found is told by its kind
-only. Nothing is verified over a network: only the rules' `analyze_string` is called, which has no
-such step; nor do its configuration, its baseline or its ``allowlist`` comments have a say here,
-for the patch could bring them.
+Owns which of its rules count, the few beside them, the bounds, and that a secret which was found is
+told by its kind only, and blotted out where content is shown. Nothing is verified over a network:
+only the rules' `analyze_string` is called, which has no such step; nor do its configuration, its
+baseline or its ``allowlist`` comments have a say here, for the patch could bring them.
 """
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,21 @@ _RULES = {
 """Module and class. Left out for their false alarms: KeywordDetector (``password = ...`` in every
 test), the two entropy rules (every hash in a lockfile), IPPublicDetector (no secret)."""
 
+_NEWER = re.compile(
+    r"(?<![A-Za-z0-9])(?:sk-(?:ant|proj|svcacct|admin)-[A-Za-z0-9_-]{20,}"
+    r"|github_pat_[A-Za-z0-9_]{22,}|AIza[A-Za-z0-9_-]{35}|hf_[A-Za-z0-9]{34,}"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{58})"
+)
+"""Keys whose shape is newer than those rules."""
+_KEY_BEGIN = re.compile(
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----(?:\\+[nr]|[A-Za-z0-9+/=])*"
+)
+_KEY_BODY = re.compile(
+    r"[-+ ]?[\s\"'#*]*(?:[A-Za-z0-9+/]+={0,2}|(?:Proc-Type|DEK-Info|Version|Comment): ?[ -~]*)?"
+    r"(?:\\+[nr])*[\s\"',;+\\)]*"
+)
+_BLOT = "•" * 8
+
 _OFTEN_HARMLESS = frozenset({"Basic Auth Credentials"})
 """``https://user:password@host`` stands in examples and tests more often than in use."""
 
@@ -67,7 +83,7 @@ class _Rule(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     path: bytes
-    line: int
+    line: int | None
     text: str
 
 
@@ -94,8 +110,37 @@ def masked(text: str) -> str:
     for rule in _rules():
         for start in range(0, len(text), _PIECE - _OVERLAP):
             for secret in set(rule.analyze_string(text[start : start + _PIECE])):
-                text = text.replace(secret, "•" * 8)
+                text = text.replace(secret, _BLOT)
     return text
+
+
+class Blotter:
+    """Blots out secrets line after line: of a private key not only the line that names it."""
+
+    def __init__(self) -> None:
+        self._inside = False
+
+    def line(self, text: str) -> str:
+        begin = _KEY_BEGIN.search(text)
+        if begin is not None:
+            self._inside = "-----END" not in text[begin.end() :]
+            text = _KEY_BEGIN.sub(_BLOT, text)
+        elif self._inside:
+            # What can't be a key's line ends it: else its first line would hide all that follows.
+            self._inside = _KEY_BODY.fullmatch(text) is not None
+            if self._inside:
+                return text[:1] + _BLOT
+        return masked(text)
+
+    def text(self, text: str) -> str:
+        return "\n".join(map(self.line, text.split("\n")))
+
+
+class _NewerKeys:
+    secret_type = "API key"  # noqa: S105 - the name of a kind
+
+    def analyze_string(self, string: str) -> Iterator[str]:
+        return (match[0] for match in _NEWER.finditer(string))
 
 
 def _of_chunk(chunk: Sequence[_Row], end: float, late: dict[bytes, None]) -> Iterator[Finding]:
@@ -117,7 +162,7 @@ def _of_chunk(chunk: Sequence[_Row], end: float, late: dict[bytes, None]) -> Ite
 
 
 def _chunks(subject: Subject) -> Iterator[list[_Row]]:
-    chunk: list[_Row] = []
+    chunk = list(_names(subject))
     size = 0
     for path, section in subject.added.items():
         lines = bytes(section.text).decode("utf-8", "replace").split("\n")
@@ -135,10 +180,22 @@ def _chunks(subject: Subject) -> Iterator[list[_Row]]:
         yield chunk
 
 
+def _names(subject: Subject) -> Iterator[_Row]:
+    """What a patch says beside lines: new names, and where links lead."""
+    for change in subject.patch.changes:
+        target = subject.patch.links.get(change.path, b"")
+        for words in (change.path if not change.old_mode or change.old_path else b"", target):
+            if words and change.new_mode:
+                yield _Row(path=change.path, line=None, text=words.decode("utf-8", "replace"))
+
+
 @lru_cache(maxsize=1)
 def _rules() -> tuple[_Rule, ...]:
     """Imported when a patch is looked at: an SDK of HTTP requests comes along."""
-    return tuple(
-        getattr(import_module(f"detect_secrets.plugins.{module}"), name)()
-        for module, name in _RULES.items()
+    return (
+        *(
+            getattr(import_module(f"detect_secrets.plugins.{module}"), name)()
+            for module, name in _RULES.items()
+        ),
+        _NewerKeys(),
     )

@@ -102,9 +102,8 @@ def _manifest(
 
 
 def _moved(change: Change) -> bool:
-    """A file of another name became this one: it was no manifest, so all of it is new."""
-    old = change.old_path or change.path
-    return old.rpartition(b"/")[2].lower() != change.path.rpartition(b"/")[2].lower()
+    """It was another file's name, or stood where nothing installs by it: all of it is new here."""
+    return (change.old_path or change.path).lower() != change.path.lower()
 
 
 def _line_of(subject: Subject, path: bytes, reason: str) -> int | None:

@@ -9,13 +9,14 @@ from agent.risk.kinds import found
 from agent.risk.subject import Subject
 from sandbox.ignore import Patterns
 from sandbox.manifest import EXECUTABLE, SYMLINK
-from sandbox.pathrules import is_dot_git, leaves_tree
+from sandbox.pathrules import folded_path, is_dot_git, leaves_tree
 
-_SUBMODULE = 0o160000
+SUBMODULE = 0o160000
 _TYPE = 0o170000
 _SPECIAL = 0o007000
 _MANY_FILES = 500
 _MANY_LINES = 20_000
+_WINDOWS = frozenset("\\:")
 
 
 def size(subject: Subject) -> Iterator[Finding]:
@@ -32,8 +33,12 @@ def protected(subject: Subject) -> Iterator[Finding]:
     patterns = Patterns([line.lower() for line in subject.policy.paths.protect])
     for change in subject.patch.changes:
         for path in {change.path, change.old_path or change.path}:
-            # Lower case: on some systems .GitHub is .github.
-            if patterns.cover(path.lower()):
+            # Folded: on some systems .GitHub is .github. And what takes a folder's place decides
+            # what is found below it.
+            forms = [path.lower(), folded_path(path)]
+            if change.new_mode in {SYMLINK, SUBMODULE}:
+                forms += [form + b"/any" for form in forms]
+            if any(map(patterns.cover, forms)):
                 yield found(
                     "protected-path", path, f"{change.kind} under the policy's paths.protect"
                 )
@@ -60,7 +65,7 @@ def modes(subject: Subject) -> Iterator[Finding]:
             yield found("new-executable", change.path, reason)
         if mode & _SPECIAL:
             yield found("setuid", change.path, f"its mode is {mode:o}")
-        if _SUBMODULE in {mode & _TYPE, change.old_mode & _TYPE}:
+        if SUBMODULE in {mode & _TYPE, change.old_mode & _TYPE}:
             yield found("submodule", change.path, f"{change.kind}: a commit of another repository")
 
 
@@ -83,6 +88,8 @@ def names(subject: Subject) -> Iterator[Finding]:
             yield found("odd-name", path, "a part of its name begins with a dash, as options do")
         if any(part != part.strip(" ") for part in text.split("/")):
             yield found("odd-name", path, "a part of its name begins or ends with a space")
+        elif any(part.endswith(".") or _WINDOWS.intersection(part) for part in text.split("/")):
+            yield found("odd-name", path, "on Windows it is another name, or none")
         if text != unicodedata.normalize("NFC", text):
             note = Severity.NOTE
             yield found("odd-name", path, "its name is not in Unicode's form NFC", severity=note)

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 from agent.risk.finding import Finding
 from agent.risk.kinds import found
+from agent.risk.paths import SUBMODULE
 from agent.risk.subject import Subject
+from sandbox.manifest import SYMLINK
 from sandbox.patch import ChangeKind
+from sandbox.pathrules import folded_path
 
 PLACES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "ci-workflow": (
@@ -251,7 +254,10 @@ def inspect(subject: Subject) -> Iterator[Finding]:
     for change in subject.patch.changes:
         old = change.old_path or change.path
         before = {} if old == change.path else dict(places_of(old))
-        for kind, reason in {**before, **dict(places_of(change.path))}.items():
+        now = dict(places_of(change.path))
+        if change.new_mode in {SYMLINK, SUBMODULE}:
+            now = {**dict(_places_below(change.path)), **now}
+        for kind, reason in {**before, **now}.items():
             moved = change.kind == ChangeKind.RENAMED
             how = f"moved from {old.decode('utf-8', 'backslashreplace')}" if moved else change.kind
             yield found(kind, change.path, f"{how}; {reason}")
@@ -259,7 +265,7 @@ def inspect(subject: Subject) -> Iterator[Finding]:
 
 def places_of(path: bytes) -> Iterator[tuple[str, str]]:
     """Kinds and reasons; a kind may come twice. The time does not depend on the table's size."""
-    path = path.lower()
+    path = folded_path(path)
     *above, name = path.split(b"/")
     if place := _NAMES.get(name):
         yield place
@@ -273,6 +279,16 @@ def places_of(path: bytes) -> Iterator[tuple[str, str]]:
             fits = name.startswith(prefix) and name.endswith(suffix)
             if fits and len(name) >= len(prefix) + len(suffix):
                 yield place
+
+
+def _places_below(path: bytes) -> Iterator[tuple[str, str]]:
+    """Of what can only be reached through a link or submodule that takes a folder's place."""
+    path = folded_path(path)
+    if place := _FOLDERS.get(path.rpartition(b"/")[2]):
+        yield place
+    for start, place in _ANCHORED.items():
+        if start.startswith(path + b"/"):
+            yield place
 
 
 _NAMES: dict[bytes, tuple[str, str]] = {}

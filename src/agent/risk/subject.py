@@ -4,6 +4,7 @@ Owns the bounds on how much content is looked at, and the matching of a patch's 
 changes. What goes past a bound is listed, so that it can be said.
 """
 
+import codecs
 import contextlib
 from array import array
 from collections.abc import Iterator, Mapping
@@ -74,14 +75,32 @@ def _read_whole(side: Side | None) -> Section:
     """
     section = Section(binary=True)
     if side is not None and side.whole and reads_as_text(side.start):
-        section.text += side.start.replace(b"\0", b"").removesuffix(b"\n") + b"\n"
+        plain = side.start.replace(b"\0", b"")
+        text = plain if _mostly_shown(plain[:START_BYTES]) else _from_utf16(side.start)
+        section.text += text.removesuffix(b"\n") + b"\n"
         section.numbers = array("Q", range(1, section.text.count(b"\n") + 1))
     return section
 
 
 def reads_as_text(start: bytes) -> bool:
-    """But for NULs, nearly all of it is what a person can read: UTF-8, or UTF-16 of plain ASCII."""
-    head = start[:START_BYTES].replace(b"\0", b"")
+    """But for NULs, nearly all of it is what a person can read: UTF-8, or UTF-16."""
+    head = start[:START_BYTES]
+    # Without its NULs first: two bytes before plain text must not make strange letters of it.
+    return _mostly_shown(head.replace(b"\0", b"")) or _mostly_shown(_from_utf16(head))
+
+
+def _from_utf16(data: bytes) -> bytes:
+    """As UTF-8; empty where it does not begin as UTF-16 does and go on so."""
+    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return b""
+    head = data[:START_BYTES].decode("utf-16", "replace").replace("\ufffd", "\0")
+    shown = sum(char.isprintable() or char in "\t\r\n" for char in head)
+    if shown <= 0.9 * len(head):
+        return b""
+    return data.decode("utf-16", "replace").encode("utf-8", "replace")
+
+
+def _mostly_shown(head: bytes) -> bool:
     for cut in (0, 1, 2, 3):  # the bound may stand inside a character
         with contextlib.suppress(UnicodeDecodeError):
             text = head[: len(head) - cut].decode()

@@ -52,9 +52,41 @@ def findings(case: Case, policy: Policy) -> tuple[Finding, ...]:
 
 NPM = b'{"name": "x", "scripts": {"test": "jest"}, "dependencies": {"a": "^1"}}\n'
 LOCK = b'{"resolved": "https://registry.example.org/a/-/a-1.tgz"}\n'
+
 KEY = b"AKIA" + b"Q" * 16
+RUNS = b'{"scripts": {"postinstall": "./x"}}\n'
 
 PRESENT = [
+    # What is found by name is found under each name that some system takes for it, and where a link
+    # takes the folder's place.
+    Case(id="protected-path", new={".github\u200c/x": b"x"}),
+    Case(id="protected-path", new={".github./x": b"x"}),
+    Case(id="protected-path", new={".github\\x": b"x"}),
+    Case(id="protected-path", new={"ci/x": b"x"}, path=".github", link="ci"),
+    Case(id="ci-workflow", new={"ci/workflows/x": b"x"}, path=".github", link="ci"),
+    Case(id="editor-task", new={"vs/tasks.json": b"x"}, path=".vscode", link="vs"),
+    Case(id="editor-task", new={".v\u017fcode/tasks.json": b"x"}),
+    Case(id="git-hook", new={".hus\u212ay/pre-commit": b"x"}),
+    Case(id="agent-instructions", new={"AGENTS.md.": b"x"}),
+    Case(id="agent-instructions", new={"AGENTS.md::$DATA": b"x"}),
+    Case(id="odd-name", new={"a:b": b"x"}),
+    Case(
+        id="install-script",
+        old={"fixtures/package.json": RUNS},
+        new={"fixtures/package.json": None, "package.json": RUNS},
+        path="package.json",
+    ),
+    *(
+        Case(id="secret", new={"a": text}, line=line)
+        for text, line in (
+            (("密码是这个" * 9 + "\n\r\n" + KEY.decode() + "\n").encode("utf-16"), 3),
+            (b"\xff\xfe\0x\n" + KEY + b"\n", 2),
+            (b"sk-ant-" + b"a1B2" * 9 + b"\n", 1),
+            (b"x=github_pat_" + b"a1B2" * 9 + b"\n", 1),
+        )
+    ),
+    Case(id="secret", new={KEY.decode(): b"x"}),
+    Case(id="secret", new={}, path="l", link=KEY.decode()),
     Case(id="protected-path", new={".github/x": b"x"}),
     Case(id="escaping-symlink", new={}, path="l", link="/etc/passwd"),
     Case(id="max-bytes", new={"big": os.urandom(11 << 20)}, path=""),
