@@ -95,6 +95,11 @@ class Interrupts:
             case _Where.STEPS:
                 pass
 
+    def unless_dropped(self) -> None:
+        """Raise where the operator said, before the export, to leave it: the words said so too."""
+        if self.level >= _DROP:
+            raise Stop(self.name)
+
     @contextmanager
     def immediate(self) -> Generator[None]:
         """Inside, the first signal raises; so does one that came before."""

@@ -221,6 +221,7 @@ class Run:
         # Until the patch is written the container is all there is of the agent's work.
         self._container_left = box.id
         try:
+            self._interrupts.unless_dropped()
             delivery = self._delivered(box)
         except ContainerGone as error:
             self._container_left = None

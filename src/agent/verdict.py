@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.risk.finding import Severity
+from agent.risk.kinds import NEVER_ACCEPTED
 from agent.runs import RUNNING, Run
 from agent.text import one_line, visible
 
@@ -87,11 +88,12 @@ def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:
         yield words, "bold red" if row.get("refuses") else _style(row)
     if len(findings) > shown:
         yield f"  and {len(findings) - shown} more: moonpool show {run.id}", "dim"
-    if refusing:
-        names = " ".join(
-            f"--accept-risk {name}" for name in sorted({field(r, "id") for r in refusing})
-        )
-        yield f"  to let these pass, run it again with {names}", "dim"
+    names = {field(row, "id") for row in refusing}
+    for name in sorted(names & NEVER_ACCEPTED.keys()):
+        yield f"  {name} can't be let pass: {NEVER_ACCEPTED[name]}", "dim"
+    if names and not names & NEVER_ACCEPTED.keys():
+        words = " ".join(f"--accept-risk {name}" for name in sorted(names))
+        yield f"  to let these pass, run it again with {words}", "dim"
 
 
 def _place(finding: Mapping[str, object]) -> str:

@@ -146,6 +146,13 @@ def test_the_end_counts_what_the_gate_found_and_shows_the_worst_first(fake: Fake
     assert "with --accept-risk bidi-control --accept-risk protected-path" in last
 
 
+def test_what_nobody_can_accept_is_not_offered(fake: FakeRun) -> None:
+    big = call("bash", command="head -c 11000000 /dev/urandom > big")
+    last = shown(fake, big, say("done")).split("export refused")[1]
+    assert "max-bytes can't be let pass: it is a number of the policy's" in last
+    assert "--accept-risk max-bytes" not in last
+
+
 def test_what_was_accepted_is_said(fake: FakeRun) -> None:
     fake.accepted_risks = frozenset({"bidi-control"})
     text = shown(fake, call("write_file", path="n.py", content="b = '\u202e'\n"), say("done"))

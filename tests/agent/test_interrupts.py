@@ -126,3 +126,13 @@ def test_real_signals_arrive_and_the_old_handlers_come_back() -> None:
         os.kill(os.getpid(), 0)
         assert (interrupts.at_once, interrupts.name) == (True, "SIGTERM")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_who_left_the_export_before_it_began_does_not_get_it() -> None:
+    interrupts = Interrupts()
+    for _ in range(2):
+        interrupts.receive("SIGINT")
+        interrupts.unless_dropped()
+    interrupts.receive("SIGINT")
+    with pytest.raises(Stop):
+        interrupts.unless_dropped()

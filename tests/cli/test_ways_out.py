@@ -331,6 +331,21 @@ def test_a_third_ctrl_c_in_the_export_leaves_the_container(
     assert (code, len(summary["changes"])) == (0, 1000), err
 
 
+def test_a_third_ctrl_c_in_a_command_does_what_the_words_say(start: Start, engine: Engine) -> None:
+    going = start(bash(SLEEP), DONE)
+    going.until("call_started")
+    time.sleep(0.5)
+    for _ in range(3):
+        going.process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    code, summary, err = going.end()
+    assert code == 130
+    assert ("the container stays" in err) == (summary["patch"] is None), err
+    assert stands(engine, going.container) == (summary["patch"] is None)
+    code, summary, err = going.resume("--export-only")
+    assert summary == {} or b"+ran" in patch(summary), err
+
+
 # -- room and service --------------------------------------------------------------------------
 
 

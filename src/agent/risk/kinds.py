@@ -52,7 +52,7 @@ KINDS = {
 ALWAYS = frozenset({"max-bytes", "inspection-failed"})
 """These refuse whatever the policy lists."""
 
-_NEVER_ACCEPTED = {
+NEVER_ACCEPTED = {
     "max-bytes": "it is a number of the policy's: raise export.max_bytes there",
 }
 
@@ -83,9 +83,9 @@ def accepted_risks(names: Iterable[str]) -> frozenset[str]:
     """
     chosen = frozenset(names)
     for name in sorted(chosen):
-        if name in _NEVER_ACCEPTED:
-            raise UsageError(f"--accept-risk {name}: {_NEVER_ACCEPTED[name]}")
+        if name in NEVER_ACCEPTED:
+            raise UsageError(f"--accept-risk {name}: {NEVER_ACCEPTED[name]}")
         if name not in KINDS:
-            known = ", ".join(sorted(KINDS.keys() - _NEVER_ACCEPTED.keys()))
+            known = ", ".join(sorted(KINDS.keys() - NEVER_ACCEPTED.keys()))
             raise UsageError(f"--accept-risk {name}: no such finding. There are: {known}")
     return chosen
