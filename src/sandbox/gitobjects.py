@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,10 @@ _NAMES_AT = 8 + 256 * 4
 class TreeEntry:
     mode: int
     id: str
+
+
+_Place = Callable[[str, int], tuple[bytes, bytes] | None]
+"""Gives what stands under an id in one place, up to a limit."""
 
 
 class _Work:
@@ -114,7 +118,10 @@ class Objects:
 
     def _found(self, object_id: str, limit: int) -> Iterator[tuple[bytes, bytes]]:
         """Kind and content, which have this id, from each place where it stands."""
-        places = (self._loose, *(partial(self._read_from, name) for name in self._pack_names()))
+        places: tuple[_Place, ...] = (
+            self._loose,
+            *(partial(self._read_from, name) for name in self._pack_names()),
+        )
         for place in places:
             try:
                 found = place(object_id, limit)
