@@ -5,6 +5,7 @@ container may be removed (`sandbox.prune`) and what a person is told (the CLI).
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ from sandbox.standing import Remembered, Standing
 RECOVERED = "recovered"
 """Directory beside ``runs`` for patches of containers whose run has no record here."""
 
+_RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
 _END_S = 90.0
 """How long a running orchestrator may take to export, once it is asked to end."""
 _LOOK_S = 0.2
@@ -75,8 +77,14 @@ class Rescuer:
     def __call__(self, item: Leftover) -> Rescue:
         if item.kind != "container" or not item.run:
             return Empty()
-        if Path(item.run).name != item.run:
+        if not _RUN_ID.fullmatch(item.run):
             return Kept(reason=f"its label names no run: {item.run[:80]!r}")
+        try:
+            return self._rescued(item)
+        except Exception as error:  # noqa: BLE001 - what stands in one must not keep all the others
+            return Kept(reason=f"a defect of Moonpool: {error!r:.200}")
+
+    def _rescued(self, item: Leftover) -> Rescue:
         if not (runs_directory(self.home) / item.run / EVENTS).exists():
             return self._recover(item, "its run has no record here")
         try:

@@ -176,7 +176,10 @@ def test_a_run_that_is_at_work_is_ended_with_all_and_exports_itself(
     assert not stands(engine, going.container)
 
 
-def test_a_label_that_names_no_run_leads_nowhere(tmp_path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize("hostile", ["../../../../etc/cron.d/x", "..", "a" * 300, "a\nb", "a\0b"])
+def test_a_label_that_names_no_run_leads_nowhere(
+    tmp_path: Path, engine: Engine, hostile: str
+) -> None:
     rescuer = Rescuer(
         engine=engine,
         home=tmp_path,
@@ -185,7 +188,6 @@ def test_a_label_that_names_no_run_leads_nowhere(tmp_path: Path, engine: Engine)
         exit_code=exits.of_outcome,
         end_running=False,
     )
-    hostile = "../../../../etc/cron.d/x"
     item = Leftover(kind="container", id="0" * 64, run=hostile, state="exited", expired=True)
     assert isinstance(rescuer(item), Kept)
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from agent.cli import exits, settings
 def prune(*, everything: bool, force: bool) -> int:
     """Remove what may go; 3 where an agent's work could not be exported and so was kept."""
     from agent.rescue import Empty, Kept, Rescued, Rescuer
-    from agent.text import visible
+    from agent.text import one_line, visible
     from sandbox.engine import Engine
     from sandbox.prune import Leftover, leftovers
     from sandbox.prune import prune as remove
@@ -40,7 +40,9 @@ def prune(*, everything: bool, force: bool) -> int:
             case Kept(reason=reason):
                 lost += not force
                 does = "removed all the same" if force else "kept (--force removes it all the same)"
-                words = f"container {item.id[:12]} of run {item.run}: {reason}; {does}"
+                words = (
+                    f"container {item.id[:12]} of run {one_line(item.run, 80)}: {reason}; {does}"
+                )
                 print(f"moonpool: {visible(words)}", file=sys.stderr)
                 return force
 
