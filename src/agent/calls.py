@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from agent.approval import Approve, Approved, Declined
 from agent.box import Box
 from agent.events import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
+from agent.following import Following
 from agent.interrupts import Interrupts
 from agent.messages import ToolResult, ToolUse
 from agent.tools import toolbox
@@ -45,8 +46,12 @@ class Calls:
         interrupts: Interrupts,
         tell: Tell,
         made: int = 0,
+        following: Following | None = None,
     ) -> None:
-        """`made` calls were counted before, by an orchestrator that ended."""
+        """Args:
+        made: calls that were counted before, by an orchestrator that ended.
+        following: is told of each call that was made; None: nobody asks later who wrote what.
+        """
         self._box = box
         self._interrupts = interrupts
         self._policy = policy
@@ -54,6 +59,7 @@ class Calls:
         self._tell = tell
         self.tools: Mapping[str, Tool[Any]] = toolbox.offered(policy)
         self._count = made
+        self._following = following
 
     def make(self, use: ToolUse, *, left_s: float) -> Done:
         """Make one call. Raises SandboxError where the run can't go on."""
@@ -156,6 +162,9 @@ class Calls:
                 limits=answer.limits,
             )
         )
+        if self._following is not None:
+            background = use.arguments.get("background") is True
+            self._following.after(self._count, use.name, background=background)
         return _done(use, answer.text, is_error=answer.is_error, failed=answer.failed)
 
     def _refuse(self, use: ToolUse, why: str, text: str, decision: Decision | None = None) -> Done:

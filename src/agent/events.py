@@ -202,6 +202,41 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedFile:
+    """What a path is after a call; its content lies in the record's ``steps``."""
+
+    path: bytes
+    mode: int
+    """git mode; 0 where it is gone."""
+    blob: str | None
+    """None: gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """What changed in the workspace while calls `first` to `last` were made, or since."""
+
+    first: int
+    last: int
+    changed: tuple[FollowedFile, ...]
+    missed: tuple[bytes, ...]
+    """Paths that changed and whose content was not kept."""
+    unfollowed: str | None
+    """Why this is not all, or nothing; None where it is all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedAnew:
+    """Everything that is not as in the baseline, as a process found it that took the run up.
+
+    What of it the calls followed so far did not do, nobody knows the writer of."""
+
+    changed: tuple[FollowedFile, ...]
+    missed: tuple[bytes, ...]
+    unfollowed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something the operator should know."""
 
@@ -264,6 +299,8 @@ Recorded = (
     | CallRefused
     | Asked
     | CallEnded
+    | Followed
+    | FollowedAnew
     | Notice
     | ConversationEnded
     | Exported

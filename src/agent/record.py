@@ -6,6 +6,7 @@
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
         baseline/       the old side of the changed files, for a three-way merge
+        steps/          content of what the calls changed on the way, for `moonpool blame`
 
 Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
 hex, of the line before without its newline; 64 zeros on the first), ``event`` (the kind) and that
@@ -39,6 +40,7 @@ PATCH = "patch.diff"
 REFUSED_PATCH = "patch.refused.diff"
 REPORT = "report.html"
 BASELINE = "baseline"
+STEPS = "steps"
 
 FIRST = "0" * 64
 """Stands on the first line for the digest of the one before."""

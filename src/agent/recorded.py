@@ -20,6 +20,9 @@ from agent.events import (
     CallRefused,
     CallStarted,
     ConversationEnded,
+    Followed,
+    FollowedAnew,
+    FollowedFile,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -55,6 +58,8 @@ _EVENTS: dict[str, type] = {
     "call_refused": CallRefused,
     "call_ended": CallEnded,
     "asked": Asked,
+    "followed": Followed,
+    "followed_anew": FollowedAnew,
     "notice": Notice,
     "conversation_ended": ConversationEnded,
 }
@@ -75,6 +80,7 @@ _VALUES: dict[str, type] = {
     "held": Held,
     "overlay": Overlay,
     "left_out": LeftOut,
+    "followed_file": FollowedFile,
     "finished": outcomes.Finished,
     "limit_reached": outcomes.LimitReached,
     "gave_up": outcomes.GaveUp,
@@ -92,7 +98,8 @@ _ENUMS: dict[tuple[type, str], type[Enum]] = {
     (outcomes.LimitReached, "limit"): outcomes.Limit,
     (CallEnded, "ending"): Ending,
 }
-_BYTES = {(LeftOut, "path")}
+_BYTES = {(LeftOut, "path"), (FollowedFile, "path")}
+_BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed")}
 _VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}
 """Fields that hold JSON as it came; what is in them is nobody's ``type``."""
 
@@ -136,6 +143,8 @@ def _built(made: type, row: Mapping[str, object]) -> object:
             values[item.name] = enum(value)
         elif (made, item.name) in _BYTES:
             values[item.name] = recorded_bytes(value)
+        elif (made, item.name) in _BYTES_LISTS:
+            values[item.name] = tuple(map(recorded_bytes, value))  # type: ignore[arg-type]
         else:
             values[item.name] = _value(value)
     if made is ToolUse and not values["problem"] and not _as_it_was(row["arguments"]):

@@ -38,6 +38,7 @@ from agent.events import (
     SandboxReady,
     VerificationEnded,
 )
+from agent.following import Following
 from agent.interrupts import Interrupts, Stop
 from agent.job import Job, OpenBox
 from agent.journal import Journal, Show
@@ -61,7 +62,7 @@ from agent.outcome import (
 )
 from agent.past import Past
 from agent.prompt import system_prompt
-from agent.record import BASELINE, PATCH, REFUSED_PATCH, Record
+from agent.record import BASELINE, PATCH, REFUSED_PATCH, STEPS, Record
 from agent.risk import gate
 from agent.summary import Delivery, Summary, kernel_refusals, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
@@ -167,6 +168,11 @@ class Run:
             return past.ended
         # The time of a run is the agent's: a first build of the image does not count.
         self._meter = Meter(job.policy, before=past.spent if past is not None else None)
+        following = Following(
+            box, self._record.directory / STEPS, tell=tell, interrupts=self._interrupts
+        )
+        if past is not None and past.calls:
+            following.anew()
         loop = Loop(
             model=self._model,
             calls=Calls(
@@ -176,6 +182,7 @@ class Run:
                 interrupts=self._interrupts,
                 tell=tell,
                 made=past.calls if past is not None else 0,
+                following=following,
             ),
             meter=self._meter,
             system=system_prompt(job.policy, WORKSPACE),
@@ -183,7 +190,9 @@ class Run:
             interrupts=self._interrupts,
             tell=tell,
         )
-        return loop.run(job.task) if past is None else loop.go_on(past, job.task)
+        ended = loop.run(job.task) if past is None else loop.go_on(past, job.task)
+        following.finish()
+        return ended
 
     def _beginning(self) -> RunStarted | Resumed:
         job, past = self._job, self._past

@@ -30,6 +30,8 @@ class Step:
 
     changed: Mapping[bytes, Entry | None] = field(default_factory=dict)
     """Path to what it is now, its content in the store; None: gone."""
+    missed: frozenset[bytes] = frozenset()
+    """Paths that changed, and whose content was not kept."""
     unfollowed: str | None = None
     """Why this step does not tell everything; None where it does."""
 
@@ -96,4 +98,5 @@ class Follower:
         self._state = state
         self._times = {path: changes.times[path] for path in standing if path in changes.times}
         unfollowed = f"{len(left_out)} files are too large to follow" if left_out else None
-        return Step(changed=changed, unfollowed=unfollowed)
+        missed = frozenset(item.path for item in left_out)
+        return Step(changed=changed, missed=missed, unfollowed=unfollowed)

@@ -134,3 +134,15 @@ def test_searching_finds_lines_with_whatever_program_there_is(box: Box) -> None:
     )
     answer = toolbox.ALL["search_files"].call({"pattern": r"return\s+a"}, box, setting)
     assert answer.text == "calc.py:2:    return a + b"
+
+
+def test_a_checkpoint_tells_what_changed_since_the_last(box: Box, tmp_path: Path) -> None:
+    store = tmp_path / "steps"
+    assert box.checkpoint(store).changed == {}
+    box.run("echo x > new; rm data/raw")
+    step = box.checkpoint(store)
+    assert {path: entry and entry.size for path, entry in step.changed.items()} == {
+        b"new": 2,
+        b"data/raw": None,
+    }
+    assert box.checkpoint(store).changed == {}

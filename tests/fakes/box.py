@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.box import OnOutput
+from sandbox.checkpoint import Step
 from sandbox.errors import FileExists, FileMissing, FileWrongType, SandboxError
 from sandbox.gitstore import Store
 from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
@@ -67,6 +68,7 @@ class TmpBox:
         self._backgrounds: dict[int, subprocess.Popen[bytes]] = {}
         self._running: subprocess.Popen[bytes] | None = None
         self._cancelled = False
+        self._seen: dict[bytes, Entry] | None = None
 
     @property
     def standing(self) -> Standing:
@@ -247,6 +249,24 @@ class TmpBox:
             changed = {path: now.get(path) for path in {*base, *now}}
             manifest = Manifest(entries=base, tracked=None, ignore_files={})
             return make_patch(store, manifest, changed)
+
+    def checkpoint(self, store: Path) -> Step:
+        if self.closed:
+            return Step(unfollowed="the sandbox did not answer")
+        kept = Store(store)
+        if self._seen is None:
+            self._seen = {
+                os.fsencode(name): Entry(FILE, kept.put([data], len(data)), len(data))
+                for name, data in self.files.items()
+            }
+        now = dict(self._entries(kept))
+        changed = {
+            path: now.get(path)
+            for path in {*self._seen, *now}
+            if now.get(path) != self._seen.get(path)
+        }
+        self._seen = now
+        return Step(changed=changed)
 
     def _entries(self, store: Store) -> list[tuple[bytes, Entry]]:
         found = []

@@ -22,6 +22,9 @@ ALL: Mapping[str, Tool[Any]] = {
     )
 }
 
+WRITING = frozenset({"bash", "write_file", "edit_file", "delete_file"})
+"""Those whose calls may change files."""
+
 
 def offered(policy: Policy) -> dict[str, Tool[Any]]:
     """The tools a policy lists, in the order above: the same prefix for each of its runs."""
