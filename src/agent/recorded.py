@@ -37,7 +37,7 @@ from agent.messages import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse,
 from agent.record import REDACTED
 from policies.decision import Allow, Ask, Deny
 from sandbox.mounts import Held, Overlay, Scratch
-from sandbox.patch import LeftOut
+from sandbox.patch import Change, ChangeKind, LeftOut
 from sandbox.results import Ending
 from sandbox.standing import Standing
 
@@ -206,6 +206,42 @@ def recorded_bytes(value: object) -> bytes:
             return base64.b64decode(text)
         case _:
             raise TypeError("not bytes")
+
+
+def recorded_changes(rows: object) -> tuple[Change, ...]:
+    """The changes of a patch, as a summary or an ``exported`` line lists them.
+
+    Raises:
+        RecordError: they have not the shape that we write.
+    """
+    try:
+        return tuple(_change(row) for row in cast("list[Mapping[str, Any]]", rows))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(
+            f"the record's list of changes is not one that this version writes: {error!r}"
+        ) from error
+
+
+def _change(row: Mapping[str, Any]) -> Change:
+    old_path = row["old_path"]
+    return Change(
+        path=recorded_bytes(row["path"]),
+        old_path=None if old_path is None else recorded_bytes(old_path),
+        kind=ChangeKind(row["kind"]),
+        old_mode=int(row["old_mode"]),
+        new_mode=int(row["new_mode"]),
+        added_lines=row["added_lines"],
+        deleted_lines=row["deleted_lines"],
+        old_blob=str(row["old_blob"]),
+        new_blob=str(row["new_blob"]),
+    )
+
+
+def whole(value: object) -> bool:
+    """Nothing in it was cut or redacted when it was written."""
+    return not any(
+        _is_cut(item) or (isinstance(item, str) and REDACTED in item) for item in _walk(value)
+    )
 
 
 def losses(rows: list[Mapping[str, object]]) -> Lossy:

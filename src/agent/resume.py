@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 from agent import outcome as outcomes
 from agent.errors import ModelError, RecordError, UsageError
-from agent.events import plain
+from agent.events import RunStarted, plain
 from agent.job import Job
 from agent.messages import Reply, Request, StreamEvent
 from agent.outcome import CutShort
@@ -22,9 +22,13 @@ from agent.summary import kernel_refusals, opening
 from agent.verification import NotAsked, NotRun
 from policies.errors import PolicyError
 from policies.loading import loads
+from policies.policy import Policy
 from policies.rendering import spelled
 from sandbox.seal import SealReport
 from sandbox.standing import Remembered
+
+SUMMARY_NOT_WRITTEN = "the process that ran it ended before its summary was written"
+"""Why the check of a patch is not told, in a summary made of the record alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +99,7 @@ def take(
         past = past_of(rows)
         started = past.started
         where = str(record.directory / "events.jsonl")
-        rules = spelled(started.policy_rules)
-        try:
-            policy = loads(rules, file=where)
-        except PolicyError as error:
-            raise RecordError(f"the recorded policy of run {run_id} is none: {error}") from error
+        policy, exact = recorded_policy(started, file=where)
         if started.run_id != run_id or started.kernel_policy not in {"require", "prefer"}:
             raise RecordError(f"the record in {record.directory} is not that of run {run_id}")
         job = Job(
@@ -116,14 +116,29 @@ def take(
     except BaseException:
         record.close()
         raise
-    digest = hashlib.sha256(rules.encode()).hexdigest()
     return Taken(
         record=record,
         past=past,
         job=job,
         torn_bytes=torn_bytes,
-        exact_policy=digest == started.rules_sha256,
+        exact_policy=exact,
     )
+
+
+def recorded_policy(started: RunStarted, *, file: str) -> tuple[Policy, bool]:
+    """The policy that a run had; False beside it where it is not that one to the letter.
+
+    Raises:
+        RecordError: what was recorded is no policy.
+    """
+    rules = spelled(started.policy_rules)
+    try:
+        policy = loads(rules, file=file)
+    except PolicyError as error:
+        raise RecordError(
+            f"the recorded policy of run {started.run_id} is none: {error}"
+        ) from error
+    return policy, hashlib.sha256(rules.encode()).hexdigest() == started.rules_sha256
 
 
 def document(taken: Taken) -> dict[str, object]:
@@ -151,7 +166,7 @@ def document(taken: Taken) -> dict[str, object]:
         "changes": exported.get("changes", []),
         "findings": exported.get("findings", []),
         "left_out": exported.get("left_out", []),
-        "left_behind": [],
+        "left_behind": plain(ready.left_behind) if ready is not None else [],
         "kernel_refusals": plain(kernel_refusals(past.log)),
         "verification": _unverified(taken.job.verify),
         "kernel_enforced": ready.kernel_enforced if ready is not None else None,
@@ -163,8 +178,7 @@ def document(taken: Taken) -> dict[str, object]:
 def _unverified(command: str | None) -> object:
     if command is None:
         return plain(NotAsked())
-    reason = "the process that ran it ended before its summary was written"
-    return plain(NotRun(command=command, reason=reason))
+    return plain(NotRun(command=command, reason=SUMMARY_NOT_WRITTEN))
 
 
 def _seal(recorded: Mapping[str, object]) -> SealReport:

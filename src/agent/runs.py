@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError, UsageError
-from agent.record import BASELINE, EVENTS, FIRST, PATCH, SUMMARY, linked, runs_directory
+from agent.record import (
+    BASELINE,
+    EVENTS,
+    FIRST,
+    PATCH,
+    REFUSED_PATCH,
+    SUMMARY,
+    linked,
+    runs_directory,
+)
 from sandbox import baseline
 from sandbox.baseline import Baseline
 
 _LARGEST_SUMMARY = 64 << 20
 RUNNING = "running"
 """The outcome in a summary as long as no process has written how the run ended."""
+REFUSED = "export refused"
+"""The outcome where the gate refused the patch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +110,31 @@ def patch_of(run: Run) -> bytes:
         UsageError: the run has no patch.
         RecordError: it can't be read, or is not what the run wrote.
     """
+    return _checked(run, PATCH)
+
+
+def _checked(run: Run, name: str) -> bytes:
     digest = run.text("patch_sha256")
     if not digest:
         raise UsageError(
             f"run {run.id} has no patch: it ended as {run.text('outcome') or 'nothing'}"
         )
     try:
-        data = (run.directory / PATCH).read_bytes()
+        data = (run.directory / name).read_bytes()
     except OSError as error:
-        raise RecordError(f"{run.directory / PATCH} can't be read: {error.strerror}") from error
+        raise RecordError(f"{run.directory / name} can't be read: {error.strerror}") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise RecordError(
-            f"{run.directory / PATCH} is not what run {run.id} wrote: it was changed since"
+            f"{run.directory / name} is not what run {run.id} wrote: it was changed since"
         )
     return data
+
+
+def delivered_of(run: Run) -> bytes:
+    """As `patch_of`, and also where the gate refused the patch: to look at, not to apply."""
+    if run.text("outcome") != REFUSED:
+        return patch_of(run)
+    return _checked(run, REFUSED_PATCH)
 
 
 def baseline_of(run: Run) -> Baseline:

@@ -35,6 +35,7 @@ from sandbox.seal import KernelPolicy, SealReport
 from sandbox.session import Session
 from sandbox.snapshot import Memory, Snapshot
 from sandbox.standing import Remembered, Standing
+from sandbox.trees import Trees
 from sandbox.workspace import Look, scan
 
 
@@ -281,6 +282,11 @@ class Sandbox:
         if self._manifest is None:
             self._manifest = self._snapshot.manifest()
         return self._manifest
+
+    @property
+    def base_tree(self) -> str:
+        """Tree id of what was copied in: the left side of every patch from here."""
+        return Trees.of(self.manifest.entries).root
 
     # -- commands --------------------------------------------------------------------------
 

@@ -313,6 +313,7 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
         "model_replied",
         "call_started",
         "call_ended",
+        "followed",
         "model_called",
         "model_replied",
         "call_refused",

@@ -20,7 +20,7 @@ from agent.box import OnOutput
 from sandbox.checkpoint import Step
 from sandbox.errors import FileExists, FileMissing, FileWrongType, SandboxError
 from sandbox.gitstore import Store
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
+from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
 from sandbox.patch import LeftOut, Patch, make_patch
 from sandbox.results import (
     BackgroundStatus,
@@ -32,6 +32,7 @@ from sandbox.results import (
     Output,
 )
 from sandbox.standing import Standing
+from sandbox.trees import Trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,14 @@ class TmpBox:
         self._running: subprocess.Popen[bytes] | None = None
         self._cancelled = False
         self._seen: dict[bytes, Entry] | None = None
+
+    @property
+    def base_tree(self) -> str:
+        entries = {
+            os.fsencode(name): Entry(FILE, blob_id(data), len(data))
+            for name, data in self.files.items()
+        }
+        return Trees.of(entries).root
 
     @property
     def standing(self) -> Standing:

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from agent.cli import provenance_app
+from agent.cli.arguments import RunName
 from agent.cli.policy_app import Ceiling, policy_app
 
 app = typer.Typer(
@@ -28,10 +30,6 @@ app = typer.Typer(
 image_app = typer.Typer(help="What an agent works in.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy_app, name="policy")
 app.add_typer(image_app, name="image")
-
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or `last`.")
-]
 
 
 def run() -> int:
@@ -277,6 +275,9 @@ def prune(
     from agent.cli import prune_command
 
     raise typer.Exit(prune_command.prune(everything=everything, force=force))
+
+
+provenance_app.add_to(app)
 
 
 @image_app.command("list")

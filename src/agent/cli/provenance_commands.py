@@ -1,0 +1,338 @@
+"""``moonpool blame``, ``verify``, ``replay``: a run traced, its record checked, its calls redone."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli import exits, settings, workspace
+from agent.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from agent.blame import Blame, Traced
+    from agent.replay import Recording, Remade, Replayed
+    from agent.runs import Run
+    from policies.policy import Policy
+
+_WORDS_WIDTH = 160
+_UNKNOWN = "?"
+
+
+# -- blame ---------------------------------------------------------------------------------
+
+
+def blame(wanted: str, path: str | None, *, as_json: bool) -> int:
+    from agent import blame as tracing
+    from agent.runs import find
+
+    run = find(settings.home(), wanted)
+    found = tracing.blame(run, path=None if path is None else os.fsencode(path))
+    if as_json:
+        print(json.dumps(_blame_document(run, found)))
+    else:
+        _print_blame(run, found)
+    return exits.DONE
+
+
+def _print_blame(run: "Run", found: "Blame") -> None:
+    if not found.files:
+        print(f"run {run.id} changed nothing")
+    steps: set[int] = set()
+    for traced in found.files:
+        steps |= _print_traced(traced, found)
+    _print_calls(found, steps)
+
+
+def _print_traced(traced: "Traced", found: "Blame") -> set[int]:
+    """Print one file; gives the steps that were named."""
+    from agent.text import decode, one_line, path_text
+
+    change = traced.change
+    moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
+    print(f"{change.kind} {moved}{path_text(change.path)}")
+    if change.old_mode and change.new_mode and change.old_mode != change.new_mode:
+        print(f"  mode {change.old_mode:o} -> {change.new_mode:o}")
+    steps = {step for hunk in traced.hunks or () for step in hunk.steps}
+    if not steps:
+        # Binary, or only moved, or only another mode: there are no lines to name somebody for.
+        why = f" ({one_line(traced.why, _WORDS_WIDTH)})" if traced.why else ""
+        print(f"  by {_name(found, traced.last)}{why}")
+        return {traced.last}
+    width = max(len(_name(found, step)) for step in steps)
+    for hunk in traced.hunks or ():
+        print(f"  @@ -{hunk.old_start} +{hunk.new_start} @@")
+        for line in hunk.lines:
+            name = _name(found, line.step)
+            print(f"  {name:>{width}} {line.sign}{one_line(decode(line.text))}".rstrip())
+    return steps
+
+
+def _print_calls(found: "Blame", steps: set[int]) -> None:
+    """What the numbers mean."""
+    from agent.text import one_line
+    from agent.wording import call_in_words
+
+    numbers: set[int] = set()
+    backgrounds: set[int] = set()
+    for step in steps - {-1}:
+        span = found.spans[step]
+        numbers |= {number for number in range(span.first, span.last + 1) if number in found.calls}
+        backgrounds |= set(span.backgrounds)
+    if steps:
+        print()
+    for number in sorted(numbers | backgrounds):
+        call = found.calls.get(number)
+        words = call_in_words(call.tool, call.arguments) if call else "not in the record"
+        after = "  (in the background: it may have written at any time after)"
+        note = after if number in backgrounds else ""
+        print(f"call {number}: {one_line(words, _WORDS_WIDTH)}{note}")
+    if -1 in steps:
+        print(f"{_UNKNOWN}: not followed; no look at the workspace tells who wrote it")
+    for text in found.unfollowed:
+        print(f"not followed: {one_line(text, _WORDS_WIDTH)}")
+
+
+def _name(found: "Blame", step: int) -> str:
+    if step < 0:
+        return _UNKNOWN
+    span = found.spans[step]
+    return str(span.first) if span.first == span.last else f"{span.first}-{span.last}"
+
+
+def _blame_document(run: "Run", found: "Blame") -> dict[str, object]:
+    from agent.events import plain
+    from agent.wording import call_in_words
+
+    def calls(step: int) -> object:
+        if step < 0:
+            return None
+        span = found.spans[step]
+        return {"first": span.first, "last": span.last, "backgrounds": list(span.backgrounds)}
+
+    files = [
+        {
+            "path": plain(traced.change.path),
+            "old_path": plain(traced.change.old_path),
+            "kind": traced.change.kind,
+            "old_mode": traced.change.old_mode,
+            "new_mode": traced.change.new_mode,
+            "by": calls(traced.last),
+            "why": traced.why,
+            "hunks": None
+            if traced.hunks is None
+            else [
+                {
+                    "old_start": hunk.old_start,
+                    "new_start": hunk.new_start,
+                    "lines": [
+                        {
+                            "sign": line.sign,
+                            "number": line.number,
+                            "by": calls(line.step),
+                            "text": plain(line.text),
+                        }
+                        for line in hunk.lines
+                    ],
+                }
+                for hunk in traced.hunks
+            ],
+        }
+        for traced in found.files
+    ]
+    words = {
+        str(number): call_in_words(call.tool, call.arguments)
+        for number, call in found.calls.items()
+    }
+    return {
+        "run_id": run.id,
+        "files": files,
+        "calls": words,
+        "unfollowed": list(found.unfollowed),
+    }
+
+
+# -- verify --------------------------------------------------------------------------------
+
+
+def verify(wanted: str, *, as_json: bool) -> int:
+    from agent import soundness
+    from agent.record import runs_directory
+    from agent.runs import find_id, reread
+    from agent.soundness import State
+    from agent.text import one_line
+
+    home = settings.home()
+    run = reread(runs_directory(home) / find_id(home, wanted))
+    rows = []
+    for check in soundness.checks(run):
+        rows.append(check)
+        if not as_json:
+            print(f"{check.state:<10} {check.name:<10} {one_line(check.detail, 400)}", flush=True)
+    broken = [check.name for check in rows if check.state is State.BROKEN]
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "run_id": run.id,
+                    "holds": not broken,
+                    "checks": [
+                        {"name": row.name, "state": row.state, "detail": row.detail} for row in rows
+                    ],
+                }
+            )
+        )
+    elif broken:
+        print(f"run {run.id} is NOT what was recorded: {', '.join(broken)}")
+    else:
+        print(f"run {run.id} is what was recorded, as far as the record itself can tell")
+    return exits.NOT_FINISHED if broken else exits.DONE
+
+
+# -- replay --------------------------------------------------------------------------------
+
+
+def replay(wanted: str, directory: Path | None, *, as_json: bool) -> int:
+    from agent.cli.permits import bounded
+    from agent.record import EVENTS
+    from agent.replay import recording
+    from agent.resume import recorded_policy
+    from agent.runs import chain_broken_at, events_of, find, is_running
+
+    run = find(settings.home(), wanted)
+    if is_running(run):
+        raise UsageError(f"run {run.id} has not ended: `moonpool resume {run.id}` goes on with it")
+    events = run.directory / EVENTS
+    try:
+        broken = chain_broken_at(events)
+    except OSError as error:
+        raise RecordError(f"{events} can't be read: {error.strerror}") from error
+    if broken is not None:
+        raise RecordError(
+            f"line {broken} of the record of run {run.id} is not what the run wrote, and nothing "
+            f"is replayed from it: `moonpool verify {run.id}`"
+        )
+    recorded = recording(list(events_of(run)), run.id)
+    policy, exact = recorded_policy(recorded.started, file=str(events))
+    if not exact:
+        raise RecordError(
+            "the policy could not be recorded to the letter (it holds a secret, or is huge): "
+            f"run {run.id} can't be replayed"
+        )
+    root = _root(recorded, directory)
+    return _replayed(run, recorded, bounded(policy), root, as_json=as_json)
+
+
+def _root(recorded: "Recording", directory: Path | None) -> Path:
+    if directory is not None:
+        return workspace.resolve(directory)
+    then = Path(recorded.started.workspace)
+    if not then.is_dir():
+        raise UsageError(f"{then} is not there any more: name a checkout of then with -w DIR")
+    return workspace.resolve(then)
+
+
+def _replayed(
+    run: "Run", recorded: "Recording", policy: "Policy", root: Path, *, as_json: bool
+) -> int:
+    from agent.interrupts import Interrupts
+    from agent.job import Job
+    from agent.replay import Replay
+    from agent.sealed import open_sealed
+
+    def progress(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    job = Job(
+        run_id="",
+        task=recorded.started.task,
+        workspace=root,
+        policy=policy,
+        verify=None,
+        may_ask=recorded.may_ask,
+        kernel_policy="prefer" if recorded.started.kernel_policy == "prefer" else "require",
+        environ=settings.environ(),
+    )
+    with _signals_end_it(), contextlib.closing(open_sealed(job, progress)) as box:
+        result = Replay(
+            recording=recorded,
+            box=box,
+            policy=policy,
+            interrupts=Interrupts(),
+            on_call=lambda call: progress(_call_line(call)),
+        ).go()
+    if as_json:
+        print(json.dumps(_replay_document(run, recorded, result)))
+    else:
+        _print_replay(run, recorded, result)
+    return exits.DONE if result.tree == recorded.tree else exits.NOT_FINISHED
+
+
+@contextlib.contextmanager
+def _signals_end_it() -> Generator[None]:
+    """A SIGTERM or SIGHUP leaves by the same door as Ctrl-C: the container is removed."""
+
+    def leave(_number: int, _frame: "FrameType | None") -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _call_line(call: "Remade") -> str:
+    from agent.text import one_line
+
+    if not call.same:
+        verdict = f"differs: {call.now}, was {call.then}"
+    elif call.same_text is False:
+        verdict = f"same ({call.now}; it says something else)"
+    else:
+        verdict = f"same ({call.now})"
+    return f"  call {call.number}  {one_line(call.words, 100)}  {verdict}"
+
+
+def _print_replay(run: "Run", recorded: "Recording", result: "Replayed") -> None:
+    from agent.text import path_text
+
+    if result.tree == recorded.tree:
+        print(f"the same patch: {len(result.calls)} calls of run {run.id} give tree {result.tree}")
+        return
+    print(f"another patch: tree {result.tree}, and that of run {run.id} was {recorded.tree}")
+    for path in result.differing:
+        print(f"  differs  {path_text(path)}")
+
+
+def _replay_document(run: "Run", recorded: "Recording", result: "Replayed") -> dict[str, object]:
+    from agent.events import plain
+
+    return {
+        "run_id": run.id,
+        "same": result.tree == recorded.tree,
+        "base_tree": recorded.base_tree,
+        "recorded_tree": recorded.tree,
+        "tree": result.tree,
+        "differing": plain(result.differing),
+        "calls": [
+            {
+                "number": call.number,
+                "call": call.words,
+                "then": call.then,
+                "now": call.now,
+                "same_text": call.same_text,
+            }
+            for call in result.calls
+        ],
+    }
