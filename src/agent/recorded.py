@@ -144,7 +144,7 @@ def _built(made: type, row: Mapping[str, object]) -> object:
         elif (made, item.name) in _BYTES:
             values[item.name] = recorded_bytes(value)
         elif (made, item.name) in _BYTES_LISTS:
-            values[item.name] = tuple(map(recorded_bytes, value))  # type: ignore[arg-type]
+            values[item.name] = tuple(map(recorded_bytes, cast("list[object]", value)))
         else:
             values[item.name] = _value(value)
     if made is ToolUse and not values["problem"] and not _as_it_was(row["arguments"]):

@@ -1,4 +1,4 @@
-"""``moonpool blame``, ``verify``, ``replay``: a run traced, its record checked, its calls redone."""
+"""``moonpool blame``, ``verify``, ``replay``: runs traced, checked and made again."""
 
 # Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
 # the terminal, where printing is the point.
@@ -263,6 +263,7 @@ def _replayed(
         environ=settings.environ(),
     )
     with _signals_end_it(), contextlib.closing(open_sealed(job, progress)) as box:
+        progress(f"sealed container {box.id[:12]} ready")
         result = Replay(
             recording=recorded,
             box=box,
