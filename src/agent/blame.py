@@ -128,7 +128,9 @@ class _Walk:
                 if event.arguments.get("background") is True:
                     self._backgrounds.append(event.number)
             case Followed():
-                self._note(f"calls {event.first} to {event.last}", event.unfollowed)
+                several = event.first != event.last
+                calls = f"calls {event.first} to {event.last}" if several else f"call {event.last}"
+                self._note(calls, event.unfollowed)
                 self._follow(event)
             case FollowedAnew():
                 self._note("what stood when the run was taken up again", event.unfollowed)

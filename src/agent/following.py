@@ -20,6 +20,8 @@ CHEAP_S = 0.05
 """A look that takes no longer is always taken."""
 SHARE = 0.1
 """A dearer one waits until it is at most this part of the time since the last."""
+NAMES_BYTES = 1 << 20
+"""Of the paths in one event: who makes thousands of long names does not fill the record."""
 _UP_TO_S = 60.0
 """Of a guest that does not answer; for the words after a signal."""
 ROOM_BYTES = 1 << 30
@@ -47,6 +49,8 @@ class Following:
         self._first: int | None = None
         """Of the calls that no look covers yet."""
         self._last = 0
+        self._lost_since: int | None = None
+        """From this call on, changes were seen that are in no event."""
         self._cost_s = 0.0
         self._looked = clock()
         self._backgrounds = False
@@ -73,6 +77,11 @@ class Following:
     def anew(self) -> None:
         """The run was taken up again: what stands now is not the next call's doing."""
         step = self._look()
+        if sum(map(len, (*step.changed, *step.missed))) > NAMES_BYTES:
+            step = Step(unfollowed="the names of what stands there are too many bytes")
+        if step.unfollowed is not None and not step.changed:
+            # Nobody knows what stands there: all that is found from now on may be from before.
+            self._lost_since = 1
         self._tell(
             FollowedAnew(
                 changed=_files(step),
@@ -82,8 +91,12 @@ class Following:
         )
 
     def _follow(self) -> None:
-        first = self._first or self._last
+        first = self._lost_since or self._first or self._last
         step = self._look()
+        names = sum(map(len, (*step.changed, *step.missed)))
+        if names > NAMES_BYTES:
+            self._lost_since = first
+            step = Step(unfollowed=f"the names of what changed take {names} bytes")
         if step.unfollowed is None or step.changed or step.missed:
             self._first = None
         elif step.unfollowed == self._told:
@@ -111,7 +124,10 @@ class Following:
             return Step(unfollowed=f"the run's record can't be reached: {error.strerror}")
         # Only the third signal breaks it off: half an answer read is a stream lost.
         with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
-            step = self._box.checkpoint(self._store)
+            try:
+                step = self._box.checkpoint(self._store)
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the run
+                step = Step(unfollowed=f"a defect of Moonpool: {error!r}")
         self._looked = self._clock()
         self._cost_s = self._looked - started
         return step

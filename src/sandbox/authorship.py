@@ -69,8 +69,10 @@ def hunks(
     differences = _differences(store.directory, history.blobs[0], history.blobs[-1])
     if not differences:
         return None if differences is None else ()
-    added = history.added()
-    removed = history.removed()
+    # One step did it all: most files are like that, and git need not be asked about them.
+    simple = len(history.blobs) <= 2
+    added = {} if simple else history.added()
+    removed = {} if simple else history.removed()
     found = []
     for old_start, new_start, old_lines, new_lines in differences:
         rows = [("-", number, removed, text) for number, text in enumerate(old_lines, old_start)]
@@ -107,6 +109,11 @@ class _History:
             self.blobs.append(final or nothing)
             self.steps.append(UNKNOWN)
         self._commits: list[str] = []
+        self._step_of: dict[str, int] = {}
+        if len(self.blobs) > 2:
+            self._commit(store)
+
+    def _commit(self, store: Store) -> None:
         for number, blob in enumerate(self.blobs):
             tree = store.put_tree(b"100644 %s\0%s" % (_NAME, bytes.fromhex(blob)))
             parent = f"parent {self._commits[-1]}\n" if self._commits else ""

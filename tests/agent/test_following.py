@@ -101,6 +101,24 @@ def test_what_could_not_be_followed_is_told_once_and_covered_by_the_next_look(be
     assert bench.told == [(1, 1, []), (1, 3, [b"f1", b"f2", b"f3"])]
 
 
+def test_thousands_of_long_names_do_not_fill_the_record_nor_make_the_next_call_their_writer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "NAMES_BYTES", 100)
+    bench.call(1, f"echo x > {'n' * 101}")
+    bench.call(2, f"echo x > a; echo y >> {'n' * 101}")
+    bench.call(3, "echo x > b")
+    bench.call(4, "echo x > c")
+    assert bench.told == [(1, 1, []), (1, 2, []), (1, 3, [b"b"]), (1, 4, [b"c"])]
+
+
+def test_a_look_that_fails_otherwise_than_foreseen_ends_no_run(bench: Bench) -> None:
+    bench.box.failures["checkpoint"] = ZeroDivisionError("here")
+    bench.call(1, "echo x > a")
+    bench.call(2, "true")
+    assert bench.told == [(1, 1, []), (1, 2, [b"a"])]
+
+
 def test_a_full_disk_under_the_record_is_said_and_nothing_is_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,7 +214,7 @@ def test_every_tampering_is_found_and_named(moonpool: Shell, recorded: Recorded)
     assert "line 8 does not follow" in _after(moonpool, events, b"".join(lines[:8] + lines[9:]))
     events.write_bytes(whole[events])
     # Both read as git objects, so only their ids tell.
-    check(content, whole[step], "old files")
+    check(content, whole[step], "old files", "result")
     check(step, whole[content], "steps")
     index = run / "baseline/index"
     check(index, whole[index].replace(b"100644", b"100755", 1), "old files", "result")

@@ -87,6 +87,15 @@ def test_too_much_at_once_is_said_and_not_followed(
     assert "too large" in str(step.unfollowed)
 
 
+def test_a_store_that_cant_be_made_gives_a_step_that_says_so(
+    open_box: OpenBox, store: Path
+) -> None:
+    store.write_text("in the way")
+    box = open_box()
+    box.run("echo x > a")
+    assert "can't make a git store" in str(box.checkpoint(store).unfollowed)
+
+
 def test_a_lost_container_gives_a_step_that_tells_nothing(open_box: OpenBox, store: Path) -> None:
     box = open_box()
     box.run("echo x > a")
