@@ -86,7 +86,7 @@ def test_killed_in_the_export_the_same_patch_comes_of_it(
     room.mkdir()
     many = "for i in $(seq 1000); do echo $i > f$i; done"
     going = start(bash(many), DONE, env={"TMPDIR": str(room)})
-    going.until("call_ended")
+    going.until("followed")  # a long line: unread, it would fill the pipe
     while not any(room.glob("moonpool-export-*/store/objects/??/*")):
         assert going.process.poll() is None, "the export was over before it was seen"
         time.sleep(0.005)
@@ -317,7 +317,7 @@ def test_a_third_ctrl_c_in_the_export_leaves_the_container(
     room.mkdir()
     many = "for i in $(seq 1000); do echo $i > f$i; done"
     going = start(bash(many), DONE, env={"TMPDIR": str(room)})
-    going.until("call_ended")
+    going.until("followed")  # a long line: unread, it would fill the pipe
     while not any(room.glob("moonpool-export-*/store/objects/??/*")):
         assert going.process.poll() is None, "the export was over before it was seen"
         time.sleep(0.005)
