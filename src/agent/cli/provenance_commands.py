@@ -262,7 +262,11 @@ def _replayed(
         kernel_policy="prefer" if recorded.started.kernel_policy == "prefer" else "require",
         environ=settings.environ(),
     )
-    with _signals_end_it(), contextlib.closing(open_sealed(job, progress)) as box:
+    signals = _Signals()
+    with signals.installed(), contextlib.ExitStack() as stack:
+        with signals.opening():
+            box = stack.enter_context(open_sealed(job, progress))
+        signals.due()
         progress(f"sealed container {box.id[:12]} ready")
         result = Replay(
             recording=recorded,
@@ -278,19 +282,47 @@ def _replayed(
     return exits.DONE if result.tree == recorded.tree else exits.NOT_FINISHED
 
 
-@contextlib.contextmanager
-def _signals_end_it() -> Generator[None]:
-    """A SIGTERM or SIGHUP leaves by the same door as Ctrl-C: the container is removed."""
+class _Signals:
+    """SIGINT, SIGTERM and SIGHUP leave by one door: the container is removed on the way.
 
-    def leave(_number: int, _frame: "FrameType | None") -> None:
-        raise KeyboardInterrupt
+    While it is being opened the first one waits: one that struck between the engine's making a
+    container and our knowing of it would leave it behind. The second does not wait.
+    """
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+    def __init__(self) -> None:
+        self._opening = False
+        self._struck = False
+
+    @contextlib.contextmanager
+    def opening(self) -> Generator[None]:
+        self._opening = True
+        try:
+            yield
+        finally:
+            self._opening = False
+
+    def due(self) -> None:
+        """What waited strikes now."""
+        if self._struck:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def installed(self) -> Generator[None]:
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+    def _handle(self, _number: int, _frame: "FrameType | None") -> None:
+        if not self._opening or self._struck:
+            raise KeyboardInterrupt
+        self._struck = True
+        words = b"\nmoonpool: ending when the container is there; again: at once\n"
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), words)
 
 
 def _call_line(call: "Remade") -> str:
