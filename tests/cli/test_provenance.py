@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.cli.provenance_commands import Leaving
 from cli.conftest import DONE, SCRIPT, Shell, Start, bash
 from sandbox.engine import Engine
 from sandbox.labels import LABEL_RUN
@@ -325,38 +326,18 @@ def test_an_interrupted_replay_leaves_no_container(
     assert not any(row.id.startswith(container) for row in engine.containers(LABEL_RUN))
 
 
-def test_an_interrupt_while_the_container_is_made_leaves_none(
-    moonpool: Shell, recorded: Recorded, engine: Engine
-) -> None:
-    (moonpool.directory / "own.txt").write_text(str(moonpool.directory))
-    recorded(bash("true"))
-    for wait_s in (0.0, 0.05, 0.1, 0.2):
-        process = subprocess.Popen(
-            [str(SCRIPT), "replay", "last"],
-            cwd=moonpool.directory,
-            env=moonpool.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stderr is not None
-        next(line for line in process.stderr if line.startswith("copying"))
-        time.sleep(wait_s)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode in {0, 130}, out + err
-        mine = [row for row in engine.containers(LABEL_RUN) if _is_of(row.id, moonpool)]
-        assert not mine
+def test_an_interrupt_while_the_container_is_made_waits_until_it_is_known() -> None:
+    leaving = Leaving()
+    with leaving.installed():
+        with leaving.opening():
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            leaving.due()
 
 
-def _is_of(container: str, moonpool: Shell) -> bool:
-    """Its copy is of this test's workspace, which is like no other."""
-    try:
-        archive = subprocess.run(
-            ["docker", "cp", f"{container}:/workspace/own.txt", "-"],
-            capture_output=True,
-            check=True,
-        )
-    except subprocess.CalledProcessError:
-        return False
-    return str(moonpool.directory).encode() in archive.stdout
+def test_a_second_interrupt_does_not_wait() -> None:
+    leaving = Leaving()
+    with leaving.installed(), leaving.opening():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

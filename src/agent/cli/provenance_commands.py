@@ -262,11 +262,11 @@ def _replayed(
         kernel_policy="prefer" if recorded.started.kernel_policy == "prefer" else "require",
         environ=settings.environ(),
     )
-    signals = _Signals()
-    with signals.installed(), contextlib.ExitStack() as stack:
-        with signals.opening():
+    leaving = Leaving()
+    with leaving.installed(), contextlib.ExitStack() as stack:
+        with leaving.opening():
             box = stack.enter_context(open_sealed(job, progress))
-        signals.due()
+        leaving.due()
         progress(f"sealed container {box.id[:12]} ready")
         result = Replay(
             recording=recorded,
@@ -282,7 +282,7 @@ def _replayed(
     return exits.DONE if result.tree == recorded.tree else exits.NOT_FINISHED
 
 
-class _Signals:
+class Leaving:
     """SIGINT, SIGTERM and SIGHUP leave by one door: the container is removed on the way.
 
     While it is being opened the first one waits: one that struck between the engine's making a
