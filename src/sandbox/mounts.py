@@ -19,6 +19,9 @@ UPPER, WORK, LOWER = KINDS = ("", "-work", "-lower")
 """In the room, by place: `workspace`, `workspace-work`, `workspace-lower` and so on."""
 
 _FLAGS = "noexec,nosuid,nodev"
+_BYTES_AN_ENTRY = 4096
+"""An empty file in memory takes none of the size, but a kilobyte of the kernel's, which nobody's
+end gives back: so many entries for the size. What attributes hold counts with them."""
 _UNSAFE = frozenset(",:\\")
 """What separates options of an overlay mount; no engine keeps its files below such a name."""
 
@@ -32,7 +35,9 @@ class Scratch:
 
     def options(self) -> str:
         """As the engine and the kernel take them."""
-        return f"{_FLAGS},size={self.size_bytes},mode=1777,uid=1000,gid=1000"
+        entries = max(self.size_bytes // _BYTES_AN_ENTRY, 1)
+        size = f"size={self.size_bytes},nr_inodes={entries}"
+        return f"{_FLAGS},{size},mode=1777,uid=1000,gid=1000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ be a second process and costs every command two switches to it.
 from __future__ import annotations
 
 import os
+import time
 
 _SIGNS = (b"ermission denied", b"EACCES", b"Errno 13", b"os error 13")
 _CANNOT_EXECUTE = 126
@@ -24,6 +25,9 @@ _REFUSED = 32
 _LONGEST_PATH = 4000
 _SEARCHED = 64
 """Directories of a PATH that are looked into."""
+_PATIENCE_S = 0.1
+"""For all that one command's words name: where each directory of a PATH is forty links of thousands
+of steps, the kernel takes tens of milliseconds for a single look."""
 
 _QUOTES = (b"\xe2\x80\x98", b"\xe2\x80\x99", b"\xe2\x80\x9c", b"\xe2\x80\x9d", b'"', b"`")
 _AROUND = b" \t\r'()[]{}<>,;:="
@@ -80,13 +84,17 @@ class Refusals:
     def among(self, names: list[bytes], directories: list[bytes], path: bytes) -> list[bytes]:
         """Absolute paths of the names that stand for refused programs; at most a few dozen.
 
-        `directories` are where a relative path may have been meant, `path` is a PATH.
+        `directories` are where a relative path may have been meant, `path` is a PATH. What takes
+        too long to look at is not looked at.
         """
+        until = time.monotonic() + _PATIENCE_S
         searched = path.split(b":")[:_SEARCHED]
         found: dict[bytes, None] = {}
         for name in names:
             tops = directories if b"/" in name else searched
             for top in tops:
+                if time.monotonic() > until:
+                    return list(found)
                 place = os.path.normpath(os.path.join(b"/", top, name))
                 if self.refuses(place):
                     found[place] = None
