@@ -87,6 +87,29 @@ def test_protected_paths_refuse_in_any_case_and_when_moved_away(
     assert paths == {b"docs/b.md", b".GITHUB/workflows/ci.yml"}
 
 
+@pytest.mark.parametrize(
+    ("protect", "place"),
+    [
+        ("ci/**", "ci"),
+        ("ci/deploy/**", "ci"),
+        ("/ci/deploy/run.sh", "CI"),
+        ("**/deploy/run.sh", "lib/deploy"),
+        ("ci/*/run.sh", "ci/any"),
+    ],
+)
+def test_a_link_on_the_way_to_what_is_protected_refuses(
+    protect: str, place: str, plain_box: TmpBox, policy: Policy
+) -> None:
+    """What is below it then has a protected name, though the patch writes it by another."""
+    policy = replace(policy, paths=replace(policy.paths, protect=(protect,)))
+    plain_box.write_file("other/deploy/run.txt", b"echo\n")
+    (plain_box.workspace / place).parent.mkdir(exist_ok=True)
+    link(plain_box, place, "../other" if "/" in place else "other")
+    link(plain_box, "harmless", "other")
+    refusing = {path for _, path, refuses in found(plain_box, policy) if refuses}
+    assert refusing == {place.encode()}
+
+
 def test_a_policy_may_only_show_what_it_does_not_refuse(plain_box: TmpBox, policy: Policy) -> None:
     policy = replace(policy, export=replace(policy.export, refuse=()))
     link(plain_box, "new-link", "/etc/passwd")

@@ -140,6 +140,71 @@ def test_the_hosts_disk_can_not_be_reserved_without_writing(
     assert seen[0] - seen[1] < 8 << 30
 
 
+OUT_OF_SIGHT = {
+    "sent and not received": "a, b = pair(); keep.append((a, b)); send(a, fd)",
+    "sent in what was sent": "a, b = pair(); keep.append(a); send(a, fd); "
+    "send(outer[0], b.fileno()); b.close()",
+    "sent to who does not accept": "a = socket.socket(socket.AF_UNIX); "
+    "a.connect('s'); send(a, fd)",
+    "hardly mapped": "libc.mmap(None, 4096, 1, 1, fd, ctypes.c_long(0))",
+}  # fmt: skip
+HIDING = """
+import ctypes, os, socket, subprocess, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+pair, keep = socket.socketpair, []
+outer = pair()
+listening = socket.socket(socket.AF_UNIX); listening.bind("s"); listening.listen(50)
+def send(to, fd): socket.send_fds(to, [b"x"], [fd])
+def nameless():
+    fd = os.open(".", os.O_TMPFILE | os.O_RDWR)
+    for _ in range(20): os.write(fd, os.urandom(1 << 20))
+    return fd
+"""
+
+
+@pytest.mark.parametrize("how", OUT_OF_SIGHT)
+def test_files_that_no_look_at_processes_can_measure_count_all_the_same(
+    how: str, open_box: OpenBox, default_policy: Policy
+) -> None:
+    box = open_box(limited(default_policy, disk_bytes=100 * MIB))
+    hide = f"fd = nameless(); {OUT_OF_SIGHT[how]}; os.close(fd); time.sleep(0.1)"
+    script = f"{HIDING}\nfor _ in range(30):\n  {hide}\nprint('wrote all')"
+    result = box.run("python3 -", stdin=script.encode())
+    assert (result.ending, result.stdout) == (Ending.OUT_OF_DISK, b"")
+    alive(box)
+
+
+def test_descriptors_that_wait_in_a_socket_are_no_offence(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    box = open_box(limited(default_policy, disk_bytes=1 << 30))
+    script = "fd = nameless()\nfor _ in range(9): send(outer[0], fd)\nnameless(); time.sleep(1)"
+    result = box.run("python3 -", stdin=f"{HIDING}\n{script}\nprint('fine')".encode())
+    assert (result.exit_code, result.stdout) == (0, b"fine\n")
+
+
+def test_no_ruleset_holds_files_that_nobody_sees(box: Sandbox) -> None:
+    script = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+    script += "print(libc.syscall(444, None, 0, 1), os.strerror(ctypes.get_errno()))"
+    assert box.run("python3 -", stdin=script.encode()).stdout == b"-1 Function not implemented\n"
+
+
+def test_more_files_in_memory_than_there_is_room_for_end_as_a_full_disk_does(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    """An empty file takes none of the size, and its kilobyte of the kernel's outlives whoever is
+    killed for it."""
+    policy = replace(limited(default_policy, memory_bytes=256 * MIB), exec_workspace=False)
+    box = open_box(policy)
+    script = "for i in range(10**6): open(f'/tmp/{i}' + 'x' * 200, 'w').close()"
+    result = box.run("python3 -", stdin=script.encode(), timeout_s=60)
+    assert result.ending is Ending.EXITED
+    assert b"No space left on device" in result.stderr
+    assert box.run("python3 -c 'x = bytearray(100 << 20)'").exit_code == 0
+
+
 def test_a_library_that_wants_to_reserve_space_still_gets_it(box: Sandbox) -> None:
     result = box.run(
         "python3 -c \"import os; fd = os.open('x', os.O_CREAT | os.O_RDWR); "

@@ -3,6 +3,7 @@
 import pytest
 
 from sandbox.box import Sandbox
+from sandbox.results import Ending
 
 STARTED = {
     "bash": "perl -e 1",
@@ -48,3 +49,17 @@ def test_a_refusal_in_the_background_is_told_with_the_next_command(box: Sandbox)
 def test_words_alone_get_nothing_reported(forged: str, box: Sandbox) -> None:
     assert box.run(forged).refused == ()
     assert box.run("echo $((6*7))").stdout == b"42\n"
+
+
+def test_names_that_take_long_to_look_at_hold_nothing_up(box: Sandbox) -> None:
+    """Each directory of the PATH is a chain of links as long as the kernel follows."""
+    chain = """
+import os
+os.makedirs("/tmp/long/d"); os.chdir("/tmp/long")
+for i in range(39): os.symlink("./" * 1900 + (f"l{i - 1}" if i else "d"), f"l{i}")
+"""
+    assert box.run("python3 -", stdin=chain.encode()).exit_code == 0
+    name = "/tmp/long/l38"
+    slow = f"PATH=$PATH{f':{name}' * 60}; for i in {{1..60}}; do "
+    slow += "echo w$i: v$i: u$i: t$i: s$i: Permission denied; done"
+    assert box.run(slow).ending is Ending.EXITED

@@ -160,7 +160,7 @@ def test_a_call_with_conditions_is_not_allowed_without_them_elsewhere(profile: s
 
 
 PUNCH_HOLE = 3
-RESERVING = (0x40305828, 0x4030582A, 0x40305839)
+RESERVING = (0x40305828, 0x4030582A, 0x40305839, 0x401C5820)
 
 
 @pytest.mark.parametrize("mode", [0, 1, 2, 8, 16, 32, 64, PUNCH_HOLE | 16])

@@ -30,18 +30,33 @@ def size(subject: Subject) -> Iterator[Finding]:
 
 
 def protected(subject: Subject) -> Iterator[Finding]:
-    patterns = Patterns([line.lower() for line in subject.policy.paths.protect])
+    lines = [line.lower() for line in subject.policy.paths.protect]
+    patterns, above = Patterns(lines), Patterns(_above(lines))
     for change in subject.patch.changes:
+        replaces = change.new_mode in {SYMLINK, SUBMODULE}
         for path in {change.path, change.old_path or change.path}:
             # Folded: on some systems .GitHub is .github. And what takes a folder's place decides
             # what is found below it.
             forms = [path.lower(), folded_path(path)]
-            if change.new_mode in {SYMLINK, SUBMODULE}:
-                forms += [form + b"/any" for form in forms]
-            if any(map(patterns.cover, forms)):
+            inside = [form + b"/any" for form in forms] if replaces else []
+            if any(map(patterns.cover, forms + inside)) or (
+                replaces and any(above.names(form, directory=True) for form in forms)
+            ):
                 yield found(
                     "protected-path", path, f"{change.kind} under the policy's paths.protect"
                 )
+
+
+def _above(lines: list[str]) -> list[str]:
+    """Patterns of the folders on the way to what `lines` protect: whatever stands for one of them
+    brings files of those names, which have other names in the patch."""
+    found = []
+    for line in lines:
+        parts = line.rstrip().strip("/").split("/")
+        if not line.startswith("!"):
+            ways = ("/".join(parts[:length]) for length in range(1, len(parts)))
+            found += [f"/{way}" for way in ways if way != "**"]
+    return found
 
 
 def links(subject: Subject) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import time
 
+from sandbox.guest.unnamed import Unnamed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -20,7 +22,6 @@ _ENTRY_COST = 4096
 """What an entry of a directory counts for, in bytes, beside its content: an empty file takes an
 inode, and of those a disk has only so many."""
 
-_IN_MEMORY = (b"/memfd:", b"/dev/", b"/SYSV", b"/[aio]", b"anon_inode:")
 _MARGIN = 16 << 20
 """How much the whole file system may grow by others' doing before we count again, in bytes."""
 _GRACE = 1 << 20
@@ -37,8 +38,6 @@ _RECOUNT_S = 2.0
 """At least so often we count while commands run: what others give back hides what ours take."""
 _RECOUNT_SHARE = 50
 """Or after so many times as long as counting took, where that is more."""
-_PATIENCE_S = 0.1
-_ENAMETOOLONG = 36
 _DIRECTORY = 0o040000
 _TYPE = 0o170000
 _PATH_LIMIT = 3500
@@ -46,6 +45,7 @@ _PATH_LIMIT = 3500
 _DEEP_LIMIT = 256
 _LINKED_LIMIT = 100_000
 _TOO_MUCH = 1 << 62
+"""Bytes: what can't be told."""
 
 
 class Disk:
@@ -62,26 +62,42 @@ class Disk:
         self._unclear = False
         self._looked_at = _file_systems(self.roots)
         self._alarm = 0 if restarted else self._used() + limit
+        self._known = (0, self._used_each())
+        """When all there was could last be measured: that, and what each file system held; since
+        then, the least that they did."""
         self._recount_at = time.monotonic() + _RECOUNT_S
 
     def _used(self) -> int:
-        used = 0
+        return sum(self._used_each())
+
+    def _used_each(self) -> list[int]:
+        """By file system; several may be on one disk, and say the same."""
+        used = []
         for path in self._looked_at:
             state = os.statvfs(path)
-            used += (state.f_blocks - state.f_bfree) * state.f_frsize
-            used += (state.f_files - state.f_ffree) * _ENTRY_COST
+            blocks = (state.f_blocks - state.f_bfree) * state.f_frsize
+            used.append(blocks + (state.f_files - state.f_ffree) * _ENTRY_COST)
         return used
 
     def room(self) -> int:
         """Bytes that may be written before it takes a count to say more; 0 where it does now."""
         if not self.limit:
             return _TOO_MUCH
+        each = self._used_each()
+        self._lower(each)
         if time.monotonic() > self._recount_at:
             return 0
-        used = self._used()
+        used = sum(each)
         # What others give back is not ours to fill.
         self._alarm = min(self._alarm, used + self.limit)
         return max(self._alarm - used, 0)
+
+    def _lower(self, used: list[int]) -> None:
+        """Have what is known follow what was given back, by us or by others."""
+        then, before = self._known
+        back = max(old - new for old, new in zip(before, used))  # noqa: B905 - Python 3.8
+        if back > 0:
+            self._known = (max(then - back, 0), list(map(min, before, used)))
 
     def pause_s(self, room: int) -> float:
         """How long the next look can wait."""
@@ -92,7 +108,8 @@ class Disk:
         """Count: True when what is written below the roots takes more than the limit, and more
         than it did when that was last found.
 
-        Others write to that disk too, so only our own files count. Nothing may write meanwhile.
+        Others write to that disk too, so only our own files count; but while a process holds what
+        can't be measured, all that a disk has grown by counts. Nothing may write meanwhile.
         """
         began = time.monotonic()
         taken = self._count()
@@ -123,7 +140,8 @@ class Disk:
         deep: list[int] = []
         stack = list(self.roots)
         try:
-            total += _unlinked()
+            unnamed = Unnamed()
+            total += unnamed.bytes()
             while stack:
                 path = stack.pop()
                 if len(path) > _PATH_LIMIT:
@@ -137,7 +155,13 @@ class Disk:
         finally:
             for handle in deep:
                 os.close(handle)
-        return min(total, _TOO_MUCH)
+        used = self._used_each()
+        then, before = self._known
+        if unnamed.more():
+            grown = max(new - old for old, new in zip(before, used))  # noqa: B905 - Python 3.8
+            return max(total, then + grown)
+        self._known = (total, used)
+        return total
 
     def _own(self, root: bytes) -> int:
         try:
@@ -200,70 +224,3 @@ def _scan(path: bytes) -> Any:
         # Its owner (we) took the permission away: what is in it takes space all the same.
         os.chmod(path, os.stat(path).st_mode & 0o7777 | 0o700)
         return os.scandir(path)
-
-
-def _unlinked() -> int:
-    """What files take that have no name any more, but a process that holds them.
-
-    A process that does not let us look counts for more than any limit: it is looked at only when
-    the disk has filled up and nothing that has a name explains it. One that is about to start
-    another program, or to end, does not let us look either, but soon.
-    """
-    found: dict[tuple[int, int], int] = {}
-    until = time.monotonic() + _PATIENCE_S
-    for pid in os.listdir(b"/proc"):
-        if pid.isdigit() and pid != b"1":
-            while not _looked_into(b"/proc/" + pid, found):
-                if time.monotonic() > until:
-                    return _TOO_MUCH
-                time.sleep(0.001)
-    return sum(found.values())
-
-
-def _looked_into(process: bytes, found: dict[tuple[int, int], int]) -> bool:
-    try:
-        for task in os.listdir(process + b"/task"):
-            _held(process + b"/task/" + task + b"/fd", found)
-        _mapped(process + b"/maps", found)
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it has ended
-    except PermissionError:
-        return False
-    return True
-
-
-def _held(directory: bytes, found: dict[tuple[int, int], int]) -> None:
-    for handle in os.listdir(directory):
-        path = directory + b"/" + handle
-        try:
-            if _without_name(path):
-                state = os.stat(path)
-                found[state.st_dev, state.st_ino] = state.st_blocks * 512
-        except FileNotFoundError:
-            continue
-
-
-def _without_name(descriptor: bytes) -> bool:
-    try:
-        return _on_disk(os.readlink(descriptor))
-    except OSError as error:
-        if error.errno != _ENAMETOOLONG:
-            raise
-        return os.stat(descriptor).st_nlink == 0
-
-
-def _mapped(path: bytes, found: dict[tuple[int, int], int]) -> None:
-    with open(path, "rb") as lines:
-        for line in lines:
-            fields = line.rstrip(b"\n").split(None, 5)
-            if len(fields) == 6 and _on_disk(fields[5]):
-                start, _, end = fields[0].partition(b"-")
-                major, _, minor = fields[3].partition(b":")
-                key = (os.makedev(int(major, 16), int(minor, 16)), int(fields[4]))
-                # No size to be had without a descriptor: what is mapped of it, at least.
-                found.setdefault(key, 0)
-                found[key] = max(found[key], int(end, 16) - int(start, 16))
-
-
-def _on_disk(target: bytes) -> bool:
-    return target.endswith(b" (deleted)") and not target.startswith(_IN_MEMORY)

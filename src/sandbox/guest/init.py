@@ -153,6 +153,7 @@ def _serve(config: server.Config, wake: int, setup: _Setup) -> None:
         if setup.enforced:
             landlock.no_new_privileges()
             landlock.restrict_reach()
+            landlock.keep_to_oneself()
         service = server.Server(config, wake)
         service.send(
             [
