@@ -164,3 +164,9 @@ open("hidden", "w").close()
     assert [change.path for change in patch.changes] == [b"honest.txt"]
     reasons = {item.reason.split(" (")[0] for item in patch.left_out}
     assert reasons == {"is too large for a patch", "is nested too deep for a patch"}
+
+
+def test_a_command_that_closes_the_workspace_closes_it_for_no_other(box: Sandbox) -> None:
+    box.write_file("kept", b"42\n")
+    assert box.run("chmod 0 /workspace").exit_code == 0
+    assert box.run("cat kept").stdout == b"42\n"

@@ -185,6 +185,22 @@ def test_descriptors_that_wait_in_a_socket_are_no_offence(
     assert (result.exit_code, result.stdout) == (0, b"fine\n")
 
 
+def test_a_program_that_nobody_may_look_into_is_no_offence(box: Sandbox) -> None:
+    """An agent for keys is one, and any program that may be executed and not read."""
+    result = box.run("cp /usr/bin/sleep s && chmod 111 s && ./s 5 && echo fine")
+    assert (result.exit_code, result.stdout) == (0, b"fine\n")
+
+
+def test_a_program_that_nobody_may_look_into_hides_nothing(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    box = open_box(limited(default_policy, disk_bytes=100 * MIB))
+    hide = "keep.append(nameless()); time.sleep(0.1)"
+    script = f"{HIDING}\nlibc.prctl(4, 0)\nfor _ in range(30):\n  {hide}\nprint('wrote all')"
+    result = box.run("python3 -", stdin=script.encode())
+    assert (result.ending, result.stdout) == (Ending.OUT_OF_DISK, b"")
+
+
 def test_no_ruleset_holds_files_that_nobody_sees(box: Sandbox) -> None:
     script = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
     script += "print(libc.syscall(444, None, 0, 1), os.strerror(ctypes.get_errno()))"

@@ -175,7 +175,12 @@ class Commands:
             os.chdir(shell.directory)
         except OSError:
             shell.directory = shell.workspace
-            os.chdir(shell.directory)
+            try:
+                os.chdir(shell.directory)
+            except PermissionError:
+                # A command took it from itself, and from all after it.
+                os.chmod(shell.directory, 0o700)
+                os.chdir(shell.directory)
         program = b"/bin/bash" if argv[0] == b"bash" else shell.find(argv[0])
         # A process inherits this: under memory pressure the kernel then ends commands, not us.
         # It needs no privilege to go back to what the container started with.

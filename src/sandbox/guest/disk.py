@@ -141,7 +141,7 @@ class Disk:
         stack = list(self.roots)
         try:
             unnamed = Unnamed()
-            total += unnamed.bytes()
+            total += unnamed.least()
             while stack:
                 path = stack.pop()
                 if len(path) > _PATH_LIMIT:

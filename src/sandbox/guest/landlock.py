@@ -236,10 +236,10 @@ def keep_to_oneself() -> None:
     and its descriptor closed, nobody could see any more what they take of the disk.
     """
     instructions = (_Instruction * 4)(
-        (_LOAD_NUMBER, 0, 0, 0),
-        (_IF_EQUAL, 0, 1, _SYS_CREATE_RULESET),
-        (_ANSWER, 0, 0, _RET_ERRNO | _ENOSYS),
-        (_ANSWER, 0, 0, _RET_ALLOW),
+        _Instruction(_LOAD_NUMBER, 0, 0, 0),
+        _Instruction(_IF_EQUAL, 0, 1, _SYS_CREATE_RULESET),
+        _Instruction(_ANSWER, 0, 0, _RET_ERRNO | _ENOSYS),
+        _Instruction(_ANSWER, 0, 0, _RET_ALLOW),
     )
     program = _Program(len(instructions), instructions)
     _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))

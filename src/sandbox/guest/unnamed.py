@@ -32,8 +32,8 @@ class Unnamed:
                         return
                     time.sleep(0.001)
 
-    def bytes(self) -> int:
-        """What was found, at least."""
+    def least(self) -> int:
+        """Bytes that were found, which is the least that there is."""
         return sum({**self._mapped, **self._sizes}.values())
 
     def more(self) -> bool:
