@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import PatchError
+from sandbox.gitpack import PackedStore
 from sandbox.gitstore import Store
 from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry
 from sandbox.pathrules import refusal
@@ -36,7 +37,7 @@ def keep(directory: Path, store: Store, entries: Mapping[bytes, Entry | None]) -
     """
     if sum(entry.size for entry in entries.values() if entry is not None) > LIMIT_BYTES:
         return False
-    kept = Store(directory)
+    kept = PackedStore(directory)
     for entry in entries.values():
         if entry is not None:
             store.lend(entry.blob, kept)
@@ -66,7 +67,7 @@ def load(directory: Path) -> Baseline | None:
         return None
     except OSError as problem:
         raise PatchError(f"{directory / _INDEX} can't be read: {problem.strerror}") from problem
-    store = Store(directory)
+    store = PackedStore(directory)
     entries: dict[bytes, Entry | None] = {}
     for row in data.split(b"\0")[:-1]:
         path, entry = _decoded(row, directory)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from sandbox.errors import SandboxLost
+from sandbox.errors import CollisionError, SandboxLost
 from sandbox.gitstore import Store
 from sandbox.link import GuestLink, Value
 from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
@@ -24,6 +24,12 @@ PATH_LIMIT = 4096
 _LINK_LIMIT = 4096
 _CHANGED_LIMIT = 500_000
 _BATCH = 256
+_NOTES_LIMIT = 200
+COLLIDES = "has the SHA-1 id of another file, and another content: no patch can tell them apart"
+EMPTY = "is an empty directory, which no patch carries"
+ODD_MODE = "has mode"
+_CARRIED_MODES = frozenset({0o644, 0o755, 0o664, 0o775})
+"""What a checkout makes of git's two modes, by umask."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +110,7 @@ def from_guest(
     """
     walk = _Walk()
     walk.take(link, b"", everything=not times_tell)
+    touched = set(walk.listings) if times_tell else set()
     manifest = baseline()
     folders = _Folders(manifest)
     # A directory that the baseline did not have may have been moved there with everything in it
@@ -125,6 +132,7 @@ def from_guest(
             path = directory + b"/" + name[1:] if directory else name[1:]
             if name[:1] in b"fl" and path not in manifest.entries and carried(path):
                 changes.candidates.add(path)
+    changes.left_out += _notes(walk, touched)
     changes.deleted = _deleted(manifest, walk.listings)
     changes.candidates -= changes.deleted
     return changes
@@ -137,6 +145,38 @@ def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
         too_deep = mode & _TYPE == _DIRECTORY
         reason = "is nested too deep for a patch" if too_deep else "is a socket, pipe or device"
         changes.left_out.append(LeftOut(path=path, reason=reason))
+
+
+def mode_notes(path: bytes, mode: int) -> list[LeftOut]:
+    """What a patch drops of a file's mode: all but whether its owner may execute it."""
+    bits = mode & 0o7777
+    if mode & _TYPE != _REGULAR or bits in _CARRIED_MODES:
+        return []
+    carried_as = 0o755 if bits & 0o100 else 0o644
+    reason = f"{ODD_MODE} {bits:o}, which a patch carries as {carried_as:o}"
+    return [LeftOut(path=path, reason=reason)]
+
+
+def _notes(walk: _Walk, touched: set[bytes]) -> list[LeftOut]:
+    """Empty directories and odd modes that came in the container."""
+    empty = [
+        LeftOut(path=path, reason=EMPTY)
+        for path, names in walk.listings.items()
+        if path in touched and path and not names
+    ]
+    odd = [note for path, (mode, _) in walk.files.items() for note in mode_notes(path, mode)]
+    return empty + odd
+
+
+def bounded(notes: list[LeftOut]) -> list[LeftOut]:
+    """The first of them, and how many more there are."""
+    shown = sorted(notes, key=lambda note: note.path)[:_NOTES_LIMIT]
+    if len(notes) > len(shown):
+        more = len(notes) - len(shown)
+        shown[-1] = LeftOut(
+            path=shown[-1].path, reason=f"{shown[-1].reason}; so it is with {more} more"
+        )
+    return shown
 
 
 class _Folders:
@@ -215,12 +255,13 @@ def fetch(
             body = _body(pieces, size if sent or kind == _LINK else 0)
             if not mode:
                 found[wanted] = None
-            elif kind == _LINK:
-                found[wanted] = Entry(SYMLINK, store.put(body, size), size)
-            elif sent:
-                room -= size
-                git_mode = EXECUTABLE if mode & 0o100 else FILE
-                found[wanted] = Entry(git_mode, store.put(body, size), size)
+            elif kind == _LINK or sent:
+                room -= size if sent else 0
+                git_mode = SYMLINK if kind == _LINK else EXECUTABLE if mode & 0o100 else FILE
+                try:
+                    found[wanted] = Entry(git_mode, store.put(body, size), size)
+                except CollisionError:
+                    left_out.append(LeftOut(path=wanted, reason=COLLIDES))
             elif kind == _REGULAR and size <= limit:
                 again.append(wanted)
             elif kind == _REGULAR:

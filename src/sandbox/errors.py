@@ -10,6 +10,7 @@ SandboxError                the run can't go on as it is (CLI exit code 3)
 ├── SandboxLost             the container or its guest is gone
 │   └── ContainerGone       the engine has no such container: nothing is left to export
 └── PatchError              the patch can't be made, proved or applied
+    └── CollisionError      two different files have one SHA-1 id
 
 FileError                   a file operation was refused: a result the model sees
 ├── FileMissing
@@ -57,6 +58,10 @@ class ContainerGone(SandboxLost):
 
 class PatchError(SandboxError):
     """The patch can't be made, proved or applied."""
+
+
+class CollisionError(PatchError):
+    """Two different files have one SHA-1 id: git can't tell them apart."""
 
 
 class FileError(Exception):

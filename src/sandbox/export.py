@@ -16,8 +16,9 @@ from policies.paths import absolute
 from policies.policy import Policy
 from sandbox import baseline, collect, salvage
 from sandbox.engine import Engine
-from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
+from sandbox.errors import CollisionError, FileError, PatchError, SandboxError, SandboxLost
 from sandbox.gitapply import apply_to_entries
+from sandbox.gitpack import PackedStore
 from sandbox.gitstore import Store
 from sandbox.guest.wire import PIECE
 from sandbox.ignore import IgnoreRules, Patterns
@@ -34,6 +35,8 @@ _GIT_TIMEOUT_S = 600.0
 _FILE_LIMIT_BYTES = 256 << 20
 """A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""
 _LITTLE_ROOM_BYTES = 8 << 20
+_COMPARED_LIMIT = 256
+"""Files that are read from the snapshot only to see that they have not changed."""
 
 
 def export(
@@ -66,13 +69,18 @@ def export(
         ):
             # What the baseline takes is worked out while the guest looks through its files.
             loading = pool.submit(_baseline, manifest)
-            store = Store(directory / "store")
-            changed, left_out = _changed(engine, started, lambda: loading.result()[0], store)
+            store = PackedStore(directory / "store")
+            changed, unchanged, left_out = _changed(
+                engine, started, lambda: loading.result()[0], store
+            )
             copy, base = loading.result()
-            changed, more = _filtered(changed, copy, policy)
+            for item in _collided(engine, copied, store, unchanged, workspace):
+                left_out.append(item)
+                changed.pop(item.path, None)
+            changed, left_out = _filtered(changed, left_out, copy, policy)
             old = {path: copy.entries[path] for path in changed if path in copy.entries}
             _bring_old(engine, copied, store, old, workspace)
-            patch = make_patch(store, copy, changed, base=base, left_out=[*left_out, *more])
+            patch = make_patch(store, copy, changed, base=base, left_out=left_out)
             if keep_old is not None and patch.data:
                 # Merging is a help for later: without room for it the patch still counts.
                 with contextlib.suppress(PatchError):
@@ -132,8 +140,11 @@ def _temporary_directory(room: Path | None = None) -> Iterator[Path]:
 
 def _changed(
     engine: Engine, started: Started, baseline: Callable[[], Manifest], store: Store
-) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
-    """New entries of changed paths (None: gone), their bytes in the store."""
+) -> tuple[dict[bytes, Entry | None], dict[bytes, Entry], list[LeftOut]]:
+    """New entries of changed paths (None: gone), their bytes in the store.
+
+    Then what was looked at and has the id that it had, and what was left out.
+    """
     link = started.link
     if link.lost is None:
         try:
@@ -146,26 +157,81 @@ def _changed(
             changed: dict[bytes, Entry | None] = dict.fromkeys(changes.deleted)
             known = baseline().entries
             changed |= {path: new for path, new in found.items() if new != known.get(path)}
-            return changed, left_out
+            same = {
+                path: known[path]
+                for path, new in found.items()
+                if new is not None and path in known and known[path].blob == new.blob
+            }
+            return changed, same, left_out
         except (SandboxLost, FileError):
             # A guest that can't answer has no say any more: the engine reads the files.
             link.give_up("the guest could not say what changed")
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
-    return salvage.from_engine(
+    changed, left_out = salvage.from_engine(
         engine, started.container, baseline(), store, limit_bytes=_FILE_LIMIT_BYTES
     )
+    return changed, {}, left_out
+
+
+def _collided(
+    engine: Engine,
+    copied: Snapshot,
+    store: Store,
+    same: Mapping[bytes, Entry],
+    workspace: Path,
+) -> list[LeftOut]:
+    """Files that have the id of what they replace, and another content.
+
+    A repository can bring one half of a SHA-1 collision, and the agent put the other one in its
+    place. No patch can tell them apart: it is said that this change is not in it.
+    """
+    left_out = []
+    elsewhere = []
+    for path, entry in same.items():
+        try:
+            if not _bring_from_host(store, workspace, path, entry):
+                elsewhere.append((path, entry.size))
+        except CollisionError:
+            left_out.append(LeftOut(path=path, reason=collect.COLLIDES))
+    if elsewhere:
+        left_out += _collided_with_copy(engine, copied, store, elsewhere)
+    return left_out
+
+
+def _collided_with_copy(
+    engine: Engine, copied: Snapshot, store: Store, files: list[tuple[bytes, int]]
+) -> list[LeftOut]:
+    """The same where the host's own files are other ones by now: against the snapshot."""
+    left_out = [
+        LeftOut(path=path, reason="could not be compared with what was copied, and stays as it was")
+        for path, _ in files[_COMPARED_LIMIT:]
+    ]
+    container = engine.create(shelf(copied.image))
+    try:
+        for path, size in files[:_COMPARED_LIMIT]:
+            try:
+                pieces = salvage.read_from_engine(engine, container, path)
+                store.put(pieces, size)
+            except CollisionError:
+                left_out.append(LeftOut(path=path, reason=collect.COLLIDES))
+    finally:
+        engine.remove(container)
+    return left_out
 
 
 def _filtered(
-    changed: Mapping[bytes, Entry | None], manifest: Manifest, policy: Policy
+    changed: Mapping[bytes, Entry | None],
+    found: list[LeftOut],
+    manifest: Manifest,
+    policy: Policy,
 ) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
     """Without what the baseline's ignore rules or the policy's exclusions keep out."""
     rules = IgnoreRules(manifest, policy.export.ignore)
     exclude = Patterns(policy.workspace.exclude)
     writable = _writable(policy)
     kept: dict[bytes, Entry | None] = {}
-    left_out = []
+    left_out = _without_ignored(found, rules)
     for path, entry in changed.items():
         reason = rules.ignored(path)
         if reason is None and exclude.cover(path):
@@ -180,6 +246,19 @@ def _filtered(
             left_out.append(LeftOut(path=path, reason=reason))
     left_out += [LeftOut(path=b".gitignore", reason=note) for note in rules.notes]
     return kept, left_out
+
+
+def _without_ignored(found: list[LeftOut], rules: IgnoreRules) -> list[LeftOut]:
+    """Notes about what is in the patch in another form: of ignored files there are none."""
+    empty, odd, rest = [], [], []
+    for item in found:
+        if item.reason == collect.EMPTY:
+            empty += [item] if rules.ignored(item.path + b"/.") is None else []
+        elif item.reason.startswith(collect.ODD_MODE):
+            odd += [item] if rules.ignored(item.path) is None else []
+        else:
+            rest.append(item)
+    return [*rest, *collect.bounded(empty), *collect.bounded(odd)]
 
 
 def _writable(policy: Policy) -> Callable[[bytes], bool]:
@@ -233,6 +312,8 @@ def _bring_from_host(store: Store, workspace: Path, path: bytes, entry: Entry) -
                 return False
             pieces = iter(lambda: file.read(PIECE), b"")
             return store.put(pieces, entry.size) == entry.blob
+    except CollisionError:
+        raise
     except (OSError, PatchError):
         return False
 
@@ -255,7 +336,7 @@ def apply(
     if not patch.data:
         return
     with _temporary_directory() as directory:
-        store = Store(directory / "store")
+        store = PackedStore(directory / "store")
         before = {path: manifest.entries.get(path) for path in patch.results}
         old = {path: entry for path, entry in before.items() if entry is not None}
         _bring_old(engine, copied, store, old, workspace)

@@ -11,6 +11,7 @@ from sandbox.baseline import Baseline
 from sandbox.errors import PatchError
 from sandbox.gitapply import DoesNotApply, apply_to_entries
 from sandbox.gitdiff import Comparison
+from sandbox.gitpack import PackedStore
 from sandbox.gitrun import GitTooSlow
 from sandbox.gitstore import Store
 from sandbox.manifest import Entry
@@ -63,7 +64,7 @@ def _merged(
 ) -> dict[bytes, Entry | None]:
     standing = {path: entry for path, entry in baseline.entries.items() if entry is not None}
     # A store of their own: the result of a binary patch must come from the patch, not from here.
-    apart = Store(room / "theirs")
+    apart = PackedStore(room / "theirs")
     for entry in standing.values():
         baseline.store.lend(entry.blob, apart)
     try:

@@ -115,6 +115,7 @@ def run_git(
     arguments: Sequence[str],
     *,
     index: Path | None = None,
+    settings: Sequence[str] = (),
     stdin: bytes = b"",
     output_limit_bytes: int = 1 << 28,
     timeout_s: float = 120,
@@ -129,6 +130,7 @@ def run_git(
         arguments,
         pieces.append,
         index=index,
+        settings=settings,
         stdin=stdin,
         output_limit_bytes=output_limit_bytes,
         timeout_s=timeout_s,
@@ -142,13 +144,14 @@ def stream_git(
     take: Callable[[bytes], object],
     *,
     index: Path | None = None,
+    settings: Sequence[str] = (),
     stdin: bytes = b"",
     output_limit_bytes: int,
     timeout_s: float,
 ) -> None:
     """As `run_git`, but hands the output on in pieces: a patch may be larger than a good string."""
     command = [git_program(), "--no-pager"]
-    for setting in _SETTINGS:
+    for setting in (*_SETTINGS, *settings):
         command += ["-c", setting]
     # A file, not a pipe, for input: nothing to interleave, so nothing to deadlock on.
     with tempfile.TemporaryFile(dir=git_directory) as source:

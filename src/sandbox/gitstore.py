@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sandbox.errors import PatchError
+from sandbox.errors import CollisionError, PatchError
 
 NOTHING = "0" * 40
 """Where there is no object."""
@@ -25,12 +25,12 @@ _HEADER_LIMIT_BYTES = 64
 class Store:
     """Blobs and trees by their SHA-1 object id. The directory is created where it is missing.
 
-    Two contents with one id (a SHA-1 collision) raise `PatchError`: each id is kept with a SHA-256
-    of what it names, so that nobody can have one file reviewed and another one delivered.
+    Two contents with one id (a SHA-1 collision) raise `CollisionError`: each id is kept with a
+    SHA-256 of what it names, so that nobody can have one file reviewed and another one delivered.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self._directory = directory
         self._sha256: dict[str, bytes] = {}
         try:
             # Owner only: other users of the host have no business in a copy of a workspace.
@@ -44,6 +44,11 @@ class Store:
                 f"can't make a git store in {directory}: {problem.strerror}; make room there, or "
                 "set TMPDIR to another place"
             ) from problem
+
+    @property
+    def directory(self) -> Path:
+        """Where the store is."""
+        return self._directory
 
     def put(self, chunks: Iterable[bytes], size: int) -> str:
         """Store a blob of exactly `size` bytes as it streams by; gives its id, 40 hex digits.
@@ -64,7 +69,7 @@ class Store:
         """Where the object is, or would be. Raises `PatchError` for what is no id."""
         if len(object_id) != 40 or not _HEXADECIMAL.issuperset(object_id):
             raise PatchError(f"{object_id!r:.60} is not an object id.")
-        return self.directory / "objects" / object_id[:2] / object_id[2:]
+        return self._directory / "objects" / object_id[:2] / object_id[2:]
 
     def lend(self, blob: str, other: "Store") -> None:
         """Put a blob of this store into another one too, without copying where that goes."""
@@ -114,7 +119,7 @@ class Store:
         return int(number), _counted(first, pieces, int(number), blob)
 
     def _write(self, kind: bytes, chunks: Iterable[bytes], size: int) -> str:
-        temporary = self.directory / "objects" / f"tmp_{secrets.token_hex(8)}"
+        temporary = self._directory / "objects" / f"tmp_{secrets.token_hex(8)}"
         try:
             return self._write_loose(temporary, kind, chunks, size)
         except OSError as problem:
@@ -140,28 +145,56 @@ class Store:
                 file.write(deflate.compress(chunk))
             file.write(deflate.flush())
         if total != size:
-            more = "more" if total > size else f"only {total}"
-            raise PatchError(f"a file of {size} bytes was announced and {more} came.")
+            raise _other_size(size, total)
         object_id = sha1.hexdigest()
         self._keep(temporary, object_id, sha256.digest())
         return object_id
 
     def _keep(self, temporary: Path, object_id: str, sha256: bytes) -> None:
-        final = self.file_of(object_id)
-        known = self._sha256.get(object_id)
-        if known is None and final.exists():  # by git, or by an earlier Store on this directory
-            known = _sha256_of_loose(final)
-        if known is not None:
-            if known != sha256:
-                raise PatchError(
-                    f"two different files have the SHA-1 id {object_id}: git can't tell them "
-                    "apart, so no patch can be trusted. Somebody made this collision on purpose."
-                )
-        else:
+        if not self._stands(object_id, sha256):
+            final = self.file_of(object_id)
             final.parent.mkdir(exist_ok=True)
             temporary.chmod(0o444)
             temporary.rename(final)
         self._sha256[object_id] = sha256
+
+    def _stands(self, object_id: str, sha256: bytes) -> bool:
+        """Whether this very content is in the store. Raises `PatchError` where another one is."""
+        known = self._sha256.get(object_id)
+        if known is None:  # written by git, by an earlier Store on this directory, or not at all
+            known = self._sha256_of(object_id)
+        if known is None:
+            return False
+        if known != sha256:
+            raise CollisionError(
+                f"two different files have the SHA-1 id {object_id}: git can't tell them "
+                "apart, so no patch can be trusted. Somebody made this collision on purpose."
+            )
+        return True
+
+    def _sha256_of(self, object_id: str) -> bytes | None:
+        """SHA-256 of an object that stands in the store, read again; None where none does."""
+        loose = self.file_of(object_id)
+        return _sha256_of_loose(loose) if loose.exists() else None
+
+
+def check_announced(chunks: Iterable[bytes], size: int) -> bytes:
+    """All of these bytes, which must be as many as was said. Raises `PatchError`."""
+    pieces = []
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > size:
+            break
+        pieces.append(chunk)
+    if total != size:
+        raise _other_size(size, total)
+    return b"".join(pieces)
+
+
+def _other_size(size: int, total: int) -> PatchError:
+    more = "more" if total > size else f"only {total}"
+    return PatchError(f"a file of {size} bytes was announced and {more} came.")
 
 
 def _counted(first: bytes, pieces: Iterator[bytes], size: int, blob: str) -> Iterator[bytes]:

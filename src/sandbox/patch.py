@@ -14,6 +14,7 @@ from sandbox.collisions import collisions
 from sandbox.errors import PatchError
 from sandbox.gitapply import apply_to_entries
 from sandbox.gitdiff import Comparison, Record, carry_whole, quote_headers
+from sandbox.gitpack import PackedStore
 from sandbox.gitstore import Store
 from sandbox.manifest import SYMLINK, Entry, Manifest
 from sandbox.pathrules import PATH_LIMIT_BYTES, link_refusal, refusal
@@ -182,7 +183,7 @@ def apply_proof(
     with tempfile.TemporaryDirectory(prefix="proof-", dir=store.directory) as room:
         # A store that has never seen the new content: where git finds the result of a binary patch
         # among its objects (apply.c, apply_binary), it takes that and never reads the patch.
-        proof = Store(Path(room) / "store")
+        proof = PackedStore(Path(room) / "store")
         for entry in standing.values():
             store.lend(entry.blob, proof)
         after = apply_to_entries(

@@ -4,12 +4,13 @@ The engine's own tar of the whole workspace, parsed as it streams: nothing is un
 in it is a stranger's.
 """
 
+import stat
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, cast
 
-from sandbox.collect import PATH_LIMIT, carried
+from sandbox.collect import PATH_LIMIT, carried, mode_notes
 from sandbox.engine import Engine
 from sandbox.errors import SandboxLost
 from sandbox.gitstore import Store
@@ -55,6 +56,8 @@ def from_engine(
     """
     left_out: list[LeftOut] = []
     seen: dict[bytes, Entry | None] = {}
+    odd: list[LeftOut] = []
+    alone: dict[bytes, bytes] = {}
     # As for a fetch. Files with holes cost the container nothing, and us their full size.
     room = 4 * limit_bytes
     for path, member, tar in _members(engine, container, WORKSPACE):
@@ -69,23 +72,68 @@ def from_engine(
             seen[path] = Entry(SYMLINK, store.put([target], len(target)), len(target))
         elif member.islnk():
             first = _below(member.linkname, WORKSPACE)
-            seen[path] = seen.get(first)
+            entry = seen.get(first)
+            if entry is None or entry.blob not in store:
+                # Its first name is not ours to carry, such as one in .git, or stands as it did,
+                # and no bytes of it were kept.
+                alone[path] = first
+            seen[path] = entry
         elif member.isreg() and member.size <= min(limit_bytes, room):
             seen[path] = _stored(path, member, tar, manifest, store)
+            odd += mode_notes(path, stat.S_IFREG | member.mode)
             if seen[path] != manifest.entries.get(path):
                 room -= member.size
-        else:
+        elif member.isreg():
             # In the baseline or not, its bytes do not come along, so it stays as it was.
             seen[path] = manifest.entries.get(path)
-            size = f" ({member.size} bytes)" if member.isreg() else ""
-            reason = f"is too large for a patch{size}" if size else "is a socket, pipe or device"
+            reason = f"is too large for a patch ({member.size} bytes)"
             left_out.append(LeftOut(path=path, reason=reason))
+        else:
+            # A file that stood there is gone.
+            left_out.append(LeftOut(path=path, reason="is a socket, pipe or device"))
+    if alone:
+        _settle(seen, left_out, _first_names(engine, container, alone, store, (limit_bytes, room)))
+    left_out += odd
     changed = {
         path: entry
         for path, entry in seen.items()
         if entry is not None and manifest.entries.get(path) != entry
     }
     return {**changed, **dict.fromkeys(manifest.entries.keys() - seen.keys())}, left_out
+
+
+def _settle(
+    seen: dict[bytes, Entry | None],
+    left_out: list[LeftOut],
+    links: Iterable[tuple[bytes, Entry | None]],
+) -> None:
+    for path, entry in links:
+        if entry is None:
+            seen[path] = None  # which is neither changed nor deleted
+            reason = "is a hard link of a file that is left out"
+            left_out.append(LeftOut(path=path, reason=reason))
+        else:
+            seen[path] = entry
+
+
+def _first_names(
+    engine: Engine,
+    container: str,
+    links: Mapping[bytes, bytes],
+    store: Store,
+    bounds: tuple[int, int],
+) -> Iterator[tuple[bytes, Entry | None]]:
+    """What each of these hard links is, from the file that it is listed under; None: too large."""
+    limit_bytes, room = bounds
+    wanted = set(links.values())
+    found: dict[bytes, Entry] = {}
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if path in wanted and member.isreg() and member.size <= min(limit_bytes, room):
+            mode = EXECUTABLE if member.mode & 0o100 else FILE
+            found[path] = Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+            room -= member.size
+    for path, first in links.items():
+        yield path, found.get(first)
 
 
 def _stored(

@@ -106,13 +106,15 @@ def listing(path: bytes, limit: int) -> tuple[list[Outgoing], int]:
     return rows, cut
 
 
-def _enter(path: bytes) -> list[os.DirEntry[bytes]]:
-    """The entries of a directory, also where its owner (we) took the read permission away."""
-    try:
-        return list(os.scandir(path))
-    except PermissionError:
-        os.chmod(path, os.stat(path).st_mode & 0o7777 | 0o700)
-        return list(os.scandir(path))
+def _enter(path: bytes, mode: int) -> list[os.DirEntry[bytes]]:
+    """The entries of a directory, also where its owner (we) took the permissions for that away.
+
+    It stays open afterwards: what is in it has to be looked at and read. Without x, as after
+    `chmod -R 644`, it can be listed and nothing in it looked at.
+    """
+    if mode & 0o500 != 0o500:
+        os.chmod(path, mode & 0o7777 | 0o700)
+    return list(os.scandir(path))
 
 
 def walk(
@@ -136,9 +138,10 @@ def walk(
     stack = [start]
     while stack:
         directory = stack.pop()
-        changed = os.lstat(directory).st_ctime_ns >= since_ns
+        own = os.lstat(directory)
+        changed = own.st_ctime_ns >= since_ns
         names: list[bytes] = []
-        for entry in _enter(directory):
+        for entry in _enter(directory, own.st_mode):
             name = entry.name
             state = entry.stat(follow_symlinks=False)
             kind = state.st_mode & _TYPE
