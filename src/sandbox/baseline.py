@@ -41,6 +41,7 @@ def keep(directory: Path, store: Store, entries: Mapping[bytes, Entry | None]) -
     for entry in entries.values():
         if entry is not None:
             store.lend(entry.blob, kept)
+    kept.seal()
     rows = [_row(path, entry) for path, entry in sorted(entries.items())]
     try:
         (directory / _INDEX).write_bytes(b"".join(rows))

@@ -62,8 +62,17 @@ class PackedStore(Store):
     @property
     def directory(self) -> Path:
         """Where the store is, with everything in it for git to read."""
-        self._seal()
+        self.seal()
         return self._directory
+
+    def seal(self) -> None:
+        """Complete the pack that is being written, for whoever opens this directory later."""
+        growing, self._growing = self._growing, None
+        if growing is not None:
+            try:
+                growing.close()
+            except OSError as problem:
+                raise PatchError(f"can't write to the patch's git store: {problem}") from problem
 
     def lend(self, blob: str, other: Store) -> None:
         """Put a blob of this store into another one too, as cheaply as it goes."""
@@ -104,7 +113,7 @@ class PackedStore(Store):
         return kind, content
 
     def _raw(self, place: _Place) -> bytes:
-        self._seal()
+        self.seal()
         try:
             with self._packs[place.pack].open("rb", buffering=0) as file:
                 data = os.pread(file.fileno(), place.end - place.start, place.start)
@@ -151,15 +160,7 @@ class PackedStore(Store):
         if sha256 is not None:
             self._sha256[object_id] = sha256
         if end > _PACK_LIMIT_BYTES:
-            self._seal()
-
-    def _seal(self) -> None:
-        growing, self._growing = self._growing, None
-        if growing is not None:
-            try:
-                growing.close()
-            except OSError as problem:
-                raise PatchError(f"can't write to the patch's git store: {problem}") from problem
+            self.seal()
 
     def _load(self, index: Path) -> None:
         """What an earlier `PackedStore` wrote here: git writes no packs of its own."""

@@ -2,8 +2,11 @@
 
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,31 +72,74 @@ def script(tmp_path: Path) -> str:
 SLEEP = "echo ran >> count; sleep 60"
 
 
+WAIT_S = 100
+"""Past this a run that is watched does not do what the test waits for."""
+
+
 @dataclass
 class Going:
-    """A run in a process of its own, read line by line."""
+    """A run in a process of its own. What it says is always read: a full pipe would hold it up."""
 
     moonpool: Shell
     process: subprocess.Popen[str]
     rows: list[dict[str, Any]] = field(default_factory=list)
+    """The events that a test has come to so far."""
 
-    def until(self, event: str, text: str = "") -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        self._coming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read_events, daemon=True),
+            threading.Thread(target=self._read_errors, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_events(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self._coming.put(line)
+        self._coming.put(None)
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        self._errors.append(self.process.stderr.read())
+
+    def until(self, event: str, text: str = "") -> dict[str, Any]:
+        while (line := self._coming.get(timeout=WAIT_S)) is not None:
             self.rows.append(json.loads(line))
             if self.rows[-1]["event"] == event and text in line:
                 return self.rows[-1]
-        raise AssertionError(f"no {event}: {self.rows[-1:]} {self.process.communicate()}")
+        raise AssertionError(f"no {event}: {self.rows[-1:]} {self._over()}")
+
+    def until_exists(self, directory: Path, pattern: str) -> None:
+        """Something of that name is in the directory while the process still runs."""
+        late = time.monotonic() + WAIT_S
+        while not any(directory.glob(pattern)):
+            assert self.process.poll() is None, f"over before {pattern}: {self._over()}"
+            assert time.monotonic() < late, f"no {pattern}: {[*directory.rglob('*')]}"
+            time.sleep(0.002)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self._over()
 
     def end(self) -> tuple[int, dict[str, Any], str]:
         """(exit code, summary, standard error)."""
-        out, err = self.process.communicate(timeout=100)
-        self.rows += [json.loads(line) for line in out.splitlines()]
+        err = self._over()
+        while (line := self._coming.get(timeout=WAIT_S)) is not None:
+            self.rows.append(json.loads(line))
         return self.process.returncode, self.rows[-1], err
+
+    def _over(self) -> str:
+        """What stands on standard error once the process has ended."""
+        self.process.wait(timeout=WAIT_S)
+        for reader in self._readers:
+            reader.join(timeout=WAIT_S)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return "".join(self._errors)
 
     @property
     def container(self) -> str:
@@ -142,8 +188,7 @@ def start(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterat
 
     yield starter
     for going in started:
-        going.process.kill()
-        going.process.communicate()
+        going.kill()
         for run in (Path(moonpool.environ["MOONPOOL_HOME"]) / "runs").iterdir():
             for row in engine.containers(f"{LABEL_RUN}={run.name}"):
                 engine.remove(row.id)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,10 +190,8 @@ def test_every_tampering_is_found_and_named(moonpool: Shell, recorded: Recorded)
     whole = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     events = run / "events.jsonl"
     lines = whole[events].splitlines(keepends=True)
-    (content,) = [
-        path for path in (run / "baseline/objects").rglob("*") if path.name == _blob(b"stays\n")
-    ]
-    step = run / "steps/objects" / _blob(b"new\n", folder=True)
+    (pack,) = (run / "baseline/objects/pack").glob("*.pack")
+    step = run / "steps/objects" / _blob(b"new\n")
 
     def check(path: Path, data: bytes | None, *broken: str) -> None:
         path.chmod(0o600)
@@ -215,15 +214,18 @@ def test_every_tampering_is_found_and_named(moonpool: Shell, recorded: Recorded)
     assert "line 8 does not follow" in _after(moonpool, events, b"".join(lines[:8] + lines[9:]))
     events.write_bytes(whole[events])
     # Both read as git objects, so only their ids tell.
-    check(content, whole[step], "old files", "result")
-    check(step, whole[content], "steps")
+    stays, stray = zlib.compress(b"stays\n", 0), zlib.compress(b"stray\n", 0)
+    assert stays in whole[pack]
+    check(pack, whole[pack].replace(stays, stray), "old files", "result")
+    check(pack, whole[pack][:-30], "old files", "result")
+    check(step, zlib.compress(b"blob 6\0stays\n"), "steps")
     index = run / "baseline/index"
     check(index, whole[index].replace(b"100644", b"100755", 1), "old files", "result")
 
 
-def _blob(data: bytes, *, folder: bool = False) -> str:
+def _blob(data: bytes) -> str:
     name = hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest()
-    return f"{name[:2]}/{name[2:]}" if folder else name[2:]
+    return f"{name[:2]}/{name[2:]}"
 
 
 def _after(moonpool: Shell, path: Path, data: bytes) -> str:

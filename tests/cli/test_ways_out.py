@@ -86,10 +86,7 @@ def test_killed_in_the_export_the_same_patch_comes_of_it(
     room.mkdir()
     many = "for i in $(seq 1000); do echo $i > f$i; done"
     going = start(bash(many), DONE, env={"TMPDIR": str(room)})
-    going.until("followed")  # a long line: unread, it would fill the pipe
-    while not any(room.glob("moonpool-export-*/store/objects/??/*")):
-        assert going.process.poll() is None, "the export was over before it was seen"
-        time.sleep(0.005)
+    going.until_exists(room, "moonpool-export-*/store/objects")
     going.kill()
     assert not (going.directory / "patch.diff").exists()
     code, summary, err = going.resume()
@@ -317,10 +314,7 @@ def test_a_third_ctrl_c_in_the_export_leaves_the_container(
     room.mkdir()
     many = "for i in $(seq 1000); do echo $i > f$i; done"
     going = start(bash(many), DONE, env={"TMPDIR": str(room)})
-    going.until("followed")  # a long line: unread, it would fill the pipe
-    while not any(room.glob("moonpool-export-*/store/objects/??/*")):
-        assert going.process.poll() is None, "the export was over before it was seen"
-        time.sleep(0.005)
+    going.until_exists(room, "moonpool-export-*/store/objects")
     for _ in range(3):
         going.process.send_signal(signal.SIGINT)
         time.sleep(0.02)
