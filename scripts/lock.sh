@@ -13,7 +13,7 @@ cp constraints.txt "$work/constraints.txt" 2>/dev/null || true
 env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
     "$work/venv/bin/pip-compile" --quiet --no-config --no-header --no-emit-options \
     --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style line \
-    --extra dev --build-deps-for wheel --allow-unsafe --generate-hashes --strip-extras "$@" \
+    --all-extras --build-deps-for wheel --allow-unsafe --generate-hashes --strip-extras "$@" \
     --output-file "$work/constraints.txt" pyproject.toml
 {
     echo "# Written by \`make lock\` from pyproject.toml; \`make lock\` keeps versions that still fit,"
