@@ -32,10 +32,20 @@ class ToolUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    media_type: str
+    """``image/png``, ``image/jpeg``, ``image/gif`` or ``image/webp``, as its first bytes say."""
+    data: bytes = field(repr=False)
+    """The file's own bytes, as the tool read them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
     tool_use_id: str
     text: str
     is_error: bool
+    images: tuple[Image, ...] = ()
+    """Shown to the model after the text, by providers that take images in results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
