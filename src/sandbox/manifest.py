@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FILE = 0o100644
 EXECUTABLE = 0o100755
@@ -28,6 +28,8 @@ class Manifest:
     """Paths in the index of the workspace's own repository; None where there is none to read."""
     ignore_files: Mapping[bytes, bytes]
     """Content of each ``.gitignore`` in the copy by its path, and of ``.git/info/exclude``."""
+    links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each symbolic link in the copy by its path."""
 
 
 def blob_id(data: bytes) -> str:

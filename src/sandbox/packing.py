@@ -52,6 +52,7 @@ class Packer:
         self._selection = selection
         self._entries: dict[bytes, Entry] = {}
         self._kept: dict[bytes, bytes] = {}
+        self._links: dict[bytes, bytes] = {}
         self._digest = hashlib.sha256(salt.encode() + b"\n")
         self._configs = {
             item.path: self._sanitized_config(item)
@@ -70,6 +71,7 @@ class Packer:
             entries=self._entries,
             tracked=None if index is None else tracked_paths(index),
             ignore_files=self._kept,
+            links=self._links,
         )
 
     def size(self) -> int:
@@ -117,6 +119,8 @@ class Packer:
         elif stat.S_ISLNK(item.mode):
             target = self._target(item)
             self._note(item.path, b"l" + target)
+            if not _in_git(item.path):
+                self._links[item.path] = target
             self._add(item.path, Entry(SYMLINK, blob_id(target), len(target)))
             yield tarstream.header(
                 name, kind=tarstream.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=_UID

@@ -81,6 +81,8 @@ class Patch:
     What verification installs, so that what is tested is the patch."""
     links: Mapping[bytes, bytes] = field(default_factory=dict)
     """Target of each link that the patch makes or changes."""
+    old_links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each link of the baseline, whether the patch touches it or not."""
     sides: Mapping[str, Side] = field(default_factory=dict)
     """By object id: content that a review needs beside the hunks, as far as it was kept."""
     collisions: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -163,6 +165,7 @@ def make_patch(
         left_out=everything_left_out,
         results=results,
         links=links,
+        old_links=manifest.links,
         sides=read_sides(store, records),
         collisions=collisions(result, [path for path in wanted if before[path] is None]),
     )

@@ -28,6 +28,8 @@ from sandbox.spec import shelf
 from sandbox.workspace import Scan, select
 
 _WORTH_A_LINE_BYTES = 50 << 20
+_FORM = 2
+"""Of the kept manifest; one of another form is as good as none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
 
 
 def _manifest_file(key: str) -> Path:
-    return cache_directory() / "manifests" / f"{key}.json"
+    return cache_directory() / "manifests" / f"{key}.{_FORM}.json"
 
 
 class Memory:
@@ -187,6 +189,7 @@ def _dump_manifest(manifest: Manifest) -> bytes:
             "ignore_files": [
                 [text(path), data.decode("latin-1")] for path, data in manifest.ignore_files.items()
             ],
+            "links": [[text(path), text(target)] for path, target in manifest.links.items()],
         }
     ).encode()
 
@@ -204,6 +207,7 @@ def _load_manifest(file: Path) -> Manifest:
             },
             tracked=None if tracked is None else frozenset(map(path, tracked)),
             ignore_files={path(name): data.encode("latin-1") for name, data in raw["ignore_files"]},
+            links={path(name): path(target) for name, target in raw["links"]},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(

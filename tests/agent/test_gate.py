@@ -10,6 +10,7 @@ from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
 from fakes.box import TmpBox
 from policies.policy import Policy
+from sandbox.patch import Patch
 
 
 @pytest.fixture
@@ -107,7 +108,53 @@ def test_a_link_on_the_way_to_what_is_protected_refuses(
     link(plain_box, place, "../other" if "/" in place else "other")
     link(plain_box, "harmless", "other")
     refusing = {path for _, path, refuses in found(plain_box, policy) if refuses}
-    assert refusing == {place.encode()}
+    assert place.encode() in refusing
+    assert refusing <= {place.encode(), b"other/deploy/run.txt"}, "what is read by that name now"
+
+
+@pytest.mark.parametrize(
+    ("links", "protect", "changed"),
+    [
+        ({"ci": "tools/ci"}, "ci/**", "tools/ci/run.sh"),
+        ({"ci": "tools/ci", "tools": "real/t"}, "ci/**", "real/t/ci/run.sh"),
+        ({"a/deploy.sh": "../tools/x.sh"}, "a/deploy.sh", "tools/x.sh"),
+        ({"all": "."}, "all/tools/**", "tools/x"),
+        ({"CI": "tools"}, "ci/**", "tools/x"),
+        ({"tools/self": "../tools", "p": "tools/self"}, "p/**", "tools/x"),
+        ({f"b{i}/n{j}": f"../b{1 - i}" for i in range(2) for j in range(9)}, "z/**", "b0/x"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_link_that_stood_there_before_hides_no_protected_file(
+    links: dict[str, str], protect: str, changed: str, policy: Policy
+) -> None:
+    policy = replace(policy, paths=replace(policy.paths, protect=(protect,)))
+    box = TmpBox(files={changed: b"old\n", "free": b"\n"})
+    old_links = {path.encode(): target.encode() for path, target in links.items()}
+    try:
+        box.write_file("free", b"new\n")
+        assert refusing(replace(box.export(), old_links=old_links), policy) == []
+        box.write_file(changed, b"new\n")
+        patch = replace(box.export(), old_links=old_links)
+        assert refusing(patch, policy) == [("protected-path", changed.encode())]
+    finally:
+        box.close()
+
+
+def refusing(patch: Patch, policy: Policy) -> list[tuple[str, bytes]]:
+    return [(row.id, row.path) for row in inspect(patch, policy) if row.refuses]
+
+
+def test_what_is_obeyed_by_another_name_is_found_by_it(policy: Policy) -> None:
+    box = TmpBox(files={"docs/how.md": b"old\n"})
+    try:
+        box.write_file("docs/how.md", b"new\n")
+        patch = replace(box.export(), old_links={b"CLAUDE.md": b"docs/how.md"})
+        (finding,) = inspect(patch, policy)
+        assert (finding.id, finding.path) == ("agent-instructions", b"docs/how.md")
+        assert finding.reason.endswith(", as CLAUDE.md")
+    finally:
+        box.close()
 
 
 def test_a_policy_may_only_show_what_it_does_not_refuse(plain_box: TmpBox, policy: Policy) -> None:

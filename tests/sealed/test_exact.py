@@ -54,6 +54,23 @@ def test_what_a_patch_can_not_carry_is_listed(open_box: OpenBox, workspace: Path
     assert {change.path for change in patch.changes} == {b"full/f", b"s", b"was/full"}
 
 
+@pytest.mark.parametrize("taken", ["first", "second"])
+def test_the_gate_learns_of_every_link_that_stood_there(
+    taken: str, open_box: OpenBox, workspace: Path
+) -> None:
+    (workspace / "tools").mkdir()
+    (workspace / "tools/run").write_text("1\n")
+    (workspace / "ci").symlink_to("tools")
+    (workspace / "odd\nname").symlink_to("/nowhere/\udcff")
+    if taken == "second":
+        open_box().close()  # the copy is found again, and what is known of it read from the cache
+    box = open_box()
+    box.run("echo 2 > ci/run; rm odd*")
+    patch = box.export()
+    assert patch.old_links == {b"ci": b"tools", b"odd\nname": b"/nowhere/\xff"}
+    assert {change.path for change in patch.changes} == {b"tools/run", b"odd\nname"}
+
+
 def test_files_in_directories_that_were_shut_are_in_the_patch(
     open_box: OpenBox, workspace: Path
 ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from agent.risk import binaries, checks, credentials, locks, manifests, paths, places, unseen
 from agent.risk.finding import Finding, Severity, ordered
 from agent.risk.kinds import ALWAYS, found
-from agent.risk.subject import Subject, take_apart
+from agent.risk.subject import Subject, aliases_in, take_apart
 from policies.policy import Policy
 from sandbox.patch import Patch
 
@@ -68,7 +68,9 @@ def _all(
         subject = take_apart(patch, policy)
     except Exception as error:  # noqa: BLE001 - whatever it is, the patch is not let through
         yield _failed("the hunks", error)
-        subject = Subject(patch=patch, policy=policy, added={}, passed_over=())
+        subject = Subject(
+            patch=patch, policy=policy, added={}, passed_over=(), aliases=aliases_in(patch)
+        )
     for path in subject.passed_over:
         yield found("not-inspected", path, "too much content before it: its lines were not read")
     for name, inspection in inspections:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from agent.risk import unseen
+from agent.risk.aliases import MOST
 from agent.risk.finding import Finding, Severity
 from agent.risk.kinds import found
 from agent.risk.subject import Subject
@@ -35,16 +36,27 @@ def protected(subject: Subject) -> Iterator[Finding]:
     for change in subject.patch.changes:
         replaces = change.new_mode in {SYMLINK, SUBMODULE}
         for path in {change.path, change.old_path or change.path}:
-            # Folded: on some systems .GitHub is .github. And what takes a folder's place decides
-            # what is found below it.
-            forms = [path.lower(), folded_path(path)]
-            inside = [form + b"/any" for form in forms] if replaces else []
-            if any(map(patterns.cover, forms + inside)) or (
-                replaces and any(above.names(form, directory=True) for form in forms)
-            ):
-                yield found(
-                    "protected-path", path, f"{change.kind} under the policy's paths.protect"
-                )
+            names = subject.aliases.of(path) if lines else ()
+            for name in names:
+                # Folded: on some systems .GitHub is .github. And what takes a folder's place
+                # decides what is found below it.
+                forms = [name.lower(), folded_path(name)]
+                inside = [form + b"/any" for form in forms] if replaces else []
+                if any(map(patterns.cover, forms + inside)) or (
+                    replaces and any(above.names(form, directory=True) for form in forms)
+                ):
+                    reason = f"{change.kind} under the policy's paths.protect{named(path, name)}"
+                    yield found("protected-path", path, reason)
+                    break
+            else:
+                if len(names) > MOST:
+                    reason = f"{change.kind}; links give it more names than are compared"
+                    yield found("protected-path", path, reason)
+
+
+def named(path: bytes, name: bytes) -> str:
+    """The other name of a path, for the end of a reason; empty where it is the path's own."""
+    return "" if name == path else f", as {name.decode('utf-8', 'backslashreplace')}"
 
 
 def _above(lines: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from agent.risk.finding import Finding
 from agent.risk.kinds import found
-from agent.risk.paths import SUBMODULE
+from agent.risk.paths import SUBMODULE, named
 from agent.risk.subject import Subject
 from sandbox.manifest import SYMLINK
 from sandbox.patch import ChangeKind
@@ -254,7 +254,11 @@ def inspect(subject: Subject) -> Iterator[Finding]:
     for change in subject.patch.changes:
         old = change.old_path or change.path
         before = {} if old == change.path else dict(places_of(old))
-        now = dict(places_of(change.path))
+        now = {
+            kind: reason + named(change.path, name)
+            for name in reversed(subject.aliases.of(change.path))
+            for kind, reason in places_of(name)
+        }
         if change.new_mode in {SYMLINK, SUBMODULE}:
             now = {**dict(_places_below(change.path)), **now}
         for kind, reason in {**before, **now}.items():

@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agent.risk.aliases import Aliases
 from agent.risk.hunks import HunksUnreadable, Section, sections
 from policies.policy import Policy
 from sandbox.manifest import SYMLINK
@@ -29,6 +30,7 @@ class Subject:
     """By new path: what each file with added lines gets, links left out."""
     passed_over: tuple[bytes, ...]
     """Files with added lines that no inspection sees: too much before them."""
+    aliases: Aliases
 
     def old(self, change: Change) -> bytes | None:
         """All of the old content, where it was kept (`sandbox.sides`); empty for a new file."""
@@ -65,7 +67,18 @@ def take_apart(patch: Patch, policy: Policy) -> Subject:
             added[change.path] = part
     if next(parts, None) is not None:
         raise HunksUnreadable("more files in the patch than in its list of changes")
-    return Subject(patch=patch, policy=policy, added=added, passed_over=tuple(passed_over))
+    return Subject(
+        patch=patch,
+        policy=policy,
+        added=added,
+        passed_over=tuple(passed_over),
+        aliases=aliases_in(patch),
+    )
+
+
+def aliases_in(patch: Patch) -> Aliases:
+    """By the links before the patch and after it: what it changes had, or gets, these names."""
+    return Aliases((*patch.old_links.items(), *patch.links.items()))
 
 
 def _read_whole(side: Side | None) -> Section:
