@@ -19,9 +19,12 @@ from agent.outcome import CutShort, Outcome
 from agent.record import EVENTS, Held, runs_directory, write_atomically
 from agent.report import render
 from agent.resume import Taken, Unasked, take
+from agent.risk import gate
+from agent.risk.finding import Finding
 from agent.run import Run
 from agent.sealed import reopen_sealed
 from policies.loading import load
+from policies.policy import Policy
 from sandbox.box import Sandbox
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -50,6 +53,8 @@ class Rescued:
 
     path: Path
     files: int
+    refused: tuple[Finding, ...] = ()
+    """Why the export gate refuses it; its file's name says so too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,22 +156,28 @@ class Rescuer:
         if summary.delivery is None:
             detail = summary.document()["detail"]
             return Kept(reason=f"{detail}: `moonpool resume {item.run} --export-only`")
-        return Rescued(path=summary.delivery.path, files=len(summary.delivery.patch.changes))
+        return Rescued(
+            path=summary.delivery.path,
+            files=len(summary.delivery.patch.changes),
+            refused=tuple(row for row in summary.delivery.findings if row.refuses),
+        )
 
     def _recover(self, item: Leftover, why: str) -> Rescue:
-        """Export by what the container itself says; under the bundled default policy's rules."""
+        """Export by what the container itself says, under the bundled default policy's rules."""
         try:
-            box = self._unrecorded(item)
-            data = box.export()
+            policy = load("default")
+            patch = self._unrecorded(item, policy).export()
+            refused = tuple(row for row in gate.inspect(patch, policy) if row.refuses)
             directory = self.home / RECOVERED
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path = directory / f"{item.run}-{item.id[:12]}.patch"
-            write_atomically(path, data.data)
+            ending = "refused.patch" if refused else "patch"
+            path = directory / f"{item.run}-{item.id[:12]}.{ending}"
+            write_atomically(path, patch.data)
         except (SandboxError, OSError) as error:
             return Kept(reason=f"{why}, and what stands in it can't be exported: {error}")
-        return Rescued(path=path, files=len(data.changes))
+        return Rescued(path=path, files=len(patch.changes), refused=refused)
 
-    def _unrecorded(self, item: Leftover) -> Sandbox:
+    def _unrecorded(self, item: Leftover, policy: Policy) -> Sandbox:
         labels = (self.engine.inspect(item.id).get("Config") or {}).get("Labels") or {}
         remembered = Remembered(
             standing=Standing(
@@ -181,7 +192,7 @@ class Rescuer:
             seal=_UNSEEN,
         )
         return Sandbox.unattended(
-            remembered, workspace=Path(os.devnull), policy=load("default"), engine=self.engine
+            remembered, workspace=Path(os.devnull), policy=policy, engine=self.engine
         )
 
 

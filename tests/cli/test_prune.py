@@ -63,9 +63,9 @@ def pruned(going: Going, *, everything: bool = False, force: bool = False) -> li
     return became
 
 
-def killed(start: Start, policy: str = "") -> Going:
+def killed(start: Start, policy: str = "", command: str = SLEEP) -> Going:
     """A run that was killed in a command which had changed a file."""
-    going = start(bash(SLEEP), DONE, policy=policy)
+    going = start(bash(command), DONE, policy=policy)
     going.until("call_started", "sleep 60")
     time.sleep(0.5)
     going.kill()
@@ -115,6 +115,17 @@ def test_a_run_without_a_record_here_leaves_its_patch_beside_the_runs(
     assert became.path.name.startswith(directory.name)
     assert b"+ran" in became.path.read_bytes()
     assert not stands(engine, going.container)
+
+
+def test_a_patch_without_a_record_passes_the_gate_or_is_called_refused(
+    start: Start, tmp_path: Path
+) -> None:
+    going = killed(start, command=f"ln -s /etc/passwd out; {SLEEP}")
+    going.directory.rename(tmp_path / going.directory.name)
+    (became,) = pruned(going)
+    assert isinstance(became, Rescued)
+    assert [finding.id for finding in became.refused] == ["escaping-symlink"]
+    assert became.path.name.endswith(".refused.patch")
 
 
 def test_a_record_that_somebody_changed_is_not_written_to(start: Start) -> None:

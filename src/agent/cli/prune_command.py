@@ -33,9 +33,12 @@ def prune(*, everything: bool, force: bool) -> int:
         match rescue(item):
             case Empty():
                 return True
-            case Rescued(path=path, files=files):
+            case Rescued(path=path, files=files, refused=refused):
                 count = "1 file" if files == 1 else f"{files} files"
                 print(f"exported run {visible(item.run)}: {count} changed, {path}")
+                if refused:
+                    kinds = ", ".join(sorted({finding.id for finding in refused}))
+                    print(f"  the export gate refuses it: {kinds}; read it before you use it")
                 return True
             case Kept(reason=reason):
                 lost += not force
