@@ -20,12 +20,11 @@ from agent.models.anthropic_errors import (
     BY_CLASS,
     BY_CODE,
     BY_TYPE,
-    Service,
-    Verdict,
     translate,
     translated,
     verdict,
 )
+from agent.models.http_errors import Service, Verdict
 from agent.models.retrying import TransientError
 
 SERVICE = Service(model="claude-opus-5-5", base_url="https://api.example.org")

@@ -78,8 +78,9 @@ class Page:
     """An answer that is not the API's: a proxy's page, or nothing."""
 
     status: int
-    body: str = "<html><body><h1>Bad gateway</h1></body></html>"
+    body: str | bytes = "<html><body><h1>Bad gateway</h1></body></html>"
     content_type: str = "text/html"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class How(Enum):

@@ -162,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
                     chosen.status, kind, chosen.message, code=chosen.code, headers=chosen.headers
                 )
             case Page():
-                self._whole(chosen.status, chosen.body.encode(), chosen.content_type)
+                body = chosen.body if isinstance(chosen.body, bytes) else chosen.body.encode()
+                self._whole(chosen.status, body, chosen.content_type, chosen.headers)
             case Break(before=None):
                 self._break_before_headers(chosen)
             case Break():

@@ -5,39 +5,28 @@ with one line that says what to do. Refuses to know how often and how long (`ret
 came from the service is bounded and stripped of control characters before a person sees it.
 """
 
-import ssl
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum, auto
-from http import HTTPStatus
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 import anthropic
 import httpx2
 
 from agent.errors import ModelAuth, ModelBilling, ModelError, ModelRefusedRequest, ModelUnavailable
+from agent.models.http_errors import (
+    HTTP_CLIENT,
+    Service,
+    Verdict,
+    elsewhere,
+    failed,
+    line,
+    nearest,
+    of_connection,
+    phrase,
+    settled,
+    timed_out,
+)
 from agent.models.retrying import TransientError, asked_wait_s
-
-_LONGEST_TEXT: Final = 300
-
-
-class ReplyTooLongError(Exception):
-    """More bytes than any reply has."""
-
-
-class NotTheApiError(Exception):
-    """An answer that is no event stream; the message says what it was."""
-
-
-class Verdict(Enum):
-    RETRY = auto()
-    REFUSED = auto()
-    AUTH = auto()
-    BILLING = auto()
-    UNAVAILABLE = auto()
-    """The service can't be used, and trying again won't help."""
-
 
 BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
     anthropic.AnthropicError: Verdict.UNAVAILABLE,
@@ -71,14 +60,7 @@ BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
     anthropic.ServiceUnavailableError: Verdict.RETRY,
     anthropic.GatewayTimeoutError: Verdict.RETRY,
     anthropic.OverloadedError: Verdict.RETRY,
-    # Of the HTTP client: they pass through the SDK as they are while a stream is read.
-    httpx2.HTTPError: Verdict.RETRY,
-    httpx2.UnsupportedProtocol: Verdict.REFUSED,
-    httpx2.TooManyRedirects: Verdict.REFUSED,
-    httpx2.LocalProtocolError: Verdict.REFUSED,
-    httpx2.InvalidURL: Verdict.REFUSED,
-    httpx2.CookieConflict: Verdict.REFUSED,
-    httpx2.StreamError: Verdict.RETRY,
+    **HTTP_CLIENT,
 }
 """By class; a class that is not here has the verdict of its nearest parent."""
 
@@ -112,34 +94,9 @@ BY_TYPE: Final[Mapping[str, Verdict]] = {
 """By ``error.type``, for errors that come as an event after status 200."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """What the messages name."""
-
-    model: str
-    base_url: str
-
-
-@contextmanager
-def translated(service: Service, *, reading: bool) -> Generator[None]:
-    """Raise ours for the SDK's. ``reading``: the answer has begun, so that what can't be decoded is
-    a broken stream and not a request that could not be written."""
-    try:
-        yield
-    except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise translate(error, service) from error
-    except (httpx2.StreamError, httpx2.CookieConflict) as error:
-        raise translate(error, service) from error
-    except ReplyTooLongError as error:
-        raise ModelUnavailable(f"{service.base_url}: {error}") from error
-    except NotTheApiError as error:
-        raise ModelRefusedRequest(
-            f"{service.base_url} {error}: check the base URL, and proxies on the way"
-        ) from error
-    except (ValueError, TypeError) as error:
-        if reading:
-            raise TransientError("the stream broke (an event is not JSON)") from error
-        raise ModelRefusedRequest(f"the request can't be sent: {_line(str(error))}") from error
+def translated(service: Service, *, reading: bool) -> AbstractContextManager[None]:
+    """Raise ours for the SDK's; see `settled`."""
+    return settled(service, reading=reading, sdk=anthropic.AnthropicError, translate=translate)
 
 
 def translate(error: BaseException, service: Service) -> ModelError | TransientError:
@@ -161,19 +118,14 @@ def translate(error: BaseException, service: Service) -> ModelError | TransientE
 
 def verdict(error: BaseException) -> Verdict:
     """By code, then by what the service itself says, then by class."""
-    by_class = _by_class(error)
+    by_class = nearest(error, BY_CLASS)
     match error:
         case anthropic.APIStatusError():
             return _of_status(error, by_class)
         case anthropic.APIConnectionError() | httpx2.HTTPError():
-            return _of_connection(error, by_class)
+            return of_connection(error, BY_CLASS)
         case _:
             return by_class
-
-
-def _by_class(error: BaseException) -> Verdict:
-    known = (BY_CLASS[kind] for kind in type(error).__mro__ if kind in BY_CLASS)
-    return next(known, Verdict.UNAVAILABLE)
 
 
 def _of_status(error: anthropic.APIStatusError, by_class: Verdict) -> Verdict:
@@ -192,43 +144,19 @@ def _of_status(error: anthropic.APIStatusError, by_class: Verdict) -> Verdict:
             return by_class
 
 
-def _of_connection(error: BaseException, by_class: Verdict) -> Verdict:
-    """The SDK wraps all that goes wrong before the answer; the cause may be beyond mending."""
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Verdict.UNAVAILABLE
-        if _by_class(cause) is Verdict.REFUSED:
-            return Verdict.REFUSED
-    return by_class
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """What led to it, the first of all last."""
-    found = [error]
-    while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
-        if cause in found:
-            break
-        found.append(cause)
-    return found[1:]
-
-
 def _what(error: BaseException, service: Service) -> str:
     match error:
         case anthropic.APIStatusError():
-            said = _line(error.api_message or "") or _phrase(error)
+            said = line(error.api_message or "") or phrase(error.status_code)
             status = "" if error.response.is_success else f"{error.status_code} "
-            named = f" (request {_line(error.request_id)})" if error.request_id else ""
+            named = f" (request {line(error.request_id)})" if error.request_id else ""
             return f"{status}{error.type or 'error'}: {said}{named}"
         case anthropic.APITimeoutError() | httpx2.TimeoutException():
-            return f"{service.base_url} did not answer in time"
+            return timed_out(service)
         case anthropic.APIConnectionError() | httpx2.HTTPError():
-            if any(isinstance(cause, httpx2.LocalProtocolError) for cause in _causes(error)):
-                # Its text holds the header, and the key with it.
-                return "a header of the request can't be sent"
-            root = (_causes(error) or [error])[-1]
-            return f"the connection to {service.base_url} failed ({_line(str(root) or repr(root))})"
+            return failed(error, service)
         case _:
-            return _line(str(error)) or type(error).__name__
+            return line(str(error)) or type(error).__name__
 
 
 def _refused(error: BaseException, service: Service) -> str:
@@ -238,7 +166,8 @@ def _refused(error: BaseException, service: Service) -> str:
     if isinstance(error, anthropic.ContentTooLargeError):
         return f"{what}: the conversation has grown too large; give the task in smaller parts"
     if isinstance(error, anthropic.APIStatusError):
-        return what
+        hint = elsewhere(error.response)
+        return what if hint is None else f"{what}: {hint}"
     return f"{what}: check the base URL and the key"
 
 
@@ -255,17 +184,3 @@ def _asked(error: BaseException) -> float | None:
         if isinstance(error, anthropic.APIStatusError)
         else None
     )
-
-
-def _phrase(error: anthropic.APIStatusError) -> str:
-    """For an answer that is not the API's own, such as a proxy's page: not its text."""
-    try:
-        return HTTPStatus(error.status_code).phrase
-    except ValueError:
-        return "no reason given"
-
-
-def _line(text: str) -> str:
-    """One bounded line that can't steer a terminal."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
