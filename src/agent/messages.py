@@ -112,6 +112,9 @@ class Usage:
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    uncounted_replies: int = 0
+    """Replies, whole or broken off, of which the service did not say what they used: the counts
+    above hold nothing of them, so that the true ones are larger."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -119,6 +122,7 @@ class Usage:
             output_tokens=self.output_tokens + other.output_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            uncounted_replies=self.uncounted_replies + other.uncounted_replies,
         )
 
 

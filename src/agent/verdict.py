@@ -124,10 +124,14 @@ def _effort(run: Run) -> str:
     if not isinstance(tokens, Mapping):
         return ""
     count = {key: value for key, value in tokens.items() if isinstance(value, int)}
-    taken = sum(value for key, value in count.items() if key != "output_tokens")
+    read = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+    taken = sum(count.get(key, 0) for key in read)
     given = count.get("output_tokens", 0)
+    unsaid = count.get("uncounted_replies", 0)
     # A recorded conversation uses none.
     tokens_used = f"{taken} tokens in, {given} out, " if taken or given else ""
+    if unsaid:
+        tokens_used += f"and those of {unsaid} answers that the service did not count, "
     return f"  {run.number('turns'):.0f} turns, {tokens_used}{run.number('seconds'):.1f} s"
 
 

@@ -17,7 +17,8 @@ from agent.messages import (
     ToolUse,
     UserMessage,
 )
-from agent.models.anthropic_request import body, encodable
+from agent.models.anthropic_request import body
+from agent.models.wellformed import encodable
 from models.conftest import TOOL, result, user
 from standin import rules
 

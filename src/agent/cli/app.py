@@ -109,7 +109,9 @@ def run_task(
     ceiling: Ceiling = None,
     model: Annotated[
         str | None,
-        typer.Option("-m", "--model", metavar="MODEL", help="anthropic:NAME or script:FILE."),
+        typer.Option(
+            "-m", "--model", metavar="MODEL", help="anthropic:NAME, openai:NAME or script:FILE."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

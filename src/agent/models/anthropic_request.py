@@ -5,7 +5,7 @@ cache breakpoints) and keeps the prefix stable: a longer history starts with exa
 one was, because prompt caching and the signatures of thinking blocks depend on it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, assert_never
 
 from agent.messages import (
@@ -19,6 +19,7 @@ from agent.messages import (
     ToolUse,
     UserMessage,
 )
+from agent.models.wellformed import clean, encodable
 
 PROVIDER: Final = "anthropic"
 
@@ -60,16 +61,11 @@ def body(request: Request, *, model: str) -> Json:
     return result
 
 
-def encodable(text: str) -> str:
-    """Text that UTF-8 can carry: a lone surrogate (from JSON, or bytes that were no text) can't."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def _tool(spec: ToolSpec) -> Json:
     return {
         "name": spec.name,
         "description": spec.description,
-        "input_schema": _clean(spec.schema),
+        "input_schema": clean(spec.schema),
     }
 
 
@@ -134,7 +130,7 @@ def _assistant_block(block: Text | ToolUse | Opaque) -> Json | None:
                 "type": "tool_use",
                 "id": block.id,
                 "name": block.name,
-                "input": _clean(block.arguments),
+                "input": clean(block.arguments),
                 **block.extra,
             }
         case Opaque():
@@ -145,18 +141,6 @@ def _text(block: Text) -> Json | None:
     if not block.text.strip():
         return None
     return {"type": "text", "text": encodable(block.text), **block.extra}
-
-
-def _clean(value: Any) -> Any:
-    match value:
-        case str():
-            return encodable(value)
-        case Mapping():
-            return {encodable(str(key)): _clean(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_clean(item) for item in value]
-        case _:
-            return value
 
 
 def _mark_tails(messages: list[Json]) -> None:

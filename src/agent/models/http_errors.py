@@ -8,7 +8,7 @@ one's maps its classes (``anthropic_errors``, ``openai_errors``).
 import ssl
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
@@ -20,6 +20,9 @@ from agent.models.retrying import TransientError
 from agent.models.transport import NotTheApiError, ReplyTooLongError
 
 _LONGEST_TEXT: Final = 300
+
+_SHORTEST_SECRET: Final = 8
+"""A shorter key is a word for a service that takes none, such as ``ollama``."""
 
 
 class Verdict(Enum):
@@ -50,6 +53,13 @@ class Service:
 
     model: str
     base_url: str
+    key: str = field(default="", repr=False)
+    """Never shown, should the service say it back."""
+
+    def shown(self, text: str) -> str:
+        """The service's own words, safe to show."""
+        hidden = len(self.key) >= _SHORTEST_SECRET
+        return line(text.replace(self.key, "(the key)") if hidden else text)
 
 
 @contextmanager

@@ -51,6 +51,20 @@ def _anthropic(name: str, environ: Mapping[str, str]) -> Model:
     )
 
 
+def _openai(name: str, environ: Mapping[str, str]) -> Model:
+    try:
+        from agent.models.openai import OpenAIModel  # noqa: PLC0415 - as above, and an extra
+    except ModuleNotFoundError as error:
+        if error.name != "openai":
+            raise
+        raise UsageError(
+            "openai:NAME needs the openai package: pip install 'moonpool[openai]'"
+        ) from error
+    return OpenAIModel.open(
+        name, api_key=environ.get("OPENAI_API_KEY"), base_url=environ.get("OPENAI_BASE_URL")
+    )
+
+
 def _script(name: str, environ: Mapping[str, str]) -> Model:  # noqa: ARG001 - one signature for all
     from agent.models.script import ScriptModel  # noqa: PLC0415 - as above: pydantic and YAML
 
@@ -59,14 +73,16 @@ def _script(name: str, environ: Mapping[str, str]) -> Model:  # noqa: ARG001 - o
 
 _OPENERS: Final[Mapping[str, Callable[[str, Mapping[str, str]], Model]]] = {
     "anthropic": _anthropic,
+    "openai": _openai,
     "script": _script,
 }
 
-_NOUNS: Final = {"anthropic": "NAME", "script": "FILE"}
+_NOUNS: Final = {"anthropic": "NAME", "openai": "NAME", "script": "FILE"}
 
 
 def _not_a_model(spec: str, provider: str) -> str:
-    known = " or ".join(providers())
+    *others, last = providers()
+    known = f"{', '.join(others)} or {last}"
     if provider in _OPENERS:
         return f"{spec!r} names no model: write {provider}:{_NOUNS[provider]}"
     if ":" not in spec and spec.startswith("claude"):

@@ -127,6 +127,12 @@ def url(text: str) -> str:
     return text
 
 
+def is_of(text: str, domain: str) -> bool:
+    """A service of that domain, or of a region of it."""
+    host = httpx2.URL(text).host
+    return host == domain or host.endswith(f".{domain}")
+
+
 def on_this_machine(text: str) -> bool:
     """By the host as written, not by what a name server says of it."""
     host = httpx2.URL(text).host
