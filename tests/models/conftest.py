@@ -18,7 +18,9 @@ from agent.messages import (
     UserMessage,
 )
 from agent.models.anthropic import AnthropicModel
+from agent.models.openai import OpenAIModel
 from standin import StandIn
+from standin_openai import StandInOpenAI
 
 TOOL = ToolSpec(
     name="bash",
@@ -36,7 +38,7 @@ TOOL = ToolSpec(
 class Talk:
     """A model on the stand-in, with all that it did on the way."""
 
-    model: AnthropicModel
+    model: AnthropicModel | OpenAIModel
     waits: list[float]
     events: list[StreamEvent] = field(default_factory=list)
 
@@ -87,3 +89,34 @@ def open_talk(api: StandIn) -> Iterator[Callable[..., Talk]]:
 @pytest.fixture
 def talk(open_talk: Callable[..., Talk]) -> Talk:
     return open_talk()
+
+
+OPENAI_MODEL = "gpt-4o"
+
+
+@pytest.fixture
+def openai_api() -> Iterator[StandInOpenAI]:
+    with StandInOpenAI() as standin:
+        yield standin
+
+
+@pytest.fixture
+def open_openai() -> Iterator[Callable[..., Talk]]:
+    """On a stand-in of one's own."""
+    opened: list[OpenAIModel] = []
+
+    def open_(api: StandInOpenAI, name: str = OPENAI_MODEL, **options: Any) -> Talk:
+        waits: list[float] = []
+        options = {"api_key": api.key, "base_url": api.url, **options}
+        model = OpenAIModel.open(name, sleep=waits.append, **options)
+        opened.append(model)
+        return Talk(model=model, waits=waits)
+
+    yield open_
+    for model in opened:
+        model.close()
+
+
+@pytest.fixture
+def openai_talk(openai_api: StandInOpenAI, open_openai: Callable[..., Talk]) -> Talk:
+    return open_openai(openai_api)

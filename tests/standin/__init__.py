@@ -10,6 +10,7 @@ hits the way the API documents them (`cache`), answers from a queue (`replies`),
 every documented way. It knows nothing of the agent: it imports the SDK's types and no code of ours.
 """
 
+from standin.exchange import Recorded
 from standin.replies import (
     THE_END,
     Answer,
@@ -24,7 +25,7 @@ from standin.replies import (
     Thought,
     answer,
 )
-from standin.server import Recorded, StandIn
+from standin.server import StandIn
 
 __all__ = [
     "THE_END",

@@ -2,25 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from standin import signing
-from standin.replies import Answer, Call, Framing, Raw, Thought
+from standin.exchange import Context
+from standin.replies import Answer, Call, Raw, Thought
 
 Event = tuple[str, dict[str, Any]]
 _PIECE_CHARACTERS = 7
 """Of one delta: cuts words, escapes and numbers in two."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What an answer needs of the exchange it belongs to."""
-
-    request: Mapping[str, Any]
-    usage: Mapping[str, int]
-    number: int
-    """Of the answer, from 1: makes ids."""
 
 
 def message(answer: Answer, context: Context) -> dict[str, Any]:
@@ -64,30 +54,13 @@ def stop_reason(answer: Answer) -> str:
     return answer.stop or ("tool_use" if calls else "end_turn")
 
 
-def encoded(event: Event, *, crlf: bool = False) -> bytes:
+def encoded(event: Event) -> bytes:
     kind, fields = event
     data = json.dumps({"type": kind, **fields}, ensure_ascii=False)
-    text = f"event: {kind}\ndata: {data}\n\n"
-    return (text.replace("\n", "\r\n") if crlf else text).encode()
+    return f"event: {kind}\ndata: {data}\n\n".encode()
 
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-
-
-def framed(events: Sequence[bytes], framing: Framing) -> Iterator[bytes]:
-    """The writes to the connection."""
-    match framing:
-        case Framing.BYTE_BY_BYTE:
-            yield from (bytes([byte]) for byte in b"".join(events))
-        case Framing.ONE_WRITE:
-            yield b"".join(events)
-        case Framing.WITH_PINGS:
-            unknown = b'event: weather\ndata: {"type": "weather", "sky": ["blue"]}\n\n'
-            for event in events:
-                yield event
-                yield PING + b": a comment\n\n" + unknown
-        case Framing.PLAIN | Framing.CRLF:
-            yield from events
 
 
 def _head(context: Context) -> dict[str, Any]:
@@ -146,12 +119,11 @@ def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
     """A block as its first event shows it, and the deltas that make it whole."""
     match block["type"]:
         case "text":
-            deltas = [{"type": "text_delta", "text": piece} for piece in _pieces(block["text"])]
+            deltas = [{"type": "text_delta", "text": piece} for piece in pieces(block["text"])]
             return {**block, "text": ""}, deltas
         case "thinking":
             deltas = [
-                {"type": "thinking_delta", "thinking": piece}
-                for piece in _pieces(block["thinking"])
+                {"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"])
             ]
             signature = {"type": "signature_delta", "signature": block["signature"]}
             return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
@@ -160,14 +132,14 @@ def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
             written = given if isinstance(given, str) else json.dumps(given) if given else ""
             deltas = [
                 {"type": "input_json_delta", "partial_json": piece}
-                for piece in ["", *_pieces(written)]
+                for piece in ["", *pieces(written)]
             ]
             return {**block, "input": {}}, deltas
         case _:
             return dict(block), []
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
     for start in range(0, len(text), _PIECE_CHARACTERS):
         yield text[start : start + _PIECE_CHARACTERS]
 

@@ -1,4 +1,4 @@
-"""Which fields a request may have, by the SDK's own parameter types.
+"""Which fields a request may have, by an SDK's own parameter types.
 
 The types are rewritten before pydantic reads them, because as they are they let much through:
 unknown keys pass in a TypedDict, an ``Iterable`` is not looked into, and where a block may also be
@@ -21,22 +21,46 @@ _IN_HEADERS = {"user_profile_id", "workspace_id"}
 
 
 def check(body: object) -> None:
-    """Raise the fault that the API would answer to a body of the wrong form."""
+    """Raise the fault that the Messages API would answer to a body of the wrong form."""
     if not isinstance(body, dict):
         raise FaultError("Input should be a valid dictionary")
-    streaming = body.get("stream") is True
+    error = complaint(body, _form(streaming=body.get("stream") is True))
+    if error is not None:
+        place = ".".join(str(step) for step in error.steps)
+        raise FaultError(f"{place}: {error.message}")
+
+
+class Complaint(te.NamedTuple):
+    """The most specific of a body."""
+
+    kind: str
+    """pydantic's."""
+    steps: tuple[int | str, ...]
+    message: str
+
+
+def complaint(body: object, form: pydantic.TypeAdapter[Any]) -> Complaint | None:
     try:
-        _adapter(streaming=streaming).validate_python(body, strict=True)
+        form.validate_python(body, strict=True)
     except pydantic.ValidationError as error:
-        raise FaultError(_explained(error)) from None
+        worst = max(error.errors(include_url=False), key=lambda item: len(item["loc"]))
+        # pydantic also names the branch it took of a union.
+        steps = tuple(s for s in worst["loc"] if isinstance(s, int) or s.replace("_", "").islower())
+        return Complaint(worst["type"], steps, worst["msg"])
+    return None
+
+
+def form(source: Any, leave_out: set[str] | None = None) -> pydantic.TypeAdapter[Any]:
+    """Of an SDK's TypedDict."""
+    return pydantic.TypeAdapter(_Rewriter().typed_dict(source, leave_out=leave_out))
 
 
 @cache
-def _adapter(*, streaming: bool) -> pydantic.TypeAdapter[Any]:
+def _form(*, streaming: bool) -> pydantic.TypeAdapter[Any]:
     source = (
         params.MessageCreateParamsStreaming if streaming else params.MessageCreateParamsNonStreaming
     )
-    return pydantic.TypeAdapter(_Rewriter().typed_dict(source, leave_out=_IN_HEADERS))
+    return form(source, _IN_HEADERS)
 
 
 class _Rewriter:
@@ -121,12 +145,3 @@ def _tells_apart(members: list[Any], tag: str) -> bool:
             return False
         values.extend(te.get_args(_bare(hint)))
     return len(members) > 1 and len(set(values)) == len(values)
-
-
-def _explained(error: pydantic.ValidationError) -> str:
-    """The most specific complaint, in the API's form ``messages.0.content.1.text: …``."""
-    worst = max(error.errors(include_url=False), key=lambda item: len(item["loc"]))
-    # pydantic also names the branch it took of a union.
-    steps = [s for s in worst["loc"] if isinstance(s, int) or s.replace("_", "").islower()]
-    place = ".".join(str(step) for step in steps)
-    return f"{place}: {worst['msg']}"

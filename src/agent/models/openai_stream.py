@@ -26,16 +26,12 @@ from agent.messages import (
     ToolUse,
     Usage,
 )
-from agent.models.arguments import INVALID_JSON, ArgumentsError, decode
+from agent.models.openai_calls import Calls, Words, broken
 from agent.models.openai_request import PROVIDER, REASONING
 from agent.models.retrying import TransientError
-from agent.models.wellformed import clean, encodable
 
 _MOST_TOKENS: Final = 1_000_000_000
 """A count above it is no count."""
-
-_MOST_CALLS: Final = 1000
-"""Of one reply: far beyond what a model makes in one turn."""
 
 _STOPS: Final[Mapping[str, Stop]] = {
     "stop": Stop.END_TURN,
@@ -68,11 +64,10 @@ class ReplyStream:
         """``token``: six letters or digits that no other reply has, for calls without an id."""
         self._token = token
         self._started = False
-        self._text = _Words()
-        self._thinking: dict[str, _Words] = {}
-        self._refusal = _Words()
-        self._calls: list[_Call] = []
-        self._at: dict[int, _Call] = {}
+        self._text = Words()
+        self._thinking: dict[str, Words] = {}
+        self._refusal = Words()
+        self._calls = Calls()
         self._stop: str | None = None
         self._usage: Usage | None = None
 
@@ -102,7 +97,7 @@ class ReplyStream:
         try:
             return list(self._take(chunk))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise _broken("a chunk does not have the form of one") from error
+            raise broken("a chunk does not have the form of one") from error
 
     def reply(self, *, attempts: int, request_id: str) -> Reply:
         """The whole reply.
@@ -112,8 +107,8 @@ class ReplyStream:
             ModelError: it stopped for a reason that this version does not know.
         """
         if self._stop is None:
-            raise _broken("its end is missing")
-        stop = _known_stop(self._stop, calls=bool(self._calls), refused=bool(self._refusal.whole))
+            raise broken("its end is missing")
+        stop = _known_stop(self._stop, calls=self._calls.any, refused=bool(self._refusal.whole))
         return Reply(
             message=AssistantMessage(blocks=tuple(self._blocks(stop))),
             stop=stop,
@@ -141,7 +136,7 @@ class ReplyStream:
         # Some send the same under both names.
         key = next((key for key in REASONING if isinstance(delta.get(key), str)), None)
         if key is not None and delta[key]:
-            words = self._thinking.setdefault(key, _Words())
+            words = self._thinking.setdefault(key, Words())
             yield from _shown(ThinkingDelta, words.add(delta[key]))
             self._goes_on()
         for key, words in (("content", self._text), ("refusal", self._refusal)):
@@ -149,39 +144,16 @@ class ReplyStream:
                 yield from _shown(TextDelta, words.add(_string(delta[key])))
                 self._goes_on()
         for call in delta.get("tool_calls") or ():
-            self._call(call)
+            self._calls.add(call)
+            self._goes_on()
         legacy = delta.get("function_call")
         if legacy:
-            self._call({"index": 0, "function": legacy})
+            self._calls.add({"index": 0, "function": legacy})
+            self._goes_on()
 
     def _goes_on(self) -> None:
         """What comes after a reason to stop takes it back: the end is still to come."""
         self._stop = None
-
-    def _call(self, raw: Mapping[str, Any]) -> None:
-        """Find the call that a delta goes on with, or begin one.
-
-        An index tells, by the API. Known otherwise: none at all, 0 for every call (Ollama, Gemini's
-        gateways), the first one 1; the id in each delta, only in the first, empty, or never.
-        """
-        function = raw.get("function") or {}
-        identifier, name = _named(raw.get("id")), _named(function.get("name"))
-        index = raw.get("index")
-        known = self._at.get(index) if type(index) is int else None
-        if known is None and type(index) is not int and self._calls:
-            known = self._by_id(identifier) or self._calls[-1]
-        if known is None or known.is_another(identifier, name, indexed=type(index) is int):
-            known = _Call()
-            self._calls.append(known)
-            if len(self._calls) > _MOST_CALLS:
-                raise ModelError(f"the model made more than {_MOST_CALLS} tool calls in one answer")
-        if type(index) is int:
-            self._at[index] = known
-        known.add(identifier, name, raw, function)
-        self._goes_on()
-
-    def _by_id(self, identifier: str) -> "_Call | None":
-        return next((call for call in self._calls if identifier and call.id == identifier), None)
 
     def _count(self, chunk: Mapping[str, Any]) -> None:
         """Counts are running totals, mostly in the last chunk only, which then has no choices."""
@@ -214,101 +186,12 @@ class ReplyStream:
         for words in (self._text.whole, self._refusal.whole):
             if words.strip():
                 yield Text(text=words)
-        taken: set[str] = set()
-        for number, call in enumerate(self._calls):
-            made = call.value(
-                # Nine letters and digits, which is what Mistral's models insist on.
-                spare=f"{self._token}{number:03}",
-                taken=taken,
-                cut=_cut(stop, last=number == len(self._calls) - 1),
-            )
-            taken.add(made.id)
-            yield made
+        yield from self._calls.values(token=self._token, cut=_cut(stop), cut_last=_cut_last(stop))
 
     def _detail(self, stop: Stop) -> str:
         if stop is not Stop.REFUSAL:
             return ""
         return self._refusal.whole.strip() or "the service's content filter stopped the answer"
-
-
-class _Words:
-    """A text as it grows; joined once, at the end."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._half = ""
-
-    def add(self, piece: str) -> str:
-        """Gives what may be shown: half of a character waits for the other half, which services
-        that count in UTF-16 send in the next chunk."""
-        if not piece:
-            return ""
-        self._pieces.append(piece)
-        whole = self._half + piece
-        self._half = whole[-1] if "\ud800" <= whole[-1] <= "\udbff" else ""
-        return encodable(whole[: len(whole) - len(self._half)])
-
-    @property
-    def whole(self) -> str:
-        return encodable("".join(self._pieces))
-
-
-class _Call:
-    """One tool call as it grows."""
-
-    def __init__(self) -> None:
-        self.id = ""
-        self._name = ""
-        self._written = _Words()
-        self._given: object = None
-        self._extra: object = None
-
-    def is_another(self, identifier: str, name: str, *, indexed: bool) -> bool:
-        """That a delta with these is not of this call."""
-        if identifier and self.id:
-            return identifier != self.id
-        # Without an index, a name is the only sign of a beginning.
-        return bool(name and self._name) and (name != self._name or not indexed)
-
-    def add(
-        self, identifier: str, name: str, raw: Mapping[str, Any], function: Mapping[str, Any]
-    ) -> None:
-        self.id = self.id or identifier
-        self._name = self._name or name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            self._written.add(arguments)
-        elif arguments is not None:
-            # An object where a text of one belongs.
-            self._given = arguments
-        if raw.get("extra_content") is not None:
-            # Gemini's signature of its thoughts, without which it refuses the call's result.
-            self._extra = raw["extra_content"]
-
-    def value(self, *, spare: str, taken: set[str], cut: str | None) -> ToolUse:
-        if not self._name:
-            raise _broken("a tool call has no name")
-        arguments, problem = self._arguments()
-        return ToolUse(
-            id=spare if not self.id or self.id in taken else encodable(self.id),
-            name=encodable(self._name),
-            arguments=arguments,
-            problem=cut or problem,
-            extra={} if self._extra is None else {"extra_content": clean(self._extra)},
-        )
-
-    def _arguments(self) -> tuple[Mapping[str, object], str | None]:
-        written = self._written.whole
-        if self._given is not None and not written:
-            if isinstance(self._given, Mapping):
-                return clean(self._given), None
-            return {INVALID_JSON: str(self._given)}, "the arguments are not a JSON object"
-        if not written.strip():
-            return {}, None
-        try:
-            return decode(written), None
-        except ArgumentsError as error:
-            return {INVALID_JSON: written}, str(error)
 
 
 def _known_stop(text: str, *, calls: bool, refused: bool) -> Stop:
@@ -327,15 +210,18 @@ def _known_stop(text: str, *, calls: bool, refused: bool) -> Stop:
     return Stop.TOOL_USE if calls and stop is Stop.END_TURN else stop
 
 
-def _cut(stop: Stop, *, last: bool) -> str | None:
-    """Why a call must not run, by how its reply ended."""
+def _cut(stop: Stop) -> str | None:
+    """Why no call of a reply that ended so may run."""
+    return "the reply ended in a refusal" if stop is Stop.REFUSAL else None
+
+
+def _cut_last(stop: Stop) -> str | None:
+    """Why its last call may not."""
     match stop:
         case Stop.MAX_TOKENS | Stop.CONTEXT_WINDOW:
-            # Even where what is left of the last call reads as JSON, it may not be all.
-            return "the reply was cut off in this call: make it again, shorter" if last else None
-        case Stop.REFUSAL:
-            return "the reply ended in a refusal"
-        case Stop.END_TURN | Stop.TOOL_USE | Stop.STOP_SEQUENCE | Stop.PAUSE_TURN:
+            # Even where what is left of it reads as JSON, it may not be all.
+            return "the reply was cut off in this call: make it again, shorter"
+        case Stop.END_TURN | Stop.TOOL_USE | Stop.STOP_SEQUENCE | Stop.PAUSE_TURN | Stop.REFUSAL:
             return None
         case _:
             assert_never(stop)
@@ -355,13 +241,5 @@ def _string(value: object) -> str:
     return value
 
 
-def _named(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _number(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
-
-
-def _broken(what: str) -> TransientError:
-    return TransientError(f"the stream broke ({what})")
