@@ -115,10 +115,8 @@ class OpenAIModel:
                 f"no API key for {where}: set OPENAI_API_KEY (to any word where the service takes "
                 "none), or use a recorded model with -m script:FILE"
             )
-        unsent = {"Authorization": openai.Omit()} if key is None else {}
-        if not public:
-            # Who the operator is at OpenAI is not for others.
-            unsent |= {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+        # Who the operator is at OpenAI is not for others.
+        unsent = [] if public else ["OpenAI-Organization", "OpenAI-Project"]
         client = openai.OpenAI(
             api_key=key or "",
             # Empty, so that the SDK does not take one from the environment in a key's place.
@@ -127,7 +125,7 @@ class OpenAIModel:
             max_retries=0,
             timeout=timeouts(read_timeout_s),
             # As the SDK's own code says it, whatever the parameter's type.
-            default_headers=cast("Mapping[str, str]", unsent),
+            default_headers=cast("Mapping[str, str]", dict.fromkeys(unsent, openai.Omit())),
             http_client=guarded(openai.DefaultHttpxClient, reply_timeout_s=reply_timeout_s),
         )
         dialect = openai_dialect.PUBLIC if public else openai_dialect.COMPATIBLE
@@ -165,7 +163,9 @@ class OpenAIModel:
 
     def _list(self) -> tuple[OfferedModel, ...]:
         with translated(self._service, reading=False):
-            answer = self._client.models.with_raw_response.list()
+            answer = self._client.models.with_raw_response.list(
+                extra_headers=_credentials(self._client)
+            )
         with translated(self._service, reading=True):
             return listed(json.loads(answer.content))
 
@@ -251,6 +251,7 @@ class _Answer:
             stream = self._client.post(
                 "/chat/completions",
                 body={**self._body, "stream": True},
+                options={"headers": _credentials(self._client)},
                 cast_to=object,
                 stream=True,
                 stream_cls=openai.Stream[object],
@@ -268,6 +269,11 @@ class _Answer:
                 if chunk is None:
                     return
                 yield chunk
+
+
+def _credentials(client: openai.OpenAI) -> dict[str, str | openai.Omit]:
+    """Beside what the client sends: without a key, the SDK wants to be told that none is meant."""
+    return {} if client.api_key else {"Authorization": openai.Omit()}
 
 
 def _full(error: ModelRefusedRequest, *, attempts: int) -> Reply:

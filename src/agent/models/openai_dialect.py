@@ -85,7 +85,7 @@ class Complaint:
         """That the request has this field at all."""
         if self.param == field and self.code in _REFUSED_CODES:
             return True
-        named = re.search(rf"(?<!\w){re.escape(field)}(?!\w)", f"{self.param} {self.message}")
+        named = re.search(rf"(?<![\w-]){re.escape(field)}(?![\w-])", f"{self.param} {self.message}")
         return named is not None and _REFUSED_WORDS.search(self.message) is not None
 
 
