@@ -55,7 +55,8 @@ def test_the_limits_older_name_is_learnt(message: str) -> None:
     [
         (
             (
-                "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, "
+                "max_tokens is too large: 32000. This model supports at "
+                "most 16384 completion tokens, "
                 "whereas you provided 32000."
             ),
             16384,
@@ -76,15 +77,19 @@ def test_the_most_that_a_model_gives_is_learnt(message: str, most: int) -> None:
     "message",
     [
         (
-            "This model's maximum context length is 40000 tokens. However, you requested 42000 tokens "
+            "This model's maximum context length is 40000 tokens. "
+            "However, you requested 42000 tokens "
             "(10000 in the messages, 32000 in the completion). Please reduce the length."
         ),
         (
-            "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context "
-            "length is 40000 tokens and your request has 10000 input tokens (32000 > 40000 - 10000)."
+            "'max_tokens' or 'max_completion_tokens' is too large: "
+            "32000. This model's maximum context "
+            "length is 40000 tokens and your request has 10000 input "
+            "tokens (32000 > 40000 - 10000)."
         ),
         (
-            "This model's maximum context length is 40000 tokens. However, you requested 32000 output "
+            "This model's maximum context length is 40000 tokens. "
+            "However, you requested 32000 output "
             "tokens and your prompt contains at least 10000 input tokens, for a total of at least "
             "42000 tokens."
         ),
@@ -100,11 +105,13 @@ def test_what_is_left_of_the_window_is_learnt(message: str) -> None:
     "message",
     [
         (
-            "This model's maximum context length is 40000 tokens. However, you requested 72000 tokens "
+            "This model's maximum context length is 40000 tokens. "
+            "However, you requested 72000 tokens "
             "(40000 in the messages, 32000 in the completion)."
         ),
         (
-            "This model's maximum context length is 8192 tokens. However, your messages resulted in "
+            "This model's maximum context length is 8192 tokens. "
+            "However, your messages resulted in "
             "9000 tokens. Please reduce the length of the messages."
         ),
         "the request exceeds the available context size, try increasing it",

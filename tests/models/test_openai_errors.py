@@ -1,7 +1,6 @@
 """The error map is complete: the SDK's classes, each status, and the names that services use."""
 
 import builtins
-import inspect
 import pkgutil
 import ssl
 from collections.abc import Iterator
@@ -28,11 +27,13 @@ from standin import Break, How, Refuse, answer
 from standin_openai import StandInOpenAI
 
 SERVICE = Service(model="gpt-5.4", base_url="https://api.example.org", key="sk-very-secret")
+CLIENT = openai.OpenAI(api_key="k", base_url=SERVICE.base_url, max_retries=0)
 REQUEST = httpx2.Request("POST", "https://api.example.org/v1/chat/completions")
 
 
 def defined_in(module: Any) -> list[type[BaseException]]:
-    classes = {value for value in list(vars(module).values()) if inspect.isclass(value)}
+    # Not by `isinstance`, which makes the SDK load what stands there by proxy.
+    classes = {value for value in list(vars(module).values()) if issubclass(type(value), type)}
     return sorted(
         (kind for kind in classes if issubclass(kind, BaseException)),
         key=lambda kind: kind.__name__,
@@ -46,12 +47,11 @@ def descendants(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 
 
 def status_error(status: int, body: object = None, **headers: str) -> openai.APIStatusError:
-    client = openai.OpenAI(api_key="k", base_url="https://api.example.org", max_retries=0)
     sent = {"content-type": "application/json"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
     response = httpx2.Response(status, request=REQUEST, headers=sent)
-    return client._make_status_error("m", body=body or {"error": {}}, response=response)
+    return CLIENT._make_status_error("m", body=body or {"error": {}}, response=response)
 
 
 def stream_error(**body: Any) -> openai.APIError:
