@@ -14,6 +14,7 @@ from agent.messages import Request
 from agent.models.registry import DEFAULT_MAX_TOKENS, DEFAULT_MODEL, open_model, providers
 from models.conftest import user
 from standin import StandIn, answer
+from standin_openai import StandInOpenAI
 
 
 def test_the_environment_given_says_where_and_with_which_key(api: StandIn) -> None:
@@ -25,6 +26,35 @@ def test_the_environment_given_says_where_and_with_which_key(api: StandIn) -> No
     assert model.name == DEFAULT_MODEL
 
 
+def test_an_openai_compatible_service_is_one_by_its_base_url(openai_api: StandInOpenAI) -> None:
+    environ = {"OPENAI_API_KEY": openai_api.key, "OPENAI_BASE_URL": openai_api.url}
+    model = open_model("openai:gpt-4o", environ=environ)
+    openai_api.queue(answer("Hello."))
+    request = Request(system="s", tools=(), messages=(user("Hi."),), max_tokens=DEFAULT_MAX_TOKENS)
+    assert model.reply(request, lambda event: None).attempts == 1
+    assert model.name == "openai:gpt-4o"
+
+
+def test_a_name_may_hold_colons_as_ollamas_do() -> None:
+    environ = {"OPENAI_BASE_URL": "http://localhost:11434/v1"}
+    assert open_model("openai:qwen3:8b", environ=environ).name == "openai:qwen3:8b"
+
+
+def test_without_the_openai_package_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['openai'] = None\n"
+        "from agent.errors import UsageError\n"
+        "from agent.models.registry import open_model\n"
+        "try:\n"
+        "    open_model('openai:gpt-5.4', environ={'OPENAI_API_KEY': 'k'})\n"
+        "except UsageError as error:\n"
+        "    print(error)"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "openai:NAME needs the openai package: pip install 'moonpool[openai]'\n"
+
+
 def test_the_default_model_is_one_the_sdk_lists_and_does_not_retire() -> None:
     name = DEFAULT_MODEL.removeprefix("anthropic:")
     assert name in get_args(get_args(ModelParam)[0])
@@ -34,6 +64,11 @@ def test_the_default_model_is_one_the_sdk_lists_and_does_not_retire() -> None:
 def test_without_a_key_it_says_so() -> None:
     with pytest.raises(ModelAuth, match="set ANTHROPIC_API_KEY"):
         open_model(DEFAULT_MODEL, environ={})
+
+
+def test_without_an_openai_key_it_says_so() -> None:
+    with pytest.raises(ModelAuth, match="set OPENAI_API_KEY"):
+        open_model("openai:gpt-5.4", environ={})
 
 
 def test_a_script_is_opened(tmp_path: Path) -> None:
@@ -49,7 +84,7 @@ def test_an_unknown_provider_is_refused_with_those_that_exist(spec: str) -> None
     assert any(known.partition(":")[0] in str(caught.value) for known in providers())
 
 
-@pytest.mark.parametrize("spec", ["anthropic:", "script:", "anthropic:  "])
+@pytest.mark.parametrize("spec", ["anthropic:", "openai:", "script:", "anthropic:  "])
 def test_a_provider_without_a_name_is_refused(spec: str) -> None:
     with pytest.raises(UsageError, match="names no model: write"):
         open_model(spec, environ={})
@@ -64,7 +99,7 @@ def test_the_sdk_is_not_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, agent.models.registry as r; "
         "r.open_model('script:' + sys.argv[1], environ={}); "
-        "print([m for m in ('anthropic', 'httpx2') if m in sys.modules])"
+        "print([m for m in ('anthropic', 'httpx2', 'openai') if m in sys.modules])"
     )
     script = Path(__file__).parent / "hello.yaml"
     command = [sys.executable, "-P", "-c", code, str(script)]
