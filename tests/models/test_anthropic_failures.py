@@ -297,7 +297,7 @@ def test_a_failure_after_the_last_event_costs_nothing(
     api: StandIn, open_talk: Open, how: How
 ) -> None:
     api.queue(Break(how, before=THE_END, answer=answer("Whole.")))
-    assert open_talk(read_timeout_s=0.15).say().attempts == 1
+    assert open_talk(read_timeout_s=1.5).say().attempts == 1
 
 
 def test_an_unreachable_service_is_named(open_talk: Open) -> None:
