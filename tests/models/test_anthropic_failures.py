@@ -107,7 +107,7 @@ def test_a_connection_that_ends_before_the_headers_is_made_again(
     api: StandIn, open_talk: Open, how: How
 ) -> None:
     api.queue(Break(how), answer("Better."))
-    assert open_talk(read_timeout_s=0.15).say().attempts == 2
+    assert open_talk(read_timeout_s=0.7).say().attempts == 2
 
 
 @pytest.mark.parametrize("how", [How.END, How.DROP, How.ERROR])

@@ -130,7 +130,7 @@ def test_an_end_without_the_closing_word_is_one(on: On) -> None:
 def test_a_count_that_does_not_come_is_not_worth_another_answer(
     open_openai: Open, openai_api: StandInOpenAI, how: How
 ) -> None:
-    talk = open_openai(openai_api, read_timeout_s=0.15)
+    talk = open_openai(openai_api, read_timeout_s=0.7)
     openai_api.queue(Break(how, before="usage", answer=answer("Whole.")))
     reply = talk.say()
     assert (reply.attempts, reply.usage.uncounted_replies) == (1, 1)

@@ -222,7 +222,7 @@ def test_a_connection_that_ends_before_the_headers_is_made_again(
     provider: Provider, how: How
 ) -> None:
     provider.api.queue(Break(how), answer("Better."))
-    assert provider.open(read_timeout_s=0.15).say().attempts == 2
+    assert provider.open(read_timeout_s=0.7).say().attempts == 2
 
 
 @pytest.mark.parametrize("how", [How.DROP, How.HANG, How.GARBAGE, How.ERROR])
