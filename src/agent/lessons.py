@@ -30,6 +30,8 @@ class Lessons:
     """Paths of the patch."""
     left_out: tuple[str, ...]
     """Paths of new files that are in no patch: caches, mostly."""
+    served: tuple[str, ...]
+    """Tools that the model's service ran, by name."""
 
 
 def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) -> Lessons:
@@ -38,6 +40,7 @@ def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) ->
     left_out: list[str] = []
     policy: Policy | None = None
     verify: str | None = None
+    served: list[str] = []
     used = Used()
     longest = 0.0
     for event in events:
@@ -56,6 +59,7 @@ def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) ->
                 left_out += _paths(event.get("left_out"))
             case "model_replied":
                 used = _used(event, turns=int(_number(event.get("turn"))))
+                served += _served(event)
             case "run_ended":
                 used = _used(event, turns=int(_number(event.get("turns"))))
             case _:
@@ -74,6 +78,7 @@ def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) ->
         verify=verify,
         changed=tuple(changed),
         left_out=tuple(left_out),
+        served=tuple(dict.fromkeys(served)),
     )
 
 
@@ -101,6 +106,22 @@ def _seen(event: Mapping[str, object]) -> list[Seen]:
             asked=kind == "ask",
         )
     ]
+
+
+def _served(event: Mapping[str, object]) -> list[str]:
+    """Which of its tools the service used in a reply."""
+    match event:
+        case {"reply": {"message": {"blocks": [*blocks]}}}:
+            pass
+        case _:
+            return []
+    names = []
+    for block in blocks:
+        match block:
+            case {"type": "opaque", "raw": {"type": "server_tool_use", "name": str() as name}}:
+                # Code is run under names of its own: bash_code_execution, for one.
+                names.append("code_execution" if name.endswith("code_execution") else name)
+    return names
 
 
 def _used(event: Mapping[str, object], *, turns: int) -> Used:

@@ -1,6 +1,6 @@
 """A tool call and a decision in a few words: the same on the terminal and in the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from policies.decision import Allow, Ask, Decision, Deny
 
@@ -28,6 +28,21 @@ def call_in_words(tool: str, arguments: Mapping[str, object]) -> str:
             return f"{_VERBS[tool]} {arguments.get('path', '.')}"
         case _:
             return tool
+
+
+_SERVED = {
+    "web_search": "search the web",
+    "web_fetch": "fetch pages from the web",
+    "code_execution": "run code on its service's machines",
+}
+
+
+def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
+    """Such as ``the model can search the web: text can leave this way``."""
+    listed = [_SERVED[tool] for tool in tools]
+    *most, last = listed
+    words = f"{', '.join(most)} and {last}" if most else last
+    return f"the model {could} {words}: text can leave this way"
 
 
 def decision_rule(decision: Decision | None) -> str:

@@ -4,7 +4,7 @@ What a ceiling says bounds that key; what it (with all that it extends) leaves o
 bound: there, unlike in a policy, absent means no limit, and an empty list still means nothing.
 What holds is what both allow:
 
-    tools, commands (program, args, ask), paths, setup, env     what stands in both
+    tools, server_tools, commands (program, args, ask), paths, setup, env     what stands in both
     limits, budget, max_bytes, history, exec_workspace          the lesser
     workspace.exclude, paths.protect, export.refuse             what either guards
     export.ignore                                               what both leave out
@@ -96,6 +96,7 @@ def _under(policy: Policy, ceiling: Ceiling) -> Policy:
     narrowed = replace(
         policy,
         tools=work.items("tools", policy.tools, meeting.common),
+        server_tools=work.items("server_tools", policy.server_tools, meeting.common),
         commands=work.commands(),
         exec_workspace=work.least("exec_workspace", policy.exec_workspace, _yes_or_no),
         paths=work.paths(),
@@ -134,6 +135,7 @@ def _as_policy(policy: Policy, ceiling: Ceiling) -> Policy:
         name=ceiling.name,
         where=ceiling.where,
         tools=said.lists.get("tools", policy.tools),
+        server_tools=said.lists.get("server_tools", policy.server_tools),
         commands=policy.commands if said.commands is None else said.commands,
         exec_workspace=said.scalars.get("exec_workspace", policy.exec_workspace),
         paths=Paths(

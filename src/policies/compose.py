@@ -67,6 +67,7 @@ def compose(layers: Sequence[Layer]) -> Policy:
         where=Where(file=leaf.document.file, line=0),
         image=scalars["image"],
         tools=lists["tools"],
+        server_tools=lists["server_tools"],
         commands=said.commands or (),
         exec_workspace=scalars["exec_workspace"],
         paths=Paths(
@@ -143,6 +144,7 @@ class _Lists:
         model = layer.model
         edits: dict[KeyPath, Edit[Any, Any] | None] = {
             ("tools",): model.tools,
+            ("server_tools",): model.server_tools,
             ("paths", "write"): model.paths.write,
             ("paths", "read"): model.paths.read,
             ("paths", "protect"): model.paths.protect,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from policies import paths
 from policies.judging import judge
-from policies.policy import Bounds, Policy
+from policies.policy import SERVER_TOOLS, Bounds, Policy
 from policies.verdicts import NO_MATCH, Layer, Outcome, key_name
 
 MAX_SHOWN_RULES = 64
@@ -92,6 +92,8 @@ def _bounded(bounds: Bounds, call: Call, narrowed: Decision) -> Decision:
 
 
 def _own(policy: Policy, call: Call) -> Decision:
+    if call.tool in SERVER_TOOLS:
+        return _served(policy, call.tool)
     if call.tool not in policy.tools:
         tools = ", ".join(policy.tools) or "none"
         return Deny(
@@ -104,6 +106,15 @@ def _own(policy: Policy, call: Call) -> Decision:
     if call.tool in _WRITING or call.tool in _READING:
         return _file(policy, call)
     return Allow(rules=(key_name(policy, "tools"),))
+
+
+def _served(policy: Policy, tool: str) -> Decision:
+    rule = key_name(policy, "server_tools")
+    if tool in policy.server_tools:
+        return Allow(rules=(rule,))
+    named = ", ".join(policy.server_tools) or "none"
+    reason = f"the service's tool {tool!r} is not allowed here; allowed server tools: {named}"
+    return Deny(rule=rule, reason=reason)
 
 
 @contextmanager

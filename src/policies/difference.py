@@ -43,6 +43,11 @@ def more(than: Policy, policy: Policy) -> tuple[More, ...]:
     found: list[More] = [
         said("tools", f"the tool {tool}") for tool in policy.tools if tool not in than.tools
     ]
+    found += (
+        said("server_tools", f"the service's {tool}: text can leave this way")
+        for tool in policy.server_tools
+        if tool not in than.server_tools
+    )
     found += _programs(than, policy)
     if policy.exec_workspace and not than.exec_workspace:
         found.append(said("exec_workspace", "programs and scripts of the workspace run"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.judging import Part, judge
-from policies.policy import Policy
+from policies.policy import SERVER_TOOLS, Policy
 from policies.verdicts import Layer, Outcome, Verdict
 
 MAX_PARTS = 2000
@@ -91,18 +91,20 @@ def explain(policy: Policy, command: str) -> Explanation:
 def explain_file(policy: Policy, tool: str, path: str) -> Explanation:
     """What the policy says of a file tool and a path."""
     decision = decide(policy, Call(tool=tool, arguments={"path": path}))
-    verdict = _file_verdict(decision)
+    verdict = _file_verdict(tool, decision)
     part = Part(shown=f"{tool} {path}", depth=0, verdict=verdict)
     return Explanation(
         policy=policy.name, tool=tool, command=path, decision=decision, parts=(part,), cut=False
     )
 
 
-def _file_verdict(decision: Decision) -> Verdict:
+def _file_verdict(tool: str, decision: Decision) -> Verdict:
     rule = _rule(decision)
     match decision:
         case Allow():
             reason = "the kernel holds the paths too, for the tools' server"
+            if tool in SERVER_TOOLS:
+                reason = "the model's service runs it, where no kernel of ours holds anything"
             return Verdict(outcome=Outcome.ALLOW, rule=rule, reason=reason)
         case Ask(reason=reason):
             return Verdict(outcome=Outcome.ASK, rule=rule, reason=reason)

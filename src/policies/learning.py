@@ -14,7 +14,7 @@ from policies import gitarguments, names, paths
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.judging import judge
 from policies.loading import loads
-from policies.policy import Policy
+from policies.policy import SERVER_TOOLS, Policy
 from policies.proposal import (
     MAX_NUMBERS,
     VERIFY,
@@ -82,6 +82,7 @@ def learn(
     changed: Sequence[str] = (),
     left_out: Sequence[str] = (),
     is_directory: Callable[[str], bool] = lambda _: False,
+    served: Sequence[str] = (),
 ) -> Lesson:
     """The policy, checked against every call.
 
@@ -89,9 +90,10 @@ def learn(
         base: what the run had; its image, environment and guards are kept, its bounds not exceeded.
         changed: paths of the patch, relative to the workspace.
         left_out: paths of new files that are in no patch; they are told of, not allowed.
+        served: what the model's service ran for it, by name of the tool.
         is_directory: does the workspace hold a directory of that name? A rule needs one that does.
     """
-    draft = _Draft(base, is_directory)
+    draft = _Draft(base, is_directory, tuple(tool for tool in SERVER_TOOLS if tool in served))
     for call in calls:
         draft.take(call)
     if verify is not None:
@@ -163,8 +165,11 @@ class _Program:
 class _Draft:
     """What the calls need, as it is found out."""
 
-    def __init__(self, base: Policy, is_directory: Callable[[str], bool]) -> None:
+    def __init__(
+        self, base: Policy, is_directory: Callable[[str], bool], served: tuple[str, ...]
+    ) -> None:
         self._base = base
+        self._served = served
         self._base_rules = Rules(base)
         self._is_directory = is_directory
         self._open = replace(
@@ -280,6 +285,7 @@ class _Draft:
             f"image: {quoted(self._base.image)}",
             "",
             *entries("tools", {quoted(tool): numbers for tool, numbers in self._tools.items()}),
+            f"server_tools: {flow(list(self._served))}",
             *entries("commands", self._commands()),
             *(comment(f"left out: {words}") for words in self._left_out),
             f"exec_workspace: {str(bool(self._scripts)).lower()}{numbered(self._scripts)}",

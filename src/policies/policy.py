@@ -7,8 +7,13 @@ and what the kernel makes of it (`kernel`).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag, StrEnum, auto
+from typing import Literal, get_args
 
 from policies.errors import Where
+
+ServerTool = Literal["web_search", "web_fetch", "code_execution"]
+SERVER_TOOLS: tuple[str, ...] = get_args(ServerTool)
+"""Tools that the model's own service runs, on its machines: no container holds them."""
 
 
 class History(StrEnum):
@@ -142,6 +147,8 @@ class Policy:
     where: Where
     image: str
     tools: tuple[str, ...]
+    server_tools: tuple[str, ...] = ()
+    """What the model's service runs for it, outside the container: text leaves this way."""
     commands: tuple[CommandRule, ...]
     exec_workspace: bool
     paths: Paths

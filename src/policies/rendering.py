@@ -36,6 +36,7 @@ def as_data(policy: Policy) -> dict[str, Any]:
         "name": policy.name,
         "image": policy.image,
         "tools": list(policy.tools),
+        "server_tools": list(policy.server_tools),
         "commands": [_command(rule) for rule in policy.commands],
         "exec_workspace": policy.exec_workspace,
         "paths": paths,

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from policies import names, quantities
-from policies.policy import History
+from policies.policy import History, ServerTool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -279,6 +279,11 @@ class PolicyFile(_Strict):
     )
     image: PlainName | None = Field(default=None, description="The recipe of the container.")
     tools: Edit[Tool, Tool] | None = Field(default=None, description="What the model may call.")
+    server_tools: Edit[ServerTool, ServerTool] | None = Field(
+        default=None,
+        description="What the model's own service may run for it. Text leaves this way: what the "
+        "model read in the workspace can stand in a search or an address.",
+    )
     commands: Edit[Command, ProgramName] | None = Field(
         default=None, description="Programs that may run. What is not listed does not run."
     )

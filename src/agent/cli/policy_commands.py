@@ -16,6 +16,7 @@ def check(file: str, *, ceiling: str | None = None, as_json: bool = False) -> in
     """Every error of a policy in its place, or what it amounts to and whether its examples hold."""
     from agent.cli.resolved_command import about_image
     from agent.text import visible
+    from agent.wording import served_in_words
     from policies.ceiling import in_words
     from policies.checking import as_data, broken_examples, problems, shown
 
@@ -37,6 +38,8 @@ def check(file: str, *, ceiling: str | None = None, as_json: bool = False) -> in
         f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
         f"{len(policy.commands)} command rules, {examples} examples hold"
     )
+    if policy.server_tools:
+        print(f"{file}: {served_in_words(policy.server_tools)}", file=sys.stderr)
     for line in about_image(policy):
         print(f"{file}: {visible(line)}", file=sys.stderr)
     return exits.DONE

@@ -103,6 +103,7 @@ def learn(name: str, *, include_refused: bool) -> int:
         verify=found.verify,
         changed=found.changed,
         left_out=found.left_out,
+        served=found.served,
         is_directory=lambda place: (workspace / place).is_dir(),
     )
     print(lesson.text, end="")
