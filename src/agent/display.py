@@ -28,11 +28,13 @@ from agent.events import (
     TextVoid,
     ThinkingPiece,
 )
+from agent.messages import Opaque
 from agent.messages import Text as ModelText
 from agent.text import decode, one_line, visible
 from agent.tools.plan import PlanArguments
 from agent.tools.plan import Status as StepStatus
-from agent.wording import call_in_words
+from agent.wording import call_in_words, served_in_words
+from policies.policy import SERVER_TOOLS
 
 _OUTPUT_LINES = 6
 """Of a command's output, the last so many are shown."""
@@ -119,6 +121,10 @@ class Display:
         self._print(head)
         facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
         self._say(one_line(facts, 300), "dim")
+        served = event.policy_rules.get("server_tools")
+        known = [name for name in SERVER_TOOLS if isinstance(served, list) and name in served]
+        if known:
+            self._say(served_in_words(known), "yellow")
 
     def _sandbox(self, event: SandboxReady) -> None:
         self._rest()
@@ -147,6 +153,9 @@ class Display:
             self._speak(line)
         self._text = ""
         self._rest()
+        for block in event.reply.message.blocks:
+            if isinstance(block, Opaque) and block.served:
+                self._say(f"  run by the model's service: {one_line(block.served, 200)}", "yellow")
 
     def _speak(self, line: str) -> None:
         if line.strip():

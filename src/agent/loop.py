@@ -28,7 +28,6 @@ from agent.messages import (
     Discarded,
     Message,
     Model,
-    Opaque,
     Reply,
     Request,
     Retrying,
@@ -53,7 +52,16 @@ from agent.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.past import IN_DOUBT, NO_ANSWER, NOT_REACHED, STARTED_AGAIN, OpenTurn, Past, uses_of
+from agent.past import (
+    IN_DOUBT,
+    NO_ANSWER,
+    NOT_REACHED,
+    STARTED_AGAIN,
+    OpenTurn,
+    Past,
+    uses_of,
+    worked,
+)
 from agent.repetition import STOP_AFTER, TELL_AFTER, Repetition
 from agent.tools import toolbox
 from sandbox.errors import SandboxError
@@ -84,6 +92,7 @@ class Loop:
         calls: Calls,
         meter: Meter,
         system: str,
+        server_tools: tuple[str, ...] = (),
         max_tokens: int,
         interrupts: Interrupts,
         tell: Tell,
@@ -93,6 +102,7 @@ class Loop:
         self._meter = meter
         self._system = system
         self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
+        self._server_tools = server_tools
         self._specs = toolbox.specs(calls.tools)
         self._max_tokens = max_tokens
         self._interrupts = interrupts
@@ -165,10 +175,16 @@ class Loop:
             case Stop.PAUSE_TURN:
                 self._append(reply)
                 self._answer_unrun(reply, _UNRUN, results)
-                # Sent back as it came where the provider's own tools are at work in it; newer
-                # models take no other answer of theirs as the last message.
-                nudge = None if _has_opaque(reply) else _ASK_AFTER_PAUSE
-                return self._vain("the service paused its answer again and again", nudge)
+                if worked(reply):
+                    # Sent back as it came, for the provider's own tools to go on; newer models
+                    # take no other answer of theirs as the last message.
+                    self._in_vain = 0
+                    return None
+                return self._vain(
+                    "the service paused its answer again and again",
+                    _ASK_AFTER_PAUSE,
+                    unless=uses_of(reply),
+                )
             case Stop.REFUSAL:
                 words = _text(reply) or reply.detail or "no reason given"
                 return Refused(message=words)
@@ -244,6 +260,7 @@ class Loop:
             tools=self._specs,
             messages=tuple(self.history),
             max_tokens=max(1, min(self._max_tokens, self._meter.output_left())),
+            server_tools=self._server_tools,
         )
         started = time.monotonic()
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: the record
@@ -325,10 +342,13 @@ class Loop:
         return None
 
 
-def _has_opaque(reply: Reply) -> bool:
-    return any(isinstance(block, Opaque) for block in reply.message.blocks)
-
-
 def _text(reply: Reply) -> str:
-    parts = [block.text for block in reply.message.blocks if isinstance(block, Text)]
-    return "\n".join(part.strip() for part in parts if part.strip())
+    """Its words. Where sources are named, one sentence is cut into several blocks."""
+    words = ""
+    cited = False
+    for block in reply.message.blocks:
+        if isinstance(block, Text) and block.text.strip():
+            goes_on = cited or "citations" in block.extra
+            words += block.text if goes_on else f"\n{block.text.strip()}"
+            cited = "citations" in block.extra
+    return words.strip()

@@ -54,6 +54,9 @@ class Opaque:
 
     provider: str
     raw: Mapping[str, object]
+    served: str = ""
+    """Set where the provider's own tool is at work in it: what it was asked to do, in a line for a
+    person, such as ``web_search: landlock abi 6``. Hostile text, not yet made visible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ class Request:
     messages: tuple[Message, ...]
     max_tokens: int
     """Most tokens the reply may have, thinking included."""
+    server_tools: tuple[str, ...] = ()
+    """Names of the tools that the provider may run itself (`policies.policy.SERVER_TOOLS`)."""
 
 
 class Stop(StrEnum):
@@ -115,6 +120,9 @@ class Usage:
     uncounted_replies: int = 0
     """Replies, whole or broken off, of which the service did not say what they used: the counts
     above hold nothing of them, so that the true ones are larger."""
+    web_searches: int = 0
+    """Made by the provider for the model: they cost by the piece."""
+    web_fetches: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -123,6 +131,8 @@ class Usage:
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             uncounted_replies=self.uncounted_replies + other.uncounted_replies,
+            web_searches=self.web_searches + other.web_searches,
+            web_fetches=self.web_fetches + other.web_fetches,
         )
 
 

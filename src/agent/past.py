@@ -25,6 +25,7 @@ from agent.events import (
 from agent.messages import (
     AssistantMessage,
     Message,
+    Opaque,
     Reply,
     Stop,
     Text,
@@ -150,8 +151,7 @@ class _Walk:
     def close(self) -> None:
         """The turn was answered whole: another request, or reply, came after it."""
         if self.reply is not None:
-            worked = self.reply.stop is Stop.TOOL_USE and uses_of(self.reply)
-            self.in_vain = 0 if worked else self.in_vain + 1
+            self.in_vain = 0 if worked(self.reply) else self.in_vain + 1
             blocks = self.reply.message.blocks or (Text(text=NO_ANSWER),)
             self.history.append(AssistantMessage(blocks=blocks))
         said: tuple[Text | ToolResult, ...] = (*self.results, *self.words)
@@ -217,6 +217,17 @@ def past_of(rows: Sequence[Mapping[str, object]]) -> Past:
 
 def uses_of(reply: Reply) -> list[ToolUse]:
     return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
+
+
+def worked(reply: Reply) -> bool:
+    """Something is done in it: by a tool of ours, or by one of the provider's own."""
+    match reply.stop:
+        case Stop.TOOL_USE:
+            return bool(uses_of(reply))
+        case Stop.PAUSE_TURN:
+            return any(isinstance(block, Opaque) and block.served for block in reply.message.blocks)
+        case _:
+            return False
 
 
 def _worked_s(rows: Sequence[Mapping[str, object]]) -> float:

@@ -7,7 +7,7 @@ does not have the shape we write is an error, never a guess.
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum
 from typing import Any, cast
 
@@ -135,6 +135,8 @@ def decode(row: Mapping[str, object]) -> Recorded | None:
 def _built(made: type, row: Mapping[str, object]) -> object:
     values: dict[str, Any] = {}
     for item in fields(made):
+        if item.name not in row and _has_default(item):
+            continue  # a field that an older version did not write
         value = row[item.name]
         enum = _ENUMS.get((made, item.name))
         if item.name in _VERBATIM:
@@ -150,6 +152,10 @@ def _built(made: type, row: Mapping[str, object]) -> object:
     if made is ToolUse and not values["problem"] and not _as_it_was(row["arguments"]):
         values["problem"] = NOT_WHOLE
     return made(**values)
+
+
+def _has_default(item: "Field[Any]") -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
 
 
 def _as_it_was(value: object) -> bool:

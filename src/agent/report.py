@@ -23,7 +23,7 @@ from agent.events import (
     Notice,
     UserSaid,
 )
-from agent.messages import Text
+from agent.messages import Opaque, Text
 from agent.outcome import Finished
 from agent.risk.credentials import Blotter
 from agent.risk.finding import Finding, risk_by_path
@@ -31,7 +31,7 @@ from agent.risk.subject import parts_of
 from agent.summary import Delivery, Summary
 from agent.text import decode, one_line, path_text, visible
 from agent.verification import Verified
-from agent.wording import call_in_words, decision_rule
+from agent.wording import call_in_words, decision_rule, served_in_words
 
 _DIFF_LINES = 20_000
 _RESULT_CHARACTERS = 4_000
@@ -94,6 +94,7 @@ def render(summary: Summary, log: Sequence[Event]) -> str:
     rows = (replace(row, title=hide(row.title), detail=hide(row.detail)) for row in timeline(log))
     return environment.get_template("report.html.j2").render(
         summary=summary,
+        served=served_in_words(summary.job.policy.server_tools, could="could"),
         outcome=outcomes.name(summary.outcome),
         detail=hide(outcomes.detail(summary.outcome)),
         good=isinstance(summary.outcome, Finished),
@@ -181,6 +182,9 @@ def timeline(log: Sequence[Event]) -> Iterator[Row]:
                 for block in event.reply.message.blocks:
                     if isinstance(block, Text) and block.text.strip():
                         yield Row(kind="said", title=visible(block.text.strip()))
+                    elif isinstance(block, Opaque) and block.served:
+                        title = f"run by the model's service: {one_line(block.served, 300)}"
+                        yield Row(kind="note", title=title)
             case CallStarted():
                 started[event.number] = event
             case CallEnded():

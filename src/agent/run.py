@@ -186,6 +186,7 @@ class Run:
             ),
             meter=self._meter,
             system=system_prompt(job.policy, WORKSPACE),
+            server_tools=job.policy.server_tools,
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self._interrupts,
             tell=tell,

@@ -123,6 +123,7 @@ def opening(job: Job, model: str, started: datetime) -> dict[str, object]:
         "policy": job.policy.name,
         "policy_file": job.policy.where.file,
         "model": model,
+        "server_tools": list(job.policy.server_tools),
         "verify": job.verify,
         "accepted_risks": sorted(job.accepted_risks),
         "started": started.isoformat(timespec="seconds"),

@@ -12,6 +12,8 @@ from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
 from agent.runs import RUNNING, Run
 from agent.text import one_line, visible
+from agent.wording import served_in_words
+from policies.policy import SERVER_TOOLS
 
 _BAR = 20
 _FILES_SHOWN = 40
@@ -33,8 +35,8 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
     def say(text: str, style: str = "default") -> None:
         console.print(Text(text, style), soft_wrap=True, highlight=False)
 
-    if run.summary.get("kernel_enforced") is False:
-        say("the kernel did NOT enforce the policy in this run", "bold red")
+    for text, style in _first(run):
+        say(text, style)
     outcome = run.text("outcome")
     good = outcome == "finished"
     head = Text(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
@@ -62,6 +64,16 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
     if report.exists():
         say(f"report  {report}")
     say(f"next    {_next(run)}", "bold")
+
+
+def _first(run: Run) -> Iterator[tuple[str, str]]:
+    """What nobody may overlook: where the seal was less than it is elsewhere."""
+    if run.summary.get("kernel_enforced") is False:
+        yield "the kernel did NOT enforce the policy in this run", "bold red"
+    served = run.summary.get("server_tools")
+    known = [name for name in SERVER_TOOLS if isinstance(served, list) and name in served]
+    if known:
+        yield served_in_words(known, could="could"), "yellow"
 
 
 def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:

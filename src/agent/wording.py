@@ -38,9 +38,10 @@ _SERVED = {
 
 
 def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
-    """Such as ``the model can search the web: text can leave this way``."""
-    listed = [_SERVED[tool] for tool in tools]
-    *most, last = listed
+    """Such as ``the model can search the web: text can leave this way``; empty for none."""
+    if not tools:
+        return ""
+    *most, last = [_SERVED[tool] for tool in tools]
     words = f"{', '.join(most)} and {last}" if most else last
     return f"the model {could} {words}: text can leave this way"
 

@@ -187,7 +187,8 @@ def test_words_cut_off_by_max_tokens_are_asked_to_go_on(talk: Talk) -> None:
 
 
 def test_a_pause_in_the_providers_own_tools_is_sent_back_as_it_came(talk: Talk) -> None:
-    searching = Opaque(provider="anthropic", raw={"type": "server_tool_use"})
+    raw = {"type": "server_tool_use"}
+    searching = Opaque(provider="anthropic", raw=raw, served="web_search: landlock")
     paused = replace(say("", Stop.PAUSE_TURN), message=AssistantMessage(blocks=(searching,)))
     model = ToldModel(paused, say("found"))
     assert talk.on(model) == Finished(message="found")

@@ -48,6 +48,7 @@ class Talk:
             tools=fields.pop("tools", (TOOL,)),
             messages=messages or (user("Hello."),),
             max_tokens=fields.pop("max_tokens", 1000),
+            server_tools=fields.pop("server_tools", ()),
         )
         return self.model.reply(request, self.events.append)
 

@@ -234,9 +234,9 @@ def test_what_stands_beside_a_text_or_call_goes_back_with_it(api: StandIn, talk:
 def test_a_turn_to_be_continued_does_not_end_in_white_space(api: StandIn, talk: Talk) -> None:
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
     api.queue(answer(Raw(search), "I search. \n", stop="pause_turn"), answer("Found."))
-    reply = talk.say(user("Go."))
+    reply = talk.say(user("Go."), server_tools=("web_search",))
     assert reply.stop is Stop.PAUSE_TURN
-    talk.say(user("Go."), reply.message)
+    talk.say(user("Go."), reply.message, server_tools=("web_search",))
     assert api.requests[1].fault is None
 
 

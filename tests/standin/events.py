@@ -6,7 +6,7 @@ from typing import Any
 
 from standin import signing
 from standin.exchange import Context
-from standin.replies import Answer, Call, Raw, Thought
+from standin.replies import Answer, Call, Found, Raw, Search, Thought
 
 Event = tuple[str, dict[str, Any]]
 _PIECE_CHARACTERS = 7
@@ -24,7 +24,11 @@ def message(answer: Answer, context: Context) -> dict[str, Any]:
         "content": content,
         "stop_reason": stop_reason(answer),
         "stop_details": answer.stop_details,
-        "usage": {**context.usage, "output_tokens": _output_tokens(content)},
+        "usage": {
+            **context.usage,
+            "output_tokens": _output_tokens(content),
+            "server_tool_use": _served(answer),
+        },
     }
 
 
@@ -44,9 +48,17 @@ def events(answer: Answer, context: Context) -> Iterator[Event]:
         "stop_sequence": None,
         "stop_details": answer.stop_details,
     }
-    usage = {"output_tokens": _output_tokens([block for block, _ in blocks])}
+    usage = {
+        "output_tokens": _output_tokens([block for block, _ in blocks]),
+        "server_tool_use": _served(answer),
+    }
     yield "message_delta", {"delta": delta, "usage": usage}
     yield "message_stop", {}
+
+
+def _served(answer: Answer) -> dict[str, int] | None:
+    searches = sum(isinstance(block, Search) for block in answer.blocks)
+    return {"web_search_requests": searches, "web_fetch_requests": 0} if searches else None
 
 
 def stop_reason(answer: Answer) -> str:
@@ -82,14 +94,57 @@ def _blocks(
     """Whole blocks, in the form in which they are to come back, with further deltas."""
     before: list[dict[str, Any]] = []
     for place, given in enumerate(answer.blocks):
-        block, deltas = _block(given, f"toolu_{context.number:04}_{place:02}", before, context)
+        identifier = f"toolu_{context.number:04}_{place:02}"
+        if isinstance(given, Search):
+            for block in _searched(given, f"srv{identifier}"):
+                yield block, ()
+                before.append(block)
+            continue
+        block, deltas = _block(given, identifier, before, context)
         yield block, deltas
         if not (block["type"] == "text" and not block["text"].strip()):
             before.append(block)
 
 
+def _searched(given: Search, identifier: str) -> Iterator[dict[str, Any]]:
+    """As the API's page on web search shows them."""
+    yield {
+        "type": "server_tool_use",
+        "id": identifier,
+        "name": "web_search",
+        "input": {"query": given.query},
+        "caller": {"type": "direct"},
+    }
+    if given.found is not None:
+        yield _result(given.found, identifier)
+
+
+def _result(pages: Sequence[tuple[str, str]], identifier: str) -> dict[str, Any]:
+    return {
+        "type": "web_search_tool_result",
+        "tool_use_id": identifier,
+        "caller": None,
+        "content": [
+            {
+                "type": "web_search_result",
+                "title": title,
+                "url": url,
+                "encrypted_content": signing.sealed(title, url),
+                "page_age": None,
+            }
+            for title, url in pages
+        ],
+    }
+
+
+def _left_open(request: Mapping[str, Any]) -> str:
+    """Id of the newest call of the service's own in a request."""
+    content = request["messages"][-1]["content"]
+    return next(b["id"] for b in reversed(content) if b["type"] == "server_tool_use")
+
+
 def _block(
-    given: str | Call | Thought | Raw,
+    given: str | Call | Thought | Raw | Found,
     identifier: str,
     before: Sequence[Mapping[str, Any]],
     context: Context,
@@ -103,6 +158,8 @@ def _block(
         case Thought():
             signature = signing.sign(context.request, before, given.text)
             return {"type": "thinking", "thinking": given.text, "signature": signature}, ()
+        case Found():
+            return _result(given.pages, _left_open(context.request)), ()
         case Raw():
             return dict(given.block), given.deltas
         case Call():
@@ -127,7 +184,7 @@ def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
             ]
             signature = {"type": "signature_delta", "signature": block["signature"]}
             return {**block, "thinking": "", "signature": ""}, [*deltas, signature]
-        case "tool_use":
+        case "tool_use" | "server_tool_use" if block.get("caller"):
             given = block["input"]
             written = given if isinstance(given, str) else json.dumps(given) if given else ""
             deltas = [

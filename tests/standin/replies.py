@@ -33,6 +33,22 @@ class Raw:
     deltas: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The service's own web search: its call, and what was found where it is not still at it."""
+
+    query: str
+    found: tuple[tuple[str, str], ...] | None = (("A page", "https://example.org/"),)
+    """Titles and addresses; None: the turn pauses before there is an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to a search that the request left open: a paused turn goes on with it."""
+
+    pages: tuple[tuple[str, str], ...] = (("A page", "https://example.org/"),)
+
+
 class Framing(Enum):
     """How the bytes of the events lie on the wire."""
 
@@ -44,9 +60,12 @@ class Framing(Enum):
     """A ping, a comment and an event of an unknown kind between any two."""
 
 
+Block = str | Call | Thought | Raw | Search | Found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    blocks: tuple[str | Call | Thought | Raw, ...]
+    blocks: tuple[Block, ...]
     stop: str | None
     """None: ``tool_use`` with calls, ``end_turn`` without."""
     framing: Framing = Framing.PLAIN
@@ -54,7 +73,7 @@ class Answer:
 
 
 def answer(
-    *blocks: str | Call | Thought | Raw,
+    *blocks: Block,
     stop: str | None = None,
     framing: Framing = Framing.PLAIN,
     stop_details: Mapping[str, Any] | None = None,

@@ -4,7 +4,9 @@ Sources: the SDK's docstrings, the API's pages on tool use, prompt caching and e
 2026). Pure: from a request's headers and body to a fault.
 """
 
+import base64
 import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -27,6 +29,38 @@ _NO_PREFILL = (
     "claude-opus-5",
     "claude-sonnet-5",
 )
+_SERVER_TOOLS = {
+    "web_search_20250305": True,
+    "web_search_20260209": False,
+    "web_search_20260318": False,
+    "web_fetch_20250910": True,
+    "web_fetch_20260209": False,
+    "web_fetch_20260309": False,
+    "web_fetch_20260318": False,
+    "code_execution_20250825": True,
+    "code_execution_20260120": False,
+    "code_execution_20260521": False,
+}
+"""Versions, and whether every model runs them."""
+_SERVED_RESULTS = {
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+}
+_LARGEST_IMAGE = 5 * 1024 * 1024
+"""Characters of base64."""
+_MOST_IMAGES = 100
+_FEW_IMAGES = 20
+_LONGEST_SIDE = 8000
+_LONGEST_SIDE_OF_MANY = 2000
+_IMAGE_BEGINNINGS = {
+    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/gif": b"GIF8",
+    "image/webp": b"RIFF",
+}
 _ALWAYS_THINKING = ("claude-fable-5", "claude-opus-5-5", "claude-mythos-5")
 
 
@@ -49,12 +83,14 @@ def check_body(body: Any) -> None:
     if model not in KNOWN_MODELS:
         raise FaultError(f"model: {model}", 404)
     _check_output(body)
-    _check_tools(body.get("tools") or [])
+    _check_tools(body.get("tools") or [], body["model"])
     _check_marks(body)
     _check_texts(body)
     _check_order(body["messages"])
     _check_final(body)
     _check_pairs(body["messages"])
+    _check_images(body)
+    _check_served(body)
     signing.check(body)
 
 
@@ -69,15 +105,90 @@ def _check_output(body: Mapping[str, Any]) -> None:
         raise FaultError("thinking.type: thinking cannot be disabled on this model")
 
 
-def _check_tools(tools: Sequence[Mapping[str, Any]]) -> None:
+def _check_tools(tools: Sequence[Mapping[str, Any]], model: str) -> None:
     names = [tool["name"] for tool in tools]
     for number, name in enumerate(names):
         if _TOOL_NAME.fullmatch(name) is None:
             raise FaultError(f"tools.{number}.custom.name: String should match pattern")
         if name in names[:number]:
             raise FaultError("tools: Tool names must be unique.")
+        kind = tools[number].get("type") or "custom"
+        if kind != "custom":
+            if kind not in _SERVER_TOOLS or not _runs(kind, model):
+                raise FaultError(f"tools.{number}.type: '{model}' does not support {kind}")
+            continue
         if tools[number]["input_schema"].get("type") != "object":
             raise FaultError(f"tools.{number}.custom.input_schema.type: Input should be 'object'")
+
+
+def _runs(kind: str, model: str) -> bool:
+    """The dated versions after the first want a model of generation 4.6 or later."""
+    return _SERVER_TOOLS[kind] or not model.startswith(_SMALL_OUTPUT)
+
+
+def _check_served(body: Mapping[str, Any]) -> None:
+    """Calls that the service answers itself, and their results."""
+    messages = list(_merged(body["messages"]))
+    declared = {
+        tool["name"] for tool in body.get("tools") or () if tool.get("type") in _SERVER_TOOLS
+    }
+    for number, message in enumerate(messages):
+        content = _content(message)
+        calls = {b["id"]: b["name"] for b in content if b["type"] == "server_tool_use"}
+        results = [b for b in content if b["type"] in _SERVED_RESULTS]
+        for place, block in enumerate(results):
+            if block["tool_use_id"] not in calls:
+                raise FaultError(
+                    f"messages.{number}: unexpected `tool_use_id` in `{block['type']}` blocks"
+                )
+            if block["type"] == "web_search_tool_result":
+                signing.check_found(block, f"messages.{number}.content.{place}")
+        if not set(calls.values()) <= declared:
+            raise FaultError(f"messages.{number}: `server_tool_use` of a tool that is not in tools")
+        missing = calls.keys() - {block["tool_use_id"] for block in results}
+        waits = number == len(messages) - 1 or any(b["type"] == "tool_use" for b in content)
+        if missing and not waits:
+            raise FaultError(
+                f"messages.{number}: `server_tool_use` ids were found without a corresponding "
+                f"result block: {', '.join(sorted(missing))}"
+            )
+
+
+def _check_images(body: Mapping[str, Any]) -> None:
+    """By the API's page on vision (October 2026)."""
+    images = list(_images(body))
+    if len(images) > _MOST_IMAGES:
+        raise FaultError(f"messages: too many images: {len(images)} > {_MOST_IMAGES}")
+    longest = _LONGEST_SIDE if len(images) <= _FEW_IMAGES else _LONGEST_SIDE_OF_MANY
+    for place, source in images:
+        if source["type"] != "base64":
+            continue
+        if len(source["data"]) > _LARGEST_IMAGE:
+            raise FaultError(f"{place}.source.base64: image exceeds 5 MB maximum")
+        try:
+            data = base64.b64decode(source["data"], validate=True)
+        except ValueError:
+            raise FaultError(f"{place}.source.base64.data: invalid base64 data") from None
+        begins = _IMAGE_BEGINNINGS[source["media_type"]]
+        if not data.startswith(begins) or (begins == b"RIFF" and data[8:12] != b"WEBP"):
+            raise FaultError(
+                f"{place}.source.base64: the image was specified using the {source['media_type']} "
+                "media type, but does not appear to be one"
+            )
+        if begins.startswith(b"\x89PNG"):
+            sides = struct.unpack(">II", data[16:24].ljust(8, b"\0"))
+            if not min(sides):
+                raise FaultError(f"{place}.source.base64.data: Could not process image")
+            if max(sides) > longest:
+                raise FaultError(f"{place}: image dimensions exceed max allowed size: {longest}")
+
+
+def _images(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for place, block in _blocks(body):
+        inner = block.get("content") if block.get("type") == "tool_result" else [block]
+        for item in inner if isinstance(inner, list) else ():
+            if item.get("type") == "image":
+                yield place, item["source"]
 
 
 def _check_marks(body: Mapping[str, Any]) -> None:

@@ -26,6 +26,20 @@ def redacted(request: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) ->
     return "redacted:" + sign(request, before, "redacted")
 
 
+def sealed(title: str, url: str) -> str:
+    """What stands for a found page's text: the service alone can read it, and takes no other."""
+    digest = hmac.new(_SECRET, f"{title}\0{url}".encode(), hashlib.sha256).digest()
+    return "found:" + base64.b64encode(digest).decode()
+
+
+def check_found(block: Mapping[str, Any], place: str) -> None:
+    """Raise the API's fault for a search result that is not as it was given."""
+    content = block["content"]
+    for page in content if isinstance(content, list) else ():
+        if page["encrypted_content"] != sealed(page["title"], page["url"]):
+            raise FaultError(f"{place}: Invalid `encrypted_content` in `search_result` block")
+
+
 def check(request: Mapping[str, Any]) -> None:
     """Raise the API's fault for a block that is not as it was made, or not where."""
     for number, message in enumerate(request["messages"]):
@@ -55,12 +69,22 @@ def _signature(
         "model": request["model"],
         "system": _plain(request.get("system")),
         "tools": _plain(request.get("tools")),
-        "messages": _plain(list(messages)),
-        "before": _plain(before),
+        # A paused turn goes on in the same message: where one ends does not count.
+        "messages": _flat([*messages, {"role": "assistant", "content": before}]),
         "text": text,
     }
     digest = hmac.new(_SECRET, json.dumps(prefix, sort_keys=True).encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode()
+
+
+def _flat(messages: Iterable[Mapping[str, Any]]) -> list[Any]:
+    return [
+        [message["role"], _plain(block)]
+        for message in messages
+        for block in (
+            message["content"] if isinstance(message["content"], list) else [message["content"]]
+        )
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -44,6 +44,7 @@ def _resumed(taken: "Taken", *, model: str | None, export_only: bool, json_lines
     from agent.outcome import CutShort
     from agent.resume import Unasked
     from agent.sealed import reopen_sealed
+    from agent.served import refuse_what_cannot_be
     from sandbox.engine import Engine
     from sandbox.errors import ContainerGone
 
@@ -55,6 +56,8 @@ def _resumed(taken: "Taken", *, model: str | None, export_only: bool, json_lines
     named = model or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
     speaks = Unasked(named) if over or obstacle else open_model(named, environ=settings.environ())
+    if not (over or obstacle):
+        refuse_what_cannot_be(taken.job.policy, named)
     engine = Engine.connect(settings.environ())
     try:
         box, reason = reopen_sealed(taken.job, remembered, engine, attend=True)

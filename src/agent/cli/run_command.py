@@ -58,9 +58,11 @@ def run(options: RunOptions) -> int:
 
     from agent.models.registry import open_model
     from agent.record import Record, new_run_id
+    from agent.served import refuse_what_cannot_be
 
     model = open_model(options.model or settings.default_model(), environ=settings.environ())
     _refuse_dollars(policy, model)
+    refuse_what_cannot_be(policy, model.name)
     run_id = new_run_id()
     record = Record.create(home, run_id=run_id, known_secrets=settings.known_secrets())
     try:

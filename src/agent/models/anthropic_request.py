@@ -19,6 +19,7 @@ from agent.messages import (
     ToolUse,
     UserMessage,
 )
+from agent.models import anthropic_served
 from agent.models.wellformed import clean, encodable
 
 PROVIDER: Final = "anthropic"
@@ -52,8 +53,9 @@ def body(request: Request, *, model: str) -> Json:
     # lets the tools be read from the cache when the system text changed.
     if request.system.strip():
         result["system"] = [_marked({"type": "text", "text": encodable(request.system)})]
-    if request.tools:
-        tools = [_tool(spec) for spec in request.tools]
+    tools = [_tool(spec) for spec in request.tools]
+    tools += anthropic_served.declared(request.server_tools, model=model)
+    if tools:
         tools[-1] = _marked(tools[-1])
         result["tools"] = tools
     if model.startswith(_ADAPTIVE_FAMILIES):
@@ -81,10 +83,19 @@ def _messages(messages: Sequence[Message]) -> Iterator[Json]:
             current["content"].extend(content)
             continue
         if current is not None:
-            yield _results_first(current)
+            yield from _followed(current)
         current = {"role": role, "content": content}
     if current is not None:
         yield _results_first(current)
+
+
+def _followed(message: Json) -> Iterator[Json]:
+    """A message that is not the last."""
+    if message["role"] == "assistant":
+        message["content"] = anthropic_served.settled(message["content"])
+        if not message["content"]:
+            message["content"] = [dict(_NOTHING_SAID)]
+    yield _results_first(message)
 
 
 def _content(message: Message) -> tuple[str, list[Json]]:

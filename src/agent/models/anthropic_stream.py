@@ -25,6 +25,7 @@ from agent.messages import (
     ToolUse,
     Usage,
 )
+from agent.models import anthropic_served
 from agent.models.anthropic_request import PROVIDER
 from agent.models.arguments import INVALID_JSON, ArgumentsError, decode
 from agent.models.retrying import TransientError
@@ -62,6 +63,8 @@ class ReplyStream:
             output_tokens=self._usage.get("output_tokens", 0),
             cache_read_tokens=self._usage.get("cache_read_input_tokens", 0),
             cache_write_tokens=self._usage.get("cache_creation_input_tokens", 0),
+            web_searches=self._usage.get("web_search_requests", 0),
+            web_fetches=self._usage.get("web_fetch_requests", 0),
         )
 
     def feed(self, event: Mapping[str, Any]) -> StreamEvent | None:
@@ -149,7 +152,9 @@ class ReplyStream:
 
     def _count(self, usage: Mapping[str, Any]) -> None:
         """Counts are running totals; one left out or null keeps its value."""
-        self._usage.update({key: n for key, n in usage.items() if isinstance(n, int) and n >= 0})
+        served = usage.get("server_tool_use")
+        counts = {**usage, **(served if isinstance(served, Mapping) else {})}
+        self._usage.update({key: n for key, n in counts.items() if isinstance(n, int) and n >= 0})
 
 
 _AFTER_START: Final = frozenset(
@@ -204,7 +209,8 @@ class _Block:
         return None
 
     def value(self, stop: Stop, *, last: bool) -> Text | ToolUse | Opaque | None:
-        """The block as the loop knows it; None: an empty text, which the API would not take back.
+        """The block as the loop knows it; None: an empty text, or the service's own call that was
+        cut off, which the API would not take back.
 
         ``last``: of its reply, so that a cut went through this block.
         """
@@ -215,8 +221,11 @@ class _Block:
                 return Text(text=text, extra=self._extra(_TEXT_FIELDS)) if text.strip() else None
             case "tool_use":
                 return self._call(_cut(stop, last=last))
+            case "server_tool_use" if _cut(stop, last=last):
+                return None
             case _:
-                return Opaque(provider=PROVIDER, raw=self._whole())
+                raw = self._whole()
+                return Opaque(provider=PROVIDER, raw=raw, served=anthropic_served.in_words(raw))
 
     def _call(self, cut: str | None) -> ToolUse:
         identifier, name = self._raw.get("id"), self._raw.get("name")
@@ -251,8 +260,8 @@ class _Block:
         return {key: value for key, value in raw.items() if key not in ours and value is not None}
 
     def _whole(self) -> dict[str, Any]:
-        """A block we do not interpret, its deltas put in."""
-        raw = dict(self._raw)
+        """A block we do not interpret, its deltas put in; nulls stay behind, as in `_extra`."""
+        raw = {key: value for key, value in self._raw.items() if value is not None}
         for key, pieces in (("text", self._text), ("thinking", self._thinking)):
             if any(pieces):
                 raw[key] = "".join(pieces)

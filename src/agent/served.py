@@ -1,0 +1,42 @@
+"""Whether a run may go with what its policy lists under ``server_tools``: asked before it begins.
+
+Owns which providers have such tools, and which of them cost more than their tokens. Refuses to know
+how they are asked for (a provider's own module).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agent.errors import UsageError
+from policies.policy import SERVER_TOOLS, Policy
+
+_HAVE: Final[Mapping[str, tuple[str, ...]]] = {"anthropic": SERVER_TOOLS}
+"""By provider, as it stands before the colon of a model's name."""
+
+_PAID_BY_TOKENS: Final = frozenset({"web_fetch"})
+"""Source: the API's page on pricing (October 2026): a search costs by the piece, run code by the
+hour, a fetched page nothing but its tokens."""
+
+
+def refuse_what_cannot_be(policy: Policy, model: str) -> None:
+    """Before the run: a tool that the service does not have, or whose price nothing bounds.
+
+    Args:
+        model: as the operator wrote it, ``PROVIDER:NAME``.
+
+    Raises:
+        UsageError: it says what to take out.
+    """
+    provider = model.partition(":")[0]
+    lacking = [tool for tool in policy.server_tools if tool not in _HAVE.get(provider, ())]
+    if lacking:
+        raise UsageError(
+            f"policy {policy.name} lists server_tools {', '.join(lacking)}, and {provider}: models "
+            "have none of these here: take them out, or use an anthropic: model"
+        )
+    unpriced = [tool for tool in policy.server_tools if tool not in _PAID_BY_TOKENS]
+    if unpriced and policy.budget.usd is not None:
+        raise UsageError(
+            f"policy {policy.name} has budget.usd and lists server_tools {', '.join(unpriced)}, "
+            "which cost more than their tokens: take out one or the other"
+        )
