@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from agent.album import Album
 from agent.approval import Approve, Approved, Declined
 from agent.box import Box
 from agent.events import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
@@ -47,10 +48,12 @@ class Calls:
         tell: Tell,
         made: int = 0,
         following: Following | None = None,
+        album: Album | None = None,
     ) -> None:
         """Args:
         made: calls that were counted before, by an orchestrator that ended.
         following: is told of each call that was made; None: nobody asks later who wrote what.
+        album: of the images that the model is shown; None: they are kept nowhere.
         """
         self._box = box
         self._interrupts = interrupts
@@ -60,6 +63,7 @@ class Calls:
         self.tools: Mapping[str, Tool[Any]] = toolbox.offered(policy)
         self._count = made
         self._following = following
+        self._album = album or Album(None)
 
     def make(self, use: ToolUse, *, left_s: float) -> Done:
         """Make one call. Raises SandboxError where the run can't go on."""
@@ -136,6 +140,7 @@ class Calls:
             left_s=left_s,
             limits=self._policy.limits,
             instead=lambda program: instead(self._policy, program),
+            shown_images=self._album.sizes,
             on_output=lambda stream, data: self._tell(OutputPiece(stream=stream, data=data)),
         )
         started = time.monotonic()
@@ -147,6 +152,7 @@ class Calls:
             # The kernel's words leave out what they are about.
             words = f"{call_in_words(use.name, use.arguments)}: {error}"
             answer = Answer(text=words, brief=str(error), is_error=True, refused=error.refused)
+        kept = tuple(self._album.keep(image) for image in answer.images)
         self._tell(
             CallEnded(
                 number=self._count,
@@ -160,12 +166,16 @@ class Calls:
                 brief=answer.brief,
                 refused=answer.refused,
                 limits=answer.limits,
+                images=kept,
             )
         )
         if self._following is not None:
             background = use.arguments.get("background") is True
             self._following.after(self._count, use.name, background=background)
-        return _done(use, answer.text, is_error=answer.is_error, failed=answer.failed)
+        result = ToolResult(
+            tool_use_id=use.id, text=answer.text, is_error=answer.is_error, images=answer.images
+        )
+        return Done(result=result, failed=answer.failed)
 
     def _refuse(self, use: ToolUse, why: str, text: str, decision: Decision | None = None) -> Done:
         self._tell(
@@ -179,7 +189,8 @@ class Calls:
                 text=text,
             )
         )
-        return _done(use, text, is_error=True, failed=True)
+        result = ToolResult(tool_use_id=use.id, text=text, is_error=True)
+        return Done(result=result, failed=True)
 
 
 def _refusal(answer: Approved | Declined, ask: Ask) -> str | None:
@@ -188,7 +199,3 @@ def _refusal(answer: Approved | Declined, ask: Ask) -> str | None:
             return None if answer.digest == ask.digest else "the approval was for another call"
         case Declined():
             return answer.reason
-
-
-def _done(use: ToolUse, text: str, *, is_error: bool, failed: bool) -> Done:
-    return Done(result=ToolResult(tool_use_id=use.id, text=text, is_error=is_error), failed=failed)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 
+from agent.album import KeptImage
 from agent.messages import Reply, Usage
 from agent.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
@@ -199,6 +200,16 @@ class CallEnded:
     """Programs that the kernel refused under it, by path; hostile text."""
     limits: tuple[LimitMet, ...] = ()
     """Limits that its processes were held to, though it ended by itself."""
+    images: tuple[KeptImage, ...] = ()
+    """Shown to the model after the text; their bytes lie in the record's ``images``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesWithdrawn:
+    """The service did not take the images of the newest results: they were taken out again."""
+
+    text: str
+    """What the model is told in their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +310,7 @@ Recorded = (
     | CallRefused
     | Asked
     | CallEnded
+    | ImagesWithdrawn
     | Followed
     | FollowedAnew
     | Notice

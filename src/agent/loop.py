@@ -10,8 +10,9 @@ import time
 from typing import assert_never
 
 from agent.calls import Calls
-from agent.errors import ModelError
+from agent.errors import ModelError, ModelRefusedRequest
 from agent.events import (
+    ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -59,7 +60,9 @@ from agent.past import (
     STARTED_AGAIN,
     OpenTurn,
     Past,
+    images_in,
     uses_of,
+    without_images,
     worked,
 )
 from agent.repetition import STOP_AFTER, TELL_AFTER, Repetition
@@ -79,6 +82,10 @@ _TORN = (
     "less in it: write a large file in pieces, or explain less before the call."
 )
 _UNRUN = "Nothing ran: the answer did not end with a request for tools."
+_NOT_TAKEN = (
+    "The images above were taken out: the service did not take them. They may be broken, or no "
+    "images at all; look at the files with other tools."
+)
 _NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
 
 
@@ -248,6 +255,17 @@ class Loop:
 
     def _ask_model(self) -> Reply:
         self._break_news()
+        try:
+            return self._asked()
+        except ModelRefusedRequest:
+            # What only looks like an image must not end a run, nor stand in each later request.
+            if not self.history or not images_in(self.history[-1:]):
+                raise
+            self._tell(ImagesWithdrawn(text=_NOT_TAKEN))
+            self.history[-1] = without_images(self.history[-1], _NOT_TAKEN)
+        return self._asked()
+
+    def _asked(self) -> Reply:
         self._tell(
             ModelCalled(
                 turn=self._meter.turns + 1,

@@ -5,10 +5,11 @@ again: it may have been done wholly, in part or not at all, and the model is tol
 rebuilding of the history; refuses to know files and containers.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from agent.album import KeptImage
 from agent.errors import RecordError
 from agent.events import (
     CallEnded,
@@ -16,6 +17,7 @@ from agent.events import (
     CallStarted,
     ConversationEnded,
     Event,
+    ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
     RunStarted,
@@ -24,6 +26,7 @@ from agent.events import (
 )
 from agent.messages import (
     AssistantMessage,
+    Image,
     Message,
     Opaque,
     Reply,
@@ -55,6 +58,17 @@ STARTED_AGAIN = (
     "server with it: the workspace is as it was; files in /tmp may be gone, the working directory "
     "and exported variables are reset, and background processes are ended."
 )
+
+
+IMAGE_GONE = (
+    "[The image that was shown here is no longer kept: read the file again to see it as it is now.]"
+)
+
+Recall = Callable[[KeptImage], Image | None]
+
+
+def nothing_kept(_image: KeptImage) -> None:
+    """A record without the bytes of its images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +106,11 @@ class Past:
     lossy: Lossy
     log: tuple[Event, ...]
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Those that the model was shown."""
+        return images_in(self.history, self.turn.results if self.turn is not None else ())
+
 
 @dataclass
 class _Walk:
@@ -109,6 +128,9 @@ class _Walk:
     last: Usage = field(default_factory=Usage)
     in_vain: int = 0
     ended: Conversation | None = None
+    recall: Recall = nothing_kept
+    gone: bool = False
+    """An image that the model was shown can't be shown again."""
 
     def take(self, event: Event) -> None:
         match event:
@@ -127,6 +149,8 @@ class _Walk:
             case CallEnded():
                 failed = event.is_error or event.exit_code not in {None, 0}
                 self._result(event, is_error=event.is_error, failed=failed)
+            case ImagesWithdrawn() if self.history:
+                self.history[-1] = without_images(self.history[-1], event.text)
             case CallRefused():
                 self.calls = max(self.calls, event.number)
                 self._result(event, is_error=True, failed=True)
@@ -140,13 +164,22 @@ class _Walk:
         position = len(self.results)
         if position >= len(uses):
             return  # told a second time, by a process that took the turn up again
+        text, images = self._shown(event)
         self.results.append(
-            ToolResult(tool_use_id=event.tool_use_id, text=event.text, is_error=is_error)
+            ToolResult(tool_use_id=event.tool_use_id, text=text, is_error=is_error, images=images)
         )
         self.running = None
         asked = self.reply is not None and self.reply.stop is Stop.TOOL_USE
         if asked and not (isinstance(event, CallRefused) and event.why == "stopped"):
             self.repetition.note(uses[position], failed=failed)
+
+    def _shown(self, event: CallEnded | CallRefused) -> tuple[str, tuple[Image, ...]]:
+        kept = event.images if isinstance(event, CallEnded) else ()
+        images = tuple(image for item in kept if (image := self.recall(item)) is not None)
+        if len(images) == len(kept):
+            return event.text, images
+        self.gone = True
+        return f"{event.text}\n{IMAGE_GONE}", images
 
     def close(self) -> None:
         """The turn was answered whole: another request, or reply, came after it."""
@@ -173,14 +206,17 @@ class _Walk:
         return OpenTurn(reply=reply, results=tuple(self.results), in_doubt=self.running)
 
 
-def past_of(rows: Sequence[Mapping[str, object]]) -> Past:
+def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept) -> Past:
     """The run as its record tells it.
+
+    Args:
+        recall: gives an image that the model was shown, or None.
 
     Raises:
         RecordError: the record does not begin as one, or has lines of another shape.
     """
     events = [(row, event) for row in rows if (event := decode(row)) is not None]
-    walk = _Walk()
+    walk = _Walk(recall=recall)
     started: RunStarted | None = None
     ready: SandboxReady | None = None
     pid = 0
@@ -196,6 +232,10 @@ def past_of(rows: Sequence[Mapping[str, object]]) -> Past:
         raise RecordError("the record has no beginning: nothing can be resumed from it")
     turn = walk.open_turn()
     last = rows[-1]
+    lossy = losses(list(rows))
+    if walk.gone and any(_has_opaque(message) for message in walk.history):
+        # Thinking is bound to every byte before it.
+        lossy = replace(lossy, exact_thinking=False)
     return Past(
         started=started,
         began=_time(rows[0]),
@@ -210,9 +250,35 @@ def past_of(rows: Sequence[Mapping[str, object]]) -> Past:
         repetition=walk.repetition,
         in_vain=walk.in_vain,
         pid=pid,
-        lossy=losses(list(rows)),
+        lossy=lossy,
         log=tuple(event for _, event in events),
     )
+
+
+def without_images(message: Message, words: str) -> Message:
+    """Our newest message where its images were not taken; `words` say so to the model."""
+    if not isinstance(message, UserMessage):
+        return message
+    blocks = (
+        replace(block, images=()) if isinstance(block, ToolResult) else block
+        for block in message.blocks
+    )
+    return UserMessage(blocks=(*blocks, Text(text=words)))
+
+
+def images_in(messages: Iterable[Message], results: Iterable[ToolResult] = ()) -> tuple[Image, ...]:
+    """Every image that a conversation has shown."""
+    said = [block for message in messages for block in message.blocks]
+    return tuple(
+        image
+        for block in (*said, *results)
+        if isinstance(block, ToolResult)
+        for image in block.images
+    )
+
+
+def _has_opaque(message: Message) -> bool:
+    return any(isinstance(block, Opaque) for block in message.blocks)
 
 
 def uses_of(reply: Reply) -> list[ToolUse]:

@@ -6,6 +6,7 @@
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
         baseline/       the old side of the changed files, for a three-way merge
+        images/         those that the model was shown, by sha256
         steps/          content of what the calls changed on the way, for `moonpool blame`
 
 Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
@@ -41,6 +42,7 @@ REFUSED_PATCH = "patch.refused.diff"
 REPORT = "report.html"
 BASELINE = "baseline"
 STEPS = "steps"
+IMAGES = "images"
 
 FIRST = "0" * 64
 """Stands on the first line for the digest of the one before."""

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, cast
 
 from agent import outcome as outcomes
+from agent.album import KeptImage
 from agent.errors import RecordError
 from agent.events import (
     TOO_DEEP,
@@ -23,6 +24,7 @@ from agent.events import (
     Followed,
     FollowedAnew,
     FollowedFile,
+    ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -58,6 +60,7 @@ _EVENTS: dict[str, type] = {
     "call_refused": CallRefused,
     "call_ended": CallEnded,
     "asked": Asked,
+    "images_withdrawn": ImagesWithdrawn,
     "followed": Followed,
     "followed_anew": FollowedAnew,
     "notice": Notice,
@@ -81,6 +84,7 @@ _VALUES: dict[str, type] = {
     "overlay": Overlay,
     "left_out": LeftOut,
     "followed_file": FollowedFile,
+    "kept_image": KeptImage,
     "finished": outcomes.Finished,
     "limit_reached": outcomes.LimitReached,
     "gave_up": outcomes.GaveUp,

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Literal, cast
 
 from agent import outcome as outcomes
+from agent.album import recall
 from agent.errors import ModelError, RecordError, UsageError
 from agent.events import RunStarted, plain
 from agent.job import Job
 from agent.messages import Reply, Request, StreamEvent
 from agent.outcome import CutShort
 from agent.past import Past, past_of
-from agent.record import Record
+from agent.record import IMAGES, Record
 from agent.summary import kernel_refusals, opening
 from agent.verification import NotAsked, NotRun
 from policies.errors import PolicyError
@@ -96,7 +97,8 @@ def take(
     """
     record, rows, torn_bytes = Record.reopen(home, run_id, known_secrets=known_secrets)
     try:
-        past = past_of(rows)
+        images = record.directory / IMAGES
+        past = past_of(rows, lambda image: recall(images, image))
         started = past.started
         where = str(record.directory / "events.jsonl")
         policy, exact = recorded_policy(started, file=where)

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from agent import verification
+from agent.album import Album
 from agent.approval import Approve
 from agent.box import Box
 from agent.calls import Calls
@@ -62,7 +63,7 @@ from agent.outcome import (
 )
 from agent.past import Past
 from agent.prompt import system_prompt
-from agent.record import BASELINE, PATCH, REFUSED_PATCH, STEPS, Record
+from agent.record import BASELINE, IMAGES, PATCH, REFUSED_PATCH, STEPS, Record
 from agent.risk import gate
 from agent.summary import Delivery, Summary, kernel_refusals, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
@@ -183,6 +184,10 @@ class Run:
                 tell=tell,
                 made=past.calls if past is not None else 0,
                 following=following,
+                album=Album(
+                    self._record.directory / IMAGES,
+                    shown=past.images if past is not None else (),
+                ),
             ),
             meter=self._meter,
             system=system_prompt(job.policy, WORKSPACE),

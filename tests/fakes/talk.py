@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from agent.album import Album
 from agent.approval import Approve, nobody_to_ask
 from agent.calls import Calls
 from agent.events import CallEnded, CallRefused, Event, UserSaid
@@ -24,6 +25,7 @@ class Talk:
     approve: Approve = nobody_to_ask
     interrupts: Interrupts = field(default_factory=Interrupts)
     log: list[Event] = field(default_factory=list)
+    album: Album | None = None
     also: Callable[[Event], None] = lambda event: None
 
     def on(self, model: Model, task: str = "mend it") -> Conversation:
@@ -36,6 +38,7 @@ class Talk:
                 approve=self.approve,
                 interrupts=self.interrupts,
                 tell=self._tell,
+                album=self.album,
             ),
             meter=self.meter,
             system="be careful",

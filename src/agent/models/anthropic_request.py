@@ -5,11 +5,13 @@ cache breakpoints) and keeps the prefix stable: a longer history starts with exa
 one was, because prompt caching and the signatures of thinking blocks depend on it.
 """
 
+import base64
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, assert_never
 
 from agent.messages import (
     AssistantMessage,
+    Image,
     Message,
     Opaque,
     Request,
@@ -125,11 +127,24 @@ def _user_block(block: Text | ToolResult) -> Json | None:
             return _text(block)
         case ToolResult():
             result: Json = {"type": "tool_result", "tool_use_id": block.tool_use_id}
+            content: list[Json] = []
             if block.text.strip():
-                result["content"] = [{"type": "text", "text": encodable(block.text)}]
+                content.append({"type": "text", "text": encodable(block.text)})
+            if not block.is_error:  # with an error the API takes text only
+                content += map(_image, block.images)
+            if content:
+                result["content"] = content
             if block.is_error:
                 result["is_error"] = True
             return result
+
+
+def _image(image: Image) -> Json:
+    data = base64.b64encode(image.data).decode()
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": image.media_type, "data": data},
+    }
 
 
 def _assistant_block(block: Text | ToolUse | Opaque) -> Json | None:

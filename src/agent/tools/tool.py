@@ -12,6 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.box import Box, OnOutput
+from agent.messages import Image
 from policies.policy import Limits
 from sandbox.results import Ending, LimitMet
 
@@ -51,6 +52,8 @@ class Setting:
     """The policy's, for the words that name one."""
     instead: Callable[[str], str]
     """What the policy has in the place of a program that the kernel refused."""
+    shown_images: tuple[int, ...] = ()
+    """Bytes of each image that the model was shown in this conversation."""
     on_output: OnOutput
     """Gets the pieces of a command's output as they come."""
 
@@ -69,6 +72,8 @@ class Answer:
     ending: Ending | None = None
     refused: tuple[str, ...] = ()
     """Programs that the kernel refused."""
+    images: tuple[Image, ...] = ()
+    """Shown to the model after the text."""
     limits: tuple[LimitMet, ...] = ()
     """Limits that were met though no command ended by one."""
 
