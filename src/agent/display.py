@@ -14,6 +14,7 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    ContextShown,
     Event,
     ExportFailed,
     ModelCalled,
@@ -33,7 +34,7 @@ from agent.messages import Text as ModelText
 from agent.text import decode, one_line, visible
 from agent.tools.plan import PlanArguments
 from agent.tools.plan import Status as StepStatus
-from agent.wording import call_in_words, served_in_words
+from agent.wording import call_in_words, served_in_words, shown_in_words
 from policies.policy import SERVER_TOOLS
 
 _OUTPUT_LINES = 6
@@ -74,6 +75,9 @@ class Display:
                 self._wait(one_line(event.text, 60))
             case SandboxReady():
                 self._sandbox(event)
+            case ContextShown():
+                self._rest()
+                self._say(shown_in_words(event), "dim")
             case Notice():
                 self._say(visible(event.text), "yellow")
             case ExportFailed():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 
 from agent.album import KeptImage
+from agent.briefing import Instructions
 from agent.messages import Reply, Usage
 from agent.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
@@ -50,6 +51,8 @@ class RunStarted:
     """Of it, spelled as YAML, before anything in it was redacted or cut."""
     kernel_policy: str
     pid: int
+    instructions: Instructions | None = None
+    """The operator's own, which stand in the system prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,28 @@ class UserSaid:
     """Words of ours to the model beside results: the task, a nudge, a warning."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownFile:
+    """A file of the workspace that is written for agents."""
+
+    name: str
+    sha256: str
+    """Of what was read of it."""
+    size_bytes: int
+    """Shown."""
+    cut: bool
+    """It is longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextShown:
+    """Files of the workspace, put to the model before the task as a stranger's words."""
+
+    files: tuple[ShownFile, ...]
+    text: str
+    """What the model is told, all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +331,7 @@ Recorded = (
     | ModelRetry
     | ModelReplied
     | UserSaid
+    | ContextShown
     | CallStarted
     | CallRefused
     | Asked

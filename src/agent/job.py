@@ -1,11 +1,12 @@
 """What is to be done, as one value: the CLI makes it, `run` does it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from agent.box import Box
+from agent.briefing import Briefing
 from policies.policy import Policy
 
 
@@ -21,6 +22,8 @@ class Job:
     may_ask: bool
     """A person is there to approve what the policy asks about."""
     kernel_policy: Literal["require", "prefer"]
+    briefing: Briefing = field(default_factory=Briefing)
+    """What the operator gives the model beside the task."""
     accepted_risks: frozenset[str] = frozenset()
     """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
     environ: Mapping[str, str]

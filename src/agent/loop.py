@@ -12,6 +12,7 @@ from typing import assert_never
 from agent.calls import Calls
 from agent.errors import ModelError, ModelRefusedRequest
 from agent.events import (
+    ContextShown,
     ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
@@ -129,10 +130,15 @@ class Loop:
         self._repetition = past.repetition
         self._in_vain = past.in_vain
         self.history = list(past.history)
-        if not self.history:
+        if not past.asked:
             self._say(task)
         self._news.append(STARTED_AGAIN)
         return self._until_ended(past.turn)
+
+    def show(self, context: ContextShown) -> None:
+        """Put files of the workspace before what is said next."""
+        self._tell(context)
+        self._add(context.text)
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
@@ -321,7 +327,16 @@ class Loop:
 
     def _say(self, text: str) -> None:
         self._tell(UserSaid(text=text))
-        self.history.append(UserMessage(blocks=(Text(text=text),)))
+        self._add(text)
+
+    def _add(self, text: str) -> None:
+        words = Text(text=text)
+        if self.history and isinstance(newest := self.history[-1], UserMessage):
+            # Nothing answered it yet, so it is not history so far; and providers want user and
+            # assistant to alternate.
+            self.history[-1] = UserMessage(blocks=(*newest.blocks, words))
+        else:
+            self.history.append(UserMessage(blocks=(words,)))
 
     def _reply_with(self, results: list[ToolResult], notes: list[str]) -> None:
         for note in notes:
@@ -332,13 +347,7 @@ class Loop:
     def _break_news(self) -> None:
         """Tell the model what happened to its sandbox, in the last message before it answers."""
         for text in self._news:
-            self._tell(UserSaid(text=text))
-            words = Text(text=text)
-            if self.history and isinstance(self.history[-1], UserMessage):
-                # Nothing answered it yet, so it is not history so far.
-                self.history[-1] = UserMessage(blocks=(*self.history[-1].blocks, words))
-            else:
-                self.history.append(UserMessage(blocks=(words,)))
+            self._say(text)
         self._news.clear()
 
     def _answer_unrun(self, reply: Reply, text: str, done: list[ToolResult]) -> None:

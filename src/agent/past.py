@@ -15,6 +15,7 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    ContextShown,
     ConversationEnded,
     Event,
     ImagesWithdrawn,
@@ -89,7 +90,9 @@ class Past:
     ready: SandboxReady | None
     """None where the orchestrator ended before the container was ready."""
     history: tuple[Message, ...]
-    """Without the open turn; empty where the task was not said yet."""
+    """Without the open turn."""
+    asked: bool
+    """The task was said."""
     turn: OpenTurn | None
     ended: Conversation | None
     """How the conversation had ended, where it had."""
@@ -128,6 +131,7 @@ class _Walk:
     last: Usage = field(default_factory=Usage)
     in_vain: int = 0
     ended: Conversation | None = None
+    asked: bool = False
     recall: Recall = nothing_kept
     gone: bool = False
     """An image that the model was shown can't be shown again."""
@@ -135,6 +139,9 @@ class _Walk:
     def take(self, event: Event) -> None:
         match event:
             case UserSaid():
+                self.asked = True
+                self.words.append(Text(text=event.text))
+            case ContextShown():
                 self.words.append(Text(text=event.text))
             case ModelCalled():
                 self.close()
@@ -241,6 +248,7 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
         began=_time(rows[0]),
         ready=ready,
         history=tuple(walk.history),
+        asked=walk.asked,
         turn=turn,
         ended=walk.ended,
         exported=next((row for row in reversed(rows) if row.get("event") == "exported"), None),

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from agent import outcome as outcomes
 from agent.album import KeptImage
+from agent.briefing import Instructions
 from agent.errors import RecordError
 from agent.events import (
     TOO_DEEP,
@@ -20,6 +21,7 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    ContextShown,
     ConversationEnded,
     Followed,
     FollowedAnew,
@@ -33,6 +35,7 @@ from agent.events import (
     Resumed,
     RunStarted,
     SandboxReady,
+    ShownFile,
     UserSaid,
 )
 from agent.messages import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse, Usage
@@ -56,6 +59,7 @@ _EVENTS: dict[str, type] = {
     "model_replied": ModelReplied,
     "model_retry": ModelRetry,
     "user_said": UserSaid,
+    "context_shown": ContextShown,
     "call_started": CallStarted,
     "call_refused": CallRefused,
     "call_ended": CallEnded,
@@ -85,6 +89,8 @@ _VALUES: dict[str, type] = {
     "left_out": LeftOut,
     "followed_file": FollowedFile,
     "kept_image": KeptImage,
+    "shown_file": ShownFile,
+    "instructions": Instructions,
     "finished": outcomes.Finished,
     "limit_reached": outcomes.LimitReached,
     "gave_up": outcomes.GaveUp,
@@ -104,6 +110,8 @@ _ENUMS: dict[tuple[type, str], type[Enum]] = {
 }
 _BYTES = {(LeftOut, "path"), (FollowedFile, "path")}
 _BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed")}
+_LOSSY = {"model_replied", "call_ended", "call_refused", "user_said", "context_shown"}
+"""Lines of which the model reads something."""
 _VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}
 """Fields that hold JSON as it came; what is in them is nobody's ``type``."""
 
@@ -259,7 +267,7 @@ def losses(rows: list[Mapping[str, object]]) -> Lossy:
     cut = redacted = 0
     exact = True
     for row in rows:
-        if row.get("event") not in {"model_replied", "call_ended", "call_refused", "user_said"}:
+        if row.get("event") not in _LOSSY:
             continue
         cut += sum(1 for item in _walk(row) if _is_cut(item))
         redacted += sum(1 for item in _walk(row) if isinstance(item, str) and REDACTED in item)

@@ -17,7 +17,9 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    ContextShown,
     Event,
+    ImagesWithdrawn,
     ModelReplied,
     ModelRetry,
     Notice,
@@ -31,7 +33,7 @@ from agent.risk.subject import parts_of
 from agent.summary import Delivery, Summary
 from agent.text import decode, one_line, path_text, visible
 from agent.verification import Verified
-from agent.wording import call_in_words, decision_rule, served_in_words
+from agent.wording import call_in_words, decision_rule, served_in_words, shown_in_words
 
 _DIFF_LINES = 20_000
 _RESULT_CHARACTERS = 4_000
@@ -179,12 +181,7 @@ def timeline(log: Sequence[Event]) -> Iterator[Row]:
     for event in log:
         match event:
             case ModelReplied():
-                for block in event.reply.message.blocks:
-                    if isinstance(block, Text) and block.text.strip():
-                        yield Row(kind="said", title=visible(block.text.strip()))
-                    elif isinstance(block, Opaque) and block.served:
-                        title = f"run by the model's service: {one_line(block.served, 300)}"
-                        yield Row(kind="note", title=title)
+                yield from _reply_rows(event)
             case CallStarted():
                 started[event.number] = event
             case CallEnded():
@@ -196,14 +193,33 @@ def timeline(log: Sequence[Event]) -> Iterator[Row]:
                     detail=_shown(event.text),
                     aside=event.why,
                 )
-            case Asked():
-                yield Row(kind="note", title=f"a person was asked: {event.answer}")
-            case ModelRetry():
-                yield Row(kind="note", title=one_line(f"the model was asked again: {event.reason}"))
-            case UserSaid() | Notice():
-                yield Row(kind="note", title=visible(event.text))
             case _:
-                pass
+                yield from _notes(event)
+
+
+def _reply_rows(event: ModelReplied) -> Iterator[Row]:
+    for block in event.reply.message.blocks:
+        if isinstance(block, Text) and block.text.strip():
+            yield Row(kind="said", title=visible(block.text.strip()))
+        elif isinstance(block, Opaque) and block.served:
+            title = f"run by the model's service: {one_line(block.served, 300)}"
+            yield Row(kind="note", title=title)
+
+
+def _notes(event: Event) -> Iterator[Row]:
+    match event:
+        case Asked():
+            yield Row(kind="note", title=f"a person was asked: {event.answer}")
+        case ModelRetry():
+            yield Row(kind="note", title=one_line(f"the model was asked again: {event.reason}"))
+        case ContextShown():
+            yield Row(kind="note", title=shown_in_words(event), detail=_shown(event.text))
+        case ImagesWithdrawn():
+            yield Row(kind="note", title="the service did not take the images: they were withdrawn")
+        case UserSaid() | Notice():
+            yield Row(kind="note", title=visible(event.text))
+        case _:
+            pass
 
 
 def _call_row(event: CallEnded, begun: CallStarted | None) -> Row:

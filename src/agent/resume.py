@@ -12,6 +12,7 @@ from typing import Literal, cast
 
 from agent import outcome as outcomes
 from agent.album import recall
+from agent.briefing import Briefing
 from agent.errors import ModelError, RecordError, UsageError
 from agent.events import RunStarted, plain
 from agent.job import Job
@@ -66,6 +67,9 @@ class Taken:
         """Why the agent can't go on, by the record alone; empty where it can."""
         if not self.exact_policy:
             return "the policy could not be recorded to the letter (it holds a secret, or is huge)"
+        instructions = self.job.briefing.instructions
+        if instructions is not None and not instructions.whole:
+            return "the instructions could not be recorded to the letter (they hold a secret)"
         if not self.past.lossy.exact_thinking:
             return "the model's thinking could not be recorded to the letter"
         return ""
@@ -114,6 +118,7 @@ def take(
             kernel_policy=cast("Literal['require', 'prefer']", started.kernel_policy),
             environ=environ,
             accepted_risks=frozenset(started.accepted_risks),
+            briefing=Briefing(instructions=started.instructions),
         )
     except BaseException:
         record.close()

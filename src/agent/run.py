@@ -26,6 +26,7 @@ from agent.album import Album
 from agent.approval import Approve
 from agent.box import Box
 from agent.calls import Calls
+from agent.context_files import context_of
 from agent.errors import RecordError
 from agent.events import (
     ConversationEnded,
@@ -77,6 +78,8 @@ _PATIENCE_S = 60.0
 _LITTLE_PATIENCE_S = 4.0
 """The same where the operator, or what supervises us, wants the end at once."""
 _RETRY_S = 0.5
+_CONTEXT_S = 30.0
+"""For three small files; for the words after a signal."""
 
 
 class Run:
@@ -190,12 +193,17 @@ class Run:
                 ),
             ),
             meter=self._meter,
-            system=system_prompt(job.policy, WORKSPACE),
+            system=system_prompt(job.policy, WORKSPACE, job.briefing.instructions),
             server_tools=job.policy.server_tools,
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self._interrupts,
             tell=tell,
         )
+        if past is None and job.briefing.context_files:
+            with self._interrupts.calling(box.cancel, up_to_s=_CONTEXT_S):
+                context = context_of(box, job.policy)
+            if context is not None:
+                loop.show(context)
         ended = loop.run(job.task) if past is None else loop.go_on(past, job.task)
         following.finish()
         return ended
@@ -228,6 +236,7 @@ class Run:
             accepted_risks=tuple(sorted(job.accepted_risks)),
             version=version("moonpool"),
             pid=os.getpid(),
+            instructions=job.briefing.instructions,
         )
 
     # -- afterwards ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from agent.events import ContextShown
 from policies.decision import Allow, Ask, Decision, Deny
 
 _VERBS = {
@@ -44,6 +45,11 @@ def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
     *most, last = [_SERVED[tool] for tool in tools]
     words = f"{', '.join(most)} and {last}" if most else last
     return f"the model {could} {words}: text can leave this way"
+
+
+def shown_in_words(context: ContextShown) -> str:
+    names = [f"{file.name}{' (cut)' if file.cut else ''}" for file in context.files]
+    return f"{', '.join(names)} shown to the model as untrusted context"
 
 
 def decision_rule(decision: Decision | None) -> str:

@@ -1,5 +1,5 @@
-"""Images as a model is shown them: judged by their bytes, bounded, kept beside the record, and taken
-out where the service does not take them. A repository's image is a stranger's bytes."""
+"""Images as a model is shown them: judged by their bytes, bounded, kept beside the record, and
+taken out where the service does not take them. A repository's image is a stranger's bytes."""
 
 import json
 import os

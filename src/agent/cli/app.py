@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from agent.cli import provenance_app
-from agent.cli.arguments import RunName
+from agent.cli.arguments import ContextFiles, InstructionsFile, RunName
 from agent.cli.policy_app import Ceiling, policy_app
 
 app = typer.Typer(
@@ -123,6 +123,8 @@ def run_task(
             metavar="CMD", help="Run this in a fresh container with the patch; exit 1 if it fails."
         ),
     ] = None,
+    instructions: InstructionsFile = None,
+    context_files: ContextFiles = None,
     json_lines: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
     ] = False,
@@ -152,6 +154,8 @@ def run_task(
         model=model,
         out=out,
         verify=verify,
+        instructions=instructions,
+        context_files=context_files,
         json_lines=json_lines,
         accepted_risks=accepted_risks(accept_risk or ()),
         kernel_policy=kernel_policy,

@@ -18,6 +18,7 @@ from agent.errors import RecordError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agent.briefing import Briefing
     from agent.events import Event
     from agent.job import Job, OpenBox
     from agent.messages import Model
@@ -39,6 +40,8 @@ class RunOptions:
     model: str | None
     out: Path | None
     verify: str | None
+    instructions: Path | None
+    context_files: bool | None
     json_lines: bool
     accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
@@ -56,17 +59,23 @@ def run(options: RunOptions) -> int:
         workspace.refuse_inside(options.out, root, "the output directory")
         _make_out(options.out)
 
+    from agent.briefing import brief
     from agent.models.registry import open_model
     from agent.record import Record, new_run_id
     from agent.served import refuse_what_cannot_be
 
+    briefing = brief(
+        options.instructions,
+        context_files=options.context_files is not False,
+        workspace=root,
+    )
     model = open_model(options.model or settings.default_model(), environ=settings.environ())
     _refuse_dollars(policy, model)
     refuse_what_cannot_be(policy, model.name)
     run_id = new_run_id()
     record = Record.create(home, run_id=run_id, known_secrets=settings.known_secrets())
     try:
-        return _recorded(options, root, policy, model, record)
+        return _recorded(options, root, policy, model, record, briefing=briefing)
     finally:
         record.close()
 
@@ -90,7 +99,13 @@ def _refuse_dollars(policy: "Policy", model: "Model") -> None:
 
 
 def _recorded(
-    options: RunOptions, root: Path, policy: "Policy", model: "Model", record: "Record"
+    options: RunOptions,
+    root: Path,
+    policy: "Policy",
+    model: "Model",
+    record: "Record",
+    *,
+    briefing: "Briefing",
 ) -> int:
     from agent.job import Job
     from agent.sealed import open_sealed
@@ -102,6 +117,7 @@ def _recorded(
         workspace=root,
         policy=policy,
         verify=options.verify,
+        briefing=briefing,
         may_ask=may_ask(json_lines=options.json_lines),
         kernel_policy=options.kernel_policy,
         accepted_risks=options.accepted_risks,

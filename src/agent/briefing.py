@@ -1,0 +1,147 @@
+"""What the operator gives the model beside the task: instructions of their own, and whether it is
+shown files of the workspace that are written for agents.
+
+Owns the reading of the instructions, strictly: they become part of the system prompt, so nothing
+that a repository can write may get there. Refuses to know where they come from (the command line,
+the configuration) and how they are put to the model (`prompt`, `context_files`).
+"""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.errors import UsageError
+
+LARGEST_BYTES: Final = 32 * 1024
+"""Some 8,000 tokens, in each request."""
+_LINKS_FOLLOWED: Final = 40
+"""As many as Linux follows in one path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instructions:
+    file: str
+    """As the operator named it; for reports."""
+    text: str
+    sha256: str
+    """Of the text, before a record redacted anything in it."""
+
+    @property
+    def whole(self) -> bool:
+        """Still the text that the operator gave: a secret in it is not recorded."""
+        return digest(self.text) == self.sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Briefing:
+    """One object for every command that starts a conversation: run, chat, fork."""
+
+    instructions: Instructions | None = None
+    context_files: bool = True
+    """Show the model such files as AGENTS.md, as what a stranger wrote."""
+
+
+def brief(file: Path | None, *, context_files: bool, workspace: Path) -> Briefing:
+    """What a command line or a configuration asks for.
+
+    Args:
+        file: of instructions; None: there are none.
+        workspace: absolute, with no symlink in it.
+
+    Raises:
+        UsageError: the file lies in the workspace, or can't be instructions; it says what to do.
+    """
+    instructions = None if file is None else read_instructions(file, workspace=workspace)
+    return Briefing(instructions=instructions, context_files=context_files)
+
+
+def read_instructions(file: Path, *, workspace: Path) -> Instructions:
+    """The operator's instructions. Raises UsageError as `brief` does."""
+    for step in _steps(file):
+        if step == workspace or workspace in step.parents:
+            raise UsageError(
+                f"the instructions {file} lie in the workspace, or lead through it, and a "
+                "repository may not write what the model obeys: read them, copy them somewhere "
+                "else, and name the copy"
+            )
+    text = _text(file, _bytes(file, workspace))
+    return Instructions(file=str(file), text=text, sha256=digest(text))
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _steps(file: Path) -> list[Path]:
+    """Every place that a path leads through: a link in the workspace may lead out again."""
+    steps: list[Path] = []
+    current = Path("/")
+    # Not `abspath`: `..` after a link is another folder than it looks.
+    waiting = list(reversed(Path(Path.cwd(), file).parts[1:]))
+    followed = 0
+    while waiting:
+        part = waiting.pop()
+        if part == "..":
+            current = current.parent
+            continue
+        here = current / part
+        steps.append(here)
+        try:
+            target = here.readlink()
+        except OSError:
+            current = here
+            continue
+        followed += 1
+        if followed > _LINKS_FOLLOWED:
+            raise UsageError(f"the instructions {file} can't be read: too many links")
+        if target.is_absolute():
+            current = Path("/")
+        waiting += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    return steps
+
+
+def _bytes(file: Path, workspace: Path) -> bytes:
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        handle = os.open(file, flags)
+    except OSError as error:
+        raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
+    with os.fdopen(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UsageError(f"the instructions {file} are not a file: name a text file")
+        _refuse_moved(file, Path(f"/proc/self/fd/{handle}"), workspace)
+        try:
+            return opened.read(LARGEST_BYTES + 1)
+        except OSError as error:
+            raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
+
+
+def _refuse_moved(file: Path, opened: Path, workspace: Path) -> None:
+    """The path may have become another between the look at it and the opening."""
+    try:
+        place = opened.readlink()
+    except OSError:
+        return
+    if workspace in place.parents:
+        raise UsageError(f"the instructions {file} lie in the workspace: name a copy elsewhere")
+
+
+def _text(file: Path, data: bytes) -> str:
+    if len(data) > LARGEST_BYTES:
+        raise UsageError(
+            f"the instructions {file} have more than {LARGEST_BYTES} bytes, which every request "
+            "would carry: shorten them"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the instructions {file} are not UTF-8 text") from error
+    text = text.replace("\r\n", "\n")
+    if any(ord(char) < 0x20 and char not in "\n\t" for char in text):
+        raise UsageError(f"the instructions {file} hold control characters: name a text file")
+    if not text.strip():
+        raise UsageError(f"the instructions {file} are empty")
+    return text.strip()
