@@ -74,7 +74,9 @@ def recall(directory: Path, kept: KeptImage) -> Image | None:
         return None
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(directory / kept.sha256, flags), "rb") as file:
+        with open(
+            directory / kept.sha256, "rb", opener=lambda path, _: os.open(path, flags)
+        ) as file:
             data = file.read(LARGEST_BYTES + 1)
     except OSError:
         return None

@@ -109,14 +109,16 @@ def _bytes(file: Path, workspace: Path) -> bytes:
         handle = os.open(file, flags)
     except OSError as error:
         raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as opened:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise UsageError(f"the instructions {file} are not a file: name a text file")
         _refuse_moved(file, Path(f"/proc/self/fd/{handle}"), workspace)
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as opened:
             return opened.read(LARGEST_BYTES + 1)
-        except OSError as error:
-            raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
+    except OSError as error:
+        raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
+    finally:
+        os.close(handle)
 
 
 def _refuse_moved(file: Path, opened: Path, workspace: Path) -> None:

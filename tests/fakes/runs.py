@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.approval import nobody_to_ask
+from agent.briefing import Briefing
 from agent.cli.exits import of_outcome
 from agent.events import Event
 from agent.interrupts import Interrupts
@@ -26,6 +27,7 @@ class FakeRun:
     files: Mapping[str, bytes] = field(default_factory=dict)
     verify: str | None = None
     accepted_risks: frozenset[str] = frozenset()
+    briefing: Briefing = field(default_factory=Briefing)
     interrupts: Interrupts = field(default_factory=Interrupts)
     known_secrets: tuple[str, ...] = ()
     before_open: Callable[[], None] = lambda: None
@@ -45,6 +47,7 @@ class FakeRun:
             may_ask=False,
             kernel_policy="require",
             accepted_risks=self.accepted_risks,
+            briefing=self.briefing,
             environ={},
         )
         self.run = Run(
