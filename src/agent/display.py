@@ -102,6 +102,7 @@ class Display:
                     self._say("[that answer broke off; it comes again]", "yellow")
             case ModelReplied():
                 self._flush(event)
+                self._served(event)
 
     def _tool(self, event: CallStarted | OutputPiece | CallEnded | CallRefused) -> None:
         match event:
@@ -157,6 +158,8 @@ class Display:
             self._speak(line)
         self._text = ""
         self._rest()
+
+    def _served(self, event: ModelReplied) -> None:
         for block in event.reply.message.blocks:
             if isinstance(block, Opaque) and block.served:
                 self._say(f"  run by the model's service: {one_line(block.served, 200)}", "yellow")
@@ -183,7 +186,10 @@ class Display:
             StepStatus.IN_PROGRESS: self._sign("▸", ">"),
             StepStatus.PENDING: self._sign("·", "-"),
         }
-        for item in PlanArguments.model_validate(dict(arguments)).items:
+        items = PlanArguments.model_validate(dict(arguments)).items
+        done = sum(item.status is StepStatus.DONE for item in items)
+        self._print(Text("  plan  ", "bold").append(f"{done} of {len(items)} done", "dim"))
+        for item in items:
             style = "bold" if item.status is StepStatus.IN_PROGRESS else "dim"
             self._print(Text(f"  {marks[item.status]} ", style).append(one_line(item.step, 200)))
 

@@ -66,7 +66,7 @@ from agent.past import (
     without_images,
     worked,
 )
-from agent.repetition import STOP_AFTER, TELL_AFTER, Repetition
+from agent.repetition import Fine, Repetition, StopIt, TellIt
 from agent.tools import toolbox
 from sandbox.errors import SandboxError
 
@@ -240,15 +240,14 @@ class Loop:
                 continue
             made = self._calls.make(use, left_s=self._meter.left_s)
             results.append(made.result)
-            times = self._repetition.note(use, failed=made.failed)
-            if times >= STOP_AFTER:
-                ended = GaveUp(reason=f"the same failing call to {use.name}, {times} times")
-            elif times >= TELL_AFTER:
-                notes.append(
-                    f"This very call to {use.name} has failed {times} times with nothing changed "
-                    f"between: it will fail again. Do something else; the run ends after "
-                    f"{STOP_AFTER}."
-                )
+            verdict = self._repetition.note(use, failed=made.failed, result=made.result.text)
+            match verdict:
+                case StopIt():
+                    ended = GaveUp(reason=verdict.reason)
+                case TellIt():
+                    notes.append(verdict.words)
+                case Fine():
+                    pass
         warning = self._meter.warning()
         if warning is not None:
             notes.append(warning)

@@ -178,7 +178,7 @@ class _Walk:
         self.running = None
         asked = self.reply is not None and self.reply.stop is Stop.TOOL_USE
         if asked and not (isinstance(event, CallRefused) and event.why == "stopped"):
-            self.repetition.note(uses[position], failed=failed)
+            self.repetition.note(uses[position], failed=failed, result=event.text)
 
     def _shown(self, event: CallEnded | CallRefused) -> tuple[str, tuple[Image, ...]]:
         kept = event.images if isinstance(event, CallEnded) else ()

@@ -1,7 +1,6 @@
 """The operator's instructions: theirs alone. Nothing that a repository can write gets to be one."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,10 @@ ORDERS = "Write British English.\nRun `make lint` at the end.\n"
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Path]:
+def workspace(tmp_path: Path) -> Path:
     made = tmp_path / "work"
     made.mkdir()
-    yield made.resolve()
+    return made.resolve()
 
 
 def test_they_stand_at_the_end_of_the_system_prompt(tmp_path: Path, workspace: Path) -> None:

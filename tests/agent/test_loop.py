@@ -252,6 +252,52 @@ def test_a_new_plan_between_failures_does_not_hide_a_loop(talk: Talk) -> None:
     assert isinstance(talk.on(model), GaveUp)
 
 
+def test_two_failing_calls_in_turn_are_a_loop_too(talk: Talk) -> None:
+    pair = [call("bash", command="exit 1"), call("bash", command="exit 2")]
+    model = ToldModel(*pair * 50)
+    assert isinstance(talk.on(model), GaveUp)
+    assert len(model.requests) == 11
+
+
+def test_a_success_between_failures_does_not_hide_a_loop(talk: Talk) -> None:
+    model = ToldModel(*[call("bash", command="exit 1"), call("list_dir")] * 50)
+    ended = talk.on(model)
+    assert isinstance(ended, GaveUp)
+    assert "30 calls in a row brought nothing new" in ended.reason
+    assert len(model.requests) == 2 + 30
+
+
+def test_edits_that_undo_each_other_are_told_and_then_stopped(talk: Talk) -> None:
+    there = call("edit_file", path="calc.py", old_string="a + b", new_string="a * b")
+    back = call("edit_file", path="calc.py", old_string="a * b", new_string="a + b")
+    ended = talk.on(ToldModel(*[there, back] * 50))
+    assert isinstance(ended, GaveUp)
+    told = [text for text in talk.said() if "made before" in text]
+    assert len(told) == 2
+
+
+def test_the_same_look_between_pieces_of_work_is_no_loop(talk: Talk) -> None:
+    steps = []
+    talk.policy = with_budget(talk.policy, turns=200)
+    for number in range(40):
+        steps.append(call("list_dir", path="."))
+        steps.append(call("bash", command=f"echo {number}"))
+    assert talk.on(ToldModel(*steps, say("done"))) == Finished(message="done")
+
+
+def test_waiting_for_what_changes_is_no_loop(talk: Talk) -> None:
+    look = call("bash", command="echo x >> log; wc -l < log")
+    assert talk.on(ToldModel(*[look] * 50, say("done"))) == Finished(message="done")
+
+
+def test_a_loop_in_one_turn_is_stopped_in_it(talk: Talk) -> None:
+    model = ToldModel(calls(*[("list_dir", {"path": "."})] * 60))
+    ended = talk.on(model)
+    assert isinstance(ended, GaveUp)
+    assert len(talk.ended()) == 31
+    assert len(talk.refused()) == 29
+
+
 def test_turns_are_limited_before_the_call_is_made(talk: Talk) -> None:
     talk.policy = with_budget(talk.policy, turns=2)
     model = ToldModel(*[call("bash", command="echo x")] * 9)

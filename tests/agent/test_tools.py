@@ -267,6 +267,12 @@ def test_bash_in_the_background_tells_number_and_files(box: TmpBox) -> None:
     assert "kill -- -" in answer.text
 
 
+def test_a_plan_with_two_steps_at_once_goes_back(box: TmpBox) -> None:
+    items = [{"step": "a", "status": "in_progress"}, {"step": "b", "status": "in_progress"}]
+    with pytest.raises(MalformedError, match="one step at most may be in_progress"):
+        use(box, "update_plan", items=items)
+
+
 def test_the_plan_is_counted_and_changes_nothing(box: TmpBox) -> None:
     items = [{"step": "a", "status": "done"}, {"step": "b", "status": "pending"}]
     assert use(box, "update_plan", items=items).text == "Plan shown: 1 of 2 steps done."

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.box import Box
 from agent.tools.tool import Answer, Arguments, Setting, Tool
@@ -27,9 +27,15 @@ class PlanArguments(Arguments):
         Field(max_length=50, description="The whole plan, in order; it replaces the last one."),
     ]
 
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> "PlanArguments":
+        if sum(item.status is Status.IN_PROGRESS for item in self.items) > 1:
+            raise ValueError("one step at most may be in_progress")
+        return self
+
 
 DESCRIPTION = """\
-Show your plan to the person who watches. Give the whole list each time; one item at most should \
+Show your plan to the person who watches. Give the whole list each time; one item at most may \
 be in_progress. Worth it for work of three steps and more. It changes nothing in the sandbox."""
 
 
