@@ -1,6 +1,9 @@
 """Whole runs through the real SDK and the stand-in, which refuses what the API refuses."""
 
+import base64
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +11,31 @@ import pytest
 from agent.events import ModelRetry, TextVoid
 from agent.models.anthropic import AnthropicModel
 from agent.outcome import Finished, GaveUp, Limit, LimitReached, ModelFailed, Refused
+from agent.past import past_of
+from agent.prompt import system_prompt
+from fakes.box import TmpBox
 from fakes.runs import FakeRun
+from fakes.talk import Talk
 from policies.policy import Policy
-from standin import Behaviour, Break, Call, How, Refuse, StandIn, Thought, answer
+from standin import (
+    Behaviour,
+    Break,
+    Call,
+    Found,
+    How,
+    Refuse,
+    Search,
+    StandIn,
+    Thought,
+    answer,
+)
 
 MULTIPLY = Call("edit_file", {"path": "calc.py", "old_string": "a + b", "new_string": "a * b"})
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
 
 
 @pytest.fixture
@@ -149,3 +172,93 @@ def test_the_prefix_of_every_request_is_the_request_before(
     used = summary.used
     everything = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens
     assert used.cache_read_tokens / everything > 0.8
+
+
+SEARCHING = ("web_search",)
+
+
+def test_a_search_that_pauses_and_calls_of_ours_are_one_conversation(
+    api: StandIn, model: AnthropicModel, fake: FakeRun
+) -> None:
+    fake.policy = replace(fake.policy, server_tools=SEARCHING)
+    api.queue(
+        answer(Thought("I look it up."), Search("how to multiply", None), stop="pause_turn"),
+        *[answer(Found(), Search(f"again {n}", None), stop="pause_turn") for n in range(7)],
+        answer(Found(), Thought("Now I know."), "It is a star.", MULTIPLY),
+        answer(Search("done?"), "Mended."),
+    )
+    summary = fake.go(model)
+    assert summary.outcome == Finished(message="Mended.")
+    assert [request.fault for request in api.requests] == [None] * 10
+    assert summary.used.web_searches == 1 + 7 + 1
+    assert summary.document()["server_tools"] == ["web_search"]
+
+
+def test_a_policy_that_lists_none_sends_none(
+    api: StandIn, model: AnthropicModel, fake: FakeRun
+) -> None:
+    api.queue(answer("Done."))
+    fake.go(model)
+    assert all("input_schema" in tool for tool in api.requests[0].body["tools"])
+
+
+def test_taken_up_again_in_a_pause_the_api_takes_what_is_said_then(
+    api: StandIn, model: AnthropicModel, fake: FakeRun
+) -> None:
+    fake.policy = replace(fake.policy, server_tools=SEARCHING)
+    api.queue(
+        answer(Thought("Hm."), "I look.", Search("a", None), stop="pause_turn"),
+        Refuse(400),
+        answer("Mended."),
+    )
+    fake.go(model)
+    rows = [json.loads(line) for line in fake.lines]
+    at = next(n for n, row in enumerate(rows) if row["event"] == "model_replied")
+    past = past_of(rows[: at + 1])
+    talk = Talk(box=TmpBox(), policy=fake.policy)
+    loop = talk.made(model, system=system_prompt(fake.policy, "/workspace"))
+    assert loop.go_on(past, "mend it") == Finished(message="Mended.")
+    talk.box.close()
+
+
+def test_an_image_is_looked_at_between_thoughts(
+    api: StandIn, model: AnthropicModel, tmp_path: Path, policy: Policy
+) -> None:
+    fake = FakeRun(home=tmp_path, policy=policy, files={"a.png": PNG})
+    look = Call("read_file", {"path": "a.png"})
+    api.queue(
+        answer(Thought("A picture."), look), answer(Thought("Again."), look), answer("It is blue.")
+    )
+    summary = fake.go(model)
+    assert summary.outcome == Finished(message="It is blue.")
+    sent = api.requests[2].body["messages"][2]["content"][0]["content"]
+    assert [block["type"] for block in sent] == ["text", "image"]
+    events = (fake.record.directory / "events.jsonl").read_text()
+    assert base64.b64encode(PNG).decode() not in events
+    (kept,) = (fake.record.directory / "images").iterdir()
+    assert kept.read_bytes() == PNG
+
+
+def test_what_only_looks_like_an_image_costs_one_request_and_no_run(
+    api: StandIn, model: AnthropicModel, tmp_path: Path, policy: Policy
+) -> None:
+    fake = FakeRun(home=tmp_path, policy=policy, files={"a.png": PNG[:33] + b"\0no image"})
+    api.queue(
+        answer(Thought("A picture."), Call("read_file", {"path": "a.png"})),
+        Refuse(400, message="Could not process image"),
+        answer(Thought("Broken."), Call("list_dir")),
+        answer("It is broken."),
+    )
+    assert fake.go(model).outcome == Finished(message="It is broken.")
+    assert len(api.requests) == 4
+
+
+def test_context_files_go_before_the_task_and_the_api_takes_it(
+    api: StandIn, model: AnthropicModel, tmp_path: Path, policy: Policy
+) -> None:
+    fake = FakeRun(home=tmp_path, policy=policy, files={"AGENTS.md": b"Use tabs.\n"})
+    api.queue(answer(Thought("Tabs."), Call("list_dir")), answer("Done."))
+    assert fake.go(model, task="paint it").outcome == Finished(message="Done.")
+    context, task = api.requests[1].body["messages"][0]["content"]
+    assert "Use tabs." in context["text"]
+    assert task["text"] == "paint it"

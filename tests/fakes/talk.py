@@ -29,8 +29,13 @@ class Talk:
     also: Callable[[Event], None] = lambda event: None
 
     def on(self, model: Model, task: str = "mend it") -> Conversation:
+        self.loop = self.made(model)
+        return self.loop.run(task)
+
+    def made(self, model: Model, *, system: str = "be careful") -> Loop:
+        """A loop that was not begun."""
         self.meter = Meter(self.policy)
-        self.loop = Loop(
+        return Loop(
             model=model,
             calls=Calls(
                 box=self.box,
@@ -41,12 +46,12 @@ class Talk:
                 album=self.album,
             ),
             meter=self.meter,
-            system="be careful",
+            system=system,
+            server_tools=self.policy.server_tools,
             max_tokens=1000,
             interrupts=self.interrupts,
             tell=self._tell,
         )
-        return self.loop.run(task)
 
     def _tell(self, event: Event) -> None:
         self.log.append(event)

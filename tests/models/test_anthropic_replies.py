@@ -151,6 +151,34 @@ def test_thinking_blocks_go_back_unchanged(api: StandIn, talk: Talk) -> None:
     assert kinds == ["thinking", "redacted_thinking", "tool_use"]
 
 
+def test_thinking_between_calls_of_one_turn_keeps_its_place(api: StandIn, talk: Talk) -> None:
+    api.queue(
+        answer(
+            Thought("One."),
+            Call("bash", {"command": "ls"}),
+            Thought("Two."),
+            "I see.",
+            Thought(redacted=True),
+            Call("bash", {"command": "id"}),
+        ),
+        answer("Done."),
+    )
+    reply = talk.say(user("Go."))
+    calls = [block.id for block in reply.message.blocks if isinstance(block, ToolUse)]
+    talk.say(user("Go."), reply.message, user(results=tuple(result(id_) for id_ in calls)))
+    assert api.requests[1].fault is None
+
+
+def test_a_thought_that_was_cut_off_unsigned_is_not_sent_back(api: StandIn, talk: Talk) -> None:
+    start = {"type": "thinking", "thinking": "", "signature": ""}
+    deltas = ({"type": "thinking_delta", "thinking": "I wei"},)
+    api.queue(answer(Thought("First."), Raw(start, deltas), stop="max_tokens"), answer("Done."))
+    reply = talk.say(user("Go."))
+    assert len(reply.message.blocks) == 1
+    talk.say(user("Go."), reply.message, user("Go on."))
+    assert api.requests[1].fault is None
+
+
 def test_a_changed_thinking_block_would_be_refused(api: StandIn, talk: Talk) -> None:
     api.queue(answer(Thought("First, I look."), "Hm."))
     reply = talk.say(user("Go."))

@@ -140,7 +140,7 @@ def _result(pages: Sequence[tuple[str, str]], identifier: str) -> dict[str, Any]
 def _left_open(request: Mapping[str, Any]) -> str:
     """Id of the newest call of the service's own in a request."""
     content = request["messages"][-1]["content"]
-    return next(b["id"] for b in reversed(content) if b["type"] == "server_tool_use")
+    return next(str(b["id"]) for b in reversed(content) if b["type"] == "server_tool_use")
 
 
 def _block(

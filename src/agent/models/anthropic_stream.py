@@ -209,8 +209,8 @@ class _Block:
         return None
 
     def value(self, stop: Stop, *, last: bool) -> Text | ToolUse | Opaque | None:
-        """The block as the loop knows it; None: an empty text, or the service's own call that was
-        cut off, which the API would not take back.
+        """The block as the loop knows it; None: one that the API would not take back. That is an
+        empty text, and a thought or a call of the service's own that was cut off.
 
         ``last``: of its reply, so that a cut went through this block.
         """
@@ -222,6 +222,8 @@ class _Block:
             case "tool_use":
                 return self._call(_cut(stop, last=last))
             case "server_tool_use" if _cut(stop, last=last):
+                return None
+            case "thinking" if _cut(stop, last=last) and not self._raw.get("signature"):
                 return None
             case _:
                 raw = self._whole()

@@ -1,0 +1,99 @@
+"""``server_tools`` over a run: refused before it where they can't be, said wherever one looks."""
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agent.display import Display
+from agent.errors import UsageError
+from agent.lessons import lessons
+from agent.messages import AssistantMessage, Opaque, Reply
+from agent.report import render
+from agent.runs import Run
+from agent.served import refuse_what_cannot_be
+from agent.verdict import print_verdict
+from agent.wording import served_in_words
+from fakes.model import ToldModel, say
+from fakes.runs import FakeRun
+from policies.policy import SERVER_TOOLS, Policy
+
+HOSTILE = "web_search: \x1b[2J<b>\u202e key"
+
+
+def lists(policy: Policy, *tools: str, usd: float | None = None) -> Policy:
+    return replace(policy, server_tools=tools, budget=replace(policy.budget, usd=usd))
+
+
+@pytest.mark.parametrize("model", ["openai:gpt", "script:a.yaml", "told:test", ""])
+def test_a_service_without_them_is_refused_before_the_run(policy: Policy, model: str) -> None:
+    with pytest.raises(UsageError, match="take them out"):
+        refuse_what_cannot_be(lists(policy, "web_search"), model)
+    refuse_what_cannot_be(lists(policy), model)
+
+
+def test_what_costs_by_the_piece_is_refused_under_a_budget_of_dollars(policy: Policy) -> None:
+    for tool in ("web_search", "code_execution"):
+        with pytest.raises(UsageError, match=r"budget\.usd"):
+            refuse_what_cannot_be(lists(policy, tool, usd=5), "anthropic:claude-opus-5-5")
+        refuse_what_cannot_be(lists(policy, tool), "anthropic:claude-opus-5-5")
+    refuse_what_cannot_be(lists(policy, "web_fetch", usd=5), "anthropic:claude-opus-5-5")
+
+
+def test_the_words_name_each_of_them() -> None:
+    assert served_in_words(()) == ""
+    assert served_in_words(["web_search"], could="could") == (
+        "the model could search the web: text can leave this way"
+    )
+    words = served_in_words(SERVER_TOOLS)
+    assert "search the web, fetch pages from the web and run code on" in words
+
+
+def searched() -> Reply:
+    raw = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    block = Opaque(provider="anthropic", raw=raw, served=HOSTILE)
+    done = say("Done.")
+    return replace(done, message=AssistantMessage(blocks=(block, *done.message.blocks)))
+
+
+def test_terminal_report_and_summary_say_that_text_could_leave(
+    tmp_path: Path, policy: Policy
+) -> None:
+    out = StringIO()
+    console = Console(file=out, width=200)
+    display = Display(console)
+    fake = FakeRun(home=tmp_path, policy=lists(policy, "web_search"), also=display.show)
+    summary = fake.go(ToldModel(searched()))
+    live = out.getvalue()
+    assert "the model can search the web: text can leave this way" in live
+    assert "run by the model's service: web_search: \\x1b[2J<b>\\u202e key" in live
+    page = render(summary, fake.log)
+    assert page.index("could search the web: text can leave") < page.index("<h1>")
+    assert "run by the model&#39;s service: web_search: \\x1b[2J&lt;b&gt;" in page
+    directory = fake.record.directory
+    run = Run(id=fake.record.run_id, directory=directory, summary=summary.document())
+    print_verdict(console, run)
+    assert "the model could search the web" in out.getvalue()
+
+
+def test_without_them_nothing_is_said(tmp_path: Path, policy: Policy) -> None:
+    out = StringIO()
+    display = Display(Console(file=out, width=200))
+    fake = FakeRun(home=tmp_path, policy=policy, also=display.show)
+    summary = fake.go(ToldModel(say("Done.")))
+    assert "text can leave" not in out.getvalue() + render(summary, fake.log)
+
+
+def test_what_the_service_ran_is_learned_from_the_record() -> None:
+    def event(name: object) -> dict[str, object]:
+        raw = {"type": "server_tool_use", "name": name}
+        blocks = [{"type": "opaque", "raw": raw}, {"type": "text"}, 7]
+        return {"event": "model_replied", "reply": {"message": {"blocks": blocks}}}
+
+    names = ["web_fetch", "bash_code_execution", "web_fetch", None, ["x"]]
+    found = lessons([event(name) for name in names], include_refused=False)
+    assert found.served == ("web_fetch", "code_execution")
+    for odd in ({}, {"reply": 1}, {"reply": {"message": {"blocks": "x"}}}):
+        assert lessons([{"event": "model_replied", **odd}], include_refused=False).served == ()
