@@ -61,7 +61,7 @@ def brief(file: Path | None, *, context_files: bool, workspace: Path) -> Briefin
 def read_instructions(file: Path, *, workspace: Path) -> Instructions:
     """The operator's instructions. Raises UsageError as `brief` does."""
     for step in _steps(file):
-        if step == workspace or workspace in step.parents:
+        if workspace in step.parents:
             raise UsageError(
                 f"the instructions {file} lie in the workspace, or lead through it, and a "
                 "repository may not write what the model obeys: read them, copy them somewhere "
@@ -78,9 +78,9 @@ def digest(text: str) -> str:
 def _steps(file: Path) -> list[Path]:
     """Every place that a path leads through: a link in the workspace may lead out again."""
     steps: list[Path] = []
-    current = Path("/")
-    # Not `abspath`: `..` after a link is another folder than it looks.
-    waiting = list(reversed(Path(Path.cwd(), file).parts[1:]))
+    # Where one stands is no link of anybody's. Not `abspath`: `..` after a link leads elsewhere.
+    current = Path("/") if file.is_absolute() else Path.cwd()
+    waiting = list(reversed(file.parts[1:] if file.is_absolute() else file.parts))
     followed = 0
     while waiting:
         part = waiting.pop()

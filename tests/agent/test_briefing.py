@@ -95,6 +95,13 @@ def test_a_relative_name_is_looked_up_from_where_one_stands(
     monkeypatch.chdir(workspace)
     with pytest.raises(UsageError, match="lie in the workspace"):
         read_instructions(Path("AGENTS.md"), workspace=workspace)
+    (workspace / "deep").mkdir()
+    (workspace / "away").symlink_to(workspace.parent)
+    assert read_instructions(Path("../mine.md"), workspace=workspace).text == ORDERS.strip()
+    with pytest.raises(UsageError, match="lead through it"):
+        read_instructions(Path("away/mine.md"), workspace=workspace)
+    monkeypatch.chdir(workspace / "deep")
+    assert read_instructions(Path("../../mine.md"), workspace=workspace).text == ORDERS.strip()
     monkeypatch.chdir(workspace.parent)
     assert read_instructions(Path("mine.md"), workspace=workspace).text == ORDERS.strip()
 
