@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import pictures
@@ -113,6 +113,7 @@ def test_what_is_none_is_taken_for_none(data: bytes) -> None:
     assert picture_of(data) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64), st.sampled_from([png(), gif(), jpeg(), VP8X, VP8L, VP8]), st.data())
 def test_no_bytes_break_it(junk: bytes, image: bytes, draw: st.DataObject) -> None:
     cut = draw.draw(st.integers(0, len(image)))
