@@ -97,7 +97,8 @@ def test_empty_deltas_after_the_reason_change_nothing() -> None:
 
 # -- any split ----------------------------------------------------------------------------------
 
-texts = st.text(alphabet=st.characters() | st.sampled_from("😀𝄞\u2028"), max_size=12)
+whole_characters = st.characters(exclude_categories=["Cs"])
+texts = st.text(alphabet=whole_characters | st.sampled_from("😀𝄞\u2028"), max_size=12)
 
 
 @st.composite
@@ -241,7 +242,8 @@ def test_a_function_call_as_of_old_is_a_call() -> None:
 
 
 def test_a_call_without_arguments_has_an_empty_object() -> None:
-    for nothing in ("", None, "  ", {}):
+    empty: tuple[object, ...] = ("", None, "  ", {})
+    for nothing in empty:
         (use,) = calls(read(call(nothing, index=0, id="a", name="plan"), STOP))
         assert (use.arguments, use.problem) == ({}, None)
 
