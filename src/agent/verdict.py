@@ -143,7 +143,7 @@ def _effort(run: Run) -> str:
     # A recorded conversation uses none.
     tokens_used = f"{taken} tokens in, {given} out, " if taken or given else ""
     if unsaid:
-        tokens_used += f"and those of {unsaid} answers that the service did not count, "
+        tokens_used += f"answers that the service did not count: {unsaid}, "
     return f"  {run.number('turns'):.0f} turns, {tokens_used}{run.number('seconds'):.1f} s"
 
 

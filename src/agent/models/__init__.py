@@ -10,8 +10,8 @@ To add a provider, as ``openai:NAME`` was added:
    `agent.errors.ModelError`; a test proves the map complete over the SDK's classes. What all such
    maps share is in `agent.models.http_errors`.
 3. Turn the SDK's own retries off and run each attempt through `agent.models.retrying.Retrier`, so
-   that every provider waits, reports and gives up alike. Add it to ``tests/models/test_providers.py``,
-   which holds what is true of all.
+   that every provider waits, reports and gives up alike; ``tests/models/test_providers.py`` holds
+   what is true of all.
 4. Return a reply only when the provider said that it was complete. A tool call whose arguments are
    no JSON object, or which the reply was cut off in, carries a ``problem``.
 5. Keep what only the provider understands as `agent.messages.Opaque` under its own name, and leave
