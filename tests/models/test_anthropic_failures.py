@@ -95,7 +95,7 @@ def test_torn_tool_call_is_never_returned(api: StandIn, talk: Talk, how: How, be
 @pytest.mark.parametrize("how", [How.HANG, How.PING])
 @pytest.mark.parametrize("before", ["message_start", "content_block_stop", "message_stop"])
 def test_a_hanging_stream_is_found(api: StandIn, open_talk: Open, how: How, before: str) -> None:
-    talk = open_talk(read_timeout_s=0.15, reply_timeout_s=0.2)
+    talk = open_talk(read_timeout_s=0.6, reply_timeout_s=1.0)
     api.queue(Break(how, before=before, answer=CALL), answer("Safe."))
     assert talk.say().attempts == 2
     (retrying,) = (event for event in talk.events if isinstance(event, Retrying))

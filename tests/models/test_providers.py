@@ -210,7 +210,7 @@ def test_torn_tool_call_is_never_returned(provider: Provider, how: How, place: i
 @pytest.mark.parametrize("how", [How.HANG, How.PING])
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_a_hanging_stream_is_found(provider: Provider, how: How, place: int) -> None:
-    talk = provider.open(read_timeout_s=0.15, reply_timeout_s=0.2)
+    talk = provider.open(read_timeout_s=0.6, reply_timeout_s=1.0)
     provider.api.queue(Break(how, before=provider.kinds[place], answer=CALL), answer("Safe."))
     assert talk.say().attempts == 2
     (retrying,) = (event for event in talk.events if isinstance(event, Retrying))
