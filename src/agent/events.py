@@ -259,6 +259,8 @@ class Followed:
     """Paths that changed and whose content was not kept."""
     unfollowed: str | None
     """Why this is not all, or nothing; None where it is all."""
+    gap: bool = False
+    """Changes from before it are in no event: what is not named here may be otherwise too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +272,24 @@ class FollowedAnew:
     changed: tuple[FollowedFile, ...]
     missed: tuple[bytes, ...]
     unfollowed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WentBack:
+    """The workspace was put back to what it was when a call had ended, and looked at anew."""
+
+    call: int
+    """0: to what it was before the first one."""
+    changed: tuple[FollowedFile, ...]
+    """Everything that is not as in the baseline since then."""
+    missed: tuple[bytes, ...]
+    unfollowed: str | None
+    ended: int
+    """Processes that ran, and were ended."""
+    left: tuple[LeftOut, ...]
+    """What has changed after that call and is as it was before going back."""
+    differing: tuple[LeftOut, ...]
+    """What should be as after that call, and is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +359,7 @@ Recorded = (
     | ImagesWithdrawn
     | Followed
     | FollowedAnew
+    | WentBack
     | Notice
     | ConversationEnded
     | Exported

@@ -37,6 +37,7 @@ from agent.events import (
     SandboxReady,
     ShownFile,
     UserSaid,
+    WentBack,
 )
 from agent.messages import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse, Usage
 from agent.record import REDACTED
@@ -67,6 +68,7 @@ _EVENTS: dict[str, type] = {
     "images_withdrawn": ImagesWithdrawn,
     "followed": Followed,
     "followed_anew": FollowedAnew,
+    "went_back": WentBack,
     "notice": Notice,
     "conversation_ended": ConversationEnded,
 }
@@ -109,7 +111,7 @@ _ENUMS: dict[tuple[type, str], type[Enum]] = {
     (CallEnded, "ending"): Ending,
 }
 _BYTES = {(LeftOut, "path"), (FollowedFile, "path")}
-_BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed")}
+_BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed"), (WentBack, "missed")}
 _LOSSY = {"model_replied", "call_ended", "call_refused", "user_said", "context_shown"}
 """Lines of which the model reads something."""
 _VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}

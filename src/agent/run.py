@@ -173,7 +173,11 @@ class Run:
         # The time of a run is the agent's: a first build of the image does not count.
         self._meter = Meter(job.policy, before=past.spent if past is not None else None)
         following = Following(
-            box, self._record.directory / STEPS, tell=tell, interrupts=self._interrupts
+            box,
+            self._record.directory / STEPS,
+            tell=tell,
+            interrupts=self._interrupts,
+            made=past.calls if past is not None else 0,
         )
         if past is not None and past.calls:
             following.anew()

@@ -73,7 +73,7 @@ def test_each_call_that_changed_something_is_told(bench: Bench) -> None:
     bench.call(1, "echo x > a")
     bench.call(2, "true")
     bench.call(3, "echo y > b; rm a")
-    assert bench.told == [(1, 1, [b"a"]), (3, 3, [b"a", b"b"])]
+    assert bench.told == [(1, 1, [b"a"]), (2, 2, []), (3, 3, [b"a", b"b"])]
 
 
 def test_a_look_that_takes_long_waits_and_covers_several_calls(bench: Bench) -> None:
