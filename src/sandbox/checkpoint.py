@@ -108,7 +108,11 @@ class Follower:
             store=directory,
             changed=changed,
             missed=frozenset(self._missed),
-            modes={path: changes.modes[path] & 0o7777 for path in changed if path in changes.modes},
+            modes={
+                path: mode & 0o7777
+                for path, mode in changes.modes.items()
+                if not self.ignored(path)
+            },
             times={path: time for path, time in changes.times.items() if not self.ignored(path)},
             folders=folders,
             special=self.special(changes),
@@ -143,7 +147,7 @@ class Follower:
 
     def ignored_times(self, changes: collect.Changes) -> dict[bytes, int]:
         """When each ignored path changed; 0: it is gone."""
-        times = {path: changes.times.get(path, 0) for path in changes.candidates}
+        times = dict.fromkeys(changes.candidates, 0) | changes.times
         times |= dict.fromkeys(changes.deleted, 0)
         return {path: time for path, time in times.items() if self.ignored(path)}
 
@@ -209,7 +213,7 @@ class _TooMuch(Exception):
 
 
 def folders_of(link: GuestLink) -> dict[bytes, Folder]:
-    """The directories that are empty or have another mode than most.
+    """The directories that are empty, hold a repository, or have another mode than most.
 
     Raises:
         SandboxLost, FileError: the guest can't say.
@@ -223,10 +227,12 @@ def folders_of(link: GuestLink) -> dict[bytes, Folder]:
             case [list() as rows]:
                 for row in rows:
                     match row:
-                        case [bytes() as path, int() as mode, int() as empty] if (
+                        case [bytes() as path, int() as mode, int() as empty, int() as git] if (
                             not path or collect.carried(path)
                         ):
-                            found[path] = Folder(mode=mode & 0o7777, empty=bool(empty))
+                            found[path] = Folder(
+                                mode=mode & 0o7777, empty=bool(empty), repository=bool(git)
+                            )
                         case _:
                             raise SandboxLost("the guest's list of directories is malformed")
                 told += 1 + len(rows)

@@ -14,11 +14,12 @@ from sandbox.patch import LeftOut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A directory that is empty, or has another mode than directories mostly have."""
+    """A directory that is empty, holds a ``.git``, or has another mode than most."""
 
     mode: int
     """Permission bits."""
     empty: bool
+    repository: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Mark:
     missed: frozenset[bytes] = frozenset()
     """Files that stood there and whose content was not kept: they were too large."""
     modes: Mapping[bytes, int] = field(default_factory=dict)
-    """Permission bits of files in `changed`, where they are known; else git's two."""
+    """Permission bits of what had changed since the start, where they are known; else git's two."""
     times: Mapping[bytes, int] = field(default_factory=dict)
     """Of every path that had changed since the start: when, in ns. Equal later: as it was."""
     folders: Mapping[bytes, Folder] | None = None

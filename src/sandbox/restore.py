@@ -63,8 +63,8 @@ def require(mark: Mark) -> None:
     """Raises `NotKept` where the mark tells nothing that could be gone back to."""
     if mark.unkept is not None:
         raise NotKept(f"there is nothing to go back to: {mark.unkept}")
-    for path in (*mark.changed, *(mark.folders or ())):
-        if path and not collect.carried(path):
+    for path in (*mark.changed, *filter(None, mark.folders or ())):
+        if not collect.carried(path):
             raise NotKept(f"the mark holds what is no path in a workspace: {path!r:.200}")
 
 
@@ -190,8 +190,8 @@ class _Going:
                 self._refused[path] = DAMAGED
                 continue
             stores[path] = kept
-            mode = _USUAL if entry.mode == EXECUTABLE else 0o644
-            self._modes[path] = self._mark.modes.get(path, mode)
+            self._modes[path] = _USUAL if entry.mode == EXECUTABLE else 0o644
+        self._modes |= self._mark.modes
         return stores
 
     def _drop_what_is_as_it_was(self, plan: _Plan, changes: collect.Changes) -> None:
@@ -334,6 +334,7 @@ class _Going:
         if then is None:
             return []
         now = folders_of(self._link)
+        repositories = [path for path, folder in now.items() if folder.repository]
         found = []
         for path in sorted({*then, *now}):
             mode = now[path].mode if path in now else _USUAL
@@ -341,7 +342,8 @@ class _Going:
             if mode != had:
                 found.append(LeftOut(path=path, reason=f"has mode {mode:o} and had {had:o}"))
             elif path in then and then[path].empty and not (path in now and now[path].empty):
-                found.append(LeftOut(path=path, reason="was an empty directory"))
+                if not any(top == path or top.startswith(path + b"/") for top in repositories):
+                    found.append(LeftOut(path=path, reason="was an empty directory"))
             elif path in now and now[path].empty and not (path in then and then[path].empty):
                 found.append(LeftOut(path=path, reason="is an empty directory, and was none"))
         return found
@@ -356,11 +358,30 @@ class _Going:
                 gone = not now.get(path)
                 words = "is gone for good: it was" if gone else "is as it is now: it is"
                 found.append(LeftOut(path=path, reason=f"{words} ignored"))
-        lost = self._mark.special - follower.special(changes)
+        found += self._repositories()
+        special = follower.special(changes)
+        lost = self._mark.special - special
         found += [LeftOut(path=path, reason="was a socket, pipe or device") for path in lost]
-        new = follower.special(changes) - self._mark.special
-        found += [LeftOut(path=path, reason=collect.SPECIAL) for path in new]
+        modes = self._mark.modes
+        other = {p for p in special if changes.modes.get(p, 0) & 0o7777 != modes.get(p)}
+        found += [LeftOut(path=path, reason=collect.SPECIAL) for path in other]
         return found
+
+    def _repositories(self) -> list[LeftOut]:
+        """Those of git's own directories that came or went: what is in them is not followed."""
+        if self._mark.folders is None:
+            return []
+        then, now = (
+            {path for path, folder in folders.items() if folder.repository}
+            for folders in (self._mark.folders, folders_of(self._link))
+        )
+        return [
+            LeftOut(
+                path=path + b"/.git" if path else b".git",
+                reason="is gone for good" if path in then else "is as it is now",
+            )
+            for path in then ^ now
+        ]
 
 
 def _holds(store: Store, entry: Entry) -> bool:

@@ -68,6 +68,8 @@ def everything(top):
     return sorted(found)
 
 def put(path, data):
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("a pipe would be waited for")
     with open(path, "wb") as file:
         file.write(data)
 

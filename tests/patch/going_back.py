@@ -16,7 +16,6 @@ from sandbox.box import Sandbox
 from sandbox.engine import Engine
 
 World = dict[bytes, tuple[str, int, bytes]]
-_IGNORED_LIKE = (b".git",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +74,8 @@ def run(
             now = standing(engine, box.id)
             named = {item.path for item in (*restored.left, *restored.differing)}
             told |= named
+            # What is left stays in its folders.
+            named |= {p for p in {*then, *now} if any(path.startswith(p + b"/") for path in named)}
             inexact |= {
                 path: f"{str(now.get(path)):.150} and not {str(then.get(path)):.150}"
                 for path in {*then, *now}

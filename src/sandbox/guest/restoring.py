@@ -60,7 +60,7 @@ class Tree:
         self._leave()
         handle = self._root
         try:
-            for name in path.split(b"/"):
+            for name in path.split(b"/") if path else ():
                 below = self._step(handle, name, make=make)
                 if handle != self._root:
                     os.close(handle)
@@ -221,8 +221,8 @@ def _files_gone(handle: int) -> list[bytes]:
 
 
 def folders(root: bytes, send: Callable[[list[Outgoing]], None]) -> None:
-    """Send [path, mode, 1 where it is empty] of each directory that is empty or has another mode
-    than directories mostly have; in pieces. What lies in any `.git` is not looked at."""
+    """Send [path, mode, 1 where it is empty, 1 where it holds a `.git`] of each directory that is or
+    does so, or has another mode than most; in pieces. What lies in any `.git` is not looked at."""
     prefix = len(root) + 1
     rows: list[Outgoing] = []
     waiting = 0
@@ -239,9 +239,10 @@ def folders(root: bytes, send: Callable[[list[Outgoing]], None]) -> None:
             and entry.is_dir(follow_symlinks=False)
         ]
         mode = os.lstat(directory).st_mode & 0o7777
-        if mode != _USUAL or not entries:
+        repository = any(entry.name == b".git" for entry in entries)
+        if mode != _USUAL or not entries or repository:
             path = directory[prefix:]
-            rows.append([path, mode, int(not entries)])
+            rows.append([path, mode, int(not entries), int(repository)])
             waiting += len(path) + 32
             if waiting > _FRAME_BYTES:
                 send(rows)
