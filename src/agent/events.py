@@ -33,6 +33,15 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkedFrom:
+    """Where a run began that did not begin with its task."""
+
+    run_id: str
+    call: int
+    """The last that had ended; 0: none had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     run_id: str
     task: str
@@ -53,6 +62,21 @@ class RunStarted:
     pid: int
     instructions: Instructions | None = None
     """The operator's own, which stand in the system prompt."""
+    forked_from: ForkedFrom | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forked:
+    """What stands before this in the record comes from another run; what follows is this one's."""
+
+    run_id: str
+    """Of the other."""
+    call: int
+    model: str
+    version: str
+    pid: int
+    lossy: Mapping[str, object]
+    """What of the conversation could not be given back as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,6 +369,7 @@ class RunEnded:
 Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece
 Recorded = (
     RunStarted
+    | Forked
     | Resumed
     | SandboxReady
     | ModelCalled

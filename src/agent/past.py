@@ -19,6 +19,7 @@ from agent.events import (
     ConversationEnded,
     Event,
     ImagesWithdrawn,
+    Forked,
     ModelCalled,
     ModelReplied,
     RunStarted,
@@ -108,6 +109,8 @@ class Past:
     """Of the process that worked on it last."""
     lossy: Lossy
     log: tuple[Event, ...]
+    forked: Forked | None = None
+    """It is another run's, and this process begins a new one with it."""
 
     @property
     def images(self) -> tuple[Image, ...]:

@@ -144,7 +144,10 @@ def _summary(run: Run, rows: Sequence[Row]) -> str:
     started = _needed(rows, "run_started")
     expected: dict[str, object] = {
         key: started.get(key)
-        for key in ("run_id", "task", "workspace", "policy", "verify", "accepted_risks")
+        for key in (
+            *("run_id", "task", "workspace", "policy", "verify", "accepted_risks"),
+            "forked_from",
+        )
     }
     resumed = _newest(rows, "resumed")
     expected["model"] = (resumed or started).get("model")

@@ -471,6 +471,8 @@ class Sandbox:
                 manifest=lambda: self.manifest,
                 patterns=self._session.plan.policy.export.ignore,
             )
+        elif self._follower.store.directory != store:
+            self._follower.store = Store(store)
         return self._follower
 
     def apply(self, patch: Patch) -> None:

@@ -77,7 +77,7 @@ def run(
             # What is left stays in its folders.
             named |= {p for p in {*then, *now} if any(path.startswith(p + b"/") for path in named)}
             inexact |= {
-                path: f"{str(now.get(path)):.150} and not {str(then.get(path)):.150}"
+                path: f"{now.get(path)!s:.150} and not {then.get(path)!s:.150}"
                 for path in {*then, *now}
                 if now.get(path) != then.get(path) and path not in named
             }
