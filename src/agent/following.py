@@ -21,8 +21,8 @@ from sandbox.errors import SandboxError
 from sandbox.manifest import Entry
 from sandbox.mark import Mark, Restored
 
-CHEAP_S = 0.05
-"""A look that takes no longer is always taken."""
+CHEAP_S = 0.25
+"""A look that takes no longer is always taken: without one a call is no point to fork at."""
 SHARE = 0.1
 """A dearer one waits until it is at most this part of the time since the last."""
 NAMES_BYTES = 1 << 20

@@ -21,7 +21,9 @@ from agent.events import (
     Followed,
     FollowedAnew,
     FollowedFile,
+    Forked,
     ForkedFrom,
+    Resumed,
     RunStarted,
     UserSaid,
     WentBack,
@@ -59,7 +61,6 @@ _OF_THE_OTHER_RUN = frozenset(
     }
 )
 """Lines that tell of its containers, its ends and its patch; the rest is the conversation."""
-_LOOKS = frozenset({"followed", "followed_anew"})
 _MODES = frozenset({FILE, EXECUTABLE, SYMLINK})
 
 
@@ -74,7 +75,9 @@ class Point:
     ending: str
     """How it ended, in a word or two."""
     lines: int
-    """Of the record, up to there."""
+    """Of the record, up to there: the conversation."""
+    looks: int
+    """Up to the next call that may change a file: a look before that still shows these files."""
     why: str
     """Why nothing can be forked there; empty where it can."""
 
@@ -102,6 +105,14 @@ class Files:
             path = min(self._missed).decode("utf-8", "backslashreplace")
             return f"the content of {path} was not kept: it is too large"
         return ""
+
+    def checked(self) -> dict[bytes, FollowedFile]:
+        """What is not as in the baseline.
+
+        Raises:
+            RecordError: a path or a mode is none that a run of ours writes.
+        """
+        return {path: item for path, item in self.changed.items() if _checked(item)}
 
     def take(self, event: object) -> None:
         match event:
@@ -137,41 +148,54 @@ def points(rows: Sequence[Row]) -> list[Point]:
         RecordError: a line has not the shape that we write.
     """
     files = Files()
-    found: list[Point] = []
-    made: CallEnded | CallRefused | None = None
+    open_points: list[Point] = []
+    found: dict[int, Point] = {}
     words = ""
-    asked = False
+
+    def settle(looks: int) -> None:
+        for point in open_points:
+            # A call is told a second time by a process that took the turn up again: that counts.
+            found[point.call] = replace(point, looks=looks, why=files.why)
+        open_points.clear()
+
     for number, row in enumerate(rows):
-        if made is not None and row.get("event") not in _LOOKS:
-            found.append(_point(made, words, number, files.why))
-            made = None
-        if row.get("event") == "model_called" and not asked:
-            asked = True
-            found.append(
-                Point(call=0, words="the task", ending="asked", lines=number, why=files.why)
-            )
         event = decode(row)
+        if not found and not open_points and row.get("event") == "model_called":
+            open_points.append(_point(0, "the task", "asked", number))
+        if _changes(event):
+            settle(number)
         files.take(event)
         match event:
             case CallStarted():
                 words = call_in_words(event.tool, event.arguments)
             case CallEnded():
-                made = event
+                open_points.append(_point(event.number, words, _ending(event), number + 1))
             case CallRefused():
-                made, words = event, call_in_words(event.tool, event.arguments)
-    if made is not None:
-        found.append(_point(made, words, len(rows), files.why))
-    # A call is told a second time by a process that took the turn up again: then it counts.
-    return list({point.call: point for point in found}.values())
+                words = call_in_words(event.tool, event.arguments)
+                open_points.append(_point(event.number, words, event.why, number + 1))
+    settle(len(rows))
+    return [found[call] for call in sorted(found)]
 
 
-def _point(made: CallEnded | CallRefused, words: str, lines: int, why: str) -> Point:
-    ending = "error" if isinstance(made, CallEnded) and made.is_error else "ok"
-    if isinstance(made, CallRefused):
-        ending = made.why
-    elif made.exit_code is not None:
-        ending = f"exit {made.exit_code}"
-    return Point(call=made.number, words=words, ending=ending, lines=lines, why=why)
+def _changes(event: object) -> bool:
+    """Whether the workspace may be another one after it."""
+    match event:
+        case CallStarted():
+            return event.tool in toolbox.WRITING
+        case Resumed() | Forked() | WentBack():
+            return True
+        case _:
+            return False
+
+
+def _point(call: int, words: str, ending: str, lines: int) -> Point:
+    return Point(call=call, words=words, ending=ending, lines=lines, looks=lines, why="")
+
+
+def _ending(event: CallEnded) -> str:
+    if event.exit_code is not None:
+        return f"exit {event.exit_code}"
+    return "error" if event.is_error else "ok"
 
 
 def at(rows: Sequence[Row], call: int, run_id: str) -> Point:
@@ -186,7 +210,7 @@ def at(rows: Sequence[Row], call: int, run_id: str) -> Point:
         for row in rows:
             files.take(decode(row))
         last = max((point.call for point in known), default=0)
-        point = Point(call=last, words="the end", ending="", lines=len(rows), why=files.why)
+        point = replace(_point(last, "the end", "", len(rows)), why=files.why)
     else:
         match [point for point in known if point.call == call]:
             case [point]:
@@ -234,8 +258,9 @@ def fork(rows: Sequence[Row], point: Point, *, run_id: str, task: str | None) ->
     if not past.lossy.exact_thinking:
         raise RecordError("the model's thinking could not be recorded to the letter")
     files = Files()
-    for row in before:
+    for row in rows[: point.looks]:
         files.take(decode(row))
+    looks = [row for row in rows[point.lines : point.looks] if row.get("event") == "followed"]
     unsaid = _unanswered(past)
     if task is None and past.turn is not None and not uses_of(past.turn.reply):
         raise UsageError(
@@ -246,8 +271,12 @@ def fork(rows: Sequence[Row], point: Point, *, run_id: str, task: str | None) ->
     return Fork(
         started=past.started,
         origin=ForkedFrom(run_id=run_id, call=point.call),
-        rows=tuple([*_conversation(before), *map(encode, [*unsaid, *said])]),
-        files={path: item for path, item in files.changed.items() if _checked(item)},
+        rows=(
+            *_conversation([*before, *looks]),
+            *(encode(event) for event in unsaid),
+            *(encode(event) for event in said),
+        ),
+        files=files.checked(),
     )
 
 

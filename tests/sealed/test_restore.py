@@ -1,4 +1,4 @@
-"""Going back to a mark in a real container: exact, or named; and what an adversary does about it."""
+"""Going back to a mark in a real container: exact, or named, whatever an adversary does."""
 
 import dataclasses
 import os

@@ -5,7 +5,6 @@
 # ruff: noqa: PLC0415, T201
 
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -106,10 +105,10 @@ def fork_run(options: ForkOptions) -> int:
     """Fork, and go on; gives the exit code."""
     from agent.cli.permits import bounded
     from agent.cli.run_command import may_ask
-    from agent.fork import END, at, fork
+    from agent.fork import END, at, fork, keep_steps
     from agent.job import Job
     from agent.models.registry import open_model
-    from agent.record import EVENTS, new_run_id
+    from agent.record import EVENTS, STEPS, new_run_id
     from agent.resume import recorded_policy
 
     if options.task is not None and not options.task.strip():
@@ -144,7 +143,11 @@ def fork_run(options: ForkOptions) -> int:
         environ=settings.environ(),
     )
     with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as room:
-        return _forked(options, run, rows, forked, job, model, Path(room) / "steps")
+        steps = Path(room) / "steps"
+        # All that may be wrong is found before there is a record of the new run.
+        keep_steps(forked, run.directory / STEPS, steps)
+        box = _opened(forked, rows, job, steps)
+        return _go_on(options, forked, job, model, box)
 
 
 def _number(text: str) -> int:
@@ -153,42 +156,29 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _forked(
-    options: ForkOptions,
-    run: "Run",
-    rows: "Rows",
-    forked: "Fork",
-    job: "Job",
-    model: "Model",
-    steps: Path,
-) -> int:
+def _go_on(options: ForkOptions, forked: "Fork", job: "Job", model: "Model", box: "Sandbox") -> int:
     from agent.cli.run_command import Conduct
     from agent.fork import keep_steps
-    from agent.record import STEPS, Record
+    from agent.record import STEPS, Record, runs_directory
 
-    # All that may be wrong is found before there is a record of the new run.
-    keep_steps(forked, run.directory / STEPS, steps)
-    box = _opened(forked, rows, job, steps)
+    home = settings.home()
+    record = None
     try:
-        record = Record.create(
-            settings.home(), run_id=job.run_id, known_secrets=settings.known_secrets()
-        )
+        record = Record.create(home, run_id=job.run_id, known_secrets=settings.known_secrets())
+        origin = forked.origin
+        other = runs_directory(home) / origin.run_id
+        keep_steps(forked, other / STEPS, record.directory / STEPS)
+        past = _begun(record, forked, job, model)
     except BaseException:
         box.close()
+        if record is not None:
+            record.close()
         raise
+    notice = (
+        f"forked from run {origin.run_id} after call {origin.call}: {len(past.history)} "
+        f"messages, {len(forked.files)} files that are not as in the workspace"
+    )
     try:
-        try:
-            if steps.is_dir():
-                shutil.copytree(steps, record.directory / STEPS)
-            past = _begun(record, forked, job, model)
-        except BaseException:
-            box.close()
-            raise
-        origin = forked.origin
-        notice = (
-            f"forked from run {origin.run_id} after call {origin.call}: {len(past.history)} "
-            f"messages, {len(forked.files)} files that are not as in the workspace"
-        )
         conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
         return conduct(job, model, lambda _job, _progress: box, notices=[notice], past=past)
     finally:

@@ -237,6 +237,7 @@ def _replayed(
 ) -> int:
     from agent.interrupts import Interrupts
     from agent.job import Job
+    from agent.record import STEPS
     from agent.replay import Replay
     from agent.sealed import open_sealed
 
@@ -264,6 +265,7 @@ def _replayed(
             box=box,
             policy=policy,
             interrupts=Interrupts(),
+            steps=run.directory / STEPS,
             on_call=lambda call: progress(_call_line(call)),
         ).go()
     if as_json:

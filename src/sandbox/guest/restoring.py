@@ -14,6 +14,7 @@ from sandbox.guest import files
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from sandbox.guest.wire import Outgoing
 
@@ -43,12 +44,12 @@ class Tree:
             os.close(self._handle)
         self._path, self._handle = b"", self._root
 
-    def each(self, rows: list[Outgoing], act: Callable[[Outgoing], None]) -> list[Outgoing]:
+    def each(self, rows: list[Any], act: Callable[..., None]) -> list[Outgoing]:
         """Do something with each row; gives [place of the row, error number] of those that fail."""
         failed: list[Outgoing] = []
         for at, row in enumerate(rows):
             try:
-                act(row)
+                act(*row)
             except OSError as error:
                 failed.append([at, error.errno or 5])
         return failed
@@ -221,8 +222,8 @@ def _files_gone(handle: int) -> list[bytes]:
 
 
 def folders(root: bytes, send: Callable[[list[Outgoing]], None]) -> None:
-    """Send [path, mode, 1 where it is empty, 1 where it holds a `.git`] of each directory that is or
-    does so, or has another mode than most; in pieces. What lies in any `.git` is not looked at."""
+    """Send [path, mode, 1 where it is empty, 1 where it holds a `.git`] of each directory that is
+    so, or has another mode than most; in pieces. What lies in any `.git` is not looked at."""
     prefix = len(root) + 1
     rows: list[Outgoing] = []
     waiting = 0

@@ -188,7 +188,7 @@ class Server:
         tree = restoring.Tree(self.config.workspace)
         act = getattr(tree, what.decode("ascii"))
         try:
-            self.send([b"ok", number, tree.each(rows, lambda row: act(*row))])
+            self.send([b"ok", number, tree.each(rows, act)])
         finally:
             tree.close()
 
