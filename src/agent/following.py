@@ -112,7 +112,7 @@ class Following:
 
         Raises:
             NotKept: nothing was touched.
-            SandboxError: what stands may be between now and then; it is told as found.
+            SandboxError: what stands may be between now and then.
         """
         if self._first is not None:
             self._follow()
@@ -120,7 +120,8 @@ class Following:
             with self._interrupts.calling(lambda: None, up_to_s=_BACK_S):
                 restored = self._box.restore(point.mark)
         except SandboxError:
-            self.anew()
+            # Whatever stands now, part of it is nobody's: the next looks say that.
+            self._lost_since = 1
             raise
         self._first, self._backgrounds = None, False
         wrong = {item.path for item in restored.differing}
