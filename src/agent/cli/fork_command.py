@@ -103,6 +103,7 @@ def _recorded(wanted: str) -> tuple["Run", "Rows"]:
 
 def fork_run(options: ForkOptions) -> int:
     """Fork, and go on; gives the exit code."""
+    from agent.briefing import Briefing
     from agent.cli.permits import bounded
     from agent.cli.run_command import may_ask
     from agent.fork import END, at, fork, keep_steps
@@ -123,6 +124,10 @@ def fork_run(options: ForkOptions) -> int:
             "the policy could not be recorded to the letter (it holds a secret, or is huge): "
             f"run {run.id} can't be forked"
         )
+    if started.instructions is not None and not started.instructions.whole:
+        raise RecordError(
+            "the instructions could not be recorded to the letter (they hold a secret)"
+        )
     policy = bounded(policy)
     root = workspace.began_in(started.workspace, options.directory)
     home = settings.home()
@@ -140,6 +145,7 @@ def fork_run(options: ForkOptions) -> int:
         kernel_policy="prefer" if started.kernel_policy == "prefer" else "require",
         accepted_risks=frozenset(started.accepted_risks),
         forked_from=forked.origin,
+        briefing=Briefing(instructions=started.instructions),
         environ=settings.environ(),
     )
     with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as room:
