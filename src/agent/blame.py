@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.events import CallStarted, Followed, FollowedAnew, FollowedFile
+from agent.events import CallStarted, Followed, FollowedAnew, FollowedFile, WentBack
 from agent.record import BASELINE, STEPS
 from agent.recorded import decode, recorded_changes
 from agent.runs import Run, delivered_of, events_of
@@ -76,7 +76,7 @@ def blame(run: Run, *, path: bytes | None = None) -> Blame:
     walk = _Walk()
     for row in events_of(run):
         event = decode(row)
-        if isinstance(event, CallStarted | Followed | FollowedAnew):
+        if isinstance(event, CallStarted | Followed | FollowedAnew | WentBack):
             walk.take(event)
     with tempfile.TemporaryDirectory(prefix="moonpool-blame-") as room:
         sources = _Sources(run.directory, data, Path(room))
@@ -121,7 +121,7 @@ class _Walk:
     _missed: dict[bytes, int] = field(default_factory=dict)
     """Paths that changed unseen, by the first call that may have done it."""
 
-    def take(self, event: CallStarted | Followed | FollowedAnew) -> None:
+    def take(self, event: CallStarted | Followed | FollowedAnew | WentBack) -> None:
         match event:
             case CallStarted():
                 self.calls[event.number] = event
@@ -135,6 +135,13 @@ class _Walk:
             case FollowedAnew():
                 self._note("what stood when the run was taken up again", event.unfollowed)
                 self._backgrounds.clear()
+                self._begin_anew(event)
+            case WentBack():
+                self._note(
+                    f"what stood when it was gone back to call {event.call}", event.unfollowed
+                )
+                self._backgrounds.clear()
+                self._go_back(event)
                 self._begin_anew(event)
 
     def _note(self, what: str, why: str | None) -> None:
@@ -170,7 +177,20 @@ class _Walk:
             if item.blob in gone and self._newest(item.path) is None
         }
 
-    def _begin_anew(self, event: FollowedAnew) -> None:
+    def _go_back(self, event: WentBack) -> None:
+        """What a file was before keeps its writers: what came after it never was."""
+        for item in event.changed:
+            history = self.histories.get(item.path, [])
+            last = len(history)
+            while last and (history[last - 1].mode, history[last - 1].blob) != (
+                item.mode,
+                item.blob,
+            ):
+                last -= 1
+            if last:
+                del history[last:]
+
+    def _begin_anew(self, event: FollowedAnew | WentBack) -> None:
         standing = {item.path: item for item in event.changed}
         missed = set(event.missed)
         for path in {*self.histories, *standing}:

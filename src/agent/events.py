@@ -33,6 +33,15 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkedFrom:
+    """Where a run began that did not begin with its task."""
+
+    run_id: str
+    call: int
+    """The last that had ended; 0: none had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     run_id: str
     task: str
@@ -53,6 +62,21 @@ class RunStarted:
     pid: int
     instructions: Instructions | None = None
     """The operator's own, which stand in the system prompt."""
+    forked_from: ForkedFrom | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forked:
+    """What stands before this in the record comes from another run; what follows is this one's."""
+
+    run_id: str
+    """Of the other."""
+    call: int
+    model: str
+    version: str
+    pid: int
+    lossy: Mapping[str, object]
+    """What of the conversation could not be given back as it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +283,8 @@ class Followed:
     """Paths that changed and whose content was not kept."""
     unfollowed: str | None
     """Why this is not all, or nothing; None where it is all."""
+    gap: bool = False
+    """Changes from before it are in no event: what is not named here may be otherwise too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +296,24 @@ class FollowedAnew:
     changed: tuple[FollowedFile, ...]
     missed: tuple[bytes, ...]
     unfollowed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WentBack:
+    """The workspace was put back to what it was when a call had ended, and looked at anew."""
+
+    call: int
+    """0: to what it was before the first one."""
+    changed: tuple[FollowedFile, ...]
+    """Everything that is not as in the baseline since then."""
+    missed: tuple[bytes, ...]
+    unfollowed: str | None
+    ended: int
+    """Processes that ran, and were ended."""
+    left: tuple[LeftOut, ...]
+    """What has changed after that call and is as it was before going back."""
+    differing: tuple[LeftOut, ...]
+    """What should be as after that call, and is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +369,7 @@ class RunEnded:
 Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece
 Recorded = (
     RunStarted
+    | Forked
     | Resumed
     | SandboxReady
     | ModelCalled
@@ -339,6 +384,7 @@ Recorded = (
     | ImagesWithdrawn
     | Followed
     | FollowedAnew
+    | WentBack
     | Notice
     | ConversationEnded
     | Exported

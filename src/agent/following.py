@@ -2,30 +2,46 @@
 
 Owns when the box is looked at (after calls that may have changed something, unless the look would
 cost too much) and which calls a look covers. A run never depends on it: what can't be followed is
-told as such, and the patch is made from the container alone.
+told as such, and the patch is made from the container alone. Going back goes by here, so that no
+call is taken for the writer of what was put back.
 """
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.box import Box
-from agent.events import Followed, FollowedAnew, FollowedFile, Tell
+from agent.events import Followed, FollowedAnew, FollowedFile, Tell, WentBack
 from agent.interrupts import Interrupts
 from agent.tools import toolbox
 from sandbox.checkpoint import Step
+from sandbox.errors import SandboxError
+from sandbox.manifest import Entry
+from sandbox.mark import Mark, Restored
 
-CHEAP_S = 0.05
-"""A look that takes no longer is always taken."""
+CHEAP_S = 0.25
+"""A look that takes no longer is always taken: without one a call is no point to fork at."""
 SHARE = 0.1
 """A dearer one waits until it is at most this part of the time since the last."""
 NAMES_BYTES = 1 << 20
 """Of the paths in one event: who makes thousands of long names does not fill the record."""
 _UP_TO_S = 60.0
 """Of a guest that does not answer; for the words after a signal."""
+_BACK_S = 900.0
+"""The same for going back."""
 ROOM_BYTES = 1 << 30
 """Kept free on the record's disk: the patch is to be written there too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Where a run can go back to."""
+
+    call: int
+    """The newest that had ended; 0: none had."""
+    mark: Mark
 
 
 class Following:
@@ -38,9 +54,13 @@ class Following:
         *,
         tell: Tell,
         interrupts: Interrupts,
+        made: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`store` is a directory to be made for the content of what changed."""
+        """Args:
+        store: a directory to be made for the content of what changed.
+        made: calls that had ended before.
+        """
         self._box = box
         self._store = store
         self._tell = tell
@@ -49,6 +69,8 @@ class Following:
         self._first: int | None = None
         """Of the calls that no look covers yet."""
         self._last = 0
+        self._made = made
+        """The newest call that ended, whatever it was."""
         self._lost_since: int | None = None
         """From this call on, changes were seen that are in no event."""
         self._cost_s = 0.0
@@ -58,6 +80,7 @@ class Following:
 
     def after(self, number: int, tool: str, *, background: bool) -> None:
         """Call `number` has ended."""
+        self._made = number
         if tool not in toolbox.WRITING:
             return
         self._first = number if self._first is None else self._first
@@ -74,6 +97,54 @@ class Following:
         if self._first is not None:
             self._follow()
 
+    def point(self) -> Point:
+        """What stands now, to go back to; `Mark.unkept` says where it can't be."""
+        if self._first is not None:
+            self._follow()
+        why = self._unready()
+        if why is not None:
+            return Point(call=self._made, mark=Mark(store=self._store, unkept=why))
+        with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+            return Point(call=self._made, mark=self._box.mark(self._store))
+
+    def go_back(self, point: Point) -> Restored:
+        """Put the box back to what it was then, ending all that runs; tell, and follow on.
+
+        Raises:
+            NotKept: nothing was touched.
+            SandboxError: what stands may be between now and then.
+        """
+        if self._first is not None:
+            self._follow()
+        try:
+            with self._interrupts.calling(lambda: None, up_to_s=_BACK_S):
+                restored = self._box.restore(point.mark)
+        except SandboxError:
+            # Whatever stands now, part of it is nobody's: the next looks say that.
+            self._lost_since = 1
+            raise
+        self._first, self._backgrounds = None, False
+        wrong = {item.path for item in restored.differing}
+        changed = {path: now for path, now in point.mark.changed.items() if path not in wrong}
+        missed = tuple(sorted({*point.mark.missed, *wrong}))
+        unfollowed = None
+        if sum(map(len, (*changed, *missed))) > NAMES_BYTES:
+            self._lost_since = 1
+            changed, missed = {}, ()
+            unfollowed = "the names of what stands there are too many bytes"
+        self._tell(
+            WentBack(
+                call=point.call,
+                changed=_files(changed),
+                missed=missed,
+                unfollowed=unfollowed,
+                ended=restored.ended,
+                left=restored.left,
+                differing=restored.differing,
+            )
+        )
+        return restored
+
     def anew(self) -> None:
         """The run was taken up again: what stands now is not the next call's doing."""
         step = self._look()
@@ -84,7 +155,7 @@ class Following:
             self._lost_since = 1
         self._tell(
             FollowedAnew(
-                changed=_files(step),
+                changed=_files(step.changed),
                 missed=tuple(sorted(step.missed)),
                 unfollowed=step.unfollowed,
             )
@@ -102,26 +173,34 @@ class Following:
         elif step.unfollowed == self._told:
             return
         self._told = step.unfollowed
-        if step.changed or step.unfollowed:
-            self._tell(
-                Followed(
-                    first=first,
-                    last=self._last,
-                    changed=_files(step),
-                    missed=tuple(sorted(step.missed)),
-                    unfollowed=step.unfollowed,
-                )
+        # Told where nothing changed too: a fork from there has to know that nothing did.
+        self._tell(
+            Followed(
+                first=first,
+                last=self._last,
+                changed=_files(step.changed),
+                missed=tuple(sorted(step.missed)),
+                unfollowed=step.unfollowed,
+                gap=self._lost_since is not None,
             )
+        )
 
-    def _look(self) -> Step:
+    def _unready(self) -> str | None:
+        """Why the box is not to be looked at now."""
         if self._interrupts.at_once:
-            return Step(unfollowed="the run was to end at once")
-        started = self._clock()
+            return "the run was to end at once"
         try:
             if shutil.disk_usage(self._store.parent).free < ROOM_BYTES:
-                return Step(unfollowed="the disk of the run's record is nearly full")
+                return "the disk of the run's record is nearly full"
         except OSError as error:
-            return Step(unfollowed=f"the run's record can't be reached: {error.strerror}")
+            return f"the run's record can't be reached: {error.strerror}"
+        return None
+
+    def _look(self) -> Step:
+        why = self._unready()
+        if why is not None:
+            return Step(unfollowed=why)
+        started = self._clock()
         # Only the third signal breaks it off: half an answer read is a stream lost.
         with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
             try:
@@ -133,8 +212,8 @@ class Following:
         return step
 
 
-def _files(step: Step) -> tuple[FollowedFile, ...]:
+def _files(changed: Mapping[bytes, Entry | None]) -> tuple[FollowedFile, ...]:
     return tuple(
         FollowedFile(path=path, mode=entry.mode if entry else 0, blob=entry.blob if entry else None)
-        for path, entry in sorted(step.changed.items())
+        for path, entry in sorted(changed.items())
     )

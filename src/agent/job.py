@@ -7,6 +7,7 @@ from typing import Literal
 
 from agent.box import Box
 from agent.briefing import Briefing
+from agent.events import ForkedFrom
 from policies.policy import Policy
 
 
@@ -26,6 +27,7 @@ class Job:
     """What the operator gives the model beside the task."""
     accepted_risks: frozenset[str] = frozenset()
     """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
+    forked_from: ForkedFrom | None = None
     environ: Mapping[str, str]
     """The operator's environment, for finding the engine. None of it enters the container."""
 

@@ -132,7 +132,8 @@ class Loop:
         self.history = list(past.history)
         if not past.asked:
             self._say(task)
-        self._news.append(STARTED_AGAIN)
+        if past.forked is None:
+            self._news.append(STARTED_AGAIN)
         return self._until_ended(past.turn)
 
     def show(self, context: ContextShown) -> None:

@@ -18,6 +18,7 @@ from agent.events import (
     ContextShown,
     ConversationEnded,
     Event,
+    Forked,
     ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
@@ -108,6 +109,8 @@ class Past:
     """Of the process that worked on it last."""
     lossy: Lossy
     log: tuple[Event, ...]
+    forked: Forked | None = None
+    """It is another run's, and this process begins a new one with it."""
 
     @property
     def images(self) -> tuple[Image, ...]:

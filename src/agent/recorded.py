@@ -26,6 +26,8 @@ from agent.events import (
     Followed,
     FollowedAnew,
     FollowedFile,
+    Forked,
+    ForkedFrom,
     ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
@@ -37,6 +39,7 @@ from agent.events import (
     SandboxReady,
     ShownFile,
     UserSaid,
+    WentBack,
 )
 from agent.messages import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse, Usage
 from agent.record import REDACTED
@@ -55,6 +58,7 @@ _EVENTS: dict[str, type] = {
     "run_started": RunStarted,
     "sandbox_ready": SandboxReady,
     "resumed": Resumed,
+    "forked": Forked,
     "model_called": ModelCalled,
     "model_replied": ModelReplied,
     "model_retry": ModelRetry,
@@ -67,6 +71,7 @@ _EVENTS: dict[str, type] = {
     "images_withdrawn": ImagesWithdrawn,
     "followed": Followed,
     "followed_anew": FollowedAnew,
+    "went_back": WentBack,
     "notice": Notice,
     "conversation_ended": ConversationEnded,
 }
@@ -87,6 +92,7 @@ _VALUES: dict[str, type] = {
     "held": Held,
     "overlay": Overlay,
     "left_out": LeftOut,
+    "forked_from": ForkedFrom,
     "followed_file": FollowedFile,
     "kept_image": KeptImage,
     "shown_file": ShownFile,
@@ -109,7 +115,7 @@ _ENUMS: dict[tuple[type, str], type[Enum]] = {
     (CallEnded, "ending"): Ending,
 }
 _BYTES = {(LeftOut, "path"), (FollowedFile, "path")}
-_BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed")}
+_BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed"), (WentBack, "missed")}
 _LOSSY = {"model_replied", "call_ended", "call_refused", "user_said", "context_shown"}
 """Lines of which the model reads something."""
 _VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}

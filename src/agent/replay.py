@@ -3,21 +3,34 @@
 No model is asked. Each call that ran goes through the same decision and the same tools again, under
 the policy given here, in the recorded order but without the pauses between; what was refused then
 is not made. What a call does that depends on the time, on chance or on a process in the background
-may come out otherwise: the trees say whether it mattered.
+may come out otherwise: the trees say whether it mattered. What a person took back is taken back
+again; a fork begins with the files that it was forked with.
 
 Owns what can be replayed and what counts as the same. Refuses to know the terminal, and where a box
 comes from.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.approval import Approved, Declined
 from agent.box import Box
 from agent.calls import Calls
 from agent.errors import RecordError, UsageError
-from agent.events import CallEnded, CallRefused, CallStarted, Event, Resumed, RunStarted
+from agent.events import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    Event,
+    FollowedFile,
+    Resumed,
+    RunStarted,
+    WentBack,
+)
+from agent.fork import Files, mark_of
 from agent.interrupts import Interrupts
 from agent.messages import ToolUse
 from agent.past import IN_DOUBT
@@ -25,6 +38,8 @@ from agent.recorded import decode, recorded_changes, whole
 from agent.wording import call_in_words
 from policies.decision import Ask, Call, Decision
 from policies.policy import Policy
+from sandbox.errors import SandboxLost
+from sandbox.mark import Mark
 from sandbox.patch import Change
 
 Row = Mapping[str, object]
@@ -50,6 +65,10 @@ class Recording:
     changes: tuple[Change, ...]
     may_ask: bool
     """Somebody was there to be asked."""
+    files: Mapping[bytes, FollowedFile]
+    """What was not as in the workspace when the first of the calls was made: of a fork."""
+    returns: tuple[tuple[int, int], ...]
+    """After how many of the calls it was gone back, and to after the call of which number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +110,9 @@ def recording(rows: Sequence[Row], run_id: str) -> Recording:
     started: RunStarted | None = None
     opened: CallStarted | None = None
     calls: list[RecordedCall] = []
+    own, files = _since_fork(rows, run_id)
     asked = taken_up = False
-    for row in rows:
+    for row in own:
         event = decode(row)
         asked = asked or row.get("event") == "asked"
         match event:
@@ -128,7 +148,40 @@ def recording(rows: Sequence[Row], run_id: str) -> Recording:
         tree=str(exported.get("tree")),
         changes=recorded_changes(exported.get("changes")),
         may_ask=asked,
+        files=files,
+        returns=_returns(own),
     )
+
+
+def _since_fork(
+    rows: Sequence[Row], run_id: str
+) -> tuple[Sequence[Row], Mapping[bytes, FollowedFile]]:
+    """What was done in the run's own container, and the files that it began with.
+
+    Raises:
+        RecordError: it is a fork, and the files are not known.
+    """
+    kinds = [row.get("event") for row in rows]
+    if "forked" not in kinds:
+        return rows, {}
+    first = kinds.index("forked")
+    files = Files()
+    for row in rows[:first]:
+        files.take(decode(row))
+    if files.why:
+        raise RecordError(f"what run {run_id} was forked with is not known: {files.why}")
+    return [rows[0], *rows[first:]], files.checked()
+
+
+def _returns(rows: Sequence[Row]) -> tuple[tuple[int, int], ...]:
+    found = []
+    ended = 0
+    for row in rows:
+        event = decode(row)
+        ended += isinstance(event, CallEnded)
+        if isinstance(event, WentBack):
+            found.append((ended, event.call))
+    return tuple(found)
 
 
 def _require_whole(row: Row, event: CallStarted) -> None:
@@ -147,9 +200,12 @@ class Replay:
     box: Box
     policy: Policy
     interrupts: Interrupts
+    steps: Path
+    """Of the run's record: the content of a fork's first files."""
     on_call: Callable[[Remade], None]
     _told: list[Event] = field(default_factory=list)
     _decided: Decision | None = None
+    _marks: dict[int, Mark] = field(default_factory=dict)
 
     def go(self) -> Replayed:
         """Make every call, export, compare.
@@ -172,15 +228,34 @@ class Replay:
             interrupts=self.interrupts,
             tell=self._told.append,
         )
+        if recording.files:
+            self._restore(mark_of(recording.files, self.steps))
         made = []
-        for then in recording.calls:
-            made.append(self._make(calls, then))
-            self.on_call(made[-1])
+        with tempfile.TemporaryDirectory(prefix="moonpool-replay-") as room:
+            for position, then in enumerate([*recording.calls, None]):
+                self._go_back(position, then, Path(room) / "steps")
+                if then is not None:
+                    made.append(self._make(calls, then))
+                    self.on_call(made[-1])
         patch = self.box.export()
         differing: tuple[bytes, ...] = ()
         if patch.tree != recording.tree:
             differing = _differing(recording.changes, patch.changes)
         return Replayed(calls=tuple(made), tree=patch.tree, differing=differing)
+
+    def _go_back(self, position: int, then: RecordedCall | None, store: Path) -> None:
+        """Keep what will be gone back to, and go back where that was done then."""
+        for after, call in self.recording.returns:
+            over = then is None or call < then.started.number
+            if over and call not in self._marks:
+                self._marks[call] = self.box.mark(store)
+            if after == position:
+                self._restore(self._marks[call])
+
+    def _restore(self, mark: Mark) -> None:
+        restored = self.box.restore(mark)
+        if restored.differing:
+            raise SandboxLost("the workspace can't be made what it was then")
 
     def _approved_then(self, _call: Call, ask: Ask) -> Approved | Declined:
         """A call that a person approved then, by its digest, needs no second answer."""

@@ -119,6 +119,7 @@ def take(
             environ=environ,
             accepted_risks=frozenset(started.accepted_risks),
             briefing=Briefing(instructions=started.instructions),
+            forked_from=started.forked_from,
         )
     except BaseException:
         record.close()

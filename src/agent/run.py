@@ -32,6 +32,7 @@ from agent.events import (
     ConversationEnded,
     Exported,
     ExportFailed,
+    Forked,
     Notice,
     Progress,
     Resumed,
@@ -173,9 +174,13 @@ class Run:
         # The time of a run is the agent's: a first build of the image does not count.
         self._meter = Meter(job.policy, before=past.spent if past is not None else None)
         following = Following(
-            box, self._record.directory / STEPS, tell=tell, interrupts=self._interrupts
+            box,
+            self._record.directory / STEPS,
+            tell=tell,
+            interrupts=self._interrupts,
+            made=past.calls if past is not None else 0,
         )
-        if past is not None and past.calls:
+        if past is not None and past.calls and past.forked is None:
             following.anew()
         loop = Loop(
             model=self._model,
@@ -208,8 +213,10 @@ class Run:
         following.finish()
         return ended
 
-    def _beginning(self) -> RunStarted | Resumed:
+    def _beginning(self) -> RunStarted | Resumed | Forked:
         job, past = self._job, self._past
+        if past is not None and past.forked is not None:
+            return past.forked
         if past is not None:
             return Resumed(
                 model=self._model.name,

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.events import Followed, FollowedAnew, plain
+from agent.events import Followed, FollowedAnew, WentBack, plain
 from agent.record import BASELINE, EVENTS, FIRST, PATCH, REFUSED_PATCH, REPORT, STEPS, linked
 from agent.recorded import decode, recorded_changes
 from agent.resume import SUMMARY_NOT_WRITTEN
@@ -144,7 +144,10 @@ def _summary(run: Run, rows: Sequence[Row]) -> str:
     started = _needed(rows, "run_started")
     expected: dict[str, object] = {
         key: started.get(key)
-        for key in ("run_id", "task", "workspace", "policy", "verify", "accepted_risks")
+        for key in (
+            *("run_id", "task", "workspace", "policy", "verify", "accepted_risks"),
+            "forked_from",
+        )
     }
     resumed = _newest(rows, "resumed")
     expected["model"] = (resumed or started).get("model")
@@ -285,9 +288,9 @@ def _kept(run: Run) -> baseline.Baseline:
 def _steps(run: Run, rows: Sequence[Row]) -> str:
     blobs: set[str] = set()
     for row in rows:
-        if row.get("event") in {"followed", "followed_anew"}:
+        if row.get("event") in {"followed", "followed_anew", "went_back"}:
             event = decode(row)
-            assert isinstance(event, Followed | FollowedAnew)
+            assert isinstance(event, Followed | FollowedAnew | WentBack)
             blobs |= {item.blob for item in event.changed if item.blob is not None}
     if not blobs:
         raise _Nothing("no call changed what could be followed")

@@ -126,5 +126,6 @@ def opening(job: Job, model: str, started: datetime) -> dict[str, object]:
         "server_tools": list(job.policy.server_tools),
         "verify": job.verify,
         "accepted_risks": sorted(job.accepted_risks),
+        "forked_from": plain(job.forked_from),
         "started": started.isoformat(timespec="seconds"),
     }

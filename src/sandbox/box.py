@@ -8,6 +8,7 @@ from typing import Self
 
 from policies.policy import Policy
 from sandbox import export, opening, snapshot, standing
+from sandbox import restore as going_back
 from sandbox.checkpoint import Follower, Step
 from sandbox.commands import Commands
 from sandbox.engine import Engine
@@ -22,6 +23,7 @@ from sandbox.errors import (
 from sandbox.files import Files
 from sandbox.gitstore import Store
 from sandbox.manifest import Manifest
+from sandbox.mark import Mark, Restored
 from sandbox.opening import Plan, Started
 from sandbox.patch import LeftOut, Patch
 from sandbox.prepare import PreparedImage, prepare
@@ -418,15 +420,60 @@ class Sandbox:
             store: a directory, made where it is missing, for the content of what changed; the same
                 one each time.
         """
-        if self._follower is None:
-            try:
-                kept = Store(store)
-            except PatchError as error:
-                return Step(unfollowed=str(error))
-            ignored = self._session.plan.policy.export.ignore
-            self._follower = Follower(store=kept, manifest=lambda: self.manifest, ignored=ignored)
+        try:
+            follower = self._following(store)
+        except PatchError as error:
+            return Step(unfollowed=str(error))
         started = self._session.started
-        return self._follower.step(started.link, times_tell=started.seal.moves_copy)
+        return follower.step(started.link, times_tell=started.seal.moves_copy)
+
+    def mark(self, store: Path) -> Mark:
+        """What stands in the workspace now, to be gone back to. Commands may go on running.
+
+        Never raises: a mark that tells nothing says why (`Mark.unkept`).
+
+        Args:
+            store: as for `checkpoint`, and the same one.
+        """
+        try:
+            follower = self._following(store)
+        except PatchError as error:
+            return Mark(store=store, unkept=str(error))
+        started = self._session.started
+        return follower.mark(started.link, times_tell=started.seal.moves_copy)
+
+    def restore(self, mark: Mark) -> Restored:
+        """End everything that runs, and put the workspace back to a mark: exact for everything that
+        a patch can carry, and named what has changed since and stays as it is.
+
+        Not gone back are ignored files, what was too large to be kept, any ``.git``, and whatever
+        lies outside of the workspace. The next command's directory, where it is gone, is the
+        workspace.
+
+        Raises:
+            NotKept: the mark tells nothing; nothing was touched.
+            SandboxLost: the guest does not come back; the workspace is between now and the mark.
+            PatchError, EngineError: the baseline's files can't be had; no file was touched.
+        """
+        going_back.require(mark)
+        return going_back.restore(
+            self._session,
+            self._following(mark.store),
+            mark,
+            copied=self._snapshot,
+            workspace=self._workspace,
+        )
+
+    def _following(self, store: Path) -> Follower:
+        if self._follower is None:
+            self._follower = Follower(
+                store=Store(store),
+                manifest=lambda: self.manifest,
+                patterns=self._session.plan.policy.export.ignore,
+            )
+        elif self._follower.store.directory != store:
+            self._follower.store = Store(store)
+        return self._follower
 
     def apply(self, patch: Patch) -> None:
         """Put a proved patch's result in place, for a verification.

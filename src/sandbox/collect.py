@@ -26,6 +26,7 @@ _CHANGED_LIMIT = 500_000
 _BATCH = 256
 _NOTES_LIMIT = 200
 COLLIDES = "has the SHA-1 id of another file, and another content: no patch can tell them apart"
+SPECIAL = "is a socket, pipe or device"
 EMPTY = "is an empty directory, which no patch carries"
 ODD_MODE = "has mode"
 _CARRIED_MODES = frozenset({0o644, 0o755, 0o664, 0o775})
@@ -42,6 +43,8 @@ class Changes:
     left_out: list[LeftOut] = field(default_factory=list)
     times: dict[bytes, int] = field(default_factory=dict)
     """Of candidates, where the source told it: the last change in ns. Equal: as it was."""
+    modes: dict[bytes, int] = field(default_factory=dict)
+    """Of what has a time: its mode, type and all."""
 
 
 def carried(path: bytes) -> bool:
@@ -127,6 +130,7 @@ def from_guest(
     for path, (mode, ctime_ns) in walk.files.items():
         _sort_in(changes, path, mode)
         changes.times[path] = ctime_ns
+        changes.modes[path] = mode
     for directory, names in walk.listings.items():
         for name in names:
             path = directory + b"/" + name[1:] if directory else name[1:]
@@ -143,7 +147,7 @@ def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
         changes.candidates.add(path)
     else:
         too_deep = mode & _TYPE == _DIRECTORY
-        reason = "is nested too deep for a patch" if too_deep else "is a socket, pipe or device"
+        reason = "is nested too deep for a patch" if too_deep else SPECIAL
         changes.left_out.append(LeftOut(path=path, reason=reason))
 
 

@@ -16,7 +16,8 @@ FileError                   a file operation was refused: a result the model see
 ├── FileMissing
 ├── FileExists
 ├── FileDenied              by the kernel, under the policy
-└── FileWrongType           a directory where a file is wanted, or the reverse
+├── FileWrongType           a directory where a file is wanted, or the reverse
+└── NotKept                 the state to go back to was not kept
 """
 
 
@@ -85,3 +86,7 @@ class FileDenied(FileError):
 
 class FileWrongType(FileError):
     """A directory where a file is wanted, or the reverse."""
+
+
+class NotKept(FileError):
+    """The state to go back to was not kept; nothing was touched."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from policies.paths import absolute
 from policies.policy import Policy
-from sandbox import baseline, collect, salvage
+from sandbox import baseline, collect, originals, salvage
 from sandbox.engine import Engine
 from sandbox.errors import CollisionError, FileError, PatchError, SandboxError, SandboxLost
 from sandbox.gitapply import apply_to_entries
@@ -23,9 +23,8 @@ from sandbox.gitstore import Store
 from sandbox.guest.wire import PIECE
 from sandbox.ignore import IgnoreRules, Patterns
 from sandbox.link import GuestLink
-from sandbox.manifest import SYMLINK, Entry, Manifest
+from sandbox.manifest import Entry, Manifest
 from sandbox.opening import Started
-from sandbox.packing import open_file
 from sandbox.patch import LeftOut, Patch, make_patch
 from sandbox.snapshot import Snapshot
 from sandbox.spec import WORKSPACE, shelf
@@ -64,7 +63,7 @@ def export(
 
     def make(room: Path | None) -> Patch:
         with (
-            _temporary_directory(room) as directory,
+            temporary_directory(room) as directory,
             ThreadPoolExecutor(1, "moonpool-baseline") as pool,
         ):
             # What the baseline takes is worked out while the guest looks through its files.
@@ -79,7 +78,7 @@ def export(
                 changed.pop(item.path, None)
             changed, left_out = _filtered(changed, left_out, copy, policy)
             old = {path: copy.entries[path] for path in changed if path in copy.entries}
-            _bring_old(engine, copied, store, old, workspace)
+            originals.bring(engine, copied, store, old, workspace)
             patch = make_patch(store, copy, changed, base=base, left_out=left_out)
             if keep_old is not None and patch.data:
                 # Merging is a help for later: without room for it the patch still counts.
@@ -117,7 +116,7 @@ def _full(directory: Path, error: PatchError) -> bool:
 
 
 @contextlib.contextmanager
-def _temporary_directory(room: Path | None = None) -> Iterator[Path]:
+def temporary_directory(room: Path | None = None) -> Iterator[Path]:
     """A place for the private store; where it can't be written, that becomes a clear error."""
     try:
         directory = Path(tempfile.mkdtemp(prefix="moonpool-export-", dir=room))
@@ -190,7 +189,7 @@ def _collided(
     elsewhere = []
     for path, entry in same.items():
         try:
-            if not _bring_from_host(store, workspace, path, entry):
+            if originals.from_host(store, workspace, path, entry) is None:
                 elsewhere.append((path, entry.size))
         except CollisionError:
             left_out.append(LeftOut(path=path, reason=collect.COLLIDES))
@@ -271,53 +270,6 @@ def _writable(policy: Policy) -> Callable[[bytes], bool]:
     return writable
 
 
-def _bring_old(
-    engine: Engine,
-    copied: Snapshot,
-    store: Store,
-    old: Mapping[bytes, Entry],
-    workspace: Path,
-) -> None:
-    """Put the baseline's bytes of changed paths into the store.
-
-    The host's own file serves while it still is what was copied, which its object id tells;
-    otherwise the bytes come from the snapshot through the engine.
-    """
-    absent = {
-        path: entry
-        for path, entry in old.items()
-        if not _bring_from_host(store, workspace, path, entry)
-    }
-    if not absent:
-        return
-    container = engine.create(shelf(copied.image))
-    try:
-        for path, entry in absent.items():
-            data = salvage.read_from_engine(engine, container, path)
-            if store.put(data, entry.size) != entry.blob:
-                raise PatchError(
-                    f"the baseline of {os.fsdecode(path)} is not what was copied: run again"
-                )
-    finally:
-        engine.remove(container)
-
-
-def _bring_from_host(store: Store, workspace: Path, path: bytes, entry: Entry) -> bool:
-    try:
-        if entry.mode == SYMLINK:
-            target = os.readlink(os.fsencode(workspace) + b"/" + path)
-            return len(target) == entry.size and store.put([target], entry.size) == entry.blob
-        with open_file(workspace, path) as file:
-            if os.fstat(file.fileno()).st_size != entry.size:
-                return False
-            pieces = iter(lambda: file.read(PIECE), b"")
-            return store.put(pieces, entry.size) == entry.blob
-    except CollisionError:
-        raise
-    except (OSError, PatchError):
-        return False
-
-
 def apply(
     *,
     engine: Engine,
@@ -335,11 +287,11 @@ def apply(
     """
     if not patch.data:
         return
-    with _temporary_directory() as directory:
+    with temporary_directory() as directory:
         store = PackedStore(directory / "store")
         before = {path: manifest.entries.get(path) for path in patch.results}
         old = {path: entry for path, entry in before.items() if entry is not None}
-        _bring_old(engine, copied, store, old, workspace)
+        originals.bring(engine, copied, store, old, workspace)
         file = directory / "patch.diff"
         file.write_bytes(patch.data)
         # The store holds the old side only, so the new content can come from nothing but the patch.

@@ -7,7 +7,7 @@ in it is a stranger's.
 import stat
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import IO, cast
 
 from sandbox.collect import PATH_LIMIT, carried, mode_notes
@@ -187,16 +187,42 @@ def read_from_engine(engine: Engine, container: str, path: bytes) -> Iterator[by
     Raises:
         SandboxLost: it is not there.
     """
+    _, _, pieces = one_from_engine(engine, container, path)
+    return pieces
+
+
+def one_from_engine(
+    engine: Engine, container: str, path: bytes
+) -> tuple[bytes, int, Iterator[bytes]]:
+    """One file or link of a container: its path, its permission bits, its content.
+
+    Raises:
+        SandboxLost: it is not there.
+    """
     full = WORKSPACE.encode() + b"/" + path
     chunks = _Chunks(engine.get_archive(container, full.decode("utf-8", "surrogateescape")))
-    with tarfile.open(
+    tar = tarfile.open(  # noqa: SIM115 - read on by whoever takes the content
         fileobj=cast("IO[bytes]", chunks), mode="r|", encoding="utf-8",
         errors="surrogateescape",
-    ) as tar:  # fmt: skip
-        member = tar.next()
-        if member is None:
-            raise SandboxLost("the baseline can't be read from the engine")
-        if member.issym():
-            yield member.linkname.encode("utf-8", "surrogateescape")
-        else:
-            yield from _pieces(tar, member)
+    )  # fmt: skip
+    member = tar.next()
+    if member is None:
+        raise SandboxLost("the baseline can't be read from the engine")
+    return path, member.mode & 0o7777, _content(tar, member)
+
+
+def many_from_engine(
+    engine: Engine, container: str, paths: Collection[bytes]
+) -> Iterator[tuple[bytes, int, Iterator[bytes]]]:
+    """As `one_from_engine`, those of `paths` that are there, in one go: each content is to be read
+    before the next comes."""
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if path in paths and (member.isreg() or member.issym()):
+            yield path, member.mode & 0o7777, _content(tar, member)
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    if member.issym():
+        yield member.linkname.encode("utf-8", "surrogateescape")
+    else:
+        yield from _pieces(tar, member)

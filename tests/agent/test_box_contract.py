@@ -11,7 +11,7 @@ from agent.tools import toolbox
 from agent.tools.tool import Setting
 from fakes.box import TmpBox
 from policies.loading import load
-from sandbox.errors import FileError, FileExists, FileMissing, FileWrongType
+from sandbox.errors import FileError, FileExists, FileMissing, FileWrongType, NotKept
 from sandbox.results import Ending
 
 FILES = {"calc.py": b"def multiply(a, b):\n    return a + b\n", "data/raw": b"\x00\xff\r\n"}
@@ -146,3 +146,54 @@ def test_a_checkpoint_tells_what_changed_since_the_last(box: Box, tmp_path: Path
         b"data/raw": None,
     }
     assert box.checkpoint(store).changed == {}
+
+
+def test_a_restore_gives_back_what_stood_at_the_mark_and_removes_what_came_since(
+    box: Box, tmp_path: Path
+) -> None:
+    store = tmp_path / "steps"
+    box.run("echo 1 > new; chmod +x new; ln -s new link; rm data/raw")
+    mark = box.mark(store)
+    box.run("echo 2 > new; chmod -x new; rm link; mkdir -p made/deep link; echo x > made/deep/x")
+    box.run("rm calc.py; echo back > data/raw; cd made")
+    restored = box.restore(mark)
+    assert restored.back == (b"calc.py", b"link", b"new")
+    assert restored.removed == (b"data/raw", b"made/deep/x")
+    assert restored.differing == ()
+    assert box.read_file("calc.py") == FILES["calc.py"]
+    found = box.run("pwd -P | tail -c10; test -x new && cat link; ls -d made data/raw").stdout
+    assert found == b"workspace\n1\n"
+    assert box.mark(store).changed == mark.changed
+
+
+def test_a_step_tells_nothing_of_a_restore(box: Box, tmp_path: Path) -> None:
+    store = tmp_path / "steps"
+    mark = box.mark(store)
+    box.run("echo x > new; rm calc.py")
+    box.checkpoint(store)
+    box.restore(mark)
+    assert box.checkpoint(store).changed == {}
+    box.run("echo y > later")
+    assert set(box.checkpoint(store).changed) == {b"later"}
+
+
+def test_what_runs_is_ended_by_a_restore(box: Box, tmp_path: Path) -> None:
+    mark = box.mark(tmp_path / "steps")
+    number = box.start("while :; do echo x >> log; sleep 0.01; done")
+    until = time.monotonic() + 10
+    while not any(e.name == b"log" for e in box.list_dir(".").entries) and time.monotonic() < until:
+        time.sleep(0.02)
+    restored = box.restore(mark)
+    assert restored.removed == (b"log",)
+    assert restored.ended >= 1
+    assert box.poll(number).exit_code is not None
+
+
+def test_a_mark_that_tells_nothing_is_not_gone_back_to(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "steps").write_text("in the way")
+    mark = box.mark(tmp_path / "steps")
+    assert "git store" in str(mark.unkept)
+    box.run("echo x > new")
+    with pytest.raises(NotKept):
+        box.restore(mark)
+    assert box.read_file("new") == b"x\n"

@@ -1,5 +1,6 @@
 """Which calls a look covers, and that looking neither slows a run nor ends it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import following
-from agent.events import CallStarted, Event, Followed, FollowedAnew, encode
+from agent.events import CallStarted, Event, Followed, FollowedAnew, WentBack, encode
 from agent.following import Following
 from agent.interrupts import Interrupts
 from agent.recorded import decode
@@ -16,6 +17,7 @@ from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from sandbox.checkpoint import Step
+from sandbox.errors import NotKept, SandboxLost
 
 
 @dataclass
@@ -73,7 +75,7 @@ def test_each_call_that_changed_something_is_told(bench: Bench) -> None:
     bench.call(1, "echo x > a")
     bench.call(2, "true")
     bench.call(3, "echo y > b; rm a")
-    assert bench.told == [(1, 1, [b"a"]), (3, 3, [b"a", b"b"])]
+    assert bench.told == [(1, 1, [b"a"]), (2, 2, []), (3, 3, [b"a", b"b"])]
 
 
 def test_a_look_that_takes_long_waits_and_covers_several_calls(bench: Bench) -> None:
@@ -167,3 +169,42 @@ def test_a_run_records_what_its_calls_changed(tmp_path: Path, default_policy: Po
     assert [(e.last, [item.path for item in e.changed]) for e in told] == [(1, [b"a"]), (3, [b"b"])]
     assert sum(isinstance(event, CallStarted) for event in run.log) == 3
     assert (run.record.directory / "steps" / "objects").is_dir()
+
+
+def test_what_was_gone_back_is_told_whole_and_is_no_later_calls_doing(bench: Bench) -> None:
+    bench.call(1, "echo x > kept")
+    point = bench.following.point()
+    assert point.call == 1
+    bench.call(2, "echo y > kept; echo z > new")
+    restored = bench.following.go_back(point)
+    assert (restored.back, restored.removed) == ((b"kept",), (b"new",))
+    bench.call(3, "echo x > after")
+    (event,) = [event for event in bench.log if isinstance(event, WentBack)]
+    assert (event.call, [item.path for item in event.changed]) == (1, [b"kept"])
+    assert decode(json.loads(json.dumps(encode(event)))) == event
+    assert bench.told[-1] == (3, 3, [b"after"])
+
+
+def test_a_point_that_could_not_be_kept_is_not_gone_back_to(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "ROOM_BYTES", 1 << 62)
+    point = bench.following.point()
+    assert "nearly full" in str(point.mark.unkept)
+    with pytest.raises(NotKept):
+        bench.following.go_back(point)
+
+
+def test_after_going_back_broke_off_what_is_found_is_not_only_the_next_calls(
+    bench: Bench,
+) -> None:
+    point = bench.following.point()
+    bench.call(1, "echo x > a")
+    bench.box.failures["restore"] = SandboxLost("gone")
+    with pytest.raises(SandboxLost):
+        bench.following.go_back(point)
+    bench.call(2, "echo x > b")
+    assert bench.told[-1] == (1, 2, [b"b"])
+    newest = bench.log[-1]
+    assert isinstance(newest, Followed)
+    assert newest.gap

@@ -18,9 +18,10 @@ from typing import Literal
 
 from agent.box import OnOutput
 from sandbox.checkpoint import Step
-from sandbox.errors import FileExists, FileMissing, FileWrongType, SandboxError
+from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
 from sandbox.gitstore import Store
 from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.mark import Mark, Restored
 from sandbox.patch import LeftOut, Patch, make_patch
 from sandbox.results import (
     BackgroundStatus,
@@ -250,10 +251,7 @@ class TmpBox:
         self._called("export", "")
         with tempfile.TemporaryDirectory() as room:
             store = Store(Path(room) / "store")
-            base = {
-                os.fsencode(name): Entry(FILE, store.put([data], len(data)), len(data))
-                for name, data in self.files.items()
-            }
+            base = self._base(store)
             now = dict(self._entries(store))
             changed = {path: now.get(path) for path in {*base, *now}}
             manifest = Manifest(entries=base, tracked=None, ignore_files={})
@@ -263,10 +261,7 @@ class TmpBox:
         self._called("checkpoint", "")
         kept = Store(store)
         if self._seen is None:
-            self._seen = {
-                os.fsencode(name): Entry(FILE, kept.put([data], len(data)), len(data))
-                for name, data in self.files.items()
-            }
+            self._seen = self._base(kept)
         now = dict(self._entries(kept))
         changed = {
             path: now.get(path)
@@ -275,6 +270,67 @@ class TmpBox:
         }
         self._seen = now
         return Step(changed=changed)
+
+    def mark(self, store: Path) -> Mark:
+        self._called("mark", "")
+        try:
+            kept = Store(store)
+        except SandboxError as error:
+            return Mark(store=store, unkept=str(error))
+        base = self._base(kept)
+        now = dict(self._entries(kept))
+        paths = {*base, *now}
+        changed = {path: now.get(path) for path in paths if now.get(path) != base.get(path)}
+        return Mark(store=store, changed=changed)
+
+    def restore(self, mark: Mark, /) -> Restored:
+        self._called("restore", "")
+        if mark.unkept is not None:
+            raise NotKept(f"there is nothing to go back to: {mark.unkept}")
+        running = [process for process in self._backgrounds.values() if process.poll() is None]
+        for process in running:
+            process.kill()
+            process.wait()
+        store = Store(mark.store)
+        wanted = {**self._base(store), **mark.changed}
+        now = dict(self._entries(store))
+        differing = sorted(path for path in {*wanted, *now} if wanted.get(path) != now.get(path))
+        removed = [path for path in differing if wanted.get(path) is None]
+        for path in differing:
+            place = self.workspace / os.fsdecode(path)
+            if path in now:
+                place.unlink()
+        for path in removed:
+            parent = (self.workspace / os.fsdecode(path)).parent
+            while parent != self.workspace and not any(parent.iterdir()):
+                parent.rmdir()
+                parent = parent.parent
+        for path in differing:
+            entry = wanted.get(path)
+            if entry is not None:
+                self._put(self.workspace / os.fsdecode(path), entry, store)
+        if not self.cwd.is_dir():
+            self.cwd = self.workspace
+        self._seen = dict(self._entries(store))
+        back = tuple(path for path in differing if wanted.get(path) is not None)
+        return Restored(back=back, removed=tuple(removed), ended=len(running))
+
+    def _put(self, place: Path, entry: Entry, store: Store) -> None:
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        data = store.read_bytes(entry.blob)
+        if entry.mode == SYMLINK:
+            place.symlink_to(os.fsdecode(data))
+            return
+        place.write_bytes(data)
+        place.chmod(0o755 if entry.mode == EXECUTABLE else 0o644)
+
+    def _base(self, store: Store) -> dict[bytes, Entry]:
+        return {
+            os.fsencode(name): Entry(FILE, store.put([data], len(data)), len(data))
+            for name, data in self.files.items()
+        }
 
     def _entries(self, store: Store) -> list[tuple[bytes, Entry]]:
         found = []

@@ -56,7 +56,7 @@ def content(r):
     return text(r)
 """
 
-_PROGRAM = (
+PROGRAM = (
     _SOURCES
     + r"""
 def everything(top):
@@ -68,6 +68,8 @@ def everything(top):
     return sorted(found)
 
 def put(path, data):
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("a pipe would be waited for")
     with open(path, "wb") as file:
         file.write(data)
 
@@ -249,7 +251,7 @@ def run(
     policy = load("default")
     policy = dataclasses.replace(policy, exec_workspace=way.exec_workspace)
     with Sandbox.open(workspace=workspace, policy=policy, engine=engine) as box:
-        box.write_file("/tmp/change.py", _PROGRAM.encode())
+        box.write_file("/tmp/change.py", PROGRAM.encode())
         said = box.run(f"umask 022; python3 /tmp/change.py {seed} {cases}", timeout_s=120)
         assert said.exit_code == 0, said
         assert int(said.stdout.split()[1]) > cases, said

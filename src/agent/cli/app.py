@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.cli import provenance_app
+from agent.cli import fork_app, provenance_app
 from agent.cli.arguments import ContextFiles, InstructionsFile, RunName
 from agent.cli.policy_app import Ceiling, policy_app
 
@@ -283,6 +283,7 @@ def prune(
     raise typer.Exit(prune_command.prune(everything=everything, force=force))
 
 
+fork_app.add_to(app)
 provenance_app.add_to(app)
 
 

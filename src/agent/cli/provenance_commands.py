@@ -228,17 +228,8 @@ def replay(wanted: str, directory: Path | None, *, as_json: bool) -> int:
             "the policy could not be recorded to the letter (it holds a secret, or is huge): "
             f"run {run.id} can't be replayed"
         )
-    root = _root(recorded, directory)
+    root = workspace.began_in(recorded.started.workspace, directory)
     return _replayed(run, recorded, bounded(policy), root, as_json=as_json)
-
-
-def _root(recorded: "Recording", directory: Path | None) -> Path:
-    if directory is not None:
-        return workspace.resolve(directory)
-    then = Path(recorded.started.workspace)
-    if not then.is_dir():
-        raise UsageError(f"{then} is not there any more: name a checkout of then with -w DIR")
-    return workspace.resolve(then)
 
 
 def _replayed(
@@ -246,6 +237,7 @@ def _replayed(
 ) -> int:
     from agent.interrupts import Interrupts
     from agent.job import Job
+    from agent.record import STEPS
     from agent.replay import Replay
     from agent.sealed import open_sealed
 
@@ -273,6 +265,7 @@ def _replayed(
             box=box,
             policy=policy,
             interrupts=Interrupts(),
+            steps=run.directory / STEPS,
             on_call=lambda call: progress(_call_line(call)),
         ).go()
     if as_json:

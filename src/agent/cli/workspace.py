@@ -68,3 +68,17 @@ def refuse_inside(path: Path, workspace: Path, what: str) -> None:
 def ignored_policies(workspace: Path) -> tuple[str, ...]:
     """Files of the workspace that someone may take for its policy; none is read."""
     return tuple(name for name in _LOOKS_LIKE_POLICY if (workspace / name).exists())
+
+
+def began_in(recorded: str, directory: Path | None) -> Path:
+    """The directory that a run began with: as recorded, or a checkout of then.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if directory is not None:
+        return resolve(directory)
+    then = Path(recorded)
+    if not then.is_dir():
+        raise UsageError(f"{then} is not there any more: name a checkout of then with -w DIR")
+    return resolve(then)

@@ -106,7 +106,7 @@ def listing(path: bytes, limit: int) -> tuple[list[Outgoing], int]:
     return rows, cut
 
 
-def _enter(path: bytes, mode: int) -> list[os.DirEntry[bytes]]:
+def enter(path: bytes, mode: int) -> list[os.DirEntry[bytes]]:
     """The entries of a directory, also where its owner (we) took the permissions for that away.
 
     It stays open afterwards: what is in it has to be looked at and read. Without x, as after
@@ -141,7 +141,7 @@ def walk(
         own = os.lstat(directory)
         changed = own.st_ctime_ns >= since_ns
         names: list[bytes] = []
-        for entry in _enter(directory, own.st_mode):
+        for entry in enter(directory, own.st_mode):
             name = entry.name
             state = entry.stat(follow_symlinks=False)
             kind = state.st_mode & _TYPE

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from sandbox.guest import commands, disk, files, wire
+from sandbox.guest import commands, disk, files, restoring, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,6 +178,19 @@ class Server:
     def do_install(self, number: int, path: bytes, mode: int, data: bytes, append: int) -> None:
         files.install(self.config.workspace, path, mode, data, append)
         self.send([b"ok", number])
+
+    def do_folders(self, number: int) -> None:
+        restoring.folders(self.config.workspace, lambda rows: self.send([b"folders", number, rows]))
+        self.send([b"ok", number])
+
+    def do_restore(self, number: int, what: bytes, rows: list[Any]) -> None:
+        """Do one thing (a method of `restoring.Tree`) to each of many paths."""
+        tree = restoring.Tree(self.config.workspace)
+        act = getattr(tree, what.decode("ascii"))
+        try:
+            self.send([b"ok", number, tree.each(rows, act)])
+        finally:
+            tree.close()
 
     def _path(self, path: bytes) -> bytes:
         return path if path.startswith(b"/") else self.config.workspace + b"/" + path
