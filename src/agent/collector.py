@@ -9,10 +9,11 @@ redirects with all of it. Here nothing is sent but what the configuration names,
 """
 
 import http.client
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agent.errors import UsageError
 
@@ -21,6 +22,7 @@ _PATH = "/v1/traces"
 _LARGEST_ANSWER = 64 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OK = range(200, 300)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 
 
 class NotDeliveredError(Exception):
@@ -42,33 +44,42 @@ class TelemetrySettings:
 
 
 def telemetry_settings(
-    endpoint: str, header_variables: Mapping[str, str], environ: Mapping[str, str]
+    endpoint: str, headers_env: str | None, environ: Mapping[str, str]
 ) -> TelemetrySettings:
-    """Decode a ``telemetry:`` section; header values come from the variables that it names.
+    """From the configuration's ``telemetry:`` to what is sent.
+
+    Args:
+        headers_env: the variable that holds ``name=value,…``, percent-encoded where a value has a
+            comma, as OpenTelemetry spells headers.
 
     Raises:
-        UsageError: the endpoint can't be used, or a variable is not set.
+        UsageError: the endpoint can't be used, or the variable is not set.
     """
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise UsageError(f"telemetry: endpoint {endpoint!r} is not a URL") from None
+        raise UsageError("telemetry: the endpoint is not a URL") from None
     if not usable or parts.username is not None or parts.query or parts.fragment:
         raise UsageError(
-            "telemetry: endpoint must be http(s)://HOST[:PORT][/PATH], without a password or query"
+            "telemetry: the endpoint has to be http(s)://HOST[:PORT][/PATH], no password or query"
         )
-    headers: dict[str, str] = {}
-    for name, variable in header_variables.items():
-        value = environ.get(variable, "")
-        if not value:
-            raise UsageError(f"telemetry: header {name} wants the variable {variable}: set it")
-        if not (value.isascii() and value.isprintable()):
-            raise UsageError(f"telemetry: {variable} holds a character that no header can have")
-        headers[name] = value
+    headers = _headers(headers_env, environ) if headers_env is not None else {}
     if headers and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise UsageError(f"telemetry: headers would go to {parts.hostname} in the clear: use https")
     return TelemetrySettings(endpoint=endpoint, headers=headers)
+
+
+def _headers(variable: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for pair in environ.get(variable, "").split(","):
+        name, given, value = (unquote(part.strip()) for part in pair.partition("="))
+        if not given or not value or not _HEADER_NAME.fullmatch(name):
+            raise UsageError(f"telemetry: {variable} must hold name=value,… for the collector")
+        if not (value.isascii() and value.isprintable()):
+            raise UsageError(f"telemetry: {variable} holds a character that no header can have")
+        headers[name] = value
+    return headers
 
 
 def post(settings: TelemetrySettings, body: bytes, *, timeout_s: float) -> None:

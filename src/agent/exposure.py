@@ -72,7 +72,7 @@ WORDS: Mapping[str, frozenset[str]] = {
     "anthropic.message.stop_reason": frozenset(Stop),
     "moonpool.kernel_policy": frozenset({"require", "prefer"}),
     "moonpool.decision": frozenset({"allow", "ask", "deny"}),
-    "moonpool.approval": frozenset({"approved", "declined"}),
+    "moonpool.approval": frozenset({"approved", "approved before", "declined"}),
     "moonpool.ending": frozenset(Ending),
 }
 """Attributes whose text is one of a list. A service may answer with anything: it is asked here."""

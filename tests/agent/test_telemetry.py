@@ -378,27 +378,30 @@ def test_a_defect_in_the_listener_ends_the_listening_and_not_the_run(
 # -- the configuration -------------------------------------------------------------------------
 
 
-def test_header_values_come_from_the_variables_that_are_named() -> None:
-    settings = telemetry_settings("https://otel.test", {"X-Key": "TEAM_KEY"}, {"TEAM_KEY": CANARY})
-    assert settings.headers == {"X-Key": CANARY}
+def test_headers_come_from_the_variable_that_is_named() -> None:
+    environ = {"TEAM": f"x-key={CANARY}%2C1, X-Other=b=c"}
+    settings = telemetry_settings("https://otel.test", "TEAM", environ)
+    assert settings.headers == {"x-key": f"{CANARY},1", "X-Other": "b=c"}
     assert CANARY not in repr(settings)
 
 
 @pytest.mark.parametrize(
     ("endpoint", "headers", "words"),
     [
-        ("file:///etc/passwd", {}, "must be http"),
-        ("http://", {}, "must be http"),
-        ("http://me:secret@otel.test", {}, "without a password"),
-        ("http://otel.test?key=secret", {}, "or query"),
-        ("http://[::1", {}, "is not a URL"),
-        ("https://otel.test", {"X-Key": "UNSET"}, "wants the variable UNSET"),
-        ("https://otel.test", {"X-Key": "TORN"}, "TORN holds a character"),
-        ("http://otel.test", {"X-Key": "SET"}, "in the clear: use https"),
+        ("file:///etc/passwd", None, "has to be http"),
+        ("http://", None, "has to be http"),
+        ("http://me:secret@otel.test", None, "no password"),
+        ("http://otel.test?key=secret", None, "or query"),
+        ("http://[::1", None, "is not a URL"),
+        ("https://otel.test", "UNSET", "UNSET must hold name=value"),
+        ("https://otel.test", "TORN", "TORN holds a character"),
+        ("https://otel.test", "NAMELESS", "NAMELESS must hold"),
+        ("http://otel.test", "SET", "in the clear: use https"),
     ],
 )
 def test_what_can_not_be_used_is_refused_before_the_run(
-    endpoint: str, headers: dict[str, str], words: str
+    endpoint: str, headers: str | None, words: str
 ) -> None:
+    environ = {"SET": "x=y", "TORN": "x=a%0D%0Ab: c", "NAMELESS": "x\r\ny=1"}
     with pytest.raises(UsageError, match=words):
-        telemetry_settings(endpoint, headers, {"SET": "x", "TORN": "a\r\nb: c"})
+        telemetry_settings(endpoint, headers, environ)

@@ -115,7 +115,9 @@ def run_task(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Copy patch, report and summary there."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there."
+        ),
     ] = None,
     verify: Annotated[
         str | None,
