@@ -59,7 +59,8 @@ def test_a_run_can_be_followed_in_it(tmp_path: Path, policy: Policy) -> None:
         (
             "INFO    run ", "mend it", "INFO    container ", "INFO    told the model: mend it",
             "turn 1: the model is asked, with 1 messages", "turn 1: tool_use after",
-            "call 1: write new.txt", "call 1: 1 lines after", "call 2: $ exit 3", "call 2: exit 3 after",
+            "call 1: write new.txt", "call 1: 1 lines after", "call 2: $ exit 3",
+            "call 2: exit 3 after",
             "WARNING call 3: denied: $ curl x: Denied", "turn 3: end_turn",
             "the agent ended: finished: done", "patch of 1 files", "ended: finished",
         )

@@ -6,6 +6,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -244,9 +245,16 @@ def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
 
 
 def _print_line(_event: "Event | None", line: str | None) -> None:
-    if line is not None:
+    if line is None:
+        return
+    try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left: the rest goes nowhere, and costs no exit code at the end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _console() -> "Console":
