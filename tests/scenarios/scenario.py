@@ -14,6 +14,8 @@
           - bash: {command: pytest -q}
       - sees: [2 failed]              # stands in what this turn of the model's was sent and the
         model: Two tests fail.        # one before was not
+      - {asked: run this?, person: y} # typed when that stands on the screen: then on a terminal
+      - service: 402                  # the model's service answers with an error
     screen: [Two tests fail., verified]  # on the terminal, in this order
     exit: 0
     afterwards:                       # further commands, each with what it prints
@@ -31,7 +33,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from standin import Answer, Call, answer
+from standin import Behaviour, Call, Refuse, answer
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -42,22 +44,30 @@ class _Strict(BaseModel):
 
 
 class Step(_Strict):
-    """Of the person, or of the model."""
+    """Of the person, of the model, or of its service."""
 
     person: str | None = None
+    asked: str | None = None
+    service: int | None = None
     model: str | None = None
     calls: list[dict[str, dict[str, Any]]] = Field(default_factory=list)
     sees: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _of_one(self) -> Self:
-        if (self.person is None) == (self.model is None and not self.calls):
-            raise ValueError("a step is the person's or the model's")
+        model = self.model is not None or bool(self.calls)
+        if [self.person is not None, model, self.service is not None].count(True) != 1:
+            raise ValueError("a step is the person's, the model's or the service's")
         if self.person is not None and self.sees:
             raise ValueError("what a person sees stands under `screen`")
+        if self.asked is not None and self.person is None:
+            raise ValueError("only a person is asked")
         return self
 
-    def answer(self) -> Answer:
+    def behaviour(self) -> Behaviour:
+        """Of the stand-in."""
+        if self.service is not None:
+            return Refuse(self.service)
         calls = [Call(tool, made) for call in self.calls for tool, made in call.items()]
         return answer(*([self.model] if self.model else []), *calls)
 
@@ -87,14 +97,20 @@ class Scenario(_Strict):
         if not self.conversation or self.conversation[0].person is None:
             raise ValueError("a conversation begins with the person")
         if self.command == "run" and len(self.typed()) > 1:
-            raise ValueError("in a run the person says one thing: the task")
+            raise ValueError("in a run the person says one thing, and answers what is asked")
         return self
 
     def typed(self) -> list[str]:
-        return [step.person for step in self.conversation if step.person is not None]
+        """What the person says unasked."""
+        said = (step for step in self.conversation if step.asked is None)
+        return [step.person for step in said if step.person is not None]
+
+    def answers(self) -> list[tuple[str, str]]:
+        """What the person is asked, and says to it."""
+        return [(step.asked, step.person or "") for step in self.conversation if step.asked]
 
     def turns(self) -> list[Step]:
-        """The model's."""
+        """The model's, and its service's: one for each request."""
         return [step for step in self.conversation if step.person is None]
 
     def before(self) -> Mapping[str, bytes]:

@@ -5,12 +5,13 @@ What happens stands in the scenarios; `scenario` says how one reads.
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Shell
+from scenarios import terminal
 from scenarios.providers import PROVIDERS, Provider, new_words
 from scenarios.scenario import HERE, Scenario, Step, load
 
@@ -34,18 +35,15 @@ def test_it_happens_as_written(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     with provider.open() as api:
-        api.queue(*(turn.answer() for turn in scenario.turns()))
-        done = moonpool(
-            *command_line(scenario, provider, tmp_path),
-            env=provider.environ(api),
-            stdin="".join(f"{line}\n" for line in scenario.typed()),
-        )
+        api.queue(*(turn.behaviour() for turn in scenario.turns()))
+        line = command_line(scenario, provider, tmp_path)
+        code, screen = play(scenario, moonpool, line, provider.environ(api))
         faults = [request.fault for request in api.requests if request.fault is not None]
         assert faults == [], "the service takes each request"
         assert_saw(scenario.turns(), new_words(api.requests))
         assert api.left == (), "the model was not asked for all that it would have said"
-    assert_on_screen(scenario.screen, done.stdout)
-    assert done.returncode == scenario.exit, done.stdout + done.stderr
+    assert_on_screen(scenario.screen, screen)
+    assert code == scenario.exit, screen
     for then in scenario.afterwards:
         done = moonpool(*shlex.split(then.command))
         assert done.returncode == then.exit, done.stdout + done.stderr
@@ -59,6 +57,17 @@ def test_it_happens_as_written(
 @pytest.mark.parametrize("path", LATER, ids=lambda path: path.stem)
 def test_what_waits_is_at_least_a_scenario(path: Path) -> None:
     assert load(path).turns()
+
+
+def play(
+    scenario: Scenario, moonpool: Shell, line: Sequence[str], env: Mapping[str, str]
+) -> tuple[int, str]:
+    """On a terminal where the person is asked something, else in a pipe; exit code and screen."""
+    if scenario.answers():
+        return terminal.play(moonpool, line, env=env, answers=scenario.answers())
+    typed = "".join(f"{line}\n" for line in scenario.typed())
+    done = moonpool(*line, env=env, stdin=typed)
+    return done.returncode, done.stdout + done.stderr
 
 
 def command_line(scenario: Scenario, provider: Provider, tmp_path: Path) -> list[str]:
