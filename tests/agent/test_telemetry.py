@@ -1,16 +1,21 @@
 """Spans of a run, as a collector gets them: the tree, and nothing of what was said or written."""
 
 import contextlib
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
+import agent
 from agent import exposure, telemetry
 from agent.collector import TelemetrySettings, telemetry_settings
 from agent.errors import ModelBilling, UsageError
-from agent.events import CallStarted, Event, ModelCalled
+from agent.events import CallStarted, Event, ModelCalled, Resumed
 from agent.messages import Model, Usage
 from agent.models.anthropic import AnthropicModel
 from agent.outcome import Finished
@@ -19,6 +24,7 @@ from agent.telemetry import Telemetry
 from fakes.collector import ERROR, Collector, Manner
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
+from policies.loading import load
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
 from standin import Break, Call, How, Refuse, StandIn, answer
@@ -405,3 +411,52 @@ def test_what_can_not_be_used_is_refused_before_the_run(
     environ = {"SET": "x=y", "TORN": "x=a%0D%0Ab: c", "NAMELESS": "x\r\ny=1"}
     with pytest.raises(UsageError, match=words):
         telemetry_settings(endpoint, headers, environ)
+
+
+# -- the process is killed outright ------------------------------------------------------------
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from agent.collector import TelemetrySettings
+from agent.telemetry import Telemetry
+from fakes.model import ToldModel, call, say
+from fakes.runs import FakeRun
+from policies.loading import load
+
+def hang(request):
+    time.sleep(100)
+
+home, url = sys.argv[1:]
+look = call("list_dir", path=".")
+model = ToldModel(look, look, hang)
+heard = Telemetry(TelemetrySettings(endpoint=url), run_id="killed", model=model)
+FakeRun(home=Path(home), policy=load("default"), also=heard.show).go(model)
+"""
+
+
+def test_of_a_run_that_is_killed_outright_the_turns_that_were_over_are_there(
+    tmp_path: Path, collector: Collector
+) -> None:
+    paths = os.pathsep.join([str(Path(agent.__file__).parents[1]), str(Path(__file__).parents[1])])
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), collector.url],
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    until = time.monotonic() + 60
+    while [span.name for span in collector.spans].count("turn") < 2:
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < until, collector.tree()
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    turn = "turn\n  chat test\n  execute_tool list_dir"
+    assert collector.tree() == f"{turn}\n{turn}"
+    (trace,) = {span.trace for span in collector.spans}
+    # Who takes it up makes spans of the same trace.
+    go(FakeRun(home=tmp_path, policy=load("default")), ToldModel(say("done")), collector)
+    assert len({span.trace for span in collector.spans}) == 2
+    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="killed", model=ToldModel())
+    heard.show(Resumed(model="m", version="0", pid=1, cut_bytes=0, in_doubt=None, lossy={}))
+    assert heard.close() is None
+    assert collector.spans[-1].trace == trace
