@@ -58,7 +58,8 @@ from policies.decision import Allow, Ask, Decision, Deny
 
 PATIENCE_S = 2.0
 """How long the end of a run waits for a collector."""
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 5.0
+"""Of one request, beside the run."""
 _MOST_WAITING = 2048
 """Spans that wait to be sent; more are dropped."""
 _BATCH = 256
