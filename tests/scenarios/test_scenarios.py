@@ -1,7 +1,7 @@
 """Every scenario beside this file, through the command line, in a real sandbox, on each provider.
 
-What happens stands in the scenarios; `scenario` says how one reads. Those in ``later`` wait for what
-they show, and are not played.
+What happens stands in the scenarios; `scenario` says how one reads. Those in ``later`` wait for
+what they show, and are not played.
 """
 
 import os
