@@ -399,7 +399,7 @@ Tell = Callable[[Event], None]
 
 def encode(event: Recorded) -> dict[str, object]:
     """The event as a JSON object; ``event`` names its kind: ``call_started`` …"""
-    return {"event": _kind(event), **_object(event)}
+    return {"event": kind_of(type(event)), **_object(event)}
 
 
 def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
@@ -425,7 +425,7 @@ def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line fo
         case tuple() | list() | set() | frozenset():
             return [plain(item, depth + 1) for item in value]
         case _ if is_dataclass(value):
-            return {"type": _kind(value), **_object(value, depth + 1)}
+            return {"type": kind_of(type(value)), **_object(value, depth + 1)}
         case _:
             return repr(value)
 
@@ -435,8 +435,9 @@ def _object(value: object, depth: int = 0) -> dict[str, object]:
     return {name: plain(getattr(value, name), depth) for name in names}
 
 
-def _kind(value: object) -> str:
-    return _CAMEL.sub("_", type(value).__name__).lower()
+def kind_of(made: type) -> str:
+    """How a kind of event, or of a value in one, is called in JSON."""
+    return _CAMEL.sub("_", made.__name__).lower()
 
 
 def _bounded(text: str) -> object:

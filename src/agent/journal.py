@@ -16,6 +16,17 @@ Show = Callable[[Event, str | None], None]
 """Gets each event, with its line in the record where it has one."""
 
 
+def each(*listeners: Show) -> Show:
+    """One that tells all of them; one whose reader left keeps no other from hearing."""
+
+    def show(event: Event, line: str | None) -> None:
+        for listener in listeners:
+            with contextlib.suppress(OSError):
+                listener(event, line)
+
+    return show
+
+
 class Journal:
     def __init__(self, *, record: Record, show: Show, interrupts: Interrupts) -> None:
         self._record = record

@@ -136,6 +136,11 @@ _NAMES: dict[type, str] = {
 }
 
 
+def names() -> frozenset[str]:
+    """Every word that `name` gives."""
+    return frozenset({*_NAMES.values(), *(f"limit: {limit}" for limit in Limit)})
+
+
 def detail(outcome: Outcome) -> str:
     """What there is to say about it; may be empty, may have several lines."""
     match outcome:

@@ -5,6 +5,7 @@
         events.jsonl    one JSON object a line, appended
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
+        run.log         for a person, too: `agent.runlog`
         baseline/       the old side of the changed files, for a three-way merge
         images/         those that the model was shown, by sha256
         steps/          content of what the calls changed on the way, for `moonpool blame`

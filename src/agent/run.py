@@ -67,6 +67,7 @@ from agent.past import Past
 from agent.prompt import system_prompt
 from agent.record import BASELINE, IMAGES, PATCH, REFUSED_PATCH, STEPS, Record
 from agent.risk import gate
+from agent.runlog import OWN
 from agent.summary import Delivery, Summary, kernel_refusals, opening
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
 from policies.rendering import as_data, spelled
@@ -141,6 +142,7 @@ class Run:
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(last.filename).name}:{last.lineno}"
             ended = Crashed(message=f"a defect of Moonpool at {where}: {error!r}")
+            OWN.error(ended.message, exc_info=error)
         outcome: Outcome = ended
         self._quietly(ConversationEnded(outcome=ended))
         if self._box is not None:
@@ -265,6 +267,7 @@ class Run:
             return Interrupted(signal=f"{signal.name}, before the patch was made")
         except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
             self._quietly(ExportFailed(message=repr(error)))
+            OWN.error("a defect of Moonpool in the export", exc_info=error)
             return Crashed(message=f"a defect of Moonpool in the export: {error!r}")
         self._container_left = None
         self._delivery = delivery

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from agent.record import REPORT
 from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
+from agent.runlog import LOG
 from agent.runs import RUNNING, Run
 from agent.text import one_line, visible
 from agent.wording import served_in_words
@@ -58,11 +60,8 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
     if run.text("container_left"):
         left = run.text("container_left")[:12]
         say(f"container {left} still stands, with the agent's work in it", "yellow")
-    if run.text("patch"):
-        say(f"patch   {run.text('patch')}")
-    report = run.directory / "report.html"
-    if report.exists():
-        say(f"report  {report}")
+    for line in _places(run):
+        say(line)
     say(f"next    {_next(run)}", "bold")
 
 
@@ -74,6 +73,15 @@ def _first(run: Run) -> Iterator[tuple[str, str]]:
     known = [name for name in SERVER_TOOLS if isinstance(served, list) and name in served]
     if known:
         yield served_in_words(known, could="could"), "yellow"
+
+
+def _places(run: Run) -> Iterator[str]:
+    """Where what came of it lies."""
+    if run.text("patch"):
+        yield f"patch   {run.text('patch')}"
+    for label, name in (("report", REPORT), ("log", LOG)):
+        if (run.directory / name).exists():
+            yield f"{label:<8}{run.directory / name}"
 
 
 def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,7 @@ def test_the_calculator_from_run_to_apply(calculator: Shell, tmp_path: Path) -> 
         "patch.diff",
         "report.html",
         "run.json",
+        "run.log",
     }
     assert "fix the failing tests" in calculator("runs").stdout
     shown = calculator("show", "last")

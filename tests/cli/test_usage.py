@@ -26,6 +26,7 @@ COMMANDS = [
     ("policy", "diff"),
     ("policy", "learn"),
     ("policy", "schema"),
+    ("schema",),
     ("image", "list"),
     ("image", "build"),
 ]

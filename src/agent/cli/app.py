@@ -115,7 +115,9 @@ def run_task(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Copy patch, report and summary there."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there."
+        ),
     ] = None,
     verify: Annotated[
         str | None,
@@ -166,14 +168,17 @@ def run_task(
 @app.command()
 def runs(
     limit: Annotated[int, typer.Option("-n", min=1, help="How many, the newest first.")] = 20,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
 ) -> None:
     """List the runs there are.
 
     Example: moonpool runs -n 5
     """
-    from agent.cli.runs_commands import list_runs
+    from agent.cli import machine_commands, runs_commands
 
-    raise typer.Exit(list_runs(limit))
+    listing = machine_commands.list_runs if as_json else runs_commands.list_runs
+    raise typer.Exit(listing(limit))
 
 
 @app.command()
@@ -181,13 +186,18 @@ def show(
     run: RunName,
     *,
     patch: Annotated[bool, typer.Option("--patch", help="Print the patch itself.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as a JSON object.")] = False,
 ) -> None:
     """Show what a run did and what came of it.
 
     Example: moonpool show last --patch
     """
-    from agent.cli import runs_commands
+    from agent.cli import machine_commands, runs_commands
 
+    if as_json and patch:
+        raise typer.BadParameter("--json names the patch's file: --patch does not go with it")
+    if as_json:
+        raise typer.Exit(machine_commands.show(run))
     raise typer.Exit(runs_commands.show(run, patch=patch))
 
 
@@ -249,6 +259,19 @@ def resume(
     raise typer.Exit(
         resume_command.resume(run, model=model, export_only=export_only, json_lines=json_lines)
     )
+
+
+@app.command()
+def schema(
+    _what: Annotated[Literal["events"], typer.Argument(metavar="events")],
+) -> None:
+    """Print the JSON Schema of the lines of `--json`, which are those of `events.jsonl`.
+
+    Example: moonpool schema events > events.schema.json
+    """
+    from agent.cli import machine_commands
+
+    raise typer.Exit(machine_commands.schema())
 
 
 @app.command()

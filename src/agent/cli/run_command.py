@@ -6,6 +6,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agent.briefing import Briefing
+    from agent.collector import TelemetrySettings
     from agent.events import Event
     from agent.job import Job, OpenBox
     from agent.messages import Model
@@ -146,6 +148,8 @@ class Conduct:
     record: "Record"
     json_lines: bool
     out: Path | None
+    telemetry: "TelemetrySettings | None" = None
+    """None: the operator configured none, and nothing is sent anywhere."""
 
     def __call__(
         self,
@@ -160,27 +164,30 @@ class Conduct:
         """Gives the exit code."""
         from agent.approval import nobody_to_ask
         from agent.cli.asking import at_terminal
+        from agent.cli.observing import Observers
         from agent.display import Display
         from agent.events import Notice
         from agent.interrupts import Interrupts, Stop
+        from agent.journal import each
         from agent.run import Run
 
         console = _console()
         interrupts = Interrupts()
         display = None if self.json_lines else Display(console)
+        observers = Observers(self.record, model, self.telemetry)
         going = Run(
             job,
             model=model,
             open_box=open_box,
             record=self.record,
-            show=_print_line if display is None else display.show,
+            show=each(observers.show, _print_line if display is None else display.show),
             approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
             interrupts=interrupts,
             exit_code=exits.of_outcome,
             past=past,
             torn_bytes=torn_bytes,
         )
-        with interrupts.installed(until_exit=True), contextlib.suppress(Stop):
+        with interrupts.installed(until_exit=True), observers, contextlib.suppress(Stop):
             try:
                 for notice in notices:
                     going.journal.tell(Notice(text=notice))
@@ -222,10 +229,11 @@ def _finish(options: Conduct, going: "Run", summary: "Summary", record: "Record"
 
 
 def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
-    """Put patch and report where the operator wants them too; never through a link."""
+    """Put patch, report and log where the operator wants them too; never through a link."""
     from agent.record import REPORT, SUMMARY, write_atomically
+    from agent.runlog import LOG
 
-    sources = [record.directory / REPORT, record.directory / SUMMARY]
+    sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
     if summary.delivery is not None:
         sources.append(summary.delivery.path)
     try:
@@ -237,9 +245,16 @@ def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
 
 
 def _print_line(_event: "Event | None", line: str | None) -> None:
-    if line is not None:
+    if line is None:
+        return
+    try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left: the rest goes nowhere, and costs no exit code at the end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _console() -> "Console":

@@ -7,7 +7,8 @@ us (`transport`).
 
 Reads no environment: credentials and base URL come through `AnthropicModel.open`. The SDK itself
 reads ``ANTHROPIC_CUSTOM_HEADERS`` and the proxy and certificate variables of its HTTP client; those
-are the operator's. Its OpenTelemetry spans are off.
+are the operator's. Its OpenTelemetry spans are off, whatever the environment says, until
+`AnthropicModel.trace_with`.
 """
 
 import time
@@ -98,6 +99,18 @@ class AnthropicModel:
     @property
     def name(self) -> str:
         return f"{anthropic_request.PROVIDER}:{self._model}"
+
+    def trace_with(self, tracer_provider: object) -> None:
+        """Let the SDK make a span of each attempt (`agent.telemetry`). Without contents, and
+        without telling the service of the trace."""
+        # A copy that shares the connections.
+        self._client = self._client.with_options(
+            open_telemetry={
+                "tracer_provider": cast("Any", tracer_provider),
+                "propagation": False,
+                "traces": {"enabled": True, "content_mode": "metadata_only"},
+            }
+        )
 
     def close(self) -> None:
         """Close the connections; also done when the object or the process ends."""

@@ -1,0 +1,5 @@
+"""The command line as a person uses it, for the scenarios too."""
+
+from cli.conftest import moonpool
+
+__all__ = ["moonpool"]

@@ -1,0 +1,78 @@
+"""The services that every scenario is played on: each by its stand-in, SDK and variables."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from standin import Behaviour, Recorded, StandIn
+from standin_openai import StandInOpenAI
+
+
+class Service(Protocol):
+    """What a stand-in offers a scenario."""
+
+    requests: list[Recorded]
+    key: str
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def left(self) -> tuple[Behaviour, ...]: ...
+
+    def queue(self, *behaviours: Behaviour) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    name: str
+    model: str
+    """For ``-m``."""
+    open: Callable[[], AbstractContextManager[Service]]
+    url_variable: str
+    key_variable: str
+
+    def environ(self, service: Service) -> Mapping[str, str]:
+        return {self.url_variable: service.url, self.key_variable: service.key}
+
+
+PROVIDERS = (
+    Provider(
+        name="anthropic",
+        model="anthropic:claude-opus-5-5",
+        open=StandIn,
+        url_variable="ANTHROPIC_BASE_URL",
+        key_variable="ANTHROPIC_API_KEY",
+    ),
+    Provider(
+        name="openai",
+        model="openai:gpt-4",
+        open=StandInOpenAI,
+        url_variable="OPENAI_BASE_URL",
+        key_variable="OPENAI_API_KEY",
+    ),
+)
+
+
+def new_words(requests: Sequence[Recorded]) -> list[str]:
+    """For each request, every text in it that the one before did not have, whatever its shape."""
+    words: list[str] = []
+    known: set[str] = set()
+    for request in requests:
+        texts = list(_texts(request.body["messages"]))
+        words.append("\n".join(text for text in texts if text not in known))
+        known.update(texts)
+    return words
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)

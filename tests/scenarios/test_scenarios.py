@@ -1,0 +1,103 @@
+"""Every scenario beside this file, through the command line, in a real sandbox, on each provider.
+
+What happens stands in the scenarios; `scenario` says how one reads. Those in ``later`` wait for
+what they show, and are not played.
+"""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Shell
+from scenarios import terminal
+from scenarios.providers import PROVIDERS, Provider, new_words
+from scenarios.scenario import HERE, Scenario, Step, load
+
+NOW = sorted(HERE.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+@pytest.mark.parametrize("path", NOW, ids=lambda path: path.stem)
+def test_it_happens_as_written(
+    path: Path, provider: Provider, moonpool: Shell, image: str, tmp_path: Path
+) -> None:
+    scenario = load(path)
+    moonpool.environ["XDG_CACHE_HOME"] = os.environ.get(
+        "XDG_CACHE_HOME", str(Path.home() / ".cache")
+    )
+    before = scenario.before()
+    for name, data in before.items():
+        file = moonpool.directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    with provider.open() as api:
+        api.queue(*(turn.behaviour() for turn in scenario.turns()))
+        line = command_line(scenario, provider, tmp_path)
+        code, screen = play(scenario, moonpool, line, provider.environ(api))
+        faults = [request.fault for request in api.requests if request.fault is not None]
+        assert faults == [], "the service takes each request"
+        assert len(api.requests) == len(scenario.turns()), screen
+        assert_saw(scenario.turns(), new_words(api.requests))
+        assert api.left == (), "the model was not asked for all that it would have said"
+    assert_on_screen(scenario.screen, screen)
+    assert code == scenario.exit, screen
+    for then in scenario.afterwards:
+        done = moonpool(*shlex.split(then.command))
+        assert done.returncode == then.exit, done.stdout + done.stderr
+        assert_on_screen(then.screen, done.stdout + done.stderr)
+    after = {**before, **{name: text and text.encode() for name, text in scenario.after.items()}}
+    assert files_of(moonpool.directory) == {
+        name: data for name, data in after.items() if data is not None
+    }
+
+
+def test_what_waits_is_at_least_a_scenario() -> None:
+    for path in (HERE / "later").glob("*.yaml"):
+        assert load(path).turns()
+
+
+def play(
+    scenario: Scenario, moonpool: Shell, line: Sequence[str], env: Mapping[str, str]
+) -> tuple[int, str]:
+    """On a terminal where the person is asked something, else in a pipe; exit code and screen."""
+    if scenario.answers():
+        return terminal.play(moonpool, line, env=env, answers=scenario.answers())
+    typed = "".join(f"{line}\n" for line in scenario.typed())
+    done = moonpool(*line, env=env, stdin=typed)
+    return done.returncode, done.stdout + done.stderr
+
+
+def command_line(scenario: Scenario, provider: Provider, tmp_path: Path) -> list[str]:
+    line = [scenario.command, *scenario.options, "-m", provider.model]
+    if scenario.command == "run":
+        line.append(scenario.typed()[0])
+    if scenario.policy is not None:
+        policy = tmp_path / "policy.yaml"
+        policy.write_text(scenario.policy)
+        line += ["-p", str(policy)]
+    return line
+
+
+def assert_saw(turns: Sequence[Step], words: Sequence[str]) -> None:
+    for number, (turn, sent) in enumerate(zip(turns, words, strict=True), 1):
+        for wanted in turn.sees:
+            assert wanted in sent, f"turn {number} does not see {wanted!r} but:\n{sent}"
+
+
+def assert_on_screen(wanted: Sequence[str], screen: str) -> None:
+    at = 0
+    for words in wanted:
+        found = screen.find(words, at)
+        assert found >= 0, f"{words!r} is not on the screen, or not there:\n{screen[at:]}"
+        at = found + len(words)
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
