@@ -1,14 +1,15 @@
 """From a parsed document to the model of one policy file, with every complaint located.
 
-Owns the sentences that a person reads about a wrong key or value. Refuses to know other files.
+Owns where each complaint stands and which keys there are (the words: `complaint`). Refuses to know
+other files.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from policies.complaint import check_version, sentence, unknown_key, value_at
 from policies.document import Data, Document, KeyPath, spelled
 from policies.errors import PolicyError
 from policies.schema import SECTIONS, CommandEntry, PolicyFile, list_keys
@@ -18,19 +19,6 @@ _SIGNS = {part: sign for sign, part in _PARTS.items()}
 
 _LISTS = frozenset({"args", "forbid", "require", "widen", "allow", "deny"})
 
-_KIND = {
-    "string_type": "text",
-    "string_sub_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-
 
 def decode(document: Document) -> PolicyFile:
     """The model of one file.
@@ -38,7 +26,7 @@ def decode(document: Document) -> PolicyFile:
     Raises:
         PolicyError: the first of all complaints; the others are in its ``others``.
     """
-    _check_version(document)
+    check_version(document)
     data, errors = _folded(document)
     model: PolicyFile | None = None
     try:
@@ -54,23 +42,6 @@ def decode(document: Document) -> PolicyFile:
         raise PolicyError(first.message, where=first.where, key=first.key, others=rest)
     assert model is not None
     return model
-
-
-def _check_version(document: Document) -> None:
-    """Before all else: a file of another version would get a list of misleading complaints."""
-    version = document.data.get("version")
-    if "version" not in document.data:
-        raise PolicyError(
-            "is missing: a policy starts with `version: 1`",
-            where=document.where(()),
-            key="version",
-        )
-    if version != 1 or isinstance(version, bool):
-        raise PolicyError(
-            f"this Moonpool reads version 1, not {_shown(version)}",
-            where=document.where(("version",)),
-            key="version",
-        )
 
 
 def _folded(document: Document) -> tuple[dict[str, object], list[PolicyError]]:
@@ -176,49 +147,7 @@ def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:
     where = document.where(path)
     if location and location[-1] == "[key]":
         where = document.keys.get(path, where)
-    return PolicyError(
-        _sentence(kind, detail, _value_at(document.data, path)), where=where, key=key
-    )
-
-
-def _sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
-    context: Mapping[str, Any] = detail.get("ctx", {})
-    match kind:
-        case "literal_error":
-            allowed = str(context.get("expected", ""))
-            return f"{_shown(value)} is not one of {allowed}{_nearest_literal(value, allowed)}"
-        case "value_error":
-            return f"{_shown(value)} {_worded(str(context.get('error', '')))}"
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            limit = next(iter(context.values()), "")
-            words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
-            word = words[next(iter(context))]
-            return f"{_shown(value)} is out of range: {word} {limit} is expected"
-        case "too_short" | "string_too_short":
-            return "is empty: leave the key out if everything is meant, or the entry if nothing is"
-        case _ if kind in _KIND:
-            quoted = (
-                "; write it in quotes"
-                if _KIND[kind] == "text" and isinstance(value, bool | int | float)
-                else ""
-            )
-            listed = f"; write [{value}]" if _KIND[kind] == "a list" and _is_word(value) else ""
-            return f"expected {_KIND[kind]}, got {_shown(value)}{quoted}{listed}"
-        case _:
-            message = str(detail["msg"])
-            return f"{message}, got {_shown(value)}" if message.startswith("expected") else message
-
-
-def _is_word(value: Data) -> bool:
-    return isinstance(value, str) and value.replace("-", "").replace("_", "").isalnum()
-
-
-def _worded(message: str) -> str:
-    return (
-        f"can't be used: {message}"
-        if message.startswith(("expected", "no ", "`", "a "))
-        else message
-    )
+    return PolicyError(sentence(kind, detail, value_at(document.data, path)), where=where, key=key)
 
 
 def _unknown_key(path: KeyPath) -> str:
@@ -227,10 +156,7 @@ def _unknown_key(path: KeyPath) -> str:
     bare = key.lstrip("+-")
     if key != bare and bare in known:
         return f"only lists take `+` and `-`: write `{bare}`"
-    near = difflib.get_close_matches(bare, known, n=1, cutoff=0.6)
-    if near:
-        return f"unknown key; did you mean `{near[0]}`?"
-    return f"unknown key; known here: {', '.join(sorted(known))}"
+    return unknown_key(bare, known)
 
 
 def _known_keys(parent: KeyPath) -> list[str]:
@@ -240,38 +166,3 @@ def _known_keys(parent: KeyPath) -> list[str]:
     if model is not None:
         return list(model.model_fields)
     return list(CommandEntry.model_fields)
-
-
-def _nearest_literal(value: Data, allowed: str) -> str:
-    near = difflib.get_close_matches(str(value), allowed.replace("'", "").split(), n=1)
-    word = near[0].rstrip(",") if near else ""
-    return f"; did you mean {word}?" if word else ""
-
-
-def _value_at(data: Mapping[str, Data], path: KeyPath) -> Data:
-    here: Data = dict(data)
-    for part in path:
-        match here, part:
-            case dict(), str() if part in here:
-                here = here[part]
-            case tuple(), int() if part < len(here):
-                here = here[part]
-            case _:
-                break
-    return here
-
-
-def _shown(value: Data) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case dict():
-            return "a mapping"
-        case tuple():
-            return "a list"
-        case str():
-            return repr(value if len(value) <= 60 else value[:57] + "...")
-        case _:
-            return str(value)

@@ -1,9 +1,10 @@
-"""A policy file as text: read, parsed and located, before anyone asks what it means.
+"""A file of the operator's as text: read, parsed and located, before anyone asks what it means.
 
 Owns the safe subset of YAML: one document, mappings, lists and plain scalars. Anchors, aliases,
 tags and merge keys are refused, so that there is nothing to expand and nothing to construct; depth
 and size are bounded. Booleans are ``true`` and ``false`` only (in YAML 1.1 the program ``yes``
-would be one). Refuses to know the keys (`schema`).
+would be one). Refuses to know the keys (`schema`, and the agent's configuration): all it takes from
+its callers is what they call such a file.
 """
 
 import re
@@ -89,11 +90,11 @@ def read_text(path: Path, *, shown_as: str) -> str:
     return decoded(raw, file=shown_as)
 
 
-def decoded(raw: bytes, *, file: str) -> str:
-    """Bytes of a policy as text, with the place of the first byte that is not UTF-8."""
+def decoded(raw: bytes, *, file: str, called: str = "policy") -> str:
+    """Bytes of a file as text, with the place of the first byte that is not UTF-8."""
     if len(raw) > MAX_FILE_BYTES:
         raise PolicyError(
-            f"is larger than {MAX_FILE_BYTES // 1024} KiB; a policy is a page or two",
+            f"is larger than {MAX_FILE_BYTES // 1024} KiB; a {called} is a page or two",
             where=Where(file=file, line=0),
         )
     try:
@@ -108,13 +109,13 @@ def decoded(raw: bytes, *, file: str) -> str:
         raise PolicyError("is not UTF-8 text", where=where) from error
 
 
-def parse(text: str, *, file: str) -> Document:
-    """Parse the text of a policy.
+def parse(text: str, *, file: str, called: str = "policy") -> Document:
+    """Parse the text of a policy, or of another file as strict; ``called`` names its kind.
 
     Raises:
         PolicyError: it is not YAML, or uses more of YAML than a policy may; with the place.
     """
-    builder = _Builder(file)
+    builder = _Builder(file, called)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             builder.take(event)
@@ -130,7 +131,7 @@ def parse(text: str, *, file: str) -> Document:
     if not isinstance(data, dict):
         where = builder.values.get((), Where(file=file, line=1, column=1))
         raise PolicyError(
-            "a policy is a mapping that starts with `version: 1`"
+            f"a {called} is a mapping that starts with `version: 1`"
             + (", and this file is empty" if data is None else ""),
             where=where,
         )
@@ -140,8 +141,9 @@ def parse(text: str, *, file: str) -> Document:
 class _Builder:
     """Turns parser events into data. Iterative: a nest of brackets must not exhaust the stack."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, called: str) -> None:
         self.file = file
+        self.called = called
         self.root: Data = None
         self.keys: dict[KeyPath, Where] = {}
         self.values: dict[KeyPath, Where] = {}
@@ -153,9 +155,13 @@ class _Builder:
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    raise self._error("a policy is one document: `---` starts another", event)
+                    raise self._error(
+                        f"a {self.called} is one document: `---` starts another", event
+                    )
             case yaml.AliasEvent():
-                raise self._error("YAML aliases are not used in policies: write it out", event)
+                raise self._error(
+                    f"YAML aliases are not used in a {self.called}: write it out", event
+                )
             case yaml.ScalarEvent():
                 self._scalar(event)
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
@@ -191,7 +197,9 @@ class _Builder:
             first = self.keys[path]
             raise self._error(f"this key is there already, in line {first.line}", event, path)
         if key == "<<" and not event.style:
-            raise self._error("YAML merge keys are not used in policies: use extends", event)
+            raise self._error(
+                f"YAML merge keys are not used in a {self.called}: write it out", event
+            )
         self.keys[path] = self._where(event)
         top.key = key
 
@@ -214,9 +222,9 @@ class _Builder:
 
     def _refuse_decoration(self, event: yaml.Event) -> None:
         if getattr(event, "anchor", None) is not None:
-            raise self._error("YAML anchors are not used in policies: write it out", event)
+            raise self._error(f"YAML anchors are not used in a {self.called}: write it out", event)
         if getattr(event, "tag", None) is not None:
-            raise self._error("YAML tags (`!…`) are not used in policies", event)
+            raise self._error(f"YAML tags (`!…`) are not used in a {self.called}", event)
 
     def _where(self, event: yaml.Event) -> Where:
         mark = event.start_mark
