@@ -1,18 +1,21 @@
 """What the operator's environment says: the only module of this room that reads it."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415
-
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import platformdirs
 
-from agent.errors import UsageError
+_SECRET_NAMES = (
+    *("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"),
+    *("AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_CUSTOM_HEADERS", "EXPORTER_OTLP_HEADERS"),
+)
 
-_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")
+_IN_HEADERS = re.compile(
+    r"(?i)[\w-]*(?:auth|key|token|secret)[\w-]*\s*[:=]\s*(?:(?:bearer|basic)(?:\s|%20)+)?([^,\n]+)"
+).finditer
+"""Headers in one variable, as ``name=value,…`` or ``name: value`` by lines: the secrets alone."""
 
 
 def environ() -> Mapping[str, str]:
@@ -39,24 +42,23 @@ def ceiling_file() -> Path:
     return Path(platformdirs.user_config_path("moonpool")) / "ceiling.yaml"
 
 
-def known_secrets() -> tuple[str, ...]:
-    """Values that must not get into a record, by the names of their variables."""
-    return tuple(
-        value for name, value in os.environ.items() if name.upper().endswith(_SECRET_NAMES)
-    )
+def configuration_file() -> tuple[Path, bool]:
+    """The operator's configuration, and whether ``MOONPOOL_CONFIG`` says that it is there."""
+    given = os.environ.get("MOONPOOL_CONFIG")
+    if given:
+        return Path(given).expanduser().absolute(), True
+    return Path(platformdirs.user_config_path("moonpool")) / "config.yaml", False
 
 
-def default_model() -> str:
-    """The model where none is named.
+def known_secrets(more: Collection[str] = ()) -> tuple[str, ...]:
+    """Values that must not get into a record, by the names of their variables.
 
-    Raises:
-        UsageError: there is no key for one.
+    Args:
+        more: variables that the operator's configuration says hold a secret.
     """
-    from agent.models.registry import DEFAULT_MODEL
-
-    if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
-        return DEFAULT_MODEL
-    raise UsageError(
-        "no model: set ANTHROPIC_API_KEY, or name one with -m; -m script:FILE plays a recorded "
-        "conversation and needs no key"
-    )
+    whole = [
+        value
+        for name, value in os.environ.items()
+        if name.upper().endswith(_SECRET_NAMES) or name in more
+    ]
+    return tuple({*whole, *(found[1].strip() for value in whole for found in _IN_HEADERS(value))})
