@@ -54,6 +54,7 @@ class Recorded:
 class Exchange(ABC):
     """A context manager. Every request needs a queued behaviour, taken in order."""
 
+    stream_type = "text/event-stream; charset=utf-8"
     request_id_header: ClassVar[str]
     ping: ClassVar[bytes]
     garbage: ClassVar[bytes]
@@ -103,6 +104,10 @@ class Exchange(ABC):
 
     # -- what an API is --------------------------------------------------------------------
 
+    def meant(self, path: str, headers: Mapping[str, str], raw: bytes, body: Any) -> Any:
+        """The body that the request stands for, where it is not the one that was sent."""
+        return body
+
     @abstractmethod
     def check(self, path: str, headers: Mapping[str, str], body: Any) -> None:
         """Raise the `FaultError` that the API would answer, if any."""
@@ -137,18 +142,20 @@ class Exchange(ABC):
     # -- for the handler -------------------------------------------------------------------
 
     def take(
-        self, path: str, headers: Mapping[str, str], body: Any
+        self, path: str, headers: Mapping[str, str], body: Any, raw: bytes
     ) -> tuple[Behaviour | FaultError | Mapping[str, Any], Context]:
         """What to do with a request, which is recorded."""
         with self._lock:
             chosen: Behaviour | FaultError | Mapping[str, Any]
             usage: Mapping[str, int] = {}
+            meant = body
             try:
-                self.check(path, headers, body)
+                meant = self.meant(path, headers, raw, body)
+                self.check(path, headers, meant)
                 served = self.served(path)
                 chosen = self._next() if served is None or self._fails_next() else served
                 if isinstance(chosen, Answer | Break):
-                    usage = self.usage(body)
+                    usage = self.usage(meant)
             except FaultError as fault:
                 chosen = fault
             self._answers += 1
@@ -161,7 +168,7 @@ class Exchange(ABC):
                     usage=usage,
                 )
             )
-            request = body if isinstance(body, dict) else {}
+            request = meant if isinstance(meant, dict) else {}
             return chosen, Context(request=request, usage=usage, number=self._answers)
 
     def framed(self, events: Sequence[bytes], framing: Framing) -> Iterator[bytes]:
@@ -210,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
-        self._serve(None)
+        self._serve(None, b"")
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -218,11 +225,11 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.loads(data)
         except ValueError:
             body = None
-        self._serve(body)
+        self._serve(body, data)
 
-    def _serve(self, body: Any) -> None:
+    def _serve(self, body: Any, raw: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        chosen, context = self.standin.take(self.path, headers, body)
+        chosen, context = self.standin.take(self.path, headers, body, raw)
         self._request_id = f"req_{context.number:04}"
         match chosen:
             case FaultError():
@@ -238,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._break_before_headers(chosen)
             case Break():
                 self._stream(chosen.answer, context, chosen)
-            case Answer() if body.get("stream"):
+            case Answer() if context.request.get("stream"):
                 self._stream(chosen, context, None)
             case Answer():
                 self._json(200, self.standin.whole(chosen, context))
@@ -266,7 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, answer: Answer, context: Context, broken: Break | None) -> None:
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        self.send_header("content-type", self.standin.stream_type)
         self.send_header("transfer-encoding", "chunked")
         self.send_header(self.standin.request_id_header, self._request_id)
         self.end_headers()

@@ -65,6 +65,12 @@ _ALWAYS_THINKING = ("claude-fable-5", "claude-opus-5-5", "claude-mythos-5")
 
 
 def check_headers(headers: Mapping[str, str], key: str) -> None:
+    check_key(headers, key)
+    if "application/json" not in headers.get("content-type", ""):
+        raise FaultError("content-type: must be application/json")
+
+
+def check_key(headers: Mapping[str, str], key: str) -> None:
     given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
     if not given:
         raise FaultError("x-api-key header is required", 401)
@@ -72,8 +78,6 @@ def check_headers(headers: Mapping[str, str], key: str) -> None:
         raise FaultError("invalid x-api-key", 401)
     if not headers.get("anthropic-version"):
         raise FaultError("anthropic-version: header is required")
-    if "application/json" not in headers.get("content-type", ""):
-        raise FaultError("content-type: must be application/json")
 
 
 def check_body(body: Any) -> None:

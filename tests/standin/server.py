@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from standin import events, faults, rules
+from standin import events, faults, listing, rules
 from standin.cache import Cache
 from standin.exchange import Context, Event, Exchange
 from standin.faults import FaultError
@@ -21,16 +21,27 @@ class StandIn(Exchange):
     def __init__(self, *, key: str = "test-key-1234") -> None:
         super().__init__(key=key)
         self.cache = Cache()
+        self.models: list[dict[str, Any]] = []
+        """What it lists, newest first."""
 
     @property
     def url(self) -> str:
         return self.host
 
     def check(self, path: str, headers: Mapping[str, str], body: Any) -> None:
+        if path.partition("?")[0] == listing.PATH:
+            rules.check_key(headers, self.key)
+            return
         rules.check_headers(headers, self.key)
         if path.partition("?")[0] != "/v1/messages":
             raise FaultError(f"{path} is not there", 404)
         rules.check_body(body)
+
+    def served(self, path: str) -> Mapping[str, Any] | None:
+        if path.partition("?")[0] == listing.PATH:
+            # A queued failure comes before a page that would not be found.
+            return {} if self._fails_next() else listing.page(self.models, path)
+        return None
 
     def usage(self, body: Mapping[str, Any]) -> Mapping[str, int]:
         return self.cache.usage(body)
