@@ -7,8 +7,9 @@ us (`transport`).
 
 Reads no environment: credentials and base URL come through `AnthropicModel.open`. The SDK itself
 reads ``ANTHROPIC_CUSTOM_HEADERS`` and the proxy and certificate variables of its HTTP client; those
-are the operator's. Its OpenTelemetry spans are off, whatever the environment says, until
-`AnthropicModel.trace_with`.
+are the operator's. So are the places where the libraries of AWS and Google look for credentials,
+once the operator chose one of the two. The SDK's OpenTelemetry spans are off, whatever the
+environment says, until `AnthropicModel.trace_with`.
 """
 
 import time
@@ -20,12 +21,14 @@ from typing import Any, Final, cast
 import anthropic
 from anthropic.types import RawMessageStreamEvent
 
-from agent.errors import ModelAuth
+from agent.errors import ModelAuth, UsageError
 from agent.messages import Discarded, Reply, Request, StreamEvent
-from agent.models import anthropic_request
+from agent.models import anthropic_offered, anthropic_request
 from agent.models.anthropic_errors import translated
 from agent.models.anthropic_stream import ReplyStream
+from agent.models.cloud_errors import AWS, GOOGLE, Cloud, need, settled_with
 from agent.models.http_errors import Service
+from agent.models.offered import OfferedModel
 from agent.models.retrying import Retrier, RetryLimits, TransientError
 from agent.models.transport import (
     READ_TIMEOUT_S,
@@ -40,22 +43,29 @@ from agent.models.transport import (
 PUBLIC_URL: Final = "https://api.anthropic.com"
 """The SDK's own default; given explicitly, so that the SDK does not look into the environment."""
 
+Client = anthropic.Anthropic | anthropic.AnthropicBedrock | anthropic.AnthropicVertex
+
 
 class AnthropicModel:
     """One model of one service. Not for use by several threads at once."""
 
     def __init__(
         self,
-        client: anthropic.Anthropic,
+        client: Client,
         *,
         model: str,
+        cloud: Cloud | None = None,
+        credential: str = "",
         limits: RetryLimits | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """``client`` becomes this object's own: closed with it. Its own retries must be off."""
         self._client = client
         self._model = model
-        self._service = Service(model=model, base_url=str(client.base_url).rstrip("/"))
+        self._cloud = cloud
+        self._service = Service(
+            model=model, base_url=str(client.base_url).rstrip("/"), credential=credential
+        )
         self._retrier = Retrier(limits or RetryLimits(), sleep=sleep)
         self._finalizer = weakref.finalize(self, client.close)
 
@@ -67,6 +77,7 @@ class AnthropicModel:
         api_key: str | None = None,
         auth_token: str | None = None,
         base_url: str | None = None,
+        credential_name: str = "",
         read_timeout_s: float = READ_TIMEOUT_S,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
         limits: RetryLimits | None = None,
@@ -94,7 +105,74 @@ class AnthropicModel:
             open_telemetry=False,
             http_client=guarded(anthropic.DefaultHttpxClient, reply_timeout_s=reply_timeout_s),
         )
-        return cls(client, model=model, limits=limits, sleep=sleep)
+        return cls(client, model=model, credential=credential_name, limits=limits, sleep=sleep)
+
+    @classmethod
+    def open_bedrock(
+        cls,
+        model: str,
+        *,
+        region: str,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        limits: RetryLimits | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> "AnthropicModel":
+        """Claude on Amazon Bedrock; ``model`` is its id or inference profile there.
+
+        Args:
+            api_key: one of Bedrock's own; None: what the AWS SDK finds signs each request.
+
+        Raises:
+            UsageError: the AWS SDK is not installed, or the base URL is none.
+        """
+        need(AWS)
+        client = anthropic.AnthropicBedrock(
+            aws_region=region,
+            api_key=credential("AWS_BEARER_TOKEN_BEDROCK", api_key),
+            base_url=url(base_url or f"https://bedrock-runtime.{region}.amazonaws.com"),
+            max_retries=0,
+            timeout=timeouts(READ_TIMEOUT_S),
+            open_telemetry=False,
+            http_client=guarded(anthropic.DefaultHttpxClient, reply_timeout_s=REPLY_TIMEOUT_S),
+        )
+        named = AWS.credentials if api_key is None else "AWS_BEARER_TOKEN_BEDROCK"
+        return cls(client, model=model, cloud=AWS, credential=named, limits=limits, sleep=sleep)
+
+    @classmethod
+    def open_vertex(
+        cls,
+        model: str,
+        *,
+        project: str,
+        region: str,
+        base_url: str | None = None,
+        limits: RetryLimits | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> "AnthropicModel":
+        """Claude on Google's Vertex AI, with the application default credentials.
+
+        Raises:
+            UsageError: Google's library is not installed, or the base URL is none.
+        """
+        need(GOOGLE)
+        client = anthropic.AnthropicVertex(
+            region=region,
+            project_id=project,
+            base_url=None if base_url is None else url(base_url),
+            max_retries=0,
+            timeout=timeouts(READ_TIMEOUT_S),
+            open_telemetry=False,
+            http_client=guarded(anthropic.DefaultHttpxClient, reply_timeout_s=REPLY_TIMEOUT_S),
+        )
+        return cls(
+            client,
+            model=model,
+            cloud=GOOGLE,
+            credential=GOOGLE.credentials,
+            limits=limits,
+            sleep=sleep,
+        )
 
     @property
     def name(self) -> str:
@@ -125,11 +203,40 @@ class AnthropicModel:
         body = anthropic_request.body(request, model=self._model)
         return self._retrier.run(lambda number: self._attempt(body, number, on_event), on_event)
 
+    def offered(self, on_event: Callable[[StreamEvent], None]) -> tuple[OfferedModel, ...]:
+        """The models that the service lists; this one need not be among them.
+
+        Raises:
+            UsageError: this service has no such list.
+            ModelError: as for a reply.
+        """
+        client = self._client
+        if not isinstance(client, anthropic.Anthropic):
+            where = "" if self._cloud is None else f" on {self._cloud.name}"
+            raise UsageError(
+                f"Claude{where} has no list of models here: the names stand in the cloud's console"
+            )
+        service = self._service
+
+        def page(after: str | None) -> Any:
+            with translated(service, reading=False):
+                raw = client.models.with_raw_response.list(
+                    limit=anthropic_offered.PAGE,
+                    after_id=anthropic.omit if after is None else after,
+                )
+            return anthropic_offered.decoded(raw.http_response.content)
+
+        def attempt(_number: int) -> tuple[OfferedModel, ...]:
+            with translated(service, reading=True):
+                return anthropic_offered.offered(page)
+
+        return self._retrier.run(attempt, on_event)
+
     def _attempt(
         self, body: Mapping[str, Any], number: int, on_event: Callable[[StreamEvent], None]
     ) -> Reply:
         stream = ReplyStream()
-        answer = _Answer(self._client, self._service, body)
+        answer = _Answer(self._client, self._service, self._cloud, body)
         try:
             with closing(answer.events()) as events:
                 for event in events:
@@ -152,15 +259,16 @@ class _Answer:
     """One HTTP exchange. What its reader raises never passes through the translation."""
 
     def __init__(
-        self, client: anthropic.Anthropic, service: Service, body: Mapping[str, Any]
+        self, client: Client, service: Service, cloud: Cloud | None, body: Mapping[str, Any]
     ) -> None:
         self._client = client
         self._service = service
+        self._cloud = cloud
         self._body = body
         self.request_id = ""
 
     def events(self) -> Generator[Mapping[str, Any]]:
-        with translated(self._service, reading=False):
+        with translated(self._service, reading=False), settled_with(self._cloud):
             # Any: the body is plain values; the tests' stand-in checks it against the SDK's types.
             stream = cast(
                 "anthropic.Stream[RawMessageStreamEvent]",
@@ -173,7 +281,7 @@ class _Answer:
                 check_events(stream.response, "vnd.amazon.eventstream")
             iterator = iter(stream)
             while True:
-                with translated(self._service, reading=True):
+                with translated(self._service, reading=True), settled_with(self._cloud):
                     event: Any = next(iterator, None)
                     # Without warnings: an event of a newer API does not fit the SDK's types.
                     plain = event if event is None else _plain(event)

@@ -90,6 +90,9 @@ BY_TYPE: Final[Mapping[str, Verdict]] = {
     "memory_precondition_failed_error": Verdict.REFUSED,
     "memory_path_conflict_error": Verdict.REFUSED,
     "conflict_error": Verdict.RETRY,
+    # Of Bedrock, in the middle of a stream; all its others are worth another attempt.
+    "validationException": Verdict.REFUSED,
+    "accessDeniedException": Verdict.AUTH,
 }
 """By ``error.type``, for errors that come as an event after status 200."""
 
@@ -147,7 +150,7 @@ def _of_status(error: anthropic.APIStatusError, by_class: Verdict) -> Verdict:
 def _what(error: BaseException, service: Service) -> str:
     match error:
         case anthropic.APIStatusError():
-            said = line(error.api_message or "") or phrase(error.status_code)
+            said = line(_said(error)) or phrase(error.status_code)
             status = "" if error.response.is_success else f"{error.status_code} "
             named = f" (request {line(error.request_id)})" if error.request_id else ""
             return f"{status}{error.type or 'error'}: {said}{named}"
@@ -161,7 +164,7 @@ def _what(error: BaseException, service: Service) -> str:
 
 def _refused(error: BaseException, service: Service) -> str:
     what = _what(error, service)
-    if isinstance(error, anthropic.NotFoundError):
+    if isinstance(error, anthropic.NotFoundError) and service.model:
         return f"{what}: is {service.model!r} a model of {service.base_url}?"
     if isinstance(error, anthropic.ContentTooLargeError):
         return f"{what}: the conversation has grown too large; give the task in smaller parts"
@@ -171,11 +174,20 @@ def _refused(error: BaseException, service: Service) -> str:
     return f"{what}: check the base URL and the key"
 
 
+def _said(error: anthropic.APIStatusError) -> str:
+    """Bedrock's errors are an object with a message and no more."""
+    if error.api_message:
+        return str(error.api_message)
+    body = error.body
+    return str(body.get("message", "")) if isinstance(body, dict) else ""
+
+
 def _auth(error: BaseException, service: Service) -> str:
     what = _what(error, service)
     if isinstance(error, anthropic.PermissionDeniedError):
-        return f"{what}: the key may not use {service.model!r}; use another key or model"
-    return f"{what}: check ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN)"
+        who = service.credential or "the key"
+        return f"{what}: {who} may not use {service.model!r}; use another key or model"
+    return f"{what}: check {service.credential or 'ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN)'}"
 
 
 def _asked(error: BaseException) -> float | None:

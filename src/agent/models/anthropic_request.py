@@ -60,7 +60,8 @@ def body(request: Request, *, model: str) -> Json:
     if tools:
         tools[-1] = _marked(tools[-1])
         result["tools"] = tools
-    if model.startswith(_ADAPTIVE_FAMILIES):
+    # On Bedrock the name is "eu.anthropic.claude-…".
+    if model.rpartition("anthropic.")[2].startswith(_ADAPTIVE_FAMILIES):
         result["thinking"] = dict(_SUMMARISED_THINKING)
     return result
 

@@ -53,6 +53,8 @@ class Service:
 
     model: str
     base_url: str
+    credential: str = ""
+    """What to look at where it takes us for nobody; empty: the provider's usual variable."""
     key: str = field(default="", repr=False)
     """Never shown, should the service say it back."""
 

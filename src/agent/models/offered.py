@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedModel:
+    """One line of a service's own list: its word, and hostile text until made visible."""
+
     id: str
     """What stands after ``PROVIDER:``."""
     context_tokens: int | None = None
@@ -13,3 +15,7 @@ class OfferedModel:
     """The longest reply; None: the service does not say."""
     name: str | None = None
     """For a person; None: it has only its id."""
+    capabilities: tuple[str, ...] = ()
+    """What it can do, in the service's words; empty: the service does not say."""
+    lifecycle: str = ""
+    """``active``, ``deprecated`` …; empty: the service does not say."""

@@ -139,13 +139,15 @@ class OpenAIModel:
         """Close the connections; also done when the object or the process ends."""
         self._finalizer()
 
-    def offered(self) -> tuple[OfferedModel, ...]:
-        """What the service lists.
+    def offered(
+        self, on_event: Callable[[StreamEvent], None] = lambda _: None
+    ) -> tuple[OfferedModel, ...]:
+        """What the service lists. ``on_event`` hears of retries.
 
         Raises:
             ModelError: one of its children, by what went wrong; see `agent.errors`.
         """
-        return self._retrier.run(lambda _: self._list(), lambda _: None)
+        return self._retrier.run(lambda _: self._list(), on_event)
 
     def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
         """One whole reply; a broken attempt is void and made again.

@@ -1,0 +1,98 @@
+"""What goes wrong between us and a cloud's credentials, as our errors.
+
+Owns the verdict on the errors of botocore and google-auth, which come through the anthropic SDK as
+they are. Knows them by name and imports neither: both are extras, and who uses neither has neither.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+from agent.errors import ModelAuth, UsageError
+from agent.models.http_errors import Verdict, line
+from agent.models.retrying import TransientError
+
+BY_NAME: Final[Mapping[str, Verdict]] = {
+    # Nothing but the search for credentials and the signing with them can raise these.
+    "botocore.exceptions.BotoCoreError": Verdict.AUTH,
+    "botocore.exceptions.ClientError": Verdict.AUTH,
+    "botocore.exceptions.HTTPClientError": Verdict.RETRY,
+    "botocore.eventstream.ParserError": Verdict.RETRY,
+    "google.auth.exceptions.GoogleAuthError": Verdict.AUTH,
+    "google.auth.exceptions.TransportError": Verdict.RETRY,
+    "google.auth.exceptions.TimeoutError": Verdict.RETRY,
+    "google.auth.exceptions.ResponseError": Verdict.RETRY,
+}
+"""A class that is not here has the verdict of its nearest parent; not one of these: no verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """A cloud's part of a message."""
+
+    name: str
+    extra: str
+    """Of Moonpool's package: brings the library that finds the credentials."""
+    libraries: tuple[str, ...]
+    credentials: str
+    remedy: str
+
+
+AWS: Final = Cloud(
+    name="Bedrock",
+    extra="bedrock",
+    libraries=("boto3", "botocore"),
+    credentials="your AWS credentials",
+    remedy="check AWS_PROFILE or AWS_ACCESS_KEY_ID, or log in with `aws sso login`",
+)
+GOOGLE: Final = Cloud(
+    name="Vertex AI",
+    extra="vertex",
+    libraries=("google.auth", "requests"),
+    credentials="your Google credentials",
+    remedy="run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS",
+)
+
+
+def need(cloud: Cloud) -> None:
+    """Raises UsageError where the library of a cloud is not installed."""
+    for library in cloud.libraries:
+        try:
+            import_module(library)
+        except ImportError as error:
+            raise UsageError(
+                f"Claude on {cloud.name} needs {library.replace('.', '-')}: "
+                f"pip install 'moonpool[{cloud.extra}]'"
+            ) from error
+
+
+@contextmanager
+def settled_with(cloud: Cloud | None) -> Generator[None]:
+    """Raise ours for what a cloud's library raises. None: no cloud is asked."""
+    try:
+        yield
+    except Exception as error:
+        found = None if cloud is None else verdict(error)
+        if cloud is None or found is None:
+            raise
+        said = line(str(error)) or type(error).__name__
+        if found is Verdict.RETRY:
+            raise TransientError(f"{cloud.name}: {said}") from error
+        raise ModelAuth(f"{cloud.credentials} can't be used ({said}): {cloud.remedy}") from error
+
+
+def verdict(error: BaseException) -> Verdict | None:
+    """None: it is no error of a cloud's library."""
+    if getattr(error, "retryable", False) and _known(error) is Verdict.AUTH:
+        return Verdict.RETRY
+    if type(error) is RuntimeError and str(error).startswith("Could not resolve"):
+        # How the SDK itself says that nothing was found.
+        return Verdict.AUTH
+    return _known(error)
+
+
+def _known(error: BaseException) -> Verdict | None:
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((BY_NAME[name] for name in names if name in BY_NAME), None)
