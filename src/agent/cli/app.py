@@ -15,6 +15,7 @@ import typer
 
 from agent.cli import fork_app, provenance_app
 from agent.cli.arguments import ContextFiles, InstructionsFile, RunName
+from agent.cli.config_app import config_app, models
 from agent.cli.policy_app import Ceiling, policy_app
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 image_app = typer.Typer(help="What an agent works in.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy_app, name="policy")
 app.add_typer(image_app, name="image")
+app.add_typer(config_app, name="config")
 
 
 def run() -> int:
@@ -104,13 +106,22 @@ def run_task(
         Path, typer.Option("-w", "--workspace", metavar="DIR", help="A copy of it is worked on.")
     ] = Path(),
     policy: Annotated[
-        str, typer.Option("-p", "--policy", metavar="POLICY", help="A name or a file.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            "-p",
+            "--policy",
+            metavar="POLICY",
+            help="A name or a file; without: config.yaml's, or default.",
+        ),
+    ] = None,
     ceiling: Ceiling = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", metavar="MODEL", help="anthropic:NAME, openai:NAME or script:FILE."
+            "-m",
+            "--model",
+            metavar="MODEL",
+            help="anthropic:NAME, openai:NAME or script:FILE; without: config.yaml's.",
         ),
     ] = None,
     out: Annotated[
@@ -307,6 +318,7 @@ def prune(
 
 
 fork_app.add_to(app)
+app.command()(models)
 provenance_app.add_to(app)
 
 

@@ -18,6 +18,7 @@ from agent.configuration import Api, Configuration
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
+    from agent.briefing import Briefing
     from agent.messages import Model
 
 BUILT_IN_POLICY = "default"
@@ -101,6 +102,27 @@ def open_model(named: str | None, configuration: Configuration) -> "Model":
             where = f"{configuration.file}:{configuration.lines.get('model', 0)}"
             raise UsageError(f"{where}: model: {error}") from error
         raise
+
+
+def brief(
+    instructions: Path | None,
+    configuration: Configuration,
+    *,
+    context_files: bool | None,
+    workspace: Path,
+) -> "Briefing":
+    """What the model is given beside its task: by flags, or by the configuration.
+
+    Raises:
+        UsageError: the instructions can't be read, or lie in the workspace.
+    """
+    from agent.briefing import brief as made
+
+    return made(
+        configuration.instructions if instructions is None else instructions,
+        context_files=configuration.context_files if context_files is None else context_files,
+        workspace=workspace,
+    )
 
 
 def policy_name(named: str | None, configuration: Configuration) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli import exits, settings, workspace
+from agent.cli import configured, exits, settings, workspace
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
     return exits.DONE
 
 
-def _recorded(wanted: str) -> tuple["Run", "Rows"]:
+def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["Run", "Rows"]:
     """A run and its lines, which hold together.
 
     Raises:
@@ -87,7 +87,7 @@ def _recorded(wanted: str) -> tuple["Run", "Rows"]:
     run = reread(runs_directory(home) / find_id(home, wanted))
     if is_running(run):
         # Whoever works on it holds its lock; a killed one's torn line is cut off by that.
-        Record.reopen(home, run.id, known_secrets=settings.known_secrets())[0].close()
+        Record.reopen(home, run.id, known_secrets=secrets)[0].close()
     events = run.directory / EVENTS
     try:
         broken = chain_broken_at(events)
@@ -108,13 +108,14 @@ def fork_run(options: ForkOptions) -> int:
     from agent.cli.run_command import may_ask
     from agent.fork import END, at, fork, keep_steps
     from agent.job import Job
-    from agent.models.registry import open_model
     from agent.record import EVENTS, STEPS, new_run_id
     from agent.resume import recorded_policy
 
     if options.task is not None and not options.task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
-    run, rows = _recorded(options.run)
+    configuration = configured.load(root=None)
+    secrets = configured.known_secrets(configuration)
+    run, rows = _recorded(options.run, secrets)
     call = END if options.at == "end" else _number(options.at)
     forked = fork(rows, at(rows, call, run.id), run_id=run.id, task=options.task)
     started = forked.started
@@ -130,11 +131,12 @@ def fork_run(options: ForkOptions) -> int:
         )
     policy = bounded(policy)
     root = workspace.began_in(started.workspace, options.directory)
+    configured.refuse_in(configuration, root)
     home = settings.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
-    model = open_model(options.model or started.model, environ=settings.environ())
+    model = configured.open_model(options.model or started.model, configuration)
     job = Job(
         run_id=new_run_id(),
         task=started.task if options.task is None else options.task,
@@ -153,7 +155,7 @@ def fork_run(options: ForkOptions) -> int:
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, run.directory / STEPS, steps)
         box = _opened(forked, rows, job, steps)
-        return _go_on(options, forked, job, model, box)
+        return _go_on(options, forked, job, model, box, secrets)
 
 
 def _number(text: str) -> int:
@@ -162,7 +164,14 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _go_on(options: ForkOptions, forked: "Fork", job: "Job", model: "Model", box: "Sandbox") -> int:
+def _go_on(
+    options: ForkOptions,
+    forked: "Fork",
+    job: "Job",
+    model: "Model",
+    box: "Sandbox",
+    secrets: tuple[str, ...],
+) -> int:
     from agent.cli.run_command import Conduct
     from agent.fork import keep_steps
     from agent.record import STEPS, Record, runs_directory
@@ -170,7 +179,7 @@ def _go_on(options: ForkOptions, forked: "Fork", job: "Job", model: "Model", box
     home = settings.home()
     record = None
     try:
-        record = Record.create(home, run_id=job.run_id, known_secrets=settings.known_secrets())
+        record = Record.create(home, run_id=job.run_id, known_secrets=secrets)
         origin = forked.origin
         other = runs_directory(home) / origin.run_id
         keep_steps(forked, other / STEPS, record.directory / STEPS)

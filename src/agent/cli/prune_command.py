@@ -6,7 +6,7 @@
 
 import sys
 
-from agent.cli import exits, settings
+from agent.cli import configured, exits, settings
 
 
 def prune(*, everything: bool, force: bool) -> int:
@@ -22,7 +22,7 @@ def prune(*, everything: bool, force: bool) -> int:
         engine=engine,
         home=settings.home(),
         environ=settings.environ(),
-        known_secrets=settings.known_secrets(),
+        known_secrets=configured.known_secrets(configured.load(root=None)),
         exit_code=exits.of_outcome,
         end_running=everything,
     )

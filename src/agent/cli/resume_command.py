@@ -7,11 +7,12 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agent.cli import settings
+from agent.cli import configured, settings
 from agent.cli.permits import bounded
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
+    from agent.configuration import Configuration
     from agent.resume import Taken
     from sandbox.engine import Engine
 
@@ -23,24 +24,34 @@ def resume(wanted: str, *, model: str | None, export_only: bool, json_lines: boo
     from agent.runs import find_id
 
     home = settings.home()
+    configuration = configured.load(root=None)
     taken = take(
         home,
         find_id(home, wanted),
         environ=settings.environ(),
-        known_secrets=settings.known_secrets(),
+        known_secrets=configured.known_secrets(configuration),
         may_ask=may_ask(json_lines=json_lines),
     )
     try:
+        configured.refuse_in(configuration, taken.job.workspace)
         # The record holds the policy as it was; what stands above every policy holds now.
         taken = replace(taken, job=replace(taken.job, policy=bounded(taken.job.policy)))
-        return _resumed(taken, model=model, export_only=export_only, json_lines=json_lines)
+        return _resumed(
+            taken, configuration, model=model, export_only=export_only, json_lines=json_lines
+        )
     finally:
         taken.record.close()
 
 
-def _resumed(taken: "Taken", *, model: str | None, export_only: bool, json_lines: bool) -> int:
+def _resumed(
+    taken: "Taken",
+    configuration: "Configuration",
+    *,
+    model: str | None,
+    export_only: bool,
+    json_lines: bool,
+) -> int:
     from agent.cli.run_command import Conduct
-    from agent.models.registry import open_model
     from agent.outcome import CutShort
     from agent.resume import Unasked
     from agent.sealed import reopen_sealed
@@ -55,7 +66,7 @@ def _resumed(taken: "Taken", *, model: str | None, export_only: bool, json_lines
     obstacle = "" if over else taken.obstacle
     named = model or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
-    speaks = Unasked(named) if over or obstacle else open_model(named, environ=settings.environ())
+    speaks = Unasked(named) if over or obstacle else configured.open_model(named, configuration)
     if not (over or obstacle):
         refuse_what_cannot_be(taken.job.policy, named)
     engine = Engine.connect(settings.environ())

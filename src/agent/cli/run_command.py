@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agent.cli import exits, permits, settings, workspace
+from agent.cli import configured, exits, permits, settings, workspace
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RunOptions:
 
     task: str
     directory: Path
-    policy: str
+    policy: str | None
     ceiling: str | None
     model: str | None
     out: Path | None
@@ -54,28 +54,30 @@ def run(options: RunOptions) -> int:
     if not options.task.strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
     root = workspace.resolve(options.directory)
-    policy = permits.permit(options.policy, options.ceiling, root=root)
+    configuration = configured.load(root=root)
+    named = configured.policy_name(options.policy, configuration)
+    policy = permits.permit(named, options.ceiling, root=root)
     home = settings.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
         _make_out(options.out)
 
-    from agent.briefing import brief
-    from agent.models.registry import open_model
     from agent.record import Record, new_run_id
     from agent.served import refuse_what_cannot_be
 
-    briefing = brief(
+    briefing = configured.brief(
         options.instructions,
-        context_files=options.context_files is not False,
+        configuration,
+        context_files=options.context_files,
         workspace=root,
     )
-    model = open_model(options.model or settings.default_model(), environ=settings.environ())
+    model = configured.open_model(options.model, configuration)
     _refuse_dollars(policy, model)
     refuse_what_cannot_be(policy, model.name)
     run_id = new_run_id()
-    record = Record.create(home, run_id=run_id, known_secrets=settings.known_secrets())
+    secrets = configured.known_secrets(configuration)
+    record = Record.create(home, run_id=run_id, known_secrets=secrets)
     try:
         return _recorded(options, root, policy, model, record, briefing=briefing)
     finally:
