@@ -115,6 +115,19 @@ def test_a_key_that_is_refused_is_called_by_its_variable(api: StandIn) -> None:
         ask(Api(base_url=api.url, api_key_env="WORK_KEY"), WORK_KEY="wrong-key-1234")
 
 
+def test_a_key_that_an_openai_service_refuses_is_called_by_its_variable(
+    openai_api: StandInOpenAI,
+) -> None:
+    service = OpenAI(base_url=openai_api.url, api_key_env="WORK_KEY")
+    model = open_model(
+        "openai:gpt-4o",
+        environ={"WORK_KEY": "wrong-key-1234"},
+        configuration=Configuration(openai=service),
+    )
+    with pytest.raises(ModelAuth, match="set WORK_KEY to a key of"):
+        model.reply(REQUEST, lambda _: None)
+
+
 def test_an_unknown_provider_has_no_list() -> None:
     with pytest.raises(UsageError, match="is not a provider: write anthropic or openai or script"):
         offered("mistral", environ={}, configuration=Configuration(), on_event=lambda _: None)

@@ -76,6 +76,7 @@ class OpenAIModel:
         *,
         model: str,
         dialect: Dialect = openai_dialect.COMPATIBLE,
+        credential_name: str = "",
         limits: RetryLimits | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -84,7 +85,10 @@ class OpenAIModel:
         self._model = model
         self._dialect = dialect
         self._service = Service(
-            model=model, base_url=str(client.base_url).rstrip("/"), key=client.api_key
+            model=model,
+            base_url=str(client.base_url).rstrip("/"),
+            key=client.api_key,
+            credential=credential_name,
         )
         self._retrier = Retrier(limits or RetryLimits(), sleep=sleep)
         self._finalizer = weakref.finalize(self, client.close)
@@ -96,6 +100,7 @@ class OpenAIModel:
         *,
         api_key: str | Key | None = None,
         base_url: str | None = None,
+        credential_name: str = "",
         read_timeout_s: float = READ_TIMEOUT_S,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
         limits: RetryLimits | None = None,
@@ -129,7 +134,14 @@ class OpenAIModel:
             http_client=guarded(openai.DefaultHttpxClient, reply_timeout_s=reply_timeout_s),
         )
         dialect = openai_dialect.PUBLIC if public else openai_dialect.COMPATIBLE
-        return cls(client, model=model, dialect=dialect, limits=limits, sleep=sleep)
+        return cls(
+            client,
+            model=model,
+            dialect=dialect,
+            credential_name=credential_name,
+            limits=limits,
+            sleep=sleep,
+        )
 
     @property
     def name(self) -> str:

@@ -229,7 +229,7 @@ def _auth(error: BaseException, service: Service) -> str:
     what = _what(error, service)
     if isinstance(error, openai.PermissionDeniedError):
         return f"{what}: the key may not use {service.model!r}; use another key or model"
-    return f"{what}: set OPENAI_API_KEY to a key of {service.base_url}"
+    return f"{what}: set {service.credential or 'OPENAI_API_KEY'} to a key of {service.base_url}"
 
 
 def _said(error: openai.APIError) -> str:

@@ -178,6 +178,7 @@ def _openai(name: str, environ: Mapping[str, str], configuration: Configuration)
         name,
         api_key=credential(environ, service.api_key_env, "OPENAI_API_KEY"),
         base_url=service.base_url,
+        credential_name=service.api_key_env or "",
     )
 
 
