@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import agent
+from agent.cli import configured
+from agent.configuration import Configuration
 from agent.configuration_file import _SECTIONS
 from cli.conftest import Shell
 
@@ -251,3 +253,30 @@ def test_the_configured_key_does_not_get_into_a_record(
     for text in (done.stdout, files[0].read_text()):
         assert "production-eu" in text
         assert not [secret for secret in secrets if secret in text]
+
+
+def test_instructions_come_from_the_file_and_a_flag_overrules_them(
+    moonpool: Shell, write: Callable[[str], Path], script: str
+) -> None:
+    path = write("instructions: mine.md")
+    (path.parent / "mine.md").write_text("Always answer in verse.\n")
+    (path.parent / "other.md").write_text("Never answer in verse.\n")
+    first = started(moonpool, "-m", script)
+    assert "Always answer in verse." in json.dumps(first["instructions"])
+    second = started(moonpool, "-m", script, "--instructions", str(path.parent / "other.md"))
+    assert "Never answer in verse." in json.dumps(second["instructions"])
+
+
+@pytest.mark.parametrize(
+    ("flag", "said", "counts"),
+    [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],
+)
+def test_context_files_are_shown_as_the_flag_says_or_else_the_file(
+    tmp_path: Path,
+    flag: bool | None,  # noqa: FBT001
+    said: bool,  # noqa: FBT001
+    counts: bool,  # noqa: FBT001
+) -> None:
+    configuration = Configuration(context_files=said)
+    briefing = configured.brief(None, configuration, context_files=flag, workspace=tmp_path)
+    assert briefing.context_files is counts
