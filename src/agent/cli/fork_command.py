@@ -50,7 +50,8 @@ def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
 
     if task is not None:
         raise UsageError("say where with --at N: without it, the calls of the run are listed")
-    run, rows = _recorded(wanted)
+    secrets = configured.known_secrets(configured.load(root=None))
+    run, rows = _recorded(wanted, secrets)
     found = points(rows)
     if as_json:
         document = [
@@ -155,7 +156,7 @@ def fork_run(options: ForkOptions) -> int:
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, run.directory / STEPS, steps)
         box = _opened(forked, rows, job, steps)
-        return _go_on(options, forked, job, model, box, secrets)
+        return _go_on(options, forked, job, model, box, secrets=secrets)
 
 
 def _number(text: str) -> int:
@@ -170,6 +171,7 @@ def _go_on(
     job: "Job",
     model: "Model",
     box: "Sandbox",
+    *,
     secrets: tuple[str, ...],
 ) -> int:
     from agent.cli.run_command import Conduct
