@@ -19,6 +19,7 @@ from agent.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
+from sandbox.mark import Restored
 from sandbox.patch import Change, LeftOut
 from sandbox.results import LimitMet
 from sandbox.standing import Standing
@@ -220,7 +221,7 @@ class Asked:
     number: int
     digest: str
     answer: str
-    """``approved`` or ``declined``."""
+    """``approved``, ``approved before`` (for the rest of a chat) or ``declined``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +325,34 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAwaited:
+    """A chat waits for its person. Until something is said again no time of the run passes."""
+
+    outcome: Conversation
+    """How the request before ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """The person had the files go back to before a request."""
+
+    request: int
+    """Counts the requests of the chat, from 1."""
+    restored: Restored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The person had the patch so far applied to a directory, in the middle of a chat."""
+
+    directory: str
+    patch_sha256: str
+    """Of the whole patch so far, which the directory has now."""
+    changes: tuple[Change, ...]
+    """What it changed there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationEnded:
     """The agent is done, one way or another; what follows is the export."""
 
@@ -386,6 +415,9 @@ Recorded = (
     | FollowedAnew
     | WentBack
     | Notice
+    | RequestAwaited
+    | Undone
+    | Applied
     | ConversationEnded
     | Exported
     | ExportFailed
