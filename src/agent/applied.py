@@ -74,9 +74,7 @@ class Applied:
                 old.rename(self.directory / _OLD)
             write_atomically(self.directory / _PATCH, now)
         except OSError as error:
-            raise RecordError(
-                f"{self.directory} can't be written: {error.strerror}"
-            ) from error
+            raise RecordError(f"{self.directory} can't be written: {error.strerror}") from error
 
 
 def applied_of(run: Path, newest: Mapping[str, object] | None) -> Applied:
