@@ -4,7 +4,6 @@
 # ruff: noqa: PLC0415
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +104,10 @@ def _reader(
         return chat_input.Plain(interrupts, prompt="")
     if os.environ.get("TERM", "") in {"", "dumb", "unknown"}:
         return chat_input.Plain(interrupts, prompt="> ")
-    fancy = (sys.stdout.encoding or "").lower().startswith("utf")
     return chat_input.Edited(
         interrupts,
         history=home / chat_input.HISTORY,
         redact=redact,
         commands=tuple(HELP),
-        prompt="› " if fancy else "> ",
+        prompt="> ",
     )
