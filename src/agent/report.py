@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from agent import outcome as outcomes
 from agent import verification
 from agent.events import (
+    Applied,
     Asked,
     CallEnded,
     CallRefused,
@@ -23,6 +24,7 @@ from agent.events import (
     ModelReplied,
     ModelRetry,
     Notice,
+    Undone,
     UserSaid,
 )
 from agent.messages import Opaque, Text
@@ -218,6 +220,11 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
         case UserSaid() | Notice():
             yield Row(kind="note", title=visible(event.text))
+        case Undone():
+            yield Row(kind="note", title=f"the person undid request {event.request}")
+        case Applied():
+            where = f"{len(event.changes)} files were applied to {event.directory}"
+            yield Row(kind="note", title=visible(where))
         case _:
             pass
 

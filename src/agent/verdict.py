@@ -3,11 +3,13 @@
 Works on the run's summary as it stands on disk, so that both show the same.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from agent.applied import Applied
 from agent.record import REPORT
 from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
@@ -249,7 +251,10 @@ def _next(run: Run) -> str:
         return f"moonpool resume {run.id}"
     if run.text("outcome") == "export refused":
         return f"moonpool show {run.id} --patch"
-    if run.rows("changes"):
+    applied = Applied.of(run.directory).patch
+    if applied and hashlib.sha256(applied).hexdigest() == run.text("patch_sha256"):
+        return "nothing: the workspace has all of it, by /apply"
+    if run.rows("changes") or applied:
         return f"moonpool apply {run.id} --check"
     return "moonpool run TASK"
 

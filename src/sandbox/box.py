@@ -390,6 +390,7 @@ class Sandbox:
         Raises:
             SandboxLost: it does not come back.
         """
+        self._commands.forget_cancel()
         return self._session.rouse()
 
     def break_off(self) -> None:

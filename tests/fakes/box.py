@@ -251,6 +251,7 @@ class TmpBox:
 
     def rouse(self) -> bool:
         self._called("rouse", "")
+        self._cancelled = False
         again, self.broken_off = self.broken_off, False
         return again
 

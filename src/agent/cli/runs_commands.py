@@ -144,7 +144,13 @@ def apply(options: ApplyOptions) -> int:
     data = patch_of(run)
     target = options.directory or Path(run.text("workspace"))
     if options.directory is None and options.branch is None:
-        data = _rest(run, data)
+        rest = _rest(run, data)
+        if rest != data and options.three_way:
+            raise UsageError(
+                f"a part of run {run.id} was applied in its chat, and what is left is not merged: "
+                "apply it without --three-way, or all of it with --branch NAME"
+            )
+        data = rest
     if not data:
         print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
         return exits.DONE
