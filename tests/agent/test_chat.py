@@ -1,6 +1,7 @@
 """A chat without a terminal: requests that build on each other, going back, applying on the way."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def said_in(message: Message) -> str:
 
 def takes(messages: tuple[Message, ...]) -> bool:
     """What every provider insists on: they alternate, and each call has its result next."""
-    for before, after in zip(messages, messages[1:], strict=False):
+    for before, after in pairwise(messages):
         if isinstance(before, UserMessage) == isinstance(after, UserMessage):
             return False
         if isinstance(before, AssistantMessage):
