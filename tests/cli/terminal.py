@@ -10,8 +10,12 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
-WAIT_S = 60
+WAIT_S = 20
+PROMPT = "<prompt>"
+"""Stands in the text where a line that can be edited begins."""
+_PASTE_MAY_COME = "\x1b[?2004h"
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-_])")
 
 
@@ -36,7 +40,7 @@ class Terminal:
             os.execve(arguments[0], list(arguments), {**environ, "TERM": term})
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
 
-    def __enter__(self) -> "Terminal":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -48,7 +52,8 @@ class Terminal:
     @property
     def text(self) -> str:
         """All that was shown, without what moves the cursor or colours."""
-        return _ESCAPES.sub("", self.shown).replace("\r", "")
+        shown = self.shown.replace(_PASTE_MAY_COME, PROMPT)
+        return _ESCAPES.sub("", shown).replace("\r", "")
 
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())

@@ -14,12 +14,12 @@ import pytest
 
 from agent.runs import chain_broken_at
 from cli.conftest import DONE, SCRIPT, Shell, bash, stands
-from cli.terminal import Terminal
+from cli.terminal import PROMPT, Terminal
 from sandbox.engine import Engine
 from sandbox.labels import LABEL_RUN
 from standin import Break, Call, How, StandIn, answer
 
-PROMPT = "> "
+DUMB_PROMPT = "> "
 QUESTION = "run this? [y/N/a/s] "
 WRITE = bash("cd /tmp; export KEPT=1; echo one > /workspace/made.txt")
 READ = bash('pwd; echo "kept $KEPT"; cat /workspace/made.txt; echo two >> /workspace/made.txt')
@@ -56,7 +56,7 @@ class Chatting:
         )
         self._begun.append(terminal)
         terminal.until("a request, or /help")
-        terminal.until(PROMPT)
+        terminal.until(DUMB_PROMPT if term == "dumb" else PROMPT)
         return terminal
 
     def in_pipe(
@@ -421,7 +421,7 @@ def test_in_a_pipe_each_line_is_a_request_and_the_end_of_the_input_quits(chat: C
     assert done.returncode == 0, done.stdout + done.stderr
     text = done.stdout.decode()
     assert "\x1b" not in text
-    assert PROMPT not in text.splitlines()[-1]
+    assert not any(line.startswith(DUMB_PROMPT) for line in text.splitlines())
     for part in ("First.", "Second.", "+two", "4 of 60", "/undo", "no command /nonsense"):
         assert part in text
     assert "1 file as before request 2" in text, "a last line without its end counts"
@@ -457,12 +457,12 @@ def test_how_the_last_request_ended_is_the_exit_code(chat: Chatting) -> None:
 def test_a_dumb_terminal_gets_no_escape_codes_and_may_still_be_asked(chat: Chatting) -> None:
     terminal = chat.at_terminal(bash("touch yes"), {"text": "Done it."}, policy=ASKING, term="dumb")
     terminal.type("never said\x03")
-    terminal.until(PROMPT)
+    terminal.until(DUMB_PROMPT)
     terminal.type("touch it\n")
     terminal.until(QUESTION)
     terminal.type("y\n")
     terminal.until("Done it.")
-    terminal.until(PROMPT)
+    terminal.until(DUMB_PROMPT)
     terminal.type("\x04")
     assert terminal.end() == 0, terminal.text
     assert "\x1b" not in terminal.shown

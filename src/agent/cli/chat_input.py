@@ -123,6 +123,7 @@ class Edited:
             # Only what begins with a slash is completed, by the commands there are.
             completer=WordCompleter(list(commands), sentence=True),
             complete_while_typing=False,
+            reserve_space_for_menu=0,
         )
 
     def read(self) -> Typed:
