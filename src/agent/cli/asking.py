@@ -28,7 +28,7 @@ def at_terminal(console: Console, interrupts: Interrupts) -> Approve:
         # that was shown, not copied from the question.
         shown = digest(call)
         _print(console, question(call, ask, width=console.width))
-        if answer(console, interrupts, "  run this? [y/N] ") in {"y", "yes"}:
+        if answer(console, interrupts, "run this? [y/N] ") in {"y", "yes"}:
             return Approved(digest=shown)
         return Declined(reason="the person at the terminal declined it")
 
@@ -63,7 +63,7 @@ class ChatAsker:
         if not whole:
             self._say(f"  … {len(lines) - _SHOWN_LINES} more lines: s shows all of it", "yellow")
         while True:
-            match answer(self._console, self._interrupts, "  run this? [y/N/a/s] "):
+            match answer(self._console, self._interrupts, "run this? [y/N/a/s] "):
                 case "s" | "show":
                     whole = True
                     _print(self._console, question(call, ask, width=self._console.width))
@@ -90,7 +90,10 @@ class ChatAsker:
 
 
 def answer(console: Console, interrupts: Interrupts, prompt: str) -> str:
-    """What a person types to a question of ours, in small letters."""
+    """What a person types to a question of ours, in small letters.
+
+    It stands at the left edge, where no text of a model's or a file's begins.
+    """
     # What was typed before the question is no answer to it.
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     console.print(Text(prompt, "bold yellow"), end="")

@@ -24,12 +24,10 @@ from agent.interrupts import Stop
 from agent.outcome import (
     Conversation,
     Finished,
-    GaveUp,
     Interrupted,
     Limit,
     LimitReached,
     ModelFailed,
-    Refused,
     SandboxFailed,
 )
 from agent.record import write_atomically
@@ -170,12 +168,11 @@ class Talking:
                     "yellow",
                 )
             case ModelFailed():
-                self._say(visible(ended.message), "red")
+                self._quote(ended.message, "red")
                 self._say("nothing is lost: ask again, or /quit", "yellow")
-            case Refused() | GaveUp():
-                self._say(f"{outcomes.name(ended)}: {one_line(outcomes.detail(ended), 400)}", "red")
             case _:
-                self._say(f"{outcomes.name(ended)}: {one_line(outcomes.detail(ended), 400)}", "red")
+                self._say(f"{outcomes.name(ended)}:", "red")
+                self._quote(outcomes.detail(ended), "red")
 
     # -- commands --------------------------------------------------------------------------
 
@@ -203,7 +200,8 @@ class Talking:
         except ContainerGone:
             raise
         except (SandboxError, PatchError) as error:
-            self._say(f"the patch can't be made now: {visible(str(error))}", "red")
+            self._say("the patch can't be made now:", "red")
+            self._quote(str(error), "red")
             return None
 
     def _nothing(self, taken: Preview) -> None:
@@ -230,18 +228,18 @@ class Talking:
             )
             return
         with chat.room.clock.stopped():
-            said = answer(self.console, chat.room.interrupts, f"  apply to {where}? [y/N] ")
+            said = answer(self.console, chat.room.interrupts, f"apply to {where}? [y/N] ")
         if said not in {"y", "yes"}:
             self._say("not applied")
             return
         try:
             changes = chat.apply(taken)
         except DoesNotApply as error:
-            self._say(f"{visible(str(error))}", "red")
+            self._quote(str(error), "red")
             self._say("the workspace was changed by others: leave with /quit, then merge", "yellow")
             return
         except (PatchError, RecordError) as error:
-            self._say(visible(str(error)), "red")
+            self._quote(str(error), "red")
             return
         if not changes:
             self._say("the workspace has all of it already")
@@ -252,7 +250,8 @@ class Talking:
         try:
             undone = chat.undo()
         except FileError as error:
-            self._say(f"not undone: {visible(str(error))}", "red")
+            self._say("not undone:", "red")
+            self._quote(str(error), "red")
             return
         if undone is None:
             self._say("there is no request to undo")
@@ -280,7 +279,7 @@ class Talking:
             return
         text = visible(ended[-1].text)
         for line in text[:_OUTPUT_CHARACTERS].split("\n"):
-            print_margined(self.console, line)
+            print_margined(self.console, line, "dim")
         if len(text) > _OUTPUT_CHARACTERS:
             self._say(f"{len(text) - _OUTPUT_CHARACTERS} characters more are in events.jsonl")
 
@@ -325,13 +324,18 @@ class Talking:
     def _quit(self) -> None:
         raise _Quit
 
+    def _quote(self, text: str, style: str) -> None:
+        """Words that others had a hand in."""
+        for line in visible(text).split("\n"):
+            print_margined(self.console, line, style)
+
     def _say(self, text: str, style: str = "default") -> None:
         self.console.print(Text(text, style), soft_wrap=True, highlight=False)
 
 
-def print_margined(console: Console, line: str) -> None:
+def print_margined(console: Console, line: str, style: str) -> None:
     """A line that others wrote, with a margin, however long it is."""
-    text = Text(f"  {line}".expandtabs(8), "dim")
+    text = Text(f"  {line}".expandtabs(8), style)
     if not console.is_terminal:
         console.print(text, soft_wrap=True, highlight=False)
         return
