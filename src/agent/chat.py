@@ -16,14 +16,15 @@ from pathlib import Path
 
 from agent import events
 from agent.applied import Applied
-from agent.events import RequestAwaited, Undone
+from agent.events import RequestAwaited
+from agent.following import Point
 from agent.outcome import Conversation, Finished
-from agent.record import STEPS
 from agent.risk import gate
 from agent.risk.finding import Finding
 from agent.room import Room
+from agent.undo import to_model
 from sandbox.apply import apply_patch
-from sandbox.mark import Mark, Restored
+from sandbox.mark import Restored
 from sandbox.patch import Change, Patch
 
 NOTHING_ASKED = Finished(message="nothing was asked")
@@ -36,11 +37,7 @@ _STARTED_AGAIN = (
     "be gone, the working directory and exported variables are reset, and background processes are "
     "ended."
 )
-_UNDONE = (
-    "The person took back what was done since their request number {number}: the files of the "
-    "workspace are as they were before it, and background processes are ended. Read a file again "
-    "before you rely on what you remember of it."
-)
+_UNDONE = "The person took back your work on their request number {number}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +60,7 @@ class Chat:
         self.last: Conversation = NOTHING_ASKED
         """How the newest request ended, and with it the chat if it is left now."""
         self._requests = 0
-        self._marks: list[tuple[int, Mark]] = []
+        self._points: list[tuple[int, Point]] = []
         self._await()
 
     def ask(self, text: str) -> Conversation:
@@ -74,9 +71,9 @@ class Chat:
         """
         room = self.room
         with self._at_the_box():
-            mark = room.box.mark(room.record.directory / STEPS)
+            point = room.following.point()
         self._requests += 1
-        self._marks.append((self._requests, mark))
+        self._points.append((self._requests, point))
         self.last = room.loop.ask(text)
         self._heard_out()
         room.following.finish()
@@ -91,16 +88,14 @@ class Chat:
             FileError: that state was not kept; nothing was touched.
             SandboxError: as for `ask`.
         """
-        if not self._marks:
+        if not self._points:
             return None
         room = self.room
-        number, mark = self._marks[-1]
+        number, point = self._points[-1]
         with self._at_the_box():
-            restored = room.box.restore(mark)
-        self._marks.pop()
-        room.journal.tell(Undone(request=number, restored=restored))
-        room.loop.inform(_UNDONE.format(number=number))
-        room.following.anew()
+            restored = room.following.go_back(point)
+        self._points.pop()
+        room.loop.inform(f"{_UNDONE.format(number=number)} {to_model(restored)}")
         return number, restored
 
     def preview(self, *, keep_old: Path | None = None) -> Preview:

@@ -19,7 +19,6 @@ from agent.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
-from sandbox.mark import Restored
 from sandbox.patch import Change, LeftOut
 from sandbox.results import LimitMet
 from sandbox.standing import Standing
@@ -333,15 +332,6 @@ class RequestAwaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undone:
-    """The person had the files go back to before a request."""
-
-    request: int
-    """Counts the requests of the chat, from 1."""
-    restored: Restored
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """The person had the patch so far applied to a directory, in the middle of a chat."""
 
@@ -416,7 +406,6 @@ Recorded = (
     | WentBack
     | Notice
     | RequestAwaited
-    | Undone
     | Applied
     | ConversationEnded
     | Exported

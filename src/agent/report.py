@@ -24,8 +24,8 @@ from agent.events import (
     ModelReplied,
     ModelRetry,
     Notice,
-    Undone,
     UserSaid,
+    WentBack,
 )
 from agent.messages import Opaque, Text
 from agent.outcome import Finished
@@ -220,8 +220,9 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
         case UserSaid() | Notice():
             yield Row(kind="note", title=visible(event.text))
-        case Undone():
-            yield Row(kind="note", title=f"the person undid request {event.request}")
+        case WentBack():
+            words = f"the files went back to what they were after call {event.call}"
+            yield Row(kind="note", title=words)
         case Applied():
             where = f"{len(event.changes)} files were applied to {event.directory}"
             yield Row(kind="note", title=visible(where))

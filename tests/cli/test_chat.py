@@ -352,7 +352,7 @@ def test_undo_takes_the_last_request_back_and_the_model_knows(chat: Chatting) ->
         terminal.until(heard)
         terminal.until(PROMPT)
     terminal.type("/undo\r")
-    terminal.until("1 file as before request 2")
+    terminal.until("request 2 is undone")
     terminal.until(PROMPT)
     terminal.type("three\r")
     terminal.until("Third.")
@@ -422,7 +422,7 @@ def test_in_a_pipe_each_line_is_a_request_and_the_end_of_the_input_quits(chat: C
     assert not any(line.startswith(DUMB_PROMPT) for line in text.splitlines())
     for part in ("First.", "Second.", "+two", "4 of 60", "/undo", "no command /nonsense"):
         assert part in text
-    assert "1 file as before request 2" in text, "a last line without its end counts"
+    assert "request 2 is undone" in text, "a last line without its end counts"
     assert b"+two" not in chat.patch
 
 

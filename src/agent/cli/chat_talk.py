@@ -34,6 +34,7 @@ from agent.record import write_atomically
 from agent.room import Room
 from agent.runs import Run as Recorded
 from agent.text import one_line, path_text, visible
+from agent.undo import to_person
 from agent.verdict import print_diffstat, print_risk
 from policies.ceiling import in_words
 from policies.policy import Policy
@@ -257,18 +258,12 @@ class Talking:
             self._say("there is no request to undo")
             return
         number, restored = undone
-        count = len(restored.back) + len(restored.removed)
-        files = f"{count} file{'' if count == 1 else 's'}"
-        self._say(f"{files} as before request {number}; the agent will be told", "green")
+        self._say(f"request {number} is undone, and the agent will be told:", "green")
         for path in [*restored.back, *restored.removed][:_PATHS_SHOWN]:
-            gone = "  removed" if path in restored.removed else "  back   "
-            self._say(f"{gone}  {path_text(path)}", "dim")
-        if count > _PATHS_SHOWN:
-            self._say(f"  and {count - _PATHS_SHOWN} more", "dim")
-        if restored.ended:
-            self._say(f"{restored.ended} processes that still ran were ended", "yellow")
-        for item in (*restored.left, *restored.differing)[:_PATHS_SHOWN]:
-            self._say(f"  stays: {path_text(item.path)} {one_line(item.reason, 120)}", "yellow")
+            kind = "removed" if path in restored.removed else "back"
+            self._say(f"  {kind:<7}  {path_text(path)}", "dim")
+        for text in to_person(restored):
+            self._quote(text, "dim")
 
     def _output(self, chat: Chat, argument: str) -> None:
         ended = [event for event in chat.room.journal.log if isinstance(event, CallEnded)]
