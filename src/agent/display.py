@@ -168,7 +168,7 @@ class Display:
             self._speak(line)
 
     def _flush(self, event: ModelReplied) -> None:
-        if not self._said and not self._text.strip():
+        if not self._said and not self._text.strip() and self._flow is None:
             # A model that does not stream: its words are in the reply only.
             blocks = event.reply.message.blocks
             self._text = "\n".join(b.text for b in blocks if isinstance(b, ModelText))

@@ -48,13 +48,22 @@ def fake(tmp_path: Path, workspace: Path, policy: Policy) -> Iterator[FakeRun]:
 def having(fake: FakeRun, model: ToldModel, say_it: Callable[[Chat], None]) -> Summary:
     """A chat of which the test is the person."""
 
+    wrong: list[BaseException] = []
+
     def talk(room: Room) -> Finished:
         chat = Chat(room)
-        say_it(chat)
+        try:
+            say_it(chat)
+        except BaseException as error:
+            wrong.append(error)  # a run makes an outcome of whatever is raised in it
+            raise
         return Finished(message="left")
 
     fake.talk = talk
-    return fake.go(model, task="")
+    summary = fake.go(model, task="")
+    if wrong:
+        raise wrong[0]
+    return summary
 
 
 def said_in(message: Message) -> str:
