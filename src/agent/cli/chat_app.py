@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from agent.cli.arguments import ContextFiles, InstructionsFile
 from agent.cli.policy_app import Ceiling
 
 
@@ -45,6 +46,8 @@ def chat(
         Literal["require", "prefer"],
         typer.Option(help="prefer: go on where the kernel can't enforce the policy."),
     ] = "require",
+    instructions: InstructionsFile = None,
+    context_files: ContextFiles = None,
 ) -> None:
     """Work with an agent request by request, in one sealed copy of a directory.
 
@@ -65,5 +68,7 @@ def chat(
         verify=verify,
         accepted_risks=accepted_risks(accept_risk or ()),
         kernel_policy=kernel_policy,
+        instructions=instructions,
+        context_files=context_files,
     )
     raise typer.Exit(have_chat(options))

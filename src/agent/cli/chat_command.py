@@ -29,6 +29,9 @@ class ChatOptions:
     verify: str | None
     accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
+    instructions: Path | None
+    context_files: bool | None
+    """As in `RunOptions`."""
 
 
 def chat(options: ChatOptions) -> int:
@@ -38,14 +41,22 @@ def chat(options: ChatOptions) -> int:
     home = settings.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
 
+    from agent.briefing import brief
     from agent.cli import run_command
     from agent.job import Job
     from agent.models.registry import open_model
     from agent.record import Record, new_run_id
     from agent.sealed import open_sealed
+    from agent.served import refuse_what_cannot_be
 
+    briefing = brief(
+        options.instructions,
+        context_files=options.context_files is not False,
+        workspace=root,
+    )
     model = open_model(options.model or settings.default_model(), environ=settings.environ())
     run_command.refuse_dollars(policy, model)
+    refuse_what_cannot_be(policy, model.name)
     record = Record.create(home, run_id=new_run_id(), known_secrets=settings.known_secrets())
     try:
         job = Job(
@@ -54,6 +65,7 @@ def chat(options: ChatOptions) -> int:
             workspace=root,
             policy=policy,
             verify=options.verify,
+            briefing=briefing,
             may_ask=run_command.may_ask(json_lines=False),
             kernel_policy=options.kernel_policy,
             accepted_risks=options.accepted_risks,
