@@ -326,9 +326,10 @@ def test_nothing_that_a_model_or_a_file_says_acts_or_looks_like_ours(chat: Chatt
     terminal.until(PROMPT)
     terminal.type("/diff\r")
     terminal.until("new file mode")
-    time.sleep(1)
+    terminal.until(PROMPT)
     terminal.type("/output\r")
     terminal.until("exit code")
+    terminal.until(PROMPT)
     terminal.type("\x04")
     assert terminal.end() == 0, terminal.text
     assert "\x1b[2J" not in terminal.shown
