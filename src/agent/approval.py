@@ -13,11 +13,19 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """Approved without being asked again: a person said so, for this exact call."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declined:
     reason: str
 
 
-Approve = Callable[[Call, Ask], Approved | Declined]
+Answered = Approved | Remembered | Declined
+Approve = Callable[[Call, Ask], Answered]
 
 
 def nobody_to_ask(_call: Call, _ask: Ask) -> Declined:

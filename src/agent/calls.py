@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from agent.album import Album
-from agent.approval import Approve, Approved, Declined
+from agent.approval import Answered, Approve, Approved, Declined, Remembered
 from agent.box import Box
 from agent.events import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
 from agent.following import Following
@@ -25,6 +25,8 @@ from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import Policy
 from policies.verdicts import instead
 from sandbox.errors import FileError
+
+NOT_MADE = "Not run: the person stopped the work before this call."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,12 @@ class Calls:
         self._count = made
         self._following = following
         self._album = album or Album(None)
+        self._begun: CallStarted | None = None
+
+    @property
+    def made(self) -> int:
+        """Calls so far, those that were refused among them."""
+        return self._count
 
     def make(self, use: ToolUse, *, left_s: float) -> Done:
         """Make one call. Raises SandboxError where the run can't go on."""
@@ -100,6 +108,12 @@ class Calls:
         self._count += 1
         return self._refuse(use, why, text)
 
+    def broken_off(self, use: ToolUse, text: str) -> Done:
+        """Answer the call that a signal came out of: it was begun, or only asked about."""
+        if self._begun is not None and self._begun.tool_use_id == use.id:
+            return self.doubt(self._begun, text)
+        return self._refuse(use, "stopped", NOT_MADE)
+
     def doubt(self, begun: CallStarted, text: str) -> Done:
         """Answer a call that another process started and did not see the end of."""
         self._tell(
@@ -119,21 +133,23 @@ class Calls:
         return Done(result=result, failed=True)
 
     def _ask(self, call: Call, ask: Ask) -> str | None:
-        refusal = _refusal(self._approve(call, ask), ask)
+        answer = self._approve(call, ask)
+        refusal = _refusal(answer, ask)
         said = "approved" if refusal is None else "declined"
+        if refusal is None and isinstance(answer, Remembered):
+            said = "approved before"
         self._tell(Asked(number=self._count, digest=ask.digest, answer=said))
         return refusal
 
     def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> Done:
-        self._tell(
-            CallStarted(
-                number=self._count,
-                tool_use_id=use.id,
-                tool=use.name,
-                arguments=use.arguments,
-                decision=decision,
-            )
+        self._begun = CallStarted(
+            number=self._count,
+            tool_use_id=use.id,
+            tool=use.name,
+            arguments=use.arguments,
+            decision=decision,
         )
+        self._tell(self._begun)
         setting = Setting(
             output_bytes=self._policy.limits.output_bytes,
             command_timeout_s=self._policy.limits.command_timeout_s,
@@ -169,6 +185,7 @@ class Calls:
                 images=kept,
             )
         )
+        self._begun = None
         if self._following is not None:
             background = use.arguments.get("background") is True
             self._following.after(self._count, use.name, background=background)
@@ -193,9 +210,9 @@ class Calls:
         return Done(result=result, failed=True)
 
 
-def _refusal(answer: Approved | Declined, ask: Ask) -> str | None:
+def _refusal(answer: Answered, ask: Ask) -> str | None:
     match answer:
-        case Approved():
+        case Approved() | Remembered():
             return None if answer.digest == ask.digest else "the approval was for another call"
         case Declined():
             return answer.reason

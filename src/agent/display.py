@@ -5,6 +5,7 @@ visible first and printed as text, never as markup: nothing in it acts on the te
 """
 
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from rich.console import Console
 from rich.status import Status
@@ -29,6 +30,7 @@ from agent.events import (
     TextVoid,
     ThinkingPiece,
 )
+from agent.flow import Flow
 from agent.messages import Opaque
 from agent.messages import Text as ModelText
 from agent.text import decode, one_line, visible
@@ -39,6 +41,8 @@ from policies.policy import SERVER_TOOLS
 
 _OUTPUT_LINES = 6
 """Of a command's output, the last so many are shown."""
+_FOLDED_LINES = 3
+"""The same in a chat, where a command failed; of others none is."""
 _TAIL_BYTES = 8192
 _REFUSED_SHOWN = 8
 _SLOW_S = 0.1
@@ -47,11 +51,21 @@ _LIVE = frozenset({"bash", "search_files"})
 """Tools whose calls are shown when they start; the others' when they are done, on one line."""
 
 
+class Layout(Enum):
+    LINES = auto()
+    """For a run: a call, the last of its output, its end."""
+    FOLDED = auto()
+    """For a chat: a call is one line, its output is asked for; text streams word by word. Nothing
+    of a model's or a repository's begins at the left edge, where our own questions stand."""
+
+
 class Display:
     """Prints events as they come."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, layout: Layout = Layout.LINES) -> None:
         self._console = console
+        self._layout = layout
+        self._flow: Flow | None = None
         self._fancy = (console.encoding or "").lower().startswith("utf")
         self._text = ""
         self._said = False
@@ -98,6 +112,7 @@ class Display:
                 pass
             case TextVoid():
                 self._text = ""
+                self._end_flow()
                 if self._said:
                     self._say("[that answer broke off; it comes again]", "yellow")
             case ModelReplied():
@@ -144,16 +159,25 @@ class Display:
             self._say(f"not in this image: {one_line(', '.join(missing), 300)}", "dim")
 
     def _stream(self, text: str) -> None:
+        if self._layout is Layout.FOLDED:
+            self._flow_on(text)
+            return
         self._text += text
         *lines, self._text = self._text.split("\n")
         for line in lines:
             self._speak(line)
 
     def _flush(self, event: ModelReplied) -> None:
-        if not self._said and not self._text.strip():
+        if not self._said and not self._text.strip() and self._flow is None:
             # A model that does not stream: its words are in the reply only.
             blocks = event.reply.message.blocks
             self._text = "\n".join(b.text for b in blocks if isinstance(b, ModelText))
+        if self._layout is Layout.FOLDED:
+            self._flow_on(self._text)
+            self._text = ""
+            self._end_flow()
+            self._rest()
+            return
         for line in self._text.split("\n"):
             self._speak(line)
         self._text = ""
@@ -163,6 +187,23 @@ class Display:
         for block in event.reply.message.blocks:
             if isinstance(block, Opaque) and block.served:
                 self._say(f"  run by the model's service: {one_line(block.served, 200)}", "yellow")
+
+    def _flow_on(self, text: str) -> None:
+        if self._flow is None:
+            width = self._console.width if self._console.is_terminal else None
+            first, rest = self._sign("● ", "* "), "  "
+            self._flow = Flow(self._write, width=width, first=first, rest=rest)
+        self._flow.feed(text)
+        self._said = self._said or self._flow.said
+
+    def _end_flow(self) -> None:
+        if self._flow is not None:
+            self._flow.end()
+            self._flow = None
+
+    def _write(self, text: str) -> None:
+        self._rest()
+        self._console.print(Text(text), end="", soft_wrap=True, highlight=False)
 
     def _speak(self, line: str) -> None:
         if line.strip():
@@ -176,9 +217,13 @@ class Display:
         if event.tool == "update_plan":
             self._plan(event.arguments)
             return
-        if event.tool in _LIVE:
+        if event.tool in _LIVE and self._layout is Layout.LINES:
             self._print(Text("  ").append(self._words, "bold"))
-        self._wait("running")
+        self._wait("running" if self._layout is Layout.LINES else f"running {self._words[:60]}")
+
+    def plan(self, arguments: Mapping[str, object]) -> None:
+        """The steps of an ``update_plan`` call."""
+        self._plan(arguments)
 
     def _plan(self, arguments: Mapping[str, object]) -> None:
         marks = {
@@ -197,10 +242,11 @@ class Display:
         self._rest()
         if event.tool == "update_plan":
             return
-        lines = [line for line in decode(self._tail).split("\n") if line.strip()]
-        for line in lines[-_OUTPUT_LINES:]:
-            self._print(Text("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
         failed = event.is_error or event.exit_code not in {None, 0}
+        if self._layout is Layout.FOLDED:
+            self._folded(event, failed=failed)
+            return
+        self._output(_OUTPUT_LINES)
         style = "red" if event.is_error else "yellow" if failed else "green"
         words = Text("    ")
         if event.tool not in _LIVE:
@@ -209,6 +255,27 @@ class Display:
         if event.tool == "bash" or event.seconds >= _SLOW_S:
             words.append(f"  {event.seconds:.2f} s", "dim")
         self._print(words)
+        self._kernel(event)
+
+    def _folded(self, event: CallEnded, *, failed: bool) -> None:
+        style = "red" if event.is_error else "yellow" if failed else "green"
+        took = f"  {event.seconds:.1f} s" if event.seconds >= _SLOW_S else ""
+        tail = Text(f"  {one_line(event.brief, 80)}", style).append(took, "dim")
+        head = Text(f"  {event.number} ", "dim").append(self._words, "default")
+        if self._console.is_terminal:
+            # How it ended is always there; the call gives way.
+            head.truncate(max(8, self._console.width - tail.cell_len - 1), overflow="ellipsis")
+        self._print(head.append_text(tail))
+        if failed:
+            self._output(_FOLDED_LINES)
+        self._kernel(event)
+
+    def _output(self, count: int) -> None:
+        lines = [line for line in decode(self._tail).split("\n") if line.strip()]
+        for line in lines[-count:]:
+            self._print(Text("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
+
+    def _kernel(self, event: CallEnded) -> None:
         for program in event.refused[:_REFUSED_SHOWN]:
             self._print(Text("    ").append(f"the kernel refused {one_line(program, 200)}", "red"))
 
@@ -224,11 +291,15 @@ class Display:
         self._print(Text(text, style))
 
     def _print(self, text: Text) -> None:
+        self._end_flow()
+        if self._layout is Layout.FOLDED and self._console.is_terminal:
+            self._console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
+            return
         self._console.print(text, soft_wrap=True, highlight=False)
 
     def _wait(self, what: str) -> None:
-        """A line that moves while nothing else does; on a terminal only."""
-        if self._console.is_terminal:
+        """A line that moves while nothing else does; where the terminal can take it back."""
+        if self._console.is_interactive:
             self._rest()
             self._status = self._console.status(Text(what, "dim"), spinner="line")
             self._status.start()
@@ -243,4 +314,5 @@ class Display:
 
     def close(self) -> None:
         """Give the cursor back, whatever happened."""
+        self._end_flow()
         self._rest()

@@ -220,7 +220,7 @@ class Asked:
     number: int
     digest: str
     answer: str
-    """``approved`` or ``declined``."""
+    """``approved``, ``approved before`` (for the rest of a chat) or ``declined``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +324,25 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAwaited:
+    """A chat waits for its person. Until something is said again no time of the run passes."""
+
+    outcome: Conversation
+    """How the request before ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The person had the patch so far applied to a directory, in the middle of a chat."""
+
+    directory: str
+    patch_sha256: str
+    """Of the whole patch so far, which the directory has now."""
+    changes: tuple[Change, ...]
+    """What it changed there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationEnded:
     """The agent is done, one way or another; what follows is the export."""
 
@@ -386,6 +405,8 @@ Recorded = (
     | FollowedAnew
     | WentBack
     | Notice
+    | RequestAwaited
+    | Applied
     | ConversationEnded
     | Exported
     | ExportFailed

@@ -3,6 +3,9 @@
 SIGINT counts up. SIGTERM and SIGHUP mean twice, however often they come: a supervisor gives some
 seconds before it kills, and a terminal that is gone can't say it again.
 
+In one request of a chat SIGINT is about the step alone: once to end it, twice to break it off, and
+it is forgotten when the request is over. The others end the chat, as they end a run.
+
 A signal raises only where there is nothing to tear: while a model, an engine or a person is waited
 for. In the middle of a call to the sandbox the second one asks the guest to end the command, whose
 stream stays whole, and the third raises. The export goes on until the third. Everywhere else a
@@ -41,6 +44,7 @@ class _Where(Enum):
     """What the run is at, by what may be broken off there."""
 
     STEPS = auto()
+    PROMPT = auto()
     WAITING = auto()
     CALLING = auto()
     EXPORTING = auto()
@@ -63,6 +67,9 @@ class Interrupts:
         self._held = False
         self._writing = False
         self._late = False
+        self._stepwise = False
+        self.leaving = False
+        """A signal came that ends a chat too."""
 
     @property
     def requested(self) -> bool:
@@ -73,8 +80,18 @@ class Interrupts:
         """Nobody waits for what takes long any more."""
         return self.level >= _NOW
 
+    @property
+    def broken_off(self) -> bool:
+        """What was waited for may not have been heard out."""
+        return self.level >= _DROP
+
     def receive(self, name: str) -> None:
-        self.level = min(self.level + 1, _DROP) if name == "SIGINT" else max(self.level, _NOW)
+        if name == "SIGINT":
+            # In a chat nothing is to be exported yet, so the first means the command already.
+            self.level = min(max(self.level + 1, _NOW if self._stepwise else 0), _DROP)
+        else:
+            self.leaving = True
+            self.level = max(self.level, _NOW)
         self.name = name
         if self._writing or (self._held and self.level < _DROP):
             return
@@ -82,7 +99,7 @@ class Interrupts:
 
     def _judge(self) -> None:
         match self._where:
-            case _Where.WAITING:
+            case _Where.WAITING | _Where.PROMPT:
                 raise Stop(self.name)
             case _Where.CALLING:
                 if self.level >= _DROP:
@@ -107,6 +124,28 @@ class Interrupts:
             if self.requested:
                 raise Stop(self.name)
             yield
+
+    @contextmanager
+    def prompting(self) -> Generator[None]:
+        """As `immediate`, where a person is at the prompt: nothing is said of what happens."""
+        with self._at(_Where.PROMPT):
+            if self.requested:
+                raise Stop(self.name)
+            yield
+
+    @contextmanager
+    def request(self) -> Generator[None]:
+        """Inside (one request of a chat, or a command of its person), SIGINT is about the step."""
+        before, self._stepwise = self._stepwise, True
+        self._forget()
+        try:
+            yield
+        finally:
+            self._forget()
+            self._stepwise = before
+
+    def _forget(self) -> None:
+        self.level = _NOW if self.leaving else 0
 
     @contextmanager
     def calling(self, cancel: Callable[[], None], *, up_to_s: float) -> Generator[None]:
@@ -202,7 +241,7 @@ class Interrupts:
             try:
                 self.receive(signal.Signals(number).name)
             finally:
-                if self.level != known:
+                if self.level != known and self._where is not _Where.PROMPT:
                     # Not by print: the signal may have struck in the middle of one.
                     with contextlib.suppress(OSError):
                         os.write(sys.stderr.fileno(), f"\nmoonpool: {self._words()}\n".encode())
@@ -218,7 +257,10 @@ class Interrupts:
 
     def _words(self) -> str:
         """What happens now, and what the next signal would do."""
-        match self.level, self._where:
+        if self._stepwise and not self.leaving:
+            again = "; again: at once, with everything that runs in the sandbox"
+            return f"stopping{again}" if self.level < _DROP else "broken off"
+        match min(self.level, _DROP), self._where:
             case 1, _Where.CALLING:
                 longest = spelled_duration(max(1.0, float(round(self._up_to_s))))
                 return f"finishing the current command (up to {longest}); again: stop it now"

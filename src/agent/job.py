@@ -15,6 +15,7 @@ from policies.policy import Policy
 class Job:
     run_id: str
     task: str
+    """Empty in a chat: it is its first request, once that is made."""
     workspace: Path
     """Absolute, with no symlink in it."""
     policy: Policy

@@ -59,6 +59,11 @@ class Journal:
                     if failure is not None:
                         raise failure
 
+    def quietly(self, event: Event) -> None:
+        """Tell, where a record that can't be written must not stop what is left to do."""
+        with contextlib.suppress(RecordError):
+            self.tell(event)
+
     def _on_screen(self, event: Event, line: str | None) -> None:
         with contextlib.suppress(OSError):
             self._show(event, line)

@@ -9,7 +9,7 @@ import hashlib
 import time
 from typing import assert_never
 
-from agent.calls import Calls
+from agent.calls import NOT_MADE, Calls
 from agent.errors import ModelError, ModelRefusedRequest
 from agent.events import (
     ContextShown,
@@ -87,6 +87,15 @@ _NOT_TAKEN = (
     "The images above were taken out: the service did not take them. They may be broken, or no "
     "images at all; look at the files with other tools."
 )
+_STOPPED = "The person stopped the request before this one while you were at work on it."
+_BROKEN_OFF = (
+    "Not known: the person stopped it while it ran. It may have been done wholly, in part or not "
+    "at all."
+)
+_DECLINED = (
+    "What the request before this one was, and what was done for it, is no longer part of this "
+    "conversation: look at the files before you rely on what you remember of them."
+)
 _NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
 
 
@@ -140,6 +149,27 @@ class Loop:
         """Put files of the workspace before what is said next."""
         self._tell(context)
         self._add(context.text)
+
+    def ask(self, text: str) -> Conversation:
+        """One more request of a chat, built on all that was said before."""
+        self._repetition, self._in_vain = Repetition(), 0
+        before = list(self.history)
+        worked = self._calls.made
+        self._break_news()
+        self._say(text)
+        ended = self._until_ended(None)
+        if isinstance(ended, Interrupted):
+            self._news.append(_STOPPED)
+        if isinstance(ended, Refused):
+            # A model that declined goes on declining as long as what it declined stands there.
+            self.history = before
+            if self._calls.made > worked:
+                self._news.append(_DECLINED)
+        return ended
+
+    def inform(self, text: str) -> None:
+        """Tell the model, with the next that it is told."""
+        self._news.append(text)
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
@@ -237,9 +267,16 @@ class Loop:
             if ended is None and self._meter.left_s <= 0:
                 ended = self._meter.reached()
             if ended is not None:
-                results.append(self._calls.skip(use, "stopped", "Not run: the run ended.").result)
+                stopped = isinstance(ended, Interrupted)
+                words = NOT_MADE if stopped else "Not run: the run ended."
+                results.append(self._calls.skip(use, "stopped", words).result)
                 continue
-            made = self._calls.make(use, left_s=self._meter.left_s)
+            try:
+                made = self._calls.make(use, left_s=self._meter.left_s)
+            except Signalled as signal:
+                ended = Interrupted(signal=signal.name)
+                results.append(self._calls.broken_off(use, _BROKEN_OFF).result)
+                continue
             results.append(made.result)
             verdict = self._repetition.note(use, failed=made.failed, result=made.result.text)
             match verdict:

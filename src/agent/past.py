@@ -22,6 +22,7 @@ from agent.events import (
     ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
+    RequestAwaited,
     RunStarted,
     SandboxReady,
     UserSaid,
@@ -146,6 +147,7 @@ class _Walk:
                 self.words.append(Text(text=event.text))
             case ContextShown():
                 self.words.append(Text(text=event.text))
+                self.ended = None
             case ModelCalled():
                 self.close()
                 self.ended = None
@@ -166,6 +168,11 @@ class _Walk:
                 self._result(event, is_error=True, failed=True)
             case ConversationEnded():
                 self.ended = event.outcome
+            case RequestAwaited():
+                # Nothing is left to do of it: without its person a chat can only be exported.
+                self.close()
+                self.ended = event.outcome
+                self.in_vain, self.repetition = 0, Repetition()
             case _:
                 pass
 
@@ -308,18 +315,24 @@ def worked(reply: Reply) -> bool:
 
 
 def _worked_s(rows: Sequence[Mapping[str, object]]) -> float:
-    """Seconds of all sittings, each from its ready sandbox to the last that it wrote."""
+    """Seconds of all sittings, each from its ready sandbox to the last that it wrote; without those
+    in which a chat waited for its person."""
     total = 0.0
+    waiting = False
     begun: datetime | None = None
     newest: datetime | None = None
     for row in rows:
-        if row.get("event") in {"resumed", "run_started"}:
+        kind = row.get("event")
+        if kind in {"resumed", "run_started"}:
             if begun is not None and newest is not None:
                 total += (newest - begun).total_seconds()
-            begun = None
+            begun, waiting = None, False
         newest = _time(row)
-        if row.get("event") == "sandbox_ready":
-            begun = newest
+        if kind == "sandbox_ready" or (kind == "user_said" and waiting):
+            begun, waiting = newest, False
+        elif kind == "request_awaited" and begun is not None:
+            total += (newest - begun).total_seconds()
+            begun, waiting = None, True
     if begun is not None and newest is not None:
         total += (newest - begun).total_seconds()
     return max(0.0, total)

@@ -34,6 +34,7 @@ from agent.events import (
     ModelRetry,
     Notice,
     Recorded,
+    RequestAwaited,
     Resumed,
     RunStarted,
     SandboxReady,
@@ -73,6 +74,7 @@ _EVENTS: dict[str, type] = {
     "followed_anew": FollowedAnew,
     "went_back": WentBack,
     "notice": Notice,
+    "request_awaited": RequestAwaited,
     "conversation_ended": ConversationEnded,
 }
 """Others are not needed again as values."""

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from agent import outcome as outcomes
 from agent import verification
 from agent.events import (
+    Applied,
     Asked,
     CallEnded,
     CallRefused,
@@ -24,6 +25,7 @@ from agent.events import (
     ModelRetry,
     Notice,
     UserSaid,
+    WentBack,
 )
 from agent.messages import Opaque, Text
 from agent.outcome import Finished
@@ -218,6 +220,12 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
         case UserSaid() | Notice():
             yield Row(kind="note", title=visible(event.text))
+        case WentBack():
+            words = f"the files went back to what they were after call {event.call}"
+            yield Row(kind="note", title=words)
+        case Applied():
+            where = f"{len(event.changes)} files were applied to {event.directory}"
+            yield Row(kind="note", title=visible(where))
         case _:
             pass
 

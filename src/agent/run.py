@@ -5,23 +5,20 @@ task + policy ─► image ─► snapshot of the workspace ─► container + g
      ─► patch, proved as it is made ─► gate ─► verified on a fresh copy ─► report
 
 Whatever ends the conversation, the patch of what stands in the container is exported; where that
-can't be, the container stays and the last words say how to get at it. A run whose process was
-killed is taken up from its record: then the first row is `past`.
+can't be, the container stays and the last words say how to get at it (`leaving`). A run whose
+process was killed is taken up from its record: then the first row is `past`. A chat is a run of
+several requests: what leads it is a `room.Talk`, and all else is the same.
 """
 
-import contextlib
 import hashlib
 import os
-import tempfile
-import time
 import traceback
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from agent import verification
 from agent.album import Album
 from agent.approval import Approve
 from agent.box import Box
@@ -30,56 +27,43 @@ from agent.context_files import context_of
 from agent.errors import RecordError
 from agent.events import (
     ConversationEnded,
-    Exported,
-    ExportFailed,
     Forked,
-    Notice,
     Progress,
     Resumed,
     RunEnded,
     RunStarted,
     SandboxReady,
-    VerificationEnded,
+    UserSaid,
 )
 from agent.following import Following
 from agent.interrupts import Interrupts, Stop
 from agent.job import Job, OpenBox
 from agent.journal import Journal, Show
+from agent.leaving import Leaving
 from agent.loop import Loop
 from agent.messages import Model
-from agent.meter import Meter
+from agent.meter import Meter, Spent
 from agent.models.registry import DEFAULT_MAX_TOKENS
 from agent.outcome import (
     Conversation,
     Crashed,
-    ExportRefused,
-    Finished,
-    GaveUp,
+    CutShort,
     Interrupted,
-    LimitReached,
-    NotVerified,
     Outcome,
     RecordFailed,
-    Refused,
     SandboxFailed,
 )
 from agent.past import Past
 from agent.prompt import system_prompt
-from agent.record import BASELINE, IMAGES, PATCH, REFUSED_PATCH, STEPS, Record
-from agent.risk import gate
+from agent.record import IMAGES, STEPS, Record
+from agent.room import Room, Talk, one_task
 from agent.runlog import OWN
-from agent.summary import Delivery, Summary, kernel_refusals, opening
-from agent.verification import Failed, NotAsked, NotRun, Verification, verify
+from agent.stopwatch import Stopwatch
+from agent.summary import Summary, kernel_refusals, opening
 from policies.rendering import as_data, spelled
-from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
-from sandbox.patch import Patch
+from sandbox.errors import SandboxError
 from sandbox.spec import WORKSPACE
 
-_PATIENCE_S = 60.0
-"""How long an engine that went away is waited for, with the agent's work in it."""
-_LITTLE_PATIENCE_S = 4.0
-"""The same where the operator, or what supervises us, wants the end at once."""
-_RETRY_S = 0.5
 _CONTEXT_S = 30.0
 """For three small files; for the words after a signal."""
 
@@ -98,10 +82,13 @@ class Run:
         approve: Approve,
         interrupts: Interrupts,
         exit_code: Callable[[Outcome], int],
+        talk: Talk = one_task,
         past: Past | None = None,
         torn_bytes: int = 0,
     ) -> None:
         """Args:
+        talk: what is asked in the box once it is ready; a run that is taken up goes on with what
+            was asked already.
         past: what the record says of a run that another process began.
         torn_bytes: of the record's last line, which that process did not finish.
         """
@@ -114,19 +101,18 @@ class Run:
         self.journal = Journal(record=record, show=show, interrupts=interrupts)
         self._approve = approve
         self._interrupts = interrupts
+        self._talk = talk
         self._exit_code = exit_code
-        self._meter = Meter(job.policy)
+        self._clock = Stopwatch()
         self._started = datetime.now(UTC)
-        self._clock = time.monotonic()
         if past is not None:
-            self._meter = Meter(job.policy, before=past.spent)
             self._started = past.began
-            self._clock -= past.spent.seconds
+            self._clock = Stopwatch(before_s=past.spent.seconds)
+        self._meter = Meter(job.policy, clock=self._clock, before=self._spent)
+        if past is not None:
             self.journal.log.extend(past.log)
         self._box: Box | None = None
-        self._delivery: Delivery | None = None
-        self._verification: Verification = NotAsked()
-        self._container_left: str | None = None
+        self._leaving = Leaving(job, record=record, journal=self.journal, interrupts=interrupts)
 
     def go(self) -> Summary:
         """Do it all; every way to end is a value in the summary."""
@@ -144,10 +130,9 @@ class Run:
             ended = Crashed(message=f"a defect of Moonpool at {where}: {error!r}")
             OWN.error(ended.message, exc_info=error)
         outcome: Outcome = ended
-        self._quietly(ConversationEnded(outcome=ended))
+        self.journal.quietly(ConversationEnded(outcome=ended))
         if self._box is not None:
-            outcome = self._after(self._box, ended)
-            self._close(self._box)
+            outcome = self._leaving(self._box, ended)
         return self._summary(outcome)
 
     # -- the conversation ------------------------------------------------------------------
@@ -167,14 +152,16 @@ class Run:
                 seal=_fields(box.seal),
                 kernel_enforced=box.seal.kernel_enforced,
                 left_behind=box.left_behind,
-                seconds=self._elapsed(),
+                seconds=self._clock(),
             )
         )
         past = self._past
         if past is not None and past.ended is not None:
             return past.ended
+        if past is not None and not job.task and not _asked(past):
+            return CutShort(detail="the process that ran it ended before anything was asked")
         # The time of a run is the agent's: a first build of the image does not count.
-        self._meter = Meter(job.policy, before=past.spent if past is not None else None)
+        self._meter = Meter(job.policy, clock=self._clock, before=self._spent)
         following = Following(
             box,
             self._record.directory / STEPS,
@@ -211,7 +198,22 @@ class Run:
                 context = context_of(box, job.policy)
             if context is not None:
                 loop.show(context)
-        ended = loop.run(job.task) if past is None else loop.go_on(past, job.task)
+        if past is not None:
+            ended = loop.go_on(past, job.task)
+        else:
+            ended = self._talk(
+                Room(
+                    job=job,
+                    box=box,
+                    loop=loop,
+                    meter=self._meter,
+                    record=self._record,
+                    journal=self.journal,
+                    following=following,
+                    interrupts=self._interrupts,
+                    clock=self._clock,
+                )
+            )
         following.finish()
         return ended
 
@@ -248,160 +250,30 @@ class Run:
             instructions=job.briefing.instructions,
         )
 
-    # -- afterwards ------------------------------------------------------------------------
-
-    def _after(self, box: Box, ended: Conversation) -> Outcome:
-        # Until the patch is written the container is all there is of the agent's work.
-        self._container_left = box.id
-        try:
-            self._interrupts.unless_dropped()
-            delivery = self._delivered(box)
-        except ContainerGone as error:
-            self._container_left = None
-            self._quietly(ExportFailed(message=str(error)))
-            return SandboxFailed(message=f"the patch can't be made: {error}")
-        except (SandboxError, OSError) as error:
-            self._quietly(ExportFailed(message=str(error)))
-            return SandboxFailed(message=f"the patch can't be made: {error}")
-        except Stop as signal:
-            return Interrupted(signal=f"{signal.name}, before the patch was made")
-        except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
-            self._quietly(ExportFailed(message=repr(error)))
-            OWN.error("a defect of Moonpool in the export", exc_info=error)
-            return Crashed(message=f"a defect of Moonpool in the export: {error!r}")
-        self._container_left = None
-        self._delivery = delivery
-        if delivery.refused:
-            self._not_verified("the export gate refused the patch")
-            return ExportRefused(findings=delivery.findings, before=ended)
-        return self._verify(box, delivery.patch, ended)
-
-    def _delivered(self, box: Box) -> Delivery:
-        """Deliver; an engine that is away, as in a restart, is waited for."""
-        begun = time.monotonic()
-        told = False
-        while True:
-            try:
-                with self._interrupts.shielded():
-                    return self._deliver(box)
-            except EngineUnavailable:
-                patience = _LITTLE_PATIENCE_S if self._interrupts.at_once else _PATIENCE_S
-                if time.monotonic() - begun > patience:
-                    raise
-            if not told:
-                told = True
-                words = f"the engine does not answer: waiting {_PATIENCE_S:.0f} s for it"
-                self._quietly(Notice(text=words))
-            with self._interrupts.shielded():
-                time.sleep(_RETRY_S)
-
-    def _deliver(self, box: Box) -> Delivery:
-        started = time.monotonic()
-        directory = self._record.directory
-        patch = box.export(keep_old=directory / BASELINE, spare=directory)
-        findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
-        refused = any(finding.refuses for finding in findings)
-        digest = hashlib.sha256(patch.data).hexdigest()
-        path = self._written(patch, refused=refused)
-        delivery = Delivery(
-            patch=patch,
-            path=path,
-            sha256=digest,
-            findings=findings,
-        )
-        self._quietly(
-            Exported(
-                path=str(path),
-                refused=refused,
-                base_tree=patch.base_tree,
-                tree=patch.tree,
-                patch_sha256=digest,
-                patch_bytes=len(patch.data),
-                changes=tuple(delivery.changes()),
-                left_out=patch.left_out,
-                findings=findings,
-                seconds=time.monotonic() - started,
-            )
-        )
-        return delivery
-
-    def _written(self, patch: Patch, *, refused: bool) -> Path:
-        """Write the patch to the record, or where that can't be, to a directory of its own."""
-        try:
-            return self._record.write_patch(patch.data, refused=refused)
-        except RecordError as error:
-            directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self._job.run_id}-"))
-            path = directory / (REFUSED_PATCH if refused else PATCH)
-            path.write_bytes(patch.data)
-            self._quietly(Notice(text=f"{error}; the patch is in {path}"))
-            return path
-
-    def _verify(self, box: Box, patch: Patch, ended: Conversation) -> Outcome:
-        command = self._job.verify
-        if command is None:
-            return ended
-        if not isinstance(ended, Finished | LimitReached | GaveUp | Refused):
-            self._not_verified("the run was cut short")
-            return ended
-        self._quietly(Progress(text=f"verifying in a fresh container: {command}"))
-        try:
-            with self._interrupts.immediate():
-                result = verify(box, patch, command, timeout_s=self._job.policy.limits.time_s)
-        except Stop as signal:
-            self._not_verified(f"interrupted by {signal.name}")
-            return Interrupted(signal=f"{signal.name}, while verifying")
-        self._verification = result
-        self._quietly(VerificationEnded(result=result))
-        if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
-            return NotVerified(detail=verification.in_words(result))
-        return ended
-
-    def _not_verified(self, reason: str) -> None:
-        if self._job.verify is not None:
-            self._verification = NotRun(command=self._job.verify, reason=reason)
-            self._quietly(VerificationEnded(result=self._verification))
-
-    def _close(self, box: Box) -> None:
-        if self._container_left is not None:
-            self._quietly(
-                Notice(
-                    text=f"container {box.id[:12]} still stands, with the agent's work in it: "
-                    f"`moonpool resume {self._job.run_id} --export-only` makes the patch"
-                )
-            )
-            return
-        try:
-            with self._interrupts.shielded():
-                box.close()
-        except (SandboxError, Stop) as error:
-            self._quietly(
-                Notice(text=f"the container was not removed: {error}; see `moonpool prune`")
-            )
-
     def _summary(self, outcome: Outcome) -> Summary:
         box = self._box
         summary = Summary(
-            job=self._job,
+            job=replace(self._job, task=self._job.task or self._first_request()),
             model=self._model.name,
             outcome=outcome,
             exit_code=self._exit_code(outcome),
             started=self._started,
-            seconds=self._elapsed(),
+            seconds=self._clock(),
             turns=self._meter.turns,
             used=self._meter.used,
             kernel_enforced=box.seal.kernel_enforced if box else None,
             seal=_fields(box.seal) if box else {},
             left_behind=box.left_behind if box else (),
             kernel_refusals=kernel_refusals(self.journal.log),
-            delivery=self._delivery,
-            verification=self._verification,
-            container_left=self._container_left,
+            delivery=self._leaving.delivery,
+            verification=self._leaving.verification,
+            container_left=self._leaving.container_left,
         )
-        self._quietly(
+        self.journal.quietly(
             RunEnded(
                 outcome=outcome,
                 exit_code=summary.exit_code,
-                container_left=self._container_left,
+                container_left=self._leaving.container_left,
                 used=summary.used,
                 turns=summary.turns,
                 seconds=summary.seconds,
@@ -409,25 +281,20 @@ class Run:
         )
         return summary
 
-    def _quietly(
-        self,
-        event: ConversationEnded
-        | ExportFailed
-        | Exported
-        | Notice
-        | Progress
-        | RunEnded
-        | VerificationEnded,
-    ) -> None:
-        """Tell, where a record that can't be written must not stop what is left to do."""
-        with contextlib.suppress(RecordError):
-            self.journal.tell(event)
+    def _first_request(self) -> str:
+        said = (event.text for event in self.journal.log if isinstance(event, UserSaid))
+        return f"chat: {next(said, '(nothing was asked)')}"
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._clock
+    @property
+    def _spent(self) -> Spent | None:
+        return None if self._past is None else self._past.spent
 
 
 def _fields(value: object) -> dict[str, object]:
     if not is_dataclass(value):
         return {}
     return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
+def _asked(past: Past) -> bool:
+    return any(isinstance(event, UserSaid) for event in past.log)

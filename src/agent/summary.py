@@ -118,7 +118,7 @@ def opening(job: Job, model: str, started: datetime) -> dict[str, object]:
     return {
         "run_id": job.run_id,
         "outcome": RUNNING,
-        "task": job.task,
+        "task": job.task or "chat",
         "workspace": str(job.workspace),
         "policy": job.policy.name,
         "policy_file": job.policy.where.file,

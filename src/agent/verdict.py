@@ -3,11 +3,13 @@
 Works on the run's summary as it stands on disk, so that both show the same.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from agent.applied import Applied
 from agent.record import REPORT
 from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
@@ -43,13 +45,11 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
     good = outcome == "finished"
     head = Text(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
     console.print(head, soft_wrap=True, highlight=False)
-    for text, style in _risk(run, findings_limit):
-        say(text, style)
+    print_risk(console, run, findings_limit=findings_limit)
     # What a verification came to has its own line further down, the gate's findings stand above.
     if outcome not in {"finished", "not verified", "export refused"} and run.text("detail"):
         say(visible(run.text("detail")), "yellow")
-    for row in _diffstat(run):
-        console.print(row, soft_wrap=True, highlight=False)
+    print_diffstat(console, run)
     if run.text("tree"):
         say(f"proved: baseline + patch = tree {run.text('tree')[:12]}", "green")
     for line in _kernel_refusals(run):
@@ -82,6 +82,18 @@ def _places(run: Run) -> Iterator[str]:
     for label, name in (("report", REPORT), ("log", LOG)):
         if (run.directory / name).exists():
             yield f"{label:<8}{run.directory / name}"
+
+
+def print_risk(console: Console, run: Run, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
+    """What the export gate found, the worst first."""
+    for text, style in _risk(run, findings_limit):
+        console.print(Text(text, style), soft_wrap=True, highlight=False)
+
+
+def print_diffstat(console: Console, run: Run) -> None:
+    """The changed files, and what is left out of the patch."""
+    for row in _diffstat(run):
+        console.print(row, soft_wrap=True, highlight=False)
 
 
 def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:
@@ -239,7 +251,10 @@ def _next(run: Run) -> str:
         return f"moonpool resume {run.id}"
     if run.text("outcome") == "export refused":
         return f"moonpool show {run.id} --patch"
-    if run.rows("changes"):
+    applied = Applied.of(run.directory).patch
+    if applied and hashlib.sha256(applied).hexdigest() == run.text("patch_sha256"):
+        return "nothing: the workspace has all of it, by /apply"
+    if run.rows("changes") or applied:
         return f"moonpool apply {run.id} --check"
     return "moonpool run TASK"
 

@@ -20,6 +20,7 @@ from sandbox.errors import (
     SandboxError,
     SandboxLost,
 )
+from sandbox.export import Still
 from sandbox.files import Files
 from sandbox.gitstore import Store
 from sandbox.manifest import Manifest
@@ -380,6 +381,31 @@ class Sandbox:
 
     # -- the patch -------------------------------------------------------------------------
 
+    def rouse(self) -> bool:
+        """Have the sandbox live for a whole lifetime from now, where somebody comes back to it.
+
+        Gives whether it had to be started again, because its time was up or it was broken off:
+        then files are as they were, and processes are gone.
+
+        Raises:
+            SandboxLost: it does not come back.
+        """
+        self._commands.forget_cancel()
+        return self._session.rouse()
+
+    def break_off(self) -> None:
+        """Wait for no answer any more: nothing is asked until `rouse` has started it again."""
+        self._session.link.give_up("the operator broke it off")
+
+    def preview(self, *, keep_old: Path | None = None) -> Patch:
+        """As `export`, of what stands now: what runs waits meanwhile, and goes on.
+
+        Raises:
+            SandboxLost: the guest can't say what stands in the container.
+            PatchError: the patch can't be made or proved.
+        """
+        return self._exported(keep_old=keep_old, spare=None, still=Still.PAUSED)
+
     def export(self, *, keep_old: Path | None = None, spare: Path | None = None) -> Patch:
         """End everything that runs, and make the patch: proved before it is given.
 
@@ -395,6 +421,9 @@ class Sandbox:
         with contextlib.suppress(SandboxError):
             if self._session.link.lost is not None:
                 self._session.revive(SandboxLost(self._session.link.lost))
+        return self._exported(keep_old=keep_old, spare=spare, still=Still.ENDED)
+
+    def _exported(self, *, keep_old: Path | None, spare: Path | None, still: Still) -> Patch:
         try:
             return export.export(
                 engine=self._session.engine,
@@ -405,6 +434,7 @@ class Sandbox:
                 workspace=self._workspace,
                 keep_old=keep_old,
                 spare=spare,
+                still=still,
             )
         except SandboxError as error:
             if self._session.is_gone():

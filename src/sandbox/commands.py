@@ -68,6 +68,10 @@ class Commands:
         another thread."""
         self._cancelled.set()
 
+    def forget_cancel(self) -> None:
+        """What was to be ended is over; the next command is not meant."""
+        self._cancelled.clear()
+
     def _run(
         self,
         argv: list[bytes] | None,

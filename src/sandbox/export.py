@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum, auto
 from pathlib import Path
 
 from policies.paths import absolute
@@ -38,6 +39,15 @@ _COMPARED_LIMIT = 256
 """Files that are read from the snapshot only to see that they have not changed."""
 
 
+class Still(Enum):
+    """What has the files stand still while they are read."""
+
+    ENDED = auto()
+    """All that runs is ended. Where the guest does not answer, the engine reads the files."""
+    PAUSED = auto()
+    """All that runs waits, and goes on afterwards. Nothing but the guest is asked."""
+
+
 def export(
     *,
     engine: Engine,
@@ -48,8 +58,9 @@ def export(
     workspace: Path,
     keep_old: Path | None = None,
     spare: Path | None = None,
+    still: Still = Still.ENDED,
 ) -> Patch:
-    """Make the patch from what stands in the container now. Everything running in it is ended.
+    """Make the patch from what stands in the container now.
 
     Args:
         manifest: gives what was copied in; called from a thread.
@@ -70,7 +81,7 @@ def export(
             loading = pool.submit(_baseline, manifest)
             store = PackedStore(directory / "store")
             changed, unchanged, left_out = _changed(
-                engine, started, lambda: loading.result()[0], store
+                engine, started, lambda: loading.result()[0], store, still
             )
             copy, base = loading.result()
             for item in _collided(engine, copied, store, unchanged, workspace):
@@ -137,8 +148,27 @@ def temporary_directory(room: Path | None = None) -> Iterator[Path]:
         ) from error
 
 
+@contextlib.contextmanager
+def _held(link: GuestLink, still: Still) -> Iterator[None]:
+    if still is Still.ENDED:
+        link.ask("freeze")
+        yield
+        return
+    link.ask("pause")
+    try:
+        yield
+    finally:
+        # A guest that is lost by now is started again, and what ran is gone with it.
+        with contextlib.suppress(SandboxError):
+            link.ask("continue")
+
+
 def _changed(
-    engine: Engine, started: Started, baseline: Callable[[], Manifest], store: Store
+    engine: Engine,
+    started: Started,
+    baseline: Callable[[], Manifest],
+    store: Store,
+    still: Still,
 ) -> tuple[dict[bytes, Entry | None], dict[bytes, Entry], list[LeftOut]]:
     """New entries of changed paths (None: gone), their bytes in the store.
 
@@ -147,11 +177,11 @@ def _changed(
     link = started.link
     if link.lost is None:
         try:
-            link.ask("freeze")
-            changes = collect.from_guest(link, baseline, times_tell=started.seal.moves_copy)
-            found, left_out = collect.fetch(
-                link, changes.candidates, store, limit_bytes=_FILE_LIMIT_BYTES
-            )
+            with _held(link, still):
+                changes = collect.from_guest(link, baseline, times_tell=started.seal.moves_copy)
+                found, left_out = collect.fetch(
+                    link, changes.candidates, store, limit_bytes=_FILE_LIMIT_BYTES
+                )
             left_out += changes.left_out
             changed: dict[bytes, Entry | None] = dict.fromkeys(changes.deleted)
             known = baseline().entries
@@ -165,6 +195,10 @@ def _changed(
         except (SandboxLost, FileError):
             # A guest that can't answer has no say any more: the engine reads the files.
             link.give_up("the guest could not say what changed")
+            if still is Still.PAUSED:
+                raise
+    elif still is Still.PAUSED:
+        raise SandboxLost(link.lost)
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
     changed, left_out = salvage.from_engine(

@@ -60,6 +60,26 @@ class Session:
             raise lost
         self.started = opening.restart(self.engine, self.plan, self.started)
 
+    def rouse(self) -> bool:
+        """Have the guest live for a whole lifetime from now; True where it had to be started again.
+
+        That is the operator's doing, and does not count as a death of its own.
+
+        Raises:
+            SandboxLost: it does not come back.
+        """
+        if self.link.lost is None:
+            try:
+                self.link.ask("prolong")
+            except SandboxLost:
+                pass
+            else:
+                return False
+        if self._doomed is not None or self._closed:
+            raise SandboxLost(self._doomed or "the sandbox was closed")
+        self.started = opening.restart(self.engine, self.plan, self.started)
+        return True
+
     def stay_down(self) -> None:
         """Never start the guest: only the engine is asked any more."""
         self._restarts = _RESTARTS

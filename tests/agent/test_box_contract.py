@@ -197,3 +197,28 @@ def test_a_mark_that_tells_nothing_is_not_gone_back_to(box: Box, tmp_path: Path)
     with pytest.raises(NotKept):
         box.restore(mark)
     assert box.read_file("new") == b"x\n"
+
+
+def test_a_preview_is_the_patch_of_now_and_ends_nothing(box: Box) -> None:
+    running = box.start("sleep 60")
+    box.write_file("new", b"new\n")
+    assert b"+new" in box.preview().data
+    assert box.poll(running).exit_code is None
+    box.write_file("new", b"newer\n")
+    assert b"+newer" in box.preview().data
+    assert box.poll(running).exit_code is None
+    assert b"+newer" in box.export().data
+
+
+def test_what_was_broken_off_is_roused_once(box: Box) -> None:
+    assert box.rouse() is False
+    box.break_off()
+    assert box.rouse() is True
+    assert box.rouse() is False
+    assert box.run("echo there").stdout == b"there\n"
+
+
+def test_a_cancel_that_came_too_late_does_not_end_the_command_after_a_rouse(box: Box) -> None:
+    box.cancel()
+    box.rouse()
+    assert box.run("echo there").stdout == b"there\n"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.display import Display
+from agent.display import Display, Layout
+from agent.events import ModelCalled, ModelReplied, TextPiece
 from agent.models.script import ScriptModel
 from agent.runs import Run as Recorded
 from agent.verdict import print_verdict
@@ -207,3 +208,13 @@ def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> No
     ]
     places = [screen.text.index(step) for step in steps]
     assert places == sorted(places)
+
+
+def test_in_a_chat_a_short_answer_is_said_once() -> None:
+    file = io.StringIO()
+    display = Display(Console(file=file), layout=Layout.FOLDED)
+    reply = say("Started.")
+    display.show(ModelCalled(turn=1, system_sha256="", messages=1))
+    display.show(TextPiece(text="Started."))
+    display.show(ModelReplied(turn=1, reply=reply, seconds=0.1, used=reply.usage))
+    assert file.getvalue().count("Started.") == 1

@@ -136,3 +136,51 @@ def test_who_left_the_export_before_it_began_does_not_get_it() -> None:
     interrupts.receive("SIGINT")
     with pytest.raises(Stop):
         interrupts.unless_dropped()
+
+
+# -- a chat -----------------------------------------------------------------------------------
+
+
+def test_in_a_request_the_first_ends_the_command_and_the_second_breaks_it_off() -> None:
+    interrupts = Interrupts()
+    ended = []
+    with interrupts.request():
+        with interrupts.calling(lambda: ended.append("the command"), up_to_s=120):
+            interrupts.receive("SIGINT")
+            assert ended == ["the command"]
+            with pytest.raises(Stop):
+                interrupts.receive("SIGINT")
+        assert interrupts.broken_off
+
+
+def test_a_request_forgets_its_signals_and_one_that_ends_the_chat_stays() -> None:
+    interrupts = Interrupts()
+    with interrupts.request():
+        interrupts.receive("SIGINT")
+        interrupts.receive("SIGINT")
+    assert not interrupts.requested
+    with interrupts.request():
+        interrupts.receive("SIGINT")
+        interrupts.receive("SIGINT")
+        interrupts.receive("SIGTERM")
+    assert interrupts.leaving
+    assert interrupts.requested
+    interrupts.unless_dropped()  # it says nothing of leaving the work behind
+
+
+def test_a_signal_between_two_requests_does_not_stop_the_next() -> None:
+    interrupts = Interrupts()
+    interrupts.receive("SIGINT")
+    with interrupts.request(), interrupts.immediate():
+        pass
+
+
+def test_after_the_chat_signals_count_as_in_a_run() -> None:
+    interrupts = Interrupts()
+    with interrupts.request():
+        interrupts.receive("SIGINT")
+    with interrupts.shielded():
+        interrupts.receive("SIGINT")
+        interrupts.receive("SIGINT")
+        with pytest.raises(Stop):
+            interrupts.receive("SIGINT")

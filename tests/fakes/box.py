@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.box import OnOutput
+from sandbox import baseline
 from sandbox.checkpoint import Step
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
 from sandbox.gitstore import Store
@@ -67,6 +68,7 @@ class TmpBox:
         self.cwd = self.workspace
         self.calls: list[str] = []
         self.closed = False
+        self.broken_off = False
         self._backgrounds: dict[int, subprocess.Popen[bytes]] = {}
         self._running: subprocess.Popen[bytes] | None = None
         self._cancelled = False
@@ -247,15 +249,35 @@ class TmpBox:
 
     # -- the patch -------------------------------------------------------------------------
 
+    def rouse(self) -> bool:
+        self._called("rouse", "")
+        self._cancelled = False
+        again, self.broken_off = self.broken_off, False
+        return again
+
+    def break_off(self) -> None:
+        self.broken_off = True
+
+    def preview(self, *, keep_old: Path | None = None) -> Patch:
+        self._called("preview", "")
+        return self._patch(keep_old)
+
     def export(self, *, keep_old: Path | None = None, spare: Path | None = None) -> Patch:
         self._called("export", "")
+        return self._patch(keep_old)
+
+    def _patch(self, keep_old: Path | None) -> Patch:
         with tempfile.TemporaryDirectory() as room:
             store = Store(Path(room) / "store")
             base = self._base(store)
             now = dict(self._entries(store))
             changed = {path: now.get(path) for path in {*base, *now}}
             manifest = Manifest(entries=base, tracked=None, ignore_files={})
-            return make_patch(store, manifest, changed)
+            patch = make_patch(store, manifest, changed)
+            if keep_old is not None and patch.data:
+                touched = {path: base.get(path) for path in patch.results}
+                baseline.keep(keep_old, store, touched)
+            return patch
 
     def checkpoint(self, store: Path) -> Step:
         self._called("checkpoint", "")

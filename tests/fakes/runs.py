@@ -12,6 +12,7 @@ from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
 from agent.messages import Model
 from agent.record import Record
+from agent.room import Talk, one_task
 from agent.run import Run
 from agent.summary import Summary
 from fakes.box import TmpBox
@@ -32,6 +33,8 @@ class FakeRun:
     known_secrets: tuple[str, ...] = ()
     before_open: Callable[[], None] = lambda: None
     also: Callable[[Event], None] = lambda event: None
+    talk: Talk = one_task
+    workspace: Path | None = None
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
@@ -41,7 +44,7 @@ class FakeRun:
         job = Job(
             run_id=self.record.run_id,
             task=task,
-            workspace=self.home,
+            workspace=self.workspace or self.home,
             policy=self.policy,
             verify=self.verify,
             may_ask=False,
@@ -59,6 +62,7 @@ class FakeRun:
             approve=nobody_to_ask,
             interrupts=self.interrupts,
             exit_code=of_outcome,
+            talk=self.talk,
         )
         summary = self.run.go()
         self.record.close()

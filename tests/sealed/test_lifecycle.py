@@ -406,3 +406,51 @@ def test_a_cache_that_can_not_be_written_is_a_clear_error(
     (workspace / "a").write_text("a")
     with pytest.raises(SandboxError, match="XDG_CACHE_HOME"):
         open_box()
+
+
+def test_a_preview_is_the_patch_of_now_and_what_runs_goes_on(
+    open_box: OpenBox, workspace: Path
+) -> None:
+    (workspace / "a").write_text("one\n")
+    box = open_box()
+    box.run("cd /tmp; export KEPT=1; echo two >> /workspace/a")
+    ticking = box.start("while :; do echo >> /workspace/ticks; sleep 0.01; done")
+    previews = [box.preview() for _ in range(3)]
+    assert all(b"+two" in patch.data for patch in previews)
+    assert box.poll(ticking).exit_code is None, "it goes on"
+    one = box.read_file("ticks")
+    box.run("sleep 0.2")
+    assert box.read_file("ticks") != one
+    assert box.run('echo "$PWD $KEPT"').stdout == b"/tmp 1\n"
+    # The export ends what the previews let live.
+    assert b"+two" in box.export().data
+    assert box.poll(ticking).exit_code is not None
+
+
+def test_what_ends_in_a_preview_is_reported_after_it(open_box: OpenBox) -> None:
+    box = open_box()
+    short = [box.start(f"sleep 0.{n}; echo x > {n}; setsid sleep 60 &") for n in range(1, 5)]
+    while any(box.poll(one).exit_code is None for one in short):
+        box.preview()
+    assert {change.path for change in box.preview().changes} == {b"1", b"2", b"3", b"4"}
+
+
+def test_a_sandbox_that_was_broken_off_comes_back_with_its_files(
+    open_box: OpenBox,
+) -> None:
+    box = open_box()
+    box.run("echo x > made; cd /tmp")
+    assert box.rouse() is False
+    for _ in range(5):  # more often than a guest may die of itself
+        box.break_off()
+        assert box.rouse() is True
+    assert box.run("cat made; pwd").stdout == b"x\n/workspace\n"
+
+
+def test_a_guest_past_its_lifetime_is_roused(open_box: OpenBox, engine: Engine) -> None:
+    box = open_box()
+    box.write_file("made", b"x\n")
+    engine.kill(box.id)
+    engine.wait(box.id, timeout_s=20)
+    assert box.rouse() is True
+    assert box.read_file("made") == b"x\n"

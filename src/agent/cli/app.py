@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.cli import fork_app, provenance_app
+from agent.cli import chat_app, fork_app, provenance_app
 from agent.cli.arguments import ContextFiles, InstructionsFile, RunName
 from agent.cli.config_app import config_app, models
 from agent.cli.policy_app import Ceiling, policy_app
@@ -174,6 +174,9 @@ def run_task(
         kernel_policy=kernel_policy,
     )
     raise typer.Exit(run(options))
+
+
+chat_app.add_to(app)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,13 +19,17 @@ from agent.errors import RecordError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from agent.approval import Approve
     from agent.briefing import Briefing
     from agent.collector import TelemetrySettings
     from agent.events import Event
+    from agent.interrupts import Interrupts
     from agent.job import Job, OpenBox
+    from agent.journal import Show
     from agent.messages import Model
     from agent.past import Past
     from agent.record import Record
+    from agent.room import Talk
     from agent.run import Run
     from agent.summary import Summary
     from policies.policy import Policy
@@ -73,7 +77,7 @@ def run(options: RunOptions) -> int:
         workspace=root,
     )
     model = configured.open_model(options.model, configuration)
-    _refuse_dollars(policy, model)
+    refuse_dollars(policy, model)
     refuse_what_cannot_be(policy, model.name)
     run_id = new_run_id()
     secrets = configured.known_secrets(configuration)
@@ -94,7 +98,7 @@ def _make_out(out: Path) -> None:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
 
 
-def _refuse_dollars(policy: "Policy", model: "Model") -> None:
+def refuse_dollars(policy: "Policy", model: "Model") -> None:
     if policy.budget.usd is not None and not model.name.startswith("script:"):
         raise UsageError(
             f"policy {policy.name} has budget.usd, but the prices of {model.name} are not known: "
@@ -113,7 +117,6 @@ def _recorded(
 ) -> int:
     from agent.job import Job
     from agent.sealed import open_sealed
-    from policies.ceiling import in_words
 
     job = Job(
         run_id=record.run_id,
@@ -127,20 +130,56 @@ def _recorded(
         accepted_risks=options.accepted_risks,
         environ=settings.environ(),
     )
+    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
+    return conduct(job, model, open_sealed, notices=notices_of(root, policy))
+
+
+def notices_of(root: Path, policy: "Policy") -> list[str]:
+    """What a person should know before anything is done."""
+    from policies.ceiling import in_words
+
     notices = [
         f"{name} in the workspace is ignored: a policy is never read from there"
         for name in workspace.ignored_policies(root)
     ]
     narrowed = in_words(policy)
-    if narrowed is not None:
-        notices.append(narrowed)
-    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
-    return conduct(job, model, open_sealed, notices=notices)
+    return notices if narrowed is None else [*notices, narrowed]
 
 
 def may_ask(*, json_lines: bool) -> bool:
     """Is there a person at a terminal?"""
     return not json_lines and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """What a run has of the person who watches it."""
+
+    interrupts: "Interrupts"
+    show: "Show"
+    close: Callable[[], None]
+    """Gives the terminal back."""
+    approve: "Approve"
+    talk: "Talk"
+
+
+def _watching(job: "Job", *, json_lines: bool) -> Front:
+    from agent.approval import nobody_to_ask
+    from agent.cli.asking import at_terminal
+    from agent.display import Display
+    from agent.interrupts import Interrupts
+    from agent.room import one_task
+
+    console = _console()
+    interrupts = Interrupts()
+    display = Display(console)
+    return Front(
+        interrupts=interrupts,
+        show=_print_line if json_lines else display.show,
+        close=display.close,
+        approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
+        talk=one_task,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,32 +199,30 @@ class Conduct:
         open_box: "OpenBox",
         *,
         notices: Sequence[str] = (),
+        front: Front | None = None,
         past: "Past | None" = None,
         torn_bytes: int = 0,
     ) -> int:
         """Gives the exit code."""
-        from agent.approval import nobody_to_ask
-        from agent.cli.asking import at_terminal
         from agent.cli.observing import Observers
-        from agent.display import Display
         from agent.events import Notice
-        from agent.interrupts import Interrupts, Stop
+        from agent.interrupts import Stop
         from agent.journal import each
         from agent.run import Run
 
-        console = _console()
-        interrupts = Interrupts()
-        display = None if self.json_lines else Display(console)
+        front = front or _watching(job, json_lines=self.json_lines)
+        interrupts = front.interrupts
         observers = Observers(self.record, model, self.telemetry)
         going = Run(
             job,
             model=model,
             open_box=open_box,
             record=self.record,
-            show=each(observers.show, _print_line if display is None else display.show),
-            approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
+            show=each(observers.show, front.show),
+            approve=front.approve,
             interrupts=interrupts,
             exit_code=exits.of_outcome,
+            talk=front.talk,
             past=past,
             torn_bytes=torn_bytes,
         )
@@ -195,8 +232,7 @@ class Conduct:
                     going.journal.tell(Notice(text=notice))
                 summary = going.go()
             finally:
-                if display is not None:
-                    display.close()
+                front.close()
             with interrupts.shielded():
                 _finish(self, going, summary, self.record)
             return summary.exit_code

@@ -108,18 +108,13 @@ def _print_steps(out: "Console", directory: Path) -> None:
 
 
 def _print_patch(out: "Console", path: Path) -> None:
-    from rich.text import Text
-
-    from agent.text import decode, visible
+    from agent.cli.difftext import print_patch
 
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"this run has no patch to show: {path}: {error.strerror}") from error
-    styles = {b"+": "green", b"-": "red", b"@": "cyan", b"d": "bold"}
-    for line in data.removesuffix(b"\n").split(b"\n"):
-        style = styles.get(line[:1], "default")
-        out.print(Text(visible(decode(line)), style), soft_wrap=True)
+    print_patch(out, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +142,18 @@ def apply(options: ApplyOptions) -> int:
         )
         return exits.EXPORT_REFUSED
     data = patch_of(run)
-    if not data:
-        print(f"run {run.id} changed nothing: there is nothing to apply")
-        return exits.DONE
     target = options.directory or Path(run.text("workspace"))
+    if options.directory is None and options.branch is None:
+        rest = _rest(run, data)
+        if rest != data and options.three_way:
+            raise UsageError(
+                f"a part of run {run.id} was applied in its chat, and what is left is not merged: "
+                "apply it without --three-way, or all of it with --branch NAME"
+            )
+        data = rest
+    if not data:
+        print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
+        return exits.DONE
     if not target.is_dir():
         if options.directory is not None:
             raise UsageError(f"-w {target} is not a directory")
@@ -174,6 +177,17 @@ def apply(options: ApplyOptions) -> int:
     if options.check and report.changes:
         print(f"it fits: moonpool apply {run.id}")
     return exits.DONE
+
+
+def _rest(run: "Run", data: bytes) -> bytes:
+    """The patch without what the person applied in the middle of a chat."""
+    from agent.applied import applied_of
+    from agent.record import BASELINE
+    from agent.runs import events_of
+
+    told = [row for row in events_of(run) if row.get("event") == "applied"]
+    applied = applied_of(run.directory, told[-1] if told else None)
+    return applied.rest(data, run.directory / BASELINE)
 
 
 def _apply_to_branch(

@@ -55,6 +55,7 @@ class Commands:
         self.first_look = True  # since something runs
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.disk = config.disk
+        self.paused = False
 
     # -- starting --------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class Commands:
     def next_deadline(self) -> float | None:
         """Monotonic time of the next thing to do, or None."""
         times = [c.deadline for c in self.running.values() if c.deadline is not None]
-        if self.running:
+        if self.running and not self.paused:
             times.append(self.look_at)
         return min(times) if times else None
 
@@ -242,7 +243,7 @@ class Commands:
                 command.deadline = None
                 command.ending = b"timed out"
                 self._end_tree(command)
-        if self.running and now >= self.look_at:
+        if self.running and now >= self.look_at and not self.paused:
             self._look_at_disk()
 
     def _look_at_disk(self) -> None:
@@ -262,6 +263,18 @@ class Commands:
                 processes.continue_others()
         self.first_look = False
         self.look_at = time.monotonic() + self.disk.pause_s(room)
+
+    def pause(self) -> None:
+        """Have all that runs stand still until `go_on`. Nothing is written meanwhile, so the disk
+        is not looked at: that look would have them go on."""
+        self.paused = True
+        processes.stop_others()
+
+    def go_on(self) -> None:
+        self.paused = False
+        processes.continue_others()
+        self.reap()
+        self.finish_ended()
 
     def cancel(self, number: int) -> None:
         """End a command or background process now, with all it started."""
@@ -306,6 +319,8 @@ class Commands:
 
     def finish_ended(self) -> None:
         """Report every command whose status has been taken."""
+        if self.paused:
+            return  # ending what one left behind would have the others go on
         ended = [(c, c.status) for c in self.running.values() if c.status is not None]
         for command, status in ended:
             del self.running[command.pid]

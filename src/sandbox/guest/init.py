@@ -185,16 +185,15 @@ class _Setup:
         self.probe = b""
 
 
-def _lead(lifetime_s: float, wake: int) -> None:
+def _lead(config: server.Config, wake: int) -> None:
     """Wait: for children to reap, for the engine's SIGTERM, for the end of the lifetime."""
-    end = time.monotonic() + lifetime_s
     while True:
-        left = end - time.monotonic()
+        left = config.end - time.monotonic()
         if left <= 0:
             break
         info = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}, left)
         if info is None:
-            break
+            continue  # the host may have prolonged it meanwhile
         if info.si_signo == signal.SIGCHLD:
             # The server sees its own commands end at once; this is for orphans, which can wait.
             time.sleep(_REAP_DELAY_S)
@@ -237,6 +236,8 @@ def main() -> None:
         ["/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"], os.O_RDONLY
     )
     config.since_ns = since or _clock_ns()
+    config.lifetime_s = lifetime_s
+    config.end = time.monotonic() + lifetime_s
     config.disk = server.make_disk(config, disk, restarted=bool(since))
     landlock.close_to_tracing()
     setup.sealed = bool(seal)
@@ -251,4 +252,4 @@ def main() -> None:
         config.executable = [path for path, access in rules if access & landlock.EXECUTE]
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     _thread.start_new_thread(_serve, (config, wake_read, setup))
-    _lead(lifetime_s, wake_write)
+    _lead(config, wake_write)

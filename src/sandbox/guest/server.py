@@ -33,6 +33,8 @@ class Config:
         self.oom_counter = -1
         self.pids_counter = -1
         self.since_ns = 0
+        self.lifetime_s = 0.0
+        self.end = 0.0  # monotonic; the leader ends everything then
 
 
 class Loop:
@@ -146,12 +148,27 @@ class Server:
 
     def do_freeze(self, number: int) -> None:
         """End everything but the guest, so that nothing changes while the patch is made."""
+        self.commands.paused = False
         for command in self.commands.running.values():
             command.ending = b"cancelled"
         killed = self.commands.kill_all()
         self.commands.reap()
         self.commands.finish_ended()
         self.send([b"ok", number, killed])
+
+    def do_pause(self, number: int) -> None:
+        """Have everything but the guest stand still while the files are looked at."""
+        self.commands.pause()
+        self.send([b"ok", number])
+
+    def do_continue(self, number: int) -> None:
+        self.commands.go_on()
+        self.send([b"ok", number])
+
+    def do_prolong(self, number: int) -> None:
+        """Live for a whole lifetime from now: the host is there and has work."""
+        self.config.end = time.monotonic() + self.config.lifetime_s
+        self.send([b"ok", number])
 
     def do_walk(self, number: int, start: bytes, everything: int) -> None:
         root = self.config.workspace

@@ -1,0 +1,27 @@
+"""The time a run takes: that of the agent, not that in which a chat waits for its person."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Seconds of work so far, by calling it. Mutable: there is one to a run."""
+
+    def __init__(
+        self, *, before_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._begun = clock() - before_s
+
+    def __call__(self) -> float:
+        return self._clock() - self._begun
+
+    @contextmanager
+    def stopped(self) -> Generator[None]:
+        """Inside, no time passes."""
+        stopped = self._clock()
+        try:
+            yield
+        finally:
+            self._begun += self._clock() - stopped
