@@ -14,9 +14,11 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    Cleared,
     ContextShown,
     Event,
     ExportFailed,
+    Metered,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -25,12 +27,15 @@ from agent.events import (
     Progress,
     RunStarted,
     SandboxReady,
+    Shortened,
+    Summarised,
     TextPiece,
     TextVoid,
     ThinkingPiece,
 )
 from agent.messages import Opaque
 from agent.messages import Text as ModelText
+from agent.spending import spending_in_words
 from agent.text import decode, one_line, visible
 from agent.tools.plan import PlanArguments
 from agent.tools.plan import Status as StepStatus
@@ -82,6 +87,8 @@ class Display:
                 self._say(visible(event.text), "yellow")
             case ExportFailed():
                 self._say(visible(event.message), "bold red")
+            case Metered() | Cleared() | Shortened() | Summarised():
+                self._say(spending_in_words(event), "dim")
             case _:
                 self._rest()
 

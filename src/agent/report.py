@@ -17,12 +17,15 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    Cleared,
     ContextShown,
     Event,
     ImagesWithdrawn,
     ModelReplied,
     ModelRetry,
     Notice,
+    Shortened,
+    Summarised,
     UserSaid,
 )
 from agent.messages import Opaque, Text
@@ -30,6 +33,7 @@ from agent.outcome import Finished
 from agent.risk.credentials import Blotter
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.subject import parts_of
+from agent.spending import spending_in_words
 from agent.summary import Delivery, Summary
 from agent.text import decode, one_line, path_text, visible
 from agent.verification import Verified
@@ -218,6 +222,8 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
         case UserSaid() | Notice():
             yield Row(kind="note", title=visible(event.text))
+        case Cleared() | Shortened() | Summarised():
+            yield Row(kind="note", title=spending_in_words(event))
         case _:
             pass
 

@@ -48,6 +48,7 @@ from agent.journal import Journal, Show
 from agent.loop import Loop
 from agent.messages import Model
 from agent.meter import Meter
+from agent.models.facts import UNKNOWN, Facts
 from agent.models.registry import DEFAULT_MAX_TOKENS
 from agent.outcome import (
     Conversation,
@@ -100,8 +101,10 @@ class Run:
         exit_code: Callable[[Outcome], int],
         past: Past | None = None,
         torn_bytes: int = 0,
+        facts: Facts = UNKNOWN,
     ) -> None:
         """Args:
+        facts: what is known of the model: its prices and its window.
         past: what the record says of a run that another process began.
         torn_bytes: of the record's last line, which that process did not finish.
         """
@@ -115,11 +118,12 @@ class Run:
         self._approve = approve
         self._interrupts = interrupts
         self._exit_code = exit_code
-        self._meter = Meter(job.policy)
+        self._facts = facts
+        self._meter = Meter(job.policy, prices=facts.prices)
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         if past is not None:
-            self._meter = Meter(job.policy, before=past.spent)
+            self._meter = Meter(job.policy, before=past.spent, prices=facts.prices)
             self._started = past.began
             self._clock -= past.spent.seconds
             self.journal.log.extend(past.log)
@@ -174,7 +178,11 @@ class Run:
         if past is not None and past.ended is not None:
             return past.ended
         # The time of a run is the agent's: a first build of the image does not count.
-        self._meter = Meter(job.policy, before=past.spent if past is not None else None)
+        self._meter = Meter(
+            job.policy,
+            before=past.spent if past is not None else None,
+            prices=self._facts.prices,
+        )
         following = Following(
             box,
             self._record.directory / STEPS,
@@ -205,6 +213,7 @@ class Run:
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self._interrupts,
             tell=tell,
+            facts=self._facts,
         )
         if past is None and job.briefing.context_files:
             with self._interrupts.calling(box.cancel, up_to_s=_CONTEXT_S):
@@ -389,6 +398,8 @@ class Run:
             seconds=self._elapsed(),
             turns=self._meter.turns,
             used=self._meter.used,
+            usd=self._meter.usd,
+            usd_source=self._facts.source if self._facts.prices is not None else "",
             kernel_enforced=box.seal.kernel_enforced if box else None,
             seal=_fields(box.seal) if box else {},
             left_behind=box.left_behind if box else (),
@@ -405,6 +416,7 @@ class Run:
                 used=summary.used,
                 turns=summary.turns,
                 seconds=summary.seconds,
+                usd=summary.usd,
             )
         )
         return summary

@@ -11,6 +11,7 @@ from agent.events import Event
 from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
 from agent.messages import Model
+from agent.models.facts import UNKNOWN, Facts
 from agent.record import Record
 from agent.run import Run
 from agent.summary import Summary
@@ -32,6 +33,7 @@ class FakeRun:
     known_secrets: tuple[str, ...] = ()
     before_open: Callable[[], None] = lambda: None
     also: Callable[[Event], None] = lambda event: None
+    facts: Facts = UNKNOWN
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
@@ -59,6 +61,7 @@ class FakeRun:
             approve=nobody_to_ask,
             interrupts=self.interrupts,
             exit_code=of_outcome,
+            facts=self.facts,
         )
         summary = self.run.go()
         self.record.close()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.events import Event
     from agent.job import Job, OpenBox
     from agent.messages import Model
+    from agent.models.facts import Facts
     from agent.past import Past
     from agent.record import Record
     from agent.run import Run
@@ -47,6 +48,7 @@ class RunOptions:
     json_lines: bool
     accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
+    prices: Path | None = None
 
 
 def run(options: RunOptions) -> int:
@@ -72,12 +74,13 @@ def run(options: RunOptions) -> int:
         workspace=root,
     )
     model = open_model(options.model or settings.default_model(), environ=settings.environ())
-    _refuse_dollars(policy, model)
+    facts = known_facts(model.name, options.prices)
+    refuse_dollars(policy, model.name, facts)
     refuse_what_cannot_be(policy, model.name)
     run_id = new_run_id()
     record = Record.create(home, run_id=run_id, known_secrets=settings.known_secrets())
     try:
-        return _recorded(options, root, policy, model, record, briefing=briefing)
+        return _recorded(options, root, policy, model, record, briefing=briefing, facts=facts)
     finally:
         record.close()
 
@@ -92,11 +95,24 @@ def _make_out(out: Path) -> None:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
 
 
-def _refuse_dollars(policy: "Policy", model: "Model") -> None:
-    if policy.budget.usd is not None and not model.name.startswith("script:"):
+def known_facts(model: str, prices: Path | None) -> "Facts":
+    """Prices and limits of a model, the operator's own before ours.
+
+    Raises:
+        UsageError: the operator's file is none.
+    """
+    from agent.models.facts import facts_of, load
+
+    return facts_of(model, load(prices) if prices is not None else ())
+
+
+def refuse_dollars(policy: "Policy", model: str, facts: "Facts") -> None:
+    """Raises UsageError for a budget in dollars that could not be kept."""
+    if policy.budget.usd is not None and facts.prices is None:
         raise UsageError(
-            f"policy {policy.name} has budget.usd, but the prices of {model.name} are not known: "
-            "leave it out and bound the run by turns and tokens"
+            f"policy {policy.name} has budget.usd, but the price of {model} is not known: supply "
+            "it with --prices FILE, as\n{version: 1, models: [{model: "
+            f"{json.dumps(model)}, usd_per_million: {{input: 1.25, output: 10}}}}]}}"
         )
 
 
@@ -108,6 +124,7 @@ def _recorded(
     record: "Record",
     *,
     briefing: "Briefing",
+    facts: "Facts",
 ) -> int:
     from agent.job import Job
     from agent.sealed import open_sealed
@@ -132,7 +149,7 @@ def _recorded(
     narrowed = in_words(policy)
     if narrowed is not None:
         notices.append(narrowed)
-    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
+    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out, facts=facts)
     return conduct(job, model, open_sealed, notices=notices)
 
 
@@ -148,6 +165,7 @@ class Conduct:
     record: "Record"
     json_lines: bool
     out: Path | None
+    facts: "Facts"
     telemetry: "TelemetrySettings | None" = None
     """None: the operator configured none, and nothing is sent anywhere."""
 
@@ -186,6 +204,7 @@ class Conduct:
             exit_code=exits.of_outcome,
             past=past,
             torn_bytes=torn_bytes,
+            facts=self.facts,
         )
         with interrupts.installed(until_exit=True), observers, contextlib.suppress(Stop):
             try:
