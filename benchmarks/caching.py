@@ -62,7 +62,7 @@ def measured(run: Run) -> tuple[list[str], bool]:
     with CompactingStandIn(window=200_000) as api:
         api.aside = notes
         api.queue(*turns(run.turns, parallel=run.parallel, thoughts=30, sizes=run.sizes))
-        ended, talk = converse(api, load("default"), name=run.model, sizes=run.sizes)
+        ended, talk = converse(api, load("default"), name=run.model)
         share = share_read(talk.meter.used)
         made = [event for event in talk.log if isinstance(event, Cleared | Summarised)]
         met = isinstance(ended, Finished) and (run.target is None or share >= run.target)

@@ -237,10 +237,8 @@ class Loop:
             case Stop.REFUSAL:
                 words = _text(reply) or reply.detail or "no reason given"
                 return Refused(message=words)
-            case Stop.CONTEXT_WINDOW:
+            case Stop.CONTEXT_WINDOW | Stop.COMPACTION:
                 return self._overflow("the conversation has filled it")
-            case Stop.COMPACTION:
-                return GaveUp(reason="the service summarised the conversation unasked")
             case _:
                 assert_never(reply.stop)
 

@@ -74,7 +74,7 @@ def test_thirty_parallel_calls_a_turn_do_not_lose_the_cache(policy: Policy) -> N
     sizes = (200, 400)
     with CompactingStandIn() as api:
         api.queue(*turns(12, parallel=30, sizes=sizes))
-        ended, _ = converse(api, policy, sizes=sizes)
+        ended, _ = converse(api, policy)
         assert isinstance(ended, Finished)
         for before, after in zip(api.requests[:-1], api.requests[1:], strict=True):
             known = (
@@ -174,12 +174,12 @@ def test_where_the_model_writes_no_notes_a_list_of_its_calls_stands_in(
     with CompactingStandIn(window=16_000) as api:
         api.aside = aside
         api.queue(*turns(120, sizes=(350,)))
-        ended, talk = converse(api, policy, name=WITHOUT_COMPACTION, sizes=(350,), max_tokens=2000)
+        ended, talk = converse(api, policy, name=WITHOUT_COMPACTION, max_tokens=2000)
         assert isinstance(ended, Finished)
         made = [event for event in talk.log if isinstance(event, Summarised)]
         assert made
         assert {event.author for event in made} == {"nobody"}
-        assert "read f350.py" in made[0].notes
+        assert "read f0-350-0.py" in made[0].notes
         assert [call.tool for call in talk.ended()] == ["read_file"] * 120
 
 
@@ -225,7 +225,7 @@ def test_results_that_fill_the_window_by_themselves_are_shortened_before_they_ar
     sizes = (60_000,)
     with CompactingStandIn(window=40_000) as api:
         api.queue(*turns(3, parallel=10, sizes=sizes))
-        ended, talk = converse(api, policy, sizes=sizes, max_tokens=4000)
+        ended, talk = converse(api, policy, max_tokens=4000)
         assert isinstance(ended, Finished)
         assert api.refused == [request.fault for request in api.requests if request.fault] == []
         assert any(isinstance(event, Shortened) for event in talk.log)

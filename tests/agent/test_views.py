@@ -197,7 +197,7 @@ def reading(count: int, *, summary: Step) -> Iterator[Step]:
         state["turn"] += 1
         if state["turn"] > count:
             return say("Done.")
-        path = "big.py" if state["turn"] % 2 else "small.py"
+        path = f"{state['turn']}.py"
         use = ToolUse(id=f"u{state['turn']}", name="read_file", arguments={"path": path})
         size = bytes_of(request.messages) // 3
         usage = Usage(input_tokens=size + 3000, output_tokens=40)
@@ -230,8 +230,9 @@ def by_service(request: Request) -> Reply:
 def test_a_resumed_run_sends_what_the_run_would_have_sent_to_the_byte(
     policy: Policy, summary: Step, facts: Facts, kinds: set[type]
 ) -> None:
-    small = b"x = 1  # a line\n" * 18
-    box = TmpBox(files={"big.py": small * 3, "small.py": small})
+    line = b"x = 1  # %04d a line\n"
+    files = {f"{n}.py": line % n * (42 if n % 2 else 14) for n in range(1, 71)}
+    box = TmpBox(files=files)
     talk = Talk(
         box=box,
         policy=with_budget(policy, turns=500, input_tokens=10**9),

@@ -1,6 +1,7 @@
 """A conversation of many turns through the real SDK, on a stand-in with a window: shared by the
 tests of long runs and by the benchmark."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.events import Event, ModelReplied
@@ -12,19 +13,30 @@ from agent.outcome import Conversation
 from fakes.box import TmpBox
 from fakes.talk import Talk, with_budget
 from policies.policy import Policy
-from standin import Behaviour, Call, CompactingStandIn, Thought, answer
+from standin import Answer, Behaviour, Call, CompactingStandIn, Thought, answer
 
 TASK = "Mend the parser. Word for word: keep the name `frobnicate`."
 SIZES = (300, 1_200, 5_000, 800, 12_000, 2_500, 400, 8_000)
 """Bytes of the results of one turn after the other, as a run on a real repository has them."""
 
 
-def files(sizes: tuple[int, ...] = SIZES) -> dict[str, bytes]:
-    line = b"%05d def step(value): return value + 1  # of the module under test\n"
-    return {
-        f"f{size}.py": b"".join(line % n for n in range(size // len(line % 0) + 1))[:size]
-        for size in sizes
-    }
+def files(queued: Iterable[Behaviour]) -> dict[str, bytes]:
+    """Those that the queued answers read: each another, or a run would bring nothing new."""
+    calls = [
+        block
+        for behaviour in queued
+        if isinstance(behaviour, Answer)
+        for block in behaviour.blocks
+        if isinstance(block, Call)
+    ]
+    paths = {str(call.arguments["path"]) for call in calls if "path" in call.arguments}
+    return {path: _content(path) for path in paths}
+
+
+def _content(path: str) -> bytes:
+    size = int(path.split("-")[1])
+    line = f"%05d def step(value): return value + 1  # of {path}\n".encode()
+    return b"".join(line % n for n in range(size // len(line % 0) + 1))[:size]
 
 
 def turns(
@@ -34,7 +46,7 @@ def turns(
     made: list[Behaviour] = []
     for turn in range(number):
         reads = [
-            Call("read_file", {"path": f"f{sizes[(turn + place) % len(sizes)]}.py"})
+            Call("read_file", {"path": f"f{turn}-{sizes[(turn + place) % len(sizes)]}-{place}.py"})
             for place in range(parallel)
         ]
         thought = [Thought(f"Step {turn}.")] if thoughts and turn % thoughts == 0 else []
@@ -49,7 +61,6 @@ def converse(
     name: str = "claude-opus-5-5",
     facts: Facts | None = None,
     usd: float | None = None,
-    sizes: tuple[int, ...] = SIZES,
     max_tokens: int = 32_000,
 ) -> tuple[Conversation, Talk]:
     model = AnthropicModel.open(
@@ -60,7 +71,7 @@ def converse(
         sleep=lambda _: None,
     )
     known = facts or replace(facts_of(f"anthropic:{name}"), context_tokens=api.window)
-    box = TmpBox(files=files(sizes))
+    box = TmpBox(files=files(api.left))
     talk = Talk(
         box=box,
         policy=with_budget(policy, usd=usd, turns=1000, input_tokens=10**9, output_tokens=10**8),
