@@ -163,7 +163,7 @@ def _number(text: str) -> int:
 
 
 def _go_on(options: ForkOptions, forked: "Fork", job: "Job", model: "Model", box: "Sandbox") -> int:
-    from agent.cli.run_command import Conduct
+    from agent.cli.run_command import Conduct, known_facts
     from agent.fork import keep_steps
     from agent.record import STEPS, Record, runs_directory
 
@@ -185,7 +185,12 @@ def _go_on(options: ForkOptions, forked: "Fork", job: "Job", model: "Model", box
         f"messages, {len(forked.files)} files that are not as in the workspace"
     )
     try:
-        conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
+        conduct = Conduct(
+            record=record,
+            json_lines=options.json_lines,
+            out=options.out,
+            facts=known_facts(model.name, None),
+        )
         return conduct(job, model, lambda _job, _progress: box, notices=[notice], past=past)
     finally:
         record.close()
