@@ -212,9 +212,7 @@ class Loop:
             results += [self._calls.skip(use, "stopped", NOT_REACHED).result for use in rest]
         return self._take(turn.reply, results)
 
-    def _take(  # noqa: PLR0911 - one for each reason to stop
-        self, reply: Reply, results: list[ToolResult]
-    ) -> Conversation | None:
+    def _take(self, reply: Reply, results: list[ToolResult]) -> Conversation | None:
         """Act on a reply; `results` are those that its first calls have already."""
         match reply.stop:
             case Stop.TOOL_USE | Stop.END_TURN | Stop.STOP_SEQUENCE:
