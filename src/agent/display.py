@@ -15,9 +15,11 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    Cleared,
     ContextShown,
     Event,
     ExportFailed,
+    Metered,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -26,6 +28,8 @@ from agent.events import (
     Progress,
     RunStarted,
     SandboxReady,
+    Shortened,
+    Summarised,
     TextPiece,
     TextVoid,
     ThinkingPiece,
@@ -33,6 +37,7 @@ from agent.events import (
 from agent.flow import Flow
 from agent.messages import Opaque
 from agent.messages import Text as ModelText
+from agent.spending import spending_in_words
 from agent.text import decode, one_line, visible
 from agent.tools.plan import PlanArguments
 from agent.tools.plan import Status as StepStatus
@@ -96,6 +101,8 @@ class Display:
                 self._say(visible(event.text), "yellow")
             case ExportFailed():
                 self._say(visible(event.message), "bold red")
+            case Metered() | Cleared() | Shortened() | Summarised():
+                self._say(spending_in_words(event), "dim")
             case _:
                 self._rest()
 

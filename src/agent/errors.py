@@ -4,6 +4,7 @@ UsageError              a user's mistake on the command line or in a task (exit 
 ModelError              the model's service can't be used (exit code 4)
 ├── ModelUnavailable    it failed after all retries: overloaded, unreachable, broken streams
 ├── ModelRefusedRequest 400, 404, 413, 422: this request will never do
+│   └── ModelTooLong    400, 413: the conversation does not fit; a shorter one may
 ├── ModelAuth           401, 403, no key
 └── ModelBilling        402
 RecordError             a run's record can't be written or read (exit code 3)
@@ -24,6 +25,10 @@ class ModelUnavailable(ModelError):
 
 class ModelRefusedRequest(ModelError):
     """The service will never take this request."""
+
+
+class ModelTooLong(ModelRefusedRequest):
+    """The conversation is longer than the model or its service takes; a shorter one may do."""
 
 
 class ModelAuth(ModelError):

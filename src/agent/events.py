@@ -14,7 +14,7 @@ from enum import Enum
 
 from agent.album import KeptImage
 from agent.briefing import Instructions
-from agent.messages import Reply, Usage
+from agent.messages import Opaque, Reply, Usage
 from agent.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.verification import Verification
@@ -155,6 +155,79 @@ class ModelReplied:
     seconds: float
     used: Usage
     """Sum over the run so far."""
+    usd: float | None
+    """As `used`, in money; None where the model's price is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    """Live: what is used of the budget, and allowed of it, after a reply."""
+
+    turns: int
+    turns_allowed: int
+    used: Usage
+    input_allowed: int
+    output_allowed: int
+    usd: float | None
+    usd_allowed: float | None
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerVoid:
+    """An answer broke off. What it used is billed all the same."""
+
+    usage: Usage
+    used: Usage
+    """Sum over the run so far."""
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortened:
+    """The results of one reply are too large together: what is sent of each is cut."""
+
+    reply: int
+    """Counts the replies in the history, from 1."""
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Old results are not sent any more; the record and the history keep them."""
+
+    through: int
+    """Those of the replies up to this one."""
+    bare: int
+    """Replies up to this one are sent without what only their provider understands."""
+    tokens_before: int
+    """Of the next request, estimated; as the next."""
+    tokens_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summarised:
+    """A summary is sent in place of the older turns; the record and the history keep them."""
+
+    through: int
+    """It stands for everything up to this reply and its results."""
+    bare: int
+    """As in `Cleared`."""
+    block: Opaque | None
+    """The summary, where the provider itself made it; to be sent back as it is."""
+    notes: str
+    """The summary, where the provider did not."""
+    orders: tuple[str, ...]
+    """What the operator asked for; sent before the notes."""
+    author: str
+    """``service``, ``model`` or ``nobody`` (a list of the calls)."""
+    usage: Usage
+    """Of the request for it."""
+    used: Usage
+    """Sum over the run so far."""
+    usd: float | None
+    tokens_before: int
+    tokens_after: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,9 +456,10 @@ class RunEnded:
     seconds: float
     container_left: str | None
     """As in the summary."""
+    usd: float | None
 
 
-Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece
+Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece | Metered
 Recorded = (
     RunStarted
     | Forked
@@ -394,6 +468,10 @@ Recorded = (
     | ModelCalled
     | ModelRetry
     | ModelReplied
+    | AnswerVoid
+    | Shortened
+    | Cleared
+    | Summarised
     | UserSaid
     | ContextShown
     | CallStarted

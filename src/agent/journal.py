@@ -8,7 +8,16 @@ import contextlib
 from collections.abc import Callable
 
 from agent.errors import RecordError
-from agent.events import Event, OutputPiece, Progress, TextPiece, TextVoid, ThinkingPiece, encode
+from agent.events import (
+    Event,
+    Metered,
+    OutputPiece,
+    Progress,
+    TextPiece,
+    TextVoid,
+    ThinkingPiece,
+    encode,
+)
 from agent.interrupts import Interrupts
 from agent.record import Record
 
@@ -42,7 +51,14 @@ class Journal:
         # screen may block for ever, so there the third breaks through.
         with self._interrupts.held():
             match event:
-                case Progress() | TextPiece() | ThinkingPiece() | TextVoid() | OutputPiece():
+                case (
+                    Progress()
+                    | TextPiece()
+                    | ThinkingPiece()
+                    | TextVoid()
+                    | OutputPiece()
+                    | Metered()
+                ):
                     self._on_screen(event, None)
                 case _:
                     self.log.append(event)

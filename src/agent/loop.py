@@ -7,11 +7,15 @@ reasons to stop means. Refuses to know how a call is made (`calls`), what is lef
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import assert_never
 
 from agent.calls import NOT_MADE, Calls
-from agent.errors import ModelError, ModelRefusedRequest
+from agent.condensing import Condenser
+from agent.context import NO_ANSWER
+from agent.errors import ModelError, ModelRefusedRequest, ModelTooLong
 from agent.events import (
+    AnswerVoid,
     ContextShown,
     ImagesWithdrawn,
     ModelCalled,
@@ -43,6 +47,7 @@ from agent.messages import (
     UserMessage,
 )
 from agent.meter import Meter
+from agent.models.facts import UNKNOWN, Facts
 from agent.outcome import (
     Conversation,
     Finished,
@@ -56,7 +61,6 @@ from agent.outcome import (
 )
 from agent.past import (
     IN_DOUBT,
-    NO_ANSWER,
     NOT_REACHED,
     STARTED_AGAIN,
     OpenTurn,
@@ -99,6 +103,10 @@ _DECLINED = (
 _NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
 
 
+class _OutOfMoney(Exception):
+    """An answer broke off, and what is left does not pay for it again."""
+
+
 class Loop:
     """One conversation about one task."""
 
@@ -113,6 +121,7 @@ class Loop:
         max_tokens: int,
         interrupts: Interrupts,
         tell: Tell,
+        facts: Facts = UNKNOWN,
     ) -> None:
         self._model = model
         self._calls = calls
@@ -121,9 +130,19 @@ class Loop:
         self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
         self._server_tools = server_tools
         self._specs = toolbox.specs(calls.tools)
-        self._max_tokens = max_tokens
         self._interrupts = interrupts
         self._tell = tell
+        self._condenser = Condenser(
+            facts=facts,
+            meter=meter,
+            system=system,
+            tools=self._specs,
+            server_tools=server_tools,
+            max_tokens=max_tokens,
+            ask=lambda request: self._get(request, self._aside),
+            tell=tell,
+        )
+        self._asking = 0
         self._repetition = Repetition()
         self._in_vain = 0
         self._news: list[str] = []
@@ -131,6 +150,7 @@ class Loop:
 
     def run(self, task: str) -> Conversation:
         """Work on the task until the conversation ends; every way to end is a value."""
+        self._condenser.orders.append(task)
         self._say(task)
         return self._until_ended(None)
 
@@ -139,6 +159,9 @@ class Loop:
         self._repetition = past.repetition
         self._in_vain = past.in_vain
         self.history = list(past.history)
+        self._condenser.orders.append(task)
+        newest = (past.turn.reply.message,) if past.turn is not None else ()
+        self._condenser.take_up(past.view, (*self.history, *newest), past.spent.last)
         if not past.asked:
             self._say(task)
         if past.forked is None:
@@ -187,14 +210,26 @@ class Loop:
             return SandboxFailed(message=str(error))
         except Signalled as signal:
             return Interrupted(signal=signal.name)
-        except TimeUp:
-            return self._meter.out_of_time()
+        except (TimeUp, _OutOfMoney) as over:
+            time_up = isinstance(over, TimeUp)
+            return self._meter.out_of_time() if time_up else self._meter.out_of_money()
 
     def _turn(self) -> Conversation | None:
+        # News count in what is to be fitted in.
+        self._break_news()
+        self._condenser.fit(self.history)
         limit = self._meter.reached()
         if limit is not None:
             return limit
-        return self._take(self._ask_model(), [])
+        try:
+            reply = self._ask_model()
+        except ModelTooLong as error:
+            # What is as short as it can be never fitted: that is no limit of the conversation's.
+            ended = self._overflow(str(error))
+            if ended is not None and not self._condenser.view.is_less:
+                raise
+            return ended
+        return self._take(reply, [])
 
     def _finish(self, turn: OpenTurn) -> Conversation | None:
         """Do what is left of a turn that another process was in the middle of."""
@@ -232,10 +267,16 @@ class Loop:
             case Stop.REFUSAL:
                 words = _text(reply) or reply.detail or "no reason given"
                 return Refused(message=words)
-            case Stop.CONTEXT_WINDOW:
-                return LimitReached(limit=Limit.CONTEXT, detail="the conversation has filled it")
+            case Stop.CONTEXT_WINDOW | Stop.COMPACTION:
+                return self._overflow("the conversation has filled it")
             case _:
                 assert_never(reply.stop)
+
+    def _overflow(self, detail: str) -> Conversation | None:
+        """Go on with less, where there is something to leave out."""
+        if self._condenser.overflowed(self.history):
+            return None
+        return LimitReached(limit=Limit.CONTEXT, detail=detail)
 
     def _answer(self, reply: Reply, results: list[ToolResult]) -> Conversation | None:
         self._append(reply)
@@ -297,9 +338,16 @@ class Loop:
     # -- the model -------------------------------------------------------------------------
 
     def _ask_model(self) -> Reply:
-        self._break_news()
+        # A turn that the service paused must stay the last message.
+        if isinstance(self.history[-1], UserMessage):
+            restated = self._condenser.restated(self.history)
+            if restated is not None:
+                self._news.append(restated)
+                self._break_news()
         try:
             return self._asked()
+        except ModelTooLong:
+            raise
         except ModelRefusedRequest:
             # What only looks like an image must not end a run, nor stand in each later request.
             if not self.history or not images_in(self.history[-1:]):
@@ -319,15 +367,12 @@ class Loop:
         request = Request(
             system=self._system,
             tools=self._specs,
-            messages=tuple(self.history),
-            max_tokens=max(1, min(self._max_tokens, self._meter.output_left())),
+            messages=self._condenser.messages(self.history),
+            max_tokens=max(1, self._meter.answer_tokens(self._condenser.max_tokens)),
             server_tools=self._server_tools,
         )
         started = time.monotonic()
-        # A signal, or the end of the run's time, breaks off the wait, and only the wait: the record
-        # below is whole or not there.
-        with self._interrupts.within(self._meter.left_s):
-            reply = self._model.reply(request, self._on_event)
+        reply = self._get(request, self._on_event)
         self._meter.add(reply.usage)
         self._tell(
             ModelReplied(
@@ -335,9 +380,23 @@ class Loop:
                 reply=reply,
                 seconds=time.monotonic() - started,
                 used=self._meter.used,
+                usd=self._meter.usd,
             )
         )
+        self._tell(self._meter.reading())
         return reply
+
+    def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+        self._asking = request.max_tokens
+        # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
+        # recorded afterwards is whole or not there.
+        with self._interrupts.within(self._meter.left_s):
+            return self._model.reply(request, on_event)
+
+    def _aside(self, event: StreamEvent) -> None:
+        """As `_on_event`, for an answer that is not part of the conversation."""
+        if not isinstance(event, TextDelta | ThinkingDelta):
+            self._on_event(event)
 
     def _on_event(self, event: StreamEvent) -> None:
         match event:
@@ -346,11 +405,17 @@ class Loop:
             case ThinkingDelta():
                 self._tell(ThinkingPiece(text=event.text))
             case Retrying():
+                # What broke off was billed: is another attempt still paid for?
+                if not self._meter.affords(self._asking):
+                    raise _OutOfMoney
                 self._tell(
                     ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt)
                 )
             case Discarded():
                 self._meter.add_void(event.usage)
+                self._tell(
+                    AnswerVoid(usage=event.usage, used=self._meter.used, usd=self._meter.usd)
+                )
                 self._tell(TextVoid())
             case _:
                 assert_never(event)
@@ -361,6 +426,7 @@ class Loop:
         # Providers take no empty message, and want user and assistant to alternate.
         blocks = reply.message.blocks or (Text(text=NO_ANSWER),)
         self.history.append(AssistantMessage(blocks=blocks))
+        self._condenser.answered(self.history, reply.usage)
 
     def _say(self, text: str) -> None:
         self._tell(UserSaid(text=text))

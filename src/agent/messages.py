@@ -90,6 +90,10 @@ class Request:
     """Most tokens the reply may have, thinking included."""
     server_tools: tuple[str, ...] = ()
     """Names of the tools that the provider may run itself (`policies.policy.SERVER_TOOLS`)."""
+    compact: bool = False
+    """Not to be answered but summarised, by means of the provider's own: the reply is one `Opaque`
+    block that takes the place of these messages, with `Stop.COMPACTION`. Only for models of which
+    `agent.models.facts` says that they do it; another reply means that there is no summary."""
 
 
 class Stop(StrEnum):
@@ -106,6 +110,8 @@ class Stop(StrEnum):
     PAUSE_TURN = "pause_turn"
     REFUSAL = "refusal"
     CONTEXT_WINDOW = "model_context_window_exceeded"
+    COMPACTION = "compaction"
+    """Only after `Request.compact`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +129,11 @@ class Usage:
     web_searches: int = 0
     """Made by the provider for the model: they cost by the piece."""
     web_fetches: int = 0
+
+    @property
+    def all_input(self) -> int:
+        """Cached or not."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(

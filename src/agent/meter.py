@@ -1,14 +1,28 @@
-"""What a run has used of its limits, checked before each call to the model."""
+"""What a run has used of its limits, checked before each call to the model.
+
+A dollar budget is kept by counting what the next call costs before it is made: its input at the
+price of the cache where the cache can still hold it, what is new of it at the price of writing it
+there, and then no longer an answer than what is left pays for. It can be overshot only by what the
+service does against its own word: by writing anew what it should have read from its cache, by
+tokens that `Need` estimates too low, and by what it bills for an answer that broke off and did not
+say so.
+"""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.events import Metered
 from agent.messages import Usage
+from agent.models.facts import Prices
 from agent.outcome import Limit, LimitReached
 from policies.policy import Policy
 
 _LAST_TURNS = 3
+LEAST_ANSWER_TOKENS = 512
+"""What a call must be able to answer to be worth its input."""
+_CACHE_LIVES_S = 300.0
+"""By the API's page on prompt caching; each read prolongs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,36 +33,68 @@ class Spent:
     used: Usage = field(default_factory=Usage)
     last: Usage = field(default_factory=Usage)
     """Of the newest reply."""
+    usd: float | None = None
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Input of the next call, in tokens."""
+
+    known: int = 0
+    """Those that the service has seen before, and counted."""
+    new: int = 0
+    """An estimate of the others, rather too high."""
+    certain: int = 0
+    """What it will have at the very least."""
+
+
 class Meter:
-    """Counts turns, tokens and seconds. Mutable: there is one to a run."""
+    """Counts turns, tokens, money and seconds. Mutable: there is one to a run."""
 
     def __init__(
         self,
         policy: Policy,
         clock: Callable[[], float] = time.monotonic,
         before: Spent | None = None,
+        prices: Prices | None = None,
     ) -> None:
         before = before or Spent()
         self._budget = policy.budget
         self._time_s = policy.limits.time_s
         self._clock = clock
+        self._prices = prices
         self._started = clock() - before.seconds
-        self._next_input = _input(before.last) + before.last.output_tokens
+        self._cached_at: float | None = None
+        self._granted = 0
+        self._need = _grown(before.last)
         self.turns = before.turns
         self.used = before.used
+        self.usd = before.usd
+        """None where no price is known."""
+        if prices is not None and self.usd is None:
+            # Begun without a price: an estimate, as all of it may have been one request or many.
+            self.usd = prices.usual.usd(before.used)
 
     def add(self, usage: Usage) -> None:
+        """Count a reply."""
         self.turns += 1
-        self.used = self.used + usage
+        self.add_void(usage)
         # The history only grows: the next request has at least this one's tokens, and its answer's.
-        self._next_input = _input(usage) + usage.output_tokens
+        self._need = _grown(usage)
 
     def add_void(self, usage: Usage) -> None:
-        """Tokens of an answer that broke off: billed, and in no reply."""
+        """Count tokens that are billed and in no reply: an answer that broke off, a summary."""
         self.used = self.used + usage
+        if self._prices is not None:
+            # What a service does not count is paid for as if it had been all that was allowed.
+            unsaid = self._worst_usd() * bool(usage.uncounted_replies)
+            self.usd = (self.usd or 0.0) + self._prices.usd(usage) + unsaid
+        self._cached_at = self._clock()
+
+    def expect(self, need: Need) -> None:
+        """What the next call will need, where more is known of it than that it grows."""
+        self._need = need
 
     @property
     def elapsed_s(self) -> float:
@@ -61,6 +107,15 @@ class Meter:
     def output_left(self) -> int:
         return max(0, self._budget.output_tokens - self.used.output_tokens)
 
+    def answer_tokens(self, most: int) -> int:
+        """How long the next answer may be, `most` at most; 0 where none is paid for."""
+        self._granted = max(0, min(most, self.output_left(), self._affordable(most)))
+        return self._granted
+
+    def affords(self, answer_tokens: int) -> bool:
+        """Whether the next call is paid for with an answer of this length."""
+        return self._affordable(answer_tokens) >= answer_tokens
+
     def reached(self) -> LimitReached | None:
         """The limit that forbids another call to the model, if one does."""
         budget = self._budget
@@ -69,15 +124,25 @@ class Meter:
         if self.output_left() <= 0:
             detail = f"{self.used.output_tokens} output tokens used (budget.output_tokens)"
             return LimitReached(limit=Limit.OUTPUT_TOKENS, detail=detail)
-        if _input(self.used) + self._next_input > budget.input_tokens:
+        needed = self._need.certain
+        if self.used.all_input + needed > budget.input_tokens:
             detail = (
-                f"{_input(self.used)} input tokens used, the next call needs {self._next_input} or "
+                f"{self.used.all_input} input tokens used, the next call needs {needed} or "
                 f"more, {budget.input_tokens} allowed (budget.input_tokens)"
             )
             return LimitReached(limit=Limit.INPUT_TOKENS, detail=detail)
+        if not self.affords(LEAST_ANSWER_TOKENS):
+            return self.out_of_money()
         if self.left_s <= 0:
             return self.out_of_time()
         return None
+
+    def out_of_money(self) -> LimitReached:
+        detail = (
+            f"${self.usd or 0.0:.4f} used of ${self._budget.usd or 0.0:g} (budget.usd): the next "
+            f"call needs ${self._input_usd():.4f} for its input alone"
+        )
+        return LimitReached(limit=Limit.USD, detail=detail)
 
     def out_of_time(self) -> LimitReached:
         detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
@@ -90,6 +155,47 @@ class Meter:
             return f"{left} turns are left: finish what matters most, and leave the files working."
         return None
 
+    def reading(self) -> Metered:
+        """For the operator to see."""
+        budget = self._budget
+        return Metered(
+            turns=self.turns,
+            turns_allowed=budget.turns,
+            used=self.used,
+            input_allowed=budget.input_tokens,
+            output_allowed=budget.output_tokens,
+            usd=self.usd,
+            usd_allowed=budget.usd,
+            left_s=self.left_s,
+        )
 
-def _input(usage: Usage) -> int:
-    return usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    def _input_usd(self) -> float:
+        if self._prices is None:
+            return 0.0
+        need = self._need
+        rates = self._prices.rates(need.known + need.new)
+        dearest = max(rates.input, rates.cache_write)
+        warm = self._cached_at is not None and self._clock() - self._cached_at < _CACHE_LIVES_S
+        known = rates.cache_read if warm else dearest
+        return (need.known * known + need.new * dearest) / 1_000_000
+
+    def _worst_usd(self) -> float:
+        if self._prices is None:
+            return 0.0
+        rates = self._prices.rates(self._need.known + self._need.new)
+        return self._input_usd() + self._granted * rates.output / 1_000_000
+
+    def _affordable(self, most: int) -> int:
+        """Tokens of an answer that the rest of the dollar budget pays for."""
+        if self._budget.usd is None or self._prices is None:
+            return most
+        left = self._budget.usd - (self.usd or 0.0) - self._input_usd()
+        if left <= 0 and self._prices.usual.output + self._input_usd() > 0:
+            return 0
+        rate = self._prices.rates(self._need.known + self._need.new).output
+        return most if rate <= 0 else min(most, int(left * 1_000_000 / rate))
+
+
+def _grown(last: Usage) -> Need:
+    tokens = last.all_input + last.output_tokens
+    return Need(known=tokens, certain=tokens)

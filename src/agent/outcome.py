@@ -10,6 +10,7 @@ class Limit(StrEnum):
     TURNS = "turns"
     INPUT_TOKENS = "input tokens"
     OUTPUT_TOKENS = "output tokens"
+    USD = "dollars"
     TIME = "time"
     CONTEXT = "context window"
 

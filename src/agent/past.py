@@ -8,13 +8,17 @@ rebuilding of the history; refuses to know files and containers.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import assert_never
 
 from agent.album import KeptImage
+from agent.context import NO_ANSWER, Notes, View
 from agent.errors import RecordError
 from agent.events import (
+    AnswerVoid,
     CallEnded,
     CallRefused,
     CallStarted,
+    Cleared,
     ContextShown,
     ConversationEnded,
     Event,
@@ -25,6 +29,8 @@ from agent.events import (
     RequestAwaited,
     RunStarted,
     SandboxReady,
+    Shortened,
+    Summarised,
     UserSaid,
 )
 from agent.messages import (
@@ -44,9 +50,6 @@ from agent.meter import Spent
 from agent.outcome import Conversation
 from agent.recorded import Lossy, decode, losses
 from agent.repetition import Repetition
-
-NO_ANSWER = "(no answer)"
-"""Stands for an empty answer: providers take no empty message."""
 
 IN_DOUBT = (
     "Not known: the program that runs this session ended while this ran. It may have been done "
@@ -95,6 +98,8 @@ class Past:
     """Without the open turn."""
     asked: bool
     """The task was said."""
+    view: View
+    """What of it is sent."""
     turn: OpenTurn | None
     ended: Conversation | None
     """How the conversation had ended, where it had."""
@@ -124,6 +129,7 @@ class _Walk:
     """The state of going through the events, one after the other."""
 
     history: list[Message] = field(default_factory=list)
+    view: View = field(default_factory=View)
     reply: Reply | None = None
     results: list[ToolResult] = field(default_factory=list)
     words: list[Text] = field(default_factory=list)
@@ -133,6 +139,7 @@ class _Walk:
     turns: int = 0
     used: Usage = field(default_factory=Usage)
     last: Usage = field(default_factory=Usage)
+    usd: float | None = None
     in_vain: int = 0
     ended: Conversation | None = None
     asked: bool = False
@@ -155,6 +162,9 @@ class _Walk:
                 self.close()
                 self.reply = event.reply
                 self.turns, self.used, self.last = event.turn, event.used, event.reply.usage
+                self.usd = event.usd
+            case AnswerVoid() | Cleared() | Shortened() | Summarised():
+                self._room(event)
             case CallStarted():
                 self.running = event
                 self.calls = max(self.calls, event.number)
@@ -198,9 +208,25 @@ class _Walk:
         self.gone = True
         return f"{event.text}\n{IMAGE_GONE}", images
 
+    def _room(self, event: AnswerVoid | Cleared | Shortened | Summarised) -> None:
+        """Take what was used beside the replies, and what is sent no more."""
+        match event:
+            case AnswerVoid():
+                self.used, self.usd = event.used, event.usd
+            case Cleared():
+                self.view = self.view.clear(through=event.through, bare=event.bare)
+            case Shortened():
+                self.view = self.view.shorten(event.reply, event.most_bytes)
+            case Summarised():
+                self.used, self.usd = event.used, event.usd
+                head = event.block or Notes(text=event.notes, orders=event.orders)
+                self.view = self.view.summarise(head, through=event.through, bare=event.bare)
+            case _:
+                assert_never(event)
+
     def close(self) -> None:
         """The turn was answered whole: another request, or reply, came after it."""
-        if self.reply is not None:
+        if self.reply is not None and self.reply.stop is not Stop.CONTEXT_WINDOW:
             self.in_vain = 0 if worked(self.reply) else self.in_vain + 1
             blocks = self.reply.message.blocks or (Text(text=NO_ANSWER),)
             self.history.append(AssistantMessage(blocks=blocks))
@@ -259,11 +285,18 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
         ready=ready,
         history=tuple(walk.history),
         asked=walk.asked,
+        view=walk.view,
         turn=turn,
         ended=walk.ended,
         exported=next((row for row in reversed(rows) if row.get("event") == "exported"), None),
         over=last if last.get("event") == "run_ended" else None,
-        spent=Spent(turns=walk.turns, used=walk.used, last=walk.last, seconds=_worked_s(rows)),
+        spent=Spent(
+            turns=walk.turns,
+            used=walk.used,
+            last=walk.last,
+            usd=walk.usd,
+            seconds=_worked_s(rows),
+        ),
         calls=walk.calls,
         repetition=walk.repetition,
         in_vain=walk.in_vain,

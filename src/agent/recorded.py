@@ -17,10 +17,12 @@ from agent.briefing import Instructions
 from agent.errors import RecordError
 from agent.events import (
     TOO_DEEP,
+    AnswerVoid,
     Asked,
     CallEnded,
     CallRefused,
     CallStarted,
+    Cleared,
     ContextShown,
     ConversationEnded,
     Followed,
@@ -38,7 +40,9 @@ from agent.events import (
     Resumed,
     RunStarted,
     SandboxReady,
+    Shortened,
     ShownFile,
+    Summarised,
     UserSaid,
     WentBack,
 )
@@ -63,6 +67,10 @@ _EVENTS: dict[str, type] = {
     "model_called": ModelCalled,
     "model_replied": ModelReplied,
     "model_retry": ModelRetry,
+    "answer_void": AnswerVoid,
+    "shortened": Shortened,
+    "cleared": Cleared,
+    "summarised": Summarised,
     "user_said": UserSaid,
     "context_shown": ContextShown,
     "call_started": CallStarted,
@@ -118,7 +126,7 @@ _ENUMS: dict[tuple[type, str], type[Enum]] = {
 }
 _BYTES = {(LeftOut, "path"), (FollowedFile, "path")}
 _BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed"), (WentBack, "missed")}
-_LOSSY = {"model_replied", "call_ended", "call_refused", "user_said", "context_shown"}
+_LOSSY = {"model_replied", "call_ended", "call_refused", "user_said", "context_shown", "summarised"}
 """Lines of which the model reads something."""
 _VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}
 """Fields that hold JSON as it came; what is in them is nobody's ``type``."""
@@ -287,6 +295,8 @@ def losses(rows: list[Mapping[str, object]]) -> Lossy:
                     for block in blocks
                     if isinstance(block, dict) and block.get("type") == "opaque"
                 )
+            case {"event": "summarised", "block": dict() as block}:
+                exact = exact and _as_it_was(block)
     return Lossy(cut=cut, redacted=redacted, exact_thinking=exact)
 
 

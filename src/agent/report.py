@@ -18,12 +18,15 @@ from agent.events import (
     CallEnded,
     CallRefused,
     CallStarted,
+    Cleared,
     ContextShown,
     Event,
     ImagesWithdrawn,
     ModelReplied,
     ModelRetry,
     Notice,
+    Shortened,
+    Summarised,
     UserSaid,
     WentBack,
 )
@@ -32,6 +35,7 @@ from agent.outcome import Finished
 from agent.risk.credentials import Blotter
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.subject import parts_of
+from agent.spending import spending_in_words
 from agent.summary import Delivery, Summary
 from agent.text import decode, one_line, path_text, visible
 from agent.verification import Verified
@@ -226,6 +230,8 @@ def _notes(event: Event) -> Iterator[Row]:
         case Applied():
             where = f"{len(event.changes)} files were applied to {event.directory}"
             yield Row(kind="note", title=visible(where))
+        case Cleared() | Shortened() | Summarised():
+            yield Row(kind="note", title=spending_in_words(event))
         case _:
             pass
 

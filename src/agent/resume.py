@@ -166,6 +166,8 @@ def document(taken: Taken) -> dict[str, object]:
         "seconds": round(past.spent.seconds, 3),
         "turns": past.spent.turns,
         "tokens": plain(past.spent.used),
+        "usd": None if past.spent.usd is None else round(past.spent.usd, 6),
+        "usd_source": None,
         "patch": exported.get("path"),
         "patch_sha256": exported.get("patch_sha256"),
         "patch_bytes": exported.get("patch_bytes"),

@@ -43,6 +43,7 @@ from agent.leaving import Leaving
 from agent.loop import Loop
 from agent.messages import Model
 from agent.meter import Meter, Spent
+from agent.models.facts import UNKNOWN, Facts
 from agent.models.registry import DEFAULT_MAX_TOKENS
 from agent.outcome import (
     Conversation,
@@ -85,10 +86,12 @@ class Run:
         talk: Talk = one_task,
         past: Past | None = None,
         torn_bytes: int = 0,
+        facts: Facts = UNKNOWN,
     ) -> None:
         """Args:
         talk: what is asked in the box once it is ready; a run that is taken up goes on with what
             was asked already.
+        facts: what is known of the model: its prices and its window.
         past: what the record says of a run that another process began.
         torn_bytes: of the record's last line, which that process did not finish.
         """
@@ -104,11 +107,12 @@ class Run:
         self._talk = talk
         self._exit_code = exit_code
         self._clock = Stopwatch()
+        self._facts = facts
         self._started = datetime.now(UTC)
         if past is not None:
             self._started = past.began
             self._clock = Stopwatch(before_s=past.spent.seconds)
-        self._meter = Meter(job.policy, clock=self._clock, before=self._spent)
+        self._meter = Meter(job.policy, clock=self._clock, before=self._spent, prices=facts.prices)
         if past is not None:
             self.journal.log.extend(past.log)
         self._box: Box | None = None
@@ -161,7 +165,9 @@ class Run:
         if past is not None and not job.task and not _asked(past):
             return CutShort(detail="the process that ran it ended before anything was asked")
         # The time of a run is the agent's: a first build of the image does not count.
-        self._meter = Meter(job.policy, clock=self._clock, before=self._spent)
+        self._meter = Meter(
+            job.policy, clock=self._clock, before=self._spent, prices=self._facts.prices
+        )
         following = Following(
             box,
             self._record.directory / STEPS,
@@ -192,6 +198,7 @@ class Run:
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self._interrupts,
             tell=tell,
+            facts=self._facts,
         )
         if past is None and job.briefing.context_files:
             with self._interrupts.calling(box.cancel, up_to_s=_CONTEXT_S):
@@ -261,6 +268,8 @@ class Run:
             seconds=self._clock(),
             turns=self._meter.turns,
             used=self._meter.used,
+            usd=self._meter.usd,
+            usd_source=self._facts.source if self._facts.prices is not None else "",
             kernel_enforced=box.seal.kernel_enforced if box else None,
             seal=_fields(box.seal) if box else {},
             left_behind=box.left_behind if box else (),
@@ -277,6 +286,7 @@ class Run:
                 used=summary.used,
                 turns=summary.turns,
                 seconds=summary.seconds,
+                usd=summary.usd,
             )
         )
         return summary

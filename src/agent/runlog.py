@@ -35,6 +35,7 @@ from agent.events import (
     ExportFailed,
     Followed,
     FollowedAnew,
+    Metered,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -181,7 +182,7 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             return _WARNING, "the stream broke: what was shown of the answer is void"
         case Progress():
             return _INFO, event.text
-        case TextPiece() | ThinkingPiece() | OutputPiece():
+        case TextPiece() | ThinkingPiece() | OutputPiece() | Metered():
             return None
         case RunStarted():
             words = f"run {event.run_id} of moonpool {event.version}, process {event.pid}: "

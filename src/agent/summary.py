@@ -73,6 +73,10 @@ class Summary:
     seconds: float
     turns: int
     used: Usage
+    usd: float | None
+    """What that cost; None where the model's price is not known."""
+    usd_source: str
+    """Where the price comes from; empty where none is known."""
     kernel_enforced: bool | None
     """None where no container came to be."""
     seal: Mapping[str, object]
@@ -96,6 +100,8 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "turns": self.turns,
             "tokens": plain(self.used),
+            "usd": None if self.usd is None else round(self.usd, 6),
+            "usd_source": self.usd_source or None,
             "patch": str(delivery.path) if delivery else None,
             "patch_sha256": delivery.sha256 if delivery else None,
             "patch_bytes": len(patch.data) if patch else None,

@@ -164,7 +164,12 @@ def _effort(run: Run) -> str:
     tokens_used = f"{taken} tokens in, {given} out, " if taken or given else ""
     if unsaid:
         tokens_used += f"answers that the service did not count: {unsaid}, "
-    return f"  {run.number('turns'):.0f} turns, {tokens_used}{run.number('seconds'):.1f} s"
+    usd = run.summary.get("usd")
+    source = one_line(run.text("usd_source"), 200)
+    paid = isinstance(usd, int | float) and (taken or given)
+    cost = f", ${usd:.4f}" + (f" (by {source})" if source else "") if paid else ""
+    seconds = f"{run.number('seconds'):.1f} s"
+    return f"  {run.number('turns'):.0f} turns, {tokens_used}{seconds}{cost}"
 
 
 def _diffstat(run: Run) -> list[Text]:

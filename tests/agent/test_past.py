@@ -105,7 +105,7 @@ def rows_of(log: list[Event]) -> list[Row]:
     ]
 
 
-LIVE = {"Progress", "TextPiece", "ThinkingPiece", "TextVoid", "OutputPiece"}
+LIVE = {"Progress", "TextPiece", "ThinkingPiece", "TextVoid", "OutputPiece", "Metered"}
 
 
 @pytest.fixture

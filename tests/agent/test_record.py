@@ -139,7 +139,7 @@ def test_a_huge_string_is_kept_by_head_and_digest() -> None:
 
 def test_a_reply_is_kept_whole_enough_to_be_sent_again() -> None:
     reply = call("bash", command="echo x")
-    event = ModelReplied(turn=1, reply=reply, seconds=0.5, used=Usage())
+    event = ModelReplied(turn=1, reply=reply, seconds=0.5, used=Usage(), usd=None)
     (block,) = json.loads(json.dumps(encode(event)))["reply"]["message"]["blocks"]
     assert block["type"] == "tool_use"
     assert (block["id"], block["name"]) == ("use_0", "bash")

@@ -176,14 +176,51 @@ def test_records_and_output_do_not_go_into_the_workspace(moonpool: Shell, script
     assert not inside.exists()
 
 
-def test_a_dollar_budget_without_prices_is_refused(moonpool: Shell) -> None:
+KEY = {"ANTHROPIC_API_KEY": "k" * 20, "DOCKER_HOST": "unix:///nowhere.sock"}
+"""Whatever gets as far as the engine ends with 3."""
+
+
+@pytest.fixture
+def dollars(moonpool: Shell) -> str:
     policy = moonpool.directory.parent / "mine.yaml"
     policy.write_text("version: 1\nname: mine\nextends: default\nbudget: {usd: 5}\n")
-    done = moonpool(
-        "run", "x", "-p", str(policy), "-m", "anthropic:some", env={"ANTHROPIC_API_KEY": "k" * 20}
-    )
+    return str(policy)
+
+
+def test_a_dollar_budget_without_a_price_is_refused_before_anything(
+    moonpool: Shell, dollars: str
+) -> None:
+    done = moonpool("run", "x", "-p", dollars, "-m", "anthropic:some", env=KEY)
     assert done.returncode == 2
     assert "budget.usd" in done.stderr
+    assert "--prices FILE" in done.stderr
+    assert "no runs" in moonpool("runs").stdout
+
+
+def test_the_price_that_the_refusal_shows_is_one_that_is_taken(
+    moonpool: Shell, dollars: str
+) -> None:
+    refused = moonpool("run", "x", "-p", dollars, "-m", "anthropic:some", env=KEY)
+    prices = moonpool.directory.parent / "prices.yaml"
+    prices.write_text(refused.stderr.splitlines()[-1])
+    command = ("run", "x", "-p", dollars, "-m", "anthropic:some", "--prices", str(prices))
+    assert moonpool(*command, env=KEY).returncode == 3
+
+
+def test_a_model_whose_price_we_know_may_have_a_dollar_budget(
+    moonpool: Shell, dollars: str, script: str
+) -> None:
+    known = ("run", "x", "-p", dollars, "-m", "anthropic:claude-opus-5-5")
+    assert moonpool(*known, env=KEY).returncode == 3
+    assert moonpool("run", "x", "-p", dollars, "-m", script, env=KEY).returncode == 3
+
+
+def test_a_wrong_prices_file_costs_nothing_and_is_told_with_its_place(moonpool: Shell) -> None:
+    prices = moonpool.directory.parent / "prices.yaml"
+    prices.write_text("version: 1\nmodels:\n  - model: anthropic:some\n    usd: 3\n")
+    done = moonpool("run", "x", "-m", "anthropic:some", "--prices", str(prices), env=KEY)
+    assert done.returncode == 2
+    assert f"{prices}:4:5: models[0].usd: is no key" in done.stderr
 
 
 def test_no_engine_ends_with_3_and_a_record(moonpool: Shell, script: str) -> None:

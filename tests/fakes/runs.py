@@ -11,6 +11,7 @@ from agent.events import Event
 from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
 from agent.messages import Model
+from agent.models.facts import UNKNOWN, Facts
 from agent.record import Record
 from agent.room import Talk, one_task
 from agent.run import Run
@@ -35,6 +36,7 @@ class FakeRun:
     also: Callable[[Event], None] = lambda event: None
     talk: Talk = one_task
     workspace: Path | None = None
+    facts: Facts = UNKNOWN
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
@@ -63,6 +65,7 @@ class FakeRun:
             interrupts=self.interrupts,
             exit_code=of_outcome,
             talk=self.talk,
+            facts=self.facts,
         )
         summary = self.run.go()
         self.record.close()

@@ -11,6 +11,7 @@ from agent.interrupts import Interrupts
 from agent.loop import Loop
 from agent.messages import Model
 from agent.meter import Meter
+from agent.models.facts import UNKNOWN, Facts
 from agent.outcome import Conversation
 from fakes.box import TmpBox
 from policies.policy import Policy
@@ -27,6 +28,8 @@ class Talk:
     log: list[Event] = field(default_factory=list)
     album: Album | None = None
     also: Callable[[Event], None] = lambda event: None
+    facts: Facts = UNKNOWN
+    max_tokens: int = 1000
 
     def on(self, model: Model, task: str = "mend it") -> Conversation:
         self.loop = self.made(model)
@@ -34,7 +37,7 @@ class Talk:
 
     def made(self, model: Model, *, system: str = "be careful") -> Loop:
         """A loop that was not begun."""
-        self.meter = Meter(self.policy)
+        self.meter = Meter(self.policy, prices=self.facts.prices)
         return Loop(
             model=model,
             calls=Calls(
@@ -48,9 +51,10 @@ class Talk:
             meter=self.meter,
             system=system,
             server_tools=self.policy.server_tools,
-            max_tokens=1000,
+            max_tokens=self.max_tokens,
             interrupts=self.interrupts,
             tell=self._tell,
+            facts=self.facts,
         )
 
     def _tell(self, event: Event) -> None:
@@ -67,5 +71,5 @@ class Talk:
         return [event.text for event in self.log if isinstance(event, UserSaid)]
 
 
-def with_budget(policy: Policy, **budget: int) -> Policy:
-    return replace(policy, budget=replace(policy.budget, **budget))
+def with_budget(policy: Policy, *, usd: float | None = None, **budget: int) -> Policy:
+    return replace(policy, budget=replace(policy.budget, usd=usd, **budget))

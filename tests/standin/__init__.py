@@ -10,6 +10,7 @@ hits the way the API documents them (`cache`), answers from a queue (`replies`),
 every documented way. It knows nothing of the agent: it imports the SDK's types and no code of ours.
 """
 
+from standin.compacting import CompactingStandIn
 from standin.exchange import Recorded
 from standin.replies import (
     THE_END,
@@ -35,6 +36,7 @@ __all__ = [
     "Behaviour",
     "Break",
     "Call",
+    "CompactingStandIn",
     "Found",
     "Framing",
     "How",

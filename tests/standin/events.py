@@ -26,7 +26,7 @@ def message(answer: Answer, context: Context) -> dict[str, Any]:
         "stop_details": answer.stop_details,
         "usage": {
             **context.usage,
-            "output_tokens": _output_tokens(content),
+            "output_tokens": _output(content, context),
             "server_tool_use": _served(answer),
         },
     }
@@ -34,7 +34,7 @@ def message(answer: Answer, context: Context) -> dict[str, Any]:
 
 def events(answer: Answer, context: Context) -> Iterator[Event]:
     """In the documented order."""
-    head = {**_head(context), "usage": {**context.usage, "output_tokens": 1}}
+    head = {**_head(context), "usage": {"output_tokens": 1, **context.usage}}
     yield "message_start", {"message": head}
     blocks = list(_blocks(answer, context))
     for index, (block, given) in enumerate(blocks):
@@ -49,7 +49,7 @@ def events(answer: Answer, context: Context) -> Iterator[Event]:
         "stop_details": answer.stop_details,
     }
     usage = {
-        "output_tokens": _output_tokens([block for block, _ in blocks]),
+        "output_tokens": _output([block for block, _ in blocks], context),
         "server_tool_use": _served(answer),
     }
     yield "message_delta", {"delta": delta, "usage": usage}
@@ -199,6 +199,11 @@ def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
 def pieces(text: str) -> Iterator[str]:
     for start in range(0, len(text), _PIECE_CHARACTERS):
         yield text[start : start + _PIECE_CHARACTERS]
+
+
+def _output(content: Sequence[Mapping[str, Any]], context: Context) -> int:
+    # A summary is no reply: it stands in the iterations only.
+    return 0 if "iterations" in context.usage else _output_tokens(content)
 
 
 def _output_tokens(content: Sequence[Mapping[str, Any]]) -> int:

@@ -5,6 +5,7 @@ unknown keys pass in a TypedDict, an ``Iterable`` is not looked into, and where 
 one of the SDK's response classes, anything does.
 """
 
+import json
 import types
 from collections.abc import Mapping
 from functools import cache
@@ -13,10 +14,11 @@ from typing import Annotated, Any, Literal, Union
 import pydantic
 import typing_extensions as te
 from anthropic.types import message_create_params as params
+from anthropic.types.beta import message_create_params as beta_params
 
 from standin.faults import FaultError
 
-_IN_HEADERS = {"user_profile_id", "workspace_id"}
+_IN_HEADERS = {"user_profile_id", "workspace_id", "betas"}
 """Parameters of the SDK's method that do not stand in the body."""
 
 
@@ -24,7 +26,7 @@ def check(body: object) -> None:
     """Raise the fault that the Messages API would answer to a body of the wrong form."""
     if not isinstance(body, dict):
         raise FaultError("Input should be a valid dictionary")
-    error = complaint(body, _form(streaming=body.get("stream") is True))
+    error = complaint(body, _form(streaming=body.get("stream") is True, beta=uses_compaction(body)))
     if error is not None:
         place = ".".join(str(step) for step in error.steps)
         raise FaultError(f"{place}: {error.message}")
@@ -55,10 +57,16 @@ def form(source: Any, leave_out: set[str] | None = None) -> pydantic.TypeAdapter
     return pydantic.TypeAdapter(_Rewriter().typed_dict(source, leave_out=leave_out))
 
 
+def uses_compaction(body: Mapping[str, Any]) -> bool:
+    """Asks for a summary, or carries one: only the beta part of the API knows these."""
+    return "compaction" in body or '"type": "compaction"' in json.dumps(body.get("messages"))
+
+
 @cache
-def _form(*, streaming: bool) -> pydantic.TypeAdapter[Any]:
+def _form(*, streaming: bool, beta: bool) -> pydantic.TypeAdapter[Any]:
+    module = beta_params if beta else params
     source = (
-        params.MessageCreateParamsStreaming if streaming else params.MessageCreateParamsNonStreaming
+        module.MessageCreateParamsStreaming if streaming else module.MessageCreateParamsNonStreaming
     )
     return form(source, _IN_HEADERS)
 

@@ -223,7 +223,17 @@ def _check_texts(body: Mapping[str, Any]) -> None:
 def _check_order(messages: Sequence[Mapping[str, Any]]) -> None:
     if not messages:
         raise FaultError("messages: at least one message is required")
-    if messages[0]["role"] != "user":
+    summaries = [
+        (number, place)
+        for number, message in enumerate(messages)
+        for place, block in enumerate(_content(message))
+        if block["type"] == "compaction"
+    ]
+    if len(summaries) > 1:
+        raise FaultError("compaction_block_ambiguous: send only the block returned last")
+    if summaries and summaries != [(0, 0)]:
+        raise FaultError("compaction_block_misplaced: the block is not the first")
+    if messages[0]["role"] != "user" and not summaries:
         raise FaultError("messages: first message must use the user role")
     for number, message in enumerate(messages):
         last = number == len(messages) - 1

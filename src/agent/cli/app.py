@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from agent.cli import chat_app, fork_app, provenance_app
-from agent.cli.arguments import ContextFiles, InstructionsFile, RunName
+from agent.cli.arguments import ContextFiles, InstructionsFile, Prices, RunName
 from agent.cli.config_app import config_app, models
 from agent.cli.policy_app import Ceiling, policy_app
 
@@ -151,6 +151,7 @@ def run_task(
         Literal["require", "prefer"],
         typer.Option(help="prefer: go on where the kernel can't enforce the policy."),
     ] = "require",
+    prices: Prices = None,
 ) -> None:
     """Let an agent work on a copy of a directory, and export what it changed as a patch.
 
@@ -172,6 +173,7 @@ def run_task(
         json_lines=json_lines,
         accepted_risks=accepted_risks(accept_risk or ()),
         kernel_policy=kernel_policy,
+        prices=prices,
     )
     raise typer.Exit(run(options))
 
@@ -263,6 +265,7 @@ def resume(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
     ] = False,
+    prices: Prices = None,
 ) -> None:
     """Go on with a run whose process was killed, in its container, where that still stands.
 
@@ -271,7 +274,9 @@ def resume(
     from agent.cli import resume_command
 
     raise typer.Exit(
-        resume_command.resume(run, model=model, export_only=export_only, json_lines=json_lines)
+        resume_command.resume(
+            run, model=model, export_only=export_only, json_lines=json_lines, prices=prices
+        )
     )
 
 

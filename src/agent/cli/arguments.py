@@ -26,3 +26,10 @@ ContextFiles = Annotated[
     ),
 ]
 """None: as the configuration says."""
+
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices", metavar="FILE", help="What models cost, for budget.usd; before what we know."
+    ),
+]

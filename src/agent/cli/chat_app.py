@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.cli.arguments import ContextFiles, InstructionsFile
+from agent.cli.arguments import ContextFiles, InstructionsFile, Prices
 from agent.cli.policy_app import Ceiling
 
 
@@ -52,6 +52,7 @@ def chat(
         Literal["require", "prefer"],
         typer.Option(help="prefer: go on where the kernel can't enforce the policy."),
     ] = "require",
+    prices: Prices = None,
     instructions: InstructionsFile = None,
     context_files: ContextFiles = None,
 ) -> None:
@@ -74,6 +75,7 @@ def chat(
         verify=verify,
         accepted_risks=accepted_risks(accept_risk or ()),
         kernel_policy=kernel_policy,
+        prices=prices,
         instructions=instructions,
         context_files=context_files,
     )

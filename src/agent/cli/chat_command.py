@@ -29,6 +29,7 @@ class ChatOptions:
     verify: str | None
     accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
+    prices: Path | None
     instructions: Path | None
     context_files: bool | None
     """As in `RunOptions`."""
@@ -56,7 +57,8 @@ def chat(options: ChatOptions) -> int:
         workspace=root,
     )
     model = configured.open_model(options.model, configuration)
-    run_command.refuse_dollars(policy, model)
+    facts = configured.known_facts(model.name, options.prices, configuration)
+    run_command.refuse_dollars(policy, model.name, facts)
     refuse_what_cannot_be(policy, model.name)
     secrets = configured.known_secrets(configuration)
     record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
@@ -73,7 +75,7 @@ def chat(options: ChatOptions) -> int:
             accepted_risks=options.accepted_risks,
             environ=settings.environ(),
         )
-        conduct = run_command.Conduct(record=record, json_lines=False, out=None)
+        conduct = run_command.Conduct(record=record, json_lines=False, out=None, facts=facts)
         notices = run_command.notices_of(root, policy)
         front = _front(job, home, record.redact)
         return conduct(job, model, open_sealed, notices=notices, front=front)

@@ -20,6 +20,7 @@ from agent.errors import UsageError
 if TYPE_CHECKING:
     from agent.briefing import Briefing
     from agent.messages import Model
+    from agent.models.facts import Facts
 
 BUILT_IN_POLICY = "default"
 
@@ -102,6 +103,18 @@ def open_model(named: str | None, configuration: Configuration) -> "Model":
             where = f"{configuration.file}:{configuration.lines.get('model', 0)}"
             raise UsageError(f"{where}: model: {error}") from error
         raise
+
+
+def known_facts(model: str, prices: Path | None, configuration: Configuration) -> "Facts":
+    """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
+
+    Raises:
+        UsageError: the operator's file is none.
+    """
+    from agent.models.facts import facts_of, load
+
+    named = configuration.prices if prices is None else prices
+    return facts_of(model, load(named) if named is not None else ())
 
 
 def brief(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.arguments import RunName
+from agent.cli.arguments import Prices, RunName
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,6 +44,7 @@ def fork(
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Copy patch, report and summary there."),
     ] = None,
+    prices: Prices = None,
     json_lines: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines; the last is the summary.")
     ] = False,
@@ -60,6 +61,13 @@ def fork(
     if at is None:
         raise typer.Exit(list_points(run, task, as_json=json_lines))
     options = ForkOptions(
-        run=run, task=task, at=at, model=model, directory=directory, out=out, json_lines=json_lines
+        run=run,
+        task=task,
+        at=at,
+        model=model,
+        directory=directory,
+        out=out,
+        prices=prices,
+        json_lines=json_lines,
     )
     raise typer.Exit(fork_run(options))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.fork import Fork
     from agent.job import Job
     from agent.messages import Model
+    from agent.models.facts import Facts
     from agent.past import Past
     from agent.record import Record
     from agent.runs import Run
@@ -39,6 +40,7 @@ class ForkOptions:
     model: str | None
     directory: Path | None
     out: Path | None
+    prices: Path | None
     json_lines: bool
 
 
@@ -106,11 +108,12 @@ def fork_run(options: ForkOptions) -> int:
     """Fork, and go on; gives the exit code."""
     from agent.briefing import Briefing
     from agent.cli.permits import bounded
-    from agent.cli.run_command import may_ask
+    from agent.cli.run_command import may_ask, refuse_dollars
     from agent.fork import END, at, fork, keep_steps
     from agent.job import Job
     from agent.record import EVENTS, STEPS, new_run_id
     from agent.resume import recorded_policy
+    from agent.served import refuse_what_cannot_be
 
     if options.task is not None and not options.task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
@@ -138,6 +141,9 @@ def fork_run(options: ForkOptions) -> int:
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
     model = configured.open_model(options.model or started.model, configuration)
+    facts = configured.known_facts(model.name, options.prices, configuration)
+    refuse_dollars(policy, model.name, facts)
+    refuse_what_cannot_be(policy, model.name)
     job = Job(
         run_id=new_run_id(),
         task=started.task if options.task is None else options.task,
@@ -156,7 +162,7 @@ def fork_run(options: ForkOptions) -> int:
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, run.directory / STEPS, steps)
         box = _opened(forked, rows, job, steps)
-        return _go_on(options, forked, job, model, box, secrets=secrets)
+        return _go_on(options, forked, job, model, box, secrets=secrets, facts=facts)
 
 
 def _number(text: str) -> int:
@@ -173,6 +179,7 @@ def _go_on(
     box: "Sandbox",
     *,
     secrets: tuple[str, ...],
+    facts: "Facts",
 ) -> int:
     from agent.cli.run_command import Conduct
     from agent.fork import keep_steps
@@ -196,7 +203,9 @@ def _go_on(
         f"messages, {len(forked.files)} files that are not as in the workspace"
     )
     try:
-        conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
+        conduct = Conduct(
+            record=record, json_lines=options.json_lines, out=options.out, facts=facts
+        )
         return conduct(job, model, lambda _job, _progress: box, notices=[notice], past=past)
     finally:
         record.close()

@@ -5,6 +5,7 @@
 # ruff: noqa: PLC0415
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli import configured, settings
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from sandbox.engine import Engine
 
 
-def resume(wanted: str, *, model: str | None, export_only: bool, json_lines: bool) -> int:
+def resume(
+    wanted: str,
+    *,
+    model: str | None,
+    export_only: bool,
+    json_lines: bool,
+    prices: Path | None = None,
+) -> int:
     """Go on, or only export; gives the exit code."""
     from agent.cli.run_command import may_ask
     from agent.resume import take
@@ -37,7 +45,12 @@ def resume(wanted: str, *, model: str | None, export_only: bool, json_lines: boo
         # The record holds the policy as it was; what stands above every policy holds now.
         taken = replace(taken, job=replace(taken.job, policy=bounded(taken.job.policy)))
         return _resumed(
-            taken, configuration, model=model, export_only=export_only, json_lines=json_lines
+            taken,
+            configuration,
+            model=model,
+            export_only=export_only,
+            json_lines=json_lines,
+            prices=prices,
         )
     finally:
         taken.record.close()
@@ -50,8 +63,9 @@ def _resumed(
     model: str | None,
     export_only: bool,
     json_lines: bool,
+    prices: Path | None,
 ) -> int:
-    from agent.cli.run_command import Conduct
+    from agent.cli.run_command import Conduct, refuse_dollars
     from agent.outcome import CutShort
     from agent.resume import Unasked
     from agent.sealed import reopen_sealed
@@ -67,7 +81,9 @@ def _resumed(
     named = model or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
     speaks = Unasked(named) if over or obstacle else configured.open_model(named, configuration)
+    facts = configured.known_facts(named, prices, configuration)
     if not (over or obstacle):
+        refuse_dollars(taken.job.policy, named, facts)
         refuse_what_cannot_be(taken.job.policy, named)
     engine = Engine.connect(settings.environ())
     try:
@@ -82,7 +98,7 @@ def _resumed(
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
         past = replace(past, ended=ended)
-    conduct = Conduct(record=taken.record, json_lines=json_lines, out=None)
+    conduct = Conduct(record=taken.record, json_lines=json_lines, out=None, facts=facts)
     return conduct(
         taken.job,
         speaks,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.job import Job, OpenBox
     from agent.journal import Show
     from agent.messages import Model
+    from agent.models.facts import Facts
     from agent.past import Past
     from agent.record import Record
     from agent.room import Talk
@@ -51,6 +52,7 @@ class RunOptions:
     json_lines: bool
     accepted_risks: frozenset[str]
     kernel_policy: Literal["require", "prefer"]
+    prices: Path | None = None
 
 
 def run(options: RunOptions) -> int:
@@ -77,13 +79,14 @@ def run(options: RunOptions) -> int:
         workspace=root,
     )
     model = configured.open_model(options.model, configuration)
-    refuse_dollars(policy, model)
+    facts = configured.known_facts(model.name, options.prices, configuration)
+    refuse_dollars(policy, model.name, facts)
     refuse_what_cannot_be(policy, model.name)
     run_id = new_run_id()
     secrets = configured.known_secrets(configuration)
     record = Record.create(home, run_id=run_id, known_secrets=secrets)
     try:
-        return _recorded(options, root, policy, model, record, briefing=briefing)
+        return _recorded(options, root, policy, model, record, briefing=briefing, facts=facts)
     finally:
         record.close()
 
@@ -98,11 +101,13 @@ def _make_out(out: Path) -> None:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
 
 
-def refuse_dollars(policy: "Policy", model: "Model") -> None:
-    if policy.budget.usd is not None and not model.name.startswith("script:"):
+def refuse_dollars(policy: "Policy", model: str, facts: "Facts") -> None:
+    """Raises UsageError for a budget in dollars that could not be kept."""
+    if policy.budget.usd is not None and facts.prices is None:
         raise UsageError(
-            f"policy {policy.name} has budget.usd, but the prices of {model.name} are not known: "
-            "leave it out and bound the run by turns and tokens"
+            f"policy {policy.name} has budget.usd, but the price of {model} is not known: supply "
+            "it with --prices FILE, as\n{version: 1, models: [{model: "
+            f"{json.dumps(model)}, usd_per_million: {{input: 1.25, output: 10}}}}]}}"
         )
 
 
@@ -114,6 +119,7 @@ def _recorded(
     record: "Record",
     *,
     briefing: "Briefing",
+    facts: "Facts",
 ) -> int:
     from agent.job import Job
     from agent.sealed import open_sealed
@@ -130,7 +136,7 @@ def _recorded(
         accepted_risks=options.accepted_risks,
         environ=settings.environ(),
     )
-    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out)
+    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out, facts=facts)
     return conduct(job, model, open_sealed, notices=notices_of(root, policy))
 
 
@@ -189,6 +195,7 @@ class Conduct:
     record: "Record"
     json_lines: bool
     out: Path | None
+    facts: "Facts"
     telemetry: "TelemetrySettings | None" = None
     """None: the operator configured none, and nothing is sent anywhere."""
 
@@ -225,6 +232,7 @@ class Conduct:
             talk=front.talk,
             past=past,
             torn_bytes=torn_bytes,
+            facts=self.facts,
         )
         with interrupts.installed(until_exit=True), observers, contextlib.suppress(Stop):
             try:

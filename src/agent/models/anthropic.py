@@ -201,6 +201,9 @@ class AnthropicModel:
             ModelError: one of its children, by what went wrong; see `agent.errors`.
         """
         body = anthropic_request.body(request, model=self._model)
+        needed = anthropic_request.betas(request)
+        if needed:
+            body["betas"] = list(needed)
         return self._retrier.run(lambda number: self._attempt(body, number, on_event), on_event)
 
     def offered(self, on_event: Callable[[StreamEvent], None]) -> tuple[OfferedModel, ...]:
@@ -269,10 +272,13 @@ class _Answer:
 
     def events(self) -> Generator[Mapping[str, Any]]:
         with translated(self._service, reading=False), settled_with(self._cloud):
+            client = self._client
             # Any: the body is plain values; the tests' stand-in checks it against the SDK's types.
+            # Only the beta part of the SDK sends the header of what is not stable yet.
+            create: Any = client.beta.messages if "betas" in self._body else client.messages
             stream = cast(
                 "anthropic.Stream[RawMessageStreamEvent]",
-                self._client.messages.create(**cast("Any", self._body), stream=True),
+                create.create(**self._body, stream=True),
             )
         with stream:
             self.request_id = stream.response.headers.get("request-id", "")

@@ -12,7 +12,14 @@ from typing import Final
 import anthropic
 import httpx2
 
-from agent.errors import ModelAuth, ModelBilling, ModelError, ModelRefusedRequest, ModelUnavailable
+from agent.errors import (
+    ModelAuth,
+    ModelBilling,
+    ModelError,
+    ModelRefusedRequest,
+    ModelTooLong,
+    ModelUnavailable,
+)
 from agent.models.http_errors import (
     HTTP_CLIENT,
     Service,
@@ -27,6 +34,10 @@ from agent.models.http_errors import (
     timed_out,
 )
 from agent.models.retrying import TransientError, asked_wait_s
+
+_TOO_LONG: Final = ("prompt is too long", "exceed context limit", "exceeds the context window")
+"""How the API says that a conversation does not fit (its page on context windows, and what its
+users report). Where none of them stands in a 400, the run ends as with any other."""
 
 BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
     anthropic.AnthropicError: Verdict.UNAVAILABLE,
@@ -107,6 +118,8 @@ def translate(error: BaseException, service: Service) -> ModelError | TransientE
     match verdict(error):
         case Verdict.RETRY:
             return TransientError(_what(error, service), asked_wait_s=_asked(error))
+        case Verdict.REFUSED if _is_too_long(error):
+            return ModelTooLong(_refused(error, service))
         case Verdict.REFUSED:
             return ModelRefusedRequest(_refused(error, service))
         case Verdict.AUTH:
@@ -180,6 +193,16 @@ def _said(error: anthropic.APIStatusError) -> str:
         return str(error.api_message)
     body = error.body
     return str(body.get("message", "")) if isinstance(body, dict) else ""
+
+
+def _is_too_long(error: BaseException) -> bool:
+    """The API has no code of its own for it: 413 by bytes, and a 400 that only its words tell."""
+    if isinstance(error, anthropic.ContentTooLargeError):
+        return True
+    if not isinstance(error, anthropic.BadRequestError):
+        return False
+    said = (error.api_message or "").lower()
+    return any(words in said for words in _TOO_LONG)
 
 
 def _auth(error: BaseException, service: Service) -> str:

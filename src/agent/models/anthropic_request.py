@@ -43,6 +43,13 @@ _ADAPTIVE_FAMILIES: Final = (
 the text of their thinking out, and Opus 5.5 says what it does between tool calls only there; so a
 summary is asked for. Other models get no thinking field: some refuse it."""
 
+COMPACTION_BETA: Final = "compact-2026-09-04"
+"""Source: the API's page on compaction on demand (October 2026): for the request that asks for a
+summary, and for every later one that carries it."""
+
+_MOST_MARKS: Final = 2
+"""Of the messages; the API takes four in all."""
+
 Json = dict[str, Any]
 
 
@@ -63,7 +70,15 @@ def body(request: Request, *, model: str) -> Json:
     # On Bedrock the name is "eu.anthropic.claude-…".
     if model.rpartition("anthropic.")[2].startswith(_ADAPTIVE_FAMILIES):
         result["thinking"] = dict(_SUMMARISED_THINKING)
+    if request.compact:
+        result["compaction"] = {"type": "summarize"}
     return result
+
+
+def betas(request: Request) -> tuple[str, ...]:
+    """What the request needs beyond the API's stable part."""
+    summarised = any(_is_summary(message) for message in request.messages[:1])
+    return (COMPACTION_BETA,) if request.compact or summarised else ()
 
 
 def _tool(spec: ToolSpec) -> Json:
@@ -82,7 +97,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[Json]:
         role, content = _content(message)
         if not content:
             continue
-        if current is not None and current["role"] == role:
+        if current is not None and current["role"] == role and not _summary_alone(current):
             current["content"].extend(content)
             continue
         if current is not None:
@@ -113,6 +128,20 @@ def _content(message: Message) -> tuple[str, list[Json]]:
             return "assistant", [block for block in mine if block is not None]
         case _:
             assert_never(message)
+
+
+def _is_summary(message: Message) -> bool:
+    return any(
+        isinstance(block, Opaque)
+        and block.provider == PROVIDER
+        and block.raw.get("type") == "compaction"
+        for block in message.blocks
+    )
+
+
+def _summary_alone(message: Json) -> bool:
+    """The turns that follow a summary must be sent as they were: nothing is joined to it."""
+    return any(block["type"] == "compaction" for block in message["content"])
 
 
 def _results_first(message: Json) -> Json:
@@ -178,7 +207,7 @@ def _mark_tails(messages: list[Json]) -> None:
     looks back 20 blocks from a mark at most).
     """
     users = [message for message in messages if message["role"] == "user"]
-    for message in users[-2:]:
+    for message in users[-_MOST_MARKS:]:
         for index in reversed(range(len(message["content"]))):
             block = message["content"][index]
             if block["type"] == "text" or block.get("content"):

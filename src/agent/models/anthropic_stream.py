@@ -10,6 +10,7 @@ of a kind it does not know are passed over, as the API's versioning policy asks.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from agent.errors import ModelError
@@ -32,6 +33,10 @@ from agent.models.retrying import TransientError
 
 _TEXT_FIELDS: Final = frozenset({"type", "text"})
 _CALL_FIELDS: Final = frozenset({"type", "id", "name", "input"})
+_LARGEST_COUNT: Final = 1_000_000_000
+_MOST_ITERATIONS: Final = 1000
+_CHARACTERS_A_TOKEN: Final = 3
+"""Rather too few than too many: an estimate of what is billed may be above it."""
 
 
 class ReplyStream:
@@ -44,6 +49,7 @@ class ReplyStream:
         self._stop: str | None = None
         self._detail = ""
         self._usage: dict[str, int] = {}
+        self._beside: list[dict[str, int]] = []
 
     @property
     def started(self) -> bool:
@@ -57,15 +63,13 @@ class ReplyStream:
 
     @property
     def usage(self) -> Usage:
-        """As far as the stream told."""
-        return Usage(
-            input_tokens=self._usage.get("input_tokens", 0),
-            output_tokens=self._usage.get("output_tokens", 0),
-            cache_read_tokens=self._usage.get("cache_read_input_tokens", 0),
-            cache_write_tokens=self._usage.get("cache_creation_input_tokens", 0),
-            web_searches=self._usage.get("web_search_requests", 0),
-            web_fetches=self._usage.get("web_fetch_requests", 0),
-        )
+        """As far as the stream told. Of a stream that broke, the output is what it was seen to
+        bring where that is more than it says: the count comes last."""
+        used = sum((_usage(counts) for counts in self._beside), _usage(self._usage))
+        if self._started and not self._finished:
+            seen = sum(block.size for block in self._blocks) // _CHARACTERS_A_TOKEN
+            used = replace(used, output_tokens=max(used.output_tokens, seen))
+        return used
 
     def feed(self, event: Mapping[str, Any]) -> StreamEvent | None:
         """Take the next event; gives what there is to show of it.
@@ -153,8 +157,36 @@ class ReplyStream:
     def _count(self, usage: Mapping[str, Any]) -> None:
         """Counts are running totals; one left out or null keeps its value."""
         served = usage.get("server_tool_use")
-        counts = {**usage, **(served if isinstance(served, Mapping) else {})}
-        self._usage.update({key: n for key, n in counts.items() if isinstance(n, int) and n >= 0})
+        self._usage.update(_counts({**usage, **(served if isinstance(served, Mapping) else {})}))
+        iterations = usage.get("iterations")
+        if isinstance(iterations, list):
+            # By the SDK's docstring a summary's tokens are in no total.
+            self._beside = [
+                _counts(item)
+                for item in iterations[:_MOST_ITERATIONS]
+                if isinstance(item, Mapping) and item.get("type") == "compaction"
+            ]
+
+
+def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
+    """What can be a count. One beyond all reason is bounded: it ends the run by its budget, and
+    must not end it by a number that can't be written down."""
+    return {
+        key: min(n, _LARGEST_COUNT)
+        for key, n in usage.items()
+        if isinstance(n, int) and not isinstance(n, bool) and n >= 0
+    }
+
+
+def _usage(counts: Mapping[str, int]) -> Usage:
+    return Usage(
+        input_tokens=counts.get("input_tokens", 0),
+        output_tokens=counts.get("output_tokens", 0),
+        cache_read_tokens=counts.get("cache_read_input_tokens", 0),
+        cache_write_tokens=counts.get("cache_creation_input_tokens", 0),
+        web_searches=counts.get("web_search_requests", 0),
+        web_fetches=counts.get("web_fetch_requests", 0),
+    )
 
 
 _AFTER_START: Final = frozenset(
@@ -183,6 +215,13 @@ class _Block:
     @property
     def text(self) -> str:
         return "".join(self._text)
+
+    @property
+    def size(self) -> int:
+        """Characters so far."""
+        return sum(
+            len(piece) for part in (self._text, self._thinking, self._json) for piece in part
+        )
 
     def add(self, delta: Mapping[str, Any]) -> StreamEvent | None:
         if self.closed:
@@ -292,7 +331,7 @@ def _cut(stop: Stop, *, last: bool) -> str | None:
             return "the reply was cut off in this call: make it again, shorter" if last else None
         case Stop.REFUSAL:
             return "the reply ended in a refusal"
-        case Stop.END_TURN | Stop.TOOL_USE | Stop.STOP_SEQUENCE | Stop.PAUSE_TURN:
+        case Stop.END_TURN | Stop.TOOL_USE | Stop.STOP_SEQUENCE | Stop.PAUSE_TURN | Stop.COMPACTION:
             return None
         case _:
             assert_never(stop)

@@ -221,7 +221,14 @@ def _cut_last(stop: Stop) -> str | None:
         case Stop.MAX_TOKENS | Stop.CONTEXT_WINDOW:
             # Even where what is left of it reads as JSON, it may not be all.
             return "the reply was cut off in this call: make it again, shorter"
-        case Stop.END_TURN | Stop.TOOL_USE | Stop.STOP_SEQUENCE | Stop.PAUSE_TURN | Stop.REFUSAL:
+        case (
+            Stop.END_TURN
+            | Stop.TOOL_USE
+            | Stop.STOP_SEQUENCE
+            | Stop.PAUSE_TURN
+            | Stop.REFUSAL
+            | Stop.COMPACTION
+        ):
             return None
         case _:
             assert_never(stop)
