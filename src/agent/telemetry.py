@@ -45,6 +45,7 @@ from agent.events import (
     ModelCalled,
     ModelReplied,
     ModelRetry,
+    RequestAwaited,
     Resumed,
     RunEnded,
     RunStarted,
@@ -160,7 +161,7 @@ class Telemetry:
                 self._hear_model(event)
             case Asked() | CallStarted() | CallRefused() | CallEnded():
                 self._hear_call(event)
-            case ConversationEnded():
+            case ConversationEnded() | RequestAwaited():
                 self._end_turn()
             case Exported():
                 self._mark("moonpool.patch.bytes", event.patch_bytes)

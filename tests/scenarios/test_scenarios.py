@@ -1,7 +1,6 @@
 """Every scenario beside this file, through the command line, in a real sandbox, on each provider.
 
-What happens stands in the scenarios; `scenario` says how one reads. Those in ``later`` wait for
-what they show, and are not played.
+What happens stands in the scenarios; `scenario` says how one reads.
 """
 
 import os
@@ -52,11 +51,6 @@ def test_it_happens_as_written(
     assert files_of(moonpool.directory) == {
         name: data for name, data in after.items() if data is not None
     }
-
-
-def test_what_waits_is_at_least_a_scenario() -> None:
-    for path in (HERE / "later").glob("*.yaml"):
-        assert load(path).turns()
 
 
 def play(

@@ -60,6 +60,7 @@ def chat(options: ChatOptions) -> int:
     facts = configured.known_facts(model.name, options.prices, configuration)
     run_command.refuse_dollars(policy, model.name, facts)
     refuse_what_cannot_be(policy, model.name)
+    telemetry = configured.telemetry(configuration)
     secrets = configured.known_secrets(configuration)
     record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
@@ -75,7 +76,9 @@ def chat(options: ChatOptions) -> int:
             accepted_risks=options.accepted_risks,
             environ=settings.environ(),
         )
-        conduct = run_command.Conduct(record=record, json_lines=False, out=None, facts=facts)
+        conduct = run_command.Conduct(
+            record=record, json_lines=False, out=None, facts=facts, telemetry=telemetry
+        )
         notices = run_command.notices_of(root, policy)
         front = _front(job, home, record.redact)
         return conduct(job, model, open_sealed, notices=notices, front=front)

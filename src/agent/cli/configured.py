@@ -19,6 +19,7 @@ from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.briefing import Briefing
+    from agent.collector import TelemetrySettings
     from agent.messages import Model
     from agent.models.facts import Facts
 
@@ -136,6 +137,20 @@ def brief(
         context_files=configuration.context_files if context_files is None else context_files,
         workspace=workspace,
     )
+
+
+def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
+    """Where spans go; None: nowhere. No environment variable says otherwise.
+
+    Raises:
+        UsageError: what is configured can't be used.
+    """
+    if configuration.telemetry is None:
+        return None
+    from agent.cli import observing
+
+    wanted = configuration.telemetry
+    return observing.telemetry(wanted.otlp_endpoint, wanted.headers_env, settings.environ())
 
 
 def policy_name(named: str | None, configuration: Configuration) -> str:

@@ -16,6 +16,7 @@ from agent.cli import configured, exits, settings, workspace
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
+    from agent.collector import TelemetrySettings
     from agent.fork import Fork
     from agent.job import Job
     from agent.messages import Model
@@ -118,6 +119,7 @@ def fork_run(options: ForkOptions) -> int:
     if options.task is not None and not options.task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
     configuration = configured.load(root=None)
+    telemetry = configured.telemetry(configuration)
     secrets = configured.known_secrets(configuration)
     run, rows = _recorded(options.run, secrets)
     call = END if options.at == "end" else _number(options.at)
@@ -162,7 +164,9 @@ def fork_run(options: ForkOptions) -> int:
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, run.directory / STEPS, steps)
         box = _opened(forked, rows, job, steps)
-        return _go_on(options, forked, job, model, box, secrets=secrets, facts=facts)
+        return _go_on(
+            options, forked, job, model, box, secrets=secrets, facts=facts, telemetry=telemetry
+        )
 
 
 def _number(text: str) -> int:
@@ -180,6 +184,7 @@ def _go_on(
     *,
     secrets: tuple[str, ...],
     facts: "Facts",
+    telemetry: "TelemetrySettings | None",
 ) -> int:
     from agent.cli.run_command import Conduct
     from agent.fork import keep_steps
@@ -204,7 +209,11 @@ def _go_on(
     )
     try:
         conduct = Conduct(
-            record=record, json_lines=options.json_lines, out=options.out, facts=facts
+            record=record,
+            json_lines=options.json_lines,
+            out=options.out,
+            facts=facts,
+            telemetry=telemetry,
         )
         return conduct(job, model, lambda _job, _progress: box, notices=[notice], past=past)
     finally:

@@ -82,6 +82,7 @@ def _resumed(
     # Before the container is touched: a wrong name must cost nothing.
     speaks = Unasked(named) if over or obstacle else configured.open_model(named, configuration)
     facts = configured.known_facts(named, prices, configuration)
+    telemetry = configured.telemetry(configuration)
     if not (over or obstacle):
         refuse_dollars(taken.job.policy, named, facts)
         refuse_what_cannot_be(taken.job.policy, named)
@@ -98,7 +99,9 @@ def _resumed(
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
         past = replace(past, ended=ended)
-    conduct = Conduct(record=taken.record, json_lines=json_lines, out=None, facts=facts)
+    conduct = Conduct(
+        record=taken.record, json_lines=json_lines, out=None, facts=facts, telemetry=telemetry
+    )
     return conduct(
         taken.job,
         speaks,

@@ -70,6 +70,7 @@ def run(options: RunOptions) -> int:
         _make_out(options.out)
 
     from agent.record import Record, new_run_id
+    from agent.sealed import open_sealed
     from agent.served import refuse_what_cannot_be
 
     briefing = configured.brief(
@@ -82,11 +83,19 @@ def run(options: RunOptions) -> int:
     facts = configured.known_facts(model.name, options.prices, configuration)
     refuse_dollars(policy, model.name, facts)
     refuse_what_cannot_be(policy, model.name)
-    run_id = new_run_id()
+    telemetry = configured.telemetry(configuration)
     secrets = configured.known_secrets(configuration)
-    record = Record.create(home, run_id=run_id, known_secrets=secrets)
+    record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
-        return _recorded(options, root, policy, model, record, briefing=briefing, facts=facts)
+        job = _job(options, root, policy, briefing, record.run_id)
+        conduct = Conduct(
+            record=record,
+            json_lines=options.json_lines,
+            out=options.out,
+            facts=facts,
+            telemetry=telemetry,
+        )
+        return conduct(job, model, open_sealed, notices=notices_of(root, policy))
     finally:
         record.close()
 
@@ -111,21 +120,13 @@ def refuse_dollars(policy: "Policy", model: str, facts: "Facts") -> None:
         )
 
 
-def _recorded(
-    options: RunOptions,
-    root: Path,
-    policy: "Policy",
-    model: "Model",
-    record: "Record",
-    *,
-    briefing: "Briefing",
-    facts: "Facts",
-) -> int:
+def _job(
+    options: RunOptions, root: Path, policy: "Policy", briefing: "Briefing", run_id: str
+) -> "Job":
     from agent.job import Job
-    from agent.sealed import open_sealed
 
-    job = Job(
-        run_id=record.run_id,
+    return Job(
+        run_id=run_id,
         task=options.task,
         workspace=root,
         policy=policy,
@@ -136,8 +137,6 @@ def _recorded(
         accepted_risks=options.accepted_risks,
         environ=settings.environ(),
     )
-    conduct = Conduct(record=record, json_lines=options.json_lines, out=options.out, facts=facts)
-    return conduct(job, model, open_sealed, notices=notices_of(root, policy))
 
 
 def notices_of(root: Path, policy: "Policy") -> list[str]:
@@ -196,7 +195,7 @@ class Conduct:
     json_lines: bool
     out: Path | None
     facts: "Facts"
-    telemetry: "TelemetrySettings | None" = None
+    telemetry: "TelemetrySettings | None"
     """None: the operator configured none, and nothing is sent anywhere."""
 
     def __call__(
