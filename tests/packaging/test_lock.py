@@ -1,5 +1,6 @@
 """constraints.txt: every package pinned with hashes, and no address of anything."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_everything_the_project_asks_for_is_in_it() -> None:
     wanted = [
         *project["build-system"]["requires"],
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["dev"],
+        *itertools.chain.from_iterable(project["project"]["optional-dependencies"].values()),
     ]
     pinned = {line.partition("==")[0] for line in PINNED}
     names = {re.split(r"[^A-Za-z0-9._-]", entry)[0].lower() for entry in wanted}
