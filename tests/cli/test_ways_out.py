@@ -112,7 +112,7 @@ def test_a_run_that_is_alive_is_not_resumed(start: Start) -> None:
 
 
 def test_of_two_resumes_at_once_one_is_refused(start: Start) -> None:
-    going = start(bash(SLEEP), {"expect": "look before", **bash("sleep 3")}, DONE)
+    going = start(bash(SLEEP), {"expect": "look before", **bash("sleep 60")}, DONE)
     going.until("call_started")
     going.kill()
     first = subprocess.Popen(
@@ -125,9 +125,10 @@ def test_of_two_resumes_at_once_one_is_refused(start: Start) -> None:
     assert first.stdout is not None
     assert first.stdout.readline()
     code, _, err = going.resume()
-    assert (code, "still being worked on" in err) == (2, True), err
+    first.terminate()
     first.communicate()
-    assert first.returncode == 0
+    assert (code, "still being worked on" in err) == (2, True), err
+    assert first.returncode == 130
 
 
 def test_a_policy_that_was_widened_meanwhile_does_not_count(start: Start, tmp_path: Path) -> None:

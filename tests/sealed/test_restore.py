@@ -227,7 +227,8 @@ def test_a_directory_where_a_file_must_go_is_cleared_however_deep_and_shut_it_is
     mark = box.mark(store)
     box.run(
         "rm f; mkdir -p f/.git/objects f/sub; echo x > f/sub/i.o; cd f; "
-        "for i in $(seq 1200); do mkdir deep; cd deep; done; echo x > y; chmod 0 .; "
+        "name=$(printf 'd%.0s' {1..200}); "
+        "for i in {1..60}; do mkdir $name; cd $name; done; echo x > y; chmod 0 .; "
         "cd /workspace; chmod 500 f/sub; mkdir f/none; chmod 0 f/none"
     )
     restored = box.restore(mark)
@@ -253,10 +254,10 @@ def test_directories_that_were_shut_are_open_again(
     assert standing(engine, box.id) == then
 
 
-def test_twenty_thousand_changed_files_are_gone_back(
+def test_thousands_of_changed_files_are_gone_back(
     open_box: OpenBox, workspace: Path, store: Path, engine: Engine
 ) -> None:
-    for number in range(100):
+    for number in range(20):
         (workspace / f"d{number}").mkdir()
         for inner in range(100):
             (workspace / f"d{number}/{inner}").write_text(f"{number} {inner}\n")
@@ -264,11 +265,11 @@ def test_twenty_thousand_changed_files_are_gone_back(
     mark = box.mark(store)
     then = standing(engine, box.id)
     box.run(
-        "python3 -c '\nimport os\nfor n in range(100):\n  for i in range(100):\n"
+        "python3 -c '\nimport os\nfor n in range(20):\n  for i in range(100):\n"
         '    open(f"d{n}/{i}", "a").write("more")\n    open(f"d{n}/new{i}", "w").write("x")\n\''
     )
     restored = box.restore(mark)
-    assert (len(restored.back), len(restored.removed)) == (10_000, 10_000)
+    assert (len(restored.back), len(restored.removed)) == (2_000, 2_000)
     assert restored.differing == ()
     assert standing(engine, box.id) == then
 
