@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from standin import Behaviour, Recorded, StandIn
+from standin_openai import StandInOpenAI
 
 
 class Service(Protocol):
@@ -43,6 +44,13 @@ PROVIDERS = (
         open=StandIn,
         url_variable="ANTHROPIC_BASE_URL",
         key_variable="ANTHROPIC_API_KEY",
+    ),
+    Provider(
+        name="openai",
+        model="openai:gpt-4",
+        open=StandInOpenAI,
+        url_variable="OPENAI_BASE_URL",
+        key_variable="OPENAI_API_KEY",
     ),
 )
 
