@@ -1,6 +1,7 @@
 """What holds of every provider: one scenario, through each real SDK and its own strict stand-in."""
 
 import gzip
+import json
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -392,6 +393,23 @@ def test_the_services_words_cannot_steer_the_terminal(provider: Provider) -> Non
         provider.open().say()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 429, 500])
+@pytest.mark.parametrize("padding", ["", "long " * 58])
+def test_a_key_that_the_service_says_back_is_not_shown(
+    provider: Provider, status: int, padding: str
+) -> None:
+    key = provider.api.key = 'sk-"team\\key"-1234567890'
+    said = f"{padding}no account for {key}, {json.dumps(key)}"
+    headers = {"request-id": key, "x-request-id": key}
+    provider.api.queue(Refuse(status, headers, message=said, code=key))
+    with pytest.raises(ModelError) as caught:
+        provider.open(api_key=key, limits=RetryLimits(attempts=1)).say()
+    message = str(caught.value)
+    assert str(status) in message
+    assert "team" not in message
+    assert "1234567" not in message
 
 
 def test_a_reply_without_end_is_cut_off(

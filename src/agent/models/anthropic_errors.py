@@ -26,7 +26,6 @@ from agent.models.http_errors import (
     Verdict,
     elsewhere,
     failed,
-    line,
     nearest,
     of_connection,
     phrase,
@@ -163,16 +162,16 @@ def _of_status(error: anthropic.APIStatusError, by_class: Verdict) -> Verdict:
 def _what(error: BaseException, service: Service) -> str:
     match error:
         case anthropic.APIStatusError():
-            said = line(_said(error)) or phrase(error.status_code)
+            said = service.shown(_said(error)) or phrase(error.status_code)
             status = "" if error.response.is_success else f"{error.status_code} "
-            named = f" (request {line(error.request_id)})" if error.request_id else ""
-            return f"{status}{error.type or 'error'}: {said}{named}"
+            named = f" (request {service.shown(error.request_id)})" if error.request_id else ""
+            return f"{status}{service.shown(str(error.type or 'error'))}: {said}{named}"
         case anthropic.APITimeoutError() | httpx2.TimeoutException():
             return timed_out(service)
         case anthropic.APIConnectionError() | httpx2.HTTPError():
             return failed(error, service)
         case _:
-            return line(str(error)) or type(error).__name__
+            return service.shown(str(error)) or type(error).__name__
 
 
 def _refused(error: BaseException, service: Service) -> str:
