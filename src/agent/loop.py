@@ -212,14 +212,10 @@ class Loop:
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
-            if turn is not None:
-                ended = self._finish(turn)
-                if ended is not None:
-                    return ended
-            while True:
+            ended = self._finish(turn) if turn is not None else None
+            while ended is None:
                 ended = self._turn()
-                if ended is not None:
-                    return ended
+            return ended
         except ModelError as error:
             return ModelFailed(message=str(error))
         except SandboxError as error:

@@ -34,9 +34,13 @@ from agent.models.http_errors import (
 )
 from agent.models.retrying import TransientError, asked_wait_s
 
-_TOO_LONG: Final = ("prompt is too long", "exceed context limit", "exceeds the context window")
+_TOO_LONG: Final = (
+    *("prompt is too long", "exceed context limit", "exceeds the context window"),
+    "input is too long",
+)
 """How the API says that a conversation does not fit (its page on context windows, and what its
-users report). Where none of them stands in a 400, the run ends as with any other."""
+users report), and how Bedrock does. Where none of them stands in a 400, the run ends as with any
+other."""
 
 BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
     anthropic.AnthropicError: Verdict.UNAVAILABLE,
@@ -200,7 +204,7 @@ def _is_too_long(error: BaseException) -> bool:
         return True
     if not isinstance(error, anthropic.BadRequestError):
         return False
-    said = (error.api_message or "").lower()
+    said = _said(error).lower()
     return any(words in said for words in _TOO_LONG)
 
 
