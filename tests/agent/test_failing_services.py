@@ -3,10 +3,11 @@ provider, through the real SDKs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
-from agent.events import Cleared, ModelRetry, Notice
+from agent.events import Cleared, ModelRetry, Notice, TextVoid
 from agent.messages import Model
 from agent.models.anthropic import AnthropicModel
 from agent.models.facts import Facts, Prices, Rates
@@ -14,6 +15,7 @@ from agent.models.openai import OpenAIModel
 from agent.outcome import Finished, Limit, LimitReached, ModelFailed
 from fakes.box import TmpBox
 from fakes.long import files, turns
+from fakes.runs import FakeRun
 from fakes.talk import Talk, with_budget
 from policies.policy import Policy
 from standin import Behaviour, Break, Call, How, Refuse, StandIn, answer
@@ -29,6 +31,8 @@ class On:
     api: StandIn | StandInOpenAI
     model: Model
     waits: list[float]
+    in_a_call: tuple[str, str] = ("call", "finish")
+    """Kinds of events, of `DOING`, before which its call is not whole."""
 
 
 @pytest.fixture(params=["anthropic", "openai"])
@@ -39,7 +43,12 @@ def on(request: pytest.FixtureRequest) -> Iterator[On]:
             claude = AnthropicModel.open(
                 "claude-opus-5-5", api_key=api.key, base_url=api.url, sleep=waits.append
             )
-            yield On(api=api, model=claude, waits=waits)
+            yield On(
+                api=api,
+                model=claude,
+                waits=waits,
+                in_a_call=("content_block_stop", "message_delta"),
+            )
             claude.close()
         return
     with StandInOpenAI() as other:
@@ -61,6 +70,50 @@ def talk(policy: Policy) -> Iterator[Callable[..., Talk]]:
     yield made
     for box in boxes:
         box.close()
+
+
+DOING = answer("I write.", Call("bash", {"command": "echo x >> log"}))
+WRITE = answer(Call("write_file", {"path": "made.txt", "content": "by the agent"}))
+
+
+@pytest.fixture
+def fake(tmp_path: Path, policy: Policy) -> FakeRun:
+    return FakeRun(home=tmp_path, policy=policy)
+
+
+@pytest.mark.parametrize("how", [How.DROP, How.GARBAGE, How.MID_EVENT, How.END])
+@pytest.mark.parametrize("place", range(2))
+def test_a_stream_that_breaks_in_a_call_makes_it_once_and_never_torn(
+    on: On, fake: FakeRun, how: How, place: int
+) -> None:
+    on.api.queue(Break(how, before=on.in_a_call[place], answer=DOING), DOING, answer("Done."))
+    assert fake.go(on.model).outcome == Finished(message="Done.")
+    assert fake.box is not None
+    ran = [what for what in fake.box.calls if what.startswith("run ")]
+    assert ran == ["run echo x >> log"]
+    assert any(isinstance(event, TextVoid) for event in fake.log)
+
+
+def test_an_overloaded_service_is_waited_for_and_the_wait_is_shown(on: On, fake: FakeRun) -> None:
+    on.api.queue(Refuse(529), Refuse(503), Refuse(429, {"retry-after": "2"}), answer("Done."))
+    assert fake.go(on.model).outcome == Finished(message="Done.")
+    shown = [event.wait_s for event in fake.log if isinstance(event, ModelRetry)]
+    assert shown == on.waits
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413])
+def test_what_is_not_worth_another_try_ends_with_4_and_the_patch(
+    on: On, fake: FakeRun, status: int
+) -> None:
+    on.api.queue(WRITE, Refuse(status))
+    summary = fake.go(on.model)
+    assert isinstance(summary.outcome, ModelFailed)
+    assert "\n" not in summary.outcome.message
+    assert summary.exit_code == 4
+    assert summary.delivery is not None
+    assert summary.delivery.patch.changes
+    assert len(on.api.requests) == 2
 
 
 TOO_LONG = [
@@ -112,9 +165,7 @@ def test_what_would_be_waited_for_past_the_runs_time_is_not_waited_for(
 def test_an_answer_that_breaks_again_and_again_ends_the_run_and_runs_nothing(
     on: On, talk: Callable[..., Talk], how: How
 ) -> None:
-    first = "message_stop" if isinstance(on.api, StandIn) else "finish"
-    doing = answer("I write.", Call("bash", {"command": "echo x >> log"}))
-    on.api.queue(*[Break(how, before=first, answer=doing)] * 8)
+    on.api.queue(*[Break(how, before=on.in_a_call[1], answer=DOING)] * 8)
     one = talk()
     assert isinstance(one.on(on.model), ModelFailed)
     assert one.box.calls == []

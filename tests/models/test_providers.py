@@ -41,6 +41,7 @@ from standin import (
     StandIn,
     Thought,
     answer,
+    listing,
 )
 from standin_openai import StandInOpenAI
 
@@ -285,6 +286,8 @@ def test_a_lasting_failure_ends_the_run_with_one_line(
     ("headers", "least_s", "most_s"),
     [
         ({"retry-after": "7"}, 7.0, 7.7),
+        ({"retry-after": "0"}, 0.0, 0.0),
+        ({"retry-after": "0.5"}, 0.5, 0.55),
         ({"retry-after-ms": "1500", "retry-after": "60"}, 1.5, 1.65),
     ],
 )
@@ -385,6 +388,45 @@ def test_an_error_of_any_form_is_one_line(provider: Provider, status: int, body:
         provider.open(limits=RetryLimits(attempts=1)).say()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(DEEP.encode(), id="deep"),
+        pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(b'{"data": [{"id": "a"', id="torn"),
+        pytest.param(b'{"data": {"id": "a"}}', id="no list"),
+        pytest.param(b'{"data": [{"id": ' + b"9" * 10_000 + b"}]}", id="a long number"),
+        pytest.param(b"<html>", id="a page"),
+        pytest.param(b" " * 70_000, id="too large"),
+    ],
+)
+def test_a_list_of_models_that_is_none_is_one_line_and_not_asked_for_again(
+    provider: Provider, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(body) == 70_000:
+        monkeypatch.setattr("agent.models.transport.LARGEST_REPLY_BYTES", 60_000)
+    provider.api.queue(Page(200, body, "application/json"))
+    talk = provider.open()
+    with pytest.raises(ModelError) as caught:
+        talk.model.offered(talk.events.append)
+    assert str(caught.value).isprintable()
+    assert provider.api.url in str(caught.value)
+    assert (len(provider.api.requests), talk.waits) == (1, [])
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(10_000, None), (10_001, ModelRefusedRequest)])
+def test_a_list_of_models_has_an_end_and_is_never_cut(
+    provider: Provider, rows: int, kind: type[ModelError] | None
+) -> None:
+    provider.api.models = [listing.model(f"m{number:05}", "M") for number in range(rows)]
+    talk = provider.open()
+    if kind is None:
+        assert len(talk.model.offered(talk.events.append)) == rows
+        return
+    with pytest.raises(kind, match="lists models without end"):
+        talk.model.offered(talk.events.append)
 
 
 def test_the_services_words_cannot_steer_the_terminal(provider: Provider) -> None:

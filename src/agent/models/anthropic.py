@@ -28,7 +28,7 @@ from agent.models.anthropic_errors import translated
 from agent.models.anthropic_stream import ReplyStream
 from agent.models.cloud_errors import AWS, GOOGLE, Cloud, need, settled_with
 from agent.models.http_errors import Service
-from agent.models.offered import OfferedModel
+from agent.models.offered import OfferedModel, decoded
 from agent.models.retrying import Retrier, RetryLimits, TransientError
 from agent.models.transport import (
     READ_TIMEOUT_S,
@@ -246,7 +246,7 @@ class AnthropicModel:
                     limit=anthropic_offered.PAGE,
                     after_id=anthropic.omit if after is None else after,
                 )
-            return anthropic_offered.decoded(raw.http_response.content)
+            return decoded(raw.http_response.content)
 
         def attempt(_number: int) -> tuple[OfferedModel, ...]:
             with translated(service, reading=True):

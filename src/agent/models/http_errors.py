@@ -110,7 +110,7 @@ def nearest(error: BaseException, table: Mapping[type[BaseException], Verdict]) 
 def of_connection(error: BaseException, table: Mapping[type[BaseException], Verdict]) -> Verdict:
     """An SDK wraps all that goes wrong before the answer; the cause may be beyond mending."""
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(cause, ssl.SSLCertVerificationError | ReplyTooLongError):
             return Verdict.UNAVAILABLE
         if nearest(cause, table) is Verdict.REFUSED:
             return Verdict.REFUSED

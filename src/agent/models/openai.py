@@ -11,7 +11,6 @@ Reads no environment: the key and the base URL come through `OpenAIModel.open`. 
 client reads the proxy and certificate variables. Those are the operator's.
 """
 
-import json
 import secrets
 import time
 import weakref
@@ -35,7 +34,7 @@ from agent.messages import (
 )
 from agent.models import openai_dialect, openai_request
 from agent.models.http_errors import Service
-from agent.models.offered import OfferedModel
+from agent.models.offered import OfferedModel, decoded
 from agent.models.openai_dialect import Complaint, Dialect
 from agent.models.openai_errors import complaint, translated
 from agent.models.openai_listing import listed
@@ -181,7 +180,7 @@ class OpenAIModel:
                 extra_headers=_credentials(self._client)
             )
         with translated(self._service, reading=True):
-            return listed(json.loads(answer.content))
+            return listed(decoded(answer.content))
 
     def _attempt(
         self,
