@@ -15,6 +15,7 @@ from agent.errors import (
     ModelError,
     ModelRefusedRequest,
     ModelUnavailable,
+    UsageError,
 )
 from agent.messages import (
     AssistantMessage,
@@ -334,6 +335,17 @@ def test_loopback_is_reached_whatever_proxies_the_environment_names(
         monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
     provider.api.queue(answer("Hello."))
     assert provider.open().say().attempts == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:pass-word-1@localhost/v1", "http://localhost/?key=pass-word-1"]
+)
+def test_a_base_url_with_a_secret_in_it_is_refused_and_not_shown(
+    provider: Provider, url: str
+) -> None:
+    with pytest.raises(UsageError, match="base URL holds") as caught:
+        provider.open(base_url=url)
+    assert "pass-word" not in str(caught.value)
 
 
 # -- a hostile service --------------------------------------------------------------------------

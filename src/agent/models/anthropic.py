@@ -28,13 +28,14 @@ from agent.models.anthropic_errors import translated
 from agent.models.anthropic_stream import ReplyStream
 from agent.models.cloud_errors import AWS, GOOGLE, Cloud, need, settled_with
 from agent.models.http_errors import Service
-from agent.models.offered import OfferedModel, decoded
+from agent.models.offered import OfferedModel
 from agent.models.retrying import Retrier, RetryLimits, TransientError
 from agent.models.transport import (
     READ_TIMEOUT_S,
     REPLY_TIMEOUT_S,
     check_events,
     credential,
+    decoded,
     guarded,
     timeouts,
     url,

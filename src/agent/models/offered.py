@@ -1,10 +1,6 @@
-"""What a service says that it offers: its bytes as JSON, and each model as a value."""
+"""What a service says that it offers, as a value."""
 
-import json
 from dataclasses import dataclass
-from typing import Any
-
-from agent.models.transport import NotTheApiError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +19,3 @@ class OfferedModel:
     """What it can do, in the service's words; empty: the service does not say."""
     lifecycle: str = ""
     """``active``, ``deprecated`` …; empty: the service does not say."""
-
-
-def decoded(answer: bytes) -> Any:
-    """Raises NotTheApiError where it is no JSON, such as a proxy's page."""
-    try:
-        return json.loads(answer)
-    except (ValueError, RecursionError) as error:
-        raise NotTheApiError("answered with something else than JSON") from error

@@ -34,7 +34,7 @@ from agent.messages import (
 )
 from agent.models import openai_dialect, openai_request
 from agent.models.http_errors import Service
-from agent.models.offered import OfferedModel, decoded
+from agent.models.offered import OfferedModel
 from agent.models.openai_dialect import Complaint, Dialect
 from agent.models.openai_errors import complaint, translated
 from agent.models.openai_listing import listed
@@ -45,6 +45,7 @@ from agent.models.transport import (
     REPLY_TIMEOUT_S,
     check_events,
     credential,
+    decoded,
     guarded,
     is_of,
     on_this_machine,
