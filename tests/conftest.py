@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from images.build import ensure
 from policies.loading import load
@@ -12,6 +13,10 @@ from sandbox.box import Sandbox
 from sandbox.engine import Engine
 
 OpenBox = Callable[..., Sandbox]
+
+# A slow machine is no failure.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ from agent.messages import (
     Usage,
     UserMessage,
 )
-from agent.meter import LEAST_ANSWER_TOKENS, Meter, Need
+from agent.meter import BYTES_A_TOKEN, LEAST_ANSWER_TOKENS, Meter, Need
 from agent.models.facts import BOUNDLESS_TOKENS, Facts
 
 COMFORTABLE_TOKENS: Final = 150_000
@@ -47,7 +47,6 @@ _KEPT_SHARE: Final = 0.2
 """Of the room, for the newest turns."""
 _ENOUGH: Final = 0.6
 """Of the room, that clearing must come down to: else it would be done again soon."""
-_BYTES_A_TOKEN: Final = 3.0
 _SUMMARY_TOKENS: Final = 12_000
 """Of the request for one, thinking included."""
 _LEAST_SUMMARY_TOKENS: Final = 1_500
@@ -187,7 +186,7 @@ class Condenser:
         size = self._size(history)
         # A service that counts nothing, or more than bytes, is not taken at its word.
         if not size / 12 <= tokens <= size * 2:
-            tokens = int(size / _BYTES_A_TOKEN)
+            tokens = int(size / BYTES_A_TOKEN)
         self._last = _Sent(view=self.view, size=size, tokens=tokens, counted=counted)
 
     def _size(self, history: Sequence[Message]) -> int:
@@ -197,9 +196,9 @@ class Condenser:
         size = self._size(history)
         last = self._last
         if last is None:
-            return Need(new=int(size / _BYTES_A_TOKEN))
+            return Need(new=int(size / BYTES_A_TOKEN))
         if last.view == self.view and size >= last.size:
-            new = int((size - last.size) / _BYTES_A_TOKEN)
+            new = int((size - last.size) / BYTES_A_TOKEN)
             return Need(known=last.tokens, new=new, certain=last.counted)
         tokens = int(size * last.tokens / max(1, last.size))
         return Need(new=tokens, certain=tokens // 2)
@@ -218,7 +217,7 @@ class Condenser:
     def _kept(self, history: Sequence[Message]) -> int:
         """The reply after which everything stays: the newest turns that have a share of the room,
         and the newest one whatever it has."""
-        room = self._room * _KEPT_SHARE * _BYTES_A_TOKEN
+        room = self._room * _KEPT_SHARE * BYTES_A_TOKEN
         total = number = replies(history)
         size = 0
         for message in reversed(history):
@@ -234,15 +233,15 @@ class Condenser:
         if any(reply == newest for reply, _ in self.view.shortened):
             return
         results = _newest_results(history)
-        if bytes_of((results,)) / _BYTES_A_TOKEN > self._room / 2:
+        if bytes_of((results,)) / BYTES_A_TOKEN > self._room / 2:
             self._shorten(history, newest, self._room // 3)
 
     def _shorten(self, history: Sequence[Message], reply: int, tokens: int) -> None:
         """Bring the results of the newest reply down to so many tokens together."""
         results = _newest_results(history)
-        if bytes_of((results,)) <= tokens * _BYTES_A_TOKEN or not reply:
+        if bytes_of((results,)) <= tokens * BYTES_A_TOKEN or not reply:
             return
-        each = int(tokens * _BYTES_A_TOKEN / max(1, len(results.blocks)))
+        each = int(tokens * BYTES_A_TOKEN / max(1, len(results.blocks)))
         most = max(_LEAST_RESULT_BYTES, each)
         self._tell(Shortened(reply=reply, most_bytes=most))
         self.view = self.view.shorten(reply, most)
@@ -326,7 +325,7 @@ class Condenser:
         """The reply to a request of our own, counted; None where there is none to be had."""
         last = self._last
         known = min(last.tokens, self._room) if last is not None else 0
-        rest = int((self._fixed + bytes_of(messages)) / _BYTES_A_TOKEN)
+        rest = int((self._fixed + bytes_of(messages)) / BYTES_A_TOKEN)
         self._meter.expect(Need(known=known, certain=known) if known else Need(new=rest))
         most = min(_SUMMARY_TOKENS, max(self.max_tokens, LEAST_ANSWER_TOKENS))
         tokens = self._meter.answer_tokens(most)
@@ -344,7 +343,7 @@ class Condenser:
             reply = self._ask(request)
         except ModelRefusedRequest:
             return None
-        self._meter.add_void(reply.usage)
+        self._meter.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
         return reply
 
 

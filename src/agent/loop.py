@@ -12,7 +12,7 @@ from typing import assert_never
 
 from agent.calls import NOT_MADE, Calls
 from agent.condensing import Condenser
-from agent.context import NO_ANSWER
+from agent.context import NO_ANSWER, bytes_of
 from agent.errors import ModelError, ModelRefusedRequest, ModelTooLong
 from agent.events import (
     AnswerVoid,
@@ -21,6 +21,7 @@ from agent.events import (
     ModelCalled,
     ModelReplied,
     ModelRetry,
+    Notice,
     Tell,
     TextPiece,
     TextVoid,
@@ -44,6 +45,7 @@ from agent.messages import (
     ThinkingDelta,
     ToolResult,
     ToolUse,
+    Usage,
     UserMessage,
 )
 from agent.meter import Meter
@@ -100,11 +102,23 @@ _DECLINED = (
     "What the request before this one was, and what was done for it, is no longer part of this "
     "conversation: look at the files before you rely on what you remember of them."
 )
+_ESTIMATED = (
+    "the service does not say what its answers use: their tokens are estimated by their size, and "
+    "against budget.usd each counts for the longest that it could have been"
+)
 _NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
 
 
 class _OutOfMoney(Exception):
     """An answer broke off, and what is left does not pay for it again."""
+
+
+class _WaitTooLong(Exception):
+    """The run's time would be over before the service is asked again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
 
 
 class Loop:
@@ -143,6 +157,8 @@ class Loop:
             tell=tell,
         )
         self._asking = 0
+        self._came_bytes = 0
+        self._estimates = False
         self._repetition = Repetition()
         self._in_vain = 0
         self._news: list[str] = []
@@ -196,23 +212,21 @@ class Loop:
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
-            if turn is not None:
-                ended = self._finish(turn)
-                if ended is not None:
-                    return ended
-            while True:
+            ended = self._finish(turn) if turn is not None else None
+            while ended is None:
                 ended = self._turn()
-                if ended is not None:
-                    return ended
+            return ended
         except ModelError as error:
             return ModelFailed(message=str(error))
         except SandboxError as error:
             return SandboxFailed(message=str(error))
         except Signalled as signal:
             return Interrupted(signal=signal.name)
-        except (TimeUp, _OutOfMoney) as over:
-            time_up = isinstance(over, TimeUp)
-            return self._meter.out_of_time() if time_up else self._meter.out_of_money()
+        except _OutOfMoney:
+            return self._meter.out_of_money()
+        except (TimeUp, _WaitTooLong) as over:
+            wait_s = over.wait_s if isinstance(over, _WaitTooLong) else None
+            return self._meter.out_of_time(wait_s=wait_s)
 
     def _turn(self) -> Conversation | None:
         # News count in what is to be fitted in.
@@ -226,7 +240,9 @@ class Loop:
         except ModelTooLong as error:
             # What is as short as it can be never fitted: that is no limit of the conversation's.
             ended = self._overflow(str(error))
-            if ended is not None and not self._condenser.view.is_less:
+            if ended is None or self._withdraw_images():
+                return None
+            if not self._condenser.view.is_less:
                 raise
             return ended
         return self._take(reply, [])
@@ -349,12 +365,18 @@ class Loop:
         except ModelTooLong:
             raise
         except ModelRefusedRequest:
-            # What only looks like an image must not end a run, nor stand in each later request.
-            if not self.history or not images_in(self.history[-1:]):
+            if not self._withdraw_images():
                 raise
-            self._tell(ImagesWithdrawn(text=_NOT_TAKEN))
-            self.history[-1] = without_images(self.history[-1], _NOT_TAKEN)
         return self._asked()
+
+    def _withdraw_images(self) -> bool:
+        """What only looks like an image, or is too large a one, must not end a run, nor stand in
+        each later request. False: there is none in what is said now."""
+        if not self.history or not images_in(self.history[-1:]):
+            return False
+        self._tell(ImagesWithdrawn(text=_NOT_TAKEN))
+        self.history[-1] = without_images(self.history[-1], _NOT_TAKEN)
+        return True
 
     def _asked(self) -> Reply:
         self._tell(
@@ -373,7 +395,8 @@ class Loop:
         )
         started = time.monotonic()
         reply = self._get(request, self._on_event)
-        self._meter.add(reply.usage)
+        self._meter.add(reply.usage, came_bytes=bytes_of((reply.message,)))
+        self._own_up(reply.usage)
         self._tell(
             ModelReplied(
                 turn=self._meter.turns,
@@ -388,10 +411,17 @@ class Loop:
 
     def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
         self._asking = request.max_tokens
+        self._came_bytes = 0
+
+        def heard(event: StreamEvent) -> None:
+            if isinstance(event, TextDelta | ThinkingDelta):
+                self._came_bytes += len(event.text.encode("utf-8", "replace"))
+            on_event(event)
+
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
         with self._interrupts.within(self._meter.left_s):
-            return self._model.reply(request, on_event)
+            return self._model.reply(request, heard)
 
     def _aside(self, event: StreamEvent) -> None:
         """As `_on_event`, for an answer that is not part of the conversation."""
@@ -411,14 +441,23 @@ class Loop:
                 self._tell(
                     ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt)
                 )
+                if event.wait_s >= self._meter.left_s:
+                    raise _WaitTooLong(event.wait_s)
             case Discarded():
-                self._meter.add_void(event.usage)
+                self._meter.add_void(event.usage, came_bytes=self._came_bytes)
+                self._came_bytes = 0
                 self._tell(
                     AnswerVoid(usage=event.usage, used=self._meter.used, usd=self._meter.usd)
                 )
                 self._tell(TextVoid())
             case _:
                 assert_never(event)
+
+    def _own_up(self, usage: Usage) -> None:
+        """Tell the person, once, that what is counted from now on is not the service's count."""
+        if usage.uncounted_replies and not self._estimates:
+            self._estimates = True
+            self._tell(Notice(text=_ESTIMATED))
 
     # -- the history -----------------------------------------------------------------------
 

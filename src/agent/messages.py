@@ -125,7 +125,7 @@ class Usage:
     cache_write_tokens: int = 0
     uncounted_replies: int = 0
     """Replies, whole or broken off, of which the service did not say what they used: the counts
-    above hold nothing of them, so that the true ones are larger."""
+    above hold nothing of them, so that the true ones are larger. A `Meter` adds estimates."""
     web_searches: int = 0
     """Made by the provider for the model: they cost by the piece."""
     web_fetches: int = 0

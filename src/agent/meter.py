@@ -6,8 +6,12 @@ there, and then no longer an answer than what is left pays for. It can be oversh
 service does against its own word: by writing anew what it should have read from its cache, by
 tokens that `Need` estimates too low, and by what it bills for an answer that broke off and did not
 say so.
+
+A service may count nothing. Then its tokens are estimated, by what was sent and what came, so that
+the budgets of tokens hold; in dollars such an answer costs the most that it was allowed to have.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +23,8 @@ from agent.outcome import Limit, LimitReached
 from policies.policy import Policy
 
 _LAST_TURNS = 3
+BYTES_A_TOKEN = 3.0
+"""Rather too few: an estimate by it is rather too high."""
 LEAST_ANSWER_TOKENS = 512
 """What a call must be able to answer to be worth its input."""
 _CACHE_LIVES_S = 300.0
@@ -76,16 +82,21 @@ class Meter:
             # Begun without a price: an estimate, as all of it may have been one request or many.
             self.usd = prices.usual.usd(before.used)
 
-    def add(self, usage: Usage) -> None:
-        """Count a reply."""
+    def add(self, usage: Usage, *, came_bytes: int = 0) -> None:
+        """Count a reply; `came_bytes` is its size, where the service may not have counted it."""
         self.turns += 1
-        self.add_void(usage)
+        self.add_void(usage, came_bytes=came_bytes)
         # The history only grows: the next request has at least this one's tokens, and its answer's.
         self._need = _grown(usage)
 
-    def add_void(self, usage: Usage) -> None:
+    def add_void(self, usage: Usage, *, came_bytes: int = 0) -> None:
         """Count tokens that are billed and in no reply: an answer that broke off, a summary."""
         self.used = self.used + usage
+        if usage.uncounted_replies:
+            self.used = self.used + Usage(
+                input_tokens=self._need.known + self._need.new,
+                output_tokens=math.ceil(came_bytes / BYTES_A_TOKEN),
+            )
         if self._prices is not None:
             # What a service does not count is paid for as if it had been all that was allowed.
             unsaid = self._worst_usd() * bool(usage.uncounted_replies)
@@ -144,8 +155,11 @@ class Meter:
         )
         return LimitReached(limit=Limit.USD, detail=detail)
 
-    def out_of_time(self) -> LimitReached:
+    def out_of_time(self, *, wait_s: float | None = None) -> LimitReached:
+        """`wait_s`: what would have to be waited for the service, and is more than is left."""
         detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
+        if wait_s is not None:
+            detail += f", and the service is to be asked again in {wait_s:.0f} s"
         return LimitReached(limit=Limit.TIME, detail=detail)
 
     def warning(self) -> str | None:

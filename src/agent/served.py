@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent.errors import UsageError
+from agent.models.host import Host
 from policies.policy import SERVER_TOOLS, Policy
 
 _HAVE: Final[Mapping[str, tuple[str, ...]]] = {"anthropic": SERVER_TOOLS}
@@ -18,17 +19,24 @@ _PAID_BY_TOKENS: Final = frozenset({"web_fetch"})
 hour, a fetched page nothing but its tokens."""
 
 
-def refuse_what_cannot_be(policy: Policy, model: str) -> None:
+def refuse_what_cannot_be(policy: Policy, model: str, host: Host = Host.PROVIDER) -> None:
     """Before the run: a tool that the service does not have, or whose price nothing bounds.
 
     Args:
         model: as the operator wrote it, ``PROVIDER:NAME``.
+        host: who runs it. Both clouds pass a request on to the model alone: Bedrock has none of
+            these tools, Vertex AI an older search (their pages on Claude, seen November 2026).
 
     Raises:
         UsageError: it says what to take out.
     """
     provider = model.partition(":")[0]
     lacking = [tool for tool in policy.server_tools if tool not in _HAVE.get(provider, ())]
+    if policy.server_tools and host.is_cloud:
+        raise UsageError(
+            f"policy {policy.name} lists server_tools {', '.join(policy.server_tools)}, and models "
+            f"on {host.value} have none of these here: take them out, or use Anthropic's own API"
+        )
     if lacking:
         raise UsageError(
             f"policy {policy.name} lists server_tools {', '.join(lacking)}, and {provider}: models "

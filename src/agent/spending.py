@@ -40,7 +40,8 @@ def _metered(event: Metered) -> str:
     used = event.used
     if used.all_input or used.output_tokens:
         taken, given = tokens_in_words(used.all_input), tokens_in_words(used.output_tokens)
-        parts.append(f"{taken} in{_cached(used)} and {given} out")
+        estimated = ", estimated" if used.uncounted_replies else ""
+        parts.append(f"{taken} in{_cached(used)} and {given} out{estimated}")
     if event.usd_allowed is not None:
         parts.append(f"${event.usd or 0.0:.4f} of ${event.usd_allowed:g}")
     elif event.usd:

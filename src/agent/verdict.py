@@ -163,7 +163,7 @@ def _effort(run: Run) -> str:
     # A recorded conversation uses none.
     tokens_used = f"{taken} tokens in, {given} out, " if taken or given else ""
     if unsaid:
-        tokens_used += f"answers that the service did not count: {unsaid}, "
+        tokens_used += f"estimated for {unsaid} answers that the service did not count, "
     usd = run.summary.get("usd")
     source = one_line(run.text("usd_source"), 200)
     paid = isinstance(usd, int | float) and (taken or given)

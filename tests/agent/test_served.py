@@ -11,6 +11,7 @@ from agent.display import Display
 from agent.errors import UsageError
 from agent.lessons import lessons
 from agent.messages import AssistantMessage, Opaque, Reply
+from agent.models.host import Host
 from agent.report import render
 from agent.runs import Run
 from agent.served import refuse_what_cannot_be
@@ -32,6 +33,14 @@ def test_a_service_without_them_is_refused_before_the_run(policy: Policy, model:
     with pytest.raises(UsageError, match="take them out"):
         refuse_what_cannot_be(lists(policy, "web_search"), model)
     refuse_what_cannot_be(lists(policy), model)
+
+
+@pytest.mark.parametrize("host", [Host.BEDROCK, Host.VERTEX])
+def test_a_cloud_runs_none_of_them(policy: Policy, host: Host) -> None:
+    for tool in SERVER_TOOLS:
+        with pytest.raises(UsageError, match=f"on {host.value} have none of these"):
+            refuse_what_cannot_be(lists(policy, tool), "anthropic:claude-opus-5-5", host)
+    refuse_what_cannot_be(lists(policy), "anthropic:claude-opus-5-5", host)
 
 
 def test_what_costs_by_the_piece_is_refused_under_a_budget_of_dollars(policy: Policy) -> None:

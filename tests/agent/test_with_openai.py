@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import ModelRetry, TextVoid
 from agent.models.openai import OpenAIModel
-from agent.outcome import Finished, Limit, LimitReached, ModelFailed, Refused
+from agent.outcome import Finished, Limit, LimitReached, Refused
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from standin import Behaviour, Break, Call, How, Refuse, Thought, answer
@@ -98,20 +97,6 @@ def test_the_run_goes_on_after_an_odd_answer(
     assert not [what for what in fake.box.calls if what.startswith("run ")]
 
 
-@pytest.mark.parametrize("how", [How.DROP, How.GARBAGE, How.MID_EVENT, How.END])
-@pytest.mark.parametrize("before", ["call", "finish"])
-def test_a_broken_stream_makes_no_call_twice(
-    api: StandInOpenAI, model: OpenAIModel, fake: FakeRun, how: How, before: str
-) -> None:
-    doing = answer("I write.", Call("bash", {"command": "echo x >> log"}))
-    api.queue(Break(how, before=before, answer=doing), doing, answer("Done."))
-    summary = fake.go(model)
-    assert summary.outcome == Finished(message="Done.")
-    assert fake.box is not None
-    assert fake.box.calls.count("run echo x >> log") == 1
-    assert any(isinstance(event, TextVoid) for event in fake.log)
-
-
 @pytest.mark.parametrize("before", ["usage", "done"])
 def test_a_stream_that_breaks_after_its_end_makes_its_call_once(
     api: StandInOpenAI, model: OpenAIModel, fake: FakeRun, before: str
@@ -121,28 +106,6 @@ def test_a_stream_that_breaks_after_its_end_makes_its_call_once(
     assert fake.go(model).outcome == Finished(message="Done.")
     assert fake.box is not None
     assert fake.box.calls.count("run echo x >> log") == 1
-
-
-def test_an_overloaded_service_is_waited_for_and_the_wait_is_shown(
-    api: StandInOpenAI, model: OpenAIModel, fake: FakeRun
-) -> None:
-    api.queue(Refuse(503), Refuse(429, headers={"retry-after": "2"}), answer("Done."))
-    assert fake.go(model).outcome == Finished(message="Done.")
-    assert len([event for event in fake.log if isinstance(event, ModelRetry)]) == 2
-
-
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413])
-def test_what_is_not_worth_another_try_ends_with_4_and_the_patch(
-    api: StandInOpenAI, model: OpenAIModel, fake: FakeRun, status: int
-) -> None:
-    api.queue(answer(MULTIPLY), Refuse(status))
-    summary = fake.go(model)
-    assert isinstance(summary.outcome, ModelFailed)
-    assert "\n" not in summary.outcome.message
-    assert summary.exit_code == 4
-    assert summary.delivery is not None
-    assert summary.delivery.patch.changes
-    assert len(api.requests) == 2
 
 
 @pytest.mark.parametrize(

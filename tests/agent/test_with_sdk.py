@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import ModelRetry, TextVoid
 from agent.models.anthropic import AnthropicModel
-from agent.outcome import Finished, GaveUp, Limit, LimitReached, ModelFailed, Refused
+from agent.outcome import Finished, GaveUp, Limit, LimitReached, Refused
 from agent.past import past_of
 from agent.prompt import system_prompt
 from fakes.box import TmpBox
@@ -19,10 +18,8 @@ from fakes.talk import Talk
 from policies.policy import Policy
 from standin import (
     Behaviour,
-    Break,
     Call,
     Found,
-    How,
     Refuse,
     Search,
     StandIn,
@@ -98,41 +95,6 @@ def test_the_run_goes_on_after_an_odd_answer(
     assert summary.outcome == Finished(message="Mended.")
     assert fake.box is not None
     assert not [what for what in fake.box.calls if what.startswith("run ")]
-
-
-@pytest.mark.parametrize("how", [How.DROP, How.GARBAGE, How.MID_EVENT])
-def test_a_broken_stream_makes_no_call_twice(
-    api: StandIn, model: AnthropicModel, fake: FakeRun, how: How
-) -> None:
-    doing = answer("I write.", Call("bash", {"command": "echo x >> log"}))
-    api.queue(Break(how, before="message_delta", answer=doing), doing, answer("Done."))
-    summary = fake.go(model)
-    assert summary.outcome == Finished(message="Done.")
-    assert fake.box is not None
-    assert fake.box.calls.count("run echo x >> log") == 1
-    assert any(isinstance(event, TextVoid) for event in fake.log)
-
-
-def test_an_overloaded_service_is_waited_for_and_the_wait_is_shown(
-    api: StandIn, model: AnthropicModel, fake: FakeRun
-) -> None:
-    api.queue(Refuse(529), Refuse(429, headers={"retry-after": "2"}), answer("Done."))
-    assert fake.go(model).outcome == Finished(message="Done.")
-    assert len([event for event in fake.log if isinstance(event, ModelRetry)]) == 2
-
-
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413])
-def test_what_is_not_worth_another_try_ends_with_4_and_the_patch(
-    api: StandIn, model: AnthropicModel, fake: FakeRun, status: int
-) -> None:
-    api.queue(answer(MULTIPLY), Refuse(status))
-    summary = fake.go(model)
-    assert isinstance(summary.outcome, ModelFailed)
-    assert "\n" not in summary.outcome.message
-    assert summary.exit_code == 4
-    assert summary.delivery is not None
-    assert summary.delivery.patch.changes
-    assert len(api.requests) == 2
 
 
 def test_a_refusal_of_the_service_ends_the_run_with_1(

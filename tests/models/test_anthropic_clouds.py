@@ -2,12 +2,13 @@
 stand-in on loopback that speaks what each service speaks. No request leaves this machine: where
 credentials are looked for is given, and the metadata services are switched off."""
 
+import gzip
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from pathlib import Path
@@ -18,10 +19,29 @@ import pytest
 from anthropic.lib.aws import _auth as aws_auth
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agent.configuration import Bedrock, Configuration, Vertex
-from agent.errors import ModelAuth, ModelRefusedRequest, ModelUnavailable, UsageError
-from agent.messages import Discarded, Request, Retrying, StreamEvent, Text, TextDelta
+from agent.errors import (
+    ModelAuth,
+    ModelRefusedRequest,
+    ModelTooLong,
+    ModelUnavailable,
+    UsageError,
+)
+from agent.messages import (
+    Discarded,
+    Image,
+    Request,
+    Retrying,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ToolResult,
+    ToolUse,
+)
 from agent.models import cloud_errors
 from agent.models.anthropic import AnthropicModel
 from agent.models.http_errors import Verdict
@@ -341,6 +361,105 @@ def test_a_stream_of_vertex_that_breaks_is_made_again(vertex: StandIn, account: 
 
 
 # -- both --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["bedrock", "vertex"])
+def cloud(request: pytest.FixtureRequest) -> tuple[StandIn, AnthropicModel]:
+    """Either of them, and a model on it."""
+    api: StandIn = request.getfixturevalue(request.param)
+    if request.param == "bedrock":
+        return api, on_bedrock(api)
+    account: Google = request.getfixturevalue("account")
+    account.tokens = [GOOD]
+    return api, on_vertex(api)
+
+
+Both = tuple[StandIn, AnthropicModel]
+
+
+@pytest.mark.parametrize("said", ["Input is too long for requested model.", "prompt is too long"])
+def test_a_conversation_that_does_not_fit_a_cloud_is_known_for_one(cloud: Both, said: str) -> None:
+    api, model = cloud
+    api.queue(Refuse(400, message=said))
+    with pytest.raises(ModelTooLong):
+        model.reply(REQUEST, lambda _: None)
+    assert len(api.requests) == 1
+
+
+def test_a_summary_of_the_service_is_asked_for_by_the_beta_part_of_each_client(cloud: Both) -> None:
+    api, model = cloud
+    # As a cloud does today; an operator's prices file may say that it can.
+    api.queue(Refuse(400, message="compaction: Extra inputs are not permitted"))
+    with pytest.raises(ModelRefusedRequest, match="Extra inputs"):
+        model.reply(replace(REQUEST, compact=True), lambda _: None)
+    (sent,) = api.requests
+    assert sent.body["compaction"] == {"type": "summarize"}
+    assert "compact-2026-09-04" in (
+        *sent.body.get("anthropic_beta", ()),
+        sent.headers.get("anthropic-beta"),
+    )
+
+
+def test_an_image_goes_to_a_cloud_as_it_does_elsewhere(cloud: Both) -> None:
+    api, model = cloud
+    api.queue(answer(Call("bash", {"command": "ls"})), answer("I see."))
+    call = model.reply(REQUEST, lambda _: None).message
+    (use,) = (block for block in call.blocks if isinstance(block, ToolUse))
+    png = Image(media_type="image/png", data=b"\x89PNG\r\n\x1a\n" + bytes(64))
+    shown = ToolResult(tool_use_id=use.id, text="a picture", is_error=False, images=(png,))
+    messages = (*REQUEST.messages, call, user(results=(shown,)))
+    model.reply(replace(REQUEST, messages=messages), lambda _: None)
+    assert [request.fault for request in api.requests] == [None, None]
+    assert "image/png" in json.dumps(api.requests[1].body)
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_redirect_of_a_cloud_is_not_followed(cloud: Both, status: int) -> None:
+    api, model = cloud
+    with StandIn() as thief:
+        api.queue(Refuse(status, {"location": f"{thief.url}/v1/messages"}))
+        with pytest.raises(ModelRefusedRequest, match="redirects to"):
+            model.reply(REQUEST, lambda _: None)
+        assert thief.requests == []
+
+
+def test_what_a_cloud_sends_is_bounded_as_elsewhere(
+    cloud: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, model = cloud
+    bomb = gzip.compress(bytes(10_000_000))
+    encoded = {"content-encoding": "gzip"}
+    api.queue(Page(200, bomb, str(api.stream_type), encoded), answer("x" * 30_000))
+    with pytest.raises(ModelRefusedRequest, match="answered compressed"):
+        model.reply(REQUEST, lambda _: None)
+    monkeypatch.setattr("agent.models.transport.LARGEST_REPLY_BYTES", 2000)
+    with pytest.raises(ModelUnavailable, match="more than 2000 bytes"):
+        model.reply(REQUEST, lambda _: None)
+
+
+def test_a_traced_cloud_has_its_spans_its_bounds_and_its_credentials_still(cloud: Both) -> None:
+    api, model = cloud
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    model.trace_with(provider)
+    api.queue(answer("Hi."), Refuse(302, {"location": "http://localhost:9/"}))
+    model.reply(REQUEST, lambda _: None)
+    assert api.requests[0].fault is None
+    assert "traceparent" not in api.requests[0].headers
+    assert spans.get_finished_spans()
+    with pytest.raises(ModelRefusedRequest, match="redirects to"):
+        model.reply(REQUEST, lambda _: None)
+
+
+def test_a_traced_bearer_token_of_bedrock_still_goes_in_place_of_a_signature() -> None:
+    with CloudStandIn(dialects.Bedrock(bearer="bedrock-api-key-1234")) as api:
+        api.queue(answer("Hi."), Refuse(400, message="who is bedrock-api-key-1234?"))
+        model = on_bedrock(api, AWS_BEARER_TOKEN_BEDROCK="bedrock-api-key-1234")
+        model.trace_with(TracerProvider())
+        model.reply(REQUEST, lambda _: None)
+        with pytest.raises(ModelRefusedRequest, match=r"who is \(the key\)\?"):
+            model.reply(REQUEST, lambda _: None)
 
 
 @pytest.mark.parametrize("service", [Bedrock(region="eu"), Vertex(region="eu", project="p")])

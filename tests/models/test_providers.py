@@ -1,6 +1,7 @@
 """What holds of every provider: one scenario, through each real SDK and its own strict stand-in."""
 
 import gzip
+import json
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from agent.errors import (
     ModelError,
     ModelRefusedRequest,
     ModelUnavailable,
+    UsageError,
 )
 from agent.messages import (
     AssistantMessage,
@@ -40,6 +42,7 @@ from standin import (
     StandIn,
     Thought,
     answer,
+    listing,
 )
 from standin_openai import StandInOpenAI
 
@@ -284,6 +287,8 @@ def test_a_lasting_failure_ends_the_run_with_one_line(
     ("headers", "least_s", "most_s"),
     [
         ({"retry-after": "7"}, 7.0, 7.7),
+        ({"retry-after": "0"}, 0.0, 0.0),
+        ({"retry-after": "0.5"}, 0.5, 0.55),
         ({"retry-after-ms": "1500", "retry-after": "60"}, 1.5, 1.65),
     ],
 )
@@ -330,6 +335,17 @@ def test_loopback_is_reached_whatever_proxies_the_environment_names(
         monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
     provider.api.queue(answer("Hello."))
     assert provider.open().say().attempts == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:pass-word-1@localhost/v1", "http://localhost/?key=pass-word-1"]
+)
+def test_a_base_url_with_a_secret_in_it_is_refused_and_not_shown(
+    provider: Provider, url: str
+) -> None:
+    with pytest.raises(UsageError, match="base URL holds") as caught:
+        provider.open(base_url=url)
+    assert "pass-word" not in str(caught.value)
 
 
 # -- a hostile service --------------------------------------------------------------------------
@@ -386,12 +402,68 @@ def test_an_error_of_any_form_is_one_line(provider: Provider, status: int, body:
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(DEEP.encode(), id="deep"),
+        pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(b'{"data": [{"id": "a"', id="torn"),
+        pytest.param(b'{"data": {"id": "a"}}', id="no list"),
+        pytest.param(b'{"data": [{"id": ' + b"9" * 10_000 + b"}]}", id="a long number"),
+        pytest.param(b"<html>", id="a page"),
+        pytest.param(b" " * 70_000, id="too large"),
+    ],
+)
+def test_a_list_of_models_that_is_none_is_one_line_and_not_asked_for_again(
+    provider: Provider, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(body) == 70_000:
+        monkeypatch.setattr("agent.models.transport.LARGEST_REPLY_BYTES", 60_000)
+    provider.api.queue(Page(200, body, "application/json"))
+    talk = provider.open()
+    with pytest.raises(ModelError) as caught:
+        talk.model.offered(talk.events.append)
+    assert str(caught.value).isprintable()
+    assert provider.api.url in str(caught.value)
+    assert (len(provider.api.requests), talk.waits) == (1, [])
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(10_000, None), (10_001, ModelRefusedRequest)])
+def test_a_list_of_models_has_an_end_and_is_never_cut(
+    provider: Provider, rows: int, kind: type[ModelError] | None
+) -> None:
+    provider.api.models = [listing.model(f"m{number:05}", "M") for number in range(rows)]
+    talk = provider.open()
+    if kind is None:
+        assert len(talk.model.offered(talk.events.append)) == rows
+        return
+    with pytest.raises(kind, match="lists models without end"):
+        talk.model.offered(talk.events.append)
+
+
 def test_the_services_words_cannot_steer_the_terminal(provider: Provider) -> None:
     provider.api.queue(Refuse(400, message="\x1b[2Jcleared\r\n\x07" + "long " * 1000 + "\u202e"))
     with pytest.raises(ModelRefusedRequest) as caught:
         provider.open().say()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 429, 500])
+@pytest.mark.parametrize("padding", ["", "long " * 58])
+def test_a_key_that_the_service_says_back_is_not_shown(
+    provider: Provider, status: int, padding: str
+) -> None:
+    key = provider.api.key = 'sk-"team\\key"-1234567890'
+    said = f"{padding}no account for {key}, {json.dumps(key)}"
+    headers = {"request-id": key, "x-request-id": key}
+    provider.api.queue(Refuse(status, headers, message=said, code=key))
+    with pytest.raises(ModelError) as caught:
+        provider.open(api_key=key, limits=RetryLimits(attempts=1)).say()
+    message = str(caught.value)
+    assert str(status) in message
+    assert "team" not in message
+    assert "1234567" not in message
 
 
 def test_a_reply_without_end_is_cut_off(

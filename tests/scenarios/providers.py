@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from standin import Behaviour, Recorded, StandIn
+from standin import Behaviour, Recorded, StandIn, listing
+from standin_openai import StandInOpenAI
 
 
 class Service(Protocol):
@@ -13,6 +14,7 @@ class Service(Protocol):
 
     requests: list[Recorded]
     key: str
+    models: Any
 
     @property
     def url(self) -> str: ...
@@ -32,8 +34,23 @@ class Provider:
     url_variable: str
     key_variable: str
 
+    listed: Callable[[str], Mapping[str, Any]]
+    """A row of the service's list, of a model's name."""
+
+    @property
+    def model_name(self) -> str:
+        """As the service calls it."""
+        return self.model.partition(":")[2]
+
     def environ(self, service: Service) -> Mapping[str, str]:
         return {self.url_variable: service.url, self.key_variable: service.key}
+
+    def configuration(self, service: Service, key: str) -> str:
+        """A config.yaml that says the same, with the key in a variable of another name."""
+        return (
+            f"version: 1\nmodel: {self.model}\nproviders:\n"
+            f"  {self.name}: {{base_url: '{service.url}', api_key_env: {key}}}\n"
+        )
 
 
 PROVIDERS = (
@@ -43,6 +60,15 @@ PROVIDERS = (
         open=StandIn,
         url_variable="ANTHROPIC_BASE_URL",
         key_variable="ANTHROPIC_API_KEY",
+        listed=lambda name: listing.model(name, name),
+    ),
+    Provider(
+        name="openai",
+        model="openai:gpt-4",
+        open=StandInOpenAI,
+        url_variable="OPENAI_BASE_URL",
+        key_variable="OPENAI_API_KEY",
+        listed=lambda name: {"id": name, "object": "model", "owned_by": "team"},
     ),
 )
 

@@ -5,6 +5,11 @@
     command: run                      # or chat: then each `person` line is typed
     options: [--verify, pytest -q]
     policy: |                         # a policy file of the operator's; the default where left out
+    key: TEAM_ACCESS                  # config.yaml names the service and this variable; where left
+                                      # out, the environment's usual variables do
+    lists: [NAME, big]                # what the service says it offers; NAME is the model in use
+    beforehand:                       # commands before, on the same service; NAME as above
+      - {command: models, screen: [NAME, big]}
     files:                            # of the workspace, before; or `like: calculator` (examples/)
       a.txt: text
     conversation:                     # in order, as it happens
@@ -18,7 +23,8 @@
       - service: 402                  # the model's service answers with an error
     screen: [Two tests fail., verified]  # on the terminal, in this order
     exit: 0
-    afterwards:                       # further commands, each with what it prints
+    afterwards:                       # further commands, each with what it prints; `service` as
+                                      # above, for one that asks it
       - {command: apply last, screen: [changed 1 file], exit: 0}
     after:                            # files of the workspace at the end that are not as before;
       a.txt: other text               # null: gone. All others are as they were
@@ -72,8 +78,11 @@ class Step(_Strict):
         return answer(*([self.model] if self.model else []), *calls)
 
 
-class Afterwards(_Strict):
+class Aside(_Strict):
+    """A command before or after the one that the scenario is about."""
+
     command: str
+    service: int | None = None
     screen: list[str] = Field(default_factory=list)
     exit: int = 0
 
@@ -85,11 +94,14 @@ class Scenario(_Strict):
     options: list[str] = Field(default_factory=list)
     policy: str | None = None
     like: str | None = None
+    key: str | None = None
+    lists: list[str] = Field(default_factory=list)
+    beforehand: list[Aside] = Field(default_factory=list)
     files: dict[str, str] = Field(default_factory=dict)
     conversation: list[Step]
     screen: list[str]
     exit: int
-    afterwards: list[Afterwards] = Field(default_factory=list)
+    afterwards: list[Aside] = Field(default_factory=list)
     after: dict[str, str | None] = Field(default_factory=dict)
 
     @model_validator(mode="after")

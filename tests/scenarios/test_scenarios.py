@@ -12,8 +12,9 @@ import pytest
 
 from cli.conftest import Shell
 from scenarios import terminal
-from scenarios.providers import PROVIDERS, Provider, new_words
-from scenarios.scenario import HERE, Scenario, Step, load
+from scenarios.providers import PROVIDERS, Provider, Service, new_words
+from scenarios.scenario import HERE, Aside, Scenario, Step, load
+from standin import Refuse
 
 NOW = sorted(HERE.glob("*.yaml"))
 
@@ -33,24 +34,55 @@ def test_it_happens_as_written(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     with provider.open() as api:
+        api.models = [provider.listed(name_in(name, provider)) for name in scenario.lists]
+        env = environ(scenario, provider, api, tmp_path)
+        for first in scenario.beforehand:
+            play_aside(first, moonpool, provider, api, env)
+        listed = len(api.requests)
         api.queue(*(turn.behaviour() for turn in scenario.turns()))
         line = command_line(scenario, provider, tmp_path)
-        code, screen = play(scenario, moonpool, line, provider.environ(api))
+        code, screen = play(scenario, moonpool, line, env)
+        requests = api.requests[listed:]
         faults = [request.fault for request in api.requests if request.fault is not None]
         assert faults == [], "the service takes each request"
-        assert len(api.requests) == len(scenario.turns()), screen
-        assert_saw(scenario.turns(), new_words(api.requests))
+        assert len(requests) == len(scenario.turns()), screen
+        assert_saw(scenario.turns(), new_words(requests))
         assert api.left == (), "the model was not asked for all that it would have said"
-    assert_on_screen(scenario.screen, screen)
-    assert code == scenario.exit, screen
-    for then in scenario.afterwards:
-        done = moonpool(*shlex.split(then.command))
-        assert done.returncode == then.exit, done.stdout + done.stderr
-        assert_on_screen(then.screen, done.stdout + done.stderr)
+        assert_on_screen(scenario.screen, screen)
+        assert code == scenario.exit, screen
+        for then in scenario.afterwards:
+            play_aside(then, moonpool, provider, api, env)
     after = {**before, **{name: text and text.encode() for name, text in scenario.after.items()}}
     assert files_of(moonpool.directory) == {
         name: data for name, data in after.items() if data is not None
     }
+
+
+def environ(
+    scenario: Scenario, provider: Provider, api: Service, tmp_path: Path
+) -> Mapping[str, str]:
+    """How the command finds the service."""
+    if scenario.key is None:
+        return provider.environ(api)
+    file = tmp_path / "config.yaml"
+    file.write_text(provider.configuration(api, scenario.key))
+    return {"MOONPOOL_CONFIG": str(file), scenario.key: api.key}
+
+
+def play_aside(
+    aside: Aside, moonpool: Shell, provider: Provider, api: Service, env: Mapping[str, str]
+) -> None:
+    if aside.service is not None:
+        api.queue(Refuse(aside.service))
+    done = moonpool(*shlex.split(name_in(aside.command, provider)), env=env)
+    screen = done.stdout + done.stderr
+    assert done.returncode == aside.exit, screen
+    assert_on_screen([name_in(words, provider) for words in aside.screen], screen)
+    assert api.left == (), "the service was not asked"
+
+
+def name_in(text: str, provider: Provider) -> str:
+    return text.replace("NAME", provider.model_name)
 
 
 def play(
@@ -65,7 +97,9 @@ def play(
 
 
 def command_line(scenario: Scenario, provider: Provider, tmp_path: Path) -> list[str]:
-    line = [scenario.command, *scenario.options, "-m", provider.model]
+    line = [scenario.command, *scenario.options]
+    if scenario.key is None:
+        line += ["-m", provider.model]
     if scenario.command == "run":
         line.append(scenario.typed()[0])
     if scenario.policy is not None:

@@ -48,7 +48,6 @@ def chat(options: ChatOptions) -> int:
     from agent.job import Job
     from agent.record import Record, new_run_id
     from agent.sealed import open_sealed
-    from agent.served import refuse_what_cannot_be
 
     briefing = configured.brief(
         options.instructions,
@@ -56,11 +55,7 @@ def chat(options: ChatOptions) -> int:
         context_files=options.context_files,
         workspace=root,
     )
-    model = configured.open_model(options.model, configuration)
-    facts = configured.known_facts(model.name, options.prices, configuration)
-    run_command.refuse_dollars(policy, model.name, facts)
-    refuse_what_cannot_be(policy, model.name)
-    telemetry = configured.telemetry(configuration)
+    ready = configured.ready(options.model, policy, configuration, prices=options.prices)
     secrets = configured.known_secrets(configuration)
     record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
@@ -76,12 +71,10 @@ def chat(options: ChatOptions) -> int:
             accepted_risks=options.accepted_risks,
             environ=settings.environ(),
         )
-        conduct = run_command.Conduct(
-            record=record, json_lines=False, out=None, facts=facts, telemetry=telemetry
-        )
+        conduct = run_command.Conduct(record=record, json_lines=False, out=None, ready=ready)
         notices = run_command.notices_of(root, policy)
         front = _front(job, home, record.redact)
-        return conduct(job, model, open_sealed, notices=notices, front=front)
+        return conduct(job, open_sealed, notices=notices, front=front)
     finally:
         record.close()
 

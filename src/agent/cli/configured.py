@@ -9,7 +9,9 @@ Precedence: flag, then environment, then configuration, then what is built in.
 # Imports stand where they are needed, so that a command loads no SDK it does not use.
 # ruff: noqa: PLC0415
 
+import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
     from agent.collector import TelemetrySettings
     from agent.messages import Model
     from agent.models.facts import Facts
+    from agent.models.host import Host
+    from policies.policy import Policy
 
 BUILT_IN_POLICY = "default"
+_LIST_PRICES = (
+    "dollars are counted by the list prices of the provider's own API; who stands at the base URL "
+    "may bill others: --prices FILE says which"
+)
 
 
 def load(*, root: Path | None) -> Configuration:
@@ -106,16 +114,80 @@ def open_model(named: str | None, configuration: Configuration) -> "Model":
         raise
 
 
-def known_facts(model: str, prices: Path | None, configuration: Configuration) -> "Facts":
-    """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A command's model with all that is settled before it is asked anything."""
+
+    model: "Model"
+    facts: "Facts"
+    telemetry: "TelemetrySettings | None"
+    """None: the operator configured none, and nothing is sent anywhere."""
+    notices: tuple[str, ...] = ()
+    """What a person should know of it before anything is done."""
+
+
+def ready(
+    named: str | None, policy: "Policy", configuration: Configuration, *, prices: Path | None
+) -> Ready:
+    """Open a command's model, and refuse what the policy asks of it in vain.
 
     Raises:
-        UsageError: the operator's file is none.
+        UsageError: there is no such model, its price is not known and must be, it lacks what the
+            policy lists, or a file that is named can't be used.
+        ModelAuth: there is no credential for it.
+    """
+    from agent.models.host import Host, host_of
+    from agent.served import refuse_what_cannot_be
+
+    model = open_model(named, configuration)
+    host = host_of(model.name, environ=settings.environ(), configuration=configuration)
+    facts = _known_facts(model.name, host, prices, configuration)
+    _refuse_dollars(policy, model.name, host, facts)
+    refuse_what_cannot_be(policy, model.name, host)
+    listed = prices is None and configuration.prices is None
+    notices: tuple[str, ...] = ()
+    if host is Host.GATEWAY and policy.budget.usd is not None and listed:
+        notices = (_LIST_PRICES,)
+    return Ready(model=model, facts=facts, telemetry=telemetry(configuration), notices=notices)
+
+
+def unasked(named: str, configuration: Configuration, *, prices: Path | None) -> Ready:
+    """As `ready`, for a run whose model is asked nothing more.
+
+    Raises:
+        UsageError: a file that is named can't be used.
+    """
+    from agent.models.host import host_of
+    from agent.resume import Unasked
+
+    host = host_of(named, environ=settings.environ(), configuration=configuration)
+    facts = _known_facts(named, host, prices, configuration)
+    return Ready(model=Unasked(named), facts=facts, telemetry=telemetry(configuration))
+
+
+def _known_facts(
+    model: str, host: "Host", prices: Path | None, configuration: Configuration
+) -> "Facts":
+    """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
+
+    Ours are of the providers' own services: a cloud bills by another list, and does less.
     """
     from agent.models.facts import facts_of, load
 
     named = configuration.prices if prices is None else prices
-    return facts_of(model, load(named) if named is not None else ())
+    own = load(named) if named is not None else ()
+    return facts_of(model, own, listed=not host.is_cloud)
+
+
+def _refuse_dollars(policy: "Policy", model: str, host: "Host", facts: "Facts") -> None:
+    """Raises UsageError for a budget in dollars that could not be kept."""
+    if policy.budget.usd is not None and facts.prices is None:
+        where = f" on {host.value}" if host.is_cloud else ""
+        raise UsageError(
+            f"policy {policy.name} has budget.usd, but the price of {model}{where} is not known: "
+            "supply it with --prices FILE, as\n{version: 1, models: [{model: "
+            f"{json.dumps(model)}, usd_per_million: {{input: 1.25, output: 10}}}}]}}"
+        )
 
 
 def brief(

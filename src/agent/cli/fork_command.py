@@ -16,11 +16,9 @@ from agent.cli import configured, exits, settings, workspace
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
-    from agent.collector import TelemetrySettings
     from agent.fork import Fork
     from agent.job import Job
     from agent.messages import Model
-    from agent.models.facts import Facts
     from agent.past import Past
     from agent.record import Record
     from agent.runs import Run
@@ -109,17 +107,15 @@ def fork_run(options: ForkOptions) -> int:
     """Fork, and go on; gives the exit code."""
     from agent.briefing import Briefing
     from agent.cli.permits import bounded
-    from agent.cli.run_command import may_ask, refuse_dollars
+    from agent.cli.run_command import may_ask
     from agent.fork import END, at, fork, keep_steps
     from agent.job import Job
     from agent.record import EVENTS, STEPS, new_run_id
     from agent.resume import recorded_policy
-    from agent.served import refuse_what_cannot_be
 
     if options.task is not None and not options.task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
     configuration = configured.load(root=None)
-    telemetry = configured.telemetry(configuration)
     secrets = configured.known_secrets(configuration)
     run, rows = _recorded(options.run, secrets)
     call = END if options.at == "end" else _number(options.at)
@@ -142,10 +138,9 @@ def fork_run(options: ForkOptions) -> int:
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
-    model = configured.open_model(options.model or started.model, configuration)
-    facts = configured.known_facts(model.name, options.prices, configuration)
-    refuse_dollars(policy, model.name, facts)
-    refuse_what_cannot_be(policy, model.name)
+    ready = configured.ready(
+        options.model or started.model, policy, configuration, prices=options.prices
+    )
     job = Job(
         run_id=new_run_id(),
         task=started.task if options.task is None else options.task,
@@ -164,9 +159,7 @@ def fork_run(options: ForkOptions) -> int:
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, run.directory / STEPS, steps)
         box = _opened(forked, rows, job, steps)
-        return _go_on(
-            options, forked, job, model, box, secrets=secrets, facts=facts, telemetry=telemetry
-        )
+        return _go_on(options, forked, job, ready, box, secrets=secrets)
 
 
 def _number(text: str) -> int:
@@ -179,12 +172,10 @@ def _go_on(
     options: ForkOptions,
     forked: "Fork",
     job: "Job",
-    model: "Model",
+    ready: configured.Ready,
     box: "Sandbox",
     *,
     secrets: tuple[str, ...],
-    facts: "Facts",
-    telemetry: "TelemetrySettings | None",
 ) -> int:
     from agent.cli.run_command import Conduct
     from agent.fork import keep_steps
@@ -197,7 +188,7 @@ def _go_on(
         origin = forked.origin
         other = runs_directory(home) / origin.run_id
         keep_steps(forked, other / STEPS, record.directory / STEPS)
-        past = _begun(record, forked, job, model)
+        past = _begun(record, forked, job, ready.model)
     except BaseException:
         box.close()
         if record is not None:
@@ -212,10 +203,9 @@ def _go_on(
             record=record,
             json_lines=options.json_lines,
             out=options.out,
-            facts=facts,
-            telemetry=telemetry,
+            ready=ready,
         )
-        return conduct(job, model, lambda _job, _progress: box, notices=[notice], past=past)
+        return conduct(job, lambda _job, _progress: box, notices=[notice], past=past)
     finally:
         record.close()
 

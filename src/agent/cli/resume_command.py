@@ -65,11 +65,9 @@ def _resumed(
     json_lines: bool,
     prices: Path | None,
 ) -> int:
-    from agent.cli.run_command import Conduct, refuse_dollars
+    from agent.cli.run_command import Conduct
     from agent.outcome import CutShort
-    from agent.resume import Unasked
     from agent.sealed import reopen_sealed
-    from agent.served import refuse_what_cannot_be
     from sandbox.engine import Engine
     from sandbox.errors import ContainerGone
 
@@ -80,12 +78,10 @@ def _resumed(
     obstacle = "" if over else taken.obstacle
     named = model or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
-    speaks = Unasked(named) if over or obstacle else configured.open_model(named, configuration)
-    facts = configured.known_facts(named, prices, configuration)
-    telemetry = configured.telemetry(configuration)
-    if not (over or obstacle):
-        refuse_dollars(taken.job.policy, named, facts)
-        refuse_what_cannot_be(taken.job.policy, named)
+    if over or obstacle:
+        ready = configured.unasked(named, configuration, prices=prices)
+    else:
+        ready = configured.ready(named, taken.job.policy, configuration, prices=prices)
     engine = Engine.connect(settings.environ())
     try:
         box, reason = reopen_sealed(taken.job, remembered, engine, attend=True)
@@ -99,12 +95,9 @@ def _resumed(
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
         past = replace(past, ended=ended)
-    conduct = Conduct(
-        record=taken.record, json_lines=json_lines, out=None, facts=facts, telemetry=telemetry
-    )
+    conduct = Conduct(record=taken.record, json_lines=json_lines, out=None, ready=ready)
     return conduct(
         taken.job,
-        speaks,
         lambda _job, _progress: box,
         notices=notices,
         past=past,

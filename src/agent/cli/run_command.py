@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
     from agent.approval import Approve
     from agent.briefing import Briefing
-    from agent.collector import TelemetrySettings
     from agent.events import Event
     from agent.interrupts import Interrupts
     from agent.job import Job, OpenBox
     from agent.journal import Show
-    from agent.messages import Model
-    from agent.models.facts import Facts
     from agent.past import Past
     from agent.record import Record
     from agent.room import Talk
@@ -71,7 +68,6 @@ def run(options: RunOptions) -> int:
 
     from agent.record import Record, new_run_id
     from agent.sealed import open_sealed
-    from agent.served import refuse_what_cannot_be
 
     briefing = configured.brief(
         options.instructions,
@@ -79,11 +75,7 @@ def run(options: RunOptions) -> int:
         context_files=options.context_files,
         workspace=root,
     )
-    model = configured.open_model(options.model, configuration)
-    facts = configured.known_facts(model.name, options.prices, configuration)
-    refuse_dollars(policy, model.name, facts)
-    refuse_what_cannot_be(policy, model.name)
-    telemetry = configured.telemetry(configuration)
+    ready = configured.ready(options.model, policy, configuration, prices=options.prices)
     secrets = configured.known_secrets(configuration)
     record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
@@ -92,10 +84,9 @@ def run(options: RunOptions) -> int:
             record=record,
             json_lines=options.json_lines,
             out=options.out,
-            facts=facts,
-            telemetry=telemetry,
+            ready=ready,
         )
-        return conduct(job, model, open_sealed, notices=notices_of(root, policy))
+        return conduct(job, open_sealed, notices=notices_of(root, policy))
     finally:
         record.close()
 
@@ -108,16 +99,6 @@ def _make_out(out: Path) -> None:
         raise UsageError(f"-o {out} is not a directory") from error
     except OSError as error:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
-
-
-def refuse_dollars(policy: "Policy", model: str, facts: "Facts") -> None:
-    """Raises UsageError for a budget in dollars that could not be kept."""
-    if policy.budget.usd is not None and facts.prices is None:
-        raise UsageError(
-            f"policy {policy.name} has budget.usd, but the price of {model} is not known: supply "
-            "it with --prices FILE, as\n{version: 1, models: [{model: "
-            f"{json.dumps(model)}, usd_per_million: {{input: 1.25, output: 10}}}}]}}"
-        )
 
 
 def _job(
@@ -194,14 +175,11 @@ class Conduct:
     record: "Record"
     json_lines: bool
     out: Path | None
-    facts: "Facts"
-    telemetry: "TelemetrySettings | None"
-    """None: the operator configured none, and nothing is sent anywhere."""
+    ready: configured.Ready
 
     def __call__(
         self,
         job: "Job",
-        model: "Model",
         open_box: "OpenBox",
         *,
         notices: Sequence[str] = (),
@@ -218,10 +196,10 @@ class Conduct:
 
         front = front or _watching(job, json_lines=self.json_lines)
         interrupts = front.interrupts
-        observers = Observers(self.record, model, self.telemetry)
+        observers = Observers(self.record, self.ready.model, self.ready.telemetry)
         going = Run(
             job,
-            model=model,
+            model=self.ready.model,
             open_box=open_box,
             record=self.record,
             show=each(observers.show, front.show),
@@ -231,11 +209,11 @@ class Conduct:
             talk=front.talk,
             past=past,
             torn_bytes=torn_bytes,
-            facts=self.facts,
+            facts=self.ready.facts,
         )
         with interrupts.installed(until_exit=True), observers, contextlib.suppress(Stop):
             try:
-                for notice in notices:
+                for notice in (*notices, *self.ready.notices):
                     going.journal.tell(Notice(text=notice))
                 summary = going.go()
             finally:

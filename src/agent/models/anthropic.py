@@ -35,6 +35,7 @@ from agent.models.transport import (
     REPLY_TIMEOUT_S,
     check_events,
     credential,
+    decoded,
     guarded,
     timeouts,
     url,
@@ -55,6 +56,7 @@ class AnthropicModel:
         *,
         model: str,
         cloud: Cloud | None = None,
+        key: str = "",
         credential: str = "",
         limits: RetryLimits | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -64,7 +66,10 @@ class AnthropicModel:
         self._model = model
         self._cloud = cloud
         self._service = Service(
-            model=model, base_url=str(client.base_url).rstrip("/"), credential=credential
+            model=model,
+            base_url=str(client.base_url).rstrip("/"),
+            credential=credential,
+            key=key,
         )
         self._retrier = Retrier(limits or RetryLimits(), sleep=sleep)
         self._finalizer = weakref.finalize(self, client.close)
@@ -105,7 +110,14 @@ class AnthropicModel:
             open_telemetry=False,
             http_client=guarded(anthropic.DefaultHttpxClient, reply_timeout_s=reply_timeout_s),
         )
-        return cls(client, model=model, credential=credential_name, limits=limits, sleep=sleep)
+        return cls(
+            client,
+            model=model,
+            key=key or token or "",
+            credential=credential_name,
+            limits=limits,
+            sleep=sleep,
+        )
 
     @classmethod
     def open_bedrock(
@@ -137,7 +149,15 @@ class AnthropicModel:
             http_client=guarded(anthropic.DefaultHttpxClient, reply_timeout_s=REPLY_TIMEOUT_S),
         )
         named = AWS.credentials if api_key is None else "AWS_BEARER_TOKEN_BEDROCK"
-        return cls(client, model=model, cloud=AWS, credential=named, limits=limits, sleep=sleep)
+        return cls(
+            client,
+            model=model,
+            cloud=AWS,
+            key=api_key or "",
+            credential=named,
+            limits=limits,
+            sleep=sleep,
+        )
 
     @classmethod
     def open_vertex(
@@ -227,7 +247,7 @@ class AnthropicModel:
                     limit=anthropic_offered.PAGE,
                     after_id=anthropic.omit if after is None else after,
                 )
-            return anthropic_offered.decoded(raw.http_response.content)
+            return decoded(raw.http_response.content)
 
         def attempt(_number: int) -> tuple[OfferedModel, ...]:
             with translated(service, reading=True):

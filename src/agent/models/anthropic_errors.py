@@ -26,7 +26,6 @@ from agent.models.http_errors import (
     Verdict,
     elsewhere,
     failed,
-    line,
     nearest,
     of_connection,
     phrase,
@@ -35,9 +34,13 @@ from agent.models.http_errors import (
 )
 from agent.models.retrying import TransientError, asked_wait_s
 
-_TOO_LONG: Final = ("prompt is too long", "exceed context limit", "exceeds the context window")
+_TOO_LONG: Final = (
+    *("prompt is too long", "exceed context limit", "exceeds the context window"),
+    "input is too long",
+)
 """How the API says that a conversation does not fit (its page on context windows, and what its
-users report). Where none of them stands in a 400, the run ends as with any other."""
+users report), and how Bedrock does. Where none of them stands in a 400, the run ends as with any
+other."""
 
 BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
     anthropic.AnthropicError: Verdict.UNAVAILABLE,
@@ -163,16 +166,16 @@ def _of_status(error: anthropic.APIStatusError, by_class: Verdict) -> Verdict:
 def _what(error: BaseException, service: Service) -> str:
     match error:
         case anthropic.APIStatusError():
-            said = line(_said(error)) or phrase(error.status_code)
+            said = service.shown(_said(error)) or phrase(error.status_code)
             status = "" if error.response.is_success else f"{error.status_code} "
-            named = f" (request {line(error.request_id)})" if error.request_id else ""
-            return f"{status}{error.type or 'error'}: {said}{named}"
+            named = f" (request {service.shown(error.request_id)})" if error.request_id else ""
+            return f"{status}{service.shown(str(error.type or 'error'))}: {said}{named}"
         case anthropic.APITimeoutError() | httpx2.TimeoutException():
             return timed_out(service)
         case anthropic.APIConnectionError() | httpx2.HTTPError():
             return failed(error, service)
         case _:
-            return line(str(error)) or type(error).__name__
+            return service.shown(str(error)) or type(error).__name__
 
 
 def _refused(error: BaseException, service: Service) -> str:
@@ -201,7 +204,7 @@ def _is_too_long(error: BaseException) -> bool:
         return True
     if not isinstance(error, anthropic.BadRequestError):
         return False
-    said = (error.api_message or "").lower()
+    said = _said(error).lower()
     return any(words in said for words in _TOO_LONG)
 
 

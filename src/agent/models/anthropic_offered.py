@@ -4,7 +4,6 @@ Owns which fields count and how far a list is followed. Source: the SDK's ``type
 (anthropic 2.11.0).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,14 +14,7 @@ PAGE: Final = 1000
 """Models on a page: the most that the API gives."""
 
 MOST_PAGES: Final = 10
-
-
-def decoded(answer: bytes) -> Any:
-    """Raises NotTheApiError where it is no JSON, such as a proxy's page."""
-    try:
-        return json.loads(answer)
-    except (ValueError, RecursionError) as error:
-        raise NotTheApiError("answered with something else than JSON") from error
+_MOST_TOKENS: Final = 1_000_000_000
 
 
 def offered(page: Callable[[str | None], Any]) -> tuple[OfferedModel, ...]:
@@ -71,4 +63,4 @@ def _one(model: Mapping[str, Any]) -> OfferedModel:
 
 def _count(value: object) -> int | None:
     """A bool is an int to Python, and no count."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if type(value) is int and 0 < value <= _MOST_TOKENS else None

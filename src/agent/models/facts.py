@@ -119,9 +119,13 @@ class Entry:
         return name == self.pattern or (rest != name and _DATED.match(rest) is not None)
 
 
-def facts_of(name: str, own: Sequence[Entry] = ()) -> Facts:
-    """What is known of ``PROVIDER:NAME``; ``own`` is the operator's list."""
-    for entries in (own, _ours()):
+def facts_of(name: str, own: Sequence[Entry] = (), *, listed: bool = True) -> Facts:
+    """What is known of ``PROVIDER:NAME``; ``own`` is the operator's list.
+
+    Args:
+        listed: whether our list is of the service that is asked.
+    """
+    for entries in (own, _ours() if listed else ()):
         found = [entry for entry in entries if entry.matches(name)]
         if found:
             # A name as it stands is more exact than a beginning of the same length.

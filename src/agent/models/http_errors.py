@@ -5,6 +5,7 @@ to show: bounded, one line, no control characters. Refuses to know any SDK: the 
 one's maps its classes (``anthropic_errors``, ``openai_errors``).
 """
 
+import json
 import ssl
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -60,8 +61,11 @@ class Service:
 
     def shown(self, text: str) -> str:
         """The service's own words, safe to show."""
-        hidden = len(self.key) >= _SHORTEST_SECRET
-        return line(text.replace(self.key, "(the key)") if hidden else text)
+        if len(self.key) >= _SHORTEST_SECRET:
+            # Before it is cut, and also as it stands in JSON.
+            for form in (self.key, json.dumps(self.key)[1:-1]):
+                text = text.replace(form, "(the key)")
+        return line(text)
 
 
 @contextmanager
@@ -106,7 +110,7 @@ def nearest(error: BaseException, table: Mapping[type[BaseException], Verdict]) 
 def of_connection(error: BaseException, table: Mapping[type[BaseException], Verdict]) -> Verdict:
     """An SDK wraps all that goes wrong before the answer; the cause may be beyond mending."""
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(cause, ssl.SSLCertVerificationError | ReplyTooLongError):
             return Verdict.UNAVAILABLE
         if nearest(cause, table) is Verdict.REFUSED:
             return Verdict.REFUSED

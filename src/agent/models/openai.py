@@ -11,7 +11,6 @@ Reads no environment: the key and the base URL come through `OpenAIModel.open`. 
 client reads the proxy and certificate variables. Those are the operator's.
 """
 
-import json
 import secrets
 import time
 import weakref
@@ -46,6 +45,7 @@ from agent.models.transport import (
     REPLY_TIMEOUT_S,
     check_events,
     credential,
+    decoded,
     guarded,
     is_of,
     on_this_machine,
@@ -181,7 +181,7 @@ class OpenAIModel:
                 extra_headers=_credentials(self._client)
             )
         with translated(self._service, reading=True):
-            return listed(json.loads(answer.content))
+            return listed(decoded(answer.content))
 
     def _attempt(
         self,

@@ -16,14 +16,20 @@ import httpx2
 import openai
 from openai._exceptions import SubjectTokenProviderError
 
-from agent.errors import ModelAuth, ModelBilling, ModelError, ModelRefusedRequest, ModelUnavailable
+from agent.errors import (
+    ModelAuth,
+    ModelBilling,
+    ModelError,
+    ModelRefusedRequest,
+    ModelTooLong,
+    ModelUnavailable,
+)
 from agent.models.http_errors import (
     HTTP_CLIENT,
     Service,
     Verdict,
     elsewhere,
     failed,
-    line,
     nearest,
     of_connection,
     phrase,
@@ -128,6 +134,8 @@ def translate(error: BaseException, service: Service) -> ModelError | TransientE
     match verdict(error):
         case Verdict.RETRY:
             return TransientError(_what(error, service), asked_wait_s=_asked(error))
+        case Verdict.REFUSED if _is_too_large(error):
+            return ModelTooLong(_refused(error, service))
         case Verdict.REFUSED:
             return ModelRefusedRequest(_refused(error, service))
         case Verdict.AUTH:
@@ -198,14 +206,14 @@ def _what(error: BaseException, service: Service) -> str:
     match error:
         case openai.APIStatusError():
             said = service.shown(_said(error)) or phrase(error.status_code)
-            named = f" (request {line(error.request_id)})" if error.request_id else ""
-            return f"{error.status_code} {_name(error)}: {said}{named}"
+            named = f" (request {service.shown(error.request_id)})" if error.request_id else ""
+            return f"{error.status_code} {_name(error, service)}: {said}{named}"
         case openai.APITimeoutError() | httpx2.TimeoutException():
             return timed_out(service)
         case openai.APIConnectionError() | httpx2.HTTPError():
             return failed(error, service)
         case openai.APIError():
-            return f"{_name(error)}: {service.shown(_said(error)) or 'no reason given'}"
+            return f"{_name(error, service)}: {service.shown(_said(error)) or 'no reason given'}"
         case _:
             return service.shown(str(error)) or type(error).__name__
 
@@ -219,7 +227,7 @@ def _refused(error: BaseException, service: Service) -> str:
         return f"{what}: check the base URL and the key"
     if not isinstance(error, openai.APIStatusError):
         return what
-    if error.status_code == 413:
+    if _is_too_large(error):
         return f"{what}: the conversation has grown too large; give the task in smaller parts"
     hint_ = elsewhere(error.response)
     return what if hint_ is None else f"{what}: {hint_}"
@@ -230,6 +238,11 @@ def _auth(error: BaseException, service: Service) -> str:
     if isinstance(error, openai.PermissionDeniedError):
         return f"{what}: the key may not use {service.model!r}; use another key or model"
     return f"{what}: set {service.credential or 'OPENAI_API_KEY'} to a key of {service.base_url}"
+
+
+def _is_too_large(error: BaseException) -> bool:
+    """By bytes. What is too long by tokens is a `Complaint`: services say it in many ways."""
+    return isinstance(error, openai.APIStatusError) and error.status_code == 413
 
 
 def _said(error: openai.APIError) -> str:
@@ -254,10 +267,11 @@ def _type(error: openai.APIError) -> str:
     return error.type if isinstance(error.type, str) else ""
 
 
-def _name(error: openai.APIError) -> str:
+def _name(error: openai.APIError, service: Service) -> str:
     """Of the error: its code where that says more than a number."""
     code = error.code or ""
-    return line(code if code and not code.isdigit() else _type(error))[:60] or "error"
+    said = service.shown(code if code and not code.isdigit() else _type(error))
+    return said[:60] or "error"
 
 
 def _asked(error: BaseException) -> float | None:

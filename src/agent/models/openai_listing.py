@@ -25,13 +25,15 @@ def listed(answer: object) -> tuple[OfferedModel, ...]:
     """The models, by id.
 
     Raises:
-        NotTheApiError: the answer has no list.
+        NotTheApiError: the answer has no list, or one without end.
     """
     # Together's answer is the list itself.
     rows = answer.get("data") if isinstance(answer, Mapping) else answer
     if not isinstance(rows, list):
         raise NotTheApiError("answered without a list of models")
-    found = {model.id: model for model in _models(rows[:_MOST_MODELS])}
+    if len(rows) > _MOST_MODELS:
+        raise NotTheApiError(f"lists models without end ({len(rows)} so far)")
+    found = {model.id: model for model in _models(rows)}
     return tuple(found[key] for key in sorted(found))
 
 

@@ -7,9 +7,10 @@ operator's.
 """
 
 import ipaddress
+import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import httpx2
 
@@ -99,6 +100,14 @@ def check_events(response: httpx2.Response, *more: str) -> None:
         raise NotTheApiError(f"answered with {kind[:60] or 'no content type'!r}, not with events")
 
 
+def decoded(answer: bytes) -> Any:
+    """Raises NotTheApiError where it is no JSON, such as a proxy's page."""
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise NotTheApiError("answered with something else than JSON") from error
+
+
 def credential(name: str, value: str | None) -> str | None:
     """None where there is none.
 
@@ -122,6 +131,11 @@ def url(text: str) -> str:
         parsed = httpx2.URL(text)
     except httpx2.InvalidURL as error:
         raise UsageError(f"the base URL {text!r} is not a URL: {error}") from error
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        # A base URL stands in messages, and so would they.
+        raise UsageError(
+            "the base URL holds a user, a password or a query: a key goes into its own variable"
+        )
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise UsageError(f"the base URL {text!r} is not one: write it as https://HOST")
     return text
