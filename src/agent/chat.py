@@ -22,6 +22,7 @@ from agent.outcome import Conversation, Finished
 from agent.risk import gate
 from agent.risk.finding import Finding
 from agent.room import Room
+from agent.text import one_line
 from agent.undo import to_model
 from sandbox.apply import apply_patch
 from sandbox.mark import Restored
@@ -37,7 +38,8 @@ _STARTED_AGAIN = (
     "be gone, the working directory and exported variables are reset, and background processes are "
     "ended."
 )
-_UNDONE = "The person took back your work on their request number {number}."
+_UNDONE = "The person took back your work on their request number {number} ({words!r})."
+_WORDS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Chat:
         self.last: Conversation = NOTHING_ASKED
         """How the newest request ended, and with it the chat if it is left now."""
         self._requests = 0
-        self._points: list[tuple[int, Point]] = []
+        self._points: list[tuple[int, str, Point]] = []
         self._await()
 
     def ask(self, text: str) -> Conversation:
@@ -73,7 +75,7 @@ class Chat:
         with self._at_the_box():
             point = room.following.point()
         self._requests += 1
-        self._points.append((self._requests, point))
+        self._points.append((self._requests, one_line(text, _WORDS), point))
         self.last = room.loop.ask(text)
         self._heard_out()
         room.following.finish()
@@ -91,11 +93,13 @@ class Chat:
         if not self._points:
             return None
         room = self.room
-        number, point = self._points[-1]
+        number, words, point = self._points[-1]
         with self._at_the_box():
             restored = room.following.go_back(point)
         self._points.pop()
-        room.loop.inform(f"{_UNDONE.format(number=number)} {to_model(restored)}")
+        undone = _UNDONE.format(number=number, words=words)
+        # As much an order as the request was: who is told that again is told this too.
+        room.loop.inform(f"{undone} {to_model(restored)}", by="operator")
         return number, restored
 
     def preview(self, *, keep_old: Path | None = None) -> Preview:

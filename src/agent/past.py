@@ -158,14 +158,8 @@ class _Walk:
 
     def take(self, event: Event) -> None:
         match event:
-            case UserSaid():
-                if event.by == "operator":
-                    self._order(event.text)
-                self.asked = True
-                self.words.append(Text(text=event.text))
-            case ContextShown():
-                self.words.append(Text(text=event.text))
-                self.ended = None
+            case UserSaid() | ContextShown() | RequestAwaited() | RequestWithdrawn():
+                self._told(event)
             case ModelCalled():
                 self.close()
                 self.ended = None
@@ -189,17 +183,30 @@ class _Walk:
                 self._result(event, is_error=True, failed=True)
             case ConversationEnded():
                 self.ended = event.outcome
-            case RequestWithdrawn():
-                self.reply, self.running, self.results, self.words = None, None, [], []
-                self.history, self.view = list(self.before[0]), self.before[1]
-                self.orders.pop()
+            case _:
+                pass
+
+    def _told(self, event: UserSaid | ContextShown | RequestAwaited | RequestWithdrawn) -> None:
+        match event:
+            case UserSaid():
+                if event.by == "operator":
+                    self._order(event.text)
+                self.asked = True
+                self.words.append(Text(text=event.text))
+            case ContextShown():
+                self.words.append(Text(text=event.text))
+                self.ended = None
             case RequestAwaited():
                 # Nothing is left to do of it: without its person a chat can only be exported.
                 self.close()
                 self.ended = event.outcome
                 self.in_vain, self.repetition = 0, Repetition()
+            case RequestWithdrawn():
+                self.reply, self.running, self.results, self.words = None, None, [], []
+                self.history, self.view = list(self.before[0]), self.before[1]
+                self.orders.pop()
             case _:
-                pass
+                assert_never(event)
 
     def _order(self, text: str) -> None:
         # It is answered from here on, be it that first room is to be made for it.

@@ -296,6 +296,10 @@ class Talking:
             f"input tokens   {read} of {policy.budget.input_tokens} "
             f"({used.cache_read_tokens} from the cache)"
         )
+        if policy.budget.usd is not None:
+            self._say(f"dollars        {meter.usd or 0.0:.4f} of {policy.budget.usd:g}")
+        elif meter.usd is not None:
+            self._say(f"dollars        {meter.usd:.4f}; the policy sets no limit")
         self._say(f"output tokens  {used.output_tokens} of {policy.budget.output_tokens}")
         self._say(f"time           {meter.elapsed_s:.0f} s of {policy.limits.time_s:.0f} s of work")
 
@@ -356,6 +360,10 @@ def _is_plan(event: Event) -> bool:
     return isinstance(event, CallStarted) and event.tool == "update_plan"
 
 
+def _dollars(policy: Policy) -> str:
+    return "" if policy.budget.usd is None else f", ${policy.budget.usd:g}"
+
+
 def _policy_lines(policy: Policy) -> list[str]:
     asking = sorted({rule.program for rule in policy.commands if rule.ask})
     programs = len({rule.program for rule in policy.commands})
@@ -367,5 +375,5 @@ def _policy_lines(policy: Policy) -> list[str]:
         f"writing  {', '.join(policy.paths.write) or 'nowhere'}",
         f"protect  {', '.join(policy.paths.protect) or 'nothing'}",
         f"limits   {limits.command_timeout_s:g} s a command, {limits.time_s:g} s in all",
-        f"budget   {policy.budget.turns} turns",
+        f"budget   {policy.budget.turns} turns{_dollars(policy)}",
     ]
