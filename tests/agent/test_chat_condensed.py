@@ -164,8 +164,9 @@ def test_calls_and_results_stay_together_after_a_declined_request_in_which_room_
             assert results == uses
             uses = [block.id for block in message.blocks if isinstance(block, ToolUse)]
     # Its own turns are there to be read: no cut from the declined one hides them.
-    newest = model.requests[-1].messages
-    assert any(f"Part {4 * (READS + 1) - 1}." in str(message.blocks) for message in newest)
+    turns = [request for request in model.requests if not aside(request)]
+    for number, request in enumerate(turns[3 * (READS + 1) + 1 :], 3 * (READS + 1) + 1):
+        assert any(f"Part {number}." in str(message.blocks) for message in request.messages)
 
 
 @BOTH

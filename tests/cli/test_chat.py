@@ -4,106 +4,23 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.runs import chain_broken_at
-from cli.conftest import DONE, SCRIPT, Shell, bash, stands
+from cli.chatting import DUMB_PROMPT, Chatting
+from cli.conftest import DONE, bash, stands
 from cli.terminal import PROMPT, Terminal
 from sandbox.engine import Engine
-from sandbox.labels import LABEL_RUN
 from standin import Break, Call, How, StandIn, answer
 
-DUMB_PROMPT = "> "
 QUESTION = "\nrun this? [y/N/a/s] "
 WRITE = bash("cd /tmp; export KEPT=1; echo one > /workspace/made.txt")
 READ = bash('pwd; echo "kept $KEPT"; cat /workspace/made.txt; echo two >> /workspace/made.txt')
-
-
-class Chatting:
-    """Starts chats, of scripts unless another model is named."""
-
-    def __init__(self, moonpool: Shell, tmp_path: Path) -> None:
-        self.moonpool = moonpool
-        self._directory = tmp_path
-        self._begun: list[Terminal] = []
-
-    def command(self, *turns: dict[str, Any], policy: str = "", model: str = "") -> list[str]:
-        script = self._directory / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
-        rules = self._directory / "policy.yaml"
-        rules.write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
-        return [str(SCRIPT), "chat", "-p", str(rules), "-m", model or f"script:{script}"]
-
-    def at_terminal(
-        self,
-        *turns: dict[str, Any],
-        policy: str = "",
-        model: str = "",
-        term: str = "xterm",
-        env: dict[str, str] | None = None,
-    ) -> Terminal:
-        terminal = Terminal(
-            self.command(*turns, policy=policy, model=model),
-            directory=self.moonpool.directory,
-            environ={**self.moonpool.environ, **(env or {})},
-            term=term,
-        )
-        self._begun.append(terminal)
-        terminal.until("a request, or /help")
-        terminal.until(DUMB_PROMPT if term == "dumb" else PROMPT)
-        return terminal
-
-    def in_pipe(
-        self, said: str | bytes, *turns: dict[str, Any], policy: str = "", term: str = "xterm"
-    ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            self.command(*turns, policy=policy),
-            cwd=self.moonpool.directory,
-            env={**self.moonpool.environ, "TERM": term},
-            input=said.encode() if isinstance(said, str) else said,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-
-    @property
-    def run(self) -> Path:
-        (found,) = (Path(self.moonpool.environ["MOONPOOL_HOME"]) / "runs").iterdir()
-        return found
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.run / "run.json").read_text())
-        return found
-
-    def events(self) -> list[dict[str, Any]]:
-        lines = (self.run / "events.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-    @property
-    def patch(self) -> bytes:
-        return (self.run / "patch.diff").read_bytes()
-
-
-@pytest.fixture
-def chat(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterator[Chatting]:
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    moonpool.environ["XDG_CACHE_HOME"] = cache
-    chatting = Chatting(moonpool, tmp_path)
-    yield chatting
-    for terminal in chatting._begun:
-        if terminal.code is None:
-            terminal.__exit__()
-    runs = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs"
-    for run in runs.iterdir() if runs.exists() else ():
-        for row in engine.containers(f"{LABEL_RUN}={run.name}"):
-            engine.remove(row.id)
 
 
 # -- requests ---------------------------------------------------------------------------------
