@@ -120,6 +120,16 @@ class Chat:
         shutil.rmtree(old, ignore_errors=True)
         return self.preview(keep_old=old)
 
+    def would_change(self, taken: Preview) -> tuple[Change, ...]:
+        """What `apply` would change in the workspace: of what was applied before, only what is new,
+        and what was taken back since.
+
+        Raises:
+            PatchError: it does not fit.
+        """
+        rest = self._rest(taken)
+        return apply_patch(rest, self.room.job.workspace, check=True).changes if rest else ()
+
     def apply(self, taken: Preview) -> tuple[Change, ...]:
         """Have the workspace be as the sandbox was when `taken` was: what of it is new since the
         last time is applied, all or nothing. Gives what that changed.
@@ -133,7 +143,7 @@ class Chat:
         data = taken.patch.data
         applied = Applied.of(room.record.directory)
         old = room.record.directory / _OLD
-        rest = applied.rest(data, old)
+        rest = self._rest(taken)
         changes = apply_patch(rest, room.job.workspace, check=False).changes if rest else ()
         if changes:
             applied.keep(data, old)
@@ -146,6 +156,10 @@ class Chat:
             )
         shutil.rmtree(old, ignore_errors=True)
         return changes
+
+    def _rest(self, taken: Preview) -> bytes:
+        directory = self.room.record.directory
+        return Applied.of(directory).rest(taken.patch.data, directory / _OLD)
 
     def _await(self) -> None:
         self.room.journal.tell(RequestAwaited(outcome=self.last))

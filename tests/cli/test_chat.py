@@ -309,6 +309,31 @@ def test_apply_asks_writes_and_goes_on_and_afterwards_only_the_rest_is_applied(
     assert made.read_bytes() == b"one\ntwo\n"
 
 
+def test_what_apply_would_take_back_is_shown_before_it_asks(chat: Chatting) -> None:
+    terminal = chat.at_terminal(WRITE, {"text": "First."})
+    made = chat.moonpool.directory / "made.txt"
+    terminal.type("one\r")
+    terminal.until("First.")
+    terminal.until(PROMPT)
+    terminal.type("/apply\r")
+    terminal.until("[y/N] ")
+    terminal.type("y\n")
+    terminal.until(PROMPT)
+    assert made.exists()
+    terminal.type("/undo\r")
+    terminal.until("request 1 is undone")
+    terminal.until(PROMPT)
+    terminal.type("/apply\r")
+    shown = terminal.until("[y/N] ")
+    assert "deleted" in shown
+    assert "made.txt" in shown
+    terminal.type("y\n")
+    terminal.until(PROMPT)
+    assert not made.exists()
+    terminal.type("/apply\r")
+    terminal.until("has all of it already")
+
+
 def test_what_the_gate_refuses_is_applied_neither_in_the_middle_nor_at_the_end(
     chat: Chatting,
 ) -> None:

@@ -40,6 +40,7 @@ from policies.ceiling import in_words
 from policies.policy import Policy
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.gitapply import DoesNotApply
+from sandbox.patch import Change
 
 _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")
 _DIFF_LINES = 300
@@ -159,10 +160,10 @@ class Talking:
             case Interrupted():
                 self._say("stopped: what was done stays; /undo takes it back", "yellow")
             case LimitReached(limit=Limit.CONTEXT):
-                self._say(f"the conversation is full: {visible(ended.detail)}", "yellow")
+                self._say(f"the conversation is full: {one_line(ended.detail, 400)}", "yellow")
                 self._say("to go on: /apply or /quit, then a new chat", "yellow")
             case LimitReached():
-                self._say(f"limit reached: {visible(ended.detail)}", "yellow")
+                self._say(f"limit reached: {one_line(ended.detail, 400)}", "yellow")
                 self._say(
                     "no request of this chat is served any more: /apply or /quit, then a new chat, "
                     "or a policy with a larger budget",
@@ -214,38 +215,42 @@ class Talking:
         taken = self._taken(chat.to_apply)
         if taken is None:
             return
-        run = _as_run(chat, taken)
-        print_risk(self.console, run)
+        print_risk(self.console, _as_run(chat, taken))
         if taken.refused:
             self._say("the export gate refuses it: nothing is applied", "red")
             return
-        print_diffstat(self.console, run)
-        where = visible(str(chat.room.job.workspace))
         if self.asker is None:
+            print_diffstat(self.console, _as_run(chat, taken))
             run_id = chat.room.job.run_id
             self._say(
                 f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
                 "yellow",
             )
             return
-        with chat.room.clock.stopped():
-            said = answer(self.console, chat.room.interrupts, f"apply to {where}? [y/N] ")
-        if said not in {"y", "yes"}:
-            self._say("not applied")
-            return
         try:
-            changes = chat.apply(taken)
-        except DoesNotApply as error:
-            self._quote(str(error), "red")
-            self._say("the workspace was changed by others: leave with /quit, then merge", "yellow")
-            return
+            if self._consented(chat, taken):
+                for change in chat.apply(taken):
+                    self._say(f"  {change.kind:<9} {path_text(change.path)}", "green")
         except (PatchError, RecordError) as error:
             self._quote(str(error), "red")
-            return
+            if isinstance(error, DoesNotApply):
+                words = "the workspace was changed by others: leave with /quit, then merge"
+                self._say(words, "yellow")
+
+    def _consented(self, chat: Chat, taken: Preview) -> bool:
+        # Not the patch so far: after an earlier /apply and an /undo this is what is written.
+        changes = chat.would_change(taken)
         if not changes:
             self._say("the workspace has all of it already")
-        for change in changes:
-            self._say(f"  {change.kind:<9} {path_text(change.path)}", "green")
+            return False
+        print_diffstat(self.console, _as_run(chat, taken, changes))
+        where = visible(str(chat.room.job.workspace))
+        with chat.room.clock.stopped():
+            said = answer(self.console, chat.room.interrupts, f"apply to {where}? [y/N] ")
+        if said in {"y", "yes"}:
+            return True
+        self._say("not applied")
+        return False
 
     def _undo(self, chat: Chat) -> None:
         try:
@@ -343,13 +348,13 @@ def print_margined(console: Console, line: str, style: str) -> None:
         console.print(inner, no_wrap=True, overflow="ellipsis", highlight=False)
 
 
-def _as_run(chat: Chat, taken: Preview) -> Recorded:
-    """As the commands show a run that is over."""
+def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> Recorded:
+    """As the commands show a run that is over; `changes` in place of the patch's own."""
     patch = taken.patch
     record = chat.room.record
     summary = {
         "findings": plain(taken.findings),
-        "changes": plain(patch.changes),
+        "changes": plain(patch.changes if changes is None else changes),
         "left_out": plain(patch.left_out),
         "patch": "so far",
     }
