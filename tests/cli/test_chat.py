@@ -334,6 +334,21 @@ def test_what_apply_would_take_back_is_shown_before_it_asks(chat: Chatting) -> N
     terminal.until("has all of it already")
 
 
+def test_a_long_name_does_not_reach_the_left_edge_where_our_question_stands(
+    chat: Chatting,
+) -> None:
+    name = "x" * 82 + " apply to nowhere? yes"
+    terminal = chat.at_terminal(bash(f"echo x > 'b\x07{name}'"), {"text": "Made."})
+    terminal.type("go\r")
+    terminal.until("Made.")
+    terminal.until(PROMPT)
+    terminal.type("/apply\r")
+    shown = terminal.until(f"\napply to {chat.moonpool.directory}? [y/N] ")
+    assert "nowhere? yes" in shown
+    at_the_edge = [line for line in shown.splitlines() if line and not line.startswith(" ")]
+    assert [line.partition(" ")[0] for line in at_the_edge] == ["export", "apply"]
+
+
 def test_what_the_gate_refuses_is_applied_neither_in_the_middle_nor_at_the_end(
     chat: Chatting,
 ) -> None:

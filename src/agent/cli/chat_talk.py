@@ -21,6 +21,7 @@ from agent.display import Display
 from agent.errors import RecordError
 from agent.events import CallEnded, CallStarted, Event, plain
 from agent.interrupts import Stop
+from agent.margin import print_margined
 from agent.outcome import (
     Conversation,
     Finished,
@@ -46,6 +47,7 @@ _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")
 _DIFF_LINES = 300
 _OUTPUT_CHARACTERS = 20_000
 _PATHS_SHOWN = 12
+_HANGING = "    "
 PREVIEW = "preview.diff"
 """In the record: what ``/diff`` showed last."""
 
@@ -240,6 +242,9 @@ class Talking:
     def _consented(self, chat: Chat, taken: Preview) -> bool:
         # Not the patch so far: after an earlier /apply and an /undo this is what is written.
         changes = chat.would_change(taken)
+        if not changes and not taken.patch.data:
+            self._nothing(taken)
+            return False
         if not changes:
             self._say("the workspace has all of it already")
             return False
@@ -279,7 +284,7 @@ class Talking:
             return
         text = visible(ended[-1].text)
         for line in text[:_OUTPUT_CHARACTERS].split("\n"):
-            print_margined(self.console, line, "dim")
+            print_margined(self.console, _quoted(line, "dim"))
         if len(text) > _OUTPUT_CHARACTERS:
             self._say(f"{len(text) - _OUTPUT_CHARACTERS} characters more are in events.jsonl")
 
@@ -331,21 +336,14 @@ class Talking:
     def _quote(self, text: str, style: str) -> None:
         """Words that others had a hand in."""
         for line in visible(text).split("\n"):
-            print_margined(self.console, line, style)
+            print_margined(self.console, _quoted(line, style))
 
     def _say(self, text: str, style: str = "default") -> None:
-        self.console.print(Text(text, style), soft_wrap=True, highlight=False)
+        print_margined(self.console, Text(text, style), margin=_HANGING)
 
 
-def print_margined(console: Console, line: str, style: str) -> None:
-    """A line that others wrote, with a margin, however long it is."""
-    text = Text(f"  {line}".expandtabs(8), style)
-    if not console.is_terminal:
-        console.print(text, soft_wrap=True, highlight=False)
-        return
-    for piece in text.wrap(console, max(20, console.width - 3), no_wrap=False):
-        inner = piece if piece.plain.startswith("  ") else Text("  ").append_text(piece)
-        console.print(inner, no_wrap=True, overflow="ellipsis", highlight=False)
+def _quoted(line: str, style: str) -> Text:
+    return Text(f"  {line}".expandtabs(8), style)
 
 
 def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> Recorded:
