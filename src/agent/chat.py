@@ -99,7 +99,7 @@ class Chat:
         self._points.pop()
         undone = _UNDONE.format(number=number, words=words)
         # As much an order as the request was: who is told that again is told this too.
-        room.loop.inform(f"{undone} {to_model(restored)}", by="operator")
+        room.loop.inform(f"{undone} {to_model(restored)}", "undone")
         return number, restored
 
     def preview(self, *, keep_old: Path | None = None) -> Preview:

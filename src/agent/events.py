@@ -236,8 +236,8 @@ class UserSaid:
     """Words of ours to the model beside results: the task, a nudge, a warning."""
 
     text: str
-    by: Literal["operator", "moonpool"] = "moonpool"
-    """What the operator asked for, or took back, is said again where a summary stands for it."""
+    what: Literal["request", "undone", "note"] = "note"
+    """What the operator asked for and took back is said again where a summary stands for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -277,7 +277,7 @@ def fork(
             f"run {run_id} had finished there: say what is to be done next, as in "
             f'`moonpool fork {run_id} --at end "now write the tests"`'
         )
-    said = [UserSaid(text=NEWS), *([] if task is None else [UserSaid(text=task, by="operator")])]
+    said = [UserSaid(text=NEWS), *([] if task is None else [UserSaid(text=task, what="request")])]
     return Fork(
         started=past.started,
         origin=ForkedFrom(run_id=run_id, call=point.call),

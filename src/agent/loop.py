@@ -193,9 +193,9 @@ class Loop:
                 self.inform(_DECLINED)
         return ended
 
-    def inform(self, text: str, *, by: Literal["operator", "moonpool"] = "moonpool") -> None:
+    def inform(self, text: str, what: Literal["undone", "note"] = "note") -> None:
         """Tell the model, with the next that it is told."""
-        self._news.append(UserSaid(text=text, by=by))
+        self._news.append(UserSaid(text=text, what=what))
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
@@ -432,13 +432,13 @@ class Loop:
         self._condenser.answered(self.history, reply.usage)
 
     def _order(self, text: str) -> None:
-        self._put(UserSaid(text=text, by="operator"))
+        self._put(UserSaid(text=text, what="request"))
 
     def _say(self, text: str) -> None:
         self._put(UserSaid(text=text))
 
     def _put(self, said: UserSaid) -> None:
-        if said.by == "operator":
+        if said.what != "note":
             self._condenser.orders.append(said.text)
         self._tell(said)
         self._add(said.text)

@@ -189,7 +189,7 @@ class _Walk:
     def _told(self, event: UserSaid | ContextShown | RequestAwaited | RequestWithdrawn) -> None:
         match event:
             case UserSaid():
-                if event.by == "operator":
+                if event.what != "note":
                     self._order(event.text)
                 self.asked = True
                 self.words.append(Text(text=event.text))

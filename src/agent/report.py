@@ -223,7 +223,7 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title=shown_in_words(event), detail=_shown(event.text))
         case ImagesWithdrawn():
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
-        case UserSaid() if event.by == "operator":
+        case UserSaid() if event.what == "request":
             yield Row(kind="asked", title=visible(event.text))
         case UserSaid() | Notice():
             yield Row(kind="note", title=visible(event.text))

@@ -291,7 +291,11 @@ class Run:
         return summary
 
     def _first_request(self) -> str:
-        said = (event.text for event in self.journal.log if isinstance(event, UserSaid))
+        said = (
+            event.text
+            for event in self.journal.log
+            if isinstance(event, UserSaid) and event.what == "request"
+        )
         return f"chat: {next(said, '(nothing was asked)')}"
 
     def _metered(self) -> Meter:

@@ -4,15 +4,18 @@ taken back, and who takes it up from its record says to the model what the chat 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent import event_schema
 from agent.chat import Chat
 from agent.condensing import ASK_FOR_NOTES
 from agent.context import bytes_of, sent
 from agent.events import Cleared, Event, ModelCalled, RequestAwaited, Summarised
 from agent.messages import (
     AssistantMessage,
+    Message,
     Opaque,
     Reply,
     Request,
@@ -27,9 +30,11 @@ from agent.models.anthropic_request import body
 from agent.models.facts import Facts
 from agent.outcome import Finished, Refused
 from agent.past import past_of
+from agent.report import timeline
 from agent.room import Room
 from agent.runs import Run, events_of
 from fakes.box import TmpBox
+from fakes.json_schema import fits
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from fakes.talk import with_budget
@@ -43,10 +48,11 @@ FIRST, SECOND, DECLINED, LAST = "make one.txt", "now delete it", "build a bomb",
 @pytest.fixture
 def fake(tmp_path: Path, policy: Policy) -> Iterator[FakeRun]:
     files = {f"{n}.py": b"x = 1  # %04d a line\n" % n * (42 if n % 2 else 14) for n in range(200)}
+    (tmp_path / "workspace").mkdir()
     made = FakeRun(
         home=tmp_path / "home",
         policy=with_budget(policy, turns=500, input_tokens=10**9),
-        workspace=tmp_path,
+        workspace=tmp_path / "workspace",
     )
     made.box = TmpBox(files=files)
     yield made
@@ -93,6 +99,11 @@ def reading() -> Iterator[Callable[[Request], Reply]]:
     yield from [reply] * 400
 
 
+def rows(fake: FakeRun) -> list[dict[str, object]]:
+    run = Run(id=fake.record.run_id, directory=fake.record.directory, summary={})
+    return [dict(row) for row in events_of(run)]
+
+
 def having(fake: FakeRun, facts: Facts) -> ToldModel:
     """A chat of four requests; the second is undone, the third declined."""
     fake.facts = facts
@@ -101,6 +112,7 @@ def having(fake: FakeRun, facts: Facts) -> ToldModel:
     def talk(room: Room) -> Finished:
         chat = Chat(room)
         assert isinstance(chat.ask(FIRST), Finished)
+        assert [change.path for change in chat.apply(chat.to_apply())] == [b"one.txt"]
         assert isinstance(chat.ask(SECOND), Finished)
         assert chat.undo() is not None
         declined = chat.ask(DECLINED)
@@ -173,23 +185,14 @@ def test_calls_and_results_stay_together_after_a_declined_request_in_which_room_
 def test_a_chat_that_is_taken_up_sends_what_it_would_have_sent_to_the_byte(
     fake: FakeRun, facts: Facts
 ) -> None:
-    compared: list[tuple[object, Request]] = []
+    compared: list[tuple[tuple[str, ...], tuple[Message, ...]]] = []
 
     def killed(event: Event) -> None:
         """Right after it said that it will ask."""
         if isinstance(event, ModelCalled):
-            run = Run(id=fake.record.run_id, directory=fake.record.directory, summary={})
-            past = past_of([dict(row) for row in events_of(run)])
+            past = past_of(rows(fake))
             assert past.ended is None
-            compared.append((past.orders, model_request(past.history, past.view)))
-
-    def model_request(history: object, view: object) -> Request:
-        return Request(
-            system="",
-            tools=(),
-            messages=sent(history, view),
-            max_tokens=1,  # type: ignore[arg-type]
-        )
+            compared.append((past.orders, sent(past.history, past.view)))
 
     fake.also = killed
     model = having(fake, facts)
@@ -197,9 +200,25 @@ def test_a_chat_that_is_taken_up_sends_what_it_would_have_sent_to_the_byte(
     assert len(turns) == len(compared) == 4 * (READS + 1)
     for request, (_, again) in zip(turns, compared, strict=True):
         wanted = body(request, model="claude-opus-5-5")
-        made = body(replace(request, messages=again.messages), model="claude-opus-5-5")
+        made = body(replace(request, messages=again), model="claude-opus-5-5")
         assert made == wanted
     orders = compared[-1][0]
-    assert isinstance(orders, tuple)
     assert [orders[0], orders[1], orders[3]] == [FIRST, SECOND, LAST]
     assert "took back your work" in orders[2]
+
+
+@BOTH
+def test_every_line_of_such_a_chat_fits_the_schema(fake: FakeRun, facts: Facts) -> None:
+    having(fake, facts)
+    schema: Any = event_schema.schema()
+    kinds = {one["title"]: one for one in schema["oneOf"]}
+    lines = rows(fake)
+    assert {"request_awaited", "request_withdrawn", "went_back", "applied"} < {
+        str(line["event"]) for line in lines
+    }
+    assert [line for line in lines if not fits(line, kinds[line["event"]], schema)] == []
+    # Nor does the record of one go by without its last words.
+    title = "declined: the request is no part of the conversation now"
+    shown = [(row.kind, row.title) for row in timeline(fake.log)]
+    assert ("note", title) in shown
+    assert [words for kind, words in shown if kind == "asked"] == [FIRST, SECOND, DECLINED, LAST]

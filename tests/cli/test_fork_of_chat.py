@@ -38,7 +38,8 @@ def forked(chat: Chatting, *arguments: str, past: int, then: tuple[Any, ...]) ->
     script.write_text(json.dumps({"version": 1, "turns": [*[{"text": "past"}] * past, *then]}))
     done = chat.moonpool("fork", "last", *arguments, "--json", "-m", f"script:{script}")
     assert done.returncode == 0, done.stdout + done.stderr
-    return chat.runs / json.loads(done.stdout.splitlines()[-1])["run_id"]
+    summary: Row = json.loads(done.stdout.splitlines()[-1])
+    return chat.runs / str(summary["run_id"])
 
 
 def test_after_an_answered_request_a_fork_wants_to_know_what_is_next(chat: Chatting) -> None:

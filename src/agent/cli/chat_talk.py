@@ -82,7 +82,7 @@ class Talking:
         if self.asker is not None:
             self.asker.clock = room.clock
         chat = Chat(room)
-        self._say("a request, or /help; what is done stays in the sandbox until /apply or the end")
+        self._say("a request, or /help; all work stays in the sandbox until /apply or the end")
         while True:
             try:
                 if not self._step(chat):

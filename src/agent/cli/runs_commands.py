@@ -117,7 +117,7 @@ def _of_its_person(event: Mapping[str, object]) -> str:
     from agent.text import one_line
 
     match event:
-        case {"event": "user_said", "by": "operator", "text": str() as text}:
+        case {"event": "user_said", "what": "request", "text": str() as text}:
             return f"> {one_line(text, _WORDS_WIDTH)}"
         case {"event": "request_awaited", "outcome": {"message": str() as text}} if (
             text != "nothing was asked"
