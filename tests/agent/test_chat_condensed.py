@@ -12,7 +12,8 @@ from agent import event_schema
 from agent.chat import Chat
 from agent.condensing import ASK_FOR_NOTES
 from agent.context import bytes_of, sent
-from agent.events import Cleared, Event, ModelCalled, RequestAwaited, Summarised
+from agent.events import Cleared, Event, ModelCalled, RequestAwaited, Summarised, encode
+from agent.fork import END, NEWS, at, first_line, fork, points
 from agent.messages import (
     AssistantMessage,
     Message,
@@ -222,3 +223,27 @@ def test_every_line_of_such_a_chat_fits_the_schema(fake: FakeRun, facts: Facts) 
     shown = [(row.kind, row.title) for row in timeline(fake.log)]
     assert ("note", title) in shown
     assert [words for kind, words in shown if kind == "asked"] == [FIRST, SECOND, DECLINED, LAST]
+
+
+@BOTH
+def test_a_fork_of_such_a_chat_sends_what_the_chat_would_have_sent(
+    fake: FakeRun, facts: Facts
+) -> None:
+    having(fake, facts)
+    lines = rows(fake)
+    last = max(point.call for point in points(lines))
+    # In the first request; in the declined one, before it was; after that; at the end.
+    for call in (3, 2 * READS + READS // 2, 3 * READS + 2, last, END):
+        point = at(lines, call, "r")
+        made = fork(lines, point, run_id="r", task="next")
+        begun = encode(first_line(made, run_id="new"))
+        other = past_of(lines[: point.lines])
+        new = past_of([{**lines[0], **row} for row in (begun, *made.rows)])
+        assert new.view == other.view
+        assert new.orders == (*other.orders, "next")
+        kept = sent(other.history, other.view)
+        messages = sent(new.history, new.view)
+        assert messages[: len(kept) - 1] == kept[:-1]
+        newest = messages[-1].blocks
+        assert [block.text for block in newest[-2:] if isinstance(block, Text)] == [NEWS, "next"]
+        assert new.spent.used == Usage()
