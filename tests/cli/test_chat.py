@@ -331,7 +331,7 @@ def test_what_apply_would_take_back_is_shown_before_it_asks(chat: Chatting) -> N
     terminal.until(PROMPT)
     assert not made.exists()
     terminal.type("/apply\r")
-    terminal.until("has all of it already")
+    terminal.until("nothing changed so far")
 
 
 def test_a_long_name_does_not_reach_the_left_edge_where_our_question_stands(
@@ -373,12 +373,22 @@ def test_in_a_pipe_each_line_is_a_request_and_the_end_of_the_input_quits(chat: C
     done = chat.in_pipe(
         b"write it\n\nand \xff again\n/diff\n/cost\n/policy\n/help\n/nonsense\n/undo",
         WRITE, {"text": "First."}, READ, {"expect": "kept 1", "text": "Second."},
+        policy="budget: {usd: 2}",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     text = done.stdout.decode()
     assert "\x1b" not in text
     assert not any(line.startswith(DUMB_PROMPT) for line in text.splitlines())
-    for part in ("First.", "Second.", "+two", "4 of 60", "/undo", "no command /nonsense"):
+    for part in (
+        "First.",
+        "Second.",
+        "+two",
+        "4 of 60",
+        "0.0000 of 2\n",
+        ", $2",
+        "/undo",
+        "no command /nonsense",
+    ):
         assert part in text
     assert "request 2 is undone" in text, "a last line without its end counts"
     assert b"+two" not in chat.patch
