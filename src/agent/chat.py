@@ -22,6 +22,7 @@ from agent.outcome import Conversation, Finished
 from agent.risk import gate
 from agent.risk.finding import Finding
 from agent.room import Room
+from agent.text import one_line
 from agent.undo import to_model
 from sandbox.apply import apply_patch
 from sandbox.mark import Restored
@@ -37,7 +38,8 @@ _STARTED_AGAIN = (
     "be gone, the working directory and exported variables are reset, and background processes are "
     "ended."
 )
-_UNDONE = "The person took back your work on their request number {number}."
+_UNDONE = "The person took back your work on their request number {number} ({words!r})."
+_WORDS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Chat:
         self.last: Conversation = NOTHING_ASKED
         """How the newest request ended, and with it the chat if it is left now."""
         self._requests = 0
-        self._points: list[tuple[int, Point]] = []
+        self._points: list[tuple[int, str, Point]] = []
         self._await()
 
     def ask(self, text: str) -> Conversation:
@@ -73,7 +75,7 @@ class Chat:
         with self._at_the_box():
             point = room.following.point()
         self._requests += 1
-        self._points.append((self._requests, point))
+        self._points.append((self._requests, one_line(text, _WORDS), point))
         self.last = room.loop.ask(text)
         self._heard_out()
         room.following.finish()
@@ -91,11 +93,13 @@ class Chat:
         if not self._points:
             return None
         room = self.room
-        number, point = self._points[-1]
+        number, words, point = self._points[-1]
         with self._at_the_box():
             restored = room.following.go_back(point)
         self._points.pop()
-        room.loop.inform(f"{_UNDONE.format(number=number)} {to_model(restored)}")
+        undone = _UNDONE.format(number=number, words=words)
+        # As much an order as the request was: who is told that again is told this too.
+        room.loop.inform(f"{undone} {to_model(restored)}", "undone")
         return number, restored
 
     def preview(self, *, keep_old: Path | None = None) -> Preview:
@@ -116,6 +120,16 @@ class Chat:
         shutil.rmtree(old, ignore_errors=True)
         return self.preview(keep_old=old)
 
+    def would_change(self, taken: Preview) -> tuple[Change, ...]:
+        """What `apply` would change in the workspace: of what was applied before, only what is new,
+        and what was taken back since.
+
+        Raises:
+            PatchError: it does not fit.
+        """
+        rest = self._rest(taken)
+        return apply_patch(rest, self.room.job.workspace, check=True).changes if rest else ()
+
     def apply(self, taken: Preview) -> tuple[Change, ...]:
         """Have the workspace be as the sandbox was when `taken` was: what of it is new since the
         last time is applied, all or nothing. Gives what that changed.
@@ -129,7 +143,7 @@ class Chat:
         data = taken.patch.data
         applied = Applied.of(room.record.directory)
         old = room.record.directory / _OLD
-        rest = applied.rest(data, old)
+        rest = self._rest(taken)
         changes = apply_patch(rest, room.job.workspace, check=False).changes if rest else ()
         if changes:
             applied.keep(data, old)
@@ -142,6 +156,10 @@ class Chat:
             )
         shutil.rmtree(old, ignore_errors=True)
         return changes
+
+    def _rest(self, taken: Preview) -> bytes:
+        directory = self.room.record.directory
+        return Applied.of(directory).rest(taken.patch.data, directory / _OLD)
 
     def _await(self) -> None:
         self.room.journal.tell(RequestAwaited(outcome=self.last))

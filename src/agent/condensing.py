@@ -116,13 +116,21 @@ class Condenser:
         self._hard = False
         self.view = View()
         self.orders: list[str] = []
-        """What the operator asked for, in order."""
+        """What the operator asked for, and took back, in order."""
 
     def take_up(self, view: View, history: Sequence[Message], last: Usage) -> None:
         """Go on where another process got to; `last` is the usage of its newest reply."""
         self.view = view
         if replies(history):
             self._note(history[: _after_last_reply(history)], last)
+
+    def withdraw(self, view: View) -> None:
+        """The newest order is none any more, and the history is again the one of this view."""
+        self.view = view
+        self.orders.pop()
+        # Of what the service has in its cache nobody knows how much this still is.
+        self._last = None
+        self._hard = False
 
     def answered(self, history: Sequence[Message], usage: Usage) -> None:
         """A reply came, and is the last message of the history."""
@@ -162,17 +170,23 @@ class Condenser:
 
     def restated(self, history: Sequence[Message]) -> str | None:
         """The operator's words, where what is sent does not hold them any more."""
-        if not isinstance(self.view.head, Opaque) or not self.orders:
+        if not isinstance(self.view.head, Opaque):
             return None
-        words = _AGAIN + "\n\n".join(self.orders)
-        said = (
+        said = {
             block.text
             for message in self.messages(history)
             if isinstance(message, UserMessage)
             for block in message.blocks
             if isinstance(block, Text)
-        )
-        return None if words in said else words
+        }
+        # Those that were asked for after a summary stand there by themselves; those from before it
+        # were said again all together.
+        number = max((n for n in range(len(self.orders) + 1) if self._again(n) in said), default=0)
+        missing = [order for order in self.orders[number:] if order not in said]
+        return self._again(len(self.orders)) if missing else None
+
+    def _again(self, number: int) -> str:
+        return _AGAIN + "\n\n".join(self.orders[:number])
 
     def tokens(self, history: Sequence[Message]) -> int:
         """Of the next request, estimated."""

@@ -102,7 +102,8 @@ class Display:
             case ExportFailed():
                 self._say(visible(event.message), "bold red")
             case Metered() | Cleared() | Shortened() | Summarised():
-                self._say(spending_in_words(event), "dim")
+                margin = "  " if self._layout is Layout.FOLDED else ""
+                self._say(f"{margin}{spending_in_words(event)}", "dim")
             case _:
                 self._rest()
 

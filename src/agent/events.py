@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from typing import Literal
 
 from agent.album import KeptImage
 from agent.briefing import Instructions
@@ -235,6 +236,13 @@ class UserSaid:
     """Words of ours to the model beside results: the task, a nudge, a warning."""
 
     text: str
+    what: Literal["request", "undone", "note"] = "note"
+    """What the operator asked for and took back is said again where a summary stands for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestWithdrawn:
+    """A chat's newest request was declined: it, and what came of it, is not sent any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -484,6 +492,7 @@ Recorded = (
     | WentBack
     | Notice
     | RequestAwaited
+    | RequestWithdrawn
     | Applied
     | ConversationEnded
     | Exported

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from agent.album import Album
 from agent.errors import RecordError, UsageError
 from agent.events import (
     CallEnded,
@@ -30,8 +31,8 @@ from agent.events import (
     encode,
     plain,
 )
-from agent.messages import Usage
-from agent.past import Past, past_of, uses_of
+from agent.messages import AssistantMessage, Usage
+from agent.past import Past, Recall, nothing_kept, past_of, uses_of
 from agent.recorded import decode
 from agent.tools import toolbox
 from agent.wording import call_in_words
@@ -56,6 +57,7 @@ END = -1
 _OF_THE_OTHER_RUN = frozenset(
     {
         *("run_started", "resumed", "forked", "sandbox_ready", "request_awaited", "notice"),
+        "applied",
         *("model_retry", "conversation_ended", "exported", "export_failed"),
         *("verification_ended", "run_ended"),
     }
@@ -243,10 +245,18 @@ class Fork:
     files: Mapping[bytes, FollowedFile]
 
 
-def fork(rows: Sequence[Row], point: Point, *, run_id: str, task: str | None) -> Fork:
+def fork(
+    rows: Sequence[Row],
+    point: Point,
+    *,
+    run_id: str,
+    task: str | None,
+    recall: Recall = nothing_kept,
+) -> Fork:
     """Everything up to a point, as the lines of another run.
 
     Args:
+        recall: gives an image that the model was shown, or None.
         task: said to the model then; None: it goes on with what it was asked.
 
     Raises:
@@ -254,7 +264,7 @@ def fork(rows: Sequence[Row], point: Point, *, run_id: str, task: str | None) ->
         RecordError: the conversation is not recorded to the letter where it has to be.
     """
     before = rows[: point.lines]
-    past = past_of(before)
+    past = past_of(before, recall)
     if not past.lossy.exact_thinking:
         raise RecordError("the model's thinking could not be recorded to the letter")
     files = Files()
@@ -262,12 +272,12 @@ def fork(rows: Sequence[Row], point: Point, *, run_id: str, task: str | None) ->
         files.take(decode(row))
     looks = [row for row in rows[point.lines : point.looks] if row.get("event") == "followed"]
     unsaid = _unanswered(past)
-    if task is None and past.turn is not None and not uses_of(past.turn.reply):
+    if task is None and _answered(past):
         raise UsageError(
             f"run {run_id} had finished there: say what is to be done next, as in "
             f'`moonpool fork {run_id} --at end "now write the tests"`'
         )
-    said = [UserSaid(text=NEWS), *([] if task is None else [UserSaid(text=task)])]
+    said = [UserSaid(text=NEWS), *([] if task is None else [UserSaid(text=task, what="request")])]
     return Fork(
         started=past.started,
         origin=ForkedFrom(run_id=run_id, call=point.call),
@@ -278,6 +288,13 @@ def fork(rows: Sequence[Row], point: Point, *, run_id: str, task: str | None) ->
         ),
         files=files.checked(),
     )
+
+
+def _answered(past: Past) -> bool:
+    """The model had said its last word on what it was asked."""
+    if past.turn is not None:
+        return not uses_of(past.turn.reply)
+    return not past.history or isinstance(past.history[-1], AssistantMessage)
 
 
 def _unanswered(past: Past) -> list[CallRefused]:
@@ -369,6 +386,19 @@ def keep_steps(fork: Fork, steps: Path, target: Path) -> None:
                 raise RecordError(f"the content {blob} in {steps} was changed since")
     except PatchError as error:
         raise RecordError(f"a content in {steps} can't be used: {error}") from error
+
+
+def keep_images(fork: Fork, recall: Recall, target: Album) -> None:
+    """Keep the images that the lines name, as far as they are still there.
+
+    Raises:
+        RecordError: one can't be written.
+    """
+    for row in fork.rows:
+        event = decode(row)
+        if isinstance(event, CallEnded):
+            for image in filter(None, map(recall, event.images)):
+                target.keep(image)
 
 
 def first_line(fork: Fork, **changes: object) -> RunStarted:

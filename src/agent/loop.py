@@ -8,7 +8,7 @@ reasons to stop means. Refuses to know how a call is made (`calls`), what is lef
 import hashlib
 import time
 from collections.abc import Callable
-from typing import assert_never
+from typing import Literal, assert_never
 
 from agent.calls import NOT_MADE, Calls
 from agent.condensing import Condenser
@@ -22,6 +22,7 @@ from agent.events import (
     ModelReplied,
     ModelRetry,
     Notice,
+    RequestWithdrawn,
     Tell,
     TextPiece,
     TextVoid,
@@ -161,13 +162,12 @@ class Loop:
         self._estimates = False
         self._repetition = Repetition()
         self._in_vain = 0
-        self._news: list[str] = []
+        self._news: list[UserSaid] = []
         self.history: list[Message] = []
 
     def run(self, task: str) -> Conversation:
         """Work on the task until the conversation ends; every way to end is a value."""
-        self._condenser.orders.append(task)
-        self._say(task)
+        self._order(task)
         return self._until_ended(None)
 
     def go_on(self, past: Past, task: str) -> Conversation:
@@ -175,13 +175,13 @@ class Loop:
         self._repetition = past.repetition
         self._in_vain = past.in_vain
         self.history = list(past.history)
-        self._condenser.orders.append(task)
+        self._condenser.orders.extend(past.orders)
         newest = (past.turn.reply.message,) if past.turn is not None else ()
         self._condenser.take_up(past.view, (*self.history, *newest), past.spent.last)
         if not past.asked:
-            self._say(task)
+            self._order(task)
         if past.forked is None:
-            self._news.append(STARTED_AGAIN)
+            self.inform(STARTED_AGAIN)
         return self._until_ended(past.turn)
 
     def show(self, context: ContextShown) -> None:
@@ -192,23 +192,26 @@ class Loop:
     def ask(self, text: str) -> Conversation:
         """One more request of a chat, built on all that was said before."""
         self._repetition, self._in_vain = Repetition(), 0
-        before = list(self.history)
-        worked = self._calls.made
+        # What happened to the files stays true, whatever becomes of the request.
         self._break_news()
-        self._say(text)
+        before, view = list(self.history), self._condenser.view
+        worked = self._calls.made
+        self._order(text)
         ended = self._until_ended(None)
         if isinstance(ended, Interrupted):
-            self._news.append(_STOPPED)
+            self.inform(_STOPPED)
         if isinstance(ended, Refused):
             # A model that declined goes on declining as long as what it declined stands there.
+            self._tell(RequestWithdrawn())
             self.history = before
+            self._condenser.withdraw(view)
             if self._calls.made > worked:
-                self._news.append(_DECLINED)
+                self.inform(_DECLINED)
         return ended
 
-    def inform(self, text: str) -> None:
+    def inform(self, text: str, what: Literal["undone", "note"] = "note") -> None:
         """Tell the model, with the next that it is told."""
-        self._news.append(text)
+        self._news.append(UserSaid(text=text, what=what))
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
@@ -358,7 +361,7 @@ class Loop:
         if isinstance(self.history[-1], UserMessage):
             restated = self._condenser.restated(self.history)
             if restated is not None:
-                self._news.append(restated)
+                self.inform(restated)
                 self._break_news()
         try:
             return self._asked()
@@ -467,9 +470,17 @@ class Loop:
         self.history.append(AssistantMessage(blocks=blocks))
         self._condenser.answered(self.history, reply.usage)
 
+    def _order(self, text: str) -> None:
+        self._put(UserSaid(text=text, what="request"))
+
     def _say(self, text: str) -> None:
-        self._tell(UserSaid(text=text))
-        self._add(text)
+        self._put(UserSaid(text=text))
+
+    def _put(self, said: UserSaid) -> None:
+        if said.what != "note":
+            self._condenser.orders.append(said.text)
+        self._tell(said)
+        self._add(said.text)
 
     def _add(self, text: str) -> None:
         words = Text(text=text)
@@ -488,8 +499,8 @@ class Loop:
 
     def _break_news(self) -> None:
         """Tell the model what happened to its sandbox, in the last message before it answers."""
-        for text in self._news:
-            self._say(text)
+        for said in self._news:
+            self._put(said)
         self._news.clear()
 
     def _answer_unrun(self, reply: Reply, text: str, done: list[ToolResult]) -> None:

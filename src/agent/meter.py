@@ -64,11 +64,17 @@ class Meter:
         clock: Callable[[], float] = time.monotonic,
         before: Spent | None = None,
         prices: Prices | None = None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
+        """Args:
+        clock: of the run's work, in seconds; it may stand still while a person is waited for.
+        wall: the time that passes for others; None: `clock`.
+        """
         before = before or Spent()
         self._budget = policy.budget
         self._time_s = policy.limits.time_s
         self._clock = clock
+        self._wall = wall or clock
         self._prices = prices
         self._started = clock() - before.seconds
         self._cached_at: float | None = None
@@ -101,7 +107,7 @@ class Meter:
             # What a service does not count is paid for as if it had been all that was allowed.
             unsaid = self._worst_usd() * bool(usage.uncounted_replies)
             self.usd = (self.usd or 0.0) + self._prices.usd(usage) + unsaid
-        self._cached_at = self._clock()
+        self._cached_at = self._wall()
 
     def expect(self, need: Need) -> None:
         """What the next call will need, where more is known of it than that it grows."""
@@ -189,7 +195,7 @@ class Meter:
         need = self._need
         rates = self._prices.rates(need.known + need.new)
         dearest = max(rates.input, rates.cache_write)
-        warm = self._cached_at is not None and self._clock() - self._cached_at < _CACHE_LIVES_S
+        warm = self._cached_at is not None and self._wall() - self._cached_at < _CACHE_LIVES_S
         known = rates.cache_read if warm else dearest
         return (need.known * known + need.new * dearest) / 1_000_000
 

@@ -27,6 +27,7 @@ from agent.events import (
     ModelCalled,
     ModelReplied,
     RequestAwaited,
+    RequestWithdrawn,
     RunStarted,
     SandboxReady,
     Shortened,
@@ -70,6 +71,9 @@ IMAGE_GONE = (
     "[The image that was shown here is no longer kept: read the file again to see it as it is now.]"
 )
 
+_NOT_SAID = frozenset({Stop.CONTEXT_WINDOW, Stop.COMPACTION, Stop.REFUSAL})
+"""Ends of a reply that is none, and no part of the conversation."""
+
 Recall = Callable[[KeptImage], Image | None]
 
 
@@ -98,6 +102,8 @@ class Past:
     """Without the open turn."""
     asked: bool
     """The task was said."""
+    orders: tuple[str, ...]
+    """What the operator asked for, and took back, in order."""
     view: View
     """What of it is sent."""
     turn: OpenTurn | None
@@ -143,18 +149,17 @@ class _Walk:
     in_vain: int = 0
     ended: Conversation | None = None
     asked: bool = False
+    orders: list[str] = field(default_factory=list)
+    before: tuple[tuple[Message, ...], View] = ((), View())
+    """The history and what was sent of it when the newest order was given."""
     recall: Recall = nothing_kept
     gone: bool = False
     """An image that the model was shown can't be shown again."""
 
     def take(self, event: Event) -> None:
         match event:
-            case UserSaid():
-                self.asked = True
-                self.words.append(Text(text=event.text))
-            case ContextShown():
-                self.words.append(Text(text=event.text))
-                self.ended = None
+            case UserSaid() | ContextShown() | RequestAwaited() | RequestWithdrawn():
+                self._told(event)
             case ModelCalled():
                 self.close()
                 self.ended = None
@@ -178,13 +183,38 @@ class _Walk:
                 self._result(event, is_error=True, failed=True)
             case ConversationEnded():
                 self.ended = event.outcome
+            case _:
+                pass
+
+    def _told(self, event: UserSaid | ContextShown | RequestAwaited | RequestWithdrawn) -> None:
+        match event:
+            case UserSaid():
+                if event.what != "note":
+                    self._order(event.text)
+                self.asked = True
+                self.words.append(Text(text=event.text))
+            case ContextShown():
+                self.words.append(Text(text=event.text))
+                self.ended = None
             case RequestAwaited():
                 # Nothing is left to do of it: without its person a chat can only be exported.
                 self.close()
                 self.ended = event.outcome
                 self.in_vain, self.repetition = 0, Repetition()
+            case RequestWithdrawn():
+                self.reply, self.running, self.results, self.words = None, None, [], []
+                self.history, self.view = list(self.before[0]), self.before[1]
+                self.orders.pop()
             case _:
-                pass
+                assert_never(event)
+
+    def _order(self, text: str) -> None:
+        # It is answered from here on, be it that first room is to be made for it.
+        self.close()
+        self.ended = None
+        self.in_vain, self.repetition = 0, Repetition()
+        self.before = (tuple(self.history), self.view)
+        self.orders.append(text)
 
     def _result(self, event: CallEnded | CallRefused, *, is_error: bool, failed: bool) -> None:
         uses = uses_of(self.reply) if self.reply is not None else []
@@ -226,7 +256,7 @@ class _Walk:
 
     def close(self) -> None:
         """The turn was answered whole: another request, or reply, came after it."""
-        if self.reply is not None and self.reply.stop is not Stop.CONTEXT_WINDOW:
+        if self.reply is not None and self.reply.stop not in _NOT_SAID:
             self.in_vain = 0 if worked(self.reply) else self.in_vain + 1
             blocks = self.reply.message.blocks or (Text(text=NO_ANSWER),)
             self.history.append(AssistantMessage(blocks=blocks))
@@ -285,6 +315,7 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
         ready=ready,
         history=tuple(walk.history),
         asked=walk.asked,
+        orders=tuple(walk.orders) or ((started.task,) if walk.asked else ()),
         view=walk.view,
         turn=turn,
         ended=walk.ended,

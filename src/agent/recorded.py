@@ -37,6 +37,7 @@ from agent.events import (
     Notice,
     Recorded,
     RequestAwaited,
+    RequestWithdrawn,
     Resumed,
     RunStarted,
     SandboxReady,
@@ -83,6 +84,7 @@ _EVENTS: dict[str, type] = {
     "went_back": WentBack,
     "notice": Notice,
     "request_awaited": RequestAwaited,
+    "request_withdrawn": RequestWithdrawn,
     "conversation_ended": ConversationEnded,
 }
 """Others are not needed again as values."""

@@ -25,6 +25,7 @@ from agent.events import (
     ModelReplied,
     ModelRetry,
     Notice,
+    RequestWithdrawn,
     Shortened,
     Summarised,
     UserSaid,
@@ -222,8 +223,12 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title=shown_in_words(event), detail=_shown(event.text))
         case ImagesWithdrawn():
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
+        case UserSaid() if event.what == "request":
+            yield Row(kind="asked", title=visible(event.text))
         case UserSaid() | Notice():
             yield Row(kind="note", title=visible(event.text))
+        case RequestWithdrawn():
+            yield Row(kind="note", title="declined: the request is no part of the conversation now")
         case WentBack():
             words = f"the files went back to what they were after call {event.call}"
             yield Row(kind="note", title=words)

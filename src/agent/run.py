@@ -12,6 +12,7 @@ several requests: what leads it is a `room.Talk`, and all else is the same.
 
 import hashlib
 import os
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -112,7 +113,7 @@ class Run:
         if past is not None:
             self._started = past.began
             self._clock = Stopwatch(before_s=past.spent.seconds)
-        self._meter = Meter(job.policy, clock=self._clock, before=self._spent, prices=facts.prices)
+        self._meter = self._metered()
         if past is not None:
             self.journal.log.extend(past.log)
         self._box: Box | None = None
@@ -165,9 +166,7 @@ class Run:
         if past is not None and not job.task and not _asked(past):
             return CutShort(detail="the process that ran it ended before anything was asked")
         # The time of a run is the agent's: a first build of the image does not count.
-        self._meter = Meter(
-            job.policy, clock=self._clock, before=self._spent, prices=self._facts.prices
-        )
+        self._meter = self._metered()
         following = Following(
             box,
             self._record.directory / STEPS,
@@ -292,8 +291,22 @@ class Run:
         return summary
 
     def _first_request(self) -> str:
-        said = (event.text for event in self.journal.log if isinstance(event, UserSaid))
+        said = (
+            event.text
+            for event in self.journal.log
+            if isinstance(event, UserSaid) and event.what == "request"
+        )
         return f"chat: {next(said, '(nothing was asked)')}"
+
+    def _metered(self) -> Meter:
+        # A service's cache cools while a person thinks, though no time of the run passes.
+        return Meter(
+            self._job.policy,
+            clock=self._clock,
+            before=self._spent,
+            prices=self._facts.prices,
+            wall=time.monotonic,
+        )
 
     @property
     def _spent(self) -> Spent | None:

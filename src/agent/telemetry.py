@@ -42,6 +42,7 @@ from agent.events import (
     ConversationEnded,
     Event,
     Exported,
+    Forked,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -153,7 +154,7 @@ class Telemetry:
                 self._begin(event.version)
                 self._mark("moonpool.policy", event.policy)
                 self._mark("moonpool.kernel_policy", event.kernel_policy)
-            case Resumed():
+            case Resumed() | Forked():
                 self._begin(event.version)
             case SandboxReady():
                 self._mark("moonpool.kernel_enforced", event.kernel_enforced)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.applied import Applied
+from agent.margin import print_margined
 from agent.record import REPORT
 from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
@@ -25,6 +26,7 @@ _LEFT_OUT_NAMED = 3
 _PATH_WIDTH = 60
 _REFUSALS_NAMED = 10
 _CALLS_NAMED = 8
+_HANGING = "    "
 _FINDINGS_SHOWN = 8
 _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -87,13 +89,13 @@ def _places(run: Run) -> Iterator[str]:
 def print_risk(console: Console, run: Run, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
     """What the export gate found, the worst first."""
     for text, style in _risk(run, findings_limit):
-        console.print(Text(text, style), soft_wrap=True, highlight=False)
+        print_margined(console, Text(text, style), margin=_HANGING)
 
 
 def print_diffstat(console: Console, run: Run) -> None:
     """The changed files, and what is left out of the patch."""
     for row in _diffstat(run):
-        console.print(row, soft_wrap=True, highlight=False)
+        print_margined(console, row, margin=_HANGING)
 
 
 def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:

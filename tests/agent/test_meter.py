@@ -67,6 +67,17 @@ def test_what_is_in_the_cache_is_cheap_until_it_is_forgotten(policy: Policy) -> 
     assert "$1.25" in limit.detail
 
 
+def test_the_cache_cools_while_a_person_thinks_though_the_run_stands_still(policy: Policy) -> None:
+    work, wall = Clock(), Clock()
+    counted = Meter(with_budget(policy, usd=1.0), clock=work, wall=wall, prices=DEAR)
+    counted.add(Usage())
+    counted.expect(Need(known=100_000))
+    assert counted.reached() is None
+    wall.now = 301.0
+    assert counted.reached() is not None
+    assert counted.elapsed_s == 0
+
+
 def test_a_call_that_could_answer_nothing_is_not_made(policy: Policy) -> None:
     counted = meter(policy, LEAST_ANSWER_TOKENS * 50 / MILLION)
     assert counted.reached() is None

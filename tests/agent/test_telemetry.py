@@ -16,7 +16,7 @@ import agent
 from agent import exposure, telemetry
 from agent.collector import TelemetrySettings, telemetry_settings
 from agent.errors import ModelBilling, UsageError
-from agent.events import CallStarted, Event, ModelCalled, Resumed
+from agent.events import CallStarted, Event, Forked, ModelCalled, Resumed
 from agent.messages import Model, Usage
 from agent.models.anthropic import AnthropicModel
 from agent.outcome import Finished
@@ -461,3 +461,11 @@ def test_of_a_run_that_is_killed_outright_the_turns_that_were_over_are_there(
     heard.show(Resumed(model="m", version="0", pid=1, cut_bytes=0, in_doubt=None, lossy={}))
     assert heard.close() is None
     assert collector.spans[-1].trace == trace
+
+
+def test_the_turns_of_a_fork_hang_under_its_run(collector: Collector) -> None:
+    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="new", model=ToldModel())
+    heard.show(Forked(run_id="old", call=3, model="m", version="0", pid=1, lossy={}))
+    heard.show(ModelCalled(turn=1, system_sha256="", messages=2))
+    assert heard.close() is None
+    assert collector.tree().startswith("invoke_agent moonpool!\n  turn!")

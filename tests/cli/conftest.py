@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import agent
 from sandbox.engine import Engine
 from sandbox.labels import LABEL_RUN
+
+if TYPE_CHECKING:
+    from cli.chatting import Chatting
 
 SCRIPT = Path(sys.executable).with_name("moonpool")
 
@@ -207,3 +210,20 @@ def stands(engine: Engine, container: str) -> bool:
 
 
 DONE = {"text": "Done."}
+
+
+@pytest.fixture
+def chat(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterator["Chatting"]:
+    from cli.chatting import Chatting  # noqa: PLC0415 - which imports this
+
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    moonpool.environ["XDG_CACHE_HOME"] = cache
+    chatting = Chatting(moonpool, tmp_path)
+    yield chatting
+    for terminal in chatting.begun:
+        if terminal.code is None:
+            terminal.__exit__()
+    runs = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs"
+    for run in runs.iterdir() if runs.exists() else ():
+        for row in engine.containers(f"{LABEL_RUN}={run.name}"):
+            engine.remove(row.id)

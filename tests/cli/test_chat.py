@@ -4,106 +4,23 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.runs import chain_broken_at
-from cli.conftest import DONE, SCRIPT, Shell, bash, stands
+from cli.chatting import DUMB_PROMPT, Chatting
+from cli.conftest import DONE, bash, stands
 from cli.terminal import PROMPT, Terminal
 from sandbox.engine import Engine
-from sandbox.labels import LABEL_RUN
 from standin import Break, Call, How, StandIn, answer
 
-DUMB_PROMPT = "> "
 QUESTION = "\nrun this? [y/N/a/s] "
 WRITE = bash("cd /tmp; export KEPT=1; echo one > /workspace/made.txt")
 READ = bash('pwd; echo "kept $KEPT"; cat /workspace/made.txt; echo two >> /workspace/made.txt')
-
-
-class Chatting:
-    """Starts chats, of scripts unless another model is named."""
-
-    def __init__(self, moonpool: Shell, tmp_path: Path) -> None:
-        self.moonpool = moonpool
-        self._directory = tmp_path
-        self._begun: list[Terminal] = []
-
-    def command(self, *turns: dict[str, Any], policy: str = "", model: str = "") -> list[str]:
-        script = self._directory / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
-        rules = self._directory / "policy.yaml"
-        rules.write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
-        return [str(SCRIPT), "chat", "-p", str(rules), "-m", model or f"script:{script}"]
-
-    def at_terminal(
-        self,
-        *turns: dict[str, Any],
-        policy: str = "",
-        model: str = "",
-        term: str = "xterm",
-        env: dict[str, str] | None = None,
-    ) -> Terminal:
-        terminal = Terminal(
-            self.command(*turns, policy=policy, model=model),
-            directory=self.moonpool.directory,
-            environ={**self.moonpool.environ, **(env or {})},
-            term=term,
-        )
-        self._begun.append(terminal)
-        terminal.until("a request, or /help")
-        terminal.until(DUMB_PROMPT if term == "dumb" else PROMPT)
-        return terminal
-
-    def in_pipe(
-        self, said: str | bytes, *turns: dict[str, Any], policy: str = "", term: str = "xterm"
-    ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            self.command(*turns, policy=policy),
-            cwd=self.moonpool.directory,
-            env={**self.moonpool.environ, "TERM": term},
-            input=said.encode() if isinstance(said, str) else said,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-
-    @property
-    def run(self) -> Path:
-        (found,) = (Path(self.moonpool.environ["MOONPOOL_HOME"]) / "runs").iterdir()
-        return found
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.run / "run.json").read_text())
-        return found
-
-    def events(self) -> list[dict[str, Any]]:
-        lines = (self.run / "events.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-    @property
-    def patch(self) -> bytes:
-        return (self.run / "patch.diff").read_bytes()
-
-
-@pytest.fixture
-def chat(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterator[Chatting]:
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    moonpool.environ["XDG_CACHE_HOME"] = cache
-    chatting = Chatting(moonpool, tmp_path)
-    yield chatting
-    for terminal in chatting._begun:
-        if terminal.code is None:
-            terminal.__exit__()
-    runs = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs"
-    for run in runs.iterdir() if runs.exists() else ():
-        for row in engine.containers(f"{LABEL_RUN}={run.name}"):
-            engine.remove(row.id)
 
 
 # -- requests ---------------------------------------------------------------------------------
@@ -392,6 +309,46 @@ def test_apply_asks_writes_and_goes_on_and_afterwards_only_the_rest_is_applied(
     assert made.read_bytes() == b"one\ntwo\n"
 
 
+def test_what_apply_would_take_back_is_shown_before_it_asks(chat: Chatting) -> None:
+    terminal = chat.at_terminal(WRITE, {"text": "First."})
+    made = chat.moonpool.directory / "made.txt"
+    terminal.type("one\r")
+    terminal.until("First.")
+    terminal.until(PROMPT)
+    terminal.type("/apply\r")
+    terminal.until("[y/N] ")
+    terminal.type("y\n")
+    terminal.until(PROMPT)
+    assert made.exists()
+    terminal.type("/undo\r")
+    terminal.until("request 1 is undone")
+    terminal.until(PROMPT)
+    terminal.type("/apply\r")
+    shown = terminal.until("[y/N] ")
+    assert "deleted" in shown
+    assert "made.txt" in shown
+    terminal.type("y\n")
+    terminal.until(PROMPT)
+    assert not made.exists()
+    terminal.type("/apply\r")
+    terminal.until("nothing changed so far")
+
+
+def test_a_long_name_does_not_reach_the_left_edge_where_our_question_stands(
+    chat: Chatting,
+) -> None:
+    name = "x" * 82 + " apply to nowhere? yes"
+    terminal = chat.at_terminal(bash(f"echo x > 'b\x07{name}'"), {"text": "Made."})
+    terminal.type("go\r")
+    terminal.until("Made.")
+    terminal.until(PROMPT)
+    terminal.type("/apply\r")
+    shown = terminal.until(f"\napply to {chat.moonpool.directory}? [y/N] ")
+    assert "nowhere? yes" in shown
+    at_the_edge = [line for line in shown.splitlines() if line and not line.startswith(" ")]
+    assert [line.partition(" ")[0] for line in at_the_edge[1:]] == ["export", "apply"]
+
+
 def test_what_the_gate_refuses_is_applied_neither_in_the_middle_nor_at_the_end(
     chat: Chatting,
 ) -> None:
@@ -416,12 +373,22 @@ def test_in_a_pipe_each_line_is_a_request_and_the_end_of_the_input_quits(chat: C
     done = chat.in_pipe(
         b"write it\n\nand \xff again\n/diff\n/cost\n/policy\n/help\n/nonsense\n/undo",
         WRITE, {"text": "First."}, READ, {"expect": "kept 1", "text": "Second."},
+        policy="budget: {usd: 2}",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     text = done.stdout.decode()
     assert "\x1b" not in text
     assert not any(line.startswith(DUMB_PROMPT) for line in text.splitlines())
-    for part in ("First.", "Second.", "+two", "4 of 60", "/undo", "no command /nonsense"):
+    for part in (
+        "First.",
+        "Second.",
+        "+two",
+        "4 of 60",
+        "0.0000 of 2\n",
+        ", $2",
+        "/undo",
+        "no command /nonsense",
+    ):
         assert part in text
     assert "request 2 is undone" in text, "a last line without its end counts"
     assert b"+two" not in chat.patch

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from agent.approval import Answered, Approve, Approved, Declined, Remembered
 from agent.interrupts import Interrupts
+from agent.margin import print_margined
 from agent.question import question
 from agent.stopwatch import Stopwatch
 from agent.text import one_line
@@ -106,5 +107,8 @@ def answer(console: Console, interrupts: Interrupts, prompt: str) -> str:
 
 
 def _print(console: Console, lines: list[str]) -> None:
-    for line in lines:
+    head, *call = lines
+    print_margined(console, Text(head, "bold"))
+    for line in call:
+        # Broken already, each piece behind a mark of its own.
         console.print(Text(line, "bold"), soft_wrap=True)

@@ -21,6 +21,7 @@ from agent.display import Display
 from agent.errors import RecordError
 from agent.events import CallEnded, CallStarted, Event, plain
 from agent.interrupts import Stop
+from agent.margin import print_margined
 from agent.outcome import (
     Conversation,
     Finished,
@@ -40,11 +41,13 @@ from policies.ceiling import in_words
 from policies.policy import Policy
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.gitapply import DoesNotApply
+from sandbox.patch import Change
 
 _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")
 _DIFF_LINES = 300
 _OUTPUT_CHARACTERS = 20_000
 _PATHS_SHOWN = 12
+_HANGING = "    "
 PREVIEW = "preview.diff"
 """In the record: what ``/diff`` showed last."""
 
@@ -79,7 +82,7 @@ class Talking:
         if self.asker is not None:
             self.asker.clock = room.clock
         chat = Chat(room)
-        self._say("a request, or /help; what is done stays in the sandbox until /apply or the end")
+        self._say("a request, or /help; all work stays in the sandbox until /apply or the end")
         while True:
             try:
                 if not self._step(chat):
@@ -159,10 +162,10 @@ class Talking:
             case Interrupted():
                 self._say("stopped: what was done stays; /undo takes it back", "yellow")
             case LimitReached(limit=Limit.CONTEXT):
-                self._say(f"the conversation is full: {visible(ended.detail)}", "yellow")
+                self._say(f"the conversation is full: {one_line(ended.detail, 400)}", "yellow")
                 self._say("to go on: /apply or /quit, then a new chat", "yellow")
             case LimitReached():
-                self._say(f"limit reached: {visible(ended.detail)}", "yellow")
+                self._say(f"limit reached: {one_line(ended.detail, 400)}", "yellow")
                 self._say(
                     "no request of this chat is served any more: /apply or /quit, then a new chat, "
                     "or a policy with a larger budget",
@@ -214,38 +217,45 @@ class Talking:
         taken = self._taken(chat.to_apply)
         if taken is None:
             return
-        run = _as_run(chat, taken)
-        print_risk(self.console, run)
+        print_risk(self.console, _as_run(chat, taken))
         if taken.refused:
             self._say("the export gate refuses it: nothing is applied", "red")
             return
-        print_diffstat(self.console, run)
-        where = visible(str(chat.room.job.workspace))
         if self.asker is None:
+            print_diffstat(self.console, _as_run(chat, taken))
             run_id = chat.room.job.run_id
             self._say(
                 f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
                 "yellow",
             )
             return
-        with chat.room.clock.stopped():
-            said = answer(self.console, chat.room.interrupts, f"apply to {where}? [y/N] ")
-        if said not in {"y", "yes"}:
-            self._say("not applied")
-            return
         try:
-            changes = chat.apply(taken)
-        except DoesNotApply as error:
-            self._quote(str(error), "red")
-            self._say("the workspace was changed by others: leave with /quit, then merge", "yellow")
-            return
+            if self._consented(chat, taken):
+                for change in chat.apply(taken):
+                    self._say(f"  {change.kind:<9} {path_text(change.path)}", "green")
         except (PatchError, RecordError) as error:
             self._quote(str(error), "red")
-            return
+            if isinstance(error, DoesNotApply):
+                words = "the workspace was changed by others: leave with /quit, then merge"
+                self._say(words, "yellow")
+
+    def _consented(self, chat: Chat, taken: Preview) -> bool:
+        # Not the patch so far: after an earlier /apply and an /undo this is what is written.
+        changes = chat.would_change(taken)
+        if not changes and not taken.patch.data:
+            self._nothing(taken)
+            return False
         if not changes:
             self._say("the workspace has all of it already")
-        for change in changes:
-            self._say(f"  {change.kind:<9} {path_text(change.path)}", "green")
+            return False
+        print_diffstat(self.console, _as_run(chat, taken, changes))
+        where = visible(str(chat.room.job.workspace))
+        with chat.room.clock.stopped():
+            said = answer(self.console, chat.room.interrupts, f"apply to {where}? [y/N] ")
+        if said in {"y", "yes"}:
+            return True
+        self._say("not applied")
+        return False
 
     def _undo(self, chat: Chat) -> None:
         try:
@@ -274,7 +284,7 @@ class Talking:
             return
         text = visible(ended[-1].text)
         for line in text[:_OUTPUT_CHARACTERS].split("\n"):
-            print_margined(self.console, line, "dim")
+            print_margined(self.console, _quoted(line, "dim"))
         if len(text) > _OUTPUT_CHARACTERS:
             self._say(f"{len(text) - _OUTPUT_CHARACTERS} characters more are in events.jsonl")
 
@@ -296,6 +306,10 @@ class Talking:
             f"input tokens   {read} of {policy.budget.input_tokens} "
             f"({used.cache_read_tokens} from the cache)"
         )
+        if policy.budget.usd is not None:
+            self._say(f"dollars        {meter.usd or 0.0:.4f} of {policy.budget.usd:g}")
+        elif meter.usd is not None:
+            self._say(f"dollars        {meter.usd:.4f}; the policy sets no limit")
         self._say(f"output tokens  {used.output_tokens} of {policy.budget.output_tokens}")
         self._say(f"time           {meter.elapsed_s:.0f} s of {policy.limits.time_s:.0f} s of work")
 
@@ -322,30 +336,23 @@ class Talking:
     def _quote(self, text: str, style: str) -> None:
         """Words that others had a hand in."""
         for line in visible(text).split("\n"):
-            print_margined(self.console, line, style)
+            print_margined(self.console, _quoted(line, style))
 
     def _say(self, text: str, style: str = "default") -> None:
-        self.console.print(Text(text, style), soft_wrap=True, highlight=False)
+        print_margined(self.console, Text(text, style), margin=_HANGING)
 
 
-def print_margined(console: Console, line: str, style: str) -> None:
-    """A line that others wrote, with a margin, however long it is."""
-    text = Text(f"  {line}".expandtabs(8), style)
-    if not console.is_terminal:
-        console.print(text, soft_wrap=True, highlight=False)
-        return
-    for piece in text.wrap(console, max(20, console.width - 3), no_wrap=False):
-        inner = piece if piece.plain.startswith("  ") else Text("  ").append_text(piece)
-        console.print(inner, no_wrap=True, overflow="ellipsis", highlight=False)
+def _quoted(line: str, style: str) -> Text:
+    return Text(f"  {line}".expandtabs(8), style)
 
 
-def _as_run(chat: Chat, taken: Preview) -> Recorded:
-    """As the commands show a run that is over."""
+def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> Recorded:
+    """As the commands show a run that is over; `changes` in place of the patch's own."""
     patch = taken.patch
     record = chat.room.record
     summary = {
         "findings": plain(taken.findings),
-        "changes": plain(patch.changes),
+        "changes": plain(patch.changes if changes is None else changes),
         "left_out": plain(patch.left_out),
         "patch": "so far",
     }
@@ -354,6 +361,10 @@ def _as_run(chat: Chat, taken: Preview) -> Recorded:
 
 def _is_plan(event: Event) -> bool:
     return isinstance(event, CallStarted) and event.tool == "update_plan"
+
+
+def _dollars(policy: Policy) -> str:
+    return "" if policy.budget.usd is None else f", ${policy.budget.usd:g}"
 
 
 def _policy_lines(policy: Policy) -> list[str]:
@@ -367,5 +378,5 @@ def _policy_lines(policy: Policy) -> list[str]:
         f"writing  {', '.join(policy.paths.write) or 'nowhere'}",
         f"protect  {', '.join(policy.paths.protect) or 'nothing'}",
         f"limits   {limits.command_timeout_s:g} s a command, {limits.time_s:g} s in all",
-        f"budget   {policy.budget.turns} turns",
+        f"budget   {policy.budget.turns} turns{_dollars(policy)}",
     ]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,12 +106,13 @@ def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["Run", "Rows"]:
 
 def fork_run(options: ForkOptions) -> int:
     """Fork, and go on; gives the exit code."""
+    from agent.album import recall
     from agent.briefing import Briefing
     from agent.cli.permits import bounded
     from agent.cli.run_command import may_ask
     from agent.fork import END, at, fork, keep_steps
     from agent.job import Job
-    from agent.record import EVENTS, STEPS, new_run_id
+    from agent.record import EVENTS, IMAGES, STEPS, new_run_id
     from agent.resume import recorded_policy
 
     if options.task is not None and not options.task.strip():
@@ -119,7 +121,13 @@ def fork_run(options: ForkOptions) -> int:
     secrets = configured.known_secrets(configuration)
     run, rows = _recorded(options.run, secrets)
     call = END if options.at == "end" else _number(options.at)
-    forked = fork(rows, at(rows, call, run.id), run_id=run.id, task=options.task)
+    forked = fork(
+        rows,
+        at(rows, call, run.id),
+        run_id=run.id,
+        task=options.task,
+        recall=partial(recall, run.directory / IMAGES),
+    )
     started = forked.started
     policy, exact = recorded_policy(started, file=str(run.directory / EVENTS))
     if not exact:
@@ -177,9 +185,10 @@ def _go_on(
     *,
     secrets: tuple[str, ...],
 ) -> int:
+    from agent.album import Album, recall
     from agent.cli.run_command import Conduct
-    from agent.fork import keep_steps
-    from agent.record import STEPS, Record, runs_directory
+    from agent.fork import keep_images, keep_steps
+    from agent.record import IMAGES, STEPS, Record, runs_directory
 
     home = settings.home()
     record = None
@@ -188,6 +197,8 @@ def _go_on(
         origin = forked.origin
         other = runs_directory(home) / origin.run_id
         keep_steps(forked, other / STEPS, record.directory / STEPS)
+        images = record.directory / IMAGES
+        keep_images(forked, partial(recall, other / IMAGES), Album(images))
         past = _begun(record, forked, job, ready.model)
     except BaseException:
         box.close()
@@ -269,9 +280,11 @@ def _begun(record: "Record", forked: "Fork", job: "Job", model: "Model") -> "Pas
     import os
     from importlib.metadata import version
 
+    from agent.album import recall
     from agent.events import Forked, encode, plain
     from agent.fork import first_line
     from agent.past import past_of
+    from agent.record import IMAGES
     from policies.rendering import as_data, spelled
 
     rules = as_data(job.policy)
@@ -289,7 +302,8 @@ def _begun(record: "Record", forked: "Fork", job: "Job", model: "Model") -> "Pas
         pid=os.getpid(),
     )
     lines = [record.append(row) for row in (encode(started), *forked.rows)]
-    past = past_of([json.loads(line) for line in lines])
+    images = record.directory / IMAGES
+    past = past_of([json.loads(line) for line in lines], partial(recall, images))
     lossy = plain(past.lossy)
     assert isinstance(lossy, dict)
     return replace(

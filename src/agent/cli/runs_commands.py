@@ -5,7 +5,7 @@
 # ruff: noqa: PLC0415, T201
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TASK_WIDTH = 60
 _SUBJECT_WIDTH = 72
+_WORDS_WIDTH = 160
 
 
 def list_runs(limit: int) -> int:
@@ -105,6 +106,29 @@ def _print_steps(out: "Console", directory: Path) -> None:
             row = Text("  ").append(calls.get(event.get("number"), ""))
             row.append(f"  {field(event, 'brief')}", "yellow" if failed else "dim")
             out.print(row, soft_wrap=True)
+        else:
+            words = _of_its_person(event)
+            if words:
+                out.print(Text(f"  {words}", "bold"), soft_wrap=True)
+
+
+def _of_its_person(event: Mapping[str, object]) -> str:
+    """What the person of a chat did, and how the model answered."""
+    from agent.text import one_line
+
+    match event:
+        case {"event": "user_said", "what": "request", "text": str() as text}:
+            return f"> {one_line(text, _WORDS_WIDTH)}"
+        case {"event": "request_awaited", "outcome": {"message": str() as text}} if (
+            text != "nothing was asked"
+        ):
+            return f"< {one_line(text, _WORDS_WIDTH)}"
+        case {"event": "went_back", "call": call}:
+            return f"the files went back to what they were after call {call}"
+        case {"event": "applied", "changes": [*changes], "directory": str() as directory}:
+            return f"{len(changes)} files were applied to {one_line(directory)}"
+        case _:
+            return ""
 
 
 def _print_patch(out: "Console", path: Path) -> None:
