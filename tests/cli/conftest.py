@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import agent
+from cli.zygote import Zygote, serves
 from sandbox.engine import Engine
 from sandbox.labels import LABEL_RUN
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cli.chatting import Chatting
 
 SCRIPT = Path(sys.executable).with_name("moonpool")
+WAIT_S = 100
+"""Past this a process does not do what the test waits for."""
 
 
 @dataclass
@@ -29,11 +32,20 @@ class Shell:
     """Runs `moonpool` in a directory with an environment that holds nothing of the tester's."""
 
     directory: Path
+    zygote: Zygote
     environ: dict[str, str] = field(default_factory=dict)
 
     def __call__(
         self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
+        if serves(env or {}):
+            return self.zygote.run(
+                [str(SCRIPT), *arguments],
+                cwd=self.directory,
+                env={**self.environ, **(env or {})},
+                stdin=stdin,
+                timeout_s=WAIT_S,
+            )
         return subprocess.run(
             [str(SCRIPT), *arguments],
             cwd=self.directory,
@@ -41,25 +53,37 @@ class Shell:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=WAIT_S,
             check=False,
         )
 
 
+_ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "LANG": "C.UTF-8",
+    "COLUMNS": "100",
+    # The code that is tested here, whatever else is installed.
+    "PYTHONPATH": str(Path(agent.__file__).parents[1]),
+}
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    made = Zygote(_ENVIRON)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def moonpool(tmp_path: Path) -> Shell:
+def moonpool(tmp_path: Path, zygote: Zygote) -> Shell:
     for name in ("home", "work", "state"):
         (tmp_path / name).mkdir()
     environ = {
+        **_ENVIRON,
         "HOME": str(tmp_path / "home"),
         "MOONPOOL_HOME": str(tmp_path / "state"),
-        "PATH": os.environ["PATH"],
-        "LANG": "C.UTF-8",
-        "COLUMNS": "100",
-        # The code that is tested here, whatever else is installed.
-        "PYTHONPATH": str(Path(agent.__file__).parents[1]),
     }
-    return Shell(directory=tmp_path / "work", environ=environ)
+    return Shell(directory=tmp_path / "work", zygote=zygote, environ=environ)
 
 
 @pytest.fixture
@@ -73,10 +97,6 @@ def script(tmp_path: Path) -> str:
 # -- runs that are watched, and ended, from outside -------------------------------------------
 
 SLEEP = "echo ran >> count; sleep 60"
-
-
-WAIT_S = 100
-"""Past this a run that is watched does not do what the test waits for."""
 
 
 @dataclass
