@@ -1,5 +1,6 @@
 """What the tests of the models share: a stand-in, a model on it, and a clock that does not wait."""
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,11 @@ from agent.models.anthropic import AnthropicModel
 from agent.models.openai import OpenAIModel
 from standin import StandIn
 from standin_openai import StandInOpenAI
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
+"""One pixel."""
 
 TOOL = ToolSpec(
     name="bash",

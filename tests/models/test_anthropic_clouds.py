@@ -46,7 +46,7 @@ from agent.models import cloud_errors
 from agent.models.anthropic import AnthropicModel
 from agent.models.http_errors import Verdict
 from agent.models.registry import offered, open_model
-from models.conftest import TOOL, user
+from models.conftest import PNG, TOOL, user
 from standin import Break, Call, How, Page, Refuse, StandIn, answer, dialects, eventstream
 from standin.dialects import CloudStandIn
 
@@ -405,7 +405,7 @@ def test_an_image_goes_to_a_cloud_as_it_does_elsewhere(cloud: Both) -> None:
     api.queue(answer(Call("bash", {"command": "ls"})), answer("I see."))
     call = model.reply(REQUEST, lambda _: None).message
     (use,) = (block for block in call.blocks if isinstance(block, ToolUse))
-    png = Image(media_type="image/png", data=b"\x89PNG\r\n\x1a\n" + bytes(64))
+    png = Image(media_type="image/png", data=PNG)
     shown = ToolResult(tool_use_id=use.id, text="a picture", is_error=False, images=(png,))
     messages = (*REQUEST.messages, call, user(results=(shown,)))
     model.reply(replace(REQUEST, messages=messages), lambda _: None)

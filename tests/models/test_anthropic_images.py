@@ -7,12 +7,9 @@ import pytest
 
 from agent.errors import ModelRefusedRequest
 from agent.messages import AssistantMessage, Image, ToolResult, ToolUse
-from models.conftest import Talk, user
+from models.conftest import PNG, Talk, user
 from standin import StandIn, answer
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
-)
 SHOWN = AssistantMessage(blocks=(ToolUse(id="t", name="bash", arguments={}),))
 
 
