@@ -22,7 +22,7 @@ image: engine ## the image the agent works in
 	@$(BIN)/moonpool image build python
 
 test: image ## all tests, those that need the engine too
-	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup
+	@$(BIN)/pytest -q --numprocesses 3 --dist loadgroup
 
 test-real: image ## a package nobody here wrote, from the registry (not part of `make test`)
 	@$(BIN)/pytest -q acceptance
