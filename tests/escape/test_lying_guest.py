@@ -143,17 +143,20 @@ def test_a_lie_is_an_error_or_a_result_never_more(
     assert grown < 256 << 10, f"{grown} KiB"
 
 
-HELLOS: dict[str, bytes] = {
-    "nothing": b"",
-    "junk": b"\xff" * 5000,
-    "no-frame": wire.frame(None),
-    "other-words": wire.frame([b"ok", 1]),
-    "too-few": wire.frame([b"hello", 1]),
-    "no-facts": wire.frame([b"hello", 1 << 20, 6, 1, [], [], [13, 13], 0]),
-    "wrong-facts": wire.frame([b"hello", 1 << 20, 6, 1, [], [
+HELLOS: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "the guest ended"),
+    "junk": (b"\xff" * 5000, "is no frame"),
+    "no-frame": (wire.frame(None), "a frame that is no answer"),
+    "other-words": (wire.frame([b"ok", 1]), "first words are malformed"),
+    "too-few": (wire.frame([b"hello", 1]), "first words are malformed"),
+    "no-facts": (wire.frame([b"hello", 1 << 20, 6, 1, [], [], [13, 13], 0]), "CapEff: is missing"),
+    "wrong-facts": (wire.frame([b"hello", 1 << 20, 6, 1, [], [
         [b"CapEff", b"000001ffffffffff"], [b"NoNewPrivs", b"0"], [b"uid", b"0"]], [0, 0], 0]),
-    "odd-facts": wire.frame([b"hello", 1 << 20, b"x", None, 3, [[1, 2]], 4, 5]),
+        "CapEff: is 000001ffffffffff, not 0"),
+    "odd-facts": (wire.frame([b"hello", 1 << 20, b"x", None, 3, [[1, 2]], 4, 5]),
+        "first words are malformed"),
 }  # fmt: skip
+"""What it says first, and why the sandbox does not open: each lie is seen for what it is."""
 
 
 @pytest.mark.parametrize("hello", HELLOS)
@@ -167,6 +170,7 @@ def test_an_image_whose_python_lies_does_not_open(
     """Stands in for an image with another program as python3: same stream, other words."""
     (workspace / "a").write_text("a\n")
     open_box().close()
+    said, why = HELLOS[hello]
     threads = []
 
     def attach(self: Engine, _container: str) -> socket.socket:
@@ -175,7 +179,7 @@ def test_an_image_whose_python_lies_does_not_open(
         def speak() -> None:
             with theirs, contextlib.suppress(OSError):
                 theirs.recv(1 << 16)
-                theirs.sendall(multiplexed(HELLOS[hello]))
+                theirs.sendall(multiplexed(said))
                 theirs.shutdown(socket.SHUT_WR)
                 while theirs.recv(1 << 16):
                     pass
@@ -193,7 +197,7 @@ def test_an_image_whose_python_lies_does_not_open(
 
     monkeypatch.setattr(Engine, "attach", attach)
     monkeypatch.setattr(Engine, "create", noted)
-    with pytest.raises(SandboxError):
+    with pytest.raises(SandboxError, match=why):
         open_box()
     for thread in threads:
         thread.join()
