@@ -1,6 +1,6 @@
 # Everything a person types while working on Moonpool. `make` alone lists it.
 BIN := .venv/bin
-CODE := $(wildcard src tests benchmarks acceptance)
+CODE := agent images policies sandbox tests benchmarks acceptance
 
 .PHONY: help setup engine image demo test test-real check format bench lock build clean
 .DEFAULT_GOAL := help
@@ -48,4 +48,4 @@ build: setup ## the wheel, in dist/
 		|| { printf '%s\n' "$$log"; exit 1; }; ls dist/*.whl
 
 clean: ## what the other targets made in this checkout (images: `moonpool prune`)
-	@rm -rf .venv build dist src/*.egg-info .*_cache .hypothesis
+	@rm -rf .venv build dist *.egg-info .*_cache .hypothesis

@@ -16,8 +16,8 @@ import pytest
 
 from images.build import ensure
 from policies.loading import load
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 PACKAGE = "toolz"
 VERSION = "1.0.0"

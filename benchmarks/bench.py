@@ -26,8 +26,8 @@ from rich.table import Table
 from images.build import ensure
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 FILES = 10_000
 FILE_BYTES = 36_700  # 350 MiB in all

@@ -17,9 +17,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from agent.condensing import ASK_FOR_NOTES
-from agent.events import Cleared, Summarised
-from agent.outcome import Finished
+from agent.conversation.compaction import ASK_FOR_NOTES
+from agent.record.events.types import Cleared, Summarised
+from agent.record.outcome import Finished
 from fakes.long import SIZES, converse, share_read, turns
 from policies.loading import load
 from standin import Behaviour, CompactingStandIn, answer

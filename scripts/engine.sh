@@ -25,7 +25,7 @@ fail() {
 ask() {
     "$python" -I -c '
 import sys
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
 try:
     facts = Engine.connect().facts()

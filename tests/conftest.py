@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from images.build import ensure
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 OpenBox = Callable[..., Sandbox]
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.approval import Approved, Declined
-from agent.events import Asked
+from agent.conversation.approval import Approved, Declined
+from agent.record.events.types import Asked
 from fakes.model import ToldModel, call, say
 from fakes.talk import Talk
 from policies.decision import Ask, Call

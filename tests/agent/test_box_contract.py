@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.box import Box
-from agent.tools import toolbox
-from agent.tools.tool import Setting
+from agent.tools import registry as toolbox
+from agent.tools.interface import Setting
+from agent.tools.sandbox_protocol import Box
 from fakes.box import TmpBox
 from policies.loading import load
 from sandbox.errors import FileError, FileExists, FileMissing, FileWrongType, NotKept

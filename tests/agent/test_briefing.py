@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.briefing import LARGEST_BYTES, Briefing, brief, digest, read_instructions
+from agent.config.instructions import LARGEST_BYTES, Briefing, brief, digest, read_instructions
+from agent.conversation.system_prompt import system_prompt
 from agent.errors import UsageError
-from agent.events import RunStarted
-from agent.prompt import system_prompt
-from agent.resume import take
+from agent.past_runs.resume import take
+from agent.record.events.types import RunStarted
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from policies.loading import load, loads

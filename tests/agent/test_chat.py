@@ -6,17 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from agent.applied import Applied
-from agent.chat import Chat
+from agent.chat.requests import Chat
+from agent.conversation.resume_state import past_of
 from agent.errors import ModelUnavailable
-from agent.events import CallStarted, Event, ModelCalled, RequestAwaited
-from agent.messages import AssistantMessage, Message, Stop, Text, ToolResult, ToolUse, UserMessage
-from agent.outcome import Finished, Interrupted, LimitReached, ModelFailed, Refused, SandboxFailed
-from agent.past import past_of
-from agent.record import Record
-from agent.room import Room
-from agent.runs import Run, events_of
-from agent.summary import Summary
+from agent.models.interface import (
+    AssistantMessage,
+    Message,
+    Stop,
+    Text,
+    ToolResult,
+    ToolUse,
+    UserMessage,
+)
+from agent.record.applied_patch import Applied
+from agent.record.events.types import CallStarted, Event, ModelCalled, RequestAwaited
+from agent.record.outcome import (
+    Finished,
+    Interrupted,
+    LimitReached,
+    ModelFailed,
+    Refused,
+    SandboxFailed,
+)
+from agent.record.runs import Run, events_of
+from agent.record.store import Record
+from agent.record.summary import Summary
+from agent.session import Room
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun

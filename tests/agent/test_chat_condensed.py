@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from agent import event_schema
-from agent.chat import Chat
-from agent.condensing import ASK_FOR_NOTES
-from agent.context import bytes_of, sent
-from agent.events import Cleared, Event, ModelCalled, RequestAwaited, Summarised, encode
-from agent.fork import END, NEWS, at, first_line, fork, points
-from agent.messages import (
+from agent.chat.requests import Chat
+from agent.conversation.compaction import ASK_FOR_NOTES
+from agent.conversation.resume_state import past_of
+from agent.conversation.window import bytes_of, sent
+from agent.models.anthropic.request import body
+from agent.models.interface import (
     AssistantMessage,
     Message,
     Opaque,
@@ -27,13 +26,21 @@ from agent.messages import (
     Usage,
     UserMessage,
 )
-from agent.models.anthropic_request import body
-from agent.models.facts import Facts
-from agent.outcome import Finished, Refused
-from agent.past import past_of
-from agent.report import timeline
-from agent.room import Room
-from agent.runs import Run, events_of
+from agent.models.pricing import Facts
+from agent.past_runs.fork import END, NEWS, at, first_line, fork, points
+from agent.record.events import schema as event_schema
+from agent.record.events.types import (
+    Cleared,
+    Event,
+    ModelCalled,
+    RequestAwaited,
+    Summarised,
+    encode,
+)
+from agent.record.outcome import Finished, Refused
+from agent.record.runs import Run, events_of
+from agent.report.html import timeline
+from agent.session import Room
 from fakes.box import TmpBox
 from fakes.json_schema import fits
 from fakes.model import ToldModel, say

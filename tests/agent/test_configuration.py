@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.configuration import Api, Bedrock, Configuration, OpenAI, Telemetry, Vertex
-from agent.configuration_file import ConfigurationError, blotted, load, refuse_other_writers
+from agent.config.file import ConfigurationError, blotted, load, refuse_other_writers
+from agent.config.values import Api, Bedrock, Configuration, OpenAI, Telemetry, Vertex
 from policies.errors import PolicyError, Where
 
 KEY = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz"

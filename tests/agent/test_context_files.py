@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.briefing import Briefing
-from agent.context_files import LARGEST_BYTES, NAMES, context_of
-from agent.events import ContextShown
-from agent.messages import Text, UserMessage
-from agent.past import past_of
-from agent.wording import shown_in_words
+from agent.config.instructions import Briefing
+from agent.conversation.context_files import LARGEST_BYTES, NAMES, context_of
+from agent.conversation.resume_state import past_of
+from agent.models.interface import Text, UserMessage
+from agent.record.events.types import ContextShown
+from agent.record.events.wording import shown_in_words
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.display import Display, Layout
-from agent.events import ModelCalled, ModelReplied, TextPiece
-from agent.models.script import ScriptModel
-from agent.runs import Run as Recorded
-from agent.verdict import print_verdict
+from agent.models.script.player import ScriptModel
+from agent.record.events.types import ModelCalled, ModelReplied, TextPiece
+from agent.record.runs import Run as Recorded
+from agent.terminal.progress import Display, Layout
+from agent.terminal.result import print_verdict
 from fakes.model import Step, ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.policy import Policy

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import Cleared, ModelRetry, Notice, TextVoid
-from agent.messages import Model
-from agent.models.anthropic import AnthropicModel
-from agent.models.facts import Facts, Prices, Rates
-from agent.models.openai import OpenAIModel
-from agent.outcome import Finished, Limit, LimitReached, ModelFailed
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.interface import Model
+from agent.models.openai.client import OpenAIModel
+from agent.models.pricing import Facts, Prices, Rates
+from agent.record.events.types import Cleared, ModelRetry, Notice, TextVoid
+from agent.record.outcome import Finished, Limit, LimitReached, ModelFailed
 from fakes.box import TmpBox
 from fakes.long import files, turns
 from fakes.runs import FakeRun

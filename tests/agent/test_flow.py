@@ -4,7 +4,7 @@ import random
 
 from rich.cells import cell_len
 
-from agent.flow import Flow
+from agent.terminal.stream_wrap import Flow
 
 
 def flowed(*pieces: str, width: int | None = 40) -> str:

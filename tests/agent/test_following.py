@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from agent import following
-from agent.events import CallStarted, Event, Followed, FollowedAnew, WentBack, encode
-from agent.following import Following
+from agent.conversation import change_tracking as following
+from agent.conversation.change_tracking import Following
 from agent.interrupts import Interrupts
-from agent.recorded import decode
+from agent.record.events.decoding import decode
+from agent.record.events.types import CallStarted, Event, Followed, FollowedAnew, WentBack, encode
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
-from sandbox.checkpoint import Step
 from sandbox.errors import NotKept, SandboxLost
+from sandbox.restore.tracking import Step
 
 
 @dataclass

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.display import Display
-from agent.events import CallEnded, CallRefused, CallStarted, encode
-from agent.messages import Reply, Request
-from agent.outcome import Limit, LimitReached
-from agent.record import EVENTS
-from agent.report import render
-from agent.runs import Run
-from agent.verdict import print_verdict
+from agent.models.interface import Reply, Request
+from agent.record.events.types import CallEnded, CallRefused, CallStarted, encode
+from agent.record.outcome import Limit, LimitReached
+from agent.record.runs import Run
+from agent.record.store import EVENTS
+from agent.report.html import render
+from agent.terminal.progress import Display
+from agent.terminal.result import print_verdict
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun

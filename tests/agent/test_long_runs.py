@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.condensing import ASK_FOR_NOTES
-from agent.events import Cleared, Shortened, Summarised
-from agent.models.facts import facts_of
-from agent.outcome import Finished, Limit, LimitReached
+from agent.conversation.compaction import ASK_FOR_NOTES
+from agent.models.pricing import facts_of
+from agent.record.events.types import Cleared, Shortened, Summarised
+from agent.record.outcome import Finished, Limit, LimitReached
 from fakes.long import TASK, converse, replied, share_read, turns
 from policies.policy import Policy
 from standin import Answer, Behaviour, Call, CompactingStandIn, Refuse, answer

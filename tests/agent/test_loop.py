@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import ModelUnavailable
-from agent.events import CallStarted, Event
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Opaque,
     Reply,
@@ -18,7 +17,8 @@ from agent.messages import (
     Usage,
     UserMessage,
 )
-from agent.outcome import (
+from agent.record.events.types import CallStarted, Event
+from agent.record.outcome import (
     Finished,
     GaveUp,
     Interrupted,

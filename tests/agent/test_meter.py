@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.messages import Reply, Request, Stop, Usage
-from agent.meter import LEAST_ANSWER_TOKENS, Meter, Need, Spent
-from agent.models.facts import Facts, Prices, Rates, facts_of
-from agent.outcome import Finished, Limit, LimitReached
+from agent.conversation.budget import LEAST_ANSWER_TOKENS, Meter, Need, Spent
+from agent.models.interface import Reply, Request, Stop, Usage
+from agent.models.pricing import Facts, Prices, Rates, facts_of
+from agent.record.outcome import Finished, Limit, LimitReached
 from fakes.long import converse, turns
 from fakes.model import ToldModel, say
 from fakes.talk import Talk, with_budget

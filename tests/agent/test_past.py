@@ -8,19 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.calls import Calls
+from agent.conversation.budget import Meter
+from agent.conversation.loop import Loop
+from agent.conversation.resume_state import IN_DOUBT, Past, past_of
+from agent.conversation.tool_calls import Calls
 from agent.errors import RecordError
-from agent.events import (
-    STRING_LIMIT,
-    ConversationEnded,
-    Event,
-    RunStarted,
-    SandboxReady,
-    encode,
-)
 from agent.interrupts import Interrupts
-from agent.loop import Loop
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Message,
     Opaque,
@@ -31,16 +25,22 @@ from agent.messages import (
     ToolUse,
     Usage,
 )
-from agent.meter import Meter
-from agent.outcome import Finished, GaveUp
-from agent.past import IN_DOUBT, Past, past_of
-from agent.record import Record
+from agent.record.events.types import (
+    STRING_LIMIT,
+    ConversationEnded,
+    Event,
+    RunStarted,
+    SandboxReady,
+    encode,
+)
+from agent.record.outcome import Finished, GaveUp
+from agent.record.store import Record
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.talk import Talk
 from policies.policy import Policy
-from sandbox.mounts import Held, Overlay, Scratch
-from sandbox.standing import Standing
+from sandbox.container.mounts import Held, Overlay, Scratch
+from sandbox.reattach import Standing
 
 MOUNTS = (
     Scratch(target="/tmp", size_bytes=1),

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import pictures
-from agent.album import Album, recall
-from agent.calls import Calls
+from agent.conversation.resume_state import IMAGE_GONE, past_of
+from agent.conversation.tool_calls import Calls
 from agent.errors import ModelRefusedRequest, RecordError
-from agent.events import CallEnded, Event, ImagesWithdrawn, RunStarted, encode
 from agent.interrupts import Interrupts
-from agent.messages import (
+from agent.models import image_header as pictures
+from agent.models.image_header import picture_of
+from agent.models.interface import (
     AssistantMessage,
     Image,
     Message,
@@ -31,11 +31,11 @@ from agent.messages import (
     Usage,
     UserMessage,
 )
-from agent.outcome import Finished, ModelFailed
-from agent.past import IMAGE_GONE, past_of
-from agent.pictures import picture_of
-from agent.tools import toolbox
-from agent.tools.tool import Answer, Setting
+from agent.record.events.types import CallEnded, Event, ImagesWithdrawn, RunStarted, encode
+from agent.record.images import Album, recall
+from agent.record.outcome import Finished, ModelFailed
+from agent.tools import registry as toolbox
+from agent.tools.interface import Answer, Setting
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.talk import Talk

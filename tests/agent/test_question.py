@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from agent.question import question
+from agent.terminal.approval_text import question
 from policies.decision import Ask, Call
 
 ASK = Ask(rule="p.yaml:7 commands[0] (rm)", reason="rm needs a person's consent", digest="0" * 64)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import RecordError
-from agent.events import STRING_LIMIT, CallEnded, ModelReplied, encode, plain
-from agent.messages import Usage
-from agent.record import Record, new_run_id, write_atomically
-from agent.runs import chain_broken_at
+from agent.models.interface import Usage
+from agent.record.events.types import STRING_LIMIT, CallEnded, ModelReplied, encode, plain
+from agent.record.runs import chain_broken_at
+from agent.record.store import Record, new_run_id, write_atomically
 from fakes.model import call
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.resume_command import _refuse_what_is_over
+from agent.cli.commands.resume import _refuse_what_is_over
 from agent.errors import RecordError, UsageError
-from agent.resume import Taken, document, take
-from agent.runs import chain_broken_at
+from agent.past_runs.resume import Taken, document, take
+from agent.record.runs import chain_broken_at
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
+from policies.file.rendering import render
 from policies.loading import bundled_names, load, loads
 from policies.policy import Policy
-from policies.rendering import render
 from sandbox.errors import PatchError
 
 CHANGE = call("write_file", path="new.txt", content="made\n")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import exits
+from agent.cli.setup import exit_codes as exits
 from agent.errors import ModelBilling
-from agent.events import CallStarted, Event, ModelCalled, Notice
-from agent.messages import Reply, Stop
-from agent.models.script import ScriptModel
-from agent.outcome import (
+from agent.models.interface import Reply, Stop
+from agent.models.script.player import ScriptModel
+from agent.record.events.types import CallStarted, Event, ModelCalled, Notice
+from agent.record.outcome import (
     Crashed,
     ExportRefused,
     Finished,
@@ -24,7 +24,7 @@ from agent.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.runs import chain_broken_at
+from agent.record.runs import chain_broken_at
 from agent.verification import Failed, NotRun, Verified
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say

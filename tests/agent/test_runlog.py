@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent import runlog
 from agent.errors import ModelBilling
-from agent.events import Event, ModelRetry, Notice, OutputPiece, Progress, TextPiece
-from agent.runlog import OWN, RunLog
+from agent.observe import run_log as runlog
+from agent.observe.run_log import OWN, RunLog
+from agent.record.events.types import Event, ModelRetry, Notice, OutputPiece, Progress, TextPiece
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy

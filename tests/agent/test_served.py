@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.display import Display
 from agent.errors import UsageError
-from agent.lessons import lessons
-from agent.messages import AssistantMessage, Opaque, Reply
 from agent.models.host import Host
-from agent.report import render
-from agent.runs import Run
-from agent.served import refuse_what_cannot_be
-from agent.verdict import print_verdict
-from agent.wording import served_in_words
+from agent.models.interface import AssistantMessage, Opaque, Reply
+from agent.models.server_tools import refuse_what_cannot_be
+from agent.past_runs.policy_usage import lessons
+from agent.record.events.wording import served_in_words
+from agent.record.runs import Run
+from agent.report.html import render
+from agent.terminal.progress import Display
+from agent.terminal.result import print_verdict
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from policies.policy import SERVER_TOOLS, Policy

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.display import Display
-from agent.events import Cleared, Event, Metered, ModelReplied, Shortened, Summarised
-from agent.messages import Usage
-from agent.models.facts import Facts, Prices, Rates
-from agent.report import render
-from agent.runs import Run
-from agent.spending import spending_in_words, tokens_in_words
-from agent.verdict import print_verdict
+from agent.models.interface import Usage
+from agent.models.pricing import Facts, Prices, Rates
+from agent.record.events.spending import spending_in_words, tokens_in_words
+from agent.record.events.types import Cleared, Event, Metered, ModelReplied, Shortened, Summarised
+from agent.record.runs import Run
+from agent.report.html import render
+from agent.terminal.progress import Display
+from agent.terminal.result import print_verdict
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
 from fakes.talk import with_budget

@@ -13,15 +13,16 @@ import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 import agent
-from agent import exposure, telemetry
-from agent.collector import TelemetrySettings, telemetry_settings
 from agent.errors import ModelBilling, UsageError
-from agent.events import CallStarted, Event, Forked, ModelCalled, Resumed
-from agent.messages import Model, Usage
-from agent.models.anthropic import AnthropicModel
-from agent.outcome import Finished
-from agent.summary import Summary
-from agent.telemetry import Telemetry
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.interface import Model, Usage
+from agent.observe import span_attributes as exposure
+from agent.observe import spans as telemetry
+from agent.observe.otlp import TelemetrySettings, telemetry_settings
+from agent.observe.spans import Telemetry
+from agent.record.events.types import CallStarted, Event, Forked, ModelCalled, Resumed
+from agent.record.outcome import Finished
+from agent.record.summary import Summary
 from fakes.collector import ERROR, Collector, Manner
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
@@ -419,8 +420,8 @@ def test_what_can_not_be_used_is_refused_before_the_run(
 KILLED = """
 import sys, time
 from pathlib import Path
-from agent.collector import TelemetrySettings
-from agent.telemetry import Telemetry
+from agent.observe.otlp import TelemetrySettings
+from agent.observe.spans import Telemetry
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.loading import load

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.text import decode, one_line, path_text, visible
+from agent.untrusted_text import decode, one_line, path_text, visible
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent.tools import toolbox
-from agent.tools.tool import Answer, MalformedError, Setting
+from agent.tools import registry as toolbox
+from agent.tools.interface import Answer, MalformedError, Setting
 from fakes.box import TmpBox
 from policies.loading import load
 from sandbox.errors import FileDenied

@@ -7,19 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.context import Notes, View, bytes_of, digest, in_words, sent, until
-from agent.events import (
-    Cleared,
-    Event,
-    ModelCalled,
-    Recorded,
-    RunStarted,
-    SandboxReady,
-    Shortened,
-    Summarised,
-    encode,
-)
-from agent.messages import (
+from agent.conversation.resume_state import past_of
+from agent.conversation.window import Notes, View, bytes_of, digest, in_words, sent, until
+from agent.models.anthropic.request import body
+from agent.models.interface import (
     AssistantMessage,
     Image,
     Message,
@@ -33,16 +24,25 @@ from agent.messages import (
     Usage,
     UserMessage,
 )
-from agent.models.anthropic_request import body
-from agent.models.facts import Facts
-from agent.outcome import Finished
-from agent.past import past_of
-from agent.record import REDACTED
+from agent.models.pricing import Facts
+from agent.record.events.types import (
+    Cleared,
+    Event,
+    ModelCalled,
+    Recorded,
+    RunStarted,
+    SandboxReady,
+    Shortened,
+    Summarised,
+    encode,
+)
+from agent.record.outcome import Finished
+from agent.record.store import REDACTED
 from fakes.box import TmpBox
 from fakes.model import ToldModel, say
 from fakes.talk import Talk, with_budget
 from policies.policy import Policy
-from sandbox.standing import Standing
+from sandbox.reattach import Standing
 
 THOUGHT = Opaque(provider="anthropic", raw={"type": "thinking", "thinking": "hm", "signature": "s"})
 LONG = "a line of the file\n" * 200

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.models.openai import OpenAIModel
-from agent.outcome import Finished, Limit, LimitReached, Refused
+from agent.models.openai.client import OpenAIModel
+from agent.record.outcome import Finished, Limit, LimitReached, Refused
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from standin import Behaviour, Break, Call, How, Refuse, Thought, answer

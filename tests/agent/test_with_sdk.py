@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.models.anthropic import AnthropicModel
-from agent.outcome import Finished, GaveUp, Limit, LimitReached, Refused
-from agent.past import past_of
-from agent.prompt import system_prompt
+from agent.conversation.resume_state import past_of
+from agent.conversation.system_prompt import system_prompt
+from agent.models.anthropic.client import AnthropicModel
+from agent.record.outcome import Finished, GaveUp, Limit, LimitReached, Refused
 from fakes.box import TmpBox
 from fakes.runs import FakeRun
 from fakes.talk import Talk

@@ -16,8 +16,8 @@ import pytest
 
 import agent
 from cli.zygote import Zygote, serves
-from sandbox.engine import Engine
-from sandbox.labels import LABEL_RUN
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_RUN
 
 if TYPE_CHECKING:
     from cli.chatting import Chatting

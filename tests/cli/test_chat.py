@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agent.runs import chain_broken_at
+from agent.record.runs import chain_broken_at
 from cli.chatting import DUMB_PROMPT, Chatting
 from cli.conftest import DONE, bash, stands
 from cli.terminal import PROMPT, Terminal
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from standin import Break, Call, How, StandIn, answer
 
 QUESTION = "\nrun this? [y/N/a/s] "

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import agent
-from agent.cli import configured
-from agent.configuration import Configuration
-from agent.configuration_file import _SECTIONS
+from agent.cli.setup import model as configured
+from agent.config.file import _SECTIONS
+from agent.config.values import Configuration
 from cli.conftest import Shell
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from cli.conftest import DONE, Shell, bash
-from sandbox.engine import Engine
-from sandbox.gitstore import Store
-from sandbox.labels import LABEL_RUN
-from sandbox.manifest import blob_id
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_RUN
+from sandbox.git.manifest import blob_id
+from sandbox.git.store import Store
 
 Fork = Callable[..., tuple[int, dict[str, Any], str]]
 TURNS = (

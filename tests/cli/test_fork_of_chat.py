@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.album import recall
-from agent.past import Past, past_of
-from agent.record import IMAGES
+from agent.conversation.resume_state import Past, past_of
+from agent.record.images import recall
+from agent.record.store import IMAGES
 from cli.chatting import Chatting
 from cli.conftest import DONE, bash
 from cli.terminal import PROMPT

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent import event_schema
 from agent.errors import ModelBilling
+from agent.record.events import schema as event_schema
 from cli.conftest import DONE, SCRIPT, SLEEP, Shell, Start, bash
 from fakes.json_schema import fits
 from fakes.model import ToldModel, call, calls, say

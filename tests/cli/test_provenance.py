@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from agent.cli.provenance_commands import Leaving
+from agent.cli.commands.blame import Leaving
 from cli.conftest import DONE, SCRIPT, Shell, Start, bash
-from sandbox.engine import Engine
-from sandbox.labels import LABEL_RUN
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_RUN
 
 Recorded = Callable[..., Path]
 

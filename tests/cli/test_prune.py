@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import exits
-from agent.rescue import RECOVERED, Kept, Rescue, Rescued, Rescuer
-from agent.runs import chain_broken_at
+from agent.cli.setup import exit_codes as exits
+from agent.past_runs.rescue import RECOVERED, Kept, Rescue, Rescued, Rescuer
+from agent.record.runs import chain_broken_at
 from cli.conftest import DONE, SLEEP, Going, Start, bash, stands
-from sandbox.engine import Engine
-from sandbox.engine_values import ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.engine.docker import Engine
+from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.prune import Leftover, leftovers, prune
 
 

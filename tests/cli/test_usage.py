@@ -43,7 +43,7 @@ def test_help_loads_no_sdk(moonpool: Shell) -> None:
     done = moonpool("--help", env={"PYTHONPROFILEIMPORTTIME": "1"})
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in loaded
-    assert not loaded & {"anthropic", "docker", "pydantic", "jinja2", "yaml", "sandbox.box"}
+    assert not loaded & {"anthropic", "docker", "pydantic", "jinja2", "yaml", "sandbox.sandbox"}
 
 
 def test_the_version_is_told(moonpool: Shell) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.runs import chain_broken_at
+from agent.record.runs import chain_broken_at
 from cli.conftest import DONE, SCRIPT, SLEEP, Start, bash, patch, stands
 from fakes.engine_proxy import EngineProxy
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from standin import Break, Call, How, StandIn, Thought, answer
 
 # -- the orchestrator is killed ----------------------------------------------------------------

@@ -23,16 +23,16 @@ from pathlib import Path
 
 LOADED = (
     "agent.cli.app",
-    "agent.cli.configured",
-    "agent.cli.run_command",
-    "agent.models.facts",
-    "agent.models.script",
-    "agent.report",
+    "agent.cli.setup.model",
+    "agent.cli.commands.run",
+    "agent.models.pricing",
+    "agent.models.script.player",
+    "agent.report.html",
     "agent.run",
-    "agent.sealed",
-    "agent.verdict",
+    "agent.open_sandbox",
+    "agent.terminal.result",
     "policies.loading",
-    "sandbox.engine",
+    "sandbox.engine.docker",
 )
 """None of them has effects on import."""
 _BEFORE_PYTHON = ("LANG", "LC_", "PYTHON", "TZ")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from policies.loading import load
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 Standing = Callable[[str], Sandbox]
 

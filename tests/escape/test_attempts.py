@@ -9,9 +9,9 @@ import pytest
 from escape.conftest import Standing
 from escape.corpus import Attempt, attempts
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.results import CommandResult, Ending
+from sandbox.sandbox import Sandbox
 
 OWN = ("/workspace", "/tmp", "/var/tmp", "/home/agent", "/dev", "/proc", "/sys")
 ABOVE = {"/home", "/var"}

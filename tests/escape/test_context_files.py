@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.context_files import LARGEST_BYTES, context_of
+from agent.conversation.context_files import LARGEST_BYTES, context_of
 from policies.loading import load
-from sandbox.box import Sandbox
+from sandbox.sandbox import Sandbox
 
 
 def test_a_link_leads_to_what_is_in_the_container(

@@ -3,9 +3,9 @@
 import pytest
 
 from escape.conftest import Standing
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import FileError
+from sandbox.sandbox import Sandbox
 
 OUTSIDE = [
     "/etc/passwd", "../etc/passwd", "/workspace/../etc/passwd", "../../../../etc/passwd",

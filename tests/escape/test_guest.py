@@ -6,10 +6,10 @@ import pytest
 
 from conftest import OpenBox
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import FileError
 from sandbox.results import Ending
+from sandbox.sandbox import Sandbox
 
 LONG = "echo begin\n" + "# filler\n" * 20_000 + "echo end"
 PLANT = r"""

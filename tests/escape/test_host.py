@@ -11,8 +11,8 @@ from pathlib import Path
 
 from conftest import OpenBox
 from policies.policy import Policy
-from sandbox.engine import Engine
-from sandbox.labels import LABEL_DEADLINE, LABEL_RUN
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_RUN
 from sandbox.results import Ending
 
 CLI = Path(sys.executable).with_name("moonpool")

@@ -15,10 +15,10 @@ import pytest
 
 from conftest import OpenBox
 from policies.policy import Policy
-from sandbox.apply import apply_patch
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.apply.directory import apply_patch
+from sandbox.engine.docker import Engine
 from sandbox.errors import PatchError
+from sandbox.sandbox import Sandbox
 
 CLI = Path(sys.executable).with_name("moonpool")
 SECRET = "sk-ant-canary-9f27c1"

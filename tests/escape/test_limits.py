@@ -13,10 +13,10 @@ import pytest
 
 from conftest import OpenBox
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxLost
 from sandbox.results import CommandResult, Ending, LimitMet
+from sandbox.sandbox import Sandbox
 
 HANG_S = 30.0
 MIB = 1 << 20

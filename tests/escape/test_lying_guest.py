@@ -16,11 +16,11 @@ import pytest
 
 from conftest import OpenBox
 from fakes.guest import multiplexed, said
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import FileError, SandboxError
 from sandbox.guest import wire
-from sandbox.link import GuestLink
+from sandbox.link.connection import GuestLink
+from sandbox.sandbox import Sandbox
 
 Lie = Callable[[str, int], Iterable[bytes]]
 PIECE = multiplexed(wire.frame([b"out", 1, 1, b"x" * 60_000]))

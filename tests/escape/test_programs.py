@@ -9,14 +9,14 @@ import pytest
 
 from conftest import OpenBox
 from escape.conftest import Standing
-from policies.image import Image
+from policies.kernel.image import Image
+from policies.kernel.resolution import granted
 from policies.loading import load
 from policies.paths import SCRATCH
 from policies.policy import Policy
-from policies.resolution import granted
-from sandbox.engine import Engine
+from sandbox.container.prepared_image import prepare
+from sandbox.engine.docker import Engine
 from sandbox.errors import FileError
-from sandbox.prepare import prepare
 
 PERL = "/usr/bin/perl -e 'print 42*42'"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sandbox.box import Sandbox
 from sandbox.results import Ending
+from sandbox.sandbox import Sandbox
 
 STARTED = {
     "bash": "perl -e 1",

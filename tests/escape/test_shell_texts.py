@@ -17,8 +17,8 @@ from images.recipes import Recipe
 from policies.decision import Allow, Call, Decision, decide
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 POLICY = """version: 1
 name: no-interpreters

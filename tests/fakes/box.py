@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agent.box import OnOutput
-from sandbox import baseline
-from sandbox.checkpoint import Step
+from agent.tools.sandbox_protocol import OnOutput
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
-from sandbox.gitstore import Store
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
-from sandbox.mark import Mark, Restored
-from sandbox.patch import LeftOut, Patch, make_patch
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.store import Store
+from sandbox.git.trees import Trees
+from sandbox.patch import baseline
+from sandbox.patch.make import LeftOut, Patch, make_patch
+from sandbox.reattach import Standing
+from sandbox.restore.mark import Mark, Restored
+from sandbox.restore.tracking import Step
 from sandbox.results import (
     BackgroundStatus,
     CommandResult,
@@ -33,8 +35,6 @@ from sandbox.results import (
     Listing,
     Output,
 )
-from sandbox.standing import Standing
-from sandbox.trees import Trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

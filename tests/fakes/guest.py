@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sandbox.guest import wire
-from sandbox.link import GuestLink, Value
+from sandbox.link.connection import GuestLink, Value
 
 if TYPE_CHECKING:
     from sandbox.guest.wire import Outgoing

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sandbox.engine import Engine
-from sandbox.engine_values import ImageInfo
+from sandbox.engine.docker import Engine
+from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, EngineUnavailable
 
 

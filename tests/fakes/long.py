@@ -4,12 +4,12 @@ tests of long runs and by the benchmark."""
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.events import Event, ModelReplied
-from agent.messages import Usage
-from agent.models.anthropic import AnthropicModel
-from agent.models.facts import Facts, facts_of
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.interface import Usage
+from agent.models.pricing import Facts, facts_of
 from agent.models.retrying import RetryLimits
-from agent.outcome import Conversation
+from agent.record.events.types import Event, ModelReplied
+from agent.record.outcome import Conversation
 from fakes.box import TmpBox
 from fakes.talk import Talk, with_budget
 from policies.policy import Policy

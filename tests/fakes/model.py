@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Reply,
     Request,

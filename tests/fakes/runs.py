@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.approval import nobody_to_ask
-from agent.briefing import Briefing
-from agent.cli.exits import of_outcome
-from agent.events import Event
+from agent.cli.setup.exit_codes import of_outcome
+from agent.config.instructions import Briefing
+from agent.conversation.approval import nobody_to_ask
 from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
-from agent.messages import Model
-from agent.models.facts import UNKNOWN, Facts
-from agent.record import Record
-from agent.room import Talk, one_task
+from agent.models.interface import Model
+from agent.models.pricing import UNKNOWN, Facts
+from agent.record.events.types import Event
+from agent.record.store import Record
+from agent.record.summary import Summary
 from agent.run import Run
-from agent.summary import Summary
+from agent.session import Talk, one_task
 from fakes.box import TmpBox
 from policies.policy import Policy
 

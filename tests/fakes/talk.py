@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from agent.album import Album
-from agent.approval import Approve, nobody_to_ask
-from agent.calls import Calls
-from agent.events import CallEnded, CallRefused, Event, UserSaid
+from agent.conversation.approval import Approve, nobody_to_ask
+from agent.conversation.budget import Meter
+from agent.conversation.loop import Loop
+from agent.conversation.tool_calls import Calls
 from agent.interrupts import Interrupts
-from agent.loop import Loop
-from agent.messages import Model
-from agent.meter import Meter
-from agent.models.facts import UNKNOWN, Facts
-from agent.outcome import Conversation
+from agent.models.interface import Model
+from agent.models.pricing import UNKNOWN, Facts
+from agent.record.events.types import CallEnded, CallRefused, Event, UserSaid
+from agent.record.images import Album
+from agent.record.outcome import Conversation
 from fakes.box import TmpBox
 from policies.policy import Policy
 

@@ -14,7 +14,7 @@ import pytest
 from images import build, listing
 from images.build import ensure, ensure_recipe
 from images.recipes import Recipe
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, ImageUnusable
 
 BASE = "debian:bookworm-slim"

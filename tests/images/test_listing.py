@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes.image_engine import held
 from images.listing import rows_of
 from images.recipes import Recipe
-from sandbox.engine_values import ImageInfo
+from sandbox.engine.values import ImageInfo
 
 RECIPE = Recipe(name="small", files={"Dockerfile": b"FROM debian:bookworm-slim\n"})
 REF = RECIPE.reference({})

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.messages import (
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.interface import (
     Message,
     Reply,
     Request,
@@ -18,8 +19,7 @@ from agent.messages import (
     ToolSpec,
     UserMessage,
 )
-from agent.models.anthropic import AnthropicModel
-from agent.models.openai import OpenAIModel
+from agent.models.openai.client import OpenAIModel
 from standin import StandIn
 from standin_openai import StandInOpenAI
 

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from agent.configuration import Bedrock, Configuration, Vertex
+from agent.config.values import Bedrock, Configuration, Vertex
 from agent.errors import (
     ModelAuth,
     ModelRefusedRequest,
@@ -31,7 +31,10 @@ from agent.errors import (
     ModelUnavailable,
     UsageError,
 )
-from agent.messages import (
+from agent.models.anthropic import cloud_errors
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.http_errors import Verdict
+from agent.models.interface import (
     Discarded,
     Image,
     Request,
@@ -42,10 +45,7 @@ from agent.messages import (
     ToolResult,
     ToolUse,
 )
-from agent.models import cloud_errors
-from agent.models.anthropic import AnthropicModel
-from agent.models.http_errors import Verdict
-from agent.models.registry import offered, open_model
+from agent.models.open_model import offered, open_model
 from models.conftest import PNG, TOOL, user
 from standin import Break, Call, How, Page, Refuse, StandIn, answer, dialects, eventstream
 from standin.dialects import CloudStandIn
@@ -483,8 +483,8 @@ def test_a_cloud_lists_no_models(service: Bedrock | Vertex) -> None:
 def test_a_missing_extra_is_named(missing: str, service: str, says: str) -> None:
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        "from agent.configuration import *\n"
-        "from agent.models.registry import open_model\n"
+        "from agent.config.values import *\n"
+        "from agent.models.open_model import open_model\n"
         "try:\n"
         f"    configuration = Configuration(anthropic={service})\n"
         "    open_model('anthropic:x', environ={}, configuration=configuration)\n"

@@ -16,7 +16,7 @@ from anthropic import _error_classes, _exceptions
 from anthropic.types.shared.error_type import ErrorType
 
 from agent.errors import ModelBilling, ModelError, ModelRefusedRequest, ModelUnavailable
-from agent.models.anthropic_errors import (
+from agent.models.anthropic.errors import (
     BY_CLASS,
     BY_CODE,
     BY_TYPE,

@@ -15,8 +15,8 @@ from agent.errors import (
     ModelUnavailable,
     UsageError,
 )
-from agent.messages import Discarded, ToolUse
-from agent.models.anthropic import AnthropicModel
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.interface import Discarded, ToolUse
 from agent.models.retrying import RetryLimits
 from models.conftest import Talk
 from standin import Break, Call, How, Page, Refuse, StandIn, answer

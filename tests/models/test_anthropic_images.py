@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ModelRefusedRequest
-from agent.messages import AssistantMessage, Image, ToolResult, ToolUse
+from agent.models.interface import AssistantMessage, Image, ToolResult, ToolUse
 from models.conftest import PNG, Talk, user
 from standin import StandIn, answer
 

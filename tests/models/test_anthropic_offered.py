@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent.errors import ModelAuth, ModelError, ModelRefusedRequest, ModelUnavailable
-from agent.messages import Retrying, StreamEvent
-from agent.models import anthropic_offered
+from agent.models.anthropic import listing as anthropic_offered
+from agent.models.interface import Retrying, StreamEvent
 from agent.models.transport import NotTheApiError
 from models.conftest import Talk
 from standin import Page, Refuse, StandIn, listing

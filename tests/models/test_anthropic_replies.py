@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ModelError
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Opaque,
     Request,

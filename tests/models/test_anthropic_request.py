@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messages import (
+from agent.models.anthropic.request import body
+from agent.models.interface import (
     AssistantMessage,
     Message,
     Opaque,
@@ -17,8 +18,7 @@ from agent.messages import (
     ToolUse,
     UserMessage,
 )
-from agent.models.anthropic_request import body
-from agent.models.wellformed import encodable
+from agent.models.utf8 import encodable
 from models.conftest import TOOL, result, user
 from standin import rules
 

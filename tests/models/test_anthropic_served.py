@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from agent.errors import ModelRefusedRequest
-from agent.messages import AssistantMessage, Message, Opaque, Stop, Text, ToolUse
-from agent.models.anthropic_served import declared, in_words, settled
+from agent.models.anthropic.server_tools import declared, in_words, settled
+from agent.models.interface import AssistantMessage, Message, Opaque, Stop, Text, ToolUse
 from models.conftest import Talk, result, user
 from policies.policy import SERVER_TOOLS
 from standin import Call, Found, Search, StandIn, Thought, answer, rules

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError
-from agent.messages import Reply, Stop, Text, ToolUse, Usage
-from agent.models.anthropic_stream import ReplyStream
+from agent.models.anthropic.stream import ReplyStream
+from agent.models.interface import Reply, Stop, Text, ToolUse, Usage
 from agent.models.retrying import TransientError
 
 Event = dict[str, Any]

@@ -1,6 +1,6 @@
 """Prompt caching as a whole run sees it, measured on the stand-in."""
 
-from agent.messages import Message, ToolUse, Usage
+from agent.models.interface import Message, ToolUse, Usage
 from models.conftest import Talk, result, user
 from standin import Call, StandIn, Thought, answer
 

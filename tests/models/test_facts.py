@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from agent.errors import UsageError
-from agent.messages import Usage
-from agent.models.facts import UNKNOWN, Facts, decode, facts_of, load
+from agent.models.interface import Usage
+from agent.models.pricing import UNKNOWN, Facts, decode, facts_of, load
 from standin.rules import KNOWN_MODELS
 
 HEAD = "version: 1\nmodels:\n"

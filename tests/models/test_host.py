@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.configuration import Api, Bedrock, Configuration, OpenAI, Vertex
+from agent.config.values import Api, Bedrock, Configuration, OpenAI, Vertex
 from agent.models.host import Host, host_of
 
 CLAUDE = "anthropic:claude-opus-5-5"

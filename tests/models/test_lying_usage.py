@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from agent.events import plain
-from agent.messages import Usage
-from agent.models.anthropic_stream import ReplyStream
+from agent.models.anthropic.stream import ReplyStream
+from agent.models.interface import Usage
+from agent.record.events.types import plain
 
 LIES = [-1, -(10**18), "12", "many", None, [], {}, 1.5, float("nan"), float("inf"), True]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.models.openai_dialect import COMPATIBLE, PUBLIC, Complaint, Dialect, Limit
+from agent.models.openai.dialect import COMPATIBLE, PUBLIC, Complaint, Dialect, Limit
 
 WANTED = 32_000
 

@@ -20,7 +20,7 @@ from agent.errors import (
     ModelUnavailable,
 )
 from agent.models.http_errors import Service, Verdict
-from agent.models.openai_errors import BY_CLASS, BY_NAME, complaint, translate, translated, verdict
+from agent.models.openai.errors import BY_CLASS, BY_NAME, complaint, translate, translated, verdict
 from agent.models.retrying import TransientError
 from models.conftest import Talk
 from standin import Break, How, Refuse, answer

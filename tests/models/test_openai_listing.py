@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.models.offered import OfferedModel
-from agent.models.openai_listing import listed
+from agent.models.listing import OfferedModel
+from agent.models.openai.listing import listed
 from agent.models.transport import NotTheApiError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.errors import ModelAuth, ModelRefusedRequest
-from agent.messages import (
+from agent.models.interface import (
     Discarded,
     Image,
     Opaque,
@@ -17,7 +17,7 @@ from agent.messages import (
     ToolUse,
     UserMessage,
 )
-from agent.models.openai import Key, OpenAIModel
+from agent.models.openai.client import Key, OpenAIModel
 from models.conftest import Talk, result, user
 from standin import Break, Call, How, Refuse, Thought, answer
 from standin_openai import Quirk, StandInOpenAI

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Image,
     Message,
@@ -19,8 +19,8 @@ from agent.messages import (
     ToolUse,
     UserMessage,
 )
-from agent.models.openai_dialect import COMPATIBLE, PUBLIC, Dialect
-from agent.models.openai_request import body
+from agent.models.openai.dialect import COMPATIBLE, PUBLIC, Dialect
+from agent.models.openai.request import body
 from models.conftest import TOOL, result, user
 from standin_openai import Quirk, rules
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError
-from agent.messages import (
+from agent.models.interface import (
     Discarded,
     Opaque,
     Reply,
@@ -22,7 +22,7 @@ from agent.messages import (
     ToolUse,
     Usage,
 )
-from agent.models.openai_stream import ReplyStream
+from agent.models.openai.stream import ReplyStream
 from agent.models.retrying import TransientError
 
 Chunk = dict[str, Any]

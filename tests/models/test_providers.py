@@ -17,7 +17,7 @@ from agent.errors import (
     ModelUnavailable,
     UsageError,
 )
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Discarded,
     Message,

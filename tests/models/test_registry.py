@@ -9,10 +9,10 @@ import pytest
 from anthropic.resources.messages.messages import DEPRECATED_MODELS
 from anthropic.types.model_param import ModelParam
 
-from agent.configuration import Configuration
+from agent.config.values import Configuration
 from agent.errors import ModelAuth, UsageError
-from agent.messages import Request
-from agent.models.registry import DEFAULT_MAX_TOKENS, DEFAULT_MODEL, open_model, providers
+from agent.models.interface import Request
+from agent.models.open_model import DEFAULT_MAX_TOKENS, DEFAULT_MODEL, open_model, providers
 from models.conftest import user
 from standin import StandIn, answer
 from standin_openai import StandInOpenAI
@@ -46,8 +46,8 @@ def test_without_the_openai_package_it_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['openai'] = None\n"
         "from agent.errors import UsageError\n"
-        "from agent.models.registry import open_model\n"
-        "from agent.configuration import Configuration\n"
+        "from agent.models.open_model import open_model\n"
+        "from agent.config.values import Configuration\n"
         "try:\n"
         "    environ = {'OPENAI_API_KEY': 'k'}\n"
         "    open_model('openai:gpt-5.4', environ=environ, configuration=Configuration())\n"
@@ -104,7 +104,7 @@ def test_a_model_without_its_provider_gets_the_right_spelling() -> None:
 
 def test_the_sdk_is_not_imported_before_it_is_asked_for() -> None:
     code = (
-        "import sys, agent.models.registry as r; from agent.configuration import Configuration;"
+        "import sys, agent.models.registry as r; from agent.config.values import Configuration;"
         "r.open_model('script:' + sys.argv[1], environ={}, configuration=Configuration()); "
         "print([m for m in ('anthropic', 'httpx2', 'openai') if m in sys.modules])"
     )

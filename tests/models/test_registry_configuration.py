@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.configuration import Api, Configuration, OpenAI
+from agent.config.values import Api, Configuration, OpenAI
 from agent.errors import ModelAuth, ModelError, UsageError
-from agent.messages import Request
-from agent.models.registry import offered, open_model
+from agent.models.interface import Request
+from agent.models.open_model import offered, open_model
 from models.conftest import user
 from standin import StandIn, answer
 from standin_openai import StandInOpenAI

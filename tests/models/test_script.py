@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError, UsageError
-from agent.messages import (
+from agent.models.interface import (
     AssistantMessage,
     Message,
     Reply,
@@ -20,8 +20,9 @@ from agent.messages import (
     ToolUse,
     Usage,
 )
-from agent.models import script, script_file
-from agent.models.script import ScriptModel
+from agent.models.script import file as script_file
+from agent.models.script import player as script
+from agent.models.script.player import ScriptModel
 from models.conftest import result, user
 
 GOOD = """

@@ -19,11 +19,11 @@ from patch.random_worlds import put
 from patch.test_exactness import is_loop
 from patch.worlds import World, link, read_world, user_git, write_world
 from policies.loading import load
-from sandbox.apply import apply_patch
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
-from sandbox.manifest import EXECUTABLE, FILE
-from sandbox.pathrules import leaves_tree
+from sandbox.apply.directory import apply_patch
+from sandbox.engine.docker import Engine
+from sandbox.git.manifest import EXECUTABLE, FILE
+from sandbox.git.path_rules import leaves_tree
+from sandbox.sandbox import Sandbox
 
 # Also the source of the program: the same names and contents are made on both sides.
 _SOURCES = r"""

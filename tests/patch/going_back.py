@@ -12,8 +12,8 @@ from typing import cast
 
 from patch.container_changes import PROGRAM, make_trees
 from policies.loading import load
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 World = dict[bytes, tuple[str, int, bytes]]
 

@@ -5,7 +5,7 @@ import os
 from hypothesis import strategies as st
 
 from patch.worlds import World
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK
 
 _AWKWARD_NAMES = [
     b"a",

@@ -17,14 +17,14 @@ from patch.worlds import (
     user_git,
     write_world,
 )
-from sandbox.apply import apply_patch
+from sandbox.apply.directory import apply_patch
+from sandbox.apply.replace import STAGING_PREFIX, Replacement, replace_files
+from sandbox.apply.target import Standing, opened
 from sandbox.errors import PatchError
-from sandbox.gitapply import DoesNotApply
-from sandbox.gitstore import Store
-from sandbox.manifest import Entry
-from sandbox.patch import ChangeKind
-from sandbox.replace import STAGING_PREFIX, Replacement, replace_files
-from sandbox.target import Standing, opened
+from sandbox.git.apply import DoesNotApply
+from sandbox.git.manifest import Entry
+from sandbox.git.store import Store
+from sandbox.patch.make import ChangeKind
 
 LINES = [b"line %d\n" % number for number in range(60)]
 

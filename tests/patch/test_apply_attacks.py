@@ -17,11 +17,11 @@ from patch.worlds import (
     user_git,
     write_world,
 )
-from sandbox.apply import apply_patch
+from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
-from sandbox.gitrun import environment, git_program, run_git
-from sandbox.gitstore import Store
-from sandbox.patchpaths import touched_paths
+from sandbox.git.run import environment, git_program, run_git
+from sandbox.git.store import Store
+from sandbox.patch.touched_paths import touched_paths
 
 SECRET = b"outside, not to be touched\n"
 
@@ -319,7 +319,7 @@ class TestNothingRuns:
         (tmp_path / "bin/git").write_bytes(b"#!/bin/sh\n")
         (tmp_path / "bin/git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}/bin:bin:")
-        monkeypatch.setattr("sandbox.gitrun._SYSTEM_DIRECTORIES", ("/nonexistent",))
+        monkeypatch.setattr("sandbox.git.run._SYSTEM_DIRECTORIES", ("/nonexistent",))
         git_program.cache_clear()
         with pytest.raises(PatchError, match="git was not found"):
             git_program()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.authorship import UNKNOWN, Hunk, Version, hunks
-from sandbox.gitstore import Store
+from sandbox.git.line_authors import UNKNOWN, Hunk, Version, hunks
+from sandbox.git.store import Store
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from patch.worlds import (
     user_git,
     write_world,
 )
-from sandbox import baseline, gitobjects
-from sandbox.branch import BranchReport, branch_patch
+from sandbox.apply import repo_objects as gitobjects
+from sandbox.apply.branch import BranchReport, branch_patch
+from sandbox.apply.repo_objects import Objects
+from sandbox.apply.target import opened
 from sandbox.errors import PatchError
-from sandbox.gitobjects import Objects
-from sandbox.gitstore import Store
-from sandbox.target import opened
+from sandbox.git.store import Store
+from sandbox.patch import baseline
 
 OLD: World = {
     b"a": file(b"".join(b"line %d\n" % number for number in range(30))),

@@ -20,10 +20,10 @@ from patch.worlds import (
     user_git,
     write_world,
 )
-from sandbox.apply import apply_patch
-from sandbox.gitstore import Store
-from sandbox.manifest import SYMLINK
-from sandbox.pathrules import leaves_tree, link_refusal, refusal
+from sandbox.apply.directory import apply_patch
+from sandbox.git.manifest import SYMLINK
+from sandbox.git.path_rules import leaves_tree, link_refusal, refusal
+from sandbox.git.store import Store
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

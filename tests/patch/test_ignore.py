@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patch.worlds import user_git
-from sandbox.ignore import (
+from sandbox.git.ignore import (
     FILE_LIMIT_BYTES,
     PATTERN_LIMIT_BYTES,
     PATTERNS_LIMIT,
     WORK_LIMIT,
     IgnoreRules,
 )
-from sandbox.manifest import FILE, SYMLINK, Entry, Manifest
-from sandbox.wildmatch import Glob
+from sandbox.git.manifest import FILE, SYMLINK, Entry, Manifest
+from sandbox.git.wildmatch import Glob
 
 ENTRY = Entry(FILE, "a" * 40, 1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from patch.worlds import user_git
-from sandbox.gitindex import NAME_LIMIT_BYTES, tracked_paths
+from sandbox.git.index import NAME_LIMIT_BYTES, tracked_paths
 
 
 def index_of(checkout: Path, *settings: str, version: int) -> bytes:

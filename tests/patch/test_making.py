@@ -7,11 +7,13 @@ import pytest
 
 from patch.worlds import World, changes, entries, file, link, manifest, patch_between, program
 from sandbox.errors import PatchError
-from sandbox.gitdiff import Comparison
-from sandbox.gitrun import git_program
-from sandbox.gitstore import Store
-from sandbox.manifest import FILE, Entry, Manifest
-from sandbox.patch import (
+from sandbox.git.diff import Comparison
+from sandbox.git.manifest import FILE, Entry, Manifest
+from sandbox.git.path_rules import is_dot_git, leaves_tree, link_refusal, refusal
+from sandbox.git.run import git_program
+from sandbox.git.store import Store
+from sandbox.git.trees import Trees
+from sandbox.patch.make import (
     LINES_LIMIT_BYTES,
     ChangeKind,
     LeftOut,
@@ -19,8 +21,6 @@ from sandbox.patch import (
     apply_proof,
     make_patch,
 )
-from sandbox.pathrules import is_dot_git, leaves_tree, link_refusal, refusal
-from sandbox.trees import Trees
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sandbox import sides
-from sandbox.gitdiff import Record
-from sandbox.gitstore import NOTHING, Store
-from sandbox.sides import read_sides
+from sandbox.git.diff import Record
+from sandbox.git.store import NOTHING, Store
+from sandbox.patch import reviewed_content as sides
+from sandbox.patch.reviewed_content import read_sides
 
 
 def record(

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from fakes.box import TmpBox
-from sandbox import baseline
-from sandbox.apply import apply_patch
-from sandbox.baseline import Baseline
-from sandbox.since import patch_since
+from sandbox.apply.directory import apply_patch
+from sandbox.patch import baseline
+from sandbox.patch.baseline import Baseline
+from sandbox.patch.since import patch_since
 
 FILES = {"a": b"1\n2\n3\n", "b": b"b\n", "gone": b"x\n", "bin": bytes(range(256)) * 9}
 

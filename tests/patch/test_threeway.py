@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from patch.worlds import World, entries, file, link, patch_between, program, read_world, write_world
-from sandbox import baseline
-from sandbox.apply import apply_patch
-from sandbox.baseline import Baseline
+from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
-from sandbox.gitapply import DoesNotApply
-from sandbox.gitstore import Store
+from sandbox.git.apply import DoesNotApply
+from sandbox.git.store import Store
+from sandbox.patch import baseline
+from sandbox.patch.baseline import Baseline
 
 LINES = [b"line %d\n" % number for number in range(20)]
 

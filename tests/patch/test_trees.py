@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from patch.random_worlds import pairs
 from patch.worlds import World, entries, file, link, program, user_commit, write_world
 from sandbox.errors import PatchError
-from sandbox.gitstore import Store
-from sandbox.manifest import FILE, Entry
-from sandbox.trees import Trees
+from sandbox.git.manifest import FILE, Entry
+from sandbox.git.store import Store
+from sandbox.git.trees import Trees
 
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 ENTRY = Entry(FILE, "a" * 40, 1)

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.gitstore import Store
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
-from sandbox.patch import Patch, make_patch
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
+from sandbox.git.store import Store
+from sandbox.patch.make import Patch, make_patch
 
 World = dict[bytes, tuple[int, bytes]]
 """Mode and content (of a link: its target) by path."""

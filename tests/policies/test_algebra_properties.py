@@ -5,18 +5,18 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies import meeting
-from policies.ceiling import Ceiling, under
-from policies.compose import Said
 from policies.decision import Allow, Ask, Call, decide
-from policies.difference import more
 from policies.errors import Where
-from policies.intersection import granted_at, intersection
-from policies.kernel import Access
+from policies.file.compose import Said
+from policies.kernel.intersection import granted_at, intersection
+from policies.kernel.rules import Access
 from policies.loading import loads
+from policies.operator import ceiling_intersection as meeting
+from policies.operator.ceiling import Ceiling, under
+from policies.operator.diff import more
 from policies.paths import absolute, within
 from policies.policy import CommandRule, Policy
-from sandbox.ignore import Patterns
+from sandbox.git.ignore import Patterns
 
 AT = Where(file="p.yaml", line=1)
 WORDS = ("status", "push", "-f", "-q", "--force", "origin")

@@ -10,9 +10,9 @@ import yaml
 
 from images import recipes
 from policies import load
-from policies.checking import run_examples
+from policies.file.rendering import render
 from policies.loading import bundled_names, json_schema
-from policies.rendering import render
+from policies.operator.check import run_examples
 
 
 @pytest.mark.parametrize("name", bundled_names())

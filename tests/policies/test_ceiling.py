@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from policies import load
-from policies.ceiling import in_words, load_ceiling, under
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.errors import PolicyError
+from policies.file.rendering import render
+from policies.file.schema import TOOLS
+from policies.operator.ceiling import in_words, load_ceiling, under
 from policies.policy import History, Policy
-from policies.rendering import render
-from policies.schema import TOOLS
 
 POLICY = """version: 1
 name: wide

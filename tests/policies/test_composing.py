@@ -8,8 +8,8 @@ import pytest
 from policies import load
 from policies.decision import Call, Deny, decide
 from policies.errors import PolicyError
+from policies.file.schema import TOOLS
 from policies.policy import Policy
-from policies.schema import TOOLS
 
 PARENT = """version: 1
 name: parent

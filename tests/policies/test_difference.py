@@ -3,8 +3,8 @@
 import pytest
 
 from policies import load
-from policies.difference import more
 from policies.loading import loads
+from policies.operator.diff import more
 
 
 def said(one: str, other: str) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 from rich.cells import cell_len
 
 from policies import load
-from policies.checking import as_data, broken_examples, problems, run_examples, shown
-from policies.explain import explain, explain_file
+from policies.operator.check import as_data, broken_examples, problems, run_examples, shown
+from policies.operator.explain import explain, explain_file
 from policies.policy import Policy
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.flags import read_flags
-from policies.options import Spec, Takes
-from policies.words import literal
+from policies.commands.flags import read_flags
+from policies.commands.getopt import Spec, Takes
+from policies.shell.words import literal
 
 WORDS = [
     "-x", "-v", "-f", "-o", "-xf", "-of", "-fo", "-xo", "-vxf", "-", "--", "a", "b", "", "+f",

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.errors import Where
-from policies.image import Image
-from policies.inventory import Inventory, Program
-from policies.kernel import Access, kernel_rules
+from policies.kernel.image import Image
+from policies.kernel.inventory import Inventory, Program
+from policies.kernel.rules import Access, kernel_rules
 from policies.loading import load
 from policies.policy import CommandRule, Policy
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from policies import load
-from policies.inventory import Inventory, Program
-from policies.kernel import Access, KernelRules, kernel_rules
+from policies.kernel.inventory import Inventory, Program
+from policies.kernel.rules import Access, KernelRules, kernel_rules
 from policies.policy import Policy
 
 R, W, X, L = Access.READ, Access.WRITE, Access.EXECUTE, Access.LIST

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from policies import load
 from policies.decision import Allow, Ask, Call, Deny, decide
-from policies.learning import Lesson, Seen, Used, learn
 from policies.loading import loads
+from policies.operator.learn import Lesson, Seen, Used, learn
 from policies.policy import Policy
 
 BASE = loads(

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from policies.commands.wrappers import Unseeable, look
 from policies.decision import Allow, Ask, Call, Deny, decide
 from policies.loading import load
 from policies.policy import Policy
-from policies.shell import parse
-from policies.wrappers import Unseeable, look
+from policies.shell.parse import parse
 
 HERE = Path(__file__).parent
 SEEDS: list[str] = [
@@ -78,7 +78,7 @@ def test_any_arguments_of_a_wrapper_are_seen_through_or_refused(name: str, rest:
 
 # After each of these the grammar's scanner looks up what kind of character follows.
 READ_ALL = """
-from policies.shell import parse
+from policies.shell.parse import parse
 openings = ["{", "x{", "{1..", "cat <<E\\nx $", "[ -", "[[ -", "echo ${x?", "$", "{1..2"]
 for point in [*range(0x80, 0xD800, 0xFED), *range(0xDC80, 0xDD00), *range(0xE000, 0x110000, 0xFED)]:
     for opening in openings:

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from policies import load
-from policies.ceiling import load_ceiling, under
 from policies.decision import Allow, Call, Deny, decide
-from policies.difference import more
 from policies.errors import PolicyError
-from policies.explain import explain_file
-from policies.learning import Seen, Used, learn
+from policies.file.rendering import render
 from policies.loading import json_schema, loads
+from policies.operator.ceiling import load_ceiling, under
+from policies.operator.diff import more
+from policies.operator.explain import explain_file
+from policies.operator.learn import Seen, Used, learn
 from policies.policy import SERVER_TOOLS, Policy
-from policies.rendering import render
 
 SEARCH = "server_tools: [web_search, web_fetch]\n"
 

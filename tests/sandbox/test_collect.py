@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from fakes.guest import Script, guest, said
-from sandbox.collect import Changes, carried, fetch, from_guest
 from sandbox.errors import SandboxLost
-from sandbox.gitstore import Store
+from sandbox.export.guest_changes import Changes, carried, fetch, from_guest
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.store import Store
 from sandbox.guest import files
 from sandbox.guest.wire import PIECE
-from sandbox.link import Value
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.link.connection import Value
 
 REGULAR, PROGRAM, LINK, PIPE = 0o100644, 0o100755, 0o120777, 0o010644
 LIMIT = 1 << 20
@@ -327,7 +327,7 @@ def test_a_malformed_list_of_changes_loses_the_guest(piece: list[Value]) -> None
 def test_a_list_of_changes_without_end_loses_the_guest(
     piece: list[Value], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.collect._CHANGED_LIMIT", 5000)
+    monkeypatch.setattr("sandbox.export.guest_changes._CHANGED_LIMIT", 5000)
 
     def endless(_name: str, number: int, _arguments: list[Value]) -> Iterator[bytes]:
         while True:
@@ -338,7 +338,7 @@ def test_a_list_of_changes_without_end_loses_the_guest(
 
 
 def test_new_directories_without_end_lose_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.collect._CHANGED_LIMIT", 5000)
+    monkeypatch.setattr("sandbox.export.guest_changes._CHANGED_LIMIT", 5000)
     names: list[Value] = [b"dn%d" % number for number in range(3000)]
     with guest(liar([[], [[b"", names]]])) as link, pytest.raises(SandboxLost, match="no end"):
         from_guest(link, lambda: manifest(b"a"))

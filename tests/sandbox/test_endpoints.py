@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.endpoints import Endpoint, candidates
+from sandbox.engine.endpoints import Endpoint, candidates
 
 
 def write_context(home: Path, name: str, meta: object) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.gitconfig import sanitized
+from sandbox.git.config import sanitized
 
 
 def read_by_git(config: bytes, directory: Path) -> list[tuple[bytes, bytes | None]] | None:

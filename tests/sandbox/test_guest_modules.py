@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import sandbox.guest
+from sandbox.container.prepared_image import guest_sources
 from sandbox.guest.inventory import _unannotated
-from sandbox.prepare import guest_sources
 
 FOLDER = Path(sandbox.guest.__path__[0])
 SOURCES = guest_sources()

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Iterator
 from itertools import chain, repeat
 
-from sandbox.engine import Engine
-from sandbox.hostdisk import Floor, HostDisk, Space, Verdict, look_at
+from sandbox.container.host_disk import Floor, HostDisk, Space, Verdict, look_at
+from sandbox.engine.docker import Engine
 
 GIB = 1 << 30
 

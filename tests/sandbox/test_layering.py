@@ -6,9 +6,9 @@ import tarfile
 
 import pytest
 
-from sandbox.engine_values import ImageInfo
+from sandbox.engine.image_archive import archive, reference
+from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
-from sandbox.layering import archive, reference
 
 BASE = ImageInfo(
     id="sha256:b",

@@ -18,7 +18,7 @@ from sandbox.errors import (
     SandboxLost,
 )
 from sandbox.guest import wire
-from sandbox.link import GuestLink, Value, file_error
+from sandbox.link.connection import GuestLink, Value, file_error
 
 
 def soon() -> float:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.mounts import ROOM, Held, Mount, Overlay, Scratch
-from sandbox.spec import ContainerSpec, differences
+from sandbox.container.mounts import ROOM, Held, Mount, Overlay, Scratch
+from sandbox.container.spec import ContainerSpec, differences
 
 OVERLAY = Overlay(
     target="/workspace", lower="/l/workspace", upper="/u", work="/w", user_attributes=False

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from sandbox.container.mounts import Held, Mount, Overlay, Scratch
+from sandbox.container.seal import KernelPolicy, SealReport, check
 from sandbox.errors import KernelUnsupported, SealBroken
-from sandbox.link import Value
-from sandbox.mounts import Held, Mount, Overlay, Scratch
-from sandbox.seal import KernelPolicy, SealReport, check
+from sandbox.link.connection import Value
 
 Facts = dict[bytes, bytes]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import seccomp
+from sandbox.container import seccomp
 
 HIGH = 1 << 32
 """Above what the kernel looks at, where an argument is 32 bits wide."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from policies.loading import load
-from sandbox.spec import WORKSPACE, ContainerSpec, container_spec, differences
+from sandbox.container.spec import WORKSPACE, ContainerSpec, container_spec, differences
 
 SPEC = ContainerSpec(
     image="moonpool/snapshot:x",

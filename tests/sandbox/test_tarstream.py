@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import tarstream
+from sandbox.engine import tar as tarstream
 
 
 def members(data: bytes) -> list[tarfile.TarInfo]:

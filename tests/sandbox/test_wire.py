@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.guest import wire
-from sandbox.link import Value
+from sandbox.link.connection import Value
 
 NUMBERS = st.integers(min_value=-(1 << 63), max_value=(1 << 63) - 1)
 

@@ -8,7 +8,7 @@ import pytest
 
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
-from sandbox.workspace import Found, Scan, Selection, scan, select
+from sandbox.workspace.scan import Found, Scan, Selection, scan, select
 
 
 def rules(

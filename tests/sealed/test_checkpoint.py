@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from conftest import OpenBox
-from sandbox import checkpoint
-from sandbox.checkpoint import Step
-from sandbox.gitstore import Store
-from sandbox.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.store import Store
+from sandbox.restore import tracking as checkpoint
+from sandbox.restore.tracking import Step
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.box import Sandbox
 from sandbox.errors import FileDenied, FileError, FileExists, FileMissing, FileWrongType
 from sandbox.results import Ending, FileType
+from sandbox.sandbox import Sandbox
 
 OUTPUT_LIMIT = 64 << 10
 

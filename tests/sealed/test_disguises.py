@@ -9,14 +9,14 @@ import pytest
 
 from images.build import RECIPE_LABEL, ensure_recipe
 from images.recipes import Recipe
-from policies.inventory import Inventory
-from policies.kernel import kernel_rules
+from policies.kernel.inventory import Inventory
+from policies.kernel.rules import kernel_rules
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.container.prepared_image import inventory_file, prepare
+from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
-from sandbox.prepare import inventory_file, prepare
+from sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.xdist_group("disguises")
 

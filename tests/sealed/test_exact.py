@@ -7,7 +7,7 @@ import pytest
 
 from conftest import OpenBox
 from patch.container_changes import Way, run
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 
 HOW = {
     "programs of the workspace run": Way(exec_workspace=True, dies=False),

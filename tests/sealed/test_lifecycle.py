@@ -11,8 +11,7 @@ import pytest
 
 from conftest import OpenBox
 from policies.policy import History, Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import (
     EngineError,
     ImageUnusable,
@@ -21,9 +20,10 @@ from sandbox.errors import (
     SandboxLost,
     WorkspaceError,
 )
-from sandbox.manifest import EXECUTABLE, SYMLINK
-from sandbox.patch import ChangeKind
+from sandbox.git.manifest import EXECUTABLE, SYMLINK
+from sandbox.patch.make import ChangeKind
 from sandbox.results import Ending
+from sandbox.sandbox import Sandbox
 
 
 def git(workspace: Path, *arguments: str) -> str:

@@ -13,15 +13,15 @@ import pytest
 
 from policies.loading import load
 from policies.policy import History, Policy
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
-from sandbox.engine_values import VolumeInfo
+from sandbox.container.seal import KernelPolicy
+from sandbox.container.volumes import published
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_LOWER, LABEL_RUN
+from sandbox.engine.values import VolumeInfo
 from sandbox.errors import EngineError, KernelUnsupported, SandboxLost
-from sandbox.labels import LABEL_LOWER, LABEL_RUN
 from sandbox.prune import leftovers, prune
 from sandbox.results import Ending
-from sandbox.seal import KernelPolicy
-from sandbox.volumes import published
+from sandbox.sandbox import Sandbox
 
 OpenHere = Callable[..., Sandbox]
 CLOSED = replace(load("default"), exec_workspace=False)
@@ -41,7 +41,7 @@ class EngineWithoutLayers(Engine):
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test notes what the volumes are called that it would share with others."""
     directory = tmp_path / "cache"
-    monkeypatch.setattr("sandbox.volumes.cache_directory", lambda: directory)
+    monkeypatch.setattr("sandbox.container.volumes.cache_directory", lambda: directory)
     return directory / "volumes"
 
 

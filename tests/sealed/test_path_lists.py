@@ -9,8 +9,8 @@ import pytest
 
 from conftest import OpenBox
 from policies.policy import Policy
-from sandbox.box import Sandbox
 from sandbox.errors import FileDenied, FileMissing
+from sandbox.sandbox import Sandbox
 
 Listed = Callable[..., Sandbox]
 

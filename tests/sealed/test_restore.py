@@ -12,16 +12,16 @@ from conftest import OpenBox
 from escape.test_lying_guest import Peer
 from fakes.guest import said
 from patch.going_back import run, standing
+from policies.file.rendering import render
 from policies.loading import loads
 from policies.policy import Policy
-from policies.rendering import render
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
 from sandbox.errors import NotKept, SandboxError, SandboxLost
-from sandbox.gitstore import Store
+from sandbox.git.manifest import FILE, Entry, blob_id
+from sandbox.git.store import Store
 from sandbox.guest import wire
-from sandbox.manifest import FILE, Entry, blob_id
-from sandbox.mark import Folder, Mark, Restored
+from sandbox.restore.mark import Folder, Mark, Restored
+from sandbox.sandbox import Sandbox
 
 EMPTY = Folder(mode=0o755, empty=True, repository=False)
 

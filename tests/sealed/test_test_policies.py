@@ -8,8 +8,8 @@ import pytest
 from images.build import ensure
 from policies.decision import Allow, Call, decide
 from policies.loading import load
-from sandbox.box import Sandbox
-from sandbox.engine import Engine
+from sandbox.engine.docker import Engine
+from sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.xdist_group("test-policies")
 

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.risk import credentials
+from agent.risk.executed_files import places_of
 from agent.risk.finding import Finding, Severity, ordered, risk_by_path
 from agent.risk.gate import BY_NAME, inspect
 from agent.risk.hunks import HunksUnreadable, sections
+from agent.risk.inspected_patch import CONTENT_LIMIT_BYTES, Subject, take_apart
 from agent.risk.kinds import found
-from agent.risk.places import places_of
-from agent.risk.subject import CONTENT_LIMIT_BYTES, Subject, take_apart
 from fakes.box import TmpBox
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.patch import Change, ChangeKind, Patch
-from sandbox.sides import Side
+from sandbox.patch.make import Change, ChangeKind, Patch
+from sandbox.patch.reviewed_content import Side
 
 
 def broken(_subject: Subject) -> Iterator[Finding]:

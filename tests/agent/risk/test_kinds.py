@@ -14,9 +14,9 @@ from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
 from agent.risk.kinds import KINDS, accepted_risks
 from fakes.box import TmpBox
+from policies.file.schema import Finding as SchemaFinding
 from policies.policy import Policy
-from policies.schema import Finding as SchemaFinding
-from sandbox.patch import Change, ChangeKind, Patch
+from sandbox.patch.make import Change, ChangeKind, Patch
 
 
 @dataclass(frozen=True, kw_only=True)

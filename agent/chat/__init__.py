@@ -1,0 +1,1 @@
+"""A chat: several requests in one container, and what is asked and taken back in it."""

@@ -1,0 +1,182 @@
+"""A chat: several requests in one room, and what its person does between them.
+
+Owns what each request needs before and after (a sandbox that lives, a mark to go back to, the
+waiting that costs no time), and taking the patch so far. Refuses to know the terminal.
+
+A request that ends for whatever reason ends alone: another may be served, by a service that is back
+or with what is left of the budget. Only a sandbox that can't go on ends the chat.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.chat.undo_text import to_model
+from agent.conversation.change_tracking import Point
+from agent.record.applied_patch import Applied
+from agent.record.events import types as events
+from agent.record.events.types import RequestAwaited
+from agent.record.outcome import Conversation, Finished
+from agent.risk import gate
+from agent.risk.finding import Finding
+from agent.session import Room
+from agent.untrusted_text import one_line
+from sandbox.apply.directory import apply_patch
+from sandbox.patch.make import Change, Patch
+from sandbox.restore.mark import Restored
+
+NOTHING_ASKED = Finished(message="nothing was asked")
+_OLD = "applying"
+"""Directory in the record for the old side of what is about to be applied."""
+_UP_TO_S = 60.0
+
+_STARTED_AGAIN = (
+    "The sandbox's command server was started again: the workspace is as it was; files in /tmp may "
+    "be gone, the working directory and exported variables are reset, and background processes are "
+    "ended."
+)
+_UNDONE = "The person took back your work on their request number {number} ({words!r})."
+_WORDS = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The patch so far, as the gate sees it."""
+
+    patch: Patch
+    findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> bool:
+        return any(finding.refuses for finding in self.findings)
+
+
+class Chat:
+    """One chat in one room. Mutable: it remembers the requests."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.last: Conversation = NOTHING_ASKED
+        """How the newest request ended, and with it the chat if it is left now."""
+        self._requests = 0
+        self._points: list[tuple[int, str, Point]] = []
+        self._await()
+
+    def ask(self, text: str) -> Conversation:
+        """Make a request; every way to end is a value.
+
+        Raises:
+            SandboxError: the sandbox can't go on, and the chat neither.
+        """
+        room = self.room
+        with self._at_the_box():
+            point = room.following.point()
+        self._requests += 1
+        self._points.append((self._requests, one_line(text, _WORDS), point))
+        self.last = room.loop.ask(text)
+        self._heard_out()
+        room.following.finish()
+        self._await()
+        return self.last
+
+    def undo(self) -> tuple[int, Restored] | None:
+        """Have the files go back to before the newest request that is not undone; its number, and
+        what came of it. None: there is none.
+
+        Raises:
+            FileError: that state was not kept; nothing was touched.
+            SandboxError: as for `ask`.
+        """
+        if not self._points:
+            return None
+        room = self.room
+        number, words, point = self._points[-1]
+        with self._at_the_box():
+            restored = room.following.go_back(point)
+        self._points.pop()
+        undone = _UNDONE.format(number=number, words=words)
+        # As much an order as the request was: who is told that again is told this too.
+        room.loop.inform(f"{undone} {to_model(restored)}", "undone")
+        return number, restored
+
+    def preview(self, *, keep_old: Path | None = None) -> Preview:
+        """The patch of what stands now. What runs in the sandbox goes on.
+
+        Raises:
+            SandboxError: it can't be made.
+        """
+        room = self.room
+        with self._at_the_box():
+            patch = room.box.preview(keep_old=keep_old)
+        findings = gate.inspect(patch, room.job.policy, accepted=room.job.accepted_risks)
+        return Preview(patch=patch, findings=findings)
+
+    def to_apply(self) -> Preview:
+        """As `preview`, for `apply`."""
+        old = self.room.record.directory / _OLD
+        shutil.rmtree(old, ignore_errors=True)
+        return self.preview(keep_old=old)
+
+    def would_change(self, taken: Preview) -> tuple[Change, ...]:
+        """What `apply` would change in the workspace: of what was applied before, only what is new,
+        and what was taken back since.
+
+        Raises:
+            PatchError: it does not fit.
+        """
+        rest = self._rest(taken)
+        return apply_patch(rest, self.room.job.workspace, check=True).changes if rest else ()
+
+    def apply(self, taken: Preview) -> tuple[Change, ...]:
+        """Have the workspace be as the sandbox was when `taken` was: what of it is new since the
+        last time is applied, all or nothing. Gives what that changed.
+
+        Raises:
+            PatchError: it does not fit, or the gate refused it. Nothing was changed.
+        """
+        if taken.refused:
+            raise AssertionError("a patch that the gate refused is not applied")
+        room = self.room
+        data = taken.patch.data
+        applied = Applied.of(room.record.directory)
+        old = room.record.directory / _OLD
+        rest = self._rest(taken)
+        changes = apply_patch(rest, room.job.workspace, check=False).changes if rest else ()
+        if changes:
+            applied.keep(data, old)
+            room.journal.tell(
+                events.Applied(
+                    directory=str(room.job.workspace),
+                    patch_sha256=hashlib.sha256(data).hexdigest(),
+                    changes=changes,
+                )
+            )
+        shutil.rmtree(old, ignore_errors=True)
+        return changes
+
+    def _rest(self, taken: Preview) -> bytes:
+        directory = self.room.record.directory
+        return Applied.of(directory).rest(taken.patch.data, directory / _OLD)
+
+    def _await(self) -> None:
+        self.room.journal.tell(RequestAwaited(outcome=self.last))
+
+    @contextmanager
+    def _at_the_box(self) -> Generator[None]:
+        """Inside, the box is asked: it lives, and only the second SIGINT breaks that off."""
+        room = self.room
+        try:
+            with room.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+                if room.box.rouse():
+                    room.loop.inform(_STARTED_AGAIN)
+                yield
+        finally:
+            self._heard_out()
+
+    def _heard_out(self) -> None:
+        """After a signal an answer may stand half read in the stream: then there is no other."""
+        if self.room.interrupts.broken_off:
+            self.room.box.break_off()

@@ -1,0 +1,55 @@
+"""What is said of going back to an earlier state: to the person, and to the model.
+
+Owns the words. What was gone back and what was not is the sandbox's to say (`sandbox.mark`).
+"""
+
+from collections.abc import Sequence
+
+from agent.untrusted_text import path_text
+from sandbox.patch.make import LeftOut
+from sandbox.restore.mark import Restored
+
+_SHOWN = 10
+
+NOT_GONE_BACK = (
+    "Not gone back: files that the repository ignores, what git keeps in .git (commits, index, "
+    "branches), and everything outside of the workspace, such as /tmp and the home directory."
+)
+
+
+def to_person(restored: Restored) -> list[str]:
+    """Lines for the screen; paths in them are made visible."""
+    back, removed = len(restored.back), len(restored.removed)
+    lines = [f"{back} brought back, {removed} removed" if back or removed else "nothing to undo"]
+    if restored.ended:
+        lines.append(f"{restored.ended} running processes were ended")
+    lines += _named("left as it is", restored.left)
+    lines += _named("NOT as it was", restored.differing)
+    return [*lines, NOT_GONE_BACK]
+
+
+def to_model(restored: Restored) -> str:
+    """For the model, which remembers what is no longer so."""
+    words = [
+        "The operator undid what was done since: the workspace's files are as they were before it.",
+        "All running processes were ended, those in the background too.",
+        NOT_GONE_BACK,
+    ]
+    if restored.left:
+        words.append("As they are now: " + _list(restored.left))
+    if restored.differing:
+        words.append("These could not be put back: " + _list(restored.differing))
+    words.append("Read a file again before you rely on what you know of it.")
+    return " ".join(words)
+
+
+def _named(head: str, items: Sequence[LeftOut]) -> list[str]:
+    lines = [f"{head}: {path_text(item.path)} {item.reason}" for item in items[:_SHOWN]]
+    if len(items) > _SHOWN:
+        lines.append(f"{head}: {len(items) - _SHOWN} more")
+    return lines
+
+
+def _list(items: Sequence[LeftOut]) -> str:
+    shown = "; ".join(f"{path_text(item.path)} {item.reason}" for item in items[:_SHOWN])
+    return shown + (f"; and {len(items) - _SHOWN} more." if len(items) > _SHOWN else ".")

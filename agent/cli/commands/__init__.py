@@ -1,0 +1,1 @@
+"""One command of `moonpool` a module: its options, and what it does."""

@@ -1,0 +1,161 @@
+"""``moonpool config show``."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import model as configured
+from agent.config.values import Api, Bedrock, Configuration, Vertex
+from agent.errors import UsageError
+
+_BUILT_IN = "built in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One value that counts."""
+
+    key: str
+    value: str | bool | None
+    """None: nothing."""
+    source: str
+    """``built in``, the name of a variable, or a line of the file."""
+
+
+def show(*, as_json: bool) -> int:
+    """Print what counts, and why."""
+    configuration = configured.load(root=None)
+    path, _ = settings.configuration_file()
+    rows = list(_settings(configuration, settings.environ()))
+    if as_json:
+        data = {
+            "file": None if configuration.file is None else str(configuration.file),
+            "settings": {row.key: {"value": row.value, "source": row.source} for row in rows},
+        }
+        print(json.dumps(data, indent=2))
+        return exits.DONE
+    from rich.table import Table
+    from rich.text import Text
+
+    from agent.cli.commands.runs import console
+    from agent.untrusted_text import one_line
+
+    print(one_line(str(path) if configuration.file else f"{path} (not there)"))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(row.key, Text(one_line(_spelled(row.value))), Text(row.source, style="dim"))
+    console().print(table)
+    return exits.DONE
+
+
+def _spelled(value: object) -> str:
+    """As it would stand in the file."""
+    if value is None:
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """Looks a value up where it may stand, in the order in which that counts."""
+
+    configuration: Configuration
+    environ: Mapping[str, str]
+
+    def setting(
+        self,
+        key: str,
+        said: object,
+        *,
+        before: str = "",
+        after: tuple[str, ...] = (),
+        built_in: str | bool | None = None,
+    ) -> Setting:
+        """``before`` and ``after``: variables that count before the file, and after it."""
+        from agent.config.file import without_keys
+
+        given = self.environ.get(before)
+        if given:
+            return Setting(key=key, value=without_keys(given), source=before)
+        line = self.configuration.lines.get(key)
+        if line is not None and said is not None:
+            value = said if isinstance(said, bool) else str(said)
+            return Setting(key=key, value=value, source=f"line {line}")
+        for name in after:
+            if self.environ.get(name):
+                return Setting(key=key, value=self.environ[name], source=name)
+        return Setting(key=key, value=built_in, source=_BUILT_IN)
+
+    def key(self, key: str, named: str | None, usual: str) -> Setting:
+        """The variable that holds a secret, and never the secret."""
+        found = self.setting(key, named, built_in=usual)
+        state = "set" if self.environ.get(str(found.value)) else "not set"
+        return Setting(key=key, value=f"{found.value} ({state})", source=found.source)
+
+
+def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[Setting]:
+    sources = _Sources(configuration=configuration, environ=environ)
+    yield sources.setting("model", configuration.model, built_in=_built_in_model(configuration))
+    yield sources.setting(
+        "policy", configuration.policy, built_in=configured.policy_name(None, Configuration())
+    )
+    yield from _anthropic(configuration, sources)
+    openai, at = configuration.openai, "providers.openai"
+    yield sources.setting(f"{at}.base_url", openai.base_url, before="OPENAI_BASE_URL")
+    yield sources.key(f"{at}.api_key_env", openai.api_key_env, "OPENAI_API_KEY")
+    yield sources.setting("prices", configuration.prices)
+    yield sources.setting("instructions", configuration.instructions)
+    yield sources.setting("context_files", configuration.context_files, built_in=True)
+    telemetry = configuration.telemetry
+    if telemetry is None:
+        yield sources.setting("telemetry", None)
+    else:
+        yield sources.setting("telemetry.otlp_endpoint", telemetry.otlp_endpoint)
+        if telemetry.headers_env is not None:
+            yield sources.key("telemetry.headers_env", telemetry.headers_env, "")
+
+
+def _anthropic(configuration: Configuration, sources: _Sources) -> Iterator[Setting]:
+    from agent.models import open_model as registry
+
+    at = "providers.anthropic"
+    match configuration.anthropic:
+        case Api() as api:
+            yield sources.setting(f"{at}.service", "api", built_in="api")
+            yield sources.setting(f"{at}.base_url", api.base_url, before="ANTHROPIC_BASE_URL")
+            if api.auth_token_env is None:
+                yield sources.key(f"{at}.api_key_env", api.api_key_env, "ANTHROPIC_API_KEY")
+            if api.api_key_env is None:
+                yield sources.key(
+                    f"{at}.auth_token_env", api.auth_token_env, "ANTHROPIC_AUTH_TOKEN"
+                )
+        case Bedrock() as bedrock:
+            yield sources.setting(f"{at}.service", "bedrock")
+            yield sources.setting(
+                f"{at}.base_url", bedrock.base_url, before="ANTHROPIC_BEDROCK_BASE_URL"
+            )
+            yield sources.setting(f"{at}.region", bedrock.region, after=registry.AWS_REGION)
+        case Vertex() as vertex:
+            yield sources.setting(f"{at}.service", "vertex")
+            yield sources.setting(
+                f"{at}.base_url", vertex.base_url, before="ANTHROPIC_VERTEX_BASE_URL"
+            )
+            yield sources.setting(f"{at}.project", vertex.project, after=registry.GOOGLE_PROJECT)
+            yield sources.setting(f"{at}.region", vertex.region, after=registry.GOOGLE_REGION)
+
+
+def _built_in_model(configuration: Configuration) -> str | None:
+    if configuration.model is not None:
+        return None
+    try:
+        return configured.model_name(None, configuration)
+    except UsageError:
+        return None

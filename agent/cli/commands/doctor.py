@@ -1,0 +1,112 @@
+"""``moonpool doctor``: the machine itself."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+
+if TYPE_CHECKING:
+    from sandbox.engine.docker import Engine
+
+_GIGABYTE = 1_000_000_000
+_LITTLE_DISK_BYTES = 2 * _GIGABYTE
+
+
+def doctor() -> int:
+    """Try everything a run needs, and say of each what is wrong; 3 where something is."""
+    from agent.errors import RecordError, UsageError
+    from sandbox.engine.docker import Engine
+    from sandbox.errors import SandboxError
+
+    engine: Engine | None = None
+    good = True
+
+    def attempt(what: str, trial: Callable[[], str]) -> None:
+        nonlocal good
+        try:
+            print(f"ok    {what}: {trial()}")
+        except (SandboxError, RecordError, UsageError, OSError) as error:
+            good = False
+            print(f"BAD   {what}: {error}")
+
+    def connect() -> str:
+        nonlocal engine
+        engine = Engine.connect(settings.environ())
+        return _engine(engine)
+
+    attempt("engine", connect)
+    if engine is not None:
+        working = engine
+        attempt("image", lambda: _image(working))
+        attempt("sealed container", lambda: _sealed(working))
+    attempt("record", _record)
+    print(f"{'ok    ' if _has_key() else 'note  '}model: {_model()}")
+    return exits.DONE if good else exits.ENVIRONMENT
+
+
+def _engine(engine: "Engine") -> str:
+    facts = engine.facts()
+    rootless = ", rootless" if facts.rootless else ""
+    return (
+        f"{facts.version} at {facts.endpoint}{rootless}; {facts.operating_system}, "
+        f"kernel {facts.kernel}, cgroup {facts.cgroup_version}, {facts.storage_driver}"
+    )
+
+
+def _image(engine: "Engine") -> str:
+    from images.listing import rows
+
+    states = [f"{row.recipe} {row.state}" for row in rows(engine) if row.state != "superseded"]
+    return ", ".join(states) + " (what is not ready is built by the first run)"
+
+
+def _sealed(engine: "Engine") -> str:
+    """Open one on an empty workspace and read its seal back: the only test that proves it."""
+    from policies.loading import load
+    from sandbox.sandbox import Sandbox
+
+    policy = load("locked")
+    if engine.image(f"moonpool/{policy.image}:latest") is None:
+        return f"not tried: there is no image yet (moonpool image build {policy.image})"
+    with (
+        tempfile.TemporaryDirectory(prefix="moonpool-doctor-") as empty,
+        Sandbox.open(workspace=Path(empty), policy=policy, engine=engine) as box,
+    ):
+        seal = box.seal
+    return (
+        f"Landlock ABI {seal.landlock_abi}, no capabilities, seccomp {seal.seccomp}, "
+        f"only {', '.join(seal.interfaces)}"
+    )
+
+
+def _record() -> str:
+    from agent.record.store import write_atomically
+
+    home = settings.home()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    probe = home / ".doctor"
+    write_atomically(probe, b"")
+    os.unlink(probe)
+    free = shutil.disk_usage(home).free
+    little = ": that is little" if free < _LITTLE_DISK_BYTES else ""
+    return f"{home}, {free / _GIGABYTE:.1f} GB free{little}"
+
+
+def _has_key() -> bool:
+    environ = settings.environ()
+    return bool(environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN"))
+
+
+def _model() -> str:
+    if _has_key():
+        return "a key is set"
+    return "no ANTHROPIC_API_KEY: only -m script:FILE will work"

@@ -1,0 +1,322 @@
+"""``moonpool fork``: a new run that begins where a call of another one had ended."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import model as configured
+from agent.cli.setup import workspace
+from agent.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from agent.conversation.resume_state import Past
+    from agent.job import Job
+    from agent.models.interface import Model
+    from agent.past_runs.fork import Fork
+    from agent.record.runs import Run
+    from agent.record.store import Record
+    from sandbox.sandbox import Sandbox
+
+    Rows = list[Mapping[str, object]]
+
+_WORDS_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkOptions:
+    """The command line of ``moonpool fork``, as given."""
+
+    run: str
+    task: str | None
+    at: str
+    model: str | None
+    directory: Path | None
+    out: Path | None
+    prices: Path | None
+    json_lines: bool
+
+
+def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
+    """Print where a run can be forked."""
+    from agent.past_runs.fork import points
+    from agent.record.events.types import plain
+    from agent.untrusted_text import one_line
+
+    if task is not None:
+        raise UsageError("say where with --at N: without it, the calls of the run are listed")
+    secrets = configured.known_secrets(configured.load(root=None))
+    run, rows = _recorded(wanted, secrets)
+    found = points(rows)
+    if as_json:
+        document = [
+            {
+                "call": point.call,
+                "words": plain(point.words),
+                "ending": point.ending,
+                "forkable": not point.why,
+                "why": point.why,
+            }
+            for point in found
+        ]
+        print(json.dumps({"run_id": run.id, "points": document}))
+        return exits.DONE
+    width = max((len(str(point.call)) for point in found), default=1)
+    for point in found:
+        words = one_line(point.words, _WORDS_WIDTH)
+        why = f"  NOT: {one_line(point.why, _WORDS_WIDTH)}" if point.why else ""
+        print(f"{point.call:>{width}}  {words}  ({point.ending}){why}")
+    return exits.DONE
+
+
+def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["Run", "Rows"]:
+    """A run and its lines, which hold together.
+
+    Raises:
+        UsageError: it is still at work.
+        RecordError: somebody changed the record.
+    """
+    from agent.record.runs import chain_broken_at, events_of, find_id, is_running, reread
+    from agent.record.store import EVENTS, Record, runs_directory
+
+    home = settings.home()
+    run = reread(runs_directory(home) / find_id(home, wanted))
+    if is_running(run):
+        # Whoever works on it holds its lock; a killed one's torn line is cut off by that.
+        Record.reopen(home, run.id, known_secrets=secrets)[0].close()
+    events = run.directory / EVENTS
+    try:
+        broken = chain_broken_at(events)
+    except OSError as error:
+        raise RecordError(f"{events} can't be read: {error.strerror}") from error
+    if broken is not None:
+        raise RecordError(
+            f"line {broken} of the record of run {run.id} is not what the run wrote, and nothing "
+            f"is forked from it: `moonpool verify {run.id}`"
+        )
+    return run, list(events_of(run))
+
+
+def fork_run(options: ForkOptions) -> int:
+    """Fork, and go on; gives the exit code."""
+    from agent.cli.commands.run import may_ask
+    from agent.cli.setup.policy import bounded
+    from agent.config.instructions import Briefing
+    from agent.job import Job
+    from agent.past_runs.fork import END, at, fork, keep_steps
+    from agent.past_runs.resume import recorded_policy
+    from agent.record.images import recall
+    from agent.record.store import EVENTS, IMAGES, STEPS, new_run_id
+
+    if options.task is not None and not options.task.strip():
+        raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
+    configuration = configured.load(root=None)
+    secrets = configured.known_secrets(configuration)
+    run, rows = _recorded(options.run, secrets)
+    call = END if options.at == "end" else _number(options.at)
+    forked = fork(
+        rows,
+        at(rows, call, run.id),
+        run_id=run.id,
+        task=options.task,
+        recall=partial(recall, run.directory / IMAGES),
+    )
+    started = forked.started
+    policy, exact = recorded_policy(started, file=str(run.directory / EVENTS))
+    if not exact:
+        raise RecordError(
+            "the policy could not be recorded to the letter (it holds a secret, or is huge): "
+            f"run {run.id} can't be forked"
+        )
+    if started.instructions is not None and not started.instructions.whole:
+        raise RecordError(
+            "the instructions could not be recorded to the letter (they hold a secret)"
+        )
+    policy = bounded(policy)
+    root = workspace.began_in(started.workspace, options.directory)
+    configured.refuse_in(configuration, root)
+    home = settings.home()
+    workspace.refuse_inside(home, root, "MOONPOOL_HOME")
+    if options.out is not None:
+        workspace.refuse_inside(options.out, root, "the output directory")
+    ready = configured.ready(
+        options.model or started.model, policy, configuration, prices=options.prices
+    )
+    job = Job(
+        run_id=new_run_id(),
+        task=started.task if options.task is None else options.task,
+        workspace=root,
+        policy=policy,
+        verify=started.verify,
+        may_ask=may_ask(json_lines=options.json_lines),
+        kernel_policy="prefer" if started.kernel_policy == "prefer" else "require",
+        accepted_risks=frozenset(started.accepted_risks),
+        forked_from=forked.origin,
+        briefing=Briefing(instructions=started.instructions),
+        environ=settings.environ(),
+    )
+    with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as room:
+        steps = Path(room) / "steps"
+        # All that may be wrong is found before there is a record of the new run.
+        keep_steps(forked, run.directory / STEPS, steps)
+        box = _opened(forked, rows, job, steps)
+        return _go_on(options, forked, job, ready, box, secrets=secrets)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"--at {text!r}: the number of a call, 0 for none, or `end`")
+    return int(text)
+
+
+def _go_on(
+    options: ForkOptions,
+    forked: "Fork",
+    job: "Job",
+    ready: configured.Ready,
+    box: "Sandbox",
+    *,
+    secrets: tuple[str, ...],
+) -> int:
+    from agent.cli.commands.run import Conduct
+    from agent.past_runs.fork import keep_images, keep_steps
+    from agent.record.images import Album, recall
+    from agent.record.store import IMAGES, STEPS, Record, runs_directory
+
+    home = settings.home()
+    record = None
+    try:
+        record = Record.create(home, run_id=job.run_id, known_secrets=secrets)
+        origin = forked.origin
+        other = runs_directory(home) / origin.run_id
+        keep_steps(forked, other / STEPS, record.directory / STEPS)
+        images = record.directory / IMAGES
+        keep_images(forked, partial(recall, other / IMAGES), Album(images))
+        past = _begun(record, forked, job, ready.model)
+    except BaseException:
+        box.close()
+        if record is not None:
+            record.close()
+        raise
+    notice = (
+        f"forked from run {origin.run_id} after call {origin.call}: {len(past.history)} "
+        f"messages, {len(forked.files)} files that are not as in the workspace"
+    )
+    try:
+        conduct = Conduct(
+            record=record,
+            json_lines=options.json_lines,
+            out=options.out,
+            ready=ready,
+        )
+        return conduct(job, lambda _job, _progress: box, notices=[notice], past=past)
+    finally:
+        record.close()
+
+
+def _opened(forked: "Fork", rows: "Rows", job: "Job", steps: Path) -> "Sandbox":
+    """A container that holds what the other run's held then.
+
+    Raises:
+        UsageError: the workspace is not what that run began with.
+        SandboxError: it can't be made, or not to the letter.
+    """
+    from agent.cli.commands.blame import Leaving
+    from agent.open_sandbox import open_sealed
+    from agent.past_runs.fork import mark_of
+    from agent.untrusted_text import path_text
+    from sandbox.errors import NotKept, SandboxLost
+
+    def progress(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    leaving = Leaving()
+    with leaving.installed():
+        with leaving.opening():
+            box = open_sealed(job, progress)
+        try:
+            leaving.due()
+            _require_same(box, rows)
+            try:
+                restored = box.restore(mark_of(forked.files, steps))
+            except NotKept as error:
+                raise RecordError(str(error)) from error
+            if restored.differing:
+                item = restored.differing[0]
+                raise SandboxLost(
+                    f"the workspace can't be made what it was: {path_text(item.path)} {item.reason}"
+                )
+        except BaseException:
+            box.close()
+            raise
+    return box
+
+
+def _require_same(box: "Sandbox", rows: "Rows") -> None:
+    """Raises UsageError where the new copy is not of what the other run began with."""
+    exported = next((row for row in reversed(rows) if row.get("event") == "exported"), None)
+    ready = next((row for row in rows if row.get("event") == "sandbox_ready"), {})
+    standing = ready.get("standing")
+    key = standing.get("snapshot_key") if isinstance(standing, dict) else None
+    if key == box.standing.snapshot_key:
+        return
+    if exported is not None and exported.get("base_tree") == box.base_tree:
+        return
+    raise UsageError(
+        "the workspace is not what the run began with: name a checkout of then with -w DIR"
+    )
+
+
+def _begun(record: "Record", forked: "Fork", job: "Job", model: "Model") -> "Past":
+    """Write what the new run begins with; gives it as a run that is taken up finds it."""
+    import hashlib
+    import os
+    from importlib.metadata import version
+
+    from agent.conversation.resume_state import past_of
+    from agent.past_runs.fork import first_line
+    from agent.record.events.types import Forked, encode, plain
+    from agent.record.images import recall
+    from agent.record.store import IMAGES
+    from policies.file.rendering import as_data, spelled
+
+    rules = as_data(job.policy)
+    started = first_line(
+        forked,
+        run_id=job.run_id,
+        task=job.task,
+        workspace=str(job.workspace),
+        policy=job.policy.name,
+        policy_file=job.policy.where.file,
+        policy_rules=rules,
+        rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
+        model=model.name,
+        version=version("moonpool"),
+        pid=os.getpid(),
+    )
+    lines = [record.append(row) for row in (encode(started), *forked.rows)]
+    images = record.directory / IMAGES
+    past = past_of([json.loads(line) for line in lines], partial(recall, images))
+    lossy = plain(past.lossy)
+    assert isinstance(lossy, dict)
+    return replace(
+        past,
+        forked=Forked(
+            run_id=forked.origin.run_id,
+            call=forked.origin.call,
+            model=model.name,
+            version=version("moonpool"),
+            pid=os.getpid(),
+            lossy={key: lossy[key] for key in lossy if key != "type"},
+        ),
+    )

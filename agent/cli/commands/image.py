@@ -1,0 +1,37 @@
+"""``moonpool image``: what agents work in."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+from agent.cli.commands.runs import console
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+
+_MEGABYTE = 1_000_000
+
+
+def list_images() -> int:
+    from rich.table import Table
+
+    from images.listing import rows
+    from sandbox.engine.docker import Engine
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("IMAGE", "STATE", "REFERENCE", "SIZE", "BASE"):
+        table.add_column(name, overflow="fold")
+    for row in rows(Engine.connect(settings.environ())):
+        size = f"{row.size_bytes / _MEGABYTE:.0f} MB" if row.size_bytes else ""
+        table.add_row(row.recipe, row.state, row.reference, size, row.base)
+    console().print(table)
+    return exits.DONE
+
+
+def build(name: str, *, refresh: bool) -> int:
+    from images.build import ensure, rebuild
+    from sandbox.engine.docker import Engine
+
+    make = rebuild if refresh else ensure
+    reference = make(Engine.connect(settings.environ()), name, on_progress=print)
+    print(f"{name} is ready: {reference}")
+    return exits.DONE

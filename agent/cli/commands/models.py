@@ -1,0 +1,90 @@
+"""``moonpool models``."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import model as configured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.models.interface import StreamEvent
+    from agent.models.listing import OfferedModel
+
+_LONGEST = 120
+"""Characters of a name that are shown; it comes from the service."""
+
+
+def models(provider: str | None, *, as_json: bool) -> int:
+    """List what is offered; gives the exit code."""
+    from agent.models.open_model import offered
+
+    configuration = configured.load(root=None)
+    if provider is None:
+        provider = configured.model_name(None, configuration).partition(":")[0]
+    found = offered(
+        provider, environ=settings.environ(), configuration=configuration, on_event=_tell
+    )
+    if as_json:
+        print(json.dumps({"provider": provider, "models": [_as_data(provider, m) for m in found]}))
+        return exits.DONE
+    if provider == "script":
+        print("script:FILE plays a recorded conversation from a file of yours; no service lists it")
+        return exits.DONE
+    if not found:
+        print(f"the service of {provider} lists no models", file=sys.stderr)
+        return exits.DONE
+    _print_table(provider, found)
+    return exits.DONE
+
+
+def _print_table(provider: str, found: "Sequence[OfferedModel]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from agent.cli.commands.runs import console
+    from agent.untrusted_text import one_line
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("MODEL", "NAME", "READS", "WRITES", ""):
+        table.add_column(name, overflow="fold", justify="right" if name.endswith("S") else "left")
+    for model in found:
+        state = "" if model.lifecycle in {"", "active"} else model.lifecycle
+        table.add_row(
+            Text(one_line(f"{provider}:{model.id}", _LONGEST)),
+            Text(one_line(model.name or "", _LONGEST)),
+            _tokens(model.context_tokens),
+            _tokens(model.output_tokens),
+            Text(one_line(state, _LONGEST)),
+        )
+    console().print(table)
+
+
+def _tokens(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
+
+
+def _as_data(provider: str, model: "OfferedModel") -> dict[str, object]:
+    return {
+        "model": f"{provider}:{model.id}",
+        "name": model.name,
+        "context_tokens": model.context_tokens,
+        "output_tokens": model.output_tokens,
+        "capabilities": list(model.capabilities),
+        "lifecycle": model.lifecycle,
+    }
+
+
+def _tell(event: "StreamEvent") -> None:
+    from agent.models.interface import Retrying
+    from agent.untrusted_text import one_line
+
+    if isinstance(event, Retrying):
+        print(one_line(f"{event.reason}: again in {event.wait_s:.0f} s"), file=sys.stderr)

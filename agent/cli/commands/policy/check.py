@@ -1,0 +1,98 @@
+"""``moonpool policy``: check, show, explain, schema; `policy_trial`, `policy_compare`: the rest."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import json
+import shlex
+import sys
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.cli.setup.policy import permit
+
+
+def check(file: str, *, ceiling: str | None = None, as_json: bool = False) -> int:
+    """Every error of a policy in its place, or what it amounts to and whether its examples hold."""
+    from agent.cli.commands.policy.resolved import about_image
+    from agent.record.events.wording import served_in_words
+    from agent.untrusted_text import visible
+    from policies.operator.ceiling import in_words
+    from policies.operator.check import as_data, broken_examples, problems, shown
+
+    directory = settings.policy_directory()
+    found = problems(file, directory=directory) or broken_examples(file, directory=directory)
+    if as_json:
+        print(json.dumps({"file": file, "errors": [as_data(error) for error in found]}, indent=2))
+        return exits.USAGE if found else exits.DONE
+    for error in found:
+        print(visible(shown(error)), file=sys.stderr)
+    if found:
+        return exits.USAGE
+    policy = permit(file, ceiling)
+    examples = len(policy.examples.allow) + len(policy.examples.deny)
+    narrowed = in_words(policy)
+    if narrowed is not None:
+        print(visible(narrowed), file=sys.stderr)
+    print(
+        f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
+        f"{len(policy.commands)} command rules, {examples} examples hold"
+    )
+    if policy.server_tools:
+        print(f"{file}: {served_in_words(policy.server_tools)}", file=sys.stderr)
+    for line in about_image(policy):
+        print(f"{file}: {visible(line)}", file=sys.stderr)
+    return exits.DONE
+
+
+def show(name: str, *, ceiling: str | None = None) -> int:
+    """Print the policy as it counts: composed, narrowed by its ceilings, every key said."""
+    from agent.untrusted_text import one_line
+    from policies.file.rendering import render
+
+    policy = permit(name, ceiling)
+    if policy.bounds is not None:
+        for over in policy.bounds.ceilings:
+            print(one_line(f"# under the ceiling {over.where}"))
+        for narrowing in policy.bounds.narrowings:
+            print(one_line(f"#   {narrowing.key}: {narrowing.change} ({narrowing.by})"))
+    print(render(policy), end="")
+    return exits.DONE
+
+
+def explain(
+    policy_name: str, words: list[str], *, tool: str, as_json: bool, ceiling: str | None = None
+) -> int:
+    """What a policy makes of a command, or of a file tool's path."""
+    from agent.untrusted_text import visible
+    from policies.operator.explain import explain as explained
+    from policies.operator.explain import explain_file
+
+    policy = permit(policy_name, ceiling)
+    command = words[0] if len(words) == 1 else shlex.join(words)
+    found = explained(policy, command) if tool == "bash" else explain_file(policy, tool, command)
+    if as_json:
+        print(json.dumps(found.as_data(), indent=2))
+        return exits.DONE
+    if not sys.stdout.isatty():
+        print(visible(str(found)))
+        return exits.DONE
+    from rich.text import Text
+
+    from agent.terminal.console import Screen
+    from policies.commands.verdicts import Outcome
+
+    styles = {Outcome.ALLOW: "green", Outcome.ASK: "yellow", Outcome.DENY: "red", None: "dim"}
+    screen = Screen()
+    for outcome, line in found.lines():
+        screen.print(Text(visible(line), styles[outcome]), soft_wrap=True)
+    screen.print(Text(f"\n{visible(found.summary)}", "bold"), soft_wrap=True)
+    return exits.DONE
+
+
+def schema() -> int:
+    from policies.loading import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return exits.DONE

@@ -1,0 +1,115 @@
+"""A policy's examples in real containers: what the kernel makes of each, whatever the check says.
+
+Each example runs in a fresh sealed sandbox, also those that the check denies: so that a person sees
+which refusals rest on the kernel and which on the check alone. Owns running them and reading what
+came back; refuses to know the policy's file (`policies.checking`) and the table (the CLI).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from agent.untrusted_text import decode, one_line
+from policies.operator.check import ExampleResult
+from policies.policy import Policy
+from sandbox.engine.docker import Engine
+from sandbox.results import CommandResult, Ending
+from sandbox.sandbox import Sandbox
+
+TIMEOUT_S = 20.0
+_NOT_EXECUTABLE = 126
+_NOT_FOUND = 127
+_BY_BASH = re.compile(
+    r"^(?:/\S*/)?(?:ba)?sh: (?:line \d+: )?(.*): Permission denied$", re.MULTILINE
+)
+_BY_ANYONE = re.compile(r"Permission denied|Operation not permitted|Errno (?:1|13)\]")
+_MISSING = re.compile(r": command not found$", re.MULTILINE)
+
+
+class Met(StrEnum):
+    """How the kernel met an example."""
+
+    RAN = "ran"
+    STOPPED = "stopped by the kernel"
+    MISSING = "no such program"
+    ENDED = "ended by a limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    example: ExampleResult
+    met: Met
+    detail: str
+    """One line: the exit status, or what was refused."""
+
+    @property
+    def holds(self) -> bool:
+        """What is allowed must not be stopped; what only the check denies is shown, not failed."""
+        stopped = self.met is Met.STOPPED and self.example.expected == "allow"
+        return self.example.holds and not stopped
+
+    @property
+    def enforced(self) -> str:
+        """Who holds a denial: the column a person reads."""
+        if self.example.expected == "allow":
+            return str(self.met)
+        match self.met:
+            case Met.STOPPED:
+                return "check + kernel"
+            case Met.MISSING:
+                return "check; no such program"
+            case _:
+                return "check only"
+
+
+def trials(
+    policy: Policy,
+    results: tuple[ExampleResult, ...],
+    *,
+    workspace: Path,
+    image: str,
+    engine: Engine,
+    on_progress: Callable[[str], None],
+) -> Iterator[Trial]:
+    """Run each example in a sandbox of its own.
+
+    Raises:
+        SandboxError: there is no sandbox to run them in.
+    """
+    if not results:
+        return
+    with Sandbox.open(
+        workspace=workspace, policy=policy, image=image, engine=engine, on_progress=on_progress
+    ) as first:
+        for result in results:
+            box = first.fresh()
+            try:
+                done = box.run(result.command, timeout_s=TIMEOUT_S)
+            finally:
+                box.close()
+            yield judged(result, done)
+
+
+def judged(example: ExampleResult, done: CommandResult) -> Trial:
+    """What a result says of the kernel."""
+    err = decode(done.stderr)
+    refused: tuple[str, ...] = getattr(done, "refused", ())
+    by_bash = _BY_BASH.findall(err)
+    anywhere = example.expected == "deny" and _BY_ANYONE.search(err)
+    if refused or by_bash or done.exit_code == _NOT_EXECUTABLE or anywhere:
+        names = refused or tuple(dict.fromkeys(by_bash)) or (_last_line(err),)
+        return Trial(example=example, met=Met.STOPPED, detail=one_line(", ".join(names), 100))
+    if done.ending is not Ending.EXITED:
+        return Trial(example=example, met=Met.ENDED, detail=done.ending.value)
+    exit_code = f"exit {done.exit_code}"
+    if done.exit_code == _NOT_FOUND or _MISSING.search(err):
+        missing = one_line(_last_line(err), 100)
+        return Trial(example=example, met=Met.MISSING, detail=missing or exit_code)
+    return Trial(example=example, met=Met.RAN, detail=exit_code)
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,63 @@
+"""``moonpool prune``: what runs left behind, exported first and then removed."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import sys
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import model as configured
+
+
+def prune(*, everything: bool, force: bool) -> int:
+    """Remove what may go; 3 where an agent's work could not be exported and so was kept."""
+    from agent.past_runs.rescue import Empty, Kept, Rescued, Rescuer
+    from agent.untrusted_text import one_line, visible
+    from sandbox.engine.docker import Engine
+    from sandbox.prune import Leftover, leftovers
+    from sandbox.prune import prune as remove
+
+    engine = Engine.connect(settings.environ())
+    rescue = Rescuer(
+        engine=engine,
+        home=settings.home(),
+        environ=settings.environ(),
+        known_secrets=configured.known_secrets(configured.load(root=None)),
+        exit_code=exits.of_outcome,
+        end_running=everything,
+    )
+    lost = 0
+
+    def first(item: Leftover) -> bool:
+        nonlocal lost
+        match rescue(item):
+            case Empty():
+                return True
+            case Rescued(path=path, files=files, refused=refused):
+                count = "1 file" if files == 1 else f"{files} files"
+                print(f"exported run {visible(item.run)}: {count} changed, {path}")
+                if refused:
+                    kinds = ", ".join(sorted({finding.id for finding in refused}))
+                    print(f"  the export gate refuses it: {kinds}; read it before you use it")
+                return True
+            case Kept(reason=reason):
+                lost += not force
+                does = "removed all the same" if force else "kept (--force removes it all the same)"
+                words = (
+                    f"container {item.id[:12]} of run {one_line(item.run, 80)}: {reason}; {does}"
+                )
+                print(f"moonpool: {visible(words)}", file=sys.stderr)
+                return force
+
+    removed = remove(engine, everything=everything, first=first)
+    for item in removed:
+        of_run = f" of run {visible(item.run)}" if item.run else ""
+        print(f"removed {item.kind} {item.id.removeprefix('sha256:')[:12]}{of_run}")
+    kept = leftovers(engine)
+    if not removed:
+        print("nothing to remove")
+    if len(kept) > lost:
+        print(f"{len(kept) - lost} in use or not yet due; --all removes them too")
+    return exits.ENVIRONMENT if lost else exits.DONE

@@ -1,0 +1,148 @@
+"""``moonpool resume``: a run whose process was killed, taken up again."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import model as configured
+from agent.cli.setup.policy import bounded
+from agent.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from agent.config.values import Configuration
+    from agent.past_runs.resume import Taken
+    from sandbox.engine.docker import Engine
+
+
+def resume(
+    wanted: str,
+    *,
+    model: str | None,
+    export_only: bool,
+    json_lines: bool,
+    prices: Path | None = None,
+) -> int:
+    """Go on, or only export; gives the exit code."""
+    from agent.cli.commands.run import may_ask
+    from agent.past_runs.resume import take
+    from agent.record.runs import find_id
+
+    home = settings.home()
+    configuration = configured.load(root=None)
+    taken = take(
+        home,
+        find_id(home, wanted),
+        environ=settings.environ(),
+        known_secrets=configured.known_secrets(configuration),
+        may_ask=may_ask(json_lines=json_lines),
+    )
+    try:
+        configured.refuse_in(configuration, taken.job.workspace)
+        # The record holds the policy as it was; what stands above every policy holds now.
+        taken = replace(taken, job=replace(taken.job, policy=bounded(taken.job.policy)))
+        return _resumed(
+            taken,
+            configuration,
+            model=model,
+            export_only=export_only,
+            json_lines=json_lines,
+            prices=prices,
+        )
+    finally:
+        taken.record.close()
+
+
+def _resumed(
+    taken: "Taken",
+    configuration: "Configuration",
+    *,
+    model: str | None,
+    export_only: bool,
+    json_lines: bool,
+    prices: Path | None,
+) -> int:
+    from agent.cli.commands.run import Conduct
+    from agent.open_sandbox import reopen_sealed
+    from agent.record.outcome import CutShort
+    from sandbox.engine.docker import Engine
+    from sandbox.errors import ContainerGone
+
+    past = taken.past
+    _refuse_what_is_over(taken)
+    remembered = taken.remembered
+    over = past.ended is not None or export_only
+    obstacle = "" if over else taken.obstacle
+    named = model or past.started.model
+    # Before the container is touched: a wrong name must cost nothing.
+    if over or obstacle:
+        ready = configured.unasked(named, configuration, prices=prices)
+    else:
+        ready = configured.ready(named, taken.job.policy, configuration, prices=prices)
+    engine = Engine.connect(settings.environ())
+    try:
+        box, reason = reopen_sealed(taken.job, remembered, engine, attend=True)
+    except ContainerGone:
+        return _gone(taken, engine)
+    reason = obstacle or reason
+    notices = []
+    if reason and not over:
+        notices.append(f"the agent can't go on: {reason}; what stands in the container is exported")
+    if past.ended is None and (over or reason):
+        why = f": {reason}" if reason else ""
+        ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
+        past = replace(past, ended=ended)
+    conduct = Conduct(record=taken.record, json_lines=json_lines, out=None, ready=ready)
+    return conduct(
+        taken.job,
+        lambda _job, _progress: box,
+        notices=notices,
+        past=past,
+        torn_bytes=taken.torn_bytes,
+    )
+
+
+def _refuse_what_is_over(taken: "Taken") -> None:
+    """Raises UsageError for a run that ended, unless its container was left for its patch."""
+    from agent.past_runs.resume import document
+    from agent.record.runs import is_running, reread
+
+    run_id = taken.job.run_id
+    if taken.past.over is None or taken.past.over.get("container_left") is not None:
+        return
+    if is_running(reread(taken.record.directory)):
+        # It was killed between its last event and its summary.
+        taken.record.write_summary(document(taken))
+    run = reread(taken.record.directory)
+    if run.text("patch"):
+        raise UsageError(
+            f"run {run_id} has ended ({run.text('outcome')}) and its patch is made: "
+            f"`moonpool show {run_id}`, `moonpool apply {run_id}`"
+        )
+    raise UsageError(
+        f"run {run_id} has ended ({run.text('outcome')}) without a patch, and its container is "
+        f"gone: there is nothing to resume; `moonpool show {run_id}` says what it did"
+    )
+
+
+def _gone(taken: "Taken", engine: "Engine") -> int:
+    """Say what is left of a run without its container."""
+    from agent.past_runs.resume import document
+
+    run_id = taken.job.run_id
+    container = taken.remembered.standing.container[:12]
+    if taken.past.exported is not None:
+        taken.record.write_summary(document(taken))
+        raise UsageError(
+            f"run {run_id} was exported before its process ended, and its container is gone: "
+            f"`moonpool show {run_id}`, `moonpool apply {run_id}`"
+        )
+    raise RecordError(
+        f"container {container} of run {run_id} is not at the engine {engine.facts().endpoint}: no "
+        f"patch can be made. What is left is the record of its {taken.past.calls} calls "
+        f"(`moonpool show {run_id}`)"
+    )

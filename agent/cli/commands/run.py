@@ -1,0 +1,290 @@
+"""``moonpool run``."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+# ruff: noqa: PLC0415, T201
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import model as configured
+from agent.cli.setup import policy as permits
+from agent.cli.setup import workspace
+from agent.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.config.instructions import Briefing
+    from agent.conversation.approval import Approve
+    from agent.conversation.resume_state import Past
+    from agent.interrupts import Interrupts
+    from agent.job import Job, OpenBox
+    from agent.record.events.types import Event
+    from agent.record.journal import Show
+    from agent.record.store import Record
+    from agent.record.summary import Summary
+    from agent.run import Run
+    from agent.session import Talk
+    from policies.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The command line of ``moonpool run``, as given."""
+
+    task: str
+    directory: Path
+    policy: str | None
+    ceiling: str | None
+    model: str | None
+    out: Path | None
+    verify: str | None
+    instructions: Path | None
+    context_files: bool | None
+    json_lines: bool
+    accepted_risks: frozenset[str]
+    kernel_policy: Literal["require", "prefer"]
+    prices: Path | None = None
+
+
+def run(options: RunOptions) -> int:
+    """Do a run; gives the exit code."""
+    if not options.task.strip():
+        raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
+    root = workspace.resolve(options.directory)
+    configuration = configured.load(root=root)
+    named = configured.policy_name(options.policy, configuration)
+    policy = permits.permit(named, options.ceiling, root=root)
+    home = settings.home()
+    workspace.refuse_inside(home, root, "MOONPOOL_HOME")
+    if options.out is not None:
+        workspace.refuse_inside(options.out, root, "the output directory")
+        _make_out(options.out)
+
+    from agent.open_sandbox import open_sealed
+    from agent.record.store import Record, new_run_id
+
+    briefing = configured.brief(
+        options.instructions,
+        configuration,
+        context_files=options.context_files,
+        workspace=root,
+    )
+    ready = configured.ready(options.model, policy, configuration, prices=options.prices)
+    secrets = configured.known_secrets(configuration)
+    record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
+    try:
+        job = _job(options, root, policy, briefing, record.run_id)
+        conduct = Conduct(
+            record=record,
+            json_lines=options.json_lines,
+            out=options.out,
+            ready=ready,
+        )
+        return conduct(job, open_sealed, notices=notices_of(root, policy))
+    finally:
+        record.close()
+
+
+def _make_out(out: Path) -> None:
+    """Before the run, so that a wrong name costs none."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"-o {out} is not a directory") from error
+    except OSError as error:
+        raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
+
+
+def _job(
+    options: RunOptions, root: Path, policy: "Policy", briefing: "Briefing", run_id: str
+) -> "Job":
+    from agent.job import Job
+
+    return Job(
+        run_id=run_id,
+        task=options.task,
+        workspace=root,
+        policy=policy,
+        verify=options.verify,
+        briefing=briefing,
+        may_ask=may_ask(json_lines=options.json_lines),
+        kernel_policy=options.kernel_policy,
+        accepted_risks=options.accepted_risks,
+        environ=settings.environ(),
+    )
+
+
+def notices_of(root: Path, policy: "Policy") -> list[str]:
+    """What a person should know before anything is done."""
+    from policies.operator.ceiling import in_words
+
+    notices = [
+        f"{name} in the workspace is ignored: a policy is never read from there"
+        for name in workspace.ignored_policies(root)
+    ]
+    narrowed = in_words(policy)
+    return notices if narrowed is None else [*notices, narrowed]
+
+
+def may_ask(*, json_lines: bool) -> bool:
+    """Is there a person at a terminal?"""
+    return not json_lines and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """What a run has of the person who watches it."""
+
+    interrupts: "Interrupts"
+    show: "Show"
+    close: Callable[[], None]
+    """Gives the terminal back."""
+    approve: "Approve"
+    talk: "Talk"
+
+
+def _watching(job: "Job", *, json_lines: bool) -> Front:
+    from agent.conversation.approval import nobody_to_ask
+    from agent.interrupts import Interrupts
+    from agent.session import one_task
+    from agent.terminal.approval_prompt import at_terminal
+    from agent.terminal.progress import Display
+
+    console = _console()
+    interrupts = Interrupts()
+    display = Display(console)
+    return Front(
+        interrupts=interrupts,
+        show=_print_line if json_lines else display.show,
+        close=display.close,
+        approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
+        talk=one_task,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """A run from the first event to the last word, as the command line shows it."""
+
+    record: "Record"
+    json_lines: bool
+    out: Path | None
+    ready: configured.Ready
+
+    def __call__(
+        self,
+        job: "Job",
+        open_box: "OpenBox",
+        *,
+        notices: Sequence[str] = (),
+        front: Front | None = None,
+        past: "Past | None" = None,
+        torn_bytes: int = 0,
+    ) -> int:
+        """Gives the exit code."""
+        from agent.cli.setup.observers import Observers
+        from agent.interrupts import Stop
+        from agent.record.events.types import Notice
+        from agent.record.journal import each
+        from agent.run import Run
+
+        front = front or _watching(job, json_lines=self.json_lines)
+        interrupts = front.interrupts
+        observers = Observers(self.record, self.ready.model, self.ready.telemetry)
+        going = Run(
+            job,
+            model=self.ready.model,
+            open_box=open_box,
+            record=self.record,
+            show=each(observers.show, front.show),
+            approve=front.approve,
+            interrupts=interrupts,
+            exit_code=exits.of_outcome,
+            talk=front.talk,
+            past=past,
+            torn_bytes=torn_bytes,
+            facts=self.ready.facts,
+        )
+        with interrupts.installed(until_exit=True), observers, contextlib.suppress(Stop):
+            try:
+                for notice in (*notices, *self.ready.notices):
+                    going.journal.tell(Notice(text=notice))
+                summary = going.go()
+            finally:
+                front.close()
+            with interrupts.shielded():
+                _finish(self, going, summary, self.record)
+            return summary.exit_code
+        return exits.INTERRUPTED  # a third signal while the last words were written
+
+
+def _finish(options: Conduct, going: "Run", summary: "Summary", record: "Record") -> None:
+    """Write what is left to write, and show what came of it."""
+    from agent.record.runs import Run as Recorded
+    from agent.report.html import render
+    from agent.terminal.result import print_verdict
+
+    document = summary.document()
+    try:
+        record.write_summary(document)
+        record.write_report(render(summary, going.journal.log))
+    except RecordError as error:
+        print(f"moonpool: {error}", file=sys.stderr)
+    if options.out is not None:
+        _copy_out(options.out, summary, record)
+    try:
+        if options.json_lines:
+            _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
+        else:
+            console = _console()
+            console.print()
+            print_verdict(
+                console, Recorded(id=record.run_id, directory=record.directory, summary=document)
+            )
+    except OSError:
+        return  # nobody reads any more; the record has it all
+
+
+def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
+    """Put patch, report and log where the operator wants them too; never through a link."""
+    from agent.observe.run_log import LOG
+    from agent.record.store import REPORT, SUMMARY, write_atomically
+
+    sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
+    if summary.delivery is not None:
+        sources.append(summary.delivery.path)
+    try:
+        for source in sources:
+            if source.exists():
+                write_atomically(out / source.name, source.read_bytes())
+    except OSError as error:
+        print(f"moonpool: {out} can't be written: {error.strerror}", file=sys.stderr)
+
+
+def _print_line(_event: "Event | None", line: str | None) -> None:
+    if line is None:
+        return
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader left: the rest goes nowhere, and costs no exit code at the end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _console() -> "Console":
+    from agent.terminal.console import Screen
+
+    return Screen()

@@ -1,0 +1,1 @@
+"""What several commands need before they begin: environment, model, policy, observers."""

@@ -1,0 +1,252 @@
+"""What the operator's configuration says to a command: read once, and overruled by its flags.
+
+The one way from ``config.yaml`` and ``-m`` to a model that is used: whoever opens one past this
+forgets the configuration, or that it may not lie in the workspace.
+
+Precedence: flag, then environment, then configuration, then what is built in.
+"""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use.
+# ruff: noqa: PLC0415
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import workspace
+from agent.config.values import Api, Configuration
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.config.instructions import Briefing
+    from agent.models.host import Host
+    from agent.models.interface import Model
+    from agent.models.pricing import Facts
+    from agent.observe.otlp import TelemetrySettings
+    from policies.policy import Policy
+
+BUILT_IN_POLICY = "default"
+_LIST_PRICES = (
+    "dollars are counted by the list prices of the provider's own API; who stands at the base URL "
+    "may bill others: --prices FILE says which"
+)
+
+
+def load(*, root: Path | None) -> Configuration:
+    """The operator's configuration; an empty one where there is no file.
+
+    Args:
+        root: the workspace, see `refuse_in`; None where it is not known yet, or there is none.
+
+    Raises:
+        UsageError: it can't be used, or lies in the workspace.
+    """
+    path, named = settings.configuration_file()
+    if not (named or _stands(path)):
+        return Configuration()
+    if root is not None:
+        _refuse_inside(path, root, "")
+    from agent.config.file import load as read
+
+    configuration = read(path)
+    if root is not None:
+        refuse_in(configuration, root)
+    return configuration
+
+
+def refuse_in(configuration: Configuration, root: Path) -> None:
+    """A repository decides no model: the workspace holds neither the file nor those it names.
+
+    Raises:
+        UsageError: it does.
+    """
+    if configuration.file is not None:
+        _refuse_inside(configuration.file, root, "")
+    for key, file in configuration.paths().items():
+        _refuse_inside(file, root, f", which {key} of {configuration.file} names,")
+
+
+def known_secrets(configuration: Configuration) -> tuple[str, ...]:
+    """Values that must not get into a record."""
+    return settings.known_secrets(configuration.secret_variables())
+
+
+def model_name(named: str | None, configuration: Configuration) -> str:
+    """The model that ``-m`` names, or the one that counts where it says nothing.
+
+    Raises:
+        UsageError: there is no key for one.
+    """
+    from agent.models.open_model import DEFAULT_MODEL
+
+    chosen = named if named is not None else configuration.model
+    if chosen is not None:
+        return chosen
+    match configuration.anthropic:
+        case Api(api_key_env=key, auth_token_env=token):
+            names = [key, token] if key or token else ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"]
+            if any(settings.environ().get(name) for name in names if name is not None):
+                return DEFAULT_MODEL
+    raise UsageError(
+        "no model: set ANTHROPIC_API_KEY, or name one with -m or in config.yaml; -m script:FILE "
+        "plays a recorded conversation and needs no key"
+    )
+
+
+def open_model(named: str | None, configuration: Configuration) -> "Model":
+    """The model of a command: of ``-m``, or of the configuration.
+
+    Raises:
+        UsageError: there is no such model.
+        ModelAuth: there is no credential for it.
+    """
+    from agent.models.open_model import open_model as opened
+
+    name = model_name(named, configuration)
+    try:
+        return opened(name, environ=settings.environ(), configuration=configuration)
+    except UsageError as error:
+        if named is None and configuration.model is not None:
+            where = f"{configuration.file}:{configuration.lines.get('model', 0)}"
+            raise UsageError(f"{where}: model: {error}") from error
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A command's model with all that is settled before it is asked anything."""
+
+    model: "Model"
+    facts: "Facts"
+    telemetry: "TelemetrySettings | None"
+    """None: the operator configured none, and nothing is sent anywhere."""
+    notices: tuple[str, ...] = ()
+    """What a person should know of it before anything is done."""
+
+
+def ready(
+    named: str | None, policy: "Policy", configuration: Configuration, *, prices: Path | None
+) -> Ready:
+    """Open a command's model, and refuse what the policy asks of it in vain.
+
+    Raises:
+        UsageError: there is no such model, its price is not known and must be, it lacks what the
+            policy lists, or a file that is named can't be used.
+        ModelAuth: there is no credential for it.
+    """
+    from agent.models.host import Host, host_of
+    from agent.models.server_tools import refuse_what_cannot_be
+
+    model = open_model(named, configuration)
+    host = host_of(model.name, environ=settings.environ(), configuration=configuration)
+    facts = _known_facts(model.name, host, prices, configuration)
+    _refuse_dollars(policy, model.name, host, facts)
+    refuse_what_cannot_be(policy, model.name, host)
+    listed = prices is None and configuration.prices is None
+    notices: tuple[str, ...] = ()
+    if host is Host.GATEWAY and policy.budget.usd is not None and listed:
+        notices = (_LIST_PRICES,)
+    return Ready(model=model, facts=facts, telemetry=telemetry(configuration), notices=notices)
+
+
+def unasked(named: str, configuration: Configuration, *, prices: Path | None) -> Ready:
+    """As `ready`, for a run whose model is asked nothing more.
+
+    Raises:
+        UsageError: a file that is named can't be used.
+    """
+    from agent.models.host import host_of
+    from agent.past_runs.resume import Unasked
+
+    host = host_of(named, environ=settings.environ(), configuration=configuration)
+    facts = _known_facts(named, host, prices, configuration)
+    return Ready(model=Unasked(named), facts=facts, telemetry=telemetry(configuration))
+
+
+def _known_facts(
+    model: str, host: "Host", prices: Path | None, configuration: Configuration
+) -> "Facts":
+    """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
+
+    Ours are of the providers' own services: a cloud bills by another list, and does less.
+    """
+    from agent.models.pricing import facts_of, load
+
+    named = configuration.prices if prices is None else prices
+    own = load(named) if named is not None else ()
+    return facts_of(model, own, listed=not host.is_cloud)
+
+
+def _refuse_dollars(policy: "Policy", model: str, host: "Host", facts: "Facts") -> None:
+    """Raises UsageError for a budget in dollars that could not be kept."""
+    if policy.budget.usd is not None and facts.prices is None:
+        where = f" on {host.value}" if host.is_cloud else ""
+        raise UsageError(
+            f"policy {policy.name} has budget.usd, but the price of {model}{where} is not known: "
+            "supply it with --prices FILE, as\n{version: 1, models: [{model: "
+            f"{json.dumps(model)}, usd_per_million: {{input: 1.25, output: 10}}}}]}}"
+        )
+
+
+def brief(
+    instructions: Path | None,
+    configuration: Configuration,
+    *,
+    context_files: bool | None,
+    workspace: Path,
+) -> "Briefing":
+    """What the model is given beside its task: by flags, or by the configuration.
+
+    Raises:
+        UsageError: the instructions can't be read, or lie in the workspace.
+    """
+    from agent.config.instructions import brief as made
+
+    return made(
+        configuration.instructions if instructions is None else instructions,
+        context_files=configuration.context_files if context_files is None else context_files,
+        workspace=workspace,
+    )
+
+
+def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
+    """Where spans go; None: nowhere. No environment variable says otherwise.
+
+    Raises:
+        UsageError: what is configured can't be used.
+    """
+    if configuration.telemetry is None:
+        return None
+    from agent.cli.setup import observers as observing
+
+    wanted = configuration.telemetry
+    return observing.telemetry(wanted.otlp_endpoint, wanted.headers_env, settings.environ())
+
+
+def policy_name(named: str | None, configuration: Configuration) -> str:
+    """The policy that ``-p`` names, or the one that counts where it says nothing."""
+    if named is not None:
+        return named
+    return configuration.policy if configuration.policy is not None else BUILT_IN_POLICY
+
+
+def _refuse_inside(path: Path, root: Path, what: str) -> None:
+    if workspace.is_inside(path, root):
+        raise UsageError(
+            f"{path}{what} lies in the workspace, and a repository decides no model: keep it "
+            "somewhere else (MOONPOOL_CONFIG=FILE says where)"
+        )
+
+
+def _stands(path: Path) -> bool:
+    """What can't be looked at is no absence."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass  # reading it says what is wrong
+    return True

@@ -1,0 +1,66 @@
+"""The policy that a command line asks for, under every ceiling that stands over it.
+
+The one way from a name to a policy that is used: whoever loads one past this forgets the ceiling.
+"""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use.
+# ruff: noqa: PLC0415
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import workspace
+
+if TYPE_CHECKING:
+    from policies.policy import Policy
+
+
+def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> "Policy":
+    """A policy under the operator's own ceiling and the one named on the command line: both hold.
+
+    Args:
+        root: the workspace, which may hold no file of either.
+
+    Raises:
+        PolicyError: one of them can't be used. A ceiling is never passed over.
+        UsageError: a file of one of them lies in the workspace.
+    """
+    from policies.loading import files, load
+
+    directory = settings.policy_directory()
+    for name in (policy, *_ceilings(ceiling)):
+        if root is not None:
+            workspace.refuse_policy_inside(name, root)
+            for file in files(name, directory=directory):
+                workspace.refuse_policy_inside(str(file), root)
+    return bounded(load(policy, directory=directory), ceiling)
+
+
+def bounded(policy: "Policy", ceiling: str | None = None) -> "Policy":
+    """A policy that is no file any more, such as a recorded one, under the same ceilings.
+
+    Raises:
+        PolicyError: a ceiling can't be used.
+    """
+    from policies.operator.ceiling import load_ceiling, under
+
+    directory = settings.policy_directory()
+    return under(policy, [load_ceiling(name, directory=directory) for name in _ceilings(ceiling)])
+
+
+def _ceilings(named: str | None) -> list[str]:
+    return [name for name in (_standing(), named) if name is not None]
+
+
+def _standing() -> str | None:
+    """The operator's ceiling file, if there is one. What can't be looked at is no absence."""
+    path = settings.ceiling_file()
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # reading it says what is wrong
+    return str(path)

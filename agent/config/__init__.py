@@ -1,0 +1,1 @@
+"""What the operator wrote down for every run: config.yaml and instructions."""

@@ -1,0 +1,221 @@
+"""What a run has used of its limits, checked before each call to the model.
+
+A dollar budget is kept by counting what the next call costs before it is made: its input at the
+price of the cache where the cache can still hold it, what is new of it at the price of writing it
+there, and then no longer an answer than what is left pays for. It can be overshot only by what the
+service does against its own word: by writing anew what it should have read from its cache, by
+tokens that `Need` estimates too low, and by what it bills for an answer that broke off and did not
+say so.
+
+A service may count nothing. Then its tokens are estimated, by what was sent and what came, so that
+the budgets of tokens hold; in dollars such an answer costs the most that it was allowed to have.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.models.interface import Usage
+from agent.models.pricing import Prices
+from agent.record.events.types import Metered
+from agent.record.outcome import Limit, LimitReached
+from policies.policy import Policy
+
+_LAST_TURNS = 3
+BYTES_A_TOKEN = 3.0
+"""Rather too few: an estimate by it is rather too high."""
+LEAST_ANSWER_TOKENS = 512
+"""What a call must be able to answer to be worth its input."""
+_CACHE_LIVES_S = 300.0
+"""By the API's page on prompt caching; each read prolongs it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What was used of the limits before, by an orchestrator that ended."""
+
+    turns: int = 0
+    used: Usage = field(default_factory=Usage)
+    last: Usage = field(default_factory=Usage)
+    """Of the newest reply."""
+    usd: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Input of the next call, in tokens."""
+
+    known: int = 0
+    """Those that the service has seen before, and counted."""
+    new: int = 0
+    """An estimate of the others, rather too high."""
+    certain: int = 0
+    """What it will have at the very least."""
+
+
+class Meter:
+    """Counts turns, tokens, money and seconds. Mutable: there is one to a run."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        clock: Callable[[], float] = time.monotonic,
+        before: Spent | None = None,
+        prices: Prices | None = None,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
+        """Args:
+        clock: of the run's work, in seconds; it may stand still while a person is waited for.
+        wall: the time that passes for others; None: `clock`.
+        """
+        before = before or Spent()
+        self._budget = policy.budget
+        self._time_s = policy.limits.time_s
+        self._clock = clock
+        self._wall = wall or clock
+        self._prices = prices
+        self._started = clock() - before.seconds
+        self._cached_at: float | None = None
+        self._granted = 0
+        self._need = _grown(before.last)
+        self.turns = before.turns
+        self.used = before.used
+        self.usd = before.usd
+        """None where no price is known."""
+        if prices is not None and self.usd is None:
+            # Begun without a price: an estimate, as all of it may have been one request or many.
+            self.usd = prices.usual.usd(before.used)
+
+    def add(self, usage: Usage, *, came_bytes: int = 0) -> None:
+        """Count a reply; `came_bytes` is its size, where the service may not have counted it."""
+        self.turns += 1
+        self.add_void(usage, came_bytes=came_bytes)
+        # The history only grows: the next request has at least this one's tokens, and its answer's.
+        self._need = _grown(usage)
+
+    def add_void(self, usage: Usage, *, came_bytes: int = 0) -> None:
+        """Count tokens that are billed and in no reply: an answer that broke off, a summary."""
+        self.used = self.used + usage
+        if usage.uncounted_replies:
+            self.used = self.used + Usage(
+                input_tokens=self._need.known + self._need.new,
+                output_tokens=math.ceil(came_bytes / BYTES_A_TOKEN),
+            )
+        if self._prices is not None:
+            # What a service does not count is paid for as if it had been all that was allowed.
+            unsaid = self._worst_usd() * bool(usage.uncounted_replies)
+            self.usd = (self.usd or 0.0) + self._prices.usd(usage) + unsaid
+        self._cached_at = self._wall()
+
+    def expect(self, need: Need) -> None:
+        """What the next call will need, where more is known of it than that it grows."""
+        self._need = need
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._started
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self._time_s - self.elapsed_s)
+
+    def output_left(self) -> int:
+        return max(0, self._budget.output_tokens - self.used.output_tokens)
+
+    def answer_tokens(self, most: int) -> int:
+        """How long the next answer may be, `most` at most; 0 where none is paid for."""
+        self._granted = max(0, min(most, self.output_left(), self._affordable(most)))
+        return self._granted
+
+    def affords(self, answer_tokens: int) -> bool:
+        """Whether the next call is paid for with an answer of this length."""
+        return self._affordable(answer_tokens) >= answer_tokens
+
+    def reached(self) -> LimitReached | None:
+        """The limit that forbids another call to the model, if one does."""
+        budget = self._budget
+        if self.turns >= budget.turns:
+            return LimitReached(limit=Limit.TURNS, detail=f"{self.turns} turns (budget.turns)")
+        if self.output_left() <= 0:
+            detail = f"{self.used.output_tokens} output tokens used (budget.output_tokens)"
+            return LimitReached(limit=Limit.OUTPUT_TOKENS, detail=detail)
+        needed = self._need.certain
+        if self.used.all_input + needed > budget.input_tokens:
+            detail = (
+                f"{self.used.all_input} input tokens used, the next call needs {needed} or "
+                f"more, {budget.input_tokens} allowed (budget.input_tokens)"
+            )
+            return LimitReached(limit=Limit.INPUT_TOKENS, detail=detail)
+        if not self.affords(LEAST_ANSWER_TOKENS):
+            return self.out_of_money()
+        if self.left_s <= 0:
+            return self.out_of_time()
+        return None
+
+    def out_of_money(self) -> LimitReached:
+        detail = (
+            f"${self.usd or 0.0:.4f} used of ${self._budget.usd or 0.0:g} (budget.usd): the next "
+            f"call needs ${self._input_usd():.4f} for its input alone"
+        )
+        return LimitReached(limit=Limit.USD, detail=detail)
+
+    def out_of_time(self, *, wait_s: float | None = None) -> LimitReached:
+        """`wait_s`: what would have to be waited for the service, and is more than is left."""
+        detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
+        if wait_s is not None:
+            detail += f", and the service is to be asked again in {wait_s:.0f} s"
+        return LimitReached(limit=Limit.TIME, detail=detail)
+
+    def warning(self) -> str | None:
+        """What the model should know of what is left, when it is little."""
+        left = self._budget.turns - self.turns
+        if left == _LAST_TURNS:
+            return f"{left} turns are left: finish what matters most, and leave the files working."
+        return None
+
+    def reading(self) -> Metered:
+        """For the operator to see."""
+        budget = self._budget
+        return Metered(
+            turns=self.turns,
+            turns_allowed=budget.turns,
+            used=self.used,
+            input_allowed=budget.input_tokens,
+            output_allowed=budget.output_tokens,
+            usd=self.usd,
+            usd_allowed=budget.usd,
+            left_s=self.left_s,
+        )
+
+    def _input_usd(self) -> float:
+        if self._prices is None:
+            return 0.0
+        need = self._need
+        rates = self._prices.rates(need.known + need.new)
+        dearest = max(rates.input, rates.cache_write)
+        warm = self._cached_at is not None and self._wall() - self._cached_at < _CACHE_LIVES_S
+        known = rates.cache_read if warm else dearest
+        return (need.known * known + need.new * dearest) / 1_000_000
+
+    def _worst_usd(self) -> float:
+        if self._prices is None:
+            return 0.0
+        rates = self._prices.rates(self._need.known + self._need.new)
+        return self._input_usd() + self._granted * rates.output / 1_000_000
+
+    def _affordable(self, most: int) -> int:
+        """Tokens of an answer that the rest of the dollar budget pays for."""
+        if self._budget.usd is None or self._prices is None:
+            return most
+        left = self._budget.usd - (self.usd or 0.0) - self._input_usd()
+        if left <= 0 and self._prices.usual.output + self._input_usd() > 0:
+            return 0
+        rate = self._prices.rates(self._need.known + self._need.new).output
+        return most if rate <= 0 else min(most, int(left * 1_000_000 / rate))
+
+
+def _grown(last: Usage) -> Need:
+    tokens = last.all_input + last.output_tokens
+    return Need(known=tokens, certain=tokens)

@@ -1,0 +1,219 @@
+"""Which calls changed which files, told as the run goes: what `moonpool blame` reads later.
+
+Owns when the box is looked at (after calls that may have changed something, unless the look would
+cost too much) and which calls a look covers. A run never depends on it: what can't be followed is
+told as such, and the patch is made from the container alone. Going back goes by here, so that no
+call is taken for the writer of what was put back.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.interrupts import Interrupts
+from agent.record.events.types import Followed, FollowedAnew, FollowedFile, Tell, WentBack
+from agent.tools import registry as toolbox
+from agent.tools.sandbox_protocol import Box
+from sandbox.errors import SandboxError
+from sandbox.git.manifest import Entry
+from sandbox.restore.mark import Mark, Restored
+from sandbox.restore.tracking import Step
+
+CHEAP_S = 0.25
+"""A look that takes no longer is always taken: without one a call is no point to fork at."""
+SHARE = 0.1
+"""A dearer one waits until it is at most this part of the time since the last."""
+NAMES_BYTES = 1 << 20
+"""Of the paths in one event: who makes thousands of long names does not fill the record."""
+_UP_TO_S = 60.0
+"""Of a guest that does not answer; for the words after a signal."""
+_BACK_S = 900.0
+"""The same for going back."""
+ROOM_BYTES = 1 << 30
+"""Kept free on the record's disk: the patch is to be written there too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Where a run can go back to."""
+
+    call: int
+    """The newest that had ended; 0: none had."""
+    mark: Mark
+
+
+class Following:
+    """Follows the box of one run."""
+
+    def __init__(
+        self,
+        box: Box,
+        store: Path,
+        *,
+        tell: Tell,
+        interrupts: Interrupts,
+        made: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        store: a directory to be made for the content of what changed.
+        made: calls that had ended before.
+        """
+        self._box = box
+        self._store = store
+        self._tell = tell
+        self._interrupts = interrupts
+        self._clock = clock
+        self._first: int | None = None
+        """Of the calls that no look covers yet."""
+        self._last = 0
+        self._made = made
+        """The newest call that ended, whatever it was."""
+        self._lost_since: int | None = None
+        """From this call on, changes were seen that are in no event."""
+        self._cost_s = 0.0
+        self._looked = clock()
+        self._backgrounds = False
+        self._told: str | None = None
+
+    def after(self, number: int, tool: str, *, background: bool) -> None:
+        """Call `number` has ended."""
+        self._made = number
+        if tool not in toolbox.WRITING:
+            return
+        self._first = number if self._first is None else self._first
+        self._last = number
+        self._backgrounds = self._backgrounds or background
+        since_s = self._clock() - self._looked
+        if self._cost_s <= CHEAP_S or self._cost_s <= SHARE * since_s:
+            self._follow()
+
+    def finish(self) -> None:
+        """Nothing is called any more: cover what was passed over, and what still ran."""
+        if self._backgrounds and self._last:
+            self._first = self._first or self._last
+        if self._first is not None:
+            self._follow()
+
+    def point(self) -> Point:
+        """What stands now, to go back to; `Mark.unkept` says where it can't be."""
+        if self._first is not None:
+            self._follow()
+        why = self._unready()
+        if why is not None:
+            return Point(call=self._made, mark=Mark(store=self._store, unkept=why))
+        with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+            return Point(call=self._made, mark=self._box.mark(self._store))
+
+    def go_back(self, point: Point) -> Restored:
+        """Put the box back to what it was then, ending all that runs; tell, and follow on.
+
+        Raises:
+            NotKept: nothing was touched.
+            SandboxError: what stands may be between now and then.
+        """
+        if self._first is not None:
+            self._follow()
+        try:
+            with self._interrupts.calling(lambda: None, up_to_s=_BACK_S):
+                restored = self._box.restore(point.mark)
+        except SandboxError:
+            # Whatever stands now, part of it is nobody's: the next looks say that.
+            self._lost_since = 1
+            raise
+        self._first, self._backgrounds = None, False
+        wrong = {item.path for item in restored.differing}
+        changed = {path: now for path, now in point.mark.changed.items() if path not in wrong}
+        missed = tuple(sorted({*point.mark.missed, *wrong}))
+        unfollowed = None
+        if sum(map(len, (*changed, *missed))) > NAMES_BYTES:
+            self._lost_since = 1
+            changed, missed = {}, ()
+            unfollowed = "the names of what stands there are too many bytes"
+        self._tell(
+            WentBack(
+                call=point.call,
+                changed=_files(changed),
+                missed=missed,
+                unfollowed=unfollowed,
+                ended=restored.ended,
+                left=restored.left,
+                differing=restored.differing,
+            )
+        )
+        return restored
+
+    def anew(self) -> None:
+        """The run was taken up again: what stands now is not the next call's doing."""
+        step = self._look()
+        if sum(map(len, (*step.changed, *step.missed))) > NAMES_BYTES:
+            step = Step(unfollowed="the names of what stands there are too many bytes")
+        if step.unfollowed is not None and not step.changed:
+            # Nobody knows what stands there: all that is found from now on may be from before.
+            self._lost_since = 1
+        self._tell(
+            FollowedAnew(
+                changed=_files(step.changed),
+                missed=tuple(sorted(step.missed)),
+                unfollowed=step.unfollowed,
+            )
+        )
+
+    def _follow(self) -> None:
+        first = self._lost_since or self._first or self._last
+        step = self._look()
+        names = sum(map(len, (*step.changed, *step.missed)))
+        if names > NAMES_BYTES:
+            self._lost_since = first
+            step = Step(unfollowed=f"the names of what changed take {names} bytes")
+        if step.unfollowed is None or step.changed or step.missed:
+            self._first = None
+        elif step.unfollowed == self._told:
+            return
+        self._told = step.unfollowed
+        # Told where nothing changed too: a fork from there has to know that nothing did.
+        self._tell(
+            Followed(
+                first=first,
+                last=self._last,
+                changed=_files(step.changed),
+                missed=tuple(sorted(step.missed)),
+                unfollowed=step.unfollowed,
+                gap=self._lost_since is not None,
+            )
+        )
+
+    def _unready(self) -> str | None:
+        """Why the box is not to be looked at now."""
+        if self._interrupts.at_once:
+            return "the run was to end at once"
+        try:
+            if shutil.disk_usage(self._store.parent).free < ROOM_BYTES:
+                return "the disk of the run's record is nearly full"
+        except OSError as error:
+            return f"the run's record can't be reached: {error.strerror}"
+        return None
+
+    def _look(self) -> Step:
+        why = self._unready()
+        if why is not None:
+            return Step(unfollowed=why)
+        started = self._clock()
+        # Only the third signal breaks it off: half an answer read is a stream lost.
+        with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+            try:
+                step = self._box.checkpoint(self._store)
+            except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the run
+                step = Step(unfollowed=f"a defect of Moonpool: {error!r}")
+        self._looked = self._clock()
+        self._cost_s = self._looked - started
+        return step
+
+
+def _files(changed: Mapping[bytes, Entry | None]) -> tuple[FollowedFile, ...]:
+    return tuple(
+        FollowedFile(path=path, mode=entry.mode if entry else 0, blob=entry.blob if entry else None)
+        for path, entry in sorted(changed.items())
+    )

@@ -1,0 +1,218 @@
+"""One tool call, from what the model wrote to the result it reads.
+
+unknown? ─► malformed? ─► decided (allow, ask, deny) ─► run in the box
+
+Whatever stops a call on the way goes back to the model as an error result with what to do instead.
+Only `SandboxError` and signals leave this module.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from agent.conversation.approval import Answered, Approve, Approved, Declined, Remembered
+from agent.conversation.change_tracking import Following
+from agent.interrupts import Interrupts
+from agent.models.interface import ToolResult, ToolUse
+from agent.record.events.types import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
+from agent.record.events.wording import call_in_words
+from agent.record.images import Album
+from agent.tools import registry as toolbox
+from agent.tools.interface import Answer, MalformedError, Setting, Tool
+from agent.tools.sandbox_protocol import Box
+from policies.commands.verdicts import instead
+from policies.decision import Allow, Ask, Call, Decision, Deny, decide
+from policies.policy import Policy
+from sandbox.errors import FileError
+
+NOT_MADE = "Not run: the person stopped the work before this call."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a call came to, for the loop."""
+
+    result: ToolResult
+    failed: bool
+
+
+class Calls:
+    """Runs the calls of one run in its box, in order."""
+
+    def __init__(
+        self,
+        *,
+        box: Box,
+        policy: Policy,
+        approve: Approve,
+        interrupts: Interrupts,
+        tell: Tell,
+        made: int = 0,
+        following: Following | None = None,
+        album: Album | None = None,
+    ) -> None:
+        """Args:
+        made: calls that were counted before, by an orchestrator that ended.
+        following: is told of each call that was made; None: nobody asks later who wrote what.
+        album: of the images that the model is shown; None: they are kept nowhere.
+        """
+        self._box = box
+        self._interrupts = interrupts
+        self._policy = policy
+        self._approve = approve
+        self._tell = tell
+        self.tools: Mapping[str, Tool[Any]] = toolbox.offered(policy)
+        self._count = made
+        self._following = following
+        self._album = album or Album(None)
+        self._begun: CallStarted | None = None
+
+    @property
+    def made(self) -> int:
+        """Calls so far, those that were refused among them."""
+        return self._count
+
+    def make(self, use: ToolUse, *, left_s: float) -> Done:
+        """Make one call. Raises SandboxError where the run can't go on."""
+        self._count += 1
+        if use.problem is not None:
+            return self._refuse(use, "torn", f"Nothing ran: {use.problem}")
+        tool = self.tools.get(use.name)
+        if tool is None:
+            text = f"There is no tool {use.name!r} here; there are: {', '.join(self.tools)}."
+            return self._refuse(use, "unknown tool", text)
+        try:
+            tool.decode(use.arguments)
+        except MalformedError as error:
+            return self._refuse(use, "malformed", str(error))
+        call = Call(tool=use.name, arguments=use.arguments)
+        decision = decide(self._policy, call)
+        match decision:
+            case Deny():
+                text = f"Denied ({decision.rule}): {decision.reason}"
+                return self._refuse(use, "denied", text, decision)
+            case Ask():
+                refusal = self._ask(call, decision)
+                if refusal is not None:
+                    text = f"Not run ({decision.rule}): {refusal}. {decision.reason}"
+                    return self._refuse(use, "not approved", text, decision)
+            case Allow():
+                pass
+            case _:
+                assert_never(decision)
+        return self._run(use, tool, decision, left_s)
+
+    def skip(self, use: ToolUse, why: str, text: str) -> Done:
+        """Answer a call that is not made, so that the history stays one a provider takes."""
+        self._count += 1
+        return self._refuse(use, why, text)
+
+    def broken_off(self, use: ToolUse, text: str) -> Done:
+        """Answer the call that a signal came out of: it was begun, or only asked about."""
+        if self._begun is not None and self._begun.tool_use_id == use.id:
+            return self.doubt(self._begun, text)
+        return self._refuse(use, "stopped", NOT_MADE)
+
+    def doubt(self, begun: CallStarted, text: str) -> Done:
+        """Answer a call that another process started and did not see the end of."""
+        self._tell(
+            CallEnded(
+                number=begun.number,
+                tool_use_id=begun.tool_use_id,
+                tool=begun.tool,
+                is_error=True,
+                exit_code=None,
+                ending=None,
+                seconds=0.0,
+                text=text,
+                brief="in doubt: it may have been done or not",
+            )
+        )
+        result = ToolResult(tool_use_id=begun.tool_use_id, text=text, is_error=True)
+        return Done(result=result, failed=True)
+
+    def _ask(self, call: Call, ask: Ask) -> str | None:
+        answer = self._approve(call, ask)
+        refusal = _refusal(answer, ask)
+        said = "approved" if refusal is None else "declined"
+        if refusal is None and isinstance(answer, Remembered):
+            said = "approved before"
+        self._tell(Asked(number=self._count, digest=ask.digest, answer=said))
+        return refusal
+
+    def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> Done:
+        self._begun = CallStarted(
+            number=self._count,
+            tool_use_id=use.id,
+            tool=use.name,
+            arguments=use.arguments,
+            decision=decision,
+        )
+        self._tell(self._begun)
+        setting = Setting(
+            output_bytes=self._policy.limits.output_bytes,
+            command_timeout_s=self._policy.limits.command_timeout_s,
+            left_s=left_s,
+            limits=self._policy.limits,
+            instead=lambda program: instead(self._policy, program),
+            shown_images=self._album.sizes,
+            on_output=lambda stream, data: self._tell(OutputPiece(stream=stream, data=data)),
+        )
+        started = time.monotonic()
+        try:
+            longest_s = min(setting.command_timeout_s, left_s)
+            with self._interrupts.calling(self._box.cancel, up_to_s=longest_s):
+                answer = tool.call(use.arguments, self._box, setting)
+        except FileError as error:
+            # The kernel's words leave out what they are about.
+            words = f"{call_in_words(use.name, use.arguments)}: {error}"
+            answer = Answer(text=words, brief=str(error), is_error=True, refused=error.refused)
+        kept = tuple(self._album.keep(image) for image in answer.images)
+        self._tell(
+            CallEnded(
+                number=self._count,
+                tool_use_id=use.id,
+                tool=use.name,
+                is_error=answer.is_error,
+                exit_code=answer.exit_code,
+                ending=answer.ending,
+                seconds=time.monotonic() - started,
+                text=answer.text,
+                brief=answer.brief,
+                refused=answer.refused,
+                limits=answer.limits,
+                images=kept,
+            )
+        )
+        self._begun = None
+        if self._following is not None:
+            background = use.arguments.get("background") is True
+            self._following.after(self._count, use.name, background=background)
+        result = ToolResult(
+            tool_use_id=use.id, text=answer.text, is_error=answer.is_error, images=answer.images
+        )
+        return Done(result=result, failed=answer.failed)
+
+    def _refuse(self, use: ToolUse, why: str, text: str, decision: Decision | None = None) -> Done:
+        self._tell(
+            CallRefused(
+                number=self._count,
+                tool_use_id=use.id,
+                tool=use.name,
+                arguments=use.arguments,
+                why=why,
+                decision=decision,
+                text=text,
+            )
+        )
+        result = ToolResult(tool_use_id=use.id, text=text, is_error=True)
+        return Done(result=result, failed=True)
+
+
+def _refusal(answer: Answered, ask: Ask) -> str | None:
+    match answer:
+        case Approved() | Remembered():
+            return None if answer.digest == ask.digest else "the approval was for another call"
+        case Declined():
+            return answer.reason

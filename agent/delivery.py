@@ -1,0 +1,198 @@
+"""What becomes of a box's work when nobody is asked anything any more.
+
+patch, proved as it is made ─► gate ─► verified on a fresh copy ─► the container removed
+
+Owns the order of these and what happens where one fails: until the patch is written the container
+is all there is of the agent's work, so it stays, and the last words say how to get at it. Refuses
+to know how the conversation went.
+"""
+
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+from agent import verification
+from agent.errors import RecordError
+from agent.interrupts import Interrupts, Stop
+from agent.job import Job
+from agent.observe.run_log import OWN
+from agent.record.events.types import Exported, ExportFailed, Notice, Progress, VerificationEnded
+from agent.record.journal import Journal
+from agent.record.outcome import (
+    Conversation,
+    Crashed,
+    ExportRefused,
+    Finished,
+    GaveUp,
+    Interrupted,
+    LimitReached,
+    NotVerified,
+    Outcome,
+    Refused,
+    SandboxFailed,
+)
+from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, Record
+from agent.record.summary import Delivery
+from agent.risk import gate
+from agent.tools.sandbox_protocol import Box
+from agent.verification import Failed, NotAsked, NotRun, Verification, verify
+from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
+from sandbox.patch.make import Patch
+
+_PATIENCE_S = 60.0
+"""How long an engine that went away is waited for, with the agent's work in it."""
+_LITTLE_PATIENCE_S = 4.0
+"""The same where the operator, or what supervises us, wants the end at once."""
+_RETRY_S = 0.5
+
+
+class Leaving:
+    """The way out of one run, once. What came of it is in its attributes."""
+
+    def __init__(
+        self, job: Job, *, record: Record, journal: Journal, interrupts: Interrupts
+    ) -> None:
+        self._job = job
+        self._record = record
+        self._journal = journal
+        self._interrupts = interrupts
+        self.delivery: Delivery | None = None
+        """None where no patch could be made."""
+        self.verification: Verification = NotAsked()
+        self.container_left: str | None = None
+        """Id of the container, where it still stands because its patch could not be made."""
+
+    def __call__(self, box: Box, ended: Conversation) -> Outcome:
+        """Export and verify, then remove the container if its patch is made."""
+        outcome = self._after(box, ended)
+        self._close(box)
+        return outcome
+
+    def _after(self, box: Box, ended: Conversation) -> Outcome:
+        # Until the patch is written the container is all there is of the agent's work.
+        self.container_left = box.id
+        try:
+            self._interrupts.unless_dropped()
+            delivery = self._delivered(box)
+        except ContainerGone as error:
+            self.container_left = None
+            self._journal.quietly(ExportFailed(message=str(error)))
+            return SandboxFailed(message=f"the patch can't be made: {error}")
+        except (SandboxError, OSError) as error:
+            self._journal.quietly(ExportFailed(message=str(error)))
+            return SandboxFailed(message=f"the patch can't be made: {error}")
+        except Stop as signal:
+            return Interrupted(signal=f"{signal.name}, before the patch was made")
+        except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
+            self._journal.quietly(ExportFailed(message=repr(error)))
+            OWN.error("a defect of Moonpool in the export", exc_info=error)
+            return Crashed(message=f"a defect of Moonpool in the export: {error!r}")
+        self.container_left = None
+        self.delivery = delivery
+        if delivery.refused:
+            self._not_verified("the export gate refused the patch")
+            return ExportRefused(findings=delivery.findings, before=ended)
+        return self._verify(box, delivery.patch, ended)
+
+    def _delivered(self, box: Box) -> Delivery:
+        """Deliver; an engine that is away, as in a restart, is waited for."""
+        begun = time.monotonic()
+        told = False
+        while True:
+            try:
+                with self._interrupts.shielded():
+                    return self._deliver(box)
+            except EngineUnavailable:
+                patience = _LITTLE_PATIENCE_S if self._interrupts.at_once else _PATIENCE_S
+                if time.monotonic() - begun > patience:
+                    raise
+            if not told:
+                told = True
+                words = f"the engine does not answer: waiting {_PATIENCE_S:.0f} s for it"
+                self._journal.quietly(Notice(text=words))
+            with self._interrupts.shielded():
+                time.sleep(_RETRY_S)
+
+    def _deliver(self, box: Box) -> Delivery:
+        started = time.monotonic()
+        directory = self._record.directory
+        patch = box.export(keep_old=directory / BASELINE, spare=directory)
+        findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
+        refused = any(finding.refuses for finding in findings)
+        digest = hashlib.sha256(patch.data).hexdigest()
+        path = self._written(patch, refused=refused)
+        delivery = Delivery(
+            patch=patch,
+            path=path,
+            sha256=digest,
+            findings=findings,
+        )
+        self._journal.quietly(
+            Exported(
+                path=str(path),
+                refused=refused,
+                base_tree=patch.base_tree,
+                tree=patch.tree,
+                patch_sha256=digest,
+                patch_bytes=len(patch.data),
+                changes=tuple(delivery.changes()),
+                left_out=patch.left_out,
+                findings=findings,
+                seconds=time.monotonic() - started,
+            )
+        )
+        return delivery
+
+    def _written(self, patch: Patch, *, refused: bool) -> Path:
+        """Write the patch to the record, or where that can't be, to a directory of its own."""
+        try:
+            return self._record.write_patch(patch.data, refused=refused)
+        except RecordError as error:
+            directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self._job.run_id}-"))
+            path = directory / (REFUSED_PATCH if refused else PATCH)
+            path.write_bytes(patch.data)
+            self._journal.quietly(Notice(text=f"{error}; the patch is in {path}"))
+            return path
+
+    def _verify(self, box: Box, patch: Patch, ended: Conversation) -> Outcome:
+        command = self._job.verify
+        if command is None:
+            return ended
+        if not isinstance(ended, Finished | LimitReached | GaveUp | Refused):
+            self._not_verified("the run was cut short")
+            return ended
+        self._journal.quietly(Progress(text=f"verifying in a fresh container: {command}"))
+        try:
+            with self._interrupts.immediate():
+                result = verify(box, patch, command, timeout_s=self._job.policy.limits.time_s)
+        except Stop as signal:
+            self._not_verified(f"interrupted by {signal.name}")
+            return Interrupted(signal=f"{signal.name}, while verifying")
+        self.verification = result
+        self._journal.quietly(VerificationEnded(result=result))
+        if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
+            return NotVerified(detail=verification.in_words(result))
+        return ended
+
+    def _not_verified(self, reason: str) -> None:
+        if self._job.verify is not None:
+            self.verification = NotRun(command=self._job.verify, reason=reason)
+            self._journal.quietly(VerificationEnded(result=self.verification))
+
+    def _close(self, box: Box) -> None:
+        if self.container_left is not None:
+            self._journal.quietly(
+                Notice(
+                    text=f"container {box.id[:12]} still stands, with the agent's work in it: "
+                    f"`moonpool resume {self._job.run_id} --export-only` makes the patch"
+                )
+            )
+            return
+        try:
+            with self._interrupts.shielded():
+                box.close()
+        except (SandboxError, Stop) as error:
+            self._journal.quietly(
+                Notice(text=f"the container was not removed: {error}; see `moonpool prune`")
+            )

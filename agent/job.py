@@ -1,0 +1,37 @@
+"""What is to be done, as one value: the CLI makes it, `run` does it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from agent.config.instructions import Briefing
+from agent.record.events.types import ForkedFrom
+from agent.tools.sandbox_protocol import Box
+from policies.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    run_id: str
+    task: str
+    """Empty in a chat: it is its first request, once that is made."""
+    workspace: Path
+    """Absolute, with no symlink in it."""
+    policy: Policy
+    verify: str | None
+    """Shell text, run in a fresh container with baseline + patch."""
+    may_ask: bool
+    """A person is there to approve what the policy asks about."""
+    kernel_policy: Literal["require", "prefer"]
+    briefing: Briefing = field(default_factory=Briefing)
+    """What the operator gives the model beside the task."""
+    accepted_risks: frozenset[str] = frozenset()
+    """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
+    forked_from: ForkedFrom | None = None
+    environ: Mapping[str, str]
+    """The operator's environment, for finding the engine. None of it enters the container."""
+
+
+OnProgress = Callable[[str], None]
+OpenBox = Callable[[Job, OnProgress], Box]

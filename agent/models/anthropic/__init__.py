@@ -1,0 +1,1 @@
+"""Claude, by its own API, on Bedrock and on Vertex AI."""

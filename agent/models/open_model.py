@@ -1,0 +1,232 @@
+"""From what the operator writes after ``-m`` to a model.
+
+Owns the list of providers, the default model, and which environment variable and which part of the
+configuration goes to which. Both come as arguments, from the CLI. A provider's SDK is imported when
+it is asked for: the import alone takes most of a second.
+
+A key of the configuration goes where the configuration says, or to the public service, and nowhere
+else: where the environment names another base URL, the environment's own key counts.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from agent.config.values import Api, Bedrock, Configuration, OpenAI, Vertex
+from agent.errors import ModelAuth, UsageError
+from agent.models.interface import Model, StreamEvent
+from agent.models.listing import OfferedModel
+
+if TYPE_CHECKING:
+    from agent.models.anthropic.client import AnthropicModel
+    from agent.models.openai.client import OpenAIModel
+
+DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
+"""Source: listed in the SDK's ``types/model_param.py`` and used in its README (anthropic 2.11.0);
+the API's models overview (October 2026) calls it the current Opus, for long-running coding."""
+
+DEFAULT_MAX_TOKENS: Final = 32_000
+"""For `agent.messages.Request.max_tokens`. Source: the API's models overview (October 2026): the
+smallest output limit of the models that the SDK lists is 64,000. It bounds thinking and text
+together; half of the smallest limit leaves room for both and for a large file in one call."""
+
+
+AWS_REGION: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+GOOGLE_REGION: Final = ("CLOUD_ML_REGION",)
+GOOGLE_PROJECT: Final = ("ANTHROPIC_VERTEX_PROJECT_ID",)
+_PLACE: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}\Z")
+
+
+def open_model(spec: str, *, environ: Mapping[str, str], configuration: Configuration) -> Model:
+    """Open ``PROVIDER:NAME``. Connects to nothing yet. Commands come by `cli.configured`.
+
+    Raises:
+        UsageError: no such provider, no name after it, or a script that can't be read.
+        ModelAuth: the provider needs a credential that ``environ`` does not hold.
+    """
+    provider, _, name = spec.partition(":")
+    opener = _OPENERS.get(provider)
+    if opener is None or not name.strip():
+        raise UsageError(_not_a_model(spec, provider))
+    return opener(name.strip(), environ, configuration)
+
+
+def providers() -> tuple[str, ...]:
+    """The forms that ``-m`` takes."""
+    return tuple(f"{provider}:{_NOUNS[provider]}" for provider in _OPENERS)
+
+
+def offered(
+    provider: str,
+    *,
+    environ: Mapping[str, str],
+    configuration: Configuration,
+    on_event: Callable[[StreamEvent], None],
+) -> tuple[OfferedModel, ...]:
+    """The models that a provider's service lists. ``on_event`` hears of retries.
+
+    Raises:
+        UsageError: no such provider, or its service has no list.
+        ModelError: as for a run.
+    """
+    if provider == "script":
+        return ()
+    lister = _LISTERS.get(provider)
+    if lister is None:
+        known = " or ".join(_OPENERS)
+        raise UsageError(f"{provider!r} is not a provider: write {known}")
+    return lister(environ, configuration, on_event)
+
+
+def credential(environ: Mapping[str, str], configured: str | None, usual: str) -> str | None:
+    """What the configured variable holds, or the usual one where none is configured.
+
+    Raises:
+        ModelAuth: the configured one holds nothing. The usual one was not meant, so is not sent.
+    """
+    if configured is None:
+        return environ.get(usual)
+    if not environ.get(configured):
+        raise ModelAuth(f"{configured} is not set, and config.yaml says that it holds the key")
+    return environ[configured]
+
+
+def _anthropic(
+    name: str, environ: Mapping[str, str], configuration: Configuration
+) -> "AnthropicModel":
+    from agent.models.anthropic.client import AnthropicModel  # noqa: PLC0415 - see the module's docstring
+
+    match configuration.anthropic:
+        case Api() as service:
+            return _anthropic_api(name, environ, service)
+        case Bedrock(region=region, base_url=base_url):
+            return AnthropicModel.open_bedrock(
+                name,
+                region=_place("bedrock", "region", region, environ, AWS_REGION),
+                api_key=environ.get("AWS_BEARER_TOKEN_BEDROCK"),
+                base_url=environ.get("ANTHROPIC_BEDROCK_BASE_URL") or base_url,
+            )
+        case Vertex(project=project, region=region, base_url=base_url):
+            return AnthropicModel.open_vertex(
+                name,
+                project=_place("vertex", "project", project, environ, GOOGLE_PROJECT),
+                region=_place("vertex", "region", region, environ, GOOGLE_REGION),
+                base_url=environ.get("ANTHROPIC_VERTEX_BASE_URL") or base_url,
+            )
+
+
+def _anthropic_api(name: str, environ: Mapping[str, str], service: Api) -> "AnthropicModel":
+    from agent.models.anthropic.client import AnthropicModel  # noqa: PLC0415 - see the module's docstring
+
+    elsewhere = environ.get("ANTHROPIC_BASE_URL")
+    if elsewhere and elsewhere != service.base_url:
+        service = Api(base_url=elsewhere)
+    key = token = None
+    if service.auth_token_env is None:
+        key = credential(environ, service.api_key_env, "ANTHROPIC_API_KEY")
+    if service.api_key_env is None:
+        token = credential(environ, service.auth_token_env, "ANTHROPIC_AUTH_TOKEN")
+    return AnthropicModel.open(
+        name,
+        api_key=key,
+        auth_token=token,
+        base_url=service.base_url,
+        credential_name=service.api_key_env or service.auth_token_env or "",
+    )
+
+
+def _place(
+    service: str,
+    key: str,
+    configured: str | None,
+    environ: Mapping[str, str],
+    variables: tuple[str, ...],
+) -> str:
+    """A region or project. The configuration counts first: it says where the code may go, and the
+    cloud's variables are set for other work too.
+
+    Raises:
+        UsageError: nothing names it, or what does is not a name.
+    """
+    given = (environ[name] for name in variables if environ.get(name))
+    place = configured or next(given, None)
+    if place is None:
+        raise UsageError(
+            f"{service} needs a {key}: write providers.anthropic.{key} in config.yaml, or set "
+            f"{variables[0]}"
+        )
+    if not _PLACE.match(place):
+        # It becomes part of a host name or of a path.
+        raise UsageError(f"{place!r} is not the name of a {key} ({' or '.join(variables)})")
+    return place
+
+
+def _openai(name: str, environ: Mapping[str, str], configuration: Configuration) -> "OpenAIModel":
+    try:
+        from agent.models.openai.client import OpenAIModel  # noqa: PLC0415 - as above, and an extra
+    except ModuleNotFoundError as error:
+        if error.name != "openai":
+            raise
+        raise UsageError(
+            "openai:NAME needs the openai package: pip install 'moonpool[openai]'"
+        ) from error
+    service = configuration.openai
+    elsewhere = environ.get("OPENAI_BASE_URL")
+    if elsewhere and elsewhere != service.base_url:
+        service = OpenAI(base_url=elsewhere)
+    return OpenAIModel.open(
+        name,
+        api_key=credential(environ, service.api_key_env, "OPENAI_API_KEY"),
+        base_url=service.base_url,
+        credential_name=service.api_key_env or "",
+    )
+
+
+def _script(name: str, environ: Mapping[str, str], configuration: Configuration) -> Model:  # noqa: ARG001 - one signature for all
+    from agent.models.script.player import ScriptModel  # noqa: PLC0415 - as above: pydantic and YAML
+
+    return ScriptModel.open(name)
+
+
+_OPENERS: Final[Mapping[str, Callable[[str, Mapping[str, str], Configuration], Model]]] = {
+    "anthropic": _anthropic,
+    "openai": _openai,
+    "script": _script,
+}
+
+
+def _anthropic_models(
+    environ: Mapping[str, str],
+    configuration: Configuration,
+    on_event: Callable[[StreamEvent], None],
+) -> tuple[OfferedModel, ...]:
+    return _anthropic("", environ, configuration).offered(on_event)
+
+
+def _openai_models(
+    environ: Mapping[str, str],
+    configuration: Configuration,
+    on_event: Callable[[StreamEvent], None],
+) -> tuple[OfferedModel, ...]:
+    return _openai("", environ, configuration).offered(on_event)
+
+
+_Lister = Callable[
+    [Mapping[str, str], Configuration, Callable[[StreamEvent], None]], tuple[OfferedModel, ...]
+]
+_LISTERS: Final[Mapping[str, _Lister]] = {
+    "anthropic": _anthropic_models,
+    "openai": _openai_models,
+}
+
+_NOUNS: Final = {"anthropic": "NAME", "openai": "NAME", "script": "FILE"}
+
+
+def _not_a_model(spec: str, provider: str) -> str:
+    *others, last = providers()
+    known = f"{', '.join(others)} or {last}"
+    if provider in _OPENERS:
+        return f"{spec!r} names no model: write {provider}:{_NOUNS[provider]}"
+    if ":" not in spec and spec.startswith("claude"):
+        return f"{spec!r} has no provider: write anthropic:{spec}"
+    return f"{spec!r} is not a model: write {known}"

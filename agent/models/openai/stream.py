@@ -1,0 +1,252 @@
+"""From the chunks of one chat-completions stream to one `agent.messages.Reply`.
+
+Pure: takes chunks as plain values, imports no SDK, does no I/O. Owns the rule that a reply exists
+only once the service gave its reason to stop, so that no torn tool call ever leaves here. A
+``[DONE]`` proves nothing: there are services that leave it out, and gateways that write it after a
+stream that broke off behind them.
+
+The chunks of compatible services differ more than their documents say; what is known of them and
+read in good part stands where it is read. What a stream used is known only where its last chunks
+say so. Where they don't, nothing is guessed: `Usage.uncounted_replies` counts the reply.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, assert_never
+
+from agent.errors import ModelError
+from agent.models.interface import (
+    AssistantMessage,
+    Opaque,
+    Reply,
+    Stop,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ThinkingDelta,
+    ToolUse,
+    Usage,
+)
+from agent.models.openai.request import PROVIDER, REASONING
+from agent.models.openai.tool_calls import Calls, Words, broken
+from agent.models.retrying import TransientError
+
+_MOST_TOKENS: Final = 1_000_000_000
+"""A count above it is no count."""
+
+_STOPS: Final[Mapping[str, Stop]] = {
+    "stop": Stop.END_TURN,
+    "length": Stop.MAX_TOKENS,
+    "tool_calls": Stop.TOOL_USE,
+    "function_call": Stop.TOOL_USE,
+    "content_filter": Stop.REFUSAL,
+    # Not OpenAI's: gateways that pass on what the model's own API said.
+    "end_turn": Stop.END_TURN,
+    "eos": Stop.END_TURN,
+    "stop_sequence": Stop.STOP_SEQUENCE,
+    "tool_use": Stop.TOOL_USE,
+    "max_tokens": Stop.MAX_TOKENS,
+    "model_length": Stop.CONTEXT_WINDOW,
+    "model_context_window_exceeded": Stop.CONTEXT_WINDOW,
+    "refusal": Stop.REFUSAL,
+    "safety": Stop.REFUSAL,
+}
+
+_BROKEN_OFF: Final = frozenset(
+    {"error", "abort", "aborted", "cancelled", "insufficient_system_resource", "load", "unload"}
+)
+"""Reasons of a service that stopped, not of a model."""
+
+
+class ReplyStream:
+    """One attempt's stream, chunk by chunk."""
+
+    def __init__(self, *, token: str) -> None:
+        """``token``: six letters or digits that no other reply has, for calls without an id."""
+        self._token = token
+        self._started = False
+        self._text = Words()
+        self._thinking: dict[str, Words] = {}
+        self._refusal = Words()
+        self._calls = Calls()
+        self._stop: str | None = None
+        self._usage: Usage | None = None
+
+    @property
+    def started(self) -> bool:
+        """The service began to answer, and to bill."""
+        return self._started
+
+    @property
+    def finished(self) -> bool:
+        """The reason to stop came; `reply` may be called. A count may follow."""
+        return self._stop is not None
+
+    @property
+    def usage(self) -> Usage:
+        """As far as the stream told."""
+        if not self._started:
+            return Usage()
+        return self._usage or Usage(uncounted_replies=1)
+
+    def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
+        """Take the next chunk; gives what there is to show of it.
+
+        Raises:
+            TransientError: the chunks do not fit together.
+        """
+        try:
+            return list(self._take(chunk))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise broken("a chunk does not have the form of one") from error
+
+    def reply(self, *, attempts: int, request_id: str) -> Reply:
+        """The whole reply.
+
+        Raises:
+            TransientError: the stream ended before it was complete.
+            ModelError: it stopped for a reason that this version does not know.
+        """
+        if self._stop is None:
+            raise broken("its end is missing")
+        stop = _known_stop(self._stop, calls=self._calls.any, refused=bool(self._refusal.whole))
+        return Reply(
+            message=AssistantMessage(blocks=tuple(self._blocks(stop))),
+            stop=stop,
+            usage=self.usage,
+            attempts=attempts,
+            detail=self._detail(stop),
+            request_id=request_id,
+        )
+
+    # -- chunks ----------------------------------------------------------------------------
+
+    def _take(self, chunk: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        self._count(chunk)
+        for choice in chunk.get("choices") or ():
+            # One was asked for; what calls itself another is nobody's.
+            if choice.get("index") not in {None, 0}:
+                continue
+            self._started = True
+            yield from self._delta(choice.get("delta") or {})
+            reason = choice.get("finish_reason")
+            if reason:
+                self._stop = str(reason)
+
+    def _delta(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        # Some send the same under both names.
+        key = next((key for key in REASONING if isinstance(delta.get(key), str)), None)
+        if key is not None and delta[key]:
+            words = self._thinking.setdefault(key, Words())
+            yield from _shown(ThinkingDelta, words.add(delta[key]))
+            self._goes_on()
+        for key, words in (("content", self._text), ("refusal", self._refusal)):
+            if delta.get(key):
+                yield from _shown(TextDelta, words.add(_string(delta[key])))
+                self._goes_on()
+        for call in delta.get("tool_calls") or ():
+            self._calls.add(call)
+            self._goes_on()
+        legacy = delta.get("function_call")
+        if legacy:
+            self._calls.add({"index": 0, "function": legacy})
+            self._goes_on()
+
+    def _goes_on(self) -> None:
+        """What comes after a reason to stop takes it back: the end is still to come."""
+        self._stop = None
+
+    def _count(self, chunk: Mapping[str, Any]) -> None:
+        """Counts are running totals, mostly in the last chunk only, which then has no choices."""
+        raw = chunk.get("usage")
+        if not isinstance(raw, Mapping):
+            return
+        prompt, output = _number(raw.get("prompt_tokens")), _number(raw.get("completion_tokens"))
+        if prompt is None or output is None:
+            return
+        self._started = True
+        details = raw.get("prompt_tokens_details")
+        details = details if isinstance(details, Mapping) else {}
+        # DeepSeek has another name for it.
+        cached = _number(details.get("cached_tokens", raw.get("prompt_cache_hit_tokens"))) or 0
+        cached = min(cached, prompt)
+        written = min(_number(details.get("cache_write_tokens")) or 0, prompt - cached)
+        self._usage = Usage(
+            input_tokens=prompt - cached - written,
+            output_tokens=output,
+            cache_read_tokens=cached,
+            cache_write_tokens=written,
+        )
+
+    # -- the reply -------------------------------------------------------------------------
+
+    def _blocks(self, stop: Stop) -> Iterator[Text | ToolUse | Opaque]:
+        thought = {key: words.whole for key, words in self._thinking.items() if words.whole}
+        if thought:
+            yield Opaque(provider=PROVIDER, raw=thought)
+        for words in (self._text.whole, self._refusal.whole):
+            if words.strip():
+                yield Text(text=words)
+        yield from self._calls.values(token=self._token, cut=_cut(stop), cut_last=_cut_last(stop))
+
+    def _detail(self, stop: Stop) -> str:
+        if stop is not Stop.REFUSAL:
+            return ""
+        return self._refusal.whole.strip() or "the service's content filter stopped the answer"
+
+
+def _known_stop(text: str, *, calls: bool, refused: bool) -> Stop:
+    name = text.lower()
+    if name in _BROKEN_OFF:
+        raise TransientError(f"the service broke the answer off ({name})")
+    stop = _STOPS.get(name)
+    if stop is None:
+        raise ModelError(
+            f"the model stopped for a reason this version does not know ({text!r:.60}): "
+            "update moonpool"
+        )
+    if refused:
+        return Stop.REFUSAL
+    # Gateways say "stop" after whole calls too.
+    return Stop.TOOL_USE if calls and stop is Stop.END_TURN else stop
+
+
+def _cut(stop: Stop) -> str | None:
+    """Why no call of a reply that ended so may run."""
+    return "the reply ended in a refusal" if stop is Stop.REFUSAL else None
+
+
+def _cut_last(stop: Stop) -> str | None:
+    """Why its last call may not."""
+    match stop:
+        case Stop.MAX_TOKENS | Stop.CONTEXT_WINDOW:
+            # Even where what is left of it reads as JSON, it may not be all.
+            return "the reply was cut off in this call: make it again, shorter"
+        case (
+            Stop.END_TURN
+            | Stop.TOOL_USE
+            | Stop.STOP_SEQUENCE
+            | Stop.PAUSE_TURN
+            | Stop.REFUSAL
+            | Stop.COMPACTION
+        ):
+            return None
+        case _:
+            assert_never(stop)
+
+
+def _shown(kind: type[TextDelta] | type[ThinkingDelta], text: str) -> Iterator[StreamEvent]:
+    if text:
+        yield kind(text=text)
+
+
+def _string(value: object) -> str:
+    """Mistral's thinking models send parts where a text belongs."""
+    if isinstance(value, list):
+        return "".join(str(part.get("text") or "") for part in value if isinstance(part, Mapping))
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _number(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

@@ -1,0 +1,165 @@
+"""The texts and tool calls of one chat-completions stream, put together from their deltas.
+
+Pure. Owns which call a delta goes on with, by all the ways in which compatible services tell it,
+and what of a call may not run. Refuses to know when a stream is whole (`openai_stream`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agent.errors import ModelError
+from agent.models.interface import ToolUse
+from agent.models.retrying import TransientError
+from agent.models.tool_arguments import INVALID_JSON, ArgumentsError, decode
+from agent.models.utf8 import clean, encodable
+
+_MOST_CALLS: Final = 1000
+"""Of one reply: far beyond what a model makes in one turn."""
+
+
+def broken(what: str) -> TransientError:
+    return TransientError(f"the stream broke ({what})")
+
+
+class Words:
+    """A text as it grows; joined once, at the end."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """Gives what may be shown: half of a character waits for the other half, which services
+        that count in UTF-16 send in the next chunk."""
+        if not piece:
+            return ""
+        self._pieces.append(piece)
+        whole = self._half + piece
+        self._half = whole[-1] if "\ud800" <= whole[-1] <= "\udbff" else ""
+        return encodable(whole[: len(whole) - len(self._half)])
+
+    @property
+    def whole(self) -> str:
+        return encodable("".join(self._pieces))
+
+
+class Calls:
+    """In the order in which they began."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._at: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+
+    @property
+    def any(self) -> bool:
+        return bool(self._calls)
+
+    def add(self, raw: Mapping[str, Any]) -> None:
+        """Find the call that a delta goes on with, or begin one.
+
+        An index tells, by the API. Known otherwise: none at all, 0 for every call (Ollama, gateways
+        to Gemini), the first one 1; the id in each delta, only in the first, empty, or never.
+
+        Raises:
+            ModelError: no model makes so many.
+        """
+        function = raw.get("function") or {}
+        identifier, name = _named(raw.get("id")), _named(function.get("name"))
+        given = raw.get("index")
+        # Of any size and sign: it is a name here, not a place.
+        index = given if type(given) is int else None
+        if index is not None:
+            known = self._at.get(index)
+        else:
+            known = self._by_id.get(identifier) or (self._calls[-1] if self._calls else None)
+        if known is None or known.is_another(identifier, name, indexed=index is not None):
+            known = _Call()
+            self._calls.append(known)
+            if len(self._calls) > _MOST_CALLS:
+                raise ModelError(f"the model made more than {_MOST_CALLS} tool calls in one answer")
+        if index is not None:
+            self._at[index] = known
+        if identifier:
+            self._by_id.setdefault(identifier, known)
+        known.add(identifier, name, raw, function)
+
+    def values(self, *, token: str, cut: str | None, cut_last: str | None) -> Iterator[ToolUse]:
+        """``cut``, ``cut_last``: why none, or the last, may run.
+
+        Raises:
+            TransientError: one of them has no name.
+        """
+        taken: set[str] = set()
+        for number, call in enumerate(self._calls):
+            last = number == len(self._calls) - 1
+            made = call.value(
+                # Nine letters and digits, which is what Mistral's models insist on.
+                spare=f"{token}{number:03}",
+                taken=taken,
+                cut=(cut_last if last else None) or cut,
+            )
+            taken.add(made.id)
+            yield made
+
+
+class _Call:
+    """One tool call as it grows."""
+
+    def __init__(self) -> None:
+        self.id = ""
+        self._name = ""
+        self._written = Words()
+        self._given: object = None
+        self._extra: object = None
+
+    def is_another(self, identifier: str, name: str, *, indexed: bool) -> bool:
+        """That a delta with these is not of this call."""
+        if identifier and self.id:
+            return identifier != self.id
+        # Without an index, a name is the only sign of a beginning.
+        return bool(name and self._name) and (name != self._name or not indexed)
+
+    def add(
+        self, identifier: str, name: str, raw: Mapping[str, Any], function: Mapping[str, Any]
+    ) -> None:
+        self.id = self.id or identifier
+        self._name = self._name or name
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            self._written.add(arguments)
+        elif arguments is not None:
+            # An object where a text of one belongs.
+            self._given = arguments
+        if raw.get("extra_content") is not None:
+            # Gemini's signature of its thoughts, without which it refuses the call's result.
+            self._extra = raw["extra_content"]
+
+    def value(self, *, spare: str, taken: set[str], cut: str | None) -> ToolUse:
+        if not self._name:
+            raise broken("a tool call has no name")
+        arguments, problem = self._arguments()
+        return ToolUse(
+            id=spare if not self.id or self.id in taken else encodable(self.id),
+            name=encodable(self._name),
+            arguments=arguments,
+            problem=cut or problem,
+            extra={} if self._extra is None else {"extra_content": clean(self._extra)},
+        )
+
+    def _arguments(self) -> tuple[Mapping[str, object], str | None]:
+        written = self._written.whole
+        if self._given is not None and not written:
+            if isinstance(self._given, Mapping):
+                return clean(self._given), None
+            return {INVALID_JSON: str(self._given)}, "the arguments are not a JSON object"
+        if not written.strip():
+            return {}, None
+        try:
+            return decode(written), None
+        except ArgumentsError as error:
+            return {INVALID_JSON: written}, str(error)
+
+
+def _named(value: object) -> str:
+    return value if isinstance(value, str) else ""

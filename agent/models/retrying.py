@@ -1,0 +1,138 @@
+"""When a failed request to a model is made again, and after how long.
+
+Owns the waiting: jittered exponential backoff, what the service asks for (``retry-after``), and the
+limits of both. Refuses to know any provider: its error map says what is worth another attempt by
+raising `TransientError`.
+"""
+
+import email.utils
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import TypeVar
+
+import tenacity
+
+from agent.errors import ModelUnavailable
+from agent.models.interface import Retrying, StreamEvent
+
+_T = TypeVar("_T")
+_RANDOM = SystemRandom()
+
+
+class TransientError(Exception):
+    """One attempt failed in a way that another may not. Never leaves the models package."""
+
+    def __init__(self, reason: str, *, asked_wait_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.asked_wait_s = asked_wait_s
+        """What the service asked to wait; None: it did not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryLimits:
+    attempts: int = 8
+    """Requests made for one reply, the first included."""
+    first_wait_s: float = 1.0
+    """Doubled with each further attempt; half of each wait is random."""
+    longest_wait_s: float = 60.0
+    longest_asked_wait_s: float = 300.0
+    """A service that asks for more than this is not waited for: the run ends and says so."""
+
+
+class Retrier:
+    """Runs one attempt after another until a reply, a lasting error, or the limit."""
+
+    def __init__(self, limits: RetryLimits, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._limits = limits
+        self._sleep = sleep
+
+    def run(self, attempt: Callable[[int], _T], on_event: Callable[[StreamEvent], None]) -> _T:
+        """Call ``attempt`` with its number, from 1, until it returns.
+
+        Raises:
+            ModelUnavailable: every attempt failed, or the service asks for too long a wait.
+        """
+        number = 0
+
+        def numbered() -> _T:
+            nonlocal number
+            number += 1
+            return attempt(number)
+
+        def report(state: tenacity.RetryCallState) -> None:
+            wait_s = state.next_action.sleep if state.next_action is not None else 0.0
+            on_event(Retrying(reason=_failure(state).reason, wait_s=wait_s, attempt=number))
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            stop=self._is_enough,
+            wait=self._wait_s,
+            before_sleep=report,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(numbered)
+        except TransientError as error:
+            raise ModelUnavailable(self._last_words(error, attempts=number)) from error
+
+    def _is_enough(self, state: tenacity.RetryCallState) -> bool:
+        return state.attempt_number >= self._limits.attempts or self._asks_too_long(_failure(state))
+
+    def _asks_too_long(self, error: TransientError) -> bool:
+        asked_s = error.asked_wait_s
+        return asked_s is not None and asked_s > self._limits.longest_asked_wait_s
+
+    def _wait_s(self, state: tenacity.RetryCallState) -> float:
+        asked_s = _failure(state).asked_wait_s
+        if asked_s is not None:
+            # Never sooner than asked; the spread keeps a batch from coming back all at once.
+            return asked_s + _RANDOM.uniform(0, min(1.0, asked_s / 10))
+        doubled_s = self._limits.first_wait_s * 2.0 ** (state.attempt_number - 1)
+        backoff_s = min(self._limits.longest_wait_s, doubled_s)
+        return _RANDOM.uniform(backoff_s / 2, backoff_s)
+
+    def _last_words(self, error: TransientError, *, attempts: int) -> str:
+        if self._asks_too_long(error):
+            asked = _duration(error.asked_wait_s or 0.0)
+            return f"{error.reason}; the service asks to wait {asked}: run again then"
+        times = "attempt" if attempts == 1 else "attempts"
+        return f"{error.reason} (gave up after {attempts} {times}): run again later"
+
+
+def asked_wait_s(headers: Mapping[str, str], *, now_s: float | None = None) -> float | None:
+    """What ``retry-after-ms`` or ``retry-after`` (seconds or HTTP date) ask for, never below 0.
+
+    ``headers`` looks names up in lower case; ``now_s`` is seconds since the epoch.
+    """
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit_s
+        except ValueError:
+            continue
+        if seconds == seconds and seconds != float("inf"):  # noqa: PLR0124 - NaN differs from itself
+            return max(0.0, seconds)
+    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+    if date is None:
+        return None
+    try:
+        when_s = float(email.utils.mktime_tz(date))
+    except (OverflowError, ValueError):
+        return None
+    return max(0.0, when_s - (time.time() if now_s is None else now_s))
+
+
+def _failure(state: tenacity.RetryCallState) -> TransientError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    # tenacity asks for stop and wait only after a failure that the predicate let through.
+    assert isinstance(error, TransientError)
+    return error
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.0f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

@@ -1,0 +1,1 @@
+"""A recorded conversation that answers in place of a model."""

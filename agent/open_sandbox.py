@@ -1,0 +1,66 @@
+"""The real sandbox for a run: engine, image, container. Imported late: the docker SDK is slow."""
+
+from pathlib import Path
+
+from agent.job import Job, OnProgress
+from images.build import ensure
+from sandbox import reattach as standing
+from sandbox.container.seal import KernelPolicy
+from sandbox.engine.docker import Engine
+from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
+from sandbox.reattach import Remembered
+from sandbox.sandbox import Sandbox
+
+
+def open_sealed(job: Job, on_progress: OnProgress) -> Sandbox:
+    """Engine ─► image ─► snapshot and container. Raises SandboxError and its children."""
+    engine = Engine.connect(job.environ)
+    image = ensure(engine, job.policy.image, on_progress=on_progress)
+    on_progress(f"copying {Path(job.workspace).name or job.workspace} into a sealed container")
+    return Sandbox.open(
+        workspace=job.workspace,
+        policy=job.policy,
+        image=image,
+        run_id=job.run_id,
+        may_ask=job.may_ask,
+        kernel_policy=KernelPolicy(job.kernel_policy),
+        engine=engine,
+        on_progress=on_progress,
+    )
+
+
+def reopen_sealed(
+    job: Job, remembered: Remembered, engine: Engine, *, attend: bool
+) -> tuple[Sandbox, str]:
+    """The standing container of a run whose orchestrator ended, and why it can only be exported.
+
+    The reason is empty where the agent can go on in it.
+
+    Args:
+        attend: False where the caller knows already that it can't.
+
+    Raises:
+        ContainerGone: it stands no more.
+        EngineUnavailable, SandboxError: it can't be said.
+    """
+    standing.require(engine, remembered.standing, job.run_id)
+    reason = ""
+    if attend:
+        try:
+            box = Sandbox.take_up(
+                remembered,
+                workspace=job.workspace,
+                policy=job.policy,
+                run_id=job.run_id,
+                engine=engine,
+                may_ask=job.may_ask,
+                kernel_policy=KernelPolicy(job.kernel_policy),
+            )
+        except (ContainerGone, EngineUnavailable):
+            raise
+        except SandboxError as error:
+            reason = str(error)
+        else:
+            return box, ""
+    box = Sandbox.unattended(remembered, workspace=job.workspace, policy=job.policy, engine=engine)
+    return box, reason

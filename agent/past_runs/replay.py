@@ -1,0 +1,315 @@
+"""The recorded calls of a run, made once more in another container: does the same patch come out?
+
+No model is asked. Each call that ran goes through the same decision and the same tools again, under
+the policy given here, in the recorded order but without the pauses between; what was refused then
+is not made. What a call does that depends on the time, on chance or on a process in the background
+may come out otherwise: the trees say whether it mattered. What a person took back is taken back
+again; a fork begins with the files that it was forked with.
+
+Owns what can be replayed and what counts as the same. Refuses to know the terminal, and where a box
+comes from.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.conversation.approval import Approved, Declined
+from agent.conversation.resume_state import IN_DOUBT
+from agent.conversation.tool_calls import Calls
+from agent.errors import RecordError, UsageError
+from agent.interrupts import Interrupts
+from agent.models.interface import ToolUse
+from agent.past_runs.fork import Files, mark_of
+from agent.record.events.decoding import decode, recorded_changes, whole
+from agent.record.events.types import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    Event,
+    FollowedFile,
+    Resumed,
+    RunStarted,
+    WentBack,
+)
+from agent.record.events.wording import call_in_words
+from agent.tools.sandbox_protocol import Box
+from policies.decision import Ask, Call, Decision
+from policies.policy import Policy
+from sandbox.errors import SandboxLost
+from sandbox.patch.make import Change
+from sandbox.restore.mark import Mark
+
+Row = Mapping[str, object]
+_SHELL = "bash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedCall:
+    started: CallStarted
+    ended: CallEnded
+    whole_text: bool
+    """Its answer was recorded to the letter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a record has to be replayed."""
+
+    started: RunStarted
+    calls: tuple[RecordedCall, ...]
+    base_tree: str
+    tree: str
+    changes: tuple[Change, ...]
+    may_ask: bool
+    """Somebody was there to be asked."""
+    files: Mapping[bytes, FollowedFile]
+    """What was not as in the workspace when the first of the calls was made: of a fork."""
+    returns: tuple[tuple[int, int], ...]
+    """After how many of the calls it was gone back, and to after the call of which number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remade:
+    """One call, made again."""
+
+    number: int
+    words: str
+    """Hostile text."""
+    then: str
+    now: str
+    """How it ended, in a word or two, then and now."""
+    same_text: bool | None
+    """What the model would be told; None where that is not recorded whole."""
+
+    @property
+    def same(self) -> bool:
+        return self.then == self.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    calls: tuple[Remade, ...]
+    tree: str
+    differing: tuple[bytes, ...]
+    """Paths that are not as in the recorded patch; empty where the trees are the same."""
+
+
+def recording(rows: Sequence[Row], run_id: str) -> Recording:
+    """What is to be done again.
+
+    Raises:
+        UsageError: the run has no tree to compare with.
+        RecordError: a call can't be made again as it was; the message says which, and why.
+    """
+    exported = next((row for row in reversed(rows) if row.get("event") == "exported"), None)
+    if exported is None:
+        raise UsageError(f"run {run_id} made no patch: there is nothing to compare a replay with")
+    started: RunStarted | None = None
+    opened: CallStarted | None = None
+    calls: list[RecordedCall] = []
+    own, files = _since_fork(rows, run_id)
+    asked = taken_up = False
+    for row in own:
+        event = decode(row)
+        asked = asked or row.get("event") == "asked"
+        match event:
+            case RunStarted():
+                started = event
+            case Resumed():
+                taken_up = taken_up or bool(calls)
+            case CallStarted():
+                _require_whole(row, event)
+                if taken_up and event.tool == _SHELL:
+                    raise RecordError(
+                        f"the run was taken up again before call {event.number}: directory, "
+                        "variables and background processes were lost there, which is not replayed"
+                    )
+                opened = event
+            case CallEnded() if opened is not None and opened.number == event.number:
+                if event.text == IN_DOUBT:
+                    raise RecordError(
+                        f"call {event.number} may have been done wholly, in part or not at all: "
+                        "nothing can be replayed past it"
+                    )
+                made = RecordedCall(started=opened, ended=event, whole_text=whole(row.get("text")))
+                calls.append(made)
+                opened = None
+    if started is None:
+        raise RecordError(f"the record of run {run_id} has no beginning")
+    if opened is not None:
+        raise RecordError(f"call {opened.number} has no end in the record")
+    return Recording(
+        started=started,
+        calls=tuple(calls),
+        base_tree=str(exported.get("base_tree")),
+        tree=str(exported.get("tree")),
+        changes=recorded_changes(exported.get("changes")),
+        may_ask=asked,
+        files=files,
+        returns=_returns(own),
+    )
+
+
+def _since_fork(
+    rows: Sequence[Row], run_id: str
+) -> tuple[Sequence[Row], Mapping[bytes, FollowedFile]]:
+    """What was done in the run's own container, and the files that it began with.
+
+    Raises:
+        RecordError: it is a fork, and the files are not known.
+    """
+    kinds = [row.get("event") for row in rows]
+    if "forked" not in kinds:
+        return rows, {}
+    first = kinds.index("forked")
+    files = Files()
+    for row in rows[:first]:
+        files.take(decode(row))
+    if files.why:
+        raise RecordError(f"what run {run_id} was forked with is not known: {files.why}")
+    return [rows[0], *rows[first:]], files.checked()
+
+
+def _returns(rows: Sequence[Row]) -> tuple[tuple[int, int], ...]:
+    found = []
+    ended = 0
+    for row in rows:
+        event = decode(row)
+        ended += isinstance(event, CallEnded)
+        if isinstance(event, WentBack):
+            found.append((ended, event.call))
+    return tuple(found)
+
+
+def _require_whole(row: Row, event: CallStarted) -> None:
+    if not whole(row.get("arguments")):
+        raise RecordError(
+            f"call {event.number} ({event.tool}) can't be made again: its arguments were not "
+            "recorded to the letter (they hold a secret, or more than 256 KiB)"
+        )
+
+
+@dataclass
+class Replay:
+    """One replay in one box."""
+
+    recording: Recording
+    box: Box
+    policy: Policy
+    interrupts: Interrupts
+    steps: Path
+    """Of the run's record: the content of a fork's first files."""
+    on_call: Callable[[Remade], None]
+    _told: list[Event] = field(default_factory=list)
+    _decided: Decision | None = None
+    _marks: dict[int, Mark] = field(default_factory=dict)
+
+    def go(self) -> Replayed:
+        """Make every call, export, compare.
+
+        Raises:
+            UsageError: the box holds another workspace than the run began with, or the policy does
+                not allow a call that ran then.
+            SandboxError: the sandbox failed.
+        """
+        recording = self.recording
+        if self.box.base_tree != recording.base_tree:
+            raise UsageError(
+                f"the workspace is not what the run began with: its tree is {self.box.base_tree}, "
+                f"the run's was {recording.base_tree}. Name a checkout of then with -w DIR"
+            )
+        calls = Calls(
+            box=self.box,
+            policy=self.policy,
+            approve=self._approved_then,
+            interrupts=self.interrupts,
+            tell=self._told.append,
+        )
+        if recording.files:
+            self._restore(mark_of(recording.files, self.steps))
+        made = []
+        with tempfile.TemporaryDirectory(prefix="moonpool-replay-") as room:
+            for position, then in enumerate([*recording.calls, None]):
+                self._go_back(position, then, Path(room) / "steps")
+                if then is not None:
+                    made.append(self._make(calls, then))
+                    self.on_call(made[-1])
+        patch = self.box.export()
+        differing: tuple[bytes, ...] = ()
+        if patch.tree != recording.tree:
+            differing = _differing(recording.changes, patch.changes)
+        return Replayed(calls=tuple(made), tree=patch.tree, differing=differing)
+
+    def _go_back(self, position: int, then: RecordedCall | None, store: Path) -> None:
+        """Keep what will be gone back to, and go back where that was done then."""
+        for after, call in self.recording.returns:
+            over = then is None or call < then.started.number
+            if over and call not in self._marks:
+                self._marks[call] = self.box.mark(store)
+            if after == position:
+                self._restore(self._marks[call])
+
+    def _restore(self, mark: Mark) -> None:
+        restored = self.box.restore(mark)
+        if restored.differing:
+            raise SandboxLost("the workspace can't be made what it was then")
+
+    def _approved_then(self, _call: Call, ask: Ask) -> Approved | Declined:
+        """A call that a person approved then, by its digest, needs no second answer."""
+        then = self._decided
+        if isinstance(then, Ask) and then.digest == ask.digest:
+            return Approved(digest=ask.digest)
+        return Declined(reason="it needs an approval now, and had none then")
+
+    def _make(self, calls: Calls, then: RecordedCall) -> Remade:
+        started = then.started
+        self._told.clear()
+        self._decided = started.decision
+        use = ToolUse(id=started.tool_use_id, name=started.tool, arguments=started.arguments)
+        calls.make(use, left_s=self.policy.limits.time_s)
+        words = call_in_words(started.tool, started.arguments)
+        for event in self._told:
+            if isinstance(event, CallRefused):
+                raise UsageError(
+                    f"call {started.number} ran then and is refused now ({event.why}): {words}. "
+                    f"{event.text}"
+                )
+        now = next(event for event in self._told if isinstance(event, CallEnded))
+        return Remade(
+            number=started.number,
+            words=words,
+            then=_ending(then.ended),
+            now=_ending(now),
+            same_text=_text(now) == _text(then.ended) if then.whole_text else None,
+        )
+
+
+def _ending(event: CallEnded) -> str:
+    if event.exit_code is not None:
+        ending = "" if event.ending in {None, "exited"} else f", {event.ending}"
+        return f"exit {event.exit_code}{ending}"
+    return "error" if event.is_error else "ok"
+
+
+def _text(event: CallEnded) -> str:
+    """The digest of what the model is told, but for the last line of a command: it has the time."""
+    text = event.text
+    if event.tool == _SHELL:
+        text = text.rpartition("\n")[0]
+    # A record has no lone surrogates.
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _differing(then: Sequence[Change], now: Sequence[Change]) -> tuple[bytes, ...]:
+    sides = [_results(then), _results(now)]
+    paths = {*sides[0], *sides[1]}
+    return tuple(sorted(path for path in paths if sides[0].get(path) != sides[1].get(path)))
+
+
+def _results(changes: Sequence[Change]) -> dict[bytes, tuple[int, str]]:
+    """What each touched path is afterwards."""
+    gone = {change.old_path: (0, "") for change in changes if change.old_path is not None}
+    return {**gone, **{change.path: (change.new_mode, change.new_blob) for change in changes}}

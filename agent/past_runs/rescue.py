@@ -1,0 +1,215 @@
+"""The agent's work in containers that nobody holds any more: exported before they are removed.
+
+Owns the rule of which container holds such work, and where its patch goes. Refuses to know when a
+container may be removed (`sandbox.prune`) and what a person is told (the CLI).
+"""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.conversation.approval import nobody_to_ask
+from agent.errors import RecordError, UsageError
+from agent.interrupts import Interrupts
+from agent.open_sandbox import reopen_sealed
+from agent.past_runs.resume import Taken, Unasked, take
+from agent.record.outcome import CutShort, Outcome
+from agent.record.store import EVENTS, Held, runs_directory, write_atomically
+from agent.report.html import render
+from agent.risk import gate
+from agent.risk.finding import Finding
+from agent.run import Run
+from policies.loading import load
+from policies.policy import Policy
+from sandbox.container.seal import SealReport
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.errors import SandboxError
+from sandbox.prune import Leftover
+from sandbox.reattach import Remembered, Standing
+from sandbox.sandbox import Sandbox
+
+RECOVERED = "recovered"
+"""Directory beside ``runs`` for patches of containers whose run has no record here."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", re.ASCII)
+_END_S = 90.0
+"""How long a running orchestrator may take to export, once it is asked to end."""
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Nothing of an agent's is in it that is not exported already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescued:
+    """The patch is made."""
+
+    path: Path
+    files: int
+    refused: tuple[Finding, ...] = ()
+    """Why the export gate refuses it; its file's name says so too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The work in it could not be exported, or somebody is at work in it."""
+
+    reason: str
+
+
+Rescue = Empty | Rescued | Kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescuer:
+    """Exports what stands in containers, one after the other."""
+
+    engine: Engine
+    home: Path
+    environ: Mapping[str, str]
+    known_secrets: tuple[str, ...]
+    exit_code: Callable[[Outcome], int]
+    end_running: bool
+    """End agents that are at work; else their containers are kept."""
+
+    def __call__(self, item: Leftover) -> Rescue:
+        if item.kind != "container" or not item.run:
+            return Empty()
+        if not _RUN_ID.fullmatch(item.run):
+            return Kept(reason=f"its label names no run: {item.run[:80]!r}")
+        try:
+            return self._rescued(item)
+        except Exception as error:  # noqa: BLE001 - what stands in one must not keep all the others
+            return Kept(reason=f"a defect of Moonpool: {error!r:.200}")
+
+    def _rescued(self, item: Leftover) -> Rescue:
+        if not (runs_directory(self.home) / item.run / EVENTS).exists():
+            return self._recover(item, "its run has no record here")
+        try:
+            taken = self._take(item.run)
+        except (Held, OSError) as error:
+            return Kept(reason=str(error))
+        except RecordError as error:
+            return self._recover(item, str(error))
+        try:
+            return self._of_record(taken, item)
+        finally:
+            taken.record.close()
+
+    def _take(self, run_id: str) -> Taken:
+        def taking() -> Taken:
+            return take(
+                self.home,
+                run_id,
+                environ=self.environ,
+                known_secrets=self.known_secrets,
+                may_ask=False,
+            )
+
+        try:
+            return taking()
+        except Held as held:
+            if not self.end_running or not held.pid:
+                raise
+            os.kill(held.pid, signal.SIGTERM)  # it exports, and is the best at it
+        until = time.monotonic() + _END_S
+        while True:
+            time.sleep(_LOOK_S)
+            try:
+                return taking()
+            except Held:
+                if time.monotonic() > until:
+                    raise
+
+    def _of_record(self, taken: Taken, item: Leftover) -> Rescue:
+        past = taken.past
+        left = past.over is None or past.over.get("container_left") is not None
+        if past.ready is None or past.ready.standing.container != item.id or not left:
+            return Empty()
+        try:
+            box, _ = reopen_sealed(taken.job, taken.remembered, self.engine, attend=True)
+        except (SandboxError, UsageError, RecordError) as error:
+            return Kept(reason=str(error))
+        ended = past.ended or CutShort(detail="the process that ran it ended; exported by prune")
+        run = Run(
+            replace(taken.job, verify=None),
+            model=Unasked(past.started.model),
+            open_box=lambda _job, _progress: box,
+            record=taken.record,
+            show=lambda _event, _line: None,
+            approve=nobody_to_ask,
+            interrupts=Interrupts(),
+            exit_code=self.exit_code,
+            past=replace(past, ended=ended),
+            torn_bytes=taken.torn_bytes,
+        )
+        summary = run.go()
+        taken.record.write_summary(summary.document())
+        taken.record.write_report(render(summary, run.journal.log))
+        if summary.delivery is None:
+            detail = summary.document()["detail"]
+            return Kept(reason=f"{detail}: `moonpool resume {item.run} --export-only`")
+        return Rescued(
+            path=summary.delivery.path,
+            files=len(summary.delivery.patch.changes),
+            refused=tuple(row for row in summary.delivery.findings if row.refuses),
+        )
+
+    def _recover(self, item: Leftover, why: str) -> Rescue:
+        """Export by what the container itself says, under the bundled default policy's rules."""
+        try:
+            policy = load("default")
+            patch = self._unrecorded(item, policy).export()
+            refused = tuple(row for row in gate.inspect(patch, policy) if row.refuses)
+            directory = self.home / RECOVERED
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            ending = "refused.patch" if refused else "patch"
+            path = directory / f"{item.run}-{item.id[:12]}.{ending}"
+            write_atomically(path, patch.data)
+        except (SandboxError, OSError) as error:
+            return Kept(reason=f"{why}, and what stands in it can't be exported: {error}")
+        return Rescued(path=path, files=len(patch.changes), refused=refused)
+
+    def _unrecorded(self, item: Leftover, policy: Policy) -> Sandbox:
+        labels = (self.engine.inspect(item.id).get("Config") or {}).get("Labels") or {}
+        remembered = Remembered(
+            standing=Standing(
+                container=item.id,
+                prepared_key="",
+                snapshot_key=str(labels.get(LABEL_SNAPSHOT, "")),
+                since_ns=0,
+                mounts=(),
+                volumes=(),  # they go by their own labels
+            ),
+            left_out=(),
+            seal=_UNSEEN,
+        )
+        return Sandbox.unattended(
+            remembered, workspace=Path(os.devnull), policy=policy, engine=self.engine
+        )
+
+
+_UNSEEN = SealReport(
+    kernel_enforced=False,
+    landlock_abi=0,
+    cap_eff=0,
+    cap_bnd=0,
+    no_new_privs=False,
+    seccomp=0,
+    uid=0,
+    interfaces=(),
+    noexec=(),
+    memory_sealed=False,
+    moves_copy=False,
+    probed=None,
+    missing=(),
+    notes=(),
+)
+"""Of a container that nobody looked at: nothing is claimed."""

@@ -1,0 +1,91 @@
+"""What a workspace has of a chat's patch already, because its person applied it on the way.
+
+    applied/patch.diff      the whole patch, as it was then
+    applied/old/            the old side of the files it changed
+
+Beside a run's record. Owns these two and what is left to apply of a later patch.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import RecordError
+from agent.record.store import write_atomically
+from sandbox.errors import PatchError
+from sandbox.patch import baseline
+from sandbox.patch.since import patch_since
+
+APPLIED = "applied"
+_PATCH = "patch.diff"
+_OLD = "old"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The applied patch of one run; a directory that is not there stands for nothing applied."""
+
+    directory: Path
+
+    @classmethod
+    def of(cls, run: Path) -> "Applied":
+        """By the run's directory."""
+        return cls(directory=run / APPLIED)
+
+    @property
+    def patch(self) -> bytes:
+        """Empty where nothing was applied."""
+        try:
+            return (self.directory / _PATCH).read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise RecordError(f"{self.directory / _PATCH} can't be read: {error}") from error
+
+    def rest(self, now: bytes, old: Path) -> bytes:
+        """What is left to apply of the patch `now`, whose old files are kept at `old`.
+
+        Raises:
+            PatchError: it can't be told.
+        """
+        before = self.patch
+        if not before or before == now:
+            return b"" if before else now
+        kept = [baseline.load(self.directory / _OLD), baseline.load(old) if now else None]
+        if kept[0] is None or (now and kept[1] is None):
+            raise PatchError(
+                "there were too many bytes of old files to keep them, so what is new since the "
+                "last time can't be told"
+            )
+        return patch_since(before, now, old=[one for one in kept if one is not None]).data
+
+    def keep(self, now: bytes, old: Path) -> None:
+        """The workspace has this patch now; `old` becomes ours.
+
+        Raises:
+            RecordError: that can't be written.
+        """
+        try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            shutil.rmtree(self.directory / _OLD, ignore_errors=True)
+            if old.exists():
+                old.rename(self.directory / _OLD)
+            write_atomically(self.directory / _PATCH, now)
+        except OSError as error:
+            raise RecordError(f"{self.directory} can't be written: {error.strerror}") from error
+
+
+def applied_of(run: Path, newest: Mapping[str, object] | None) -> Applied:
+    """What a run's chat applied, held against the run's newest ``applied`` event.
+
+    Raises:
+        RecordError: it is not what the run wrote.
+    """
+    applied = Applied.of(run)
+    said = None if newest is None else newest.get("patch_sha256")
+    found = hashlib.sha256(applied.patch).hexdigest() if applied.directory.exists() else None
+    if said != found:
+        raise RecordError(f"{applied.directory} is not what the run wrote: it was changed since")
+    return applied

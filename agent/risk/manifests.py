@@ -1,0 +1,269 @@
+"""What a package manager would run or fetch anew: manifests compared as a whole, old with new.
+
+A line diff can be fooled (an escape in JSON, a table that moved); the parsed documents can't. Owns
+which keys of which manifest count. What can't be parsed is told as not inspected. Reasons quote
+values, which may hold a secret: the gate masks those that it lists.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from agent.risk.finding import Finding, Severity
+from agent.risk.inspected_patch import Subject
+from agent.risk.kinds import found
+from sandbox.patch.make import Change
+
+_TOML_LIMIT_BYTES = 256 << 10
+_TOML_LINE_BYTES = 1024
+"""tomllib takes the square of the number of parts of a dotted key."""
+_TOML_TOGETHER_BYTES = 1 << 20
+"""Of all TOML files of a patch; what is past that is not parsed."""
+_EACH_FILE = 50
+_SHOWN = 200
+"""Characters of a value."""
+
+# What npm runs by itself (npm-scripts(7), "Life Cycle Scripts").
+_NPM_SCRIPTS = frozenset(
+    f"{when}{script}"
+    for when in ("pre", "", "post")
+    for script in ("install", "prepare", "publish", "pack", "uninstall", "version")
+) | {"prepublishOnly", "dependencies"}
+_NPM_DEPENDENCIES = (
+    "dependencies",
+    "devDependencies",
+    "optionalDependencies",
+    "peerDependencies",
+    "overrides",
+    "resolutions",
+)
+_CARGO_DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
+# Not a version but a place: git+https://..., file:..., owner/repository, http://...
+_ELSEWHERE = re.compile(r"[/:]|\bgit\b")
+_REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_REQUIREMENTS = re.compile(
+    rb"(?i)(?:^|/)(?:[\w.-]*requirements[\w.-]*|constraints[\w.-]*)\.(?:txt|in)$"
+)
+_INDEX = re.compile(
+    rb"^\s*(?:-i|-f|-e|--index-url|--extra-index-url|--find-links|--trusted-host|--editable)\b"
+    rb"|^\s*(?:git\+|hg\+|svn\+|bzr\+|https?:|file:|\.{0,2}/)|@\s*(?:git\+|https?:|file:)"
+)
+
+Document = Mapping[str, Any]
+Names = dict[str, str]
+"""Dependencies: name to what is asked of it."""
+
+
+def inspect(subject: Subject) -> Iterator[Finding]:
+    room = _TOML_TOGETHER_BYTES
+    for change in subject.patch.changes:
+        name = change.path.rpartition(b"/")[2].lower()
+        if not change.new_mode or (change.old_blob == change.new_blob and not _moved(change)):
+            continue
+        if name in _MANIFESTS:
+            parse, compare = _MANIFESTS[name]
+            if parse is _toml:
+                room -= len(subject.old(change) or b"") + len(subject.new(change) or b"")
+            if room < 0:
+                yield found("not-inspected", change.path, "too many manifests before it")
+            else:
+                yield from _manifest(subject, change, parse, compare)
+        elif _REQUIREMENTS.search(change.path):
+            yield from _requirements(subject, change.path)
+
+
+def _manifest(
+    subject: Subject,
+    change: Change,
+    parse: Callable[[bytes], Document],
+    compare: Callable[[Document, Document], Iterator[tuple[str, str, Severity | None]]],
+) -> Iterator[Finding]:
+    old, new = b"" if _moved(change) else subject.old(change), subject.new(change)
+    if old is None or new is None:
+        yield found("not-inspected", change.path, "too large to compare with what it was")
+        return
+    try:
+        after = parse(new)
+    except (ValueError, RecursionError):
+        yield found("not-inspected", change.path, "can't be parsed: what it installs is not told")
+        return
+    try:
+        before = parse(old)
+    except (ValueError, RecursionError):
+        before = {}
+    for number, (kind, reason, severity) in enumerate(compare(before, after)):
+        if number >= _EACH_FILE:
+            yield found(kind, change.path, "and more of the same")
+            return
+        line = _line_of(subject, change.path, reason)
+        yield found(kind, change.path, reason, line=line, severity=severity)
+
+
+def _moved(change: Change) -> bool:
+    """It was another file's name, or stood where nothing installs by it: all of it is new here."""
+    return (change.old_path or change.path).lower() != change.path.lower()
+
+
+def _line_of(subject: Subject, path: bytes, reason: str) -> int | None:
+    """Where the word that a reason names first stands in what was added; a help, not a promise."""
+    section = subject.added.get(path)
+    word = reason.partition(":")[0].rpartition(" ")[2].encode("utf-8", "replace")
+    at = section.text.find(word) if section is not None and word else -1
+    return section.line_at(at) if section is not None and at >= 0 else None
+
+
+def _npm(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+    before, after = _table(old, "scripts"), _table(new, "scripts")
+    for key in sorted(_NPM_SCRIPTS & after.keys()):
+        if after[key] != before.get(key):
+            yield "install-script", f"npm runs {key}: {_words(after[key])}", None
+    for key in ("gypfile", "workspaces", "packageManager", "pnpm"):
+        if new.get(key) != old.get(key) and key in new:
+            yield "install-script", f"how it installs changes: {key}", None
+    names = [_names(document, _NPM_DEPENDENCIES) for document in (old, new)]
+    yield from _dependencies(*names)
+
+
+def _composer(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+    before, after = _table(old, "scripts"), _table(new, "scripts")
+    for key in sorted(after):
+        if after[key] != before.get(key):
+            yield "install-script", f"composer runs {key}: {_words(after[key])}", None
+    for key in ("repositories", "config"):
+        if new.get(key) != old.get(key) and key in new:
+            yield "install-script", f"where or how it installs changes: {key}", None
+    names = [_names(document, ("require", "require-dev")) for document in (old, new)]
+    yield from _dependencies(*names)
+
+
+def _pyproject(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+    before, after = _table(old, "build-system"), _table(new, "build-system")
+    for key in sorted(after):
+        if after[key] != before.get(key):
+            words = f"building and installing it runs {key}: {_words(after[key])}"
+            yield "install-script", words, None
+    tools = [_table(document, "tool") for document in (old, new)]
+    for tool, key in (
+        ("uv", "index"),
+        ("uv", "sources"),
+        ("poetry", "source"),
+        ("pdm", "source"),
+        ("setuptools", "cmdclass"),
+        ("poetry", "build"),
+        ("pdm", "build"),
+        ("hatch", "build"),
+    ):
+        was, now = (_table(document, tool).get(key) for document in tools)
+        if now is not None and now != was:
+            yield "install-script", f"where or how it installs changes: tool.{tool}.{key}", None
+    yield from _dependencies(_python_names(old), _python_names(new))
+
+
+def _cargo(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+    before, after = _table(old, "package"), _table(new, "package")
+    for key in ("build", "links"):
+        if key in after and after[key] != before.get(key):
+            yield "install-script", f"Cargo runs on build: {_words(after[key])}", None
+    for key in ("patch", "replace"):
+        if key in new and new[key] != old.get(key):
+            yield "install-script", f"where crates come from changes: {key}", None
+    names = [_names(document, _CARGO_DEPENDENCIES) for document in (old, new)]
+    yield from _dependencies(*names)
+
+
+def _pipfile(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+    if new.get("source") != old.get("source") and "source" in new:
+        yield "install-script", "where packages come from changes: source", None
+    names = [_names(document, ("packages", "dev-packages")) for document in (old, new)]
+    yield from _dependencies(*names)
+
+
+def _dependencies(old: Names, new: Names) -> Iterator[tuple[str, str, Severity | None]]:
+    for name, wanted in sorted(new.items()):
+        elsewhere = bool(_ELSEWHERE.search(wanted))
+        if elsewhere and old.get(name) != wanted:
+            reason = f"a dependency from elsewhere, {name}: {wanted[:_SHOWN]}"
+            yield "dependency-added", reason, Severity.WARNING
+        elif name not in old:
+            yield "dependency-added", f"a new dependency, {name}: {wanted[:_SHOWN]}", None
+
+
+def _names(document: Document, tables: tuple[str, ...]) -> Names:
+    return {
+        str(name): _words(wanted)
+        for table in tables
+        for name, wanted in _table(document, table).items()
+    }
+
+
+def _python_names(document: Document) -> Names:
+    project = _table(document, "project")
+    rows = [*_list(project.get("dependencies"))]
+    for group in (project.get("optional-dependencies"), document.get("dependency-groups")):
+        if isinstance(group, Mapping):
+            rows += [row for rows_of in group.values() for row in _list(rows_of)]
+    found_names: Names = {}
+    for row in rows:
+        text = row if isinstance(row, str) else ""
+        if match := _REQUIREMENT_NAME.match(text):
+            name = re.sub(r"[-_.]+", "-", match[1]).lower()
+            found_names[name] = text.partition(";")[0]
+    poetry = _table(_table(document, "tool"), "poetry")
+    return found_names | _names(poetry, ("dependencies", "dev-dependencies"))
+
+
+def _requirements(subject: Subject, path: bytes) -> Iterator[Finding]:
+    section = subject.added.get(path)
+    if section is None:
+        return
+    for count, (number, row) in enumerate(
+        zip(section.numbers, section.text.split(b"\n"), strict=False)
+    ):
+        if count >= 10_000:
+            yield found("not-inspected", path, "more than 10,000 added requirements")
+            return
+        line = bytes(row[:_SHOWN])
+        text = line.decode("utf-8", "replace").strip()
+        if _INDEX.search(line):
+            reason = f"installs from elsewhere: {text}"
+            yield found("dependency-added", path, reason, line=number, severity=Severity.WARNING)
+        elif _REQUIREMENT_NAME.match(text):
+            yield found("dependency-added", path, f"a requirement: {text}", line=number)
+
+
+def _table(document: Document, key: str) -> Document:
+    value = document.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _words(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text[:_SHOWN]
+
+
+def _json(data: bytes) -> Document:
+    value = json.loads(data.decode("utf-8-sig")) if data.strip() else {}
+    if not isinstance(value, Mapping):
+        raise ValueError("not an object")  # noqa: TRY004 - told as what can't be parsed
+    return value
+
+
+def _toml(data: bytes) -> Document:
+    if len(data) > _TOML_LIMIT_BYTES or any(len(r) > _TOML_LINE_BYTES for r in data.split(b"\n")):
+        raise ValueError("too large, or a line too long")
+    return tomllib.loads(data.decode("utf-8-sig"))
+
+
+_MANIFESTS = {
+    b"package.json": (_json, _npm),
+    b"composer.json": (_json, _composer),
+    b"pyproject.toml": (_toml, _pyproject),
+    b"cargo.toml": (_toml, _cargo),
+    b"pipfile": (_toml, _pipfile),
+}

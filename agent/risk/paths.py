@@ -1,0 +1,133 @@
+"""Findings by path, mode and link alone: what a patch touches, whatever stands in it."""
+
+import unicodedata
+from collections.abc import Iterator
+
+from agent.risk import unicode as unseen
+from agent.risk.finding import Finding, Severity
+from agent.risk.inspected_patch import Subject
+from agent.risk.kinds import found
+from agent.risk.symlinks import MOST
+from sandbox.git.ignore import Patterns
+from sandbox.git.manifest import EXECUTABLE, SYMLINK
+from sandbox.git.path_rules import folded_path, is_dot_git, leaves_tree
+
+SUBMODULE = 0o160000
+_TYPE = 0o170000
+_SPECIAL = 0o007000
+_MANY_FILES = 500
+_MANY_LINES = 20_000
+_WINDOWS = frozenset("\\:")
+
+
+def size(subject: Subject) -> Iterator[Finding]:
+    patch, limit = subject.patch, subject.policy.export.max_bytes
+    if len(patch.data) > limit:
+        reason = f"the patch has {len(patch.data)} bytes, export.max_bytes allows {limit}"
+        yield found("max-bytes", b"", reason)
+    lines = sum((c.added_lines or 0) + (c.deleted_lines or 0) for c in patch.changes)
+    if len(patch.changes) > _MANY_FILES or lines > _MANY_LINES:
+        yield found("too-large", b"", f"{len(patch.changes)} files and {lines} lines change")
+
+
+def protected(subject: Subject) -> Iterator[Finding]:
+    lines = [line.lower() for line in subject.policy.paths.protect]
+    patterns, above = Patterns(lines), Patterns(_above(lines))
+    for change in subject.patch.changes:
+        replaces = change.new_mode in {SYMLINK, SUBMODULE}
+        for path in {change.path, change.old_path or change.path}:
+            names = subject.aliases.of(path) if lines else ()
+            for name in names:
+                # Folded: on some systems .GitHub is .github. And what takes a folder's place
+                # decides what is found below it.
+                forms = [name.lower(), folded_path(name)]
+                inside = [form + b"/any" for form in forms] if replaces else []
+                if any(map(patterns.cover, forms + inside)) or (
+                    replaces and any(above.names(form, directory=True) for form in forms)
+                ):
+                    reason = f"{change.kind} under the policy's paths.protect{named(path, name)}"
+                    yield found("protected-path", path, reason)
+                    break
+            else:
+                if len(names) > MOST:
+                    reason = f"{change.kind}; links give it more names than are compared"
+                    yield found("protected-path", path, reason)
+
+
+def named(path: bytes, name: bytes) -> str:
+    """The other name of a path, for the end of a reason; empty where it is the path's own."""
+    return "" if name == path else f", as {name.decode('utf-8', 'backslashreplace')}"
+
+
+def _above(lines: list[str]) -> list[str]:
+    """Patterns of the folders on the way to what `lines` protect: whatever stands for one of them
+    brings files of those names, which have other names in the patch."""
+    found = []
+    for line in lines:
+        parts = line.rstrip().strip("/").split("/")
+        if not line.startswith("!"):
+            ways = ("/".join(parts[:length]) for length in range(1, len(parts)))
+            found += [f"/{way}" for way in ways if way != "**"]
+    return found
+
+
+def links(subject: Subject) -> Iterator[Finding]:
+    for change in subject.patch.changes:
+        if change.new_mode != SYMLINK:
+            continue
+        target = subject.patch.links.get(change.path)
+        shown = "?" if target is None else target.decode("utf-8", "backslashreplace")
+        if target is None or _leaves(change.path, target):
+            reason = f"a symbolic link out of the tree, or one that can't be judged: {shown}"
+            yield found("escaping-symlink", change.path, reason)
+        elif change.old_blob != change.new_blob or change.old_mode != SYMLINK:
+            yield found("symlink", change.path, f"a symbolic link to {shown}")
+
+
+def modes(subject: Subject) -> Iterator[Finding]:
+    for change in subject.patch.changes:
+        mode = change.new_mode
+        if mode == EXECUTABLE and change.old_mode != EXECUTABLE:
+            reason = "becomes executable" if change.old_mode else "a new executable file"
+            yield found("new-executable", change.path, reason)
+        if mode & _SPECIAL:
+            yield found("setuid", change.path, f"its mode is {mode:o}")
+        if SUBMODULE in {mode & _TYPE, change.old_mode & _TYPE}:
+            yield found("submodule", change.path, f"{change.kind}: a commit of another repository")
+
+
+def names(subject: Subject) -> Iterator[Finding]:
+    for change in subject.patch.changes:
+        if change.old_mode and not change.old_path:
+            continue  # it has this name already
+        path = change.path
+        try:
+            text = path.decode()
+        except UnicodeDecodeError:
+            note = Severity.NOTE
+            yield found("odd-name", path, "the name is not UTF-8", severity=note)
+            continue
+        for kind, words in unseen.in_text(text, controls=frozenset()):
+            where = "bidi-control" if kind == "bidi-control" else "odd-name"
+            yield found(where, path, f"in its name: {words}")
+            break
+        if any(part.startswith("-") for part in text.split("/")):
+            yield found("odd-name", path, "a part of its name begins with a dash, as options do")
+        if any(part != part.strip(" ") for part in text.split("/")):
+            yield found("odd-name", path, "a part of its name begins or ends with a space")
+        elif any(part.endswith(".") or _WINDOWS.intersection(part) for part in text.split("/")):
+            yield found("odd-name", path, "on Windows it is another name, or none")
+        if text != unicodedata.normalize("NFC", text):
+            note = Severity.NOTE
+            yield found("odd-name", path, "its name is not in Unicode's form NFC", severity=note)
+
+
+def collisions(subject: Subject) -> Iterator[Finding]:
+    for path, other in subject.patch.collisions.items():
+        name = other.decode("utf-8", "backslashreplace")
+        yield found("case-collision", path, f"on macOS and Windows the same name as {name}")
+
+
+def _leaves(path: bytes, target: bytes) -> bool:
+    """Does a link at `path` lead out of the tree, or into a ``.git``?"""
+    return leaves_tree(path, target) or any(is_dot_git(part) for part in target.split(b"/"))

@@ -1,0 +1,326 @@
+"""What a person sees of a run on the terminal while it runs, line by line.
+
+Owns the wording and the layout. Every text that a model or a repository had a hand in is made
+visible first and printed as text, never as markup: nothing in it acts on the terminal.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from agent.models.interface import Opaque
+from agent.models.interface import Text as ModelText
+from agent.record.events.spending import spending_in_words
+from agent.record.events.types import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    Cleared,
+    ContextShown,
+    Event,
+    ExportFailed,
+    Metered,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    Notice,
+    OutputPiece,
+    Progress,
+    RunStarted,
+    SandboxReady,
+    Shortened,
+    Summarised,
+    TextPiece,
+    TextVoid,
+    ThinkingPiece,
+)
+from agent.record.events.wording import call_in_words, served_in_words, shown_in_words
+from agent.terminal.stream_wrap import Flow
+from agent.tools.plan import PlanArguments
+from agent.tools.plan import Status as StepStatus
+from agent.untrusted_text import decode, one_line, visible
+from policies.policy import SERVER_TOOLS
+
+_OUTPUT_LINES = 6
+"""Of a command's output, the last so many are shown."""
+_FOLDED_LINES = 3
+"""The same in a chat, where a command failed; of others none is."""
+_TAIL_BYTES = 8192
+_REFUSED_SHOWN = 8
+_SLOW_S = 0.1
+"""What took less says nothing of its duration."""
+_LIVE = frozenset({"bash", "search_files"})
+"""Tools whose calls are shown when they start; the others' when they are done, on one line."""
+
+
+class Layout(Enum):
+    LINES = auto()
+    """For a run: a call, the last of its output, its end."""
+    FOLDED = auto()
+    """For a chat: a call is one line, its output is asked for; text streams word by word. Nothing
+    of a model's or a repository's begins at the left edge, where our own questions stand."""
+
+
+class Display:
+    """Prints events as they come."""
+
+    def __init__(self, console: Console, *, layout: Layout = Layout.LINES) -> None:
+        self._console = console
+        self._layout = layout
+        self._flow: Flow | None = None
+        self._fancy = (console.encoding or "").lower().startswith("utf")
+        self._text = ""
+        self._said = False
+        self._words = ""
+        self._tail = b""
+        self._status: Status | None = None
+
+    def show(self, event: Event, _line: str | None = None) -> None:
+        match event:
+            case TextPiece() | ThinkingPiece() | TextVoid() | ModelCalled() | ModelReplied():
+                self._model(event)
+            case ModelRetry():
+                waiting = f"{one_line(event.reason, 120)}: again in {event.wait_s:.0f} s"
+                self._say(waiting, "yellow")
+            case CallStarted() | OutputPiece() | CallEnded() | CallRefused():
+                self._tool(event)
+            case RunStarted():
+                self._start(event)
+            case Progress():
+                self._say(one_line(event.text, 200), "dim")
+                self._wait(one_line(event.text, 60))
+            case SandboxReady():
+                self._sandbox(event)
+            case ContextShown():
+                self._rest()
+                self._say(shown_in_words(event), "dim")
+            case Notice():
+                self._say(visible(event.text), "yellow")
+            case ExportFailed():
+                self._say(visible(event.message), "bold red")
+            case Metered() | Cleared() | Shortened() | Summarised():
+                margin = "  " if self._layout is Layout.FOLDED else ""
+                self._say(f"{margin}{spending_in_words(event)}", "dim")
+            case _:
+                self._rest()
+
+    def _model(
+        self, event: TextPiece | ThinkingPiece | TextVoid | ModelCalled | ModelReplied
+    ) -> None:
+        match event:
+            case ModelCalled():
+                self._text, self._said = "", False
+                self._wait("thinking")
+            case TextPiece():
+                self._stream(event.text)
+            case ThinkingPiece():
+                pass
+            case TextVoid():
+                self._text = ""
+                self._end_flow()
+                if self._said:
+                    self._say("[that answer broke off; it comes again]", "yellow")
+            case ModelReplied():
+                self._flush(event)
+                self._served(event)
+
+    def _tool(self, event: CallStarted | OutputPiece | CallEnded | CallRefused) -> None:
+        match event:
+            case CallStarted():
+                self._call(event)
+            case OutputPiece():
+                self._tail = (self._tail + event.data)[-_TAIL_BYTES:]
+                if self._status is not None:
+                    newest = decode(self._tail).rstrip().rpartition("\n")[2]
+                    self._status.update(Text(one_line(newest, 80), "dim"))
+            case CallEnded():
+                self._result(event)
+            case CallRefused():
+                self._refused(event)
+
+    # -- live ------------------------------------------------------------------------------
+
+    def _start(self, event: RunStarted) -> None:
+        head = Text("moonpool ", "bold")
+        head.append(event.run_id, "dim")
+        self._print(head)
+        facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
+        self._say(one_line(facts, 300), "dim")
+        served = event.policy_rules.get("server_tools")
+        known = [name for name in SERVER_TOOLS if isinstance(served, list) and name in served]
+        if known:
+            self._say(served_in_words(known), "yellow")
+
+    def _sandbox(self, event: SandboxReady) -> None:
+        self._rest()
+        if not event.kernel_enforced:
+            self._say("the kernel does NOT enforce the policy in this run", "bold red")
+        words = f"sealed container {event.container[:12]} ready"
+        if event.left_behind:
+            words += f"; {len(event.left_behind)} paths not copied in"
+        self._say(f"{words} ({event.seconds:.1f} s)", "dim")
+        missing = event.seal.get("missing")
+        if isinstance(missing, tuple) and missing:
+            self._say(f"not in this image: {one_line(', '.join(missing), 300)}", "dim")
+
+    def _stream(self, text: str) -> None:
+        if self._layout is Layout.FOLDED:
+            self._flow_on(text)
+            return
+        self._text += text
+        *lines, self._text = self._text.split("\n")
+        for line in lines:
+            self._speak(line)
+
+    def _flush(self, event: ModelReplied) -> None:
+        if not self._said and not self._text.strip() and self._flow is None:
+            # A model that does not stream: its words are in the reply only.
+            blocks = event.reply.message.blocks
+            self._text = "\n".join(b.text for b in blocks if isinstance(b, ModelText))
+        if self._layout is Layout.FOLDED:
+            self._flow_on(self._text)
+            self._text = ""
+            self._end_flow()
+            self._rest()
+            return
+        for line in self._text.split("\n"):
+            self._speak(line)
+        self._text = ""
+        self._rest()
+
+    def _served(self, event: ModelReplied) -> None:
+        for block in event.reply.message.blocks:
+            if isinstance(block, Opaque) and block.served:
+                self._say(f"  run by the model's service: {one_line(block.served, 200)}", "yellow")
+
+    def _flow_on(self, text: str) -> None:
+        if self._flow is None:
+            width = self._console.width if self._console.is_terminal else None
+            first, rest = self._sign("● ", "* "), "  "
+            self._flow = Flow(self._write, width=width, first=first, rest=rest)
+        self._flow.feed(text)
+        self._said = self._said or self._flow.said
+
+    def _end_flow(self) -> None:
+        if self._flow is not None:
+            self._flow.end()
+            self._flow = None
+
+    def _write(self, text: str) -> None:
+        self._rest()
+        self._console.print(Text(text), end="", soft_wrap=True, highlight=False)
+
+    def _speak(self, line: str) -> None:
+        if line.strip():
+            mark = "  " if self._said else self._sign("● ", "* ")
+            self._said = True
+            self._print(Text(mark, "cyan").append(visible(line.rstrip()), "default"))
+
+    def _call(self, event: CallStarted) -> None:
+        self._tail = b""
+        self._words = one_line(call_in_words(event.tool, event.arguments), 400)
+        if event.tool == "update_plan":
+            self._plan(event.arguments)
+            return
+        if event.tool in _LIVE and self._layout is Layout.LINES:
+            self._print(Text("  ").append(self._words, "bold"))
+        self._wait("running" if self._layout is Layout.LINES else f"running {self._words[:60]}")
+
+    def plan(self, arguments: Mapping[str, object]) -> None:
+        """The steps of an ``update_plan`` call."""
+        self._plan(arguments)
+
+    def _plan(self, arguments: Mapping[str, object]) -> None:
+        marks = {
+            StepStatus.DONE: self._sign("✔", "x"),
+            StepStatus.IN_PROGRESS: self._sign("▸", ">"),
+            StepStatus.PENDING: self._sign("·", "-"),
+        }
+        items = PlanArguments.model_validate(dict(arguments)).items
+        done = sum(item.status is StepStatus.DONE for item in items)
+        self._print(Text("  plan  ", "bold").append(f"{done} of {len(items)} done", "dim"))
+        for item in items:
+            style = "bold" if item.status is StepStatus.IN_PROGRESS else "dim"
+            self._print(Text(f"  {marks[item.status]} ", style).append(one_line(item.step, 200)))
+
+    def _result(self, event: CallEnded) -> None:
+        self._rest()
+        if event.tool == "update_plan":
+            return
+        failed = event.is_error or event.exit_code not in {None, 0}
+        if self._layout is Layout.FOLDED:
+            self._folded(event, failed=failed)
+            return
+        self._output(_OUTPUT_LINES)
+        style = "red" if event.is_error else "yellow" if failed else "green"
+        words = Text("    ")
+        if event.tool not in _LIVE:
+            words = Text("  ").append(f"{self._words}  ", "bold")
+        words.append(one_line(event.brief, 200), style)
+        if event.tool == "bash" or event.seconds >= _SLOW_S:
+            words.append(f"  {event.seconds:.2f} s", "dim")
+        self._print(words)
+        self._kernel(event)
+
+    def _folded(self, event: CallEnded, *, failed: bool) -> None:
+        style = "red" if event.is_error else "yellow" if failed else "green"
+        took = f"  {event.seconds:.1f} s" if event.seconds >= _SLOW_S else ""
+        tail = Text(f"  {one_line(event.brief, 80)}", style).append(took, "dim")
+        head = Text(f"  {event.number} ", "dim").append(self._words, "default")
+        if self._console.is_terminal:
+            # How it ended is always there; the call gives way.
+            head.truncate(max(8, self._console.width - tail.cell_len - 1), overflow="ellipsis")
+        self._print(head.append_text(tail))
+        if failed:
+            self._output(_FOLDED_LINES)
+        self._kernel(event)
+
+    def _output(self, count: int) -> None:
+        lines = [line for line in decode(self._tail).split("\n") if line.strip()]
+        for line in lines[-count:]:
+            self._print(Text("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
+
+    def _kernel(self, event: CallEnded) -> None:
+        for program in event.refused[:_REFUSED_SHOWN]:
+            self._print(Text("    ").append(f"the kernel refused {one_line(program, 200)}", "red"))
+
+    def _refused(self, event: CallRefused) -> None:
+        mark = self._sign("✗ ", "! ")
+        words = one_line(call_in_words(event.tool, event.arguments), 300)
+        self._print(Text("  ").append(f"{mark}{event.why}: {words}", "red"))
+        self._print(Text("    ").append(one_line(event.text, 300), "dim"))
+
+    # -- printing --------------------------------------------------------------------------
+
+    def _say(self, text: str, style: str) -> None:
+        self._print(Text(text, style))
+
+    def _print(self, text: Text) -> None:
+        self._end_flow()
+        if self._layout is Layout.FOLDED and self._console.is_terminal:
+            self._console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
+            return
+        self._console.print(text, soft_wrap=True, highlight=False)
+
+    def _wait(self, what: str) -> None:
+        """A line that moves while nothing else does; where the terminal can take it back."""
+        if self._console.is_interactive:
+            self._rest()
+            self._status = self._console.status(Text(what, "dim"), spinner="line")
+            self._status.start()
+
+    def _rest(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _sign(self, fancy: str, simple: str) -> str:
+        return fancy if self._fancy else simple
+
+    def close(self) -> None:
+        """Give the cursor back, whatever happened."""
+        self._end_flow()
+        self._rest()

@@ -1,0 +1,144 @@
+"""What a tool is: a name, a description, strict arguments, and what it does with a box.
+
+One pydantic model per tool makes both the JSON schema that the model is given and the check of
+what it sends back. Refuses to know which tools there are (`toolbox`) and whether a call may run
+(the policy).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.models.interface import Image
+from agent.tools.sandbox_protocol import Box, OnOutput
+from policies.policy import Limits
+from sandbox.results import Ending, LimitMet
+
+_COMPLAINTS_SHOWN = 8
+
+
+class Arguments(BaseModel):
+    """Arguments of a tool: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Path = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4096,
+        pattern=r"^[^\x00]*$",
+        description="Relative to the workspace, or absolute in the container.",
+    ),
+]
+
+_A = TypeVar("_A", bound=Arguments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a tool may use beside the box."""
+
+    output_bytes: int
+    """Of one stream or one file, as shown to the model (``limits.output``)."""
+    command_timeout_s: float
+    """Longest that one command may take (``limits.command_timeout``)."""
+    left_s: float
+    """What is left of the run's own time."""
+    limits: Limits
+    """The policy's, for the words that name one."""
+    instead: Callable[[str], str]
+    """What the policy has in the place of a program that the kernel refused."""
+    shown_images: tuple[int, ...] = ()
+    """Bytes of each image that the model was shown in this conversation."""
+    on_output: OnOutput
+    """Gets the pieces of a command's output as they come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call came to."""
+
+    text: str
+    """For the model."""
+    brief: str
+    """One line for a person; hostile text in it is not yet made visible."""
+    is_error: bool = False
+    exit_code: int | None = None
+    """Of a command."""
+    ending: Ending | None = None
+    refused: tuple[str, ...] = ()
+    """Programs that the kernel refused."""
+    images: tuple[Image, ...] = ()
+    """Shown to the model after the text."""
+    limits: tuple[LimitMet, ...] = ()
+    """Limits that were met though no command ended by one."""
+
+    @property
+    def failed(self) -> bool:
+        """Nothing came of it: an error, or a command that ended with one."""
+        return self.is_error or self.exit_code not in {None, 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool(Generic[_A]):
+    name: str
+    description: str
+    arguments: type[_A]
+    act: Callable[[_A, Box, Setting], Answer]
+    """Raises FileError for what goes back to the model as an error, SandboxError to end the run."""
+
+    def schema(self) -> dict[str, object]:
+        return _without_titles(self.arguments.model_json_schema())
+
+    def decode(self, arguments: Mapping[str, object]) -> _A:
+        """Check what the model sent.
+
+        Raises:
+            MalformedError: it does not fit; the message is for the model.
+        """
+        try:
+            return self.arguments.model_validate(arguments)
+        except ValidationError as error:
+            raise MalformedError(_complaint(self.name, error)) from error
+
+    def call(self, arguments: Mapping[str, object], box: Box, setting: Setting) -> Answer:
+        return self.act(self.decode(arguments), box, setting)
+
+
+class MalformedError(Exception):
+    """A call whose arguments don't fit the tool's schema."""
+
+
+def _complaint(name: str, error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = [
+        f"- {'.'.join(str(part) for part in problem['loc']) or '(all)'}: {problem['msg']}"
+        for problem in problems[:_COMPLAINTS_SHOWN]
+    ]
+    if len(problems) > _COMPLAINTS_SHOWN:
+        lines.append(f"- and {len(problems) - _COMPLAINTS_SHOWN} more")
+    return f"The arguments of {name} don't fit its schema, so nothing ran:\n" + "\n".join(lines)
+
+
+def _without_titles(schema: dict[str, Any]) -> dict[str, object]:
+    """pydantic names every field a second time as its title: tokens without a meaning."""
+    return {key: _stripped(value) for key, value in schema.items() if key != "title"}
+
+
+def _stripped(value: Any) -> Any:
+    match value:
+        case dict():
+            return {
+                key: _stripped(item)
+                for key, item in value.items()
+                # A property may itself be called "title": then it holds a schema, not a string.
+                if not (key == "title" and isinstance(item, str))
+            }
+        case list():
+            return [_stripped(item) for item in value]
+        case _:
+            return value

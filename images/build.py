@@ -1,0 +1,181 @@
+"""Getting a recipe's image into the engine: found where it is there, built where it is not.
+
+Owns the tags, the labels and the lock between processes. What a recipe is made of is
+`images.recipes`' to say, where the base comes from `images.base`'.
+"""
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+
+from platformdirs import user_cache_path
+
+from images import recipes
+from images.base import ensure_base, refresh_base
+from images.recipes import Recipe
+from images.trust import local_authorities
+from sandbox.engine.docker import Engine
+from sandbox.errors import EngineError, ImageUnusable
+
+MANAGED_LABEL = "moonpool.managed"
+RECIPE_LABEL = "moonpool.recipe"
+DIGEST_LABEL = "moonpool.recipe-digest"
+BASE_LABEL = "moonpool.base"
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+_STEP = re.compile(r"^Step (\d+)/(\d+) : ")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
+_NOISE = ("--->", "Removing intermediate container", "Successfully", "(Reading database")
+_LINE_LIMIT = 80
+_PROGRESS_EVERY_S = 1.0
+
+
+def ensure(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:
+    """Make sure the engine holds the image of a recipe; gives its content-addressed reference.
+
+    An unchanged recipe costs one question to the engine. Two processes at once build it once.
+
+    Raises:
+        ImageUnusable: there is no such recipe, or it does not build.
+        EngineError, EngineUnavailable: the engine fails otherwise.
+    """
+    return ensure_recipe(engine, recipes.find(name), local_authorities(), on_progress=on_progress)
+
+
+def ensure_recipe(
+    engine: Engine,
+    recipe: Recipe,
+    trust: Mapping[str, bytes],
+    *,
+    on_progress: Callable[[str], None],
+) -> str:
+    """As `ensure`, for a recipe from anywhere."""
+    if not _is_there(engine, recipe, trust):
+        with _one_at_a_time(recipe.name, on_progress):
+            # Another process may have built it while this one waited.
+            if not _is_there(engine, recipe, trust):
+                ensure_base(engine, recipe.base, on_progress=on_progress)
+                build(engine, recipe, trust, on_progress=on_progress)
+    return recipe.reference(trust)
+
+
+def rebuild(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:
+    """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
+    recipe = recipes.find(name)
+    trust = local_authorities()
+    with _one_at_a_time(name, on_progress):
+        refresh_base(engine, recipe.base, on_progress=on_progress)
+        build(engine, recipe, trust, on_progress=on_progress)
+    return recipe.reference(trust)
+
+
+def build(
+    engine: Engine,
+    recipe: Recipe,
+    trust: Mapping[str, bytes],
+    *,
+    on_progress: Callable[[str], None],
+) -> None:
+    """Build one recipe on a base the engine holds; errors as `ensure`."""
+    base = engine.image(recipe.base)
+    ref = recipe.reference(trust)
+    labels = {
+        MANAGED_LABEL: "1",
+        RECIPE_LABEL: recipe.name,
+        DIGEST_LABEL: recipe.digest(trust),
+        BASE_LABEL: base.id if base is not None else "",
+    }
+    try:
+        engine.build(
+            recipes.context_tar(recipe, trust),
+            ref=ref,
+            labels=labels,
+            build_args=proxy_arguments(os.environ),
+            on_line=Progress(recipe.name, on_progress),
+        )
+    except EngineError as error:
+        raise ImageUnusable(
+            f"the image {recipe.name} does not build: see the last lines below; if it was the "
+            f"network, try again with `moonpool image build {recipe.name}`\n{_legible(str(error))}"
+        ) from error
+    engine.tag(ref, recipe.latest)
+
+
+class Progress:
+    """Turns the engine's build output into lines for a person: recipe, step, what it does.
+
+    A new step is told at once, what happens within it once a second: installing packages prints
+    hundreds of lines, and where the output is no terminal each of ours stays.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        on_progress: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._on_progress = on_progress
+        self._clock = clock
+        self._step = ""
+        self._next_s = 0.0
+
+    def __call__(self, line: str) -> None:
+        now_s = self._clock()
+        if step := _STEP.match(line):
+            self._step = f"step {step[1]}/{step[2]} "
+            line = line[step.end() :]
+        elif now_s < self._next_s or line.strip().startswith(_NOISE):
+            return
+        if text := _plain(line):
+            self._next_s = now_s + _PROGRESS_EVERY_S
+            self._on_progress(f"image {self._name}: {self._step}{text[:_LINE_LIMIT]}")
+
+
+def _plain(line: str) -> str:
+    """Packages write what they like, and this goes to a terminal."""
+    return " ".join(_CONTROL.sub(" ", line).split())
+
+
+def _legible(output: str) -> str:
+    lines = [_plain(line) for line in output.splitlines()]
+    return "\n".join(line for line in lines if line and not line.startswith(_NOISE))
+
+
+def proxy_arguments(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxy settings of this machine, as build arguments: they reach a build, not its image."""
+    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
+def _is_there(engine: Engine, recipe: Recipe, trust: Mapping[str, bytes]) -> bool:
+    ref = recipe.reference(trust)
+    info = engine.image(ref)
+    if info is None or info.labels.get(DIGEST_LABEL) != recipe.digest(trust):
+        return False
+    if recipe.latest not in info.tags:
+        engine.tag(ref, recipe.latest)
+    return True
+
+
+@contextmanager
+def _one_at_a_time(name: str, on_progress: Callable[[str], None]) -> Generator[None]:
+    """Hold the recipe's lock. Without a place for it, two builds at once only waste time."""
+    directory = user_cache_path("moonpool")
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (directory / f"image-{name}.lock").open("ab")
+    except OSError:
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_progress(f"image {name}: another moonpool is building it, waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Closing the file gives the lock back, also when this process is killed.
+        yield

@@ -1,0 +1,1 @@
+"""One parsed command against the rules of a policy."""

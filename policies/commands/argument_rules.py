@@ -1,0 +1,235 @@
+"""Whether one command rule fits a program's arguments: ``args``, then ``forbid``, then ``require``.
+
+``args`` and ``require`` select: where they are not met the rule says nothing, and another rule for
+the same program may allow. ``forbid`` vetoes: where ``args`` are met, or may be, a forbidden flag
+is denied whatever other rules say.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from policies.commands import git as gitarguments
+from policies.commands.flags import Option, Reading, read_flags
+from policies.commands.getopt import UnknownOption, read, stated
+from policies.policy import CommandRule, Forbids
+from policies.shell.words import Becomes, Word, literal
+
+
+class Fit(Enum):
+    FITS = "fits"
+    OTHER = "other"
+    """The arguments are others: the rule says nothing."""
+    MAYBE = "maybe"
+    """Only the run can know whether they are the rule's: it allows nothing, and may veto."""
+    VETO = "veto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    fit: Fit
+    reason: str = ""
+    """Why not, for the model; empty where that the arguments are others says it all."""
+
+
+_FITS = Fitted(fit=Fit.FITS)
+_OTHER = Fitted(fit=Fit.OTHER)
+
+
+def fitted(rule: CommandRule, name: str, arguments: Sequence[Word]) -> Fitted:
+    """Does the rule fit a program of that name (or path) with these arguments?"""
+    base = name.rpartition("/")[2]
+    known = _by_args(rule, base, arguments) if rule.args is not None else _FITS
+    if known.fit is Fit.OTHER or not (rule.forbid or rule.require):
+        return known
+    if known.fit is Fit.MAYBE:
+        vetoes = bool(rule.forbid) and Forbids.WITH_ARGS in rule.forbids
+        return Fitted(fit=Fit.VETO, reason=known.reason) if vetoes else known
+    return _by_flags(rule, name, base, arguments)
+
+
+def leading(base: str, arguments: Sequence[Word]) -> tuple[Word, ...]:
+    """The arguments from the subcommand on.
+
+    Raises:
+        gitarguments.Refused, UnknownOption: an option before it that is not known to leave it be.
+    """
+    if base == "git":
+        return gitarguments.after_options(arguments)
+    if not arguments or not (arguments[0].value or "").startswith("-"):
+        return tuple(arguments)
+    spec = stated(f"before {base}")
+    return read(arguments, spec).rest if spec is not None else tuple(arguments)
+
+
+def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> Fitted:
+    # As they stand first: `--version` may be what a rule permits.
+    if _compared(rule, arguments) is Fit.FITS:
+        return _FITS
+    try:
+        rest = leading(base, arguments)
+    except gitarguments.Refused as refused:
+        return Fitted(fit=Fit.MAYBE, reason=f"{refused} is not allowed")
+    except UnknownOption as unknown:
+        return Fitted(fit=Fit.MAYBE, reason=_behind(base, str(unknown)))
+    fit = _compared(rule, rest)
+    first = (rest[0].value or "") if rest else ""
+    if fit is Fit.MAYBE:
+        reason = (
+            f"{base}: its first arguments decide here, and only the run can know them: "
+            "write them out"
+        )
+        return Fitted(fit=fit, reason=reason)
+    if fit is Fit.OTHER and first.startswith("-") and base != "git":
+        return Fitted(fit=Fit.MAYBE, reason=_behind(base, first.partition("=")[0]))
+    return Fitted(fit=fit)
+
+
+def _behind(base: str, option: str) -> str:
+    return f"{base}: {option} stands before the subcommand, which decides here: put it behind"
+
+
+def _compared(rule: CommandRule, arguments: Sequence[Word]) -> Fit:
+    """The leading arguments against those that the rule permits."""
+    result = Fit.OTHER
+    for wanted in rule.args or ():
+        for index, text in enumerate(wanted):
+            word = arguments[index] if index < len(arguments) else None
+            if word is None or (word.value is not None and word.value != text):
+                break
+            if word.value is None:
+                if word.becomes is not Becomes.ONE or text.startswith(word.opening):
+                    result = Fit.MAYBE
+                break
+        else:
+            return Fit.FITS
+    return result
+
+
+def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]) -> Fitted:
+    try:
+        named = rule.args is not None and Forbids.ALWAYS not in rule.forbids
+        readings = _readings(base, arguments, named=named)
+    except gitarguments.Refused as refused:
+        reason = f"{refused} is not allowed where flags are looked at"
+        return Fitted(fit=Fit.VETO if rule.forbid else Fit.MAYBE, reason=reason)
+    for reading in readings:
+        for flag in rule.forbid:
+            option = reading.forbidden(flag)
+            if option is not None:
+                return Fitted(fit=Fit.VETO, reason=_holds(rule, name, flag, option))
+    for reading in readings:
+        if rule.forbid and reading.unclear is not None:
+            return Fitted(fit=Fit.VETO, reason=_unclear(rule, name, reading.unclear))
+    missing = [
+        flag for flag in rule.require if not any(reading.present(flag) for reading in readings)
+    ]
+    if missing:
+        reason = (
+            f"{_call(rule, name)} needs {' and '.join(missing)} here, written in full and before "
+            f"other options: {_call(rule, name)} {' '.join(rule.require)} …"
+        )
+        return Fitted(fit=Fit.MAYBE, reason=reason)
+    return _FITS
+
+
+def _readings(base: str, arguments: Sequence[Word], *, named: bool) -> list[Reading]:
+    """The options of a program; git's own and its subcommand's apart, for they differ."""
+    if base != "git":
+        return [read_flags(arguments, stated(base))]
+    rest = gitarguments.after_options(arguments)
+    own = arguments[: len(arguments) - len(rest)]
+    subcommand = rest[0].value if rest else ""
+    if rest and subcommand is None:
+        return [read_flags(arguments, stated("git"))]
+    if not subcommand or subcommand.startswith("-"):
+        return [read_flags(arguments, stated("git"))]
+    if not named and subcommand not in gitarguments.SUBCOMMANDS:
+        raise gitarguments.Refused(f"`git {subcommand}`, which may be an alias for anything,")
+    return [
+        read_flags(own, stated("git")),
+        read_flags(rest[1:], stated(f"git {subcommand}")),
+    ]
+
+
+def may_be_alias(program: str, begin: Sequence[str]) -> bool:
+    """Do arguments that begin so name a subcommand of git that may be an alias for anything?"""
+    if program.rpartition("/")[2] != "git":
+        return False
+    try:
+        rest = gitarguments.after_options([literal(word) for word in begin])
+    except gitarguments.Refused:
+        return False
+    first = rest[0].value or "-" if rest else "-"
+    return not first.startswith("-") and first not in gitarguments.SUBCOMMANDS
+
+
+def _holds(rule: CommandRule, name: str, flag: str, option: Option) -> str:
+    word = option.word.split("\n")[0][:60]
+    if option.name == flag:
+        said = word if word == flag else f"{word} holds {flag}, which"
+    elif option.name.startswith("--") and flag.startswith(option.name):
+        said = f"{word} may be short for {flag}, which"
+    else:
+        said = f"{word} may be {flag} in other letters, which"
+    others = [other for other in rule.forbid if other != flag]
+    rest = f" (nor is {', '.join(others[:12])})" if others else ""
+    return (
+        f"{said} is not allowed with {_call(rule, name)}{rest}: it may run without; "
+        "a file of that name stands behind `--`"
+    )
+
+
+def _unclear(rule: CommandRule, name: str, word: Word) -> str:
+    shown = word.text.split("\n")[0][:60]
+    return (
+        f"with {_call(rule, name)} {_none_of(rule.forbid)} may be given, and only the run can know "
+        f"what {shown} is: write it out, put it after `--`, or begin it with `./`"
+    )
+
+
+def _none_of(flags: Sequence[str]) -> str:
+    return f"none of {', '.join(flags[:12])}" if len(flags) > 1 else f"no {flags[0]}"
+
+
+def _call(rule: CommandRule, name: str) -> str:
+    """``git push`` where the rule is about that alone."""
+    return " ".join([name, *(rule.args[0] if rule.args and len(rule.args) == 1 else ())])
+
+
+# Beside a program's own name, the variables that give it options.
+_VARIABLES = {
+    "make": "MAKEFLAGS|GNUMAKEFLAGS|MFLAGS",
+    "pytest": "PYTEST_ADDOPTS|PYTEST_PLUGINS",
+    "pip": "PIP_.*",
+    "npm": "(npm|NPM)_CONFIG_.*|npm_config_.*",
+    "node": "NODE_OPTIONS",
+    "java": "_?JAVA_.*|JDK_JAVA_OPTIONS",
+    "rg": "RIPGREP_CONFIG_PATH",
+    "less": "LESS",
+    "xz": "XZ_OPT|XZ_DEFAULTS",
+    "gzip": "GZIP",
+    "zip": "ZIPOPT|ZIP",
+    "unzip": "UNZIP|UNZIPOPT",
+    "docker": "DOCKER_.*",
+    "git": "GIT_CONFIG.*|GIT_EXEC_PATH",
+}
+
+
+def gives_options(rule: CommandRule, variable: str) -> bool:
+    """Does the variable give the program options that stand in no argument, or take them away?"""
+    return bool(_variables(rule.program).fullmatch(variable)) or (
+        # Options behind an operand are then none.
+        bool(rule.require) and variable == "POSIXLY_CORRECT"
+    )
+
+
+@lru_cache(maxsize=256)
+def _variables(program: str) -> re.Pattern[str]:
+    base = re.sub(r"[0-9.]+$", "", program.rpartition("/")[2])
+    own = re.escape(re.sub(r"[^A-Za-z0-9]", "_", base).upper())
+    known = _VARIABLES.get(base)
+    usual = f"{own}_?(OPTIONS|OPTION|OPTS|OPT|FLAGS|ARGS|ADDOPTS)"
+    return re.compile(f"{usual}|{known}" if known else usual)

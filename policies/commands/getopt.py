@@ -1,0 +1,209 @@
+"""Command-line options as GNU getopt reads them: clusters, attached values, long abbreviations.
+
+Only for programs whose options are stated in `options.yaml`: of an option that is not, nobody can
+say whether the next word is its value or the program it starts.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from importlib import resources
+
+import yaml
+
+from policies.shell.words import Word, literal
+
+
+class Takes(Enum):
+    NOTHING = 0
+    VALUE = 1
+    MAYBE = 2
+    """A value only when attached: ``-iX``, ``--replace=X``."""
+
+
+class Style(Enum):
+    """Where a program's options may stand, and what a word with one dash is."""
+
+    PERMUTED = "permuted"
+    """As GNU's: before and after operands."""
+    LEADING = "leading"
+    """The first operand ends them."""
+    WORDS = "words"
+    """``-exec`` is one option, and nothing ends them."""
+    JOINED = "joined"
+    """Likewise, and a value may follow without a sign between: ``-Idir``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """The options of one program."""
+
+    flags: str = ""
+    valued: str = ""
+    maybe: str = ""
+    longs: Mapping[str, Takes] = field(default_factory=dict)
+    words: Mapping[str, Takes] = field(default_factory=dict)
+    """Of one dash and several letters: ``-name``."""
+    same: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Every spelling of an option, by each of them: ``--force`` to ``-f`` and itself."""
+    operands: int = 0
+    """Operands between the options and the command it starts."""
+    style: Style = Style.PERMUTED
+    last: str = ""
+    """Letters after whose value no options come: python's ``-c``."""
+    dashless: bool = False
+    """The first argument is a cluster without its dash: ``tar xf``."""
+    response: bool = False
+    """``@file`` stands for the words in a file."""
+
+
+@lru_cache(maxsize=1)
+def _stated() -> Mapping[str, str]:
+    raw = (resources.files("policies") / "options.yaml").read_text("utf-8")
+    # Our own file, read at the first decision: in C where there is one, it takes a tenth.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return dict(yaml.load(raw, Loader=loader))  # noqa: S506 - safe, either of them
+
+
+@lru_cache(maxsize=256)
+def stated(name: str) -> Spec | None:
+    """The options of a program (``git``) or of its subcommand (``git push``); None: not known."""
+    text = _stated().get(name)
+    if text is None:
+        plain = re.sub(r"(?<=^python)[0-9.]+$|-[0-9.]+$", "", name)
+        return stated(plain) if plain != name else None
+    if text.startswith("@like="):
+        return stated(text.removeprefix("@like="))
+    return _spec(text.split())
+
+
+def _spec(tokens: Sequence[str]) -> Spec:
+    letters: dict[Takes, str] = dict.fromkeys(Takes, "")
+    longs: dict[str, Takes] = {"help": Takes.NOTHING, "version": Takes.NOTHING}
+    words: dict[str, Takes] = {}
+    same: dict[str, frozenset[str]] = {}
+    about: dict[str, str] = {}
+    for token in tokens:
+        if token.startswith("@"):
+            key, _, value = token[1:].partition("=")
+            about[key] = value
+            continue
+        takes = {"=": Takes.VALUE, "?": Takes.MAYBE}.get(token[-1], Takes.NOTHING)
+        spellings = frozenset(token.rstrip("=?").split("|"))
+        for spelling in spellings:
+            same[spelling] = spellings
+            if spelling.startswith("--"):
+                longs[spelling[2:]] = takes
+            elif len(spelling) == 2:
+                letters[takes] += spelling[1]
+            else:
+                words[spelling] = takes
+    return Spec(
+        flags=letters[Takes.NOTHING],
+        valued=letters[Takes.VALUE],
+        maybe=letters[Takes.MAYBE],
+        longs=longs,
+        words=words,
+        same=same,
+        operands=int(about.get("operands", "0")),
+        style=next((style for style in Style if style.value in about), Style.PERMUTED),
+        last=about.get("last", ""),
+        dashless="dashless" in about,
+        response="response" in about,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    options: tuple[tuple[str, Word | None], ...]
+    """In order: the letter or long name, and the value."""
+    rest: tuple[Word, ...]
+
+    def values(self, *names: str) -> list[Word]:
+        return [value for name, value in self.options if name in names and value is not None]
+
+    def has(self, *names: str) -> bool:
+        return any(name in names for name, _ in self.options)
+
+
+class UnknownOption(Exception):
+    """An option that the spec does not state."""
+
+
+def long_name(written: str, longs: Mapping[str, Takes]) -> str:
+    """The long option that a name or its unique abbreviation means."""
+    if written in longs:
+        return written
+    found = [name for name in longs if name.startswith(written)]
+    if len(found) != 1:
+        raise UnknownOption(f"--{written}")
+    return found[0]
+
+
+def read(words: Sequence[Word], spec: Spec) -> Read:
+    """Read options up to the first operand.
+
+    Raises:
+        UnknownOption: one is not in the spec.
+    """
+    options: list[tuple[str, Word | None]] = []
+    position = 0
+    while position < len(words):
+        value = words[position].value
+        if value is None or not value.startswith("-") or value == "-":
+            break
+        position += 1
+        if value == "--":
+            break
+        if value.startswith("--"):
+            position = _long(value[2:], words, position, spec, options)
+        else:
+            position = _cluster(value[1:], words, position, spec, options)
+    return Read(options=tuple(options), rest=tuple(words[position:]))
+
+
+def _long(
+    text: str,
+    words: Sequence[Word],
+    position: int,
+    spec: Spec,
+    options: list[tuple[str, Word | None]],
+) -> int:
+    written, equals, attached = text.partition("=")
+    name = long_name(written, spec.longs)
+    takes = spec.longs[name]
+    if equals:
+        options.append((name, literal(attached)))
+    elif takes is Takes.VALUE:
+        options.append((name, words[position] if position < len(words) else literal("")))
+        return position + 1
+    else:
+        options.append((name, None))
+    return position
+
+
+def _cluster(
+    letters: str,
+    words: Sequence[Word],
+    position: int,
+    spec: Spec,
+    options: list[tuple[str, Word | None]],
+) -> int:
+    for index, letter in enumerate(letters):
+        attached = letters[index + 1 :]
+        if letter in spec.flags:
+            options.append((letter, None))
+        elif letter in spec.valued:
+            if attached:
+                options.append((letter, literal(attached)))
+                return position
+            options.append((letter, words[position] if position < len(words) else literal("")))
+            return position + 1
+        elif letter in spec.maybe:
+            options.append((letter, literal(attached) if attached else None))
+            return position
+        else:
+            raise UnknownOption(f"-{letter}")
+    return position

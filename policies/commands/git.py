@@ -1,0 +1,111 @@
+"""git's own options before the subcommand, where a policy permits only some subcommands.
+
+``git -C dir status`` is a status; ``git -c alias.x='!cmd' x`` is anything. Owns which options may
+stand there, and the few subcommand options that start a program.
+"""
+
+import re
+from collections.abc import Sequence
+
+from policies.shell.words import Word, literal
+
+_FLAGS = frozenset(
+    {"--no-pager", "-P", "-p", "--paginate", "--no-optional-locks", "--literal-pathspecs",
+     "--glob-pathspecs", "--noglob-pathspecs", "--icase-pathspecs", "--no-replace-objects",
+     "--bare", "--no-advice", "--no-lazy-fetch"}
+)  # fmt: skip
+_VALUED = frozenset({"-C", "--git-dir", "--work-tree", "--namespace"})
+# Configuration that names no program and no file to read more of it from.
+_CONFIG = re.compile(
+    r"(user\.(name|email)|author\.(name|email)|committer\.(name|email)|color\.[a-z.]+|advice\.[a-z]+"
+    r"|core\.(quotepath|autocrlf|filemode|abbrev|ignorecase|safecrlf)|init\.defaultbranch"
+    r"|(commit|tag)\.gpgsign|safe\.directory|diff\.(renames|algorithm|noprefix|context)"
+    r"|merge\.conflictstyle|log\.(date|decorate)|gc\.auto|column\.[a-z]+|rebase\.autostash)(=.*)?\Z"
+    r"|core\.pager=(cat|less)?\Z|core\.editor=(true|:)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+
+SUBCOMMANDS = frozenset(
+    {"add", "am", "annotate", "apply", "archive", "bisect", "blame", "branch", "bundle", "cat-file",
+     "check-attr", "check-ignore", "checkout", "checkout-index", "cherry", "cherry-pick", "clean",
+     "clone", "commit", "commit-tree", "config", "count-objects", "describe", "diff", "diff-files",
+     "diff-index", "diff-tree", "difftool", "fast-export", "fast-import", "fetch", "fetch-pack",
+     "filter-branch", "for-each-ref", "format-patch", "fsck", "gc", "grep", "hash-object", "help",
+     "init", "log", "ls-files", "ls-remote", "ls-tree", "maintenance", "merge", "merge-base",
+     "merge-file", "merge-tree", "mergetool", "mktree", "mv", "name-rev", "notes", "pack-objects",
+     "pack-refs", "prune", "pull", "push", "range-diff", "read-tree", "rebase", "reflog", "remote",
+     "repack", "replace", "rerere", "reset", "restore", "rev-list", "rev-parse", "revert", "rm",
+     "send-pack", "shortlog", "show", "show-ref", "sparse-checkout", "stash", "status",
+     "stripspace", "submodule", "switch", "symbolic-ref", "tag", "unpack-objects", "update-index",
+     "update-ref", "var", "verify-commit", "verify-tag", "version", "whatchanged", "worktree",
+     "write-tree"}
+)  # fmt: skip
+"""git's own: configuration can't give these another meaning, any other name may be an alias."""
+
+
+class Refused(Exception):
+    """An option before the subcommand that would make any subcommand of it."""
+
+
+def after_options(arguments: Sequence[Word]) -> tuple[Word, ...]:
+    """The arguments from the subcommand on.
+
+    Raises:
+        Refused: an option that may redefine what the subcommand does.
+    """
+    position = 0
+    while position < len(arguments):
+        value = arguments[position].value
+        if (
+            value is None
+            or not value.startswith("-")
+            or value in {"--version", "--help", "-v", "-h"}
+        ):
+            break
+        name, equals, _ = value.partition("=")
+        if value in _FLAGS:
+            position += 1
+        elif name in _VALUED:
+            position += 1 if equals else 2
+        elif value == "-c":
+            setting = arguments[position + 1].value if position + 1 < len(arguments) else None
+            if setting is None or not _CONFIG.match(setting):
+                raise Refused(
+                    "`git -c` with a setting that may name a program; allowed there are "
+                    "user.name, user.email, color.*, core.quotepath and the like"
+                )
+            position += 2
+        else:
+            raise Refused(f"`git {name}` before the subcommand")
+    return tuple(arguments[position:])
+
+
+def started(arguments: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+    """What a subcommand starts by its own options: shell texts, and the words of a command."""
+    values = [word.value for word in arguments]
+    match values[:1]:
+        case ["rebase"]:
+            return _rebase(arguments), ()
+        case ["bisect"] if values[1:2] == ["run"]:
+            return (), tuple(arguments[2:])
+        case ["grep"]:
+            for value in values[1:]:
+                if value and (value.startswith("--op") or re.match(r"-[A-Za-z]*O", value)):
+                    pager = value.partition("=")[2] or value.partition("O")[2]
+                    return (literal(pager or "less"),), ()
+            return (), ()
+        case _:
+            return (), ()
+
+
+def _rebase(arguments: Sequence[Word]) -> tuple[Word, ...]:
+    texts: list[Word] = []
+    for index, word in enumerate(arguments):
+        value = word.value or ""
+        if value == "-x" or (value.startswith("--exe") and "=" not in value):
+            texts += arguments[index + 1 : index + 2]
+        elif value.startswith("-x"):
+            texts.append(literal(value[2:]))
+        elif value.startswith("--exe"):
+            texts.append(literal(value.partition("=")[2]))
+    return tuple(texts)

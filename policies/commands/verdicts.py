@@ -1,0 +1,226 @@
+"""What the check found for one part of a command, and how a program is matched with the rules.
+
+Owns matching a program and its arguments, and the sentences the model reads when nothing matches.
+"""
+
+import difflib
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from policies.commands.argument_rules import Fit, fitted, gives_options
+from policies.file.names import HIJACKING
+from policies.paths import SCRATCH, WORKSPACE, normal, within
+from policies.policy import CommandRule, Policy
+from policies.shell.words import HOME, Word
+
+STANDARD_DIRECTORIES = frozenset(
+    {"/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"}
+)
+MAX_NAMED = 24
+"""Programs named in one refusal."""
+NO_MATCH = "no match"
+
+_NO_NETWORK = frozenset(
+    {"curl", "wget", "ssh", "scp", "sftp", "rsync", "nc", "ncat", "netcat", "telnet", "ftp", "ping",
+     "dig", "nslookup", "host", "socat"}
+)  # fmt: skip
+_NO_INSTALL = frozenset(
+    {"apt", "apt-get", "aptitude", "dpkg", "yum", "dnf", "apk", "pacman", "brew", "npm", "gem",
+     "cargo", "snap"}
+)  # fmt: skip
+_NO_OTHER_USER = frozenset({"sudo", "su", "doas", "pkexec"})
+
+
+class Outcome(StrEnum):
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class Layer(StrEnum):
+    """Who decides: the check before it runs, or the kernel while it does."""
+
+    CHECK = "check"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    outcome: Outcome
+    rule: str
+    """``FILE:LINE KEY``, or ``no match``."""
+    reason: str = ""
+    layer: Layer = Layer.CHECK
+
+
+def allowed(rule: str) -> Verdict:
+    return Verdict(outcome=Outcome.ALLOW, rule=rule)
+
+
+def denied(reason: str, rule: str = NO_MATCH) -> Verdict:
+    return Verdict(outcome=Outcome.DENY, rule=rule, reason=reason)
+
+
+def left_to_kernel(reason: str) -> Verdict:
+    return Verdict(outcome=Outcome.ALLOW, rule="kernel", reason=reason, layer=Layer.KERNEL)
+
+
+def rule_name(rule: CommandRule) -> str:
+    return f"{rule.where} {rule.key or 'commands'} ({rule.program})"
+
+
+def key_name(policy: Policy, key: str) -> str:
+    """``FILE:LINE KEY`` of where the policy says something."""
+    return f"{policy.places.get(key, policy.where)} {key}"
+
+
+class Rules:
+    """A policy's command rules, looked up by program."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._by_program: dict[str, list[CommandRule]] = {}
+        for rule in policy.commands:
+            self._by_program.setdefault(rule.program, []).append(rule)
+        self.flagged = [rule for rule in policy.commands if rule.forbid or rule.require]
+        """Rules that look at options, which variables could bring in too."""
+        self._whatever_arguments: dict[str, Verdict] = {}
+        """Of names whose rules look at no arguments."""
+
+    def program(self, name: str, arguments: Sequence[Word]) -> Verdict:
+        """The verdict on a program, found by name or by path, with these arguments."""
+        if "/" not in name:
+            known = self._whatever_arguments.get(name)
+            if known is None:
+                rules = self._by_program.get(name, [])
+                known = self._named(name, arguments, rules)
+                if rules and not any(rule.looks_at_arguments for rule in rules):
+                    self._whatever_arguments[name] = known
+            return known
+        path = normal(name)
+        if any(within(path, top) for top in (WORKSPACE, *SCRATCH, HOME)):
+            key = key_name(self.policy, "exec_workspace")
+            if self.policy.exec_workspace:
+                return allowed(key)
+            return denied(
+                f"{name}: this policy runs nothing that lives in the workspace; "
+                f"{self._instead(name)}",
+                key,
+            )
+        rules = list(self._by_program.get(path, []))
+        directory, base = posixpath.split(path)
+        if directory in STANDARD_DIRECTORIES:
+            rules += self._by_program.get(base, [])
+        return self._named(name, arguments, rules)
+
+    def builtin(self, name: str, arguments: Sequence[Word]) -> Verdict | None:
+        """Of bash's own command with the name of a listed program: what the rules ask of it.
+
+        None: nothing. The kernel can't hold a builtin, so where it is not listed it is let be.
+        """
+        rules = self._by_program.get(name, [])
+        if any(rule.looks_at_arguments or rule.ask for rule in rules):
+            return self._named(name, arguments, rules)
+        return None
+
+    def _named(self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]) -> Verdict:
+        """Deny beats ask beats allow, over all the rules of a program."""
+        if not rules:
+            return denied(f"{name} is not allowed here: {self._instead(name)}")
+        found = [(rule, fitted(rule, name, arguments)) for rule in rules]
+        for rule, fit in found:
+            if fit.fit is Fit.VETO:
+                return denied(fit.reason, rule_name(rule))
+        fits = [rule for rule, fit in found if fit.fit is Fit.FITS]
+        if fits:
+            # What may be a rule that asks is asked about.
+            asking = [r for r, fit in found if r.ask and fit.fit in {Fit.FITS, Fit.MAYBE}]
+            if asking:
+                reason = f"{name} needs a person's consent"
+                return Verdict(outcome=Outcome.ASK, rule=rule_name(asking[0]), reason=reason)
+            return allowed(rule_name(fits[0]))
+        for rule, fit in found:
+            if fit.reason:
+                return denied(fit.reason, rule_name(rule))
+        return denied(self._wrong_arguments(name, arguments, rules), rule_name(rules[0]))
+
+    def _wrong_arguments(
+        self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]
+    ) -> str:
+        shown = " ".join([name, *(word.text for word in arguments[:2])])
+        permitted = sorted({" ".join(wanted) for rule in rules for wanted in rule.args or ()})
+        first = arguments[0].value if arguments else None
+        hint = "there is no network here; " if name.endswith("git") and first in _GIT_REMOTE else ""
+        return f"{_cut(shown)} is not allowed: {hint}with {name} may stand {_listed(permitted)}"
+
+    def _instead(self, name: str) -> str:
+        base = posixpath.basename(name)
+        if base in _NO_NETWORK:
+            return "there is no network here; work with what is in the workspace"
+        if base in _NO_INSTALL:
+            return "nothing can be installed here; work with what the image holds"
+        if base in _NO_OTHER_USER:
+            return "there is no other user to become here"
+        programs = sorted(self._by_program)
+        near = difflib.get_close_matches(base[:64], programs, n=3, cutoff=0.7)
+        scripts = (
+            "; a program in the workspace runs by its path, such as ./x"
+            if self.policy.exec_workspace
+            else ""
+        )
+        if near:
+            return f"near it, allowed: {', '.join(near)}{scripts}"
+        return f"allowed programs: {_listed(programs)}{scripts}"
+
+
+def instead(policy: Policy, program: str) -> str:
+    """What may be used in a program's place, for whoever was refused it."""
+    return Rules(policy)._instead(program)  # noqa: SLF001 - this module's own
+
+
+_GIT_REMOTE = frozenset({"push", "fetch", "pull", "clone", "remote", "ls-remote", "submodule"})
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    rest = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+# Values of these are commands that programs run for their own ends.
+_COMMAND_VARIABLES = frozenset(
+    {"EDITOR", "VISUAL", "PAGER", "GIT_EDITOR", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "MANPAGER",
+     "GIT_SSH_COMMAND", "GIT_SSH", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS", "BROWSER",
+     "LESSOPEN", "LESSCLOSE", "GIT_PROXY_COMMAND"}
+)  # fmt: skip
+
+
+def is_command_variable(name: str) -> bool:
+    return name in _COMMAND_VARIABLES
+
+
+def variable(rules: Rules, name: str) -> Verdict | None:
+    """The verdict on setting a variable; None: it decides nothing about what runs."""
+    for rule in rules.flagged:
+        if gives_options(rule, name):
+            reason = f"{name} gives {rule.program} options that its rule can't see: leave it out"
+            return denied(reason, rule_name(rule))
+    if not HIJACKING.match(name):
+        return None
+    if name.startswith("GIT_") and any(rule.program == "git" and rule.args is not None
+                                       for rule in rules.policy.commands):  # fmt: skip
+        return denied(f"{name} can redefine what a git subcommand does: leave it out")
+    if rules.policy.exec_workspace:
+        return left_to_kernel(f"{name} decides which file a name leads to")
+    return denied(
+        f"{name} decides which file a name leads to, and this policy runs nothing but its list: "
+        "leave it out",
+        key_name(rules.policy, "exec_workspace"),
+    )

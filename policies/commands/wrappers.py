@@ -1,0 +1,267 @@
+"""Programs that start another program named in their own arguments, and how to see it.
+
+Owns where in ``env``, ``timeout``, ``xargs``, ``find``, ``sh -c`` and their like the inner command
+stands. What can't be seen is said to be unknown or refused; it is never taken as absent.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from policies.commands.getopt import Read, Spec, UnknownOption, read, stated
+from policies.shell.words import UNKNOWN, Becomes, Word, literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    """What a wrapper starts: words, or text for a shell."""
+
+    words: tuple[Word, ...] = ()
+    text: Word | None = None
+    assigned: tuple[tuple[str, Word | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a look at a wrapper's arguments found."""
+
+    inner: tuple[Inner, ...] = ()
+    script: Word | None = None
+    """A file that a shell reads its commands from."""
+    reads_stdin: bool = False
+    """A shell that takes commands from its input."""
+    writes: tuple[Word, ...] = ()
+
+
+class Unseeable(Exception):
+    """The inner command can't be told; the message says what to write instead."""
+
+
+_SIMPLE = (
+    "timeout", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt", "taskset", "time", "sudo",
+    "doas", "chroot", "strace", "ltrace", "unbuffer", "busybox", "toybox",
+)  # fmt: skip
+_MAX_MARKS = 16
+_MAX_TURNED_OFF = 64
+_MAX_OPERANDS = 64
+_ASSIGNMENT = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
+_FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
+
+
+def look(name: str, arguments: Sequence[Word]) -> Seen | None:
+    """What a program of that name starts; None: it is no wrapper.
+
+    Raises:
+        Unseeable: it starts something that can't be told from the text.
+    """
+    looker = _LOOKERS.get(name)
+    if looker is None:
+        return None
+    try:
+        return looker(name, arguments)
+    except UnknownOption as error:
+        raise Unseeable(
+            f"the option {error} of {name} is not known here, so what it starts can't be told: "
+            "leave the option out"
+        ) from error
+
+
+def _known(name: str) -> Spec:
+    spec = stated(name)
+    assert spec is not None
+    return spec
+
+
+def _simple(name: str, arguments: Sequence[Word]) -> Seen:
+    spec = _known(name)
+    rest = read(arguments, spec).rest[spec.operands :]
+    return Seen(inner=(Inner(words=rest),)) if rest else Seen()
+
+
+def _env(_: str, arguments: Sequence[Word]) -> Seen:
+    found = read(arguments, _known("env"))
+    rest = list(found.rest)
+    texts = found.values("S", "split-string")
+    if len(texts) > 1:
+        # Real env has stopped reading options by the second: it is the first one's argument.
+        raise Unseeable("env with more than one -S: write the command out")
+    for value in texts:
+        rest = [*_split(value), *rest]
+    at = 1 if rest and rest[0].value == "-" else 0
+    assigned: list[tuple[str, Word | None]] = []
+    while at < len(rest):
+        word = rest[at]
+        pair = _ASSIGNMENT.fullmatch(word.value) if word.value is not None else None
+        if pair is None:
+            # `NAME="$x"`: the name is known though the value is not.
+            known = re.match(r"([A-Za-z_][A-Za-z0-9_]*)=", word.text)
+            if word.value is not None or known is None:
+                break
+            assigned.append((known[1], None))
+        else:
+            assigned.append((pair[1], literal(pair[2])))
+        at += 1
+    rest = rest[at:]
+    return Seen(inner=(Inner(words=tuple(rest), assigned=tuple(assigned)),))
+
+
+def _split(value: Word) -> list[Word]:
+    text = value.value
+    if text is None or "\\" in text or "$" in text:
+        raise Unseeable("env -S with text that only the run can know: write the command out")
+    try:
+        parts = shlex.split(text, comments=True)
+    except ValueError as error:
+        raise Unseeable("env -S with unbalanced quotes: write the command out") from error
+    if any(part.startswith("-") for part in parts[:1]):
+        raise Unseeable("env -S with options in its text: write the command out")
+    return [literal(part) for part in parts]
+
+
+def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
+    found = read(arguments, _known("xargs"))
+    rest = list(found.rest) or [literal("echo")]
+    replaced = list({value.value or "{}" for value in found.values("I", "i", "replace")})
+    if len(replaced) > _MAX_MARKS:
+        raise Unseeable("xargs with that many -I: write one")
+    if found.has("i", "replace") and not replaced:
+        replaced = ["{}"]
+    for mark in replaced:
+        rest = [_filled(word, mark, "") for word in rest]
+    if not replaced:
+        rest.append(UNKNOWN)
+    return Seen(inner=(Inner(words=tuple(rest)),))
+
+
+def _find(_: str, arguments: Sequence[Word]) -> Seen:
+    inner: list[Inner] = []
+    writes: list[Word] = []
+    # Names out of a file may be any.
+    plain = all(word.value is not None and word.value != "-files0-from" for word in arguments)
+    position = 0
+    while position < len(arguments):
+        value = arguments[position].value
+        position += 1
+        if value in _FIND_WRITES and position < len(arguments):
+            writes.append(arguments[position])
+        if value not in _FIND_STARTS:
+            continue
+        words: list[Word] = []
+        while position < len(arguments):
+            word = arguments[position]
+            position += 1
+            ends = word.value == ";" or (
+                word.value == "+" and bool(words) and words[-1].text.strip("'\"\\") == "{}"
+            )
+            if ends:
+                break
+            words.append(_filled(word, "{}", "./" if plain else ""))
+        inner.append(Inner(words=tuple(words)))
+    return Seen(inner=tuple(inner), writes=tuple(writes))
+
+
+def _filled(word: Word, mark: str, begins: str) -> Word:
+    """A word in which the wrapper puts something for the mark, which is sure to begin so."""
+    if word.value is None or mark not in word.value:
+        return word
+    before = word.value.partition(mark)[0]
+    return replace(word, value=None, opening=before or begins, becomes=Becomes.ONE)
+
+
+def _shell(_: str, arguments: Sequence[Word]) -> Seen:
+    options: list[tuple[str, Word | None]] = []
+    rest = tuple(arguments)
+    for _turned_off in range(_MAX_TURNED_OFF):
+        found = read(rest, _known("sh"))
+        options += found.options
+        rest = found.rest
+        turned_off = rest[0].value or "" if rest else ""
+        if not turned_off.startswith("+") or turned_off == "+":
+            break
+        rest = rest[2:] if turned_off in {"+o", "+O"} else rest[1:]
+    else:
+        raise Unseeable("a shell with that many options: write fewer")
+    if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
+        raise UnknownOption("-rcfile")
+    found = Read(options=tuple(options), rest=rest)
+    if "expand_aliases" in [value.value for value in found.values("O")]:
+        raise Unseeable("aliases change how text is read: leave expand_aliases out")
+    if found.has("c"):
+        if not rest:
+            return Seen()
+        return Seen(inner=(Inner(text=rest[0]),))
+    if found.has("s") or not rest or rest[0].value == "-":
+        return Seen(reads_stdin=not found.has("help", "version"))
+    return Seen(script=rest[0])
+
+
+def _flock(_: str, arguments: Sequence[Word]) -> Seen:
+    found = read(arguments, _known("flock"))
+    texts = [Inner(text=value) for value in found.values("c", "command")]
+    rest = found.rest[1:]
+    if rest and rest[0].value in {"-c", "--command"}:
+        return Seen(inner=(Inner(text=rest[1] if len(rest) > 1 else literal("")),))
+    return Seen(inner=(*texts, *((Inner(words=tuple(rest)),) if rest else ())))
+
+
+def _watch(_: str, arguments: Sequence[Word]) -> Seen:
+    found: Read = read(arguments, _known("watch"))
+    if found.has("x", "exec"):
+        return Seen(inner=(Inner(words=found.rest),))
+    values = [word.value for word in found.rest]
+    if any(value is None for value in values):
+        return Seen(inner=(Inner(text=UNKNOWN),))
+    return Seen(inner=(Inner(text=literal(" ".join(value or "" for value in values))),))
+
+
+def _su(name: str, arguments: Sequence[Word]) -> Seen:
+    """``su [OPTIONS] [-] [USER [ARGUMENT…]]``: options may stand behind the user's name."""
+    options: list[tuple[str, Word | None]] = []
+    rest = tuple(arguments)
+    operands: list[Word] = []
+    while rest:
+        if len(operands) > _MAX_OPERANDS:
+            raise Unseeable("su with more words than are looked through: put them into a file")
+        found = read(rest, _known("su"))
+        options += found.options
+        if name == "runuser" and Read(options=tuple(options), rest=()).has("u", "user"):
+            return Seen(inner=(Inner(words=found.rest),))
+        operands += found.rest[:1]
+        rest = found.rest[1:]
+    texts = Read(options=tuple(options), rest=()).values("c", "command", "session-command")
+    if texts:
+        return Seen(inner=tuple(Inner(text=text) for text in texts))
+    named = [word for word in operands if word.value != "-"]
+    return Seen(script=named[1]) if len(named) > 1 else Seen(reads_stdin=True)
+
+
+def _script(_: str, arguments: Sequence[Word]) -> Seen:
+    texts: list[Word] = []
+    rest = tuple(arguments)
+    for _operand in range(_MAX_OPERANDS):
+        if not rest:
+            break
+        found = read(rest, _known("script"))
+        texts += found.values("c", "command")
+        rest = found.rest[1:]
+    if rest:
+        raise Unseeable("script with more words than are looked through: put them into a file")
+    inner = tuple(Inner(text=text) for text in texts)
+    return Seen(inner=inner, reads_stdin=not texts)
+
+
+_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], Seen]] = {
+    **dict.fromkeys(_SIMPLE, _simple),
+    **dict.fromkeys(("sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"), _shell),
+    "env": _env,
+    "xargs": _xargs,
+    "find": _find,
+    "flock": _flock,
+    "watch": _watch,
+    "su": _su,
+    "runuser": _su,
+    "script": _script,
+}
+SHELLS = frozenset(name for name, looker in _LOOKERS.items() if looker is _shell)

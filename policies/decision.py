@@ -1,0 +1,193 @@
+"""What a policy says of one tool call, before it runs.
+
+The answer explains; enforcement is the kernel's (`kernel`). No match means deny.
+"""
+
+import gc
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from policies import paths
+from policies.commands.judge import judge
+from policies.commands.verdicts import NO_MATCH, Layer, Outcome, key_name
+from policies.policy import SERVER_TOOLS, Bounds, Policy
+
+MAX_SHOWN_RULES = 64
+_LONG_TEXT = 1 << 15
+"""Characters; a shorter one makes too few objects for the collector to matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A tool call as the model made it, its arguments already valid for the tool's schema."""
+
+    tool: str
+    arguments: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allow:
+    rules: tuple[str, ...]
+    """The rules that allowed it, as ``FILE:LINE commands[2] (git)``."""
+    notes: tuple[str, ...] = ()
+    """What the check left to the kernel, because only the run can know it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    rule: str
+    reason: str
+    digest: str
+    """sha256 (hex) over tool and arguments: an approval counts for this exact call only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deny:
+    rule: str
+    """``FILE:LINE KEY``, or ``no match``."""
+    reason: str
+    """What was not allowed, and what is allowed instead: the model reads it."""
+
+
+Decision = Allow | Ask | Deny
+
+_WRITING = frozenset({"write_file", "edit_file", "delete_file"})
+_READING = frozenset({"read_file", "list_dir", "search_files"})
+
+
+def decide(policy: Policy, call: Call) -> Decision:
+    """What a policy says of a call: deny beats ask beats allow. Never raises, whatever the text."""
+    decision = _own(policy, call)
+    return decision if policy.bounds is None else _bounded(policy.bounds, call, decision)
+
+
+def _bounded(bounds: Bounds, call: Call, narrowed: Decision) -> Decision:
+    """What policy and ceilings say together; a denial names the one that denies.
+
+    `narrowed` is the answer of what they have in common, and knows best what may be used instead.
+    """
+    before = _own(bounds.before, call)
+    if isinstance(before, Deny):
+        return replace(before, reason=(narrowed if isinstance(narrowed, Deny) else before).reason)
+    ask = before if isinstance(before, Ask) else None
+    for ceiling in bounds.ceilings:
+        decision = _own(ceiling, call)
+        match decision:
+            case Deny(rule=rule, reason=reason):
+                reason = narrowed.reason if isinstance(narrowed, Deny) else reason
+                return Deny(
+                    rule=key_name(ceiling, "commands") if rule == NO_MATCH else rule,
+                    reason=f"the operator's ceiling does not allow it: {reason}",
+                )
+            case Ask():
+                ask = ask or decision
+            case Allow():
+                pass
+    if isinstance(narrowed, Deny):
+        return narrowed
+    return ask or before
+
+
+def _own(policy: Policy, call: Call) -> Decision:
+    if call.tool in SERVER_TOOLS:
+        return _served(policy, call.tool)
+    if call.tool not in policy.tools:
+        tools = ", ".join(policy.tools) or "none"
+        return Deny(
+            rule=key_name(policy, "tools"),
+            reason=f"the tool {call.tool[:80]!r} is not allowed here; allowed tools: {tools}",
+        )
+    if call.tool == "bash":
+        with _without_collecting(call):
+            return _bash(policy, call)
+    if call.tool in _WRITING or call.tool in _READING:
+        return _file(policy, call)
+    return Allow(rules=(key_name(policy, "tools"),))
+
+
+def _served(policy: Policy, tool: str) -> Decision:
+    rule = key_name(policy, "server_tools")
+    if tool in policy.server_tools:
+        return Allow(rules=(rule,))
+    named = ", ".join(policy.server_tools) or "none"
+    reason = f"the service's tool {tool!r} is not allowed here; allowed server tools: {named}"
+    return Deny(rule=rule, reason=reason)
+
+
+@contextmanager
+def _without_collecting(call: Call) -> Iterator[None]:
+    """No garbage collection while a long text is judged: it finds none, and takes half the time."""
+    command = call.arguments.get("command")
+    pauses = isinstance(command, str) and len(command) > _LONG_TEXT and gc.isenabled()
+    if pauses:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pauses:
+            gc.enable()
+
+
+def digest(call: Call) -> str:
+    """sha256 (hex) over tool and arguments in one canonical form."""
+    canonical = json.dumps(
+        {"tool": call.tool, "arguments": dict(call.arguments)},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        default=repr,
+    )
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _bash(policy: Policy, call: Call) -> Decision:
+    command = call.arguments.get("command")
+    if not isinstance(command, str):
+        return Deny(rule=NO_MATCH, reason="bash takes a command, a text")
+    ask: Ask | None = None
+    rules: dict[str, None] = {}
+    notes: dict[str, None] = {}
+    for part in judge(policy, command):
+        verdict = part.verdict
+        if verdict is None:
+            continue
+        match verdict.outcome:
+            case Outcome.DENY:
+                return Deny(rule=verdict.rule, reason=verdict.reason)
+            case Outcome.ASK:
+                ask = ask or Ask(rule=verdict.rule, reason=verdict.reason, digest=digest(call))
+            case Outcome.ALLOW if verdict.layer is Layer.KERNEL:
+                if len(notes) < MAX_SHOWN_RULES:
+                    notes[f"{part.shown}: {verdict.reason}; the kernel decides"] = None
+            case Outcome.ALLOW:
+                rules[verdict.rule] = None
+    if ask is not None:
+        return ask
+    return Allow(rules=tuple(rules), notes=tuple(notes))
+
+
+def _file(policy: Policy, call: Call) -> Decision:
+    path = call.arguments.get("path", "." if call.tool in _READING else None)
+    if path is None and call.tool in _READING:
+        path = "."
+    complaint = paths.path_complaint(path)
+    if complaint is not None:
+        return Deny(rule=NO_MATCH, reason=complaint)
+    place = paths.normal(str(path))
+    key = "paths.write" if call.tool in _WRITING else "paths.read"
+    tops = paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
+    if tops is not None and not _permitted(place, tops, writing=call.tool in _WRITING):
+        named = ", ".join(tops[:12])
+        verb = "written" if call.tool in _WRITING else "read"
+        return Deny(rule=key_name(policy, key), reason=f"{path} may not be {verb}; may be: {named}")
+    return Allow(rules=(key_name(policy, "tools"),))
+
+
+def _permitted(place: str, tops: tuple[str, ...], *, writing: bool) -> bool:
+    if any(paths.within(place, top) for top in tops):
+        return True
+    # What the image brings is readable but for programs that are not listed: the kernel's to say.
+    return not writing and not paths.within(place, paths.WORKSPACE)

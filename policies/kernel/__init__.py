@@ -1,0 +1,1 @@
+"""What the kernel is told to enforce, worked out for one image."""

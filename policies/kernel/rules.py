@@ -1,0 +1,193 @@
+"""The kernel's half of a policy: which paths may be executed, read, listed and written.
+
+Landlock only allows: a rule on a directory covers all below it. So a directory that holds a program
+outside the allowlist gets no rule; its other children do, one by one, down to where nothing
+forbidden is left. Pure: a policy and an image's inventory in, rules out.
+"""
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntFlag
+
+from policies.kernel.bundles import bundles
+from policies.kernel.image import Forbidden, Image
+from policies.kernel.intersection import intersection
+from policies.kernel.inventory import Inventory
+from policies.kernel.resolution import Granted, granted, named
+from policies.paths import SCRATCH, normal, within
+from policies.policy import Policy
+
+_DEVICES = (
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
+)  # fmt: skip
+
+
+class Access(IntFlag):
+    """What a rule grants on a file, or on everything below a directory."""
+
+    READ = 1
+    WRITE = 2
+    EXECUTE = 4
+    LIST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRule:
+    path: str
+    """Absolute in the container."""
+    access: Access
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRules:
+    rules: tuple[PathRule, ...]
+    missing: tuple[str, ...]
+    """Programs that the policy lists and the image does not hold."""
+    notes: tuple[str, ...]
+    """What could not be held apart, for a person to read (a script brings its interpreter …)."""
+    remarks: tuple[str, ...]
+    """Those of the notes that are not in `granted` as data."""
+    granted: Granted
+    """The same as data, and why each file is in it."""
+
+
+def kernel_rules(
+    policy: Policy,
+    inventory: Inventory,
+    *,
+    workspace: str = "/workspace",
+    home: str = "/home/agent",
+    may_ask: bool = False,
+) -> KernelRules:
+    """The rules of a policy in an image; sorted by path, one rule a path.
+
+    Programs with ``ask: true`` are executable only when ``may_ask``: somebody can be asked.
+    """
+    places = _Places(policy, workspace, home)
+    image = Image(inventory, set_aside=places.own)
+    found = granted(policy, image, may_ask=may_ask)
+    forbidden = Forbidden(image, found.visible, found.libraries.withheld)
+    rules = _Rules()
+    rules.grant("/", Access.LIST)
+    for path in _split(image, forbidden, places):
+        rules.grant(path, Access.READ)
+    for path in found.executable:
+        rules.grant(path, Access.READ | Access.EXECUTE)
+    for path in found.readable:
+        rules.grant(path, Access.READ)
+    places.grant(rules, image, forbidden)
+    remarks = (*found.remarks, *places.notes(image))
+    if policy.bounds is not None:
+        for over in (policy.bounds.before, *policy.bounds.ceilings):
+            bound = kernel_rules(
+                over, inventory, workspace=workspace, home=home, may_ask=may_ask
+            ).rules
+            by_path = {rule.path: rule.access for rule in bound}
+            rules.by_path = intersection(rules.by_path, by_path, Access(0))
+    return KernelRules(
+        rules=tuple(
+            PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)
+        ),
+        missing=found.missing,
+        notes=(*found.notes, *remarks),
+        remarks=remarks,
+        granted=found,
+    )
+
+
+class _Rules:
+    def __init__(self) -> None:
+        self.by_path: dict[str, Access] = {}
+
+    def grant(self, path: str, access: Access) -> None:
+        self.by_path[path] = self.by_path.get(path, Access(0)) | access
+
+
+class _Places:
+    """What is the agent's own: the workspace, its home, the scratch directories, devices."""
+
+    def __init__(self, policy: Policy, workspace: str, home: str) -> None:
+        self._policy = policy
+        self._workspace = workspace
+        self._home = home
+        self.own = (workspace, home, *SCRATCH, "/proc", "/sys", "/dev")
+        """Judged by themselves, never as part of the image."""
+        narrowed = (workspace,) if policy.paths.read is not None else ()
+        self.apart = ("/proc", "/sys", "/dev", *narrowed)
+        """What a rule above must not make readable; the others of them are readable anyway."""
+        self._write = [self._absolute(entry) for entry in policy.paths.write]
+
+    def _absolute(self, entry: str) -> str:
+        return normal(entry if entry.startswith("/") else posixpath.join(self._workspace, entry))
+
+    def _is_own(self, path: str) -> bool:
+        return any(within(path, top) for top in (self._workspace, self._home, *SCRATCH))
+
+    def grant(self, rules: _Rules, image: Image, forbidden: Forbidden) -> None:
+        run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
+        reading = Access.READ | Access.LIST
+        for path in (*SCRATCH, self._home):
+            rules.grant(path, reading | Access.WRITE | run)
+        read = self._policy.paths.read
+        if read is None:
+            rules.grant(self._workspace, reading | run)
+        else:
+            # Absolute entries outside are the image's, which is readable without being listed.
+            for path in map(self._absolute, read):
+                if within(path, self._workspace):
+                    rules.grant(path, reading | run)
+                elif within(self._workspace, path):
+                    rules.grant(self._workspace, reading | run)
+        for path in self._write:
+            if self._is_own(path):
+                rules.grant(path, reading | Access.WRITE | run)
+            elif path not in self.own and not forbidden.below(image.resolved(path)):
+                rules.grant(path, reading | Access.WRITE)
+            else:
+                # Reading it all would read programs that are not listed.
+                rules.grant(path, Access.WRITE | Access.LIST)
+        for path in _DEVICES:
+            rules.grant(path, Access.READ | Access.WRITE)
+        rules.grant("/dev/pts", reading | Access.WRITE)
+        rules.grant("/dev/shm", reading | Access.WRITE)  # noqa: S108 - the container's
+        rules.grant("/proc", reading)
+        rules.grant("/sys", reading)
+
+    def notes(self, image: Image) -> list[str]:
+        notes = [
+            f"{path} may be written: the programs below it can be replaced"
+            for path in self._write
+            if not self._is_own(path) and image.programs_below(path)
+        ]
+        held = [path for top in (self._home, *SCRATCH) for path in image.programs_below(top)]
+        if held:
+            notes.append(
+                "programs that the image holds where the agent may write are the agent's: "
+                + named(held)
+            )
+        return notes
+
+
+def _split(image: Image, forbidden: Forbidden, places: _Places) -> Iterable[str]:
+    """Directories and files to be readable, such that no forbidden program is below any of them."""
+    unneeded = bundles().unneeded
+    waiting = ["/"]
+    while waiting:
+        path = waiting.pop()
+        if path in places.own:
+            continue
+        children = image.children(path)
+        holds = any(within(top, path) for top in places.apart)
+        if not holds and not forbidden.below(path):
+            yield path
+            continue
+        if children is None or path in unneeded:
+            # What can't be told apart is not readable, rather than too much.
+            continue
+        for name in children:
+            child = posixpath.join(path, name.rstrip("/"))
+            if name.endswith("/"):
+                waiting.append(child)
+            elif not name.endswith("@") and not forbidden.holds(child):
+                yield child

@@ -1,0 +1,161 @@
+"""Where policies come from: the bundled ones, an operator's folder, a file.
+
+Owns finding and following `extends`. Never looks into a workspace: a repository does not get to
+write its own permit.
+"""
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from policies.errors import PolicyError, Where
+from policies.file import schema
+from policies.file.compose import Layer, compose
+from policies.file.decoding import decode
+from policies.file.document import Document, decoded, parse, read_text
+from policies.policy import Policy
+
+MAX_CHAIN = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """One place a policy is read from."""
+
+    shown_as: str
+    path: Path | None
+    """None: bundled."""
+
+    @property
+    def identity(self) -> str:
+        return f"bundled:{self.shown_as}" if self.path is None else os.path.realpath(self.path)
+
+
+def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
+    """The policy of that name, composed with what it extends.
+
+    A name without ``/`` and without a ``.yaml`` suffix is a bundled policy's, or else that of
+    ``NAME.yaml`` in ``directory`` (an operator's own folder); anything else is a file.
+
+    Raises:
+        PolicyError: there is none, or it can't be used; with file, line, column and key.
+    """
+    return compose(chain(name_or_path, directory=directory))
+
+
+def loads(text: str, *, file: str) -> Policy:
+    """A policy from text that extends nothing, as `rendering.render` writes it.
+
+    Args:
+        file: what errors and rules call it.
+
+    Raises:
+        PolicyError: it is no policy, or extends another.
+    """
+    document = parse(text, file=file)
+    model = decode(document)
+    if model.extends is not None:
+        where = document.where(("extends",))
+        raise PolicyError("nothing can be extended from here", where=where, key="extends")
+    return compose((_ground(), Layer(document=document, model=model)))
+
+
+def bundled_names() -> tuple[str, ...]:
+    """The policies that come with Moonpool, sorted."""
+    folder = resources.files("policies") / "bundled"
+    found = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema (draft 2020-12) of a policy file."""
+    return schema.json_schema()
+
+
+def chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, ...]:
+    """Every file that a policy consists of: the built-in ground first, the named one last."""
+    return (_ground(), *written_chain(name_or_path, directory=directory))
+
+
+def written_chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, ...]:
+    """As `chain`, without the ground: only what somebody wrote."""
+    return tuple(layer for _, layer in _followed(name_or_path, directory))
+
+
+def files(name_or_path: str, *, directory: Path | None = None) -> tuple[Path, ...]:
+    """The files that a policy is read from; a bundled one has none."""
+    return tuple(
+        source.path for source, _ in _followed(name_or_path, directory) if source.path is not None
+    )
+
+
+def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, Layer]]:
+    source = _find(name_or_path, directory=directory, beside=None, asked=None)
+    found: list[tuple[_Source, Layer]] = []
+    while True:
+        document = _read(source)
+        model = decode(document)
+        found.insert(0, (source, Layer(document=document, model=model)))
+        if model.extends is None:
+            return found
+        where = document.where(("extends",))
+        beside = source.path.parent if source.path else None
+        source = _find(model.extends, directory=directory, beside=beside, asked=where)
+        _refuse_cycle([*(known for known, _ in reversed(found)), source], where)
+
+
+def _ground() -> Layer:
+    """What counts where no file says anything."""
+    ground = parse(_packaged("unsaid.yaml"), file="unsaid.yaml")
+    return Layer(document=ground, model=decode(ground))
+
+
+def _refuse_cycle(seen: list[_Source], where: Where) -> None:
+    identities = [source.identity for source in seen]
+    arrow = " -> ".join(source.shown_as for source in seen)
+    if identities[-1] in identities[:-1]:
+        raise PolicyError(f"extends itself: {arrow}", where=where, key="extends")
+    if len(seen) > MAX_CHAIN:
+        raise PolicyError(
+            f"more than {MAX_CHAIN} policies extend each other: {arrow}", where=where, key="extends"
+        )
+
+
+def _find(
+    name: str, *, directory: Path | None, beside: Path | None, asked: Where | None
+) -> _Source:
+    """Where a policy of that name is; ``asked`` is the `extends` that names it, if one does."""
+    plain = "/" not in name and not name.endswith((".yaml", ".yml"))
+    if plain:
+        if name in bundled_names():
+            return _Source(shown_as=f"{name}.yaml", path=None)
+        if directory is not None and (directory / f"{name}.yaml").exists():
+            path = directory / f"{name}.yaml"
+            return _Source(shown_as=str(path), path=path)
+        known = ", ".join(bundled_names())
+        message = f"there is no policy {name!r}; bundled: {known}; a file's name ends in .yaml"
+        raise PolicyError(
+            message,
+            where=asked or Where(file=name, line=0),
+            key="extends" if asked else "",
+        )
+    if asked is not None and beside is None and not name.startswith("/"):
+        raise PolicyError("a bundled policy extends bundled ones", where=asked, key="extends")
+    path = Path(name) if beside is None else beside / name
+    if asked is not None and not os.path.lexists(path):
+        raise PolicyError(f"there is no file {path}", where=asked, key="extends")
+    return _Source(shown_as=str(path), path=path)
+
+
+def _read(source: _Source) -> Document:
+    if source.path is None:
+        text = _packaged(f"bundled/{source.shown_as}")
+    else:
+        text = read_text(source.path, shown_as=source.shown_as)
+    return parse(text, file=source.shown_as)
+
+
+def _packaged(name: str) -> str:
+    # importlib.resources, so that a wheel or a zip carries them; never relative to the workspace.
+    return decoded((resources.files("policies") / name).read_bytes(), file=name)

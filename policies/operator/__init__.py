@@ -1,0 +1,1 @@
+"""What an operator does with policies: ceilings, comparing, learning, explaining, checking."""

@@ -1,0 +1,42 @@
+"""What one policy's kernel rules grant beyond another's, in one image."""
+
+from collections.abc import Iterator, Mapping
+
+from policies.kernel.intersection import granted_at
+from policies.kernel.inventory import Inventory
+from policies.kernel.rules import Access, KernelRules, kernel_rules
+from policies.operator.diff import More
+from policies.policy import Policy
+
+_NOTHING = Access(0)
+_KINDS = (
+    (Access.EXECUTE, "executes", "commands"),
+    (Access.READ, "reads the program", "commands"),
+)
+
+
+def more_in_kernel(than: Policy, policy: Policy, inventory: Inventory) -> Iterator[More]:
+    """Programs that become executable or readable, and places that become writable."""
+    mine = _by_path(kernel_rules(policy, inventory, may_ask=True))
+    before = _by_path(kernel_rules(than, inventory, may_ask=True))
+    for program in sorted(inventory.programs):
+        new = granted_at(mine, program, _NOTHING) & ~granted_at(before, program, _NOTHING)
+        for bit, verb, key in _KINDS:
+            if bit in new:
+                yield _said(policy, key, f"{verb} {program}")
+                break
+    for path in sorted(mine):
+        new = mine[path] & ~granted_at(before, path, _NOTHING)
+        if Access.WRITE in new:
+            yield _said(policy, "paths.write", f"writes below {path}")
+        if Access.EXECUTE in new and path not in inventory.programs:
+            yield _said(policy, "exec_workspace", f"executes what lies below {path}")
+
+
+def _by_path(rules: KernelRules) -> Mapping[str, Access]:
+    return {rule.path: rule.access for rule in rules.rules}
+
+
+def _said(policy: Policy, key: str, what: str) -> More:
+    where = policy.places.get(key, policy.where)
+    return More(key="kernel", what=what, where=where)

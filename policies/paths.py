@@ -1,0 +1,79 @@
+"""Paths as text: which of them a policy lets be written or read, as far as text can say.
+
+Lexical only. Links, and a working directory that a command changed, are the kernel's to settle.
+"""
+
+import posixpath
+from enum import StrEnum
+
+from policies.policy import Policy
+from policies.shell.words import HOME
+
+WORKSPACE = "/workspace"
+SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - paths in the container, its own
+STREAMS = (
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
+    "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/dev/pts", "/proc/self/fd",
+    "/dev/shm",  # noqa: S108 - the container's own
+)  # fmt: skip
+
+MAX_PATH = 4096
+
+
+class Standing(StrEnum):
+    """What the text of a path says of it."""
+
+    INSIDE = "inside"
+    OUTSIDE = "outside"
+    UNCERTAIN = "uncertain"
+    """It depends on the working directory of the moment."""
+
+
+def within(path: str, top: str) -> bool:
+    return top in {path, "/"} or path.startswith(top.rstrip("/") + "/")
+
+
+def normal(path: str) -> str:
+    """An absolute path without ``.``, ``..`` and doubled slashes."""
+    return posixpath.normpath("/" + posixpath.join(WORKSPACE, path).lstrip("/"))
+
+
+def absolute(entry: str) -> str:
+    """A policy's path entry as an absolute path in the container."""
+    return normal(entry)
+
+
+def writable_tops(policy: Policy) -> tuple[str, ...]:
+    return (*(absolute(entry) for entry in policy.paths.write), *SCRATCH, HOME)
+
+
+def readable_tops(policy: Policy) -> tuple[str, ...] | None:
+    """None: everything."""
+    if policy.paths.read is None:
+        return None
+    return (*(absolute(entry) for entry in policy.paths.read), *writable_tops(policy))
+
+
+def write_standing(policy: Policy, path: str, *, moved: bool) -> Standing:
+    """May a redirection write there? ``moved``: the command itself changes the directory."""
+    tops = (*writable_tops(policy), *STREAMS)
+    if path.startswith("/"):
+        inside = any(within(normal(path), top) for top in tops)
+        return Standing.INSIDE if inside else Standing.OUTSIDE
+    if ".." in path.split("/") or moved:
+        return Standing.UNCERTAIN
+    inside = any(within(normal(path), top) for top in tops)
+    return Standing.INSIDE if inside else Standing.OUTSIDE
+
+
+def path_complaint(path: object) -> str | None:
+    """What makes it no path at all; None: it is one."""
+    if not isinstance(path, str) or not path:
+        return "a path is a text that is not empty"
+    if "\x00" in path:
+        return "a path can't hold a NUL"
+    if len(path) > MAX_PATH:
+        return f"a path has at most {MAX_PATH} characters"
+    if any(0xD800 <= ord(sign) <= 0xDFFF for sign in path):
+        return "a path is UTF-8 text"
+    return None

@@ -1,0 +1,1 @@
+"""Shell text, parsed: every simple command in it, and what its words can be."""

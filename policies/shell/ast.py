@@ -1,0 +1,66 @@
+"""What a parse of shell text gives: its parts as values, in the order they are written."""
+
+from dataclasses import dataclass, field
+
+from policies.shell.words import Word
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleCommand:
+    words: tuple[Word, ...]
+    assigned: tuple[tuple[str, Word | None], ...]
+    """Variables assigned before the program's name, or by ``export`` and its kind."""
+    offset: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    operator: str
+    target: Word
+    offset: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A construct that holds the deeper ones that follow; for showing the parse."""
+
+    label: str
+    offset: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Text that is shell again, found where the grammar did not look."""
+
+    text: str
+    offset: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    start: int
+    end: int
+    scope_end: int
+    """Where the shell that defines it ends."""
+    certain: bool
+    """It is defined whenever what follows it runs."""
+
+
+Item = SimpleCommand | Redirect | Group | Nested
+
+
+@dataclass(slots=True)
+class Parsed:
+    items: list[Item] = field(default_factory=list)
+    functions: list[Function] = field(default_factory=list)
+    problem: str | None = None
+    """Why the text can't be read with certainty, and where."""
+    problem_offset: int = 0
+    notes: set[str] = field(default_factory=set)
+    weight: int = 0
+    """Nodes of the tree: what the text cost to read, and will cost to judge."""

@@ -1,0 +1,148 @@
+"""Shell text, parsed: every simple command and redirection in it, in the order they are written.
+
+Owns the parser and the bounds on what it is given. Refuses to know policies.
+"""
+
+import re
+from functools import lru_cache
+
+import tree_sitter_bash
+from tree_sitter import Language, Parser, Tree
+
+from policies.shell.ast import Nested, Parsed
+from policies.shell.heredoc_lifting import lift
+from policies.shell.walk import Walk
+
+MAX_TEXT_BYTES = 1_500_000
+MAX_STEPS = 2_000_000
+"""Of the parser, for one text; a megabyte of usual shell takes a million."""
+MAX_NODES = 520_000
+"""Of the tree, for one text; a megabyte of usual shell has 460,000."""
+_ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
+_STEPS_A_CALL = 100
+"""Steps between two calls of the parser's own progress callback."""
+_MIN_READ_BYTES = 1 << 20
+_MAX_READS = 24
+"""How often over a text may be read. Usual shell is read once or twice; recovery from some kinds of
+nonsense (30 kB of closing brackets) looks through the rest of it again at every step."""
+_CHUNK_BYTES = 256
+"""Small: after each step back the parser asks for a whole one again."""
+_PLAIN_BYTE = 0x02
+_AS_PLAIN = bytes([*range(0x80), *[_PLAIN_BYTE] * 0x80])
+"""What the grammar is given for a byte that is not ASCII: one that is part of a word and nothing
+more, which is what it is to bash. The grammar's scanner looks characters up in tables that end at
+U+00FF, and reading past them ends the process: ``{`` before a character beyond the basic plane is
+enough (tree-sitter-bash issue 337). It also takes letters of all scripts for those of a variable's
+name, and blanks of all scripts for blanks."""
+
+_BASED = re.compile(rb"(?<=[( \t=+*/%<>&|?:,-])([0-9]{1,2})#(?=\$)")
+"""``10#$i``, a number of that base to arithmetic and plain text elsewhere. The grammar fails on it,
+but not on ``10+$i``, which differs in nothing that is looked at: the sign is part of a word or
+stands between two numbers. Not behind ``{``, where it would be an operator of ``${10#$i}``."""
+
+
+@lru_cache(maxsize=1)
+def _language() -> Language:
+    return Language(tree_sitter_bash.language())
+
+
+class _Effort:
+    """What a parse may cost, counted and not timed: the same text always gets the same answer."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._to_read = max(_MIN_READ_BYTES, _MAX_READS * len(source))
+        self._calls = MAX_STEPS // _STEPS_A_CALL
+        self.spent = False
+
+    def read(self, offset: int, _: object) -> bytes:
+        """A piece of the text; none, as at its end, once it costs too much."""
+        self._to_read -= _CHUNK_BYTES
+        if self._to_read < 0:
+            self.spent = True
+        return b"" if self.spent else self._source[offset : offset + _CHUNK_BYTES]
+
+    def ends(self, *_: object) -> bool:
+        self._calls -= 1
+        if self._calls < 0:
+            self.spent = True
+        return self.spent
+
+
+def _tree(source: bytes) -> Tree | None:
+    """The tree of a text; None: it costs too much.
+
+    Every byte keeps its place, so that what the tree says is where is read from the text itself.
+    """
+    given = source if source.isascii() else source.translate(_AS_PLAIN)
+    tree = _grammatical(given)
+    if tree is not None and b"#$" in source and tree.root_node.has_error:
+        again = _grammatical(_BASED.sub(rb"\1+", given))
+        return again if again is None or not again.root_node.has_error else tree
+    return tree
+
+
+def _grammatical(text: bytes) -> Tree | None:
+    """What the grammar makes of it. A parser of its own: there may be threads."""
+    effort = _Effort(text)
+    try:
+        tree = Parser(_language()).parse(effort.read, progress_callback=effort.ends)
+    except ValueError:
+        return None
+    return None if effort.spent else tree
+
+
+def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that rules it out
+    """Parse shell text. Never raises: what can't be read is in ``problem``."""
+    try:
+        source = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        return Parsed(problem="a character that no text can hold", problem_offset=error.start)
+    if len(source) > MAX_TEXT_BYTES:
+        return Parsed(problem=f"longer than {MAX_TEXT_BYTES} bytes: put it into a file")
+    if b"\x00" in source:
+        return Parsed(problem="a NUL byte", problem_offset=source.index(b"\x00"))
+    if b"$\\\n" in source:
+        # To bash `$(` again, in quotes too; the grammar sees text.
+        at = source.index(b"$\\\n")
+        return Parsed(problem="a `$` continued on the next line", problem_offset=at)
+    escaped = _ESCAPED_BRACKET.search(source) if b"${" in source else None
+    if escaped is not None:
+        # `"${x:-"$\\(cmd)"}"`: bash takes the quoting off before it looks for substitutions.
+        problem = "a `$` before an escaped bracket, in a text with `${`"
+        return Parsed(problem=problem, problem_offset=escaped.start())
+    tree = _tree(source)
+    if tree is None:
+        return Parsed(problem="it takes too long to be read: put it into a file")
+    if tree.root_node.descendant_count > MAX_NODES:
+        return Parsed(problem="more commands than are checked: put them into a file")
+    lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
+    if lifted is not None:
+        again = _tree(lifted.text)
+        if again is not None and not again.root_node.has_error:
+            bodies = (body.decode("utf-8", "surrogateescape") for body in lifted.bodies)
+            parsed = Walk(lifted.text).run(again)
+            parsed.items += [Nested(body, 0, 1) for body in bodies]
+            return parsed
+    if tree.root_node.has_error:
+        offset = _first_error(tree)
+        near = source[offset : offset + 24].decode("utf-8", "replace").split("\n")[0]
+        line = source.count(b"\n", 0, offset) + 1
+        return Parsed(
+            problem=f"line {line}, near {near!r}, does not parse as shell", problem_offset=offset
+        )
+    return Walk(source).run(tree)
+
+
+def _first_error(tree: Tree) -> int:
+    cursor = tree.walk()
+    while True:
+        node = cursor.node
+        if node is None or node.is_error or node.is_missing:
+            return node.start_byte if node else 0
+        if node.has_error and cursor.goto_first_child():
+            while cursor.node is not None and not cursor.node.has_error:
+                if not cursor.goto_next_sibling():
+                    return node.start_byte
+            continue
+        return node.start_byte

@@ -1,0 +1,398 @@
+"""The walk over tree-sitter-bash's tree, from nodes to parts.
+
+Knows where that grammar and bash differ; what the two might read differently becomes a problem,
+never a guess. Keeps its own stack: a thousand nested brackets must not exhaust Python's.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tree_sitter import Node, Tree
+
+from policies.shell import heredoc, patterns
+from policies.shell.ast import Function, Group, Nested, Parsed, Redirect, SimpleCommand
+from policies.shell.blanks import Blanks, Complaint
+from policies.shell.nodes import IN_EXPANSION, evaluates, unwrapped
+from policies.shell.words import Word, word
+
+# A command in which nothing can mean anything else: no need to look at its nodes one by one.
+_PLAIN = re.compile(rb"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./:,@%+=-]+)*")
+_MAX_PLAIN = 256
+_MAX_SEEN = 4096
+# What sends a definition off into a shell of its own.
+_ELSEWHERE = re.compile(rb"(?:[ \t]|\\\n)*(?:&(?!&)|\|(?!\|))")
+# To the grammar `\'` is an escaped quote in `$'a\\'` too, where to bash the text ends.
+_ANSI_C = re.compile(rb"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
+_SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
+
+_GROUPS = {
+    "pipeline": "pipeline",
+    "subshell": "subshell",
+    "compound_statement": "group",
+    "if_statement": "if",
+    "while_statement": "while",
+    "for_statement": "for",
+    "c_style_for_statement": "for",
+    "case_statement": "case",
+    "command_substitution": "substitution",
+    "process_substitution": "process substitution",
+}
+_OWN_SHELL = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
+_CONDITIONAL = frozenset(
+    {"if_statement", "while_statement", "for_statement", "c_style_for_statement", "case_statement",
+     "list", "negated_command", "function_definition", "compound_statement"}
+)  # fmt: skip
+"""What may not run, or not in this shell: `{ f() { ls; }; } & f` runs the program."""
+_SIMPLE = frozenset({"command", "declaration_command", "unset_command"})
+# Quotes inside these are text to bash: `"${x:-'$(cmd)'}"` and `((a['$(cmd)']))` run cmd.
+_QUOTES_ARE_TEXT = frozenset({"expansion", "arithmetic_expansion", "subscript", "test_command"})
+_LITERAL_LEAVES = frozenset({"raw_string", "ansi_c_string", "comment", "heredoc_end"})
+_ALWAYS_SEEN = frozenset({"comment", "ansi_c_string"})
+_COMMENT_PARENTS = frozenset(
+    {"program", "list", "pipeline", "subshell", "compound_statement", "do_group", "if_statement",
+     "elif_clause", "else_clause", "case_statement", "case_item", "while_statement",
+     "for_statement", "command_substitution", "process_substitution", "redirected_statement",
+     "array", "function_definition", "command", "variable_assignments", "declaration_command"}
+)  # fmt: skip
+_NO_WORDS = frozenset(
+    {"variable_assignment", "file_redirect", "heredoc_redirect", "herestring_redirect", "comment",
+     "subshell"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the walk knows of the surroundings of a node."""
+
+    depth: int = 0
+    scope_end: int = 1 << 60
+    certain: bool = True
+    quotes_are_text: bool = False
+    one_line: bool = False
+    """Inside ``[ … ]``, which is a command like any other and ends with its line."""
+
+
+_Waiting = tuple[Node, _Place, str]
+"""A node, where it stands, and the kind of what it is in: asked of the tree, that is searched for
+from the root."""
+
+
+class Walk:
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._parsed = Parsed()
+        self._seen: dict[bytes, tuple[Word, ...]] = {}
+        self._blanks = Blanks(source)
+        self._lines = heredoc.Lines(source)
+        self._look_inside = b"`" in source or b"$(" in source or b"${" in source
+
+    def run(self, tree: Tree) -> Parsed:
+        """Walk the whole tree; how long it takes is bounded by how many nodes it has."""
+        root = tree.root_node
+        self._parsed.weight = root.descendant_count
+        self._complain(self._blanks.around(root))
+        stack: list[_Waiting] = [(root, _Place(), "")]
+        while stack and self._parsed.problem is None:
+            self._visit(*stack.pop(), stack)
+        return self._parsed
+
+    def _visit(  # noqa: C901 - a branch for each kind of node
+        self, node: Node, place: _Place, above: str, stack: list[_Waiting]
+    ) -> None:
+        """Record what a node means; its children go onto the stack."""
+        kind = node.type
+        if kind == "command" and self._plain(node, place):
+            return
+        children = node.children
+        if not children:
+            self._leaf(node, kind, place, above)
+            return
+        self._complain(self._blanks.between(kind, children, above=above, one_line=place.one_line))
+        label = _GROUPS.get(kind)
+        if label is not None:
+            self._parsed.items.append(Group(label, node.start_byte, place.depth))
+            if kind == "for_statement":
+                self._loop_variable(node, place)
+        elif kind in _SIMPLE:
+            self._simple(node, children, [], place)
+        elif kind == "redirected_statement":
+            self._redirected(children, place, stack)
+            return
+        elif kind == "file_redirect":
+            self._redirect(node, children, place)
+        elif kind == "heredoc_redirect":
+            self._heredoc(children, place)
+        elif kind == "function_definition":
+            self._function(node, place)
+        elif kind == "variable_assignment" and above not in _SIMPLE:
+            item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
+            self._parsed.items.append(item)
+        elif kind == "expansion":
+            self._expansion(node, children)
+        elif kind == "concatenation" and above == "expansion":
+            kind = IN_EXPANSION
+        self._push(children, self._inside(node, place), kind, stack)
+
+    def _push(self, children: list[Node], place: _Place, above: str, stack: list[_Waiting]) -> None:
+        # A leaf says nothing of its own unless bash might see in it what the grammar does not.
+        stack += [
+            (child, place, above)
+            for child in reversed(children)
+            if child.child_count
+            or (child.is_named and (self._look_inside or child.type in _ALWAYS_SEEN))
+        ]
+
+    def _inside(self, node: Node, place: _Place) -> _Place:
+        kind = node.type
+        if kind not in _GROUPS and kind not in _CONDITIONAL and kind not in _QUOTES_ARE_TEXT:
+            return place
+        arithmetic = kind == "compound_statement" and self._source.startswith(
+            b"((", node.start_byte
+        )
+        return _Place(
+            depth=place.depth + (kind in _GROUPS or kind == "function_definition"),
+            scope_end=node.end_byte if kind in _OWN_SHELL else place.scope_end,
+            certain=(place.certain or kind in _OWN_SHELL) and kind not in _CONDITIONAL,
+            quotes_are_text=(place.quotes_are_text or kind in _QUOTES_ARE_TEXT or arithmetic)
+            and kind not in _OWN_SHELL,
+            one_line=kind == "test_command" and not self._source.startswith(b"[[", node.start_byte),
+        )
+
+    def _text(self, node: Node) -> bytes:
+        return self._source[node.start_byte : node.end_byte]
+
+    def _complain(self, complaint: Complaint | None) -> None:
+        if complaint is not None:
+            self._fail(*complaint)
+
+    def _fail(self, problem: str, offset: int) -> None:
+        if self._parsed.problem is None:
+            line = self._source.count(b"\n", 0, offset) + 1
+            self._parsed.problem = f"line {line}: {problem}"
+            self._parsed.problem_offset = offset
+
+    def _leaf(self, node: Node, kind: str, place: _Place, above: str) -> None:
+        """Text in which the grammar saw nothing: look for what bash would see."""
+        if kind == "comment":
+            self._comment(node, above)
+            return
+        if kind == "ansi_c_string" and not _ANSI_C.fullmatch(self._text(node)):
+            self._fail("a `$'` that bash ends elsewhere", node.start_byte)
+        if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
+            return
+        text = self._text(node)
+        if kind in _LITERAL_LEAVES and b'"' in text and above in {"expansion", IN_EXPANSION}:
+            self._fail("quotes within quotes, unclear", node.start_byte)
+        if kind in {"heredoc_content", "heredoc_body"} or not _SUBSTITUTION.search(text):
+            return
+        if kind in _LITERAL_LEAVES:
+            text = text[text.index(b"'") + 1 : -1]
+        if len(text) > 2 and node.is_named:
+            # Read as bash would between double quotes, where single ones are text.
+            plain = not set(text) & set(b"'\"")
+            quoted = b": " + text if plain else b': "' + text.replace(b'"', b'\\"') + b'"'
+            self._nested(quoted, node.start_byte, place)
+
+    def _nested(self, text: bytes, offset: int, place: _Place) -> None:
+        shown = text.decode("utf-8", "surrogateescape")
+        self._parsed.items.append(Nested(shown, offset, place.depth + 1))
+
+    def _comment(self, node: Node, above: str) -> None:
+        before = self._source[max(0, node.start_byte - 2) : node.start_byte]
+        starts_word = before[-1:] in {b"", b" ", b"\t", b"\n", b";", b"&", b"|", b"(", b")"}
+        if not starts_word or before[:1] == b"\\" or above not in _COMMENT_PARENTS:
+            self._fail("a `#` that bash may not read as a comment", node.start_byte)
+
+    def _redirected(self, children: list[Node], place: _Place, stack: list[_Waiting]) -> None:
+        """A command with redirections after it; the grammar takes words behind them as targets."""
+        body = children[0] if children[0].type in _SIMPLE else None
+        extras = [extra for child in children for extra in self._extras(child)]
+        if body is None:
+            if extras:
+                self._fail("words after a redirection", extras[0].start_byte)
+            self._push(children, place, "redirected_statement", stack)
+            return
+        self._push(children[1:], place, "redirected_statement", stack)
+        descriptor = self._ends_in_descriptor(body, children[1])
+        if not extras and not descriptor and self._plain(body, place):
+            return
+        inner = body.children
+        self._complain(
+            self._blanks.between(body.type, inner, above="redirected_statement", one_line=False)
+        )
+        if descriptor:
+            inner = inner[:-1]
+        self._simple(body, inner, extras, place)
+        self._push(inner, place, body.type, stack)
+
+    def _ends_in_descriptor(self, body: Node, redirect: Node) -> bool:
+        """Is the command's last word, to the grammar, the `0` of ``0<&-``?"""
+        last = body.children[-1]
+        return (
+            last.type == "number"
+            and body.child_count > 1
+            and last.end_byte == redirect.start_byte
+            and body.children[-2].end_byte < last.start_byte
+            and self._text(last).isdigit()
+            and self._source[redirect.start_byte] in b"<>"
+            and all(child.type != "file_descriptor" for child in redirect.children)
+        )
+
+    def _extras(self, redirect: Node) -> list[Node]:
+        """Words in a redirection's node that are the command's own arguments."""
+        if redirect.type == "file_redirect":
+            if _is_usual(redirect.children):
+                return []
+            named = [c for c in redirect.named_children if c.type != "file_descriptor"]
+            # `>&-` closes: it has no target, whatever the grammar says.
+            first = 0 if any(c.type in {">&-", "<&-"} for c in redirect.children) else 1
+            while 0 < first < len(named) and named[first].start_byte == named[first - 1].end_byte:
+                first += 1
+            return named[first:]
+        if redirect.type == "heredoc_redirect":
+            extras = redirect.children_by_field_name("argument")
+            for child in redirect.children_by_field_name("redirect"):
+                extras += self._extras(child)
+            return extras
+        return []
+
+    def _simple(self, node: Node, children: list[Node], extras: list[Node], place: _Place) -> None:
+        assigned: list[tuple[str, Word | None]] = []
+        pieces: list[Node] = []
+        for child in children:
+            kind = child.type
+            if kind not in _NO_WORDS:
+                pieces.append(child)
+            elif kind == "variable_assignment":
+                assigned.append(self._assigned(child))
+            elif kind == "file_redirect":
+                pieces += self._extras(child)
+            elif kind == "subshell" and not self._is_time(pieces):
+                self._fail("a bracket after a command's name", child.start_byte)
+        pieces += extras
+        words: list[Word] = []
+        start = 0
+        for index, piece in enumerate(pieces):
+            following = pieces[index + 1] if index + 1 < len(pieces) else None
+            # Without a blank between them they are one word, whatever the grammar says.
+            if following is None or following.start_byte != piece.end_byte:
+                group = pieces[start : index + 1]
+                words.append(word([unwrapped(part) for part in group], self._source))
+                start = index + 1
+        command = SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth)
+        self._parsed.items.append(command)
+
+    def _plain(self, node: Node, place: _Place) -> bool:
+        """Record a command of plain words only; the usual one, and the same ones come again."""
+        start, end = node.start_byte, node.end_byte
+        if end - start > _MAX_PLAIN:
+            return False
+        text = self._source[start:end]
+        words = self._seen.get(text)
+        if words is None:
+            if not _PLAIN.fullmatch(text):
+                return False
+            parts = text.decode("ascii").split(" ")
+            words = tuple([Word(text=part, value=part) for part in parts])
+            if len(self._seen) < _MAX_SEEN:
+                self._seen[text] = words
+        self._parsed.items.append(SimpleCommand(words, (), start, place.depth))
+        return True
+
+    def _is_time(self, pieces: list[Node]) -> bool:
+        return len(pieces) == 1 and self._text(pieces[0]) == b"time"
+
+    def _assigned(self, node: Node) -> tuple[str, Word | None]:
+        name = node.child_by_field_name("name")
+        value = node.child_by_field_name("value")
+        shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
+        return shown, word([value], self._source) if value is not None else None
+
+    def _loop_variable(self, node: Node, place: _Place) -> None:
+        name = node.child_by_field_name("variable")
+        if name is not None:
+            assigned = (self._text(name).decode("utf-8", "surrogateescape"), None)
+            self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
+
+    def _redirect(self, node: Node, children: list[Node], place: _Place) -> None:
+        if _is_usual(children):
+            target = word(children[-1:], self._source)
+            operator = children[-2].type
+            self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
+            return
+        operator = next((c.type for c in children if not c.is_named), "")
+        named = [c for c in children if c.is_named and c.type != "file_descriptor"]
+        extras = {extra.start_byte for extra in self._extras(node)}
+        named = [c for c in named if c.start_byte not in extras]
+        if not named:
+            return
+        target = word(named, self._source)
+        self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
+
+    def _expansion(self, node: Node, children: list[Node]) -> None:
+        if evaluates(children):
+            self._parsed.notes.add("`${…@P}` runs what stands in the variable")
+        if not patterns.ends_alike(children, self._source):
+            self._fail("a pattern that bash may end elsewhere", node.start_byte)
+
+    def _function(self, node: Node, place: _Place) -> None:
+        name = node.child_by_field_name("name")
+        shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
+        self._parsed.items.append(Group(f"function {shown}", node.start_byte, place.depth))
+        certain = place.certain and not _ELSEWHERE.match(self._source, node.end_byte)
+        self._parsed.functions.append(
+            Function(shown, node.start_byte, node.end_byte, place.scope_end, certain)
+        )
+
+    def _heredoc(self, children: list[Node], place: _Place) -> None:
+        parts = {child.type: child for child in children}
+        start, end, body = (
+            parts.get(kind) for kind in ("heredoc_start", "heredoc_end", "heredoc_body")
+        )
+        if start is None or end is None:
+            self._fail("a here-document that does not end", children[0].start_byte)
+            return
+        announced = heredoc.delimiter(self._text(start))
+        if announced is None:
+            self._fail("a here-document's delimiter in unusual quoting", start.start_byte)
+            return
+        ending, is_literal = announced
+        strip_tabs = "<<-" in parts
+        if not self._lines.ends_there(
+            end.start_byte, after=start.end_byte, ending=ending, strip_tabs=strip_tabs
+        ):
+            self._fail(f"bash may end the here-document {ending!r} elsewhere", start.start_byte)
+            return
+        if is_literal or body is None:
+            return
+        text = self._source[body.start_byte : end.start_byte]
+        commands = heredoc.backquoted(text)
+        if commands is None:
+            self._fail("an open backquote in a here-document", start.start_byte)
+            return
+        for command in commands:
+            self._nested(command, body.start_byte, place)
+        if strip_tabs:
+            # The grammar looks for no substitutions here: have it read the same as a plain one.
+            plain = heredoc.as_plain(text)
+            self._nested(plain, body.start_byte, place)
+            return
+        seen = [
+            (child.start_byte, child.end_byte) for child in body.named_children if child.child_count
+        ]
+        for at in heredoc.substitutions(text):
+            position = body.start_byte + at
+            if not any(first <= position < last for first, last in seen):
+                self._fail("a substitution in a here-document, unclear", position)
+
+
+def _is_usual(redirect: list[Node]) -> bool:
+    """``>f`` or ``2>f``, with nothing behind it."""
+    if len(redirect) == 3 and redirect[0].type == "file_descriptor":
+        redirect = redirect[1:]
+    return (
+        len(redirect) == 2
+        and not redirect[0].is_named
+        and redirect[1].is_named
+        and redirect[0].type not in {">&-", "<&-"}
+    )

@@ -1,0 +1,174 @@
+"""A patch put onto a new branch of the target's repository: one commit above its HEAD.
+
+Owns the steps. The files in the directory, the index and the branch that is checked out stay as
+they are. Like `apply`, it never runs git in or on the repository: its objects are read and written
+by our own code, and only the private store is git's.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.apply import repo_refs as gitrefs
+from sandbox.apply.directory import ApplyReport, check_link
+from sandbox.apply.merge import changed_by, changes_between
+from sandbox.apply.repo_objects import Objects
+from sandbox.apply.repo_tree import CommitTree
+from sandbox.apply.target import InTheWayError, Target, opened
+from sandbox.errors import PatchError
+from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.store import Store
+from sandbox.patch.baseline import Baseline
+from sandbox.patch.make import Change
+from sandbox.patch.touched_paths import touched_paths
+
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_IDENTITY = "Moonpool <moonpool@moonpool.invalid>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchReport:
+    commit: str
+    """Id of the new commit, hex; of the one it would be, after a check."""
+    parent: str
+    changes: ApplyReport
+
+
+def branch_patch(
+    patch: bytes,
+    target: Path,
+    *,
+    branch: str,
+    message: str,
+    check: bool,
+    baseline: Baseline | None = None,
+) -> BranchReport:
+    """Commit a patch to a new branch that starts at the target's HEAD.
+
+    Args:
+        message: of the commit.
+        baseline: what the patch was made against; with it, what does not fit is merged.
+
+    Raises:
+        PatchError: no repository that can be read, the name is taken, the patch does not fit
+            HEAD. Nothing a branch leads to has changed then.
+    """
+    try:
+        with (
+            opened(target) as directory,
+            _git_of(directory, target) as git,
+            tempfile.TemporaryDirectory(
+                prefix="moonpool-apply-", ignore_cleanup_errors=True
+            ) as room,
+        ):
+            gitrefs.refuse_name(git, branch)
+            made = _Commit.of(patch, git, Path(room), message, baseline)
+            if not check:
+                made.write(git)
+                gitrefs.make_branch(git, branch, made.commit)
+            return BranchReport(
+                commit=made.commit,
+                parent=made.parent,
+                changes=ApplyReport(
+                    changes=made.changes, written=() if check else tuple(made.touched)
+                ),
+            )
+    except OSError as problem:
+        raise PatchError(f"the branch can't be made: {problem}") from problem
+
+
+@contextmanager
+def _git_of(directory: Target, shown: Path) -> Iterator[Target]:
+    try:
+        with directory.parent(b".git/HEAD") as (git, _):
+            yield Target(git)
+    except FileNotFoundError:
+        raise PatchError(f"{shown} is not the top of a git repository: there is no .git.") from None
+    except InTheWayError:
+        raise PatchError(
+            f"{shown}/.git leads to a repository elsewhere (a worktree or a submodule): a branch "
+            "is made only where the repository itself is."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Commit:
+    """A commit made in the private store, with all that it needs beyond what the target has."""
+
+    store: Store
+    commit: str
+    parent: str
+    objects: tuple[str, ...]
+    touched: Mapping[bytes, Entry | None]
+    changes: tuple[Change, ...]
+
+    @classmethod
+    def of(
+        cls, patch: bytes, git: Target, room: Path, message: str, baseline: Baseline | None
+    ) -> "_Commit":
+        objects = Objects(git)
+        parent = gitrefs.head(git)
+        tree = CommitTree(objects, objects.commit_tree(parent))
+        store = Store(room / "store")
+        before = tree.entries(touched_paths(patch), store)
+        touched = changed_by(patch, before, store, room, baseline=baseline)
+        for path, entry in touched.items():
+            if entry is not None and entry.mode == SYMLINK:
+                check_link(store, path, entry)
+        blobs = {entry.blob for entry in touched.values() if entry is not None}
+        trees: list[str] = []
+
+        def put_tree(content: bytes) -> str:
+            trees.append(store.put_tree(content))
+            return trees[-1]
+
+        root = tree.changed(touched, put_tree)
+        when = f"{int(time.time())} +0000"
+        text = (
+            f"tree {root}\nparent {parent}\nauthor {_IDENTITY} {when}\n"
+            f"committer {_IDENTITY} {when}\n\n{message.strip()}\n"
+        ).replace("\0", " ")
+        commit = store.put_commit(text.encode("utf-8", "replace"))
+        for object_id in (*blobs, *trees):
+            objects.check(object_id)
+        return cls(
+            store=store,
+            commit=commit,
+            parent=parent,
+            objects=(*sorted(blobs), *trees, commit),
+            touched=touched,
+            changes=changes_between(store, before, touched),
+        )
+
+    def write(self, git: Target) -> None:
+        """Put its objects into the repository: what they lead to first."""
+        for object_id in self.objects:
+            _write(git, object_id, self.store.file_of(object_id))
+
+
+def _write(git: Target, object_id: str, loose: Path) -> None:
+    """Put an object into the repository, in git's own loose form."""
+    folder, name = object_id[:2].encode(), object_id[2:].encode()
+    try:
+        with git.parent(b"objects/" + folder) as (directory, last), suppress(FileExistsError):
+            os.mkdir(last, dir_fd=directory)
+        with git.parent(b"objects/" + folder + b"/" + name) as (directory, last):
+            temporary = b"tmp_obj_moonpool_" + os.urandom(6).hex().encode()
+            file = os.open(temporary, _MAKE, 0o444, dir_fd=directory)
+            try:
+                with open(file, "wb") as out:
+                    out.write(loose.read_bytes())
+                os.link(temporary, last, src_dir_fd=directory, dst_dir_fd=directory)
+            except FileExistsError:
+                pass  # the repository has it already
+            finally:
+                os.unlink(temporary, dir_fd=directory)
+    except InTheWayError as way:
+        raise PatchError(
+            f"{os.fsdecode(way.path)!r} in the target's .git is a link or a file: nothing is "
+            "written through it."
+        ) from None

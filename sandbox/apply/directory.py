@@ -1,0 +1,166 @@
+"""A patch applied to a directory of the host, all of it or nothing.
+
+Owns the checks and their order. git is run on copies of the touched files in a private store, never
+in the directory nor with its configuration: what a repository says about filters, hooks, monitors
+or attributes is not read. Works the same on a git checkout and on a plain directory.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.apply.merge import changed_by, changes_between
+from sandbox.apply.replace import Replacement, replace_files
+from sandbox.apply.target import Absent, Behind, Folder, Seen, Standing, Target, opened
+from sandbox.errors import PatchError
+from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.path_rules import PATH_LIMIT_BYTES, leaves_tree, link_refusal, refusal
+from sandbox.git.store import Store
+from sandbox.patch.baseline import Baseline
+from sandbox.patch.make import Change
+from sandbox.patch.touched_paths import touched_paths
+
+_KEPT = Entry(0, "", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyReport:
+    changes: tuple[Change, ...]
+    """What the patch did, or would do, to this directory."""
+    written: tuple[bytes, ...]
+    """Paths that were made, replaced or removed; empty after a check."""
+
+
+def apply_patch(
+    patch: bytes, target: Path, *, check: bool, baseline: Baseline | None = None
+) -> ApplyReport:
+    """Apply a patch to the directory; with `check`, find out whether it would go.
+
+    The directory may have changed since the patch was made: hunks are found again as `git apply`
+    finds them, without guessing; with a `baseline` (what the patch was made against), files whose
+    hunks do not fit are merged, three ways. Raises `PatchError`: a conflict (it says in which file,
+    at which hunk), a path or link that leads out of the directory, a target that is no directory, a
+    failure in writing. Nothing is changed then.
+    """
+    try:
+        with (
+            opened(target) as directory,
+            tempfile.TemporaryDirectory(
+                prefix="moonpool-apply-", ignore_cleanup_errors=True
+            ) as room,
+        ):
+            return _apply(patch, directory, Path(room), baseline, check=check)
+    except OSError as problem:
+        raise PatchError(f"applying failed: {problem}. Nothing was changed.") from problem
+
+
+def _apply(
+    patch: bytes, target: Target, room: Path, baseline: Baseline | None, *, check: bool
+) -> ApplyReport:
+    if not patch:
+        return ApplyReport(changes=(), written=())
+    store = Store(room / "store")
+    seen = _look(target, store, touched_paths(patch))
+    standing = {path: what for path, what in seen.items() if isinstance(what, Standing)}
+    before = {path: what.entry for path, what in standing.items()}
+    touched = changed_by(patch, before, store, room, baseline=baseline)
+    replacement = Replacement(
+        removed={path: standing[path] for path in touched if path in standing},
+        placed={path: entry for path, entry in touched.items() if entry is not None},
+        folders=_checked(target, store, seen, touched),
+    )
+    changes = changes_between(store, before, touched)
+    if check:
+        return ApplyReport(changes=changes, written=())
+    replace_files(target, store, replacement)
+    return ApplyReport(changes=changes, written=tuple(touched))
+
+
+def _look(target: Target, store: Store, paths: Iterable[bytes]) -> dict[bytes, Seen]:
+    """What is at each path that the patch names. Raises `PatchError` for one it must not name."""
+    seen: dict[bytes, Seen] = {}
+    for path in sorted(paths):
+        if reason := refusal(path):
+            raise PatchError(
+                f"the patch names {os.fsdecode(path)!r}: {reason}. Nothing was changed."
+            )
+        seen[path] = target.look(path, store)
+    for path, what in seen.items():
+        if isinstance(what, Behind) and what.blocker not in seen:
+            raise PatchError(
+                f"{os.fsdecode(path)!r} can't be reached: {os.fsdecode(what.blocker)!r} is a link "
+                "or a file in the target, and nothing is written through it."
+            )
+    return _without_aliases(target, seen)
+
+
+def _without_aliases(target: Target, seen: dict[bytes, Seen]) -> dict[bytes, Seen]:
+    """Where ``A`` and ``a`` are one file to the file system, only the name it lists is there."""
+    names: dict[tuple[int, int], list[bytes]] = {}
+    for path, what in seen.items():
+        if isinstance(what, Standing):
+            names.setdefault((what.status.st_dev, what.status.st_ino), []).append(path)
+    for same in names.values():
+        for path in same if len(same) > 1 else ():
+            with target.parent(path) as (directory, name):
+                if name not in map(os.fsencode, os.listdir(directory)):
+                    seen[path] = Absent()
+    return seen
+
+
+def _checked(
+    target: Target,
+    store: Store,
+    seen: Mapping[bytes, Seen],
+    touched: Mapping[bytes, Entry | None],
+) -> list[bytes]:
+    """Refuse what must not be written; gives the directories that make room, deepest first."""
+    folders: list[bytes] = []
+    for path, entry in touched.items():
+        if entry is None:
+            continue
+        shown = repr(os.fsdecode(path))
+        if refusal(path) or path not in seen:
+            raise PatchError(f"the patch names {shown} where it should not. Nothing was changed.")
+        match seen[path]:
+            case Behind(blocker=blocker) if touched.get(blocker, entry) is not None:
+                raise PatchError(
+                    f"{shown} can't be reached: {os.fsdecode(blocker)!r} is no directory."
+                )
+            case Folder():
+                folders += _making_room(target, path, touched)
+            case _:
+                pass
+        if entry.mode == SYMLINK:
+            check_link(store, path, entry)
+    return folders
+
+
+def _making_room(
+    target: Target, path: bytes, touched: Mapping[bytes, Entry | None]
+) -> Iterator[bytes]:
+    for found, is_folder in target.below(path):
+        if is_folder:
+            yield found
+        elif touched.get(found, _KEPT) is not None:
+            raise PatchError(
+                f"{os.fsdecode(path)!r} is a directory in the target and holds "
+                f"{os.fsdecode(found)!r}, which the patch does not know. Nothing was changed."
+            )
+    yield path
+
+
+def check_link(store: Store, path: bytes, entry: Entry) -> None:
+    """Refuse a link that leads out of the tree."""
+    # One that stands there already, escaping or not, is not touched and never gets here.
+    link = store.read_bytes(entry.blob, limit_bytes=PATH_LIMIT_BYTES)
+    reason = link_refusal(path, link)
+    if reason is None and leaves_tree(path, link):
+        reason = "it can lead out of the directory"
+    if reason:
+        raise PatchError(
+            f"the link {os.fsdecode(path)!r} -> {os.fsdecode(link)!r} is refused: {reason}. "
+            "Nothing was changed."
+        )

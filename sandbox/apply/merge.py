@@ -1,0 +1,113 @@
+"""What a patch makes of some files, wherever they stand: by its hunks, or by a three-way merge.
+
+Owns the order of both and the sentence when neither goes. Works on blobs of a private store.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from sandbox.apply.three_way import merge
+from sandbox.errors import PatchError
+from sandbox.git.apply import DoesNotApply, apply_to_entries
+from sandbox.git.diff import Comparison
+from sandbox.git.manifest import Entry
+from sandbox.git.pack import PackedStore
+from sandbox.git.run import GitTooSlow
+from sandbox.git.store import Store
+from sandbox.git.trees import Trees
+from sandbox.patch.baseline import Baseline
+from sandbox.patch.make import Change, changes_of, same_file
+
+_GIT_S = 600
+_RENAMES_S = 60
+_SHOWN = 5
+
+
+def changed_by(
+    patch: bytes,
+    before: Mapping[bytes, Entry],
+    store: Store,
+    room: Path,
+    *,
+    baseline: Baseline | None,
+) -> dict[bytes, Entry | None]:
+    """The paths that the patch changes among these files, and what each becomes.
+
+    Args:
+        baseline: what the patch was made against; with it, what its hunks do not fit is merged.
+
+    Raises:
+        DoesNotApply: a hunk does not fit, or both sides changed the same.
+    """
+    file = room / "patch.diff"
+    file.write_bytes(patch)
+    try:
+        after: Mapping[bytes, Entry | None] = apply_to_entries(
+            store, before, file, index=room / "index", timeout_s=_GIT_S
+        )
+    except DoesNotApply as conflict:
+        if baseline is None:
+            raise DoesNotApply(
+                f"{conflict}. Nothing was changed.", conflicts=conflict.conflicts
+            ) from None
+        after = _merged(file, before, store, room, baseline)
+    return {
+        path: after.get(path)
+        for path in sorted({*before, *after})
+        if not same_file(before.get(path), after.get(path))
+    }
+
+
+def _merged(
+    patch: Path, ours: Mapping[bytes, Entry], store: Store, room: Path, baseline: Baseline
+) -> dict[bytes, Entry | None]:
+    standing = {path: entry for path, entry in baseline.entries.items() if entry is not None}
+    # A store of their own: the result of a binary patch must come from the patch, not from here.
+    apart = PackedStore(room / "theirs")
+    for entry in standing.values():
+        baseline.store.lend(entry.blob, apart)
+    try:
+        theirs = apply_to_entries(
+            apart, standing, patch, index=room / "index-theirs", timeout_s=_GIT_S
+        )
+    except DoesNotApply:
+        raise PatchError(
+            "the old files kept with the patch are not those it was made against. "
+            "Nothing was changed."
+        ) from None
+    for entry in (*standing.values(), *theirs.values()):
+        store.put(apart.read(entry.blob), entry.size)
+    merged = merge(
+        store,
+        base=baseline.entries,
+        ours=ours,
+        theirs={**dict.fromkeys(baseline.entries), **theirs},
+        timeout_s=_GIT_S,
+    )
+    if merged.conflicts:
+        shown = "; ".join(merged.conflicts[:_SHOWN])
+        rest = len(merged.conflicts) - _SHOWN
+        more = f"; and {rest} more" if rest > 0 else ""
+        raise DoesNotApply(
+            f"the patch can't be merged: {shown}{more}. Nothing was changed.",
+            conflicts=merged.conflicts,
+        )
+    return {**ours, **merged.results}
+
+
+def changes_between(
+    store: Store, before: Mapping[bytes, Entry], touched: Mapping[bytes, Entry | None]
+) -> tuple[Change, ...]:
+    """What a reader is shown of the difference."""
+    old = Trees.of({path: entry for path, entry in before.items() if path in touched})
+    new, _ = old.changed(touched)
+    for trees in (old, new):
+        trees.write_above(touched.keys(), store.put_tree)
+    compared = Comparison(
+        directory=store.directory, old=old.root, new=new.root, renames=True, timeout_s=_RENAMES_S
+    )
+    try:
+        return changes_of(compared.records())
+    except GitTooSlow:
+        return changes_of(replace(compared, renames=False, timeout_s=_GIT_S).records())

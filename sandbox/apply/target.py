@@ -1,0 +1,173 @@
+"""A directory of the host that a patch is applied to: looking at it without following a link.
+
+Owns the walk: each part of a path is opened by itself, from the directory before it, and a link is
+never gone through. Knows no patch.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import PatchError
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.path_rules import is_dot_git
+from sandbox.git.store import Store
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A file or link is there."""
+
+    entry: Entry
+    status: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing is there, and nothing is in the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """What stands above is no directory."""
+
+    blocker: bytes
+    """Path of the file or link that is in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory is there."""
+
+
+Seen = Standing | Absent | Behind | Folder
+
+
+class Target:
+    """The directory, held open: it stays this one whatever its path comes to mean."""
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+
+    def look(self, path: bytes, store: Store) -> Seen:
+        """What is at the path; the content of a file or link goes into the store.
+
+        Raises `PatchError` for what no patch can hold, and for what can't be read.
+        """
+        try:
+            with self.parent(path) as (directory, name):
+                return _look(directory, name, path, store)
+        except InTheWayError as way:
+            return Behind(blocker=way.path)
+        except FileNotFoundError:
+            return Absent()
+        except OSError as problem:
+            raise PatchError(f"can't read {os.fsdecode(path)!r}: {problem.strerror}") from problem
+
+    @contextmanager
+    def parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """The open directory that holds the path, and the last part of it.
+
+        Raises `InTheWayError` where a part is no directory, `FileNotFoundError` where one misses.
+        """
+        *above, name = path.split(b"/")
+        with _opened(self.root, above) as directory:
+            yield directory, name
+
+    def names(self, path: bytes) -> list[bytes]:
+        """Of all that is in the directory at the path."""
+        with _opened(self.root, path.split(b"/")) as directory:
+            return [os.fsencode(name) for name in os.listdir(directory)]
+
+    def below(self, path: bytes) -> Iterator[tuple[bytes, bool]]:
+        """Everything below a directory, and whether it is one itself; deepest first."""
+        waiting = [path]
+        directories = []
+        while waiting:
+            inside = waiting.pop()
+            with _opened(self.root, inside.split(b"/")) as directory:
+                for name in os.listdir(directory):
+                    found = inside + b"/" + os.fsencode(name)
+                    mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+                    if stat.S_ISDIR(mode):
+                        waiting.append(found)
+                        directories.append(found)
+                    else:
+                        yield found, False
+        for found in reversed(directories):
+            yield found, True
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Target]:
+    """The directory to apply to. Raises `PatchError` where it is none, or is git's own."""
+    try:
+        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise PatchError(f"{path} does not exist: name the directory to apply to.") from None
+    except NotADirectoryError:
+        raise PatchError(f"{path} is not a directory.") from None
+    except OSError as problem:
+        raise PatchError(f"can't open {path}: {problem.strerror}") from problem
+    try:
+        if any(is_dot_git(os.fsencode(part)) for part in path.resolve().parts):
+            raise PatchError(f"{path} lies in a git directory: name the files' own directory.")
+        if {"HEAD", "objects", "refs"} <= set(os.listdir(root)):
+            raise PatchError(f"{path} is a git directory: name the files' own directory.")
+        yield Target(root)
+    finally:
+        os.close(root)
+
+
+class InTheWayError(NotADirectoryError):
+    """A part of a path is a link or a file."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(errno.ENOTDIR, "a link or a file is in the way", path)
+        self.path = path
+
+
+@contextmanager
+def _opened(root: int, parts: list[bytes]) -> Iterator[int]:
+    directory = os.dup(root)
+    try:
+        for depth, part in enumerate(parts, 1):
+            try:
+                inner = os.open(part, _DIRECTORY, dir_fd=directory)
+            except OSError as problem:
+                if problem.errno in {errno.ENOTDIR, errno.ELOOP}:
+                    raise InTheWayError(b"/".join(parts[:depth])) from None
+                raise
+            os.close(directory)
+            directory = inner
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _look(directory: int, name: bytes, path: bytes, store: Store) -> Seen:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if stat.S_ISDIR(status.st_mode):
+        return Folder()
+    if stat.S_ISLNK(status.st_mode):
+        link = os.readlink(name, dir_fd=directory)
+        blob = store.put((link,), len(link))
+        return Standing(entry=Entry(SYMLINK, blob, len(link)), status=status)
+    if not stat.S_ISREG(status.st_mode):
+        raise PatchError(f"{os.fsdecode(path)!r} is neither a file nor a link nor a directory.")
+    # O_NONBLOCK: should it have become a pipe since, opening it must not wait for a writer.
+    with open(os.open(name, _FILE, dir_fd=directory), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise PatchError(f"{os.fsdecode(path)!r} changed while it was read.")
+        blob = store.put(iter(lambda: file.read(_PIECE_BYTES), b""), status.st_size)
+    mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else FILE
+    return Standing(entry=Entry(mode, blob, status.st_size), status=status)

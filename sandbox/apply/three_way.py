@@ -1,0 +1,109 @@
+"""Three sides of each file made one: what a patch was made against, what it gives, what stands.
+
+Owns the rule, path by path, and the call of ``git merge-file``. Knows blobs of a private store
+only: no directory, no attribute, no merge driver of anybody's.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.run import GitRefused, run_git
+from sandbox.git.store import Store
+from sandbox.patch.make import LINES_LIMIT_BYTES, same_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    results: Mapping[bytes, Entry | None]
+    """Each path as it should be; None: nothing there."""
+    conflicts: tuple[str, ...]
+    """A line for each path where both sides changed the same; its result is what stands."""
+
+
+def merge(
+    store: Store,
+    *,
+    base: Mapping[bytes, Entry | None],
+    ours: Mapping[bytes, Entry | None],
+    theirs: Mapping[bytes, Entry | None],
+    timeout_s: float,
+) -> Merged:
+    """Bring the change from `base` to `theirs` into `ours`; the store holds all three sides.
+
+    A path that is missing in a mapping is one where nothing is. Raises `PatchError`.
+    """
+    results: dict[bytes, Entry | None] = {}
+    conflicts: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="merge-", dir=store.directory) as room:
+        for path in sorted({*base, *theirs}):
+            sides = base.get(path), ours.get(path), theirs.get(path)
+            entry, conflict = _merged(store, sides, Path(room), timeout_s)
+            results[path] = entry
+            if conflict:
+                conflicts.append(f"{_shown(path)}: {conflict}")
+    return Merged(results=results, conflicts=tuple(conflicts))
+
+
+_Sides = tuple[Entry | None, Entry | None, Entry | None]
+
+
+def _merged(  # noqa: PLR0911 - a line for each rule
+    store: Store, sides: _Sides, room: Path, timeout_s: float
+) -> tuple[Entry | None, str | None]:
+    """What becomes of one path, and why it can't be told."""
+    base, ours, theirs = sides
+    if same_file(ours, base) or same_file(ours, theirs):
+        return theirs, None
+    if same_file(theirs, base):
+        return ours, None
+    if ours is None:
+        return ours, "is gone here, and the patch changes it"
+    if theirs is None:
+        return ours, "was changed here, and the patch removes it"
+    if base is None:
+        return ours, "is there already, with another content"
+    mode = theirs.mode if ours.mode == base.mode else ours.mode
+    if theirs.blob in {ours.blob, base.blob}:
+        return Entry(mode, ours.blob, ours.size), None
+    if ours.blob == base.blob:
+        return Entry(mode, theirs.blob, theirs.size), None
+    everyone = (base, ours, theirs)
+    if any(side.mode == SYMLINK for side in everyone):
+        return ours, "was changed here too, and one of both is a link"
+    if any(side.size > LINES_LIMIT_BYTES for side in everyone):
+        return ours, "was changed here too, and is too large to merge line by line"
+    data = _merged_lines(store, everyone, room, timeout_s)
+    if data is None:
+        return ours, "was changed here at the same lines, or is no text"
+    return Entry(mode, store.put((data,), len(data)), len(data)), None
+
+
+def _merged_lines(
+    store: Store, sides: tuple[Entry, Entry, Entry], room: Path, timeout_s: float
+) -> bytes | None:
+    """All three merged; None where they can't be."""
+    base, ours, theirs = sides
+    files = []
+    for name, side in (("ours", ours), ("base", base), ("theirs", theirs)):
+        file = room / name
+        with file.open("wb") as out:
+            out.writelines(store.read(side.blob))
+        files.append(str(file))
+    try:
+        return run_git(
+            store.directory,
+            ("merge-file", "-p", "-q", *files),
+            output_limit_bytes=4 * LINES_LIMIT_BYTES,
+            timeout_s=timeout_s,
+        )
+    except GitRefused:
+        # Its status is the number of conflicts, or 255 for what is no text.
+        return None
+
+
+def _shown(path: bytes) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in os.fsdecode(path))

@@ -1,0 +1,216 @@
+"""The container as a plan: every hardening flag stands here, and one call applies it.
+
+Owns the flags, their form for the engine's API, and the comparison with what runs. Knows no
+policy file: `container_spec` takes the policy as a value.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.policy import Policy
+from sandbox.container import seccomp
+from sandbox.container.mounts import ROOM, Mount, mount_differences, tmpfs, volumes
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
+
+WORKSPACE = "/workspace"
+HOME = "/home/agent"
+USER = "1000:1000"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_SHM_BYTES = 64 << 20
+_SHELF_LIFE_S = 3600
+_SIGNALS = 4096
+"""Queued signals and timers: lowering works with every engine, raising does not."""
+_NANO = 1_000_000_000
+
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """One sandbox, as it must run."""
+
+    image: str
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+    cpus: float
+    memory_bytes: int
+    """Swap included: what does not fit is ended, not swapped."""
+    pids: int
+    file_bytes: int
+    """Largest file a process can write (RLIMIT_FSIZE)."""
+    seccomp_profile: str
+    mounts: tuple[Mount, ...] = ()
+    """Over the image's own files; none where the policy lets the workspace's files be executed."""
+
+    def body(self) -> dict[str, object]:
+        """The JSON body of the engine's create call (API 1.41 and later)."""
+        return {
+            "Image": self.image,
+            "Entrypoint": list(self.command),
+            "Cmd": [],
+            "User": USER,
+            "WorkingDir": "/",
+            "Env": [f"PATH={PATH}", f"HOME={HOME}"],
+            "Labels": dict(self.labels),
+            "Hostname": "moonpool",
+            "Tty": False,
+            "OpenStdin": True,
+            "StdinOnce": False,
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "NetworkDisabled": True,
+            # An image may bring a health check; it would be a second way to run things.
+            "Healthcheck": {"Test": ["NONE"]},
+            "Volumes": {},
+            "HostConfig": self.host_config(),
+        }
+
+    def host_config(self) -> dict[str, object]:
+        """The part of the body that hardens."""
+        return {
+            "NetworkMode": "none",
+            "CapDrop": ["ALL"],
+            "CapAdd": [],
+            "Privileged": False,
+            "SecurityOpt": ["no-new-privileges", f"seccomp={self.seccomp_profile}"],
+            "NanoCpus": int(self.cpus * _NANO),
+            "Memory": self.memory_bytes,
+            "MemorySwap": self.memory_bytes,
+            "PidsLimit": self.pids,
+            "Ulimits": [
+                {"Name": "core", "Soft": 0, "Hard": 0},
+                {"Name": "fsize", "Soft": self.file_bytes, "Hard": self.file_bytes},
+                # Counted by user id, so that a user of the host with ours shares in them.
+                {"Name": "msgqueue", "Soft": 0, "Hard": 0},
+                {"Name": "sigpending", "Soft": _SIGNALS, "Hard": _SIGNALS},
+            ],
+            "ShmSize": _SHM_BYTES,
+            "LogConfig": {"Type": "none", "Config": {}},
+            "Binds": [],
+            "Mounts": volumes(self.mounts, self.labels),
+            "VolumesFrom": [],
+            "Devices": [],
+            "DeviceCgroupRules": [],
+            "Tmpfs": tmpfs(self.mounts),
+            "Sysctls": {},
+            "GroupAdd": [],
+            "ExtraHosts": [],
+            "DeviceRequests": [],
+            "IpcMode": "private",
+            "PidMode": "",
+            "UTSMode": "",
+            "UsernsMode": "",
+            "CgroupParent": "",
+            "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+            "AutoRemove": False,
+            "Init": False,
+            "MaskedPaths": [*_MASKED, *((ROOM,) if self.mounts else ())],
+            "ReadonlyPaths": list(_READ_ONLY),
+            "PublishAllPorts": False,
+            "PortBindings": {},
+            "OomKillDisable": False,
+        }
+
+
+def shelf(image: str) -> dict[str, object]:
+    """The body of a container that is never started: a place to put files into, or take from."""
+    return {
+        "Image": image,
+        "Entrypoint": ["true"],
+        "Cmd": [],
+        "NetworkDisabled": True,
+        "Labels": {
+            LABEL_MANAGED: "1",
+            LABEL_DEADLINE: str(int(time.time()) + _SHELF_LIFE_S),
+        },
+    }
+
+
+def container_spec(
+    policy: Policy, *, image: str, command: Sequence[str], labels: Mapping[str, str]
+) -> ContainerSpec:
+    """What a policy asks of the container itself; its kernel rules go to the guest."""
+    return ContainerSpec(
+        image=image,
+        command=tuple(command),
+        labels=labels,
+        cpus=policy.limits.cpus,
+        memory_bytes=policy.limits.memory_bytes,
+        pids=policy.limits.pids,
+        file_bytes=policy.limits.disk_bytes,
+        seccomp_profile=seccomp.profile(exec_memory_files=policy.exec_workspace),
+    )
+
+
+def _normal(value: object) -> object:
+    """An engine writes an empty list or map as null, or the reverse."""
+    return None if value in ([], {}, "", False) else value
+
+
+def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
+    """Compare a container, as the engine describes it, with its spec; empty where they agree.
+
+    Every field of the spec's host configuration is compared, and what the spec has no field for
+    but could open a way out: mounts, networks, the user, the image.
+    """
+    wrong = []
+    host = running.get("HostConfig") or {}
+    for key, wanted in spec.host_config().items():
+        found = host.get(key)
+        if key in {"MaskedPaths", "ReadonlyPaths"}:
+            missing = set(wanted if isinstance(wanted, list) else ()) - set(found or ())
+            if missing:
+                wrong.append(f"{key}: lacks {', '.join(sorted(missing))}")
+        elif key == "Ulimits":
+            wrong += _ulimit_differences(wanted, found)
+        elif key == "Mounts":
+            wrong += mount_differences(spec.mounts, spec.labels, running)
+        elif _normal(found) != _normal(wanted):
+            shown = "differs" if key == "SecurityOpt" else f"is {found!r}, not {wanted!r}"
+            wrong.append(f"{key}: {shown}")
+    config = running.get("Config") or {}
+    wrong += [
+        f"{key}: is {config.get(key)!r}"
+        for key, wanted in (("Image", spec.image), ("User", USER), ("Tty", False))
+        if config.get(key) != wanted
+    ]
+    if list(config.get("Entrypoint") or ()) != list(spec.command) or config.get("Cmd"):
+        wrong.append("Entrypoint: is not the guest")
+    networks = set((running.get("NetworkSettings") or {}).get("Networks") or {})
+    if networks - {"none"}:
+        wrong.append(f"Networks: {', '.join(sorted(networks))}")
+    state = running.get("State") or {}
+    if not state.get("Running"):
+        wrong.append(f"State: {state.get('Status')!r}")
+    return wrong
+
+
+def _ulimit_differences(wanted: object, found: object) -> list[str]:
+    def rows(value: object) -> dict[str, tuple[int, int]]:
+        items = value if isinstance(value, list) else []
+        return {row["Name"]: (row["Soft"], row["Hard"]) for row in items}
+
+    have = rows(found)
+    return [
+        f"Ulimits: {name} is {have.get(name)}"
+        for name, limit in rows(wanted).items()
+        if have.get(name) != limit
+    ]

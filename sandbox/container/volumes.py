@@ -1,0 +1,138 @@
+"""Volumes under the mounts that can't be executed: made for one sandbox, removed with it.
+
+Two kinds. Upper and work directories belong to one sandbox. Lower directories hold what an image
+has at a path, filled once by the engine's own copying, and are shared: they are a cache, found
+again through a file on the host that is written when they are full.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.cache import cache_directory, write_atomically
+from sandbox.container.mounts import LOWER, PLACES, ROOM, UPPER, WORK, Held, Mount, Overlay, Scratch
+from sandbox.container.spec import HOME, WORKSPACE, shelf
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_LOWER, LABEL_MANAGED
+from sandbox.engine.values import VolumeInfo
+from sandbox.errors import EngineError, SandboxError
+
+_TMP_SHARE, _VAR_TMP_SHARE = 4, 16
+"""Of the memory limit, which these files count towards: full, they leave two thirds of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    mounts: tuple[Mount, ...]
+    names: tuple[str, ...]
+    """Volumes that nobody else uses."""
+
+
+NONE = Made(mounts=(), names=())
+
+
+def make(
+    engine: Engine,
+    *,
+    snapshot_image: str,
+    prepared_image: str,
+    memory_bytes: int,
+    labels: Mapping[str, str],
+) -> Made:
+    """The mounts of one sandbox, and its volumes, which the caller removes.
+
+    Raises:
+        EngineError: the engine makes no such volumes.
+    """
+    names: list[str] = []
+    mounts: list[Mount] = [
+        Scratch(target=target, size_bytes=memory_bytes // share)
+        for target, share in (("/tmp", _TMP_SHARE), ("/var/tmp", _VAR_TMP_SHARE))  # noqa: S108
+    ]
+    try:
+        for place, target, image in zip(
+            PLACES, (WORKSPACE, HOME), (snapshot_image, prepared_image), strict=True
+        ):
+            upper = engine.create_volume(_name(), labels)
+            names.append(upper.name)
+            work = engine.create_volume(_name(), labels)
+            names.append(work.name)
+            room = f"{ROOM}/{place}"
+            mounts += (
+                Held(volume=upper.name, target=room + UPPER, copies=True),
+                Held(volume=work.name, target=room + WORK, copies=False),
+            )
+            layer = engine.layer_directory(image) if target == WORKSPACE else None
+            if layer is None:
+                lower = _lower(engine, image, target)
+                mounts.append(Held(volume=lower.name, target=room + LOWER, copies=False))
+                source = lower.mountpoint
+            else:
+                # The snapshot is one layer, and all of the workspace is in it.
+                source = layer + target
+            overlay = Overlay(
+                target=target,
+                lower=source,
+                upper=upper.mountpoint,
+                work=work.mountpoint,
+                user_attributes=engine.rootless(),
+            )
+            if not overlay.supported():
+                raise EngineError(f"the engine keeps its volumes at {upper.mountpoint!r}")
+            mounts.append(overlay)
+    except BaseException:
+        remove(engine, names)
+        raise
+    return Made(mounts=tuple(mounts), names=tuple(names))
+
+
+def remove(engine: Engine, names: tuple[str, ...] | list[str]) -> None:
+    """Remove volumes; what does not go now is left to `moonpool prune`."""
+    for name in names:
+        with contextlib.suppress(SandboxError):
+            engine.remove_volume(name)
+
+
+def _name() -> str:
+    return f"moonpool-{secrets.token_hex(12)}"
+
+
+def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
+    """A volume that holds what an image has at a path."""
+    key = hashlib.sha256(f"{image} {path}".encode()).hexdigest()[:32]
+    file = lower_file(key)
+    name = published(key)
+    found = None if name is None else engine.volume(name)
+    if found is not None and found.labels.get(LABEL_LOWER) == key:
+        with contextlib.suppress(OSError):
+            os.utime(file)  # its age tells `prune` when the volume was last used
+        return found
+    made = engine.create_volume(_name(), {LABEL_MANAGED: "1", LABEL_LOWER: key})
+    try:
+        # The engine copies when it makes the container; the container is of no use after that.
+        held = {"Type": "volume", "Source": made.name, "Target": path}
+        engine.remove(engine.create({**shelf(image), "HostConfig": {"Mounts": [held]}}))
+    except BaseException:
+        remove(engine, (made.name,))
+        raise
+    # Only now: another process may use it from here on.
+    write_atomically(file, json.dumps({"volume": made.name}).encode())
+    return made
+
+
+def published(key: str) -> str | None:
+    """The name of the shared volume of a key, once it is full."""
+    try:
+        return str(json.loads(lower_file(key).read_bytes())["volume"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def lower_file(key: str) -> Path:
+    """Where the name of the shared volume of a key is kept."""
+    return cache_directory() / "volumes" / f"{key}.json"

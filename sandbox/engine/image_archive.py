@@ -1,0 +1,66 @@
+"""An image made of another and one more layer, in the form that an engine loads.
+
+One pass over the layer: an engine that stores images itself takes the base's layers from what it
+has, so only ours is sent. Through a container (put, then commit) the same files would be written
+twice and read once more. Source of the form: moby's image/spec/v1.2.md and image/tarexport/load.go.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+
+from sandbox.engine import tar as tarstream
+from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.engine.values import ImageInfo
+from sandbox.errors import WorkspaceError
+
+
+def reference(key: str) -> str:
+    """The engine's name for the snapshot of a key."""
+    return f"moonpool/snapshot:{key}"
+
+
+def archive(
+    base: ImageInfo, layer: Iterator[bytes], size: int, key: Callable[[], str]
+) -> Iterator[bytes]:
+    """The tar to load.
+
+    Args:
+        layer: an uncompressed tar, in pieces.
+        size: of that tar, in bytes; it must come to exactly that.
+        key: gives the snapshot's key, once the layer has been read to its end.
+    """
+    digest = hashlib.sha256()
+    sent = 0
+    yield tarstream.header(b"new/layer.tar", kind=tarstream.REGULAR, size=size)
+    for piece in layer:
+        digest.update(piece)
+        sent += len(piece)
+        yield piece
+    if sent != size:
+        # A link on the host got another target between the count and the copy.
+        raise WorkspaceError("the workspace changed while it was copied: run again")
+    yield tarstream.padding(size)
+    layers = [*base.layers, f"sha256:{digest.hexdigest()}"]
+    config = {
+        "architecture": base.architecture,
+        "os": base.os,
+        "created": "1970-01-01T00:00:00Z",
+        "config": {"Labels": {LABEL_SNAPSHOT: key()}},
+        "rootfs": {"type": "layers", "diff_ids": layers},
+        "history": [{"created_by": "moonpool"} for _ in layers],
+    }
+    # The engine looks a layer up by its content before it opens the file named here.
+    files = [f"old/{number}.tar" for number in range(len(base.layers))]
+    manifest = [
+        {
+            "Config": "config.json",
+            "RepoTags": [reference(key())],
+            "Layers": [*files, "new/layer.tar"],
+        }
+    ]
+    for name, value in ((b"config.json", config), (b"manifest.json", manifest)):
+        data = json.dumps(value).encode()
+        yield tarstream.header(name, kind=tarstream.REGULAR, size=len(data), mode=0o644)
+        yield data + tarstream.padding(len(data))
+    yield tarstream.END

@@ -1,0 +1,1 @@
+"""What changed in a container, asked of the guest or of the engine, and brought out."""

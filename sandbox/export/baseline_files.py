@@ -1,0 +1,100 @@
+"""The baseline's own files: their bytes and modes, from where they still are what was copied.
+
+The host's own file serves while its object id tells that it is; otherwise the bytes come from the
+snapshot, through the engine.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from sandbox.container.spec import shelf
+from sandbox.engine.docker import Engine
+from sandbox.errors import CollisionError, PatchError
+from sandbox.export import engine_changes as salvage
+from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.store import Store
+from sandbox.guest.wire import PIECE
+from sandbox.workspace.pack import open_file
+from sandbox.workspace.snapshot import Snapshot
+
+_ONE_BY_ONE = 32
+"""More files than this are faster found by reading the whole snapshot once."""
+
+
+def bring(
+    engine: Engine,
+    copied: Snapshot,
+    store: Store,
+    wanted: Mapping[bytes, Entry],
+    workspace: Path,
+) -> dict[bytes, int]:
+    """Put the bytes of these files into the store; gives the permission bits of each.
+
+    Raises:
+        PatchError: they are nowhere any more what was copied.
+        EngineError: the snapshot can't be read.
+    """
+    modes: dict[bytes, int] = {}
+    absent: dict[bytes, Entry] = {}
+    for path, entry in wanted.items():
+        mode = from_host(store, workspace, path, entry)
+        if mode is None:
+            absent[path] = entry
+        else:
+            modes[path] = mode
+    if absent:
+        container = engine.create(shelf(copied.image))
+        try:
+            modes |= _from_snapshot(engine, container, store, absent)
+        finally:
+            engine.remove(container)
+    return modes
+
+
+def _from_snapshot(
+    engine: Engine, container: str, store: Store, absent: Mapping[bytes, Entry]
+) -> dict[bytes, int]:
+    if len(absent) > _ONE_BY_ONE:
+        found = salvage.many_from_engine(engine, container, absent.keys())
+    else:
+        found = (salvage.one_from_engine(engine, container, path) for path in absent)
+    modes = {}
+    for path, mode, pieces in found:
+        entry = absent[path]
+        if store.put(pieces, entry.size) != entry.blob:
+            raise PatchError(
+                f"the baseline of {os.fsdecode(path)} is not what was copied: run again"
+            )
+        modes[path] = mode
+    if lacking := absent.keys() - modes.keys():
+        path = min(lacking)
+        raise PatchError(f"the baseline of {os.fsdecode(path)} is not in the snapshot: run again")
+    return modes
+
+
+def from_host(store: Store, workspace: Path, path: bytes, entry: Entry) -> int | None:
+    """Put the host's file into the store; gives its permission bits as they were copied, or None
+    where it is not what was copied.
+
+    Raises:
+        CollisionError: it has the id of a file in the store, and another content.
+    """
+    try:
+        if entry.mode == SYMLINK:
+            target = os.readlink(os.fsencode(workspace) + b"/" + path)
+            same = len(target) == entry.size and store.put([target], entry.size) == entry.blob
+            return 0o777 if same else None
+        with open_file(workspace, path) as file:
+            state = os.fstat(file.fileno())
+            if state.st_size != entry.size:
+                return None
+            pieces = iter(lambda: file.read(PIECE), b"")
+            same = store.put(pieces, entry.size) == entry.blob
+            mode = stat.S_IMODE(state.st_mode) & 0o777 | 0o400
+            return mode if same and bool(mode & 0o100) is bool(entry.mode & 0o100) else None
+    except CollisionError:
+        raise
+    except (OSError, PatchError):
+        return None

@@ -1,0 +1,228 @@
+"""What stands in a workspace copy, read through the engine: for a container whose guest is gone.
+
+The engine's own tar of the whole workspace, parsed as it streams: nothing is unpacked, and what is
+in it is a stranger's.
+"""
+
+import stat
+import tarfile
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import IO, cast
+
+from sandbox.container.spec import WORKSPACE
+from sandbox.engine.docker import Engine
+from sandbox.errors import SandboxLost
+from sandbox.export.guest_changes import PATH_LIMIT, carried, mode_notes
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.store import Store
+from sandbox.patch.make import LeftOut
+
+_TAR_PIECE = 1 << 18
+_COMPARED_IN_MEMORY = 8 << 20
+_ENGINE_TIMEOUT_S = 900.0
+"""For all of a container's files: enough holes would make the engine's tar last for days."""
+
+
+class _Chunks:
+    """An iterator of bytes as a file to read from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+        self._end = time.monotonic() + _ENGINE_TIMEOUT_S
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._rest) < size:
+            if time.monotonic() > self._end:
+                raise SandboxLost("the workspace is too large to be read from the engine")
+            piece = next(self._chunks, None)
+            if piece is None:
+                break
+            self._rest += piece
+        data, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return data
+
+
+def from_engine(
+    engine: Engine, container: str, manifest: Manifest, store: Store, *, limit_bytes: int
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """Compare the whole workspace, as the engine packs it, with the baseline.
+
+    For a container whose guest is gone. Plain tar, parsed as it streams, nothing unpacked.
+
+    Raises:
+        SandboxLost: the container is gone too, or its tar makes no sense.
+    """
+    left_out: list[LeftOut] = []
+    seen: dict[bytes, Entry | None] = {}
+    odd: list[LeftOut] = []
+    alone: dict[bytes, bytes] = {}
+    # As for a fetch. Files with holes cost the container nothing, and us their full size.
+    room = 4 * limit_bytes
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if member.isdir() or b"/.git/" in b"/" + path:
+            continue
+        if not carried(path):
+            shown = path[:PATH_LIMIT] or b"?"
+            left_out.append(LeftOut(path=shown, reason="has a path that no patch can carry"))
+            continue
+        if member.issym():
+            target = member.linkname.encode("utf-8", "surrogateescape")
+            seen[path] = Entry(SYMLINK, store.put([target], len(target)), len(target))
+        elif member.islnk():
+            first = _below(member.linkname, WORKSPACE)
+            entry = seen.get(first)
+            if entry is None or entry.blob not in store:
+                # Its first name is not ours to carry, such as one in .git, or stands as it did,
+                # and no bytes of it were kept.
+                alone[path] = first
+            seen[path] = entry
+        elif member.isreg() and member.size <= min(limit_bytes, room):
+            seen[path] = _stored(path, member, tar, manifest, store)
+            odd += mode_notes(path, stat.S_IFREG | member.mode)
+            if seen[path] != manifest.entries.get(path):
+                room -= member.size
+        elif member.isreg():
+            # In the baseline or not, its bytes do not come along, so it stays as it was.
+            seen[path] = manifest.entries.get(path)
+            reason = f"is too large for a patch ({member.size} bytes)"
+            left_out.append(LeftOut(path=path, reason=reason))
+        else:
+            # A file that stood there is gone.
+            left_out.append(LeftOut(path=path, reason="is a socket, pipe or device"))
+    if alone:
+        _settle(seen, left_out, _first_names(engine, container, alone, store, (limit_bytes, room)))
+    left_out += odd
+    changed = {
+        path: entry
+        for path, entry in seen.items()
+        if entry is not None and manifest.entries.get(path) != entry
+    }
+    return {**changed, **dict.fromkeys(manifest.entries.keys() - seen.keys())}, left_out
+
+
+def _settle(
+    seen: dict[bytes, Entry | None],
+    left_out: list[LeftOut],
+    links: Iterable[tuple[bytes, Entry | None]],
+) -> None:
+    for path, entry in links:
+        if entry is None:
+            seen[path] = None  # which is neither changed nor deleted
+            reason = "is a hard link of a file that is left out"
+            left_out.append(LeftOut(path=path, reason=reason))
+        else:
+            seen[path] = entry
+
+
+def _first_names(
+    engine: Engine,
+    container: str,
+    links: Mapping[bytes, bytes],
+    store: Store,
+    bounds: tuple[int, int],
+) -> Iterator[tuple[bytes, Entry | None]]:
+    """What each of these hard links is, from the file that it is listed under; None: too large."""
+    limit_bytes, room = bounds
+    wanted = set(links.values())
+    found: dict[bytes, Entry] = {}
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if path in wanted and member.isreg() and member.size <= min(limit_bytes, room):
+            mode = EXECUTABLE if member.mode & 0o100 else FILE
+            found[path] = Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+            room -= member.size
+    for path, first in links.items():
+        yield path, found.get(first)
+
+
+def _stored(
+    path: bytes, member: tarfile.TarInfo, tar: tarfile.TarFile, manifest: Manifest, store: Store
+) -> Entry:
+    """The entry of a file in a tar; its bytes go into the store where they are new."""
+    mode = EXECUTABLE if member.mode & 0o100 else FILE
+    known = manifest.entries.get(path)
+    if known is not None and known.size == member.size <= _COMPARED_IN_MEMORY:
+        data = b"".join(_pieces(tar, member))
+        if blob_id(data) == known.blob:
+            return Entry(mode, known.blob, known.size)
+        return Entry(mode, store.put([data], len(data)), len(data))
+    return Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+
+
+def _members(
+    engine: Engine, container: str, root: str
+) -> Iterator[tuple[bytes, tarfile.TarInfo, tarfile.TarFile]]:
+    """Members of the engine's tar of a directory, by path relative to it."""
+    chunks = _Chunks(engine.get_archive(container, root))
+    try:
+        with tarfile.open(
+            fileobj=cast("IO[bytes]", chunks),
+            mode="r|",
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as tar:
+            for member in tar:
+                tar.members = []  # type: ignore[attr-defined]  # the module keeps every header it has read
+                yield _below(member.name, root), member, tar
+    except (tarfile.TarError, FileNotFoundError) as error:
+        raise SandboxLost(f"the workspace can't be read from the engine: {error}") from error
+
+
+def _below(name: str, root: str) -> bytes:
+    """A member's path relative to the directory that was packed."""
+    base = root.rpartition("/")[2]
+    return name.removeprefix(base).lstrip("/").encode("utf-8", "surrogateescape")
+
+
+def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    file = tar.extractfile(member)
+    while file is not None and (data := file.read(_TAR_PIECE)):
+        yield data
+
+
+def read_from_engine(engine: Engine, container: str, path: bytes) -> Iterator[bytes]:
+    """The content of one regular file or link target of a container.
+
+    Raises:
+        SandboxLost: it is not there.
+    """
+    _, _, pieces = one_from_engine(engine, container, path)
+    return pieces
+
+
+def one_from_engine(
+    engine: Engine, container: str, path: bytes
+) -> tuple[bytes, int, Iterator[bytes]]:
+    """One file or link of a container: its path, its permission bits, its content.
+
+    Raises:
+        SandboxLost: it is not there.
+    """
+    full = WORKSPACE.encode() + b"/" + path
+    chunks = _Chunks(engine.get_archive(container, full.decode("utf-8", "surrogateescape")))
+    tar = tarfile.open(  # noqa: SIM115 - read on by whoever takes the content
+        fileobj=cast("IO[bytes]", chunks), mode="r|", encoding="utf-8",
+        errors="surrogateescape",
+    )  # fmt: skip
+    member = tar.next()
+    if member is None:
+        raise SandboxLost("the baseline can't be read from the engine")
+    return path, member.mode & 0o7777, _content(tar, member)
+
+
+def many_from_engine(
+    engine: Engine, container: str, paths: Collection[bytes]
+) -> Iterator[tuple[bytes, int, Iterator[bytes]]]:
+    """As `one_from_engine`, those of `paths` that are there, in one go: each content is to be read
+    before the next comes."""
+    for path, member, tar in _members(engine, container, WORKSPACE):
+        if path in paths and (member.isreg() or member.issym()):
+            yield path, member.mode & 0o7777, _content(tar, member)
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    if member.issym():
+        yield member.linkname.encode("utf-8", "surrogateescape")
+    else:
+        yield from _pieces(tar, member)

@@ -1,0 +1,169 @@
+"""The difference of two trees in a private store, as git prints it.
+
+Owns the options under which host git compares, and the decoding of its records. Knows no manifest
+and no proof.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import PatchError
+from sandbox.git.run import run_git, stream_git
+
+_PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-indent-heuristic", "--no-relative")
+# Names of a thing that moved help a reviewer; comparing everything that came with everything that
+# went does not: above so many of each, only exact renames are looked for.
+_RENAMES = ("-M", "-l400")
+_RAW = re.compile(rb":(\d{6}) (\d{6}) ([0-9a-f]{40}) ([0-9a-f]{40}) ([AMDTR])\d*")
+_HEADER = b"diff --git "
+_COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One changed path, or one pair of a rename."""
+
+    status: str
+    """A, M, D, T (another type, such as a file that is a link now) or R."""
+    path: bytes
+    old_path: bytes | None
+    """Of a rename; else None."""
+    old_mode: int
+    new_mode: int
+    old_blob: str
+    new_blob: str
+    added_lines: int | None
+    """None for a binary file."""
+    deleted_lines: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Which trees of which store, and how."""
+
+    directory: Path
+    """The store's."""
+    old: str
+    new: str
+    renames: bool
+    """Whether a file that went and one like it that came are told as one that moved."""
+    timeout_s: float
+
+    def _arguments(self, *form: str) -> tuple[str, ...]:
+        renames = _RENAMES if self.renames else ("--no-renames",)
+        return ("diff-tree", "-r", *_PLAIN, *renames, *form, self.old, self.new)
+
+    def write_patch(self, file: Path, *, limit_bytes: int) -> None:
+        """What ``git apply`` takes, streamed to a file: it may be large."""
+        form = ("-p", "--binary", "--full-index", "--src-prefix=a/", "--dst-prefix=b/", "-U3")
+        with file.open("wb") as out:
+            stream_git(
+                self.directory,
+                self._arguments(*form),
+                out.write,
+                output_limit_bytes=limit_bytes,
+                timeout_s=self.timeout_s,
+            )
+
+    def records(self) -> list[Record]:
+        """The changed paths in git's order, with the lines that came and went."""
+        out = run_git(
+            self.directory,
+            self._arguments("--raw", "--numstat", "-z", "--no-abbrev"),
+            timeout_s=self.timeout_s,
+        )
+        return _decode(out)
+
+
+def carry_whole(directory: Path, paths: Iterable[bytes]) -> None:
+    """Have files of this store carried as binary data, not line by line.
+
+    git holds eight times the size of a large text in memory while it compares it, and with
+    ``--binary`` its own core.bigFileThreshold does nothing about that (seen with 2.39). These
+    attributes are the only ones the store has.
+    """
+    (directory / "info").mkdir(exist_ok=True)
+    lines = [b'"/%s" -diff\n' % _as_pattern(path) for path in paths]
+    (directory / "info" / "attributes").write_bytes(b"".join(lines))
+
+
+def _as_pattern(path: bytes) -> bytes:
+    """A path as a pattern that matches it alone, in quotes: all but plain bytes as octal."""
+    literal = re.sub(rb"([*?\[\\])", rb"\\\1", path)
+    return b"".join(
+        bytes((byte,))
+        if (chr(byte).isalnum() and byte < 128) or byte in b"/._-"
+        else b"\\%03o" % byte
+        for byte in literal
+    )
+
+
+def quote_headers(file: Path) -> None:
+    """Put the names in ``diff --git a/PATH b/PATH`` in quotes, in place.
+
+    For paths with a folder whose name ends in a space: git does not quote them, and then can't read
+    its own header where no other line has the name (apply.c, git_header_name; seen with 2.39).
+    """
+    quoted = file.with_suffix(".quoted")
+    with file.open("rb") as source, quoted.open("wb") as out:
+        # Only a header can begin so: a line of a hunk has its sign first, binary data no spaces.
+        out.writelines(
+            _quoted_header(line) if line.startswith(_HEADER) else line for line in source
+        )
+    quoted.replace(file)
+
+
+def _quoted_header(line: bytes) -> bytes:
+    names = line.removeprefix(_HEADER).removesuffix(b"\n")
+    middle = len(names) // 2
+    first, second = names[:middle], names[middle + 1 :]
+    if names.startswith(b'"') or first[2:] != second[2:]:
+        return line  # quoted, or a rename, which has lines of its own for its names
+    return b'%s"%s" "%s"\n' % (_HEADER, first, second)
+
+
+def _decode(out: bytes) -> list[Record]:
+    """All the raw records come first, then the counts of each in the same order."""
+    fields = iter(out.split(b"\0")[:-1])
+    counts: dict[bytes, tuple[int | None, int | None]] = {}
+    raw: list[tuple[re.Match[bytes], bytes, bytes | None]] = []
+    for field in fields:
+        if match := _RAW.fullmatch(field):
+            first = _next(fields)
+            moved = match[5] == b"R"
+            raw.append((match, _next(fields) if moved else first, first if moved else None))
+        elif match := _COUNTS.fullmatch(field):
+            path = match[3]
+            if not path:  # a rename: both names follow
+                _next(fields)
+                path = _next(fields)
+            counts[path] = (_count(match[1]), _count(match[2]))
+        else:
+            raise PatchError(f"git diff-tree printed what can't be read: {field[:80]!r}")
+    return [
+        Record(
+            status=match[5].decode(),
+            path=path,
+            old_path=old_path,
+            old_mode=int(match[1], 8),
+            new_mode=int(match[2], 8),
+            old_blob=match[3].decode(),
+            new_blob=match[4].decode(),
+            added_lines=counts.get(path, (0, 0))[0],
+            deleted_lines=counts.get(path, (0, 0))[1],
+        )
+        for match, path, old_path in raw
+    ]
+
+
+def _next(fields: Iterator[bytes]) -> bytes:
+    field = next(fields, None)
+    if field is None:
+        raise PatchError("git diff-tree printed half a record.")
+    return field
+
+
+def _count(number: bytes) -> int | None:
+    return None if number == b"-" else int(number)

@@ -1,0 +1,261 @@
+"""Which new files the workspace's own ignore rules keep out of the patch.
+
+Owns gitignore(5): nested files, their precedence, tracked paths. Knows the baseline only, so that
+nothing the agent writes into an ignore file hides a change. The rules are the repository's, and
+with them the time that they take: everything is bounded, and what goes past a bound ignores
+nothing, so that the most a hostile rule can do is to leave a file in the patch.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sandbox.git.manifest import SYMLINK, Manifest
+from sandbox.git.wildmatch import Glob, literal_length
+
+FILE_LIMIT_BYTES = 1 << 20
+PATTERN_LIMIT_BYTES = 1024
+PATTERNS_LIMIT = 20_000
+"""In all files together."""
+WORK_LIMIT = 100_000_000
+"""Of one `IgnoreRules`, in patterns tried and bytes matched: some fifteen seconds."""
+_STEP_WORK = 4
+
+_EXCLUDE_FILE = b".git/info/exclude"
+_GITIGNORE = b".gitignore"
+
+
+class Patterns:
+    """An operator's patterns, in the form of an ignore file, for any path whatever.
+
+    Not by a library: those turn a pattern into a regular expression, and a path that the adversary
+    named can then keep it busy for as long as they like.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        parsed = [_parse(line.encode("utf-8", "surrogateescape"), line) for line in lines]
+        self._patterns = [pattern for pattern in reversed(parsed) if pattern is not None]
+
+    def names(self, path: bytes, *, directory: bool) -> bool:
+        """Whether this very path is meant; what stands above it is not asked."""
+        name = path.rpartition(b"/")[2]
+        for pattern in self._patterns:
+            if (directory or not pattern.directory_only) and pattern.matches(path, name)[0]:
+                return pattern.reason is not None
+        return False
+
+    def cover(self, path: bytes) -> bool:
+        """Whether this file is meant, or a directory that it is in."""
+        at = path.find(b"/")
+        while at >= 0:
+            if self.names(path[:at], directory=True):
+                return True
+            at = path.find(b"/", at + 1)
+        return self.names(path, directory=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pattern:
+    reason: str | None
+    """What to tell of a match; None: the pattern takes back what others ignore."""
+    directory_only: bool
+    by_name: bool
+    """Without a slash: matches the last part of a path at any depth."""
+    literal: bytes
+    """What the text starts with."""
+    ending: bytes | None
+    """Of ``*ending``, the most frequent form."""
+    glob: Glob | None
+    """What comes after `literal`; None where nothing does."""
+
+    def matches(self, inner: bytes, name: bytes) -> tuple[bool, int]:
+        """Whether it does, and the work that took."""
+        text = name if self.by_name else inner
+        if self.ending is not None:
+            return text.endswith(self.ending), 1
+        if self.glob is None:
+            return text == self.literal, 1
+        if not text.startswith(self.literal):
+            return False, 1
+        found, steps = self.glob.matches(text[len(self.literal) :])
+        return found, 1 + _STEP_WORK * steps
+
+
+class IgnoreRules:
+    """The ignore rules of a baseline, and the operator's (`extra_patterns`) for new paths."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        extra_patterns: Iterable[str] = (),
+        *,
+        work_limit: int = WORK_LIMIT,
+    ) -> None:
+        self._manifest = manifest
+        self._work_left = work_limit
+        self._patterns_left = PATTERNS_LIMIT
+        self._notes: list[str] = []
+        self._files: dict[bytes, list[_Pattern]] = {}
+        self._everywhere: list[_Pattern] = []
+        self._known: dict[tuple[bytes, bool], str | None] = {(b"", True): None, (b"", False): None}
+        for path, data in sorted(manifest.ignore_files.items()):
+            entry = manifest.entries.get(path)
+            if entry is not None and entry.mode == SYMLINK:
+                continue  # git does not read ignore rules through a link
+            if path == _EXCLUDE_FILE:
+                self._everywhere = self._parsed(path, data)
+            elif path.rpartition(b"/")[2] == _GITIGNORE:
+                self._files[path.rpartition(b"/")[0]] = self._parsed(path, data)
+        operators = [
+            _parse(line.encode("utf-8", "surrogateescape"), f"the policy's export.ignore: {line}")
+            for line in extra_patterns
+        ]
+        self._operators = [pattern for pattern in reversed(operators) if pattern is not None]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which rules were left out of account, and why; for the report."""
+        return tuple(self._notes)
+
+    def ignored(self, path: bytes) -> str | None:
+        """The rule that keeps this file or link out of the patch; None where none does.
+
+        A tracked path is never kept out; nor, where nothing tells what is tracked, is a path that
+        stood in the baseline.
+        """
+        baseline = self._manifest.entries
+        if path in (baseline if self._manifest.tracked is None else self._manifest.tracked):
+            return None
+        new = path not in baseline
+        above = self._directory(path.rpartition(b"/")[0], new=new)
+        return above or self._judged(path, directory=False, new=new)
+
+    def _directory(self, directory: bytes, *, new: bool) -> str | None:
+        """Whether a directory is ignored, and with it all that is in it; each is asked once."""
+        unknown = []
+        while (directory, new) not in self._known:
+            unknown.append(directory)
+            directory = directory.rpartition(b"/")[0]
+        reason = self._known[directory, new]
+        for below in reversed(unknown):
+            # Under an ignored directory no rule is read any more: nothing is taken back there.
+            if reason is None:
+                self._spend(1 + len(below) // 4)
+                reason = self._judged(below, directory=True, new=new)
+            self._known[below, new] = reason
+        return reason
+
+    def _judged(self, path: bytes, *, directory: bool, new: bool) -> str | None:
+        """The last pattern that matches decides; deeper files come before higher ones."""
+        name = path.rpartition(b"/")[2]
+        for above in self._files_above(path):
+            inner = path[len(above) + 1 :] if above else path
+            if found := self._last(self._files[above], inner, name, directory=directory):
+                return found.reason
+        if found := self._last(self._everywhere, path, name, directory=directory):
+            return found.reason
+        for pattern in self._operators if new else ():
+            if (directory or not pattern.directory_only) and pattern.matches(path, name)[0]:
+                return pattern.reason
+        return None
+
+    def _files_above(self, path: bytes) -> list[bytes]:
+        """Directories above with an ignore file, deepest first, the root as empty."""
+        if len(self._files) < path.count(b"/"):
+            above = [at for at in self._files if not at or path.startswith(at + b"/")]
+            return sorted(above, key=len, reverse=True)
+        above = []
+        while path:
+            path = path.rpartition(b"/")[0]
+            if path in self._files:
+                above.append(path)
+        return above
+
+    def _last(
+        self, patterns: list[_Pattern], inner: bytes, name: bytes, *, directory: bool
+    ) -> _Pattern | None:
+        work = 0
+        found = None
+        for pattern in patterns:
+            if work >= self._work_left:
+                break
+            if pattern.directory_only and not directory:
+                continue
+            matched, cost = pattern.matches(inner, name)
+            work += cost
+            if matched:
+                found = pattern
+                break
+        self._spend(work)
+        return found
+
+    def _spend(self, work: int) -> None:
+        if self._work_left > 0 >= self._work_left - work:
+            self._notes.append(
+                "the workspace's ignore rules take too long to match: from some file on none of "
+                "them was applied, and the patch may hold ignored files"
+            )
+        self._work_left -= work
+
+    def _parsed(self, path: bytes, data: bytes) -> list[_Pattern]:
+        """The patterns of one file, last one first."""
+        shown = path.decode("utf-8", "backslashreplace")
+        if len(data) > FILE_LIMIT_BYTES:
+            self._notes.append(f"{shown} is larger than {FILE_LIMIT_BYTES} bytes: not applied")
+            return []
+        patterns: list[_Pattern] = []
+        for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+            # As git reads it: a C string, and one CR before the newline is not part of it.
+            content = line.removesuffix(b"\r").partition(b"\0")[0]
+            if content.startswith(b"#"):
+                continue
+            if len(content) > PATTERN_LIMIT_BYTES:
+                self._notes.append(f"{shown}:{number} is a pattern too long to apply")
+                continue
+            text = content.decode("utf-8", "backslashreplace")
+            if pattern := _parse(content, f"{shown}:{number}: {text}"):
+                patterns.append(pattern)
+        if len(patterns) > self._patterns_left:
+            self._notes.append(f"{shown} has too many patterns: not applied")
+            return []
+        self._patterns_left -= len(patterns)
+        return patterns[::-1]
+
+
+def _parse(line: bytes, source: str) -> _Pattern | None:
+    """A pattern as git takes it apart (dir.c: parse_path_pattern); None for none."""
+    text = _without_trailing_spaces(line)
+    negated = text.startswith(b"!")
+    text = text[negated:]
+    directory_only = text.endswith(b"/")
+    text = text[: len(text) - directory_only]
+    by_name = b"/" not in text
+    if text.startswith(b"/"):
+        text = text[1:]
+    if not text:
+        return None
+    length = literal_length(text)
+    simple_ending = by_name and text.startswith(b"*") and literal_length(text[1:]) == len(text) - 1
+    rest = text[length:]
+    return _Pattern(
+        reason=None if negated else f"ignored by {source}",
+        directory_only=directory_only,
+        by_name=by_name,
+        literal=text[:length],
+        ending=text[1:] if simple_ending else None,
+        glob=Glob(rest) if rest else None,
+    )
+
+
+def _without_trailing_spaces(line: bytes) -> bytes:
+    """Spaces only, and not those behind a backslash (dir.c: trim_trailing_spaces)."""
+    at = 0
+    end = None
+    while at < len(line):
+        if line[at] == 0x20:
+            end = at if end is None else end
+        else:
+            end = None
+            if line[at] == 0x5C:
+                at += 1
+        at += 1
+    return line if end is None else line[:end]

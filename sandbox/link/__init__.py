@@ -1,0 +1,1 @@
+"""The connection to the guest: frames, bounded and never believed."""

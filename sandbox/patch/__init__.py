@@ -1,0 +1,1 @@
+"""Baseline and changed files into a patch that is proved."""

@@ -1,0 +1,91 @@
+"""The old side of a patch, kept beside it: what each touched path was, and its content.
+
+Owns that directory's form: a private object store and one index file. A patch alone has a few
+lines of the old files only; merging it into files that changed since needs all of them.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import PatchError
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.pack import PackedStore
+from sandbox.git.path_rules import refusal
+from sandbox.git.store import Store
+
+LIMIT_BYTES = 256 << 20
+"""Of all old files together, uncompressed."""
+_INDEX = "index"
+_INDEX_LIMIT_BYTES = 1 << 28
+_MODES = frozenset({FILE, EXECUTABLE, SYMLINK})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    entries: Mapping[bytes, Entry | None]
+    """Each path that the patch touches; None where nothing was."""
+    store: Store
+    """Holds their content."""
+
+
+def keep(directory: Path, store: Store, entries: Mapping[bytes, Entry | None]) -> bool:
+    """Write these entries and their content there; False where they pass the limit.
+
+    Raises `PatchError` where it can't be written.
+    """
+    if sum(entry.size for entry in entries.values() if entry is not None) > LIMIT_BYTES:
+        return False
+    kept = PackedStore(directory)
+    for entry in entries.values():
+        if entry is not None:
+            store.lend(entry.blob, kept)
+    kept.seal()
+    rows = [_row(path, entry) for path, entry in sorted(entries.items())]
+    try:
+        (directory / _INDEX).write_bytes(b"".join(rows))
+    except OSError as problem:
+        raise PatchError(f"the patch's old files can't be kept: {problem}") from problem
+    return True
+
+
+def _row(path: bytes, entry: Entry | None) -> bytes:
+    if entry is None:
+        return b"0 %s 0\t%s\0" % (b"-", path)
+    return b"%o %s %d\t%s\0" % (entry.mode, entry.blob.encode(), entry.size, path)
+
+
+def load(directory: Path) -> Baseline | None:
+    """What `keep` wrote; None where nothing was kept.
+
+    Raises `PatchError` where it is damaged.
+    """
+    try:
+        with (directory / _INDEX).open("rb") as file:
+            data = file.read(_INDEX_LIMIT_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        raise PatchError(f"{directory / _INDEX} can't be read: {problem.strerror}") from problem
+    store = PackedStore(directory)
+    entries: dict[bytes, Entry | None] = {}
+    for row in data.split(b"\0")[:-1]:
+        path, entry = _decoded(row, directory)
+        if entry is not None and entry.blob not in store:
+            raise PatchError(f"the old content of {os.fsdecode(path)!r} is gone from {directory}")
+        entries[path] = entry
+    return Baseline(entries=entries, store=store)
+
+
+def _decoded(row: bytes, directory: Path) -> tuple[bytes, Entry | None]:
+    head, _, path = row.partition(b"\t")
+    try:
+        mode_text, blob, size = head.decode("ascii").split(" ")
+        mode = int(mode_text, 8)
+        entry = Entry(mode, blob, int(size)) if mode else None
+    except ValueError:
+        raise PatchError(f"{directory / _INDEX} is damaged at {row[:60]!r}") from None
+    if refusal(path) or mode not in _MODES | {0}:
+        raise PatchError(f"{directory / _INDEX} is damaged at {row[:60]!r}")
+    return path, entry

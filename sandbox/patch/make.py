@@ -1,0 +1,300 @@
+"""The patch: made in a private git store from two sets of blobs, and proved there.
+
+Owns what a patch is and when it counts as exact. Knows no container and no directory of the host:
+it gets a baseline, what changed, and a store with the content of both.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from sandbox.errors import PatchError
+from sandbox.git.apply import apply_to_entries
+from sandbox.git.diff import Comparison, Record, carry_whole, quote_headers
+from sandbox.git.manifest import SYMLINK, Entry, Manifest
+from sandbox.git.pack import PackedStore
+from sandbox.git.path_rules import PATH_LIMIT_BYTES, link_refusal, refusal
+from sandbox.git.store import Store
+from sandbox.git.trees import Trees
+from sandbox.patch.collisions import collisions
+from sandbox.patch.reviewed_content import Side, read_sides
+
+LINES_LIMIT_BYTES = 32 << 20
+"""A larger file is carried as binary data: nobody reviews 32 MB of hunks."""
+
+
+class ChangeKind(StrEnum):
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    RENAMED = "renamed"
+
+
+_KINDS = {
+    "A": ChangeKind.ADDED,
+    "M": ChangeKind.MODIFIED,
+    "T": ChangeKind.MODIFIED,
+    "D": ChangeKind.DELETED,
+    "R": ChangeKind.RENAMED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    path: bytes
+    old_path: bytes | None
+    """Of a rename; else None."""
+    kind: ChangeKind
+    old_mode: int
+    """git mode; 0 where there was nothing."""
+    new_mode: int
+    added_lines: int | None
+    """None for a binary file."""
+    deleted_lines: int | None
+    old_blob: str
+    """Object id, hex; 40 zeros where there was nothing."""
+    new_blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Something that stood in the container and is not in the patch."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    data: bytes
+    """What ``git apply`` takes; empty where nothing changed."""
+    changes: tuple[Change, ...]
+    base_tree: str
+    """Tree id (hex) of the baseline."""
+    tree: str
+    """Tree id (hex) of baseline + patch, as found by applying the patch."""
+    left_out: tuple[LeftOut, ...] = ()
+    results: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.
+    What verification installs, so that what is tested is the patch."""
+    links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each link that the patch makes or changes."""
+    old_links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each link of the baseline, whether the patch touches it or not."""
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    """By object id: content that a review needs beside the hunks, as far as it was kept."""
+    collisions: Mapping[bytes, bytes] = field(default_factory=dict)
+    """New paths that some systems take for another path of the tree, which is the value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchLimits:
+    """How large a patch may become, and how long git may take."""
+
+    patch_bytes: int = 1 << 30
+    git_s: float = 600
+    """For each call of git."""
+    renames_s: float = 60
+    """After that, files that moved are told as one deleted and one added."""
+
+
+def make_patch(
+    store: Store,
+    manifest: Manifest,
+    changed: Mapping[bytes, Entry | None],
+    *,
+    base: Trees | None = None,
+    left_out: Sequence[LeftOut] = (),
+    limits: PatchLimits | None = None,
+) -> Patch:
+    """The patch from the baseline to baseline + `changed` (None: deleted), and its proof.
+
+    The store holds the blobs of both sides of every changed path; a path in `changed` may well be
+    as it was. What no patch can carry is added to `left_out`. Raises `PatchError` where a blob is
+    missing, the patch passes its limit, or applying it does not give the tree it should.
+    `base` is the manifest's trees, where they have been worked out already.
+    """
+    limits = limits or PatchLimits()
+    base = base or Trees.of(manifest.entries)
+    wanted, refused = _sift(store, manifest, changed)
+    result, unplaced = base.changed(wanted)
+    for path in unplaced:
+        # Can't be so in a file system: somebody lied about what changed, and loses that change.
+        refused.append(LeftOut(path=path, reason="a file is reported both here and above or below"))
+        del wanted[path]
+    everything_left_out = (*left_out, *refused)
+    if result.root == base.root:
+        return Patch(
+            data=b"",
+            changes=(),
+            base_tree=base.root,
+            tree=base.root,
+            left_out=everything_left_out,
+        )
+    base.write_above(wanted, store.put_tree)
+    result.write_above(wanted, store.put_tree)
+    before = {path: manifest.entries.get(path) for path in wanted}
+    try:
+        with tempfile.TemporaryDirectory(prefix="patch-", dir=store.directory) as room:
+            proving = _Proving(
+                store=store,
+                base=base,
+                tree=result.root,
+                before=before,
+                file=Path(room) / "patch.diff",
+                limits=limits,
+            )
+            carry_whole(store.directory, _large(before, wanted))
+            compared, results = proving.prove()
+            data = proving.file.read_bytes()
+    except OSError as problem:
+        raise PatchError(f"the patch can't be written: {problem}") from problem
+    records = compared.records()
+    links = {
+        path: _target(store, entry)
+        for path, entry in results.items()
+        if entry is not None and entry.mode == SYMLINK
+    }
+    return Patch(
+        data=data,
+        changes=changes_of(records),
+        base_tree=base.root,
+        tree=result.root,
+        left_out=everything_left_out,
+        results=results,
+        links=links,
+        old_links=manifest.links,
+        sides=read_sides(store, records),
+        collisions=collisions(result, [path for path in wanted if before[path] is None]),
+    )
+
+
+def apply_proof(
+    store: Store,
+    before: Mapping[bytes, Entry | None],
+    patch: Path,
+    *,
+    timeout_s: float = 600,
+) -> dict[bytes, Entry | None]:
+    """What each of these paths is after the patch, found by applying it (None: nothing there).
+
+    A path that the patch touches beside them is in the answer too. Raises `PatchError`.
+    """
+    standing = {path: entry for path, entry in before.items() if entry is not None}
+    with tempfile.TemporaryDirectory(prefix="proof-", dir=store.directory) as room:
+        # A store that has never seen the new content: where git finds the result of a binary patch
+        # among its objects (apply.c, apply_binary), it takes that and never reads the patch.
+        proof = PackedStore(Path(room) / "store")
+        for entry in standing.values():
+            store.lend(entry.blob, proof)
+        after = apply_to_entries(
+            proof, standing, patch, index=Path(room) / "index", timeout_s=timeout_s
+        )
+    return {**dict.fromkeys(before), **after}
+
+
+def changes_of(records: Sequence[Record]) -> tuple[Change, ...]:
+    """What a reader is shown of a comparison."""
+    return tuple(
+        Change(
+            path=record.path,
+            old_path=record.old_path,
+            kind=_KINDS[record.status],
+            old_mode=record.old_mode,
+            new_mode=record.new_mode,
+            added_lines=record.added_lines,
+            deleted_lines=record.deleted_lines,
+            old_blob=record.old_blob,
+            new_blob=record.new_blob,
+        )
+        for record in records
+    )
+
+
+def _sift(
+    store: Store, manifest: Manifest, changed: Mapping[bytes, Entry | None]
+) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    """What really changed, and what of it a patch can't carry."""
+    wanted: dict[bytes, Entry | None] = {}
+    refused: list[LeftOut] = []
+    for path, entry in changed.items():
+        old = manifest.entries.get(path)
+        if same_file(old, entry):
+            continue
+        reason = refusal(path)
+        for side in (old, entry):
+            if side is not None and side.blob not in store:
+                raise PatchError(f"the content of {path!r} ({side.blob}) is not in the store.")
+        if reason is None and entry is not None and entry.mode == SYMLINK:
+            reason = link_refusal(path, _target(store, entry))
+        if reason is None:
+            wanted[path] = entry
+        else:
+            refused.append(LeftOut(path=path, reason=reason))
+    return wanted, refused
+
+
+def _large(*sides: Mapping[bytes, Entry | None]) -> set[bytes]:
+    return {
+        path
+        for side in sides
+        for path, entry in side.items()
+        if entry is not None and entry.size > LINES_LIMIT_BYTES
+    }
+
+
+def same_file(old: Entry | None, new: Entry | None) -> bool:
+    """Whether git sees no difference."""
+    if old is None or new is None:
+        return old is new
+    return (old.mode, old.blob) == (new.mode, new.blob)
+
+
+def _target(store: Store, entry: Entry) -> bytes:
+    if entry.size > PATH_LIMIT_BYTES:
+        return b""
+    return store.read_bytes(entry.blob, limit_bytes=PATH_LIMIT_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proving:
+    """A patch file being made, and what it is held to."""
+
+    store: Store
+    base: Trees
+    tree: str
+    before: Mapping[bytes, Entry | None]
+    file: Path
+    limits: PatchLimits
+
+    def prove(self) -> tuple[Comparison, dict[bytes, Entry | None]]:
+        """Write the patch, apply it to the old files, and compare the tree that gives."""
+        with_renames = Comparison(
+            directory=self.store.directory,
+            old=self.base.root,
+            new=self.tree,
+            renames=True,
+            timeout_s=self.limits.renames_s,
+        )
+        try:
+            return with_renames, self._prove(with_renames)
+        except PatchError:
+            # Too slow, or renames that git itself can't apply. Whatever is wrong beside that
+            # shows itself again here.
+            plain = replace(with_renames, renames=False, timeout_s=self.limits.git_s)
+            return plain, self._prove(plain)
+
+    def _prove(self, compared: Comparison) -> dict[bytes, Entry | None]:
+        compared.write_patch(self.file, limit_bytes=self.limits.patch_bytes)
+        if any(b" /" in path for path in self.before):
+            quote_headers(self.file)
+        results = apply_proof(self.store, self.before, self.file, timeout_s=self.limits.git_s)
+        found, unplaced = self.base.changed(results)
+        if unplaced or found.root != self.tree:
+            raise PatchError(
+                f"the patch is not exact: applied, it gives tree {found.root} and not {self.tree}. "
+                "Please report this."
+            )
+        return results

@@ -1,0 +1,171 @@
+"""Removing what runs left behind: what is past its deadline, and snapshots nobody uses.
+
+Owns the rule of what may go. Containers of runs that may still be resumed stay until their
+deadline; only what carries our label is ever looked at.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox.cache import cache_directory
+from sandbox.container.prepared_image import inventory_file
+from sandbox.container.volumes import lower_file, published
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import (
+    LABEL_DEADLINE,
+    LABEL_LOWER,
+    LABEL_MANAGED,
+    LABEL_PREPARED,
+    LABEL_RUN,
+    LABEL_SNAPSHOT,
+)
+from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.errors import EngineError
+
+SNAPSHOT_AGE_S = 7 * 24 * 3600
+"""A workspace copy that no run has used for this long is removed."""
+_FILLING_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something of ours that stands."""
+
+    kind: str
+    """``container``, ``volume``, ``snapshot`` or ``prepared image``."""
+    id: str
+    run: str
+    """The run it belonged to; empty where that is not known."""
+    state: str
+    expired: bool
+    """True: it may be removed now."""
+
+
+def leftovers(engine: Engine) -> tuple[Leftover, ...]:
+    """Everything of ours that stands, expired or not."""
+    now = time.time()
+    found = [
+        Leftover(
+            kind="container",
+            id=row.id,
+            run=row.labels.get(LABEL_RUN, ""),
+            state=row.state,
+            expired=(_deadline(row) or 0) < now,
+        )
+        for row in engine.containers(LABEL_DEADLINE)
+        if _deadline(row) is not None
+    ]
+    # After the containers that use them.
+    found += [
+        Leftover(
+            kind="volume",
+            id=row.name,
+            run=row.labels.get(LABEL_RUN, ""),
+            state="stored",
+            expired=_volume_end(row) < now,
+        )
+        for row in engine.volumes(LABEL_MANAGED)
+    ]
+    found += [
+        Leftover(
+            kind="snapshot",
+            id=image.id,
+            run="",
+            state="stored",
+            # Without a name it was replaced by a newer copy of the same content.
+            expired=not image.tags
+            or _last_use(image.labels.get(LABEL_SNAPSHOT, "")) < now - SNAPSHOT_AGE_S,
+        )
+        for image in engine.images(LABEL_SNAPSHOT)
+    ]
+    found += [
+        Leftover(
+            kind="prepared image",
+            id=image.id,
+            run="",
+            state="stored",
+            expired=not image.tags or _prepared_last_use(image) < now - SNAPSHOT_AGE_S,
+        )
+        for image in engine.images(LABEL_PREPARED)
+        if LABEL_SNAPSHOT not in image.labels
+    ]
+    return tuple(found)
+
+
+def prune(
+    engine: Engine, *, everything: bool = False, first: Callable[[Leftover], bool] = lambda _: True
+) -> tuple[Leftover, ...]:
+    """Remove what is expired; with `everything`, all of it, running sandboxes too.
+
+    Args:
+        first: called with each before it is removed, to save what is in it; False keeps it.
+
+    Gives what was removed. A snapshot or volume that a standing container uses stays.
+    """
+    removed = []
+    for item in leftovers(engine):
+        if not (item.expired or everything):
+            continue
+        if not first(item):
+            continue
+        with contextlib.suppress(EngineError):
+            match item.kind:
+                case "container":
+                    engine.remove(item.id)
+                case "volume":
+                    engine.remove_volume(item.id)
+                case _:
+                    engine.remove_image(item.id)
+            removed.append(item)
+    return tuple(removed)
+
+
+def _deadline(row: ContainerInfo) -> float | None:
+    """None for a container that is not ours: labels of an image are inherited by anyone's."""
+    try:
+        return float(row.labels[LABEL_DEADLINE])
+    except (KeyError, ValueError):
+        return None
+
+
+def _volume_end(row: VolumeInfo) -> float:
+    """When a volume may go: at its sandbox's deadline, or as a snapshot may."""
+    key = row.labels.get(LABEL_LOWER)
+    if key is None:
+        try:
+            return float(row.labels[LABEL_DEADLINE])
+        except (KeyError, ValueError):
+            return 0.0
+    if published(key) != row.name:
+        # Another process may be filling it at this moment.
+        return _created(row) + _FILLING_S
+    try:
+        return lower_file(key).stat().st_mtime + SNAPSHOT_AGE_S
+    except OSError:
+        return 0.0
+
+
+def _created(row: VolumeInfo) -> float:
+    try:
+        return datetime.fromisoformat(row.created).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _prepared_last_use(image: ImageInfo) -> float:
+    """When a prepared image was last opened, from the time of its inventory in the cache."""
+    try:
+        return inventory_file(image.tags[0].rpartition(":")[2]).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _last_use(key: str) -> float:
+    """When a snapshot was last opened, from the time of its manifest in the cache."""
+    try:
+        return (cache_directory() / "manifests" / f"{key}.json").stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,1 @@
+"""Putting a workspace back to what it was after an earlier call."""

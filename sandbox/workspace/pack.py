@@ -1,0 +1,262 @@
+"""Writing a workspace as a tar: one pass that copies, hashes, and notes what was copied.
+
+Owns the packer. Reads regular files only, never through a link at the last step, and holds the
+tree to what the scan saw: a file that changed since then is an error, not a guess.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import queue
+import stat
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from sandbox.container.spec import WORKSPACE
+from sandbox.engine import tar as tarstream
+from sandbox.errors import WorkspaceError
+from sandbox.git import config as gitconfig
+from sandbox.git.index import tracked_paths
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.workspace.scan import Found, Selection
+
+_UID = 1000
+_PIECE_BYTES = 1 << 20
+_QUEUE_PIECES = 8
+_RULE_FILE_LIMIT = 1 << 20
+_INDEX_LIMIT = 1 << 28
+_CONFIG_LIMIT = 1 << 20
+_TOP = WORKSPACE.strip("/").encode()
+
+
+def open_file(root: Path, path: bytes) -> io.FileIO:
+    handle = os.open(
+        os.fsencode(root) + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    )
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("not a regular file any more")
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def _in_git(path: bytes) -> bool:
+    return b"/.git/" in b"/" + path
+
+
+class Packer:
+    """Writes the tar and, on the way, the manifest and the content key."""
+
+    def __init__(self, root: Path, selection: Selection, salt: str) -> None:
+        self._root = root
+        self._selection = selection
+        self._entries: dict[bytes, Entry] = {}
+        self._kept: dict[bytes, bytes] = {}
+        self._links: dict[bytes, bytes] = {}
+        self._digest = hashlib.sha256(salt.encode() + b"\n")
+        self._configs = {
+            item.path: self._sanitized_config(item)
+            for item in selection.copied
+            if _is_git_config(item)
+        }
+
+    def key(self) -> str:
+        """Names the content; to be asked when the stream is at its end."""
+        return self._digest.hexdigest()[:32]
+
+    def manifest(self) -> Manifest:
+        """What was copied; to be asked when the stream is at its end."""
+        index = self._kept.pop(b".git/index", None)
+        return Manifest(
+            entries=self._entries,
+            tracked=None if index is None else tracked_paths(index),
+            ignore_files=self._kept,
+            links=self._links,
+        )
+
+    def size(self) -> int:
+        """Length of the stream in bytes."""
+        total = tarstream.header_size(_TOP + b"/") + len(tarstream.END)
+        for item in self._selection.copied:
+            name = _TOP + b"/" + item.path
+            if stat.S_ISDIR(item.mode):
+                total += tarstream.header_size(name + b"/")
+            elif stat.S_ISLNK(item.mode):
+                total += tarstream.header_size(name, self._target(item))
+            else:
+                size = self._size(item)
+                total += tarstream.header_size(name) + size + len(tarstream.padding(size))
+        return total
+
+    def stream(self) -> Iterator[bytes]:
+        """The tar, in pieces of about a MiB.
+
+        Raises:
+            WorkspaceError: a file can't be read, or is not what the scan saw.
+        """
+        waiting = [tarstream.header(_TOP + b"/", kind=tarstream.DIRECTORY, uid=_UID)]
+        size = 0
+        for item in self._selection.copied:
+            for piece in self._member(_TOP + b"/" + item.path, item):
+                waiting.append(piece)
+                size += len(piece)
+                if size >= _PIECE_BYTES:
+                    yield b"".join(waiting)
+                    waiting, size = [], 0
+        waiting.append(tarstream.END)
+        yield b"".join(waiting)
+
+    def _member(self, name: bytes, item: Found) -> Iterator[bytes]:
+        mode = stat.S_IMODE(item.mode) & 0o777
+        mtime = item.mtime_ns // 1_000_000_000
+        if stat.S_ISDIR(item.mode):
+            # Whoever owns the copy must be able to work in it.
+            mode |= 0o700
+            self._note(item.path, b"d%o" % mode)
+            yield tarstream.header(
+                name + b"/", kind=tarstream.DIRECTORY, mode=mode, mtime=mtime, uid=_UID
+            )
+        elif stat.S_ISLNK(item.mode):
+            target = self._target(item)
+            self._note(item.path, b"l" + target)
+            if not _in_git(item.path):
+                self._links[item.path] = target
+            self._add(item.path, Entry(SYMLINK, blob_id(target), len(target)))
+            yield tarstream.header(
+                name, kind=tarstream.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=_UID
+            )
+        else:
+            mode |= 0o400
+            size = self._size(item)
+            self._note(item.path, b"f%o %d" % (mode, size))
+            yield tarstream.header(
+                name, kind=tarstream.REGULAR, mode=mode, size=size, mtime=mtime, uid=_UID
+            )
+            yield from self._content(item, mode, size)
+            yield tarstream.padding(size)
+
+    def _content(self, item: Found, mode: int, size: int) -> Iterator[bytes]:
+        blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        keep = _is_kept(item)
+        kept = []
+        for data in self._read(item):
+            blob.update(data)
+            # The key hashes all content itself: SHA-1 alone would let a repository that holds a
+            # collision be taken for another.
+            self._digest.update(data)
+            if keep:
+                kept.append(data)
+            yield data
+        if keep:
+            self._kept[item.path] = b"".join(kept)
+        self._add(item.path, Entry(EXECUTABLE if mode & 0o100 else FILE, blob.hexdigest(), size))
+
+    def _read(self, item: Found) -> Iterator[bytes]:
+        config = self._configs.get(item.path)
+        if config is not None:
+            yield config
+            return
+        with self._opened(item) as file:
+            left = item.size
+            while left:
+                data = file.read(min(left, _PIECE_BYTES))
+                if not data:
+                    raise _changed(item, "it shrank")
+                left -= len(data)
+                yield data
+
+    def _opened(self, item: Found) -> io.FileIO:
+        try:
+            file = open_file(self._root, item.path)
+        except PermissionError:
+            raise WorkspaceError(
+                f"the workspace's {os.fsdecode(item.path)} can't be read by this user: make it "
+                "readable, or exclude it in the policy (workspace.exclude)"
+            ) from None
+        except OSError as error:
+            raise _changed(item, str(error.strerror or error)) from None
+        if os.fstat(file.fileno()).st_size != item.size:
+            file.close()
+            raise _changed(item, "its size changed")
+        return file
+
+    def _target(self, item: Found) -> bytes:
+        try:
+            return os.readlink(os.fsencode(self._root) + b"/" + item.path)
+        except OSError as error:
+            raise _changed(item, str(error.strerror or error)) from None
+
+    def _size(self, item: Found) -> int:
+        config = self._configs.get(item.path)
+        return item.size if config is None else len(config)
+
+    def _sanitized_config(self, item: Found) -> bytes:
+        with self._opened(item) as file:
+            return gitconfig.sanitized(file.read(_CONFIG_LIMIT))
+
+    def _note(self, path: bytes, what: bytes) -> None:
+        self._digest.update(b"%d %s\0%d %s\n" % (len(path), path, len(what), what))
+
+    def _add(self, path: bytes, entry: Entry) -> None:
+        if not _in_git(path):
+            self._entries[path] = entry
+
+
+def _is_git_config(item: Found) -> bool:
+    """Configuration of a repository, a submodule's or a work tree's too: it is rewritten."""
+    return (
+        stat.S_ISREG(item.mode)
+        and item.path.endswith((b"/config", b"/config.worktree"))
+        and _in_git(item.path)
+    )
+
+
+def _is_kept(item: Found) -> bool:
+    """Files whose content the manifest wants."""
+    if item.path == b".git/index":
+        return item.size <= _INDEX_LIMIT
+    if item.path == b".git/info/exclude" or (
+        item.path.rpartition(b"/")[2] == b".gitignore" and not _in_git(item.path)
+    ):
+        return item.size <= _RULE_FILE_LIMIT
+    return False
+
+
+def _changed(item: Found, how: str) -> WorkspaceError:
+    return WorkspaceError(
+        f"the workspace changed while it was copied: {os.fsdecode(item.path)}: {how}; run again"
+    )
+
+
+def ahead(source: Iterator[bytes]) -> Generator[bytes]:
+    """Run an iterator in a thread, some pieces ahead: reading and sending then overlap."""
+    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_PIECES)
+    stopped = threading.Event()
+
+    def put(piece: bytes | BaseException | None) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                pieces.put(piece, timeout=0.2)
+                return
+
+    def work() -> None:
+        try:
+            for piece in source:
+                put(piece)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader
+            put(error)
+
+    thread = threading.Thread(target=work, name="moonpool-pack", daemon=True)
+    thread.start()
+    try:
+        while (piece := pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,258 @@
+"""The workspace on the host: what stands there, what of it is copied, and whether it changed.
+
+Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
+"""
+
+import hashlib
+import marshal
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from policies.policy import History, WorkspaceRules
+from sandbox.errors import WorkspaceError
+from sandbox.git.ignore import Patterns
+from sandbox.patch.make import LeftOut
+
+_RACY_NS = 2_000_000_000
+"""A file changed this close to the look may change again without a new time stamp: the coarsest
+clock of a common file system (FAT) ticks every two seconds."""
+
+_DEPTH_LIMIT = 512
+_KIND = 0o170000
+_WHITEOUT = b".wh."
+_COUNT_LIMIT = 2_000_000
+
+
+_Row = tuple[bytes, int, int, int, int, int]
+
+
+class Found(NamedTuple):
+    """One thing in the workspace. A tuple, because there are many of them."""
+
+    path: bytes
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A look at the whole tree."""
+
+    root: Path
+    rows: tuple[_Row, ...]
+    """The fields of a `Found` each; parents before children, sorted within a directory. Plain
+    tuples, because most looks end with the fingerprint."""
+    fingerprint: str
+    """Equal for two looks between which nothing changed (`racy` files aside)."""
+    racy: tuple[bytes, ...]
+    """Files too young for their time stamps to be trusted: compare their content."""
+    unreadable: tuple[bytes, ...]
+
+
+def scan(root: Path) -> Scan:
+    """Look at everything below `root`.
+
+    Raises:
+        WorkspaceError: it does not exist, is no directory, can't be read, or is absurdly large.
+    """
+    started_ns = time.time_ns()
+    base = _opened(root)
+    young = started_ns - _RACY_NS
+    found: list[_Row] = []
+    racy: list[bytes] = []
+    unreadable: list[bytes] = []
+    digest = hashlib.sha256()
+    stack: list[tuple[bytes, int]] = [(b"", 0)]
+    while stack:
+        directory, depth = stack.pop()
+        try:
+            rows = _rows(base + b"/" + directory if directory else base)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed while we looked
+        except OSError:
+            unreadable.append(directory)
+            continue
+        prefix = directory + b"/" if directory else b""
+        seen: list[tuple[object, ...]] = []
+        for name, state in rows:
+            mode = state.st_mode
+            mtime, ctime = state.st_mtime_ns, state.st_ctime_ns
+            row = (prefix + name, mode, state.st_size, mtime, ctime, state.st_ino)
+            found.append(row)
+            kind = mode & _KIND
+            if kind == stat.S_IFDIR:
+                if depth >= _DEPTH_LIMIT:
+                    path = os.fsdecode(row[0])
+                    raise WorkspaceError(f"the workspace is nested too deep at {path}")
+                stack.append((row[0], depth + 1))
+                # A directory's own times change with its entries, which are listed anyway.
+                seen.append((row[0], mode, state.st_ino))
+            else:
+                seen.append(row)
+                if (ctime >= young or mtime >= young) and kind == stat.S_IFREG:
+                    racy.append(row[0])
+        # Version 2 writes equal values equally; it is read by nobody.
+        digest.update(marshal.dumps(seen, 2))
+        if len(found) > _COUNT_LIMIT:
+            raise WorkspaceError(f"the workspace holds more than {_COUNT_LIMIT} files")
+    return Scan(
+        root=root,
+        rows=tuple(found),
+        fingerprint=digest.hexdigest(),
+        racy=tuple(racy),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _opened(root: Path) -> bytes:
+    """The root's name as bytes, known to be a directory that we may read."""
+    base = os.fsencode(root)
+    try:
+        if not stat.S_ISDIR(os.stat(base).st_mode):
+            raise WorkspaceError(f"the workspace {root} is not a directory")
+        os.scandir(base).close()
+    except FileNotFoundError:
+        raise WorkspaceError(f"the workspace {root} does not exist") from None
+    except PermissionError:
+        raise WorkspaceError(f"the workspace {root} can't be read by this user") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise WorkspaceError(f"the workspace {root!s:.200} can't be read: {reason}") from None
+    return base
+
+
+def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
+    """Names in a directory, sorted, each with its state."""
+    rows = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                rows.append((entry.name, entry.stat(follow_symlinks=False)))
+            except FileNotFoundError:
+                continue
+    rows.sort()
+    return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of a scan is copied into the container."""
+
+    copied: tuple[Found, ...]
+    """Directories, regular files and symlinks; parents before children."""
+    left_out: tuple[LeftOut, ...]
+    total_bytes: int
+
+
+_SPECIAL = {
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFIFO: "is a named pipe",
+    stat.S_IFBLK: "is a device",
+    stat.S_IFCHR: "is a device",
+}
+
+
+def select(looked: Scan, rules: WorkspaceRules) -> Selection:
+    """Apply a policy's workspace rules.
+
+    Raises:
+        WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
+    """
+    exclude = Patterns(rules.exclude)
+    left_out: list[LeftOut] = []
+    copied: list[Found] = []
+    skipped: set[bytes] = set()
+    total = 0
+    for item in map(Found._make, looked.rows):
+        if item.path.rpartition(b"/")[0] in skipped:
+            if stat.S_ISDIR(item.mode):
+                skipped.add(item.path)
+            continue
+        reason = _reason(item, rules, exclude)
+        if reason is not None:
+            left_out.append(LeftOut(path=item.path, reason=reason))
+            if stat.S_ISDIR(item.mode):
+                skipped.add(item.path)
+            continue
+        copied.append(item)
+        if stat.S_ISREG(item.mode):
+            total += item.size
+    for path in looked.unreadable:
+        if path not in skipped:
+            raise WorkspaceError(
+                f"the workspace's {os.fsdecode(path) or '.'}/ can't be read by this user: "
+                "make it readable, or exclude it in the policy (workspace.exclude)"
+            )
+    if total > rules.max_bytes:
+        raise WorkspaceError(
+            f"the workspace holds {total} bytes, more than the policy's workspace.max_bytes "
+            f"({rules.max_bytes}): exclude what the task does not need, or raise it"
+        )
+    return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
+
+
+def _reason(item: Found, rules: WorkspaceRules, exclude: Patterns) -> str | None:
+    """Why an entry is not copied; None where it is."""
+    kind = stat.S_IFMT(item.mode)
+    directory, _, name = item.path.rpartition(b"/")
+    reason = _SPECIAL.get(kind)
+    if name.startswith(_WHITEOUT):
+        # Unpacked as a layer, it would remove its neighbour.
+        reason = "its name is one that image layers use for themselves"
+    elif name == b".git" and kind != stat.S_IFDIR:
+        reason = "points to a repository elsewhere"
+    elif name == b".git" and rules.history is History.NONE:
+        reason = "the policy copies no history"
+    elif b"/.git/" in b"/" + directory + b"/":
+        if _idle_git_file(item.path):
+            reason = "is git's own and of no use in the copy"
+    elif reason is None and exclude.names(item.path, directory=kind == stat.S_IFDIR):
+        reason = "excluded by the policy"
+    return reason
+
+
+def _idle_git_file(path: bytes) -> bool:
+    name = path.rpartition(b"/")[2]
+    return (
+        name in (b"FETCH_HEAD", b"index.lock", b"credentials", b"gc.pid")
+        or path.endswith(b"/objects/info/alternates")
+        or (b"/hooks/" in path and name.endswith(b".sample"))
+    )
+
+
+class Look(threading.Thread):
+    """A scan in a thread of its own, once it is begun."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(name="moonpool-scan", daemon=True)
+        self._root = root
+        self._scan: Scan | None = None
+        self._error: BaseException | None = None
+
+    def begin(self) -> None:
+        """Start, unless that has been done."""
+        if self.ident is None:
+            self.start()
+
+    def run(self) -> None:
+        try:
+            self._scan = scan(self._root)
+        except BaseException as error:  # noqa: BLE001 - raised again in `result`
+            self._error = error
+
+    def result(self, on_error: Callable[[], None]) -> Scan:
+        self.begin()
+        self.join()
+        if self._scan is None:
+            on_error()
+            raise self._error or WorkspaceError("the look at the workspace was interrupted")
+        return self._scan

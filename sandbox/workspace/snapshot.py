@@ -1,0 +1,216 @@
+"""A workspace copy as an image layer, found again by content.
+
+Owns the way from a look at the workspace to the engine's id of an image that holds it, and the
+manifest: what exactly was copied, which is what the patch will be made against. Everything kept
+on the host for it is a cache.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.policy import History, WorkspaceRules
+from sandbox.cache import cache_directory, write_atomically
+from sandbox.container.prepared_image import PreparedImage
+from sandbox.container.spec import shelf
+from sandbox.engine import image_archive as layering
+from sandbox.engine.docker import Engine
+from sandbox.engine.image_archive import reference
+from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.errors import EngineError, WorkspaceError
+from sandbox.git.manifest import Entry, Manifest, blob_id
+from sandbox.patch.make import LeftOut
+from sandbox.workspace import git_history as history
+from sandbox.workspace.pack import Packer, ahead, open_file
+from sandbox.workspace.scan import Scan, select
+
+_WORTH_A_LINE_BYTES = 50 << 20
+_FORM = 2
+"""Of the kept manifest; one of another form is as good as none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    image: str
+    """The engine's reference of the image that holds image, guest and workspace."""
+    key: str
+    left_out: tuple[LeftOut, ...]
+
+    def manifest(self) -> Manifest:
+        """What was copied.
+
+        Raises:
+            WorkspaceError: the host's cache was cleared while the sandbox ran.
+        """
+        return _load_manifest(_manifest_file(self.key))
+
+
+def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
+    """A copy that was taken before, by its key."""
+    return Snapshot(image=reference(key), key=key, left_out=left_out)
+
+
+def _manifest_file(key: str) -> Path:
+    return cache_directory() / "manifests" / f"{key}.{_FORM}.json"
+
+
+class Memory:
+    """What was copied the last time from one workspace under the same rules."""
+
+    def __init__(self, root: Path, rules: WorkspaceRules, prepared: PreparedImage) -> None:
+        text = repr((os.path.realpath(root), rules, prepared.key))
+        name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        self._file = cache_directory() / "workspaces" / f"{name}.json"
+
+    def recall(self) -> tuple[str, dict[str, str], Snapshot] | None:
+        """(fingerprint, young files' blobs by path, snapshot), or None."""
+        try:
+            raw = json.loads(self._file.read_bytes())
+            left_out = tuple(
+                LeftOut(path=os.fsencode(path), reason=reason) for path, reason in raw["left_out"]
+            )
+            key = raw["key"]
+            os.utime(_manifest_file(key))  # its age tells `prune` when it was last used
+            snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
+            return raw["fingerprint"], raw["racy"], snapshot
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, looked: Scan, snapshot: Snapshot, manifest: Manifest) -> None:
+        racy = {
+            os.fsdecode(path): manifest.entries[path].blob
+            for path in looked.racy
+            if path in manifest.entries
+        }
+        # A young file that git owns has no blob of ours to compare: no trust in this look then.
+        if any(path not in manifest.entries for path in looked.racy):
+            racy[""] = ""
+        record = {
+            "fingerprint": looked.fingerprint,
+            "racy": racy,
+            "key": snapshot.key,
+            "left_out": [[os.fsdecode(item.path), item.reason] for item in snapshot.left_out],
+        }
+        write_atomically(self._file, json.dumps(record).encode())
+
+
+def unchanged(looked: Scan, fingerprint: str, racy: dict[str, str]) -> bool:
+    """Whether a look shows the tree that was remembered, young files compared by content."""
+    if looked.fingerprint != fingerprint or "" in racy:
+        return False
+    for name, blob in racy.items():
+        try:
+            with open_file(looked.root, os.fsencode(name)) as file:
+                data = file.read()
+        except OSError:
+            return False
+        if blob_id(data) != blob:
+            return False
+    return True
+
+
+def take(
+    engine: Engine,
+    looked: Scan,
+    rules: WorkspaceRules,
+    prepared: PreparedImage,
+    *,
+    on_progress: Callable[[str], None],
+) -> tuple[Snapshot, Manifest]:
+    """Copy a workspace into an image layer, unless one with the same content stands already.
+
+    Raises:
+        WorkspaceError: it can't be copied as it is.
+        EngineError: the engine can't store it.
+    """
+    selection = select(looked, rules)
+    if selection.total_bytes > _WORTH_A_LINE_BYTES:
+        on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
+    salt = f"{prepared.key} {rules.history}"
+    packer = Packer(looked.root, selection, salt)
+    cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
+    if cuts or not _loaded(engine, prepared, packer):
+        packer = Packer(looked.root, selection, salt)
+        with contextlib.closing(ahead(packer.stream())) as stream:
+            _through_a_container(engine, prepared, stream, packer, cuts=cuts)
+    key = packer.key()
+    manifest = packer.manifest()
+    write_atomically(_manifest_file(key), _dump_manifest(manifest))
+    snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
+    return snapshot, manifest
+
+
+def _loaded(engine: Engine, prepared: PreparedImage, packer: Packer) -> bool:
+    """Load the copy as one layer; False where the engine does not take one alone."""
+    base = engine.image(prepared.id)
+    if base is None or not engine.stores_layers():
+        return False
+    try:
+        with contextlib.closing(ahead(packer.stream())) as stream:
+            engine.load(layering.archive(base, stream, packer.size(), packer.key))
+    except EngineError:
+        # Its layers may just have been removed by another process, or its disk is full: the other
+        # way finds that out, and says it.
+        return False
+    return True
+
+
+def _through_a_container(
+    engine: Engine, prepared: PreparedImage, stream: Iterator[bytes], packer: Packer, *, cuts: bool
+) -> None:
+    """The way for every engine, and for a copy that has to be worked on: put, then commit."""
+    body = history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
+    container = engine.create(body)
+    try:
+        engine.put_archive(container, "/", stream)
+        key = packer.key()
+        if engine.image(reference(key)) is None:
+            if cuts:
+                history.cut(engine, container)
+            engine.commit(container, ref=reference(key), labels={LABEL_SNAPSHOT: key})
+    finally:
+        engine.remove(container)
+
+
+def _dump_manifest(manifest: Manifest) -> bytes:
+    def text(path: bytes) -> str:
+        return path.decode("utf-8", "surrogateescape")
+
+    return json.dumps(
+        {
+            "entries": [
+                [text(path), entry.mode, entry.blob, entry.size]
+                for path, entry in manifest.entries.items()
+            ],
+            "tracked": None if manifest.tracked is None else sorted(map(text, manifest.tracked)),
+            "ignore_files": [
+                [text(path), data.decode("latin-1")] for path, data in manifest.ignore_files.items()
+            ],
+            "links": [[text(path), text(target)] for path, target in manifest.links.items()],
+        }
+    ).encode()
+
+
+def _load_manifest(file: Path) -> Manifest:
+    def path(text: str) -> bytes:
+        return text.encode("utf-8", "surrogateescape")
+
+    try:
+        raw = json.loads(file.read_bytes())
+        tracked = raw["tracked"]
+        return Manifest(
+            entries={
+                path(name): Entry(mode, blob, size) for name, mode, blob, size in raw["entries"]
+            },
+            tracked=None if tracked is None else frozenset(map(path, tracked)),
+            ignore_files={path(name): data.encode("latin-1") for name, data in raw["ignore_files"]},
+            links={path(name): path(target) for name, target in raw["links"]},
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"the record of what was copied is gone from the cache ({file.name}): run again"
+        ) from error
