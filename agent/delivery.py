@@ -38,7 +38,7 @@ from agent.risk import gate
 from agent.tools.sandbox_protocol import Box
 from agent.verification import Failed, NotAsked, NotRun, Verification, verify
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
-from sandbox.patch.make import Patch
+from sandbox.patch.values import Patch
 
 _PATIENCE_S = 60.0
 """How long an engine that went away is waited for, with the agent's work in it."""

@@ -46,6 +46,7 @@ from agent.record.events.types import (
     RunStarted,
     SandboxReady,
     UserSaid,
+    kernel_refusals,
 )
 from agent.record.images import Album
 from agent.record.journal import Journal, Show
@@ -59,7 +60,7 @@ from agent.record.outcome import (
     SandboxFailed,
 )
 from agent.record.store import IMAGES, STEPS, Record
-from agent.record.summary import Summary, kernel_refusals, opening
+from agent.record.summary import Summary, opening
 from agent.session import Room, Talk, one_task
 from agent.tools.sandbox_protocol import Box
 from policies.file.rendering import as_data, spelled

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agent.tools.sandbox_protocol import Box
 from agent.untrusted_text import decode
 from sandbox.errors import FileError, SandboxError
-from sandbox.patch.make import Patch
+from sandbox.patch.values import Patch
 from sandbox.results import CommandResult, Ending
 
 

@@ -12,7 +12,7 @@ from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import ImageUnusable, SandboxLost
-from sandbox.patch.make import LeftOut
+from sandbox.patch.values import LeftOut
 from sandbox.workspace.snapshot import Snapshot, recorded
 
 

@@ -30,7 +30,7 @@ from sandbox.export.export import Still
 from sandbox.git.manifest import Manifest
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
-from sandbox.patch.make import LeftOut, Patch
+from sandbox.patch.values import LeftOut, Patch
 from sandbox.reattach import Remembered, Standing
 from sandbox.restore import restore as going_back
 from sandbox.restore.mark import Mark, Restored

@@ -25,7 +25,7 @@ from agent.risk.finding import Finding
 from agent.session import Room
 from agent.untrusted_text import one_line
 from sandbox.apply.directory import apply_patch
-from sandbox.patch.make import Change, Patch
+from sandbox.patch.values import Change, Patch
 from sandbox.restore.mark import Restored
 
 NOTHING_ASKED = Finished(message="nothing was asked")

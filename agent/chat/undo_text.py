@@ -6,7 +6,7 @@ Owns the words. What was gone back and what was not is the sandbox's to say (`sa
 from collections.abc import Sequence
 
 from agent.untrusted_text import path_text
-from sandbox.patch.make import LeftOut
+from sandbox.patch.values import LeftOut
 from sandbox.restore.mark import Restored
 
 _SHOWN = 10

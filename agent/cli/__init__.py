@@ -1,9 +1,5 @@
 """The command line. `main` is the only entry; nothing in this package is imported by others."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415
-
 import os
 import sys
 from pathlib import Path

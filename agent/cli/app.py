@@ -1,10 +1,6 @@
 """The commands and their options. Each does its work in a module of its own, imported when it is
 called: ``moonpool --help`` must not wait for an SDK."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import errno
 import os
 import sys
@@ -210,7 +206,7 @@ def show(
     Example: moonpool show last --patch
     """
     from agent.cli.commands import json_output as machine_commands
-    from agent.cli.commands import runs as runs_commands
+    from agent.cli.commands import show as runs_commands
 
     if as_json and patch:
         raise typer.BadParameter("--json names the patch's file: --patch does not go with it")
@@ -244,8 +240,8 @@ def apply(
 
     Example: moonpool apply last --check
     """
-    from agent.cli.commands.runs import ApplyOptions
-    from agent.cli.commands.runs import apply as apply_run
+    from agent.cli.commands.apply import ApplyOptions
+    from agent.cli.commands.apply import apply as apply_run
 
     options = ApplyOptions(
         run=run, directory=directory, check=check, three_way=three_way, branch=branch

@@ -13,17 +13,7 @@ from typing import Literal, assert_never
 from agent.conversation.budget import Meter
 from agent.conversation.compaction import Condenser
 from agent.conversation.loop_detection import Fine, Repetition, StopIt, TellIt
-from agent.conversation.resume_state import (
-    IN_DOUBT,
-    NOT_REACHED,
-    STARTED_AGAIN,
-    OpenTurn,
-    Past,
-    images_in,
-    uses_of,
-    without_images,
-    worked,
-)
+from agent.conversation.resume_state import IN_DOUBT, NOT_REACHED, STARTED_AGAIN, OpenTurn, Past
 from agent.conversation.tool_calls import NOT_MADE, Calls
 from agent.conversation.window import NO_ANSWER, bytes_of
 from agent.errors import ModelError, ModelRefusedRequest, ModelTooLong
@@ -46,6 +36,10 @@ from agent.models.interface import (
     ToolUse,
     Usage,
     UserMessage,
+    images_in,
+    uses_of,
+    without_images,
+    worked,
 )
 from agent.models.pricing import UNKNOWN, Facts
 from agent.record.events.types import (

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from agent.models.interface import ToolUse
-from agent.record.events.types import plain
+from agent.record.events.encoding import plain
 
 TELL_AFTER = 3
 STOP_AFTER = 6

@@ -5,7 +5,7 @@ again: it may have been done wholly, in part or not at all, and the model is tol
 rebuilding of the history; refuses to know files and containers.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
@@ -23,9 +23,12 @@ from agent.models.interface import (
     Stop,
     Text,
     ToolResult,
-    ToolUse,
     Usage,
     UserMessage,
+    images_in,
+    uses_of,
+    without_images,
+    worked,
 )
 from agent.record.events.decoding import Lossy, decode, losses
 from agent.record.events.types import (
@@ -39,6 +42,7 @@ from agent.record.events.types import (
     Event,
     Forked,
     ImagesWithdrawn,
+    KeptImage,
     ModelCalled,
     ModelReplied,
     RequestAwaited,
@@ -49,7 +53,6 @@ from agent.record.events.types import (
     Summarised,
     UserSaid,
 )
-from agent.record.images import KeptImage
 from agent.record.outcome import Conversation
 
 IN_DOUBT = (
@@ -337,45 +340,8 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
     )
 
 
-def without_images(message: Message, words: str) -> Message:
-    """Our newest message where its images were not taken; `words` say so to the model."""
-    if not isinstance(message, UserMessage):
-        return message
-    blocks = (
-        replace(block, images=()) if isinstance(block, ToolResult) else block
-        for block in message.blocks
-    )
-    return UserMessage(blocks=(*blocks, Text(text=words)))
-
-
-def images_in(messages: Iterable[Message], results: Iterable[ToolResult] = ()) -> tuple[Image, ...]:
-    """Every image that a conversation has shown."""
-    said = [block for message in messages for block in message.blocks]
-    return tuple(
-        image
-        for block in (*said, *results)
-        if isinstance(block, ToolResult)
-        for image in block.images
-    )
-
-
 def _has_opaque(message: Message) -> bool:
     return any(isinstance(block, Opaque) for block in message.blocks)
-
-
-def uses_of(reply: Reply) -> list[ToolUse]:
-    return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
-
-
-def worked(reply: Reply) -> bool:
-    """Something is done in it: by a tool of ours, or by one of the provider's own."""
-    match reply.stop:
-        case Stop.TOOL_USE:
-            return bool(uses_of(reply))
-        case Stop.PAUSE_TURN:
-            return any(isinstance(block, Opaque) and block.served for block in reply.message.blocks)
-        case _:
-            return False
 
 
 def _worked_s(rows: Sequence[Mapping[str, object]]) -> float:

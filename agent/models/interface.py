@@ -3,8 +3,8 @@
 Append-only: a message once in the history is never changed. Owns the shapes, knows no SDK.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -208,3 +208,40 @@ class Model(Protocol):
         """As the operator wrote it, such as ``anthropic:NAME``."""
 
     def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply: ...
+
+
+def without_images(message: Message, words: str) -> Message:
+    """Our newest message where its images were not taken; `words` say so to the model."""
+    if not isinstance(message, UserMessage):
+        return message
+    blocks = (
+        replace(block, images=()) if isinstance(block, ToolResult) else block
+        for block in message.blocks
+    )
+    return UserMessage(blocks=(*blocks, Text(text=words)))
+
+
+def images_in(messages: Iterable[Message], results: Iterable[ToolResult] = ()) -> tuple[Image, ...]:
+    """Every image that a conversation has shown."""
+    said = [block for message in messages for block in message.blocks]
+    return tuple(
+        image
+        for block in (*said, *results)
+        if isinstance(block, ToolResult)
+        for image in block.images
+    )
+
+
+def uses_of(reply: Reply) -> list[ToolUse]:
+    return [block for block in reply.message.blocks if isinstance(block, ToolUse)]
+
+
+def worked(reply: Reply) -> bool:
+    """Something is done in it: by a tool of ours, or by one of the provider's own."""
+    match reply.stop:
+        case Stop.TOOL_USE:
+            return bool(uses_of(reply))
+        case Stop.PAUSE_TURN:
+            return any(isinstance(block, Opaque) and block.served for block in reply.message.blocks)
+        case _:
+            return False

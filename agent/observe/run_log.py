@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.record import outcome as outcomes
+from agent.record.events.encoding import encode
 from agent.record.events.types import (
     Asked,
     CallEnded,
@@ -51,7 +52,6 @@ from agent.record.events.types import (
     ThinkingPiece,
     UserSaid,
     VerificationEnded,
-    encode,
 )
 from agent.record.events.wording import call_in_words, decision_rule
 from agent.record.outcome import Crashed, Finished, Outcome

@@ -14,27 +14,25 @@ A pure listener. Nothing in here may end or delay a run: an error switches it of
 bounded, and a collector that does not answer costs `PATIENCE_S` at the end.
 """
 
-import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import Token
 from typing import Protocol, runtime_checkable
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from agent.models.interface import Model, Usage
-from agent.observe.otlp import NotDeliveredError, TelemetrySettings, post
-from agent.observe.span_attributes import UNKNOWN, may_leave
+from agent.observe.otlp import TelemetrySettings
+from agent.observe.span_attributes import UNKNOWN
+from agent.observe.span_export import _TIMEOUT_S, _Ids, _Outlet
 from agent.record import outcome as outcomes
 from agent.record.events.types import (
     Asked,
@@ -60,8 +58,6 @@ from policies.decision import Allow, Ask, Decision, Deny
 
 PATIENCE_S = 2.0
 """How long the end of a run waits for a collector."""
-_TIMEOUT_S = 5.0
-"""Of one request, beside the run."""
 _MOST_WAITING = 2048
 """Spans that wait to be sent; more are dropped."""
 _BATCH = 256
@@ -321,59 +317,6 @@ class Telemetry:
     def _fail(self, span: Span, kind: str) -> None:
         span.set_status(Status(StatusCode.ERROR))
         span.set_attribute("error.type", kind)
-
-
-class _Outlet(SpanExporter):
-    """Sends spans, with nothing in them but what may leave. Counts those that did not arrive."""
-
-    def __init__(self, settings: TelemetrySettings) -> None:
-        self._settings = settings
-        self.lost = 0
-        self.why = ""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        body = encode_spans([_bare(span) for span in spans]).SerializeToString()
-        try:
-            post(self._settings, body, timeout_s=_TIMEOUT_S)
-        except NotDeliveredError as error:
-            self.lost += len(spans)
-            self.why = str(error)
-            return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        """Each request has a connection of its own."""
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's
-        return True
-
-
-class _Ids(RandomIdGenerator):
-    """One trace a run, found by the run's id; a resumed run's spans join it."""
-
-    def __init__(self, run_id: str) -> None:
-        self._trace = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:16], "big")
-
-    def generate_trace_id(self) -> int:
-        return self._trace
-
-
-def _bare(span: ReadableSpan) -> ReadableSpan:
-    """The span without what may not leave."""
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes={
-            key: value for key, value in (span.attributes or {}).items() if may_leave(key, value)
-        },
-        kind=span.kind,
-        instrumentation_scope=span.instrumentation_scope,
-        status=Status(span.status.status_code),
-        start_time=span.start_time,
-        end_time=span.end_time,
-    )
 
 
 def _attributes(span: Span) -> Mapping[str, AttributeValue]:

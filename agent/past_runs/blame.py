@@ -22,7 +22,7 @@ from sandbox.git.line_authors import UNKNOWN, Hunk, Version
 from sandbox.git.manifest import Entry
 from sandbox.git.store import NOTHING, Store
 from sandbox.patch import baseline
-from sandbox.patch.make import Change
+from sandbox.patch.values import Change
 
 _GIT_S = 600.0
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.conversation.resume_state import Past, Recall, nothing_kept, past_of, uses_of
+from agent.conversation.resume_state import Past, Recall, nothing_kept, past_of
 from agent.errors import RecordError, UsageError
-from agent.models.interface import AssistantMessage, Usage
+from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.record.events.decoding import decode
+from agent.record.events.encoding import encode, plain
 from agent.record.events.types import (
     CallEnded,
     CallRefused,
@@ -30,15 +31,13 @@ from agent.record.events.types import (
     RunStarted,
     UserSaid,
     WentBack,
-    encode,
-    plain,
 )
 from agent.record.events.wording import call_in_words
 from agent.record.images import Album
 from agent.tools import registry as toolbox
 from sandbox.errors import PatchError
-from sandbox.export import guest_changes as collect
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.restore.mark import Mark
 from sandbox.restore.tracking import FILE_LIMIT_BYTES
@@ -336,7 +335,7 @@ def _checked(item: FollowedFile) -> bool:
     parts = item.path.split(b"/")
     gone = item.blob is None and item.mode == 0
     if (
-        not collect.carried(item.path)
+        not carried(item.path)
         or b".git" in parts[:-1]
         or not (gone or (item.blob is not None and item.mode in _MODES))
     ):

@@ -19,7 +19,8 @@ from pathlib import Path
 from agent.errors import RecordError
 from agent.past_runs.resume import SUMMARY_NOT_WRITTEN
 from agent.record.events.decoding import decode, recorded_changes
-from agent.record.events.types import Followed, FollowedAnew, WentBack, plain
+from agent.record.events.encoding import plain
+from agent.record.events.types import Followed, FollowedAnew, WentBack
 from agent.record.runs import Run, is_running
 from agent.record.store import BASELINE, EVENTS, FIRST, PATCH, REFUSED_PATCH, REPORT, STEPS, linked
 from agent.untrusted_text import path_text
@@ -27,7 +28,8 @@ from sandbox.errors import PatchError
 from sandbox.git.manifest import Entry
 from sandbox.git.store import NOTHING, Store
 from sandbox.patch import baseline
-from sandbox.patch.make import Change, apply_proof, same_file
+from sandbox.patch.make import apply_proof, same_file
+from sandbox.patch.values import Change
 
 _SHOWN = 5
 Row = Mapping[str, object]

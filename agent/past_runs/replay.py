@@ -39,7 +39,7 @@ from agent.tools.sandbox_protocol import Box
 from policies.decision import Ask, Call, Decision
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
-from sandbox.patch.make import Change
+from sandbox.patch.values import Change
 from sandbox.restore.mark import Mark
 
 Row = Mapping[str, object]

@@ -16,11 +16,12 @@ from agent.errors import ModelError, RecordError, UsageError
 from agent.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
 from agent.record import outcome as outcomes
-from agent.record.events.types import RunStarted, plain
+from agent.record.events.encoding import plain
+from agent.record.events.types import RunStarted, kernel_refusals
 from agent.record.images import recall
 from agent.record.outcome import CutShort
 from agent.record.store import IMAGES, Record
-from agent.record.summary import kernel_refusals, opening
+from agent.record.summary import opening
 from agent.verification import NotAsked, NotRun
 from policies.errors import PolicyError
 from policies.file.rendering import spelled

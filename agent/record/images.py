@@ -7,21 +7,12 @@ the first one sent, to the byte: the model's signed thinking is bound to it.
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError
 from agent.models.image_header import LARGEST_BYTES
 from agent.models.interface import Image
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptImage:
-    """An image as the record names it."""
-
-    media_type: str
-    sha256: str
-    size_bytes: int
+from agent.record.events.types import KeptImage
 
 
 class Album:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from agent.errors import RecordError
 from agent.interrupts import Interrupts
+from agent.record.events.encoding import encode
 from agent.record.events.types import (
     Event,
     Metered,
@@ -17,7 +18,6 @@ from agent.record.events.types import (
     TextPiece,
     TextVoid,
     ThinkingPiece,
-    encode,
 )
 from agent.record.store import Record
 

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Self
 
 from agent.errors import RecordError, UsageError
+from agent.record.events.encoding import REDACTED
 
 SUMMARY = "run.json"
 EVENTS = "events.jsonl"
@@ -47,8 +48,6 @@ IMAGES = "images"
 
 FIRST = "0" * 64
 """Stands on the first line for the digest of the one before."""
-REDACTED = "[redacted]"
-"""Stands where a secret was."""
 _SHORTEST_SECRET = 8
 # Keys of the usual shape are taken out wherever they come from, known to us or not. In JSON the
 # character before one may stand escaped, and an escape ends in a letter or a digit.

@@ -1,6 +1,6 @@
 """What a run came to, as one value: ``run.json``, the last line of ``--json``, and the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -8,12 +8,13 @@ from pathlib import Path
 from agent.job import Job
 from agent.models.interface import Usage
 from agent.record import outcome as outcomes
-from agent.record.events.types import CallEnded, Event, plain
+from agent.record.events.encoding import plain
+from agent.record.events.types import KernelRefusal
 from agent.record.outcome import Outcome
 from agent.record.runs import RUNNING
 from agent.risk.finding import Finding, risk_by_path
 from agent.verification import Verification
-from sandbox.patch.make import Change, LeftOut, Patch
+from sandbox.patch.values import Change, LeftOut, Patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +42,6 @@ class Delivery:
             return (*worst, -int(binary), -lines, change.path)
 
         return sorted(self.patch.changes, key=risk)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelRefusal:
-    """A program that the kernel refused."""
-
-    call: int
-    """Number of the tool call."""
-    program: str
-    """Absolute path in the container; hostile text."""
-
-
-def kernel_refusals(log: Sequence[Event]) -> tuple[KernelRefusal, ...]:
-    """Every program that a call of the run was refused by the kernel, in order."""
-    return tuple(
-        KernelRefusal(call=event.number, program=program)
-        for event in log
-        if isinstance(event, CallEnded)
-        for program in event.refused
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from agent.risk.kinds import found
 from agent.risk.paths import SUBMODULE, named
 from sandbox.git.manifest import SYMLINK
 from sandbox.git.path_rules import folded_path
-from sandbox.patch.make import ChangeKind
+from sandbox.patch.values import ChangeKind
 
 PLACES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "ci-workflow": (

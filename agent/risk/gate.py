@@ -18,7 +18,7 @@ from agent.risk.finding import Finding, Severity, ordered
 from agent.risk.inspected_patch import Subject, aliases_in, take_apart
 from agent.risk.kinds import ALWAYS, found
 from policies.policy import Policy
-from sandbox.patch.make import Patch
+from sandbox.patch.values import Patch
 
 Inspection = Callable[[Subject], Iterable[Finding]]
 

@@ -14,8 +14,8 @@ from agent.risk.hunks import HunksUnreadable, Section, sections
 from agent.risk.symlinks import Aliases
 from policies.policy import Policy
 from sandbox.git.manifest import SYMLINK
-from sandbox.patch.make import Change, Patch
 from sandbox.patch.reviewed_content import START_BYTES, Side
+from sandbox.patch.values import Change, Patch
 
 CONTENT_LIMIT_BYTES = 64 << 20
 """Added lines of all files together; the files after that are not looked into."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from agent.risk.finding import Finding, Severity
 from agent.risk.inspected_patch import Subject
 from agent.risk.kinds import found
-from sandbox.patch.make import Change
+from sandbox.patch.values import Change
 
 # What must have changed with it, in the same folder.
 _MANIFESTS: dict[bytes, tuple[bytes, ...]] = {

@@ -14,7 +14,7 @@ from typing import Any
 from agent.risk.finding import Finding, Severity
 from agent.risk.inspected_patch import Subject
 from agent.risk.kinds import found
-from sandbox.patch.make import Change
+from sandbox.patch.values import Change
 
 _TOML_LIMIT_BYTES = 256 << 10
 _TOML_LINE_BYTES = 1024

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from agent.risk.finding import Finding
 from agent.risk.inspected_patch import Subject
 from agent.risk.kinds import found
-from sandbox.patch.make import ChangeKind
+from sandbox.patch.values import ChangeKind
 
 _EACH_FILE = 10
 _TEST_FILE = re.compile(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from sandbox.patch.make import LeftOut, Patch
+from sandbox.patch.values import LeftOut, Patch
 from sandbox.reattach import Standing
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Step

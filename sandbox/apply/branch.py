@@ -23,8 +23,8 @@ from sandbox.errors import PatchError
 from sandbox.git.manifest import SYMLINK, Entry
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.make import Change
 from sandbox.patch.touched_paths import touched_paths
+from sandbox.patch.values import Change
 
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IDENTITY = "Moonpool <moonpool@moonpool.invalid>"

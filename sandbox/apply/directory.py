@@ -19,8 +19,8 @@ from sandbox.git.manifest import SYMLINK, Entry
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, leaves_tree, link_refusal, refusal
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.make import Change
 from sandbox.patch.touched_paths import touched_paths
+from sandbox.patch.values import Change
 
 _KEPT = Entry(0, "", 0)
 

@@ -17,7 +17,8 @@ from sandbox.git.run import GitTooSlow
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.make import Change, changes_of, same_file
+from sandbox.patch.make import changes_of, same_file
+from sandbox.patch.values import Change
 
 _GIT_S = 600
 _RENAMES_S = 60

@@ -13,10 +13,11 @@ from typing import IO, cast
 from sandbox.container.spec import WORKSPACE
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxLost
-from sandbox.export.guest_changes import PATH_LIMIT, carried, mode_notes
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.path_rules import PATH_LIMIT, carried
 from sandbox.git.store import Store
-from sandbox.patch.make import LeftOut
+from sandbox.patch.left_out import mode_notes
+from sandbox.patch.values import LeftOut
 
 _TAR_PIECE = 1 << 18
 _COMPARED_IN_MEMORY = 8 << 20

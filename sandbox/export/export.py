@@ -31,7 +31,9 @@ from sandbox.git.trees import Trees
 from sandbox.guest.wire import PIECE
 from sandbox.link.connection import GuestLink
 from sandbox.patch import baseline
-from sandbox.patch.make import LeftOut, Patch, make_patch
+from sandbox.patch import left_out as left_out_words
+from sandbox.patch.make import make_patch
+from sandbox.patch.values import LeftOut, Patch
 from sandbox.workspace.snapshot import Snapshot
 
 _GIT_TIMEOUT_S = 600.0
@@ -229,7 +231,7 @@ def _collided(
             if originals.from_host(store, workspace, path, entry) is None:
                 elsewhere.append((path, entry.size))
         except CollisionError:
-            left_out.append(LeftOut(path=path, reason=collect.COLLIDES))
+            left_out.append(LeftOut(path=path, reason=left_out_words.COLLIDES))
     if elsewhere:
         left_out += _collided_with_copy(engine, copied, store, elsewhere)
     return left_out
@@ -250,7 +252,7 @@ def _collided_with_copy(
                 pieces = salvage.read_from_engine(engine, container, path)
                 store.put(pieces, size)
             except CollisionError:
-                left_out.append(LeftOut(path=path, reason=collect.COLLIDES))
+                left_out.append(LeftOut(path=path, reason=left_out_words.COLLIDES))
     finally:
         engine.remove(container)
     return left_out
@@ -288,13 +290,13 @@ def _without_ignored(found: list[LeftOut], rules: IgnoreRules) -> list[LeftOut]:
     """Notes about what is in the patch in another form: of ignored files there are none."""
     empty, odd, rest = [], [], []
     for item in found:
-        if item.reason == collect.EMPTY:
+        if item.reason == left_out_words.EMPTY:
             empty += [item] if rules.ignored(item.path + b"/.") is None else []
-        elif item.reason.startswith(collect.ODD_MODE):
+        elif item.reason.startswith(left_out_words.ODD_MODE):
             odd += [item] if rules.ignored(item.path) is None else []
         else:
             rest.append(item)
-    return [*rest, *collect.bounded(empty), *collect.bounded(odd)]
+    return [*rest, *left_out_words.bounded(empty), *left_out_words.bounded(odd)]
 
 
 def _writable(policy: Policy) -> Callable[[bytes], bool]:

@@ -12,25 +12,17 @@ from typing import cast
 
 from sandbox.errors import CollisionError, SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
+from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.link.connection import GuestLink, Value
-from sandbox.patch.make import LeftOut
+from sandbox.patch.left_out import _REGULAR, _TYPE, COLLIDES, EMPTY, SPECIAL, mode_notes
+from sandbox.patch.values import LeftOut
 
-_TYPE = 0o170000
 _DIRECTORY = 0o040000
-_REGULAR = 0o100000
 _LINK = 0o120000
-PATH_LIMIT = 4096
 _LINK_LIMIT = 4096
 _CHANGED_LIMIT = 500_000
 _BATCH = 256
-_NOTES_LIMIT = 200
-COLLIDES = "has the SHA-1 id of another file, and another content: no patch can tell them apart"
-SPECIAL = "is a socket, pipe or device"
-EMPTY = "is an empty directory, which no patch carries"
-ODD_MODE = "has mode"
-_CARRIED_MODES = frozenset({0o644, 0o755, 0o664, 0o775})
-"""What a checkout makes of git's two modes, by umask."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,15 +37,6 @@ class Changes:
     """Of candidates, where the source told it: the last change in ns. Equal: as it was."""
     modes: dict[bytes, int] = field(default_factory=dict)
     """Of what has a time: its mode, type and all."""
-
-
-def carried(path: bytes) -> bool:
-    """Whether a path is one that can stand in a workspace: relative, plain, bounded."""
-    return (
-        0 < len(path) <= PATH_LIMIT
-        and b"\0" not in path
-        and not any(part in (b"", b".", b"..") for part in path.split(b"/"))
-    )
 
 
 class _Walk:
@@ -151,16 +134,6 @@ def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
         changes.left_out.append(LeftOut(path=path, reason=reason))
 
 
-def mode_notes(path: bytes, mode: int) -> list[LeftOut]:
-    """What a patch drops of a file's mode: all but whether its owner may execute it."""
-    bits = mode & 0o7777
-    if mode & _TYPE != _REGULAR or bits in _CARRIED_MODES:
-        return []
-    carried_as = 0o755 if bits & 0o100 else 0o644
-    reason = f"{ODD_MODE} {bits:o}, which a patch carries as {carried_as:o}"
-    return [LeftOut(path=path, reason=reason)]
-
-
 def _notes(walk: _Walk, touched: set[bytes]) -> list[LeftOut]:
     """Empty directories and odd modes that came in the container."""
     empty = [
@@ -170,17 +143,6 @@ def _notes(walk: _Walk, touched: set[bytes]) -> list[LeftOut]:
     ]
     odd = [note for path, (mode, _) in walk.files.items() for note in mode_notes(path, mode)]
     return empty + odd
-
-
-def bounded(notes: list[LeftOut]) -> list[LeftOut]:
-    """The first of them, and how many more there are."""
-    shown = sorted(notes, key=lambda note: note.path)[:_NOTES_LIMIT]
-    if len(notes) > len(shown):
-        more = len(notes) - len(shown)
-        shown[-1] = LeftOut(
-            path=shown[-1].path, reason=f"{shown[-1].reason}; so it is with {more} more"
-        )
-    return shown
 
 
 class _Folders:

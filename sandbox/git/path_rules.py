@@ -99,3 +99,15 @@ def _seen_elsewhere(name: bytes) -> list[bytes]:
     text = name.decode("utf-8", "surrogateescape")
     seen = _HFS_IGNORED.sub("", text).encode("utf-8", "surrogateescape")
     return seen.split(b"\\")
+
+
+PATH_LIMIT = 4096
+
+
+def carried(path: bytes) -> bool:
+    """Whether a path is one that can stand in a workspace: relative, plain, bounded."""
+    return (
+        0 < len(path) <= PATH_LIMIT
+        and b"\0" not in path
+        and not any(part in (b"", b".", b"..") for part in path.split(b"/"))
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from sandbox.guest.server import Config, Loop
+    from sandbox.guest.loop import Config, Loop
     from sandbox.guest.wire import Outgoing
 
 _STATE_FD = 200

@@ -9,7 +9,7 @@ from sandbox.guest import processes, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandbox.guest.server import Config
+    from sandbox.guest.loop import Config
     from sandbox.guest.shellstate import ShellState
     from sandbox.guest.wire import Outgoing
 

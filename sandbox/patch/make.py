@@ -6,8 +6,7 @@ it gets a baseline, what changed, and a store with the content of both.
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.errors import PatchError
@@ -19,17 +18,11 @@ from sandbox.git.path_rules import PATH_LIMIT_BYTES, link_refusal, refusal
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 from sandbox.patch.collisions import collisions
-from sandbox.patch.reviewed_content import Side, read_sides
+from sandbox.patch.reviewed_content import read_sides
+from sandbox.patch.values import Change, ChangeKind, LeftOut, Patch
 
 LINES_LIMIT_BYTES = 32 << 20
 """A larger file is carried as binary data: nobody reviews 32 MB of hunks."""
-
-
-class ChangeKind(StrEnum):
-    ADDED = "added"
-    MODIFIED = "modified"
-    DELETED = "deleted"
-    RENAMED = "renamed"
 
 
 _KINDS = {
@@ -39,54 +32,6 @@ _KINDS = {
     "D": ChangeKind.DELETED,
     "R": ChangeKind.RENAMED,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    path: bytes
-    old_path: bytes | None
-    """Of a rename; else None."""
-    kind: ChangeKind
-    old_mode: int
-    """git mode; 0 where there was nothing."""
-    new_mode: int
-    added_lines: int | None
-    """None for a binary file."""
-    deleted_lines: int | None
-    old_blob: str
-    """Object id, hex; 40 zeros where there was nothing."""
-    new_blob: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """Something that stood in the container and is not in the patch."""
-
-    path: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patch:
-    data: bytes
-    """What ``git apply`` takes; empty where nothing changed."""
-    changes: tuple[Change, ...]
-    base_tree: str
-    """Tree id (hex) of the baseline."""
-    tree: str
-    """Tree id (hex) of baseline + patch, as found by applying the patch."""
-    left_out: tuple[LeftOut, ...] = ()
-    results: Mapping[bytes, Entry | None] = field(default_factory=dict)
-    """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.
-    What verification installs, so that what is tested is the patch."""
-    links: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Target of each link that the patch makes or changes."""
-    old_links: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Target of each link of the baseline, whether the patch touches it or not."""
-    sides: Mapping[str, Side] = field(default_factory=dict)
-    """By object id: content that a review needs beside the hunks, as far as it was kept."""
-    collisions: Mapping[bytes, bytes] = field(default_factory=dict)
-    """New paths that some systems take for another path of the tree, which is the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from sandbox.git.apply import apply_to_entries
 from sandbox.git.manifest import Entry, Manifest
 from sandbox.git.pack import PackedStore
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.make import Patch, make_patch, same_file
+from sandbox.patch.make import make_patch, same_file
+from sandbox.patch.values import Patch
 
 _GIT_S = 600
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.git.manifest import Entry
-from sandbox.patch.make import LeftOut
+from sandbox.patch.values import LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,12 @@ from sandbox.export import guest_changes as collect
 from sandbox.export.export import temporary_directory
 from sandbox.git.manifest import EXECUTABLE, SYMLINK, Entry, Manifest
 from sandbox.git.pack import PackedStore
+from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest.wire import PIECE
 from sandbox.link.connection import GuestLink, Value
-from sandbox.patch.make import LeftOut
+from sandbox.patch.left_out import SPECIAL, bounded
+from sandbox.patch.values import LeftOut
 from sandbox.restore.mark import Folder, Mark, Restored
 from sandbox.restore.tracking import Follower, folders_of
 from sandbox.workspace.snapshot import Snapshot
@@ -65,7 +67,7 @@ def require(mark: Mark) -> None:
     if mark.unkept is not None:
         raise NotKept(f"there is nothing to go back to: {mark.unkept}")
     for path in (*mark.changed, *filter(None, mark.folders or ())):
-        if not collect.carried(path):
+        if not carried(path):
             raise NotKept(f"the mark holds what is no path in a workspace: {path!r:.200}")
 
 
@@ -319,7 +321,7 @@ class _Going:
             back=tuple(path for path in sorted(plan.put) if path not in wrong),
             removed=tuple(path for path in sorted(plan.remove) if path not in wrong),
             ended=self._ended,
-            left=tuple(collect.bounded(plan.left + self._left(changes))),
+            left=tuple(bounded(plan.left + self._left(changes))),
             differing=tuple(sorted(differing, key=lambda item: item.path)),
         )
 
@@ -365,7 +367,7 @@ class _Going:
         found += [LeftOut(path=path, reason="was a socket, pipe or device") for path in lost]
         modes = self._mark.modes
         other = {p for p in special if changes.modes.get(p, 0) & 0o7777 != modes.get(p)}
-        found += [LeftOut(path=path, reason=collect.SPECIAL) for path in other]
+        found += [LeftOut(path=path, reason=SPECIAL) for path in other]
         return found
 
     def _repositories(self) -> list[LeftOut]:

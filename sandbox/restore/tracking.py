@@ -13,8 +13,10 @@ from sandbox.errors import FileError, SandboxError, SandboxLost
 from sandbox.export import guest_changes as collect
 from sandbox.git.ignore import IgnoreRules
 from sandbox.git.manifest import Entry, Manifest
+from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.link.connection import GuestLink
+from sandbox.patch.left_out import SPECIAL
 from sandbox.restore.mark import Folder, Mark
 
 FILE_LIMIT_BYTES = 8 << 20
@@ -142,7 +144,7 @@ class Follower:
 
     def special(self, changes: collect.Changes) -> frozenset[bytes]:
         """Sockets, pipes and devices that are not ignored."""
-        found = (item.path for item in changes.left_out if item.reason == collect.SPECIAL)
+        found = (item.path for item in changes.left_out if item.reason == SPECIAL)
         return frozenset(path for path in found if not self.ignored(path))
 
     def ignored_times(self, changes: collect.Changes) -> dict[bytes, int]:
@@ -228,7 +230,7 @@ def folders_of(link: GuestLink) -> dict[bytes, Folder]:
                 for row in rows:
                     match row:
                         case [bytes() as path, int() as mode, int() as empty, int() as git] if (
-                            not path or collect.carried(path)
+                            not path or carried(path)
                         ):
                             found[path] = Folder(
                                 mode=mode & 0o7777, empty=bool(empty), repository=bool(git)

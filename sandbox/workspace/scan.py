@@ -17,7 +17,7 @@ from typing import NamedTuple
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
 from sandbox.git.ignore import Patterns
-from sandbox.patch.make import LeftOut
+from sandbox.patch.values import LeftOut
 
 _RACY_NS = 2_000_000_000
 """A file changed this close to the look may change again without a new time stamp: the coarsest

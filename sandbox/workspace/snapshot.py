@@ -23,7 +23,7 @@ from sandbox.engine.image_archive import reference
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import EngineError, WorkspaceError
 from sandbox.git.manifest import Entry, Manifest, blob_id
-from sandbox.patch.make import LeftOut
+from sandbox.patch.values import LeftOut
 from sandbox.workspace import git_history as history
 from sandbox.workspace.pack import Packer, ahead, open_file
 from sandbox.workspace.scan import Scan, select

@@ -29,14 +29,8 @@ from agent.models.interface import (
 from agent.models.pricing import Facts
 from agent.past_runs.fork import END, NEWS, at, first_line, fork, points
 from agent.record.events import schema as event_schema
-from agent.record.events.types import (
-    Cleared,
-    Event,
-    ModelCalled,
-    RequestAwaited,
-    Summarised,
-    encode,
-)
+from agent.record.events.encoding import encode
+from agent.record.events.types import Cleared, Event, ModelCalled, RequestAwaited, Summarised
 from agent.record.outcome import Finished, Refused
 from agent.record.runs import Run, events_of
 from agent.report.html import timeline

@@ -11,7 +11,8 @@ from agent.conversation import change_tracking as following
 from agent.conversation.change_tracking import Following
 from agent.interrupts import Interrupts
 from agent.record.events.decoding import decode
-from agent.record.events.types import CallStarted, Event, Followed, FollowedAnew, WentBack, encode
+from agent.record.events.encoding import encode
+from agent.record.events.types import CallStarted, Event, Followed, FollowedAnew, WentBack
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun

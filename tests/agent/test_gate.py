@@ -10,7 +10,7 @@ from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
 from fakes.box import TmpBox
 from policies.policy import Policy
-from sandbox.patch.make import Patch
+from sandbox.patch.values import Patch
 
 
 @pytest.fixture

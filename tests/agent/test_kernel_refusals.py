@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from agent.models.interface import Reply, Request
-from agent.record.events.types import CallEnded, CallRefused, CallStarted, encode
+from agent.record.events.encoding import encode
+from agent.record.events.types import CallEnded, CallRefused, CallStarted
 from agent.record.outcome import Limit, LimitReached
 from agent.record.runs import Run
 from agent.record.store import EVENTS

@@ -25,14 +25,8 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.record.events.types import (
-    STRING_LIMIT,
-    ConversationEnded,
-    Event,
-    RunStarted,
-    SandboxReady,
-    encode,
-)
+from agent.record.events.encoding import STRING_LIMIT, encode
+from agent.record.events.types import ConversationEnded, Event, RunStarted, SandboxReady
 from agent.record.outcome import Finished, GaveUp
 from agent.record.store import Record
 from fakes.box import TmpBox

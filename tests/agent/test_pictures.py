@@ -31,7 +31,8 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
-from agent.record.events.types import CallEnded, Event, ImagesWithdrawn, RunStarted, encode
+from agent.record.events.encoding import encode
+from agent.record.events.types import CallEnded, Event, ImagesWithdrawn, RunStarted
 from agent.record.images import Album, recall
 from agent.record.outcome import Finished, ModelFailed
 from agent.tools import registry as toolbox

@@ -10,7 +10,8 @@ import pytest
 
 from agent.errors import RecordError
 from agent.models.interface import Usage
-from agent.record.events.types import STRING_LIMIT, CallEnded, ModelReplied, encode, plain
+from agent.record.events.encoding import STRING_LIMIT, encode, plain
+from agent.record.events.types import CallEnded, ModelReplied
 from agent.record.runs import chain_broken_at
 from agent.record.store import Record, new_run_id, write_atomically
 from fakes.model import call

@@ -25,6 +25,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import Facts
+from agent.record.events.encoding import REDACTED, encode
 from agent.record.events.types import (
     Cleared,
     Event,
@@ -34,10 +35,8 @@ from agent.record.events.types import (
     SandboxReady,
     Shortened,
     Summarised,
-    encode,
 )
 from agent.record.outcome import Finished
-from agent.record.store import REDACTED
 from fakes.box import TmpBox
 from fakes.model import ToldModel, say
 from fakes.talk import Talk, with_budget

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.commands.blame import Leaving
+from agent.cli.setup.signals import Leaving
 from cli.conftest import DONE, SCRIPT, Shell, Start, bash
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN

@@ -22,7 +22,8 @@ from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blo
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 from sandbox.patch import baseline
-from sandbox.patch.make import LeftOut, Patch, make_patch
+from sandbox.patch.make import make_patch
+from sandbox.patch.values import LeftOut, Patch
 from sandbox.reattach import Standing
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Step

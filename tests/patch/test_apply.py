@@ -24,7 +24,7 @@ from sandbox.errors import PatchError
 from sandbox.git.apply import DoesNotApply
 from sandbox.git.manifest import Entry
 from sandbox.git.store import Store
-from sandbox.patch.make import ChangeKind
+from sandbox.patch.values import ChangeKind
 
 LINES = [b"line %d\n" % number for number in range(60)]
 

@@ -13,14 +13,8 @@ from sandbox.git.path_rules import is_dot_git, leaves_tree, link_refusal, refusa
 from sandbox.git.run import git_program
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
-from sandbox.patch.make import (
-    LINES_LIMIT_BYTES,
-    ChangeKind,
-    LeftOut,
-    PatchLimits,
-    apply_proof,
-    make_patch,
-)
+from sandbox.patch.make import LINES_LIMIT_BYTES, PatchLimits, apply_proof, make_patch
+from sandbox.patch.values import ChangeKind, LeftOut
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from patch.worlds import user_git
 from sandbox.errors import CollisionError, PatchError
 from sandbox.export.export import _collided
-from sandbox.export.guest_changes import COLLIDES
 from sandbox.git.manifest import FILE, Entry, blob_id
 from sandbox.git.pack import SMALL_BYTES, PackedStore
 from sandbox.git.run import run_git
 from sandbox.git.store import Store
+from sandbox.patch.left_out import COLLIDES
 
 
 def test_content_comes_back_under_the_id_that_git_gives_it(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
 from sandbox.git.store import Store
-from sandbox.patch.make import Patch, make_patch
+from sandbox.patch.make import make_patch
+from sandbox.patch.values import Patch
 
 World = dict[bytes, tuple[int, bytes]]
 """Mode and content (of a link: its target) by path."""

@@ -9,8 +9,9 @@ import pytest
 
 from fakes.guest import Script, guest, said
 from sandbox.errors import SandboxLost
-from sandbox.export.guest_changes import Changes, carried, fetch, from_guest
+from sandbox.export.guest_changes import Changes, fetch, from_guest
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest import files
 from sandbox.guest.wire import PIECE

@@ -21,7 +21,7 @@ from sandbox.errors import (
     WorkspaceError,
 )
 from sandbox.git.manifest import EXECUTABLE, SYMLINK
-from sandbox.patch.make import ChangeKind
+from sandbox.patch.values import ChangeKind
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
 

@@ -4,9 +4,6 @@ that can take it, and plainly where there is none.
 Owns reading. Refuses to know what a line means.
 """
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence

@@ -18,7 +18,8 @@ from agent.cli.chat.line_reader import Cleared, Line, Over, Reader
 from agent.errors import RecordError
 from agent.interrupts import Stop
 from agent.record import outcome as outcomes
-from agent.record.events.types import CallEnded, CallStarted, Event, plain
+from agent.record.events.encoding import plain
+from agent.record.events.types import CallEnded, CallStarted, Event
 from agent.record.outcome import (
     Conversation,
     Finished,
@@ -41,7 +42,7 @@ from policies.operator.ceiling import in_words
 from policies.policy import Policy
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.git.apply import DoesNotApply
-from sandbox.patch.make import Change
+from sandbox.patch.values import Change
 
 _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")
 _DIFF_LINES = 300

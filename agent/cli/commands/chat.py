@@ -1,8 +1,5 @@
 """``moonpool chat``."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

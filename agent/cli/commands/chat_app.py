@@ -1,8 +1,5 @@
 """``chat`` as a command with its options."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,8 +1,5 @@
 """``moonpool config`` and ``moonpool models`` as commands with their options."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 from typing import Annotated
 
 import typer

@@ -1,9 +1,5 @@
 """``moonpool doctor``: the machine itself."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import os
 import shutil
 import tempfile

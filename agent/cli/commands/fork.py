@@ -1,9 +1,5 @@
 """``moonpool fork``: a new run that begins where a call of another one had ended."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import json
 import sys
 import tempfile
@@ -50,7 +46,7 @@ class ForkOptions:
 def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
     """Print where a run can be forked."""
     from agent.past_runs.fork import points
-    from agent.record.events.types import plain
+    from agent.record.events.encoding import plain
     from agent.untrusted_text import one_line
 
     if task is not None:
@@ -231,7 +227,7 @@ def _opened(forked: "Fork", rows: "Rows", job: "Job", steps: Path) -> "Sandbox":
         UsageError: the workspace is not what that run began with.
         SandboxError: it can't be made, or not to the letter.
     """
-    from agent.cli.commands.blame import Leaving
+    from agent.cli.setup.signals import Leaving
     from agent.open_sandbox import open_sealed
     from agent.past_runs.fork import mark_of
     from agent.untrusted_text import path_text
@@ -285,7 +281,8 @@ def _begun(record: "Record", forked: "Fork", job: "Job", model: "Model") -> "Pas
 
     from agent.conversation.resume_state import past_of
     from agent.past_runs.fork import first_line
-    from agent.record.events.types import Forked, encode, plain
+    from agent.record.events.encoding import encode, plain
+    from agent.record.events.types import Forked
     from agent.record.images import recall
     from agent.record.store import IMAGES
     from policies.file.rendering import as_data, spelled

@@ -1,9 +1,5 @@
 """``moonpool image``: what agents work in."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 from agent.cli.commands.runs import console
 from agent.cli.setup import environment as settings
 from agent.cli.setup import exit_codes as exits

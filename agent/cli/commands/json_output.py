@@ -3,10 +3,6 @@
 JSON is ASCII here, so that nothing in a hostile text acts on a terminal it ends up on.
 """
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import json
 from itertools import islice
 from typing import TYPE_CHECKING

@@ -1,8 +1,5 @@
 """``blame``, ``verify`` and ``replay`` as commands with their options."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 from pathlib import Path
 from typing import Annotated
 
@@ -49,9 +46,9 @@ def verify(run: RunName, *, as_json: AsJson = False) -> None:
 
     Example: moonpool verify last
     """
-    from agent.cli.commands import blame as provenance_commands
+    from agent.cli.commands import verify as verify_command
 
-    raise typer.Exit(provenance_commands.verify(run, as_json=as_json))
+    raise typer.Exit(verify_command.verify(run, as_json=as_json))
 
 
 def replay(
@@ -74,6 +71,6 @@ def replay(
 
     Example: moonpool replay last -w path/to/checkout
     """
-    from agent.cli.commands import blame as provenance_commands
+    from agent.cli.commands import replay as replay_command
 
-    raise typer.Exit(provenance_commands.replay(run, directory, as_json=as_json))
+    raise typer.Exit(replay_command.replay(run, directory, as_json=as_json))

@@ -1,9 +1,5 @@
 """``moonpool prune``: what runs left behind, exported first and then removed."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import sys
 
 from agent.cli.setup import environment as settings

@@ -1,9 +1,5 @@
 """``moonpool resume``: a run whose process was killed, taken up again."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415
-
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,9 +1,5 @@
 """Exit codes: the one place that knows them."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415
-
 from typing import assert_never
 
 from agent.record.outcome import (

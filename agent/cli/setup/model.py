@@ -6,9 +6,6 @@ forgets the configuration, or that it may not lie in the workspace.
 Precedence: flag, then environment, then configuration, then what is built in.
 """
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 import json
 import os
 from dataclasses import dataclass

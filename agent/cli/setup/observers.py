@@ -4,10 +4,6 @@ Owns when they begin and end, and the one line where spans could not be sent. Re
 they make of an event (`agent.runlog`, `agent.telemetry`).
 """
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import contextlib
 import logging
 import sys

@@ -3,9 +3,6 @@
 The one way from a name to a policy that is used: whoever loads one past this forgets the ceiling.
 """
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -15,8 +15,8 @@ from agent.config.instructions import Instructions
 from agent.errors import RecordError
 from agent.models.interface import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse, Usage
 from agent.record import outcome as outcomes
+from agent.record.events.encoding import REDACTED, TOO_DEEP
 from agent.record.events.types import (
-    TOO_DEEP,
     AnswerVoid,
     Asked,
     CallEnded,
@@ -31,6 +31,7 @@ from agent.record.events.types import (
     Forked,
     ForkedFrom,
     ImagesWithdrawn,
+    KeptImage,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -47,11 +48,9 @@ from agent.record.events.types import (
     UserSaid,
     WentBack,
 )
-from agent.record.images import KeptImage
-from agent.record.store import REDACTED
 from policies.decision import Allow, Ask, Deny
 from sandbox.container.mounts import Held, Overlay, Scratch
-from sandbox.patch.make import Change, ChangeKind, LeftOut
+from sandbox.patch.values import Change, ChangeKind, LeftOut
 from sandbox.reattach import Standing
 from sandbox.results import Ending
 

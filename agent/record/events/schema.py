@@ -15,12 +15,11 @@ from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agent.models.interface import Usage
-from agent.record.events import types as events
-from agent.record.events.types import Recorded, kind_of
-from agent.record.summary import KernelRefusal
+from agent.record.events.encoding import kind_of, plain
+from agent.record.events.types import KernelRefusal, Recorded
 from agent.risk.finding import Finding
 from agent.verification import Verification
-from sandbox.patch.make import Change, LeftOut
+from sandbox.patch.values import Change, LeftOut
 
 Schema = dict[str, object]
 
@@ -136,7 +135,7 @@ def _of(hint: Any, defs: dict[str, Schema]) -> Schema:  # noqa: PLR0911 - one ki
     if simple is not None:
         return simple
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return {"enum": [events.plain(one) for one in hint]}
+        return {"enum": [plain(one) for one in hint]}
     if is_dataclass(hint) and isinstance(hint, type):
         return _value(hint, defs)
     return {}  # anything that JSON has

@@ -4,33 +4,28 @@
 Live events are for the screen only and are not recorded; what they show is in a later event.
 """
 
-import base64
-import hashlib
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from agent.config.instructions import Instructions
 from agent.models.interface import Opaque, Reply, Usage
-from agent.record.images import KeptImage
 from agent.record.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
-from sandbox.patch.make import Change, LeftOut
+from sandbox.patch.values import Change, LeftOut
 from sandbox.reattach import Standing
 from sandbox.results import LimitMet
 
-TOO_DEEP = "[nested too deeply]"
-STRING_LIMIT = 256 * 1024
-"""Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
-_HEAD = 4096
-_DEEPEST = 50
-"""A model may nest its arguments as deep as it likes; the record does not."""
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptImage:
+    """An image as the record names it."""
+
+    media_type: str
+    sha256: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -505,52 +500,21 @@ Event = Live | Recorded
 Tell = Callable[[Event], None]
 
 
-def encode(event: Recorded) -> dict[str, object]:
-    """The event as a JSON object; ``event`` names its kind: ``call_started`` …"""
-    return {"event": kind_of(type(event)), **_object(event)}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRefusal:
+    """A program that the kernel refused."""
+
+    call: int
+    """Number of the tool call."""
+    program: str
+    """Absolute path in the container; hostile text."""
 
 
-def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
-    """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
-    if depth > _DEEPEST:
-        return TOO_DEEP
-    match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case Enum():
-            return plain(value.value, depth)
-        case str():
-            return _bounded(value)
-        case bytes():
-            try:
-                return _bounded(value.decode())
-            except UnicodeDecodeError:
-                return {"base64": base64.b64encode(value).decode()}
-        case Mapping():
-            return {str(key): plain(item, depth + 1) for key, item in value.items()}
-        case tuple() | list() | set() | frozenset():
-            return [plain(item, depth + 1) for item in value]
-        case _ if is_dataclass(value):
-            return {"type": kind_of(type(value)), **_object(value, depth + 1)}
-        case _:
-            return repr(value)
-
-
-def _object(value: object, depth: int = 0) -> dict[str, object]:
-    names = [item.name for item in fields(value)]  # type: ignore[arg-type]
-    return {name: plain(getattr(value, name), depth) for name in names}
-
-
-def kind_of(made: type) -> str:
-    """How a kind of event, or of a value in one, is called in JSON."""
-    return _CAMEL.sub("_", made.__name__).lower()
-
-
-def _bounded(text: str) -> object:
-    if len(text) <= STRING_LIMIT:
-        # A lone surrogate (models write them as \ud800) has no UTF-8 form.
-        return text.encode("utf-8", "replace").decode()
-    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-    return {"head": text[:_HEAD], "characters": len(text), "sha256": digest}
+def kernel_refusals(log: Sequence[Event]) -> tuple[KernelRefusal, ...]:
+    """Every program that a call of the run was refused by the kernel, in order."""
+    return tuple(
+        KernelRefusal(call=event.number, program=program)
+        for event in log
+        if isinstance(event, CallEnded)
+        for program in event.refused
+    )

@@ -18,8 +18,8 @@ from agent.risk.kinds import found
 from fakes.box import TmpBox
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.patch.make import Change, ChangeKind, Patch
 from sandbox.patch.reviewed_content import Side
+from sandbox.patch.values import Change, ChangeKind, Patch
 
 
 def broken(_subject: Subject) -> Iterator[Finding]:

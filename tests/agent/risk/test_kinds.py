@@ -16,7 +16,7 @@ from agent.risk.kinds import KINDS, accepted_risks
 from fakes.box import TmpBox
 from policies.file.schema import Finding as SchemaFinding
 from policies.policy import Policy
-from sandbox.patch.make import Change, ChangeKind, Patch
+from sandbox.patch.values import Change, ChangeKind, Patch
 
 
 @dataclass(frozen=True, kw_only=True)

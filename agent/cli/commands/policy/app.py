@@ -1,8 +1,5 @@
 """The commands of ``moonpool policy`` and their options."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use.
-# ruff: noqa: PLC0415
-
 from pathlib import Path
 from typing import Annotated, Literal
 

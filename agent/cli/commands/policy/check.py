@@ -1,9 +1,5 @@
 """``moonpool policy``: check, show, explain, schema; `policy_trial`, `policy_compare`: the rest."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import json
 import shlex
 import sys

@@ -1,9 +1,5 @@
 """``moonpool policy diff`` and ``moonpool policy learn``."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import json
 import sys
 from collections.abc import Iterator

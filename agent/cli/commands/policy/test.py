@@ -1,9 +1,5 @@
 """``moonpool policy test``: the examples of a policy, through the check and in containers."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-# ruff: noqa: PLC0415, T201
-
 import contextlib
 import json
 import sys

@@ -1,0 +1,130 @@
+"""``moonpool apply``: a run's patch into a directory, or onto a branch."""
+
+# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
+# the terminal, where printing is the point.
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.setup import environment as settings
+from agent.cli.setup import exit_codes as exits
+from agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.record.runs import Run
+    from sandbox.patch.baseline import Baseline
+    from sandbox.patch.values import Change
+
+_SUBJECT_WIDTH = 72
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyOptions:
+    run: str
+    directory: Path | None
+    check: bool
+    three_way: bool
+    branch: str | None
+
+
+def apply(options: ApplyOptions) -> int:
+    from agent.record.runs import baseline_of, find, patch_of
+    from agent.record.store import BASELINE
+    from sandbox.apply.directory import apply_patch
+    from sandbox.errors import PatchError
+    from sandbox.git.apply import DoesNotApply
+
+    run = find(settings.home(), options.run)
+    if run.text("outcome") == "export refused":
+        print(
+            f"moonpool: the export gate refused the patch of run {run.id}: see "
+            f"`moonpool show {run.id}`; it is kept in {run.text('patch')}",
+            file=sys.stderr,
+        )
+        return exits.EXPORT_REFUSED
+    data = patch_of(run)
+    target = options.directory or Path(run.text("workspace"))
+    if options.directory is None and options.branch is None:
+        rest = _rest(run, data)
+        if rest != data and options.three_way:
+            raise UsageError(
+                f"a part of run {run.id} was applied in its chat, and what is left is not merged: "
+                "apply it without --three-way, or all of it with --branch NAME"
+            )
+        data = rest
+    if not data:
+        print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
+        return exits.DONE
+    if not target.is_dir():
+        if options.directory is not None:
+            raise UsageError(f"-w {target} is not a directory")
+        raise UsageError(f"{target} is not there any more: name a directory with -w")
+    baseline = baseline_of(run) if options.three_way else None
+    if options.branch is not None:
+        return _apply_to_branch(run, data, target, baseline, options)
+    try:
+        report = apply_patch(data, target, check=options.check, baseline=baseline)
+    except DoesNotApply as error:
+        if baseline is not None:
+            hint = f"For git to show the conflict: moonpool apply --branch NAME {run.id}"
+        elif (run.directory / BASELINE).is_dir():
+            hint = f"To merge it with what was changed since: moonpool apply --three-way {run.id}"
+        else:
+            raise
+        raise PatchError(f"{error} {hint}") from error
+    does = "would change" if options.check else "changed"
+    print(f"{does} {_count(report.changes)} in {target}:")
+    _print_changes(report.changes)
+    if options.check and report.changes:
+        print(f"it fits: moonpool apply {run.id}")
+    return exits.DONE
+
+
+def _rest(run: "Run", data: bytes) -> bytes:
+    """The patch without what the person applied in the middle of a chat."""
+    from agent.record.applied_patch import applied_of
+    from agent.record.runs import events_of
+    from agent.record.store import BASELINE
+
+    told = [row for row in events_of(run) if row.get("event") == "applied"]
+    applied = applied_of(run.directory, told[-1] if told else None)
+    return applied.rest(data, run.directory / BASELINE)
+
+
+def _apply_to_branch(
+    run: "Run", data: bytes, target: Path, baseline: "Baseline | None", options: ApplyOptions
+) -> int:
+    from agent.untrusted_text import one_line
+    from sandbox.apply.branch import branch_patch
+
+    branch = options.branch or ""
+    message = f"{one_line(run.text('task'), _SUBJECT_WIDTH)}\n\nMoonpool run {run.id}"
+    report = branch_patch(
+        data, target, branch=branch, message=message, check=options.check, baseline=baseline
+    )
+    changes = report.changes.changes
+    if options.check:
+        print(f"it fits HEAD ({report.parent[:12]}) and would change {_count(changes)}:")
+    else:
+        print(
+            f"branch {branch}: commit {report.commit[:12]} on {report.parent[:12]} changes "
+            f"{_count(changes)}; nothing else in {target} is touched:"
+        )
+    _print_changes(changes)
+    return exits.DONE
+
+
+def _count(changes: "Sequence[Change]") -> str:
+    return f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
+
+
+def _print_changes(changes: "Sequence[Change]") -> None:
+    from agent.untrusted_text import path_text
+
+    for change in changes:
+        moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
+        print(f"  {change.kind:<9} {moved}{path_text(change.path)}")

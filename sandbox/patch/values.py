@@ -1,0 +1,63 @@
+"""A patch and what it holds, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sandbox.git.manifest import Entry
+from sandbox.patch.reviewed_content import Side
+
+
+class ChangeKind(StrEnum):
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    RENAMED = "renamed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    path: bytes
+    old_path: bytes | None
+    """Of a rename; else None."""
+    kind: ChangeKind
+    old_mode: int
+    """git mode; 0 where there was nothing."""
+    new_mode: int
+    added_lines: int | None
+    """None for a binary file."""
+    deleted_lines: int | None
+    old_blob: str
+    """Object id, hex; 40 zeros where there was nothing."""
+    new_blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Something that stood in the container and is not in the patch."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    data: bytes
+    """What ``git apply`` takes; empty where nothing changed."""
+    changes: tuple[Change, ...]
+    base_tree: str
+    """Tree id (hex) of the baseline."""
+    tree: str
+    """Tree id (hex) of baseline + patch, as found by applying the patch."""
+    left_out: tuple[LeftOut, ...] = ()
+    results: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.
+    What verification installs, so that what is tested is the patch."""
+    links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each link that the patch makes or changes."""
+    old_links: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Target of each link of the baseline, whether the patch touches it or not."""
+    sides: Mapping[str, Side] = field(default_factory=dict)
+    """By object id: content that a review needs beside the hunks, as far as it was kept."""
+    collisions: Mapping[bytes, bytes] = field(default_factory=dict)
+    """New paths that some systems take for another path of the tree, which is the value."""
