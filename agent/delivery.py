@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent import verification
 from agent.errors import RecordError
-from agent.interrupts import Interrupts, Stop
+from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job
 from agent.observe.run_log import OWN
 from agent.record.events.types import Exported, ExportFailed, Notice, Progress, VerificationEnded
@@ -32,11 +32,17 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, Record
-from agent.record.summary import Delivery
+from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, RunRecord
+from agent.record.summary import DeliveredPatch
 from agent.risk import gate
-from agent.tools.sandbox_protocol import Box
-from agent.verification import Failed, NotAsked, NotRun, Verification, verify
+from agent.tools.sandbox_protocol import SandboxProtocol
+from agent.verification import (
+    Failed,
+    NotAsked,
+    NotRun,
+    Verification,
+    verify,
+)
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
 from sandbox.patch.values import Patch
 
@@ -47,29 +53,29 @@ _LITTLE_PATIENCE_S = 4.0
 _RETRY_S = 0.5
 
 
-class Leaving:
+class Delivery:
     """The way out of one run, once. What came of it is in its attributes."""
 
     def __init__(
-        self, job: Job, *, record: Record, journal: Journal, interrupts: Interrupts
+        self, job: Job, *, record: RunRecord, journal: Journal, interrupts: Interrupts
     ) -> None:
         self._job = job
         self._record = record
         self._journal = journal
         self._interrupts = interrupts
-        self.delivery: Delivery | None = None
+        self.delivery: DeliveredPatch | None = None
         """None where no patch could be made."""
         self.verification: Verification = NotAsked()
         self.container_left: str | None = None
         """Id of the container, where it still stands because its patch could not be made."""
 
-    def __call__(self, box: Box, ended: Conversation) -> Outcome:
+    def __call__(self, box: SandboxProtocol, ended: Conversation) -> Outcome:
         """Export and verify, then remove the container if its patch is made."""
         outcome = self._after(box, ended)
         self._close(box)
         return outcome
 
-    def _after(self, box: Box, ended: Conversation) -> Outcome:
+    def _after(self, box: SandboxProtocol, ended: Conversation) -> Outcome:
         # Until the patch is written the container is all there is of the agent's work.
         self.container_left = box.id
         try:
@@ -82,7 +88,7 @@ class Leaving:
         except (SandboxError, OSError) as error:
             self._journal.quietly(ExportFailed(message=str(error)))
             return SandboxFailed(message=f"the patch can't be made: {error}")
-        except Stop as signal:
+        except SignalReceived as signal:
             return Interrupted(signal=f"{signal.name}, before the patch was made")
         except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
             self._journal.quietly(ExportFailed(message=repr(error)))
@@ -95,7 +101,7 @@ class Leaving:
             return ExportRefused(findings=delivery.findings, before=ended)
         return self._verify(box, delivery.patch, ended)
 
-    def _delivered(self, box: Box) -> Delivery:
+    def _delivered(self, box: SandboxProtocol) -> DeliveredPatch:
         """Deliver; an engine that is away, as in a restart, is waited for."""
         begun = time.monotonic()
         told = False
@@ -114,7 +120,7 @@ class Leaving:
             with self._interrupts.shielded():
                 time.sleep(_RETRY_S)
 
-    def _deliver(self, box: Box) -> Delivery:
+    def _deliver(self, box: SandboxProtocol) -> DeliveredPatch:
         started = time.monotonic()
         directory = self._record.directory
         patch = box.export(keep_old=directory / BASELINE, spare=directory)
@@ -122,7 +128,7 @@ class Leaving:
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()
         path = self._written(patch, refused=refused)
-        delivery = Delivery(
+        delivery = DeliveredPatch(
             patch=patch,
             path=path,
             sha256=digest,
@@ -155,7 +161,7 @@ class Leaving:
             self._journal.quietly(Notice(text=f"{error}; the patch is in {path}"))
             return path
 
-    def _verify(self, box: Box, patch: Patch, ended: Conversation) -> Outcome:
+    def _verify(self, box: SandboxProtocol, patch: Patch, ended: Conversation) -> Outcome:
         command = self._job.verify
         if command is None:
             return ended
@@ -166,7 +172,7 @@ class Leaving:
         try:
             with self._interrupts.immediate():
                 result = verify(box, patch, command, timeout_s=self._job.policy.limits.time_s)
-        except Stop as signal:
+        except SignalReceived as signal:
             self._not_verified(f"interrupted by {signal.name}")
             return Interrupted(signal=f"{signal.name}, while verifying")
         self.verification = result
@@ -180,7 +186,7 @@ class Leaving:
             self.verification = NotRun(command=self._job.verify, reason=reason)
             self._journal.quietly(VerificationEnded(result=self.verification))
 
-    def _close(self, box: Box) -> None:
+    def _close(self, box: SandboxProtocol) -> None:
         if self.container_left is not None:
             self._journal.quietly(
                 Notice(
@@ -192,7 +198,7 @@ class Leaving:
         try:
             with self._interrupts.shielded():
                 box.close()
-        except (SandboxError, Stop) as error:
+        except (SandboxError, SignalReceived) as error:
             self._journal.quietly(
                 Notice(text=f"the container was not removed: {error}; see `moonpool prune`")
             )

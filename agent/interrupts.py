@@ -32,7 +32,7 @@ _SHORTEST_S = 0.001
 """A timer of 0 would never ring."""
 
 
-class Stop(BaseException):
+class SignalReceived(BaseException):
     """Raised by a signal. A BaseException, so that no ``except Exception`` swallows it."""
 
     def __init__(self, name: str) -> None:
@@ -40,7 +40,7 @@ class Stop(BaseException):
         super().__init__(name)
 
 
-class _Where(Enum):
+class _InterruptPoint(Enum):
     """What the run is at, by what may be broken off there."""
 
     STEPS = auto()
@@ -61,7 +61,7 @@ class Interrupts:
         self.level = 0
         """0 none · 1 finish the call · 2 end now · 3 drop the export."""
         self.name = ""
-        self._where = _Where.STEPS
+        self._where = _InterruptPoint.STEPS
         self._cancel: Callable[[], None] = lambda: None
         self._up_to_s = 0.0
         self._held = False
@@ -99,38 +99,38 @@ class Interrupts:
 
     def _judge(self) -> None:
         match self._where:
-            case _Where.WAITING | _Where.PROMPT:
-                raise Stop(self.name)
-            case _Where.CALLING:
+            case _InterruptPoint.WAITING | _InterruptPoint.PROMPT:
+                raise SignalReceived(self.name)
+            case _InterruptPoint.CALLING:
                 if self.level >= _DROP:
-                    raise Stop(self.name)
+                    raise SignalReceived(self.name)
                 if self.level >= _NOW:
                     self._cancel()
-            case _Where.EXPORTING:
+            case _InterruptPoint.EXPORTING:
                 if self.level >= _DROP:
-                    raise Stop(self.name)
-            case _Where.STEPS:
+                    raise SignalReceived(self.name)
+            case _InterruptPoint.STEPS:
                 pass
 
     def unless_dropped(self) -> None:
         """Raise where the operator said, before the export, to leave it: the words said so too."""
         if self.level >= _DROP:
-            raise Stop(self.name)
+            raise SignalReceived(self.name)
 
     @contextmanager
     def immediate(self) -> Generator[None]:
         """Inside, the first signal raises; so does one that came before."""
-        with self._at(_Where.WAITING):
+        with self._at(_InterruptPoint.WAITING):
             if self.requested:
-                raise Stop(self.name)
+                raise SignalReceived(self.name)
             yield
 
     @contextmanager
     def prompting(self) -> Generator[None]:
         """As `immediate`, where a person is at the prompt: nothing is said of what happens."""
-        with self._at(_Where.PROMPT):
+        with self._at(_InterruptPoint.PROMPT):
             if self.requested:
-                raise Stop(self.name)
+                raise SignalReceived(self.name)
             yield
 
     @contextmanager
@@ -155,7 +155,7 @@ class Interrupts:
             up_to_s: how long the call may take at most, for the words after the first signal.
         """
         self._cancel, self._up_to_s = cancel, up_to_s
-        with self._at(_Where.CALLING):
+        with self._at(_InterruptPoint.CALLING):
             if self.at_once:
                 cancel()
             yield
@@ -190,11 +190,11 @@ class Interrupts:
     @contextmanager
     def shielded(self) -> Generator[None]:
         """Inside (the export), only the third signal raises."""
-        with self._at(_Where.EXPORTING):
+        with self._at(_InterruptPoint.EXPORTING):
             yield
 
     @contextmanager
-    def _at(self, where: _Where) -> Generator[None]:
+    def _at(self, where: _InterruptPoint) -> Generator[None]:
         before, self._where = self._where, where
         try:
             yield
@@ -241,7 +241,7 @@ class Interrupts:
             try:
                 self.receive(signal.Signals(number).name)
             finally:
-                if self.level != known and self._where is not _Where.PROMPT:
+                if self.level != known and self._where is not _InterruptPoint.PROMPT:
                     # Not by print: the signal may have struck in the middle of one.
                     with contextlib.suppress(OSError):
                         os.write(sys.stderr.fileno(), f"\nmoonpool: {self._words()}\n".encode())
@@ -261,12 +261,12 @@ class Interrupts:
             again = "; again: at once, with everything that runs in the sandbox"
             return f"stopping{again}" if self.level < _DROP else "broken off"
         match min(self.level, _DROP), self._where:
-            case 1, _Where.CALLING:
+            case 1, _InterruptPoint.CALLING:
                 longest = spelled_duration(max(1.0, float(round(self._up_to_s))))
                 return f"finishing the current command (up to {longest}); again: stop it now"
             case 1, _:
                 return "finishing the current step, then exporting; again: at once"
-            case 2, _Where.CALLING:
+            case 2, _InterruptPoint.CALLING:
                 return "stopping the command and exporting; again: leave even the export"
             case 2, _:
                 return "exporting at once; again: leave even the export"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agent.config.instructions import Briefing
+from agent.config.instructions import Instructions
 from agent.record.events.types import ForkedFrom
-from agent.tools.sandbox_protocol import Box
+from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.policy import Policy
 
 
@@ -24,7 +24,7 @@ class Job:
     may_ask: bool
     """A person is there to approve what the policy asks about."""
     kernel_policy: Literal["require", "prefer"]
-    briefing: Briefing = field(default_factory=Briefing)
+    instructions: Instructions = field(default_factory=Instructions)
     """What the operator gives the model beside the task."""
     accepted_risks: frozenset[str] = frozenset()
     """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
@@ -34,4 +34,4 @@ class Job:
 
 
 OnProgress = Callable[[str], None]
-OpenBox = Callable[[Job, OnProgress], Box]
+OpenBox = Callable[[Job, OnProgress], SandboxProtocol]

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from agent.job import Job, OnProgress
 from images.build import ensure
-from sandbox import reattach as standing
+from sandbox import reattach
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
-from sandbox.reattach import Remembered
+from sandbox.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
 
-def open_sealed(job: Job, on_progress: OnProgress) -> Sandbox:
+def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     """Engine ─► image ─► snapshot and container. Raises SandboxError and its children."""
     engine = Engine.connect(job.environ)
     image = ensure(engine, job.policy.image, on_progress=on_progress)
@@ -30,7 +30,7 @@ def open_sealed(job: Job, on_progress: OnProgress) -> Sandbox:
 
 
 def reopen_sealed(
-    job: Job, remembered: Remembered, engine: Engine, *, attend: bool
+    job: Job, remembered: ReattachState, engine: Engine, *, attend: bool
 ) -> tuple[Sandbox, str]:
     """The standing container of a run whose orchestrator ended, and why it can only be exported.
 
@@ -43,7 +43,7 @@ def reopen_sealed(
         ContainerGone: it stands no more.
         EngineUnavailable, SandboxError: it can't be said.
     """
-    standing.require(engine, remembered.standing, job.run_id)
+    reattach.require(engine, remembered.container_state, job.run_id)
     reason = ""
     if attend:
         try:

@@ -7,7 +7,7 @@ task + policy ─► image ─► snapshot of the workspace ─► container + g
 Whatever ends the conversation, the patch of what stands in the container is exported; where that
 can't be, the container stays and the last words say how to get at it (`leaving`). A run whose
 process was killed is taken up from its record: then the first row is `past`. A chat is a run of
-several requests: what leads it is a `room.Talk`, and all else is the same.
+several requests: what leads it is a `room.SessionDriver`, and all else is the same.
 """
 
 import hashlib
@@ -21,21 +21,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 from agent.conversation.approval import Approve
-from agent.conversation.budget import Meter, Spent
-from agent.conversation.change_tracking import Following
+from agent.conversation.budget import Budget, BudgetSpent
+from agent.conversation.change_tracking import ChangeTracker
 from agent.conversation.context_files import context_of
-from agent.conversation.loop import Loop
-from agent.conversation.resume_state import Past
+from agent.conversation.loop import AgentLoop
+from agent.conversation.resume_state import ResumeState
 from agent.conversation.stopwatch import Stopwatch
 from agent.conversation.system_prompt import system_prompt
-from agent.conversation.tool_calls import Calls
-from agent.delivery import Leaving
+from agent.conversation.tool_calls import ToolExecutor
+from agent.delivery import Delivery
 from agent.errors import RecordError
-from agent.interrupts import Interrupts, Stop
+from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job, OpenBox
 from agent.models.interface import Model
 from agent.models.open_model import DEFAULT_MAX_TOKENS
-from agent.models.pricing import UNKNOWN, Facts
+from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.observe.run_log import OWN
 from agent.record.events.types import (
     ConversationEnded,
@@ -45,10 +45,10 @@ from agent.record.events.types import (
     RunEnded,
     RunStarted,
     SandboxReady,
-    UserSaid,
+    UserMessageAdded,
     kernel_refusals,
 )
-from agent.record.images import Album
+from agent.record.images import ImageStore
 from agent.record.journal import Journal, Show
 from agent.record.outcome import (
     Conversation,
@@ -59,10 +59,10 @@ from agent.record.outcome import (
     RecordFailed,
     SandboxFailed,
 )
-from agent.record.store import IMAGES, STEPS, Record
+from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.record.summary import Summary, opening
-from agent.session import Room, Talk, one_task
-from agent.tools.sandbox_protocol import Box
+from agent.session import RunSession, SessionDriver, one_task
+from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.file.rendering import as_data, spelled
 from sandbox.container.spec import WORKSPACE
 from sandbox.errors import SandboxError
@@ -80,15 +80,15 @@ class Run:
         *,
         model: Model,
         open_box: OpenBox,
-        record: Record,
+        record: RunRecord,
         show: Show,
         approve: Approve,
         interrupts: Interrupts,
         exit_code: Callable[[Outcome], int],
-        talk: Talk = one_task,
-        past: Past | None = None,
+        driver: SessionDriver = one_task,
+        past: ResumeState | None = None,
         torn_bytes: int = 0,
-        facts: Facts = UNKNOWN,
+        facts: ModelInfo = UNKNOWN,
     ) -> None:
         """Args:
         talk: what is asked in the box once it is ready; a run that is taken up goes on with what
@@ -106,7 +106,7 @@ class Run:
         self.journal = Journal(record=record, show=show, interrupts=interrupts)
         self._approve = approve
         self._interrupts = interrupts
-        self._talk = talk
+        self._driver = driver
         self._exit_code = exit_code
         self._clock = Stopwatch()
         self._facts = facts
@@ -114,11 +114,11 @@ class Run:
         if past is not None:
             self._started = past.began
             self._clock = Stopwatch(before_s=past.spent.seconds)
-        self._meter = self._metered()
+        self._budget = self._metered()
         if past is not None:
             self.journal.log.extend(past.log)
-        self._box: Box | None = None
-        self._leaving = Leaving(job, record=record, journal=self.journal, interrupts=interrupts)
+        self._box: SandboxProtocol | None = None
+        self._leaving = Delivery(job, record=record, journal=self.journal, interrupts=interrupts)
 
     def go(self) -> Summary:
         """Do it all; every way to end is a value in the summary."""
@@ -126,7 +126,7 @@ class Run:
             ended: Conversation = self._converse()
         except SandboxError as error:
             ended = SandboxFailed(message=str(error))
-        except Stop as signal:
+        except SignalReceived as signal:
             ended = Interrupted(signal=signal.name)
         except RecordError as error:
             ended = RecordFailed(message=str(error))
@@ -145,16 +145,16 @@ class Run:
 
     def _converse(self) -> Conversation:
         job = self._job
-        tell = self.journal.tell
+        emit = self.journal.emit
         self._record.write_summary(opening(job, self._model.name, self._started))
-        tell(self._beginning())
+        emit(self._beginning())
         with self._interrupts.immediate():
-            self._box = self._open_box(job, lambda text: tell(Progress(text=text)))
+            self._box = self._open_box(job, lambda text: emit(Progress(text=text)))
         box = self._box
-        tell(
+        emit(
             SandboxReady(
                 container=box.id,
-                standing=box.standing,
+                container_state=box.container_state,
                 seal=_fields(box.seal),
                 kernel_enforced=box.seal.kernel_enforced,
                 left_behind=box.left_behind,
@@ -167,40 +167,40 @@ class Run:
         if past is not None and not job.task and not _asked(past):
             return CutShort(detail="the process that ran it ended before anything was asked")
         # The time of a run is the agent's: a first build of the image does not count.
-        self._meter = self._metered()
-        following = Following(
+        self._budget = self._metered()
+        tracker = ChangeTracker(
             box,
             self._record.directory / STEPS,
-            tell=tell,
+            emit=emit,
             interrupts=self._interrupts,
             made=past.calls if past is not None else 0,
         )
         if past is not None and past.calls and past.forked is None:
-            following.anew()
-        loop = Loop(
+            tracker.anew()
+        loop = AgentLoop(
             model=self._model,
-            calls=Calls(
+            calls=ToolExecutor(
                 box=box,
                 policy=job.policy,
                 approve=self._approve,
                 interrupts=self._interrupts,
-                tell=tell,
+                emit=emit,
                 made=past.calls if past is not None else 0,
-                following=following,
-                album=Album(
+                tracker=tracker,
+                image_store=ImageStore(
                     self._record.directory / IMAGES,
                     shown=past.images if past is not None else (),
                 ),
             ),
-            meter=self._meter,
-            system=system_prompt(job.policy, WORKSPACE, job.briefing.instructions),
+            budget=self._budget,
+            system=system_prompt(job.policy, WORKSPACE, job.instructions.operator),
             server_tools=job.policy.server_tools,
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self._interrupts,
-            tell=tell,
+            emit=emit,
             facts=self._facts,
         )
-        if past is None and job.briefing.context_files:
+        if past is None and job.instructions.context_files:
             with self._interrupts.calling(box.cancel, up_to_s=_CONTEXT_S):
                 context = context_of(box, job.policy)
             if context is not None:
@@ -208,20 +208,20 @@ class Run:
         if past is not None:
             ended = loop.go_on(past, job.task)
         else:
-            ended = self._talk(
-                Room(
+            ended = self._driver(
+                RunSession(
                     job=job,
                     box=box,
                     loop=loop,
-                    meter=self._meter,
+                    budget=self._budget,
                     record=self._record,
                     journal=self.journal,
-                    following=following,
+                    tracker=tracker,
                     interrupts=self._interrupts,
                     clock=self._clock,
                 )
             )
-        following.finish()
+        tracker.finish()
         return ended
 
     def _beginning(self) -> RunStarted | Resumed | Forked:
@@ -254,7 +254,7 @@ class Run:
             accepted_risks=tuple(sorted(job.accepted_risks)),
             version=version("moonpool"),
             pid=os.getpid(),
-            instructions=job.briefing.instructions,
+            instructions=job.instructions.operator,
         )
 
     def _summary(self, outcome: Outcome) -> Summary:
@@ -266,9 +266,9 @@ class Run:
             exit_code=self._exit_code(outcome),
             started=self._started,
             seconds=self._clock(),
-            turns=self._meter.turns,
-            used=self._meter.used,
-            usd=self._meter.usd,
+            turns=self._budget.turns,
+            used=self._budget.used,
+            usd=self._budget.usd,
             usd_source=self._facts.source if self._facts.prices is not None else "",
             kernel_enforced=box.seal.kernel_enforced if box else None,
             seal=_fields(box.seal) if box else {},
@@ -295,13 +295,13 @@ class Run:
         said = (
             event.text
             for event in self.journal.log
-            if isinstance(event, UserSaid) and event.what == "request"
+            if isinstance(event, UserMessageAdded) and event.what == "request"
         )
         return f"chat: {next(said, '(nothing was asked)')}"
 
-    def _metered(self) -> Meter:
+    def _metered(self) -> Budget:
         # A service's cache cools while a person thinks, though no time of the run passes.
-        return Meter(
+        return Budget(
             self._job.policy,
             clock=self._clock,
             before=self._spent,
@@ -310,7 +310,7 @@ class Run:
         )
 
     @property
-    def _spent(self) -> Spent | None:
+    def _spent(self) -> BudgetSpent | None:
         return None if self._past is None else self._past.spent
 
 
@@ -320,5 +320,5 @@ def _fields(value: object) -> dict[str, object]:
     return {item.name: getattr(value, item.name) for item in fields(value)}
 
 
-def _asked(past: Past) -> bool:
-    return any(isinstance(event, UserSaid) for event in past.log)
+def _asked(past: ResumeState) -> bool:
+    return any(isinstance(event, UserMessageAdded) for event in past.log)

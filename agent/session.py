@@ -3,36 +3,36 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.conversation.budget import Meter
-from agent.conversation.change_tracking import Following
-from agent.conversation.loop import Loop
+from agent.conversation.budget import Budget
+from agent.conversation.change_tracking import ChangeTracker
+from agent.conversation.loop import AgentLoop
 from agent.conversation.stopwatch import Stopwatch
 from agent.interrupts import Interrupts
 from agent.job import Job
 from agent.record.journal import Journal
 from agent.record.outcome import Conversation
-from agent.record.store import Record
-from agent.tools.sandbox_protocol import Box
+from agent.record.store import RunRecord
+from agent.tools.sandbox_protocol import SandboxProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class RunSession:
     job: Job
-    box: Box
-    loop: Loop
-    meter: Meter
-    record: Record
+    box: SandboxProtocol
+    loop: AgentLoop
+    budget: Budget
+    record: RunRecord
     journal: Journal
-    following: Following
+    tracker: ChangeTracker
     interrupts: Interrupts
     clock: Stopwatch
     """Of the run; the meter goes by it."""
 
 
-Talk = Callable[[Room], Conversation]
+SessionDriver = Callable[[RunSession], Conversation]
 """All that is asked in a room, and how that ended."""
 
 
-def one_task(room: Room) -> Conversation:
+def one_task(session: RunSession) -> Conversation:
     """The whole of a run that is no chat."""
-    return room.loop.run(room.job.task)
+    return session.loop.run(session.job.task)

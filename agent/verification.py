@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 
-from agent.tools.sandbox_protocol import Box
+from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode
 from sandbox.errors import FileError, SandboxError
 from sandbox.patch.values import Patch
@@ -46,7 +46,7 @@ class NotRun:
 Verification = Verified | Failed | NotAsked | NotRun
 
 
-def verify(box: Box, patch: Patch, command: str, *, timeout_s: float) -> Verification:
+def verify(box: SandboxProtocol, patch: Patch, command: str, *, timeout_s: float) -> Verification:
     """Run `command` in a new sandbox from the baseline of `box` with the patch applied."""
     started = time.monotonic()
     try:

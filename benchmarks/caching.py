@@ -18,7 +18,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from agent.conversation.compaction import ASK_FOR_NOTES
-from agent.record.events.types import Cleared, Summarised
+from agent.record.events.types import HistorySummarised, ResultsCleared
 from agent.record.outcome import Finished
 from fakes.long import SIZES, converse, share_read, turns
 from policies.loading import load
@@ -63,17 +63,19 @@ def measured(run: Run) -> tuple[list[str], bool]:
         api.aside = notes
         api.queue(*turns(run.turns, parallel=run.parallel, thoughts=30, sizes=run.sizes))
         ended, talk = converse(api, load("default"), name=run.model)
-        share = share_read(talk.meter.used)
-        made = [event for event in talk.log if isinstance(event, Cleared | Summarised)]
+        share = share_read(talk.budget.used)
+        made = [
+            event for event in talk.log if isinstance(event, ResultsCleared | HistorySummarised)
+        ]
         met = isinstance(ended, Finished) and (run.target is None or share >= run.target)
         row = [
             run.what,
-            f"{talk.meter.used.all_input:,}",
+            f"{talk.budget.used.all_input:,}",
             f"{share:.1%}",
             "" if run.target is None else f"{run.target:.0%}",
             f"{api.largest:,}",
             str(len(made)),
-            f"${talk.meter.usd:.2f}",
+            f"${talk.budget.usd:.2f}",
         ]
         return row, met
 

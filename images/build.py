@@ -94,7 +94,7 @@ def build(
             ref=ref,
             labels=labels,
             build_args=proxy_arguments(os.environ),
-            on_line=Progress(recipe.name, on_progress),
+            on_line=BuildProgress(recipe.name, on_progress),
         )
     except EngineError as error:
         raise ImageUnusable(
@@ -104,7 +104,7 @@ def build(
     engine.tag(ref, recipe.latest)
 
 
-class Progress:
+class BuildProgress:
     """Turns the engine's build output into lines for a person: recipe, step, what it does.
 
     A new step is told at once, what happens within it once a second: installing packages prints

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from policies import paths
 from policies.commands.judge import judge
-from policies.commands.verdicts import NO_MATCH, Layer, Outcome, key_name
-from policies.policy import SERVER_TOOLS, Bounds, Policy
+from policies.commands.verdicts import NO_MATCH, CommandOutcome, DecidingLayer, key_name
+from policies.policy import SERVER_TOOLS, CeilingBounds, Policy
 
 MAX_SHOWN_RULES = 64
 _LONG_TEXT = 1 << 15
@@ -64,7 +64,7 @@ def decide(policy: Policy, call: Call) -> Decision:
     return decision if policy.bounds is None else _bounded(policy.bounds, call, decision)
 
 
-def _bounded(bounds: Bounds, call: Call, narrowed: Decision) -> Decision:
+def _bounded(bounds: CeilingBounds, call: Call, narrowed: Decision) -> Decision:
     """What policy and ceilings say together; a denial names the one that denies.
 
     `narrowed` is the answer of what they have in common, and knows best what may be used instead.
@@ -155,14 +155,14 @@ def _bash(policy: Policy, call: Call) -> Decision:
         if verdict is None:
             continue
         match verdict.outcome:
-            case Outcome.DENY:
+            case CommandOutcome.DENY:
                 return Deny(rule=verdict.rule, reason=verdict.reason)
-            case Outcome.ASK:
+            case CommandOutcome.ASK:
                 ask = ask or Ask(rule=verdict.rule, reason=verdict.reason, digest=digest(call))
-            case Outcome.ALLOW if verdict.layer is Layer.KERNEL:
+            case CommandOutcome.ALLOW if verdict.layer is DecidingLayer.KERNEL:
                 if len(notes) < MAX_SHOWN_RULES:
                     notes[f"{part.shown}: {verdict.reason}; the kernel decides"] = None
-            case Outcome.ALLOW:
+            case CommandOutcome.ALLOW:
                 rules[verdict.rule] = None
     if ask is not None:
         return ask

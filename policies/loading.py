@@ -11,7 +11,7 @@ from pathlib import Path
 
 from policies.errors import PolicyError, Where
 from policies.file import schema
-from policies.file.compose import Layer, compose
+from policies.file.compose import PolicyLayer, compose
 from policies.file.decoding import decode
 from policies.file.document import Document, decoded, parse, read_text
 from policies.policy import Policy
@@ -58,7 +58,7 @@ def loads(text: str, *, file: str) -> Policy:
     if model.extends is not None:
         where = document.where(("extends",))
         raise PolicyError("nothing can be extended from here", where=where, key="extends")
-    return compose((_ground(), Layer(document=document, model=model)))
+    return compose((_ground(), PolicyLayer(document=document, model=model)))
 
 
 def bundled_names() -> tuple[str, ...]:
@@ -73,12 +73,12 @@ def json_schema() -> dict[str, object]:
     return schema.json_schema()
 
 
-def chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, ...]:
+def chain(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyLayer, ...]:
     """Every file that a policy consists of: the built-in ground first, the named one last."""
     return (_ground(), *written_chain(name_or_path, directory=directory))
 
 
-def written_chain(name_or_path: str, *, directory: Path | None = None) -> tuple[Layer, ...]:
+def written_chain(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyLayer, ...]:
     """As `chain`, without the ground: only what somebody wrote."""
     return tuple(layer for _, layer in _followed(name_or_path, directory))
 
@@ -90,13 +90,13 @@ def files(name_or_path: str, *, directory: Path | None = None) -> tuple[Path, ..
     )
 
 
-def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, Layer]]:
+def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, PolicyLayer]]:
     source = _find(name_or_path, directory=directory, beside=None, asked=None)
-    found: list[tuple[_Source, Layer]] = []
+    found: list[tuple[_Source, PolicyLayer]] = []
     while True:
         document = _read(source)
         model = decode(document)
-        found.insert(0, (source, Layer(document=document, model=model)))
+        found.insert(0, (source, PolicyLayer(document=document, model=model)))
         if model.extends is None:
             return found
         where = document.where(("extends",))
@@ -105,10 +105,10 @@ def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, 
         _refuse_cycle([*(known for known, _ in reversed(found)), source], where)
 
 
-def _ground() -> Layer:
+def _ground() -> PolicyLayer:
     """What counts where no file says anything."""
     ground = parse(_packaged("unsaid.yaml"), file="unsaid.yaml")
-    return Layer(document=ground, model=decode(ground))
+    return PolicyLayer(document=ground, model=decode(ground))
 
 
 def _refuse_cycle(seen: list[_Source], where: Where) -> None:

@@ -20,7 +20,7 @@ STREAMS = (
 MAX_PATH = 4096
 
 
-class Standing(StrEnum):
+class PathStanding(StrEnum):
     """What the text of a path says of it."""
 
     INSIDE = "inside"
@@ -54,16 +54,16 @@ def readable_tops(policy: Policy) -> tuple[str, ...] | None:
     return (*(absolute(entry) for entry in policy.paths.read), *writable_tops(policy))
 
 
-def write_standing(policy: Policy, path: str, *, moved: bool) -> Standing:
+def write_standing(policy: Policy, path: str, *, moved: bool) -> PathStanding:
     """May a redirection write there? ``moved``: the command itself changes the directory."""
     tops = (*writable_tops(policy), *STREAMS)
     if path.startswith("/"):
         inside = any(within(normal(path), top) for top in tops)
-        return Standing.INSIDE if inside else Standing.OUTSIDE
+        return PathStanding.INSIDE if inside else PathStanding.OUTSIDE
     if ".." in path.split("/") or moved:
-        return Standing.UNCERTAIN
+        return PathStanding.UNCERTAIN
     inside = any(within(normal(path), top) for top in tops)
-    return Standing.INSIDE if inside else Standing.OUTSIDE
+    return PathStanding.INSIDE if inside else PathStanding.OUTSIDE
 
 
 def path_complaint(path: object) -> str | None:

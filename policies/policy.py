@@ -60,7 +60,7 @@ class CommandRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
+class PathRules:
     write: tuple[str, ...]
     """Directories or files that may be written: relative to the workspace, or absolute."""
     read: tuple[str, ...] | None
@@ -78,13 +78,13 @@ class WorkspaceRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class SetupRules:
     commands: tuple[str, ...]
     network: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ContainerLimits:
     cpus: float
     memory_bytes: int
     pids: int
@@ -97,7 +97,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class BudgetLimits:
     turns: int
     input_tokens: int
     output_tokens: int
@@ -121,7 +121,7 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
+class NarrowedKey:
     """One key of a policy that a ceiling made narrower."""
 
     key: str
@@ -131,14 +131,14 @@ class Narrowing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class CeilingBounds:
     """What ceilings did to a policy whose values are already the narrower ones."""
 
     before: "Policy"
     """The policy as it was without them."""
     ceilings: tuple["Policy", ...]
     """Each with what it says, and what the policy says where it says nothing: both must allow."""
-    narrowings: tuple[Narrowing, ...]
+    narrowings: tuple[NarrowedKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,15 +151,15 @@ class Policy:
     """What the model's service runs for it, outside the container: text leaves this way."""
     commands: tuple[CommandRule, ...]
     exec_workspace: bool
-    paths: Paths
+    paths: PathRules
     workspace: WorkspaceRules
-    setup: Setup
+    setup: SetupRules
     env: Mapping[str, str]
-    limits: Limits
-    budget: Budget
+    limits: ContainerLimits
+    budget: BudgetLimits
     export: ExportRules
     examples: Examples
     places: Mapping[str, Where] = field(default_factory=dict)
     """Where each key's value was written, by key path (``paths.write``); for rules and reports."""
-    bounds: Bounds | None = None
+    bounds: CeilingBounds | None = None
     """None: nothing stands over it."""

@@ -17,7 +17,7 @@ from sandbox.workspace.snapshot import Snapshot, recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ContainerState:
     """One sandbox, as its record must hold it."""
 
     container: str
@@ -34,37 +34,37 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """A `Standing` with what else was recorded when the sandbox was opened."""
+class ReattachState:
+    """A `ContainerState` with what else was recorded when the sandbox was opened."""
 
-    standing: Standing
+    container_state: ContainerState
     left_out: tuple[LeftOut, ...]
     seal: SealReport
     """As it was then; a guest that starts again is checked again."""
 
     def snapshot(self) -> Snapshot:
-        return recorded(self.standing.snapshot_key, self.left_out)
+        return recorded(self.container_state.snapshot_key, self.left_out)
 
 
-def require(engine: Engine, standing: Standing, run_id: str) -> None:
+def require(engine: Engine, state: ContainerState, run_id: str) -> None:
     """Make sure that the container stands at this engine and is that run's.
 
     Raises:
         ContainerGone: there is none of that id.
         SandboxLost: it is another run's.
     """
-    labels = (engine.inspect(standing.container).get("Config") or {}).get("Labels") or {}
+    labels = (engine.inspect(state.container).get("Config") or {}).get("Labels") or {}
     if labels.get(LABEL_RUN) != run_id:
-        raise SandboxLost(f"container {standing.container[:12]} is not that of run {run_id}")
+        raise SandboxLost(f"container {state.container[:12]} is not that of run {run_id}")
 
 
-def prepared(engine: Engine, standing: Standing) -> PreparedImage:
+def prepared(engine: Engine, state: ContainerState) -> PreparedImage:
     """The image below the container, where its guest is one that we can speak to.
 
     Raises:
         ImageUnusable: it is another version's, or what is known of its programs is gone.
     """
-    found = recalled(engine, standing.prepared_key)
+    found = recalled(engine, state.prepared_key)
     if found is None:
         raise ImageUnusable(
             "the container was opened by another version of Moonpool, or what is known of its "

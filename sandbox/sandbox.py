@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Self
 
 from policies.policy import Policy
-from sandbox import reattach as standing
+from sandbox import reattach
 from sandbox.container import opening
-from sandbox.container.commands import Commands
-from sandbox.container.files import Files
-from sandbox.container.opening import Plan, Started
+from sandbox.container.commands import SessionCommands
+from sandbox.container.files import SessionFiles
+from sandbox.container.opening import OpeningPlan, StartedContainer
 from sandbox.container.output import OnOutput
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.seal import KernelPolicy, SealReport
@@ -31,8 +31,8 @@ from sandbox.git.manifest import Manifest
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.reattach import Remembered, Standing
-from sandbox.restore import restore as going_back
+from sandbox.reattach import ContainerState, ReattachState
+from sandbox.restore import restore
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Follower, Step
 from sandbox.results import (
@@ -41,8 +41,8 @@ from sandbox.results import (
     Listing,
 )
 from sandbox.workspace import snapshot
-from sandbox.workspace.scan import Look, scan
-from sandbox.workspace.snapshot import Memory, Snapshot
+from sandbox.workspace.scan import BackgroundScan, scan
+from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
 
 
 class Sandbox:
@@ -55,16 +55,16 @@ class Sandbox:
         self,
         *,
         engine: Engine,
-        plan: Plan,
-        started: Started,
+        plan: OpeningPlan,
+        started: StartedContainer,
         copied: Snapshot,
         workspace: Path,
         prepared_key: str,
     ) -> None:
         self._session = Session(engine, plan, started)
         self._prepared_key = prepared_key
-        self._files = Files(self._session)
-        self._commands = Commands(self._session, self._files)
+        self._files = SessionFiles(self._session)
+        self._commands = SessionCommands(self._session, self._files)
         self._snapshot = copied
         self._workspace = workspace
         self._manifest: Manifest | None = None
@@ -100,9 +100,9 @@ class Sandbox:
         """
         engine = engine or Engine.connect()
         prepared = _prepared(engine, policy, image, on_progress)
-        memory = Memory(workspace, policy.workspace, prepared)
+        memory = SnapshotMemory(workspace, policy.workspace, prepared)
 
-        def planned(image_ref: str) -> Plan:
+        def planned(image_ref: str) -> OpeningPlan:
             return opening.plan(
                 policy,
                 prepared,
@@ -119,7 +119,7 @@ class Sandbox:
             # at once: the container is used only if the tree turns out to be the remembered one.
             # It begins when the engine is at work and we wait: before, the two would fight over
             # the interpreter.
-            look = Look(workspace)
+            look = BackgroundScan(workspace)
             plan = planned(known.image)
             started = _started_or_none(engine, plan, look.begin)
             looked = look.result(lambda: _discard(engine, started))
@@ -153,7 +153,7 @@ class Sandbox:
     @classmethod
     def take_up(
         cls,
-        remembered: Remembered,
+        remembered: ReattachState,
         *,
         workspace: Path,
         policy: Policy,
@@ -170,9 +170,9 @@ class Sandbox:
             ImageUnusable: it was opened by another version.
             KernelUnsupported, SealBroken, SandboxLost: as for `open`; the container stays.
         """
-        known = remembered.standing
-        standing.require(engine, known, run_id)
-        prepared = standing.prepared(engine, known)
+        known = remembered.container_state
+        reattach.require(engine, known, run_id)
+        prepared = reattach.prepared(engine, known)
         copied = remembered.snapshot()
         plan = opening.plan(
             policy,
@@ -200,14 +200,14 @@ class Sandbox:
 
     @classmethod
     def unattended(
-        cls, remembered: Remembered, *, workspace: Path, policy: Policy, engine: Engine
+        cls, remembered: ReattachState, *, workspace: Path, policy: Policy, engine: Engine
     ) -> Self:
         """A container that can be exported and closed, and nothing else: its guest is not asked.
 
         Raises:
             ContainerGone: when it is exported, and stands no more.
         """
-        known = remembered.standing
+        known = remembered.container_state
         copied = remembered.snapshot()
         plan = opening.plan_of_none(policy, snapshot_image=copied.image)
         made = cls(
@@ -271,9 +271,9 @@ class Sandbox:
         return self._snapshot.left_out
 
     @property
-    def standing(self) -> Standing:
+    def container_state(self) -> ContainerState:
         """What `take_up` must know where this process ends before its time."""
-        return Standing(
+        return ContainerState(
             container=self.id,
             prepared_key=self._prepared_key,
             snapshot_key=self._snapshot.key,
@@ -488,8 +488,8 @@ class Sandbox:
             SandboxLost: the guest does not come back; the workspace is between now and the mark.
             PatchError, EngineError: the baseline's files can't be had; no file was touched.
         """
-        going_back.require(mark)
-        return going_back.restore(
+        restore.require(mark)
+        return restore.restore(
             self._session,
             self._following(mark.store),
             mark,
@@ -536,7 +536,9 @@ def _prepared(
     return prepare(engine, info, on_progress=on_progress)
 
 
-def _started_or_none(engine: Engine, plan: Plan, meanwhile: Callable[[], None]) -> Started | None:
+def _started_or_none(
+    engine: Engine, plan: OpeningPlan, meanwhile: Callable[[], None]
+) -> StartedContainer | None:
     """Start from a remembered snapshot; None where the engine no longer has it."""
     if engine.image(plan.snapshot_image) is None:
         return None
@@ -546,6 +548,6 @@ def _started_or_none(engine: Engine, plan: Plan, meanwhile: Callable[[], None]) 
         return None
 
 
-def _discard(engine: Engine, started: Started | None) -> None:
+def _discard(engine: Engine, started: StartedContainer | None) -> None:
     if started is not None:
         opening.discard(engine, started)

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.chat.undo_text import to_model
-from agent.conversation.change_tracking import Point
-from agent.record.applied_patch import Applied
+from agent.conversation.change_tracking import RestorePoint
+from agent.record.applied_patch import AppliedPatch
 from agent.record.events import types as events
 from agent.record.events.types import RequestAwaited
 from agent.record.outcome import Conversation, Finished
 from agent.risk import gate
 from agent.risk.finding import Finding
-from agent.session import Room
+from agent.session import RunSession
 from agent.untrusted_text import one_line
 from sandbox.apply.directory import apply_patch
 from sandbox.patch.values import Change, Patch
@@ -57,12 +57,12 @@ class Preview:
 class Chat:
     """One chat in one room. Mutable: it remembers the requests."""
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, session: RunSession) -> None:
+        self.session = session
         self.last: Conversation = NOTHING_ASKED
         """How the newest request ended, and with it the chat if it is left now."""
         self._requests = 0
-        self._points: list[tuple[int, str, Point]] = []
+        self._points: list[tuple[int, str, RestorePoint]] = []
         self._await()
 
     def ask(self, text: str) -> Conversation:
@@ -71,14 +71,14 @@ class Chat:
         Raises:
             SandboxError: the sandbox can't go on, and the chat neither.
         """
-        room = self.room
+        session = self.session
         with self._at_the_box():
-            point = room.following.point()
+            point = session.tracker.point()
         self._requests += 1
         self._points.append((self._requests, one_line(text, _WORDS), point))
-        self.last = room.loop.ask(text)
+        self.last = session.loop.ask(text)
         self._heard_out()
-        room.following.finish()
+        session.tracker.finish()
         self._await()
         return self.last
 
@@ -92,14 +92,14 @@ class Chat:
         """
         if not self._points:
             return None
-        room = self.room
+        session = self.session
         number, words, point = self._points[-1]
         with self._at_the_box():
-            restored = room.following.go_back(point)
+            restored = session.tracker.go_back(point)
         self._points.pop()
         undone = _UNDONE.format(number=number, words=words)
         # As much an order as the request was: who is told that again is told this too.
-        room.loop.inform(f"{undone} {to_model(restored)}", "undone")
+        session.loop.inform(f"{undone} {to_model(restored)}", "undone")
         return number, restored
 
     def preview(self, *, keep_old: Path | None = None) -> Preview:
@@ -108,15 +108,15 @@ class Chat:
         Raises:
             SandboxError: it can't be made.
         """
-        room = self.room
+        session = self.session
         with self._at_the_box():
-            patch = room.box.preview(keep_old=keep_old)
-        findings = gate.inspect(patch, room.job.policy, accepted=room.job.accepted_risks)
+            patch = session.box.preview(keep_old=keep_old)
+        findings = gate.inspect(patch, session.job.policy, accepted=session.job.accepted_risks)
         return Preview(patch=patch, findings=findings)
 
     def to_apply(self) -> Preview:
         """As `preview`, for `apply`."""
-        old = self.room.record.directory / _OLD
+        old = self.session.record.directory / _OLD
         shutil.rmtree(old, ignore_errors=True)
         return self.preview(keep_old=old)
 
@@ -128,7 +128,7 @@ class Chat:
             PatchError: it does not fit.
         """
         rest = self._rest(taken)
-        return apply_patch(rest, self.room.job.workspace, check=True).changes if rest else ()
+        return apply_patch(rest, self.session.job.workspace, check=True).changes if rest else ()
 
     def apply(self, taken: Preview) -> tuple[Change, ...]:
         """Have the workspace be as the sandbox was when `taken` was: what of it is new since the
@@ -139,17 +139,17 @@ class Chat:
         """
         if taken.refused:
             raise AssertionError("a patch that the gate refused is not applied")
-        room = self.room
+        session = self.session
         data = taken.patch.data
-        applied = Applied.of(room.record.directory)
-        old = room.record.directory / _OLD
+        applied = AppliedPatch.of(session.record.directory)
+        old = session.record.directory / _OLD
         rest = self._rest(taken)
-        changes = apply_patch(rest, room.job.workspace, check=False).changes if rest else ()
+        changes = apply_patch(rest, session.job.workspace, check=False).changes if rest else ()
         if changes:
             applied.keep(data, old)
-            room.journal.tell(
-                events.Applied(
-                    directory=str(room.job.workspace),
+            session.journal.emit(
+                events.PatchApplied(
+                    directory=str(session.job.workspace),
                     patch_sha256=hashlib.sha256(data).hexdigest(),
                     changes=changes,
                 )
@@ -158,25 +158,25 @@ class Chat:
         return changes
 
     def _rest(self, taken: Preview) -> bytes:
-        directory = self.room.record.directory
-        return Applied.of(directory).rest(taken.patch.data, directory / _OLD)
+        directory = self.session.record.directory
+        return AppliedPatch.of(directory).rest(taken.patch.data, directory / _OLD)
 
     def _await(self) -> None:
-        self.room.journal.tell(RequestAwaited(outcome=self.last))
+        self.session.journal.emit(RequestAwaited(outcome=self.last))
 
     @contextmanager
     def _at_the_box(self) -> Generator[None]:
         """Inside, the box is asked: it lives, and only the second SIGINT breaks that off."""
-        room = self.room
+        session = self.session
         try:
-            with room.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
-                if room.box.rouse():
-                    room.loop.inform(_STARTED_AGAIN)
+            with session.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+                if session.box.rouse():
+                    session.loop.inform(_STARTED_AGAIN)
                 yield
         finally:
             self._heard_out()
 
     def _heard_out(self) -> None:
         """After a signal an answer may stand half read in the stream: then there is no other."""
-        if self.room.interrupts.broken_off:
-            self.room.box.break_off()
+        if self.session.interrupts.broken_off:
+            self.session.box.break_off()

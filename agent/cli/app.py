@@ -187,10 +187,10 @@ def runs(
 
     Example: moonpool runs -n 5
     """
-    from agent.cli.commands import json_output as machine_commands
+    from agent.cli.commands import json_output
     from agent.cli.commands import runs as runs_commands
 
-    listing = machine_commands.list_runs if as_json else runs_commands.list_runs
+    listing = json_output.list_runs if as_json else runs_commands.list_runs
     raise typer.Exit(listing(limit))
 
 
@@ -205,13 +205,13 @@ def show(
 
     Example: moonpool show last --patch
     """
-    from agent.cli.commands import json_output as machine_commands
+    from agent.cli.commands import json_output
     from agent.cli.commands import show as runs_commands
 
     if as_json and patch:
         raise typer.BadParameter("--json names the patch's file: --patch does not go with it")
     if as_json:
-        raise typer.Exit(machine_commands.show(run))
+        raise typer.Exit(json_output.show(run))
     raise typer.Exit(runs_commands.show(run, patch=patch))
 
 
@@ -286,9 +286,9 @@ def schema(
 
     Example: moonpool schema events > events.schema.json
     """
-    from agent.cli.commands import json_output as machine_commands
+    from agent.cli.commands import json_output
 
-    raise typer.Exit(machine_commands.schema())
+    raise typer.Exit(json_output.schema())
 
 
 @app.command()
@@ -297,9 +297,9 @@ def doctor() -> None:
 
     Example: moonpool doctor
     """
-    from agent.cli.commands import doctor as host_commands
+    from agent.cli.commands import doctor as doctor_command
 
-    raise typer.Exit(host_commands.doctor())
+    raise typer.Exit(doctor_command.doctor())
 
 
 @app.command()
@@ -334,9 +334,9 @@ def image_list() -> None:
 
     Example: moonpool image list
     """
-    from agent.cli.commands import image as image_commands
+    from agent.cli.commands import image as image_command
 
-    raise typer.Exit(image_commands.list_images())
+    raise typer.Exit(image_command.list_images())
 
 
 @image_app.command("build")
@@ -351,6 +351,6 @@ def image_build(
 
     Example: moonpool image build python
     """
-    from agent.cli.commands import image as image_commands
+    from agent.cli.commands import image as image_command
 
-    raise typer.Exit(image_commands.build(name, refresh=refresh))
+    raise typer.Exit(image_command.build(name, refresh=refresh))

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import pydantic
 
 from agent.config.values import (
+    AnthropicApi,
     AnthropicService,
-    Api,
     Bedrock,
     Configuration,
-    OpenAI,
-    Telemetry,
+    OpenAIService,
+    TelemetryConfig,
     Vertex,
 )
 from agent.errors import UsageError
@@ -179,7 +179,7 @@ class _Telemetry(_Strict):
     headers_env: _Variable | None = None
 
 
-class _File(_Strict):
+class _ConfigFile(_Strict):
     version: Literal[1]
     model: _Plain | None = None
     policy: _Plain | None = None
@@ -191,7 +191,7 @@ class _File(_Strict):
 
 
 _SECTIONS: Final[Mapping[KeyPath, type[pydantic.BaseModel]]] = {
-    (): _File,
+    (): _ConfigFile,
     ("providers",): _Providers,
     ("providers", "anthropic"): _Anthropic,
     ("providers", "openai"): _OpenAI,
@@ -212,9 +212,9 @@ def _decoded(document: Document, path: Path) -> Configuration:
         raise _together(leaked)
     check_version(document, called=_CALLED)
     complaints = [*_blank(document), *_not_of_the_service(document)]
-    file: _File | None = None
+    file: _ConfigFile | None = None
     try:
-        file = _File.model_validate(document.data)
+        file = _ConfigFile.model_validate(document.data)
     except pydantic.ValidationError as invalid:
         complaints += [_complaint(detail, document) for detail in invalid.errors(include_url=False)]
     if complaints:
@@ -337,7 +337,7 @@ def without_keys(text: str) -> str:
     return text
 
 
-def _values(file: _File, document: Document, path: Path) -> Configuration:
+def _values(file: _ConfigFile, document: Document, path: Path) -> Configuration:
     telemetry = file.telemetry
     openai = file.providers.openai
     folder = path.absolute().parent
@@ -354,20 +354,22 @@ def _values(file: _File, document: Document, path: Path) -> Configuration:
         model=model,
         policy=policy,
         anthropic=_service(file.providers.anthropic),
-        openai=OpenAI(base_url=openai.base_url, api_key_env=openai.api_key_env),
+        openai=OpenAIService(base_url=openai.base_url, api_key_env=openai.api_key_env),
         prices=None if file.prices is None else _path(file.prices, folder),
         instructions=None if file.instructions is None else _path(file.instructions, folder),
         context_files=file.context_files,
         telemetry=None
         if telemetry is None
-        else Telemetry(otlp_endpoint=telemetry.otlp_endpoint, headers_env=telemetry.headers_env),
+        else TelemetryConfig(
+            otlp_endpoint=telemetry.otlp_endpoint, headers_env=telemetry.headers_env
+        ),
     )
 
 
 def _service(said: _Anthropic) -> AnthropicService:
     match said.service:
         case "api":
-            return Api(
+            return AnthropicApi(
                 base_url=said.base_url,
                 api_key_env=said.api_key_env,
                 auth_token_env=said.auth_token_env,

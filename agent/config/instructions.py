@@ -22,7 +22,7 @@ _LINKS_FOLLOWED: Final = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instructions:
+class OperatorInstructions:
     file: str
     """As the operator named it; for reports."""
     text: str
@@ -36,15 +36,15 @@ class Instructions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Briefing:
+class Instructions:
     """One object for every command that starts a conversation: run, chat, fork."""
 
-    instructions: Instructions | None = None
+    operator: OperatorInstructions | None = None
     context_files: bool = True
     """Show the model such files as AGENTS.md, as what a stranger wrote."""
 
 
-def brief(file: Path | None, *, context_files: bool, workspace: Path) -> Briefing:
+def brief(file: Path | None, *, context_files: bool, workspace: Path) -> Instructions:
     """What a command line or a configuration asks for.
 
     Args:
@@ -55,10 +55,10 @@ def brief(file: Path | None, *, context_files: bool, workspace: Path) -> Briefin
         UsageError: the file lies in the workspace, or can't be instructions; it says what to do.
     """
     instructions = None if file is None else read_instructions(file, workspace=workspace)
-    return Briefing(instructions=instructions, context_files=context_files)
+    return Instructions(operator=instructions, context_files=context_files)
 
 
-def read_instructions(file: Path, *, workspace: Path) -> Instructions:
+def read_instructions(file: Path, *, workspace: Path) -> OperatorInstructions:
     """The operator's instructions. Raises UsageError as `brief` does."""
     for step in _steps(file):
         if workspace in step.parents:
@@ -68,7 +68,7 @@ def read_instructions(file: Path, *, workspace: Path) -> Instructions:
                 "else, and name the copy"
             )
     text = _text(file, _bytes(file, workspace))
-    return Instructions(file=str(file), text=text, sha256=digest(text))
+    return OperatorInstructions(file=str(file), text=text, sha256=digest(text))
 
 
 def digest(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Api:
+class AnthropicApi:
     """Anthropic's own API, or a gateway that speaks it."""
 
     base_url: str | None = None
@@ -42,11 +42,11 @@ class Vertex:
     """None: ``CLOUD_ML_REGION``."""
 
 
-AnthropicService = Api | Bedrock | Vertex
+AnthropicService = AnthropicApi | Bedrock | Vertex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAI:
+class OpenAIService:
     """A service that speaks OpenAI's API."""
 
     base_url: str | None = None
@@ -56,7 +56,7 @@ class OpenAI:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
+class TelemetryConfig:
     """Where spans go. Nothing goes anywhere unless this is configured."""
 
     otlp_endpoint: str
@@ -77,15 +77,15 @@ class Configuration:
     """For ``-m``; a script's path is absolute."""
     policy: str | None = None
     """For ``-p``: a name, or an absolute path."""
-    anthropic: AnthropicService = field(default_factory=Api)
-    openai: OpenAI = field(default_factory=OpenAI)
+    anthropic: AnthropicService = field(default_factory=AnthropicApi)
+    openai: OpenAIService = field(default_factory=OpenAIService)
     prices: Path | None = None
     """A file of prices. Absolute, as every path here."""
     instructions: Path | None = None
     """A file of the operator's own instructions to the model."""
     context_files: bool = True
     """Are files such as AGENTS.md in the workspace shown to the model?"""
-    telemetry: Telemetry | None = None
+    telemetry: TelemetryConfig | None = None
 
     def paths(self) -> Mapping[str, Path]:
         """The files it names, by key."""
@@ -101,7 +101,7 @@ class Configuration:
     def secret_variables(self) -> tuple[str, ...]:
         """Environment variables whose values must never be written or shown."""
         named: list[str | None] = [self.openai.api_key_env]
-        if isinstance(self.anthropic, Api):
+        if isinstance(self.anthropic, AnthropicApi):
             named += [self.anthropic.api_key_env, self.anthropic.auth_token_env]
         if self.telemetry is not None:
             named.append(self.telemetry.headers_env)

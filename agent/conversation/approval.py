@@ -13,7 +13,7 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class ApprovedBefore:
     """Approved without being asked again: a person said so, for this exact call."""
 
     digest: str
@@ -24,7 +24,7 @@ class Declined:
     reason: str
 
 
-Answered = Approved | Remembered | Declined
+Answered = Approved | ApprovedBefore | Declined
 Approve = Callable[[Call, Ask], Answered]
 
 

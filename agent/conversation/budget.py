@@ -4,8 +4,8 @@ A dollar budget is kept by counting what the next call costs before it is made: 
 price of the cache where the cache can still hold it, what is new of it at the price of writing it
 there, and then no longer an answer than what is left pays for. It can be overshot only by what the
 service does against its own word: by writing anew what it should have read from its cache, by
-tokens that `Need` estimates too low, and by what it bills for an answer that broke off and did not
-say so.
+tokens that `TokensNeeded` estimates too low, and by what it bills for an answer that broke off and
+did not say so.
 
 A service may count nothing. Then its tokens are estimated, by what was sent and what came, so that
 the budgets of tokens hold; in dollars such an answer costs the most that it was allowed to have.
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from agent.models.interface import Usage
 from agent.models.pricing import Prices
-from agent.record.events.types import Metered
-from agent.record.outcome import Limit, LimitReached
+from agent.record.events.types import BudgetUsed
+from agent.record.outcome import LimitReached, RunLimit
 from policies.policy import Policy
 
 _LAST_TURNS = 3
@@ -32,7 +32,7 @@ _CACHE_LIVES_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class BudgetSpent:
     """What was used of the limits before, by an orchestrator that ended."""
 
     turns: int = 0
@@ -44,7 +44,7 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class TokensNeeded:
     """Input of the next call, in tokens."""
 
     known: int = 0
@@ -55,14 +55,14 @@ class Need:
     """What it will have at the very least."""
 
 
-class Meter:
+class Budget:
     """Counts turns, tokens, money and seconds. Mutable: there is one to a run."""
 
     def __init__(
         self,
         policy: Policy,
         clock: Callable[[], float] = time.monotonic,
-        before: Spent | None = None,
+        before: BudgetSpent | None = None,
         prices: Prices | None = None,
         wall: Callable[[], float] | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class Meter:
         clock: of the run's work, in seconds; it may stand still while a person is waited for.
         wall: the time that passes for others; None: `clock`.
         """
-        before = before or Spent()
+        before = before or BudgetSpent()
         self._budget = policy.budget
         self._time_s = policy.limits.time_s
         self._clock = clock
@@ -109,7 +109,7 @@ class Meter:
             self.usd = (self.usd or 0.0) + self._prices.usd(usage) + unsaid
         self._cached_at = self._wall()
 
-    def expect(self, need: Need) -> None:
+    def expect(self, need: TokensNeeded) -> None:
         """What the next call will need, where more is known of it than that it grows."""
         self._need = need
 
@@ -137,17 +137,17 @@ class Meter:
         """The limit that forbids another call to the model, if one does."""
         budget = self._budget
         if self.turns >= budget.turns:
-            return LimitReached(limit=Limit.TURNS, detail=f"{self.turns} turns (budget.turns)")
+            return LimitReached(limit=RunLimit.TURNS, detail=f"{self.turns} turns (budget.turns)")
         if self.output_left() <= 0:
             detail = f"{self.used.output_tokens} output tokens used (budget.output_tokens)"
-            return LimitReached(limit=Limit.OUTPUT_TOKENS, detail=detail)
+            return LimitReached(limit=RunLimit.OUTPUT_TOKENS, detail=detail)
         needed = self._need.certain
         if self.used.all_input + needed > budget.input_tokens:
             detail = (
                 f"{self.used.all_input} input tokens used, the next call needs {needed} or "
                 f"more, {budget.input_tokens} allowed (budget.input_tokens)"
             )
-            return LimitReached(limit=Limit.INPUT_TOKENS, detail=detail)
+            return LimitReached(limit=RunLimit.INPUT_TOKENS, detail=detail)
         if not self.affords(LEAST_ANSWER_TOKENS):
             return self.out_of_money()
         if self.left_s <= 0:
@@ -159,14 +159,14 @@ class Meter:
             f"${self.usd or 0.0:.4f} used of ${self._budget.usd or 0.0:g} (budget.usd): the next "
             f"call needs ${self._input_usd():.4f} for its input alone"
         )
-        return LimitReached(limit=Limit.USD, detail=detail)
+        return LimitReached(limit=RunLimit.USD, detail=detail)
 
     def out_of_time(self, *, wait_s: float | None = None) -> LimitReached:
         """`wait_s`: what would have to be waited for the service, and is more than is left."""
         detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
         if wait_s is not None:
             detail += f", and the service is to be asked again in {wait_s:.0f} s"
-        return LimitReached(limit=Limit.TIME, detail=detail)
+        return LimitReached(limit=RunLimit.TIME, detail=detail)
 
     def warning(self) -> str | None:
         """What the model should know of what is left, when it is little."""
@@ -175,10 +175,10 @@ class Meter:
             return f"{left} turns are left: finish what matters most, and leave the files working."
         return None
 
-    def reading(self) -> Metered:
+    def reading(self) -> BudgetUsed:
         """For the operator to see."""
         budget = self._budget
-        return Metered(
+        return BudgetUsed(
             turns=self.turns,
             turns_allowed=budget.turns,
             used=self.used,
@@ -216,6 +216,6 @@ class Meter:
         return most if rate <= 0 else min(most, int(left * 1_000_000 / rate))
 
 
-def _grown(last: Usage) -> Need:
+def _grown(last: Usage) -> TokensNeeded:
     tokens = last.all_input + last.output_tokens
-    return Need(known=tokens, certain=tokens)
+    return TokensNeeded(known=tokens, certain=tokens)

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.interrupts import Interrupts
-from agent.record.events.types import Followed, FollowedAnew, FollowedFile, Tell, WentBack
-from agent.tools import registry as toolbox
-from agent.tools.sandbox_protocol import Box
+from agent.record.events.types import (
+    ChangesRescanned,
+    ChangesTracked,
+    Emit,
+    TrackedFile,
+    WorkspaceRestored,
+)
+from agent.tools import registry
+from agent.tools.sandbox_protocol import SandboxProtocol
 from sandbox.errors import SandboxError
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Step
 
@@ -36,7 +42,7 @@ ROOM_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class RestorePoint:
     """Where a run can go back to."""
 
     call: int
@@ -44,15 +50,15 @@ class Point:
     mark: Mark
 
 
-class Following:
+class ChangeTracker:
     """Follows the box of one run."""
 
     def __init__(
         self,
-        box: Box,
+        box: SandboxProtocol,
         store: Path,
         *,
-        tell: Tell,
+        emit: Emit,
         interrupts: Interrupts,
         made: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -63,7 +69,7 @@ class Following:
         """
         self._box = box
         self._store = store
-        self._tell = tell
+        self._emit = emit
         self._interrupts = interrupts
         self._clock = clock
         self._first: int | None = None
@@ -81,7 +87,7 @@ class Following:
     def after(self, number: int, tool: str, *, background: bool) -> None:
         """Call `number` has ended."""
         self._made = number
-        if tool not in toolbox.WRITING:
+        if tool not in registry.WRITING:
             return
         self._first = number if self._first is None else self._first
         self._last = number
@@ -97,17 +103,17 @@ class Following:
         if self._first is not None:
             self._follow()
 
-    def point(self) -> Point:
+    def point(self) -> RestorePoint:
         """What stands now, to go back to; `Mark.unkept` says where it can't be."""
         if self._first is not None:
             self._follow()
         why = self._unready()
         if why is not None:
-            return Point(call=self._made, mark=Mark(store=self._store, unkept=why))
+            return RestorePoint(call=self._made, mark=Mark(store=self._store, unkept=why))
         with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
-            return Point(call=self._made, mark=self._box.mark(self._store))
+            return RestorePoint(call=self._made, mark=self._box.mark(self._store))
 
-    def go_back(self, point: Point) -> Restored:
+    def go_back(self, point: RestorePoint) -> Restored:
         """Put the box back to what it was then, ending all that runs; tell, and follow on.
 
         Raises:
@@ -132,8 +138,8 @@ class Following:
             self._lost_since = 1
             changed, missed = {}, ()
             unfollowed = "the names of what stands there are too many bytes"
-        self._tell(
-            WentBack(
+        self._emit(
+            WorkspaceRestored(
                 call=point.call,
                 changed=_files(changed),
                 missed=missed,
@@ -153,8 +159,8 @@ class Following:
         if step.unfollowed is not None and not step.changed:
             # Nobody knows what stands there: all that is found from now on may be from before.
             self._lost_since = 1
-        self._tell(
-            FollowedAnew(
+        self._emit(
+            ChangesRescanned(
                 changed=_files(step.changed),
                 missed=tuple(sorted(step.missed)),
                 unfollowed=step.unfollowed,
@@ -174,8 +180,8 @@ class Following:
             return
         self._told = step.unfollowed
         # Told where nothing changed too: a fork from there has to know that nothing did.
-        self._tell(
-            Followed(
+        self._emit(
+            ChangesTracked(
                 first=first,
                 last=self._last,
                 changed=_files(step.changed),
@@ -212,8 +218,8 @@ class Following:
         return step
 
 
-def _files(changed: Mapping[bytes, Entry | None]) -> tuple[FollowedFile, ...]:
+def _files(changed: Mapping[bytes, ManifestEntry | None]) -> tuple[TrackedFile, ...]:
     return tuple(
-        FollowedFile(path=path, mode=entry.mode if entry else 0, blob=entry.blob if entry else None)
+        TrackedFile(path=path, mode=entry.mode if entry else 0, blob=entry.blob if entry else None)
         for path, entry in sorted(changed.items())
     )

@@ -20,8 +20,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.conversation.budget import BYTES_A_TOKEN, LEAST_ANSWER_TOKENS, Meter, Need
-from agent.conversation.window import Notes, View, bounded, bytes_of, digest, replies, sent, until
+from agent.conversation.budget import BYTES_A_TOKEN, LEAST_ANSWER_TOKENS, Budget, TokensNeeded
+from agent.conversation.window import (
+    ContextWindow,
+    SummaryNotes,
+    bounded,
+    bytes_of,
+    digest,
+    replies,
+    sent,
+    until,
+)
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import (
     AssistantMessage,
@@ -29,15 +38,15 @@ from agent.models.interface import (
     Opaque,
     Reply,
     Request,
-    Stop,
+    StopReason,
     Text,
     ToolSpec,
     ToolUse,
     Usage,
     UserMessage,
 )
-from agent.models.pricing import BOUNDLESS_TOKENS, Facts
-from agent.record.events.types import Cleared, Shortened, Summarised, Tell
+from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo
+from agent.record.events.types import Emit, HistorySummarised, ResultsCleared, ResultsShortened
 
 COMFORTABLE_TOKENS: Final = 150_000
 """More is not sent even to a model that would take it: it costs with every turn, and answers get
@@ -68,10 +77,10 @@ _AGAIN: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sent:
+class _AnsweredRequest:
     """The newest request that was answered."""
 
-    view: View
+    view: ContextWindow
     size: int
     """Bytes, its answer included."""
     tokens: int
@@ -79,31 +88,31 @@ class _Sent:
     """What the service said, be it plausible or not: as much is paid for again."""
 
 
-class Condenser:
+class Compactor:
     """Keeps what is sent of one history within the window. Mutable: one to a run."""
 
     def __init__(
         self,
         *,
-        facts: Facts,
-        meter: Meter,
+        facts: ModelInfo,
+        budget: Budget,
         system: str,
         tools: tuple[ToolSpec, ...],
         server_tools: tuple[str, ...] = (),
         max_tokens: int,
         ask: Callable[[Request], Reply],
-        tell: Tell,
+        emit: Emit,
     ) -> None:
         """Args:
         ask: gets a reply that is no turn of the conversation, shown to nobody and not counted.
         """
         self._facts = facts
-        self._meter = meter
+        self._budget = budget
         self._system = system
         self._tools = tools
         self._server_tools = server_tools
         self._ask = ask
-        self._tell = tell
+        self._emit = emit
         self._fixed = len(system.encode("utf-8", "replace")) + sum(
             len(tool.description) + len(json.dumps(dict(tool.schema))) for tool in tools
         )
@@ -111,20 +120,20 @@ class Condenser:
         self.max_tokens = max(1, min(max_tokens, limit, facts.window // 4))
         """Of an answer: a quarter of a small window, and what the model can."""
         self._room = _room(facts.window, self.max_tokens)
-        self._last: _Sent | None = None
+        self._last: _AnsweredRequest | None = None
         self._service = facts.compaction
         self._hard = False
-        self.view = View()
+        self.view = ContextWindow()
         self.orders: list[str] = []
         """What the operator asked for, and took back, in order."""
 
-    def take_up(self, view: View, history: Sequence[Message], last: Usage) -> None:
+    def take_up(self, view: ContextWindow, history: Sequence[Message], last: Usage) -> None:
         """Go on where another process got to; `last` is the usage of its newest reply."""
         self.view = view
         if replies(history):
             self._note(history[: _after_last_reply(history)], last)
 
-    def withdraw(self, view: View) -> None:
+    def withdraw(self, view: ContextWindow) -> None:
         """The newest order is none any more, and the history is again the one of this view."""
         self.view = view
         self.orders.pop()
@@ -145,7 +154,7 @@ class Condenser:
         self._shorten_newest(history)
         if self.tokens(history) > self._room:
             self._make_room(history)
-        self._meter.expect(self._need(history))
+        self._budget.expect(self._need(history))
 
     def overflowed(self, history: Sequence[Message]) -> bool:
         """The service says that the history is too long: make much room, once.
@@ -158,14 +167,14 @@ class Condenser:
         size = self._size(history)
         # However it was counted, this much did not fit.
         tokens = max(self.tokens(history), self._facts.window)
-        self._last = _Sent(view=self.view, size=size, tokens=tokens, counted=0)
+        self._last = _AnsweredRequest(view=self.view, size=size, tokens=tokens, counted=0)
         total = replies(history)
         self._shorten(history, total, self._room // 4)
         before = self.tokens(history)
         self._clear(history, through=total - 1, before=before)
         if self.tokens(history) > self._room * _ENOUGH:
             self._write_down(history, total - 1, before=before, ask=False)
-        self._meter.expect(self._need(history))
+        self._budget.expect(self._need(history))
         return self._size(history) < size
 
     def restated(self, history: Sequence[Message]) -> str | None:
@@ -201,21 +210,21 @@ class Condenser:
         # A service that counts nothing, or more than bytes, is not taken at its word.
         if not size / 12 <= tokens <= size * 2:
             tokens = int(size / BYTES_A_TOKEN)
-        self._last = _Sent(view=self.view, size=size, tokens=tokens, counted=counted)
+        self._last = _AnsweredRequest(view=self.view, size=size, tokens=tokens, counted=counted)
 
     def _size(self, history: Sequence[Message]) -> int:
         return self._fixed + bytes_of(self.messages(history))
 
-    def _need(self, history: Sequence[Message]) -> Need:
+    def _need(self, history: Sequence[Message]) -> TokensNeeded:
         size = self._size(history)
         last = self._last
         if last is None:
-            return Need(new=int(size / BYTES_A_TOKEN))
+            return TokensNeeded(new=int(size / BYTES_A_TOKEN))
         if last.view == self.view and size >= last.size:
             new = int((size - last.size) / BYTES_A_TOKEN)
-            return Need(known=last.tokens, new=new, certain=last.counted)
+            return TokensNeeded(known=last.tokens, new=new, certain=last.counted)
         tokens = int(size * last.tokens / max(1, last.size))
-        return Need(new=tokens, certain=tokens // 2)
+        return TokensNeeded(new=tokens, certain=tokens // 2)
 
     # -- making room -----------------------------------------------------------------------
 
@@ -257,7 +266,7 @@ class Condenser:
             return
         each = int(tokens * BYTES_A_TOKEN / max(1, len(results.blocks)))
         most = max(_LEAST_RESULT_BYTES, each)
-        self._tell(Shortened(reply=reply, most_bytes=most))
+        self._emit(ResultsShortened(reply=reply, most_bytes=most))
         self.view = self.view.shorten(reply, most)
 
     def _clear(self, history: Sequence[Message], *, through: int, before: int) -> None:
@@ -266,8 +275,8 @@ class Condenser:
         if through <= max(self.view.cleared, self.view.cut):
             return
         self.view = view
-        self._tell(
-            Cleared(
+        self._emit(
+            ResultsCleared(
                 through=through, bare=bare, tokens_before=before, tokens_after=self.tokens(history)
             )
         )
@@ -299,7 +308,7 @@ class Condenser:
         self._put(
             history,
             through,
-            Notes(text=notes, orders=tuple(self.orders)),
+            SummaryNotes(text=notes, orders=tuple(self.orders)),
             before=before,
             usage=usage,
             author="model" if text else "nobody",
@@ -309,7 +318,7 @@ class Condenser:
         self,
         history: Sequence[Message],
         through: int,
-        head: Notes | Opaque,
+        head: SummaryNotes | Opaque,
         *,
         before: int,
         usage: Usage,
@@ -319,17 +328,17 @@ class Condenser:
         service = isinstance(head, Opaque)
         bare = self.view.bare if service else replies(history)
         self.view = self.view.summarise(head, through=through, bare=bare)
-        self._tell(
-            Summarised(
+        self._emit(
+            HistorySummarised(
                 through=through,
                 bare=bare,
                 block=head if isinstance(head, Opaque) else None,
-                notes=head.text if isinstance(head, Notes) else "",
-                orders=head.orders if isinstance(head, Notes) else (),
+                notes=head.text if isinstance(head, SummaryNotes) else "",
+                orders=head.orders if isinstance(head, SummaryNotes) else (),
                 author=author,
                 usage=usage,
-                used=self._meter.used,
-                usd=self._meter.usd,
+                used=self._budget.used,
+                usd=self._budget.usd,
                 tokens_before=before,
                 tokens_after=self.tokens(history),
             )
@@ -340,10 +349,12 @@ class Condenser:
         last = self._last
         known = min(last.tokens, self._room) if last is not None else 0
         rest = int((self._fixed + bytes_of(messages)) / BYTES_A_TOKEN)
-        self._meter.expect(Need(known=known, certain=known) if known else Need(new=rest))
+        self._budget.expect(
+            TokensNeeded(known=known, certain=known) if known else TokensNeeded(new=rest)
+        )
         most = min(_SUMMARY_TOKENS, max(self.max_tokens, LEAST_ANSWER_TOKENS))
-        tokens = self._meter.answer_tokens(most)
-        if self._meter.reached() is not None or tokens < min(_LEAST_SUMMARY_TOKENS, most):
+        tokens = self._budget.answer_tokens(most)
+        if self._budget.reached() is not None or tokens < min(_LEAST_SUMMARY_TOKENS, most):
             return None
         request = Request(
             system=self._system,
@@ -357,7 +368,7 @@ class Condenser:
             reply = self._ask(request)
         except ModelRefusedRequest:
             return None
-        self._meter.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
+        self._budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
         return reply
 
 
@@ -371,7 +382,7 @@ def _notes(reply: Reply) -> str:
     """Its words, where it is nothing but words that ended as they should."""
     if any(isinstance(block, ToolUse) for block in reply.message.blocks):
         return ""
-    if reply.stop not in {Stop.END_TURN, Stop.STOP_SEQUENCE, Stop.MAX_TOKENS}:
+    if reply.stop not in {StopReason.END_TURN, StopReason.STOP_SEQUENCE, StopReason.MAX_TOKENS}:
         return ""
     texts = [block.text for block in reply.message.blocks if isinstance(block, Text)]
     return "\n".join(texts).strip()
@@ -380,7 +391,9 @@ def _notes(reply: Reply) -> str:
 def _summary_block(reply: Reply) -> Opaque | None:
     """What the provider made in place of the turns, where it is one that can stand for them."""
     match reply:
-        case Reply(stop=Stop.COMPACTION, message=AssistantMessage(blocks=(Opaque() as block,))):
+        case Reply(
+            stop=StopReason.COMPACTION, message=AssistantMessage(blocks=(Opaque() as block,))
+        ):
             content = block.raw.get("content")
             if not isinstance(content, str) or not content.strip():
                 return None
@@ -390,9 +403,9 @@ def _summary_block(reply: Reply) -> Opaque | None:
             return None
 
 
-def _earlier(view: View) -> str:
+def _earlier(view: ContextWindow) -> str:
     match view.head:
-        case Notes():
+        case SummaryNotes():
             return view.head.text
         case Opaque():
             return str(view.head.raw.get("content") or "")

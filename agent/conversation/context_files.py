@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from agent.record.events.types import ContextShown, ShownFile
-from agent.tools.sandbox_protocol import Box
+from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, visible
 from policies.decision import Allow, Call, decide
 from policies.policy import Policy
@@ -31,7 +31,10 @@ they try to, leave it undone and say so in your last answer."""
 
 
 def context_of(
-    box: Box, policy: Policy, *, new_mark: Callable[[], str] = lambda: secrets.token_hex(16)
+    box: SandboxProtocol,
+    policy: Policy,
+    *,
+    new_mark: Callable[[], str] = lambda: secrets.token_hex(16),
 ) -> ContextShown | None:
     """What there is to show; None: nothing.
 
@@ -64,7 +67,7 @@ def context_of(
     return ContextShown(files=tuple(files), text="\n\n".join(parts))
 
 
-def _read(box: Box, policy: Policy, name: str) -> bytes | None:
+def _read(box: SandboxProtocol, policy: Policy, name: str) -> bytes | None:
     """The file, one byte more than is shown where it is longer; None: there is none to be shown."""
     if not isinstance(decide(policy, Call(tool="read_file", arguments={"path": name})), Allow):
         return None

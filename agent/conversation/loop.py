@@ -2,7 +2,7 @@
 
 Owns the history (append-only: a message once in it is never changed) and what each of the model's
 reasons to stop means. Refuses to know how a call is made (`calls`), what is left of the budget
-(`meter`), and what happens to the files afterwards (`run`).
+(`budget`), and what happens to the files afterwards (`run`).
 """
 
 import hashlib
@@ -10,15 +10,20 @@ import time
 from collections.abc import Callable
 from typing import Literal, assert_never
 
-from agent.conversation.budget import Meter
-from agent.conversation.compaction import Condenser
-from agent.conversation.loop_detection import Fine, Repetition, StopIt, TellIt
-from agent.conversation.resume_state import IN_DOUBT, NOT_REACHED, STARTED_AGAIN, OpenTurn, Past
-from agent.conversation.tool_calls import NOT_MADE, Calls
+from agent.conversation.budget import Budget
+from agent.conversation.compaction import Compactor
+from agent.conversation.loop_detection import LoopDetector, NoLoop, StopForLoop, WarnOfLoop
+from agent.conversation.resume_state import (
+    IN_DOUBT,
+    NOT_REACHED,
+    STARTED_AGAIN,
+    OpenTurn,
+    ResumeState,
+)
+from agent.conversation.tool_calls import NOT_MADE, ToolExecutor
 from agent.conversation.window import NO_ANSWER, bytes_of
 from agent.errors import ModelError, ModelRefusedRequest, ModelTooLong
-from agent.interrupts import Interrupts, TimeUp
-from agent.interrupts import Stop as Signalled
+from agent.interrupts import Interrupts, SignalReceived, TimeUp
 from agent.models.interface import (
     AssistantMessage,
     Discarded,
@@ -27,7 +32,7 @@ from agent.models.interface import (
     Reply,
     Request,
     Retrying,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -41,34 +46,34 @@ from agent.models.interface import (
     without_images,
     worked,
 )
-from agent.models.pricing import UNKNOWN, Facts
+from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.types import (
-    AnswerVoid,
     ContextShown,
+    Emit,
     ImagesWithdrawn,
     ModelCalled,
     ModelReplied,
     ModelRetry,
     Notice,
+    ReplyDiscarded,
     RequestWithdrawn,
-    Tell,
+    TextDiscarded,
     TextPiece,
-    TextVoid,
     ThinkingPiece,
-    UserSaid,
+    UserMessageAdded,
 )
 from agent.record.outcome import (
     Conversation,
     Finished,
     GaveUp,
     Interrupted,
-    Limit,
     LimitReached,
     ModelFailed,
     Refused,
+    RunLimit,
     SandboxFailed,
 )
-from agent.tools import registry as toolbox
+from agent.tools import registry
 from sandbox.errors import SandboxError
 
 _IN_A_ROW = 5
@@ -116,47 +121,47 @@ class _WaitTooLong(Exception):
         self.wait_s = wait_s
 
 
-class Loop:
+class AgentLoop:
     """One conversation about one task."""
 
     def __init__(
         self,
         *,
         model: Model,
-        calls: Calls,
-        meter: Meter,
+        calls: ToolExecutor,
+        budget: Budget,
         system: str,
         server_tools: tuple[str, ...] = (),
         max_tokens: int,
         interrupts: Interrupts,
-        tell: Tell,
-        facts: Facts = UNKNOWN,
+        emit: Emit,
+        facts: ModelInfo = UNKNOWN,
     ) -> None:
         self._model = model
         self._calls = calls
-        self._meter = meter
+        self._budget = budget
         self._system = system
         self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
         self._server_tools = server_tools
-        self._specs = toolbox.specs(calls.tools)
+        self._specs = registry.specs(calls.tools)
         self._interrupts = interrupts
-        self._tell = tell
-        self._condenser = Condenser(
+        self._emit = emit
+        self._compactor = Compactor(
             facts=facts,
-            meter=meter,
+            budget=budget,
             system=system,
             tools=self._specs,
             server_tools=server_tools,
             max_tokens=max_tokens,
             ask=lambda request: self._get(request, self._aside),
-            tell=tell,
+            emit=emit,
         )
         self._asking = 0
         self._came_bytes = 0
         self._estimates = False
-        self._repetition = Repetition()
+        self._repetition = LoopDetector()
         self._in_vain = 0
-        self._news: list[UserSaid] = []
+        self._news: list[UserMessageAdded] = []
         self.history: list[Message] = []
 
     def run(self, task: str) -> Conversation:
@@ -164,14 +169,14 @@ class Loop:
         self._order(task)
         return self._until_ended(None)
 
-    def go_on(self, past: Past, task: str) -> Conversation:
+    def go_on(self, past: ResumeState, task: str) -> Conversation:
         """As `run`, where another process got to and ended. No call is made a second time."""
         self._repetition = past.repetition
         self._in_vain = past.in_vain
         self.history = list(past.history)
-        self._condenser.orders.extend(past.orders)
+        self._compactor.orders.extend(past.orders)
         newest = (past.turn.reply.message,) if past.turn is not None else ()
-        self._condenser.take_up(past.view, (*self.history, *newest), past.spent.last)
+        self._compactor.take_up(past.view, (*self.history, *newest), past.spent.last)
         if not past.asked:
             self._order(task)
         if past.forked is None:
@@ -180,15 +185,15 @@ class Loop:
 
     def show(self, context: ContextShown) -> None:
         """Put files of the workspace before what is said next."""
-        self._tell(context)
+        self._emit(context)
         self._add(context.text)
 
     def ask(self, text: str) -> Conversation:
         """One more request of a chat, built on all that was said before."""
-        self._repetition, self._in_vain = Repetition(), 0
+        self._repetition, self._in_vain = LoopDetector(), 0
         # What happened to the files stays true, whatever becomes of the request.
         self._break_news()
-        before, view = list(self.history), self._condenser.view
+        before, view = list(self.history), self._compactor.view
         worked = self._calls.made
         self._order(text)
         ended = self._until_ended(None)
@@ -196,16 +201,16 @@ class Loop:
             self.inform(_STOPPED)
         if isinstance(ended, Refused):
             # A model that declined goes on declining as long as what it declined stands there.
-            self._tell(RequestWithdrawn())
+            self._emit(RequestWithdrawn())
             self.history = before
-            self._condenser.withdraw(view)
+            self._compactor.withdraw(view)
             if self._calls.made > worked:
                 self.inform(_DECLINED)
         return ended
 
     def inform(self, text: str, what: Literal["undone", "note"] = "note") -> None:
         """Tell the model, with the next that it is told."""
-        self._news.append(UserSaid(text=text, what=what))
+        self._news.append(UserMessageAdded(text=text, what=what))
 
     def _until_ended(self, turn: OpenTurn | None) -> Conversation:
         try:
@@ -217,19 +222,19 @@ class Loop:
             return ModelFailed(message=str(error))
         except SandboxError as error:
             return SandboxFailed(message=str(error))
-        except Signalled as signal:
+        except SignalReceived as signal:
             return Interrupted(signal=signal.name)
         except _OutOfMoney:
-            return self._meter.out_of_money()
+            return self._budget.out_of_money()
         except (TimeUp, _WaitTooLong) as over:
             wait_s = over.wait_s if isinstance(over, _WaitTooLong) else None
-            return self._meter.out_of_time(wait_s=wait_s)
+            return self._budget.out_of_time(wait_s=wait_s)
 
     def _turn(self) -> Conversation | None:
         # News count in what is to be fitted in.
         self._break_news()
-        self._condenser.fit(self.history)
-        limit = self._meter.reached()
+        self._compactor.fit(self.history)
+        limit = self._budget.reached()
         if limit is not None:
             return limit
         try:
@@ -239,7 +244,7 @@ class Loop:
             ended = self._overflow(str(error))
             if ended is None or self._withdraw_images():
                 return None
-            if not self._condenser.view.is_less:
+            if not self._compactor.view.is_less:
                 raise
             return ended
         return self._take(reply, [])
@@ -258,13 +263,13 @@ class Loop:
     def _take(self, reply: Reply, results: list[ToolResult]) -> Conversation | None:
         """Act on a reply; `results` are those that its first calls have already."""
         match reply.stop:
-            case Stop.TOOL_USE | Stop.END_TURN | Stop.STOP_SEQUENCE:
+            case StopReason.TOOL_USE | StopReason.END_TURN | StopReason.STOP_SEQUENCE:
                 return self._answer(reply, results)
-            case Stop.MAX_TOKENS:
+            case StopReason.MAX_TOKENS:
                 self._append(reply)
                 self._answer_unrun(reply, _TORN, results)
                 return self._vain("its answers are cut off", _ASK_TO_GO_ON, unless=uses_of(reply))
-            case Stop.PAUSE_TURN:
+            case StopReason.PAUSE_TURN:
                 self._append(reply)
                 self._answer_unrun(reply, _UNRUN, results)
                 if worked(reply):
@@ -277,30 +282,30 @@ class Loop:
                     _ASK_AFTER_PAUSE,
                     unless=uses_of(reply),
                 )
-            case Stop.REFUSAL:
+            case StopReason.REFUSAL:
                 words = _text(reply) or reply.detail or "no reason given"
                 return Refused(message=words)
-            case Stop.CONTEXT_WINDOW | Stop.COMPACTION:
+            case StopReason.CONTEXT_WINDOW | StopReason.COMPACTION:
                 return self._overflow("the conversation has filled it")
             case _:
                 assert_never(reply.stop)
 
     def _overflow(self, detail: str) -> Conversation | None:
         """Go on with less, where there is something to leave out."""
-        if self._condenser.overflowed(self.history):
+        if self._compactor.overflowed(self.history):
             return None
-        return LimitReached(limit=Limit.CONTEXT, detail=detail)
+        return LimitReached(limit=RunLimit.CONTEXT, detail=detail)
 
     def _answer(self, reply: Reply, results: list[ToolResult]) -> Conversation | None:
         self._append(reply)
         uses = uses_of(reply)
-        if uses and reply.stop is Stop.TOOL_USE:
+        if uses and reply.stop is StopReason.TOOL_USE:
             self._in_vain = 0
             return self._make(uses, results)
         if uses:
             self._answer_unrun(reply, _UNRUN, results)
             return self._vain("it asks for tools and does not wait for them", None)
-        if reply.stop is Stop.TOOL_USE:
+        if reply.stop is StopReason.TOOL_USE:
             return self._vain("it stops for tools and asks for none", _NO_CALLS)
         words = _text(reply)
         if not words:
@@ -318,29 +323,29 @@ class Loop:
         for use in uses[len(done) :]:
             if ended is None and self._interrupts.requested:
                 ended = Interrupted(signal=self._interrupts.name)
-            if ended is None and self._meter.left_s <= 0:
-                ended = self._meter.reached()
+            if ended is None and self._budget.left_s <= 0:
+                ended = self._budget.reached()
             if ended is not None:
                 stopped = isinstance(ended, Interrupted)
                 words = NOT_MADE if stopped else "Not run: the run ended."
                 results.append(self._calls.skip(use, "stopped", words).result)
                 continue
             try:
-                made = self._calls.make(use, left_s=self._meter.left_s)
-            except Signalled as signal:
+                made = self._calls.make(use, left_s=self._budget.left_s)
+            except SignalReceived as signal:
                 ended = Interrupted(signal=signal.name)
                 results.append(self._calls.broken_off(use, _BROKEN_OFF).result)
                 continue
             results.append(made.result)
             verdict = self._repetition.note(use, failed=made.failed, result=made.result.text)
             match verdict:
-                case StopIt():
+                case StopForLoop():
                     ended = GaveUp(reason=verdict.reason)
-                case TellIt():
+                case WarnOfLoop():
                     notes.append(verdict.words)
-                case Fine():
+                case NoLoop():
                     pass
-        warning = self._meter.warning()
+        warning = self._budget.warning()
         if warning is not None:
             notes.append(warning)
         self._reply_with(results, notes)
@@ -353,7 +358,7 @@ class Loop:
     def _ask_model(self) -> Reply:
         # A turn that the service paused must stay the last message.
         if isinstance(self.history[-1], UserMessage):
-            restated = self._condenser.restated(self.history)
+            restated = self._compactor.restated(self.history)
             if restated is not None:
                 self.inform(restated)
                 self._break_news()
@@ -371,14 +376,14 @@ class Loop:
         each later request. False: there is none in what is said now."""
         if not self.history or not images_in(self.history[-1:]):
             return False
-        self._tell(ImagesWithdrawn(text=_NOT_TAKEN))
+        self._emit(ImagesWithdrawn(text=_NOT_TAKEN))
         self.history[-1] = without_images(self.history[-1], _NOT_TAKEN)
         return True
 
     def _asked(self) -> Reply:
-        self._tell(
+        self._emit(
             ModelCalled(
-                turn=self._meter.turns + 1,
+                turn=self._budget.turns + 1,
                 system_sha256=self._system_sha256,
                 messages=len(self.history),
             )
@@ -386,24 +391,24 @@ class Loop:
         request = Request(
             system=self._system,
             tools=self._specs,
-            messages=self._condenser.messages(self.history),
-            max_tokens=max(1, self._meter.answer_tokens(self._condenser.max_tokens)),
+            messages=self._compactor.messages(self.history),
+            max_tokens=max(1, self._budget.answer_tokens(self._compactor.max_tokens)),
             server_tools=self._server_tools,
         )
         started = time.monotonic()
         reply = self._get(request, self._on_event)
-        self._meter.add(reply.usage, came_bytes=bytes_of((reply.message,)))
+        self._budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
         self._own_up(reply.usage)
-        self._tell(
+        self._emit(
             ModelReplied(
-                turn=self._meter.turns,
+                turn=self._budget.turns,
                 reply=reply,
                 seconds=time.monotonic() - started,
-                used=self._meter.used,
-                usd=self._meter.usd,
+                used=self._budget.used,
+                usd=self._budget.usd,
             )
         )
-        self._tell(self._meter.reading())
+        self._emit(self._budget.reading())
         return reply
 
     def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
@@ -417,7 +422,7 @@ class Loop:
 
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
-        with self._interrupts.within(self._meter.left_s):
+        with self._interrupts.within(self._budget.left_s):
             return self._model.reply(request, heard)
 
     def _aside(self, event: StreamEvent) -> None:
@@ -428,25 +433,25 @@ class Loop:
     def _on_event(self, event: StreamEvent) -> None:
         match event:
             case TextDelta():
-                self._tell(TextPiece(text=event.text))
+                self._emit(TextPiece(text=event.text))
             case ThinkingDelta():
-                self._tell(ThinkingPiece(text=event.text))
+                self._emit(ThinkingPiece(text=event.text))
             case Retrying():
                 # What broke off was billed: is another attempt still paid for?
-                if not self._meter.affords(self._asking):
+                if not self._budget.affords(self._asking):
                     raise _OutOfMoney
-                self._tell(
+                self._emit(
                     ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt)
                 )
-                if event.wait_s >= self._meter.left_s:
+                if event.wait_s >= self._budget.left_s:
                     raise _WaitTooLong(event.wait_s)
             case Discarded():
-                self._meter.add_void(event.usage, came_bytes=self._came_bytes)
+                self._budget.add_void(event.usage, came_bytes=self._came_bytes)
                 self._came_bytes = 0
-                self._tell(
-                    AnswerVoid(usage=event.usage, used=self._meter.used, usd=self._meter.usd)
+                self._emit(
+                    ReplyDiscarded(usage=event.usage, used=self._budget.used, usd=self._budget.usd)
                 )
-                self._tell(TextVoid())
+                self._emit(TextDiscarded())
             case _:
                 assert_never(event)
 
@@ -454,7 +459,7 @@ class Loop:
         """Tell the person, once, that what is counted from now on is not the service's count."""
         if usage.uncounted_replies and not self._estimates:
             self._estimates = True
-            self._tell(Notice(text=_ESTIMATED))
+            self._emit(Notice(text=_ESTIMATED))
 
     # -- the history -----------------------------------------------------------------------
 
@@ -462,18 +467,18 @@ class Loop:
         # Providers take no empty message, and want user and assistant to alternate.
         blocks = reply.message.blocks or (Text(text=NO_ANSWER),)
         self.history.append(AssistantMessage(blocks=blocks))
-        self._condenser.answered(self.history, reply.usage)
+        self._compactor.answered(self.history, reply.usage)
 
     def _order(self, text: str) -> None:
-        self._put(UserSaid(text=text, what="request"))
+        self._put(UserMessageAdded(text=text, what="request"))
 
     def _say(self, text: str) -> None:
-        self._put(UserSaid(text=text))
+        self._put(UserMessageAdded(text=text))
 
-    def _put(self, said: UserSaid) -> None:
+    def _put(self, said: UserMessageAdded) -> None:
         if said.what != "note":
-            self._condenser.orders.append(said.text)
-        self._tell(said)
+            self._compactor.orders.append(said.text)
+        self._emit(said)
         self._add(said.text)
 
     def _add(self, text: str) -> None:
@@ -487,7 +492,7 @@ class Loop:
 
     def _reply_with(self, results: list[ToolResult], notes: list[str]) -> None:
         for note in notes:
-            self._tell(UserSaid(text=note))
+            self._emit(UserMessageAdded(text=note))
         words = tuple(Text(text=note) for note in notes)
         self.history.append(UserMessage(blocks=(*results, *words)))
 

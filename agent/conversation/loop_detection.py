@@ -20,23 +20,23 @@ NOTHING_NEW_STOPPED = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fine:
+class NoLoop:
     """No circle, so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TellIt:
+class WarnOfLoop:
     words: str
     """For the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopIt:
+class StopForLoop:
     reason: str
     """Why the run ends."""
 
 
-class Repetition:
+class LoopDetector:
     """Follows the calls of one request."""
 
     def __init__(self) -> None:
@@ -44,43 +44,43 @@ class Repetition:
         self._seen: set[str] = set()
         self._nothing_new = 0
 
-    def note(self, use: ToolUse, *, failed: bool, result: str) -> Fine | TellIt | StopIt:
+    def note(self, use: ToolUse, *, failed: bool, result: str) -> NoLoop | WarnOfLoop | StopForLoop:
         """Take the end of a call, with what the model is told of it."""
         if use.name == "update_plan" and not failed:
-            return Fine()
+            return NoLoop()
         if not failed:
             # A test that fails again after an edit is work, not a loop.
             self._failures.clear()
-        elif (verdict := self._failed(use)) != Fine():
+        elif (verdict := self._failed(use)) != NoLoop():
             return verdict
         if use.name == "bash":
             # Its last line says how long it took.
             result = result.rpartition("\n")[0]
         return self._brought(_digest(use, result))
 
-    def _failed(self, use: ToolUse) -> Fine | TellIt | StopIt:
+    def _failed(self, use: ToolUse) -> NoLoop | WarnOfLoop | StopForLoop:
         key = _digest(use)
         times = self._failures[key] = self._failures.get(key, 0) + 1
         if times >= STOP_AFTER:
-            return StopIt(reason=f"the same failing call to {use.name}, {times} times")
+            return StopForLoop(reason=f"the same failing call to {use.name}, {times} times")
         if times < TELL_AFTER:
-            return Fine()
-        return TellIt(
+            return NoLoop()
+        return WarnOfLoop(
             words=f"This very call to {use.name} has failed {times} times with nothing changed "
             f"between: it will fail again. Do something else; the run ends after {STOP_AFTER}."
         )
 
-    def _brought(self, key: str) -> Fine | TellIt | StopIt:
+    def _brought(self, key: str) -> NoLoop | WarnOfLoop | StopForLoop:
         if key not in self._seen:
             self._seen.add(key)
             self._nothing_new = 0
-            return Fine()
+            return NoLoop()
         self._nothing_new += 1
         if self._nothing_new >= NOTHING_NEW_STOPPED:
-            return StopIt(reason=f"{self._nothing_new} calls in a row brought nothing new")
+            return StopForLoop(reason=f"{self._nothing_new} calls in a row brought nothing new")
         if self._nothing_new not in NOTHING_NEW_TOLD:
-            return Fine()
-        return TellIt(
+            return NoLoop()
+        return WarnOfLoop(
             words=f"The last {self._nothing_new} calls were all made before and gave what they "
             "gave then. Do something else, or say what you have and stop; the run ends after "
             f"{NOTHING_NEW_STOPPED}."

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from agent.conversation.budget import Spent
-from agent.conversation.loop_detection import Repetition
-from agent.conversation.window import NO_ANSWER, Notes, View
+from agent.conversation.budget import BudgetSpent
+from agent.conversation.loop_detection import LoopDetector
+from agent.conversation.window import NO_ANSWER, ContextWindow, SummaryNotes
 from agent.errors import RecordError
 from agent.models.interface import (
     AssistantMessage,
@@ -20,7 +20,7 @@ from agent.models.interface import (
     Message,
     Opaque,
     Reply,
-    Stop,
+    StopReason,
     Text,
     ToolResult,
     Usage,
@@ -32,26 +32,26 @@ from agent.models.interface import (
 )
 from agent.record.events.decoding import Lossy, decode, losses
 from agent.record.events.types import (
-    AnswerVoid,
     CallEnded,
     CallRefused,
     CallStarted,
-    Cleared,
     ContextShown,
     ConversationEnded,
     Event,
     Forked,
+    HistorySummarised,
     ImagesWithdrawn,
     KeptImage,
     ModelCalled,
     ModelReplied,
+    ReplyDiscarded,
     RequestAwaited,
     RequestWithdrawn,
+    ResultsCleared,
+    ResultsShortened,
     RunStarted,
     SandboxReady,
-    Shortened,
-    Summarised,
-    UserSaid,
+    UserMessageAdded,
 )
 from agent.record.outcome import Conversation
 
@@ -74,7 +74,7 @@ IMAGE_GONE = (
     "[The image that was shown here is no longer kept: read the file again to see it as it is now.]"
 )
 
-_NOT_SAID = frozenset({Stop.CONTEXT_WINDOW, Stop.COMPACTION, Stop.REFUSAL})
+_NOT_SAID = frozenset({StopReason.CONTEXT_WINDOW, StopReason.COMPACTION, StopReason.REFUSAL})
 """Ends of a reply that is none, and no part of the conversation."""
 
 Recall = Callable[[KeptImage], Image | None]
@@ -96,7 +96,7 @@ class OpenTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class ResumeState:
     started: RunStarted
     began: datetime
     ready: SandboxReady | None
@@ -107,7 +107,7 @@ class Past:
     """The task was said."""
     orders: tuple[str, ...]
     """What the operator asked for, and took back, in order."""
-    view: View
+    view: ContextWindow
     """What of it is sent."""
     turn: OpenTurn | None
     ended: Conversation | None
@@ -116,9 +116,9 @@ class Past:
     """The newest ``exported`` line."""
     over: Mapping[str, object] | None
     """The ``run_ended`` line, where nothing came after it."""
-    spent: Spent
+    spent: BudgetSpent
     calls: int
-    repetition: Repetition
+    repetition: LoopDetector
     in_vain: int
     pid: int
     """Of the process that worked on it last."""
@@ -134,16 +134,16 @@ class Past:
 
 
 @dataclass
-class _Walk:
+class _ResumeWalk:
     """The state of going through the events, one after the other."""
 
     history: list[Message] = field(default_factory=list)
-    view: View = field(default_factory=View)
+    view: ContextWindow = field(default_factory=ContextWindow)
     reply: Reply | None = None
     results: list[ToolResult] = field(default_factory=list)
     words: list[Text] = field(default_factory=list)
     running: CallStarted | None = None
-    repetition: Repetition = field(default_factory=Repetition)
+    repetition: LoopDetector = field(default_factory=LoopDetector)
     calls: int = 0
     turns: int = 0
     used: Usage = field(default_factory=Usage)
@@ -153,7 +153,7 @@ class _Walk:
     ended: Conversation | None = None
     asked: bool = False
     orders: list[str] = field(default_factory=list)
-    before: tuple[tuple[Message, ...], View] = ((), View())
+    before: tuple[tuple[Message, ...], ContextWindow] = ((), ContextWindow())
     """The history and what was sent of it when the newest order was given."""
     recall: Recall = nothing_kept
     gone: bool = False
@@ -161,7 +161,7 @@ class _Walk:
 
     def take(self, event: Event) -> None:
         match event:
-            case UserSaid() | ContextShown() | RequestAwaited() | RequestWithdrawn():
+            case UserMessageAdded() | ContextShown() | RequestAwaited() | RequestWithdrawn():
                 self._told(event)
             case ModelCalled():
                 self.close()
@@ -171,7 +171,7 @@ class _Walk:
                 self.reply = event.reply
                 self.turns, self.used, self.last = event.turn, event.used, event.reply.usage
                 self.usd = event.usd
-            case AnswerVoid() | Cleared() | Shortened() | Summarised():
+            case ReplyDiscarded() | ResultsCleared() | ResultsShortened() | HistorySummarised():
                 self._room(event)
             case CallStarted():
                 self.running = event
@@ -189,9 +189,11 @@ class _Walk:
             case _:
                 pass
 
-    def _told(self, event: UserSaid | ContextShown | RequestAwaited | RequestWithdrawn) -> None:
+    def _told(
+        self, event: UserMessageAdded | ContextShown | RequestAwaited | RequestWithdrawn
+    ) -> None:
         match event:
-            case UserSaid():
+            case UserMessageAdded():
                 if event.what != "note":
                     self._order(event.text)
                 self.asked = True
@@ -203,7 +205,7 @@ class _Walk:
                 # Nothing is left to do of it: without its person a chat can only be exported.
                 self.close()
                 self.ended = event.outcome
-                self.in_vain, self.repetition = 0, Repetition()
+                self.in_vain, self.repetition = 0, LoopDetector()
             case RequestWithdrawn():
                 self.reply, self.running, self.results, self.words = None, None, [], []
                 self.history, self.view = list(self.before[0]), self.before[1]
@@ -215,7 +217,7 @@ class _Walk:
         # It is answered from here on, be it that first room is to be made for it.
         self.close()
         self.ended = None
-        self.in_vain, self.repetition = 0, Repetition()
+        self.in_vain, self.repetition = 0, LoopDetector()
         self.before = (tuple(self.history), self.view)
         self.orders.append(text)
 
@@ -229,7 +231,7 @@ class _Walk:
             ToolResult(tool_use_id=event.tool_use_id, text=text, is_error=is_error, images=images)
         )
         self.running = None
-        asked = self.reply is not None and self.reply.stop is Stop.TOOL_USE
+        asked = self.reply is not None and self.reply.stop is StopReason.TOOL_USE
         if asked and not (isinstance(event, CallRefused) and event.why == "stopped"):
             self.repetition.note(uses[position], failed=failed, result=event.text)
 
@@ -241,18 +243,20 @@ class _Walk:
         self.gone = True
         return f"{event.text}\n{IMAGE_GONE}", images
 
-    def _room(self, event: AnswerVoid | Cleared | Shortened | Summarised) -> None:
+    def _room(
+        self, event: ReplyDiscarded | ResultsCleared | ResultsShortened | HistorySummarised
+    ) -> None:
         """Take what was used beside the replies, and what is sent no more."""
         match event:
-            case AnswerVoid():
+            case ReplyDiscarded():
                 self.used, self.usd = event.used, event.usd
-            case Cleared():
+            case ResultsCleared():
                 self.view = self.view.clear(through=event.through, bare=event.bare)
-            case Shortened():
+            case ResultsShortened():
                 self.view = self.view.shorten(event.reply, event.most_bytes)
-            case Summarised():
+            case HistorySummarised():
                 self.used, self.usd = event.used, event.usd
-                head = event.block or Notes(text=event.notes, orders=event.orders)
+                head = event.block or SummaryNotes(text=event.notes, orders=event.orders)
                 self.view = self.view.summarise(head, through=event.through, bare=event.bare)
             case _:
                 assert_never(event)
@@ -282,7 +286,9 @@ class _Walk:
         return OpenTurn(reply=reply, results=tuple(self.results), in_doubt=self.running)
 
 
-def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept) -> Past:
+def resume_state_of(
+    rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept
+) -> ResumeState:
     """The run as its record tells it.
 
     Args:
@@ -292,7 +298,7 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
         RecordError: the record does not begin as one, or has lines of another shape.
     """
     events = [(row, event) for row in rows if (event := decode(row)) is not None]
-    walk = _Walk(recall=recall)
+    walk = _ResumeWalk(recall=recall)
     started: RunStarted | None = None
     ready: SandboxReady | None = None
     pid = 0
@@ -312,7 +318,7 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
     if walk.gone and any(_has_opaque(message) for message in walk.history):
         # Thinking is bound to every byte before it.
         lossy = replace(lossy, exact_thinking=False)
-    return Past(
+    return ResumeState(
         started=started,
         began=_time(rows[0]),
         ready=ready,
@@ -324,7 +330,7 @@ def past_of(rows: Sequence[Mapping[str, object]], recall: Recall = nothing_kept)
         ended=walk.ended,
         exported=next((row for row in reversed(rows) if row.get("event") == "exported"), None),
         over=last if last.get("event") == "run_ended" else None,
-        spent=Spent(
+        spent=BudgetSpent(
             turns=walk.turns,
             used=walk.used,
             last=walk.last,
@@ -358,7 +364,7 @@ def _worked_s(rows: Sequence[Mapping[str, object]]) -> float:
                 total += (newest - begun).total_seconds()
             begun, waiting = None, False
         newest = _time(row)
-        if kind == "sandbox_ready" or (kind == "user_said" and waiting):
+        if kind == "sandbox_ready" or (kind == "user_message_added" and waiting):
             begun, waiting = newest, False
         elif kind == "request_awaited" and begun is not None:
             total += (newest - begun).total_seconds()

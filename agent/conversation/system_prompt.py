@@ -4,7 +4,7 @@ Made from the policy and the operator's instructions alone, so that it is the sa
 under them (and cached). Nothing of the workspace ever stands in it.
 """
 
-from agent.config.instructions import Instructions
+from agent.config.instructions import OperatorInstructions
 from policies.policy import CommandRule, Policy
 
 _TEXT = """\
@@ -42,7 +42,9 @@ Instructions of the person who runs you, which hold as far as the policy goes
 _COMMANDS_NAMED = 60
 
 
-def system_prompt(policy: Policy, workspace: str, instructions: Instructions | None = None) -> str:
+def system_prompt(
+    policy: Policy, workspace: str, instructions: OperatorInstructions | None = None
+) -> str:
     text = _TEXT.format(workspace=workspace, name=policy.name, rules=_rules(policy))
     return text if instructions is None else text + _INSTRUCTIONS.format(text=instructions.text)
 

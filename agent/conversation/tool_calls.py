@@ -11,16 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from agent.conversation.approval import Answered, Approve, Approved, Declined, Remembered
-from agent.conversation.change_tracking import Following
+from agent.conversation.approval import Answered, Approve, Approved, ApprovedBefore, Declined
+from agent.conversation.change_tracking import ChangeTracker
 from agent.interrupts import Interrupts
 from agent.models.interface import ToolResult, ToolUse
-from agent.record.events.types import Asked, CallEnded, CallRefused, CallStarted, OutputPiece, Tell
+from agent.record.events.types import (
+    ApprovalAnswered,
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    Emit,
+    OutputPiece,
+)
 from agent.record.events.wording import call_in_words
-from agent.record.images import Album
-from agent.tools import registry as toolbox
-from agent.tools.interface import Answer, MalformedError, Setting, Tool
-from agent.tools.sandbox_protocol import Box
+from agent.record.images import ImageStore
+from agent.tools import registry
+from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
+from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.commands.verdicts import instead
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import Policy
@@ -30,27 +37,27 @@ NOT_MADE = "Not run: the person stopped the work before this call."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class ToolOutcome:
     """What a call came to, for the loop."""
 
     result: ToolResult
     failed: bool
 
 
-class Calls:
+class ToolExecutor:
     """Runs the calls of one run in its box, in order."""
 
     def __init__(
         self,
         *,
-        box: Box,
+        box: SandboxProtocol,
         policy: Policy,
         approve: Approve,
         interrupts: Interrupts,
-        tell: Tell,
+        emit: Emit,
         made: int = 0,
-        following: Following | None = None,
-        album: Album | None = None,
+        tracker: ChangeTracker | None = None,
+        image_store: ImageStore | None = None,
     ) -> None:
         """Args:
         made: calls that were counted before, by an orchestrator that ended.
@@ -61,11 +68,11 @@ class Calls:
         self._interrupts = interrupts
         self._policy = policy
         self._approve = approve
-        self._tell = tell
-        self.tools: Mapping[str, Tool[Any]] = toolbox.offered(policy)
+        self._emit = emit
+        self.tools: Mapping[str, Tool[Any]] = registry.offered(policy)
         self._count = made
-        self._following = following
-        self._album = album or Album(None)
+        self._tracker = tracker
+        self._image_store = image_store or ImageStore(None)
         self._begun: CallStarted | None = None
 
     @property
@@ -73,7 +80,7 @@ class Calls:
         """Calls so far, those that were refused among them."""
         return self._count
 
-    def make(self, use: ToolUse, *, left_s: float) -> Done:
+    def make(self, use: ToolUse, *, left_s: float) -> ToolOutcome:
         """Make one call. Raises SandboxError where the run can't go on."""
         self._count += 1
         if use.problem is not None:
@@ -103,20 +110,20 @@ class Calls:
                 assert_never(decision)
         return self._run(use, tool, decision, left_s)
 
-    def skip(self, use: ToolUse, why: str, text: str) -> Done:
+    def skip(self, use: ToolUse, why: str, text: str) -> ToolOutcome:
         """Answer a call that is not made, so that the history stays one a provider takes."""
         self._count += 1
         return self._refuse(use, why, text)
 
-    def broken_off(self, use: ToolUse, text: str) -> Done:
+    def broken_off(self, use: ToolUse, text: str) -> ToolOutcome:
         """Answer the call that a signal came out of: it was begun, or only asked about."""
         if self._begun is not None and self._begun.tool_use_id == use.id:
             return self.doubt(self._begun, text)
         return self._refuse(use, "stopped", NOT_MADE)
 
-    def doubt(self, begun: CallStarted, text: str) -> Done:
+    def doubt(self, begun: CallStarted, text: str) -> ToolOutcome:
         """Answer a call that another process started and did not see the end of."""
-        self._tell(
+        self._emit(
             CallEnded(
                 number=begun.number,
                 tool_use_id=begun.tool_use_id,
@@ -130,18 +137,18 @@ class Calls:
             )
         )
         result = ToolResult(tool_use_id=begun.tool_use_id, text=text, is_error=True)
-        return Done(result=result, failed=True)
+        return ToolOutcome(result=result, failed=True)
 
     def _ask(self, call: Call, ask: Ask) -> str | None:
         answer = self._approve(call, ask)
         refusal = _refusal(answer, ask)
         said = "approved" if refusal is None else "declined"
-        if refusal is None and isinstance(answer, Remembered):
+        if refusal is None and isinstance(answer, ApprovedBefore):
             said = "approved before"
-        self._tell(Asked(number=self._count, digest=ask.digest, answer=said))
+        self._emit(ApprovalAnswered(number=self._count, digest=ask.digest, answer=said))
         return refusal
 
-    def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> Done:
+    def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> ToolOutcome:
         self._begun = CallStarted(
             number=self._count,
             tool_use_id=use.id,
@@ -149,15 +156,15 @@ class Calls:
             arguments=use.arguments,
             decision=decision,
         )
-        self._tell(self._begun)
-        setting = Setting(
+        self._emit(self._begun)
+        setting = ToolContext(
             output_bytes=self._policy.limits.output_bytes,
             command_timeout_s=self._policy.limits.command_timeout_s,
             left_s=left_s,
             limits=self._policy.limits,
             instead=lambda program: instead(self._policy, program),
-            shown_images=self._album.sizes,
-            on_output=lambda stream, data: self._tell(OutputPiece(stream=stream, data=data)),
+            shown_images=self._image_store.sizes,
+            on_output=lambda stream, data: self._emit(OutputPiece(stream=stream, data=data)),
         )
         started = time.monotonic()
         try:
@@ -167,9 +174,9 @@ class Calls:
         except FileError as error:
             # The kernel's words leave out what they are about.
             words = f"{call_in_words(use.name, use.arguments)}: {error}"
-            answer = Answer(text=words, brief=str(error), is_error=True, refused=error.refused)
-        kept = tuple(self._album.keep(image) for image in answer.images)
-        self._tell(
+            answer = ToolAnswer(text=words, brief=str(error), is_error=True, refused=error.refused)
+        kept = tuple(self._image_store.keep(image) for image in answer.images)
+        self._emit(
             CallEnded(
                 number=self._count,
                 tool_use_id=use.id,
@@ -186,16 +193,18 @@ class Calls:
             )
         )
         self._begun = None
-        if self._following is not None:
+        if self._tracker is not None:
             background = use.arguments.get("background") is True
-            self._following.after(self._count, use.name, background=background)
+            self._tracker.after(self._count, use.name, background=background)
         result = ToolResult(
             tool_use_id=use.id, text=answer.text, is_error=answer.is_error, images=answer.images
         )
-        return Done(result=result, failed=answer.failed)
+        return ToolOutcome(result=result, failed=answer.failed)
 
-    def _refuse(self, use: ToolUse, why: str, text: str, decision: Decision | None = None) -> Done:
-        self._tell(
+    def _refuse(
+        self, use: ToolUse, why: str, text: str, decision: Decision | None = None
+    ) -> ToolOutcome:
+        self._emit(
             CallRefused(
                 number=self._count,
                 tool_use_id=use.id,
@@ -207,12 +216,12 @@ class Calls:
             )
         )
         result = ToolResult(tool_use_id=use.id, text=text, is_error=True)
-        return Done(result=result, failed=True)
+        return ToolOutcome(result=result, failed=True)
 
 
 def _refusal(answer: Answered, ask: Ask) -> str | None:
     match answer:
-        case Approved() | Remembered():
+        case Approved() | ApprovedBefore():
             return None if answer.digest == ask.digest else "the approval was for another call"
         case Declined():
             return answer.reason

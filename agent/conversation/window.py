@@ -1,4 +1,4 @@
-"""What of a history is sent: the history itself only grows, a `View` of it fits the window.
+"""What of a history is sent: the history only grows, a `ContextWindow` of it fits the model's.
 
 Pure, from values to values: the same history and the same view give the same messages to the byte,
 in the process that made them and in the one that takes the run up. Owns the three ways to make
@@ -46,7 +46,7 @@ NO_ANSWER: Final = "(no answer)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notes:
+class SummaryNotes:
     """A summary in words, ours or the model's."""
 
     text: str
@@ -55,10 +55,10 @@ class Notes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class ContextWindow:
     """What was done to make room, so far."""
 
-    head: Notes | Opaque | None = None
+    head: SummaryNotes | Opaque | None = None
     """Stands for everything up to reply `cut`."""
     cut: int = 0
     cleared: int = 0
@@ -72,26 +72,26 @@ class View:
     @property
     def is_less(self) -> bool:
         """Than the whole history."""
-        return self != View()
+        return self != ContextWindow()
 
-    def clear(self, *, through: int, bare: int) -> "View":
+    def clear(self, *, through: int, bare: int) -> "ContextWindow":
         return replace(self, cleared=max(self.cleared, through), bare=max(self.bare, bare))
 
-    def shorten(self, reply: int, most_bytes: int) -> "View":
+    def shorten(self, reply: int, most_bytes: int) -> "ContextWindow":
         others = tuple(item for item in self.shortened if item[0] != reply)
         return replace(self, shortened=(*others, (reply, most_bytes)))
 
-    def summarise(self, head: Notes | Opaque, *, through: int, bare: int) -> "View":
+    def summarise(self, head: SummaryNotes | Opaque, *, through: int, bare: int) -> "ContextWindow":
         return replace(self, head=head, cut=through, bare=max(self.bare, bare))
 
 
-def sent(history: Sequence[Message], view: View) -> tuple[Message, ...]:
+def sent(history: Sequence[Message], view: ContextWindow) -> tuple[Message, ...]:
     """The messages of a request."""
     rest = tuple(_rest(history, view))
     match view.head:
         case None:
             return rest
-        case Notes():
+        case SummaryNotes():
             return (UserMessage(blocks=(Text(text=in_words(view.head)),)), *rest)
         case Opaque():
             return (AssistantMessage(blocks=(view.head,)), *rest)
@@ -119,7 +119,7 @@ def bytes_of(messages: Sequence[Message]) -> int:
     return sum(_block_bytes(block) for message in messages for block in message.blocks)
 
 
-def in_words(notes: Notes) -> str:
+def in_words(notes: SummaryNotes) -> str:
     """The message that stands for what was summarised.
 
     What is quoted in the notes may come from files, and be hostile: the mark around them is made
@@ -177,7 +177,7 @@ def digest(messages: Sequence[Message], earlier: str) -> str:
     return bounded(f"No summary could be written. The calls made:\n{listed}{said}{before}")
 
 
-def _rest(history: Sequence[Message], view: View) -> Iterator[Message]:
+def _rest(history: Sequence[Message], view: ContextWindow) -> Iterator[Message]:
     shortened = dict(view.shortened)
     uses: dict[str, ToolUse] = {}
     for number, message in _numbered(history):

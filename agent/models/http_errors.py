@@ -26,7 +26,7 @@ _SHORTEST_SECRET: Final = 8
 """A shorter key is a word for a service that takes none, such as ``ollama``."""
 
 
-class Verdict(Enum):
+class FailureKind(Enum):
     RETRY = auto()
     REFUSED = auto()
     AUTH = auto()
@@ -35,21 +35,21 @@ class Verdict(Enum):
     """The service can't be used, and trying again won't help."""
 
 
-HTTP_CLIENT: Final[Mapping[type[BaseException], Verdict]] = {
+HTTP_CLIENT: Final[Mapping[type[BaseException], FailureKind]] = {
     # They pass through an SDK as they are while a stream is read.
-    httpx2.HTTPError: Verdict.RETRY,
-    httpx2.UnsupportedProtocol: Verdict.REFUSED,
-    httpx2.TooManyRedirects: Verdict.REFUSED,
-    httpx2.LocalProtocolError: Verdict.REFUSED,
-    httpx2.InvalidURL: Verdict.REFUSED,
-    httpx2.CookieConflict: Verdict.REFUSED,
-    httpx2.StreamError: Verdict.RETRY,
+    httpx2.HTTPError: FailureKind.RETRY,
+    httpx2.UnsupportedProtocol: FailureKind.REFUSED,
+    httpx2.TooManyRedirects: FailureKind.REFUSED,
+    httpx2.LocalProtocolError: FailureKind.REFUSED,
+    httpx2.InvalidURL: FailureKind.REFUSED,
+    httpx2.CookieConflict: FailureKind.REFUSED,
+    httpx2.StreamError: FailureKind.RETRY,
 }
 """By class, for the table of each SDK; a class not there has the verdict of its nearest parent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class ServiceWords:
     """What the messages name."""
 
     model: str
@@ -70,11 +70,11 @@ class Service:
 
 @contextmanager
 def settled(
-    service: Service,
+    service: ServiceWords,
     *,
     reading: bool,
     sdk: type[Exception],
-    translate: Callable[[BaseException, Service], Exception],
+    translate: Callable[[BaseException, ServiceWords], Exception],
 ) -> Generator[None]:
     """Raise ours for another's. ``sdk``: the root of an SDK's errors. ``reading``: the answer has
     begun, so that what can't be decoded is a broken stream and not a request that could not be
@@ -102,26 +102,28 @@ def settled(
         raise ModelRefusedRequest("the request or its answer is nested too deeply") from error
 
 
-def nearest(error: BaseException, table: Mapping[type[BaseException], Verdict]) -> Verdict:
+def nearest(error: BaseException, table: Mapping[type[BaseException], FailureKind]) -> FailureKind:
     known = (table[kind] for kind in type(error).__mro__ if kind in table)
-    return next(known, Verdict.UNAVAILABLE)
+    return next(known, FailureKind.UNAVAILABLE)
 
 
-def of_connection(error: BaseException, table: Mapping[type[BaseException], Verdict]) -> Verdict:
+def of_connection(
+    error: BaseException, table: Mapping[type[BaseException], FailureKind]
+) -> FailureKind:
     """An SDK wraps all that goes wrong before the answer; the cause may be beyond mending."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError | ReplyTooLongError):
-            return Verdict.UNAVAILABLE
-        if nearest(cause, table) is Verdict.REFUSED:
-            return Verdict.REFUSED
+            return FailureKind.UNAVAILABLE
+        if nearest(cause, table) is FailureKind.REFUSED:
+            return FailureKind.REFUSED
     return nearest(error, table)
 
 
-def timed_out(service: Service) -> str:
+def timed_out(service: ServiceWords) -> str:
     return f"{service.base_url} did not answer in time"
 
 
-def failed(error: BaseException, service: Service) -> str:
+def failed(error: BaseException, service: ServiceWords) -> str:
     """How a connection failed, by the first of all causes."""
     causes = _causes(error)
     if any(isinstance(cause, httpx2.LocalProtocolError) for cause in causes):

@@ -28,7 +28,7 @@ _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ImageHeader:
     media_type: str
     width: int
     """Pixels; 0 where the header says so, or does not say."""
@@ -40,7 +40,7 @@ class Picture:
         return f"{self.media_type}, {size}"
 
 
-def picture_of(data: bytes) -> Picture | None:
+def picture_of(data: bytes) -> ImageHeader | None:
     """What the bytes say they are; None: no image of a form that models are shown.
 
     Text is text, whatever it begins with: ``GIF89a`` may be the first word of a sentence.
@@ -58,11 +58,11 @@ def picture_of(data: bytes) -> Picture | None:
             found = size(data)
             if found is None:
                 return None
-            return Picture(media_type=media_type, width=found[0], height=found[1])
+            return ImageHeader(media_type=media_type, width=found[0], height=found[1])
     return None
 
 
-def objection(picture: Picture, size_bytes: int, shown: Sequence[int]) -> str:
+def objection(picture: ImageHeader, size_bytes: int, shown: Sequence[int]) -> str:
     """Why it is not shown; empty: it may be.
 
     Args:

@@ -54,7 +54,7 @@ class Opaque:
 
     provider: str
     raw: Mapping[str, object]
-    served: str = ""
+    server_side: str = ""
     """Set where the provider's own tool is at work in it: what it was asked to do, in a line for a
     person, such as ``web_search: landlock abi 6``. Hostile text, not yet made visible."""
 
@@ -92,11 +92,11 @@ class Request:
     """Names of the tools that the provider may run itself (`policies.policy.SERVER_TOOLS`)."""
     compact: bool = False
     """Not to be answered but summarised, by means of the provider's own: the reply is one `Opaque`
-    block that takes the place of these messages, with `Stop.COMPACTION`. Only for models of which
-    `agent.models.facts` says that they do it; another reply means that there is no summary."""
+    block that takes the place of these messages, with `StopReason.COMPACTION`. Only for models of
+    which `agent.models.pricing` says that they do it; another reply means that there is none."""
 
 
-class Stop(StrEnum):
+class StopReason(StrEnum):
     """Why the model stopped; the union of what the providers say.
 
     Only after TOOL_USE do calls wait to be run. After any other reason none is run; where the
@@ -150,7 +150,7 @@ class Usage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     message: AssistantMessage
-    stop: Stop
+    stop: StopReason
     usage: Usage
     attempts: int = 1
     """HTTP requests made for it, failed ones included."""
@@ -239,9 +239,11 @@ def uses_of(reply: Reply) -> list[ToolUse]:
 def worked(reply: Reply) -> bool:
     """Something is done in it: by a tool of ours, or by one of the provider's own."""
     match reply.stop:
-        case Stop.TOOL_USE:
+        case StopReason.TOOL_USE:
             return bool(uses_of(reply))
-        case Stop.PAUSE_TURN:
-            return any(isinstance(block, Opaque) and block.served for block in reply.message.blocks)
+        case StopReason.PAUSE_TURN:
+            return any(
+                isinstance(block, Opaque) and block.server_side for block in reply.message.blocks
+            )
         case _:
             return False

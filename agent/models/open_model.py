@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from agent.config.values import Api, Bedrock, Configuration, OpenAI, Vertex
+from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
 from agent.errors import ModelAuth, UsageError
 from agent.models.interface import Model, StreamEvent
 from agent.models.listing import OfferedModel
@@ -97,7 +97,7 @@ def _anthropic(
     from agent.models.anthropic.client import AnthropicModel  # noqa: PLC0415 - see the module's docstring
 
     match configuration.anthropic:
-        case Api() as service:
+        case AnthropicApi() as service:
             return _anthropic_api(name, environ, service)
         case Bedrock(region=region, base_url=base_url):
             return AnthropicModel.open_bedrock(
@@ -115,12 +115,14 @@ def _anthropic(
             )
 
 
-def _anthropic_api(name: str, environ: Mapping[str, str], service: Api) -> "AnthropicModel":
+def _anthropic_api(
+    name: str, environ: Mapping[str, str], service: AnthropicApi
+) -> "AnthropicModel":
     from agent.models.anthropic.client import AnthropicModel  # noqa: PLC0415 - see the module's docstring
 
     elsewhere = environ.get("ANTHROPIC_BASE_URL")
     if elsewhere and elsewhere != service.base_url:
-        service = Api(base_url=elsewhere)
+        service = AnthropicApi(base_url=elsewhere)
     key = token = None
     if service.auth_token_env is None:
         key = credential(environ, service.api_key_env, "ANTHROPIC_API_KEY")
@@ -173,7 +175,7 @@ def _openai(name: str, environ: Mapping[str, str], configuration: Configuration)
     service = configuration.openai
     elsewhere = environ.get("OPENAI_BASE_URL")
     if elsewhere and elsewhere != service.base_url:
-        service = OpenAI(base_url=elsewhere)
+        service = OpenAIService(base_url=elsewhere)
     return OpenAIModel.open(
         name,
         api_key=credential(environ, service.api_key_env, "OPENAI_API_KEY"),

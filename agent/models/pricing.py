@@ -1,7 +1,7 @@
 """What a model costs, and how much it holds: facts as data, ours and the operator's.
 
 Owns the form of a prices file, its strict reading, and which entry is meant by a model's name. A
-figure that nobody supplied is None, never a guess. Refuses to know what a run has used (`meter`).
+figure that nobody supplied is None, never a guess. Refuses to know what a run has used (`budget`).
 
 A file, YAML, unknown keys are errors::
 
@@ -87,7 +87,7 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ModelInfo:
     """What is known of one model."""
 
     prices: Prices | None = None
@@ -104,13 +104,13 @@ class Facts:
         return self.context_tokens or ASSUMED_CONTEXT_TOKENS
 
 
-UNKNOWN: Final = Facts()
+UNKNOWN: Final = ModelInfo()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PriceEntry:
     pattern: str
-    facts: Facts
+    facts: ModelInfo
 
     def matches(self, name: str) -> bool:
         if self.pattern.endswith("*"):
@@ -119,7 +119,7 @@ class Entry:
         return name == self.pattern or (rest != name and _DATED.match(rest) is not None)
 
 
-def facts_of(name: str, own: Sequence[Entry] = (), *, listed: bool = True) -> Facts:
+def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) -> ModelInfo:
     """What is known of ``PROVIDER:NAME``; ``own`` is the operator's list.
 
     Args:
@@ -135,7 +135,7 @@ def facts_of(name: str, own: Sequence[Entry] = (), *, listed: bool = True) -> Fa
     return UNKNOWN
 
 
-def load(path: Path) -> tuple[Entry, ...]:
+def load(path: Path) -> tuple[PriceEntry, ...]:
     """Read an operator's prices file.
 
     Raises:
@@ -147,17 +147,17 @@ def load(path: Path) -> tuple[Entry, ...]:
         raise _usage_error(error) from error
 
 
-def decode(text: str, *, file: str) -> tuple[Entry, ...]:
+def decode(text: str, *, file: str) -> tuple[PriceEntry, ...]:
     """As `load`, from text; ``file`` stands in the errors."""
     try:
         document = parse(text, file=file)
     except PolicyError as error:
         raise _usage_error(error) from error
     try:
-        whole = _File.model_validate(_lists(document.data))
+        whole = _PriceFile.model_validate(_lists(document.data))
     except pydantic.ValidationError as error:
         raise UsageError(_explained(error, document)) from error
-    entries: list[Entry] = []
+    entries: list[PriceEntry] = []
     for index, model in enumerate(whole.models):
         if any(entry.pattern == model.model for entry in entries):
             path = ("models", index, "model")
@@ -167,7 +167,7 @@ def decode(text: str, *, file: str) -> tuple[Entry, ...]:
 
 
 @cache
-def _ours() -> tuple[Entry, ...]:
+def _ours() -> tuple[PriceEntry, ...]:
     file = resources.files("agent.models") / "prices.yaml"
     return decode(file.read_text(encoding="utf-8"), file="")
 
@@ -215,12 +215,12 @@ class _Model(_Strict):
         return self
 
 
-class _File(_Strict):
+class _PriceFile(_Strict):
     version: Literal[1]
     models: Annotated[list[_Model], pydantic.Field(min_length=1)]
 
 
-def _entry(model: _Model, file: str) -> Entry:
+def _entry(model: _Model, file: str) -> PriceEntry:
     prices = None
     if model.usd_per_million is not None:
         long = model.long_prompt
@@ -230,9 +230,9 @@ def _entry(model: _Model, file: str) -> Entry:
             long_over_tokens=long.over_tokens if long is not None else 0,
         )
     parts = [file, model.source or "", f"seen {model.seen}" if model.seen else ""]
-    return Entry(
+    return PriceEntry(
         pattern=model.model,
-        facts=Facts(
+        facts=ModelInfo(
             prices=prices,
             context_tokens=model.context_tokens,
             output_tokens=model.output_tokens,

@@ -26,17 +26,17 @@ from typing import Self
 from agent.record import outcome as outcomes
 from agent.record.events.encoding import encode
 from agent.record.events.types import (
-    Asked,
+    ApprovalAnswered,
+    BudgetUsed,
     CallEnded,
     CallRefused,
     CallStarted,
+    ChangesRescanned,
+    ChangesTracked,
     ConversationEnded,
     Event,
     Exported,
     ExportFailed,
-    Followed,
-    FollowedAnew,
-    Metered,
     ModelCalled,
     ModelReplied,
     ModelRetry,
@@ -47,10 +47,10 @@ from agent.record.events.types import (
     RunEnded,
     RunStarted,
     SandboxReady,
+    TextDiscarded,
     TextPiece,
-    TextVoid,
     ThinkingPiece,
-    UserSaid,
+    UserMessageAdded,
     VerificationEnded,
 )
 from agent.record.events.wording import call_in_words, decision_rule
@@ -178,11 +178,11 @@ class _Handler(logging.Handler):
 
 def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR0912 - a line a kind
     match event:
-        case TextVoid():
+        case TextDiscarded():
             return _WARNING, "the stream broke: what was shown of the answer is void"
         case Progress():
             return _INFO, event.text
-        case TextPiece() | ThinkingPiece() | OutputPiece() | Metered():
+        case TextPiece() | ThinkingPiece() | OutputPiece() | BudgetUsed():
             return None
         case RunStarted():
             words = f"run {event.run_id} of moonpool {event.version}, process {event.pid}: "
@@ -194,11 +194,11 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             if not event.kernel_enforced:
                 return _WARNING, f"container {event.container}: the kernel does NOT enforce"
             return _INFO, f"container {event.container} ready after {event.seconds:.1f} s"
-        case ModelCalled() | ModelRetry() | ModelReplied() | UserSaid():
+        case ModelCalled() | ModelRetry() | ModelReplied() | UserMessageAdded():
             return _of_model(event)
-        case Asked() | CallStarted() | CallRefused() | CallEnded():
+        case ApprovalAnswered() | CallStarted() | CallRefused() | CallEnded():
             return _of_call(event)
-        case Followed() | FollowedAnew():
+        case ChangesTracked() | ChangesRescanned():
             words = f"{len(event.changed)} paths changed"
             if event.missed or event.unfollowed:
                 return _WARNING, f"{words}; not followed: {event.unfollowed or event.missed}"
@@ -225,7 +225,7 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             return _INFO, json.dumps(encode(event))
 
 
-def _of_model(event: ModelCalled | ModelRetry | ModelReplied | UserSaid) -> tuple[int, str]:
+def _of_model(event: ModelCalled | ModelRetry | ModelReplied | UserMessageAdded) -> tuple[int, str]:
     match event:
         case ModelCalled():
             return _INFO, f"turn {event.turn}: the model is asked, with {event.messages} messages"
@@ -244,14 +244,14 @@ def _of_model(event: ModelCalled | ModelRetry | ModelReplied | UserSaid) -> tupl
             if reply.request_id:
                 words += f", request {reply.request_id}"
             return _INFO, f"{words} {reply.detail}".rstrip()
-        case UserSaid():
+        case UserMessageAdded():
             return _INFO, f"told the model: {event.text}"
 
 
-def _of_call(event: Asked | CallStarted | CallRefused | CallEnded) -> tuple[int, str]:
+def _of_call(event: ApprovalAnswered | CallStarted | CallRefused | CallEnded) -> tuple[int, str]:
     head = f"call {event.number}"
     match event:
-        case Asked():
+        case ApprovalAnswered():
             return _INFO, f"{head}: a person was asked: {event.answer}"
         case CallStarted():
             words = call_in_words(event.tool, event.arguments)

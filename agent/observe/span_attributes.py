@@ -13,9 +13,9 @@ Owns the lists. Refuses to know how a span is made or sent (`agent.telemetry`).
 
 from collections.abc import Mapping, Sequence
 
-from agent.models.interface import Stop
+from agent.models.interface import StopReason
 from agent.record import outcome as outcomes
-from agent.tools import registry as toolbox
+from agent.tools import registry
 from sandbox.results import Ending
 
 UNKNOWN = "unknown"
@@ -67,9 +67,9 @@ OPERATORS = frozenset(
 """Attributes whose text is the operator's or a constant of ours or of an SDK."""
 
 WORDS: Mapping[str, frozenset[str]] = {
-    "gen_ai.tool.name": frozenset({*toolbox.ALL, UNKNOWN}),
-    "gen_ai.response.finish_reasons": frozenset(Stop),
-    "anthropic.message.stop_reason": frozenset(Stop),
+    "gen_ai.tool.name": frozenset({*registry.ALL, UNKNOWN}),
+    "gen_ai.response.finish_reasons": frozenset(StopReason),
+    "anthropic.message.stop_reason": frozenset(StopReason),
     "moonpool.kernel_policy": frozenset({"require", "prefer"}),
     "moonpool.decision": frozenset({"allow", "ask", "deny"}),
     "moonpool.approval": frozenset({"approved", "approved before", "declined"}),

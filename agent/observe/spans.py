@@ -35,7 +35,7 @@ from agent.observe.span_attributes import UNKNOWN
 from agent.observe.span_export import _TIMEOUT_S, _Ids, _Outlet
 from agent.record import outcome as outcomes
 from agent.record.events.types import (
-    Asked,
+    ApprovalAnswered,
     CallEnded,
     CallRefused,
     CallStarted,
@@ -53,7 +53,7 @@ from agent.record.events.types import (
     SandboxReady,
 )
 from agent.record.outcome import Finished
-from agent.tools import registry as toolbox
+from agent.tools import registry
 from policies.decision import Allow, Ask, Decision, Deny
 
 PATIENCE_S = 2.0
@@ -73,7 +73,7 @@ class Traceable(Protocol):
     def trace_with(self, tracer_provider: object, /) -> None: ...
 
 
-class Telemetry:
+class SpanRecorder:
     """The spans of one process of one run. `show` hears its events; `close` sends what is left."""
 
     def __init__(self, settings: TelemetrySettings, *, run_id: str, model: Model) -> None:
@@ -156,7 +156,7 @@ class Telemetry:
                 self._mark("moonpool.kernel_enforced", event.kernel_enforced)
             case ModelCalled() | ModelRetry() | ModelReplied():
                 self._hear_model(event)
-            case Asked() | CallStarted() | CallRefused() | CallEnded():
+            case ApprovalAnswered() | CallStarted() | CallRefused() | CallEnded():
                 self._hear_call(event)
             case ConversationEnded() | RequestAwaited():
                 self._end_turn()
@@ -238,9 +238,9 @@ class Telemetry:
                     self._chat.end()
                     self._chat = None
 
-    def _hear_call(self, event: Asked | CallStarted | CallRefused | CallEnded) -> None:
+    def _hear_call(self, event: ApprovalAnswered | CallStarted | CallRefused | CallEnded) -> None:
         match event:
-            case Asked():
+            case ApprovalAnswered():
                 self._answers[event.number] = event.answer
             case CallStarted():
                 self._calls[event.number] = self._call(event)
@@ -264,7 +264,7 @@ class Telemetry:
 
     def _call(self, event: CallStarted | CallRefused | CallEnded) -> Span:
         # The name is the model's own word, until it is that of a tool.
-        tool = event.tool if event.tool in toolbox.ALL else UNKNOWN
+        tool = event.tool if event.tool in registry.ALL else UNKNOWN
         attributes: dict[str, AttributeValue] = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": tool,

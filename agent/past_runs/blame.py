@@ -12,14 +12,20 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.record.events.decoding import decode, recorded_changes
-from agent.record.events.types import CallStarted, Followed, FollowedAnew, FollowedFile, WentBack
-from agent.record.runs import Run, delivered_of, events_of
+from agent.record.events.types import (
+    CallStarted,
+    ChangesRescanned,
+    ChangesTracked,
+    TrackedFile,
+    WorkspaceRestored,
+)
+from agent.record.runs import RecordedRun, delivered_of, events_of
 from agent.record.store import BASELINE, STEPS
 from sandbox.errors import PatchError
-from sandbox.git import line_authors as authorship
+from sandbox.git import line_authors
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.line_authors import UNKNOWN, Hunk, Version
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.git.store import NOTHING, Store
 from sandbox.patch import baseline
 from sandbox.patch.values import Change
@@ -38,7 +44,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traced:
+class TracedFile:
     """One changed file of the patch."""
 
     change: Change
@@ -52,14 +58,14 @@ class Traced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blame:
-    files: tuple[Traced, ...]
+    files: tuple[TracedFile, ...]
     spans: tuple[Span, ...]
     calls: Mapping[int, CallStarted]
     unfollowed: tuple[str, ...]
     """What the record says was not followed, and why."""
 
 
-def blame(run: Run, *, path: bytes | None = None) -> Blame:
+def blame(run: RecordedRun, *, path: bytes | None = None) -> Blame:
     """Trace a run's patch; with `path`, that file or what is below that directory.
 
     Raises:
@@ -74,13 +80,13 @@ def blame(run: Run, *, path: bytes | None = None) -> Blame:
             raise UsageError(
                 f"the patch of run {run.id} touches no {path.decode(errors='replace')}"
             )
-    walk = _Walk()
+    walk = _BlameWalk()
     for row in events_of(run):
         event = decode(row)
-        if isinstance(event, CallStarted | Followed | FollowedAnew | WentBack):
+        if isinstance(event, CallStarted | ChangesTracked | ChangesRescanned | WorkspaceRestored):
             walk.take(event)
     with tempfile.TemporaryDirectory(prefix="moonpool-blame-") as room:
-        sources = _Sources(run.directory, data, Path(room))
+        sources = _BlameSources(run.directory, data, Path(room))
         files = tuple(_traced(change, walk, sources) for change in changes)
     return Blame(
         files=files,
@@ -100,7 +106,7 @@ def _below(change: Change, path: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _SeenAtPath:
     """What a look found at a path."""
 
     step: int
@@ -109,12 +115,12 @@ class _Seen:
 
 
 @dataclass
-class _Walk:
+class _BlameWalk:
     """The state of going through the events, one after the other."""
 
     calls: dict[int, CallStarted] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
-    histories: dict[bytes, list[_Seen]] = field(default_factory=dict)
+    histories: dict[bytes, list[_SeenAtPath]] = field(default_factory=dict)
     origins: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Of files that were moved: the first name, and how much of their history is from before."""
     unfollowed: list[str] = field(default_factory=list)
@@ -122,22 +128,24 @@ class _Walk:
     _missed: dict[bytes, int] = field(default_factory=dict)
     """Paths that changed unseen, by the first call that may have done it."""
 
-    def take(self, event: CallStarted | Followed | FollowedAnew | WentBack) -> None:
+    def take(
+        self, event: CallStarted | ChangesTracked | ChangesRescanned | WorkspaceRestored
+    ) -> None:
         match event:
             case CallStarted():
                 self.calls[event.number] = event
                 if event.arguments.get("background") is True:
                     self._backgrounds.append(event.number)
-            case Followed():
+            case ChangesTracked():
                 several = event.first != event.last
                 calls = f"calls {event.first} to {event.last}" if several else f"call {event.last}"
                 self._note(calls, event.unfollowed)
                 self._follow(event)
-            case FollowedAnew():
+            case ChangesRescanned():
                 self._note("what stood when the run was taken up again", event.unfollowed)
                 self._backgrounds.clear()
                 self._begin_anew(event)
-            case WentBack():
+            case WorkspaceRestored():
                 self._note(
                     f"what stood when it was gone back to call {event.call}", event.unfollowed
                 )
@@ -149,7 +157,7 @@ class _Walk:
         if why is not None:
             self.unfollowed.append(f"{what}: {why}")
 
-    def _follow(self, event: Followed) -> None:
+    def _follow(self, event: ChangesTracked) -> None:
         moved = self._moved(event.changed)
         for item in event.changed:
             first = min(event.first, self._missed.pop(item.path, event.first))
@@ -160,12 +168,12 @@ class _Walk:
                 self.histories[item.path] = carried
                 origin, _ = self.origins.get(source, (source, 0))
                 self.origins[item.path] = origin, len(carried)
-            seen = _Seen(step=step, mode=item.mode, blob=item.blob)
+            seen = _SeenAtPath(step=step, mode=item.mode, blob=item.blob)
             self.histories.setdefault(item.path, []).append(seen)
         for path in event.missed:
             self._missed.setdefault(path, event.first)
 
-    def _moved(self, changed: Sequence[FollowedFile]) -> dict[bytes, bytes]:
+    def _moved(self, changed: Sequence[TrackedFile]) -> dict[bytes, bytes]:
         """New names of files that went in the same step, by their content: they keep their past."""
         gone: dict[str, bytes] = {}
         for item in changed:
@@ -178,7 +186,7 @@ class _Walk:
             if item.blob in gone and self._newest(item.path) is None
         }
 
-    def _go_back(self, event: WentBack) -> None:
+    def _go_back(self, event: WorkspaceRestored) -> None:
         """What a file was before keeps its writers: what came after it never was."""
         for item in event.changed:
             history = self.histories.get(item.path, [])
@@ -191,7 +199,7 @@ class _Walk:
             if last:
                 del history[last:]
 
-    def _begin_anew(self, event: FollowedAnew | WentBack) -> None:
+    def _begin_anew(self, event: ChangesRescanned | WorkspaceRestored) -> None:
         standing = {item.path: item for item in event.changed}
         missed = set(event.missed)
         for path in {*self.histories, *standing}:
@@ -203,10 +211,10 @@ class _Walk:
                 # As in the baseline again, by nobody knows whom: what comes next starts there.
                 self.histories[path] = []
             elif newest is None or (newest.mode, newest.blob) != (item.mode, item.blob):
-                seen = _Seen(step=UNKNOWN, mode=item.mode, blob=item.blob)
+                seen = _SeenAtPath(step=UNKNOWN, mode=item.mode, blob=item.blob)
                 self.histories.setdefault(path, []).append(seen)
 
-    def _newest(self, path: bytes) -> _Seen | None:
+    def _newest(self, path: bytes) -> _SeenAtPath | None:
         history = self.histories.get(path)
         return history[-1] if history else None
 
@@ -221,13 +229,13 @@ class _Walk:
         return len(self.spans) - 1 - self.spans[::-1].index(span)
 
 
-class _Sources:
+class _BlameSources:
     """A store of our own with what the record kept: the old files, the new ones, those between."""
 
     def __init__(self, directory: Path, patch: bytes, room: Path) -> None:
         self.store = Store(room / "store")
         self._steps = Store(directory / STEPS) if (directory / STEPS).is_dir() else None
-        self.old: Mapping[bytes, Entry | None] | None = None
+        self.old: Mapping[bytes, ManifestEntry | None] | None = None
         kept = baseline.load(directory / BASELINE)
         if kept is None:
             return
@@ -254,7 +262,7 @@ class _Sources:
         return True
 
 
-def _traced(change: Change, walk: _Walk, sources: _Sources) -> Traced:
+def _traced(change: Change, walk: _BlameWalk, sources: _BlameSources) -> TracedFile:
     old = None if change.old_blob == NOTHING else change.old_blob
     new = None if change.new_blob == NOTHING else change.new_blob
     seen = _history(change, walk, sources)
@@ -272,14 +280,14 @@ def _traced(change: Change, walk: _Walk, sources: _Sources) -> Traced:
             if item.blob is None or sources.has(item.blob)
         ]
         try:
-            hunks = authorship.hunks(sources.store, base=old, versions=versions, final=new)
+            hunks = line_authors.hunks(sources.store, base=old, versions=versions, final=new)
             why = "binary" if hunks is None else ""
         except PatchError as error:
             why = str(error)
-    return Traced(change=change, hunks=hunks, why=why, last=last)
+    return TracedFile(change=change, hunks=hunks, why=why, last=last)
 
 
-def _history(change: Change, walk: _Walk, sources: _Sources) -> list[_Seen]:
+def _history(change: Change, walk: _BlameWalk, sources: _BlameSources) -> list[_SeenAtPath]:
     """What the file was after each look, under its former names first where it was moved."""
     mine = list(walk.histories.get(change.path, ()))
     origin, carried = walk.origins.get(change.path, (change.path, 0))
@@ -294,7 +302,7 @@ def _history(change: Change, walk: _Walk, sources: _Sources) -> list[_Seen]:
     return [item for item in before if item.blob is not None and item.step <= began] + mine
 
 
-def _last(change: Change, seen: Iterable[_Seen], new: str | None) -> int:
+def _last(change: Change, seen: Iterable[_SeenAtPath], new: str | None) -> int:
     """The step that made it what it is: the first of the newest looks that found it so."""
     found = UNKNOWN
     for item in seen:

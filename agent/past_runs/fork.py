@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.conversation.resume_state import Past, Recall, nothing_kept, past_of
+from agent.conversation.resume_state import Recall, ResumeState, nothing_kept, resume_state_of
 from agent.errors import RecordError, UsageError
 from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.record.events.decoding import decode
@@ -22,21 +22,21 @@ from agent.record.events.types import (
     CallEnded,
     CallRefused,
     CallStarted,
-    Followed,
-    FollowedAnew,
-    FollowedFile,
+    ChangesRescanned,
+    ChangesTracked,
     Forked,
     ForkedFrom,
     Resumed,
     RunStarted,
-    UserSaid,
-    WentBack,
+    TrackedFile,
+    UserMessageAdded,
+    WorkspaceRestored,
 )
 from agent.record.events.wording import call_in_words
-from agent.record.images import Album
-from agent.tools import registry as toolbox
+from agent.record.images import ImageStore
+from agent.tools import registry
 from sandbox.errors import PatchError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.restore.mark import Mark
@@ -56,7 +56,7 @@ END = -1
 _OF_THE_OTHER_RUN = frozenset(
     {
         *("run_started", "resumed", "forked", "sandbox_ready", "request_awaited", "notice"),
-        "applied",
+        "patch_applied",
         *("model_retry", "conversation_ended", "exported", "export_failed"),
         *("verification_ended", "run_ended"),
     }
@@ -66,7 +66,7 @@ _MODES = frozenset({FILE, EXECUTABLE, SYMLINK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class ForkPoint:
     """The end of a call."""
 
     call: int
@@ -84,10 +84,10 @@ class Point:
 
 
 @dataclass
-class Files:
+class RecordedFiles:
     """What the workspace was, as looks at it tell."""
 
-    changed: dict[bytes, FollowedFile] = field(default_factory=dict)
+    changed: dict[bytes, TrackedFile] = field(default_factory=dict)
     """Everything that is not, or was once not, as in the baseline."""
     _missed: set[bytes] = field(default_factory=set)
     _waiting: int | None = None
@@ -107,7 +107,7 @@ class Files:
             return f"the content of {path} was not kept: it is too large"
         return ""
 
-    def checked(self) -> dict[bytes, FollowedFile]:
+    def checked(self) -> dict[bytes, TrackedFile]:
         """What is not as in the baseline.
 
         Raises:
@@ -117,11 +117,11 @@ class Files:
 
     def take(self, event: object) -> None:
         match event:
-            case CallEnded() if event.tool in toolbox.WRITING and self._waiting is None:
+            case CallEnded() if event.tool in registry.WRITING and self._waiting is None:
                 self._waiting = event.number
-            case Followed():
+            case ChangesTracked():
                 self._follow(event)
-            case FollowedAnew() | WentBack():
+            case ChangesRescanned() | WorkspaceRestored():
                 self._lost = self._unseen = ""
                 if event.unfollowed is not None and not event.changed and not event.missed:
                     self._lost = f"what stood there is not known: {event.unfollowed}"
@@ -129,7 +129,7 @@ class Files:
                 self._missed = set(event.missed)
                 self._waiting = None
 
-    def _follow(self, event: Followed) -> None:
+    def _follow(self, event: ChangesTracked) -> None:
         if event.gap:
             self._lost = "changes before it were too many to be recorded"
         if event.unfollowed is not None and not event.changed and not event.missed:
@@ -142,15 +142,15 @@ class Files:
         self._missed |= set(event.missed)
 
 
-def points(rows: Sequence[Row]) -> list[Point]:
+def points(rows: Sequence[Row]) -> list[ForkPoint]:
     """Every end of a call in a record, and what was before the first one.
 
     Raises:
         RecordError: a line has not the shape that we write.
     """
-    files = Files()
-    open_points: list[Point] = []
-    found: dict[int, Point] = {}
+    files = RecordedFiles()
+    open_points: list[ForkPoint] = []
+    found: dict[int, ForkPoint] = {}
     words = ""
 
     def settle(looks: int) -> None:
@@ -182,15 +182,15 @@ def _changes(event: object) -> bool:
     """Whether the workspace may be another one after it."""
     match event:
         case CallStarted():
-            return event.tool in toolbox.WRITING
-        case Resumed() | Forked() | WentBack():
+            return event.tool in registry.WRITING
+        case Resumed() | Forked() | WorkspaceRestored():
             return True
         case _:
             return False
 
 
-def _point(call: int, words: str, ending: str, lines: int) -> Point:
-    return Point(call=call, words=words, ending=ending, lines=lines, looks=lines, why="")
+def _point(call: int, words: str, ending: str, lines: int) -> ForkPoint:
+    return ForkPoint(call=call, words=words, ending=ending, lines=lines, looks=lines, why="")
 
 
 def _ending(event: CallEnded) -> str:
@@ -199,7 +199,7 @@ def _ending(event: CallEnded) -> str:
     return "error" if event.is_error else "ok"
 
 
-def at(rows: Sequence[Row], call: int, run_id: str) -> Point:
+def at(rows: Sequence[Row], call: int, run_id: str) -> ForkPoint:
     """The point after a call, or after all of it (`END`).
 
     Raises:
@@ -207,7 +207,7 @@ def at(rows: Sequence[Row], call: int, run_id: str) -> Point:
     """
     known = points(rows)
     if call == END:
-        files = Files()
+        files = RecordedFiles()
         for row in rows:
             files.take(decode(row))
         last = max((point.call for point in known), default=0)
@@ -241,12 +241,12 @@ class Fork:
     origin: ForkedFrom
     rows: tuple[Mapping[str, object], ...]
     """Events for the new record, after its first line."""
-    files: Mapping[bytes, FollowedFile]
+    files: Mapping[bytes, TrackedFile]
 
 
 def fork(
     rows: Sequence[Row],
-    point: Point,
+    point: ForkPoint,
     *,
     run_id: str,
     task: str | None,
@@ -263,20 +263,25 @@ def fork(
         RecordError: the conversation is not recorded to the letter where it has to be.
     """
     before = rows[: point.lines]
-    past = past_of(before, recall)
+    past = resume_state_of(before, recall)
     if not past.lossy.exact_thinking:
         raise RecordError("the model's thinking could not be recorded to the letter")
-    files = Files()
+    files = RecordedFiles()
     for row in rows[: point.looks]:
         files.take(decode(row))
-    looks = [row for row in rows[point.lines : point.looks] if row.get("event") == "followed"]
+    looks = [
+        row for row in rows[point.lines : point.looks] if row.get("event") == "changes_tracked"
+    ]
     unsaid = _unanswered(past)
     if task is None and _answered(past):
         raise UsageError(
             f"run {run_id} had finished there: say what is to be done next, as in "
             f'`moonpool fork {run_id} --at end "now write the tests"`'
         )
-    said = [UserSaid(text=NEWS), *([] if task is None else [UserSaid(text=task, what="request")])]
+    said = [
+        UserMessageAdded(text=NEWS),
+        *([] if task is None else [UserMessageAdded(text=task, what="request")]),
+    ]
     return Fork(
         started=past.started,
         origin=ForkedFrom(run_id=run_id, call=point.call),
@@ -289,14 +294,14 @@ def fork(
     )
 
 
-def _answered(past: Past) -> bool:
+def _answered(past: ResumeState) -> bool:
     """The model had said its last word on what it was asked."""
     if past.turn is not None:
         return not uses_of(past.turn.reply)
     return not past.history or isinstance(past.history[-1], AssistantMessage)
 
 
-def _unanswered(past: Past) -> list[CallRefused]:
+def _unanswered(past: ResumeState) -> list[CallRefused]:
     """Results for the calls of a turn that were still to come: a provider insists on them."""
     turn = past.turn
     rest = [] if turn is None else uses_of(turn.reply)[len(turn.results) :]
@@ -330,7 +335,7 @@ def _conversation(rows: Sequence[Row]) -> Iterator[Mapping[str, object]]:
         yield copied
 
 
-def _checked(item: FollowedFile) -> bool:
+def _checked(item: TrackedFile) -> bool:
     """Raises `RecordError` for what no run of ours writes."""
     parts = item.path.split(b"/")
     gone = item.blob is None and item.mode == 0
@@ -345,7 +350,7 @@ def _checked(item: FollowedFile) -> bool:
     return True
 
 
-def mark_of(files: Mapping[bytes, FollowedFile], store: Path) -> Mark:
+def mark_of(files: Mapping[bytes, TrackedFile], store: Path) -> Mark:
     """These files as a mark; their content lies in the store.
 
     Raises:
@@ -355,7 +360,9 @@ def mark_of(files: Mapping[bytes, FollowedFile], store: Path) -> Mark:
     return Mark(
         store=store,
         changed={
-            path: None if item.blob is None else Entry(item.mode, item.blob, kept.size(item.blob))
+            path: None
+            if item.blob is None
+            else ManifestEntry(item.mode, item.blob, kept.size(item.blob))
             for path, item in files.items()
         },
     )
@@ -370,7 +377,7 @@ def keep_steps(fork: Fork, steps: Path, target: Path) -> None:
     blobs = set()
     for row in fork.rows:
         event = decode(row)
-        if isinstance(event, Followed | FollowedAnew | WentBack):
+        if isinstance(event, ChangesTracked | ChangesRescanned | WorkspaceRestored):
             blobs |= {item.blob for item in event.changed if item.blob is not None}
     if not blobs:
         return
@@ -387,7 +394,7 @@ def keep_steps(fork: Fork, steps: Path, target: Path) -> None:
         raise RecordError(f"a content in {steps} can't be used: {error}") from error
 
 
-def keep_images(fork: Fork, recall: Recall, target: Album) -> None:
+def keep_images(fork: Fork, recall: Recall, target: ImageStore) -> None:
     """Keep the images that the lines name, as far as they are still there.
 
     Raises:

@@ -20,12 +20,12 @@ from agent.errors import RecordError
 from agent.past_runs.resume import SUMMARY_NOT_WRITTEN
 from agent.record.events.decoding import decode, recorded_changes
 from agent.record.events.encoding import plain
-from agent.record.events.types import Followed, FollowedAnew, WentBack
-from agent.record.runs import Run, is_running
+from agent.record.events.types import ChangesRescanned, ChangesTracked, WorkspaceRestored
+from agent.record.runs import RecordedRun, is_running
 from agent.record.store import BASELINE, EVENTS, FIRST, PATCH, REFUSED_PATCH, REPORT, STEPS, linked
 from agent.untrusted_text import path_text
 from sandbox.errors import PatchError
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.git.store import NOTHING, Store
 from sandbox.patch import baseline
 from sandbox.patch.make import apply_proof, same_file
@@ -49,7 +49,7 @@ _OUTCOMES = {
 }
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     OK = "ok"
     BROKEN = "broken"
     NOTHING_THERE = "not there"
@@ -57,14 +57,14 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class IntegrityCheck:
     name: str
-    state: State
+    state: CheckState
     detail: str
     """Where it is broken, or what holds; hostile text in it is not yet made visible."""
 
 
-def checks(run: Run) -> Iterator[Check]:
+def checks(run: RecordedRun) -> Iterator[IntegrityCheck]:
     """Check everything, in order of what rests on what."""
     rows, chain = _chain(run.directory / EVENTS)
     yield chain
@@ -85,19 +85,19 @@ class _Nothing(Exception):
     """There is nothing to check; the message says why."""
 
 
-def _check(name: str, holds: Callable[[], str]) -> Check:
+def _check(name: str, holds: Callable[[], str]) -> IntegrityCheck:
     try:
-        return Check(name=name, state=State.OK, detail=holds())
+        return IntegrityCheck(name=name, state=CheckState.OK, detail=holds())
     except _Nothing as nothing:
-        return Check(name=name, state=State.NOTHING_THERE, detail=str(nothing))
+        return IntegrityCheck(name=name, state=CheckState.NOTHING_THERE, detail=str(nothing))
     except (_Broken, RecordError, PatchError) as broken:
-        return Check(name=name, state=State.BROKEN, detail=str(broken))
+        return IntegrityCheck(name=name, state=CheckState.BROKEN, detail=str(broken))
     except OSError as error:
         detail = f"{error.filename} can't be read: {error.strerror}"
-        return Check(name=name, state=State.BROKEN, detail=detail)
+        return IntegrityCheck(name=name, state=CheckState.BROKEN, detail=detail)
 
 
-def _chain(path: Path) -> tuple[list[Row], Check]:
+def _chain(path: Path) -> tuple[list[Row], IntegrityCheck]:
     """The lines that hold together, and where they cease to."""
     rows: list[Row] = []
     previous = FIRST
@@ -120,8 +120,8 @@ def _chain(path: Path) -> tuple[list[Row], Check]:
     if not broken and not rows:
         broken = "there is no line"
     detail = broken or f"{len(rows)} events; the last one's digest is {previous}"
-    state = State.BROKEN if broken else State.OK
-    return rows, Check(name="events", state=state, detail=detail)
+    state = CheckState.BROKEN if broken else CheckState.OK
+    return rows, IntegrityCheck(name="events", state=state, detail=detail)
 
 
 def _newest(rows: Sequence[Row], event: str) -> Row | None:
@@ -135,7 +135,7 @@ def _needed(rows: Sequence[Row], event: str) -> Row:
     return row
 
 
-def _summary(run: Run, rows: Sequence[Row]) -> str:
+def _summary(run: RecordedRun, rows: Sequence[Row]) -> str:
     if not run.summary:
         raise _Broken("run.json can't be read")
     if is_running(run):
@@ -209,13 +209,13 @@ def _outcome(recorded: object) -> str:
     return f"limit: {recorded.get('limit')}" if kind == "limit_reached" else _OUTCOMES.get(kind, "")
 
 
-def _patch_file(run: Run, exported: Row | None) -> Path:
+def _patch_file(run: RecordedRun, exported: Row | None) -> Path:
     if exported is None:
         raise _Nothing("the run made no patch")
     return run.directory / (REFUSED_PATCH if exported.get("refused") else PATCH)
 
 
-def _patch(run: Run, exported: Row | None) -> str:
+def _patch(run: RecordedRun, exported: Row | None) -> str:
     file = _patch_file(run, exported)
     assert exported is not None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -224,14 +224,14 @@ def _patch(run: Run, exported: Row | None) -> str:
     return f"{file.name} is what the run wrote, sha256 {digest}"
 
 
-def _old_files(run: Run, exported: Row | None) -> str:
+def _old_files(run: RecordedRun, exported: Row | None) -> str:
     changes = _changes(exported)
     kept = _kept(run)
-    wanted: dict[bytes, Entry | None] = {}
+    wanted: dict[bytes, ManifestEntry | None] = {}
     for change in changes:
         old = change.path if change.old_path is None else change.old_path
         none = change.old_blob == NOTHING
-        wanted[old] = None if none else Entry(change.old_mode, change.old_blob, 0)
+        wanted[old] = None if none else ManifestEntry(change.old_mode, change.old_blob, 0)
         if change.old_path is not None:
             wanted.setdefault(change.path, None)
     others = [path for path in wanted if not same_file(wanted[path], kept.entries.get(path))]
@@ -248,7 +248,7 @@ def _old_files(run: Run, exported: Row | None) -> str:
     return f"the old side of {len(changes)} changes is what it was"
 
 
-def _result(run: Run, exported: Row | None) -> str:
+def _result(run: RecordedRun, exported: Row | None) -> str:
     file = _patch_file(run, exported)
     changes = _changes(exported)
     if not file.stat().st_size and not changes:
@@ -260,11 +260,11 @@ def _result(run: Run, exported: Row | None) -> str:
             if entry is not None:
                 kept.store.lend(entry.blob, store)
         found = apply_proof(store, kept.entries, file)
-    wanted: dict[bytes, Entry | None] = dict(kept.entries)
+    wanted: dict[bytes, ManifestEntry | None] = dict(kept.entries)
     wanted |= {change.old_path: None for change in changes if change.old_path is not None}
     for change in changes:
         none = change.new_blob == NOTHING
-        wanted[change.path] = None if none else Entry(change.new_mode, change.new_blob, 0)
+        wanted[change.path] = None if none else ManifestEntry(change.new_mode, change.new_blob, 0)
     paths = {*wanted, *found}
     others = [path for path in paths if not same_file(wanted.get(path), found.get(path))]
     if others:
@@ -280,19 +280,19 @@ def _changes(exported: Row | None) -> tuple[Change, ...]:
     return recorded_changes(exported.get("changes"))
 
 
-def _kept(run: Run) -> baseline.Baseline:
+def _kept(run: RecordedRun) -> baseline.Baseline:
     kept = baseline.load(run.directory / BASELINE)
     if kept is None:
         raise _Nothing("the old files were not kept, or are gone")
     return kept
 
 
-def _steps(run: Run, rows: Sequence[Row]) -> str:
+def _steps(run: RecordedRun, rows: Sequence[Row]) -> str:
     blobs: set[str] = set()
     for row in rows:
-        if row.get("event") in {"followed", "followed_anew", "went_back"}:
+        if row.get("event") in {"changes_tracked", "changes_rescanned", "workspace_restored"}:
             event = decode(row)
-            assert isinstance(event, Followed | FollowedAnew | WentBack)
+            assert isinstance(event, ChangesTracked | ChangesRescanned | WorkspaceRestored)
             blobs |= {item.blob for item in event.changed if item.blob is not None}
     if not blobs:
         raise _Nothing("no call changed what could be followed")
@@ -321,7 +321,7 @@ def _damaged(store: Store, blobs: set[str], other: Store) -> list[str]:
     return damaged
 
 
-def _report(run: Run, rows: Sequence[Row]) -> str:
+def _report(run: RecordedRun, rows: Sequence[Row]) -> str:
     report = run.directory / REPORT
     if _newest(rows, "run_ended") is None:
         raise _Nothing("the run has not ended")

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
 from policies.loading import loads
-from policies.operator.learn import Seen, Used
+from policies.operator.learn import ObservedCall, ObservedUse
 from policies.policy import Policy
 
 _REFUSED_BY_POLICY = frozenset({"denied", "not approved"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lessons:
-    calls: tuple[Seen, ...]
-    used: Used
+class PolicyUsage:
+    calls: tuple[ObservedCall, ...]
+    used: ObservedUse
     policy: Policy
     """What the run had; the built-in ground where the record does not say."""
     known: bool
@@ -30,18 +30,18 @@ class Lessons:
     """Paths of the patch."""
     left_out: tuple[str, ...]
     """Paths of new files that are in no patch: caches, mostly."""
-    served: tuple[str, ...]
+    server_tools: tuple[str, ...]
     """Tools that the model's service ran, by name."""
 
 
-def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) -> Lessons:
-    calls: list[Seen] = []
+def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) -> PolicyUsage:
+    calls: list[ObservedCall] = []
     changed: list[str] = []
     left_out: list[str] = []
     policy: Policy | None = None
     verify: str | None = None
-    served: list[str] = []
-    used = Used()
+    server_tools: list[str] = []
+    used = ObservedUse()
     longest = 0.0
     for event in events:
         match event.get("event"):
@@ -59,14 +59,14 @@ def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) ->
                 left_out += _paths(event.get("left_out"))
             case "model_replied":
                 used = _used(event, turns=int(_number(event.get("turn"))))
-                served += _served(event)
+                server_tools += _served(event)
             case "run_ended":
                 used = _used(event, turns=int(_number(event.get("turns"))))
             case _:
                 pass
-    return Lessons(
+    return PolicyUsage(
         calls=tuple(calls),
-        used=Used(
+        used=ObservedUse(
             seconds=used.seconds,
             longest_call_s=longest,
             turns=used.turns,
@@ -78,7 +78,7 @@ def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) ->
         verify=verify,
         changed=tuple(changed),
         left_out=tuple(left_out),
-        served=tuple(dict.fromkeys(served)),
+        server_tools=tuple(dict.fromkeys(server_tools)),
     )
 
 
@@ -92,14 +92,14 @@ def _policy(rules: object) -> Policy | None:
         return None
 
 
-def _seen(event: Mapping[str, object]) -> list[Seen]:
+def _seen(event: Mapping[str, object]) -> list[ObservedCall]:
     tool, arguments = event.get("tool"), event.get("arguments")
     if not isinstance(tool, str) or not isinstance(arguments, Mapping):
         return []
     decision = event.get("decision")
     kind = decision.get("type") if isinstance(decision, Mapping) else None
     return [
-        Seen(
+        ObservedCall(
             number=int(_number(event.get("number"))),
             tool=tool,
             arguments=dict(arguments),
@@ -124,14 +124,14 @@ def _served(event: Mapping[str, object]) -> list[str]:
     return names
 
 
-def _used(event: Mapping[str, object], *, turns: int) -> Used:
+def _used(event: Mapping[str, object], *, turns: int) -> ObservedUse:
     tokens = event.get("used")
     counts = tokens if isinstance(tokens, Mapping) else {}
     read = sum(
         _number(counts.get(key))
         for key in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
     )
-    return Used(
+    return ObservedUse(
         seconds=_number(event.get("seconds")),
         turns=turns,
         input_tokens=int(read),

@@ -18,24 +18,24 @@ from pathlib import Path
 
 from agent.conversation.approval import Approved, Declined
 from agent.conversation.resume_state import IN_DOUBT
-from agent.conversation.tool_calls import Calls
+from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.models.interface import ToolUse
-from agent.past_runs.fork import Files, mark_of
+from agent.past_runs.fork import RecordedFiles, mark_of
 from agent.record.events.decoding import decode, recorded_changes, whole
 from agent.record.events.types import (
     CallEnded,
     CallRefused,
     CallStarted,
     Event,
-    FollowedFile,
     Resumed,
     RunStarted,
-    WentBack,
+    TrackedFile,
+    WorkspaceRestored,
 )
 from agent.record.events.wording import call_in_words
-from agent.tools.sandbox_protocol import Box
+from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.decision import Ask, Call, Decision
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
@@ -65,7 +65,7 @@ class Recording:
     changes: tuple[Change, ...]
     may_ask: bool
     """Somebody was there to be asked."""
-    files: Mapping[bytes, FollowedFile]
+    files: Mapping[bytes, TrackedFile]
     """What was not as in the workspace when the first of the calls was made: of a fork."""
     returns: tuple[tuple[int, int], ...]
     """After how many of the calls it was gone back, and to after the call of which number."""
@@ -114,7 +114,7 @@ def recording(rows: Sequence[Row], run_id: str) -> Recording:
     asked = taken_up = False
     for row in own:
         event = decode(row)
-        asked = asked or row.get("event") == "asked"
+        asked = asked or row.get("event") == "approval_answered"
         match event:
             case RunStarted():
                 started = event
@@ -155,7 +155,7 @@ def recording(rows: Sequence[Row], run_id: str) -> Recording:
 
 def _since_fork(
     rows: Sequence[Row], run_id: str
-) -> tuple[Sequence[Row], Mapping[bytes, FollowedFile]]:
+) -> tuple[Sequence[Row], Mapping[bytes, TrackedFile]]:
     """What was done in the run's own container, and the files that it began with.
 
     Raises:
@@ -165,7 +165,7 @@ def _since_fork(
     if "forked" not in kinds:
         return rows, {}
     first = kinds.index("forked")
-    files = Files()
+    files = RecordedFiles()
     for row in rows[:first]:
         files.take(decode(row))
     if files.why:
@@ -179,7 +179,7 @@ def _returns(rows: Sequence[Row]) -> tuple[tuple[int, int], ...]:
     for row in rows:
         event = decode(row)
         ended += isinstance(event, CallEnded)
-        if isinstance(event, WentBack):
+        if isinstance(event, WorkspaceRestored):
             found.append((ended, event.call))
     return tuple(found)
 
@@ -197,7 +197,7 @@ class Replay:
     """One replay in one box."""
 
     recording: Recording
-    box: Box
+    box: SandboxProtocol
     policy: Policy
     interrupts: Interrupts
     steps: Path
@@ -221,12 +221,12 @@ class Replay:
                 f"the workspace is not what the run began with: its tree is {self.box.base_tree}, "
                 f"the run's was {recording.base_tree}. Name a checkout of then with -w DIR"
             )
-        calls = Calls(
+        calls = ToolExecutor(
             box=self.box,
             policy=self.policy,
             approve=self._approved_then,
             interrupts=self.interrupts,
-            tell=self._told.append,
+            emit=self._told.append,
         )
         if recording.files:
             self._restore(mark_of(recording.files, self.steps))
@@ -264,7 +264,7 @@ class Replay:
             return Approved(digest=ask.digest)
         return Declined(reason="it needs an approval now, and had none then")
 
-    def _make(self, calls: Calls, then: RecordedCall) -> Remade:
+    def _make(self, calls: ToolExecutor, then: RecordedCall) -> Remade:
         started = then.started
         self._told.clear()
         self._decided = started.decision

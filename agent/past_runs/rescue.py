@@ -16,9 +16,9 @@ from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.open_sandbox import reopen_sealed
-from agent.past_runs.resume import Taken, Unasked, take
+from agent.past_runs.resume import HeldRun, UnaskedModel, take
 from agent.record.outcome import CutShort, Outcome
-from agent.record.store import EVENTS, Held, runs_directory, write_atomically
+from agent.record.store import EVENTS, RecordHeld, runs_directory, write_atomically
 from agent.report.html import render
 from agent.risk import gate
 from agent.risk.finding import Finding
@@ -30,7 +30,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import SandboxError
 from sandbox.prune import Leftover
-from sandbox.reattach import Remembered, Standing
+from sandbox.reattach import ContainerState, ReattachState
 from sandbox.sandbox import Sandbox
 
 RECOVERED = "recovered"
@@ -43,7 +43,7 @@ _LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Empty:
+class NothingToRescue:
     """Nothing of an agent's is in it that is not exported already."""
 
 
@@ -58,13 +58,13 @@ class Rescued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptContainer:
     """The work in it could not be exported, or somebody is at work in it."""
 
     reason: str
 
 
-Rescue = Empty | Rescued | Kept
+Rescue = NothingToRescue | Rescued | KeptContainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +81,21 @@ class Rescuer:
 
     def __call__(self, item: Leftover) -> Rescue:
         if item.kind != "container" or not item.run:
-            return Empty()
+            return NothingToRescue()
         if not _RUN_ID.fullmatch(item.run):
-            return Kept(reason=f"its label names no run: {item.run[:80]!r}")
+            return KeptContainer(reason=f"its label names no run: {item.run[:80]!r}")
         try:
             return self._rescued(item)
         except Exception as error:  # noqa: BLE001 - what stands in one must not keep all the others
-            return Kept(reason=f"a defect of Moonpool: {error!r:.200}")
+            return KeptContainer(reason=f"a defect of Moonpool: {error!r:.200}")
 
     def _rescued(self, item: Leftover) -> Rescue:
         if not (runs_directory(self.home) / item.run / EVENTS).exists():
             return self._recover(item, "its run has no record here")
         try:
             taken = self._take(item.run)
-        except (Held, OSError) as error:
-            return Kept(reason=str(error))
+        except (RecordHeld, OSError) as error:
+            return KeptContainer(reason=str(error))
         except RecordError as error:
             return self._recover(item, str(error))
         try:
@@ -103,8 +103,8 @@ class Rescuer:
         finally:
             taken.record.close()
 
-    def _take(self, run_id: str) -> Taken:
-        def taking() -> Taken:
+    def _take(self, run_id: str) -> HeldRun:
+        def taking() -> HeldRun:
             return take(
                 self.home,
                 run_id,
@@ -115,7 +115,7 @@ class Rescuer:
 
         try:
             return taking()
-        except Held as held:
+        except RecordHeld as held:
             if not self.end_running or not held.pid:
                 raise
             os.kill(held.pid, signal.SIGTERM)  # it exports, and is the best at it
@@ -124,23 +124,23 @@ class Rescuer:
             time.sleep(_LOOK_S)
             try:
                 return taking()
-            except Held:
+            except RecordHeld:
                 if time.monotonic() > until:
                     raise
 
-    def _of_record(self, taken: Taken, item: Leftover) -> Rescue:
+    def _of_record(self, taken: HeldRun, item: Leftover) -> Rescue:
         past = taken.past
         left = past.over is None or past.over.get("container_left") is not None
-        if past.ready is None or past.ready.standing.container != item.id or not left:
-            return Empty()
+        if past.ready is None or past.ready.container_state.container != item.id or not left:
+            return NothingToRescue()
         try:
             box, _ = reopen_sealed(taken.job, taken.remembered, self.engine, attend=True)
         except (SandboxError, UsageError, RecordError) as error:
-            return Kept(reason=str(error))
+            return KeptContainer(reason=str(error))
         ended = past.ended or CutShort(detail="the process that ran it ended; exported by prune")
         run = Run(
             replace(taken.job, verify=None),
-            model=Unasked(past.started.model),
+            model=UnaskedModel(past.started.model),
             open_box=lambda _job, _progress: box,
             record=taken.record,
             show=lambda _event, _line: None,
@@ -155,7 +155,7 @@ class Rescuer:
         taken.record.write_report(render(summary, run.journal.log))
         if summary.delivery is None:
             detail = summary.document()["detail"]
-            return Kept(reason=f"{detail}: `moonpool resume {item.run} --export-only`")
+            return KeptContainer(reason=f"{detail}: `moonpool resume {item.run} --export-only`")
         return Rescued(
             path=summary.delivery.path,
             files=len(summary.delivery.patch.changes),
@@ -174,13 +174,13 @@ class Rescuer:
             path = directory / f"{item.run}-{item.id[:12]}.{ending}"
             write_atomically(path, patch.data)
         except (SandboxError, OSError) as error:
-            return Kept(reason=f"{why}, and what stands in it can't be exported: {error}")
+            return KeptContainer(reason=f"{why}, and what stands in it can't be exported: {error}")
         return Rescued(path=path, files=len(patch.changes), refused=refused)
 
     def _unrecorded(self, item: Leftover, policy: Policy) -> Sandbox:
         labels = (self.engine.inspect(item.id).get("Config") or {}).get("Labels") or {}
-        remembered = Remembered(
-            standing=Standing(
+        remembered = ReattachState(
+            container_state=ContainerState(
                 container=item.id,
                 prepared_key="",
                 snapshot_key=str(labels.get(LABEL_SNAPSHOT, "")),

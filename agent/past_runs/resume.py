@@ -1,7 +1,7 @@
 """Taking a run up whose process ended: what its record and its container still allow.
 
 Owns the judgement: go on, only export, or neither, and why. The conversation itself is `past`'s,
-the container `sandbox.standing`'s, what happens then `run`'s.
+the container `sandbox.container_state`'s, what happens then `run`'s.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from agent.config.instructions import Briefing
-from agent.conversation.resume_state import Past, past_of
+from agent.config.instructions import Instructions
+from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import ModelError, RecordError, UsageError
 from agent.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
@@ -20,7 +20,7 @@ from agent.record.events.encoding import plain
 from agent.record.events.types import RunStarted, kernel_refusals
 from agent.record.images import recall
 from agent.record.outcome import CutShort
-from agent.record.store import IMAGES, Record
+from agent.record.store import IMAGES, RunRecord
 from agent.record.summary import opening
 from agent.verification import NotAsked, NotRun
 from policies.errors import PolicyError
@@ -28,25 +28,25 @@ from policies.file.rendering import spelled
 from policies.loading import loads
 from policies.policy import Policy
 from sandbox.container.seal import SealReport
-from sandbox.reattach import Remembered
+from sandbox.reattach import ReattachState
 
 SUMMARY_NOT_WRITTEN = "the process that ran it ended before its summary was written"
 """Why the check of a patch is not told, in a summary made of the record alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class HeldRun:
     """A run that this process holds, with what its record says."""
 
-    record: Record
-    past: Past
+    record: RunRecord
+    past: ResumeState
     job: Job
     torn_bytes: int
     exact_policy: bool
     """False where the recorded policy is not, to the letter, the one that the run had."""
 
     @property
-    def remembered(self) -> Remembered:
+    def remembered(self) -> ReattachState:
         """Its container.
 
         Raises:
@@ -59,8 +59,10 @@ class Taken:
                 f"run {self.job.run_id} ended before its container was ready: nothing was done in "
                 "it, so start it again"
             )
-        return Remembered(
-            standing=ready.standing, left_out=ready.left_behind, seal=_seal(ready.seal)
+        return ReattachState(
+            container_state=ready.container_state,
+            left_out=ready.left_behind,
+            seal=_seal(ready.seal),
         )
 
     @property
@@ -68,7 +70,7 @@ class Taken:
         """Why the agent can't go on, by the record alone; empty where it can."""
         if not self.exact_policy:
             return "the policy could not be recorded to the letter (it holds a secret, or is huge)"
-        instructions = self.job.briefing.instructions
+        instructions = self.job.instructions.operator
         if instructions is not None and not instructions.whole:
             return "the instructions could not be recorded to the letter (they hold a secret)"
         if not self.past.lossy.exact_thinking:
@@ -76,7 +78,7 @@ class Taken:
         return ""
 
 
-class Unasked:
+class UnaskedModel:
     """Stands for the model of a run that is only exported: it has the name, and is not asked."""
 
     def __init__(self, name: str) -> None:
@@ -93,17 +95,17 @@ def take(
     environ: Mapping[str, str],
     known_secrets: tuple[str, ...],
     may_ask: bool,
-) -> Taken:
+) -> HeldRun:
     """Take a run for this process alone.
 
     Raises:
         Held: another process works on it.
         RecordError: its record can't be used; the message says why.
     """
-    record, rows, torn_bytes = Record.reopen(home, run_id, known_secrets=known_secrets)
+    record, rows, torn_bytes = RunRecord.reopen(home, run_id, known_secrets=known_secrets)
     try:
         images = record.directory / IMAGES
-        past = past_of(rows, lambda image: recall(images, image))
+        past = resume_state_of(rows, lambda image: recall(images, image))
         started = past.started
         where = str(record.directory / "events.jsonl")
         policy, exact = recorded_policy(started, file=where)
@@ -119,13 +121,13 @@ def take(
             kernel_policy=cast("Literal['require', 'prefer']", started.kernel_policy),
             environ=environ,
             accepted_risks=frozenset(started.accepted_risks),
-            briefing=Briefing(instructions=started.instructions),
+            instructions=Instructions(operator=started.instructions),
             forked_from=started.forked_from,
         )
     except BaseException:
         record.close()
         raise
-    return Taken(
+    return HeldRun(
         record=record,
         past=past,
         job=job,
@@ -150,7 +152,7 @@ def recorded_policy(started: RunStarted, *, file: str) -> tuple[Policy, bool]:
     return policy, hashlib.sha256(rules.encode()).hexdigest() == started.rules_sha256
 
 
-def document(taken: Taken) -> dict[str, object]:
+def document(taken: HeldRun) -> dict[str, object]:
     """``run.json`` from the record alone: for a run that was over, and whose process ended before
     it wrote that down. Its keys are those of `Summary.document`."""
     past = taken.past

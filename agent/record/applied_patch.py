@@ -24,13 +24,13 @@ _OLD = "old"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class AppliedPatch:
     """The applied patch of one run; a directory that is not there stands for nothing applied."""
 
     directory: Path
 
     @classmethod
-    def of(cls, run: Path) -> "Applied":
+    def of(cls, run: Path) -> "AppliedPatch":
         """By the run's directory."""
         return cls(directory=run / APPLIED)
 
@@ -77,13 +77,13 @@ class Applied:
             raise RecordError(f"{self.directory} can't be written: {error.strerror}") from error
 
 
-def applied_of(run: Path, newest: Mapping[str, object] | None) -> Applied:
-    """What a run's chat applied, held against the run's newest ``applied`` event.
+def applied_of(run: Path, newest: Mapping[str, object] | None) -> AppliedPatch:
+    """What a run's chat applied, held against the run's newest ``patch_applied`` event.
 
     Raises:
         RecordError: it is not what the run wrote.
     """
-    applied = Applied.of(run)
+    applied = AppliedPatch.of(run)
     said = None if newest is None else newest.get("patch_sha256")
     found = hashlib.sha256(applied.patch).hexdigest() if applied.directory.exists() else None
     if said != found:

@@ -15,7 +15,7 @@ from agent.models.interface import Image
 from agent.record.events.types import KeptImage
 
 
-class Album:
+class ImageStore:
     """Of one run."""
 
     def __init__(self, directory: Path | None, shown: Iterable[Image] = ()) -> None:

@@ -11,15 +11,15 @@ from agent.errors import RecordError
 from agent.interrupts import Interrupts
 from agent.record.events.encoding import encode
 from agent.record.events.types import (
+    BudgetUsed,
     Event,
-    Metered,
     OutputPiece,
     Progress,
+    TextDiscarded,
     TextPiece,
-    TextVoid,
     ThinkingPiece,
 )
-from agent.record.store import Record
+from agent.record.store import RunRecord
 
 Show = Callable[[Event, str | None], None]
 """Gets each event, with its line in the record where it has one."""
@@ -37,7 +37,7 @@ def each(*listeners: Show) -> Show:
 
 
 class Journal:
-    def __init__(self, *, record: Record, show: Show, interrupts: Interrupts) -> None:
+    def __init__(self, *, record: RunRecord, show: Show, interrupts: Interrupts) -> None:
         self._record = record
         self._show = show
         self._interrupts = interrupts
@@ -45,7 +45,7 @@ class Journal:
         self.log: list[Event] = []
         """Everything told that is recorded, for the report."""
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Raises RecordError the first time the record can't be written."""
         # A signal must not come between a line and its digest, nor tear one on the screen; but a
         # screen may block for ever, so there the third breaks through.
@@ -55,9 +55,9 @@ class Journal:
                     Progress()
                     | TextPiece()
                     | ThinkingPiece()
-                    | TextVoid()
+                    | TextDiscarded()
                     | OutputPiece()
-                    | Metered()
+                    | BudgetUsed()
                 ):
                     self._on_screen(event, None)
                 case _:
@@ -78,7 +78,7 @@ class Journal:
     def quietly(self, event: Event) -> None:
         """Tell, where a record that can't be written must not stop what is left to do."""
         with contextlib.suppress(RecordError):
-            self.tell(event)
+            self.emit(event)
 
     def _on_screen(self, event: Event, line: str | None) -> None:
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from agent.risk.finding import Finding
 
 
-class Limit(StrEnum):
+class RunLimit(StrEnum):
     TURNS = "turns"
     INPUT_TOKENS = "input tokens"
     OUTPUT_TOKENS = "output tokens"
@@ -23,7 +23,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitReached:
-    limit: Limit
+    limit: RunLimit
     detail: str
 
 
@@ -139,7 +139,7 @@ _NAMES: dict[type, str] = {
 
 def names() -> frozenset[str]:
     """Every word that `name` gives."""
-    return frozenset({*_NAMES.values(), *(f"limit: {limit}" for limit in Limit)})
+    return frozenset({*_NAMES.values(), *(f"limit: {limit}" for limit in RunLimit)})
 
 
 def detail(outcome: Outcome) -> str:

@@ -28,7 +28,7 @@ REFUSED = "export refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RecordedRun:
     """A run's directory and its summary."""
 
     id: str
@@ -51,13 +51,13 @@ class Run:
         return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
 
 
-def all_runs(home: Path) -> Iterator[Run]:
+def all_runs(home: Path) -> Iterator[RecordedRun]:
     """Every run, newest first; one whose summary can't be read is there with an empty one."""
     for directory in sorted(_directories(home), key=lambda path: path.name, reverse=True):
         yield reread(directory)
 
 
-def find(home: Path, wanted: str) -> Run:
+def find(home: Path, wanted: str) -> RecordedRun:
     """A run by its id, a unique beginning of it, or ``last``.
 
     Raises:
@@ -71,12 +71,12 @@ def find(home: Path, wanted: str) -> Run:
     return run
 
 
-def reread(directory: Path) -> Run:
+def reread(directory: Path) -> RecordedRun:
     """A run by its directory, with its summary as it stands now."""
-    return Run(id=directory.name, directory=directory, summary=summary_of(directory))
+    return RecordedRun(id=directory.name, directory=directory, summary=summary_of(directory))
 
 
-def is_running(run: Run) -> bool:
+def is_running(run: RecordedRun) -> bool:
     """By its summary: no process has said yet that it ended."""
     return run.text("outcome") in {"", RUNNING}
 
@@ -103,7 +103,7 @@ def find_id(home: Path, wanted: str) -> str:
     return fitting[0]
 
 
-def patch_of(run: Run) -> bytes:
+def patch_of(run: RecordedRun) -> bytes:
     """The patch, checked against the digest in the summary.
 
     Raises:
@@ -113,7 +113,7 @@ def patch_of(run: Run) -> bytes:
     return _checked(run, PATCH)
 
 
-def _checked(run: Run, name: str) -> bytes:
+def _checked(run: RecordedRun, name: str) -> bytes:
     digest = run.text("patch_sha256")
     if not digest:
         raise UsageError(
@@ -130,14 +130,14 @@ def _checked(run: Run, name: str) -> bytes:
     return data
 
 
-def delivered_of(run: Run) -> bytes:
+def delivered_of(run: RecordedRun) -> bytes:
     """As `patch_of`, and also where the gate refused the patch: to look at, not to apply."""
     if run.text("outcome") != REFUSED:
         return patch_of(run)
     return _checked(run, REFUSED_PATCH)
 
 
-def baseline_of(run: Run) -> Baseline:
+def baseline_of(run: RecordedRun) -> Baseline:
     """What the run's patch was made against, to merge it by.
 
     Raises:
@@ -153,7 +153,7 @@ def baseline_of(run: Run) -> Baseline:
     return found
 
 
-def events_of(run: Run) -> Iterator[Mapping[str, object]]:
+def events_of(run: RecordedRun) -> Iterator[Mapping[str, object]]:
     """The events in order. A last line that a crash tore is left out."""
     try:
         with (run.directory / EVENTS).open(encoding="utf-8", errors="replace") as lines:

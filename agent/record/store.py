@@ -82,7 +82,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-class Record:
+class RunRecord:
     """The record of one run, open for appending."""
 
     def __init__(
@@ -228,7 +228,7 @@ class Record:
         return path
 
 
-class Held(UsageError):
+class RecordHeld(UsageError):
     """Another process works on the run."""
 
     def __init__(self, run_id: str, pid: int) -> None:
@@ -242,7 +242,7 @@ def _lock(handle: int, run_id: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise Held(run_id, _holder(handle)) from error
+        raise RecordHeld(run_id, _holder(handle)) from error
 
 
 def _holder(handle: int) -> int:

@@ -18,7 +18,7 @@ from sandbox.patch.values import Change, LeftOut, Patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class DeliveredPatch:
     """The patch, once it is made and proved."""
 
     patch: Patch
@@ -63,7 +63,7 @@ class Summary:
     seal: Mapping[str, object]
     left_behind: tuple[LeftOut, ...]
     kernel_refusals: tuple[KernelRefusal, ...]
-    delivery: Delivery | None
+    delivery: DeliveredPatch | None
     """None where no patch could be made."""
     verification: Verification
     container_left: str | None

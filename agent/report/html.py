@@ -15,23 +15,23 @@ from agent.models.interface import Opaque, Text
 from agent.record import outcome as outcomes
 from agent.record.events.spending import spending_in_words
 from agent.record.events.types import (
-    Applied,
-    Asked,
+    ApprovalAnswered,
     CallEnded,
     CallRefused,
     CallStarted,
-    Cleared,
     ContextShown,
     Event,
+    HistorySummarised,
     ImagesWithdrawn,
     ModelReplied,
     ModelRetry,
     Notice,
+    PatchApplied,
     RequestWithdrawn,
-    Shortened,
-    Summarised,
-    UserSaid,
-    WentBack,
+    ResultsCleared,
+    ResultsShortened,
+    UserMessageAdded,
+    WorkspaceRestored,
 )
 from agent.record.events.wording import (
     call_in_words,
@@ -40,8 +40,8 @@ from agent.record.events.wording import (
     shown_in_words,
 )
 from agent.record.outcome import Finished
-from agent.record.summary import Delivery, Summary
-from agent.risk.credentials import Blotter
+from agent.record.summary import DeliveredPatch, Summary
+from agent.risk.credentials import SecretBlotter
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.inspected_patch import parts_of
 from agent.untrusted_text import decode, one_line, path_text, visible
@@ -108,7 +108,7 @@ def render(summary: Summary, log: Sequence[Event]) -> str:
     rows = (replace(row, title=hide(row.title), detail=hide(row.detail)) for row in timeline(log))
     return environment.get_template("report.html.j2").render(
         summary=summary,
-        served=served_in_words(summary.job.policy.server_tools, could="could"),
+        server_side=served_in_words(summary.job.policy.server_tools, could="could"),
         outcome=outcomes.name(summary.outcome),
         detail=hide(outcomes.detail(summary.outcome)),
         good=isinstance(summary.outcome, Finished),
@@ -123,21 +123,21 @@ def render(summary: Summary, log: Sequence[Event]) -> str:
     )
 
 
-def _hiding(delivery: Delivery | None) -> Callable[[str], str]:
+def _hiding(delivery: DeliveredPatch | None) -> Callable[[str], str]:
     """What blots out secrets: where the gate found one, the agent's steps may show it too."""
     findings = delivery.findings if delivery else ()
     if any(finding.id == "secret" for finding in findings):
-        return lambda text: Blotter().text(text)
+        return lambda text: SecretBlotter().text(text)
     return lambda text: text
 
 
-def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
+def diff_files(delivery: DeliveredPatch) -> Iterator[DiffFile]:
     """The patch file by file, in the patch's own order; a very long one is cut and says so."""
     names = _part_paths(delivery)
     secrets = {finding.path for finding in delivery.findings if finding.id == "secret"}
     sections: list[list[DiffLine]] = []
     body = False
-    blotter = Blotter()
+    blotter = SecretBlotter()
     for number, raw in enumerate(delivery.patch.data.split(b"\n")):
         if number >= _DIFF_LINES:
             text = f"[cut after {_DIFF_LINES} lines: the whole patch is in {delivery.path.name}]"
@@ -146,7 +146,7 @@ def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
         if raw.startswith(b"diff --git "):
             sections.append([])
             body = False
-            blotter = Blotter()
+            blotter = SecretBlotter()
         elif raw.startswith(b"@@ "):
             body = True
         if sections:
@@ -159,7 +159,7 @@ def diff_files(delivery: Delivery) -> Iterator[DiffFile]:
         yield DiffFile(path=path, lines=tuple(lines))
 
 
-def risky_files(delivery: Delivery) -> Iterator[RiskyFile]:
+def risky_files(delivery: DeliveredPatch) -> Iterator[RiskyFile]:
     """The gate's findings by file, the riskiest on top."""
     parts = {path: number for number, path in enumerate(_part_paths(delivery), start=1)}
     by_path: dict[bytes, list[Finding]] = {}
@@ -170,7 +170,7 @@ def risky_files(delivery: Delivery) -> Iterator[RiskyFile]:
         yield RiskyFile(path=path_text(path), findings=tuple(by_path[path]), part=parts.get(path))
 
 
-def _part_paths(delivery: Delivery) -> list[bytes]:
+def _part_paths(delivery: DeliveredPatch) -> list[bytes]:
     """Whose each ``diff --git`` part of the patch is."""
     return [change.path for change in delivery.patch.changes for _ in range(parts_of(change))]
 
@@ -213,14 +213,14 @@ def _reply_rows(event: ModelReplied) -> Iterator[Row]:
     for block in event.reply.message.blocks:
         if isinstance(block, Text) and block.text.strip():
             yield Row(kind="said", title=visible(block.text.strip()))
-        elif isinstance(block, Opaque) and block.served:
-            title = f"run by the model's service: {one_line(block.served, 300)}"
+        elif isinstance(block, Opaque) and block.server_side:
+            title = f"run by the model's service: {one_line(block.server_side, 300)}"
             yield Row(kind="note", title=title)
 
 
 def _notes(event: Event) -> Iterator[Row]:
     match event:
-        case Asked():
+        case ApprovalAnswered():
             yield Row(kind="note", title=f"a person was asked: {event.answer}")
         case ModelRetry():
             yield Row(kind="note", title=one_line(f"the model was asked again: {event.reason}"))
@@ -228,19 +228,19 @@ def _notes(event: Event) -> Iterator[Row]:
             yield Row(kind="note", title=shown_in_words(event), detail=_shown(event.text))
         case ImagesWithdrawn():
             yield Row(kind="note", title="the service did not take the images: they were withdrawn")
-        case UserSaid() if event.what == "request":
+        case UserMessageAdded() if event.what == "request":
             yield Row(kind="asked", title=visible(event.text))
-        case UserSaid() | Notice():
+        case UserMessageAdded() | Notice():
             yield Row(kind="note", title=visible(event.text))
         case RequestWithdrawn():
             yield Row(kind="note", title="declined: the request is no part of the conversation now")
-        case WentBack():
+        case WorkspaceRestored():
             words = f"the files went back to what they were after call {event.call}"
             yield Row(kind="note", title=words)
-        case Applied():
+        case PatchApplied():
             where = f"{len(event.changes)} files were applied to {event.directory}"
             yield Row(kind="note", title=visible(where))
-        case Cleared() | Shortened() | Summarised():
+        case ResultsCleared() | ResultsShortened() | HistorySummarised():
             yield Row(kind="note", title=spending_in_words(event))
         case _:
             pass

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from agent.risk.finding import Finding, Severity
-from agent.risk.inspected_patch import Subject, reads_as_text
+from agent.risk.inspected_patch import InspectedPatch, reads_as_text
 from agent.risk.kinds import found
 from sandbox.git.manifest import SYMLINK
 
@@ -42,7 +42,7 @@ _SHOWN = (
 )
 
 
-def inspect(subject: Subject) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
         same = change.old_blob == change.new_blob
         if change.added_lines is not None or same or change.new_mode == SYMLINK:
@@ -61,7 +61,7 @@ def inspect(subject: Subject) -> Iterator[Finding]:
         yield found("binary", change.path, reason, severity=severity)
 
 
-def long_lines(subject: Subject) -> Iterator[Finding]:
+def long_lines(subject: InspectedPatch) -> Iterator[Finding]:
     """The first of each file; all of them are looked through for the rest."""
     for path, section in subject.added.items():
         at = 0

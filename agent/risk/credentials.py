@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Protocol
 
 from agent.risk.finding import Finding, Severity
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 
 _RULES = {
@@ -87,7 +87,7 @@ class _Row:
     text: str
 
 
-def inspect(subject: Subject, *, cpu_s: float = _CPU_S) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch, *, cpu_s: float = _CPU_S) -> Iterator[Finding]:
     """What is past the time is told file by file as not inspected."""
     end = time.process_time() + cpu_s
     told: dict[bytes, int] = {}
@@ -114,7 +114,7 @@ def masked(text: str) -> str:
     return text
 
 
-class Blotter:
+class SecretBlotter:
     """Blots out secrets line after line: of a private key not only the line that names it."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ def _of_chunk(chunk: Sequence[_Row], end: float, late: dict[bytes, None]) -> Ite
             yield found("secret", row.path, reason, line=row.line, severity=severity)
 
 
-def _chunks(subject: Subject) -> Iterator[list[_Row]]:
+def _chunks(subject: InspectedPatch) -> Iterator[list[_Row]]:
     chunk = list(_names(subject))
     size = 0
     for path, section in subject.added.items():
@@ -180,7 +180,7 @@ def _chunks(subject: Subject) -> Iterator[list[_Row]]:
         yield chunk
 
 
-def _names(subject: Subject) -> Iterator[_Row]:
+def _names(subject: InspectedPatch) -> Iterator[_Row]:
     """What a patch says beside lines: new names, and where links lead."""
     for change in subject.patch.changes:
         target = subject.patch.links.get(change.path, b"")

@@ -8,7 +8,7 @@ anything. Content is not looked at: that such a file changed at all is what a re
 from collections.abc import Iterator
 
 from agent.risk.finding import Finding
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 from agent.risk.paths import SUBMODULE, named
 from sandbox.git.manifest import SYMLINK
@@ -250,7 +250,7 @@ PLACES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 }
 
 
-def inspect(subject: Subject) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
         old = change.old_path or change.path
         before = {} if old == change.path else dict(places_of(old))

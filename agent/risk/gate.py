@@ -9,18 +9,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from agent.risk import binaries, credentials, manifests, paths
-from agent.risk import executed_files as places
-from agent.risk import lockfiles as locks
-from agent.risk import removed_tests as checks
-from agent.risk import unicode as unseen
+from agent.risk import (
+    binaries,
+    credentials,
+    executed_files,
+    lockfiles,
+    manifests,
+    paths,
+    removed_tests,
+    unicode,
+)
 from agent.risk.finding import Finding, Severity, ordered
-from agent.risk.inspected_patch import Subject, aliases_in, take_apart
+from agent.risk.inspected_patch import InspectedPatch, aliases_in, take_apart
 from agent.risk.kinds import ALWAYS, found
 from policies.policy import Policy
 from sandbox.patch.values import Patch
 
-Inspection = Callable[[Subject], Iterable[Finding]]
+Inspection = Callable[[InspectedPatch], Iterable[Finding]]
 
 BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("size", paths.size),
@@ -29,13 +34,13 @@ BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("modes", paths.modes),
     ("names", paths.names),
     ("collisions of names", paths.collisions),
-    ("files that run by themselves", places.inspect),
+    ("files that run by themselves", executed_files.inspect),
     ("manifests", manifests.inspect),
-    ("lockfiles", locks.inspect),
-    ("tests", checks.inspect),
+    ("lockfiles", lockfiles.inspect),
+    ("tests", removed_tests.inspect),
     ("binaries", binaries.inspect),
     ("long lines", binaries.long_lines),
-    ("unseen text", unseen.inspect),
+    ("unseen text", unicode.inspect),
     ("secrets", credentials.inspect),
 )
 _QUOTING = frozenset({"install-script", "dependency-added"})
@@ -72,7 +77,7 @@ def _all(
         subject = take_apart(patch, policy)
     except Exception as error:  # noqa: BLE001 - whatever it is, the patch is not let through
         yield _failed("the hunks", error)
-        subject = Subject(
+        subject = InspectedPatch(
             patch=patch, policy=policy, added={}, passed_over=(), aliases=aliases_in(patch)
         )
     for path in subject.passed_over:

@@ -21,7 +21,7 @@ class HunksUnreadable(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class Section:
+class PatchSection:
     """What one ``diff --git`` part adds. Grows while it is read."""
 
     text: bytearray = field(default_factory=bytearray)
@@ -35,19 +35,19 @@ class Section:
         return self.numbers[self.text.count(b"\n", 0, offset)]
 
 
-def sections(patch: bytes) -> Iterator[Section]:
+def sections(patch: bytes) -> Iterator[PatchSection]:
     """The parts of a patch in order.
 
     Raises:
         HunksUnreadable: what should be a patch is none.
     """
     lines = io.BytesIO(patch)
-    current: Section | None = None
+    current: PatchSection | None = None
     for line in lines:
         if line.startswith(_FILE):
             if current is not None:
                 yield current
-            current = Section()
+            current = PatchSection()
         elif current is None:
             raise HunksUnreadable("does not begin with a file")
         elif line.startswith(b"@@ "):
@@ -58,7 +58,7 @@ def sections(patch: bytes) -> Iterator[Section]:
         yield current
 
 
-def _hunk(header: bytes, lines: io.BytesIO, section: Section) -> None:
+def _hunk(header: bytes, lines: io.BytesIO, section: PatchSection) -> None:
     match = _HUNK.match(header)
     if match is None:
         raise HunksUnreadable("a hunk without its counts")

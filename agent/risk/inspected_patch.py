@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.risk.hunks import HunksUnreadable, Section, sections
-from agent.risk.symlinks import Aliases
+from agent.risk.hunks import HunksUnreadable, PatchSection, sections
+from agent.risk.symlinks import SymlinkAliases
 from policies.policy import Policy
 from sandbox.git.manifest import SYMLINK
 from sandbox.patch.reviewed_content import START_BYTES, Side
@@ -23,14 +23,14 @@ _TYPE = 0o170000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class InspectedPatch:
     patch: Patch
     policy: Policy
-    added: Mapping[bytes, Section]
+    added: Mapping[bytes, PatchSection]
     """By new path: what each file with added lines gets, links left out."""
     passed_over: tuple[bytes, ...]
     """Files with added lines that no inspection sees: too much before them."""
-    aliases: Aliases
+    aliases: SymlinkAliases
 
     def old(self, change: Change) -> bytes | None:
         """All of the old content, where it was kept (`sandbox.sides`); empty for a new file."""
@@ -44,10 +44,10 @@ class Subject:
         return side.start if side is not None and side.whole else None
 
 
-def take_apart(patch: Patch, policy: Policy) -> Subject:
+def take_apart(patch: Patch, policy: Policy) -> InspectedPatch:
     """Raises `HunksUnreadable` where the bytes of the patch do not fit its list of changes."""
     parts = sections(patch.data)
-    added: dict[bytes, Section] = {}
+    added: dict[bytes, PatchSection] = {}
     passed_over = []
     room = CONTENT_LIMIT_BYTES
     for change in patch.changes:
@@ -67,7 +67,7 @@ def take_apart(patch: Patch, policy: Policy) -> Subject:
             added[change.path] = part
     if next(parts, None) is not None:
         raise HunksUnreadable("more files in the patch than in its list of changes")
-    return Subject(
+    return InspectedPatch(
         patch=patch,
         policy=policy,
         added=added,
@@ -76,17 +76,17 @@ def take_apart(patch: Patch, policy: Policy) -> Subject:
     )
 
 
-def aliases_in(patch: Patch) -> Aliases:
+def aliases_in(patch: Patch) -> SymlinkAliases:
     """By the links before the patch and after it: what it changes had, or gets, these names."""
-    return Aliases((*patch.old_links.items(), *patch.links.items()))
+    return SymlinkAliases((*patch.old_links.items(), *patch.links.items()))
 
 
-def _read_whole(side: Side | None) -> Section:
+def _read_whole(side: Side | None) -> PatchSection:
     """All lines of what the patch carries as binary data and is text all the same.
 
     A NUL, or an old version that was no text, is enough for git to show no line of it.
     """
-    section = Section(binary=True)
+    section = PatchSection(binary=True)
     if side is not None and side.whole and reads_as_text(side.start):
         plain = side.start.replace(b"\0", b"")
         text = plain if _mostly_shown(plain[:START_BYTES]) else _from_utf16(side.start)
@@ -130,7 +130,7 @@ def parts_of(change: Change) -> int:
     return 2 if both and (change.old_mode ^ change.new_mode) & _TYPE else 1
 
 
-def _next(parts: Iterator[Section]) -> Section:
+def _next(parts: Iterator[PatchSection]) -> PatchSection:
     part = next(parts, None)
     if part is None:
         raise HunksUnreadable("fewer files in the patch than in its list of changes")

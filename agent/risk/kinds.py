@@ -14,39 +14,63 @@ NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class FindingKind:
     severity: Severity
     """Where an inspection does not say otherwise."""
     meaning: str
 
 
 KINDS = {
-    "protected-path": Kind(severity=DANGER, meaning="changes what the policy's paths.protect name"),
-    "escaping-symlink": Kind(severity=DANGER, meaning="a link out of the tree or into a .git"),
-    "max-bytes": Kind(severity=DANGER, meaning="the patch is larger than export.max_bytes"),
-    "inspection-failed": Kind(severity=DANGER, meaning="the gate itself failed on this patch"),
-    "not-inspected": Kind(severity=WARNING, meaning="past a bound, or unreadable: not looked at"),
-    "setuid": Kind(severity=DANGER, meaning="a mode with setuid, setgid or sticky bit"),
-    "new-executable": Kind(severity=WARNING, meaning="a file that can be executed and could not"),
-    "symlink": Kind(severity=NOTE, meaning="a new or changed link inside the tree"),
-    "submodule": Kind(severity=WARNING, meaning="a submodule added or moved to another commit"),
-    "ci-workflow": Kind(severity=WARNING, meaning="what a CI service runs, with its secrets"),
-    "git-hook": Kind(severity=WARNING, meaning="hooks, and files that configure git"),
-    "editor-task": Kind(severity=WARNING, meaning="what an editor or shell runs on opening"),
-    "agent-instructions": Kind(severity=WARNING, meaning="what a coding agent obeys"),
-    "install-script": Kind(severity=WARNING, meaning="what runs on install, build or start"),
-    "lockfile": Kind(severity=NOTE, meaning="which exact dependencies are installed"),
-    "dependency-added": Kind(severity=NOTE, meaning="a dependency that was not there before"),
-    "bidi-control": Kind(severity=DANGER, meaning="reorders or smuggles text: seen is not read"),
-    "invisible-text": Kind(severity=WARNING, meaning="characters that hide or act on a terminal"),
-    "lookalike-text": Kind(severity=WARNING, meaning="letters of two scripts in one word"),
-    "odd-name": Kind(severity=WARNING, meaning="a file name that deceives or acts"),
-    "case-collision": Kind(severity=WARNING, meaning="one file with another on some systems"),
-    "secret": Kind(severity=DANGER, meaning="looks like a credential (rules of detect-secrets)"),
-    "binary": Kind(severity=NOTE, meaning="a file whose change no diff shows"),
-    "test-removed": Kind(severity=NOTE, meaning="a test deleted or skipped"),
-    "long-line": Kind(severity=NOTE, meaning="a line too long for a person to review"),
-    "too-large": Kind(severity=NOTE, meaning="more than a person reviews in one go"),
+    "protected-path": FindingKind(
+        severity=DANGER, meaning="changes what the policy's paths.protect name"
+    ),
+    "escaping-symlink": FindingKind(
+        severity=DANGER, meaning="a link out of the tree or into a .git"
+    ),
+    "max-bytes": FindingKind(severity=DANGER, meaning="the patch is larger than export.max_bytes"),
+    "inspection-failed": FindingKind(
+        severity=DANGER, meaning="the gate itself failed on this patch"
+    ),
+    "not-inspected": FindingKind(
+        severity=WARNING, meaning="past a bound, or unreadable: not looked at"
+    ),
+    "setuid": FindingKind(severity=DANGER, meaning="a mode with setuid, setgid or sticky bit"),
+    "new-executable": FindingKind(
+        severity=WARNING, meaning="a file that can be executed and could not"
+    ),
+    "symlink": FindingKind(severity=NOTE, meaning="a new or changed link inside the tree"),
+    "submodule": FindingKind(
+        severity=WARNING, meaning="a submodule added or moved to another commit"
+    ),
+    "ci-workflow": FindingKind(
+        severity=WARNING, meaning="what a CI service runs, with its secrets"
+    ),
+    "git-hook": FindingKind(severity=WARNING, meaning="hooks, and files that configure git"),
+    "editor-task": FindingKind(severity=WARNING, meaning="what an editor or shell runs on opening"),
+    "agent-instructions": FindingKind(severity=WARNING, meaning="what a coding agent obeys"),
+    "install-script": FindingKind(severity=WARNING, meaning="what runs on install, build or start"),
+    "lockfile": FindingKind(severity=NOTE, meaning="which exact dependencies are installed"),
+    "dependency-added": FindingKind(
+        severity=NOTE, meaning="a dependency that was not there before"
+    ),
+    "bidi-control": FindingKind(
+        severity=DANGER, meaning="reorders or smuggles text: seen is not read"
+    ),
+    "invisible-text": FindingKind(
+        severity=WARNING, meaning="characters that hide or act on a terminal"
+    ),
+    "lookalike-text": FindingKind(severity=WARNING, meaning="letters of two scripts in one word"),
+    "odd-name": FindingKind(severity=WARNING, meaning="a file name that deceives or acts"),
+    "case-collision": FindingKind(
+        severity=WARNING, meaning="one file with another on some systems"
+    ),
+    "secret": FindingKind(
+        severity=DANGER, meaning="looks like a credential (rules of detect-secrets)"
+    ),
+    "binary": FindingKind(severity=NOTE, meaning="a file whose change no diff shows"),
+    "test-removed": FindingKind(severity=NOTE, meaning="a test deleted or skipped"),
+    "long-line": FindingKind(severity=NOTE, meaning="a line too long for a person to review"),
+    "too-large": FindingKind(severity=NOTE, meaning="more than a person reviews in one go"),
 }
 
 ALWAYS = frozenset({"max-bytes", "inspection-failed"})

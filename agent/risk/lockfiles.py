@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from agent.risk.finding import Finding, Severity
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 from sandbox.patch.values import Change
 
@@ -37,7 +37,7 @@ _HOST = re.compile(
 _HOSTS_TOLD = 5
 
 
-def inspect(subject: Subject) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     changed = {change.path.lower() for change in subject.patch.changes}
     for change in subject.patch.changes:
         folder, slash, name = change.path.lower().rpartition(b"/")
@@ -52,7 +52,7 @@ def inspect(subject: Subject) -> Iterator[Finding]:
         yield from _hosts(subject, change)
 
 
-def _hosts(subject: Subject, change: Change) -> Iterator[Finding]:
+def _hosts(subject: InspectedPatch, change: Change) -> Iterator[Finding]:
     """Places to download from that a changed lockfile did not name before."""
     section = subject.added.get(change.path)
     if section is None or not change.old_mode:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.risk.finding import Finding, Severity
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 from sandbox.patch.values import Change
 
@@ -56,7 +56,7 @@ Names = dict[str, str]
 """Dependencies: name to what is asked of it."""
 
 
-def inspect(subject: Subject) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     room = _TOML_TOGETHER_BYTES
     for change in subject.patch.changes:
         name = change.path.rpartition(b"/")[2].lower()
@@ -75,7 +75,7 @@ def inspect(subject: Subject) -> Iterator[Finding]:
 
 
 def _manifest(
-    subject: Subject,
+    subject: InspectedPatch,
     change: Change,
     parse: Callable[[bytes], Document],
     compare: Callable[[Document, Document], Iterator[tuple[str, str, Severity | None]]],
@@ -106,7 +106,7 @@ def _moved(change: Change) -> bool:
     return (change.old_path or change.path).lower() != change.path.lower()
 
 
-def _line_of(subject: Subject, path: bytes, reason: str) -> int | None:
+def _line_of(subject: InspectedPatch, path: bytes, reason: str) -> int | None:
     """Where the word that a reason names first stands in what was added; a help, not a promise."""
     section = subject.added.get(path)
     word = reason.partition(":")[0].rpartition(" ")[2].encode("utf-8", "replace")
@@ -214,7 +214,7 @@ def _python_names(document: Document) -> Names:
     return found_names | _names(poetry, ("dependencies", "dev-dependencies"))
 
 
-def _requirements(subject: Subject, path: bytes) -> Iterator[Finding]:
+def _requirements(subject: InspectedPatch, path: bytes) -> Iterator[Finding]:
     section = subject.added.get(path)
     if section is None:
         return

@@ -3,12 +3,12 @@
 import unicodedata
 from collections.abc import Iterator
 
-from agent.risk import unicode as unseen
+from agent.risk import unicode
 from agent.risk.finding import Finding, Severity
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 from agent.risk.symlinks import MOST
-from sandbox.git.ignore import Patterns
+from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.manifest import EXECUTABLE, SYMLINK
 from sandbox.git.path_rules import folded_path, is_dot_git, leaves_tree
 
@@ -20,7 +20,7 @@ _MANY_LINES = 20_000
 _WINDOWS = frozenset("\\:")
 
 
-def size(subject: Subject) -> Iterator[Finding]:
+def size(subject: InspectedPatch) -> Iterator[Finding]:
     patch, limit = subject.patch, subject.policy.export.max_bytes
     if len(patch.data) > limit:
         reason = f"the patch has {len(patch.data)} bytes, export.max_bytes allows {limit}"
@@ -30,9 +30,9 @@ def size(subject: Subject) -> Iterator[Finding]:
         yield found("too-large", b"", f"{len(patch.changes)} files and {lines} lines change")
 
 
-def protected(subject: Subject) -> Iterator[Finding]:
+def protected(subject: InspectedPatch) -> Iterator[Finding]:
     lines = [line.lower() for line in subject.policy.paths.protect]
-    patterns, above = Patterns(lines), Patterns(_above(lines))
+    patterns, above = OperatorPatterns(lines), OperatorPatterns(_above(lines))
     for change in subject.patch.changes:
         replaces = change.new_mode in {SYMLINK, SUBMODULE}
         for path in {change.path, change.old_path or change.path}:
@@ -71,7 +71,7 @@ def _above(lines: list[str]) -> list[str]:
     return found
 
 
-def links(subject: Subject) -> Iterator[Finding]:
+def links(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
         if change.new_mode != SYMLINK:
             continue
@@ -84,7 +84,7 @@ def links(subject: Subject) -> Iterator[Finding]:
             yield found("symlink", change.path, f"a symbolic link to {shown}")
 
 
-def modes(subject: Subject) -> Iterator[Finding]:
+def modes(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
         mode = change.new_mode
         if mode == EXECUTABLE and change.old_mode != EXECUTABLE:
@@ -96,7 +96,7 @@ def modes(subject: Subject) -> Iterator[Finding]:
             yield found("submodule", change.path, f"{change.kind}: a commit of another repository")
 
 
-def names(subject: Subject) -> Iterator[Finding]:
+def names(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
         if change.old_mode and not change.old_path:
             continue  # it has this name already
@@ -107,7 +107,7 @@ def names(subject: Subject) -> Iterator[Finding]:
             note = Severity.NOTE
             yield found("odd-name", path, "the name is not UTF-8", severity=note)
             continue
-        for kind, words in unseen.in_text(text, controls=frozenset()):
+        for kind, words in unicode.in_text(text, controls=frozenset()):
             where = "bidi-control" if kind == "bidi-control" else "odd-name"
             yield found(where, path, f"in its name: {words}")
             break
@@ -122,7 +122,7 @@ def names(subject: Subject) -> Iterator[Finding]:
             yield found("odd-name", path, "its name is not in Unicode's form NFC", severity=note)
 
 
-def collisions(subject: Subject) -> Iterator[Finding]:
+def collisions(subject: InspectedPatch) -> Iterator[Finding]:
     for path, other in subject.patch.collisions.items():
         name = other.decode("utf-8", "backslashreplace")
         yield found("case-collision", path, f"on macOS and Windows the same name as {name}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from agent.risk.finding import Finding
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 from sandbox.patch.values import ChangeKind
 
@@ -20,7 +20,7 @@ _SKIP = re.compile(
 )
 
 
-def inspect(subject: Subject) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
         if change.kind is ChangeKind.DELETED and _TEST_FILE.search(change.path):
             yield found("test-removed", change.path, f"deleted: {change.deleted_lines or 0} lines")

@@ -13,7 +13,7 @@ MOST = 64
 """Names of one path that are looked at; links can give it very many."""
 
 
-class Aliases:
+class SymlinkAliases:
     def __init__(self, links: Iterable[tuple[bytes, bytes]]) -> None:
         """Args:
         links: path and target of each link; those that leave the tree lead to no path in it.

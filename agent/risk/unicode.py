@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from agent.risk.finding import Finding
-from agent.risk.inspected_patch import Subject
+from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
 
 _EACH_FILE = 20
@@ -48,7 +48,7 @@ _FLAG = "\U0001f3f4"
 _FLAG_TAGS = 6
 
 
-def inspect(subject: Subject) -> Iterator[Finding]:
+def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     honest = _HONEST_LIMIT
     for path, section in subject.added.items():
         data = section.text

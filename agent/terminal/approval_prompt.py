@@ -7,7 +7,7 @@ import termios
 from rich.console import Console
 from rich.text import Text
 
-from agent.conversation.approval import Answered, Approve, Approved, Declined, Remembered
+from agent.conversation.approval import Answered, Approve, Approved, ApprovedBefore, Declined
 from agent.conversation.stopwatch import Stopwatch
 from agent.interrupts import Interrupts
 from agent.terminal.approval_text import question
@@ -57,7 +57,7 @@ class ChatAsker:
         shown = digest(call)
         if shown in self._always:
             self._say(f"  approved before, for this exact call ({shown[:12]})", "dim")
-            return Remembered(digest=shown)
+            return ApprovedBefore(digest=shown)
         lines = question(call, ask, width=self._console.width)
         whole = len(lines) <= _SHOWN_LINES
         _print(self._console, lines if whole else lines[:_SHOWN_LINES])

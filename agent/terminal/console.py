@@ -6,7 +6,7 @@ from typing import IO
 from rich.console import Console
 
 
-class Screen(Console):
+class LeavableConsole(Console):
     """A console whose reader may leave (``moonpool run … | head``): the rest goes nowhere.
 
     The library would end the process there, with the agent's work still in the container.

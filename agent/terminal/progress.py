@@ -15,32 +15,31 @@ from agent.models.interface import Opaque
 from agent.models.interface import Text as ModelText
 from agent.record.events.spending import spending_in_words
 from agent.record.events.types import (
+    BudgetUsed,
     CallEnded,
     CallRefused,
     CallStarted,
-    Cleared,
     ContextShown,
     Event,
     ExportFailed,
-    Metered,
+    HistorySummarised,
     ModelCalled,
     ModelReplied,
     ModelRetry,
     Notice,
     OutputPiece,
     Progress,
+    ResultsCleared,
+    ResultsShortened,
     RunStarted,
     SandboxReady,
-    Shortened,
-    Summarised,
+    TextDiscarded,
     TextPiece,
-    TextVoid,
     ThinkingPiece,
 )
 from agent.record.events.wording import call_in_words, served_in_words, shown_in_words
-from agent.terminal.stream_wrap import Flow
-from agent.tools.plan import PlanArguments
-from agent.tools.plan import Status as StepStatus
+from agent.terminal.stream_wrap import StreamWrapper
+from agent.tools.plan import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, visible
 from policies.policy import SERVER_TOOLS
 
@@ -70,7 +69,7 @@ class Display:
     def __init__(self, console: Console, *, layout: Layout = Layout.LINES) -> None:
         self._console = console
         self._layout = layout
-        self._flow: Flow | None = None
+        self._flow: StreamWrapper | None = None
         self._fancy = (console.encoding or "").lower().startswith("utf")
         self._text = ""
         self._said = False
@@ -80,7 +79,7 @@ class Display:
 
     def show(self, event: Event, _line: str | None = None) -> None:
         match event:
-            case TextPiece() | ThinkingPiece() | TextVoid() | ModelCalled() | ModelReplied():
+            case TextPiece() | ThinkingPiece() | TextDiscarded() | ModelCalled() | ModelReplied():
                 self._model(event)
             case ModelRetry():
                 waiting = f"{one_line(event.reason, 120)}: again in {event.wait_s:.0f} s"
@@ -101,14 +100,14 @@ class Display:
                 self._say(visible(event.text), "yellow")
             case ExportFailed():
                 self._say(visible(event.message), "bold red")
-            case Metered() | Cleared() | Shortened() | Summarised():
+            case BudgetUsed() | ResultsCleared() | ResultsShortened() | HistorySummarised():
                 margin = "  " if self._layout is Layout.FOLDED else ""
                 self._say(f"{margin}{spending_in_words(event)}", "dim")
             case _:
                 self._rest()
 
     def _model(
-        self, event: TextPiece | ThinkingPiece | TextVoid | ModelCalled | ModelReplied
+        self, event: TextPiece | ThinkingPiece | TextDiscarded | ModelCalled | ModelReplied
     ) -> None:
         match event:
             case ModelCalled():
@@ -118,7 +117,7 @@ class Display:
                 self._stream(event.text)
             case ThinkingPiece():
                 pass
-            case TextVoid():
+            case TextDiscarded():
                 self._text = ""
                 self._end_flow()
                 if self._said:
@@ -149,8 +148,10 @@ class Display:
         self._print(head)
         facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
         self._say(one_line(facts, 300), "dim")
-        served = event.policy_rules.get("server_tools")
-        known = [name for name in SERVER_TOOLS if isinstance(served, list) and name in served]
+        server_side = event.policy_rules.get("server_tools")
+        known = [
+            name for name in SERVER_TOOLS if isinstance(server_side, list) and name in server_side
+        ]
         if known:
             self._say(served_in_words(known), "yellow")
 
@@ -193,14 +194,16 @@ class Display:
 
     def _served(self, event: ModelReplied) -> None:
         for block in event.reply.message.blocks:
-            if isinstance(block, Opaque) and block.served:
-                self._say(f"  run by the model's service: {one_line(block.served, 200)}", "yellow")
+            if isinstance(block, Opaque) and block.server_side:
+                self._say(
+                    f"  run by the model's service: {one_line(block.server_side, 200)}", "yellow"
+                )
 
     def _flow_on(self, text: str) -> None:
         if self._flow is None:
             width = self._console.width if self._console.is_terminal else None
             first, rest = self._sign("● ", "* "), "  "
-            self._flow = Flow(self._write, width=width, first=first, rest=rest)
+            self._flow = StreamWrapper(self._write, width=width, first=first, rest=rest)
         self._flow.feed(text)
         self._said = self._said or self._flow.said
 
@@ -235,15 +238,15 @@ class Display:
 
     def _plan(self, arguments: Mapping[str, object]) -> None:
         marks = {
-            StepStatus.DONE: self._sign("✔", "x"),
-            StepStatus.IN_PROGRESS: self._sign("▸", ">"),
-            StepStatus.PENDING: self._sign("·", "-"),
+            PlanStatus.DONE: self._sign("✔", "x"),
+            PlanStatus.IN_PROGRESS: self._sign("▸", ">"),
+            PlanStatus.PENDING: self._sign("·", "-"),
         }
         items = PlanArguments.model_validate(dict(arguments)).items
-        done = sum(item.status is StepStatus.DONE for item in items)
+        done = sum(item.status is PlanStatus.DONE for item in items)
         self._print(Text("  plan  ", "bold").append(f"{done} of {len(items)} done", "dim"))
         for item in items:
-            style = "bold" if item.status is StepStatus.IN_PROGRESS else "dim"
+            style = "bold" if item.status is PlanStatus.IN_PROGRESS else "dim"
             self._print(Text(f"  {marks[item.status]} ", style).append(one_line(item.step, 200)))
 
     def _result(self, event: CallEnded) -> None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.observe.run_log import LOG
-from agent.record.applied_patch import Applied
+from agent.record.applied_patch import AppliedPatch
 from agent.record.events.wording import served_in_words
-from agent.record.runs import RUNNING, Run
+from agent.record.runs import RUNNING, RecordedRun
 from agent.record.store import REPORT
 from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
@@ -31,7 +31,9 @@ _FINDINGS_SHOWN = 8
 _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
-def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
+def print_result(
+    console: Console, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN
+) -> None:
     """Outcome, findings, diffstat (the riskiest first), verification, and what to type next.
 
     Args:
@@ -67,17 +69,17 @@ def print_verdict(console: Console, run: Run, *, findings_limit: int = _FINDINGS
     say(f"next    {_next(run)}", "bold")
 
 
-def _first(run: Run) -> Iterator[tuple[str, str]]:
+def _first(run: RecordedRun) -> Iterator[tuple[str, str]]:
     """What nobody may overlook: where the seal was less than it is elsewhere."""
     if run.summary.get("kernel_enforced") is False:
         yield "the kernel did NOT enforce the policy in this run", "bold red"
-    served = run.summary.get("server_tools")
-    known = [name for name in SERVER_TOOLS if isinstance(served, list) and name in served]
+    server_side = run.summary.get("server_tools")
+    known = [name for name in SERVER_TOOLS if isinstance(server_side, list) and name in server_side]
     if known:
         yield served_in_words(known, could="could"), "yellow"
 
 
-def _places(run: Run) -> Iterator[str]:
+def _places(run: RecordedRun) -> Iterator[str]:
     """Where what came of it lies."""
     if run.text("patch"):
         yield f"patch   {run.text('patch')}"
@@ -86,19 +88,21 @@ def _places(run: Run) -> Iterator[str]:
             yield f"{label:<8}{run.directory / name}"
 
 
-def print_risk(console: Console, run: Run, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
+def print_risk(
+    console: Console, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN
+) -> None:
     """What the export gate found, the worst first."""
     for text, style in _risk(run, findings_limit):
         print_margined(console, Text(text, style), margin=_HANGING)
 
 
-def print_diffstat(console: Console, run: Run) -> None:
+def print_diffstat(console: Console, run: RecordedRun) -> None:
     """The changed files, and what is left out of the patch."""
     for row in _diffstat(run):
         print_margined(console, row, margin=_HANGING)
 
 
-def _risk(run: Run, limit: int) -> Iterator[tuple[str, str]]:
+def _risk(run: RecordedRun, limit: int) -> Iterator[tuple[str, str]]:
     """Lines and styles: how many findings of which weight, the riskiest file, and what they are."""
     findings = run.rows("findings")
     accepted = sorted({field(row, "id") for row in findings if row.get("accepted")})
@@ -153,7 +157,7 @@ def _severity(finding: Mapping[str, object]) -> Severity | None:
     return next((one for one in Severity if one == finding.get("severity")), None)
 
 
-def _effort(run: Run) -> str:
+def _effort(run: RecordedRun) -> str:
     tokens = run.summary.get("tokens")
     if not isinstance(tokens, Mapping):
         return ""
@@ -174,7 +178,7 @@ def _effort(run: Run) -> str:
     return f"  {run.number('turns'):.0f} turns, {tokens_used}{seconds}{cost}"
 
 
-def _diffstat(run: Run) -> list[Text]:
+def _diffstat(run: RecordedRun) -> list[Text]:
     changes = run.rows("changes")
     left_out = run.rows("left_out")
     if not changes:
@@ -211,7 +215,7 @@ def _left_out(paths: Sequence[Mapping[str, object]]) -> list[Text]:
     ]
 
 
-def _kernel_refusals(run: Run) -> list[str]:
+def _kernel_refusals(run: RecordedRun) -> list[str]:
     """Programs that the kernel refused, each with the calls under which it did."""
     calls: dict[str, list[str]] = {}
     for row in run.rows("kernel_refusals"):
@@ -233,7 +237,7 @@ def _some(numbers: Sequence[str]) -> str:
     return shown if len(numbers) <= _CALLS_NAMED else f"{shown} …"
 
 
-def _verification(run: Run) -> tuple[str, str] | None:
+def _verification(run: RecordedRun) -> tuple[str, str] | None:
     value = run.summary.get("verification")
     if not isinstance(value, Mapping):
         return None
@@ -250,7 +254,7 @@ def _verification(run: Run) -> tuple[str, str] | None:
             return None
 
 
-def _next(run: Run) -> str:
+def _next(run: RecordedRun) -> str:
     if run.text("container_left"):
         return f"moonpool resume {run.id} --export-only"
     if run.text("outcome") == RUNNING:
@@ -258,7 +262,7 @@ def _next(run: Run) -> str:
         return f"moonpool resume {run.id}"
     if run.text("outcome") == "export refused":
         return f"moonpool show {run.id} --patch"
-    applied = Applied.of(run.directory).patch
+    applied = AppliedPatch.of(run.directory).patch
     if applied and hashlib.sha256(applied).hexdigest() == run.text("patch_sha256"):
         return "nothing: the workspace has all of it, by /apply"
     if run.rows("changes") or applied:

@@ -15,7 +15,7 @@ _PARTS = re.compile(r"\n|[^\S\n]+|\S+")
 _LEAST_WIDTH = 20
 
 
-class Flow:
+class StreamWrapper:
     """One answer. `feed` it, then `end` it."""
 
     def __init__(

@@ -5,11 +5,11 @@ from typing import Annotated, assert_never
 
 from pydantic import Field
 
-from agent.tools.interface import Answer, Arguments, Setting, Tool
-from agent.tools.sandbox_protocol import Box
+from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
+from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, one_line
 from policies.file.quantities import spelled_size
-from policies.policy import Limits
+from policies.policy import ContainerLimits
 from sandbox.results import CommandResult, Ending, LimitMet
 
 _LONGEST_S = 86_400
@@ -63,13 +63,13 @@ read_file, end it with `kill`. A background process ends with the run. Use read_
 and search_files rather than cat, sed and grep where you can: their results are shorter."""
 
 
-def act(arguments: BashArguments, box: Box, setting: Setting) -> Answer:
+def act(arguments: BashArguments, box: SandboxProtocol, setting: ToolContext) -> ToolAnswer:
     if arguments.background:
         return _background(arguments.command, box)
     longest = max(0.1, min(setting.command_timeout_s, setting.left_s))
     timeout_s = min(arguments.timeout_s or longest, longest)
     result = box.run(arguments.command, timeout_s=timeout_s, on_output=setting.on_output)
-    return Answer(
+    return ToolAnswer(
         text=_report(result, timeout_s, setting),
         brief=_brief(result),
         exit_code=result.exit_code,
@@ -80,7 +80,7 @@ def act(arguments: BashArguments, box: Box, setting: Setting) -> Answer:
     )
 
 
-def _report(result: CommandResult, timeout_s: float, setting: Setting) -> str:
+def _report(result: CommandResult, timeout_s: float, setting: ToolContext) -> str:
     parts = []
     if out := decode(result.stdout):
         parts.append(out.rstrip("\n"))
@@ -92,7 +92,7 @@ def _report(result: CommandResult, timeout_s: float, setting: Setting) -> str:
     return "\n".join(parts)
 
 
-def _refused_in_words(programs: tuple[str, ...], setting: Setting) -> str:
+def _refused_in_words(programs: tuple[str, ...], setting: ToolContext) -> str:
     named = ", ".join(one_line(program, 200) for program in programs[:_REFUSED_NAMED])
     if len(programs) > _REFUSED_NAMED:
         named += f" and {len(programs) - _REFUSED_NAMED} more"
@@ -100,7 +100,7 @@ def _refused_in_words(programs: tuple[str, ...], setting: Setting) -> str:
     return f"{named}: not among what the policy lets run; {hint}"
 
 
-def _limits_in_words(result: CommandResult, limits: Limits) -> list[str]:
+def _limits_in_words(result: CommandResult, limits: ContainerLimits) -> list[str]:
     """What the kernel held its processes to, where the command's ending does not say it."""
     notes = []
     for limit in result.limits:
@@ -121,7 +121,7 @@ def _limits_in_words(result: CommandResult, limits: Limits) -> list[str]:
     return notes
 
 
-def _last_line(result: CommandResult, timeout_s: float, limits: Limits) -> str:
+def _last_line(result: CommandResult, timeout_s: float, limits: ContainerLimits) -> str:
     notes = []
     match result.ending:
         case Ending.EXITED:
@@ -171,7 +171,7 @@ def _brief(result: CommandResult) -> str:
             return str(result.ending)
 
 
-def _background(command: str, box: Box) -> Answer:
+def _background(command: str, box: SandboxProtocol) -> ToolAnswer:
     # The first line of its standard error is its process id, which is its group's id too.
     number = box.start(f"printf '%s\\n' \"$$\" >&2\n{command}")
     status = box.poll(number)
@@ -190,7 +190,7 @@ def _background(command: str, box: Box) -> Answer:
     if status.exit_code is not None:
         lines.append(f"It has ended already, with exit code {status.exit_code}.")
         lines.append(decode(status.out.data + status.err.data).strip())
-    return Answer(text="\n".join(lines), brief=f"background {number}")
+    return ToolAnswer(text="\n".join(lines), brief=f"background {number}")
 
 
 TOOL = Tool(name="bash", description=DESCRIPTION, arguments=BashArguments, act=act)

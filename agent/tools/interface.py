@@ -12,8 +12,8 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.models.interface import Image
-from agent.tools.sandbox_protocol import Box, OnOutput
-from policies.policy import Limits
+from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
+from policies.policy import ContainerLimits
 from sandbox.results import Ending, LimitMet
 
 _COMPLAINTS_SHOWN = 8
@@ -39,7 +39,7 @@ _A = TypeVar("_A", bound=Arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class ToolContext:
     """What a tool may use beside the box."""
 
     output_bytes: int
@@ -48,7 +48,7 @@ class Setting:
     """Longest that one command may take (``limits.command_timeout``)."""
     left_s: float
     """What is left of the run's own time."""
-    limits: Limits
+    limits: ContainerLimits
     """The policy's, for the words that name one."""
     instead: Callable[[str], str]
     """What the policy has in the place of a program that the kernel refused."""
@@ -59,7 +59,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ToolAnswer:
     """What a call came to."""
 
     text: str
@@ -88,7 +88,7 @@ class Tool(Generic[_A]):
     name: str
     description: str
     arguments: type[_A]
-    act: Callable[[_A, Box, Setting], Answer]
+    act: Callable[[_A, SandboxProtocol, ToolContext], ToolAnswer]
     """Raises FileError for what goes back to the model as an error, SandboxError to end the run."""
 
     def schema(self) -> dict[str, object]:
@@ -105,7 +105,9 @@ class Tool(Generic[_A]):
         except ValidationError as error:
             raise MalformedError(_complaint(self.name, error)) from error
 
-    def call(self, arguments: Mapping[str, object], box: Box, setting: Setting) -> Answer:
+    def call(
+        self, arguments: Mapping[str, object], box: SandboxProtocol, setting: ToolContext
+    ) -> ToolAnswer:
         return self.act(self.decode(arguments), box, setting)
 
 

@@ -5,31 +5,31 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from agent.tools.interface import Answer, Arguments, Setting, Tool
-from agent.tools.sandbox_protocol import Box
+from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
+from agent.tools.sandbox_protocol import SandboxProtocol
 
 
-class Status(StrEnum):
+class PlanStatus(StrEnum):
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
     DONE = "done"
 
 
-class Item(Arguments):
+class PlanItem(Arguments):
     step: Annotated[str, Field(min_length=1, max_length=500, description="What is to be done.")]
     # Not strict: in JSON a status is a string, which strict mode would not take for the enum.
-    status: Annotated[Status, Field(strict=False)]
+    status: Annotated[PlanStatus, Field(strict=False)]
 
 
 class PlanArguments(Arguments):
     items: Annotated[
-        list[Item],
+        list[PlanItem],
         Field(max_length=50, description="The whole plan, in order; it replaces the last one."),
     ]
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> "PlanArguments":
-        if sum(item.status is Status.IN_PROGRESS for item in self.items) > 1:
+        if sum(item.status is PlanStatus.IN_PROGRESS for item in self.items) > 1:
             raise ValueError("one step at most may be in_progress")
         return self
 
@@ -39,10 +39,10 @@ Show your plan to the person who watches. Give the whole list each time; one ite
 be in_progress. Worth it for work of three steps and more. It changes nothing in the sandbox."""
 
 
-def act(arguments: PlanArguments, _box: Box, _setting: Setting) -> Answer:
-    done = sum(1 for item in arguments.items if item.status is Status.DONE)
+def act(arguments: PlanArguments, _box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
+    done = sum(1 for item in arguments.items if item.status is PlanStatus.DONE)
     summary = f"{done} of {len(arguments.items)} steps done"
-    return Answer(text=f"Plan shown: {summary}.", brief=summary)
+    return ToolAnswer(text=f"Plan shown: {summary}.", brief=summary)
 
 
 TOOL = Tool(name="update_plan", description=DESCRIPTION, arguments=PlanArguments, act=act)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.tools.interface import Answer, Arguments, Path, Setting, Tool
-from agent.tools.sandbox_protocol import Box
+from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
+from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode
 from sandbox.errors import FileError
 from sandbox.results import CommandResult, Ending
@@ -47,11 +47,11 @@ binary files are not searched; other hidden files are. No hit is a normal answer
 Errors: a pattern that does not parse, a path that is not there."""
 
 
-def act(arguments: SearchArguments, box: Box, setting: Setting) -> Answer:
+def act(arguments: SearchArguments, box: SandboxProtocol, setting: ToolContext) -> ToolAnswer:
     timeout_s = max(0.1, min(_TIMEOUT_S, setting.command_timeout_s, setting.left_s))
     result = _try(box, _ripgrep(arguments), timeout_s) or _try(box, _grep(arguments), timeout_s)
     if result is None:
-        return Answer(
+        return ToolAnswer(
             text="Neither rg nor grep can be run here: look with list_dir and read_file.",
             brief="no search program",
             is_error=True,
@@ -88,7 +88,7 @@ def _grep(arguments: SearchArguments) -> list[str]:
     return [*argv, f"--regexp={pattern}", "--", arguments.path]
 
 
-def _try(box: Box, argv: list[str], timeout_s: float) -> CommandResult | None:
+def _try(box: SandboxProtocol, argv: list[str], timeout_s: float) -> CommandResult | None:
     """Run it; None where the image does not hold it or the policy does not let it run."""
     try:
         result = box.run_program(argv, timeout_s=timeout_s)
@@ -99,10 +99,10 @@ def _try(box: Box, argv: list[str], timeout_s: float) -> CommandResult | None:
     return result
 
 
-def _answer(result: CommandResult, arguments: SearchArguments) -> Answer:
+def _answer(result: CommandResult, arguments: SearchArguments) -> ToolAnswer:
     lines = decode(result.stdout).splitlines()
     if result.ending is not Ending.EXITED:
-        return Answer(
+        return ToolAnswer(
             text="\n".join(
                 [*lines[:_SHOWN_LINES], f"[the search ended: {result.ending}; narrow it]"]
             ),
@@ -110,18 +110,18 @@ def _answer(result: CommandResult, arguments: SearchArguments) -> Answer:
             is_error=True,
         )
     if not lines and result.exit_code > 1:
-        return Answer(
+        return ToolAnswer(
             text=f"The search failed: {decode(result.stderr).strip() or 'no reason given'}",
             brief="failed",
             is_error=True,
         )
     if not lines:
         where = f" in files like {arguments.glob}" if arguments.glob else ""
-        return Answer(text=f"No line matches{where} below {arguments.path}.", brief="no hits")
+        return ToolAnswer(text=f"No line matches{where} below {arguments.path}.", brief="no hits")
     shown = [_cut(line.removeprefix("./")) for line in lines[:_SHOWN_LINES]]
     if len(lines) > _SHOWN_LINES or result.out.cut:
         shown.append(f"[only {len(shown)} hits are shown: narrow it by pattern, path or glob]")
-    return Answer(text="\n".join(shown), brief=f"{min(len(lines), _SHOWN_LINES)} hits")
+    return ToolAnswer(text="\n".join(shown), brief=f"{min(len(lines), _SHOWN_LINES)} hits")
 
 
 def _cut(line: str) -> str:

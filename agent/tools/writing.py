@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.tools.interface import Answer, Arguments, Path, Setting, Tool
-from agent.tools.sandbox_protocol import Box
+from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
+from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode
 from sandbox.errors import FileExists
 
@@ -61,25 +61,25 @@ delete what is in it; empty directories are no part of the result. Errors: no su
 directory, or the policy does not let you write there."""
 
 
-def write(arguments: WriteArguments, box: Box, _setting: Setting) -> Answer:
+def write(arguments: WriteArguments, box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
     data = arguments.content.encode("utf-8", "replace")
     try:
         box.write_file(arguments.path, data, overwrite=arguments.overwrite)
     except FileExists:
-        return Answer(
+        return ToolAnswer(
             text=f"{arguments.path} is there already, and was left as it is: use edit_file to "
             "change a part of it, or overwrite: true to replace all of it.",
             brief="exists already",
             is_error=True,
         )
     lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-    return Answer(
+    return ToolAnswer(
         text=f"Wrote {arguments.path}: {lines} lines, {len(data)} bytes.",
         brief=f"{lines} lines",
     )
 
 
-def edit(arguments: EditArguments, box: Box, _setting: Setting) -> Answer:
+def edit(arguments: EditArguments, box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
     if arguments.old_string == arguments.new_string:
         return _unchanged("old_string and new_string are the same.", "nothing to do")
     data = box.read_file(arguments.path, limit=_EDITABLE_BYTES + 1)
@@ -108,16 +108,16 @@ def edit(arguments: EditArguments, box: Box, _setting: Setting) -> Answer:
     box.write_file(arguments.path, data.replace(old, new), overwrite=True)
     line = _line_numbers(data, old)[0]
     times = "1 replacement" if found == 1 else f"{found} replacements"
-    return Answer(text=f"Edited {arguments.path}: {times}, first at line {line}.", brief=times)
+    return ToolAnswer(text=f"Edited {arguments.path}: {times}, first at line {line}.", brief=times)
 
 
-def delete(arguments: DeleteArguments, box: Box, _setting: Setting) -> Answer:
+def delete(arguments: DeleteArguments, box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
     box.delete_file(arguments.path)
-    return Answer(text=f"Deleted {arguments.path}.", brief="deleted")
+    return ToolAnswer(text=f"Deleted {arguments.path}.", brief="deleted")
 
 
-def _unchanged(text: str, brief: str) -> Answer:
-    return Answer(text=f"{text} The file is unchanged.", brief=brief, is_error=True)
+def _unchanged(text: str, brief: str) -> ToolAnswer:
+    return ToolAnswer(text=f"{text} The file is unchanged.", brief=brief, is_error=True)
 
 
 def _with_crlf(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from policies.commands import git as gitarguments
+from policies.commands import git as git_rules
 from policies.commands.flags import Option, Reading, read_flags
 from policies.commands.getopt import UnknownOption, read, stated
 from policies.policy import CommandRule, Forbids
@@ -57,7 +57,7 @@ def leading(base: str, arguments: Sequence[Word]) -> tuple[Word, ...]:
         gitarguments.Refused, UnknownOption: an option before it that is not known to leave it be.
     """
     if base == "git":
-        return gitarguments.after_options(arguments)
+        return git_rules.after_options(arguments)
     if not arguments or not (arguments[0].value or "").startswith("-"):
         return tuple(arguments)
     spec = stated(f"before {base}")
@@ -70,7 +70,7 @@ def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> Fitted:
         return _FITS
     try:
         rest = leading(base, arguments)
-    except gitarguments.Refused as refused:
+    except git_rules.GitRefusal as refused:
         return Fitted(fit=Fit.MAYBE, reason=f"{refused} is not allowed")
     except UnknownOption as unknown:
         return Fitted(fit=Fit.MAYBE, reason=_behind(base, str(unknown)))
@@ -112,7 +112,7 @@ def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]
     try:
         named = rule.args is not None and Forbids.ALWAYS not in rule.forbids
         readings = _readings(base, arguments, named=named)
-    except gitarguments.Refused as refused:
+    except git_rules.GitRefusal as refused:
         reason = f"{refused} is not allowed where flags are looked at"
         return Fitted(fit=Fit.VETO if rule.forbid else Fit.MAYBE, reason=reason)
     for reading in readings:
@@ -139,15 +139,15 @@ def _readings(base: str, arguments: Sequence[Word], *, named: bool) -> list[Read
     """The options of a program; git's own and its subcommand's apart, for they differ."""
     if base != "git":
         return [read_flags(arguments, stated(base))]
-    rest = gitarguments.after_options(arguments)
+    rest = git_rules.after_options(arguments)
     own = arguments[: len(arguments) - len(rest)]
     subcommand = rest[0].value if rest else ""
     if rest and subcommand is None:
         return [read_flags(arguments, stated("git"))]
     if not subcommand or subcommand.startswith("-"):
         return [read_flags(arguments, stated("git"))]
-    if not named and subcommand not in gitarguments.SUBCOMMANDS:
-        raise gitarguments.Refused(f"`git {subcommand}`, which may be an alias for anything,")
+    if not named and subcommand not in git_rules.SUBCOMMANDS:
+        raise git_rules.GitRefusal(f"`git {subcommand}`, which may be an alias for anything,")
     return [
         read_flags(own, stated("git")),
         read_flags(rest[1:], stated(f"git {subcommand}")),
@@ -159,11 +159,11 @@ def may_be_alias(program: str, begin: Sequence[str]) -> bool:
     if program.rpartition("/")[2] != "git":
         return False
     try:
-        rest = gitarguments.after_options([literal(word) for word in begin])
-    except gitarguments.Refused:
+        rest = git_rules.after_options([literal(word) for word in begin])
+    except git_rules.GitRefusal:
         return False
     first = rest[0].value or "-" if rest else "-"
-    return not first.startswith("-") and first not in gitarguments.SUBCOMMANDS
+    return not first.startswith("-") and first not in git_rules.SUBCOMMANDS
 
 
 def _holds(rule: CommandRule, name: str, flag: str, option: Option) -> str:

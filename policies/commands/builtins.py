@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.commands.getopt import Spec, UnknownOption, read
+from policies.commands.getopt import OptionSpec, UnknownOption, read
 from policies.shell.words import Word, literal
 
 HARMLESS = frozenset(
@@ -36,8 +36,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMING = frozenset(
     {"printf", "read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
 )
-_EXEC = Spec(flags="cl", valued="a")
-_COMMAND = Spec(flags="pvV")
+_EXEC = OptionSpec(flags="cl", valued="a")
+_COMMAND = OptionSpec(flags="pvV")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

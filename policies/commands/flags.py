@@ -19,10 +19,10 @@ An argument rule is a check, not enforcement: programs and paths are what the ke
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.commands.getopt import Spec, Style, Takes
+from policies.commands.getopt import OptionSpec, OptionStyle, TakesValue
 from policies.shell.words import Becomes, Word
 
-_UNKNOWN = Spec()
+_UNKNOWN = OptionSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Reading:
     options: tuple[Option, ...]
     unclear: Word | None
     """The first word that may be any option: only the run knows it."""
-    spec: Spec | None
+    spec: OptionSpec | None
 
     def forbidden(self, flag: str) -> Option | None:
         """The option that is this flag, or may be."""
@@ -58,39 +58,39 @@ class Reading:
         return any(option.sure and option.name in wanted for option in self.options)
 
 
-def read_flags(arguments: Sequence[Word], spec: Spec | None) -> Reading:
+def read_flags(arguments: Sequence[Word], spec: OptionSpec | None) -> Reading:
     """Read the options among arguments; without a spec nothing is known about any of them."""
     scan = _Scan(arguments, spec)
     scan.run()
     return Reading(options=tuple(scan.options.values()), unclear=scan.unclear, spec=spec)
 
 
-def _spellings(flag: str, spec: Spec | None) -> frozenset[str]:
+def _spellings(flag: str, spec: OptionSpec | None) -> frozenset[str]:
     return (spec or _UNKNOWN).same.get(flag, frozenset()) | {flag}
 
 
-def _may_be(name: str, flag: str, spec: Spec | None) -> bool:
+def _may_be(name: str, flag: str, spec: OptionSpec | None) -> bool:
     if name == flag:
         return True
     style = (spec or _UNKNOWN).style
-    loose = spec is None or style in {Style.WORDS, Style.JOINED}
+    loose = spec is None or style in {OptionStyle.WORDS, OptionStyle.JOINED}
     if flag.startswith("--"):
         if name.startswith("--"):
             another = spec is not None and name[2:] in spec.longs
             return not another and flag.startswith(name)
         # Go's and Java's: one dash or two are the same.
         return loose and name == flag[1:]
-    if style is Style.JOINED and name.startswith(flag):
+    if style is OptionStyle.JOINED and name.startswith(flag):
         return True
     return loose and len(flag) > 2 and name == f"-{flag}"
 
 
 class _Scan:
-    def __init__(self, arguments: Sequence[Word], spec: Spec | None) -> None:
+    def __init__(self, arguments: Sequence[Word], spec: OptionSpec | None) -> None:
         self._arguments = arguments
         self._known = spec is not None
         self._spec = spec or _UNKNOWN
-        self._one_dash = self._spec.style in {Style.WORDS, Style.JOINED}
+        self._one_dash = self._spec.style in {OptionStyle.WORDS, OptionStyle.JOINED}
         self._at = 0
         self._doubt = False
         """The next word may be the value of the option before it."""
@@ -145,7 +145,7 @@ class _Scan:
     def _has_value(self, start: str) -> bool:
         """Does a cluster's known beginning reach an option that takes the rest?"""
         if self._one_dash:
-            taken = self._spec.style is Style.JOINED and start[1:2] in {*self._spec.valued}
+            taken = self._spec.style is OptionStyle.JOINED and start[1:2] in {*self._spec.valued}
             self._add(start[:2] if taken else start, start)
             return taken
         for letter in start[1:]:
@@ -162,13 +162,13 @@ class _Scan:
         if word.value is None and word.becomes is Becomes.ALIKE:
             # It may become no word at all.
             return
-        self._done = self._spec.style is Style.LEADING and not self._doubt
+        self._done = self._spec.style is OptionStyle.LEADING and not self._doubt
         self._doubt = False
 
     def _long(self, text: str) -> None:
         name, equals, _ = text.partition("=")
         self._add(name, text)
-        takes = Takes.NOTHING if equals else self._long_takes(name[2:])
+        takes = TakesValue.NOTHING if equals else self._long_takes(name[2:])
         self._go_on(takes, sure=not self._doubt)
 
     def _short(self, text: str) -> None:
@@ -199,17 +199,17 @@ class _Scan:
         if text.startswith("+"):
             for letter in dict.fromkeys(text[1:]):
                 self._add(f"+{letter}", text)
-            self._doubt = self._spec.style is Style.LEADING
+            self._doubt = self._spec.style is OptionStyle.LEADING
             return
         takes = self._spec.words.get(text)
         if takes is None and len(text) == 2 and text[1] in self._spec.valued:
-            takes = Takes.VALUE
+            takes = TakesValue.VALUE
         self._go_on(takes, sure=not self._doubt)
 
-    def _go_on(self, takes: Takes | None, *, sure: bool) -> None:
+    def _go_on(self, takes: TakesValue | None, *, sure: bool) -> None:
         """Behind an option; ``sure``: it is one, and not itself the value of another."""
-        self._doubt = takes is None or (takes is Takes.VALUE and not sure)
-        if takes is Takes.VALUE and sure:
+        self._doubt = takes is None or (takes is TakesValue.VALUE and not sure)
+        if takes is TakesValue.VALUE and sure:
             self._value()
 
     def _value(self) -> None:
@@ -222,12 +222,12 @@ class _Scan:
             # It may become none, and the word behind it be the value; or several.
             self._unclear(word)
 
-    def _long_takes(self, name: str) -> Takes | None:
+    def _long_takes(self, name: str) -> TakesValue | None:
         longs = self._spec.longs
         if name in longs:
             return longs[name]
         if name.startswith("no-") and self._known:
-            return Takes.NOTHING
+            return TakesValue.NOTHING
         found = {takes for known, takes in longs.items() if known.startswith(name)}
         return found.pop() if len(found) == 1 else None
 

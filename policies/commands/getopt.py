@@ -16,14 +16,14 @@ import yaml
 from policies.shell.words import Word, literal
 
 
-class Takes(Enum):
+class TakesValue(Enum):
     NOTHING = 0
     VALUE = 1
     MAYBE = 2
     """A value only when attached: ``-iX``, ``--replace=X``."""
 
 
-class Style(Enum):
+class OptionStyle(Enum):
     """Where a program's options may stand, and what a word with one dash is."""
 
     PERMUTED = "permuted"
@@ -37,20 +37,20 @@ class Style(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class OptionSpec:
     """The options of one program."""
 
     flags: str = ""
     valued: str = ""
     maybe: str = ""
-    longs: Mapping[str, Takes] = field(default_factory=dict)
-    words: Mapping[str, Takes] = field(default_factory=dict)
+    longs: Mapping[str, TakesValue] = field(default_factory=dict)
+    words: Mapping[str, TakesValue] = field(default_factory=dict)
     """Of one dash and several letters: ``-name``."""
     same: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Every spelling of an option, by each of them: ``--force`` to ``-f`` and itself."""
     operands: int = 0
     """Operands between the options and the command it starts."""
-    style: Style = Style.PERMUTED
+    style: OptionStyle = OptionStyle.PERMUTED
     last: str = ""
     """Letters after whose value no options come: python's ``-c``."""
     dashless: bool = False
@@ -68,7 +68,7 @@ def _stated() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=256)
-def stated(name: str) -> Spec | None:
+def stated(name: str) -> OptionSpec | None:
     """The options of a program (``git``) or of its subcommand (``git push``); None: not known."""
     text = _stated().get(name)
     if text is None:
@@ -79,10 +79,10 @@ def stated(name: str) -> Spec | None:
     return _spec(text.split())
 
 
-def _spec(tokens: Sequence[str]) -> Spec:
-    letters: dict[Takes, str] = dict.fromkeys(Takes, "")
-    longs: dict[str, Takes] = {"help": Takes.NOTHING, "version": Takes.NOTHING}
-    words: dict[str, Takes] = {}
+def _spec(tokens: Sequence[str]) -> OptionSpec:
+    letters: dict[TakesValue, str] = dict.fromkeys(TakesValue, "")
+    longs: dict[str, TakesValue] = {"help": TakesValue.NOTHING, "version": TakesValue.NOTHING}
+    words: dict[str, TakesValue] = {}
     same: dict[str, frozenset[str]] = {}
     about: dict[str, str] = {}
     for token in tokens:
@@ -90,7 +90,7 @@ def _spec(tokens: Sequence[str]) -> Spec:
             key, _, value = token[1:].partition("=")
             about[key] = value
             continue
-        takes = {"=": Takes.VALUE, "?": Takes.MAYBE}.get(token[-1], Takes.NOTHING)
+        takes = {"=": TakesValue.VALUE, "?": TakesValue.MAYBE}.get(token[-1], TakesValue.NOTHING)
         spellings = frozenset(token.rstrip("=?").split("|"))
         for spelling in spellings:
             same[spelling] = spellings
@@ -100,15 +100,15 @@ def _spec(tokens: Sequence[str]) -> Spec:
                 letters[takes] += spelling[1]
             else:
                 words[spelling] = takes
-    return Spec(
-        flags=letters[Takes.NOTHING],
-        valued=letters[Takes.VALUE],
-        maybe=letters[Takes.MAYBE],
+    return OptionSpec(
+        flags=letters[TakesValue.NOTHING],
+        valued=letters[TakesValue.VALUE],
+        maybe=letters[TakesValue.MAYBE],
         longs=longs,
         words=words,
         same=same,
         operands=int(about.get("operands", "0")),
-        style=next((style for style in Style if style.value in about), Style.PERMUTED),
+        style=next((style for style in OptionStyle if style.value in about), OptionStyle.PERMUTED),
         last=about.get("last", ""),
         dashless="dashless" in about,
         response="response" in about,
@@ -116,7 +116,7 @@ def _spec(tokens: Sequence[str]) -> Spec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class ReadOptions:
     options: tuple[tuple[str, Word | None], ...]
     """In order: the letter or long name, and the value."""
     rest: tuple[Word, ...]
@@ -132,7 +132,7 @@ class UnknownOption(Exception):
     """An option that the spec does not state."""
 
 
-def long_name(written: str, longs: Mapping[str, Takes]) -> str:
+def long_name(written: str, longs: Mapping[str, TakesValue]) -> str:
     """The long option that a name or its unique abbreviation means."""
     if written in longs:
         return written
@@ -142,7 +142,7 @@ def long_name(written: str, longs: Mapping[str, Takes]) -> str:
     return found[0]
 
 
-def read(words: Sequence[Word], spec: Spec) -> Read:
+def read(words: Sequence[Word], spec: OptionSpec) -> ReadOptions:
     """Read options up to the first operand.
 
     Raises:
@@ -161,14 +161,14 @@ def read(words: Sequence[Word], spec: Spec) -> Read:
             position = _long(value[2:], words, position, spec, options)
         else:
             position = _cluster(value[1:], words, position, spec, options)
-    return Read(options=tuple(options), rest=tuple(words[position:]))
+    return ReadOptions(options=tuple(options), rest=tuple(words[position:]))
 
 
 def _long(
     text: str,
     words: Sequence[Word],
     position: int,
-    spec: Spec,
+    spec: OptionSpec,
     options: list[tuple[str, Word | None]],
 ) -> int:
     written, equals, attached = text.partition("=")
@@ -176,7 +176,7 @@ def _long(
     takes = spec.longs[name]
     if equals:
         options.append((name, literal(attached)))
-    elif takes is Takes.VALUE:
+    elif takes is TakesValue.VALUE:
         options.append((name, words[position] if position < len(words) else literal("")))
         return position + 1
     else:
@@ -188,7 +188,7 @@ def _cluster(
     letters: str,
     words: Sequence[Word],
     position: int,
-    spec: Spec,
+    spec: OptionSpec,
     options: list[tuple[str, Word | None]],
 ) -> int:
     for index, letter in enumerate(letters):

@@ -43,7 +43,7 @@ SUBCOMMANDS = frozenset(
 """git's own: configuration can't give these another meaning, any other name may be an alias."""
 
 
-class Refused(Exception):
+class GitRefusal(Exception):
     """An option before the subcommand that would make any subcommand of it."""
 
 
@@ -70,13 +70,13 @@ def after_options(arguments: Sequence[Word]) -> tuple[Word, ...]:
         elif value == "-c":
             setting = arguments[position + 1].value if position + 1 < len(arguments) else None
             if setting is None or not _CONFIG.match(setting):
-                raise Refused(
+                raise GitRefusal(
                     "`git -c` with a setting that may name a program; allowed there are "
                     "user.name, user.email, color.*, core.quotepath and the like"
                 )
             position += 2
         else:
-            raise Refused(f"`git {name}` before the subcommand")
+            raise GitRefusal(f"`git {name}` before the subcommand")
     return tuple(arguments[position:])
 
 

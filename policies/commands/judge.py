@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies import paths
-from policies.commands import builtins as shellbuiltins
-from policies.commands import git as gitarguments
-from policies.commands import wrappers
+from policies.commands import builtins, wrappers
+from policies.commands import git as git_rules
 from policies.commands.starting_options import command_values
 from policies.commands.verdicts import (
+    CommandVerdict,
     Rules,
-    Verdict,
     allowed,
     denied,
     is_command_variable,
@@ -23,7 +22,7 @@ from policies.commands.verdicts import (
     left_to_kernel,
     variable,
 )
-from policies.paths import Standing
+from policies.paths import PathStanding
 from policies.policy import Policy
 from policies.shell.arithmetic import Evaluation
 from policies.shell.ast import Group, Nested, Redirect, SimpleCommand
@@ -55,7 +54,7 @@ class Part:
 
     shown: str
     depth: int
-    verdict: Verdict | None
+    verdict: CommandVerdict | None
     """None: a construct that only holds others."""
 
 
@@ -154,7 +153,7 @@ class _Judge:
         moved = any(
             isinstance(item, SimpleCommand)
             and item.words
-            and item.words[0].value in shellbuiltins.MOVING
+            and item.words[0].value in builtins.MOVING
             for item in parsed.items
         )
         tasks: list[_Task] = [
@@ -215,10 +214,10 @@ class _Judge:
             return [_part(shown, context.depth, denied("there is no program of that name"))]
         if context.functions.holds(name, context.offset):
             return [_part(shown, context.depth, allowed("a function of this text"))]
-        if not words[0].quoted and name in shellbuiltins.RESERVED:
+        if not words[0].quoted and name in builtins.RESERVED:
             reason = f"`{name}` stands where bash may read it otherwise"
             return [_part(shown, context.depth, denied(reason))]
-        if name in shellbuiltins.ALL and not context.is_program:
+        if name in builtins.ALL and not context.is_program:
             return self._builtin(name, shown, arguments, context)
         verdict = self._rules.program(name, arguments)
         tasks: list[_Task] = [_part(shown, context.depth, verdict)]
@@ -230,7 +229,7 @@ class _Judge:
         if name == "alias" and context.posix:
             reason = "aliases change how sh reads text: leave them out"
             return [_part(shown, context.depth, denied(reason, "builtin"))]
-        effect = shellbuiltins.effect(name, arguments)
+        effect = builtins.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
         verdict = self._rules.builtin(name, arguments) or allowed("builtin of bash")
@@ -280,11 +279,11 @@ class _Judge:
 
     def _git(self, arguments: Sequence[Word], inner: _Context) -> list[_Task]:
         try:
-            rest = gitarguments.after_options(arguments)
-        except gitarguments.Refused:
+            rest = git_rules.after_options(arguments)
+        except git_rules.GitRefusal:
             # A rule without `args` lets it be; what it starts is the kernel's.
             return []
-        texts, words = gitarguments.started(rest)
+        texts, words = git_rules.started(rest)
         tasks: list[_Task] = [self._inner_text(text, inner) for text in texts]
         if words:
             tasks.append(_Started(words, inner))
@@ -305,7 +304,7 @@ class _Judge:
         reason = f"{script.text}: this policy runs no scripts"
         return _part(script.text, context.depth + 1, denied(reason, key))
 
-    def _redirect(self, redirect: Redirect, moved: bool) -> Verdict | None:  # noqa: FBT001
+    def _redirect(self, redirect: Redirect, moved: bool) -> CommandVerdict | None:  # noqa: FBT001
         target = redirect.target.value
         if target in _PLAIN_TARGETS:
             return None
@@ -323,15 +322,15 @@ class _Judge:
             return None
         return self._write(redirect.target, moved)
 
-    def _write(self, target: Word, moved: bool) -> Verdict | None:  # noqa: FBT001
+    def _write(self, target: Word, moved: bool) -> CommandVerdict | None:  # noqa: FBT001
         if target.value is None:
             return left_to_kernel("only the run can know which file this is")
         match paths.write_standing(self._policy, target.value, moved=moved):
-            case Standing.INSIDE:
+            case PathStanding.INSIDE:
                 return None
-            case Standing.UNCERTAIN:
+            case PathStanding.UNCERTAIN:
                 return left_to_kernel("which file this is depends on the working directory")
-            case Standing.OUTSIDE:
+            case PathStanding.OUTSIDE:
                 return denied(
                     f"writing to {target.value} is not allowed: "
                     f"{_writable(self._policy)} may be written",
@@ -339,7 +338,7 @@ class _Judge:
                 )
 
 
-def _part(shown: str, depth: int, verdict: Verdict) -> Part:
+def _part(shown: str, depth: int, verdict: CommandVerdict) -> Part:
     return Part(shown=shown[:200], depth=depth, verdict=verdict)
 
 

@@ -33,13 +33,13 @@ _NO_INSTALL = frozenset(
 _NO_OTHER_USER = frozenset({"sudo", "su", "doas", "pkexec"})
 
 
-class Outcome(StrEnum):
+class CommandOutcome(StrEnum):
     ALLOW = "allow"
     ASK = "ask"
     DENY = "deny"
 
 
-class Layer(StrEnum):
+class DecidingLayer(StrEnum):
     """Who decides: the check before it runs, or the kernel while it does."""
 
     CHECK = "check"
@@ -47,24 +47,26 @@ class Layer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    outcome: Outcome
+class CommandVerdict:
+    outcome: CommandOutcome
     rule: str
     """``FILE:LINE KEY``, or ``no match``."""
     reason: str = ""
-    layer: Layer = Layer.CHECK
+    layer: DecidingLayer = DecidingLayer.CHECK
 
 
-def allowed(rule: str) -> Verdict:
-    return Verdict(outcome=Outcome.ALLOW, rule=rule)
+def allowed(rule: str) -> CommandVerdict:
+    return CommandVerdict(outcome=CommandOutcome.ALLOW, rule=rule)
 
 
-def denied(reason: str, rule: str = NO_MATCH) -> Verdict:
-    return Verdict(outcome=Outcome.DENY, rule=rule, reason=reason)
+def denied(reason: str, rule: str = NO_MATCH) -> CommandVerdict:
+    return CommandVerdict(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
 
 
-def left_to_kernel(reason: str) -> Verdict:
-    return Verdict(outcome=Outcome.ALLOW, rule="kernel", reason=reason, layer=Layer.KERNEL)
+def left_to_kernel(reason: str) -> CommandVerdict:
+    return CommandVerdict(
+        outcome=CommandOutcome.ALLOW, rule="kernel", reason=reason, layer=DecidingLayer.KERNEL
+    )
 
 
 def rule_name(rule: CommandRule) -> str:
@@ -86,10 +88,10 @@ class Rules:
             self._by_program.setdefault(rule.program, []).append(rule)
         self.flagged = [rule for rule in policy.commands if rule.forbid or rule.require]
         """Rules that look at options, which variables could bring in too."""
-        self._whatever_arguments: dict[str, Verdict] = {}
+        self._whatever_arguments: dict[str, CommandVerdict] = {}
         """Of names whose rules look at no arguments."""
 
-    def program(self, name: str, arguments: Sequence[Word]) -> Verdict:
+    def program(self, name: str, arguments: Sequence[Word]) -> CommandVerdict:
         """The verdict on a program, found by name or by path, with these arguments."""
         if "/" not in name:
             known = self._whatever_arguments.get(name)
@@ -115,7 +117,7 @@ class Rules:
             rules += self._by_program.get(base, [])
         return self._named(name, arguments, rules)
 
-    def builtin(self, name: str, arguments: Sequence[Word]) -> Verdict | None:
+    def builtin(self, name: str, arguments: Sequence[Word]) -> CommandVerdict | None:
         """Of bash's own command with the name of a listed program: what the rules ask of it.
 
         None: nothing. The kernel can't hold a builtin, so where it is not listed it is let be.
@@ -125,7 +127,9 @@ class Rules:
             return self._named(name, arguments, rules)
         return None
 
-    def _named(self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]) -> Verdict:
+    def _named(
+        self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]
+    ) -> CommandVerdict:
         """Deny beats ask beats allow, over all the rules of a program."""
         if not rules:
             return denied(f"{name} is not allowed here: {self._instead(name)}")
@@ -139,7 +143,9 @@ class Rules:
             asking = [r for r, fit in found if r.ask and fit.fit in {Fit.FITS, Fit.MAYBE}]
             if asking:
                 reason = f"{name} needs a person's consent"
-                return Verdict(outcome=Outcome.ASK, rule=rule_name(asking[0]), reason=reason)
+                return CommandVerdict(
+                    outcome=CommandOutcome.ASK, rule=rule_name(asking[0]), reason=reason
+                )
             return allowed(rule_name(fits[0]))
         for rule, fit in found:
             if fit.reason:
@@ -206,7 +212,7 @@ def is_command_variable(name: str) -> bool:
     return name in _COMMAND_VARIABLES
 
 
-def variable(rules: Rules, name: str) -> Verdict | None:
+def variable(rules: Rules, name: str) -> CommandVerdict | None:
     """The verdict on setting a variable; None: it decides nothing about what runs."""
     for rule in rules.flagged:
         if gives_options(rule, name):

@@ -9,12 +9,12 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from policies.commands.getopt import Read, Spec, UnknownOption, read, stated
+from policies.commands.getopt import OptionSpec, ReadOptions, UnknownOption, read, stated
 from policies.shell.words import UNKNOWN, Becomes, Word, literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inner:
+class InnerCommand:
     """What a wrapper starts: words, or text for a shell."""
 
     words: tuple[Word, ...] = ()
@@ -23,10 +23,10 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class WrapperLook:
     """What a look at a wrapper's arguments found."""
 
-    inner: tuple[Inner, ...] = ()
+    inner: tuple[InnerCommand, ...] = ()
     script: Word | None = None
     """A file that a shell reads its commands from."""
     reads_stdin: bool = False
@@ -50,7 +50,7 @@ _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
 
 
-def look(name: str, arguments: Sequence[Word]) -> Seen | None:
+def look(name: str, arguments: Sequence[Word]) -> WrapperLook | None:
     """What a program of that name starts; None: it is no wrapper.
 
     Raises:
@@ -68,19 +68,19 @@ def look(name: str, arguments: Sequence[Word]) -> Seen | None:
         ) from error
 
 
-def _known(name: str) -> Spec:
+def _known(name: str) -> OptionSpec:
     spec = stated(name)
     assert spec is not None
     return spec
 
 
-def _simple(name: str, arguments: Sequence[Word]) -> Seen:
+def _simple(name: str, arguments: Sequence[Word]) -> WrapperLook:
     spec = _known(name)
     rest = read(arguments, spec).rest[spec.operands :]
-    return Seen(inner=(Inner(words=rest),)) if rest else Seen()
+    return WrapperLook(inner=(InnerCommand(words=rest),)) if rest else WrapperLook()
 
 
-def _env(_: str, arguments: Sequence[Word]) -> Seen:
+def _env(_: str, arguments: Sequence[Word]) -> WrapperLook:
     found = read(arguments, _known("env"))
     rest = list(found.rest)
     texts = found.values("S", "split-string")
@@ -104,7 +104,7 @@ def _env(_: str, arguments: Sequence[Word]) -> Seen:
             assigned.append((pair[1], literal(pair[2])))
         at += 1
     rest = rest[at:]
-    return Seen(inner=(Inner(words=tuple(rest), assigned=tuple(assigned)),))
+    return WrapperLook(inner=(InnerCommand(words=tuple(rest), assigned=tuple(assigned)),))
 
 
 def _split(value: Word) -> list[Word]:
@@ -120,7 +120,7 @@ def _split(value: Word) -> list[Word]:
     return [literal(part) for part in parts]
 
 
-def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
+def _xargs(_: str, arguments: Sequence[Word]) -> WrapperLook:
     found = read(arguments, _known("xargs"))
     rest = list(found.rest) or [literal("echo")]
     replaced = list({value.value or "{}" for value in found.values("I", "i", "replace")})
@@ -132,11 +132,11 @@ def _xargs(_: str, arguments: Sequence[Word]) -> Seen:
         rest = [_filled(word, mark, "") for word in rest]
     if not replaced:
         rest.append(UNKNOWN)
-    return Seen(inner=(Inner(words=tuple(rest)),))
+    return WrapperLook(inner=(InnerCommand(words=tuple(rest)),))
 
 
-def _find(_: str, arguments: Sequence[Word]) -> Seen:
-    inner: list[Inner] = []
+def _find(_: str, arguments: Sequence[Word]) -> WrapperLook:
+    inner: list[InnerCommand] = []
     writes: list[Word] = []
     # Names out of a file may be any.
     plain = all(word.value is not None and word.value != "-files0-from" for word in arguments)
@@ -158,8 +158,8 @@ def _find(_: str, arguments: Sequence[Word]) -> Seen:
             if ends:
                 break
             words.append(_filled(word, "{}", "./" if plain else ""))
-        inner.append(Inner(words=tuple(words)))
-    return Seen(inner=tuple(inner), writes=tuple(writes))
+        inner.append(InnerCommand(words=tuple(words)))
+    return WrapperLook(inner=tuple(inner), writes=tuple(writes))
 
 
 def _filled(word: Word, mark: str, begins: str) -> Word:
@@ -170,7 +170,7 @@ def _filled(word: Word, mark: str, begins: str) -> Word:
     return replace(word, value=None, opening=before or begins, becomes=Becomes.ONE)
 
 
-def _shell(_: str, arguments: Sequence[Word]) -> Seen:
+def _shell(_: str, arguments: Sequence[Word]) -> WrapperLook:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
     for _turned_off in range(_MAX_TURNED_OFF):
@@ -185,38 +185,40 @@ def _shell(_: str, arguments: Sequence[Word]) -> Seen:
         raise Unseeable("a shell with that many options: write fewer")
     if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
         raise UnknownOption("-rcfile")
-    found = Read(options=tuple(options), rest=rest)
+    found = ReadOptions(options=tuple(options), rest=rest)
     if "expand_aliases" in [value.value for value in found.values("O")]:
         raise Unseeable("aliases change how text is read: leave expand_aliases out")
     if found.has("c"):
         if not rest:
-            return Seen()
-        return Seen(inner=(Inner(text=rest[0]),))
+            return WrapperLook()
+        return WrapperLook(inner=(InnerCommand(text=rest[0]),))
     if found.has("s") or not rest or rest[0].value == "-":
-        return Seen(reads_stdin=not found.has("help", "version"))
-    return Seen(script=rest[0])
+        return WrapperLook(reads_stdin=not found.has("help", "version"))
+    return WrapperLook(script=rest[0])
 
 
-def _flock(_: str, arguments: Sequence[Word]) -> Seen:
+def _flock(_: str, arguments: Sequence[Word]) -> WrapperLook:
     found = read(arguments, _known("flock"))
-    texts = [Inner(text=value) for value in found.values("c", "command")]
+    texts = [InnerCommand(text=value) for value in found.values("c", "command")]
     rest = found.rest[1:]
     if rest and rest[0].value in {"-c", "--command"}:
-        return Seen(inner=(Inner(text=rest[1] if len(rest) > 1 else literal("")),))
-    return Seen(inner=(*texts, *((Inner(words=tuple(rest)),) if rest else ())))
+        return WrapperLook(inner=(InnerCommand(text=rest[1] if len(rest) > 1 else literal("")),))
+    return WrapperLook(inner=(*texts, *((InnerCommand(words=tuple(rest)),) if rest else ())))
 
 
-def _watch(_: str, arguments: Sequence[Word]) -> Seen:
-    found: Read = read(arguments, _known("watch"))
+def _watch(_: str, arguments: Sequence[Word]) -> WrapperLook:
+    found: ReadOptions = read(arguments, _known("watch"))
     if found.has("x", "exec"):
-        return Seen(inner=(Inner(words=found.rest),))
+        return WrapperLook(inner=(InnerCommand(words=found.rest),))
     values = [word.value for word in found.rest]
     if any(value is None for value in values):
-        return Seen(inner=(Inner(text=UNKNOWN),))
-    return Seen(inner=(Inner(text=literal(" ".join(value or "" for value in values))),))
+        return WrapperLook(inner=(InnerCommand(text=UNKNOWN),))
+    return WrapperLook(
+        inner=(InnerCommand(text=literal(" ".join(value or "" for value in values))),)
+    )
 
 
-def _su(name: str, arguments: Sequence[Word]) -> Seen:
+def _su(name: str, arguments: Sequence[Word]) -> WrapperLook:
     """``su [OPTIONS] [-] [USER [ARGUMENT…]]``: options may stand behind the user's name."""
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
@@ -226,18 +228,18 @@ def _su(name: str, arguments: Sequence[Word]) -> Seen:
             raise Unseeable("su with more words than are looked through: put them into a file")
         found = read(rest, _known("su"))
         options += found.options
-        if name == "runuser" and Read(options=tuple(options), rest=()).has("u", "user"):
-            return Seen(inner=(Inner(words=found.rest),))
+        if name == "runuser" and ReadOptions(options=tuple(options), rest=()).has("u", "user"):
+            return WrapperLook(inner=(InnerCommand(words=found.rest),))
         operands += found.rest[:1]
         rest = found.rest[1:]
-    texts = Read(options=tuple(options), rest=()).values("c", "command", "session-command")
+    texts = ReadOptions(options=tuple(options), rest=()).values("c", "command", "session-command")
     if texts:
-        return Seen(inner=tuple(Inner(text=text) for text in texts))
+        return WrapperLook(inner=tuple(InnerCommand(text=text) for text in texts))
     named = [word for word in operands if word.value != "-"]
-    return Seen(script=named[1]) if len(named) > 1 else Seen(reads_stdin=True)
+    return WrapperLook(script=named[1]) if len(named) > 1 else WrapperLook(reads_stdin=True)
 
 
-def _script(_: str, arguments: Sequence[Word]) -> Seen:
+def _script(_: str, arguments: Sequence[Word]) -> WrapperLook:
     texts: list[Word] = []
     rest = tuple(arguments)
     for _operand in range(_MAX_OPERANDS):
@@ -248,11 +250,11 @@ def _script(_: str, arguments: Sequence[Word]) -> Seen:
         rest = found.rest[1:]
     if rest:
         raise Unseeable("script with more words than are looked through: put them into a file")
-    inner = tuple(Inner(text=text) for text in texts)
-    return Seen(inner=inner, reads_stdin=not texts)
+    inner = tuple(InnerCommand(text=text) for text in texts)
+    return WrapperLook(inner=inner, reads_stdin=not texts)
 
 
-_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], Seen]] = {
+_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], WrapperLook]] = {
     **dict.fromkeys(_SIMPLE, _simple),
     **dict.fromkeys(("sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"), _shell),
     "env": _env,

@@ -16,15 +16,15 @@ from policies.file.document import Document, KeyPath, spelled
 from policies.file.quantities import spelled_duration, spelled_size
 from policies.file.schema import CommandEntry, Edit, PolicyFile
 from policies.policy import (
-    Budget,
+    BudgetLimits,
     CommandRule,
+    ContainerLimits,
     Examples,
     ExportRules,
     History,
-    Limits,
-    Paths,
+    PathRules,
     Policy,
-    Setup,
+    SetupRules,
     WorkspaceRules,
 )
 
@@ -35,7 +35,7 @@ _PROTECTING = frozenset({"paths.protect", "workspace.exclude", "export.refuse"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class PolicyLayer:
     """One file of a chain."""
 
     document: Document
@@ -43,7 +43,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ComposedKeys:
     """What a chain of files says, by dotted key; what none of them says is not in it."""
 
     lists: Mapping[str, tuple[str, ...]]
@@ -53,7 +53,7 @@ class Said:
     places: Mapping[str, Where]
 
 
-def compose(layers: Sequence[Layer]) -> Policy:
+def compose(layers: Sequence[PolicyLayer]) -> Policy:
     """The policy of the last layer. The first is the built-in ground that no one extends.
 
     Raises:
@@ -70,7 +70,7 @@ def compose(layers: Sequence[Layer]) -> Policy:
         server_tools=lists["server_tools"],
         commands=said.commands or (),
         exec_workspace=scalars["exec_workspace"],
-        paths=Paths(
+        paths=PathRules(
             write=lists["paths.write"],
             read=lists.get("paths.read"),
             protect=lists["paths.protect"],
@@ -80,9 +80,9 @@ def compose(layers: Sequence[Layer]) -> Policy:
             history=History(scalars["workspace.history"]),
             max_bytes=scalars["workspace.max_bytes"],
         ),
-        setup=Setup(commands=lists["setup.commands"], network=lists["setup.network"]),
+        setup=SetupRules(commands=lists["setup.commands"], network=lists["setup.network"]),
         env=said.env or {},
-        limits=Limits(
+        limits=ContainerLimits(
             cpus=float(scalars["limits.cpus"]),
             memory_bytes=scalars["limits.memory"],
             pids=scalars["limits.pids"],
@@ -91,7 +91,7 @@ def compose(layers: Sequence[Layer]) -> Policy:
             output_bytes=scalars["limits.output"],
             time_s=scalars["limits.time"],
         ),
-        budget=Budget(
+        budget=BudgetLimits(
             turns=scalars["budget.turns"],
             input_tokens=scalars["budget.input_tokens"],
             output_tokens=scalars["budget.output_tokens"],
@@ -107,7 +107,7 @@ def compose(layers: Sequence[Layer]) -> Policy:
     )
 
 
-def gather(layers: Sequence[Layer], *, ground: int = 0) -> Said:
+def gather(layers: Sequence[PolicyLayer], *, ground: int = 0) -> ComposedKeys:
     """What a chain says, the outermost parent first.
 
     Args:
@@ -130,7 +130,9 @@ def gather(layers: Sequence[Layer], *, ground: int = 0) -> Said:
         if "env" in layer.model.model_fields_set:
             env = (env or {}) | layer.model.env
             places["env"] = layer.document.where(("env",))
-    return Said(lists=lists.values, scalars=scalars, commands=commands, env=env, places=places)
+    return ComposedKeys(
+        lists=lists.values, scalars=scalars, commands=commands, env=env, places=places
+    )
 
 
 class _Lists:
@@ -140,7 +142,7 @@ class _Lists:
         self.values: dict[str, tuple[str, ...]] = {}
         self._places = places
 
-    def take(self, layer: Layer) -> None:
+    def take(self, layer: PolicyLayer) -> None:
         model = layer.model
         edits: dict[KeyPath, Edit[Any, Any] | None] = {
             ("tools",): model.tools,
@@ -199,7 +201,7 @@ def _refuse_removal(document: Document, path: KeyPath, index: int, item: str) ->
 
 
 def _commands(
-    inherited: tuple[CommandRule, ...] | None, layer: Layer, places: dict[str, Where]
+    inherited: tuple[CommandRule, ...] | None, layer: PolicyLayer, places: dict[str, Where]
 ) -> tuple[CommandRule, ...] | None:
     edit = layer.model.commands
     if edit is None:
@@ -232,7 +234,7 @@ def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule
     )
 
 
-def _take_scalars(layer: Layer, scalars: dict[str, Any], places: dict[str, Where]) -> None:
+def _take_scalars(layer: PolicyLayer, scalars: dict[str, Any], places: dict[str, Where]) -> None:
     model = layer.model
     sections: Mapping[str, Any] = {
         "": model,
@@ -258,7 +260,9 @@ def _take_scalars(layer: Layer, scalars: dict[str, Any], places: dict[str, Where
             places[prefix + name] = layer.document.where(tuple(f"{prefix}{name}".split(".")))
 
 
-def _refuse_wider(layer: Layer, inherited: Mapping[str, Any], places: Mapping[str, Where]) -> None:
+def _refuse_wider(
+    layer: PolicyLayer, inherited: Mapping[str, Any], places: Mapping[str, Where]
+) -> None:
     for section, names, model in (
         ("limits", _LIMITS, layer.model.limits),
         ("budget", _BUDGET, layer.model.budget),

@@ -14,7 +14,7 @@ from policies.paths import within
 _MAX_LINKS = 40
 
 
-class Image:
+class ContainerImage:
     def __init__(self, inventory: Inventory, *, set_aside: Collection[str] = ()) -> None:
         self._inventory = inventory
         self._search = [
@@ -128,7 +128,9 @@ class Image:
 class Forbidden:
     """The files that may not even be read, and where they are."""
 
-    def __init__(self, image: Image, visible: Collection[str], withheld: Collection[str]) -> None:
+    def __init__(
+        self, image: ContainerImage, visible: Collection[str], withheld: Collection[str]
+    ) -> None:
         """``withheld``: libraries that hold a program which is not listed."""
         self.paths = {path for path in image.programs if path not in visible}
         self.paths.update(withheld)

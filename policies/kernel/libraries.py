@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies.kernel.bundles import bundles, matching, stem
-from policies.kernel.image import Image
+from policies.kernel.image import ContainerImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Libraries:
     """Library and the executable program that needs it to start, though it holds another."""
 
 
-def libraries(image: Image, executable: frozenset[str]) -> Libraries:
+def libraries(image: ContainerImage, executable: frozenset[str]) -> Libraries:
     """What may be loaded beside the programs that may run."""
     known: dict[str, list[str]] = {}
     for path in image.libraries:
@@ -39,12 +39,12 @@ def libraries(image: Image, executable: frozenset[str]) -> Libraries:
     return Libraries(withheld=frozenset(held - loaded.keys()), loaded=tuple(sorted(loaded.items())))
 
 
-def _names(image: Image, path: str) -> set[str]:
+def _names(image: ContainerImage, path: str) -> set[str]:
     bases = {posixpath.basename(name) for name in (path, *image.other_names(path))}
     return bases | {stem(base) for base in bases}
 
 
-def _needed(image: Image, executable: frozenset[str]) -> Mapping[str, str]:
+def _needed(image: ContainerImage, executable: frozenset[str]) -> Mapping[str, str]:
     """Every library that the loader may take for an executable program, and one such program.
 
     By name alone, wherever it stands: which directories are searched is the program's secret.

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from policies.commands.builtins import ALL as BUILTINS
 from policies.kernel.bundles import bundles, is_pattern, matching, stem
-from policies.kernel.image import Image
+from policies.kernel.image import ContainerImage
 from policies.kernel.libraries import Libraries, libraries
 from policies.kernel.shared_files import SharedFile, shared_files
 from policies.kernel.shebang import shebang, started_by_env
@@ -64,9 +64,9 @@ class Granted:
         return self.executable | self.readable
 
 
-def granted(policy: Policy, image: Image, *, may_ask: bool) -> Granted:
+def granted(policy: Policy, image: ContainerImage, *, may_ask: bool) -> Granted:
     """Which of an image's programs a policy makes executable, and which readable."""
-    work = _Work(image)
+    work = _Resolution(image)
     data = bundles()
     work.bring_all(data.always.brings, by="", reason=Reason.ALWAYS)
     missing: list[str] = []
@@ -108,8 +108,8 @@ def granted(policy: Policy, image: Image, *, may_ask: bool) -> Granted:
     )  # fmt: skip
 
 
-class _Work:
-    def __init__(self, image: Image) -> None:
+class _Resolution:
+    def __init__(self, image: ContainerImage) -> None:
         self._image = image
         self._waiting: list[tuple[str, str]] = []
         self.executable: set[str] = set()

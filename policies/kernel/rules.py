@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from policies.kernel.bundles import bundles
-from policies.kernel.image import Forbidden, Image
+from policies.kernel.image import ContainerImage, Forbidden
 from policies.kernel.intersection import intersection
 from policies.kernel.inventory import Inventory
 from policies.kernel.resolution import Granted, granted, named
@@ -65,7 +65,7 @@ def kernel_rules(
     Programs with ``ask: true`` are executable only when ``may_ask``: somebody can be asked.
     """
     places = _Places(policy, workspace, home)
-    image = Image(inventory, set_aside=places.own)
+    image = ContainerImage(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
     forbidden = Forbidden(image, found.visible, found.libraries.withheld)
     rules = _Rules()
@@ -124,7 +124,7 @@ class _Places:
     def _is_own(self, path: str) -> bool:
         return any(within(path, top) for top in (self._workspace, self._home, *SCRATCH))
 
-    def grant(self, rules: _Rules, image: Image, forbidden: Forbidden) -> None:
+    def grant(self, rules: _Rules, image: ContainerImage, forbidden: Forbidden) -> None:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
         reading = Access.READ | Access.LIST
         for path in (*SCRATCH, self._home):
@@ -154,7 +154,7 @@ class _Places:
         rules.grant("/proc", reading)
         rules.grant("/sys", reading)
 
-    def notes(self, image: Image) -> list[str]:
+    def notes(self, image: ContainerImage) -> list[str]:
         notes = [
             f"{path} may be written: the programs below it can be replaced"
             for path in self._write
@@ -169,7 +169,7 @@ class _Places:
         return notes
 
 
-def _split(image: Image, forbidden: Forbidden, places: _Places) -> Iterable[str]:
+def _split(image: ContainerImage, forbidden: Forbidden, places: _Places) -> Iterable[str]:
     """Directories and files to be readable, such that no forbidden program is below any of them."""
     unneeded = bundles().unneeded
     waiting = ["/"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policies.kernel.bundles import bundles, matching, stem
-from policies.kernel.image import Image
+from policies.kernel.image import ContainerImage
 
 MAX_NAMED = 8
 
@@ -36,7 +36,7 @@ class SharedFile:
 
 
 def shared_files(
-    image: Image, executable: frozenset[str], programs: Iterable[str]
+    image: ContainerImage, executable: frozenset[str], programs: Iterable[str]
 ) -> tuple[SharedFile, ...]:
     """What a policy that lists ``programs`` can't hold apart, by path."""
     names = set(programs)

@@ -20,21 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from policies.errors import PolicyError, Where
-from policies.file.compose import Said, gather
+from policies.file.compose import ComposedKeys, gather
 from policies.file.quantities import spelled_duration, spelled_size
 from policies.loading import written_chain
-from policies.operator import ceiling_intersection as meeting
+from policies.operator import ceiling_intersection
 from policies.policy import (
-    Bounds,
-    Budget,
+    BudgetLimits,
+    CeilingBounds,
     CommandRule,
+    ContainerLimits,
     ExportRules,
     History,
-    Limits,
-    Narrowing,
-    Paths,
+    NarrowedKey,
+    PathRules,
     Policy,
-    Setup,
+    SetupRules,
     WorkspaceRules,
 )
 
@@ -47,7 +47,7 @@ class Ceiling:
     name: str
     where: Where
     """Its file."""
-    said: Said
+    said: ComposedKeys
 
 
 def load_ceiling(name_or_path: str, *, directory: Path | None = None) -> Ceiling:
@@ -92,33 +92,37 @@ def _under(policy: Policy, ceiling: Ceiling) -> Policy:
             where=said.places["image"],
             key="image",
         )
-    work = _Work(policy, said)
+    work = _Intersection(policy, said)
     narrowed = replace(
         policy,
-        tools=work.items("tools", policy.tools, meeting.common),
-        server_tools=work.items("server_tools", policy.server_tools, meeting.common),
+        tools=work.items("tools", policy.tools, ceiling_intersection.common),
+        server_tools=work.items("server_tools", policy.server_tools, ceiling_intersection.common),
         commands=work.commands(),
         exec_workspace=work.least("exec_workspace", policy.exec_workspace, _yes_or_no),
         paths=work.paths(),
         workspace=work.workspace(),
-        setup=Setup(
-            commands=work.items("setup.commands", policy.setup.commands, meeting.common),
-            network=work.items("setup.network", policy.setup.network, meeting.common),
+        setup=SetupRules(
+            commands=work.items(
+                "setup.commands", policy.setup.commands, ceiling_intersection.common
+            ),
+            network=work.items("setup.network", policy.setup.network, ceiling_intersection.common),
         ),
         env=work.env(),
         limits=work.limits(),
         budget=work.budget(),
         export=ExportRules(
             max_bytes=work.least("export.max_bytes", policy.export.max_bytes, spelled_size),
-            refuse=work.items("export.refuse", policy.export.refuse, meeting.either),
-            ignore=work.items("export.ignore", policy.export.ignore, meeting.leaving_out),
+            refuse=work.items("export.refuse", policy.export.refuse, ceiling_intersection.either),
+            ignore=work.items(
+                "export.ignore", policy.export.ignore, ceiling_intersection.leaving_out
+            ),
         ),
     )
-    bounds = policy.bounds or Bounds(before=policy, ceilings=(), narrowings=())
+    bounds = policy.bounds or CeilingBounds(before=policy, ceilings=(), narrowings=())
     return replace(
         narrowed,
         places={**policy.places, **{n.key: n.by for n in work.narrowings}},
-        bounds=Bounds(
+        bounds=CeilingBounds(
             before=bounds.before,
             ceilings=(*bounds.ceilings, _as_policy(policy, ceiling)),
             narrowings=(*bounds.narrowings, *work.narrowings),
@@ -138,7 +142,7 @@ def _as_policy(policy: Policy, ceiling: Ceiling) -> Policy:
         server_tools=said.lists.get("server_tools", policy.server_tools),
         commands=policy.commands if said.commands is None else said.commands,
         exec_workspace=said.scalars.get("exec_workspace", policy.exec_workspace),
-        paths=Paths(
+        paths=PathRules(
             write=policy.paths.write if bound is None else bound,
             read=said.lists.get("paths.read"),
             protect=policy.paths.protect,
@@ -148,21 +152,21 @@ def _as_policy(policy: Policy, ceiling: Ceiling) -> Policy:
     )
 
 
-def _written(said: Said) -> tuple[str, ...] | None:
+def _written(said: ComposedKeys) -> tuple[str, ...] | None:
     return said.lists.get("paths.write", said.lists.get("paths.read"))
 
 
-class _Work:
+class _Intersection:
     """One policy under one ceiling: the narrower value of each key, and what became narrower."""
 
-    def __init__(self, policy: Policy, said: Said) -> None:
+    def __init__(self, policy: Policy, said: ComposedKeys) -> None:
         self._policy = policy
         self._said = said
-        self.narrowings: list[Narrowing] = []
+        self.narrowings: list[NarrowedKey] = []
 
     def _narrow(self, key: str, change: str, *, said_as: str = "") -> None:
         by = self._said.places[said_as or key]
-        self.narrowings.append(Narrowing(key=key, change=change, by=by))
+        self.narrowings.append(NarrowedKey(key=key, change=change, by=by))
 
     def least(self, key: str, mine: Any, spelled: Callable[[Any], str]) -> Any:
         """The smaller of two values of one key."""
@@ -199,7 +203,7 @@ class _Work:
         mine, bound = self._policy.commands, self._said.commands
         if bound is None:
             return mine
-        met = meeting.rules(mine, bound)
+        met = ceiling_intersection.rules(mine, bound)
         kept = {rule.program for rule in met}
         lost = list(dict.fromkeys(rule.program for rule in mine if rule.program not in kept))
         # Rules of programs that stay in part.
@@ -212,10 +216,10 @@ class _Work:
             self._narrow("commands", ", ".join(changes))
         return met
 
-    def paths(self) -> Paths:
+    def paths(self) -> PathRules:
         paths, lists = self._policy.paths, self._said.lists
         bound = _written(self._said)
-        write = paths.write if bound is None else meeting.places(paths.write, bound)
+        write = paths.write if bound is None else ceiling_intersection.places(paths.write, bound)
         said_as = "paths.write" if "paths.write" in lists else "paths.read"
         self._tell_items("paths.write", paths.write, write, said_as=said_as)
         read = paths.read
@@ -223,7 +227,7 @@ class _Work:
         mine = ("/",) if read is None else tuple(dict.fromkeys((*read, *paths.write)))
         if "paths.read" in lists:
             readable = (*lists["paths.read"], *lists.get("paths.write", ()))
-            bounded = meeting.places(mine, readable)
+            bounded = ceiling_intersection.places(mine, readable)
             if read is None:
                 self._narrow("paths.read", f"everything becomes {_named(bounded)}")
             else:
@@ -231,10 +235,10 @@ class _Work:
             read = bounded
         elif read is not None and write != paths.write:
             read = mine
-        return Paths(
+        return PathRules(
             write=write,
             read=read,
-            protect=self.items("paths.protect", paths.protect, meeting.guarding),
+            protect=self.items("paths.protect", paths.protect, ceiling_intersection.guarding),
         )
 
     def workspace(self) -> WorkspaceRules:
@@ -245,7 +249,7 @@ class _Work:
             self._narrow("workspace.history", f"{history.value} becomes {History(bound).value}")
             history = History(bound)
         return WorkspaceRules(
-            exclude=self.items("workspace.exclude", mine.exclude, meeting.guarding),
+            exclude=self.items("workspace.exclude", mine.exclude, ceiling_intersection.guarding),
             history=history,
             max_bytes=self.least("workspace.max_bytes", mine.max_bytes, spelled_size),
         )
@@ -259,9 +263,9 @@ class _Work:
         self._tell_items("env", list(mine), list(met))
         return met
 
-    def limits(self) -> Limits:
+    def limits(self) -> ContainerLimits:
         mine = self._policy.limits
-        return Limits(
+        return ContainerLimits(
             cpus=self.least("limits.cpus", mine.cpus, _number),
             memory_bytes=self.least("limits.memory", mine.memory_bytes, spelled_size),
             pids=self.least("limits.pids", mine.pids, _number),
@@ -273,14 +277,14 @@ class _Work:
             time_s=self.least("limits.time", mine.time_s, spelled_duration),
         )
 
-    def budget(self) -> Budget:
+    def budget(self) -> BudgetLimits:
         mine = self._policy.budget
         usd, bound = mine.usd, self._said.scalars.get("budget.usd")
         if bound is not None and (usd is None or usd > bound):
             was = "no bound" if usd is None else _number(usd)
             self._narrow("budget.usd", f"{was} becomes {_number(bound)}")
             usd = float(bound)
-        return Budget(
+        return BudgetLimits(
             turns=self.least("budget.turns", mine.turns, _number),
             input_tokens=self.least("budget.input_tokens", mine.input_tokens, _number),
             output_tokens=self.least("budget.output_tokens", mine.output_tokens, _number),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 
-from policies.commands.verdicts import Outcome, Rules
+from policies.commands.verdicts import CommandOutcome, Rules
 from policies.errors import Where
 from policies.file.quantities import spelled_duration, spelled_size
 from policies.paths import absolute, within
@@ -17,7 +17,7 @@ from policies.policy import CommandRule, History, Policy
 from policies.shell.words import literal
 
 _HISTORIES = (History.NONE, History.HEAD, History.FULL)
-_RANKS = {Outcome.DENY: 0, Outcome.ASK: 1, Outcome.ALLOW: 2}
+_RANKS = {CommandOutcome.DENY: 0, CommandOutcome.ASK: 1, CommandOutcome.ALLOW: 2}
 _OTHER = "moonpool-any-other-argument"
 """Stands for every argument that no rule names."""
 _ALL_SUBSETS = 6
@@ -25,7 +25,7 @@ _ALL_SUBSETS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class More:
+class WiderPermission:
     """One thing that a policy allows beyond another."""
 
     key: str
@@ -34,13 +34,13 @@ class More:
     """Where the wider policy says so, or does not."""
 
 
-def more(than: Policy, policy: Policy) -> tuple[More, ...]:
+def more(than: Policy, policy: Policy) -> tuple[WiderPermission, ...]:
     """What `policy` allows that `than` does not; empty: nothing."""
 
-    def said(key: str, what: str) -> More:
-        return More(key=key, what=what, where=policy.places.get(key, policy.where))
+    def said(key: str, what: str) -> WiderPermission:
+        return WiderPermission(key=key, what=what, where=policy.places.get(key, policy.where))
 
-    found: list[More] = [
+    found: list[WiderPermission] = [
         said("tools", f"the tool {tool}") for tool in policy.tools if tool not in than.tools
     ]
     found += (
@@ -167,13 +167,13 @@ def _time(value: float) -> str:
 Begin = tuple[str, ...]
 
 
-def _programs(than: Policy, policy: Policy) -> Iterator[More]:
+def _programs(than: Policy, policy: Policy) -> Iterator[WiderPermission]:
     mine, before = Rules(policy), Rules(than)
     for program in dict.fromkeys(rule.program for rule in policy.commands):
         known = [rule for rule in policy.commands if rule.program == program]
         other = [rule for rule in than.commands if _may_match(rule, program)]
         where = known[0].where
-        widened: dict[Begin, tuple[Outcome, Outcome]] = {}
+        widened: dict[Begin, tuple[CommandOutcome, CommandOutcome]] = {}
         for begin in _begins(known, other):
             pair = _answers(mine, before, program, begin)
             if pair is None:
@@ -181,7 +181,9 @@ def _programs(than: Policy, policy: Policy) -> Iterator[More]:
             above = widened.get(begin[:-1]) if begin else None
             widened[begin] = pair
             if above != pair:
-                yield More(key="commands", what=_said(program, begin, pair, other), where=where)
+                yield WiderPermission(
+                    key="commands", what=_said(program, begin, pair, other), where=where
+                )
         if () in widened and len(set(widened.values())) == 1 and not other:
             continue
         for options in _option_sets(known, other):
@@ -190,7 +192,7 @@ def _programs(than: Policy, policy: Policy) -> Iterator[More]:
                 if pair is not None and pair != widened.get(begin):
                     words = (*begin, *options)
                     what = _said(program, words, pair, other)
-                    yield More(key="commands", what=what, where=where)
+                    yield WiderPermission(key="commands", what=what, where=where)
                     break
             else:
                 continue
@@ -199,7 +201,7 @@ def _programs(than: Policy, policy: Policy) -> Iterator[More]:
 
 def _answers(
     mine: Rules, before: Rules, program: str, words: Sequence[str]
-) -> tuple[Outcome, Outcome] | None:
+) -> tuple[CommandOutcome, CommandOutcome] | None:
     """What both say of a command that begins so, where the first allows more.
 
     With an argument that no rule names, and with none: a rule on flags may refuse what it can't
@@ -245,13 +247,13 @@ def _option_sets(
 def _said(
     program: str,
     begin: Sequence[str],
-    pair: tuple[Outcome, Outcome],
+    pair: tuple[CommandOutcome, CommandOutcome],
     other: Sequence[CommandRule],
 ) -> str:
     was, now = pair
     words = " ".join((program, *begin))
     if not begin:
         words = f"{program} with {'other' if other else 'any'} arguments"
-    if was is Outcome.ASK:
+    if was is CommandOutcome.ASK:
         return f"{words}, without asking a person"
-    return f"{words}, after asking a person" if now is Outcome.ASK else words
+    return f"{words}, after asking a person" if now is CommandOutcome.ASK else words

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.commands.judge import Part, judge
-from policies.commands.verdicts import Layer, Outcome, Verdict
+from policies.commands.verdicts import CommandOutcome, CommandVerdict, DecidingLayer
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import SERVER_TOOLS, Policy
 
 MAX_PARTS = 2000
 
 _MAX_GUIDES = 24
-_MARKS = {Outcome.ALLOW: "+", Outcome.ASK: "?", Outcome.DENY: "-"}
-_SAID = {Outcome.ALLOW: "allowed", Outcome.ASK: "asked about", Outcome.DENY: "denied"}
+_MARKS = {CommandOutcome.ALLOW: "+", CommandOutcome.ASK: "?", CommandOutcome.DENY: "-"}
+_SAID = {
+    CommandOutcome.ALLOW: "allowed",
+    CommandOutcome.ASK: "asked about",
+    CommandOutcome.DENY: "denied",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Explanation:
             "cut": self.cut,
         }
 
-    def lines(self) -> list[tuple[Outcome | None, str]]:
+    def lines(self) -> list[tuple[CommandOutcome | None, str]]:
         """The tree line by line, each with what was decided; None: it decides nothing itself."""
         lines = [
             (part.verdict.outcome if part.verdict else None, _part_line(part, guide))
@@ -98,18 +102,18 @@ def explain_file(policy: Policy, tool: str, path: str) -> Explanation:
     )
 
 
-def _file_verdict(tool: str, decision: Decision) -> Verdict:
+def _file_verdict(tool: str, decision: Decision) -> CommandVerdict:
     rule = _rule(decision)
     match decision:
         case Allow():
             reason = "the kernel holds the paths too, for the tools' server"
             if tool in SERVER_TOOLS:
                 reason = "the model's service runs it, where no kernel of ours holds anything"
-            return Verdict(outcome=Outcome.ALLOW, rule=rule, reason=reason)
+            return CommandVerdict(outcome=CommandOutcome.ALLOW, rule=rule, reason=reason)
         case Ask(reason=reason):
-            return Verdict(outcome=Outcome.ASK, rule=rule, reason=reason)
+            return CommandVerdict(outcome=CommandOutcome.ASK, rule=rule, reason=reason)
         case Deny(reason=reason):
-            return Verdict(outcome=Outcome.DENY, rule=rule, reason=reason)
+            return CommandVerdict(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
 
 
 def _rule(decision: Decision) -> str:
@@ -137,7 +141,7 @@ def _part_line(part: Part, guide: str) -> str:
     if verdict is None:
         return f"  {guide}{shown}"
     said = _SAID[verdict.outcome]
-    if verdict.layer is Layer.KERNEL:
+    if verdict.layer is DecidingLayer.KERNEL:
         said = "left to the kernel"
     else:
         said = f"{said} by the check, {verdict.rule}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from policies.kernel.intersection import granted_at
 from policies.kernel.inventory import Inventory
 from policies.kernel.rules import Access, KernelRules, kernel_rules
-from policies.operator.diff import More
+from policies.operator.diff import WiderPermission
 from policies.policy import Policy
 
 _NOTHING = Access(0)
@@ -15,7 +15,7 @@ _KINDS = (
 )
 
 
-def more_in_kernel(than: Policy, policy: Policy, inventory: Inventory) -> Iterator[More]:
+def more_in_kernel(than: Policy, policy: Policy, inventory: Inventory) -> Iterator[WiderPermission]:
     """Programs that become executable or readable, and places that become writable."""
     mine = _by_path(kernel_rules(policy, inventory, may_ask=True))
     before = _by_path(kernel_rules(than, inventory, may_ask=True))
@@ -37,6 +37,6 @@ def _by_path(rules: KernelRules) -> Mapping[str, Access]:
     return {rule.path: rule.access for rule in rules.rules}
 
 
-def _said(policy: Policy, key: str, what: str) -> More:
+def _said(policy: Policy, key: str, what: str) -> WiderPermission:
     where = policy.places.get(key, policy.where)
-    return More(key="kernel", what=what, where=where)
+    return WiderPermission(key="kernel", what=what, where=where)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from policies import paths
-from policies.commands import git as gitarguments
+from policies.commands import git as git_rules
 from policies.commands.judge import judge
 from policies.commands.verdicts import (
     STANDARD_DIRECTORIES,
-    Outcome,
+    CommandOutcome,
+    CommandVerdict,
     Rules,
-    Verdict,
     allowed,
     key_name,
 )
@@ -51,7 +51,7 @@ _GIT_READS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ObservedCall:
     """One call of a run."""
 
     number: int
@@ -62,7 +62,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class ObservedUse:
     """What a run took."""
 
     seconds: float = 0
@@ -73,7 +73,7 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class LearnedPolicy:
     text: str
     """The policy file."""
     policy: Policy
@@ -82,31 +82,31 @@ class Lesson:
 
 
 def learn(
-    calls: Sequence[Seen],
+    calls: Sequence[ObservedCall],
     *,
     base: Policy,
     title: str,
-    used: Used,
+    used: ObservedUse,
     verify: str | None = None,
     changed: Sequence[str] = (),
     left_out: Sequence[str] = (),
     is_directory: Callable[[str], bool] = lambda _: False,
-    served: Sequence[str] = (),
-) -> Lesson:
+    server_tools: Sequence[str] = (),
+) -> LearnedPolicy:
     """The policy, checked against every call.
 
     Args:
         base: what the run had; its image, environment and guards are kept, its bounds not exceeded.
         changed: paths of the patch, relative to the workspace.
         left_out: paths of new files that are in no patch; they are told of, not allowed.
-        served: what the model's service ran for it, by name of the tool.
+        server_tools: what the model's service ran for it, by name of the tool.
         is_directory: does the workspace hold a directory of that name? A rule needs one that does.
     """
-    draft = _Draft(base, is_directory, tuple(tool for tool in SERVER_TOOLS if tool in served))
+    draft = _Draft(base, is_directory, tuple(tool for tool in SERVER_TOOLS if tool in server_tools))
     for call in calls:
         draft.take(call)
     if verify is not None:
-        draft.take_command(Seen(number=VERIFY, tool="bash", arguments={}), verify)
+        draft.take_command(ObservedCall(number=VERIFY, tool="bash", arguments={}), verify)
     for path in changed:
         draft.write(path, None)
     draft.tell_left_out(left_out)
@@ -126,11 +126,11 @@ def learn(
         for call, decision in zip(calls, decisions, strict=True)
         if isinstance(decision, Deny) or (isinstance(decision, Ask) and not call.asked)
     )
-    return Lesson(text=text, policy=policy, unmet=unmet)
+    return LearnedPolicy(text=text, policy=policy, unmet=unmet)
 
 
 def _built(
-    draft: "_Draft", calls: Sequence[Seen], title: str, used: Used
+    draft: "_Draft", calls: Sequence[ObservedCall], title: str, used: ObservedUse
 ) -> tuple[Policy, str, list[Decision]]:
     policy = loads(draft.text(title, used, (), ()), file="learned.yaml")
     decisions = [decide(policy, Call(tool=c.tool, arguments=c.arguments)) for c in calls]
@@ -156,13 +156,13 @@ class _Witness(Rules):
         super().__init__(policy)
         self.seen: list[tuple[str, tuple[Word, ...]]] = []
 
-    def program(self, name: str, arguments: Sequence[Word]) -> Verdict:
+    def program(self, name: str, arguments: Sequence[Word]) -> CommandVerdict:
         self.seen.append((name, tuple(arguments)))
         return allowed("seen")
 
 
 @dataclass(slots=True)
-class _Program:
+class _LearnedProgram:
     calls: dict[int, None] = field(default_factory=dict)
     begins: dict[tuple[str, ...], dict[int, None]] = field(default_factory=dict)
     whole: bool = False
@@ -175,10 +175,10 @@ class _Draft:
     """What the calls need, as it is found out."""
 
     def __init__(
-        self, base: Policy, is_directory: Callable[[str], bool], served: tuple[str, ...]
+        self, base: Policy, is_directory: Callable[[str], bool], server_tools: tuple[str, ...]
     ) -> None:
         self._base = base
-        self._served = served
+        self._served = server_tools
         self._base_rules = Rules(base)
         self._is_directory = is_directory
         self._open = replace(
@@ -190,13 +190,13 @@ class _Draft:
             bounds=None,
         )
         self._tools: dict[str, dict[int, None]] = {}
-        self._programs: dict[str, _Program] = {}
+        self._programs: dict[str, _LearnedProgram] = {}
         self._scripts: dict[int, None] = {}
         self._writes: dict[str, dict[int, None]] = {}
         self._left_out: list[str] = []
         self._unwritten: str | None = None
 
-    def take(self, call: Seen) -> None:
+    def take(self, call: ObservedCall) -> None:
         if call.tool not in TOOLS:
             self._left_out.append(f"call {call.number}: there is no tool {call.tool!r}")
             return
@@ -210,14 +210,14 @@ class _Draft:
         elif call.tool in _WRITING:
             self.write(str(call.arguments.get("path", "")), call.number)
 
-    def take_command(self, call: Seen, command: str) -> None:
+    def take_command(self, call: ObservedCall, command: str) -> None:
         witness = _Witness(self._open)
         for _ in judge(self._open, command, witness):
             pass
         for name, arguments in witness.seen:
             self._program(call, name, arguments)
 
-    def _program(self, call: Seen, written: str, arguments: Sequence[Word]) -> None:
+    def _program(self, call: ObservedCall, written: str, arguments: Sequence[Word]) -> None:
         name = written
         if "/" in written:
             path = paths.normal(written)
@@ -231,9 +231,9 @@ class _Draft:
         except ValueError:
             self._left_out.append(f"call {call.number}: {written!r} is no name of a program")
             return
-        known = self._programs.setdefault(name, _Program())
+        known = self._programs.setdefault(name, _LearnedProgram())
         known.calls[call.number] = None
-        asks = self._base_rules.program(name, arguments).outcome is Outcome.ASK
+        asks = self._base_rules.program(name, arguments).outcome is CommandOutcome.ASK
         known.freely = known.freely or not (asks or call.asked)
         begin = _git_begin(arguments) if name == "git" else None
         if begin is None:
@@ -265,7 +265,7 @@ class _Draft:
             shown = ", ".join(list(tops)[:MAX_NUMBERS]) + (" …" if len(tops) > MAX_NUMBERS else "")
             self._unwritten = f"new files in no patch: {shown}; add to write what the work needs"
 
-    def mend(self, policy: Policy, call: Seen, deny: Deny) -> bool:
+    def mend(self, policy: Policy, call: ObservedCall, deny: Deny) -> bool:
         """Widen what still denies a call; False: nothing was found to widen."""
         if deny.rule == key_name(policy, "exec_workspace"):
             new = call.number not in self._scripts
@@ -282,7 +282,9 @@ class _Draft:
 
     # -- as a file ---------------------------------------------------------------------------
 
-    def text(self, title: str, used: Used, notes: Sequence[str], examples: Sequence[str]) -> str:
+    def text(
+        self, title: str, used: ObservedUse, notes: Sequence[str], examples: Sequence[str]
+    ) -> str:
         kept = as_data(self._base)
         lines = [
             comment(title),
@@ -338,7 +340,7 @@ class _Draft:
             )
         }
 
-    def _bounds(self, used: Used, kept: Mapping[str, Mapping[str, object]]) -> list[str]:
+    def _bounds(self, used: ObservedUse, kept: Mapping[str, Mapping[str, object]]) -> list[str]:
         limits, budget = self._base.limits, self._base.budget
         time_s = min(limits.time_s, minutes(used.seconds * 2))
         command_s = min(limits.command_timeout_s, minutes(used.longest_call_s * 2))
@@ -364,8 +366,8 @@ class _Draft:
 def _git_begin(arguments: Sequence[Word]) -> tuple[str, ...] | None:
     """The subcommand, and of `config` what is asked for; None where that can't be known."""
     try:
-        rest = gitarguments.after_options(arguments)
-    except gitarguments.Refused:
+        rest = git_rules.after_options(arguments)
+    except git_rules.GitRefusal:
         return None
     first = rest[0].value if rest else None
     if first is None:
@@ -380,7 +382,7 @@ def _denied_targets(policy: Policy, command: str) -> list[str]:
     found = []
     for part in judge(policy, command):
         verdict = part.verdict
-        if verdict is None or verdict.outcome is not Outcome.DENY:
+        if verdict is None or verdict.outcome is not CommandOutcome.DENY:
             continue
         if verdict.rule == key_name(policy, "paths.write"):
             try:

@@ -61,7 +61,7 @@ _NO_WORDS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _WalkPlace:
     """What the walk knows of the surroundings of a node."""
 
     depth: int = 0
@@ -72,7 +72,7 @@ class _Place:
     """Inside ``[ … ]``, which is a command like any other and ends with its line."""
 
 
-_Waiting = tuple[Node, _Place, str]
+_Waiting = tuple[Node, _WalkPlace, str]
 """A node, where it stands, and the kind of what it is in: asked of the tree, that is searched for
 from the root."""
 
@@ -91,13 +91,13 @@ class Walk:
         root = tree.root_node
         self._parsed.weight = root.descendant_count
         self._complain(self._blanks.around(root))
-        stack: list[_Waiting] = [(root, _Place(), "")]
+        stack: list[_Waiting] = [(root, _WalkPlace(), "")]
         while stack and self._parsed.problem is None:
             self._visit(*stack.pop(), stack)
         return self._parsed
 
     def _visit(  # noqa: C901 - a branch for each kind of node
-        self, node: Node, place: _Place, above: str, stack: list[_Waiting]
+        self, node: Node, place: _WalkPlace, above: str, stack: list[_Waiting]
     ) -> None:
         """Record what a node means; its children go onto the stack."""
         kind = node.type
@@ -133,7 +133,9 @@ class Walk:
             kind = IN_EXPANSION
         self._push(children, self._inside(node, place), kind, stack)
 
-    def _push(self, children: list[Node], place: _Place, above: str, stack: list[_Waiting]) -> None:
+    def _push(
+        self, children: list[Node], place: _WalkPlace, above: str, stack: list[_Waiting]
+    ) -> None:
         # A leaf says nothing of its own unless bash might see in it what the grammar does not.
         stack += [
             (child, place, above)
@@ -142,14 +144,14 @@ class Walk:
             or (child.is_named and (self._look_inside or child.type in _ALWAYS_SEEN))
         ]
 
-    def _inside(self, node: Node, place: _Place) -> _Place:
+    def _inside(self, node: Node, place: _WalkPlace) -> _WalkPlace:
         kind = node.type
         if kind not in _GROUPS and kind not in _CONDITIONAL and kind not in _QUOTES_ARE_TEXT:
             return place
         arithmetic = kind == "compound_statement" and self._source.startswith(
             b"((", node.start_byte
         )
-        return _Place(
+        return _WalkPlace(
             depth=place.depth + (kind in _GROUPS or kind == "function_definition"),
             scope_end=node.end_byte if kind in _OWN_SHELL else place.scope_end,
             certain=(place.certain or kind in _OWN_SHELL) and kind not in _CONDITIONAL,
@@ -171,7 +173,7 @@ class Walk:
             self._parsed.problem = f"line {line}: {problem}"
             self._parsed.problem_offset = offset
 
-    def _leaf(self, node: Node, kind: str, place: _Place, above: str) -> None:
+    def _leaf(self, node: Node, kind: str, place: _WalkPlace, above: str) -> None:
         """Text in which the grammar saw nothing: look for what bash would see."""
         if kind == "comment":
             self._comment(node, above)
@@ -193,7 +195,7 @@ class Walk:
             quoted = b": " + text if plain else b': "' + text.replace(b'"', b'\\"') + b'"'
             self._nested(quoted, node.start_byte, place)
 
-    def _nested(self, text: bytes, offset: int, place: _Place) -> None:
+    def _nested(self, text: bytes, offset: int, place: _WalkPlace) -> None:
         shown = text.decode("utf-8", "surrogateescape")
         self._parsed.items.append(Nested(shown, offset, place.depth + 1))
 
@@ -203,7 +205,7 @@ class Walk:
         if not starts_word or before[:1] == b"\\" or above not in _COMMENT_PARENTS:
             self._fail("a `#` that bash may not read as a comment", node.start_byte)
 
-    def _redirected(self, children: list[Node], place: _Place, stack: list[_Waiting]) -> None:
+    def _redirected(self, children: list[Node], place: _WalkPlace, stack: list[_Waiting]) -> None:
         """A command with redirections after it; the grammar takes words behind them as targets."""
         body = children[0] if children[0].type in _SIMPLE else None
         extras = [extra for child in children for extra in self._extras(child)]
@@ -256,7 +258,9 @@ class Walk:
             return extras
         return []
 
-    def _simple(self, node: Node, children: list[Node], extras: list[Node], place: _Place) -> None:
+    def _simple(
+        self, node: Node, children: list[Node], extras: list[Node], place: _WalkPlace
+    ) -> None:
         assigned: list[tuple[str, Word | None]] = []
         pieces: list[Node] = []
         for child in children:
@@ -282,7 +286,7 @@ class Walk:
         command = SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth)
         self._parsed.items.append(command)
 
-    def _plain(self, node: Node, place: _Place) -> bool:
+    def _plain(self, node: Node, place: _WalkPlace) -> bool:
         """Record a command of plain words only; the usual one, and the same ones come again."""
         start, end = node.start_byte, node.end_byte
         if end - start > _MAX_PLAIN:
@@ -308,13 +312,13 @@ class Walk:
         shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
         return shown, word([value], self._source) if value is not None else None
 
-    def _loop_variable(self, node: Node, place: _Place) -> None:
+    def _loop_variable(self, node: Node, place: _WalkPlace) -> None:
         name = node.child_by_field_name("variable")
         if name is not None:
             assigned = (self._text(name).decode("utf-8", "surrogateescape"), None)
             self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
-    def _redirect(self, node: Node, children: list[Node], place: _Place) -> None:
+    def _redirect(self, node: Node, children: list[Node], place: _WalkPlace) -> None:
         if _is_usual(children):
             target = word(children[-1:], self._source)
             operator = children[-2].type
@@ -335,7 +339,7 @@ class Walk:
         if not patterns.ends_alike(children, self._source):
             self._fail("a pattern that bash may end elsewhere", node.start_byte)
 
-    def _function(self, node: Node, place: _Place) -> None:
+    def _function(self, node: Node, place: _WalkPlace) -> None:
         name = node.child_by_field_name("name")
         shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
         self._parsed.items.append(Group(f"function {shown}", node.start_byte, place.depth))
@@ -344,7 +348,7 @@ class Walk:
             Function(shown, node.start_byte, node.end_byte, place.scope_end, certain)
         )
 
-    def _heredoc(self, children: list[Node], place: _Place) -> None:
+    def _heredoc(self, children: list[Node], place: _WalkPlace) -> None:
         parts = {child.type: child for child in children}
         start, end, body = (
             parts.get(kind) for kind in ("heredoc_start", "heredoc_end", "heredoc_body")

@@ -13,14 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.apply import repo_refs as gitrefs
+from sandbox.apply import repo_refs
 from sandbox.apply.directory import ApplyReport, check_link
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
 from sandbox.apply.target import InTheWayError, Target, opened
 from sandbox.errors import PatchError
-from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.touched_paths import touched_paths
@@ -65,11 +65,11 @@ def branch_patch(
                 prefix="moonpool-apply-", ignore_cleanup_errors=True
             ) as room,
         ):
-            gitrefs.refuse_name(git, branch)
+            repo_refs.refuse_name(git, branch)
             made = _Commit.of(patch, git, Path(room), message, baseline)
             if not check:
                 made.write(git)
-                gitrefs.make_branch(git, branch, made.commit)
+                repo_refs.make_branch(git, branch, made.commit)
             return BranchReport(
                 commit=made.commit,
                 parent=made.parent,
@@ -103,7 +103,7 @@ class _Commit:
     commit: str
     parent: str
     objects: tuple[str, ...]
-    touched: Mapping[bytes, Entry | None]
+    touched: Mapping[bytes, ManifestEntry | None]
     changes: tuple[Change, ...]
 
     @classmethod
@@ -111,7 +111,7 @@ class _Commit:
         cls, patch: bytes, git: Target, room: Path, message: str, baseline: Baseline | None
     ) -> "_Commit":
         objects = Objects(git)
-        parent = gitrefs.head(git)
+        parent = repo_refs.head(git)
         tree = CommitTree(objects, objects.commit_tree(parent))
         store = Store(room / "store")
         before = tree.entries(touched_paths(patch), store)

@@ -13,16 +13,24 @@ from pathlib import Path
 
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.replace import Replacement, replace_files
-from sandbox.apply.target import Absent, Behind, Folder, Seen, Standing, Target, opened
+from sandbox.apply.target import (
+    BehindNonDirectory,
+    NothingThere,
+    PresentDirectory,
+    PresentFile,
+    Seen,
+    Target,
+    opened,
+)
 from sandbox.errors import PatchError
-from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, leaves_tree, link_refusal, refusal
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.touched_paths import touched_paths
 from sandbox.patch.values import Change
 
-_KEPT = Entry(0, "", 0)
+_KEPT = ManifestEntry(0, "", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +71,7 @@ def _apply(
         return ApplyReport(changes=(), written=())
     store = Store(room / "store")
     seen = _look(target, store, touched_paths(patch))
-    standing = {path: what for path, what in seen.items() if isinstance(what, Standing)}
+    standing = {path: what for path, what in seen.items() if isinstance(what, PresentFile)}
     before = {path: what.entry for path, what in standing.items()}
     touched = changed_by(patch, before, store, room, baseline=baseline)
     replacement = Replacement(
@@ -88,7 +96,7 @@ def _look(target: Target, store: Store, paths: Iterable[bytes]) -> dict[bytes, S
             )
         seen[path] = target.look(path, store)
     for path, what in seen.items():
-        if isinstance(what, Behind) and what.blocker not in seen:
+        if isinstance(what, BehindNonDirectory) and what.blocker not in seen:
             raise PatchError(
                 f"{os.fsdecode(path)!r} can't be reached: {os.fsdecode(what.blocker)!r} is a link "
                 "or a file in the target, and nothing is written through it."
@@ -100,13 +108,13 @@ def _without_aliases(target: Target, seen: dict[bytes, Seen]) -> dict[bytes, See
     """Where ``A`` and ``a`` are one file to the file system, only the name it lists is there."""
     names: dict[tuple[int, int], list[bytes]] = {}
     for path, what in seen.items():
-        if isinstance(what, Standing):
+        if isinstance(what, PresentFile):
             names.setdefault((what.status.st_dev, what.status.st_ino), []).append(path)
     for same in names.values():
         for path in same if len(same) > 1 else ():
             with target.parent(path) as (directory, name):
                 if name not in map(os.fsencode, os.listdir(directory)):
-                    seen[path] = Absent()
+                    seen[path] = NothingThere()
     return seen
 
 
@@ -114,7 +122,7 @@ def _checked(
     target: Target,
     store: Store,
     seen: Mapping[bytes, Seen],
-    touched: Mapping[bytes, Entry | None],
+    touched: Mapping[bytes, ManifestEntry | None],
 ) -> list[bytes]:
     """Refuse what must not be written; gives the directories that make room, deepest first."""
     folders: list[bytes] = []
@@ -125,11 +133,11 @@ def _checked(
         if refusal(path) or path not in seen:
             raise PatchError(f"the patch names {shown} where it should not. Nothing was changed.")
         match seen[path]:
-            case Behind(blocker=blocker) if touched.get(blocker, entry) is not None:
+            case BehindNonDirectory(blocker=blocker) if touched.get(blocker, entry) is not None:
                 raise PatchError(
                     f"{shown} can't be reached: {os.fsdecode(blocker)!r} is no directory."
                 )
-            case Folder():
+            case PresentDirectory():
                 folders += _making_room(target, path, touched)
             case _:
                 pass
@@ -139,7 +147,7 @@ def _checked(
 
 
 def _making_room(
-    target: Target, path: bytes, touched: Mapping[bytes, Entry | None]
+    target: Target, path: bytes, touched: Mapping[bytes, ManifestEntry | None]
 ) -> Iterator[bytes]:
     for found, is_folder in target.below(path):
         if is_folder:
@@ -152,7 +160,7 @@ def _making_room(
     yield path
 
 
-def check_link(store: Store, path: bytes, entry: Entry) -> None:
+def check_link(store: Store, path: bytes, entry: ManifestEntry) -> None:
     """Refuse a link that leads out of the tree."""
     # One that stands there already, escaping or not, is not touched and never gets here.
     link = store.read_bytes(entry.blob, limit_bytes=PATH_LIMIT_BYTES)

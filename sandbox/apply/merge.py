@@ -11,7 +11,7 @@ from sandbox.apply.three_way import merge
 from sandbox.errors import PatchError
 from sandbox.git.apply import DoesNotApply, apply_to_entries
 from sandbox.git.diff import Comparison
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.run import GitTooSlow
 from sandbox.git.store import Store
@@ -27,12 +27,12 @@ _SHOWN = 5
 
 def changed_by(
     patch: bytes,
-    before: Mapping[bytes, Entry],
+    before: Mapping[bytes, ManifestEntry],
     store: Store,
     room: Path,
     *,
     baseline: Baseline | None,
-) -> dict[bytes, Entry | None]:
+) -> dict[bytes, ManifestEntry | None]:
     """The paths that the patch changes among these files, and what each becomes.
 
     Args:
@@ -44,7 +44,7 @@ def changed_by(
     file = room / "patch.diff"
     file.write_bytes(patch)
     try:
-        after: Mapping[bytes, Entry | None] = apply_to_entries(
+        after: Mapping[bytes, ManifestEntry | None] = apply_to_entries(
             store, before, file, index=room / "index", timeout_s=_GIT_S
         )
     except DoesNotApply as conflict:
@@ -61,8 +61,8 @@ def changed_by(
 
 
 def _merged(
-    patch: Path, ours: Mapping[bytes, Entry], store: Store, room: Path, baseline: Baseline
-) -> dict[bytes, Entry | None]:
+    patch: Path, ours: Mapping[bytes, ManifestEntry], store: Store, room: Path, baseline: Baseline
+) -> dict[bytes, ManifestEntry | None]:
     standing = {path: entry for path, entry in baseline.entries.items() if entry is not None}
     # A store of their own: the result of a binary patch must come from the patch, not from here.
     apart = PackedStore(room / "theirs")
@@ -98,7 +98,9 @@ def _merged(
 
 
 def changes_between(
-    store: Store, before: Mapping[bytes, Entry], touched: Mapping[bytes, Entry | None]
+    store: Store,
+    before: Mapping[bytes, ManifestEntry],
+    touched: Mapping[bytes, ManifestEntry | None],
 ) -> tuple[Change, ...]:
     """What a reader is shown of the difference."""
     old = Trees.of({path: entry for path, entry in before.items() if path in touched})

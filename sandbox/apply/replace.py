@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from sandbox.apply.target import InTheWayError, Standing, Target
+from sandbox.apply.target import InTheWayError, PresentFile, Target
 from sandbox.errors import PatchError
-from sandbox.git.manifest import EXECUTABLE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 
 STAGING_PREFIX = b".moonpool-apply-"
@@ -28,9 +28,9 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, err
 class Replacement:
     """What is to happen, checked beforehand by the caller."""
 
-    removed: Mapping[bytes, Standing]
+    removed: Mapping[bytes, PresentFile]
     """What stands at each path that is replaced or deleted."""
-    placed: Mapping[bytes, Entry]
+    placed: Mapping[bytes, ManifestEntry]
     """What comes to stand; content in the store."""
     folders: Sequence[bytes]
     """Directories that give way to a file; deepest first."""
@@ -108,7 +108,7 @@ class _Replacing:
             raise
         self._prune()
 
-    def _stage(self, path: bytes, entry: Entry, name: bytes) -> None:
+    def _stage(self, path: bytes, entry: ManifestEntry, name: bytes) -> None:
         directory = self._staging.directory
         if entry.mode == SYMLINK:
             os.symlink(self._store.read_bytes(entry.blob), name, dir_fd=directory)
@@ -131,7 +131,7 @@ class _Replacing:
         with open(os.open(b"README", _NEW, 0o600, dir_fd=self._staging.directory), "wb") as file:
             file.writelines(lines)
 
-    def _set_aside(self, path: bytes, standing: Standing, name: bytes) -> None:
+    def _set_aside(self, path: bytes, standing: PresentFile, name: bytes) -> None:
         with self._target.parent(path) as (directory, last):
             os.rename(last, name, src_dir_fd=directory, dst_dir_fd=self._staging.directory)
         self._undo.append(partial(self._restore, path, name))

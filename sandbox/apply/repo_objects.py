@@ -46,7 +46,7 @@ _Place = Callable[[str, int], tuple[bytes, bytes] | None]
 """Gives what stands under an id in one place, up to a limit."""
 
 
-class _Work:
+class _InflateBudget:
     """All that may be inflated and copied. A pack of some kilobytes can ask for weeks of it."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Objects:
     def __init__(self, git: Target) -> None:
         self._git = git
         self._packs: list[bytes] | None = None
-        self._work = _Work()
+        self._work = _InflateBudget()
 
     def commit_tree(self, commit: str) -> str:
         """Id of a commit's tree. Raises `PatchError`, as all here do."""
@@ -228,7 +228,9 @@ def _offset_in(index: int, wanted: bytes) -> int | None:
     return None
 
 
-def _unpacked(pack: int, index: int, offset: int, limit: int, work: _Work) -> tuple[bytes, bytes]:
+def _unpacked(
+    pack: int, index: int, offset: int, limit: int, work: _InflateBudget
+) -> tuple[bytes, bytes]:
     """The object at an offset, its deltas applied. The chain is followed by a loop."""
     deltas: list[bytes] = []
     held = 0
@@ -299,7 +301,7 @@ def _inflated(inflate: "zlib._Decompress", pieces: Iterator[bytes], limit: int) 
     return bytes(found)
 
 
-def _patched(source: bytes, delta: bytes, limit: int, work: _Work) -> bytes:
+def _patched(source: bytes, delta: bytes, limit: int, work: _InflateBudget) -> bytes:
     """A delta applied (gitformat-pack(5), "Deltified representation")."""
     source_size, at = _varint(delta, 0)
     target_size, at = _varint(delta, at)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from sandbox.apply.repo_objects import Objects, TreeEntry
 from sandbox.errors import PatchError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import refusal
 from sandbox.git.store import Store
 
@@ -44,9 +44,9 @@ class CommitTree:
             holder = self._known[part]
         return holder
 
-    def entries(self, paths: Collection[bytes], store: Store) -> dict[bytes, Entry]:
+    def entries(self, paths: Collection[bytes], store: Store) -> dict[bytes, ManifestEntry]:
         """The files at these paths, their content in the store."""
-        found: dict[bytes, Entry] = {}
+        found: dict[bytes, ManifestEntry] = {}
         for path in sorted(paths):
             if reason := refusal(path):
                 raise PatchError(f"the patch names {os.fsdecode(path)!r}: {reason}.")
@@ -58,11 +58,11 @@ class CommitTree:
             if mode is None:
                 raise PatchError(f"{os.fsdecode(path)!r} is a submodule in the target's HEAD.")
             data = self._objects.read(row.id, b"blob")
-            found[path] = Entry(mode, store.put((data,), len(data)), len(data))
+            found[path] = ManifestEntry(mode, store.put((data,), len(data)), len(data))
         return found
 
     def changed(
-        self, touched: Mapping[bytes, Entry | None], put_tree: Callable[[bytes], str]
+        self, touched: Mapping[bytes, ManifestEntry | None], put_tree: Callable[[bytes], str]
     ) -> str:
         """Id of the whole tree with these changes; each tree that changes goes to `put_tree`."""
         changed = self._opened_for(touched)

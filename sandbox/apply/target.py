@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import PatchError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import is_dot_git
 from sandbox.git.store import Store
 
@@ -23,20 +23,20 @@ _PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class PresentFile:
     """A file or link is there."""
 
-    entry: Entry
+    entry: ManifestEntry
     status: os.stat_result
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class NothingThere:
     """Nothing is there, and nothing is in the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behind:
+class BehindNonDirectory:
     """What stands above is no directory."""
 
     blocker: bytes
@@ -44,11 +44,11 @@ class Behind:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class PresentDirectory:
     """A directory is there."""
 
 
-Seen = Standing | Absent | Behind | Folder
+Seen = PresentFile | NothingThere | BehindNonDirectory | PresentDirectory
 
 
 class Target:
@@ -66,9 +66,9 @@ class Target:
             with self.parent(path) as (directory, name):
                 return _look(directory, name, path, store)
         except InTheWayError as way:
-            return Behind(blocker=way.path)
+            return BehindNonDirectory(blocker=way.path)
         except FileNotFoundError:
-            return Absent()
+            return NothingThere()
         except OSError as problem:
             raise PatchError(f"can't read {os.fsdecode(path)!r}: {problem.strerror}") from problem
 
@@ -156,11 +156,11 @@ def _opened(root: int, parts: list[bytes]) -> Iterator[int]:
 def _look(directory: int, name: bytes, path: bytes, store: Store) -> Seen:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if stat.S_ISDIR(status.st_mode):
-        return Folder()
+        return PresentDirectory()
     if stat.S_ISLNK(status.st_mode):
         link = os.readlink(name, dir_fd=directory)
         blob = store.put((link,), len(link))
-        return Standing(entry=Entry(SYMLINK, blob, len(link)), status=status)
+        return PresentFile(entry=ManifestEntry(SYMLINK, blob, len(link)), status=status)
     if not stat.S_ISREG(status.st_mode):
         raise PatchError(f"{os.fsdecode(path)!r} is neither a file nor a link nor a directory.")
     # O_NONBLOCK: should it have become a pipe since, opening it must not wait for a writer.
@@ -170,4 +170,4 @@ def _look(directory: int, name: bytes, path: bytes, store: Store) -> Seen:
             raise PatchError(f"{os.fsdecode(path)!r} changed while it was read.")
         blob = store.put(iter(lambda: file.read(_PIECE_BYTES), b""), status.st_size)
     mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else FILE
-    return Standing(entry=Entry(mode, blob, status.st_size), status=status)
+    return PresentFile(entry=ManifestEntry(mode, blob, status.st_size), status=status)

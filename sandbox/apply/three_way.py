@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.run import GitRefused, run_git
 from sandbox.git.store import Store
 from sandbox.patch.make import LINES_LIMIT_BYTES, same_file
@@ -18,7 +18,7 @@ from sandbox.patch.make import LINES_LIMIT_BYTES, same_file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    results: Mapping[bytes, Entry | None]
+    results: Mapping[bytes, ManifestEntry | None]
     """Each path as it should be; None: nothing there."""
     conflicts: tuple[str, ...]
     """A line for each path where both sides changed the same; its result is what stands."""
@@ -27,16 +27,16 @@ class Merged:
 def merge(
     store: Store,
     *,
-    base: Mapping[bytes, Entry | None],
-    ours: Mapping[bytes, Entry | None],
-    theirs: Mapping[bytes, Entry | None],
+    base: Mapping[bytes, ManifestEntry | None],
+    ours: Mapping[bytes, ManifestEntry | None],
+    theirs: Mapping[bytes, ManifestEntry | None],
     timeout_s: float,
 ) -> Merged:
     """Bring the change from `base` to `theirs` into `ours`; the store holds all three sides.
 
     A path that is missing in a mapping is one where nothing is. Raises `PatchError`.
     """
-    results: dict[bytes, Entry | None] = {}
+    results: dict[bytes, ManifestEntry | None] = {}
     conflicts: list[str] = []
     with tempfile.TemporaryDirectory(prefix="merge-", dir=store.directory) as room:
         for path in sorted({*base, *theirs}):
@@ -48,12 +48,12 @@ def merge(
     return Merged(results=results, conflicts=tuple(conflicts))
 
 
-_Sides = tuple[Entry | None, Entry | None, Entry | None]
+_Sides = tuple[ManifestEntry | None, ManifestEntry | None, ManifestEntry | None]
 
 
 def _merged(  # noqa: PLR0911 - a line for each rule
     store: Store, sides: _Sides, room: Path, timeout_s: float
-) -> tuple[Entry | None, str | None]:
+) -> tuple[ManifestEntry | None, str | None]:
     """What becomes of one path, and why it can't be told."""
     base, ours, theirs = sides
     if same_file(ours, base) or same_file(ours, theirs):
@@ -68,9 +68,9 @@ def _merged(  # noqa: PLR0911 - a line for each rule
         return ours, "is there already, with another content"
     mode = theirs.mode if ours.mode == base.mode else ours.mode
     if theirs.blob in {ours.blob, base.blob}:
-        return Entry(mode, ours.blob, ours.size), None
+        return ManifestEntry(mode, ours.blob, ours.size), None
     if ours.blob == base.blob:
-        return Entry(mode, theirs.blob, theirs.size), None
+        return ManifestEntry(mode, theirs.blob, theirs.size), None
     everyone = (base, ours, theirs)
     if any(side.mode == SYMLINK for side in everyone):
         return ours, "was changed here too, and one of both is a link"
@@ -79,11 +79,14 @@ def _merged(  # noqa: PLR0911 - a line for each rule
     data = _merged_lines(store, everyone, room, timeout_s)
     if data is None:
         return ours, "was changed here at the same lines, or is no text"
-    return Entry(mode, store.put((data,), len(data)), len(data)), None
+    return ManifestEntry(mode, store.put((data,), len(data)), len(data)), None
 
 
 def _merged_lines(
-    store: Store, sides: tuple[Entry, Entry, Entry], room: Path, timeout_s: float
+    store: Store,
+    sides: tuple[ManifestEntry, ManifestEntry, ManifestEntry],
+    room: Path,
+    timeout_s: float,
 ) -> bytes | None:
     """All three merged; None where they can't be."""
     base, ours, theirs = sides

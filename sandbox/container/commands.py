@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from sandbox.container.files import Files
+from sandbox.container.files import SessionFiles
 from sandbox.container.output import OnOutput, Receiver
 from sandbox.container.session import Session
 from sandbox.errors import FileError, SandboxLost
@@ -19,10 +19,10 @@ _CANCEL_S = 5.0
 _SCRATCH = "/tmp/.moonpool"  # noqa: S108 - in the container
 
 
-class Commands:
+class SessionCommands:
     """Runs things in one session, one at a time in the foreground."""
 
-    def __init__(self, session: Session, files: Files) -> None:
+    def __init__(self, session: Session, files: SessionFiles) -> None:
         self._session = session
         self._files = files
         self._cancelled = threading.Event()

@@ -10,7 +10,7 @@ _LIST_LIMIT = 2000
 _TYPES = {b"f": FileType.FILE, b"d": FileType.DIRECTORY, b"l": FileType.SYMLINK}
 
 
-class Files:
+class SessionFiles:
     """Reads and writes files of one session."""
 
     def __init__(self, session: Session) -> None:

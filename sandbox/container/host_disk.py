@@ -25,7 +25,7 @@ _STEPS = 8
 _LOOK_EVERY_S = 0.25
 
 
-class Verdict(Enum):
+class DiskState(Enum):
     FINE = auto()
     END_COMMAND = auto()
     KILL = auto()
@@ -47,17 +47,17 @@ class Floor:
         self.floor_bytes = min(floor, at_start.free // 2)
         self._level = self.floor_bytes
 
-    def judge(self, free: int) -> Verdict:
+    def judge(self, free: int) -> DiskState:
         """What to do with so much left."""
         if free < self.floor_bytes // 2:
-            return Verdict.KILL
+            return DiskState.KILL
         if free < self._level:
             # So that what is run next can make room: it is ended only if it takes more.
             self._level = min(free, self._level) - self.floor_bytes // _STEPS
-            return Verdict.END_COMMAND
+            return DiskState.END_COMMAND
         if free >= self.floor_bytes:
             self._level = self.floor_bytes
-        return Verdict.FINE
+        return DiskState.FINE
 
 
 class HostDisk:
@@ -94,15 +94,15 @@ class HostDisk:
             if space is None:
                 return
             match floor.judge(space.free):
-                case Verdict.END_COMMAND:
+                case DiskState.END_COMMAND:
                     self._end_command()
-                case Verdict.KILL:
+                case DiskState.KILL:
                     self._kill(
                         f"the host's disk is nearly full ({space.free >> 20} MiB free, floor "
                         f"{floor.floor_bytes >> 20} MiB): the container was killed; make room there"
                     )
                     return
-                case Verdict.FINE:
+                case DiskState.FINE:
                     pass
 
 

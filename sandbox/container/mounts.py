@@ -64,7 +64,7 @@ class Overlay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldVolume:
     """A named volume that an overlay is made of, held where nobody in the container gets at it."""
 
     volume: str
@@ -73,7 +73,7 @@ class Held:
     """The engine copies what the image holds at the target: owner and mode of a top directory."""
 
 
-Mount = Scratch | Overlay | Held
+Mount = Scratch | Overlay | HeldVolume
 
 
 def tmpfs(mounts: Sequence[Mount]) -> dict[str, str]:
@@ -96,7 +96,7 @@ def volumes(mounts: Sequence[Mount], labels: Mapping[str, str]) -> list[dict[str
                     "DriverConfig": {"Name": "local", "Options": options},
                 }
                 rows.append({"Type": "volume", "Target": mount.target, "VolumeOptions": how})
-            case Held():
+            case HeldVolume():
                 rows.append(
                     {
                         "Type": "volume",
@@ -113,7 +113,7 @@ def volumes(mounts: Sequence[Mount], labels: Mapping[str, str]) -> list[dict[str
 
 def noexec_targets(mounts: Sequence[Mount]) -> tuple[str, ...]:
     """Where nothing can be executed."""
-    return tuple(mount.target for mount in mounts if not isinstance(mount, Held))
+    return tuple(mount.target for mount in mounts if not isinstance(mount, HeldVolume))
 
 
 def mount_differences(
@@ -126,7 +126,7 @@ def mount_differences(
     if asked != sorted(map(_essence, volumes(mounts, labels))):
         wrong.append("Mounts: differ from what was asked for")
     planned = {
-        mount.target: mount.volume if isinstance(mount, Held) else None
+        mount.target: mount.volume if isinstance(mount, HeldVolume) else None
         for mount in mounts
         if not isinstance(mount, Scratch)
     }

@@ -43,7 +43,7 @@ _AFTERLIFE_S = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class OpeningPlan:
     """Everything that decides how one sandbox runs; a restart uses it again."""
 
     policy: Policy
@@ -79,7 +79,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class StartedContainer:
     """A running container whose seal was checked."""
 
     container: str
@@ -124,7 +124,7 @@ def plan(
     run_id: str,
     may_ask: bool,
     kernel_policy: KernelPolicy,
-) -> Plan:
+) -> OpeningPlan:
     """Turn policy and image into a plan; nothing is done yet."""
     rules = _rules(policy, prepared, may_ask=may_ask)
     lifetime_s = int(policy.limits.time_s) + _GRACE_S
@@ -134,7 +134,7 @@ def plan(
         LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
         LABEL_DEADLINE: str(int(time.time()) + lifetime_s + _AFTERLIFE_S),
     }
-    return Plan(
+    return OpeningPlan(
         policy=policy,
         prepared_image=prepared.id,
         snapshot_image=snapshot_image,
@@ -149,9 +149,9 @@ def plan(
 _NOTHING = Inventory(programs={}, links={}, directories={}, search_path=())
 
 
-def plan_of_none(policy: Policy, *, snapshot_image: str) -> Plan:
+def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
     """For a container that is only read: nothing is ever started by it."""
-    return Plan(
+    return OpeningPlan(
         policy=policy,
         prepared_image="",
         snapshot_image=snapshot_image,
@@ -193,7 +193,9 @@ def _forbidden(prepared: PreparedImage, rules: KernelRules) -> str | None:
     return None
 
 
-def start(engine: Engine, made: Plan, *, meanwhile: Callable[[], None] = lambda: None) -> Started:
+def start(
+    engine: Engine, made: OpeningPlan, *, meanwhile: Callable[[], None] = lambda: None
+) -> StartedContainer:
     """Create a container, start its guest, and compare what runs with the plan.
 
     Args:
@@ -228,8 +230,8 @@ def start(engine: Engine, made: Plan, *, meanwhile: Callable[[], None] = lambda:
 
 
 def _start(
-    engine: Engine, made: Plan, own: volumes.Made, *, meanwhile: Callable[[], None]
-) -> Started:
+    engine: Engine, made: OpeningPlan, own: volumes.MadeVolume, *, meanwhile: Callable[[], None]
+) -> StartedContainer:
     spec = dataclasses.replace(made.spec, mounts=own.mounts)
     container = None
     try:
@@ -243,14 +245,14 @@ def _start(
         raise
 
 
-def discard(engine: Engine, started: Started) -> None:
+def discard(engine: Engine, started: StartedContainer) -> None:
     """Remove a container with everything in it."""
     started.link.close()
     engine.remove(started.container)
     volumes.remove(engine, started.volumes)
 
 
-def restart(engine: Engine, made: Plan, before: Started) -> Started:
+def restart(engine: Engine, made: OpeningPlan, before: StartedContainer) -> StartedContainer:
     """Start the guest of a container again; its files are as they were, those in memory excepted.
 
     Raises:
@@ -274,13 +276,13 @@ def restart(engine: Engine, made: Plan, before: Started) -> Started:
 
 def take_up(
     engine: Engine,
-    made: Plan,
+    made: OpeningPlan,
     container: str,
     *,
     spec: ContainerSpec,
     volumes: tuple[str, ...],
     since_ns: int,
-) -> Started:
+) -> StartedContainer:
     """Start the guest of a container that another process may have opened. Its files are as they
     were, those in memory excepted.
 
@@ -297,13 +299,13 @@ def take_up(
 
 
 def unattended(
-    made: Plan, container: str, *, volumes: tuple[str, ...], since_ns: int, seal: SealReport
-) -> Started:
+    made: OpeningPlan, container: str, *, volumes: tuple[str, ...], since_ns: int, seal: SealReport
+) -> StartedContainer:
     """A container whose guest is not spoken to: only the engine says what stands in it."""
     link = GuestLink(socket.socket(socket.AF_UNIX))
     link.give_up("the sandbox is only exported")
     link.close()
-    return Started(
+    return StartedContainer(
         container=container,
         spec=made.spec,
         volumes=volumes,
@@ -338,14 +340,14 @@ def _loadable(rules: KernelRules, spec: ContainerSpec) -> list[str]:
 
 def _greet(
     engine: Engine,
-    made: Plan,
+    made: OpeningPlan,
     spec: ContainerSpec,
     own: tuple[str, ...],
     container: str,
     *,
     since_ns: int,
     meanwhile: Callable[[], None],
-) -> Started:
+) -> StartedContainer:
     link = GuestLink(engine.attach(container))
     try:
         # Said before the start: the guest finds it waiting.
@@ -370,7 +372,7 @@ def _greet(
             mounts=spec.mounts,
         )
         since = answer[6] if len(answer) > 6 and isinstance(answer[6], int) else 0
-        return Started(
+        return StartedContainer(
             container=container,
             spec=spec,
             volumes=own,

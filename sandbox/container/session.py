@@ -3,10 +3,9 @@
 import contextlib
 import threading
 
-from sandbox.container import host_disk as hostdisk
-from sandbox.container import opening
+from sandbox.container import host_disk, opening
 from sandbox.container.host_disk import HostDisk
-from sandbox.container.opening import Plan, Started
+from sandbox.container.opening import OpeningPlan, StartedContainer
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, FileMissing, SandboxError, SandboxLost
 from sandbox.link.connection import GuestLink, Value
@@ -18,7 +17,7 @@ _RESTARTS = 3
 class Session:
     """A started container, and the right to start it again."""
 
-    def __init__(self, engine: Engine, plan: Plan, started: Started) -> None:
+    def __init__(self, engine: Engine, plan: OpeningPlan, started: StartedContainer) -> None:
         self.engine = engine
         self.plan = plan
         self.started = started
@@ -28,7 +27,7 @@ class Session:
         self.disk_low = threading.Event()
         """The host's disk is filling up: the running command is to end."""
         self._disk = HostDisk(
-            hostdisk.look_at(engine), end_command=self.disk_low.set, kill=self._kill
+            host_disk.look_at(engine), end_command=self.disk_low.set, kill=self._kill
         )
 
     @property

@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.cache import cache_directory, write_atomically
-from sandbox.container.mounts import LOWER, PLACES, ROOM, UPPER, WORK, Held, Mount, Overlay, Scratch
+from sandbox.container.mounts import (
+    LOWER,
+    PLACES,
+    ROOM,
+    UPPER,
+    WORK,
+    HeldVolume,
+    Mount,
+    Overlay,
+    Scratch,
+)
 from sandbox.container.spec import HOME, WORKSPACE, shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LOWER, LABEL_MANAGED
@@ -27,13 +37,13 @@ _TMP_SHARE, _VAR_TMP_SHARE = 4, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class MadeVolume:
     mounts: tuple[Mount, ...]
     names: tuple[str, ...]
     """Volumes that nobody else uses."""
 
 
-NONE = Made(mounts=(), names=())
+NONE = MadeVolume(mounts=(), names=())
 
 
 def make(
@@ -43,7 +53,7 @@ def make(
     prepared_image: str,
     memory_bytes: int,
     labels: Mapping[str, str],
-) -> Made:
+) -> MadeVolume:
     """The mounts of one sandbox, and its volumes, which the caller removes.
 
     Raises:
@@ -64,13 +74,13 @@ def make(
             names.append(work.name)
             room = f"{ROOM}/{place}"
             mounts += (
-                Held(volume=upper.name, target=room + UPPER, copies=True),
-                Held(volume=work.name, target=room + WORK, copies=False),
+                HeldVolume(volume=upper.name, target=room + UPPER, copies=True),
+                HeldVolume(volume=work.name, target=room + WORK, copies=False),
             )
             layer = engine.layer_directory(image) if target == WORKSPACE else None
             if layer is None:
                 lower = _lower(engine, image, target)
-                mounts.append(Held(volume=lower.name, target=room + LOWER, copies=False))
+                mounts.append(HeldVolume(volume=lower.name, target=room + LOWER, copies=False))
                 source = lower.mountpoint
             else:
                 # The snapshot is one layer, and all of the workspace is in it.
@@ -88,7 +98,7 @@ def make(
     except BaseException:
         remove(engine, names)
         raise
-    return Made(mounts=tuple(mounts), names=tuple(names))
+    return MadeVolume(mounts=tuple(mounts), names=tuple(names))
 
 
 def remove(engine: Engine, names: tuple[str, ...] | list[str]) -> None:

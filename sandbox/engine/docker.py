@@ -19,7 +19,7 @@ import requests
 from sandbox.engine.docker_errors import translated, unavailable
 from sandbox.engine.endpoints import Endpoint, candidates
 from sandbox.engine.labels import LABEL_DEADLINE
-from sandbox.engine.values import ContainerInfo, EngineFacts, ImageInfo, VolumeInfo
+from sandbox.engine.values import ContainerInfo, EngineInfo, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError, EngineUnavailable
 
 _QUICK_TIMEOUT_S = 60
@@ -95,12 +95,12 @@ class Engine:
         self._api.close()
         self._slow.close()
 
-    def facts(self) -> EngineFacts:
+    def facts(self) -> EngineInfo:
         with translated("asking the engine what it is"):
             version = self._api.version()
             info = self._api.info()
         security = tuple(str(option) for option in info.get("SecurityOptions") or ())
-        return EngineFacts(
+        return EngineInfo(
             version=str(version.get("Version", "")),
             api_version=str(self._api.api_version),
             operating_system=str(info.get("OperatingSystem", "")),

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 
-from sandbox.engine import tar as tarstream
+from sandbox.engine import tar
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
@@ -32,7 +32,7 @@ def archive(
     """
     digest = hashlib.sha256()
     sent = 0
-    yield tarstream.header(b"new/layer.tar", kind=tarstream.REGULAR, size=size)
+    yield tar.header(b"new/layer.tar", kind=tar.REGULAR, size=size)
     for piece in layer:
         digest.update(piece)
         sent += len(piece)
@@ -40,7 +40,7 @@ def archive(
     if sent != size:
         # A link on the host got another target between the count and the copy.
         raise WorkspaceError("the workspace changed while it was copied: run again")
-    yield tarstream.padding(size)
+    yield tar.padding(size)
     layers = [*base.layers, f"sha256:{digest.hexdigest()}"]
     config = {
         "architecture": base.architecture,
@@ -61,6 +61,6 @@ def archive(
     ]
     for name, value in ((b"config.json", config), (b"manifest.json", manifest)):
         data = json.dumps(value).encode()
-        yield tarstream.header(name, kind=tarstream.REGULAR, size=len(data), mode=0o644)
-        yield data + tarstream.padding(len(data))
-    yield tarstream.END
+        yield tar.header(name, kind=tar.REGULAR, size=len(data), mode=0o644)
+        yield data + tar.padding(len(data))
+    yield tar.END

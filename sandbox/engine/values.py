@@ -43,7 +43,7 @@ class VolumeInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFacts:
+class EngineInfo:
     version: str
     api_version: str
     operating_system: str

@@ -12,8 +12,8 @@ from pathlib import Path
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.errors import CollisionError, PatchError
-from sandbox.export import engine_changes as salvage
-from sandbox.git.manifest import SYMLINK, Entry
+from sandbox.export import engine_changes
+from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.guest.wire import PIECE
 from sandbox.workspace.pack import open_file
@@ -27,7 +27,7 @@ def bring(
     engine: Engine,
     copied: Snapshot,
     store: Store,
-    wanted: Mapping[bytes, Entry],
+    wanted: Mapping[bytes, ManifestEntry],
     workspace: Path,
 ) -> dict[bytes, int]:
     """Put the bytes of these files into the store; gives the permission bits of each.
@@ -37,7 +37,7 @@ def bring(
         EngineError: the snapshot can't be read.
     """
     modes: dict[bytes, int] = {}
-    absent: dict[bytes, Entry] = {}
+    absent: dict[bytes, ManifestEntry] = {}
     for path, entry in wanted.items():
         mode = from_host(store, workspace, path, entry)
         if mode is None:
@@ -54,12 +54,12 @@ def bring(
 
 
 def _from_snapshot(
-    engine: Engine, container: str, store: Store, absent: Mapping[bytes, Entry]
+    engine: Engine, container: str, store: Store, absent: Mapping[bytes, ManifestEntry]
 ) -> dict[bytes, int]:
     if len(absent) > _ONE_BY_ONE:
-        found = salvage.many_from_engine(engine, container, absent.keys())
+        found = engine_changes.many_from_engine(engine, container, absent.keys())
     else:
-        found = (salvage.one_from_engine(engine, container, path) for path in absent)
+        found = (engine_changes.one_from_engine(engine, container, path) for path in absent)
     modes = {}
     for path, mode, pieces in found:
         entry = absent[path]
@@ -74,7 +74,7 @@ def _from_snapshot(
     return modes
 
 
-def from_host(store: Store, workspace: Path, path: bytes, entry: Entry) -> int | None:
+def from_host(store: Store, workspace: Path, path: bytes, entry: ManifestEntry) -> int | None:
     """Put the host's file into the store; gives its permission bits as they were copied, or None
     where it is not what was copied.
 

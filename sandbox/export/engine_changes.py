@@ -13,7 +13,7 @@ from typing import IO, cast
 from sandbox.container.spec import WORKSPACE
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxLost
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import PATH_LIMIT, carried
 from sandbox.git.store import Store
 from sandbox.patch.left_out import mode_notes
@@ -47,7 +47,7 @@ class _Chunks:
 
 def from_engine(
     engine: Engine, container: str, manifest: Manifest, store: Store, *, limit_bytes: int
-) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+) -> tuple[dict[bytes, ManifestEntry | None], list[LeftOut]]:
     """Compare the whole workspace, as the engine packs it, with the baseline.
 
     For a container whose guest is gone. Plain tar, parsed as it streams, nothing unpacked.
@@ -56,7 +56,7 @@ def from_engine(
         SandboxLost: the container is gone too, or its tar makes no sense.
     """
     left_out: list[LeftOut] = []
-    seen: dict[bytes, Entry | None] = {}
+    seen: dict[bytes, ManifestEntry | None] = {}
     odd: list[LeftOut] = []
     alone: dict[bytes, bytes] = {}
     # As for a fetch. Files with holes cost the container nothing, and us their full size.
@@ -70,7 +70,7 @@ def from_engine(
             continue
         if member.issym():
             target = member.linkname.encode("utf-8", "surrogateescape")
-            seen[path] = Entry(SYMLINK, store.put([target], len(target)), len(target))
+            seen[path] = ManifestEntry(SYMLINK, store.put([target], len(target)), len(target))
         elif member.islnk():
             first = _below(member.linkname, WORKSPACE)
             entry = seen.get(first)
@@ -104,9 +104,9 @@ def from_engine(
 
 
 def _settle(
-    seen: dict[bytes, Entry | None],
+    seen: dict[bytes, ManifestEntry | None],
     left_out: list[LeftOut],
-    links: Iterable[tuple[bytes, Entry | None]],
+    links: Iterable[tuple[bytes, ManifestEntry | None]],
 ) -> None:
     for path, entry in links:
         if entry is None:
@@ -123,15 +123,17 @@ def _first_names(
     links: Mapping[bytes, bytes],
     store: Store,
     bounds: tuple[int, int],
-) -> Iterator[tuple[bytes, Entry | None]]:
+) -> Iterator[tuple[bytes, ManifestEntry | None]]:
     """What each of these hard links is, from the file that it is listed under; None: too large."""
     limit_bytes, room = bounds
     wanted = set(links.values())
-    found: dict[bytes, Entry] = {}
+    found: dict[bytes, ManifestEntry] = {}
     for path, member, tar in _members(engine, container, WORKSPACE):
         if path in wanted and member.isreg() and member.size <= min(limit_bytes, room):
             mode = EXECUTABLE if member.mode & 0o100 else FILE
-            found[path] = Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+            found[path] = ManifestEntry(
+                mode, store.put(_pieces(tar, member), member.size), member.size
+            )
             room -= member.size
     for path, first in links.items():
         yield path, found.get(first)
@@ -139,16 +141,16 @@ def _first_names(
 
 def _stored(
     path: bytes, member: tarfile.TarInfo, tar: tarfile.TarFile, manifest: Manifest, store: Store
-) -> Entry:
+) -> ManifestEntry:
     """The entry of a file in a tar; its bytes go into the store where they are new."""
     mode = EXECUTABLE if member.mode & 0o100 else FILE
     known = manifest.entries.get(path)
     if known is not None and known.size == member.size <= _COMPARED_IN_MEMORY:
         data = b"".join(_pieces(tar, member))
         if blob_id(data) == known.blob:
-            return Entry(mode, known.blob, known.size)
-        return Entry(mode, store.put([data], len(data)), len(data))
-    return Entry(mode, store.put(_pieces(tar, member), member.size), member.size)
+            return ManifestEntry(mode, known.blob, known.size)
+        return ManifestEntry(mode, store.put([data], len(data)), len(data))
+    return ManifestEntry(mode, store.put(_pieces(tar, member), member.size), member.size)
 
 
 def _members(

@@ -15,16 +15,14 @@ from pathlib import Path
 
 from policies.paths import absolute
 from policies.policy import Policy
-from sandbox.container.opening import Started
+from sandbox.container.opening import StartedContainer
 from sandbox.container.spec import WORKSPACE, shelf
 from sandbox.engine.docker import Engine
 from sandbox.errors import CollisionError, FileError, PatchError, SandboxError, SandboxLost
-from sandbox.export import baseline_files as originals
-from sandbox.export import engine_changes as salvage
-from sandbox.export import guest_changes as collect
+from sandbox.export import baseline_files, engine_changes, guest_changes
 from sandbox.git.apply import apply_to_entries
-from sandbox.git.ignore import IgnoreRules, Patterns
-from sandbox.git.manifest import Entry, Manifest
+from sandbox.git.ignore import IgnoreRules, OperatorPatterns
+from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
@@ -56,7 +54,7 @@ class Still(Enum):
 def export(
     *,
     engine: Engine,
-    started: Started,
+    started: StartedContainer,
     copied: Snapshot,
     manifest: Callable[[], Manifest],
     policy: Policy,
@@ -94,7 +92,7 @@ def export(
                 changed.pop(item.path, None)
             changed, left_out = _filtered(changed, left_out, copy, policy)
             old = {path: copy.entries[path] for path in changed if path in copy.entries}
-            originals.bring(engine, copied, store, old, workspace)
+            baseline_files.bring(engine, copied, store, old, workspace)
             patch = make_patch(store, copy, changed, base=base, left_out=left_out)
             if keep_old is not None and patch.data:
                 # Merging is a help for later: without room for it the patch still counts.
@@ -170,11 +168,11 @@ def _held(link: GuestLink, still: Still) -> Iterator[None]:
 
 def _changed(
     engine: Engine,
-    started: Started,
+    started: StartedContainer,
     baseline: Callable[[], Manifest],
     store: Store,
     still: Still,
-) -> tuple[dict[bytes, Entry | None], dict[bytes, Entry], list[LeftOut]]:
+) -> tuple[dict[bytes, ManifestEntry | None], dict[bytes, ManifestEntry], list[LeftOut]]:
     """New entries of changed paths (None: gone), their bytes in the store.
 
     Then what was looked at and has the id that it had, and what was left out.
@@ -183,12 +181,14 @@ def _changed(
     if link.lost is None:
         try:
             with _held(link, still):
-                changes = collect.from_guest(link, baseline, times_tell=started.seal.moves_copy)
-                found, left_out = collect.fetch(
+                changes = guest_changes.from_guest(
+                    link, baseline, times_tell=started.seal.moves_copy
+                )
+                found, left_out = guest_changes.fetch(
                     link, changes.candidates, store, limit_bytes=_FILE_LIMIT_BYTES
                 )
             left_out += changes.left_out
-            changed: dict[bytes, Entry | None] = dict.fromkeys(changes.deleted)
+            changed: dict[bytes, ManifestEntry | None] = dict.fromkeys(changes.deleted)
             known = baseline().entries
             changed |= {path: new for path, new in found.items() if new != known.get(path)}
             same = {
@@ -206,7 +206,7 @@ def _changed(
         raise SandboxLost(link.lost)
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
-    changed, left_out = salvage.from_engine(
+    changed, left_out = engine_changes.from_engine(
         engine, started.container, baseline(), store, limit_bytes=_FILE_LIMIT_BYTES
     )
     return changed, {}, left_out
@@ -216,7 +216,7 @@ def _collided(
     engine: Engine,
     copied: Snapshot,
     store: Store,
-    same: Mapping[bytes, Entry],
+    same: Mapping[bytes, ManifestEntry],
     workspace: Path,
 ) -> list[LeftOut]:
     """Files that have the id of what they replace, and another content.
@@ -228,7 +228,7 @@ def _collided(
     elsewhere = []
     for path, entry in same.items():
         try:
-            if originals.from_host(store, workspace, path, entry) is None:
+            if baseline_files.from_host(store, workspace, path, entry) is None:
                 elsewhere.append((path, entry.size))
         except CollisionError:
             left_out.append(LeftOut(path=path, reason=left_out_words.COLLIDES))
@@ -249,7 +249,7 @@ def _collided_with_copy(
     try:
         for path, size in files[:_COMPARED_LIMIT]:
             try:
-                pieces = salvage.read_from_engine(engine, container, path)
+                pieces = engine_changes.read_from_engine(engine, container, path)
                 store.put(pieces, size)
             except CollisionError:
                 left_out.append(LeftOut(path=path, reason=left_out_words.COLLIDES))
@@ -259,16 +259,16 @@ def _collided_with_copy(
 
 
 def _filtered(
-    changed: Mapping[bytes, Entry | None],
+    changed: Mapping[bytes, ManifestEntry | None],
     found: list[LeftOut],
     manifest: Manifest,
     policy: Policy,
-) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+) -> tuple[dict[bytes, ManifestEntry | None], list[LeftOut]]:
     """Without what the baseline's ignore rules or the policy's exclusions keep out."""
     rules = IgnoreRules(manifest, policy.export.ignore)
-    exclude = Patterns(policy.workspace.exclude)
+    exclude = OperatorPatterns(policy.workspace.exclude)
     writable = _writable(policy)
-    kept: dict[bytes, Entry | None] = {}
+    kept: dict[bytes, ManifestEntry | None] = {}
     left_out = _without_ignored(found, rules)
     for path, entry in changed.items():
         reason = rules.ignored(path)
@@ -312,7 +312,7 @@ def _writable(policy: Policy) -> Callable[[bytes], bool]:
 def apply(
     *,
     engine: Engine,
-    started: Started,
+    started: StartedContainer,
     copied: Snapshot,
     manifest: Manifest,
     workspace: Path,
@@ -330,7 +330,7 @@ def apply(
         store = PackedStore(directory / "store")
         before = {path: manifest.entries.get(path) for path in patch.results}
         old = {path: entry for path, entry in before.items() if entry is not None}
-        originals.bring(engine, copied, store, old, workspace)
+        baseline_files.bring(engine, copied, store, old, workspace)
         file = directory / "patch.diff"
         file.write_bytes(patch.data)
         # The store holds the old side only, so the new content can come from nothing but the patch.
@@ -343,7 +343,7 @@ def apply(
         _install(started.link, store, results)
 
 
-def _install(link: GuestLink, store: Store, results: Mapping[bytes, Entry | None]) -> None:
+def _install(link: GuestLink, store: Store, results: Mapping[bytes, ManifestEntry | None]) -> None:
     """Removals first: a directory may stand where a file stood."""
     for path in sorted((path for path, entry in results.items() if entry is None), reverse=True):
         link.ask("install", path, 0, b"", 0)

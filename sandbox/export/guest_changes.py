@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from sandbox.errors import CollisionError, SandboxLost
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.link.connection import GuestLink, Value
@@ -26,7 +26,7 @@ _BATCH = 256
 
 
 @dataclass(slots=True, kw_only=True)
-class Changes:
+class FoundChanges:
     """What a source found. Paths relative to the workspace."""
 
     candidates: set[bytes] = field(default_factory=set)
@@ -39,7 +39,7 @@ class Changes:
     """Of what has a time: its mode, type and all."""
 
 
-class _Walk:
+class _GuestWalk:
     """The pieces of one or more walks, joined."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class _Walk:
 
 def from_guest(
     link: GuestLink, baseline: Callable[[], Manifest], *, times_tell: bool = True
-) -> Changes:
+) -> FoundChanges:
     """Ask the guest what changed since it started.
 
     Args:
@@ -94,7 +94,7 @@ def from_guest(
     Raises:
         SandboxLost, FileError: it can't say.
     """
-    walk = _Walk()
+    walk = _GuestWalk()
     walk.take(link, b"", everything=not times_tell)
     touched = set(walk.listings) if times_tell else set()
     manifest = baseline()
@@ -109,7 +109,7 @@ def from_guest(
                 looked_at.add(path)
                 if directory not in looked_at:
                     walk.take(link, path, everything=True)
-    changes = Changes()
+    changes = FoundChanges()
     for path, (mode, ctime_ns) in walk.files.items():
         _sort_in(changes, path, mode)
         changes.times[path] = ctime_ns
@@ -125,7 +125,7 @@ def from_guest(
     return changes
 
 
-def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
+def _sort_in(changes: FoundChanges, path: bytes, mode: int) -> None:
     if mode & _TYPE in (_REGULAR, _LINK):
         changes.candidates.add(path)
     else:
@@ -134,7 +134,7 @@ def _sort_in(changes: Changes, path: bytes, mode: int) -> None:
         changes.left_out.append(LeftOut(path=path, reason=reason))
 
 
-def _notes(walk: _Walk, touched: set[bytes]) -> list[LeftOut]:
+def _notes(walk: _GuestWalk, touched: set[bytes]) -> list[LeftOut]:
     """Empty directories and odd modes that came in the container."""
     empty = [
         LeftOut(path=path, reason=EMPTY)
@@ -190,7 +190,7 @@ def fetch(
     *,
     limit_bytes: int,
     total_bytes: int | None = None,
-) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+) -> tuple[dict[bytes, ManifestEntry | None], list[LeftOut]]:
     """Bring files and links out of the guest into the store.
 
     Args:
@@ -202,7 +202,7 @@ def fetch(
     Raises:
         SandboxLost: the guest died, or what it sends makes no sense.
     """
-    found: dict[bytes, Entry | None] = {}
+    found: dict[bytes, ManifestEntry | None] = {}
     left_out: list[LeftOut] = []
     room = 4 * limit_bytes if total_bytes is None else total_bytes
     ordered = deque(sorted(paths))
@@ -225,7 +225,7 @@ def fetch(
                 room -= size if sent else 0
                 git_mode = SYMLINK if kind == _LINK else EXECUTABLE if mode & 0o100 else FILE
                 try:
-                    found[wanted] = Entry(git_mode, store.put(body, size), size)
+                    found[wanted] = ManifestEntry(git_mode, store.put(body, size), size)
                 except CollisionError:
                     left_out.append(LeftOut(path=wanted, reason=COLLIDES))
             elif kind == _REGULAR and size <= limit:

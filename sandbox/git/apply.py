@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sandbox.errors import PatchError
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.git.run import GitRefused, run_git
 from sandbox.git.store import Store
 
@@ -32,8 +32,13 @@ class DoesNotApply(PatchError):
 
 
 def apply_to_entries(
-    store: Store, entries: Mapping[bytes, Entry], patch: Path, *, index: Path, timeout_s: float
-) -> dict[bytes, Entry]:
+    store: Store,
+    entries: Mapping[bytes, ManifestEntry],
+    patch: Path,
+    *,
+    index: Path,
+    timeout_s: float,
+) -> dict[bytes, ManifestEntry]:
     """These files after the patch, as git made them of blobs in the store.
 
     `index` is a path where nothing is yet. Raises `DoesNotApply`, or `PatchError` for the rest.
@@ -67,7 +72,7 @@ def apply_to_entries(
     sizes = {entry.blob: entry.size for entry in entries.values()}
     made = {blob for _, _, blob in found} - sizes.keys()
     sizes |= _sizes(store, made, timeout_s)
-    return {path: Entry(mode, blob, sizes[blob]) for path, mode, blob in found}
+    return {path: ManifestEntry(mode, blob, sizes[blob]) for path, mode, blob in found}
 
 
 def _listed(row: bytes) -> tuple[bytes, int, str]:

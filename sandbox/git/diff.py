@@ -22,7 +22,7 @@ _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class DiffRecord:
     """One changed path, or one pair of a rename."""
 
     status: str
@@ -67,7 +67,7 @@ class Comparison:
                 timeout_s=self.timeout_s,
             )
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[DiffRecord]:
         """The changed paths in git's order, with the lines that came and went."""
         out = run_git(
             self.directory,
@@ -124,7 +124,7 @@ def _quoted_header(line: bytes) -> bytes:
     return b'%s"%s" "%s"\n' % (_HEADER, first, second)
 
 
-def _decode(out: bytes) -> list[Record]:
+def _decode(out: bytes) -> list[DiffRecord]:
     """All the raw records come first, then the counts of each in the same order."""
     fields = iter(out.split(b"\0")[:-1])
     counts: dict[bytes, tuple[int | None, int | None]] = {}
@@ -143,7 +143,7 @@ def _decode(out: bytes) -> list[Record]:
         else:
             raise PatchError(f"git diff-tree printed what can't be read: {field[:80]!r}")
     return [
-        Record(
+        DiffRecord(
             status=match[5].decode(),
             path=path,
             old_path=old_path,

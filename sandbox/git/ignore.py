@@ -24,7 +24,7 @@ _EXCLUDE_FILE = b".git/info/exclude"
 _GITIGNORE = b".gitignore"
 
 
-class Patterns:
+class OperatorPatterns:
     """An operator's patterns, in the form of an ignore file, for any path whatever.
 
     Not by a library: those turn a pattern into a regular expression, and a path that the adversary

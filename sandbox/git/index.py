@@ -32,12 +32,12 @@ def tracked_paths(data: bytes) -> frozenset[bytes] | None:
     for digest_bytes in _digest_sizes(data):
         try:
             return frozenset(_paths(data, digest_bytes))
-        except (_UnreadableError, IndexError):
+        except (_IndexUnreadable, IndexError):
             continue
     return None
 
 
-class _UnreadableError(Exception):
+class _IndexUnreadable(Exception):
     """Not an index, or not one that tells its paths."""
 
 
@@ -54,20 +54,20 @@ def _paths(data: bytes, digest_bytes: int) -> Iterator[bytes]:
     count = int.from_bytes(data[8:12], "big")
     end = len(data) - digest_bytes
     if version not in {2, 3, 4}:
-        raise _UnreadableError
+        raise _IndexUnreadable
     budget = _TOTAL_FACTOR * len(data) + NAME_LIMIT_BYTES
     at = _HEADER_BYTES
     name = b""
     for _ in range(count):  # each entry moves `at` on by more than 60 bytes, or raises
         start = at
         if int.from_bytes(data[at + 24 : at + 28], "big") & 0o170000 == _TREE_MODE:
-            raise _UnreadableError
+            raise _IndexUnreadable
         at += _STAT_BYTES + digest_bytes
         flags = int.from_bytes(data[at : at + 2], "big")
         at += 2
         if flags & _EXTENDED:
             if version == 2:
-                raise _UnreadableError
+                raise _IndexUnreadable
             at += 2
         kept = 0
         if version == 4:
@@ -75,11 +75,11 @@ def _paths(data: bytes, digest_bytes: int) -> Iterator[bytes]:
             kept = len(name) - strip
         stop = data.find(b"\0", at, min(end, at + NAME_LIMIT_BYTES))
         if stop < 0 or kept < 0:
-            raise _UnreadableError
+            raise _IndexUnreadable
         name = name[:kept] + data[at:stop]
         budget -= len(name)
         if not name or len(name) > NAME_LIMIT_BYTES or budget < 0:
-            raise _UnreadableError
+            raise _IndexUnreadable
         at = stop + 1
         if version != 4:
             # Filled up with NULs to a multiple of eight.
@@ -97,14 +97,14 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, index + 1
         value += 1
-    raise _UnreadableError
+    raise _IndexUnreadable
 
 
 def _check_extensions(data: bytes, at: int, end: int) -> None:
     while at + 8 <= end:
         name = data[at : at + 4]
         if name in _SPLIT_OR_SPARSE or not name[:1].isupper():
-            raise _UnreadableError
+            raise _IndexUnreadable
         at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
     if at != end:
-        raise _UnreadableError
+        raise _IndexUnreadable

@@ -32,7 +32,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class AuthoredLine:
     sign: str
     """``+`` or ``-``."""
     number: int
@@ -46,7 +46,7 @@ class Line:
 class Hunk:
     old_start: int
     new_start: int
-    lines: tuple[Line, ...]
+    lines: tuple[AuthoredLine, ...]
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ def hunks(
         # than the whole difference does: such a line goes with the others of its hunk.
         otherwise = max(known, default=history.steps[-1])
         lines = tuple(
-            Line(sign=sign, number=number, step=steps.get(number, otherwise), text=text)
+            AuthoredLine(sign=sign, number=number, step=steps.get(number, otherwise), text=text)
             for sign, number, steps, text in rows
         )
         found.append(Hunk(old_start=old_start, new_start=new_start, lines=lines))

@@ -10,7 +10,7 @@ SYMLINK = 0o120000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManifestEntry:
     """One file as git sees it. Positional: there are a hundred thousand of them."""
 
     mode: int
@@ -22,7 +22,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    entries: Mapping[bytes, Entry]
+    entries: Mapping[bytes, ManifestEntry]
     """By path relative to the workspace, ``/`` between parts. Nothing below any ``.git``."""
     tracked: frozenset[bytes] | None
     """Paths in the index of the workspace's own repository; None where there is none to read."""

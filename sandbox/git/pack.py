@@ -35,7 +35,7 @@ _NOT_COMPRESSED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _PackPlace:
     """Where an object is: the number of its pack, and the bytes of its entry there."""
 
     pack: int
@@ -49,7 +49,7 @@ class PackedStore(Store):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._packs: list[Path] = []
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _PackPlace] = {}
         self._growing: _Growing | None = None
         self._folder = self._directory / "objects" / "pack"
         try:
@@ -100,7 +100,7 @@ class PackedStore(Store):
             raise PatchError(f"object {blob} is not a blob.")
         return len(content), iter((content,))
 
-    def _content(self, object_id: str, place: _Place) -> tuple[int, bytes]:
+    def _content(self, object_id: str, place: _PackPlace) -> tuple[int, bytes]:
         raw = self._raw(place)
         kind, size, at = _entry_header(raw)
         inflate = zlib.decompressobj()
@@ -112,7 +112,7 @@ class PackedStore(Store):
             raise PatchError(f"blob {object_id} in the patch's git store is cut short or too long.")
         return kind, content
 
-    def _raw(self, place: _Place) -> bytes:
+    def _raw(self, place: _PackPlace) -> bytes:
         self.seal()
         try:
             with self._packs[place.pack].open("rb", buffering=0) as file:
@@ -156,7 +156,7 @@ class PackedStore(Store):
             start, end = self._growing.add(object_id, entry)
         except OSError as problem:
             raise PatchError(f"can't write to the patch's git store: {problem}") from problem
-        self._places[object_id] = _Place(len(self._packs) - 1, start, end)
+        self._places[object_id] = _PackPlace(len(self._packs) - 1, start, end)
         if sha256 is not None:
             self._sha256[object_id] = sha256
         if end > _PACK_LIMIT_BYTES:
@@ -175,7 +175,7 @@ class PackedStore(Store):
         self._packs.append(pack)
         number = len(self._packs) - 1
         for name, offset in zip(names, offsets, strict=True):
-            self._places[name] = _Place(number, offset, ends[offset])
+            self._places[name] = _PackPlace(number, offset, ends[offset])
 
 
 class _Growing:

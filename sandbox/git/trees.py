@@ -8,13 +8,13 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from sandbox.errors import PatchError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 
 _MODES = {FILE: b"100644", EXECUTABLE: b"100755", SYMLINK: b"120000"}
 _TREE_MODE = b"40000"
 
 # By name; None stands for a directory, which has its own row.
-_Directory = dict[bytes, Entry | None]
+_Directory = dict[bytes, ManifestEntry | None]
 
 
 class Trees:
@@ -27,7 +27,7 @@ class Trees:
         self._ids = ids
 
     @classmethod
-    def of(cls, entries: Mapping[bytes, Entry]) -> "Trees":
+    def of(cls, entries: Mapping[bytes, ManifestEntry]) -> "Trees":
         """Raises `PatchError` where a path is both a file and a directory, or is no path."""
         trees = cls({b"": {}}, {})
         for path, entry in entries.items():
@@ -44,7 +44,9 @@ class Trees:
         """What stands in a directory; nothing where there is none."""
         return self._directories.get(directory, {}).keys()
 
-    def changed(self, changes: Mapping[bytes, Entry | None]) -> tuple["Trees", tuple[bytes, ...]]:
+    def changed(
+        self, changes: Mapping[bytes, ManifestEntry | None]
+    ) -> tuple["Trees", tuple[bytes, ...]]:
         """The same files with these changes (None: gone), and the paths that found no place.
 
         What goes is taken out first, so that a file can make room for a directory of its name.
@@ -72,7 +74,7 @@ class Trees:
         for directory in set(_above(paths)) & self._directories.keys():
             put(self._content(directory))
 
-    def _place(self, path: bytes, entry: Entry) -> None:
+    def _place(self, path: bytes, entry: ManifestEntry) -> None:
         parent, _, name = path.rpartition(b"/")
         if not name or path[0] == 0x2F or b"\0" in path:
             raise PatchError(f"{path!r} is not the path of a file.")

@@ -33,7 +33,7 @@ class Glob:
         self._final = 0
         try:
             self._compile(pattern)
-        except _UnreadableError:
+        except _PatternUnreadable:
             return
         self._final = 1 << self.states
 
@@ -74,7 +74,7 @@ class Glob:
             elif byte == _BACKSLASH:
                 at += 1
                 if at == len(pattern):
-                    raise _UnreadableError
+                    raise _PatternUnreadable
                 accepted = frozenset(pattern[at : at + 1])
             else:
                 accepted = frozenset((byte,))
@@ -108,7 +108,7 @@ class Glob:
         return at
 
 
-class _UnreadableError(Exception):
+class _PatternUnreadable(Exception):
     """The pattern is none."""
 
 
@@ -117,7 +117,7 @@ def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int]:
 
     def byte_at(index: int) -> int:
         if index >= len(pattern):
-            raise _UnreadableError
+            raise _PatternUnreadable
         return pattern[index]
 
     at += 1
@@ -143,7 +143,7 @@ def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int]:
         elif pattern[at : at + 2] == b"[:":
             end = pattern.find(b"]", at + 2)
             if end < 0:
-                raise _UnreadableError
+                raise _PatternUnreadable
             if end - at >= 3 and pattern[end - 1 : end] == b":":
                 accepted |= _class(pattern[at + 2 : end - 1])
                 previous = None
@@ -177,5 +177,5 @@ def _class(name: bytes) -> frozenset[int]:
         b"xdigit": lambda byte: byte in b"0123456789abcdefABCDEF",
     }
     if name not in tests:
-        raise _UnreadableError
+        raise _PatternUnreadable
     return frozenset(filter(tests[name], range(128)))

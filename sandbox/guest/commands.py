@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from sandbox.guest.loop import Config, Loop
+    from sandbox.guest.loop import EventLoop, GuestConfig
     from sandbox.guest.wire import Outgoing
 
 _STATE_FD = 200
@@ -38,10 +38,12 @@ _WRAPPER = (
 )
 
 
-class Commands:
+class GuestCommands:
     """All that runs. `loop` is the server's poll: register(fd, events, handler), unregister(fd)."""
 
-    def __init__(self, loop: Loop, send: Callable[[Outgoing], None], config: Config) -> None:
+    def __init__(
+        self, loop: EventLoop, send: Callable[[Outgoing], None], config: GuestConfig
+    ) -> None:
         self.loop = loop
         self.send = send
         self.keep = config.keep

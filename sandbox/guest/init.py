@@ -14,7 +14,7 @@ import signal
 import time
 
 from sandbox.guest import landlock, pipes, server, wire
-from sandbox.guest.loop import Config
+from sandbox.guest.loop import GuestConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _probe(path: bytes) -> list[Outgoing]:
     return numbers
 
 
-def _serve(config: Config, wake: int, setup: _Setup) -> None:
+def _serve(config: GuestConfig, wake: int, setup: _Setup) -> None:
     """The server thread: restrict, report, serve; whatever ends it ends the container."""
     try:
         if setup.enforced:
@@ -186,7 +186,7 @@ class _Setup:
         self.probe = b""
 
 
-def _lead(config: Config, wake: int) -> None:
+def _lead(config: GuestConfig, wake: int) -> None:
     """Wait: for children to reap, for the engine's SIGTERM, for the end of the lifetime."""
     while True:
         left = config.end - time.monotonic()
@@ -219,7 +219,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
     frame = _first_frame()
     _, rules, enforce, workspace, environment, keep, disk, lifetime_s, probe, since, seal = frame
-    config = Config()
+    config = GuestConfig()
     setup = _Setup()
     config.workspace = workspace
     config.environment = dict(environment)

@@ -95,7 +95,7 @@ class _Instruction(ctypes.Structure):
     )
 
 
-class _Program(ctypes.Structure):
+class _SeccompProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
 
 
@@ -241,7 +241,7 @@ def keep_to_oneself() -> None:
         _Instruction(_ANSWER, 0, 0, _RET_ERRNO | _ENOSYS),
         _Instruction(_ANSWER, 0, 0, _RET_ALLOW),
     )
-    program = _Program(len(instructions), instructions)
+    program = _SeccompProgram(len(instructions), instructions)
     _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
 
 

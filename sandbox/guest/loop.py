@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sandbox.guest import disk
 
 
-class Config:
+class GuestConfig:
     """What the host said in its first frame, and what was opened before the restriction."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Config:
         self.end = 0.0  # monotonic; the leader ends everything then
 
 
-class Loop:
+class EventLoop:
     """select.poll with a handler for each descriptor."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from sandbox.guest import processes, refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandbox.guest.loop import Config
+    from sandbox.guest.loop import GuestConfig
     from sandbox.guest.shellstate import ShellState
     from sandbox.guest.wire import Outgoing
 
@@ -19,7 +19,7 @@ _REFUSED = 32
 class Noticed:
     """Limits by name (`memory`, `pids`, `disk`) and programs by path."""
 
-    def __init__(self, config: Config, shell: ShellState) -> None:
+    def __init__(self, config: GuestConfig, shell: ShellState) -> None:
         self._shell = shell
         self._counters = (
             (b"memory", config.oom_counter, b"oom_kill"),

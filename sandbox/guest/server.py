@@ -6,7 +6,7 @@ import os
 import time
 
 from sandbox.guest import commands, disk, files, restoring, wire
-from sandbox.guest.loop import Config, Loop
+from sandbox.guest.loop import EventLoop, GuestConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ _FRAMES_OUT = 1
 class Server:
     """Answers the host's requests until its stream ends."""
 
-    def __init__(self, config: Config, wake: int) -> None:
+    def __init__(self, config: GuestConfig, wake: int) -> None:
         self.config = config
-        self.loop = Loop()
-        self.reader = wire.Reader()
-        self.commands = commands.Commands(self.loop, self.send, config)
+        self.loop = EventLoop()
+        self.reader = wire.FrameReader()
+        self.commands = commands.GuestCommands(self.loop, self.send, config)
         self.wake = wake
         self.loop.register(_FRAMES_IN, "r", self._receive)
         self.loop.register(wake, "r", self._woken)
@@ -171,6 +171,6 @@ class Server:
         return path if path.startswith(b"/") else self.config.workspace + b"/" + path
 
 
-def make_disk(config: Config, limit: int, *, restarted: bool) -> disk.Disk:
+def make_disk(config: GuestConfig, limit: int, *, restarted: bool) -> disk.Disk:
     roots = [config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp"), *config.writable]
     return disk.Disk(roots, limit, config.since_ns, restarted=restarted)

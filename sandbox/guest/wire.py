@@ -105,7 +105,7 @@ def decode(data: bytes) -> Value:
     return value
 
 
-class Reader:
+class FrameReader:
     """Cuts a stream of bytes into values."""
 
     def __init__(self) -> None:

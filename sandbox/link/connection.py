@@ -47,7 +47,7 @@ class GuestLink:
         self._stream = stream
         self._answer_timeout_s = answer_timeout_s
         self._stream_timeout_s = stream_timeout_s
-        self._frames = wire.Reader()
+        self._frames = wire.FrameReader()
         self._pending: deque[list[Value]] = deque()
         self._raw = bytearray()
         self._payload_left = 0

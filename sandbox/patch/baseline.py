@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import PatchError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import refusal
 from sandbox.git.store import Store
@@ -24,13 +24,13 @@ _MODES = frozenset({FILE, EXECUTABLE, SYMLINK})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    entries: Mapping[bytes, Entry | None]
+    entries: Mapping[bytes, ManifestEntry | None]
     """Each path that the patch touches; None where nothing was."""
     store: Store
     """Holds their content."""
 
 
-def keep(directory: Path, store: Store, entries: Mapping[bytes, Entry | None]) -> bool:
+def keep(directory: Path, store: Store, entries: Mapping[bytes, ManifestEntry | None]) -> bool:
     """Write these entries and their content there; False where they pass the limit.
 
     Raises `PatchError` where it can't be written.
@@ -50,7 +50,7 @@ def keep(directory: Path, store: Store, entries: Mapping[bytes, Entry | None]) -
     return True
 
 
-def _row(path: bytes, entry: Entry | None) -> bytes:
+def _row(path: bytes, entry: ManifestEntry | None) -> bytes:
     if entry is None:
         return b"0 %s 0\t%s\0" % (b"-", path)
     return b"%o %s %d\t%s\0" % (entry.mode, entry.blob.encode(), entry.size, path)
@@ -69,7 +69,7 @@ def load(directory: Path) -> Baseline | None:
     except OSError as problem:
         raise PatchError(f"{directory / _INDEX} can't be read: {problem.strerror}") from problem
     store = PackedStore(directory)
-    entries: dict[bytes, Entry | None] = {}
+    entries: dict[bytes, ManifestEntry | None] = {}
     for row in data.split(b"\0")[:-1]:
         path, entry = _decoded(row, directory)
         if entry is not None and entry.blob not in store:
@@ -78,12 +78,12 @@ def load(directory: Path) -> Baseline | None:
     return Baseline(entries=entries, store=store)
 
 
-def _decoded(row: bytes, directory: Path) -> tuple[bytes, Entry | None]:
+def _decoded(row: bytes, directory: Path) -> tuple[bytes, ManifestEntry | None]:
     head, _, path = row.partition(b"\t")
     try:
         mode_text, blob, size = head.decode("ascii").split(" ")
         mode = int(mode_text, 8)
-        entry = Entry(mode, blob, int(size)) if mode else None
+        entry = ManifestEntry(mode, blob, int(size)) if mode else None
     except ValueError:
         raise PatchError(f"{directory / _INDEX} is damaged at {row[:60]!r}") from None
     if refusal(path) or mode not in _MODES | {0}:

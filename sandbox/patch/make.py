@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
-from sandbox.git.diff import Comparison, Record, carry_whole, quote_headers
-from sandbox.git.manifest import SYMLINK, Entry, Manifest
+from sandbox.git.diff import Comparison, DiffRecord, carry_whole, quote_headers
+from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, link_refusal, refusal
 from sandbox.git.store import Store
@@ -48,7 +48,7 @@ class PatchLimits:
 def make_patch(
     store: Store,
     manifest: Manifest,
-    changed: Mapping[bytes, Entry | None],
+    changed: Mapping[bytes, ManifestEntry | None],
     *,
     base: Trees | None = None,
     left_out: Sequence[LeftOut] = (),
@@ -118,11 +118,11 @@ def make_patch(
 
 def apply_proof(
     store: Store,
-    before: Mapping[bytes, Entry | None],
+    before: Mapping[bytes, ManifestEntry | None],
     patch: Path,
     *,
     timeout_s: float = 600,
-) -> dict[bytes, Entry | None]:
+) -> dict[bytes, ManifestEntry | None]:
     """What each of these paths is after the patch, found by applying it (None: nothing there).
 
     A path that the patch touches beside them is in the answer too. Raises `PatchError`.
@@ -140,7 +140,7 @@ def apply_proof(
     return {**dict.fromkeys(before), **after}
 
 
-def changes_of(records: Sequence[Record]) -> tuple[Change, ...]:
+def changes_of(records: Sequence[DiffRecord]) -> tuple[Change, ...]:
     """What a reader is shown of a comparison."""
     return tuple(
         Change(
@@ -159,10 +159,10 @@ def changes_of(records: Sequence[Record]) -> tuple[Change, ...]:
 
 
 def _sift(
-    store: Store, manifest: Manifest, changed: Mapping[bytes, Entry | None]
-) -> tuple[dict[bytes, Entry | None], list[LeftOut]]:
+    store: Store, manifest: Manifest, changed: Mapping[bytes, ManifestEntry | None]
+) -> tuple[dict[bytes, ManifestEntry | None], list[LeftOut]]:
     """What really changed, and what of it a patch can't carry."""
-    wanted: dict[bytes, Entry | None] = {}
+    wanted: dict[bytes, ManifestEntry | None] = {}
     refused: list[LeftOut] = []
     for path, entry in changed.items():
         old = manifest.entries.get(path)
@@ -181,7 +181,7 @@ def _sift(
     return wanted, refused
 
 
-def _large(*sides: Mapping[bytes, Entry | None]) -> set[bytes]:
+def _large(*sides: Mapping[bytes, ManifestEntry | None]) -> set[bytes]:
     return {
         path
         for side in sides
@@ -190,14 +190,14 @@ def _large(*sides: Mapping[bytes, Entry | None]) -> set[bytes]:
     }
 
 
-def same_file(old: Entry | None, new: Entry | None) -> bool:
+def same_file(old: ManifestEntry | None, new: ManifestEntry | None) -> bool:
     """Whether git sees no difference."""
     if old is None or new is None:
         return old is new
     return (old.mode, old.blob) == (new.mode, new.blob)
 
 
-def _target(store: Store, entry: Entry) -> bytes:
+def _target(store: Store, entry: ManifestEntry) -> bytes:
     if entry.size > PATH_LIMIT_BYTES:
         return b""
     return store.read_bytes(entry.blob, limit_bytes=PATH_LIMIT_BYTES)
@@ -210,11 +210,11 @@ class _Proving:
     store: Store
     base: Trees
     tree: str
-    before: Mapping[bytes, Entry | None]
+    before: Mapping[bytes, ManifestEntry | None]
     file: Path
     limits: PatchLimits
 
-    def prove(self) -> tuple[Comparison, dict[bytes, Entry | None]]:
+    def prove(self) -> tuple[Comparison, dict[bytes, ManifestEntry | None]]:
         """Write the patch, apply it to the old files, and compare the tree that gives."""
         with_renames = Comparison(
             directory=self.store.directory,
@@ -231,7 +231,7 @@ class _Proving:
             plain = replace(with_renames, renames=False, timeout_s=self.limits.git_s)
             return plain, self._prove(plain)
 
-    def _prove(self, compared: Comparison) -> dict[bytes, Entry | None]:
+    def _prove(self, compared: Comparison) -> dict[bytes, ManifestEntry | None]:
         compared.write_patch(self.file, limit_bytes=self.limits.patch_bytes)
         if any(b" /" in path for path in self.before):
             quote_headers(self.file)

@@ -8,7 +8,7 @@ host's memory stays bounded; knows nothing of what is made of them.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sandbox.git.diff import Record
+from sandbox.git.diff import DiffRecord
 from sandbox.git.store import NOTHING, Store
 
 START_BYTES = 4096
@@ -58,7 +58,7 @@ class Side:
         return len(self.start) == self.size
 
 
-def read_sides(store: Store, records: Iterable[Record]) -> Mapping[str, Side]:
+def read_sides(store: Store, records: Iterable[DiffRecord]) -> Mapping[str, Side]:
     """By object id. What is past a bound is not there."""
     wanted: dict[str, int] = {}
     for record in records:

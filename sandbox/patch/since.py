@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
-from sandbox.git.manifest import Entry, Manifest
+from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import make_patch, same_file
@@ -32,7 +32,7 @@ def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
         with tempfile.TemporaryDirectory(prefix="moonpool-since-") as place:
             room = Path(place)
             store = PackedStore(room / "store")
-            standing: dict[bytes, Entry] = {}
+            standing: dict[bytes, ManifestEntry] = {}
             for kept in old:
                 for path, entry in kept.entries.items():
                     if entry is not None and path not in standing:
@@ -52,8 +52,8 @@ def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
 
 
 def _after(
-    patch: bytes, standing: dict[bytes, Entry], store: PackedStore, room: Path
-) -> dict[bytes, Entry]:
+    patch: bytes, standing: dict[bytes, ManifestEntry], store: PackedStore, room: Path
+) -> dict[bytes, ManifestEntry]:
     if not patch:
         return dict(standing)
     room.mkdir()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.patch.reviewed_content import Side
 
 
@@ -50,7 +50,7 @@ class Patch:
     tree: str
     """Tree id (hex) of baseline + patch, as found by applying the patch."""
     left_out: tuple[LeftOut, ...] = ()
-    results: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    results: Mapping[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.
     What verification installs, so that what is tested is the patch."""
     links: Mapping[bytes, bytes] = field(default_factory=dict)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.patch.values import LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
+class MarkedDirectory:
     """A directory that is empty, holds a ``.git``, or has another mode than most."""
 
     mode: int
@@ -28,7 +28,7 @@ class Mark:
 
     store: Path
     """Where the content of what is in `changed` is kept."""
-    changed: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    changed: Mapping[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Everything that was not as in the baseline; None: gone."""
     missed: frozenset[bytes] = frozenset()
     """Files that stood there and whose content was not kept: they were too large."""
@@ -36,7 +36,7 @@ class Mark:
     """Permission bits of what had changed since the start, where they are known; else git's two."""
     times: Mapping[bytes, int] = field(default_factory=dict)
     """Of every path that had changed since the start: when, in ns. Equal later: as it was."""
-    folders: Mapping[bytes, Folder] | None = None
+    folders: Mapping[bytes, MarkedDirectory] | None = None
     """None: it is not known which directories were empty."""
     special: frozenset[bytes] = frozenset()
     """Sockets, pipes and devices."""

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from sandbox.container.session import Session
 from sandbox.errors import NotKept, PatchError, SandboxLost
-from sandbox.export import baseline_files as originals
-from sandbox.export import guest_changes as collect
+from sandbox.export import baseline_files, guest_changes
 from sandbox.export.export import temporary_directory
-from sandbox.git.manifest import EXECUTABLE, SYMLINK, Entry, Manifest
+from sandbox.git.manifest import EXECUTABLE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
@@ -26,7 +25,7 @@ from sandbox.guest.wire import PIECE
 from sandbox.link.connection import GuestLink, Value
 from sandbox.patch.left_out import SPECIAL, bounded
 from sandbox.patch.values import LeftOut
-from sandbox.restore.mark import Folder, Mark, Restored
+from sandbox.restore.mark import Mark, MarkedDirectory, Restored
 from sandbox.restore.tracking import Follower, folders_of
 from sandbox.workspace.snapshot import Snapshot
 
@@ -74,7 +73,7 @@ def require(mark: Mark) -> None:
 @dataclass(slots=True, kw_only=True)
 class _Plan:
     remove: list[bytes] = field(default_factory=list)
-    put: dict[bytes, Entry] = field(default_factory=dict)
+    put: dict[bytes, ManifestEntry] = field(default_factory=dict)
     left: list[LeftOut] = field(default_factory=list)
 
 
@@ -135,30 +134,32 @@ class _Going:
 
     # -- what is to be done ----------------------------------------------------------------
 
-    def _look(self) -> collect.Changes:
+    def _look(self) -> guest_changes.FoundChanges:
         seal = self._session.started.seal
-        return collect.from_guest(self._link, self._follower.manifest, times_tell=seal.moves_copy)
+        return guest_changes.from_guest(
+            self._link, self._follower.manifest, times_tell=seal.moves_copy
+        )
 
-    def _target(self, path: bytes) -> Entry | None:
+    def _target(self, path: bytes) -> ManifestEntry | None:
         changed = self._mark.changed
         return changed[path] if path in changed else self._manifest.entries.get(path)
 
-    def _same_time(self, changes: collect.Changes, path: bytes) -> bool:
+    def _same_time(self, changes: guest_changes.FoundChanges, path: bytes) -> bool:
         then = self._mark.times.get(path)
         return then is not None and changes.times.get(path) == then
 
-    def _stands(self, changes: collect.Changes, path: bytes) -> bool:
+    def _stands(self, changes: guest_changes.FoundChanges, path: bytes) -> bool:
         there = path in self._manifest.entries and path not in changes.deleted
         return path in changes.candidates or there
 
-    def _paths(self, changes: collect.Changes) -> Iterator[bytes]:
+    def _paths(self, changes: guest_changes.FoundChanges) -> Iterator[bytes]:
         """Everything that may be otherwise than at the mark, and could be gone back."""
         mark = self._mark
         for path in sorted({*changes.candidates, *changes.deleted, *mark.changed, *mark.missed}):
             if path in mark.changed or self._follower.ignored(path) is None:
                 yield path
 
-    def _planned(self, changes: collect.Changes) -> _Plan:
+    def _planned(self, changes: guest_changes.FoundChanges) -> _Plan:
         plan = _Plan()
         for path in self._paths(changes):
             if self._same_time(changes, path):
@@ -179,7 +180,7 @@ class _Going:
         changed = self._mark.changed
         old = {path: entry for path, entry in plan.put.items() if path not in changed}
         session = self._session
-        self._modes = originals.bring(
+        self._modes = baseline_files.bring(
             session.engine, self._copied, originals_store, old, self._workspace
         )
         kept = Store(self._mark.store)
@@ -197,7 +198,7 @@ class _Going:
         self._modes |= self._mark.modes
         return stores
 
-    def _drop_what_is_as_it_was(self, plan: _Plan, changes: collect.Changes) -> None:
+    def _drop_what_is_as_it_was(self, plan: _Plan, changes: guest_changes.FoundChanges) -> None:
         """A file that was only touched, or put back by the agent itself, is left alone."""
         there = {path for path in plan.put if path in changes.times}
         if len(there) > _COMPARED:
@@ -206,14 +207,16 @@ class _Going:
             if entry == plan.put[path] and self._right_mode(changes, path, entry):
                 del plan.put[path]
 
-    def _right_mode(self, changes: collect.Changes, path: bytes, entry: Entry) -> bool:
+    def _right_mode(
+        self, changes: guest_changes.FoundChanges, path: bytes, entry: ManifestEntry
+    ) -> bool:
         if entry.mode == SYMLINK:
             return True
         wanted = self._modes.get(path)
         return wanted is None or changes.modes.get(path, 0) & 0o7777 == wanted
 
-    def _fetched(self, paths: set[bytes]) -> dict[bytes, Entry]:
-        found, _ = collect.fetch(
+    def _fetched(self, paths: set[bytes]) -> dict[bytes, ManifestEntry]:
+        found, _ = guest_changes.fetch(
             self._link,
             paths,
             _Digests(),
@@ -251,7 +254,7 @@ class _Going:
             if not offset:
                 yield [path, mode, b"", 0]
 
-    def _order_folders(self, before: Mapping[bytes, Folder]) -> None:
+    def _order_folders(self, before: Mapping[bytes, MarkedDirectory]) -> None:
         """Have the mark's empty directories there and no other new ones, with their modes."""
         wanted = before if self._mark.folders is None else self._mark.folders
         empty = {path for path, folder in wanted.items() if folder.empty}
@@ -286,7 +289,7 @@ class _Going:
                 if path in changes.candidates and not self._same_time(changes, path)
             }
         )
-        state: dict[bytes, Entry | None] = {}
+        state: dict[bytes, ManifestEntry | None] = {}
         times = dict(changes.times)
         missed: set[bytes] = set()
         differing: list[LeftOut] = []
@@ -325,7 +328,7 @@ class _Going:
             differing=tuple(sorted(differing, key=lambda item: item.path)),
         )
 
-    def _why(self, path: bytes, now: Entry | None, target: Entry | None) -> str:
+    def _why(self, path: bytes, now: ManifestEntry | None, target: ManifestEntry | None) -> str:
         words = "should be gone" if target is None else "is not as it was"
         if now is None:
             words = "is gone"
@@ -351,7 +354,7 @@ class _Going:
                 found.append(LeftOut(path=path, reason="is an empty directory, and was none"))
         return found
 
-    def _left(self, changes: collect.Changes) -> list[LeftOut]:
+    def _left(self, changes: guest_changes.FoundChanges) -> list[LeftOut]:
         """What has changed since the mark, and is nothing that is gone back."""
         follower, then = self._follower, self._mark.ignored
         now = follower.ignored_times(changes)
@@ -387,7 +390,7 @@ class _Going:
         ]
 
 
-def _holds(store: Store, entry: Entry) -> bool:
+def _holds(store: Store, entry: ManifestEntry) -> bool:
     """Whether the store has the content, whole and with the id that it goes by."""
     try:
         return store.size(entry.blob) == entry.size and entry.blob == _digest(

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sandbox.errors import FileError, SandboxError, SandboxLost
-from sandbox.export import guest_changes as collect
+from sandbox.export import guest_changes
 from sandbox.git.ignore import IgnoreRules
-from sandbox.git.manifest import Entry, Manifest
+from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.link.connection import GuestLink
 from sandbox.patch.left_out import SPECIAL
-from sandbox.restore.mark import Folder, Mark
+from sandbox.restore.mark import Mark, MarkedDirectory
 
 FILE_LIMIT_BYTES = 8 << 20
 """A larger file is followed by name only."""
@@ -37,7 +37,7 @@ _FOLDERS_LIMIT = 500_000
 class Step:
     """What changed since the step before."""
 
-    changed: Mapping[bytes, Entry | None] = field(default_factory=dict)
+    changed: Mapping[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Path to what it is now, its content in the store; None: gone."""
     missed: frozenset[bytes] = frozenset()
     """Paths that changed, and whose content was not kept."""
@@ -55,12 +55,12 @@ class Follower:
     """Patterns of the policy for new files that are left out of the patch."""
     _rules: IgnoreRules | None = None
     _judged: dict[bytes, str | None] = field(default_factory=dict)
-    _state: dict[bytes, Entry | None] = field(default_factory=dict)
+    _state: dict[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Every path that may not be as in the baseline, by the newest look."""
     _missed: set[bytes] = field(default_factory=set)
     """Those of them whose content is not known."""
     _times: dict[bytes, int] = field(default_factory=dict)
-    _told: dict[bytes, Entry | None] = field(default_factory=dict)
+    _told: dict[bytes, ManifestEntry | None] = field(default_factory=dict)
     """The same by the newest step."""
     _told_missed: set[bytes] = field(default_factory=set)
     _anew: set[bytes] = field(default_factory=set)
@@ -123,7 +123,7 @@ class Follower:
 
     def moved(
         self,
-        state: Mapping[bytes, Entry | None],
+        state: Mapping[bytes, ManifestEntry | None],
         times: Mapping[bytes, int],
         missed: frozenset[bytes],
     ) -> None:
@@ -142,12 +142,12 @@ class Follower:
             self._judged[path] = self._rules.ignored(path)
         return self._judged[path]
 
-    def special(self, changes: collect.Changes) -> frozenset[bytes]:
+    def special(self, changes: guest_changes.FoundChanges) -> frozenset[bytes]:
         """Sockets, pipes and devices that are not ignored."""
         found = (item.path for item in changes.left_out if item.reason == SPECIAL)
         return frozenset(path for path in found if not self.ignored(path))
 
-    def ignored_times(self, changes: collect.Changes) -> dict[bytes, int]:
+    def ignored_times(self, changes: guest_changes.FoundChanges) -> dict[bytes, int]:
         """When each ignored path changed; 0: it is gone."""
         times = dict.fromkeys(changes.candidates, 0) | changes.times
         times |= dict.fromkeys(changes.deleted, 0)
@@ -176,14 +176,14 @@ class Follower:
 
     def _look(
         self, link: GuestLink, *, times_tell: bool, files: int, total_bytes: int
-    ) -> collect.Changes:
+    ) -> guest_changes.FoundChanges:
         """Bring the state up to date.
 
         Raises:
             _TooMuch: that would cost more than it may; the state is as before.
             SandboxError, FileError, OSError: it can't be said.
         """
-        changes = collect.from_guest(link, self.manifest, times_tell=times_tell)
+        changes = guest_changes.from_guest(link, self.manifest, times_tell=times_tell)
         baseline = self.manifest().entries
         standing = {path for path in changes.candidates if self.ignored(path) is None}
         wanted = {
@@ -195,11 +195,11 @@ class Follower:
             raise _TooMuch(f"{len(wanted)} files changed at once")
         if self._total_bytes > TOTAL_LIMIT_BYTES:
             raise _TooMuch("more has changed than is kept")
-        found, left_out = collect.fetch(
+        found, left_out = guest_changes.fetch(
             link, wanted, self.store, limit_bytes=FILE_LIMIT_BYTES, total_bytes=total_bytes
         )
         self._total_bytes += sum(entry.size for entry in found.values() if entry is not None)
-        state: dict[bytes, Entry | None] = {
+        state: dict[bytes, ManifestEntry | None] = {
             path: found.get(path, self._state.get(path, baseline.get(path))) for path in standing
         }
         state |= {path: None for path in changes.deleted if self.ignored(path) is None}
@@ -214,13 +214,13 @@ class _TooMuch(Exception):
     """A look would cost more than it may."""
 
 
-def folders_of(link: GuestLink) -> dict[bytes, Folder]:
+def folders_of(link: GuestLink) -> dict[bytes, MarkedDirectory]:
     """The directories that are empty, hold a repository, or have another mode than most.
 
     Raises:
         SandboxLost, FileError: the guest can't say.
     """
-    found: dict[bytes, Folder] = {}
+    found: dict[bytes, MarkedDirectory] = {}
     told = 0
     for piece in link.stream("folders"):
         match piece:
@@ -232,7 +232,7 @@ def folders_of(link: GuestLink) -> dict[bytes, Folder]:
                         case [bytes() as path, int() as mode, int() as empty, int() as git] if (
                             not path or carried(path)
                         ):
-                            found[path] = Folder(
+                            found[path] = MarkedDirectory(
                                 mode=mode & 0o7777, empty=bool(empty), repository=bool(git)
                             )
                         case _:

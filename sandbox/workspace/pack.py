@@ -15,12 +15,12 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from sandbox.container.spec import WORKSPACE
-from sandbox.engine import tar as tarstream
+from sandbox.engine import tar
 from sandbox.errors import WorkspaceError
-from sandbox.git import config as gitconfig
+from sandbox.git import config as git_config
 from sandbox.git.index import tracked_paths
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
-from sandbox.workspace.scan import Found, Selection
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.workspace.scan import FoundFile, Selection
 
 _UID = 1000
 _PIECE_BYTES = 1 << 20
@@ -51,7 +51,7 @@ class Packer:
     def __init__(self, root: Path, selection: Selection, salt: str) -> None:
         self._root = root
         self._selection = selection
-        self._entries: dict[bytes, Entry] = {}
+        self._entries: dict[bytes, ManifestEntry] = {}
         self._kept: dict[bytes, bytes] = {}
         self._links: dict[bytes, bytes] = {}
         self._digest = hashlib.sha256(salt.encode() + b"\n")
@@ -77,16 +77,16 @@ class Packer:
 
     def size(self) -> int:
         """Length of the stream in bytes."""
-        total = tarstream.header_size(_TOP + b"/") + len(tarstream.END)
+        total = tar.header_size(_TOP + b"/") + len(tar.END)
         for item in self._selection.copied:
             name = _TOP + b"/" + item.path
             if stat.S_ISDIR(item.mode):
-                total += tarstream.header_size(name + b"/")
+                total += tar.header_size(name + b"/")
             elif stat.S_ISLNK(item.mode):
-                total += tarstream.header_size(name, self._target(item))
+                total += tar.header_size(name, self._target(item))
             else:
                 size = self._size(item)
-                total += tarstream.header_size(name) + size + len(tarstream.padding(size))
+                total += tar.header_size(name) + size + len(tar.padding(size))
         return total
 
     def stream(self) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ class Packer:
         Raises:
             WorkspaceError: a file can't be read, or is not what the scan saw.
         """
-        waiting = [tarstream.header(_TOP + b"/", kind=tarstream.DIRECTORY, uid=_UID)]
+        waiting = [tar.header(_TOP + b"/", kind=tar.DIRECTORY, uid=_UID)]
         size = 0
         for item in self._selection.copied:
             for piece in self._member(_TOP + b"/" + item.path, item):
@@ -104,39 +104,35 @@ class Packer:
                 if size >= _PIECE_BYTES:
                     yield b"".join(waiting)
                     waiting, size = [], 0
-        waiting.append(tarstream.END)
+        waiting.append(tar.END)
         yield b"".join(waiting)
 
-    def _member(self, name: bytes, item: Found) -> Iterator[bytes]:
+    def _member(self, name: bytes, item: FoundFile) -> Iterator[bytes]:
         mode = stat.S_IMODE(item.mode) & 0o777
         mtime = item.mtime_ns // 1_000_000_000
         if stat.S_ISDIR(item.mode):
             # Whoever owns the copy must be able to work in it.
             mode |= 0o700
             self._note(item.path, b"d%o" % mode)
-            yield tarstream.header(
-                name + b"/", kind=tarstream.DIRECTORY, mode=mode, mtime=mtime, uid=_UID
-            )
+            yield tar.header(name + b"/", kind=tar.DIRECTORY, mode=mode, mtime=mtime, uid=_UID)
         elif stat.S_ISLNK(item.mode):
             target = self._target(item)
             self._note(item.path, b"l" + target)
             if not _in_git(item.path):
                 self._links[item.path] = target
-            self._add(item.path, Entry(SYMLINK, blob_id(target), len(target)))
-            yield tarstream.header(
-                name, kind=tarstream.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=_UID
+            self._add(item.path, ManifestEntry(SYMLINK, blob_id(target), len(target)))
+            yield tar.header(
+                name, kind=tar.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=_UID
             )
         else:
             mode |= 0o400
             size = self._size(item)
             self._note(item.path, b"f%o %d" % (mode, size))
-            yield tarstream.header(
-                name, kind=tarstream.REGULAR, mode=mode, size=size, mtime=mtime, uid=_UID
-            )
+            yield tar.header(name, kind=tar.REGULAR, mode=mode, size=size, mtime=mtime, uid=_UID)
             yield from self._content(item, mode, size)
-            yield tarstream.padding(size)
+            yield tar.padding(size)
 
-    def _content(self, item: Found, mode: int, size: int) -> Iterator[bytes]:
+    def _content(self, item: FoundFile, mode: int, size: int) -> Iterator[bytes]:
         blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         keep = _is_kept(item)
         kept = []
@@ -150,9 +146,11 @@ class Packer:
             yield data
         if keep:
             self._kept[item.path] = b"".join(kept)
-        self._add(item.path, Entry(EXECUTABLE if mode & 0o100 else FILE, blob.hexdigest(), size))
+        self._add(
+            item.path, ManifestEntry(EXECUTABLE if mode & 0o100 else FILE, blob.hexdigest(), size)
+        )
 
-    def _read(self, item: Found) -> Iterator[bytes]:
+    def _read(self, item: FoundFile) -> Iterator[bytes]:
         config = self._configs.get(item.path)
         if config is not None:
             yield config
@@ -166,7 +164,7 @@ class Packer:
                 left -= len(data)
                 yield data
 
-    def _opened(self, item: Found) -> io.FileIO:
+    def _opened(self, item: FoundFile) -> io.FileIO:
         try:
             file = open_file(self._root, item.path)
         except PermissionError:
@@ -181,29 +179,29 @@ class Packer:
             raise _changed(item, "its size changed")
         return file
 
-    def _target(self, item: Found) -> bytes:
+    def _target(self, item: FoundFile) -> bytes:
         try:
             return os.readlink(os.fsencode(self._root) + b"/" + item.path)
         except OSError as error:
             raise _changed(item, str(error.strerror or error)) from None
 
-    def _size(self, item: Found) -> int:
+    def _size(self, item: FoundFile) -> int:
         config = self._configs.get(item.path)
         return item.size if config is None else len(config)
 
-    def _sanitized_config(self, item: Found) -> bytes:
+    def _sanitized_config(self, item: FoundFile) -> bytes:
         with self._opened(item) as file:
-            return gitconfig.sanitized(file.read(_CONFIG_LIMIT))
+            return git_config.sanitized(file.read(_CONFIG_LIMIT))
 
     def _note(self, path: bytes, what: bytes) -> None:
         self._digest.update(b"%d %s\0%d %s\n" % (len(path), path, len(what), what))
 
-    def _add(self, path: bytes, entry: Entry) -> None:
+    def _add(self, path: bytes, entry: ManifestEntry) -> None:
         if not _in_git(path):
             self._entries[path] = entry
 
 
-def _is_git_config(item: Found) -> bool:
+def _is_git_config(item: FoundFile) -> bool:
     """Configuration of a repository, a submodule's or a work tree's too: it is rewritten."""
     return (
         stat.S_ISREG(item.mode)
@@ -212,7 +210,7 @@ def _is_git_config(item: Found) -> bool:
     )
 
 
-def _is_kept(item: Found) -> bool:
+def _is_kept(item: FoundFile) -> bool:
     """Files whose content the manifest wants."""
     if item.path == b".git/index":
         return item.size <= _INDEX_LIMIT
@@ -223,7 +221,7 @@ def _is_kept(item: Found) -> bool:
     return False
 
 
-def _changed(item: Found, how: str) -> WorkspaceError:
+def _changed(item: FoundFile, how: str) -> WorkspaceError:
     return WorkspaceError(
         f"the workspace changed while it was copied: {os.fsdecode(item.path)}: {how}; run again"
     )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
-from sandbox.git.ignore import Patterns
+from sandbox.git.ignore import OperatorPatterns
 from sandbox.patch.values import LeftOut
 
 _RACY_NS = 2_000_000_000
@@ -32,7 +32,7 @@ _COUNT_LIMIT = 2_000_000
 _Row = tuple[bytes, int, int, int, int, int]
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """One thing in the workspace. A tuple, because there are many of them."""
 
     path: bytes
@@ -49,7 +49,7 @@ class Scan:
 
     root: Path
     rows: tuple[_Row, ...]
-    """The fields of a `Found` each; parents before children, sorted within a directory. Plain
+    """The fields of a `FoundFile` each; parents before children, sorted within a directory. Plain
     tuples, because most looks end with the fingerprint."""
     fingerprint: str
     """Equal for two looks between which nothing changed (`racy` files aside)."""
@@ -147,7 +147,7 @@ def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
 class Selection:
     """What of a scan is copied into the container."""
 
-    copied: tuple[Found, ...]
+    copied: tuple[FoundFile, ...]
     """Directories, regular files and symlinks; parents before children."""
     left_out: tuple[LeftOut, ...]
     total_bytes: int
@@ -167,12 +167,12 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     Raises:
         WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
     """
-    exclude = Patterns(rules.exclude)
+    exclude = OperatorPatterns(rules.exclude)
     left_out: list[LeftOut] = []
-    copied: list[Found] = []
+    copied: list[FoundFile] = []
     skipped: set[bytes] = set()
     total = 0
-    for item in map(Found._make, looked.rows):
+    for item in map(FoundFile._make, looked.rows):
         if item.path.rpartition(b"/")[0] in skipped:
             if stat.S_ISDIR(item.mode):
                 skipped.add(item.path)
@@ -200,7 +200,7 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
 
 
-def _reason(item: Found, rules: WorkspaceRules, exclude: Patterns) -> str | None:
+def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -> str | None:
     """Why an entry is not copied; None where it is."""
     kind = stat.S_IFMT(item.mode)
     directory, _, name = item.path.rpartition(b"/")
@@ -229,7 +229,7 @@ def _idle_git_file(path: bytes) -> bool:
     )
 
 
-class Look(threading.Thread):
+class BackgroundScan(threading.Thread):
     """A scan in a thread of its own, once it is begun."""
 
     def __init__(self, root: Path) -> None:

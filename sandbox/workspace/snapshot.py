@@ -17,14 +17,14 @@ from policies.policy import History, WorkspaceRules
 from sandbox.cache import cache_directory, write_atomically
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
-from sandbox.engine import image_archive as layering
+from sandbox.engine import image_archive
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_archive import reference
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import EngineError, WorkspaceError
-from sandbox.git.manifest import Entry, Manifest, blob_id
+from sandbox.git.manifest import Manifest, ManifestEntry, blob_id
 from sandbox.patch.values import LeftOut
-from sandbox.workspace import git_history as history
+from sandbox.workspace import git_history
 from sandbox.workspace.pack import Packer, ahead, open_file
 from sandbox.workspace.scan import Scan, select
 
@@ -58,7 +58,7 @@ def _manifest_file(key: str) -> Path:
     return cache_directory() / "manifests" / f"{key}.{_FORM}.json"
 
 
-class Memory:
+class SnapshotMemory:
     """What was copied the last time from one workspace under the same rules."""
 
     def __init__(self, root: Path, rules: WorkspaceRules, prepared: PreparedImage) -> None:
@@ -151,7 +151,7 @@ def _loaded(engine: Engine, prepared: PreparedImage, packer: Packer) -> bool:
         return False
     try:
         with contextlib.closing(ahead(packer.stream())) as stream:
-            engine.load(layering.archive(base, stream, packer.size(), packer.key))
+            engine.load(image_archive.archive(base, stream, packer.size(), packer.key))
     except EngineError:
         # Its layers may just have been removed by another process, or its disk is full: the other
         # way finds that out, and says it.
@@ -163,14 +163,14 @@ def _through_a_container(
     engine: Engine, prepared: PreparedImage, stream: Iterator[bytes], packer: Packer, *, cuts: bool
 ) -> None:
     """The way for every engine, and for a copy that has to be worked on: put, then commit."""
-    body = history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
+    body = git_history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
     container = engine.create(body)
     try:
         engine.put_archive(container, "/", stream)
         key = packer.key()
         if engine.image(reference(key)) is None:
             if cuts:
-                history.cut(engine, container)
+                git_history.cut(engine, container)
             engine.commit(container, ref=reference(key), labels={LABEL_SNAPSHOT: key})
     finally:
         engine.remove(container)
@@ -204,7 +204,8 @@ def _load_manifest(file: Path) -> Manifest:
         tracked = raw["tracked"]
         return Manifest(
             entries={
-                path(name): Entry(mode, blob, size) for name, mode, blob, size in raw["entries"]
+                path(name): ManifestEntry(mode, blob, size)
+                for name, mode, blob, size in raw["entries"]
             },
             tracked=None if tracked is None else frozenset(map(path, tracked)),
             ignore_files={path(name): data.encode("latin-1") for name, data in raw["ignore_files"]},

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakes.box import TmpBox
-from fakes.talk import Talk
+from fakes.conversation import FakeConversation
 from policies.loading import load
 from policies.policy import Policy
 
@@ -24,5 +24,5 @@ def box() -> Iterator[TmpBox]:
 
 
 @pytest.fixture
-def talk(box: TmpBox, policy: Policy) -> Talk:
-    return Talk(box=box, policy=policy)
+def conversation(box: TmpBox, policy: Policy) -> FakeConversation:
+    return FakeConversation(box=box, policy=policy)

@@ -5,24 +5,24 @@ from dataclasses import replace
 import pytest
 
 from agent.conversation.approval import Approved, Declined
-from agent.record.events.types import Asked
+from agent.record.events.types import ApprovalAnswered
+from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, say
-from fakes.talk import Talk
 from policies.decision import Ask, Call
 from policies.errors import Where
 from policies.policy import CommandRule
 
 
 @pytest.fixture
-def asking(talk: Talk) -> Talk:
+def asking(conversation: FakeConversation) -> FakeConversation:
     """A conversation under a policy that asks about ``touch``."""
     rule = CommandRule(program="touch", args=None, ask=True, where=Where(file="p.yaml", line=7))
-    others = tuple(rule for rule in talk.policy.commands if rule.program != "touch")
-    talk.policy = replace(talk.policy, commands=(*others, rule))
-    return talk
+    others = tuple(rule for rule in conversation.policy.commands if rule.program != "touch")
+    conversation.policy = replace(conversation.policy, commands=(*others, rule))
+    return conversation
 
 
-def test_without_a_person_it_is_denied_and_says_so(asking: Talk) -> None:
+def test_without_a_person_it_is_denied_and_says_so(asking: FakeConversation) -> None:
     model = ToldModel(call("bash", command="touch made"), say("done"))
     asking.on(model)
     assert "nobody can be asked" in model.last_results()[0].text
@@ -30,15 +30,15 @@ def test_without_a_person_it_is_denied_and_says_so(asking: Talk) -> None:
     assert [event.why for event in asking.refused()] == ["not approved"]
 
 
-def test_an_approved_call_runs_and_the_answer_is_recorded(asking: Talk) -> None:
+def test_an_approved_call_runs_and_the_answer_is_recorded(asking: FakeConversation) -> None:
     asking.approve = lambda _call, ask: Approved(digest=ask.digest)
     asking.on(ToldModel(call("bash", command="touch made"), say("done")))
     assert asking.box.calls == ["run touch made"]
-    answers = [event.answer for event in asking.log if isinstance(event, Asked)]
+    answers = [event.answer for event in asking.log if isinstance(event, ApprovalAnswered)]
     assert answers == ["approved"]
 
 
-def test_a_declined_call_goes_back_with_the_reason(asking: Talk) -> None:
+def test_a_declined_call_goes_back_with_the_reason(asking: FakeConversation) -> None:
     asking.approve = lambda _call, _ask: Declined(reason="not today")
     model = ToldModel(call("bash", command="touch made"), say("done"))
     asking.on(model)
@@ -46,7 +46,7 @@ def test_a_declined_call_goes_back_with_the_reason(asking: Talk) -> None:
     assert asking.box.calls == []
 
 
-def test_an_approval_of_another_call_counts_for_nothing(asking: Talk) -> None:
+def test_an_approval_of_another_call_counts_for_nothing(asking: FakeConversation) -> None:
     digests: list[str] = []
 
     def first_answer_again(_call: Call, ask: Ask) -> Approved:

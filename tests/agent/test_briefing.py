@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.instructions import LARGEST_BYTES, Briefing, brief, digest, read_instructions
+from agent.config.instructions import LARGEST_BYTES, Instructions, brief, digest, read_instructions
 from agent.conversation.system_prompt import system_prompt
 from agent.errors import UsageError
 from agent.past_runs.resume import take
@@ -28,7 +28,7 @@ def workspace(tmp_path: Path) -> Path:
 def test_they_stand_at_the_end_of_the_system_prompt(tmp_path: Path, workspace: Path) -> None:
     file = tmp_path / "mine.md"
     file.write_text(ORDERS)
-    given = brief(file, context_files=True, workspace=workspace).instructions
+    given = brief(file, context_files=True, workspace=workspace).operator
     assert given is not None
     prompt = system_prompt(load("default"), "/workspace", given)
     assert prompt.startswith(system_prompt(load("default"), "/workspace"))
@@ -163,7 +163,7 @@ def test_line_ends_and_a_mark_of_byte_order_do_not_matter(tmp_path: Path, worksp
 # -- over a run --------------------------------------------------------------------------------
 
 
-def orders(text: str, workspace: Path, tmp_path: Path) -> Briefing:
+def orders(text: str, workspace: Path, tmp_path: Path) -> Instructions:
     file = tmp_path / "mine.md"
     file.write_text(text)
     return brief(file, context_files=False, workspace=workspace)
@@ -172,12 +172,12 @@ def orders(text: str, workspace: Path, tmp_path: Path) -> Briefing:
 def test_a_run_taken_up_again_has_the_same_system_prompt(
     tmp_path: Path, workspace: Path, policy: Policy
 ) -> None:
-    fake = FakeRun(home=tmp_path, policy=policy, briefing=orders(ORDERS, workspace, tmp_path))
+    fake = FakeRun(home=tmp_path, policy=policy, instructions=orders(ORDERS, workspace, tmp_path))
     model = ToldModel(say("Done."))
     fake.go(model)
     taken = take(tmp_path, fake.record.run_id, environ={}, known_secrets=(), may_ask=False)
     taken.record.close()
-    again = system_prompt(taken.job.policy, "/workspace", taken.job.briefing.instructions)
+    again = system_prompt(taken.job.policy, "/workspace", taken.job.instructions.operator)
     assert again == model.requests[0].system
     assert taken.obstacle == ""
 
@@ -185,9 +185,12 @@ def test_a_run_taken_up_again_has_the_same_system_prompt(
 def test_a_secret_in_them_is_not_recorded_and_the_run_not_gone_on_with(
     tmp_path: Path, workspace: Path, policy: Policy
 ) -> None:
-    briefing = orders("The password is 0123456789-secret.", workspace, tmp_path)
+    instructions = orders("The password is 0123456789-secret.", workspace, tmp_path)
     fake = FakeRun(
-        home=tmp_path, policy=policy, briefing=briefing, known_secrets=("0123456789-secret",)
+        home=tmp_path,
+        policy=policy,
+        instructions=instructions,
+        known_secrets=("0123456789-secret",),
     )
     fake.go(ToldModel(say("Done.")))
     assert "0123456789-secret" not in (fake.record.directory / "events.jsonl").read_text()
@@ -197,7 +200,7 @@ def test_a_secret_in_them_is_not_recorded_and_the_run_not_gone_on_with(
 
 
 def test_the_record_says_which_file_it_was(tmp_path: Path, workspace: Path, policy: Policy) -> None:
-    fake = FakeRun(home=tmp_path, policy=policy, briefing=orders(ORDERS, workspace, tmp_path))
+    fake = FakeRun(home=tmp_path, policy=policy, instructions=orders(ORDERS, workspace, tmp_path))
     fake.go(ToldModel(say("Done.")))
     (begun,) = [event for event in fake.log if isinstance(event, RunStarted)]
     assert begun.instructions is not None

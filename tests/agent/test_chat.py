@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from agent.chat.requests import Chat
-from agent.conversation.resume_state import past_of
+from agent.conversation.resume_state import resume_state_of
 from agent.errors import ModelUnavailable
 from agent.models.interface import (
     AssistantMessage,
     Message,
-    Stop,
+    StopReason,
     Text,
     ToolResult,
     ToolUse,
     UserMessage,
 )
-from agent.record.applied_patch import Applied
+from agent.record.applied_patch import AppliedPatch
 from agent.record.events.types import CallStarted, Event, ModelCalled, RequestAwaited
 from agent.record.outcome import (
     Finished,
@@ -28,14 +28,14 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.record.runs import Run, events_of
-from agent.record.store import Record
+from agent.record.runs import RecordedRun, events_of
+from agent.record.store import RunRecord
 from agent.record.summary import Summary
-from agent.session import Room
+from agent.session import RunSession
 from fakes.box import TmpBox
+from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
-from fakes.talk import with_budget
 from policies.policy import Policy
 from sandbox.errors import NotKept, PatchError, SandboxLost
 
@@ -65,8 +65,8 @@ def having(fake: FakeRun, model: ToldModel, say_it: Callable[[Chat], None]) -> S
 
     wrong: list[BaseException] = []
 
-    def talk(room: Room) -> Finished:
-        chat = Chat(room)
+    def conversation(session: RunSession) -> Finished:
+        chat = Chat(session)
         try:
             say_it(chat)
         except BaseException as error:
@@ -74,7 +74,7 @@ def having(fake: FakeRun, model: ToldModel, say_it: Callable[[Chat], None]) -> S
             raise
         return Finished(message="left")
 
-    fake.talk = talk
+    fake.driver = conversation
     summary = fake.go(model, task="")
     if wrong:
         raise wrong[0]
@@ -143,9 +143,9 @@ def test_a_signal_ends_the_request_and_not_the_chat(
     model = ToldModel(*steps)
 
     def person(chat: Chat) -> None:
-        with chat.room.interrupts.request():
+        with chat.session.interrupts.request():
             assert chat.ask("first") == Interrupted(signal="SIGINT")
-        with chat.room.interrupts.request():
+        with chat.session.interrupts.request():
             assert chat.ask("second") == Finished(message="fine")
 
     having(fake, model, person)
@@ -160,9 +160,9 @@ def test_what_was_broken_off_is_roused_and_the_model_is_told(fake: FakeRun) -> N
     model = ToldModel(call("bash", command="sleep 60"), say("fine"))
 
     def person(chat: Chat) -> None:
-        with chat.room.interrupts.request():
+        with chat.session.interrupts.request():
             chat.ask("first")
-        with chat.room.interrupts.request():
+        with chat.session.interrupts.request():
             chat.ask("second")
 
     having(fake, model, person)
@@ -193,7 +193,7 @@ def test_the_budget_is_the_whole_chats(fake: FakeRun) -> None:
 
 
 def test_what_a_model_declined_is_not_said_again(fake: FakeRun) -> None:
-    model = ToldModel(say("fine"), WRITE, say("no", Stop.REFUSAL), say("good"))
+    model = ToldModel(say("fine"), WRITE, say("no", StopReason.REFUSAL), say("good"))
 
     def person(chat: Chat) -> None:
         chat.ask("first")
@@ -301,7 +301,7 @@ def test_a_workspace_that_others_changed_is_not_written_to(fake: FakeRun, worksp
         with pytest.raises(PatchError):
             chat.apply(chat.to_apply())
         assert (workspace / "new.txt").read_bytes() == b"mine\n"
-        assert Applied.of(fake.record.directory).patch == b""
+        assert AppliedPatch.of(fake.record.directory).patch == b""
 
     having(fake, model, person)
 
@@ -326,8 +326,8 @@ def test_what_the_gate_refuses_is_not_applied(fake: FakeRun, workspace: Path) ->
 # -- the record -------------------------------------------------------------------------------
 
 
-def rows(record: Record) -> list[dict[str, object]]:
-    run = Run(id=record.run_id, directory=record.directory, summary={})
+def rows(record: RunRecord) -> list[dict[str, object]]:
+    run = RecordedRun(id=record.run_id, directory=record.directory, summary={})
     return [dict(row) for row in events_of(run)]
 
 
@@ -335,16 +335,16 @@ def test_killed_at_the_prompt_there_is_nothing_left_to_ask(fake: FakeRun) -> Non
     model = ToldModel(WRITE, say("one"), ModelUnavailable("529"))
 
     def person(chat: Chat) -> None:
-        past = past_of(rows(fake.record))
+        past = resume_state_of(rows(fake.record))
         assert past.ended == Finished(message="nothing was asked")
         chat.ask("first")
-        past = past_of(rows(fake.record))
+        past = resume_state_of(rows(fake.record))
         assert (past.ended, past.turn) == (Finished(message="one"), None)
-        assert past.history == tuple(chat.room.loop.history)
+        assert past.history == tuple(chat.session.loop.history)
         chat.ask("second")
-        past = past_of(rows(fake.record))
+        past = resume_state_of(rows(fake.record))
         assert past.ended == ModelFailed(message="529")
-        assert past.history == tuple(chat.room.loop.history)
+        assert past.history == tuple(chat.session.loop.history)
 
     having(fake, model, person)
 
@@ -354,7 +354,7 @@ def test_killed_in_a_request_it_goes_on_with_that(fake: FakeRun) -> None:
 
     def look(event: Event) -> None:
         if isinstance(event, ModelCalled):
-            past = past_of(rows(fake.record))
+            past = resume_state_of(rows(fake.record))
             seen.append((past.ended, said_in(past.history[-1])))
 
     fake.also = look
@@ -374,9 +374,9 @@ def test_the_time_at_the_prompt_is_not_the_agents(fake: FakeRun) -> None:
     def person(chat: Chat) -> None:
         chat.ask("first")
         lines = rows(fake.record)
-        worked = past_of(lines).spent.seconds
+        worked = resume_state_of(lines).spent.seconds
         later = {**lines[-1], "event": "notice", "text": "x", "time": "2099-01-01T00:00:00+00:00"}
-        assert past_of([*lines, later]).spent.seconds == worked
+        assert resume_state_of([*lines, later]).spent.seconds == worked
 
     having(fake, model, person)
     assert any(isinstance(event, RequestAwaited) for event in fake.log)

@@ -10,7 +10,7 @@ import pytest
 
 from agent.chat.requests import Chat
 from agent.conversation.compaction import ASK_FOR_NOTES
-from agent.conversation.resume_state import past_of
+from agent.conversation.resume_state import resume_state_of
 from agent.conversation.window import bytes_of, sent
 from agent.models.anthropic.request import body
 from agent.models.interface import (
@@ -19,27 +19,33 @@ from agent.models.interface import (
     Opaque,
     Reply,
     Request,
-    Stop,
+    StopReason,
     Text,
     ToolResult,
     ToolUse,
     Usage,
     UserMessage,
 )
-from agent.models.pricing import Facts
+from agent.models.pricing import ModelInfo
 from agent.past_runs.fork import END, NEWS, at, first_line, fork, points
 from agent.record.events import schema as event_schema
 from agent.record.events.encoding import encode
-from agent.record.events.types import Cleared, Event, ModelCalled, RequestAwaited, Summarised
+from agent.record.events.types import (
+    Event,
+    HistorySummarised,
+    ModelCalled,
+    RequestAwaited,
+    ResultsCleared,
+)
 from agent.record.outcome import Finished, Refused
-from agent.record.runs import Run, events_of
+from agent.record.runs import RecordedRun, events_of
 from agent.report.html import timeline
-from agent.session import Room
+from agent.session import RunSession
 from fakes.box import TmpBox
+from fakes.conversation import with_budget
 from fakes.json_schema import fits
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
-from fakes.talk import with_budget
 from policies.policy import Policy
 
 READS = 30
@@ -75,7 +81,7 @@ def summary(request: Request) -> Reply:
         provider="anthropic",
         raw={"type": "compaction", "content": "SUMMARY", "signature": f"s{len(request.messages)}"},
     )
-    return Reply(message=AssistantMessage(blocks=(block,)), stop=Stop.COMPACTION, usage=usage)
+    return Reply(message=AssistantMessage(blocks=(block,)), stop=StopReason.COMPACTION, usage=usage)
 
 
 def reading() -> Iterator[Callable[[Request], Reply]]:
@@ -90,29 +96,29 @@ def reading() -> Iterator[Callable[[Request], Reply]]:
         usage = Usage(input_tokens=bytes_of(request.messages) // 3 + 3000, output_tokens=40)
         if turn % (READS + 1) == 0:
             declines = turn // (READS + 1) == 3
-            return say("No.", Stop.REFUSAL, usage) if declines else say("Done.", usage=usage)
+            return say("No.", StopReason.REFUSAL, usage) if declines else say("Done.", usage=usage)
         use = ToolUse(id=f"u{turn}", name="read_file", arguments={"path": f"{turn}.py"})
         if turn == 1:
             arguments = {"path": "one.txt", "content": "1\n"}
             use = ToolUse(id="u1", name="write_file", arguments=arguments)
         blocks = (Text(text=f"Part {turn}."), use)
-        return Reply(message=AssistantMessage(blocks=blocks), stop=Stop.TOOL_USE, usage=usage)
+        return Reply(message=AssistantMessage(blocks=blocks), stop=StopReason.TOOL_USE, usage=usage)
 
     yield from [reply] * 400
 
 
 def rows(fake: FakeRun) -> list[dict[str, object]]:
-    run = Run(id=fake.record.run_id, directory=fake.record.directory, summary={})
+    run = RecordedRun(id=fake.record.run_id, directory=fake.record.directory, summary={})
     return [dict(row) for row in events_of(run)]
 
 
-def having(fake: FakeRun, facts: Facts) -> ToldModel:
+def having(fake: FakeRun, facts: ModelInfo) -> ToldModel:
     """A chat of four requests; the second is undone, the third declined."""
     fake.facts = facts
     model = ToldModel(*reading())
 
-    def talk(room: Room) -> Finished:
-        chat = Chat(room)
+    def conversation(session: RunSession) -> Finished:
+        chat = Chat(session)
         assert isinstance(chat.ask(FIRST), Finished)
         assert [change.path for change in chat.apply(chat.to_apply())] == [b"one.txt"]
         assert isinstance(chat.ask(SECOND), Finished)
@@ -123,7 +129,7 @@ def having(fake: FakeRun, facts: Facts) -> ToldModel:
         assert isinstance(ended, Finished), ended
         return ended
 
-    fake.talk = talk
+    fake.driver = conversation
     summed = fake.go(model, task="")
     assert isinstance(summed.outcome, Finished), summed.outcome
     return model
@@ -140,16 +146,16 @@ def words(request: Request) -> str:
 
 
 BOTH = pytest.mark.parametrize(
-    "facts", [Facts(context_tokens=16_000), Facts(context_tokens=16_000, compaction=True)]
+    "facts", [ModelInfo(context_tokens=16_000), ModelInfo(context_tokens=16_000, compaction=True)]
 )
 
 
 @BOTH
 def test_a_summary_of_a_chat_is_sent_with_every_request_and_with_what_was_undone(
-    fake: FakeRun, facts: Facts
+    fake: FakeRun, facts: ModelInfo
 ) -> None:
     model = having(fake, facts)
-    assert sum(isinstance(event, Summarised) for event in fake.log) >= 2
+    assert sum(isinstance(event, HistorySummarised) for event in fake.log) >= 2
     turns = [request for request in model.requests if not aside(request)]
     for number, request in enumerate(turns):
         asked = (FIRST, SECOND, DECLINED, LAST)[number // (READS + 1)]
@@ -165,12 +171,12 @@ def test_a_summary_of_a_chat_is_sent_with_every_request_and_with_what_was_undone
 
 @BOTH
 def test_calls_and_results_stay_together_after_a_declined_request_in_which_room_was_made(
-    fake: FakeRun, facts: Facts
+    fake: FakeRun, facts: ModelInfo
 ) -> None:
     model = having(fake, facts)
     asked = [n for n, event in enumerate(fake.log) if isinstance(event, RequestAwaited)]
     in_declined = fake.log[asked[2] : asked[3]]
-    assert any(isinstance(event, Summarised | Cleared) for event in in_declined)
+    assert any(isinstance(event, HistorySummarised | ResultsCleared) for event in in_declined)
     for request in model.requests:
         uses: list[str] = []
         for message in request.messages:
@@ -185,14 +191,14 @@ def test_calls_and_results_stay_together_after_a_declined_request_in_which_room_
 
 @BOTH
 def test_a_chat_that_is_taken_up_sends_what_it_would_have_sent_to_the_byte(
-    fake: FakeRun, facts: Facts
+    fake: FakeRun, facts: ModelInfo
 ) -> None:
     compared: list[tuple[tuple[str, ...], tuple[Message, ...]]] = []
 
     def killed(event: Event) -> None:
         """Right after it said that it will ask."""
         if isinstance(event, ModelCalled):
-            past = past_of(rows(fake))
+            past = resume_state_of(rows(fake))
             assert past.ended is None
             compared.append((past.orders, sent(past.history, past.view)))
 
@@ -210,12 +216,12 @@ def test_a_chat_that_is_taken_up_sends_what_it_would_have_sent_to_the_byte(
 
 
 @BOTH
-def test_every_line_of_such_a_chat_fits_the_schema(fake: FakeRun, facts: Facts) -> None:
+def test_every_line_of_such_a_chat_fits_the_schema(fake: FakeRun, facts: ModelInfo) -> None:
     having(fake, facts)
     schema: Any = event_schema.schema()
     kinds = {one["title"]: one for one in schema["oneOf"]}
     lines = rows(fake)
-    assert {"request_awaited", "request_withdrawn", "went_back", "applied"} < {
+    assert {"request_awaited", "request_withdrawn", "workspace_restored", "patch_applied"} < {
         str(line["event"]) for line in lines
     }
     assert [line for line in lines if not fits(line, kinds[line["event"]], schema)] == []
@@ -228,7 +234,7 @@ def test_every_line_of_such_a_chat_fits_the_schema(fake: FakeRun, facts: Facts) 
 
 @BOTH
 def test_a_fork_of_such_a_chat_sends_what_the_chat_would_have_sent(
-    fake: FakeRun, facts: Facts
+    fake: FakeRun, facts: ModelInfo
 ) -> None:
     having(fake, facts)
     lines = rows(fake)
@@ -238,8 +244,8 @@ def test_a_fork_of_such_a_chat_sends_what_the_chat_would_have_sent(
         point = at(lines, call, "r")
         made = fork(lines, point, run_id="r", task="next")
         begun = encode(first_line(made, run_id="new"))
-        other = past_of(lines[: point.lines])
-        new = past_of([{**lines[0], **row} for row in (begun, *made.rows)])
+        other = resume_state_of(lines[: point.lines])
+        new = resume_state_of([{**lines[0], **row} for row in (begun, *made.rows)])
         assert new.view == other.view
         assert new.orders == (*other.orders, "next")
         kept = sent(other.history, other.view)

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from agent.config.file import ConfigurationError, blotted, load, refuse_other_writers
-from agent.config.values import Api, Bedrock, Configuration, OpenAI, Telemetry, Vertex
+from agent.config.values import (
+    AnthropicApi,
+    Bedrock,
+    Configuration,
+    OpenAIService,
+    TelemetryConfig,
+    Vertex,
+)
 from policies.errors import PolicyError, Where
 
 KEY = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz"
@@ -52,14 +59,16 @@ telemetry: {otlp_endpoint: "https://collector.example.org:4318", headers_env: OT
     found = load(file)
     assert found.model == "openai:qwen3-coder"
     assert found.policy == "strict"
-    assert found.anthropic == Api(
+    assert found.anthropic == AnthropicApi(
         base_url="https://gateway.example.org/anthropic", api_key_env="GATEWAY_KEY"
     )
-    assert found.openai == OpenAI(base_url="http://localhost:11434/v1", api_key_env="LOCAL_KEY")
+    assert found.openai == OpenAIService(
+        base_url="http://localhost:11434/v1", api_key_env="LOCAL_KEY"
+    )
     assert found.prices == file.parent / "prices.yaml"
     assert found.instructions == Path("/etc/moonpool/instructions.md")
     assert found.context_files is False
-    assert found.telemetry == Telemetry(
+    assert found.telemetry == TelemetryConfig(
         otlp_endpoint="https://collector.example.org:4318", headers_env="OTLP_HEADERS"
     )
     assert set(found.secret_variables()) == {"GATEWAY_KEY", "LOCAL_KEY", "OTLP_HEADERS"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config.instructions import Briefing
+from agent.config.instructions import Instructions
 from agent.conversation.context_files import LARGEST_BYTES, NAMES, context_of
-from agent.conversation.resume_state import past_of
+from agent.conversation.resume_state import resume_state_of
 from agent.models.interface import Text, UserMessage
 from agent.record.events.types import ContextShown
 from agent.record.events.wording import shown_in_words
@@ -171,7 +171,7 @@ def test_they_stand_before_the_task_and_not_in_the_system_prompt(
 
 def test_off_is_off(tmp_path: Path, policy: Policy) -> None:
     model = ToldModel(say("Done."))
-    run(tmp_path, policy, model, briefing=Briefing(context_files=False))
+    run(tmp_path, policy, model, instructions=Instructions(context_files=False))
     assert first(model) == ["paint it blue"]
 
 
@@ -179,11 +179,11 @@ def test_taken_up_again_the_model_is_shown_the_same_words(tmp_path: Path, policy
     model = ToldModel(call("list_dir"), say("Done."))
     fake = run(tmp_path, policy, model)
     rows = [json.loads(line) for line in fake.lines]
-    past = past_of(rows)
+    past = resume_state_of(rows)
     assert past.history[:3] == model.requests[1].messages
     at = next(n for n, row in enumerate(rows) if row["event"] == "context_shown")
-    assert not past_of(rows[: at + 1]).asked
-    assert past_of(rows[: at + 2]).asked
+    assert not resume_state_of(rows[: at + 1]).asked
+    assert resume_state_of(rows[: at + 2]).asked
 
 
 def test_a_sandbox_that_fails_meanwhile_ends_the_run_in_words(

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from agent.models.script.player import ScriptModel
 from agent.record.events.types import ModelCalled, ModelReplied, TextPiece
-from agent.record.runs import Run as Recorded
+from agent.record.runs import RecordedRun
 from agent.terminal.progress import Display, Layout
-from agent.terminal.result import print_verdict
+from agent.terminal.result import print_result
 from fakes.model import Step, ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
@@ -49,10 +49,10 @@ def shown(fake: FakeRun, *steps: Step, terminal: bool = False) -> str:
     fake.also = display.show
     summary = fake.go(ToldModel(*steps))
     display.close()
-    run = Recorded(
+    run = RecordedRun(
         id=fake.record.run_id, directory=fake.record.directory, summary=summary.document()
     )
-    print_verdict(screen.console, run)
+    print_result(screen.console, run)
     return screen.text
 
 
@@ -104,7 +104,7 @@ def left_out(names: list[str]) -> str:
     screen = Screen(terminal=False)
     rows = [{"path": name, "reason": "is too large for a patch"} for name in names]
     summary = {"outcome": "finished", "patch": "/p", "left_out": rows}
-    print_verdict(screen.console, Recorded(id="r", directory=Path("/nowhere"), summary=summary))
+    print_result(screen.console, RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
     return screen.text
 
 

@@ -10,13 +10,13 @@ import pytest
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Model
 from agent.models.openai.client import OpenAIModel
-from agent.models.pricing import Facts, Prices, Rates
-from agent.record.events.types import Cleared, ModelRetry, Notice, TextVoid
-from agent.record.outcome import Finished, Limit, LimitReached, ModelFailed
+from agent.models.pricing import ModelInfo, Prices, Rates
+from agent.record.events.types import ModelRetry, Notice, ResultsCleared, TextDiscarded
+from agent.record.outcome import Finished, LimitReached, ModelFailed, RunLimit
 from fakes.box import TmpBox
+from fakes.conversation import FakeConversation, with_budget
 from fakes.long import files, turns
 from fakes.runs import FakeRun
-from fakes.talk import Talk, with_budget
 from policies.policy import Policy
 from standin import Behaviour, Break, Call, How, Refuse, StandIn, answer
 from standin_openai import Quirk, StandInOpenAI
@@ -58,14 +58,14 @@ def on(request: pytest.FixtureRequest) -> Iterator[On]:
 
 
 @pytest.fixture
-def talk(policy: Policy) -> Iterator[Callable[..., Talk]]:
+def conversation(policy: Policy) -> Iterator[Callable[..., FakeConversation]]:
     boxes: list[TmpBox] = []
 
-    def made(*queued: Behaviour, facts: Facts | None = None, **budget: int) -> Talk:
+    def made(*queued: Behaviour, facts: ModelInfo | None = None, **budget: int) -> FakeConversation:
         boxes.append(TmpBox(files=files(queued)))
         allowed = {"turns": 100, "input_tokens": 10**9, "output_tokens": 10**8, **budget}
-        known = facts or Facts(context_tokens=30_000)
-        return Talk(box=boxes[-1], policy=with_budget(policy, **allowed), facts=known)
+        known = facts or ModelInfo(context_tokens=30_000)
+        return FakeConversation(box=boxes[-1], policy=with_budget(policy, **allowed), facts=known)
 
     yield made
     for box in boxes:
@@ -91,7 +91,7 @@ def test_a_stream_that_breaks_in_a_call_makes_it_once_and_never_torn(
     assert fake.box is not None
     ran = [what for what in fake.box.calls if what.startswith("run ")]
     assert ran == ["run echo x >> log"]
-    assert any(isinstance(event, TextVoid) for event in fake.log)
+    assert any(isinstance(event, TextDiscarded) for event in fake.log)
 
 
 def test_an_overloaded_service_is_waited_for_and_the_wait_is_shown(on: On, fake: FakeRun) -> None:
@@ -124,38 +124,38 @@ TOO_LONG = [
 
 @pytest.mark.parametrize("refusal", TOO_LONG)
 def test_what_is_too_long_is_made_shorter_once_and_the_run_goes_on(
-    on: On, talk: Callable[..., Talk], refusal: Refuse
+    on: On, conversation: Callable[..., FakeConversation], refusal: Refuse
 ) -> None:
     queued = [*turns(8)[:-1], refusal, answer("Done.")]
     on.api.queue(*queued)
-    one = talk(*queued, facts=Facts(context_tokens=1_000_000))
+    one = conversation(*queued, facts=ModelInfo(context_tokens=1_000_000))
     assert one.on(on.model) == Finished(message="Done.")
-    assert [type(event) for event in one.log].count(Cleared) == 1
+    assert [type(event) for event in one.log].count(ResultsCleared) == 1
     refused, taken = on.api.requests[-2:]
     assert len(str(taken.body)) < len(str(refused.body)) * 0.7
 
 
 @pytest.mark.parametrize("refusal", TOO_LONG)
 def test_a_service_to_which_all_is_too_long_ends_the_run_at_its_limit(
-    on: On, talk: Callable[..., Talk], refusal: Refuse
+    on: On, conversation: Callable[..., FakeConversation], refusal: Refuse
 ) -> None:
     queued = [*turns(8)[:-1], *[refusal] * 20]
     on.api.queue(*queued)
-    ended = talk(*queued).on(on.model)
+    ended = conversation(*queued).on(on.model)
     assert isinstance(ended, LimitReached)
-    assert ended.limit is Limit.CONTEXT
+    assert ended.limit is RunLimit.CONTEXT
     assert len(on.api.requests) <= 11
 
 
 def test_what_would_be_waited_for_past_the_runs_time_is_not_waited_for(
-    on: On, talk: Callable[..., Talk]
+    on: On, conversation: Callable[..., FakeConversation]
 ) -> None:
     on.api.queue(Refuse(429, {"retry-after": "290"}), answer("Never asked for."))
-    one = talk()
+    one = conversation()
     one.policy = replace(one.policy, limits=replace(one.policy.limits, time_s=280))
     ended = one.on(on.model)
     assert isinstance(ended, LimitReached)
-    assert ended.limit is Limit.TIME
+    assert ended.limit is RunLimit.TIME
     assert "asked again in 29" in ended.detail
     assert (len(on.api.requests), on.waits) == (1, [])
     assert len([event for event in one.log if isinstance(event, ModelRetry)]) == 1
@@ -163,10 +163,10 @@ def test_what_would_be_waited_for_past_the_runs_time_is_not_waited_for(
 
 @pytest.mark.parametrize("how", [How.DROP, How.RESET, How.MID_EVENT])
 def test_an_answer_that_breaks_again_and_again_ends_the_run_and_runs_nothing(
-    on: On, talk: Callable[..., Talk], how: How
+    on: On, conversation: Callable[..., FakeConversation], how: How
 ) -> None:
     on.api.queue(*[Break(how, before=on.in_a_call[1], answer=DOING)] * 8)
-    one = talk()
+    one = conversation()
     assert isinstance(one.on(on.model), ModelFailed)
     assert one.box.calls == []
 
@@ -183,55 +183,59 @@ def uncounted() -> Iterator[On]:
 
 
 def test_its_output_is_estimated_and_the_budget_kept(
-    uncounted: On, talk: Callable[..., Talk]
+    uncounted: On, conversation: Callable[..., FakeConversation]
 ) -> None:
     say = [answer("A plan. " * 150, Call("bash", {"command": f"echo {n}"})) for n in range(50)]
     uncounted.api.queue(*say)
-    ended = talk(output_tokens=4000).on(uncounted.model)
+    ended = conversation(output_tokens=4000).on(uncounted.model)
     assert isinstance(ended, LimitReached)
-    assert ended.limit is Limit.OUTPUT_TOKENS
+    assert ended.limit is RunLimit.OUTPUT_TOKENS
     assert len(uncounted.api.requests) <= 12
 
 
 def test_its_input_is_estimated_and_the_budget_kept(
-    uncounted: On, talk: Callable[..., Talk]
+    uncounted: On, conversation: Callable[..., FakeConversation]
 ) -> None:
     queued = turns(50)
     uncounted.api.queue(*queued)
-    ended = talk(*queued, input_tokens=50_000).on(uncounted.model)
+    ended = conversation(*queued, input_tokens=50_000).on(uncounted.model)
     assert isinstance(ended, LimitReached)
-    assert ended.limit is Limit.INPUT_TOKENS
+    assert ended.limit is RunLimit.INPUT_TOKENS
     sent = sum(len(str(request.body)) for request in uncounted.api.requests)
     assert sent / 4 < 60_000
 
 
 def test_its_answers_are_paid_for_at_their_longest(
-    uncounted: On, talk: Callable[..., Talk]
+    uncounted: On, conversation: Callable[..., FakeConversation]
 ) -> None:
     queued = turns(50)
     uncounted.api.queue(*queued)
-    one = talk(*queued, facts=Facts(prices=PRICES, context_tokens=100_000))
+    one = conversation(*queued, facts=ModelInfo(prices=PRICES, context_tokens=100_000))
     one.policy = with_budget(one.policy, usd=0.1)
     ended = one.on(uncounted.model)
     assert isinstance(ended, LimitReached)
-    assert ended.limit is Limit.USD
+    assert ended.limit is RunLimit.USD
     longest = sum(request.body["max_tokens"] for request in uncounted.api.requests)
-    assert one.meter.usd is not None
-    assert longest * 10 / 1_000_000 <= one.meter.usd <= 0.1
+    assert one.budget.usd is not None
+    assert longest * 10 / 1_000_000 <= one.budget.usd <= 0.1
 
 
-def test_the_person_is_told_once(uncounted: On, talk: Callable[..., Talk]) -> None:
+def test_the_person_is_told_once(
+    uncounted: On, conversation: Callable[..., FakeConversation]
+) -> None:
     queued = turns(4)
     uncounted.api.queue(*queued)
-    one = talk(*queued)
+    one = conversation(*queued)
     assert isinstance(one.on(uncounted.model), Finished)
     (told,) = [event.text for event in one.log if isinstance(event, Notice)]
     assert "estimated" in told
-    assert one.meter.used.uncounted_replies == 5
+    assert one.budget.used.uncounted_replies == 5
 
 
-def test_who_counts_is_not_said_not_to(on: On, talk: Callable[..., Talk]) -> None:
+def test_who_counts_is_not_said_not_to(
+    on: On, conversation: Callable[..., FakeConversation]
+) -> None:
     on.api.queue(answer("Done."))
-    one = talk()
+    one = conversation()
     one.on(on.model)
     assert not [event for event in one.log if isinstance(event, Notice)]

@@ -4,12 +4,12 @@ import random
 
 from rich.cells import cell_len
 
-from agent.terminal.stream_wrap import Flow
+from agent.terminal.stream_wrap import StreamWrapper
 
 
 def flowed(*pieces: str, width: int | None = 40) -> str:
     written: list[str] = []
-    flow = Flow(written.append, width=width, first="* ", rest="  ")
+    flow = StreamWrapper(written.append, width=width, first="* ", rest="  ")
     for piece in pieces:
         flow.feed(piece)
     flow.end()

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation import change_tracking as following
-from agent.conversation.change_tracking import Following
+from agent.conversation import change_tracking
+from agent.conversation.change_tracking import ChangeTracker
 from agent.interrupts import Interrupts
 from agent.record.events.decoding import decode
 from agent.record.events.encoding import encode
-from agent.record.events.types import CallStarted, Event, Followed, FollowedAnew, WentBack
+from agent.record.events.types import (
+    CallStarted,
+    ChangesRescanned,
+    ChangesTracked,
+    Event,
+    WorkspaceRestored,
+)
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
@@ -34,10 +40,10 @@ class Bench:
     def __post_init__(self) -> None:
         self.box = _SlowBox(self)
         self.interrupts = Interrupts()
-        self.following = Following(
+        self.tracker = ChangeTracker(
             self.box,
             self.room / "steps",
-            tell=self.log.append,
+            emit=self.log.append,
             interrupts=self.interrupts,
             clock=lambda: self.now_s,
         )
@@ -45,11 +51,11 @@ class Bench:
     def call(self, number: int, command: str, *, tool: str = "bash", after_s: float = 0.0) -> None:
         self.box.run(command)
         self.now_s += after_s
-        self.following.after(number, tool, background=False)
+        self.tracker.after(number, tool, background=False)
 
     @property
     def told(self) -> list[tuple[int, int, list[bytes]]]:
-        found = [event for event in self.log if isinstance(event, Followed)]
+        found = [event for event in self.log if isinstance(event, ChangesTracked)]
         return [(e.first, e.last, [item.path for item in e.changed]) for e in found]
 
 
@@ -86,7 +92,7 @@ def test_a_look_that_takes_long_waits_and_covers_several_calls(bench: Bench) -> 
     bench.call(3, "echo x > c", after_s=6)
     assert bench.told == [(1, 1, [b"a"]), (2, 3, [b"b", b"c"])]
     bench.call(4, "echo x > d")
-    bench.following.finish()
+    bench.tracker.finish()
     assert bench.told[2:] == [(4, 4, [b"d"])]
 
 
@@ -107,7 +113,7 @@ def test_what_could_not_be_followed_is_told_once_and_covered_by_the_next_look(be
 def test_thousands_of_long_names_do_not_fill_the_record_nor_make_the_next_call_their_writer(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "NAMES_BYTES", 100)
+    monkeypatch.setattr(change_tracking, "NAMES_BYTES", 100)
     bench.call(1, f"echo x > {'n' * 101}")
     bench.call(2, f"echo x > a; echo y >> {'n' * 101}")
     bench.call(3, "echo x > b")
@@ -125,10 +131,10 @@ def test_a_look_that_fails_otherwise_than_foreseen_ends_no_run(bench: Bench) -> 
 def test_a_full_disk_under_the_record_is_said_and_nothing_is_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "ROOM_BYTES", 1 << 62)
+    monkeypatch.setattr(change_tracking, "ROOM_BYTES", 1 << 62)
     bench.call(1, "echo x > a")
     (event,) = bench.log
-    assert isinstance(event, Followed)
+    assert isinstance(event, ChangesTracked)
     assert "nearly full" in str(event.unfollowed)
     assert not (bench.room / "steps").exists()
 
@@ -142,19 +148,19 @@ def test_a_run_that_is_to_end_at_once_is_not_looked_at(bench: Bench) -> None:
 
 def test_what_stands_at_a_resume_is_no_calls_doing(bench: Bench) -> None:
     bench.box.run("echo x > before")
-    bench.following.anew()
+    bench.tracker.anew()
     bench.call(7, "echo x > after")
-    assert isinstance(bench.log[0], FollowedAnew)
+    assert isinstance(bench.log[0], ChangesRescanned)
     assert [item.path for item in bench.log[0].changed] == [b"before"]
     assert bench.told == [(7, 7, [b"after"])]
 
 
 def test_the_events_come_back_from_the_record_as_they_were(bench: Bench) -> None:
     bench.box.run("echo x > $'not\\xffutf8'; ln -s nowhere link")
-    bench.following.anew()
+    bench.tracker.anew()
     bench.call(1, "chmod +x not*; rm link")
     for event in bench.log:
-        assert isinstance(event, Followed | FollowedAnew)
+        assert isinstance(event, ChangesTracked | ChangesRescanned)
         assert decode(encode(event)) == event
 
 
@@ -166,7 +172,7 @@ def test_a_run_records_what_its_calls_changed(tmp_path: Path, default_policy: Po
         say("Done."),
     )
     run.go(model)
-    told = [event for event in run.log if isinstance(event, Followed)]
+    told = [event for event in run.log if isinstance(event, ChangesTracked)]
     assert [(e.last, [item.path for item in e.changed]) for e in told] == [(1, [b"a"]), (3, [b"b"])]
     assert sum(isinstance(event, CallStarted) for event in run.log) == 3
     assert (run.record.directory / "steps" / "objects").is_dir()
@@ -174,13 +180,13 @@ def test_a_run_records_what_its_calls_changed(tmp_path: Path, default_policy: Po
 
 def test_what_was_gone_back_is_told_whole_and_is_no_later_calls_doing(bench: Bench) -> None:
     bench.call(1, "echo x > kept")
-    point = bench.following.point()
+    point = bench.tracker.point()
     assert point.call == 1
     bench.call(2, "echo y > kept; echo z > new")
-    restored = bench.following.go_back(point)
+    restored = bench.tracker.go_back(point)
     assert (restored.back, restored.removed) == ((b"kept",), (b"new",))
     bench.call(3, "echo x > after")
-    (event,) = [event for event in bench.log if isinstance(event, WentBack)]
+    (event,) = [event for event in bench.log if isinstance(event, WorkspaceRestored)]
     assert (event.call, [item.path for item in event.changed]) == (1, [b"kept"])
     assert decode(json.loads(json.dumps(encode(event)))) == event
     assert bench.told[-1] == (3, 3, [b"after"])
@@ -189,23 +195,23 @@ def test_what_was_gone_back_is_told_whole_and_is_no_later_calls_doing(bench: Ben
 def test_a_point_that_could_not_be_kept_is_not_gone_back_to(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "ROOM_BYTES", 1 << 62)
-    point = bench.following.point()
+    monkeypatch.setattr(change_tracking, "ROOM_BYTES", 1 << 62)
+    point = bench.tracker.point()
     assert "nearly full" in str(point.mark.unkept)
     with pytest.raises(NotKept):
-        bench.following.go_back(point)
+        bench.tracker.go_back(point)
 
 
 def test_after_going_back_broke_off_what_is_found_is_not_only_the_next_calls(
     bench: Bench,
 ) -> None:
-    point = bench.following.point()
+    point = bench.tracker.point()
     bench.call(1, "echo x > a")
     bench.box.failures["restore"] = SandboxLost("gone")
     with pytest.raises(SandboxLost):
-        bench.following.go_back(point)
+        bench.tracker.go_back(point)
     bench.call(2, "echo x > b")
     assert bench.told[-1] == (1, 2, [b"b"])
     newest = bench.log[-1]
-    assert isinstance(newest, Followed)
+    assert isinstance(newest, ChangesTracked)
     assert newest.gap

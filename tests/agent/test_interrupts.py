@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from agent.interrupts import Interrupts, Stop
+from agent.interrupts import Interrupts, SignalReceived
 
 
 def test_the_first_only_sets_a_mark() -> None:
@@ -29,7 +29,7 @@ def test_in_a_call_the_second_ends_the_command_and_the_third_breaks_off() -> Non
         assert ended == []
         interrupts.receive("SIGINT")
         assert ended == ["the command"]
-        with pytest.raises(Stop):
+        with pytest.raises(SignalReceived):
             interrupts.receive("SIGINT")
 
 
@@ -48,7 +48,7 @@ def test_a_supervisors_signal_is_the_second_however_often_it_comes(name: str) ->
         for _ in range(5):
             interrupts.receive(name)
         assert interrupts.at_once
-        with pytest.raises(Stop):
+        with pytest.raises(SignalReceived):
             interrupts.receive("SIGINT")
 
 
@@ -64,7 +64,7 @@ def test_nothing_raises_between_a_line_and_its_digest() -> None:
                 steps.append("the line and its digest")
             steps.append("the screen")
 
-    with pytest.raises(Stop):
+    with pytest.raises(SignalReceived):
         write()
     assert steps == ["the line and its digest", "the screen"]
 
@@ -78,20 +78,20 @@ def test_a_screen_that_blocks_does_not_hold_the_third_up() -> None:
                 interrupts.receive("SIGINT")
             raise AssertionError("it went on")
 
-    with pytest.raises(Stop):
+    with pytest.raises(SignalReceived):
         blocked()
 
 
 def test_the_first_raises_where_nothing_can_tear() -> None:
     interrupts = Interrupts()
-    with pytest.raises(Stop), interrupts.immediate():
+    with pytest.raises(SignalReceived), interrupts.immediate():
         interrupts.receive("SIGTERM")
 
 
 def test_one_that_came_before_counts_there_too() -> None:
     interrupts = Interrupts()
     interrupts.receive("SIGTERM")
-    with pytest.raises(Stop), interrupts.immediate():
+    with pytest.raises(SignalReceived), interrupts.immediate():
         raise AssertionError("went on")
 
 
@@ -100,7 +100,7 @@ def test_only_the_third_breaks_the_export_off() -> None:
     with interrupts.shielded():
         interrupts.receive("SIGINT")
         interrupts.receive("SIGINT")
-        with pytest.raises(Stop):
+        with pytest.raises(SignalReceived):
             interrupts.receive("SIGINT")
 
 
@@ -113,7 +113,7 @@ def test_a_line_being_written_is_finished_first() -> None:
             interrupts.receive("SIGINT")
             steps.append("the line was written")
 
-    with pytest.raises(Stop):
+    with pytest.raises(SignalReceived):
         write_a_line()
     assert steps == ["the line was written"]
 
@@ -134,7 +134,7 @@ def test_who_left_the_export_before_it_began_does_not_get_it() -> None:
         interrupts.receive("SIGINT")
         interrupts.unless_dropped()
     interrupts.receive("SIGINT")
-    with pytest.raises(Stop):
+    with pytest.raises(SignalReceived):
         interrupts.unless_dropped()
 
 
@@ -148,7 +148,7 @@ def test_in_a_request_the_first_ends_the_command_and_the_second_breaks_it_off() 
         with interrupts.calling(lambda: ended.append("the command"), up_to_s=120):
             interrupts.receive("SIGINT")
             assert ended == ["the command"]
-            with pytest.raises(Stop):
+            with pytest.raises(SignalReceived):
                 interrupts.receive("SIGINT")
         assert interrupts.broken_off
 
@@ -182,5 +182,5 @@ def test_after_the_chat_signals_count_as_in_a_run() -> None:
     with interrupts.shielded():
         interrupts.receive("SIGINT")
         interrupts.receive("SIGINT")
-        with pytest.raises(Stop):
+        with pytest.raises(SignalReceived):
             interrupts.receive("SIGINT")

@@ -12,12 +12,12 @@ from rich.console import Console
 from agent.models.interface import Reply, Request
 from agent.record.events.encoding import encode
 from agent.record.events.types import CallEnded, CallRefused, CallStarted
-from agent.record.outcome import Limit, LimitReached
-from agent.record.runs import Run
+from agent.record.outcome import LimitReached, RunLimit
+from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS
 from agent.report.html import render
 from agent.terminal.progress import Display
-from agent.terminal.result import print_verdict
+from agent.terminal.result import print_result
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -45,9 +45,9 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
     return made
 
 
-def shown(run: Run) -> str:
+def shown(run: RecordedRun) -> str:
     out = StringIO()
-    print_verdict(Console(file=out, width=200), run)
+    print_result(Console(file=out, width=200), run)
     return out.getvalue()
 
 
@@ -67,7 +67,7 @@ def test_a_refused_program_reaches_the_model_the_record_show_and_the_report(fake
         (1, "/usr/bin/perl"),
         (2, "/usr/bin/perl"),
     ]
-    run = Run(id="x", directory=fake.record.directory, summary=document)
+    run = RecordedRun(id="x", directory=fake.record.directory, summary=document)
     assert "refused by the kernel: /usr/bin/perl (call 1, 2)" in shown(run)
     page = render(summary, fake.run.journal.log)
     assert "Refused by the kernel" in page
@@ -78,7 +78,7 @@ def test_a_hostile_name_acts_nowhere(fake: FakeRun) -> None:
     assert isinstance(fake.box, Held)
     fake.box.refused = (HOSTILE,)
     summary = fake.go(ToldModel(call("bash", command="ls"), say("done")))
-    run = Run(id="x", directory=fake.record.directory, summary=summary.document())
+    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document())
     screen = StringIO()
     display = Display(Console(file=screen, width=200))
     for event in fake.log:
@@ -95,7 +95,7 @@ def test_without_a_refusal_nothing_is_said_of_one(fake: FakeRun) -> None:
     assert isinstance(fake.box, Held)
     fake.box.refused = ()
     summary = fake.go(ToldModel(call("bash", command="ls"), say("done")))
-    run = Run(id="x", directory=fake.record.directory, summary=summary.document())
+    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document())
     assert "refused by the kernel" not in shown(run)
     assert "Refused by the kernel" not in render(summary, fake.run.journal.log)
 
@@ -165,7 +165,7 @@ def test_a_runs_time_ends_a_model_call_with_the_limit_named_and_the_patch_made(
     summary = fake.go(Slow())
     assert time.monotonic() - began < 30
     assert isinstance(summary.outcome, LimitReached)
-    assert summary.outcome.limit is Limit.TIME
+    assert summary.outcome.limit is RunLimit.TIME
     assert "limits.time" in summary.outcome.detail
     assert summary.delivery is not None
 
@@ -175,5 +175,5 @@ def test_a_runs_time_ends_a_command_and_names_the_limit(tmp_path: Path, policy: 
     fake = FakeRun(home=tmp_path, policy=short, files={"a.py": b"one\n"})
     summary = fake.go(ToldModel(call("bash", command="sleep 50"), say("never said")))
     assert isinstance(summary.outcome, LimitReached)
-    assert summary.outcome.limit is Limit.TIME
+    assert summary.outcome.limit is RunLimit.TIME
     assert summary.delivery is not None

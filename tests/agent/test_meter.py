@@ -2,13 +2,13 @@
 
 import pytest
 
-from agent.conversation.budget import LEAST_ANSWER_TOKENS, Meter, Need, Spent
-from agent.models.interface import Reply, Request, Stop, Usage
-from agent.models.pricing import Facts, Prices, Rates, facts_of
-from agent.record.outcome import Finished, Limit, LimitReached
+from agent.conversation.budget import LEAST_ANSWER_TOKENS, Budget, BudgetSpent, TokensNeeded
+from agent.models.interface import Reply, Request, StopReason, Usage
+from agent.models.pricing import ModelInfo, Prices, Rates, facts_of
+from agent.record.outcome import Finished, LimitReached, RunLimit
+from fakes.conversation import FakeConversation, with_budget
 from fakes.long import converse, turns
 from fakes.model import ToldModel, say
-from fakes.talk import Talk, with_budget
 from policies.policy import Policy
 from standin import Break, CompactingStandIn, How, answer
 
@@ -24,12 +24,12 @@ class Clock:
         return self.now
 
 
-def meter(policy: Policy, usd: float, clock: Clock | None = None) -> Meter:
-    return Meter(with_budget(policy, usd=usd), clock=clock or Clock(), prices=DEAR)
+def budget(policy: Policy, usd: float, clock: Clock | None = None) -> Budget:
+    return Budget(with_budget(policy, usd=usd), clock=clock or Clock(), prices=DEAR)
 
 
 def test_each_kind_of_token_has_its_price(policy: Policy) -> None:
-    counted = meter(policy, 1000)
+    counted = budget(policy, 1000)
     counted.add(Usage(input_tokens=MILLION))
     assert counted.usd == 10
     counted.add(Usage(output_tokens=MILLION))
@@ -47,31 +47,31 @@ def test_a_long_prompt_costs_what_its_length_says() -> None:
 
 
 def test_an_answer_is_no_longer_than_what_is_left_pays_for(policy: Policy) -> None:
-    counted = meter(policy, 1.0)
-    counted.expect(Need(new=40_000))  # half a dollar to write
+    counted = budget(policy, 1.0)
+    counted.expect(TokensNeeded(new=40_000))  # half a dollar to write
     assert counted.answer_tokens(32_000) == 10_000
-    counted.expect(Need(new=0))
+    counted.expect(TokensNeeded(new=0))
     assert counted.answer_tokens(10_000) == 10_000
 
 
 def test_what_is_in_the_cache_is_cheap_until_it_is_forgotten(policy: Policy) -> None:
     clock = Clock()
-    counted = meter(policy, 1.0, clock)
+    counted = budget(policy, 1.0, clock)
     counted.add(Usage())
-    counted.expect(Need(known=100_000))
+    counted.expect(TokensNeeded(known=100_000))
     assert counted.reached() is None
     clock.now = 301.0
     limit = counted.reached()
     assert limit is not None
-    assert limit.limit is Limit.USD
+    assert limit.limit is RunLimit.USD
     assert "$1.25" in limit.detail
 
 
 def test_the_cache_cools_while_a_person_thinks_though_the_run_stands_still(policy: Policy) -> None:
     work, wall = Clock(), Clock()
-    counted = Meter(with_budget(policy, usd=1.0), clock=work, wall=wall, prices=DEAR)
+    counted = Budget(with_budget(policy, usd=1.0), clock=work, wall=wall, prices=DEAR)
     counted.add(Usage())
-    counted.expect(Need(known=100_000))
+    counted.expect(TokensNeeded(known=100_000))
     assert counted.reached() is None
     wall.now = 301.0
     assert counted.reached() is not None
@@ -79,32 +79,32 @@ def test_the_cache_cools_while_a_person_thinks_though_the_run_stands_still(polic
 
 
 def test_a_call_that_could_answer_nothing_is_not_made(policy: Policy) -> None:
-    counted = meter(policy, LEAST_ANSWER_TOKENS * 50 / MILLION)
+    counted = budget(policy, LEAST_ANSWER_TOKENS * 50 / MILLION)
     assert counted.reached() is None
-    counted.expect(Need(new=1))
+    counted.expect(TokensNeeded(new=1))
     limit = counted.reached()
     assert limit is not None
-    assert limit.limit is Limit.USD
+    assert limit.limit is RunLimit.USD
 
 
 def test_free_models_need_no_money(policy: Policy) -> None:
     facts = facts_of("script:talk.yaml")
-    counted = Meter(with_budget(policy, usd=0.01), prices=facts.prices)
+    counted = Budget(with_budget(policy, usd=0.01), prices=facts.prices)
     counted.add(Usage(input_tokens=MILLION, output_tokens=50_000))
     assert counted.usd == 0
     assert counted.answer_tokens(1000) == 1000
 
 
 def test_a_resumed_meter_goes_on_with_the_sum(policy: Policy) -> None:
-    spent = Spent(turns=3, used=Usage(input_tokens=5), usd=0.75)
-    counted = Meter(with_budget(policy, usd=1.0), prices=DEAR, before=spent)
+    spent = BudgetSpent(turns=3, used=Usage(input_tokens=5), usd=0.75)
+    counted = Budget(with_budget(policy, usd=1.0), prices=DEAR, before=spent)
     counted.add(Usage(output_tokens=2000))
     assert counted.usd == pytest.approx(0.85)
 
 
 @pytest.mark.parametrize("usd", [0.02, 0.05, 0.2, 0.31])
 def test_a_model_that_always_answers_as_long_as_it_may_never_passes_the_budget(
-    talk: Talk, policy: Policy, usd: float
+    conversation: FakeConversation, policy: Policy, usd: float
 ) -> None:
     """The worst case of each reply, with its input counted as the service counts it."""
     asked: list[int] = []
@@ -112,14 +112,14 @@ def test_a_model_that_always_answers_as_long_as_it_may_never_passes_the_budget(
     def greedy(request: Request) -> Reply:
         asked.append(request.max_tokens)
         usage = Usage(input_tokens=2000, output_tokens=request.max_tokens)
-        return say("x", Stop.MAX_TOKENS, usage=usage)
+        return say("x", StopReason.MAX_TOKENS, usage=usage)
 
-    talk.policy = with_budget(policy, usd=usd, turns=10_000, output_tokens=10**9)
-    talk.facts = Facts(prices=DEAR, context_tokens=1_000_000)
-    talk.max_tokens = 32_000
-    talk.on(ToldModel(*[greedy] * 9))
-    assert talk.meter.usd is not None
-    assert talk.meter.usd <= usd
+    conversation.policy = with_budget(policy, usd=usd, turns=10_000, output_tokens=10**9)
+    conversation.facts = ModelInfo(prices=DEAR, context_tokens=1_000_000)
+    conversation.max_tokens = 32_000
+    conversation.on(ToldModel(*[greedy] * 9))
+    assert conversation.budget.usd is not None
+    assert conversation.budget.usd <= usd
     assert not asked or asked[-1] < 32_000
 
 
@@ -128,11 +128,11 @@ def test_the_last_call_of_a_dollar_budget_is_bounded_and_the_run_ends_by_its_nam
 ) -> None:
     with CompactingStandIn() as api:
         api.queue(*turns(100))
-        ended, talk = converse(api, policy, usd=0.5)
+        ended, conversation = converse(api, policy, usd=0.5)
         assert isinstance(ended, LimitReached)
-        assert ended.limit is Limit.USD
-        assert talk.meter.usd is not None
-        assert 0.3 < talk.meter.usd <= 0.5
+        assert ended.limit is RunLimit.USD
+        assert conversation.budget.usd is not None
+        assert 0.3 < conversation.budget.usd <= 0.5
         first, last = api.requests[0].body, api.requests[-1].body
         assert last["max_tokens"] < first["max_tokens"]
 
@@ -141,37 +141,37 @@ def test_answers_that_broke_off_are_paid_for(policy: Policy) -> None:
     broken = Break(How.DROP, before="message_stop", answer=answer("A long text. " * 400))
     with CompactingStandIn() as api:
         api.queue(broken, answer("Done."))
-        ended, talk = converse(api, policy, usd=5)
+        ended, conversation = converse(api, policy, usd=5)
         assert isinstance(ended, Finished)
         inputs = [sum(request.usage.values()) for request in api.requests]
-        assert talk.meter.used.all_input == sum(inputs)
+        assert conversation.budget.used.all_input == sum(inputs)
         # Of the text that came, though its count did not.
-        assert talk.meter.used.output_tokens > 5200 // 4
+        assert conversation.budget.used.output_tokens > 5200 // 4
 
 
 def test_no_attempt_follows_that_is_not_paid_for_any_more(policy: Policy) -> None:
     broken = Break(How.DROP, before="message_stop", answer=answer("A long text. " * 4000))
     with CompactingStandIn() as api:
         api.queue(*[broken] * 8)
-        ended, talk = converse(api, policy, usd=0.7)
+        ended, conversation = converse(api, policy, usd=0.7)
         assert isinstance(ended, LimitReached)
-        assert ended.limit is Limit.USD
-        assert talk.meter.usd is not None
-        assert talk.meter.usd <= 0.7
+        assert ended.limit is RunLimit.USD
+        assert conversation.budget.usd is not None
+        assert conversation.budget.usd <= 0.7
         assert len(api.requests) < 8
 
 
 def test_an_answer_that_the_service_did_not_count_is_paid_for_at_its_longest(
     policy: Policy,
 ) -> None:
-    counted = meter(policy, 1.0)
-    counted.expect(Need(new=40_000))
+    counted = budget(policy, 1.0)
+    counted.expect(TokensNeeded(new=40_000))
     assert counted.answer_tokens(4000) == 4000
     counted.add(Usage(uncounted_replies=1))
     assert counted.usd == pytest.approx(0.5 + 0.2)
 
 
-def test_without_a_price_nothing_is_said_of_dollars(talk: Talk) -> None:
-    talk.on(ToldModel(say("Done.", usage=Usage(input_tokens=5))))
-    assert talk.meter.usd is None
-    assert talk.meter.used == Usage(input_tokens=5)
+def test_without_a_price_nothing_is_said_of_dollars(conversation: FakeConversation) -> None:
+    conversation.on(ToldModel(say("Done.", usage=Usage(input_tokens=5))))
+    assert conversation.budget.usd is None
+    assert conversation.budget.used == Usage(input_tokens=5)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.budget import Meter
-from agent.conversation.loop import Loop
-from agent.conversation.resume_state import IN_DOUBT, Past, past_of
-from agent.conversation.tool_calls import Calls
+from agent.conversation.budget import Budget
+from agent.conversation.loop import AgentLoop
+from agent.conversation.resume_state import IN_DOUBT, ResumeState, resume_state_of
+from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import RecordError
 from agent.interrupts import Interrupts
 from agent.models.interface import (
@@ -19,7 +19,7 @@ from agent.models.interface import (
     Message,
     Opaque,
     Reply,
-    Stop,
+    StopReason,
     Text,
     ToolResult,
     ToolUse,
@@ -28,17 +28,17 @@ from agent.models.interface import (
 from agent.record.events.encoding import STRING_LIMIT, encode
 from agent.record.events.types import ConversationEnded, Event, RunStarted, SandboxReady
 from agent.record.outcome import Finished, GaveUp
-from agent.record.store import Record
+from agent.record.store import RunRecord
 from fakes.box import TmpBox
+from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, calls, say
-from fakes.talk import Talk
 from policies.policy import Policy
-from sandbox.container.mounts import Held, Overlay, Scratch
-from sandbox.reattach import Standing
+from sandbox.container.mounts import HeldVolume, Overlay, Scratch
+from sandbox.reattach import ContainerState
 
 MOUNTS = (
     Scratch(target="/tmp", size_bytes=1),
-    Held(volume="v", target="/x", copies=True),
+    HeldVolume(volume="v", target="/x", copies=True),
     Overlay(target="/w", lower="/l", upper="/u", work="/k", user_attributes=False),
 )
 
@@ -56,13 +56,13 @@ REPLIES = (
                 ToolUse(id="c", name="nothing", arguments={"deep": [{"type": "text"}, None, 1e3]}),
             )
         ),
-        stop=Stop.TOOL_USE,
+        stop=StopReason.TOOL_USE,
         usage=Usage(input_tokens=100, output_tokens=7),
     ),
-    say("cut of", Stop.MAX_TOKENS),
-    calls(("bash", {"command": "echo torn >> log"}), stop=Stop.MAX_TOKENS),
+    say("cut of", StopReason.MAX_TOKENS),
+    calls(("bash", {"command": "echo torn >> log"}), stop=StopReason.MAX_TOKENS),
     call("bash", command="echo three >> log"),
-    say("", Stop.END_TURN),
+    say("", StopReason.END_TURN),
     say("Done."),
 )
 CALLS = 3
@@ -78,7 +78,7 @@ def rows_of(log: list[Event]) -> list[Row]:
     )  # fmt: skip
     ready = SandboxReady(
         container="c",
-        standing=Standing(
+        container_state=ContainerState(
             container="c",
             prepared_key="k",
             snapshot_key="s",
@@ -99,40 +99,40 @@ def rows_of(log: list[Event]) -> list[Row]:
     ]
 
 
-LIVE = {"Progress", "TextPiece", "ThinkingPiece", "TextVoid", "OutputPiece", "Metered"}
+LIVE = {"Progress", "TextPiece", "ThinkingPiece", "TextDiscarded", "OutputPiece", "BudgetUsed"}
 
 
 @pytest.fixture
 def whole(policy: Policy) -> Iterator[tuple[list[Row], ToldModel]]:
     """The rows of a conversation that went through, and its model."""
     box = TmpBox()
-    talk = Talk(box=box, policy=policy)
+    conversation = FakeConversation(box=box, policy=policy)
     model = ToldModel(*REPLIES)
-    ended = talk.on(model)
+    ended = conversation.on(model)
     assert isinstance(ended, Finished)
-    yield rows_of([*talk.log, ConversationEnded(outcome=ended)]), model
+    yield rows_of([*conversation.log, ConversationEnded(outcome=ended)]), model
     box.close()
 
 
-def go_on(past: Past, policy: Policy, *replies: Reply) -> tuple[ToldModel, TmpBox, object]:
+def go_on(past: ResumeState, policy: Policy, *replies: Reply) -> tuple[ToldModel, TmpBox, object]:
     box = TmpBox()
     model = ToldModel(*replies)
     log: list[Event] = []
-    loop = Loop(
+    loop = AgentLoop(
         model=model,
-        calls=Calls(
+        calls=ToolExecutor(
             box=box,
             policy=policy,
             approve=lambda *_: pytest.fail("nobody is asked"),
             interrupts=Interrupts(),
-            tell=log.append,
+            emit=log.append,
             made=past.calls,
         ),
-        meter=Meter(policy, before=past.spent),
+        budget=Budget(policy, before=past.spent),
         system="be careful",
         max_tokens=1000,
         interrupts=Interrupts(),
-        tell=log.append,
+        emit=log.append,
     )
     ended = loop.go_on(past, "mend it")
     box.close()
@@ -150,11 +150,11 @@ def commands(rows: list[Row]) -> list[str]:
 
 def check_answered(messages: tuple[Message, ...]) -> None:
     """What providers insist on: turns alternate, and every call has its result in the next one."""
-    for message, following in itertools.pairwise(messages):
-        assert type(message) is not type(following)
+    for message, tracker in itertools.pairwise(messages):
+        assert type(message) is not type(tracker)
         if isinstance(message, AssistantMessage):
             wanted = [block.id for block in message.blocks if isinstance(block, ToolUse)]
-            given = [b.tool_use_id for b in following.blocks if isinstance(b, ToolResult)]
+            given = [b.tool_use_id for b in tracker.blocks if isinstance(b, ToolResult)]
             assert given == wanted
 
 
@@ -164,7 +164,7 @@ def test_cut_off_after_any_line_nothing_is_done_twice_and_nothing_is_unanswered(
     rows, _ = whole
     assert len(commands(rows)) == CALLS
     for cut in range(2, len(rows)):
-        past = past_of(rows[:cut])
+        past = resume_state_of(rows[:cut])
         if past.ended is not None:
             continue
         replied = sum(row["event"] == "model_replied" for row in rows[:cut])
@@ -185,7 +185,7 @@ def test_a_call_without_an_end_is_answered_with_what_is_known_of_it(
 ) -> None:
     rows, _ = whole
     first = next(n for n, row in enumerate(rows) if row["event"] == "call_started")
-    model, box, _ = go_on(past_of(rows[: first + 1]), policy, *REPLIES[1:])
+    model, box, _ = go_on(resume_state_of(rows[: first + 1]), policy, *REPLIES[1:])
     results = [b for b in model.requests[0].messages[2].blocks if isinstance(b, ToolResult)]
     assert results[0].text == IN_DOUBT
     assert all(result.is_error for result in results)
@@ -199,7 +199,7 @@ def test_what_the_model_said_goes_back_to_it_to_the_letter(
     rows, told = whole
     asked = [n for n, row in enumerate(rows) if row["event"] == "model_called"]
     for turn, line in enumerate(asked[1:], start=1):
-        past = past_of(rows[: line + 1])
+        past = resume_state_of(rows[: line + 1])
         wanted = told.requests[turn].messages
         assert past.history[1] == AssistantMessage(
             # A lone surrogate has no UTF-8 form, so no provider takes it either.
@@ -207,32 +207,32 @@ def test_what_the_model_said_goes_back_to_it_to_the_letter(
         )
         assert past.history[2:] == wanted[2:]
         assert past.turn is None
-    assert past_of(rows[: asked[1]]).lossy.exact_thinking
+    assert resume_state_of(rows[: asked[1]]).lossy.exact_thinking
 
 
 def test_the_container_is_the_one_that_was_written_down(
     whole: tuple[list[Row], ToldModel],
 ) -> None:
     rows, _ = whole
-    ready = past_of(rows).ready
+    ready = resume_state_of(rows).ready
     assert ready is not None
-    assert (ready.standing.mounts, ready.standing.volumes) == (MOUNTS, ("v",))
+    assert (ready.container_state.mounts, ready.container_state.volumes) == (MOUNTS, ("v",))
 
 
 def test_what_was_spent_before_counts_on(whole: tuple[list[Row], ToldModel]) -> None:
     rows, _ = whole
-    spent = past_of(rows).spent
+    spent = resume_state_of(rows).spent
     assert (spent.turns, spent.used.input_tokens, spent.used.output_tokens) == (6, 100, 7)
 
 
 def test_the_same_failing_call_ends_the_run_across_a_resume(policy: Policy) -> None:
     box = TmpBox()
-    talk = Talk(box=box, policy=policy)
+    conversation = FakeConversation(box=box, policy=policy)
     fail = call("bash", command="exit 1")
     with pytest.raises(KeyError):
-        talk.on(ToldModel(*[fail] * 4, KeyError("killed here")))
+        conversation.on(ToldModel(*[fail] * 4, KeyError("killed here")))
     box.close()
-    _, _, ended = go_on(past_of(rows_of(talk.log)), policy, fail, fail)
+    _, _, ended = go_on(resume_state_of(rows_of(conversation.log)), policy, fail, fail)
     assert isinstance(ended, GaveUp)
 
 
@@ -241,7 +241,7 @@ def test_thinking_that_was_redacted_is_not_sent_back_as_if_it_were_whole(
 ) -> None:
     rows, _ = whole
     text = json.dumps(rows).replace("q+/=", "[redacted]")
-    assert not past_of(json.loads(text)).lossy.exact_thinking
+    assert not resume_state_of(json.loads(text)).lossy.exact_thinking
 
 
 def test_a_call_whose_arguments_were_not_recorded_whole_is_not_made(policy: Policy) -> None:
@@ -251,12 +251,14 @@ def test_a_call_whose_arguments_were_not_recorded_whole_is_not_made(policy: Poli
         ("write_file", {"path": "long", "content": long}),
         ("write_file", {"path": "key", "content": "sk-ant-" + "a1" * 20}),
     )
-    talk = Talk(box=(box := TmpBox()), policy=policy)
-    talk.on(ToldModel(asked, say("x")))
+    conversation = FakeConversation(box=(box := TmpBox()), policy=policy)
+    conversation.on(ToldModel(asked, say("x")))
     box.close()
-    rows = json.loads(json.dumps(rows_of(talk.log)).replace("sk-ant-" + "a1" * 20, "[redacted]"))
+    rows = json.loads(
+        json.dumps(rows_of(conversation.log)).replace("sk-ant-" + "a1" * 20, "[redacted]")
+    )
     first = next(at for at, row in enumerate(rows) if row["event"] == "call_ended")
-    model, box, _ = go_on(past_of(rows[: first + 1]), policy, say("Done."))
+    model, box, _ = go_on(resume_state_of(rows[: first + 1]), policy, say("Done."))
     assert box.calls == ["close"]
     results = [
         block for block in model.requests[0].messages[-1].blocks if "Make it again" in str(block)
@@ -278,11 +280,11 @@ def test_what_a_call_says_is_never_read_as_what_we_wrote(
     policy: Policy, arguments: dict[str, object]
 ) -> None:
     """The model, or who speaks through it, forges the marks of cut text and of thinking."""
-    talk = Talk(box=(box := TmpBox()), policy=policy)
+    conversation = FakeConversation(box=(box := TmpBox()), policy=policy)
     with pytest.raises(KeyError):
-        talk.on(ToldModel(calls(("bash", arguments)), KeyError("killed here")))
+        conversation.on(ToldModel(calls(("bash", arguments)), KeyError("killed here")))
     box.close()
-    past = past_of(rows_of(talk.log))
+    past = resume_state_of(rows_of(conversation.log))
     assert past.lossy.exact_thinking
     assert all(
         isinstance(block.arguments, dict)
@@ -299,11 +301,11 @@ def test_a_line_of_another_shape_is_a_clear_error(whole: tuple[list[Row], ToldMo
     (first, *_) = [row for row in rows if row["event"] == "call_ended"]
     del first["text"]
     with pytest.raises(RecordError, match="line 6"):
-        past_of(rows)
+        resume_state_of(rows)
 
 
 def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Path) -> None:
-    record = Record.create(tmp_path, run_id="r")
+    record = RunRecord.create(tmp_path, run_id="r")
     record.append({"event": "one"})
     whole = (record.directory / "events.jsonl").read_bytes()
     record.append({"event": "two"})
@@ -311,7 +313,7 @@ def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Pa
     both = (record.directory / "events.jsonl").read_bytes()
     for torn in range(len(whole), len(both)):
         (record.directory / "events.jsonl").write_bytes(both[:torn])
-        again, rows, cut = Record.reopen(tmp_path, "r")
+        again, rows, cut = RunRecord.reopen(tmp_path, "r")
         again.append({"event": "three"})
         again.close()
         assert (len(rows), cut) == (1, torn - len(whole))
@@ -319,8 +321,8 @@ def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Pa
         assert ([row["event"] for row in rows], cut) == (["one", "three"], 0)
 
 
-def reopened(home: Path) -> tuple[Record, list[Mapping[str, object]], int]:
-    record, rows, cut = Record.reopen(home, "r")
+def reopened(home: Path) -> tuple[RunRecord, list[Mapping[str, object]], int]:
+    record, rows, cut = RunRecord.reopen(home, "r")
     record.close()
     return record, rows, cut
 
@@ -329,19 +331,19 @@ def reopened(home: Path) -> tuple[Record, list[Mapping[str, object]], int]:
     ("old", "new"), [(b'"one"', b'"0ne"'), (b'"seq": 1', b'"seq": 2'), (b"\n{", b"\n[{")]
 )
 def test_a_line_that_somebody_changed_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
-    record = Record.create(tmp_path, run_id="r")
+    record = RunRecord.create(tmp_path, run_id="r")
     for kind in ("one", "two", "three"):
         record.append({"event": kind})
     record.close()
     file = record.directory / "events.jsonl"
     file.write_bytes(file.read_bytes().replace(old, new, 1))
     with pytest.raises(RecordError, match="changed since"):
-        Record.reopen(tmp_path, "r")
+        RunRecord.reopen(tmp_path, "r")
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
-    record = Record.create(tmp_path, run_id="r")
+    record = RunRecord.create(tmp_path, run_id="r")
     with pytest.raises(Exception, match="still being worked on"):
-        Record.reopen(tmp_path, "r")
+        RunRecord.reopen(tmp_path, "r")
     record.close()
     reopened(tmp_path)

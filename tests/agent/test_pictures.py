@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.conversation.resume_state import IMAGE_GONE, past_of
-from agent.conversation.tool_calls import Calls
+from agent.conversation.resume_state import IMAGE_GONE, resume_state_of
+from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import ModelRefusedRequest, RecordError
 from agent.interrupts import Interrupts
-from agent.models import image_header as pictures
+from agent.models import image_header
 from agent.models.image_header import picture_of
 from agent.models.interface import (
     AssistantMessage,
@@ -25,7 +25,7 @@ from agent.models.interface import (
     Message,
     Opaque,
     Reply,
-    Stop,
+    StopReason,
     ToolResult,
     ToolUse,
     Usage,
@@ -33,13 +33,13 @@ from agent.models.interface import (
 )
 from agent.record.events.encoding import encode
 from agent.record.events.types import CallEnded, Event, ImagesWithdrawn, RunStarted
-from agent.record.images import Album, recall
+from agent.record.images import ImageStore, recall
 from agent.record.outcome import Finished, ModelFailed
-from agent.tools import registry as toolbox
-from agent.tools.interface import Answer, Setting
+from agent.tools import registry
+from agent.tools.interface import ToolAnswer, ToolContext
 from fakes.box import TmpBox
+from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, calls, say
-from fakes.talk import Talk
 from policies.loading import load
 from policies.policy import Policy
 
@@ -127,8 +127,8 @@ def test_a_jpeg_of_endless_segments_is_looked_at_for_a_bounded_time() -> None:
     assert picture_of(b"\xff\xd8\xff" + b"\xff\xe0\x00\x02" * 1_000_000) is not None
 
 
-def read(box: TmpBox, path: str, shown: tuple[int, ...] = ()) -> Answer:
-    setting = Setting(
+def read(box: TmpBox, path: str, shown: tuple[int, ...] = ()) -> ToolAnswer:
+    setting = ToolContext(
         output_bytes=100_000,
         command_timeout_s=20,
         left_s=20,
@@ -137,7 +137,7 @@ def read(box: TmpBox, path: str, shown: tuple[int, ...] = ()) -> Answer:
         shown_images=shown,
         on_output=lambda _stream, _data: None,
     )
-    return toolbox.ALL["read_file"].call({"path": path}, box, setting)
+    return registry.ALL["read_file"].call({"path": path}, box, setting)
 
 
 def test_an_image_is_shown_with_a_line_of_text(box: TmpBox) -> None:
@@ -154,9 +154,9 @@ def test_an_image_is_shown_with_a_line_of_text(box: TmpBox) -> None:
         (png(0, 5), (), "gives it no size"),
         (png(8001, 1), (), "longer than 8000"),
         (png(2**32 - 1, 2**32 - 1), (), "longer than 8000"),
-        (png(tail=b"\0" * pictures.LARGEST_BYTES), (), "more than"),
-        (png(), (1,) * pictures.MOST_IMAGES, "already"),
-        (png(), (pictures.ALL_BYTES,), "no room"),
+        (png(tail=b"\0" * image_header.LARGEST_BYTES), (), "more than"),
+        (png(), (1,) * image_header.MOST_IMAGES, "already"),
+        (png(), (image_header.ALL_BYTES,), "no room"),
     ],
 )
 def test_what_no_service_takes_is_told_and_not_shown(
@@ -194,15 +194,17 @@ def test_a_file_that_changes_between_two_reads_is_what_it_was_in_the_second(box:
 # -- in a conversation -------------------------------------------------------------------------
 
 
-def showing(policy: Policy, box: TmpBox, album: Path | None) -> tuple[Calls, list[Event]]:
+def showing(
+    policy: Policy, box: TmpBox, image_store: Path | None
+) -> tuple[ToolExecutor, list[Event]]:
     log: list[Event] = []
-    made = Calls(
+    made = ToolExecutor(
         box=box,
         policy=policy,
         approve=lambda *_: pytest.fail("nobody is asked"),
         interrupts=Interrupts(),
-        tell=log.append,
-        album=Album(album),
+        emit=log.append,
+        image_store=ImageStore(image_store),
     )
     return made, log
 
@@ -229,7 +231,7 @@ def test_the_record_names_an_image_and_holds_none_of_it(
 @pytest.mark.parametrize("how", ["gone", "changed", "link", "fifo", "directory"])
 def test_an_image_that_is_not_what_was_shown_is_not_recalled(tmp_path: Path, how: str) -> None:
     images = tmp_path / "images"
-    kept = Album(images).keep(Image(media_type="image/png", data=png()))
+    kept = ImageStore(images).keep(Image(media_type="image/png", data=png()))
     file = images / kept.sha256
     file.unlink()
     match how:
@@ -249,35 +251,39 @@ def test_an_image_that_is_not_what_was_shown_is_not_recalled(tmp_path: Path, how
 def test_a_disk_that_takes_no_image_ends_the_run_in_words(tmp_path: Path) -> None:
     (tmp_path / "images").write_text("a file in its place")
     with pytest.raises(RecordError, match="can't be kept"):
-        Album(tmp_path / "images").keep(Image(media_type="image/png", data=png()))
+        ImageStore(tmp_path / "images").keep(Image(media_type="image/png", data=png()))
 
 
 def test_no_more_than_there_is_room_for_in_one_conversation(policy: Policy, box: TmpBox) -> None:
     box.write_file("a.png", png())
     made, _ = showing(policy, box, None)
     shown = [len(made.make(use("a.png"), left_s=10).result.images) for _ in range(25)]
-    assert shown == [1] * pictures.MOST_IMAGES + [0] * (25 - pictures.MOST_IMAGES)
+    assert shown == [1] * image_header.MOST_IMAGES + [0] * (25 - image_header.MOST_IMAGES)
 
 
-def test_images_the_service_refuses_are_taken_out_and_the_run_goes_on(talk: Talk) -> None:
+def test_images_the_service_refuses_are_taken_out_and_the_run_goes_on(
+    conversation: FakeConversation,
+) -> None:
     """A header is no image: a repository could end every run that looks at it."""
-    talk.box.write_file("a.png", png())
+    conversation.box.write_file("a.png", png())
     refusal = ModelRefusedRequest("400 Could not process image")
     model = ToldModel(call("read_file", path="a.png"), refusal, say("It is broken."))
-    assert talk.on(model) == Finished(message="It is broken.")
+    assert conversation.on(model) == Finished(message="It is broken.")
     before, after = model.requests[1].messages[-1], model.requests[2].messages[-1]
     assert images_of(before)
     assert not images_of(after)
     assert "taken out" in model.last_words()
-    assert [type(event) for event in talk.log].count(ImagesWithdrawn) == 1
+    assert [type(event) for event in conversation.log].count(ImagesWithdrawn) == 1
 
 
-def test_a_request_that_is_refused_without_them_too_ends_the_run(talk: Talk) -> None:
-    talk.box.write_file("a.png", png())
+def test_a_request_that_is_refused_without_them_too_ends_the_run(
+    conversation: FakeConversation,
+) -> None:
+    conversation.box.write_file("a.png", png())
     refusal = ModelRefusedRequest("404 no such model")
     model = ToldModel(call("read_file", path="a.png"), refusal, refusal)
-    assert isinstance(talk.on(model), ModelFailed)
-    assert isinstance(talk.on(ToldModel(refusal)), ModelFailed)
+    assert isinstance(conversation.on(model), ModelFailed)
+    assert isinstance(conversation.on(ToldModel(refusal)), ModelFailed)
 
 
 def images_of(message: Message) -> list[Image]:
@@ -315,15 +321,15 @@ def test_taken_up_again_the_model_has_the_same_bytes_before_it(
     policy: Policy, box: TmpBox, tmp_path: Path, begun: Event
 ) -> None:
     box.write_file("a.png", png())
-    talk = Talk(box=box, policy=policy, album=Album(tmp_path))
-    model = ToldModel(thinking_call("a.png"), say("", Stop.END_TURN, Usage()), say("Done."))
-    talk.on(model)
-    rows = rows_of(talk.log, begun)
-    past = past_of(rows, lambda kept: recall(tmp_path, kept))
+    conversation = FakeConversation(box=box, policy=policy, image_store=ImageStore(tmp_path))
+    model = ToldModel(thinking_call("a.png"), say("", StopReason.END_TURN, Usage()), say("Done."))
+    conversation.on(model)
+    rows = rows_of(conversation.log, begun)
+    past = resume_state_of(rows, lambda kept: recall(tmp_path, kept))
     assert past.history[:3] == model.requests[-1].messages[:3]
     assert past.images == (Image(media_type="image/png", data=png()),)
     assert past.lossy.exact_thinking
-    lost = past_of(rows)
+    lost = resume_state_of(rows)
     (result,) = [b for b in lost.history[2].blocks if isinstance(b, ToolResult)]
     assert result.text.endswith(IMAGE_GONE)
     assert not lost.lossy.exact_thinking
@@ -333,11 +339,11 @@ def test_taken_up_again_what_was_withdrawn_stays_so(
     policy: Policy, box: TmpBox, tmp_path: Path, begun: Event
 ) -> None:
     box.write_file("a.png", png())
-    talk = Talk(box=box, policy=policy, album=Album(tmp_path))
+    conversation = FakeConversation(box=box, policy=policy, image_store=ImageStore(tmp_path))
     refusal = ModelRefusedRequest("400 Could not process image")
     model = ToldModel(call("read_file", path="a.png"), refusal, call("list_dir"), say("Done."))
-    talk.on(model)
-    past = past_of(rows_of(talk.log, begun), lambda kept: recall(tmp_path, kept))
+    conversation.on(model)
+    past = resume_state_of(rows_of(conversation.log, begun), lambda kept: recall(tmp_path, kept))
     wanted = model.requests[-1].messages
     assert past.history[: len(wanted)] == wanted
     assert isinstance(past.history[2], UserMessage)

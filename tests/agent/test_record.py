@@ -13,7 +13,7 @@ from agent.models.interface import Usage
 from agent.record.events.encoding import STRING_LIMIT, encode, plain
 from agent.record.events.types import CallEnded, ModelReplied
 from agent.record.runs import chain_broken_at
-from agent.record.store import Record, new_run_id, write_atomically
+from agent.record.store import RunRecord, new_run_id, write_atomically
 from fakes.model import call
 
 
@@ -25,7 +25,7 @@ def test_run_ids_sort_by_time() -> None:
 
 
 def test_each_line_carries_the_digest_of_the_one_before(tmp_path: Path) -> None:
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     lines = [record.append({"event": "x", "n": number}) for number in range(3)]
     written = (record.directory / "events.jsonl").read_text().splitlines()
     assert written == lines
@@ -36,7 +36,7 @@ def test_each_line_carries_the_digest_of_the_one_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tamper", ["change", "drop", "swap", "tear"])
 def test_a_tampered_line_breaks_the_chain(tmp_path: Path, tamper: str) -> None:
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     for number in range(5):
         record.append({"event": "x", "n": number})
     path = record.directory / "events.jsonl"
@@ -57,7 +57,7 @@ def test_a_tampered_line_breaks_the_chain(tmp_path: Path, tamper: str) -> None:
 def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Path) -> None:
     secret = 'very"secret"value'
     shaped = "sk-ant-" + "a1" * 20
-    record = Record.create(tmp_path, known_secrets=(secret, "short"))
+    record = RunRecord.create(tmp_path, known_secrets=(secret, "short"))
     line = record.append({"event": "x", "text": f"{secret} {shaped} short"})
     record.write_summary({"task": f"use {secret} and {shaped}"})
     record.write_report(f"<p>{shaped}</p>")
@@ -70,7 +70,7 @@ def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Pa
 @pytest.mark.parametrize("before", ["\n", "\t", "\x1b", "é", "\r\n", "=", "_", "\\n", "a\\"])
 def test_keys_are_redacted_whatever_stands_before_them(tmp_path: Path, before: str) -> None:
     shaped = "sk-ant-" + "a1" * 20
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     record.append({"event": "x", "text": f"a{before}{shaped}"})
     record.write_summary({"task": f"a{before}{shaped}"})
     everything = b"".join(path.read_bytes() for path in record.directory.iterdir())
@@ -79,24 +79,24 @@ def test_keys_are_redacted_whatever_stands_before_them(tmp_path: Path, before: s
 
 def test_words_that_end_as_keys_begin_stay(tmp_path: Path) -> None:
     words = "desk-lamps-and-everything-else-on-it"
-    assert words in Record.create(tmp_path).append({"event": "x", "text": words})
+    assert words in RunRecord.create(tmp_path).append({"event": "x", "text": words})
 
 
 def test_a_patch_is_written_as_it_is(tmp_path: Path) -> None:
     data = b"\x00\xff sk-ant-" + b"a1" * 20 + b"\r\n"
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     assert record.write_patch(data).read_bytes() == data
 
 
 def test_lines_are_ascii_whatever_stands_in_them(tmp_path: Path) -> None:
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     line = record.append({"event": "x", "text": "\x1b]0;pwn\x07 \u202e \x9b31m \ud800 \u2028"})
     assert line.isascii()
     assert line.isprintable()
 
 
 def test_the_record_is_for_its_owner_only(tmp_path: Path) -> None:
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     record.write_summary({})
     modes = {
         path.stat().st_mode & 0o077 for path in [record.directory, *record.directory.iterdir()]
@@ -108,11 +108,11 @@ def test_an_unwritable_place_is_an_error_that_names_it(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(RecordError, match="MOONPOOL_HOME"):
-        Record.create(blocked)
+        RunRecord.create(blocked)
 
 
 def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path) -> None:
-    record = Record.create(tmp_path)
+    record = RunRecord.create(tmp_path)
     record.close()
     record._events = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(RecordError, match="No space left on device"):

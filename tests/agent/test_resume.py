@@ -7,7 +7,7 @@ import pytest
 
 from agent.cli.commands.resume import _refuse_what_is_over
 from agent.errors import RecordError, UsageError
-from agent.past_runs.resume import Taken, document, take
+from agent.past_runs.resume import HeldRun, document, take
 from agent.record.runs import chain_broken_at
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
@@ -26,7 +26,7 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
     return FakeRun(home=tmp_path, policy=policy, files={"calc.py": b"one\n"})
 
 
-def taken(fake: FakeRun) -> Taken:
+def taken(fake: FakeRun) -> HeldRun:
     fake.record.close()
     return take(fake.home, fake.record.run_id, environ={}, known_secrets=(SECRET,), may_ask=False)
 
@@ -102,7 +102,7 @@ def test_a_container_that_was_left_for_its_patch_can_be_taken_up(fake: FakeRun) 
     again = taken(fake)
     _refuse_what_is_over(again)
     assert again.past.ready is not None
-    assert again.past.ready.standing.container == fake.box.id
+    assert again.past.ready.container_state.container == fake.box.id
     fake.box.close()
     again.record.close()
 

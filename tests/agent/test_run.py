@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import exit_codes
 from agent.errors import ModelBilling
-from agent.models.interface import Reply, Stop
+from agent.models.interface import Reply, StopReason
 from agent.models.script.player import ScriptModel
 from agent.record.events.types import CallStarted, Event, ModelCalled, Notice
 from agent.record.outcome import (
@@ -27,9 +27,9 @@ from agent.record.outcome import (
 from agent.record.runs import chain_broken_at
 from agent.verification import Failed, NotRun, Verified
 from fakes.box import TmpBox
+from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
-from fakes.talk import with_budget
 from policies.policy import Policy
 from sandbox.errors import ContainerGone, EngineUnavailable, PatchError, SandboxLost
 
@@ -61,7 +61,7 @@ def test_the_calculator_is_mended_proved_and_verified(tmp_path: Path, policy: Po
     ]
     assert b"+    return a * b" in summary.delivery.patch.data
     assert isinstance(summary.verification, Verified)
-    assert summary.exit_code == exits.DONE
+    assert summary.exit_code == exit_codes.DONE
 
 
 def test_the_box_is_closed_and_so_is_the_fresh_one(fake: FakeRun) -> None:
@@ -75,8 +75,8 @@ def test_the_box_is_closed_and_so_is_the_fresh_one(fake: FakeRun) -> None:
 def model_that(ending: str) -> ToldModel:
     last: dict[str, Reply | Exception] = {
         "finishes": say("done"),
-        "refuses": say("no", Stop.REFUSAL),
-        "fills its window": say("no", Stop.CONTEXT_WINDOW),
+        "refuses": say("no", StopReason.REFUSAL),
+        "fills its window": say("no", StopReason.CONTEXT_WINDOW),
         "can't be paid": ModelBilling("402: top up the account"),
         "hits a defect": KeyError("oops"),
     }
@@ -308,12 +308,12 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
     assert kinds == [
         "run_started",
         "sandbox_ready",
-        "user_said",
+        "user_message_added",
         "model_called",
         "model_replied",
         "call_started",
         "call_ended",
-        "followed",
+        "changes_tracked",
         "model_called",
         "model_replied",
         "call_refused",
@@ -329,12 +329,12 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
 
 def test_an_accepted_risk_passes_and_stands_in_event_summary_and_finding(fake: FakeRun) -> None:
     hidden = call("write_file", path="x.py", content="a = '\u202e'\n")
-    assert fake.go(ToldModel(hidden, say("done"))).exit_code == exits.EXPORT_REFUSED
+    assert fake.go(ToldModel(hidden, say("done"))).exit_code == exit_codes.EXPORT_REFUSED
     fake.box = None
     fake.lines = []
     fake.accepted_risks = frozenset({"bidi-control"})
     summary = fake.go(ToldModel(hidden, say("done")))
-    assert summary.exit_code == exits.DONE
+    assert summary.exit_code == exit_codes.DONE
     events = [json.loads(line) for line in fake.lines]
     assert events[0]["accepted_risks"] == ["bidi-control"]
     (exported,) = (event for event in events if event["event"] == "exported")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ModelBilling
-from agent.observe import run_log as runlog
+from agent.observe import run_log
 from agent.observe.run_log import OWN, RunLog
 from agent.record.events.types import Event, ModelRetry, Notice, OutputPiece, Progress, TextPiece
 from fakes.model import ToldModel, call, calls, say
@@ -130,7 +130,7 @@ def test_nothing_is_logged_once_it_is_closed(tmp_path: Path) -> None:
     with open_log(tmp_path) as log:
         pass
     handlers = logging.getLogger().handlers
-    assert not any(isinstance(handler, runlog._Handler) for handler in handlers)
+    assert not any(isinstance(handler, run_log._Handler) for handler in handlers)
     log.show(Notice(text="late"))
     assert text(tmp_path) == ""
 
@@ -138,8 +138,8 @@ def test_nothing_is_logged_once_it_is_closed(tmp_path: Path) -> None:
 def test_it_is_bounded_and_what_goes_wrong_still_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runlog, "LARGEST_BYTES", 20_000)
-    monkeypatch.setattr(runlog, "_RESERVE_BYTES", 5_000)
+    monkeypatch.setattr(run_log, "LARGEST_BYTES", 20_000)
+    monkeypatch.setattr(run_log, "_RESERVE_BYTES", 5_000)
     with open_log(tmp_path) as log:
         for number in range(2_000):
             log.show(Progress(text=f"step {number}"))

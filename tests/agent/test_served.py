@@ -13,10 +13,10 @@ from agent.models.interface import AssistantMessage, Opaque, Reply
 from agent.models.server_tools import refuse_what_cannot_be
 from agent.past_runs.policy_usage import lessons
 from agent.record.events.wording import served_in_words
-from agent.record.runs import Run
+from agent.record.runs import RecordedRun
 from agent.report.html import render
 from agent.terminal.progress import Display
-from agent.terminal.result import print_verdict
+from agent.terminal.result import print_result
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from policies.policy import SERVER_TOOLS, Policy
@@ -62,7 +62,7 @@ def test_the_words_name_each_of_them() -> None:
 
 def searched() -> Reply:
     raw = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    block = Opaque(provider="anthropic", raw=raw, served=HOSTILE)
+    block = Opaque(provider="anthropic", raw=raw, server_side=HOSTILE)
     done = say("Done.")
     return replace(done, message=AssistantMessage(blocks=(block, *done.message.blocks)))
 
@@ -82,8 +82,8 @@ def test_terminal_report_and_summary_say_that_text_could_leave(
     assert page.index("could search the web: text can leave") < page.index("<h1>")
     assert "run by the model&#39;s service: web_search: \\x1b[2J&lt;b&gt;" in page
     directory = fake.record.directory
-    run = Run(id=fake.record.run_id, directory=directory, summary=summary.document())
-    print_verdict(console, run)
+    run = RecordedRun(id=fake.record.run_id, directory=directory, summary=summary.document())
+    print_result(console, run)
     assert "the model could search the web" in out.getvalue()
 
 
@@ -103,6 +103,7 @@ def test_what_the_service_ran_is_learned_from_the_record() -> None:
 
     names = ["web_fetch", "bash_code_execution", "web_fetch", None, ["x"]]
     found = lessons([event(name) for name in names], include_refused=False)
-    assert found.served == ("web_fetch", "code_execution")
+    assert found.server_tools == ("web_fetch", "code_execution")
     for odd in ({}, {"reply": 1}, {"reply": {"message": {"blocks": "x"}}}):
-        assert lessons([{"event": "model_replied", **odd}], include_refused=False).served == ()
+        found = lessons([{"event": "model_replied", **odd}], include_refused=False)
+        assert found.server_tools == ()

@@ -8,19 +8,26 @@ import pytest
 from rich.console import Console
 
 from agent.models.interface import Usage
-from agent.models.pricing import Facts, Prices, Rates
+from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.record.events.spending import spending_in_words, tokens_in_words
-from agent.record.events.types import Cleared, Event, Metered, ModelReplied, Shortened, Summarised
-from agent.record.runs import Run
+from agent.record.events.types import (
+    BudgetUsed,
+    Event,
+    HistorySummarised,
+    ModelReplied,
+    ResultsCleared,
+    ResultsShortened,
+)
+from agent.record.runs import RecordedRun
 from agent.report.html import render
 from agent.terminal.progress import Display
-from agent.terminal.result import print_verdict
+from agent.terminal.result import print_result
+from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
-from fakes.talk import with_budget
 from policies.policy import Policy
 
-FACTS = Facts(
+FACTS = ModelInfo(
     prices=Prices(usual=Rates(input=10, output=50, cache_write=12.5, cache_read=1)),
     context_tokens=200_000,
     source="the list of today, seen 2026-11-21",
@@ -51,13 +58,13 @@ def test_the_summary_says_what_it_cost_and_by_which_list(fake: FakeRun) -> None:
     assert "0.0240 of 5" in html
     assert FACTS.source in html
     out = io.StringIO()
-    run = Run(id=fake.record.run_id, directory=fake.record.directory, summary=document)
-    print_verdict(Console(file=out, width=200), run)
+    run = RecordedRun(id=fake.record.run_id, directory=fake.record.directory, summary=document)
+    print_result(Console(file=out, width=200), run)
     assert "$0.0240 (by the list of today" in out.getvalue()
 
 
 def test_where_no_price_is_known_nothing_is_said_of_dollars(fake: FakeRun, policy: Policy) -> None:
-    fake.facts, fake.policy = Facts(), policy
+    fake.facts, fake.policy = ModelInfo(), policy
     summary = fake.go(ToldModel(say("Done.", usage=USAGE)))
     document = summary.document()
     assert document["usd"] is None
@@ -73,15 +80,15 @@ def test_what_is_left_is_shown_after_each_answer(fake: FakeRun) -> None:
     assert "turn 2/60, 10.0k in (90% cached) and 100 out, $0.0240 of $5" in text
     assert "min left" in text
     # It is for the screen: the record has what it is made of.
-    assert not any(json.loads(line)["event"] == "metered" for line in fake.lines)
+    assert not any(json.loads(line)["event"] == "budget_used" for line in fake.lines)
 
 
 def test_room_that_was_made_is_told_to_the_operator() -> None:
     used = Usage()
     text = shown(
-        Shortened(reply=1, most_bytes=900),
-        Cleared(through=2, bare=3, tokens_before=151_738, tokens_after=29_709),
-        Summarised(
+        ResultsShortened(reply=1, most_bytes=900),
+        ResultsCleared(through=2, bare=3, tokens_before=151_738, tokens_after=29_709),
+        HistorySummarised(
             through=2, bare=3, block=None, notes="\x1b[31mred", orders=(), author="nobody",
             usage=used, used=used, usd=None, tokens_before=151_738, tokens_after=950,
         ),
@@ -101,7 +108,7 @@ def test_tokens_are_told_short(count: int, words: str) -> None:
 
 
 def test_a_model_that_costs_nothing_shows_no_dollars() -> None:
-    event = Metered(
+    event = BudgetUsed(
         turns=1, turns_allowed=9, used=Usage(), input_allowed=9, output_allowed=9,
         usd=0.0, usd_allowed=None, left_s=30.0,
     )  # fmt: skip

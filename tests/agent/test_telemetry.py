@@ -16,10 +16,9 @@ import agent
 from agent.errors import ModelBilling, UsageError
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Model, Usage
-from agent.observe import span_attributes as exposure
-from agent.observe import spans as telemetry
+from agent.observe import span_attributes, spans
 from agent.observe.otlp import TelemetrySettings, telemetry_settings
-from agent.observe.spans import Telemetry
+from agent.observe.spans import SpanRecorder
 from agent.record.events.types import CallStarted, Event, Forked, ModelCalled, Resumed
 from agent.record.outcome import Finished
 from agent.record.summary import Summary
@@ -50,7 +49,7 @@ def go(fake: FakeRun, model: Model, settings: TelemetrySettings | Collector) -> 
     """A run that is listened to; gives the line for a person, and leaves the summary behind."""
     if isinstance(settings, Collector):
         settings = TelemetrySettings(endpoint=settings.url)
-    heard = Telemetry(settings, run_id="20261121-101500-abcdef", model=model)
+    heard = SpanRecorder(settings, run_id="20261121-101500-abcdef", model=model)
     before = fake.also
 
     def also(event: Event) -> None:
@@ -114,7 +113,7 @@ def test_tokens_stand_on_the_chat_and_on_the_run_cached_ones_among_the_input(
 
 def test_the_names_are_those_of_the_conventions() -> None:
     standard = {value for name, value in vars(gen_ai_attributes).items() if name.isupper()}
-    ours = exposure.NUMBERS | exposure.OPERATORS | set(exposure.WORDS)
+    ours = span_attributes.NUMBERS | span_attributes.OPERATORS | set(span_attributes.WORDS)
     # What the anthropic SDK calls it, beside its own prefix.
     of_the_sdk = {"gen_ai.usage.cache_write.input_tokens"}
     assert {name for name in ours if name.startswith("gen_ai.")} - standard == of_the_sdk
@@ -213,7 +212,7 @@ def test_what_was_open_when_nobody_told_the_end_is_closed_as_killed(
     fake: FakeRun, collector: Collector
 ) -> None:
     model = ToldModel()
-    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="r", model=model)
+    heard = SpanRecorder(TelemetrySettings(endpoint=collector.url), run_id="r", model=model)
     fake.also = lambda event: heard.show(event) if not heard_enough(event) else None
     fake.go(ToldModel(WRITE, say("done")))
     assert heard.close() is None
@@ -253,7 +252,7 @@ def test_no_content_leaves(tmp_path: Path, policy: Policy, collector: Collector)
             Refuse(402, message=CANARY, code=CANARY),
         )
         go_with = TelemetrySettings(endpoint=collector.url, headers={"x-team": "tide"})
-        heard = Telemetry(go_with, run_id="r", model=model)
+        heard = SpanRecorder(go_with, run_id="r", model=model)
         fake.also = heard.show
         summary = fake.go(model, task=f"look at {CANARY}")
         assert heard.close() is None
@@ -276,7 +275,7 @@ def test_a_script_is_not_named_by_its_path(fake: FakeRun, collector: Collector) 
 
 
 def test_what_an_sdk_would_record_of_its_own_accord_does_not_leave(collector: Collector) -> None:
-    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="r", model=ToldModel())
+    heard = SpanRecorder(TelemetrySettings(endpoint=collector.url), run_id="r", model=ToldModel())
     tracer = heard._provider.get_tracer("sdk")
     with contextlib.suppress(ValueError), tracer.start_as_current_span("chat x") as span:
         span.set_attribute("gen_ai.input.messages", CANARY)
@@ -361,12 +360,14 @@ def test_a_redirect_is_not_followed(fake: FakeRun) -> None:
 
 def test_what_waits_is_bounded(fake: FakeRun) -> None:
     with Collector(manner=Manner.HANG) as collector:
-        heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="r", model=ToldModel())
+        heard = SpanRecorder(
+            TelemetrySettings(endpoint=collector.url), run_id="r", model=ToldModel()
+        )
         tracer = heard._provider.get_tracer("x")
-        for _ in range(telemetry._MOST_WAITING * 3):
+        for _ in range(spans._MOST_WAITING * 3):
             tracer.start_span("turn").end()
         (processor,) = heard._provider._active_span_processor._span_processors
-        assert len(processor._batch_processor._queue) <= telemetry._MOST_WAITING  # type: ignore[attr-defined]
+        assert len(processor._batch_processor._queue) <= spans._MOST_WAITING  # type: ignore[attr-defined]
         assert heard.close() is not None
 
 
@@ -374,7 +375,7 @@ def test_a_defect_in_the_listener_ends_the_listening_and_not_the_run(
     fake: FakeRun, collector: Collector
 ) -> None:
     model = ToldModel(WRITE, say("done"))
-    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="r", model=model)
+    heard = SpanRecorder(TelemetrySettings(endpoint=collector.url), run_id="r", model=model)
     heard._calls = None  # type: ignore[assignment]
     fake.also = heard.show
     assert fake.go(model).exit_code == 0
@@ -421,7 +422,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from agent.observe.otlp import TelemetrySettings
-from agent.observe.spans import Telemetry
+from agent.observe.spans import SpanRecorder
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.loading import load
@@ -432,7 +433,7 @@ def hang(request):
 home, url = sys.argv[1:]
 look = call("list_dir", path=".")
 model = ToldModel(look, look, hang)
-heard = Telemetry(TelemetrySettings(endpoint=url), run_id="killed", model=model)
+heard = SpanRecorder(TelemetrySettings(endpoint=url), run_id="killed", model=model)
 FakeRun(home=Path(home), policy=load("default"), also=heard.show).go(model)
 """
 
@@ -458,14 +459,16 @@ def test_of_a_run_that_is_killed_outright_the_turns_that_were_over_are_there(
     # Who takes it up makes spans of the same trace.
     go(FakeRun(home=tmp_path, policy=load("default")), ToldModel(say("done")), collector)
     assert len({span.trace for span in collector.spans}) == 2
-    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="killed", model=ToldModel())
+    heard = SpanRecorder(
+        TelemetrySettings(endpoint=collector.url), run_id="killed", model=ToldModel()
+    )
     heard.show(Resumed(model="m", version="0", pid=1, cut_bytes=0, in_doubt=None, lossy={}))
     assert heard.close() is None
     assert collector.spans[-1].trace == trace
 
 
 def test_the_turns_of_a_fork_hang_under_its_run(collector: Collector) -> None:
-    heard = Telemetry(TelemetrySettings(endpoint=collector.url), run_id="new", model=ToldModel())
+    heard = SpanRecorder(TelemetrySettings(endpoint=collector.url), run_id="new", model=ToldModel())
     heard.show(Forked(run_id="old", call=3, model="m", version="0", pid=1, lossy={}))
     heard.show(ModelCalled(turn=1, system_sha256="", messages=2))
     assert heard.close() is None

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent.tools import registry as toolbox
-from agent.tools.interface import Answer, MalformedError, Setting
+from agent.tools import registry
+from agent.tools.interface import MalformedError, ToolAnswer, ToolContext
 from fakes.box import TmpBox
 from policies.loading import load
 from sandbox.errors import FileDenied
@@ -13,8 +13,8 @@ from sandbox.errors import FileDenied
 BIG = 100_000
 
 
-def use(box: TmpBox, name: str, /, output_bytes: int = BIG, **arguments: Any) -> Answer:
-    setting = Setting(
+def use(box: TmpBox, name: str, /, output_bytes: int = BIG, **arguments: Any) -> ToolAnswer:
+    setting = ToolContext(
         output_bytes=output_bytes,
         command_timeout_s=20,
         left_s=20,
@@ -22,7 +22,7 @@ def use(box: TmpBox, name: str, /, output_bytes: int = BIG, **arguments: Any) ->
         instead=lambda _program: "",
         on_output=lambda _stream, _data: None,
     )
-    return toolbox.ALL[name].call(arguments, box, setting)
+    return registry.ALL[name].call(arguments, box, setting)
 
 
 def test_the_tools_are_the_eight_of_the_design() -> None:
@@ -36,17 +36,17 @@ def test_the_tools_are_the_eight_of_the_design() -> None:
         "search_files": {"pattern", "path", "glob"},
         "update_plan": {"items"},
     }
-    schemas = {name: tool.schema() for name, tool in toolbox.ALL.items()}
+    schemas = {name: tool.schema() for name, tool in registry.ALL.items()}
     assert {name: set(schema["properties"]) for name, schema in schemas.items()} == fixed  # type: ignore[call-overload]
     assert all(schema["additionalProperties"] is False for schema in schemas.values())
 
 
 def test_the_default_policy_offers_all_of_them_in_one_order() -> None:
-    assert list(toolbox.offered(load("default"))) == list(toolbox.ALL)
+    assert list(registry.offered(load("default"))) == list(registry.ALL)
 
 
 def test_read_only_offers_nothing_that_writes() -> None:
-    offered = set(toolbox.offered(load("read-only")))
+    offered = set(registry.offered(load("read-only")))
     assert not offered & {"write_file", "edit_file", "delete_file"}
 
 
@@ -237,7 +237,7 @@ def test_search_files_without_any_program_says_what_else_to_do(box: TmpBox) -> N
     assert "list_dir" in answer.text
 
 
-def searched_with_grep(box: TmpBox, **arguments: Any) -> Answer:
+def searched_with_grep(box: TmpBox, **arguments: Any) -> ToolAnswer:
     """As in an image, or under a policy, without ripgrep."""
     box.failures["run_program"] = FileDenied("rg: permission denied")
     return use(box, "search_files", **arguments)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.models.openai.client import OpenAIModel
-from agent.record.outcome import Finished, Limit, LimitReached, Refused
+from agent.record.outcome import Finished, LimitReached, Refused, RunLimit
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from standin import Behaviour, Break, Call, How, Refuse, Thought, answer
@@ -130,7 +130,7 @@ def test_a_full_window_ends_the_run_with_1_and_the_patch(
     api.queue(answer(MULTIPLY), Refuse(400, code="context_length_exceeded"))
     summary = fake.go(model)
     assert isinstance(summary.outcome, LimitReached)
-    assert summary.outcome.limit is Limit.CONTEXT
+    assert summary.outcome.limit is RunLimit.CONTEXT
     assert summary.delivery is not None
     assert summary.delivery.patch.changes
 

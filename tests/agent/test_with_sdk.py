@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.resume_state import past_of
+from agent.conversation.resume_state import resume_state_of
 from agent.conversation.system_prompt import system_prompt
 from agent.models.anthropic.client import AnthropicModel
-from agent.record.outcome import Finished, GaveUp, Limit, LimitReached, Refused
+from agent.record.outcome import Finished, GaveUp, LimitReached, Refused, RunLimit
 from fakes.box import TmpBox
+from fakes.conversation import FakeConversation
 from fakes.runs import FakeRun
-from fakes.talk import Talk
 from policies.policy import Policy
 from standin import (
     Behaviour,
@@ -112,7 +112,7 @@ def test_a_full_window_ends_the_run_with_1(
     api.queue(answer(MULTIPLY), answer("hm", stop="model_context_window_exceeded"))
     summary = fake.go(model)
     assert isinstance(summary.outcome, LimitReached)
-    assert summary.outcome.limit is Limit.CONTEXT
+    assert summary.outcome.limit is RunLimit.CONTEXT
     assert summary.delivery is not None
     assert summary.delivery.patch.changes
 
@@ -176,11 +176,11 @@ def test_taken_up_again_in_a_pause_the_api_takes_what_is_said_then(
     fake.go(model)
     rows = [json.loads(line) for line in fake.lines]
     at = next(n for n, row in enumerate(rows) if row["event"] == "model_replied")
-    past = past_of(rows[: at + 1])
-    talk = Talk(box=TmpBox(), policy=fake.policy)
-    loop = talk.made(model, system=system_prompt(fake.policy, "/workspace"))
+    past = resume_state_of(rows[: at + 1])
+    conversation = FakeConversation(box=TmpBox(), policy=fake.policy)
+    loop = conversation.made(model, system=system_prompt(fake.policy, "/workspace"))
     assert loop.go_on(past, "mend it") == Finished(message="Mended.")
-    talk.box.close()
+    conversation.box.close()
 
 
 def test_an_image_is_looked_at_between_thoughts(

@@ -62,7 +62,7 @@ def test_ctrl_d_quits_and_ctrl_c_at_the_prompt_clears_the_line(chat: Chatting) -
     terminal.until(PROMPT)
     terminal.type("\x04")
     assert terminal.end() == 0, terminal.text
-    said = [event["text"] for event in chat.events() if event["event"] == "user_said"]
+    said = [event["text"] for event in chat.events() if event["event"] == "user_message_added"]
     assert said == ["said"]
 
 
@@ -74,7 +74,7 @@ def test_what_is_pasted_in_several_lines_is_one_request_and_no_command(chat: Cha
     terminal.until(PROMPT)
     terminal.type("\x04")
     assert terminal.end() == 0
-    said = [event["text"] for event in chat.events() if event["event"] == "user_said"]
+    said = [event["text"] for event in chat.events() if event["event"] == "user_message_added"]
     assert said == ["look at this:\n/quit\nand that"]
 
 
@@ -181,7 +181,9 @@ def test_approvals_once_always_shown_and_declined(chat: Chatting) -> None:
     terminal.until(PROMPT)
     terminal.type("\x04")
     assert terminal.end() == 0, terminal.text
-    assert [event["answer"] for event in chat.events() if event["event"] == "asked"] == [
+    assert [
+        event["answer"] for event in chat.events() if event["event"] == "approval_answered"
+    ] == [
         *("approved", "declined", "approved", "approved before", "declined"),
     ]
     assert {row["path"] for row in chat.summary["changes"]} == {"yes", "always"}
@@ -279,7 +281,7 @@ def test_undo_takes_the_last_request_back_and_the_model_knows(chat: Chatting) ->
     assert terminal.end() == 0
     assert b"+one" in chat.patch
     assert b"+two" not in chat.patch
-    said = [event["text"] for event in chat.events() if event["event"] == "user_said"]
+    said = [event["text"] for event in chat.events() if event["event"] == "user_message_added"]
     assert any("request number 2" in text for text in said)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import agent
-from agent.cli.setup import model as configured
+from agent.cli.setup import model as model_setup
 from agent.config.file import _SECTIONS
 from agent.config.values import Configuration
 from cli.conftest import Shell
@@ -105,9 +105,9 @@ def test_every_command_opens_its_model_by_the_one_function() -> None:
     opening = [
         str(file.relative_to(room))
         for file in sorted(room.rglob("*.py"))
-        if re.search(r"registry import .*\bopen_model\b|registry\.open_model", file.read_text())
+        if re.search(r"open_model import .*\bopen_model\b|open_model\.open_model", file.read_text())
     ]
-    assert opening == ["cli/configured.py"]
+    assert opening == ["cli/setup/model.py"]
 
 
 def test_a_file_of_the_workspace_is_never_taken_for_it(moonpool: Shell, script: str) -> None:
@@ -278,5 +278,5 @@ def test_context_files_are_shown_as_the_flag_says_or_else_the_file(
     counts: bool,  # noqa: FBT001
 ) -> None:
     configuration = Configuration(context_files=said)
-    briefing = configured.brief(None, configuration, context_files=flag, workspace=tmp_path)
-    assert briefing.context_files is counts
+    instructions = model_setup.brief(None, configuration, context_files=flag, workspace=tmp_path)
+    assert instructions.context_files is counts

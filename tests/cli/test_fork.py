@@ -155,7 +155,7 @@ def test_in_the_middle_of_parallel_calls_the_rest_are_answered_as_not_run(
     rows = events(newest(moonpool))
     (refused,) = [row for row in rows if row["event"] == "call_refused"]
     assert (refused["number"], refused["text"][:20]) == (5, "Not run: forked here")
-    said = [row["text"] for row in rows if row["event"] == "user_said"]
+    said = [row["text"] for row in rows if row["event"] == "user_message_added"]
     assert (said[0], said[-1]) == ("the task", "now differently")
     reply = [row for row in rows if row["event"] == "model_replied"][2]
     ids = {block["id"] for block in reply["reply"]["message"]["blocks"] if "id" in block}

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.conversation.resume_state import Past, past_of
+from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.record.images import recall
 from agent.record.store import IMAGES
 from cli.chatting import Chatting
@@ -28,8 +28,8 @@ def rows(run: Path) -> list[Row]:
     return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
 
 
-def past(run: Path) -> Past:
-    return past_of(rows(run), partial(recall, run / IMAGES))
+def past(run: Path) -> ResumeState:
+    return resume_state_of(rows(run), partial(recall, run / IMAGES))
 
 
 def forked(chat: Chatting, *arguments: str, past: int, then: tuple[Any, ...]) -> Path:

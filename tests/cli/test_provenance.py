@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.setup.signals import Leaving
+from agent.cli.setup.signals import SignalGuard
 from cli.conftest import DONE, SCRIPT, Shell, Start, bash
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
@@ -329,7 +329,7 @@ def test_an_interrupted_replay_leaves_no_container(
 
 
 def test_an_interrupt_while_the_container_is_made_waits_until_it_is_known() -> None:
-    leaving = Leaving()
+    leaving = SignalGuard()
     with leaving.installed():
         with leaving.opening():
             signal.raise_signal(signal.SIGINT)
@@ -338,7 +338,7 @@ def test_an_interrupt_while_the_container_is_made_waits_until_it_is_known() -> N
 
 
 def test_a_second_interrupt_does_not_wait() -> None:
-    leaving = Leaving()
+    leaving = SignalGuard()
     with leaving.installed(), leaving.opening():
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):

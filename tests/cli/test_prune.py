@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup import exit_codes as exits
-from agent.past_runs.rescue import RECOVERED, Kept, Rescue, Rescued, Rescuer
+from agent.cli.setup import exit_codes
+from agent.past_runs.rescue import RECOVERED, KeptContainer, Rescue, Rescued, Rescuer
 from agent.record.runs import chain_broken_at
 from cli.conftest import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
@@ -48,17 +48,19 @@ def pruned(going: Going, *, everything: bool = False, force: bool = False) -> li
         home=Path(going.moonpool.environ["MOONPOOL_HOME"]),
         environ=os.environ,
         known_secrets=(),
-        exit_code=exits.of_outcome,
+        exit_code=exit_codes.of_outcome,
         end_running=everything,
     )
     became: list[Rescue] = []
 
     def first(item: Leftover) -> bool:
         became.append(rescuer(item))
-        return force or not isinstance(became[-1], Kept)
+        return force or not isinstance(became[-1], KeptContainer)
 
     prune(engine, everything=everything, first=first)
-    assert force or len(leftovers(engine)) == sum(isinstance(item, Kept) for item in became)
+    assert force or len(leftovers(engine)) == sum(
+        isinstance(item, KeptContainer) for item in became
+    )
     engine.close()
     return became
 
@@ -144,7 +146,7 @@ def test_what_can_not_be_exported_is_kept_unless_it_is_forced(
     going = killed(start)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     (became,) = pruned(going)
-    assert isinstance(became, Kept)
+    assert isinstance(became, KeptContainer)
     assert "gone from the cache" in became.reason
     assert stands(engine, going.container)
     monkeypatch.undo()
@@ -158,7 +160,7 @@ def test_forced_it_goes_without_its_patch(
     going = killed(start)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     (became,) = pruned(going, force=True)
-    assert isinstance(became, Kept)
+    assert isinstance(became, KeptContainer)
     assert not stands(engine, going.container)
 
 
@@ -168,7 +170,7 @@ def test_a_run_that_is_at_work_is_kept_though_its_deadline_is_past(
     going = start(bash(SLEEP), DONE)
     going.until("call_started")
     (became,) = pruned(going)
-    assert isinstance(became, Kept)
+    assert isinstance(became, KeptContainer)
     assert f"process {going.process.pid}" in became.reason
     assert stands(engine, going.container)
     assert going.process.poll() is None
@@ -196,9 +198,9 @@ def test_a_label_that_names_no_run_leads_nowhere(
         home=tmp_path,
         environ=os.environ,
         known_secrets=(),
-        exit_code=exits.of_outcome,
+        exit_code=exit_codes.of_outcome,
         end_running=False,
     )
     item = Leftover(kind="container", id="0" * 64, run=hostile, state="exited", expired=True)
-    assert isinstance(rescuer(item), Kept)
+    assert isinstance(rescuer(item), KeptContainer)
     assert list(tmp_path.iterdir()) == []

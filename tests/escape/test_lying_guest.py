@@ -86,7 +86,7 @@ class Peer:
         self._theirs.close()
 
     def _serve(self) -> None:
-        requests = wire.Reader()
+        requests = wire.FrameReader()
         try:
             while data := self._theirs.recv(1 << 16):
                 requests.feed(data)

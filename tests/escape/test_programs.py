@@ -9,7 +9,7 @@ import pytest
 
 from conftest import OpenBox
 from escape.conftest import Standing
-from policies.kernel.image import Image
+from policies.kernel.image import ContainerImage
 from policies.kernel.resolution import granted
 from policies.loading import load
 from policies.paths import SCRATCH
@@ -52,7 +52,9 @@ def test_every_program_of_the_image_that_is_not_granted_is_neither_read_nor_run(
     assert info is not None
     inventory = prepare(engine, info, on_progress=lambda _: None).inventory
     places = ("/workspace", "/home/agent", *SCRATCH)
-    allowed = granted(load(name), Image(inventory, set_aside=places), may_ask=False).visible
+    allowed = granted(
+        load(name), ContainerImage(inventory, set_aside=places), may_ask=False
+    ).visible
     forbidden = sorted(set(inventory.programs) - allowed)
     assert "/usr/bin/perl" in " ".join(forbidden)
     assert len(forbidden) > 200

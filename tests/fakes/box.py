@@ -18,13 +18,13 @@ from typing import Literal
 
 from agent.tools.sandbox_protocol import OnOutput
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.reattach import Standing
+from sandbox.reattach import ContainerState
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Step
 from sandbox.results import (
@@ -73,19 +73,19 @@ class TmpBox:
         self._backgrounds: dict[int, subprocess.Popen[bytes]] = {}
         self._running: subprocess.Popen[bytes] | None = None
         self._cancelled = False
-        self._seen: dict[bytes, Entry] | None = None
+        self._seen: dict[bytes, ManifestEntry] | None = None
 
     @property
     def base_tree(self) -> str:
         entries = {
-            os.fsencode(name): Entry(FILE, blob_id(data), len(data))
+            os.fsencode(name): ManifestEntry(FILE, blob_id(data), len(data))
             for name, data in self.files.items()
         }
         return Trees.of(entries).root
 
     @property
-    def standing(self) -> Standing:
-        return Standing(
+    def container_state(self) -> ContainerState:
+        return ContainerState(
             container=self.id, prepared_key="", snapshot_key="", since_ns=0, mounts=(), volumes=()
         )
 
@@ -338,7 +338,7 @@ class TmpBox:
         back = tuple(path for path in differing if wanted.get(path) is not None)
         return Restored(back=back, removed=tuple(removed), ended=len(running))
 
-    def _put(self, place: Path, entry: Entry, store: Store) -> None:
+    def _put(self, place: Path, entry: ManifestEntry, store: Store) -> None:
         if place.is_dir():
             shutil.rmtree(place)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -349,13 +349,13 @@ class TmpBox:
         place.write_bytes(data)
         place.chmod(0o755 if entry.mode == EXECUTABLE else 0o644)
 
-    def _base(self, store: Store) -> dict[bytes, Entry]:
+    def _base(self, store: Store) -> dict[bytes, ManifestEntry]:
         return {
-            os.fsencode(name): Entry(FILE, store.put([data], len(data)), len(data))
+            os.fsencode(name): ManifestEntry(FILE, store.put([data], len(data)), len(data))
             for name, data in self.files.items()
         }
 
-    def _entries(self, store: Store) -> list[tuple[bytes, Entry]]:
+    def _entries(self, store: Store) -> list[tuple[bytes, ManifestEntry]]:
         found = []
         for path in sorted(self.workspace.rglob("*")):
             name = os.fsencode(path.relative_to(self.workspace))
@@ -366,7 +366,7 @@ class TmpBox:
                 mode = EXECUTABLE if os.access(path, os.X_OK) else FILE
             else:
                 continue
-            found.append((name, Entry(mode, store.put([data], len(data)), len(data))))
+            found.append((name, ManifestEntry(mode, store.put([data], len(data)), len(data))))
         return found
 
     def fresh(self) -> "TmpBox":

@@ -73,7 +73,7 @@ def guest(script: Script, *, answer_timeout_s: float = 20.0) -> Iterator[GuestLi
 
 
 def _answer(stream: socket.socket, script: Script) -> None:
-    requests = wire.Reader()
+    requests = wire.FrameReader()
     with contextlib.suppress(OSError):
         while data := stream.recv(1 << 16):
             requests.feed(data)

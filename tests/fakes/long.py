@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Usage
-from agent.models.pricing import Facts, facts_of
+from agent.models.pricing import ModelInfo, facts_of
 from agent.models.retrying import RetryLimits
 from agent.record.events.types import Event, ModelReplied
 from agent.record.outcome import Conversation
 from fakes.box import TmpBox
-from fakes.talk import Talk, with_budget
+from fakes.conversation import FakeConversation, with_budget
 from policies.policy import Policy
 from standin import Answer, Behaviour, Call, CompactingStandIn, Thought, answer
 
@@ -59,10 +59,10 @@ def converse(
     policy: Policy,
     *,
     name: str = "claude-opus-5-5",
-    facts: Facts | None = None,
+    facts: ModelInfo | None = None,
     usd: float | None = None,
     max_tokens: int = 32_000,
-) -> tuple[Conversation, Talk]:
+) -> tuple[Conversation, FakeConversation]:
     model = AnthropicModel.open(
         name,
         api_key=api.key,
@@ -72,14 +72,14 @@ def converse(
     )
     known = facts or replace(facts_of(f"anthropic:{name}"), context_tokens=api.window)
     box = TmpBox(files=files(api.left))
-    talk = Talk(
+    conversation = FakeConversation(
         box=box,
         policy=with_budget(policy, usd=usd, turns=1000, input_tokens=10**9, output_tokens=10**8),
         facts=known,
         max_tokens=max_tokens,
     )
     try:
-        return talk.on(model, TASK), talk
+        return conversation.on(model, TASK), conversation
     finally:
         box.close()
         model.close()

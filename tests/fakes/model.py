@@ -6,7 +6,7 @@ from agent.models.interface import (
     AssistantMessage,
     Reply,
     Request,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -52,7 +52,7 @@ class ToldModel:
         return "\n".join(block.text for block in newest.blocks if isinstance(block, Text))
 
 
-def say(text: str, stop: Stop = Stop.END_TURN, usage: Usage | None = None) -> Reply:
+def say(text: str, stop: StopReason = StopReason.END_TURN, usage: Usage | None = None) -> Reply:
     blocks = (Text(text=text),) if text else ()
     return Reply(message=AssistantMessage(blocks=blocks), stop=stop, usage=usage or Usage())
 
@@ -62,7 +62,9 @@ def call(tool: str, /, **arguments: object) -> Reply:
 
 
 def calls(
-    *uses: tuple[str, Mapping[str, object]], stop: Stop = Stop.TOOL_USE, usage: Usage | None = None
+    *uses: tuple[str, Mapping[str, object]],
+    stop: StopReason = StopReason.TOOL_USE,
+    usage: Usage | None = None,
 ) -> Reply:
     blocks: Sequence[ToolUse] = [
         ToolUse(id=f"use_{number}", name=name, arguments=arguments)

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.cli.setup.exit_codes import of_outcome
-from agent.config.instructions import Briefing
+from agent.config.instructions import Instructions
 from agent.conversation.approval import nobody_to_ask
 from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
 from agent.models.interface import Model
-from agent.models.pricing import UNKNOWN, Facts
+from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.types import Event
-from agent.record.store import Record
+from agent.record.store import RunRecord
 from agent.record.summary import Summary
 from agent.run import Run
-from agent.session import Talk, one_task
+from agent.session import SessionDriver, one_task
 from fakes.box import TmpBox
 from policies.policy import Policy
 
@@ -29,20 +29,20 @@ class FakeRun:
     files: Mapping[str, bytes] = field(default_factory=dict)
     verify: str | None = None
     accepted_risks: frozenset[str] = frozenset()
-    briefing: Briefing = field(default_factory=Briefing)
+    instructions: Instructions = field(default_factory=Instructions)
     interrupts: Interrupts = field(default_factory=Interrupts)
     known_secrets: tuple[str, ...] = ()
     before_open: Callable[[], None] = lambda: None
     also: Callable[[Event], None] = lambda event: None
-    talk: Talk = one_task
+    driver: SessionDriver = one_task
     workspace: Path | None = None
-    facts: Facts = UNKNOWN
+    facts: ModelInfo = UNKNOWN
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
 
     def go(self, model: Model, task: str = "mend it") -> Summary:
-        self.record = Record.create(self.home, known_secrets=self.known_secrets)
+        self.record = RunRecord.create(self.home, known_secrets=self.known_secrets)
         job = Job(
             run_id=self.record.run_id,
             task=task,
@@ -52,7 +52,7 @@ class FakeRun:
             may_ask=False,
             kernel_policy="require",
             accepted_risks=self.accepted_risks,
-            briefing=self.briefing,
+            instructions=self.instructions,
             environ={},
         )
         self.run = Run(
@@ -64,7 +64,7 @@ class FakeRun:
             approve=nobody_to_ask,
             interrupts=self.interrupts,
             exit_code=of_outcome,
-            talk=self.talk,
+            driver=self.driver,
             facts=self.facts,
         )
         summary = self.run.go()

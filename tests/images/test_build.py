@@ -8,7 +8,7 @@ import pytest
 
 from fakes.image_engine import FakeEngine, held
 from images import build as building
-from images.build import DIGEST_LABEL, Progress, ensure_recipe, proxy_arguments
+from images.build import DIGEST_LABEL, BuildProgress, ensure_recipe, proxy_arguments
 from images.recipes import Recipe
 from sandbox.errors import EngineError, ImageUnusable
 
@@ -132,7 +132,7 @@ def test_without_a_place_for_the_lock_it_still_builds(engine: FakeEngine, cache:
 
 def test_progress_is_one_line_with_the_step() -> None:
     lines: list[str] = []
-    progress = Progress("small", lines.append, clock=iter(range(0, 100, 2)).__next__)
+    progress = BuildProgress("small", lines.append, clock=iter(range(0, 100, 2)).__next__)
     for line in ["Step 1/2 : FROM a", " ---> 97f7286a1a93", "Step 2/2 : RUN x", "Setting up git"]:
         progress(line)
     assert lines == [
@@ -144,7 +144,9 @@ def test_progress_is_one_line_with_the_step() -> None:
 
 def test_a_flood_of_output_is_told_once_a_second() -> None:
     lines: list[str] = []
-    progress = Progress("small", lines.append, clock=iter([i / 100 for i in range(500)]).__next__)
+    progress = BuildProgress(
+        "small", lines.append, clock=iter([i / 100 for i in range(500)]).__next__
+    )
     for number in range(500):
         progress(f"Unpacking {number}")
     assert len(lines) == 5
@@ -152,7 +154,7 @@ def test_a_flood_of_output_is_told_once_a_second() -> None:
 
 def test_what_a_package_prints_can_not_steer_the_terminal() -> None:
     lines: list[str] = []
-    Progress("small", lines.append)("a\x1b[2Jb\x1b]0;title\x07c\rd\u009b31m" + "x" * 500)
+    BuildProgress("small", lines.append)("a\x1b[2Jb\x1b]0;title\x07c\rd\u009b31m" + "x" * 500)
     (line,) = lines
     assert line.isprintable()
     assert "\x1b" not in line

@@ -41,7 +41,7 @@ TOOL = ToolSpec(
 
 
 @dataclass
-class Talk:
+class ProviderConversation:
     """A model on the stand-in, with all that it did on the way."""
 
     model: AnthropicModel | OpenAIModel
@@ -78,15 +78,15 @@ def api() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def open_talk(api: StandIn) -> Iterator[Callable[..., Talk]]:
+def open_conversation(api: StandIn) -> Iterator[Callable[..., ProviderConversation]]:
     opened: list[AnthropicModel] = []
 
-    def open_(name: str = "claude-opus-5-5", **options: Any) -> Talk:
+    def open_(name: str = "claude-opus-5-5", **options: Any) -> ProviderConversation:
         waits: list[float] = []
         options = {"api_key": api.key, "base_url": api.url, **options}
         model = AnthropicModel.open(name, sleep=waits.append, **options)
         opened.append(model)
-        return Talk(model=model, waits=waits)
+        return ProviderConversation(model=model, waits=waits)
 
     yield open_
     for model in opened:
@@ -94,8 +94,8 @@ def open_talk(api: StandIn) -> Iterator[Callable[..., Talk]]:
 
 
 @pytest.fixture
-def talk(open_talk: Callable[..., Talk]) -> Talk:
-    return open_talk()
+def conversation(open_conversation: Callable[..., ProviderConversation]) -> ProviderConversation:
+    return open_conversation()
 
 
 OPENAI_MODEL = "gpt-4o"
@@ -108,16 +108,16 @@ def openai_api() -> Iterator[StandInOpenAI]:
 
 
 @pytest.fixture
-def open_openai() -> Iterator[Callable[..., Talk]]:
+def open_openai() -> Iterator[Callable[..., ProviderConversation]]:
     """On a stand-in of one's own."""
     opened: list[OpenAIModel] = []
 
-    def open_(api: StandInOpenAI, name: str = OPENAI_MODEL, **options: Any) -> Talk:
+    def open_(api: StandInOpenAI, name: str = OPENAI_MODEL, **options: Any) -> ProviderConversation:
         waits: list[float] = []
         options = {"api_key": api.key, "base_url": api.url, **options}
         model = OpenAIModel.open(name, sleep=waits.append, **options)
         opened.append(model)
-        return Talk(model=model, waits=waits)
+        return ProviderConversation(model=model, waits=waits)
 
     yield open_
     for model in opened:
@@ -125,5 +125,7 @@ def open_openai() -> Iterator[Callable[..., Talk]]:
 
 
 @pytest.fixture
-def openai_talk(openai_api: StandInOpenAI, open_openai: Callable[..., Talk]) -> Talk:
+def openai_conversation(
+    openai_api: StandInOpenAI, open_openai: Callable[..., ProviderConversation]
+) -> ProviderConversation:
     return open_openai(openai_api)

@@ -33,7 +33,7 @@ from agent.errors import (
 )
 from agent.models.anthropic import cloud_errors
 from agent.models.anthropic.client import AnthropicModel
-from agent.models.http_errors import Verdict
+from agent.models.http_errors import FailureKind
 from agent.models.interface import (
     Discarded,
     Image,
@@ -522,7 +522,7 @@ def all_of(root: type[BaseException]) -> Iterator[type[BaseException]]:
 )
 def test_every_error_of_the_clouds_libraries_has_a_verdict(root: str) -> None:
     for kind in all_of(named(root)):
-        assert cloud_errors.verdict(kind.__new__(kind)) in {Verdict.AUTH, Verdict.RETRY}
+        assert cloud_errors.verdict(kind.__new__(kind)) in {FailureKind.AUTH, FailureKind.RETRY}
 
 
 def test_every_name_in_the_map_is_a_class_that_exists() -> None:

@@ -24,10 +24,10 @@ from agent.models.anthropic.errors import (
     translated,
     verdict,
 )
-from agent.models.http_errors import Service, Verdict
+from agent.models.http_errors import FailureKind, ServiceWords
 from agent.models.retrying import TransientError
 
-SERVICE = Service(model="claude-opus-5-5", base_url="https://api.example.org")
+SERVICE = ServiceWords(model="claude-opus-5-5", base_url="https://api.example.org")
 REQUEST = httpx2.Request("POST", "https://api.example.org/v1/messages")
 
 
@@ -131,7 +131,7 @@ def test_a_header_that_cannot_be_sent_is_not_shown() -> None:
 
 
 def test_a_name_that_does_not_resolve_may_pass() -> None:
-    assert verdict(wrapped(OSError("Name or service not known"))) is Verdict.RETRY
+    assert verdict(wrapped(OSError("Name or service not known"))) is FailureKind.RETRY
 
 
 def test_a_cause_that_causes_itself_does_not_hang() -> None:

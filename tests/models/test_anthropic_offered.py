@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 
 from agent.errors import ModelAuth, ModelError, ModelRefusedRequest, ModelUnavailable
-from agent.models.anthropic import listing as anthropic_offered
+from agent.models.anthropic import listing as anthropic_listing
 from agent.models.interface import Retrying, StreamEvent
 from agent.models.transport import NotTheApiError
-from models.conftest import Talk
+from models.conftest import ProviderConversation
 from standin import Page, Refuse, StandIn, listing
 
 YES = {"supported": True}
 NO = {"supported": False}
 
 
-def test_limits_and_capabilities_come_from_the_service(api: StandIn, talk: Talk) -> None:
+def test_limits_and_capabilities_come_from_the_service(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
     api.models = [
         listing.model(
             "claude-opus-5-5",
@@ -28,7 +30,7 @@ def test_limits_and_capabilities_come_from_the_service(api: StandIn, talk: Talk)
         listing.model("claude-old", "Claude Old", lifecycle="deprecated"),
     ]
     api.models[0]["capabilities"] = {"image_input": YES, "batch": NO, "new_thing": YES}
-    first, second = talk.model.offered(talk.events.append)
+    first, second = conversation.model.offered(conversation.events.append)
     assert (first.id, first.name) == ("claude-opus-5-5", "Claude Opus 5.5")
     assert (first.context_tokens, first.output_tokens) == (1_000_000, 128_000)
     assert first.capabilities == ("image_input", "new_thing")
@@ -36,21 +38,21 @@ def test_limits_and_capabilities_come_from_the_service(api: StandIn, talk: Talk)
     assert api.requests[0].path == f"{listing.PATH}?limit=1000"
 
 
-def test_every_page_is_asked_for_once(api: StandIn, talk: Talk) -> None:
+def test_every_page_is_asked_for_once(api: StandIn, conversation: ProviderConversation) -> None:
     api.models = [listing.model(f"m{number}") for number in range(2500)]
-    assert [model.id for model in talk.model.offered(talk.events.append)] == [
+    assert [model.id for model in conversation.model.offered(conversation.events.append)] == [
         f"m{number}" for number in range(2500)
     ]
     assert len(api.requests) == 3
 
 
-def test_a_list_without_end_has_one(api: StandIn, talk: Talk) -> None:
+def test_a_list_without_end_has_one(api: StandIn, conversation: ProviderConversation) -> None:
     for number in range(50):
         page = {"data": [{"id": f"m{number}"}], "has_more": True, "last_id": f"m{number}"}
         api.queue(Page(200, json.dumps(page), content_type="application/json"))
     with pytest.raises(ModelRefusedRequest, match="without end"):
-        talk.model.offered(talk.events.append)
-    assert len(api.requests) == anthropic_offered.MOST_PAGES
+        conversation.model.offered(conversation.events.append)
+    assert len(api.requests) == anthropic_listing.MOST_PAGES
 
 
 def test_a_page_that_leads_to_itself_is_the_last() -> None:
@@ -61,7 +63,7 @@ def test_a_page_that_leads_to_itself_is_the_last() -> None:
         asked.append(after)
         return page
 
-    assert [model.id for model in anthropic_offered.offered(answer)] == ["a"]
+    assert [model.id for model in anthropic_listing.offered(answer)] == ["a"]
     assert asked == [None, "a"]
 
 
@@ -70,13 +72,13 @@ def test_a_page_that_leads_to_itself_is_the_last() -> None:
 )
 def test_what_is_no_list_of_models_is_told_so(answer: Any) -> None:
     with pytest.raises(NotTheApiError):
-        anthropic_offered.offered(lambda _: answer)
+        anthropic_listing.offered(lambda _: answer)
 
 
 @pytest.mark.parametrize("count", [True, -1, 0, "200000", 1.5, None, [], {}])
 def test_a_limit_that_is_no_count_is_not_known(count: Any) -> None:
     page = {"data": [{"id": "a", "max_input_tokens": count, "max_tokens": count}]}
-    (model,) = anthropic_offered.offered(lambda _: page)
+    (model,) = anthropic_listing.offered(lambda _: page)
     assert (model.context_tokens, model.output_tokens) == (None, None)
 
 
@@ -84,7 +86,7 @@ def test_entries_that_are_none_are_left_out() -> None:
     page: Any = {
         "data": [7, None, {}, {"id": 7}, [], {"id": "a", "capabilities": 7, "lifecycle": []}]
     }
-    assert [model.id for model in anthropic_offered.offered(lambda _: page)] == ["a"]
+    assert [model.id for model in anthropic_listing.offered(lambda _: page)] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -101,18 +103,20 @@ def test_entries_that_are_none_are_left_out() -> None:
 )
 def test_failures_are_told_as_for_a_run(
     api: StandIn,
-    open_talk: Callable[..., Talk],
+    open_conversation: Callable[..., ProviderConversation],
     behaviour: Refuse | Page,
     error: type[ModelError],
 ) -> None:
     api.queue(*[behaviour] * 8)
     with pytest.raises(error):
-        open_talk().model.offered(lambda _: None)
+        open_conversation().model.offered(lambda _: None)
 
 
-def test_an_overloaded_service_is_asked_again(api: StandIn, talk: Talk) -> None:
+def test_an_overloaded_service_is_asked_again(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
     page = json.dumps({"data": [{"id": "a"}]})
     api.queue(Refuse(529), Page(200, page, content_type="application/json"))
     heard: list[StreamEvent] = []
-    assert len(talk.model.offered(heard.append)) == 1
+    assert len(conversation.model.offered(heard.append)) == 1
     assert [type(event) for event in heard] == [Retrying]

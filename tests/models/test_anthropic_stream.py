@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError
-from agent.models.anthropic.stream import ReplyStream
-from agent.models.interface import Reply, Stop, Text, ToolUse, Usage
+from agent.models.anthropic.stream import AnthropicReplyStream
+from agent.models.interface import Reply, StopReason, Text, ToolUse, Usage
 from agent.models.retrying import TransientError
 
 Event = dict[str, Any]
@@ -50,7 +50,7 @@ WHOLE = [START, TEXT, WORDS, end(0), CALL, ARGUMENTS, end(1), WHY, STOP]
 
 
 def read(*events: Event) -> Reply:
-    stream = ReplyStream()
+    stream = AnthropicReplyStream()
     for event in events:
         stream.feed(event)
     return stream.reply(attempts=1, request_id="r")
@@ -62,7 +62,7 @@ def test_the_whole_is_a_reply() -> None:
         Text(text="Hi."),
         ToolUse(id="t1", name="bash", arguments={"command": "ls"}),
     )
-    assert reply.stop is Stop.TOOL_USE
+    assert reply.stop is StopReason.TOOL_USE
     assert reply.usage == Usage(input_tokens=5, output_tokens=7)
 
 

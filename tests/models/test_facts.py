@@ -8,13 +8,13 @@ import yaml
 
 from agent.errors import UsageError
 from agent.models.interface import Usage
-from agent.models.pricing import UNKNOWN, Facts, decode, facts_of, load
+from agent.models.pricing import UNKNOWN, ModelInfo, decode, facts_of, load
 from standin.rules import KNOWN_MODELS
 
 HEAD = "version: 1\nmodels:\n"
 
 
-def usual(facts: Facts) -> tuple[float, float]:
+def usual(facts: ModelInfo) -> tuple[float, float]:
     assert facts.prices is not None
     return facts.prices.usual.input, facts.prices.usual.output
 

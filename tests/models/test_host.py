@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.config.values import Api, Bedrock, Configuration, OpenAI, Vertex
+from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
 from agent.models.host import Host, host_of
 
 CLAUDE = "anthropic:claude-opus-5-5"
@@ -15,18 +15,23 @@ LOCAL = "http://localhost:11434/v1"
         (CLAUDE, Configuration(), {}, Host.PROVIDER),
         (
             CLAUDE,
-            Configuration(anthropic=Api(base_url="https://api.anthropic.com")),
+            Configuration(anthropic=AnthropicApi(base_url="https://api.anthropic.com")),
             {},
             Host.PROVIDER,
         ),
-        (CLAUDE, Configuration(anthropic=Api(base_url="https://llm.example")), {}, Host.GATEWAY),
+        (
+            CLAUDE,
+            Configuration(anthropic=AnthropicApi(base_url="https://llm.example")),
+            {},
+            Host.GATEWAY,
+        ),
         (CLAUDE, Configuration(), {"ANTHROPIC_BASE_URL": LOCAL}, Host.GATEWAY),
         (CLAUDE, Configuration(), {"ANTHROPIC_BASE_URL": ""}, Host.PROVIDER),
         (CLAUDE, Configuration(anthropic=Bedrock()), {"ANTHROPIC_BASE_URL": LOCAL}, Host.BEDROCK),
         (CLAUDE, Configuration(anthropic=Vertex()), {}, Host.VERTEX),
         ("openai:gpt-4o", Configuration(anthropic=Vertex()), {}, Host.PROVIDER),
         ("openai:gpt-4o", Configuration(), {"OPENAI_BASE_URL": LOCAL}, Host.GATEWAY),
-        ("openai:x", Configuration(openai=OpenAI(base_url=LOCAL)), {}, Host.GATEWAY),
+        ("openai:x", Configuration(openai=OpenAIService(base_url=LOCAL)), {}, Host.GATEWAY),
         (
             "openai:x",
             Configuration(),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent.models.anthropic.stream import ReplyStream
+from agent.models.anthropic.stream import AnthropicReplyStream
 from agent.models.interface import Usage
 from agent.record.events.encoding import plain
 
@@ -12,7 +12,7 @@ LIES = [-1, -(10**18), "12", "many", None, [], {}, 1.5, float("nan"), float("inf
 
 
 def used(usage: object, last: object | None = None) -> Usage:
-    stream = ReplyStream()
+    stream = AnthropicReplyStream()
     stream.feed({"type": "message_start", "message": {"usage": {"input_tokens": 7}}})
     stream.feed({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
     if last is not None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.models.openai.dialect import COMPATIBLE, PUBLIC, Complaint, Dialect, Limit
+from agent.models.openai.dialect import COMPATIBLE, PUBLIC, Complaint, Dialect, TokenLimitParameter
 
 WANTED = 32_000
 
@@ -32,7 +32,7 @@ def learnt(
 def test_the_limits_other_name_is_learnt(message: str, param: str) -> None:
     better = learnt(message, param=param)
     assert better is not None
-    assert better.limit is Limit.COMPLETION
+    assert better.limit is TokenLimitParameter.COMPLETION
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_limits_other_name_is_learnt(message: str, param: str) -> None:
 def test_the_limits_older_name_is_learnt(message: str) -> None:
     better = learnt(message, PUBLIC)
     assert better is not None
-    assert better.limit is Limit.CLASSIC
+    assert better.limit is TokenLimitParameter.CLASSIC
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_limits_older_name_is_learnt(message: str) -> None:
 def test_the_most_that_a_model_gives_is_learnt(message: str, most: int) -> None:
     better = learnt(message)
     assert better is not None
-    assert better.limit is Limit.CLASSIC
+    assert better.limit is TokenLimitParameter.CLASSIC
     assert (better.tokens(WANTED), better.tokens(100)) == (most, 100)
 
 

@@ -19,14 +19,14 @@ from agent.errors import (
     ModelRefusedRequest,
     ModelUnavailable,
 )
-from agent.models.http_errors import Service, Verdict
+from agent.models.http_errors import FailureKind, ServiceWords
 from agent.models.openai.errors import BY_CLASS, BY_NAME, complaint, translate, translated, verdict
 from agent.models.retrying import TransientError
-from models.conftest import Talk
+from models.conftest import ProviderConversation
 from standin import Break, How, Refuse, answer
 from standin_openai import StandInOpenAI
 
-SERVICE = Service(model="gpt-5.4", base_url="https://api.example.org", key="sk-very-secret")
+SERVICE = ServiceWords(model="gpt-5.4", base_url="https://api.example.org", key="sk-very-secret")
 CLIENT = openai.OpenAI(api_key="k", base_url=SERVICE.base_url, max_retries=0)
 REQUEST = httpx2.Request("POST", "https://api.example.org/v1/chat/completions")
 
@@ -109,21 +109,21 @@ def test_each_name_speaks_as_code_and_as_type_within_a_stream(name: str) -> None
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (400, Verdict.REFUSED),
-        ("401", Verdict.AUTH),
-        (402, Verdict.BILLING),
-        (418, Verdict.REFUSED),
-        (429, Verdict.RETRY),
-        (502, Verdict.RETRY),
-        (599, Verdict.RETRY),
-        (-1, Verdict.RETRY),
-        (10**9, Verdict.RETRY),
-        ("²²²", Verdict.RETRY),
-        (None, Verdict.RETRY),
-        ("new_one", Verdict.RETRY),
+        (400, FailureKind.REFUSED),
+        ("401", FailureKind.AUTH),
+        (402, FailureKind.BILLING),
+        (418, FailureKind.REFUSED),
+        (429, FailureKind.RETRY),
+        (502, FailureKind.RETRY),
+        (599, FailureKind.RETRY),
+        (-1, FailureKind.RETRY),
+        (10**9, FailureKind.RETRY),
+        ("²²²", FailureKind.RETRY),
+        (None, FailureKind.RETRY),
+        ("new_one", FailureKind.RETRY),
     ],
 )
-def test_a_number_within_a_stream_is_a_status(code: object, expected: Verdict) -> None:
+def test_a_number_within_a_stream_is_a_status(code: object, expected: FailureKind) -> None:
     assert verdict(stream_error(code=code)) is expected
 
 
@@ -138,31 +138,35 @@ def test_a_number_within_a_stream_is_a_status(code: object, expected: Verdict) -
     ],
 )
 def test_a_code_that_names_a_lasting_cause_beats_the_status(
-    openai_api: StandInOpenAI, openai_talk: Talk, status: int, code: str, kind: type[ModelError]
+    openai_api: StandInOpenAI,
+    openai_conversation: ProviderConversation,
+    status: int,
+    code: str,
+    kind: type[ModelError],
 ) -> None:
     openai_api.queue(Refuse(status, {"retry-after": "1"}, code=code))
     with pytest.raises(kind):
-        openai_talk.say()
-    assert (openai_talk.waits, len(openai_api.requests)) == ([], 1)
+        openai_conversation.say()
+    assert (openai_conversation.waits, len(openai_api.requests)) == ([], 1)
 
 
 def test_a_quota_is_billing_by_its_type_whatever_the_code() -> None:
     body = {"error": {"type": "insufficient_quota", "code": "some_new_limit_exceeded"}}
-    assert verdict(status_error(429, body)) is Verdict.BILLING
+    assert verdict(status_error(429, body)) is FailureKind.BILLING
 
 
 def test_a_request_above_the_rate_by_itself_is_not_waited_for() -> None:
     said = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000."
     body = {"error": {"type": "tokens", "code": "rate_limit_exceeded", "message": said}}
-    assert verdict(status_error(429, body)) is Verdict.REFUSED
+    assert verdict(status_error(429, body)) is FailureKind.REFUSED
     body["error"]["message"] = "Rate limit reached for gpt-4o on tokens per min (TPM)."
-    assert verdict(status_error(429, body)) is Verdict.RETRY
+    assert verdict(status_error(429, body)) is FailureKind.RETRY
 
 
 @pytest.mark.parametrize(("said", "status"), [("false", 500), ("true", 400)])
 def test_a_service_that_says_whether_to_retry_is_believed(said: str, status: int) -> None:
     found = verdict(status_error(status, x_should_retry=said))
-    assert found is (Verdict.RETRY if said == "true" else Verdict.UNAVAILABLE)
+    assert found is (FailureKind.RETRY if said == "true" else FailureKind.UNAVAILABLE)
 
 
 @pytest.mark.parametrize(
@@ -174,20 +178,23 @@ def test_a_service_that_says_whether_to_retry_is_believed(said: str, status: int
     ],
 )
 def test_an_error_event_that_no_retry_mends_ends_the_run(
-    openai_api: StandInOpenAI, openai_talk: Talk, error: str, kind: type[ModelError]
+    openai_api: StandInOpenAI,
+    openai_conversation: ProviderConversation,
+    error: str,
+    kind: type[ModelError],
 ) -> None:
     openai_api.queue(Break(How.ERROR, before="finish", error=error))
     with pytest.raises(kind, match="as the test asked"):
-        openai_talk.say()
+        openai_conversation.say()
     assert len(openai_api.requests) == 1
 
 
 @pytest.mark.parametrize("error", ["server_error", "overloaded_error", "new_one"])
 def test_an_error_event_that_may_pass_is_made_again(
-    openai_api: StandInOpenAI, openai_talk: Talk, error: str
+    openai_api: StandInOpenAI, openai_conversation: ProviderConversation, error: str
 ) -> None:
     openai_api.queue(Break(How.ERROR, before="finish", error=error), answer("Better."))
-    assert openai_talk.say().attempts == 2
+    assert openai_conversation.say().attempts == 2
 
 
 def test_a_key_that_the_service_says_back_is_not_shown() -> None:

@@ -14,7 +14,7 @@ from agent.models.interface import (
     Discarded,
     Opaque,
     Reply,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -22,7 +22,7 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.models.openai.stream import ReplyStream
+from agent.models.openai.stream import OpenAIReplyStream
 from agent.models.retrying import TransientError
 
 Chunk = dict[str, Any]
@@ -58,7 +58,7 @@ def read(*chunks: Any) -> Reply:
 
 
 def heard(*chunks: Any) -> tuple[Reply, list[StreamEvent]]:
-    stream = ReplyStream(token="abc123")
+    stream = OpenAIReplyStream(token="abc123")
     events = [event for one in chunks for event in stream.feed(one)]
     return stream.reply(attempts=1, request_id="r"), events
 
@@ -73,7 +73,7 @@ def test_the_whole_is_a_reply() -> None:
         Text(text="Hi."),
         ToolUse(id="c1", name="bash", arguments={"command": "ls"}),
     )
-    assert reply.stop is Stop.TOOL_USE
+    assert reply.stop is StopReason.TOOL_USE
     assert reply.usage == Usage(input_tokens=5, output_tokens=3, cache_read_tokens=4)
 
 
@@ -87,7 +87,7 @@ def test_what_comes_after_the_reason_takes_it_back() -> None:
     for more in (chunk({"content": "x"}), call("{}", index=1, name="rm"), chunk({"refusal": "n"})):
         with pytest.raises(TransientError, match="its end is missing"):
             read(*WHOLE, more)
-        assert read(*WHOLE, more, STOP).stop in {Stop.TOOL_USE, Stop.REFUSAL}
+        assert read(*WHOLE, more, STOP).stop in {StopReason.TOOL_USE, StopReason.REFUSAL}
 
 
 def test_empty_deltas_after_the_reason_change_nothing() -> None:
@@ -237,7 +237,7 @@ def test_a_function_call_as_of_old_is_a_call() -> None:
     first = chunk({"function_call": {"name": "bash", "arguments": LS[:4]}})
     rest = chunk({"function_call": {"arguments": LS[4:]}})
     reply = read(first, rest, chunk(reason="function_call"))
-    assert reply.stop is Stop.TOOL_USE
+    assert reply.stop is StopReason.TOOL_USE
     assert calls(reply)[0].arguments == {"command": "ls"}
 
 
@@ -278,15 +278,15 @@ def test_a_signature_beside_a_call_is_kept_for_its_service() -> None:
 @pytest.mark.parametrize(
     ("reason", "stop"),
     [
-        ("stop", Stop.END_TURN),
-        ("STOP", Stop.END_TURN),
-        ("length", Stop.MAX_TOKENS),
-        ("content_filter", Stop.REFUSAL),
-        ("tool_calls", Stop.TOOL_USE),
-        ("model_length", Stop.CONTEXT_WINDOW),
+        ("stop", StopReason.END_TURN),
+        ("STOP", StopReason.END_TURN),
+        ("length", StopReason.MAX_TOKENS),
+        ("content_filter", StopReason.REFUSAL),
+        ("tool_calls", StopReason.TOOL_USE),
+        ("model_length", StopReason.CONTEXT_WINDOW),
     ],
 )
-def test_reasons_to_stop(reason: str, stop: Stop) -> None:
+def test_reasons_to_stop(reason: str, stop: StopReason) -> None:
     assert read(chunk({"content": "So far."}, reason)).stop is stop
 
 
@@ -306,12 +306,12 @@ def test_an_unknown_reason_ends_the_run_with_a_line_that_names_it(reason: Any) -
 def test_a_call_of_an_answer_that_was_cut_does_not_run(reason: str) -> None:
     reply = read(call(LS, index=0, id="a", name="bash"), chunk(reason=reason))
     assert calls(reply)[0].problem is not None
-    assert reply.stop is not Stop.TOOL_USE
+    assert reply.stop is not StopReason.TOOL_USE
 
 
 def test_a_refusal_is_one_whatever_the_reason_and_runs_nothing() -> None:
     reply = read(call(LS, index=0, id="a", name="bash"), chunk({"refusal": "I won't."}), STOP)
-    assert (reply.stop, reply.detail) == (Stop.REFUSAL, "I won't.")
+    assert (reply.stop, reply.detail) == (StopReason.REFUSAL, "I won't.")
     assert calls(reply)[0].problem == "the reply ended in a refusal"
     assert Text(text="I won't.") in reply.message.blocks
 
@@ -385,7 +385,7 @@ def test_deepseeks_name_for_cached_tokens_is_known() -> None:
 
 
 def test_nothing_was_used_where_nothing_began() -> None:
-    assert ReplyStream(token="t").usage == Usage()
+    assert OpenAIReplyStream(token="t").usage == Usage()
     assert Discarded().usage == Usage()
 
 

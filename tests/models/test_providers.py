@@ -24,13 +24,13 @@ from agent.models.interface import (
     Opaque,
     Request,
     Retrying,
-    Stop,
+    StopReason,
     Text,
     ThinkingDelta,
     ToolUse,
 )
 from agent.models.retrying import RetryLimits
-from models.conftest import Talk, result, user
+from models.conftest import ProviderConversation, result, user
 from standin import (
     THE_END,
     Break,
@@ -54,7 +54,7 @@ class Provider:
     """A stand-in, and how models on it are opened."""
 
     api: StandIn | StandInOpenAI
-    open: Callable[..., Talk]
+    open: Callable[..., ProviderConversation]
     kinds: tuple[str, ...]
     """Of the events of `CALL`, each of which an answer can break before."""
     length: str
@@ -65,15 +65,15 @@ class Provider:
 @pytest.fixture(params=["anthropic", "openai"])
 def provider(
     request: pytest.FixtureRequest,
-    open_talk: Callable[..., Talk],
+    open_conversation: Callable[..., ProviderConversation],
     api: StandIn,
     openai_api: StandInOpenAI,
-    open_openai: Callable[..., Talk],
+    open_openai: Callable[..., ProviderConversation],
 ) -> Iterator[Provider]:
     if request.param == "anthropic":
         yield Provider(
             api=api,
-            open=open_talk,
+            open=open_conversation,
             kinds=("message_start", "content_block_delta", "content_block_stop", "message_stop"),
             length="max_tokens",
             key_name="ANTHROPIC_API_KEY",
@@ -98,14 +98,14 @@ def test_a_reply_is_the_same_however_its_bytes_are_cut(
 ) -> None:
     text = "é \u2028 \x85 𝄞 \r\n\t end"
     provider.api.queue(answer(text, Call("bash", {"command": text}), framing=framing))
-    talk = provider.open()
-    reply = talk.say()
+    conversation = provider.open()
+    reply = conversation.say()
     said, call = reply.message.blocks
     assert said == Text(text=text)
     assert isinstance(call, ToolUse)
     assert (call.name, call.arguments, call.problem) == ("bash", {"command": text}, None)
-    assert talk.shown == text
-    assert (reply.stop, reply.attempts, reply.request_id) == (Stop.TOOL_USE, 1, "req_0001")
+    assert conversation.shown == text
+    assert (reply.stop, reply.attempts, reply.request_id) == (StopReason.TOOL_USE, 1, "req_0001")
 
 
 def test_a_conversation_with_parallel_calls_goes_back_in_the_form_the_api_takes(
@@ -116,17 +116,17 @@ def test_a_conversation_with_parallel_calls_goes_back_in_the_form_the_api_takes(
         answer(Call("bash", {"command": "ls"})),
         answer("Done."),
     )
-    talk = provider.open()
+    conversation = provider.open()
     history: list[Message] = [user("Go.")]
     for _ in range(2):
-        reply = talk.say(*history)
+        reply = conversation.say(*history)
         results = tuple(
             result(call.id, "\ud800 no", is_error=True) for call in calls_of(reply.message)
         )
         history += [reply.message, user("By the way.", results=results)]
-    reply = talk.say(*history)
+    reply = conversation.say(*history)
     assert reply.message.blocks == (Text(text="Done."),)
-    assert reply.stop is Stop.END_TURN
+    assert reply.stop is StopReason.END_TURN
     assert [request.fault for request in provider.api.requests] == [None, None, None]
     first = history[1]
     assert isinstance(first, AssistantMessage)
@@ -136,26 +136,29 @@ def test_a_conversation_with_parallel_calls_goes_back_in_the_form_the_api_takes(
 
 
 def test_a_history_of_one_provider_goes_on_with_the_other(
-    api: StandIn, openai_api: StandInOpenAI, talk: Talk, openai_talk: Talk
+    api: StandIn,
+    openai_api: StandInOpenAI,
+    conversation: ProviderConversation,
+    openai_conversation: ProviderConversation,
 ) -> None:
     api.queue(answer(Thought("Hm."), "Looking.", Call("bash", {"command": "ls"})), answer("Done."))
     openai_api.queue(answer("And", Thought("Hm."), Call("bash", {"command": "ls"})))
     history: list[Message] = [user("Go.")]
-    for one in (talk, openai_talk):
+    for one in (conversation, openai_conversation):
         reply = one.say(*history)
         results = tuple(result(call.id) for call in calls_of(reply.message))
         history += [reply.message, user(results=results)]
-    assert talk.say(*history).message.blocks == (Text(text="Done."),)
+    assert conversation.say(*history).message.blocks == (Text(text="Done."),)
     assert [r.fault for r in (*api.requests, *openai_api.requests)] == [None, None, None]
 
 
 def test_thinking_is_shown_and_kept_as_its_providers_own(provider: Provider) -> None:
     provider.api.queue(answer(Thought("I weigh it."), "Done."))
-    talk = provider.open()
-    thought, text = talk.say().message.blocks
+    conversation = provider.open()
+    thought, text = conversation.say().message.blocks
     assert isinstance(thought, Opaque)
     assert text == Text(text="Done.")
-    shown = [event.text for event in talk.events if isinstance(event, ThinkingDelta)]
+    shown = [event.text for event in conversation.events if isinstance(event, ThinkingDelta)]
     assert "".join(shown) == "I weigh it."
 
 
@@ -177,11 +180,13 @@ def test_arguments_that_are_no_object_carry_a_problem_and_may_go_back(
     provider: Provider, written: str
 ) -> None:
     provider.api.queue(answer(Call("bash", written=written)), answer("I see."))
-    talk = provider.open()
-    reply = talk.say(user("Go."))
+    conversation = provider.open()
+    reply = conversation.say(user("Go."))
     (call,) = calls_of(reply.message)
     assert "arguments" in (call.problem or "")
-    talk.say(user("Go."), reply.message, user(results=(result(call.id, "no", is_error=True),)))
+    conversation.say(
+        user("Go."), reply.message, user(results=(result(call.id, "no", is_error=True),))
+    )
     assert provider.api.requests[1].fault is None
 
 
@@ -193,7 +198,7 @@ def test_a_call_that_the_token_limit_cut_carries_a_problem(
     provider.api.queue(answer(whole, Call("bash", written=written), stop=provider.length))
     reply = provider.open().say()
     first, last = calls_of(reply.message)
-    assert reply.stop is Stop.MAX_TOKENS
+    assert reply.stop is StopReason.MAX_TOKENS
     assert first.problem is None
     assert "cut off" in (last.problem or "")
 
@@ -213,10 +218,10 @@ def test_torn_tool_call_is_never_returned(provider: Provider, how: How, place: i
 @pytest.mark.parametrize("how", [How.HANG, How.PING])
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_a_hanging_stream_is_found(provider: Provider, how: How, place: int) -> None:
-    talk = provider.open(read_timeout_s=0.6, reply_timeout_s=1.0)
+    conversation = provider.open(read_timeout_s=0.6, reply_timeout_s=1.0)
     provider.api.queue(Break(how, before=provider.kinds[place], answer=CALL), answer("Safe."))
-    assert talk.say().attempts == 2
-    (retrying,) = (event for event in talk.events if isinstance(event, Retrying))
+    assert conversation.say().attempts == 2
+    (retrying,) = (event for event in conversation.events if isinstance(event, Retrying))
     assert "did not answer in time" in retrying.reason
 
 
@@ -237,19 +242,19 @@ def test_a_failure_after_the_last_event_costs_nothing(provider: Provider, how: H
 def test_the_text_of_a_broken_answer_is_void(provider: Provider) -> None:
     broken = Break(How.DROP, before=provider.kinds[-1], answer=answer("Old."))
     provider.api.queue(broken, answer("New."))
-    talk = provider.open()
-    assert talk.say().message.blocks == (Text(text="New."),)
-    assert talk.shown == "Old.New."
-    assert len([event for event in talk.events if isinstance(event, Discarded)]) == 1
+    conversation = provider.open()
+    assert conversation.say().message.blocks == (Text(text="New."),)
+    assert conversation.shown == "Old.New."
+    assert len([event for event in conversation.events if isinstance(event, Discarded)]) == 1
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_a_passing_failure_is_made_again(provider: Provider, status: int) -> None:
     provider.api.queue(Refuse(status), answer("Better."))
-    talk = provider.open()
-    assert talk.say().attempts == 2
-    (retrying,) = (event for event in talk.events if isinstance(event, Retrying))
-    assert (retrying.attempt, retrying.wait_s) == (1, talk.waits[0])
+    conversation = provider.open()
+    assert conversation.say().attempts == 2
+    (retrying,) = (event for event in conversation.events if isinstance(event, Retrying))
+    assert (retrying.attempt, retrying.wait_s) == (1, conversation.waits[0])
     assert str(status) in retrying.reason
     assert provider.api.requests[0].body == provider.api.requests[1].body
 
@@ -271,16 +276,16 @@ def test_a_lasting_failure_ends_the_run_with_one_line(
     provider: Provider, status: int, kind: type[ModelError], hint: str
 ) -> None:
     provider.api.queue(Refuse(status), answer("Never asked for."))
-    talk = provider.open()
+    conversation = provider.open()
     with pytest.raises(kind) as caught:
-        talk.say()
+        conversation.say()
     message = str(caught.value)
     assert hint in message
     assert str(status) in message
     assert "request req_0001" in message
     assert "\n" not in message
     assert provider.api.key not in message
-    assert (len(provider.api.requests), talk.waits) == (1, [])
+    assert (len(provider.api.requests), conversation.waits) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -296,18 +301,18 @@ def test_retry_after_is_honoured(
     provider: Provider, headers: dict[str, str], least_s: float, most_s: float
 ) -> None:
     provider.api.queue(Refuse(429, headers), answer("Better."))
-    talk = provider.open()
-    talk.say()
-    (waited_s,) = talk.waits
+    conversation = provider.open()
+    conversation.say()
+    (waited_s,) = conversation.waits
     assert least_s <= waited_s <= most_s
 
 
 def test_it_gives_up_after_the_stated_number_of_attempts(provider: Provider) -> None:
-    talk = provider.open(limits=RetryLimits(attempts=4))
+    conversation = provider.open(limits=RetryLimits(attempts=4))
     provider.api.queue(*[Refuse(503)] * 5)
     with pytest.raises(ModelUnavailable, match=r"503 .*gave up after 4 attempts"):
-        talk.say()
-    assert (len(provider.api.requests), len(talk.waits)) == (4, 3)
+        conversation.say()
+    assert (len(provider.api.requests), len(conversation.waits)) == (4, 3)
 
 
 def test_the_wrong_key_is_an_error_of_the_key(provider: Provider) -> None:
@@ -320,9 +325,9 @@ def test_an_unreachable_service_is_named(provider: Provider) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{holder.getsockname()[1]}"
-        talk = provider.open(base_url=url, limits=RetryLimits(attempts=2))
+        conversation = provider.open(base_url=url, limits=RetryLimits(attempts=2))
         with pytest.raises(ModelUnavailable, match=re.escape(url)):
-            talk.say()
+            conversation.say()
 
 
 def test_loopback_is_reached_whatever_proxies_the_environment_names(
@@ -420,12 +425,12 @@ def test_a_list_of_models_that_is_none_is_one_line_and_not_asked_for_again(
     if len(body) == 70_000:
         monkeypatch.setattr("agent.models.transport.LARGEST_REPLY_BYTES", 60_000)
     provider.api.queue(Page(200, body, "application/json"))
-    talk = provider.open()
+    conversation = provider.open()
     with pytest.raises(ModelError) as caught:
-        talk.model.offered(talk.events.append)
+        conversation.model.offered(conversation.events.append)
     assert str(caught.value).isprintable()
     assert provider.api.url in str(caught.value)
-    assert (len(provider.api.requests), talk.waits) == (1, [])
+    assert (len(provider.api.requests), conversation.waits) == (1, [])
 
 
 @pytest.mark.parametrize(("rows", "kind"), [(10_000, None), (10_001, ModelRefusedRequest)])
@@ -433,12 +438,12 @@ def test_a_list_of_models_has_an_end_and_is_never_cut(
     provider: Provider, rows: int, kind: type[ModelError] | None
 ) -> None:
     provider.api.models = [listing.model(f"m{number:05}", "M") for number in range(rows)]
-    talk = provider.open()
+    conversation = provider.open()
     if kind is None:
-        assert len(talk.model.offered(talk.events.append)) == rows
+        assert len(conversation.model.offered(conversation.events.append)) == rows
         return
     with pytest.raises(kind, match="lists models without end"):
-        talk.model.offered(talk.events.append)
+        conversation.model.offered(conversation.events.append)
 
 
 def test_the_services_words_cannot_steer_the_terminal(provider: Provider) -> None:
@@ -492,11 +497,11 @@ def test_an_interrupt_leaves_at_once_and_the_model_can_be_used_again(provider: P
     def show(event: object) -> None:
         raise KeyboardInterrupt
 
-    talk = provider.open()
+    conversation = provider.open()
     provider.api.queue(answer("Hello."), answer("Again."))
     with pytest.raises(KeyboardInterrupt):
-        talk.model.reply(_request(), show)
-    assert talk.say().message.blocks == (Text(text="Again."),)
+        conversation.model.reply(_request(), show)
+    assert conversation.say().message.blocks == (Text(text="Again."),)
 
 
 def test_an_error_in_what_shows_events_is_not_taken_for_the_services(provider: Provider) -> None:
@@ -506,11 +511,11 @@ def test_an_error_in_what_shows_events_is_not_taken_for_the_services(provider: P
     def show(event: object) -> None:
         raise DisplayError
 
-    talk = provider.open()
+    conversation = provider.open()
     provider.api.queue(answer("Hello."))
     with pytest.raises(DisplayError):
-        talk.model.reply(_request(), show)
-    assert (len(provider.api.requests), talk.waits) == (1, [])
+        conversation.model.reply(_request(), show)
+    assert (len(provider.api.requests), conversation.waits) == (1, [])
 
 
 def _request() -> Request:

@@ -104,7 +104,7 @@ def test_a_model_without_its_provider_gets_the_right_spelling() -> None:
 
 def test_the_sdk_is_not_imported_before_it_is_asked_for() -> None:
     code = (
-        "import sys, agent.models.registry as r; from agent.config.values import Configuration;"
+        "import sys, agent.models.open_model as r; from agent.config.values import Configuration;"
         "r.open_model('script:' + sys.argv[1], environ={}, configuration=Configuration()); "
         "print([m for m in ('anthropic', 'httpx2', 'openai') if m in sys.modules])"
     )

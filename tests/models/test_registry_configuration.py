@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.config.values import Api, Configuration, OpenAI
+from agent.config.values import AnthropicApi, Configuration, OpenAIService
 from agent.errors import ModelAuth, ModelError, UsageError
 from agent.models.interface import Request
 from agent.models.open_model import offered, open_model
@@ -21,7 +21,7 @@ def other() -> Iterator[StandIn]:
         yield standin
 
 
-def ask(service: Api, **environ: str) -> None:
+def ask(service: AnthropicApi, **environ: str) -> None:
     configuration = Configuration(anthropic=service)
     model = open_model("anthropic:claude-opus-5-5", environ=environ, configuration=configuration)
     model.reply(REQUEST, lambda _: None)
@@ -40,14 +40,14 @@ def keys(api: StandIn) -> list[str]:
 
 def test_the_configured_key_goes_to_the_configured_service(api: StandIn) -> None:
     api.queue(answer("Hi."))
-    service = Api(base_url=api.url, api_key_env="GATEWAY_KEY")
+    service = AnthropicApi(base_url=api.url, api_key_env="GATEWAY_KEY")
     ask(service, GATEWAY_KEY=api.key, ANTHROPIC_API_KEY="not-this-one")
     assert keys(api) == [api.key]
 
 
 def test_a_configured_token_goes_as_one_and_no_key_with_it(api: StandIn) -> None:
     api.queue(answer("Hi."))
-    service = Api(base_url=api.url, auth_token_env="TEAM_TOKEN")
+    service = AnthropicApi(base_url=api.url, auth_token_env="TEAM_TOKEN")
     ask(service, TEAM_TOKEN=api.key, ANTHROPIC_API_KEY="not-this-one")
     assert keys(api) == [api.key]
 
@@ -56,14 +56,14 @@ def test_the_environment_s_service_counts_before_the_configured_one(
     api: StandIn, other: StandIn
 ) -> None:
     other.queue(answer("Hi."))
-    ask(Api(base_url=api.url), ANTHROPIC_BASE_URL=other.url, ANTHROPIC_API_KEY=other.key)
+    ask(AnthropicApi(base_url=api.url), ANTHROPIC_BASE_URL=other.url, ANTHROPIC_API_KEY=other.key)
     assert (len(api.requests), len(other.requests)) == (0, 1)
 
 
 def test_a_configured_key_never_goes_where_the_environment_says(
     api: StandIn, other: StandIn
 ) -> None:
-    service = Api(base_url=api.url, api_key_env="GATEWAY_KEY")
+    service = AnthropicApi(base_url=api.url, api_key_env="GATEWAY_KEY")
     with pytest.raises(ModelAuth, match="no API key"):
         ask(service, GATEWAY_KEY=api.key, ANTHROPIC_BASE_URL=other.url)
     other.queue(answer("Hi."))
@@ -80,7 +80,7 @@ def test_an_openai_service_and_its_key_come_from_the_configuration(
     openai_api: StandInOpenAI, other: StandIn
 ) -> None:
     openai_api.queue(answer("Hi."))
-    service = OpenAI(base_url=openai_api.url, api_key_env="LOCAL_KEY")
+    service = OpenAIService(base_url=openai_api.url, api_key_env="LOCAL_KEY")
     environ = {"LOCAL_KEY": openai_api.key, "OPENAI_API_KEY": "not-this-one"}
     configuration = Configuration(openai=service)
     model = open_model("openai:gpt-4o", environ=environ, configuration=configuration)
@@ -95,7 +95,7 @@ def test_an_openai_service_and_its_key_come_from_the_configuration(
 
 def test_where_both_name_the_same_service_the_configured_key_goes_there(api: StandIn) -> None:
     api.queue(answer("Hi."))
-    service = Api(base_url=api.url, api_key_env="GATEWAY_KEY")
+    service = AnthropicApi(base_url=api.url, api_key_env="GATEWAY_KEY")
     ask(service, GATEWAY_KEY=api.key, ANTHROPIC_BASE_URL=api.url)
     assert api.requests[0].fault is None
 
@@ -103,7 +103,7 @@ def test_where_both_name_the_same_service_the_configured_key_goes_there(api: Sta
 @pytest.mark.parametrize("spec", ["anthropic:claude-opus-5-5", "openai:x"])
 def test_a_configured_variable_that_is_not_set_is_named_and_no_other_key_sent(spec: str) -> None:
     configuration = Configuration(
-        anthropic=Api(api_key_env="WORK_KEY"), openai=OpenAI(api_key_env="WORK_KEY")
+        anthropic=AnthropicApi(api_key_env="WORK_KEY"), openai=OpenAIService(api_key_env="WORK_KEY")
     )
     environ = {"ANTHROPIC_API_KEY": "k" * 20, "OPENAI_API_KEY": "k" * 20}
     with pytest.raises(ModelAuth, match=r"^WORK_KEY is not set, and config\.yaml says"):
@@ -112,13 +112,13 @@ def test_a_configured_variable_that_is_not_set_is_named_and_no_other_key_sent(sp
 
 def test_a_key_that_is_refused_is_called_by_its_variable(api: StandIn) -> None:
     with pytest.raises(ModelAuth, match=r"check WORK_KEY$"):
-        ask(Api(base_url=api.url, api_key_env="WORK_KEY"), WORK_KEY="wrong-key-1234")
+        ask(AnthropicApi(base_url=api.url, api_key_env="WORK_KEY"), WORK_KEY="wrong-key-1234")
 
 
 def test_a_key_that_an_openai_service_refuses_is_called_by_its_variable(
     openai_api: StandInOpenAI,
 ) -> None:
-    service = OpenAI(base_url=openai_api.url, api_key_env="WORK_KEY")
+    service = OpenAIService(base_url=openai_api.url, api_key_env="WORK_KEY")
     model = open_model(
         "openai:gpt-4o",
         environ={"WORK_KEY": "wrong-key-1234"},

@@ -13,7 +13,7 @@ from agent.models.interface import (
     Message,
     Reply,
     Request,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -81,7 +81,11 @@ def test_it_plays_its_turns_in_order() -> None:
             ToolUse(id="script_1_2", name="list_dir", arguments={"path": "."}),
         )
     )
-    assert [reply.stop for reply in replies] == [Stop.TOOL_USE, Stop.TOOL_USE, Stop.END_TURN]
+    assert [reply.stop for reply in replies] == [
+        StopReason.TOOL_USE,
+        StopReason.TOOL_USE,
+        StopReason.END_TURN,
+    ]
     assert (third.usage, third.attempts) == (Usage(), 1)
     assert second.message.blocks[0] == ToolUse(
         id="script_2_1", name="read_file", arguments={"path": "calc.py"}
@@ -137,8 +141,8 @@ def test_a_shortened_history_does_not_set_it_back() -> None:
     assert reply.message.blocks == (Text(text="Two."),)
 
 
-@pytest.mark.parametrize("reason", Stop)
-def test_a_turn_may_stop_for_any_reason(reason: Stop) -> None:
+@pytest.mark.parametrize("reason", StopReason)
+def test_a_turn_may_stop_for_any_reason(reason: StopReason) -> None:
     text = f"version: 1\nturns: [{{stop: {reason}, calls: [{{tool: bash}}]}}]"
     reply, _ = ask(model(text), user("Go."))
     assert reply.stop is reason

@@ -39,7 +39,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy: a build leaves folders behind, and finds those of an earlier one."""
     source = tmp_path_factory.mktemp("source")
     unwanted = shutil.ignore_patterns("*.egg-info", "__pycache__")
-    shutil.copytree(ROOT / "src", source / "src", ignore=unwanted)
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, source / room, ignore=unwanted)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     out = tmp_path_factory.mktemp("dist")
@@ -57,9 +58,9 @@ def names(wheel: Path) -> list[str]:
 
 def test_every_file_of_the_four_rooms_is_in_it(names: list[str]) -> None:
     ours = {
-        path.relative_to(ROOT / "src").as_posix()
+        path.relative_to(ROOT).as_posix()
         for room in ROOMS
-        for path in (ROOT / "src" / room).rglob("*")
+        for path in (ROOT / room).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert "images/recipes/python/Dockerfile" in ours
@@ -88,7 +89,7 @@ def test_moonpool_is_the_only_entry(wheel: Path) -> None:
 def test_no_room_runs_as_a_module(names: list[str]) -> None:
     """``python -m agent`` inside an untrusted tree would import that tree's ``agent/``."""
     assert [name for name in names if name.endswith("__main__.py")] == []
-    assert list(ROOT.glob("src/**/__main__.py")) == []
+    assert [found for room in ROOMS for found in (ROOT / room).rglob("__main__.py")] == []
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ from patch.worlds import (
 )
 from sandbox.apply.directory import apply_patch
 from sandbox.apply.replace import STAGING_PREFIX, Replacement, replace_files
-from sandbox.apply.target import Standing, opened
+from sandbox.apply.target import PresentFile, opened
 from sandbox.errors import PatchError
 from sandbox.git.apply import DoesNotApply
-from sandbox.git.manifest import Entry
+from sandbox.git.manifest import ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.values import ChangeKind
 
@@ -232,10 +232,10 @@ class TestAllOrNothing:
         with opened(target) as directory:
             seen = {path: directory.look(path, store) for path in self.OLD}
         placed = {
-            path: Entry(mode, store.put((content,), len(content)), len(content))
+            path: ManifestEntry(mode, store.put((content,), len(content)), len(content))
             for path, (mode, content) in self.NEW.items()
         }
-        removed = {path: what for path, what in seen.items() if isinstance(what, Standing)}
+        removed = {path: what for path, what in seen.items() if isinstance(what, PresentFile)}
         return Replacement(removed=removed, placed=placed, folders=[b"folder"])
 
     def test_it_goes_through_when_nothing_fails(self, tmp_path: Path, target: Path) -> None:

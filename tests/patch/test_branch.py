@@ -18,7 +18,7 @@ from patch.worlds import (
     user_git,
     write_world,
 )
-from sandbox.apply import repo_objects as gitobjects
+from sandbox.apply import repo_objects
 from sandbox.apply.branch import BranchReport, branch_patch
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.target import opened
@@ -301,7 +301,7 @@ def test_a_small_pack_can_not_ask_for_endless_work(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository(target, OLD, pack=True)
-    monkeypatch.setattr(gitobjects, "_WORK_LIMIT_BYTES", 100)
+    monkeypatch.setattr(repo_objects, "_WORK_LIMIT_BYTES", 100)
     assert "more work" in refused(tmp_path, target)
 
 

@@ -15,10 +15,10 @@ from sandbox.git.ignore import (
     WORK_LIMIT,
     IgnoreRules,
 )
-from sandbox.git.manifest import FILE, SYMLINK, Entry, Manifest
+from sandbox.git.manifest import FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.wildmatch import Glob
 
-ENTRY = Entry(FILE, "a" * 40, 1)
+ENTRY = ManifestEntry(FILE, "a" * 40, 1)
 
 
 def rules(
@@ -194,7 +194,7 @@ def test_rules_written_by_the_agent_count_for_nothing() -> None:
 
 def test_an_ignore_file_that_is_a_link_is_not_read() -> None:
     known = Manifest(
-        entries={b".gitignore": Entry(SYMLINK, "a" * 40, 1)},
+        entries={b".gitignore": ManifestEntry(SYMLINK, "a" * 40, 1)},
         tracked=frozenset(),
         ignore_files={b".gitignore": b"*\n"},
     )

@@ -8,7 +8,7 @@ import pytest
 from patch.worlds import World, changes, entries, file, link, manifest, patch_between, program
 from sandbox.errors import PatchError
 from sandbox.git.diff import Comparison
-from sandbox.git.manifest import FILE, Entry, Manifest
+from sandbox.git.manifest import FILE, Manifest, ManifestEntry
 from sandbox.git.path_rules import is_dot_git, leaves_tree, link_refusal, refusal
 from sandbox.git.run import git_program
 from sandbox.git.store import Store
@@ -75,7 +75,7 @@ def test_results_and_links_are_what_applying_gave(store: Store) -> None:
 
 def test_unchanged_files_need_not_be_in_the_store(store: Store) -> None:
     known = entries(store, {b"d/a": file()})
-    absent = {b"d/b": Entry(FILE, "b" * 40, 7), b"e/f/g": Entry(FILE, "c" * 40, 7)}
+    absent = {b"d/b": ManifestEntry(FILE, "b" * 40, 7), b"e/f/g": ManifestEntry(FILE, "c" * 40, 7)}
     before = Manifest(entries={**known, **absent}, tracked=None, ignore_files={})
     patch = make_patch(store, before, {b"d/a": entries(store, {b"x": file(b"new\n")})[b"x"]})
     assert [change.path for change in patch.changes] == [b"d/a"]
@@ -83,7 +83,7 @@ def test_unchanged_files_need_not_be_in_the_store(store: Store) -> None:
 
 def test_a_change_whose_content_is_missing_is_an_error_that_names_it(store: Store) -> None:
     with pytest.raises(PatchError, match=r"'a'.*not in the store"):
-        make_patch(store, manifest(store, {}), {b"a": Entry(FILE, "b" * 40, 7)})
+        make_patch(store, manifest(store, {}), {b"a": ManifestEntry(FILE, "b" * 40, 7)})
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_thousands_of_changed_files_make_one_patch(store: Store) -> None:
 class TestProof:
     """The proof reads the patch, and nothing else."""
 
-    def made(self, store: Store, tmp_path: Path) -> tuple[Path, dict[bytes, Entry], str]:
+    def made(self, store: Store, tmp_path: Path) -> tuple[Path, dict[bytes, ManifestEntry], str]:
         old = entries(store, {b"text": file(b"old\n"), b"binary": file(b"\0old" * 50)})
         new = entries(store, {b"text": file(b"new\n"), b"binary": file(b"\0new" * 50)})
         before, after = Trees.of(old), Trees.of(new)

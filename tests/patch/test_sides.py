@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from sandbox.git.diff import Record
+from sandbox.git.diff import DiffRecord
 from sandbox.git.store import NOTHING, Store
-from sandbox.patch import reviewed_content as sides
+from sandbox.patch import reviewed_content
 from sandbox.patch.reviewed_content import read_sides
 
 
 def record(
     store: Store, path: bytes, old: bytes | None, new: bytes | None, *, lines: int | None
-) -> Record:
+) -> DiffRecord:
     blobs = [NOTHING if data is None else store.put([data], len(data)) for data in (old, new)]
-    return Record(
+    return DiffRecord(
         status="M",
         path=path,
         old_path=None,
@@ -35,23 +35,25 @@ def test_both_sides_of_a_manifest_are_kept_whole_and_no_other_text(tmp_path: Pat
 
 def test_of_a_large_binary_only_the_start_is_kept(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    large = record(store, b"a.bin", None, b"x" * (sides.BINARY_LIMIT_BYTES + 1), lines=None)
+    large = record(
+        store, b"a.bin", None, b"x" * (reviewed_content.BINARY_LIMIT_BYTES + 1), lines=None
+    )
     (side,) = read_sides(store, [large]).values()
     assert (len(side.start), side.size, side.whole) == (
-        sides.START_BYTES,
-        sides.BINARY_LIMIT_BYTES + 1,
+        reviewed_content.START_BYTES,
+        reviewed_content.BINARY_LIMIT_BYTES + 1,
         False,
     )
 
 
 def test_all_together_stay_within_their_bound_the_smallest_first(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    size = sides.BINARY_LIMIT_BYTES
+    size = reviewed_content.BINARY_LIMIT_BYTES
     rows = [
         record(store, b"%d" % n, None, b"%02d" % n + b"x" * (size - 2), lines=None)
         for n in range(20)
     ]
     small = record(store, b"package.json", None, b"{}", lines=1)
     kept = read_sides(store, [*rows, small])
-    assert sum(len(side.start) for side in kept.values()) <= sides.TOGETHER_LIMIT_BYTES
+    assert sum(len(side.start) for side in kept.values()) <= reviewed_content.TOGETHER_LIMIT_BYTES
     assert small.new_blob in kept

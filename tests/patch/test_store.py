@@ -10,7 +10,7 @@ import pytest
 from patch.worlds import user_git
 from sandbox.errors import CollisionError, PatchError
 from sandbox.export.export import _collided
-from sandbox.git.manifest import FILE, Entry, blob_id
+from sandbox.git.manifest import FILE, ManifestEntry, blob_id
 from sandbox.git.pack import SMALL_BYTES, PackedStore
 from sandbox.git.run import run_git
 from sandbox.git.store import Store
@@ -187,7 +187,7 @@ def test_a_file_with_the_id_of_what_it_replaces_and_another_content_is_told(
     for name in ("same", "other"):
         (tmp_path / "w" / name).write_bytes(name.encode())
     store = PackedStore(tmp_path / "store")
-    entries = {name: Entry(FILE, blob_id(name), len(name)) for name in (b"same", b"other")}
+    entries = {name: ManifestEntry(FILE, blob_id(name), len(name)) for name in (b"same", b"other")}
     store.put((b"same",), 4)
     # What came out of the container: the id of `other`, and not its content.
     loose = store.directory / "objects" / entries[b"other"].blob[:2]

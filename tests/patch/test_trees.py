@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from patch.random_worlds import pairs
 from patch.worlds import World, entries, file, link, program, user_commit, write_world
 from sandbox.errors import PatchError
-from sandbox.git.manifest import FILE, Entry
+from sandbox.git.manifest import FILE, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-ENTRY = Entry(FILE, "a" * 40, 1)
+ENTRY = ManifestEntry(FILE, "a" * 40, 1)
 
 
 def test_nothing_at_all_is_the_empty_tree() -> None:
@@ -40,7 +40,7 @@ def test_names_sort_as_git_sorts_them(tmp_path: Path) -> None:
 def test_a_changed_tree_is_the_tree_of_the_changed_files(pair: tuple[World, World]) -> None:
     old, new = (
         {
-            path: Entry(mode, content.hex().ljust(40, "0")[:40], 0)
+            path: ManifestEntry(mode, content.hex().ljust(40, "0")[:40], 0)
             for path, (mode, content) in w.items()
         }
         for w in pair
@@ -97,10 +97,12 @@ def test_a_very_deep_path_has_a_tree() -> None:
         {b"a//b": ENTRY},
         {b"a/": ENTRY},
         {b"a\0b": ENTRY},
-        {b"a": Entry(0o160000, "a" * 40, 0)},
-        {b"a": Entry(FILE, "a" * 39, 0)},
+        {b"a": ManifestEntry(0o160000, "a" * 40, 0)},
+        {b"a": ManifestEntry(FILE, "a" * 39, 0)},
     ],
 )
-def test_a_baseline_that_no_directory_can_hold_is_refused(files: dict[bytes, Entry]) -> None:
+def test_a_baseline_that_no_directory_can_hold_is_refused(
+    files: dict[bytes, ManifestEntry],
+) -> None:
     with pytest.raises(PatchError):
         Trees.of(files)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import Patch
@@ -63,9 +63,9 @@ def read_world(directory: Path) -> World:
     return found
 
 
-def entries(store: Store, world: World) -> dict[bytes, Entry]:
+def entries(store: Store, world: World) -> dict[bytes, ManifestEntry]:
     return {
-        path: Entry(mode, store.put((content,), len(content)), len(content))
+        path: ManifestEntry(mode, store.put((content,), len(content)), len(content))
         for path, (mode, content) in world.items()
     }
 
@@ -74,7 +74,7 @@ def manifest(store: Store, world: World) -> Manifest:
     return Manifest(entries=entries(store, world), tracked=None, ignore_files={})
 
 
-def changes(store: Store, old: World, new: World) -> Mapping[bytes, Entry | None]:
+def changes(store: Store, old: World, new: World) -> Mapping[bytes, ManifestEntry | None]:
     after = entries(store, new)
     return {path: after.get(path) for path in {*old, *new} if old.get(path) != new.get(path)}
 

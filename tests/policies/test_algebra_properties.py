@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from policies.decision import Allow, Ask, Call, decide
 from policies.errors import Where
-from policies.file.compose import Said
+from policies.file.compose import ComposedKeys
 from policies.kernel.intersection import granted_at, intersection
 from policies.kernel.rules import Access
 from policies.loading import loads
-from policies.operator import ceiling_intersection as meeting
+from policies.operator import ceiling_intersection
 from policies.operator.ceiling import Ceiling, under
 from policies.operator.diff import more
 from policies.paths import absolute, within
 from policies.policy import CommandRule, Policy
-from sandbox.git.ignore import Patterns
+from sandbox.git.ignore import OperatorPatterns
 
 AT = Where(file="p.yaml", line=1)
 WORDS = ("status", "push", "-f", "-q", "--force", "origin")
@@ -99,7 +99,7 @@ def ceilings(draw: st.DrawFn) -> Ceiling:
     return Ceiling(
         name="top",
         where=AT,
-        said=Said(
+        said=ComposedKeys(
             lists=lists,
             scalars=scalars,
             commands=draw(st.none() | rules),
@@ -188,14 +188,14 @@ def test_what_either_guards_both_guard(
     mine: tuple[str, ...], bounds: tuple[str, ...], file: str
 ) -> None:
     if matches(mine, file) or matches(bounds, file):
-        assert matches(meeting.guarding(mine, bounds), file)
+        assert matches(ceiling_intersection.guarding(mine, bounds), file)
 
 
 @given(places, places, places)
 def test_places_lie_in_both(
     mine: tuple[str, ...], bounds: tuple[str, ...], asked: tuple[str, ...]
 ) -> None:
-    met = meeting.places(mine, bounds)
+    met = ceiling_intersection.places(mine, bounds)
     for entry in asked:
         assert inside(entry, met) == (inside(entry, mine) and inside(entry, bounds))
 
@@ -205,4 +205,4 @@ def inside(entry: str, tops: tuple[str, ...]) -> bool:
 
 
 def matches(lines: tuple[str, ...], file: str) -> bool:
-    return Patterns(lines).cover(file.encode())
+    return OperatorPatterns(lines).cover(file.encode())

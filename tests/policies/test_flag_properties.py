@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.commands.flags import read_flags
-from policies.commands.getopt import Spec, Takes
+from policies.commands.getopt import OptionSpec, TakesValue
 from policies.shell.words import literal
 
 WORDS = [
@@ -16,20 +16,20 @@ WORDS = [
     "--verbose", "--ver", "--forge", "-f=x", "-o=", "---", "-xvof",
 ]  # fmt: skip
 LONGS = {
-    "force": Takes.NOTHING,
-    "output": Takes.VALUE,
-    "verbose": Takes.NOTHING,
-    "foo": Takes.VALUE,
-    "forge": Takes.NOTHING,
+    "force": TakesValue.NOTHING,
+    "output": TakesValue.VALUE,
+    "verbose": TakesValue.NOTHING,
+    "foo": TakesValue.VALUE,
+    "forge": TakesValue.NOTHING,
 }
-KNOWN = Spec(flags="xvf", valued="o", longs=LONGS)
-IN_PART = Spec(flags="x", valued="o", longs={"output": Takes.VALUE})
+KNOWN = OptionSpec(flags="xvf", valued="o", longs=LONGS)
+IN_PART = OptionSpec(flags="x", valued="o", longs={"output": TakesValue.VALUE})
 
 
 @pytest.mark.parametrize("spec", [KNOWN, IN_PART, None])
 @given(words=st.lists(st.sampled_from(WORDS), max_size=6))
 def test_what_getopt_finds_is_found_and_what_is_sure_getopt_finds(
-    words: list[str], spec: Spec | None
+    words: list[str], spec: OptionSpec | None
 ) -> None:
     try:
         found, _ = getopt.gnu_getopt(

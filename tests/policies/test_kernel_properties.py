@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.errors import Where
-from policies.kernel.image import Image
+from policies.kernel.image import ContainerImage
 from policies.kernel.inventory import Inventory, Program
 from policies.kernel.rules import Access, kernel_rules
 from policies.loading import load
@@ -138,7 +138,7 @@ def brought(path: str) -> bool:
 
 def needed(inventory: Inventory, names: list[str]) -> set[str]:
     """Listed programs and their interpreters, followed."""
-    image = Image(inventory)
+    image = ContainerImage(inventory)
     waiting = [path for name in names if (path := image.find(name)) is not None]
     found: set[str] = set()
     while waiting:

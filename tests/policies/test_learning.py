@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from policies import load
 from policies.decision import Allow, Ask, Call, Deny, decide
 from policies.loading import loads
-from policies.operator.learn import Lesson, Seen, Used, learn
+from policies.operator.learn import LearnedPolicy, ObservedCall, ObservedUse, learn
 from policies.policy import Policy
 
 BASE = loads(
@@ -26,18 +26,21 @@ limits: {memory: 8GiB}
 )
 
 
-def bash(number: int, command: str, *, asked: bool = False) -> Seen:
-    return Seen(number=number, tool="bash", arguments={"command": command}, asked=asked)
+def bash(number: int, command: str, *, asked: bool = False) -> ObservedCall:
+    return ObservedCall(number=number, tool="bash", arguments={"command": command}, asked=asked)
 
 
 def lesson(
-    *calls: Seen, base: Policy = BASE, there: Sequence[str] = (), changed: Sequence[str] = ()
-) -> Lesson:
+    *calls: ObservedCall,
+    base: Policy = BASE,
+    there: Sequence[str] = (),
+    changed: Sequence[str] = (),
+) -> LearnedPolicy:
     return learn(
         calls,
         base=base,
         title="Learned.",
-        used=Used(),
+        used=ObservedUse(),
         changed=changed,
         is_directory=lambda place: place in there,
     )
@@ -89,9 +92,9 @@ def test_nothing_is_allowed_that_no_call_needed() -> None:
 
 def test_writing_is_allowed_where_something_was_written() -> None:
     calls = [
-        Seen(number=1, tool="write_file", arguments={"path": "src/new/deep/a.py"}),
-        Seen(number=2, tool="edit_file", arguments={"path": "/workspace/docs/x.md"}),
-        Seen(number=3, tool="write_file", arguments={"path": "/tmp/x"}),
+        ObservedCall(number=1, tool="write_file", arguments={"path": "src/new/deep/a.py"}),
+        ObservedCall(number=2, tool="edit_file", arguments={"path": "/workspace/docs/x.md"}),
+        ObservedCall(number=3, tool="write_file", arguments={"path": "/tmp/x"}),
         bash(4, "echo x > out/y"),
     ]
     there = ("src", "docs", "out")
@@ -118,7 +121,7 @@ def test_what_the_run_had_is_kept_and_not_exceeded() -> None:
         [bash(1, "ls")],
         base=BASE,
         title="Learned.",
-        used=Used(seconds=100, turns=7, input_tokens=10_000, output_tokens=10**9),
+        used=ObservedUse(seconds=100, turns=7, input_tokens=10_000, output_tokens=10**9),
     )
     assert found.policy.env == {"A": "1"}
     assert found.policy.limits.memory_bytes == 8 * 2**30
@@ -155,8 +158,8 @@ def test_text_of_a_call_does_not_become_yaml(text: str) -> None:
     found = lesson(
         bash(1, text),
         bash(2, f"ls > {text}"),
-        Seen(number=3, tool="write_file", arguments={"path": f"{text}/a"}),
-        Seen(number=4, tool=text, arguments={}),
+        ObservedCall(number=3, tool="write_file", arguments={"path": f"{text}/a"}),
+        ObservedCall(number=4, tool=text, arguments={}),
         there=[text],
         changed=[f"{text}/b", text],
     )

@@ -12,7 +12,7 @@ from policies.loading import json_schema, loads
 from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more
 from policies.operator.explain import explain_file
-from policies.operator.learn import Seen, Used, learn
+from policies.operator.learn import ObservedCall, ObservedUse, learn
 from policies.policy import SERVER_TOOLS, Policy
 
 SEARCH = "server_tools: [web_search, web_fetch]\n"
@@ -118,11 +118,13 @@ def test_explain_says_which_layer_there_is_none_of() -> None:
 
 
 def test_what_is_learned_lists_what_the_service_ran_and_no_more() -> None:
-    call = Seen(number=1, tool="read_file", arguments={"path": "a"})
+    call = ObservedCall(number=1, tool="read_file", arguments={"path": "a"})
     base = made("tools: [read_file]\n" + SEARCH)
 
-    def lesson(*served: str) -> Policy:
-        return learn([call], base=base, title="t", used=Used(), served=served).policy
+    def lesson(*server_tools: str) -> Policy:
+        return learn(
+            [call], base=base, title="t", used=ObservedUse(), server_tools=server_tools
+        ).policy
 
     assert lesson().server_tools == ()
     assert lesson("web_fetch").server_tools == ("web_fetch",)

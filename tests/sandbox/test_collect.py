@@ -9,8 +9,8 @@ import pytest
 
 from fakes.guest import Script, guest, said
 from sandbox.errors import SandboxLost
-from sandbox.export.guest_changes import Changes, fetch, from_guest
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry, Manifest, blob_id
+from sandbox.export.guest_changes import FoundChanges, fetch, from_guest
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest import files
@@ -22,7 +22,7 @@ LIMIT = 1 << 20
 
 
 def manifest(*paths: bytes) -> Manifest:
-    entry = Entry(FILE, blob_id(b"content\n"), 8)
+    entry = ManifestEntry(FILE, blob_id(b"content\n"), 8)
     return Manifest(entries=dict.fromkeys(paths, entry), tracked=None, ignore_files={})
 
 
@@ -73,12 +73,12 @@ class Copy:
         yield from pieces
         yield said(b"ok", number)
 
-    def changes(self) -> Changes:
+    def changes(self) -> FoundChanges:
         with guest(self.answer) as link:
             return from_guest(link, lambda: self.manifest)
 
 
-def found(changes: Changes) -> tuple[set[bytes], set[bytes]]:
+def found(changes: FoundChanges) -> tuple[set[bytes], set[bytes]]:
     return changes.candidates, changes.deleted
 
 
@@ -219,10 +219,10 @@ def test_files_come_out_as_they_stand(copy: Copy, tmp_path: Path) -> None:
         entries, left_out = fetch(link, wanted, store, limit_bytes=LIMIT)
         assert link.ask("walk", b"d", 0) == [], "the stream is still in step"
     assert entries == {
-        b"large": Entry(FILE, blob_id(large), len(large)),
-        b"program": Entry(EXECUTABLE, blob_id(b"#!/bin/sh\n"), 10),
-        b"link": Entry(SYMLINK, blob_id(b"../outside"), 10),
-        b"empty": Entry(FILE, blob_id(b""), 0),
+        b"large": ManifestEntry(FILE, blob_id(large), len(large)),
+        b"program": ManifestEntry(EXECUTABLE, blob_id(b"#!/bin/sh\n"), 10),
+        b"link": ManifestEntry(SYMLINK, blob_id(b"../outside"), 10),
+        b"empty": ManifestEntry(FILE, blob_id(b""), 0),
         b"gone": None,
     }
     assert store.read_bytes(blob_id(large)) == large
@@ -345,7 +345,7 @@ def test_new_directories_without_end_lose_the_guest(monkeypatch: pytest.MonkeyPa
         from_guest(link, lambda: manifest(b"a"))
 
 
-def fetched(script: Script, tmp_path: Path, *paths: bytes) -> dict[bytes, Entry | None]:
+def fetched(script: Script, tmp_path: Path, *paths: bytes) -> dict[bytes, ManifestEntry | None]:
     with guest(script) as link:
         entries, _ = fetch(link, set(paths), Store(tmp_path / "store"), limit_bytes=LIMIT)
         return entries
@@ -391,7 +391,7 @@ def test_a_guest_that_ends_in_the_middle_of_a_file_is_lost(tmp_path: Path) -> No
 def test_the_guest_s_word_on_modes_gives_two_modes_only(tmp_path: Path) -> None:
     for mode, wanted in ((0o104777, EXECUTABLE), (0o107644, FILE), (0o100000, FILE)):
         script = liar([[b"a", mode, 1]], [b"x"])
-        assert fetched(script, tmp_path, b"a") == {b"a": Entry(wanted, blob_id(b"x"), 1)}
+        assert fetched(script, tmp_path, b"a") == {b"a": ManifestEntry(wanted, blob_id(b"x"), 1)}
 
 
 def test_one_change_that_is_kept_silent_hides_no_other(copy: Copy) -> None:

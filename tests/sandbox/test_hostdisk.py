@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from itertools import chain, repeat
 
-from sandbox.container.host_disk import Floor, HostDisk, Space, Verdict, look_at
+from sandbox.container.host_disk import DiskState, Floor, HostDisk, Space, look_at
 from sandbox.engine.docker import Engine
 
 GIB = 1 << 30
@@ -23,24 +23,24 @@ def test_the_floor_is_two_percent_or_a_gibibyte_or_half_of_what_is_free() -> Non
 def test_a_disk_that_was_full_from_the_start_ends_nothing_while_it_stays_so() -> None:
     for free in (0, 1 << 20, GIB):
         judge = floor(free, 1000 * GIB).judge
-        assert [judge(free) for _ in range(3)] == [Verdict.FINE] * 3
+        assert [judge(free) for _ in range(3)] == [DiskState.FINE] * 3
 
 
 def test_below_the_floor_each_further_step_ends_a_command_and_half_of_it_the_container() -> None:
     judge = floor(500 * GIB, 1000 * GIB).judge
-    assert judge(20 * GIB) is Verdict.FINE
-    assert judge(20 * GIB - 1) is Verdict.END_COMMAND
-    assert judge(20 * GIB - 1) is Verdict.FINE
-    assert judge(18 * GIB) is Verdict.FINE
-    assert judge(17 * GIB) is Verdict.END_COMMAND
-    assert judge(10 * GIB - 1) is Verdict.KILL
+    assert judge(20 * GIB) is DiskState.FINE
+    assert judge(20 * GIB - 1) is DiskState.END_COMMAND
+    assert judge(20 * GIB - 1) is DiskState.FINE
+    assert judge(18 * GIB) is DiskState.FINE
+    assert judge(17 * GIB) is DiskState.END_COMMAND
+    assert judge(10 * GIB - 1) is DiskState.KILL
 
 
 def test_room_that_was_made_sets_the_floor_back() -> None:
     judge = floor(500 * GIB, 1000 * GIB).judge
-    assert judge(15 * GIB) is Verdict.END_COMMAND
-    assert judge(30 * GIB) is Verdict.FINE
-    assert judge(19 * GIB) is Verdict.END_COMMAND
+    assert judge(15 * GIB) is DiskState.END_COMMAND
+    assert judge(30 * GIB) is DiskState.FINE
+    assert judge(19 * GIB) is DiskState.END_COMMAND
 
 
 def watched(*free: int) -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.container.mounts import ROOM, Held, Mount, Overlay, Scratch
+from sandbox.container.mounts import ROOM, HeldVolume, Mount, Overlay, Scratch
 from sandbox.container.spec import ContainerSpec, differences
 
 OVERLAY = Overlay(
@@ -14,8 +14,8 @@ OVERLAY = Overlay(
 )
 MOUNTS: tuple[Mount, ...] = (
     Scratch(target="/tmp", size_bytes=1 << 20),
-    Held(volume="upper", target=f"{ROOM}/workspace", copies=True),
-    Held(volume="work", target=f"{ROOM}/workspace-work", copies=False),
+    HeldVolume(volume="upper", target=f"{ROOM}/workspace", copies=True),
+    HeldVolume(volume="work", target=f"{ROOM}/workspace-work", copies=False),
     OVERLAY,
 )
 MOUNTED = ContainerSpec(
@@ -114,7 +114,7 @@ def test_the_room_is_masked() -> None:
 
 def test_every_mount_forbids_execution() -> None:
     for mount in MOUNTS:
-        if not isinstance(mount, Held):
+        if not isinstance(mount, HeldVolume):
             assert "noexec" in mount.options().split(",")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from sandbox.container.mounts import Held, Mount, Overlay, Scratch
+from sandbox.container.mounts import HeldVolume, Mount, Overlay, Scratch
 from sandbox.container.seal import KernelPolicy, SealReport, check
 from sandbox.errors import KernelUnsupported, SealBroken
 from sandbox.link.connection import Value
@@ -115,7 +115,7 @@ def test_a_difference_that_the_engine_shows_breaks_the_seal() -> None:
 
 MOUNTS: tuple[Mount, ...] = (
     Scratch(target="/tmp", size_bytes=1),
-    Held(volume="v", target="/room/w", copies=True),
+    HeldVolume(volume="v", target="/room/w", copies=True),
     Overlay(target="/workspace", lower="/l", upper="/u", work="/w", user_attributes=False),
 )
 MOUNTED = {

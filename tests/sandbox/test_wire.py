@@ -39,7 +39,7 @@ def test_a_stream_is_cut_into_the_same_values_however_it_arrives(
     sent: list[Value], sizes: list[int]
 ) -> None:
     stream = b"".join(map(wire.frame, sent))
-    reader = wire.Reader()
+    reader = wire.FrameReader()
     received: list[Value] = []
     turn = 0
     while stream:
@@ -71,7 +71,7 @@ def test_bytes_that_look_like_ours_are_a_value_or_a_wire_error(parts: list[bytes
 
 @given(st.binary(max_size=300))
 def test_a_reader_of_random_bytes_raises_nothing_but_wire_errors(data: bytes) -> None:
-    reader = wire.Reader()
+    reader = wire.FrameReader()
     reader.feed(data)
     try:
         list(reader)
@@ -130,7 +130,7 @@ def test_lies_about_counts_allocate_nothing() -> None:
 
 
 def test_a_frame_announced_too_large_is_refused_before_it_is_kept() -> None:
-    reader = wire.Reader()
+    reader = wire.FrameReader()
     reader.feed((wire.FRAME_LIMIT + 1).to_bytes(4, "big"))
     with pytest.raises(wire.WireError, match="announced"):
         list(reader)

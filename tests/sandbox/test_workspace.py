@@ -8,7 +8,7 @@ import pytest
 
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.scan import Found, Scan, Selection, scan, select
+from sandbox.workspace.scan import FoundFile, Scan, Selection, scan, select
 
 
 def rules(
@@ -153,7 +153,7 @@ def test_more_bytes_than_allowed_is_an_error_that_says_how_many(tmp_path: Path) 
 
 def test_what_can_not_be_read_is_an_error_unless_excluded() -> None:
     # As root everything can be read, so the look is written down here.
-    directory = Found(path=b"closed", mode=0o040000, size=0, mtime_ns=1, ctime_ns=1, inode=2)
+    directory = FoundFile(path=b"closed", mode=0o040000, size=0, mtime_ns=1, ctime_ns=1, inode=2)
     looked = Scan(
         root=Path("/w"), rows=(directory,), fingerprint="", racy=(), unreadable=(b"closed",)
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from conftest import OpenBox
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Entry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.store import Store
-from sandbox.restore import tracking as checkpoint
+from sandbox.restore import tracking
 from sandbox.restore.tracking import Step
 
 
@@ -19,7 +19,7 @@ def store(tmp_path: Path) -> Path:
 def content(store: Path, step: Step) -> dict[bytes, tuple[int, bytes] | None]:
     kept = Store(store)
 
-    def said(entry: Entry | None) -> tuple[int, bytes] | None:
+    def said(entry: ManifestEntry | None) -> tuple[int, bytes] | None:
         return None if entry is None else (entry.mode, kept.read_bytes(entry.blob))
 
     assert step.unfollowed is None
@@ -76,8 +76,8 @@ def test_a_running_process_is_not_ended_by_it(open_box: OpenBox, store: Path) ->
 def test_too_much_at_once_is_said_and_not_followed(
     open_box: OpenBox, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "STEP_LIMIT_FILES", 10)
-    monkeypatch.setattr(checkpoint, "FILE_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(tracking, "STEP_LIMIT_FILES", 10)
+    monkeypatch.setattr(tracking, "FILE_LIMIT_BYTES", 1000)
     box = open_box()
     box.run("for i in $(seq 11); do echo $i > f$i; done")
     assert "11 files changed at once" in str(box.checkpoint(store).unfollowed)

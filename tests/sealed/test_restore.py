@@ -17,13 +17,13 @@ from policies.loading import loads
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import NotKept, SandboxError, SandboxLost
-from sandbox.git.manifest import FILE, Entry, blob_id
+from sandbox.git.manifest import FILE, ManifestEntry, blob_id
 from sandbox.git.store import Store
 from sandbox.guest import wire
-from sandbox.restore.mark import Folder, Mark, Restored
+from sandbox.restore.mark import Mark, MarkedDirectory, Restored
 from sandbox.sandbox import Sandbox
 
-EMPTY = Folder(mode=0o755, empty=True, repository=False)
+EMPTY = MarkedDirectory(mode=0o755, empty=True, repository=False)
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_a_mark_with_a_path_that_is_none_touches_nothing(
     data = b"planted\n"
     blob = Store(store).put([data], len(data))
     with pytest.raises(NotKept):
-        box.restore(Mark(store=store, changed={path: Entry(FILE, blob, len(data))}))
+        box.restore(Mark(store=store, changed={path: ManifestEntry(FILE, blob, len(data))}))
     assert box.read_file("a") == b"x\n"
 
 
@@ -308,7 +308,7 @@ def test_names_that_are_no_text_are_put_back(open_box: OpenBox, store: Path) -> 
     data = b"x\n"
     blob = Store(store).put([data], len(data))
     names = [b"new\nline", b"-rf", b"\xff\xfe", b" ", b"a\\..\\b", b"..a/...", b"x" * 255]
-    mark = Mark(store=store, changed={name: Entry(FILE, blob, 2) for name in names})
+    mark = Mark(store=store, changed={name: ManifestEntry(FILE, blob, 2) for name in names})
     assert box.restore(mark).differing == ()
     assert {change.path for change in box.export().changes} == set(names)
 
@@ -395,7 +395,7 @@ class _Patient(Peer):
     """Goes on answering after the first request."""
 
     def _serve(self) -> None:
-        requests = wire.Reader()
+        requests = wire.FrameReader()
         try:
             while data := self._theirs.recv(1 << 16):
                 requests.feed(data)

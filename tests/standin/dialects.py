@@ -112,7 +112,7 @@ class CloudStandIn(StandIn):
     def check(self, path: str, headers: Mapping[str, str], body: Any) -> None:
         rules.check_body(body)
 
-    def served(self, path: str) -> None:
+    def server_side(self, path: str) -> None:
         return None
 
     def events(self, answer: Answer, context: Context) -> list[Sent]:

@@ -130,7 +130,7 @@ class Exchange(ABC):
     @abstractmethod
     def fault_body(self, fault: FaultError | Refuse, request_id: str) -> Mapping[str, Any]: ...
 
-    def served(self, path: str) -> Mapping[str, Any] | None:
+    def server_side(self, path: str) -> Mapping[str, Any] | None:
         """What a path answers by itself, with nothing queued; None: it needs a behaviour."""
         return None
 
@@ -152,8 +152,8 @@ class Exchange(ABC):
             try:
                 meant = self.meant(path, headers, raw, body)
                 self.check(path, headers, meant)
-                served = self.served(path)
-                chosen = self._next() if served is None or self._fails_next() else served
+                server_side = self.server_side(path)
+                chosen = self._next() if server_side is None or self._fails_next() else server_side
                 if isinstance(chosen, Answer | Break):
                     usage = self.usage(meant)
             except FaultError as fault:
@@ -249,8 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._stream(chosen, context, None)
             case Answer():
                 self._json(200, self.standin.whole(chosen, context))
-            case served:
-                self._json(200, served)
+            case server_side:
+                self._json(200, server_side)
 
     def _json(
         self, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None

@@ -37,7 +37,7 @@ class StandIn(Exchange):
             raise FaultError(f"{path} is not there", 404)
         rules.check_body(body)
 
-    def served(self, path: str) -> Mapping[str, Any] | None:
+    def server_side(self, path: str) -> Mapping[str, Any] | None:
         if path.partition("?")[0] == listing.PATH:
             # A queued failure comes before a page that would not be found.
             return {} if self._fails_next() else listing.page(self.models, path)

@@ -42,7 +42,7 @@ class StandInOpenAI(Exchange):
             raise OpenAIFaultError(f"Invalid URL (POST {path})", 404)
         rules.check_body(body, self.quirks)
 
-    def served(self, path: str) -> Mapping[str, Any] | None:
+    def server_side(self, path: str) -> Mapping[str, Any] | None:
         if path == "/v1/models":
             return {"object": "list", "data": list(self.models)}
         return None

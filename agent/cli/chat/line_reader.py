@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent.interrupts import Interrupts, Stop
+from agent.interrupts import Interrupts, SignalReceived
 
 HISTORY = "chat-history"
 """In the state directory."""
@@ -19,31 +19,31 @@ _LINE_LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class InputLine:
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Cleared:
+class InputCleared:
     """Nothing, and there is more to come: Ctrl-C, an empty line, one that was too long."""
 
     complaint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class InputEnded:
     """The end of the input, or Ctrl-D."""
 
 
-Typed = Line | Cleared | Over
+Typed = InputLine | InputCleared | InputEnded
 
 
-class Reader(Protocol):
+class LineReader(Protocol):
     def read(self) -> Typed:
         """The next line. Raises Stop for a signal that ends the chat."""
 
 
-class Plain:
+class PlainReader:
     """Lines as they come: from a pipe, or from a terminal that knows no escape sequences."""
 
     def __init__(self, interrupts: Interrupts, *, prompt: str) -> None:
@@ -58,23 +58,23 @@ class Plain:
                 sys.stdout.write(self._prompt)
                 sys.stdout.flush()
                 data = sys.stdin.buffer.readline(_LINE_LIMIT_BYTES)
-        except Stop as stop:
+        except SignalReceived as stop:
             if self._interrupts.leaving or not self._prompt:
                 raise
             sys.stdout.write("\n")
-            return Cleared(complaint="") if stop.name else Over()
+            return InputCleared(complaint="") if stop.name else InputEnded()
         if not data:
             if self._prompt:
                 sys.stdout.write("\n")
-            return Over()
+            return InputEnded()
         if len(data) >= _LINE_LIMIT_BYTES and not data.endswith(b"\n"):
             while data and not data.endswith(b"\n"):
                 data = sys.stdin.buffer.readline(_LINE_LIMIT_BYTES)
-            return Cleared(f"a line of more than {_LINE_LIMIT_BYTES} bytes is not taken")
+            return InputCleared(f"a line of more than {_LINE_LIMIT_BYTES} bytes is not taken")
         return _line(data.decode("utf-8", "replace"))
 
 
-class Edited:
+class EditedReader:
     """With history, editing, and pasting of several lines."""
 
     def __init__(
@@ -128,19 +128,19 @@ class Edited:
             with self._interrupts.prompting():
                 text = self._session.prompt(self._prompt, handle_sigint=False)
         except KeyboardInterrupt:
-            return Cleared()
+            return InputCleared()
         except EOFError:
-            return Over()
-        except Stop:
+            return InputEnded()
+        except SignalReceived:
             if self._interrupts.leaving:
                 raise
-            return Cleared()
+            return InputCleared()
         return _line(text)
 
 
 def _line(text: str) -> Typed:
     text = text.strip()
-    return Line(text=text) if text else Cleared()
+    return InputLine(text=text) if text else InputCleared()
 
 
 def _made(path: Path) -> bool:

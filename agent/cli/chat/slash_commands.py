@@ -14,9 +14,9 @@ from rich.text import Text
 
 from agent.chat.requests import Chat, Preview
 from agent.chat.undo_text import to_person
-from agent.cli.chat.line_reader import Cleared, Line, Over, Reader
+from agent.cli.chat.line_reader import InputCleared, InputEnded, InputLine, LineReader
 from agent.errors import RecordError
-from agent.interrupts import Stop
+from agent.interrupts import SignalReceived
 from agent.record import outcome as outcomes
 from agent.record.events.encoding import plain
 from agent.record.events.types import CallEnded, CallStarted, Event
@@ -24,14 +24,14 @@ from agent.record.outcome import (
     Conversation,
     Finished,
     Interrupted,
-    Limit,
     LimitReached,
     ModelFailed,
+    RunLimit,
     SandboxFailed,
 )
-from agent.record.runs import Run as Recorded
+from agent.record.runs import RecordedRun
 from agent.record.store import write_atomically
-from agent.session import Room
+from agent.session import RunSession
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch
 from agent.terminal.hanging_indent import print_margined
@@ -70,47 +70,47 @@ class _Quit(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Talking:
+class ChatDriver:
     """Leads a room's conversation for a person; fits `agent.room.Talk`."""
 
-    reader: Reader
+    reader: LineReader
     console: Console
     display: Display
     asker: ChatAsker | None
     """None: nobody can be asked, so nothing is applied from here."""
 
-    def __call__(self, room: Room) -> Conversation:
+    def __call__(self, session: RunSession) -> Conversation:
         if self.asker is not None:
-            self.asker.clock = room.clock
-        chat = Chat(room)
+            self.asker.clock = session.clock
+        chat = Chat(session)
         self._say("a request, or /help; all work stays in the sandbox until /apply or the end")
         while True:
             try:
                 if not self._step(chat):
                     return chat.last
-            except Stop as stop:
-                if room.interrupts.leaving or self.asker is None:
+            except SignalReceived as stop:
+                if session.interrupts.leaving or self.asker is None:
                     return Interrupted(signal=stop.name)
                 self._say("stopped", "yellow")
             except SandboxError as error:
                 return SandboxFailed(message=str(error))
             if isinstance(chat.last, SandboxFailed):
                 return chat.last
-            if room.interrupts.leaving:
-                return Interrupted(signal=room.interrupts.name)
+            if session.interrupts.leaving:
+                return Interrupted(signal=session.interrupts.name)
 
     def _step(self, chat: Chat) -> bool:
         """Take one line and do what it says; False: it was the last."""
-        interrupts = chat.room.interrupts
+        interrupts = chat.session.interrupts
         with interrupts.request():
-            line = self._read(chat.room)
+            line = self._read(chat.session)
         match line:
-            case Over():
+            case InputEnded():
                 return False
-            case Cleared():
+            case InputCleared():
                 if line.complaint:
                     self._say(line.complaint, "yellow")
-            case Line():
+            case InputLine():
                 try:
                     with interrupts.request():
                         self._do(chat, line.text)
@@ -120,8 +120,8 @@ class Talking:
                 assert_never(line)
         return True
 
-    def _read(self, room: Room) -> Line | Cleared | Over:
-        with room.clock.stopped():
+    def _read(self, session: RunSession) -> InputLine | InputCleared | InputEnded:
+        with session.clock.stopped():
             return self.reader.read()
 
     def _do(self, chat: Chat, text: str) -> None:
@@ -162,7 +162,7 @@ class Talking:
                 pass
             case Interrupted():
                 self._say("stopped: what was done stays; /undo takes it back", "yellow")
-            case LimitReached(limit=Limit.CONTEXT):
+            case LimitReached(limit=RunLimit.CONTEXT):
                 self._say(f"the conversation is full: {one_line(ended.detail, 400)}", "yellow")
                 self._say("to go on: /apply or /quit, then a new chat", "yellow")
             case LimitReached():
@@ -190,7 +190,7 @@ class Talking:
             return
         hidden = print_patch(self.console, taken.patch.data, limit=_DIFF_LINES)
         if hidden:
-            path = chat.room.record.directory / PREVIEW
+            path = chat.session.record.directory / PREVIEW
             try:
                 write_atomically(path, taken.patch.data)
             except OSError as error:
@@ -224,7 +224,7 @@ class Talking:
             return
         if self.asker is None:
             print_diffstat(self.console, _as_run(chat, taken))
-            run_id = chat.room.job.run_id
+            run_id = chat.session.job.run_id
             self._say(
                 f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
                 "yellow",
@@ -250,9 +250,9 @@ class Talking:
             self._say("the workspace has all of it already")
             return False
         print_diffstat(self.console, _as_run(chat, taken, changes))
-        where = visible(str(chat.room.job.workspace))
-        with chat.room.clock.stopped():
-            said = answer(self.console, chat.room.interrupts, f"apply to {where}? [y/N] ")
+        where = visible(str(chat.session.job.workspace))
+        with chat.session.clock.stopped():
+            said = answer(self.console, chat.session.interrupts, f"apply to {where}? [y/N] ")
         if said in {"y", "yes"}:
             return True
         self._say("not applied")
@@ -277,7 +277,7 @@ class Talking:
             self._quote(text, "dim")
 
     def _output(self, chat: Chat, argument: str) -> None:
-        ended = [event for event in chat.room.journal.log if isinstance(event, CallEnded)]
+        ended = [event for event in chat.session.journal.log if isinstance(event, CallEnded)]
         if argument:
             ended = [event for event in ended if str(event.number) == argument]
         if not ended:
@@ -290,7 +290,7 @@ class Talking:
             self._say(f"{len(text) - _OUTPUT_CHARACTERS} characters more are in events.jsonl")
 
     def _plan(self, chat: Chat) -> None:
-        plans = [event for event in chat.room.journal.log if _is_plan(event)]
+        plans = [event for event in chat.session.journal.log if _is_plan(event)]
         if not plans:
             self._say("the agent has made no plan")
             return
@@ -299,29 +299,31 @@ class Talking:
             self.display.plan(newest.arguments)
 
     def _cost(self, chat: Chat) -> None:
-        meter, policy = chat.room.meter, chat.room.job.policy
-        used = meter.used
+        budget, policy = chat.session.budget, chat.session.job.policy
+        used = budget.used
         read = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens
-        self._say(f"turns          {meter.turns} of {policy.budget.turns}")
+        self._say(f"turns          {budget.turns} of {policy.budget.turns}")
         self._say(
             f"input tokens   {read} of {policy.budget.input_tokens} "
             f"({used.cache_read_tokens} from the cache)"
         )
         if policy.budget.usd is not None:
-            self._say(f"dollars        {meter.usd or 0.0:.4f} of {policy.budget.usd:g}")
-        elif meter.usd is not None:
-            self._say(f"dollars        {meter.usd:.4f}; the policy sets no limit")
+            self._say(f"dollars        {budget.usd or 0.0:.4f} of {policy.budget.usd:g}")
+        elif budget.usd is not None:
+            self._say(f"dollars        {budget.usd:.4f}; the policy sets no limit")
         self._say(f"output tokens  {used.output_tokens} of {policy.budget.output_tokens}")
-        self._say(f"time           {meter.elapsed_s:.0f} s of {policy.limits.time_s:.0f} s of work")
+        self._say(
+            f"time           {budget.elapsed_s:.0f} s of {policy.limits.time_s:.0f} s of work"
+        )
 
     def _policy(self, chat: Chat) -> None:
-        policy = chat.room.job.policy
+        policy = chat.session.job.policy
         for text in _policy_lines(policy):
             self._say(one_line(text, 1000))
         narrowed = in_words(policy)
         if narrowed is not None:
             self._say(one_line(narrowed), "yellow")
-        seal = chat.room.box.seal
+        seal = chat.session.box.seal
         if not seal.kernel_enforced:
             self._say("the kernel does NOT enforce it in this chat", "bold red")
         self._say(f"all of it: moonpool policy show {one_line(policy.name)}", "dim")
@@ -347,17 +349,17 @@ def _quoted(line: str, style: str) -> Text:
     return Text(f"  {line}".expandtabs(8), style)
 
 
-def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> Recorded:
+def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> RecordedRun:
     """As the commands show a run that is over; `changes` in place of the patch's own."""
     patch = taken.patch
-    record = chat.room.record
+    record = chat.session.record
     summary = {
         "findings": plain(taken.findings),
         "changes": plain(patch.changes if changes is None else changes),
         "left_out": plain(patch.left_out),
         "patch": "so far",
     }
-    return Recorded(id=record.run_id, directory=Path(record.directory), summary=summary)
+    return RecordedRun(id=record.run_id, directory=Path(record.directory), summary=summary)
 
 
 def _is_plan(event: Event) -> bool:

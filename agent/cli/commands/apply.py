@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agent.record.runs import Run
+    from agent.record.runs import RecordedRun
     from sandbox.patch.baseline import Baseline
     from sandbox.patch.values import Change
 
@@ -38,14 +37,14 @@ def apply(options: ApplyOptions) -> int:
     from sandbox.errors import PatchError
     from sandbox.git.apply import DoesNotApply
 
-    run = find(settings.home(), options.run)
+    run = find(environment.home(), options.run)
     if run.text("outcome") == "export refused":
         print(
             f"moonpool: the export gate refused the patch of run {run.id}: see "
             f"`moonpool show {run.id}`; it is kept in {run.text('patch')}",
             file=sys.stderr,
         )
-        return exits.EXPORT_REFUSED
+        return exit_codes.EXPORT_REFUSED
     data = patch_of(run)
     target = options.directory or Path(run.text("workspace"))
     if options.directory is None and options.branch is None:
@@ -58,7 +57,7 @@ def apply(options: ApplyOptions) -> int:
         data = rest
     if not data:
         print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
-        return exits.DONE
+        return exit_codes.DONE
     if not target.is_dir():
         if options.directory is not None:
             raise UsageError(f"-w {target} is not a directory")
@@ -81,22 +80,26 @@ def apply(options: ApplyOptions) -> int:
     _print_changes(report.changes)
     if options.check and report.changes:
         print(f"it fits: moonpool apply {run.id}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
-def _rest(run: "Run", data: bytes) -> bytes:
+def _rest(run: "RecordedRun", data: bytes) -> bytes:
     """The patch without what the person applied in the middle of a chat."""
     from agent.record.applied_patch import applied_of
     from agent.record.runs import events_of
     from agent.record.store import BASELINE
 
-    told = [row for row in events_of(run) if row.get("event") == "applied"]
+    told = [row for row in events_of(run) if row.get("event") == "patch_applied"]
     applied = applied_of(run.directory, told[-1] if told else None)
     return applied.rest(data, run.directory / BASELINE)
 
 
 def _apply_to_branch(
-    run: "Run", data: bytes, target: Path, baseline: "Baseline | None", options: ApplyOptions
+    run: "RecordedRun",
+    data: bytes,
+    target: Path,
+    baseline: "Baseline | None",
+    options: ApplyOptions,
 ) -> int:
     from agent.untrusted_text import one_line
     from sandbox.apply.branch import branch_patch
@@ -115,7 +118,7 @@ def _apply_to_branch(
             f"{_count(changes)}; nothing else in {target} is touched:"
         )
     _print_changes(changes)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _count(changes: "Sequence[Change]") -> str:

@@ -4,12 +4,11 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 
 if TYPE_CHECKING:
-    from agent.past_runs.blame import Blame, Traced
-    from agent.record.runs import Run
+    from agent.past_runs.blame import Blame, TracedFile
+    from agent.record.runs import RecordedRun
 
 _WORDS_WIDTH = 160
 _UNKNOWN = "?"
@@ -19,19 +18,19 @@ _UNKNOWN = "?"
 
 
 def blame(wanted: str, path: str | None, *, as_json: bool) -> int:
-    from agent.past_runs import blame as tracing
+    from agent.past_runs import blame as blame_lines
     from agent.record.runs import find
 
-    run = find(settings.home(), wanted)
-    found = tracing.blame(run, path=None if path is None else os.fsencode(path))
+    run = find(environment.home(), wanted)
+    found = blame_lines.blame(run, path=None if path is None else os.fsencode(path))
     if as_json:
         print(json.dumps(_blame_document(run, found)))
     else:
         _print_blame(run, found)
-    return exits.DONE
+    return exit_codes.DONE
 
 
-def _print_blame(run: "Run", found: "Blame") -> None:
+def _print_blame(run: "RecordedRun", found: "Blame") -> None:
     if not found.files:
         print(f"run {run.id} changed nothing")
     steps: set[int] = set()
@@ -40,7 +39,7 @@ def _print_blame(run: "Run", found: "Blame") -> None:
     _print_calls(found, steps)
 
 
-def _print_traced(traced: "Traced", found: "Blame") -> set[int]:
+def _print_traced(traced: "TracedFile", found: "Blame") -> set[int]:
     """Print one file; gives the steps that were named."""
     from agent.untrusted_text import decode, one_line, path_text
 
@@ -96,7 +95,7 @@ def _name(found: "Blame", step: int) -> str:
     return str(span.first) if span.first == span.last else f"{span.first}-{span.last}"
 
 
-def _blame_document(run: "Run", found: "Blame") -> dict[str, object]:
+def _blame_document(run: "RecordedRun", found: "Blame") -> dict[str, object]:
     from agent.record.events.encoding import plain
     from agent.record.events.wording import call_in_words
 

@@ -4,17 +4,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import model as configured
-from agent.config.values import Api, Bedrock, Configuration, Vertex
+from agent.cli.setup import environment, exit_codes
+from agent.cli.setup import model as model_setup
+from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 
 _BUILT_IN = "built in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class ConfigSetting:
     """One value that counts."""
 
     key: str
@@ -26,16 +25,16 @@ class Setting:
 
 def show(*, as_json: bool) -> int:
     """Print what counts, and why."""
-    configuration = configured.load(root=None)
-    path, _ = settings.configuration_file()
-    rows = list(_settings(configuration, settings.environ()))
+    configuration = model_setup.load(root=None)
+    path, _ = environment.configuration_file()
+    rows = list(_settings(configuration, environment.environ()))
     if as_json:
         data = {
             "file": None if configuration.file is None else str(configuration.file),
             "settings": {row.key: {"value": row.value, "source": row.source} for row in rows},
         }
         print(json.dumps(data, indent=2))
-        return exits.DONE
+        return exit_codes.DONE
     from rich.table import Table
     from rich.text import Text
 
@@ -49,7 +48,7 @@ def show(*, as_json: bool) -> int:
     for row in rows:
         table.add_row(row.key, Text(one_line(_spelled(row.value))), Text(row.source, style="dim"))
     console().print(table)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _spelled(value: object) -> str:
@@ -60,7 +59,7 @@ def _spelled(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sources:
+class _ConfigSources:
     """Looks a value up where it may stand, in the order in which that counts."""
 
     configuration: Configuration
@@ -74,34 +73,34 @@ class _Sources:
         before: str = "",
         after: tuple[str, ...] = (),
         built_in: str | bool | None = None,
-    ) -> Setting:
+    ) -> ConfigSetting:
         """``before`` and ``after``: variables that count before the file, and after it."""
         from agent.config.file import without_keys
 
         given = self.environ.get(before)
         if given:
-            return Setting(key=key, value=without_keys(given), source=before)
+            return ConfigSetting(key=key, value=without_keys(given), source=before)
         line = self.configuration.lines.get(key)
         if line is not None and said is not None:
             value = said if isinstance(said, bool) else str(said)
-            return Setting(key=key, value=value, source=f"line {line}")
+            return ConfigSetting(key=key, value=value, source=f"line {line}")
         for name in after:
             if self.environ.get(name):
-                return Setting(key=key, value=self.environ[name], source=name)
-        return Setting(key=key, value=built_in, source=_BUILT_IN)
+                return ConfigSetting(key=key, value=self.environ[name], source=name)
+        return ConfigSetting(key=key, value=built_in, source=_BUILT_IN)
 
-    def key(self, key: str, named: str | None, usual: str) -> Setting:
+    def key(self, key: str, named: str | None, usual: str) -> ConfigSetting:
         """The variable that holds a secret, and never the secret."""
         found = self.setting(key, named, built_in=usual)
         state = "set" if self.environ.get(str(found.value)) else "not set"
-        return Setting(key=key, value=f"{found.value} ({state})", source=found.source)
+        return ConfigSetting(key=key, value=f"{found.value} ({state})", source=found.source)
 
 
-def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[Setting]:
-    sources = _Sources(configuration=configuration, environ=environ)
+def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[ConfigSetting]:
+    sources = _ConfigSources(configuration=configuration, environ=environ)
     yield sources.setting("model", configuration.model, built_in=_built_in_model(configuration))
     yield sources.setting(
-        "policy", configuration.policy, built_in=configured.policy_name(None, Configuration())
+        "policy", configuration.policy, built_in=model_setup.policy_name(None, Configuration())
     )
     yield from _anthropic(configuration, sources)
     openai, at = configuration.openai, "providers.openai"
@@ -119,12 +118,12 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
             yield sources.key("telemetry.headers_env", telemetry.headers_env, "")
 
 
-def _anthropic(configuration: Configuration, sources: _Sources) -> Iterator[Setting]:
-    from agent.models import open_model as registry
+def _anthropic(configuration: Configuration, sources: _ConfigSources) -> Iterator[ConfigSetting]:
+    from agent.models import open_model
 
     at = "providers.anthropic"
     match configuration.anthropic:
-        case Api() as api:
+        case AnthropicApi() as api:
             yield sources.setting(f"{at}.service", "api", built_in="api")
             yield sources.setting(f"{at}.base_url", api.base_url, before="ANTHROPIC_BASE_URL")
             if api.auth_token_env is None:
@@ -138,20 +137,20 @@ def _anthropic(configuration: Configuration, sources: _Sources) -> Iterator[Sett
             yield sources.setting(
                 f"{at}.base_url", bedrock.base_url, before="ANTHROPIC_BEDROCK_BASE_URL"
             )
-            yield sources.setting(f"{at}.region", bedrock.region, after=registry.AWS_REGION)
+            yield sources.setting(f"{at}.region", bedrock.region, after=open_model.AWS_REGION)
         case Vertex() as vertex:
             yield sources.setting(f"{at}.service", "vertex")
             yield sources.setting(
                 f"{at}.base_url", vertex.base_url, before="ANTHROPIC_VERTEX_BASE_URL"
             )
-            yield sources.setting(f"{at}.project", vertex.project, after=registry.GOOGLE_PROJECT)
-            yield sources.setting(f"{at}.region", vertex.region, after=registry.GOOGLE_REGION)
+            yield sources.setting(f"{at}.project", vertex.project, after=open_model.GOOGLE_PROJECT)
+            yield sources.setting(f"{at}.region", vertex.region, after=open_model.GOOGLE_REGION)
 
 
 def _built_in_model(configuration: Configuration) -> str | None:
     if configuration.model is not None:
         return None
     try:
-        return configured.model_name(None, configuration)
+        return model_setup.model_name(None, configuration)
     except UsageError:
         return None

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 
 if TYPE_CHECKING:
     from sandbox.engine.docker import Engine
@@ -36,7 +35,7 @@ def doctor() -> int:
 
     def connect() -> str:
         nonlocal engine
-        engine = Engine.connect(settings.environ())
+        engine = Engine.connect(environment.environ())
         return _engine(engine)
 
     attempt("engine", connect)
@@ -46,7 +45,7 @@ def doctor() -> int:
         attempt("sealed container", lambda: _sealed(working))
     attempt("record", _record)
     print(f"{'ok    ' if _has_key() else 'note  '}model: {_model()}")
-    return exits.DONE if good else exits.ENVIRONMENT
+    return exit_codes.DONE if good else exit_codes.ENVIRONMENT
 
 
 def _engine(engine: "Engine") -> str:
@@ -87,7 +86,7 @@ def _sealed(engine: "Engine") -> str:
 def _record() -> str:
     from agent.record.store import write_atomically
 
-    home = settings.home()
+    home = environment.home()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     probe = home / ".doctor"
     write_atomically(probe, b"")
@@ -98,7 +97,7 @@ def _record() -> str:
 
 
 def _has_key() -> bool:
-    environ = settings.environ()
+    environ = environment.environ()
     return bool(environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN"))
 
 

@@ -9,19 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import model as configured
-from agent.cli.setup import workspace
+from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup import model as model_setup
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
-    from agent.conversation.resume_state import Past
+    from agent.conversation.resume_state import ResumeState
     from agent.job import Job
     from agent.models.interface import Model
     from agent.past_runs.fork import Fork
-    from agent.record.runs import Run
-    from agent.record.store import Record
+    from agent.record.runs import RecordedRun
+    from agent.record.store import RunRecord
     from sandbox.sandbox import Sandbox
 
     Rows = list[Mapping[str, object]]
@@ -51,7 +49,7 @@ def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
 
     if task is not None:
         raise UsageError("say where with --at N: without it, the calls of the run are listed")
-    secrets = configured.known_secrets(configured.load(root=None))
+    secrets = model_setup.known_secrets(model_setup.load(root=None))
     run, rows = _recorded(wanted, secrets)
     found = points(rows)
     if as_json:
@@ -66,16 +64,16 @@ def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
             for point in found
         ]
         print(json.dumps({"run_id": run.id, "points": document}))
-        return exits.DONE
+        return exit_codes.DONE
     width = max((len(str(point.call)) for point in found), default=1)
     for point in found:
         words = one_line(point.words, _WORDS_WIDTH)
         why = f"  NOT: {one_line(point.why, _WORDS_WIDTH)}" if point.why else ""
         print(f"{point.call:>{width}}  {words}  ({point.ending}){why}")
-    return exits.DONE
+    return exit_codes.DONE
 
 
-def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["Run", "Rows"]:
+def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["RecordedRun", "Rows"]:
     """A run and its lines, which hold together.
 
     Raises:
@@ -83,13 +81,13 @@ def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["Run", "Rows"]:
         RecordError: somebody changed the record.
     """
     from agent.record.runs import chain_broken_at, events_of, find_id, is_running, reread
-    from agent.record.store import EVENTS, Record, runs_directory
+    from agent.record.store import EVENTS, RunRecord, runs_directory
 
-    home = settings.home()
+    home = environment.home()
     run = reread(runs_directory(home) / find_id(home, wanted))
     if is_running(run):
         # Whoever works on it holds its lock; a killed one's torn line is cut off by that.
-        Record.reopen(home, run.id, known_secrets=secrets)[0].close()
+        RunRecord.reopen(home, run.id, known_secrets=secrets)[0].close()
     events = run.directory / EVENTS
     try:
         broken = chain_broken_at(events)
@@ -107,7 +105,7 @@ def fork_run(options: ForkOptions) -> int:
     """Fork, and go on; gives the exit code."""
     from agent.cli.commands.run import may_ask
     from agent.cli.setup.policy import bounded
-    from agent.config.instructions import Briefing
+    from agent.config.instructions import Instructions
     from agent.job import Job
     from agent.past_runs.fork import END, at, fork, keep_steps
     from agent.past_runs.resume import recorded_policy
@@ -116,8 +114,8 @@ def fork_run(options: ForkOptions) -> int:
 
     if options.task is not None and not options.task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
-    configuration = configured.load(root=None)
-    secrets = configured.known_secrets(configuration)
+    configuration = model_setup.load(root=None)
+    secrets = model_setup.known_secrets(configuration)
     run, rows = _recorded(options.run, secrets)
     call = END if options.at == "end" else _number(options.at)
     forked = fork(
@@ -140,12 +138,12 @@ def fork_run(options: ForkOptions) -> int:
         )
     policy = bounded(policy)
     root = workspace.began_in(started.workspace, options.directory)
-    configured.refuse_in(configuration, root)
-    home = settings.home()
+    model_setup.refuse_in(configuration, root)
+    home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
-    ready = configured.ready(
+    ready = model_setup.ready(
         options.model or started.model, policy, configuration, prices=options.prices
     )
     job = Job(
@@ -158,8 +156,8 @@ def fork_run(options: ForkOptions) -> int:
         kernel_policy="prefer" if started.kernel_policy == "prefer" else "require",
         accepted_risks=frozenset(started.accepted_risks),
         forked_from=forked.origin,
-        briefing=Briefing(instructions=started.instructions),
-        environ=settings.environ(),
+        instructions=Instructions(operator=started.instructions),
+        environ=environment.environ(),
     )
     with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as room:
         steps = Path(room) / "steps"
@@ -179,25 +177,25 @@ def _go_on(
     options: ForkOptions,
     forked: "Fork",
     job: "Job",
-    ready: configured.Ready,
+    ready: model_setup.PreparedModel,
     box: "Sandbox",
     *,
     secrets: tuple[str, ...],
 ) -> int:
-    from agent.cli.commands.run import Conduct
+    from agent.cli.commands.run import RunController
     from agent.past_runs.fork import keep_images, keep_steps
-    from agent.record.images import Album, recall
-    from agent.record.store import IMAGES, STEPS, Record, runs_directory
+    from agent.record.images import ImageStore, recall
+    from agent.record.store import IMAGES, STEPS, RunRecord, runs_directory
 
-    home = settings.home()
+    home = environment.home()
     record = None
     try:
-        record = Record.create(home, run_id=job.run_id, known_secrets=secrets)
+        record = RunRecord.create(home, run_id=job.run_id, known_secrets=secrets)
         origin = forked.origin
         other = runs_directory(home) / origin.run_id
         keep_steps(forked, other / STEPS, record.directory / STEPS)
         images = record.directory / IMAGES
-        keep_images(forked, partial(recall, other / IMAGES), Album(images))
+        keep_images(forked, partial(recall, other / IMAGES), ImageStore(images))
         past = _begun(record, forked, job, ready.model)
     except BaseException:
         box.close()
@@ -209,7 +207,7 @@ def _go_on(
         f"messages, {len(forked.files)} files that are not as in the workspace"
     )
     try:
-        conduct = Conduct(
+        conduct = RunController(
             record=record,
             json_lines=options.json_lines,
             out=options.out,
@@ -227,8 +225,8 @@ def _opened(forked: "Fork", rows: "Rows", job: "Job", steps: Path) -> "Sandbox":
         UsageError: the workspace is not what that run began with.
         SandboxError: it can't be made, or not to the letter.
     """
-    from agent.cli.setup.signals import Leaving
-    from agent.open_sandbox import open_sealed
+    from agent.cli.setup.signals import SignalGuard
+    from agent.open_sandbox import open_sandbox
     from agent.past_runs.fork import mark_of
     from agent.untrusted_text import path_text
     from sandbox.errors import NotKept, SandboxLost
@@ -236,10 +234,10 @@ def _opened(forked: "Fork", rows: "Rows", job: "Job", steps: Path) -> "Sandbox":
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    leaving = Leaving()
+    leaving = SignalGuard()
     with leaving.installed():
         with leaving.opening():
-            box = open_sealed(job, progress)
+            box = open_sandbox(job, progress)
         try:
             leaving.due()
             _require_same(box, rows)
@@ -262,9 +260,9 @@ def _require_same(box: "Sandbox", rows: "Rows") -> None:
     """Raises UsageError where the new copy is not of what the other run began with."""
     exported = next((row for row in reversed(rows) if row.get("event") == "exported"), None)
     ready = next((row for row in rows if row.get("event") == "sandbox_ready"), {})
-    standing = ready.get("standing")
-    key = standing.get("snapshot_key") if isinstance(standing, dict) else None
-    if key == box.standing.snapshot_key:
+    state = ready.get("container_state")
+    key = state.get("snapshot_key") if isinstance(state, dict) else None
+    if key == box.container_state.snapshot_key:
         return
     if exported is not None and exported.get("base_tree") == box.base_tree:
         return
@@ -273,13 +271,13 @@ def _require_same(box: "Sandbox", rows: "Rows") -> None:
     )
 
 
-def _begun(record: "Record", forked: "Fork", job: "Job", model: "Model") -> "Past":
+def _begun(record: "RunRecord", forked: "Fork", job: "Job", model: "Model") -> "ResumeState":
     """Write what the new run begins with; gives it as a run that is taken up finds it."""
     import hashlib
     import os
     from importlib.metadata import version
 
-    from agent.conversation.resume_state import past_of
+    from agent.conversation.resume_state import resume_state_of
     from agent.past_runs.fork import first_line
     from agent.record.events.encoding import encode, plain
     from agent.record.events.types import Forked
@@ -303,7 +301,7 @@ def _begun(record: "Record", forked: "Fork", job: "Job", model: "Model") -> "Pas
     )
     lines = [record.append(row) for row in (encode(started), *forked.rows)]
     images = record.directory / IMAGES
-    past = past_of([json.loads(line) for line in lines], partial(recall, images))
+    past = resume_state_of([json.loads(line) for line in lines], partial(recall, images))
     lossy = plain(past.lossy)
     assert isinstance(lossy, dict)
     return replace(

@@ -1,8 +1,7 @@
 """``moonpool image``: what agents work in."""
 
 from agent.cli.commands.runs import console
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 
 _MEGABYTE = 1_000_000
 
@@ -16,11 +15,11 @@ def list_images() -> int:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("IMAGE", "STATE", "REFERENCE", "SIZE", "BASE"):
         table.add_column(name, overflow="fold")
-    for row in rows(Engine.connect(settings.environ())):
+    for row in rows(Engine.connect(environment.environ())):
         size = f"{row.size_bytes / _MEGABYTE:.0f} MB" if row.size_bytes else ""
         table.add_row(row.recipe, row.state, row.reference, size, row.base)
     console().print(table)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def build(name: str, *, refresh: bool) -> int:
@@ -28,6 +27,6 @@ def build(name: str, *, refresh: bool) -> int:
     from sandbox.engine.docker import Engine
 
     make = rebuild if refresh else ensure
-    reference = make(Engine.connect(settings.environ()), name, on_progress=print)
+    reference = make(Engine.connect(environment.environ()), name, on_progress=print)
     print(f"{name} is ready: {reference}")
-    return exits.DONE
+    return exit_codes.DONE

@@ -4,9 +4,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import model as configured
+from agent.cli.setup import environment, exit_codes
+from agent.cli.setup import model as model_setup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,23 +21,23 @@ def models(provider: str | None, *, as_json: bool) -> int:
     """List what is offered; gives the exit code."""
     from agent.models.open_model import offered
 
-    configuration = configured.load(root=None)
+    configuration = model_setup.load(root=None)
     if provider is None:
-        provider = configured.model_name(None, configuration).partition(":")[0]
+        provider = model_setup.model_name(None, configuration).partition(":")[0]
     found = offered(
-        provider, environ=settings.environ(), configuration=configuration, on_event=_tell
+        provider, environ=environment.environ(), configuration=configuration, on_event=_emit
     )
     if as_json:
         print(json.dumps({"provider": provider, "models": [_as_data(provider, m) for m in found]}))
-        return exits.DONE
+        return exit_codes.DONE
     if provider == "script":
         print("script:FILE plays a recorded conversation from a file of yours; no service lists it")
-        return exits.DONE
+        return exit_codes.DONE
     if not found:
         print(f"the service of {provider} lists no models", file=sys.stderr)
-        return exits.DONE
+        return exit_codes.DONE
     _print_table(provider, found)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def _print_table(provider: str, found: "Sequence[OfferedModel]") -> None:
@@ -78,7 +77,7 @@ def _as_data(provider: str, model: "OfferedModel") -> dict[str, object]:
     }
 
 
-def _tell(event: "StreamEvent") -> None:
+def _emit(event: "StreamEvent") -> None:
     from agent.models.interface import Retrying
     from agent.untrusted_text import one_line
 

@@ -32,9 +32,9 @@ def blame(
 
     Example: moonpool blame last src/main.py
     """
-    from agent.cli.commands import blame as provenance_commands
+    from agent.cli.commands import blame as blame_command
 
-    raise typer.Exit(provenance_commands.blame(run, path, as_json=as_json))
+    raise typer.Exit(blame_command.blame(run, path, as_json=as_json))
 
 
 def verify(run: RunName, *, as_json: AsJson = False) -> None:

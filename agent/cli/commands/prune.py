@@ -2,26 +2,25 @@
 
 import sys
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import model as configured
+from agent.cli.setup import environment, exit_codes
+from agent.cli.setup import model as model_setup
 
 
 def prune(*, everything: bool, force: bool) -> int:
     """Remove what may go; 3 where an agent's work could not be exported and so was kept."""
-    from agent.past_runs.rescue import Empty, Kept, Rescued, Rescuer
+    from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
     from agent.untrusted_text import one_line, visible
     from sandbox.engine.docker import Engine
     from sandbox.prune import Leftover, leftovers
     from sandbox.prune import prune as remove
 
-    engine = Engine.connect(settings.environ())
+    engine = Engine.connect(environment.environ())
     rescue = Rescuer(
         engine=engine,
-        home=settings.home(),
-        environ=settings.environ(),
-        known_secrets=configured.known_secrets(configured.load(root=None)),
-        exit_code=exits.of_outcome,
+        home=environment.home(),
+        environ=environment.environ(),
+        known_secrets=model_setup.known_secrets(model_setup.load(root=None)),
+        exit_code=exit_codes.of_outcome,
         end_running=everything,
     )
     lost = 0
@@ -29,7 +28,7 @@ def prune(*, everything: bool, force: bool) -> int:
     def first(item: Leftover) -> bool:
         nonlocal lost
         match rescue(item):
-            case Empty():
+            case NothingToRescue():
                 return True
             case Rescued(path=path, files=files, refused=refused):
                 count = "1 file" if files == 1 else f"{files} files"
@@ -38,7 +37,7 @@ def prune(*, everything: bool, force: bool) -> int:
                     kinds = ", ".join(sorted({finding.id for finding in refused}))
                     print(f"  the export gate refuses it: {kinds}; read it before you use it")
                 return True
-            case Kept(reason=reason):
+            case KeptContainer(reason=reason):
                 lost += not force
                 does = "removed all the same" if force else "kept (--force removes it all the same)"
                 words = (
@@ -56,4 +55,4 @@ def prune(*, everything: bool, force: bool) -> int:
         print("nothing to remove")
     if len(kept) > lost:
         print(f"{len(kept) - lost} in use or not yet due; --all removes them too")
-    return exits.ENVIRONMENT if lost else exits.DONE
+    return exit_codes.ENVIRONMENT if lost else exit_codes.DONE

@@ -9,15 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import workspace
-from agent.cli.setup.signals import Leaving
+from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup.signals import SignalGuard
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from agent.past_runs.replay import Recording, Remade, Replayed
-    from agent.record.runs import Run
+    from agent.record.runs import RecordedRun
     from policies.policy import Policy
 
 
@@ -28,7 +26,7 @@ def replay(wanted: str, directory: Path | None, *, as_json: bool) -> int:
     from agent.record.runs import chain_broken_at, events_of, find, is_running
     from agent.record.store import EVENTS
 
-    run = find(settings.home(), wanted)
+    run = find(environment.home(), wanted)
     if is_running(run):
         raise UsageError(f"run {run.id} has not ended: `moonpool resume {run.id}` goes on with it")
     events = run.directory / EVENTS
@@ -53,11 +51,11 @@ def replay(wanted: str, directory: Path | None, *, as_json: bool) -> int:
 
 
 def _replayed(
-    run: "Run", recorded: "Recording", policy: "Policy", root: Path, *, as_json: bool
+    run: "RecordedRun", recorded: "Recording", policy: "Policy", root: Path, *, as_json: bool
 ) -> int:
     from agent.interrupts import Interrupts
     from agent.job import Job
-    from agent.open_sandbox import open_sealed
+    from agent.open_sandbox import open_sandbox
     from agent.past_runs.replay import Replay
     from agent.record.store import STEPS
 
@@ -72,12 +70,12 @@ def _replayed(
         verify=None,
         may_ask=recorded.may_ask,
         kernel_policy="prefer" if recorded.started.kernel_policy == "prefer" else "require",
-        environ=settings.environ(),
+        environ=environment.environ(),
     )
-    leaving = Leaving()
+    leaving = SignalGuard()
     with leaving.installed(), contextlib.ExitStack() as stack:
         with leaving.opening():
-            box = stack.enter_context(open_sealed(job, progress))
+            box = stack.enter_context(open_sandbox(job, progress))
         leaving.due()
         progress(f"sealed container {box.id[:12]} ready")
         result = Replay(
@@ -92,7 +90,7 @@ def _replayed(
         print(json.dumps(_replay_document(run, recorded, result)))
     else:
         _print_replay(run, recorded, result)
-    return exits.DONE if result.tree == recorded.tree else exits.NOT_FINISHED
+    return exit_codes.DONE if result.tree == recorded.tree else exit_codes.NOT_FINISHED
 
 
 def _call_line(call: "Remade") -> str:
@@ -107,7 +105,7 @@ def _call_line(call: "Remade") -> str:
     return f"  call {call.number}  {one_line(call.words, 100)}  {verdict}"
 
 
-def _print_replay(run: "Run", recorded: "Recording", result: "Replayed") -> None:
+def _print_replay(run: "RecordedRun", recorded: "Recording", result: "Replayed") -> None:
     from agent.untrusted_text import path_text
 
     if result.tree == recorded.tree:
@@ -118,7 +116,9 @@ def _print_replay(run: "Run", recorded: "Recording", result: "Replayed") -> None
         print(f"  differs  {path_text(path)}")
 
 
-def _replay_document(run: "Run", recorded: "Recording", result: "Replayed") -> dict[str, object]:
+def _replay_document(
+    run: "RecordedRun", recorded: "Recording", result: "Replayed"
+) -> dict[str, object]:
     from agent.record.events.encoding import plain
 
     return {

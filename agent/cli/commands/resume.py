@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import model as configured
+from agent.cli.setup import environment
+from agent.cli.setup import model as model_setup
 from agent.cli.setup.policy import bounded
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from agent.config.values import Configuration
-    from agent.past_runs.resume import Taken
+    from agent.past_runs.resume import HeldRun
     from sandbox.engine.docker import Engine
 
 
@@ -28,17 +28,17 @@ def resume(
     from agent.past_runs.resume import take
     from agent.record.runs import find_id
 
-    home = settings.home()
-    configuration = configured.load(root=None)
+    home = environment.home()
+    configuration = model_setup.load(root=None)
     taken = take(
         home,
         find_id(home, wanted),
-        environ=settings.environ(),
-        known_secrets=configured.known_secrets(configuration),
+        environ=environment.environ(),
+        known_secrets=model_setup.known_secrets(configuration),
         may_ask=may_ask(json_lines=json_lines),
     )
     try:
-        configured.refuse_in(configuration, taken.job.workspace)
+        model_setup.refuse_in(configuration, taken.job.workspace)
         # The record holds the policy as it was; what stands above every policy holds now.
         taken = replace(taken, job=replace(taken.job, policy=bounded(taken.job.policy)))
         return _resumed(
@@ -54,7 +54,7 @@ def resume(
 
 
 def _resumed(
-    taken: "Taken",
+    taken: "HeldRun",
     configuration: "Configuration",
     *,
     model: str | None,
@@ -62,7 +62,7 @@ def _resumed(
     json_lines: bool,
     prices: Path | None,
 ) -> int:
-    from agent.cli.commands.run import Conduct
+    from agent.cli.commands.run import RunController
     from agent.open_sandbox import reopen_sealed
     from agent.record.outcome import CutShort
     from sandbox.engine.docker import Engine
@@ -76,10 +76,10 @@ def _resumed(
     named = model or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
     if over or obstacle:
-        ready = configured.unasked(named, configuration, prices=prices)
+        ready = model_setup.unasked(named, configuration, prices=prices)
     else:
-        ready = configured.ready(named, taken.job.policy, configuration, prices=prices)
-    engine = Engine.connect(settings.environ())
+        ready = model_setup.ready(named, taken.job.policy, configuration, prices=prices)
+    engine = Engine.connect(environment.environ())
     try:
         box, reason = reopen_sealed(taken.job, remembered, engine, attend=True)
     except ContainerGone:
@@ -92,7 +92,7 @@ def _resumed(
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
         past = replace(past, ended=ended)
-    conduct = Conduct(record=taken.record, json_lines=json_lines, out=None, ready=ready)
+    conduct = RunController(record=taken.record, json_lines=json_lines, out=None, ready=ready)
     return conduct(
         taken.job,
         lambda _job, _progress: box,
@@ -102,7 +102,7 @@ def _resumed(
     )
 
 
-def _refuse_what_is_over(taken: "Taken") -> None:
+def _refuse_what_is_over(taken: "HeldRun") -> None:
     """Raises UsageError for a run that ended, unless its container was left for its patch."""
     from agent.past_runs.resume import document
     from agent.record.runs import is_running, reread
@@ -125,12 +125,12 @@ def _refuse_what_is_over(taken: "Taken") -> None:
     )
 
 
-def _gone(taken: "Taken", engine: "Engine") -> int:
+def _gone(taken: "HeldRun", engine: "Engine") -> int:
     """Say what is left of a run without its container."""
     from agent.past_runs.resume import document
 
     run_id = taken.job.run_id
-    container = taken.remembered.standing.container[:12]
+    container = taken.remembered.container_state.container[:12]
     if taken.past.exported is not None:
         taken.record.write_summary(document(taken))
         raise UsageError(

@@ -9,27 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import model as configured
-from agent.cli.setup import policy as permits
-from agent.cli.setup import workspace
+from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup import model as model_setup
+from agent.cli.setup import policy as policy_setup
 from agent.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agent.config.instructions import Briefing
+    from agent.config.instructions import Instructions
     from agent.conversation.approval import Approve
-    from agent.conversation.resume_state import Past
+    from agent.conversation.resume_state import ResumeState
     from agent.interrupts import Interrupts
     from agent.job import Job, OpenBox
     from agent.record.events.types import Event
     from agent.record.journal import Show
-    from agent.record.store import Record
+    from agent.record.store import RunRecord
     from agent.record.summary import Summary
     from agent.run import Run
-    from agent.session import Talk
+    from agent.session import SessionDriver
     from policies.policy import Policy
 
 
@@ -57,36 +55,36 @@ def run(options: RunOptions) -> int:
     if not options.task.strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
     root = workspace.resolve(options.directory)
-    configuration = configured.load(root=root)
-    named = configured.policy_name(options.policy, configuration)
-    policy = permits.permit(named, options.ceiling, root=root)
-    home = settings.home()
+    configuration = model_setup.load(root=root)
+    named = model_setup.policy_name(options.policy, configuration)
+    policy = policy_setup.permit(named, options.ceiling, root=root)
+    home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     if options.out is not None:
         workspace.refuse_inside(options.out, root, "the output directory")
         _make_out(options.out)
 
-    from agent.open_sandbox import open_sealed
-    from agent.record.store import Record, new_run_id
+    from agent.open_sandbox import open_sandbox
+    from agent.record.store import RunRecord, new_run_id
 
-    briefing = configured.brief(
+    instructions = model_setup.brief(
         options.instructions,
         configuration,
         context_files=options.context_files,
         workspace=root,
     )
-    ready = configured.ready(options.model, policy, configuration, prices=options.prices)
-    secrets = configured.known_secrets(configuration)
-    record = Record.create(home, run_id=new_run_id(), known_secrets=secrets)
+    ready = model_setup.ready(options.model, policy, configuration, prices=options.prices)
+    secrets = model_setup.known_secrets(configuration)
+    record = RunRecord.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
-        job = _job(options, root, policy, briefing, record.run_id)
-        conduct = Conduct(
+        job = _job(options, root, policy, instructions, record.run_id)
+        conduct = RunController(
             record=record,
             json_lines=options.json_lines,
             out=options.out,
             ready=ready,
         )
-        return conduct(job, open_sealed, notices=notices_of(root, policy))
+        return conduct(job, open_sandbox, notices=notices_of(root, policy))
     finally:
         record.close()
 
@@ -102,7 +100,7 @@ def _make_out(out: Path) -> None:
 
 
 def _job(
-    options: RunOptions, root: Path, policy: "Policy", briefing: "Briefing", run_id: str
+    options: RunOptions, root: Path, policy: "Policy", instructions: "Instructions", run_id: str
 ) -> "Job":
     from agent.job import Job
 
@@ -112,11 +110,11 @@ def _job(
         workspace=root,
         policy=policy,
         verify=options.verify,
-        briefing=briefing,
+        instructions=instructions,
         may_ask=may_ask(json_lines=options.json_lines),
         kernel_policy=options.kernel_policy,
         accepted_risks=options.accepted_risks,
-        environ=settings.environ(),
+        environ=environment.environ(),
     )
 
 
@@ -138,7 +136,7 @@ def may_ask(*, json_lines: bool) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
+class Frontend:
     """What a run has of the person who watches it."""
 
     interrupts: "Interrupts"
@@ -146,10 +144,10 @@ class Front:
     close: Callable[[], None]
     """Gives the terminal back."""
     approve: "Approve"
-    talk: "Talk"
+    driver: "SessionDriver"
 
 
-def _watching(job: "Job", *, json_lines: bool) -> Front:
+def _watching(job: "Job", *, json_lines: bool) -> Frontend:
     from agent.conversation.approval import nobody_to_ask
     from agent.interrupts import Interrupts
     from agent.session import one_task
@@ -159,23 +157,23 @@ def _watching(job: "Job", *, json_lines: bool) -> Front:
     console = _console()
     interrupts = Interrupts()
     display = Display(console)
-    return Front(
+    return Frontend(
         interrupts=interrupts,
         show=_print_line if json_lines else display.show,
         close=display.close,
         approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
-        talk=one_task,
+        driver=one_task,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
+class RunController:
     """A run from the first event to the last word, as the command line shows it."""
 
-    record: "Record"
+    record: "RunRecord"
     json_lines: bool
     out: Path | None
-    ready: configured.Ready
+    ready: model_setup.PreparedModel
 
     def __call__(
         self,
@@ -183,13 +181,13 @@ class Conduct:
         open_box: "OpenBox",
         *,
         notices: Sequence[str] = (),
-        front: Front | None = None,
-        past: "Past | None" = None,
+        front: Frontend | None = None,
+        past: "ResumeState | None" = None,
         torn_bytes: int = 0,
     ) -> int:
         """Gives the exit code."""
         from agent.cli.setup.observers import Observers
-        from agent.interrupts import Stop
+        from agent.interrupts import SignalReceived
         from agent.record.events.types import Notice
         from agent.record.journal import each
         from agent.run import Run
@@ -205,30 +203,30 @@ class Conduct:
             show=each(observers.show, front.show),
             approve=front.approve,
             interrupts=interrupts,
-            exit_code=exits.of_outcome,
-            talk=front.talk,
+            exit_code=exit_codes.of_outcome,
+            driver=front.driver,
             past=past,
             torn_bytes=torn_bytes,
             facts=self.ready.facts,
         )
-        with interrupts.installed(until_exit=True), observers, contextlib.suppress(Stop):
+        with interrupts.installed(until_exit=True), observers, contextlib.suppress(SignalReceived):
             try:
                 for notice in (*notices, *self.ready.notices):
-                    going.journal.tell(Notice(text=notice))
+                    going.journal.emit(Notice(text=notice))
                 summary = going.go()
             finally:
                 front.close()
             with interrupts.shielded():
                 _finish(self, going, summary, self.record)
             return summary.exit_code
-        return exits.INTERRUPTED  # a third signal while the last words were written
+        return exit_codes.INTERRUPTED  # a third signal while the last words were written
 
 
-def _finish(options: Conduct, going: "Run", summary: "Summary", record: "Record") -> None:
+def _finish(options: RunController, going: "Run", summary: "Summary", record: "RunRecord") -> None:
     """Write what is left to write, and show what came of it."""
-    from agent.record.runs import Run as Recorded
+    from agent.record.runs import RecordedRun
     from agent.report.html import render
-    from agent.terminal.result import print_verdict
+    from agent.terminal.result import print_result
 
     document = summary.document()
     try:
@@ -244,14 +242,14 @@ def _finish(options: Conduct, going: "Run", summary: "Summary", record: "Record"
         else:
             console = _console()
             console.print()
-            print_verdict(
-                console, Recorded(id=record.run_id, directory=record.directory, summary=document)
+            print_result(
+                console, RecordedRun(id=record.run_id, directory=record.directory, summary=document)
             )
     except OSError:
         return  # nobody reads any more; the record has it all
 
 
-def _copy_out(out: Path, summary: "Summary", record: "Record") -> None:
+def _copy_out(out: Path, summary: "Summary", record: "RunRecord") -> None:
     """Put patch, report and log where the operator wants them too; never through a link."""
     from agent.observe.run_log import LOG
     from agent.record.store import REPORT, SUMMARY, write_atomically
@@ -281,6 +279,6 @@ def _print_line(_event: "Event | None", line: str | None) -> None:
 
 
 def _console() -> "Console":
-    from agent.terminal.console import Screen
+    from agent.terminal.console import LeavableConsole
 
-    return Screen()
+    return LeavableConsole()

@@ -3,8 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +24,7 @@ def list_runs(limit: int) -> int:
     for name in ("RUN", "OUTCOME", "FILES", "TASK", "WORKSPACE"):
         table.add_column(name, overflow="fold", no_wrap=name == "RUN")
     count = 0
-    for run in all_runs(settings.home()):
+    for run in all_runs(environment.home()):
         count += 1
         if count > limit:
             break
@@ -39,9 +38,9 @@ def list_runs(limit: int) -> int:
         )
     if not count:
         print('no runs yet: start one with moonpool run "fix the failing tests"')
-        return exits.DONE
+        return exit_codes.DONE
     console().print(table)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def console() -> "Console":

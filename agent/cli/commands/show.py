@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.commands.runs import _WORDS_WIDTH, console
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ def show(wanted: str, *, patch: bool) -> int:
     from rich.text import Text
 
     from agent.record.runs import find
-    from agent.terminal.result import print_verdict
+    from agent.terminal.result import print_result
     from agent.untrusted_text import visible
 
-    run = find(settings.home(), wanted)
+    run = find(environment.home(), wanted)
     out = console()
     if patch:
         _print_patch(out, Path(run.text("patch")))
-        return exits.DONE
+        return exit_codes.DONE
     out.print(Text("run     ", "dim").append(run.id, "bold"))
     for label, key in (
         ("task", "task"),
@@ -40,8 +39,8 @@ def show(wanted: str, *, patch: bool) -> int:
         row = Text(f"{label:<8}", "dim").append(visible(run.text(key)), "default")
         out.print(row, soft_wrap=True)
     _print_steps(out, run.directory)
-    print_verdict(out, run, findings_limit=sys.maxsize)
-    return exits.DONE
+    print_result(out, run, findings_limit=sys.maxsize)
+    return exit_codes.DONE
 
 
 def _print_steps(out: "Console", directory: Path) -> None:
@@ -49,12 +48,12 @@ def _print_steps(out: "Console", directory: Path) -> None:
     from rich.text import Text
 
     from agent.record.events.wording import call_in_words
-    from agent.record.runs import Run, events_of
+    from agent.record.runs import RecordedRun, events_of
     from agent.terminal.result import field
     from agent.untrusted_text import one_line
 
     calls: dict[object, str] = {}
-    for event in events_of(Run(id=directory.name, directory=directory, summary={})):
+    for event in events_of(RecordedRun(id=directory.name, directory=directory, summary={})):
         kind = event.get("event")
         arguments = event.get("arguments")
         if kind in {"call_started", "call_refused"} and isinstance(arguments, dict):
@@ -79,15 +78,15 @@ def _of_its_person(event: Mapping[str, object]) -> str:
     from agent.untrusted_text import one_line
 
     match event:
-        case {"event": "user_said", "what": "request", "text": str() as text}:
+        case {"event": "user_message_added", "what": "request", "text": str() as text}:
             return f"> {one_line(text, _WORDS_WIDTH)}"
         case {"event": "request_awaited", "outcome": {"message": str() as text}} if (
             text != "nothing was asked"
         ):
             return f"< {one_line(text, _WORDS_WIDTH)}"
-        case {"event": "went_back", "call": call}:
+        case {"event": "workspace_restored", "call": call}:
             return f"the files went back to what they were after call {call}"
-        case {"event": "applied", "changes": [*changes], "directory": str() as directory}:
+        case {"event": "patch_applied", "changes": [*changes], "directory": str() as directory}:
             return f"{len(changes)} files were applied to {one_line(directory)}"
         case _:
             return ""

@@ -5,25 +5,24 @@
 
 import json
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 
 
 def verify(wanted: str, *, as_json: bool) -> int:
-    from agent.past_runs import integrity as soundness
-    from agent.past_runs.integrity import State
+    from agent.past_runs import integrity
+    from agent.past_runs.integrity import CheckState
     from agent.record.runs import find_id, reread
     from agent.record.store import runs_directory
     from agent.untrusted_text import one_line
 
-    home = settings.home()
+    home = environment.home()
     run = reread(runs_directory(home) / find_id(home, wanted))
     rows = []
-    for check in soundness.checks(run):
+    for check in integrity.checks(run):
         rows.append(check)
         if not as_json:
             print(f"{check.state:<10} {check.name:<10} {one_line(check.detail, 400)}", flush=True)
-    broken = [check.name for check in rows if check.state is State.BROKEN]
+    broken = [check.name for check in rows if check.state is CheckState.BROKEN]
     if as_json:
         print(
             json.dumps(
@@ -40,4 +39,4 @@ def verify(wanted: str, *, as_json: bool) -> int:
         print(f"run {run.id} is NOT what was recorded: {', '.join(broken)}")
     else:
         print(f"run {run.id} is what was recorded, as far as the record itself can tell")
-    return exits.NOT_FINISHED if broken else exits.DONE
+    return exit_codes.NOT_FINISHED if broken else exit_codes.DONE

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import workspace
-from agent.config.values import Api, Configuration
+from agent.cli.setup import environment, workspace
+from agent.config.values import AnthropicApi, Configuration
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.config.instructions import Briefing
+    from agent.config.instructions import Instructions
     from agent.models.host import Host
     from agent.models.interface import Model
-    from agent.models.pricing import Facts
+    from agent.models.pricing import ModelInfo
     from agent.observe.otlp import TelemetrySettings
     from policies.policy import Policy
 
@@ -41,7 +40,7 @@ def load(*, root: Path | None) -> Configuration:
     Raises:
         UsageError: it can't be used, or lies in the workspace.
     """
-    path, named = settings.configuration_file()
+    path, named = environment.configuration_file()
     if not (named or _stands(path)):
         return Configuration()
     if root is not None:
@@ -68,7 +67,7 @@ def refuse_in(configuration: Configuration, root: Path) -> None:
 
 def known_secrets(configuration: Configuration) -> tuple[str, ...]:
     """Values that must not get into a record."""
-    return settings.known_secrets(configuration.secret_variables())
+    return environment.known_secrets(configuration.secret_variables())
 
 
 def model_name(named: str | None, configuration: Configuration) -> str:
@@ -83,9 +82,9 @@ def model_name(named: str | None, configuration: Configuration) -> str:
     if chosen is not None:
         return chosen
     match configuration.anthropic:
-        case Api(api_key_env=key, auth_token_env=token):
+        case AnthropicApi(api_key_env=key, auth_token_env=token):
             names = [key, token] if key or token else ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"]
-            if any(settings.environ().get(name) for name in names if name is not None):
+            if any(environment.environ().get(name) for name in names if name is not None):
                 return DEFAULT_MODEL
     raise UsageError(
         "no model: set ANTHROPIC_API_KEY, or name one with -m or in config.yaml; -m script:FILE "
@@ -104,7 +103,7 @@ def open_model(named: str | None, configuration: Configuration) -> "Model":
 
     name = model_name(named, configuration)
     try:
-        return opened(name, environ=settings.environ(), configuration=configuration)
+        return opened(name, environ=environment.environ(), configuration=configuration)
     except UsageError as error:
         if named is None and configuration.model is not None:
             where = f"{configuration.file}:{configuration.lines.get('model', 0)}"
@@ -113,11 +112,11 @@ def open_model(named: str | None, configuration: Configuration) -> "Model":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class PreparedModel:
     """A command's model with all that is settled before it is asked anything."""
 
     model: "Model"
-    facts: "Facts"
+    facts: "ModelInfo"
     telemetry: "TelemetrySettings | None"
     """None: the operator configured none, and nothing is sent anywhere."""
     notices: tuple[str, ...] = ()
@@ -126,7 +125,7 @@ class Ready:
 
 def ready(
     named: str | None, policy: "Policy", configuration: Configuration, *, prices: Path | None
-) -> Ready:
+) -> PreparedModel:
     """Open a command's model, and refuse what the policy asks of it in vain.
 
     Raises:
@@ -138,7 +137,7 @@ def ready(
     from agent.models.server_tools import refuse_what_cannot_be
 
     model = open_model(named, configuration)
-    host = host_of(model.name, environ=settings.environ(), configuration=configuration)
+    host = host_of(model.name, environ=environment.environ(), configuration=configuration)
     facts = _known_facts(model.name, host, prices, configuration)
     _refuse_dollars(policy, model.name, host, facts)
     refuse_what_cannot_be(policy, model.name, host)
@@ -146,26 +145,28 @@ def ready(
     notices: tuple[str, ...] = ()
     if host is Host.GATEWAY and policy.budget.usd is not None and listed:
         notices = (_LIST_PRICES,)
-    return Ready(model=model, facts=facts, telemetry=telemetry(configuration), notices=notices)
+    return PreparedModel(
+        model=model, facts=facts, telemetry=telemetry(configuration), notices=notices
+    )
 
 
-def unasked(named: str, configuration: Configuration, *, prices: Path | None) -> Ready:
+def unasked(named: str, configuration: Configuration, *, prices: Path | None) -> PreparedModel:
     """As `ready`, for a run whose model is asked nothing more.
 
     Raises:
         UsageError: a file that is named can't be used.
     """
     from agent.models.host import host_of
-    from agent.past_runs.resume import Unasked
+    from agent.past_runs.resume import UnaskedModel
 
-    host = host_of(named, environ=settings.environ(), configuration=configuration)
+    host = host_of(named, environ=environment.environ(), configuration=configuration)
     facts = _known_facts(named, host, prices, configuration)
-    return Ready(model=Unasked(named), facts=facts, telemetry=telemetry(configuration))
+    return PreparedModel(model=UnaskedModel(named), facts=facts, telemetry=telemetry(configuration))
 
 
 def _known_facts(
     model: str, host: "Host", prices: Path | None, configuration: Configuration
-) -> "Facts":
+) -> "ModelInfo":
     """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
 
     Ours are of the providers' own services: a cloud bills by another list, and does less.
@@ -177,7 +178,7 @@ def _known_facts(
     return facts_of(model, own, listed=not host.is_cloud)
 
 
-def _refuse_dollars(policy: "Policy", model: str, host: "Host", facts: "Facts") -> None:
+def _refuse_dollars(policy: "Policy", model: str, host: "Host", facts: "ModelInfo") -> None:
     """Raises UsageError for a budget in dollars that could not be kept."""
     if policy.budget.usd is not None and facts.prices is None:
         where = f" on {host.value}" if host.is_cloud else ""
@@ -194,7 +195,7 @@ def brief(
     *,
     context_files: bool | None,
     workspace: Path,
-) -> "Briefing":
+) -> "Instructions":
     """What the model is given beside its task: by flags, or by the configuration.
 
     Raises:
@@ -217,10 +218,10 @@ def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
     """
     if configuration.telemetry is None:
         return None
-    from agent.cli.setup import observers as observing
+    from agent.cli.setup import observers
 
     wanted = configuration.telemetry
-    return observing.telemetry(wanted.otlp_endpoint, wanted.headers_env, settings.environ())
+    return observers.telemetry(wanted.otlp_endpoint, wanted.headers_env, environment.environ())
 
 
 def policy_name(named: str | None, configuration: Configuration) -> str:

@@ -19,7 +19,7 @@ from agent.observe.run_log import RunLog
 if TYPE_CHECKING:
     from agent.models.interface import Model
     from agent.record.events.types import Event
-    from agent.record.store import Record
+    from agent.record.store import RunRecord
 
 
 def telemetry(
@@ -39,7 +39,7 @@ class Observers:
     """A context manager around one process of one run; `show` hears its events."""
 
     def __init__(
-        self, record: "Record", model: "Model", telemetry: TelemetrySettings | None = None
+        self, record: "RunRecord", model: "Model", telemetry: TelemetrySettings | None = None
     ) -> None:
         """Args:
         telemetry: None: the operator configured no collector, and nothing is sent anywhere.
@@ -47,9 +47,9 @@ class Observers:
         self._log = RunLog(record.directory, redact=record.redact)
         self._spans = None
         if telemetry is not None:
-            from agent.observe.spans import Telemetry
+            from agent.observe.spans import SpanRecorder
 
-            self._spans = Telemetry(telemetry, run_id=record.run_id, model=model)
+            self._spans = SpanRecorder(telemetry, run_id=record.run_id, model=model)
 
     def __enter__(self) -> Self:
         self._log.__enter__()

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import workspace
+from agent.cli.setup import environment, workspace
 
 if TYPE_CHECKING:
     from policies.policy import Policy
@@ -26,7 +25,7 @@ def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> "Po
     """
     from policies.loading import files, load
 
-    directory = settings.policy_directory()
+    directory = environment.policy_directory()
     for name in (policy, *_ceilings(ceiling)):
         if root is not None:
             workspace.refuse_policy_inside(name, root)
@@ -43,7 +42,7 @@ def bounded(policy: "Policy", ceiling: str | None = None) -> "Policy":
     """
     from policies.operator.ceiling import load_ceiling, under
 
-    directory = settings.policy_directory()
+    directory = environment.policy_directory()
     return under(policy, [load_ceiling(name, directory=directory) for name in _ceilings(ceiling)])
 
 
@@ -53,7 +52,7 @@ def _ceilings(named: str | None) -> list[str]:
 
 def _standing() -> str | None:
     """The operator's ceiling file, if there is one. What can't be looked at is no absence."""
-    path = settings.ceiling_file()
+    path = environment.ceiling_file()
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from types import FrameType
 
 
-class Leaving:
+class SignalGuard:
     """SIGINT, SIGTERM and SIGHUP leave by one door: the container is removed on the way.
 
     While it is being opened the first one waits: one that struck between the engine's making a

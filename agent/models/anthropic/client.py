@@ -22,12 +22,12 @@ import anthropic
 from anthropic.types import RawMessageStreamEvent
 
 from agent.errors import ModelAuth, UsageError
-from agent.models.anthropic import listing as anthropic_offered
+from agent.models.anthropic import listing as anthropic_listing
 from agent.models.anthropic import request as anthropic_request
 from agent.models.anthropic.cloud_errors import AWS, GOOGLE, Cloud, need, settled_with
 from agent.models.anthropic.errors import translated
-from agent.models.anthropic.stream import ReplyStream
-from agent.models.http_errors import Service
+from agent.models.anthropic.stream import AnthropicReplyStream
+from agent.models.http_errors import ServiceWords
 from agent.models.interface import Discarded, Reply, Request, StreamEvent
 from agent.models.listing import OfferedModel
 from agent.models.retrying import Retrier, RetryLimits, TransientError
@@ -66,7 +66,7 @@ class AnthropicModel:
         self._client = client
         self._model = model
         self._cloud = cloud
-        self._service = Service(
+        self._service = ServiceWords(
             model=model,
             base_url=str(client.base_url).rstrip("/"),
             credential=credential,
@@ -245,22 +245,22 @@ class AnthropicModel:
         def page(after: str | None) -> Any:
             with translated(service, reading=False):
                 raw = client.models.with_raw_response.list(
-                    limit=anthropic_offered.PAGE,
+                    limit=anthropic_listing.PAGE,
                     after_id=anthropic.omit if after is None else after,
                 )
             return decoded(raw.http_response.content)
 
         def attempt(_number: int) -> tuple[OfferedModel, ...]:
             with translated(service, reading=True):
-                return anthropic_offered.offered(page)
+                return anthropic_listing.offered(page)
 
         return self._retrier.run(attempt, on_event)
 
     def _attempt(
         self, body: Mapping[str, Any], number: int, on_event: Callable[[StreamEvent], None]
     ) -> Reply:
-        stream = ReplyStream()
-        answer = _Answer(self._client, self._service, self._cloud, body)
+        stream = AnthropicReplyStream()
+        answer = _AnthropicExchange(self._client, self._service, self._cloud, body)
         try:
             with closing(answer.events()) as events:
                 for event in events:
@@ -279,11 +279,11 @@ class AnthropicModel:
             raise
 
 
-class _Answer:
+class _AnthropicExchange:
     """One HTTP exchange. What its reader raises never passes through the translation."""
 
     def __init__(
-        self, client: Client, service: Service, cloud: Cloud | None, body: Mapping[str, Any]
+        self, client: Client, service: ServiceWords, cloud: Cloud | None, body: Mapping[str, Any]
     ) -> None:
         self._client = client
         self._service = service
@@ -326,6 +326,6 @@ def _plain(event: Any) -> Mapping[str, Any]:
     return plain
 
 
-def _discard(stream: ReplyStream, on_event: Callable[[StreamEvent], None]) -> None:
+def _discard(stream: AnthropicReplyStream, on_event: Callable[[StreamEvent], None]) -> None:
     if stream.started:
         on_event(Discarded(usage=stream.usage))

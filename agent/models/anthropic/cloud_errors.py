@@ -11,19 +11,19 @@ from importlib import import_module
 from typing import Final
 
 from agent.errors import ModelAuth, UsageError
-from agent.models.http_errors import Verdict, line
+from agent.models.http_errors import FailureKind, line
 from agent.models.retrying import TransientError
 
-BY_NAME: Final[Mapping[str, Verdict]] = {
+BY_NAME: Final[Mapping[str, FailureKind]] = {
     # Nothing but the search for credentials and the signing with them can raise these.
-    "botocore.exceptions.BotoCoreError": Verdict.AUTH,
-    "botocore.exceptions.ClientError": Verdict.AUTH,
-    "botocore.exceptions.HTTPClientError": Verdict.RETRY,
-    "botocore.eventstream.ParserError": Verdict.RETRY,
-    "google.auth.exceptions.GoogleAuthError": Verdict.AUTH,
-    "google.auth.exceptions.TransportError": Verdict.RETRY,
-    "google.auth.exceptions.TimeoutError": Verdict.RETRY,
-    "google.auth.exceptions.ResponseError": Verdict.RETRY,
+    "botocore.exceptions.BotoCoreError": FailureKind.AUTH,
+    "botocore.exceptions.ClientError": FailureKind.AUTH,
+    "botocore.exceptions.HTTPClientError": FailureKind.RETRY,
+    "botocore.eventstream.ParserError": FailureKind.RETRY,
+    "google.auth.exceptions.GoogleAuthError": FailureKind.AUTH,
+    "google.auth.exceptions.TransportError": FailureKind.RETRY,
+    "google.auth.exceptions.TimeoutError": FailureKind.RETRY,
+    "google.auth.exceptions.ResponseError": FailureKind.RETRY,
 }
 """A class that is not here has the verdict of its nearest parent; not one of these: no verdict."""
 
@@ -78,21 +78,21 @@ def settled_with(cloud: Cloud | None) -> Generator[None]:
         if cloud is None or found is None:
             raise
         said = line(str(error)) or type(error).__name__
-        if found is Verdict.RETRY:
+        if found is FailureKind.RETRY:
             raise TransientError(f"{cloud.name}: {said}") from error
         raise ModelAuth(f"{cloud.credentials} can't be used ({said}): {cloud.remedy}") from error
 
 
-def verdict(error: BaseException) -> Verdict | None:
+def verdict(error: BaseException) -> FailureKind | None:
     """None: it is no error of a cloud's library."""
-    if getattr(error, "retryable", False) and _known(error) is Verdict.AUTH:
-        return Verdict.RETRY
+    if getattr(error, "retryable", False) and _known(error) is FailureKind.AUTH:
+        return FailureKind.RETRY
     if type(error) is RuntimeError and str(error).startswith("Could not resolve"):
         # How the SDK itself says that nothing was found.
-        return Verdict.AUTH
+        return FailureKind.AUTH
     return _known(error)
 
 
-def _known(error: BaseException) -> Verdict | None:
+def _known(error: BaseException) -> FailureKind | None:
     names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
     return next((BY_NAME[name] for name in names if name in BY_NAME), None)

@@ -22,8 +22,8 @@ from agent.errors import (
 )
 from agent.models.http_errors import (
     HTTP_CLIENT,
-    Service,
-    Verdict,
+    FailureKind,
+    ServiceWords,
     elsewhere,
     failed,
     nearest,
@@ -42,100 +42,100 @@ _TOO_LONG: Final = (
 users report), and how Bedrock does. Where none of them stands in a 400, the run ends as with any
 other."""
 
-BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
-    anthropic.AnthropicError: Verdict.UNAVAILABLE,
-    anthropic.APIError: Verdict.UNAVAILABLE,
-    anthropic.APIResponseValidationError: Verdict.RETRY,
-    anthropic.APIWebhookValidationError: Verdict.UNAVAILABLE,
-    anthropic.APIStatusError: Verdict.REFUSED,
-    anthropic.APIConnectionError: Verdict.RETRY,
-    anthropic.APITimeoutError: Verdict.RETRY,
-    anthropic.RetryableError: Verdict.RETRY,
-    anthropic.CredentialsError: Verdict.AUTH,
-    anthropic.IdentityTokenFileError: Verdict.AUTH,
-    anthropic.WorkloadIdentityError: Verdict.AUTH,
-    anthropic.BadRequestError: Verdict.REFUSED,
-    anthropic.AuthenticationError: Verdict.AUTH,
-    anthropic.PaymentRequiredError: Verdict.BILLING,
-    anthropic.PermissionDeniedError: Verdict.AUTH,
-    anthropic.NotFoundError: Verdict.REFUSED,
-    anthropic.RequestTimeoutError: Verdict.RETRY,
+BY_CLASS: Final[Mapping[type[BaseException], FailureKind]] = {
+    anthropic.AnthropicError: FailureKind.UNAVAILABLE,
+    anthropic.APIError: FailureKind.UNAVAILABLE,
+    anthropic.APIResponseValidationError: FailureKind.RETRY,
+    anthropic.APIWebhookValidationError: FailureKind.UNAVAILABLE,
+    anthropic.APIStatusError: FailureKind.REFUSED,
+    anthropic.APIConnectionError: FailureKind.RETRY,
+    anthropic.APITimeoutError: FailureKind.RETRY,
+    anthropic.RetryableError: FailureKind.RETRY,
+    anthropic.CredentialsError: FailureKind.AUTH,
+    anthropic.IdentityTokenFileError: FailureKind.AUTH,
+    anthropic.WorkloadIdentityError: FailureKind.AUTH,
+    anthropic.BadRequestError: FailureKind.REFUSED,
+    anthropic.AuthenticationError: FailureKind.AUTH,
+    anthropic.PaymentRequiredError: FailureKind.BILLING,
+    anthropic.PermissionDeniedError: FailureKind.AUTH,
+    anthropic.NotFoundError: FailureKind.REFUSED,
+    anthropic.RequestTimeoutError: FailureKind.RETRY,
     # 409: a lock on the service's side ran out; the SDK's own policy retries it too.
-    anthropic.ConflictError: Verdict.RETRY,
-    anthropic.PreconditionFailedError: Verdict.REFUSED,
-    anthropic.ContentTooLargeError: Verdict.REFUSED,
-    anthropic.UnprocessableEntityError: Verdict.REFUSED,
-    anthropic.RateLimitError: Verdict.RETRY,
-    anthropic.RequestHeaderFieldsTooLargeError: Verdict.REFUSED,
+    anthropic.ConflictError: FailureKind.RETRY,
+    anthropic.PreconditionFailedError: FailureKind.REFUSED,
+    anthropic.ContentTooLargeError: FailureKind.REFUSED,
+    anthropic.UnprocessableEntityError: FailureKind.REFUSED,
+    anthropic.RateLimitError: FailureKind.RETRY,
+    anthropic.RequestHeaderFieldsTooLargeError: FailureKind.REFUSED,
     # 499 comes from a proxy that saw us go; we did not.
-    anthropic.ClientClosedRequestError: Verdict.RETRY,
-    anthropic.InternalServerError: Verdict.RETRY,
-    anthropic.HTTPNotImplementedError: Verdict.REFUSED,
-    anthropic.ServiceUnavailableError: Verdict.RETRY,
-    anthropic.GatewayTimeoutError: Verdict.RETRY,
-    anthropic.OverloadedError: Verdict.RETRY,
+    anthropic.ClientClosedRequestError: FailureKind.RETRY,
+    anthropic.InternalServerError: FailureKind.RETRY,
+    anthropic.HTTPNotImplementedError: FailureKind.REFUSED,
+    anthropic.ServiceUnavailableError: FailureKind.RETRY,
+    anthropic.GatewayTimeoutError: FailureKind.RETRY,
+    anthropic.OverloadedError: FailureKind.RETRY,
     **HTTP_CLIENT,
 }
 """By class; a class that is not here has the verdict of its nearest parent."""
 
-BY_CODE: Final[Mapping[str, Verdict]] = {
+BY_CODE: Final[Mapping[str, FailureKind]] = {
     # 429s that no wait mends: money, not speed.
-    "contract_spend_limit_reached": Verdict.BILLING,
-    "enforced_spend_limit_reached": Verdict.BILLING,
-    "linked_organization_billing_unavailable": Verdict.BILLING,
-    "linked_organization_spend_limit_reached": Verdict.BILLING,
-    "organization_on_hold": Verdict.AUTH,
+    "contract_spend_limit_reached": FailureKind.BILLING,
+    "enforced_spend_limit_reached": FailureKind.BILLING,
+    "linked_organization_billing_unavailable": FailureKind.BILLING,
+    "linked_organization_spend_limit_reached": FailureKind.BILLING,
+    "organization_on_hold": FailureKind.AUTH,
     # A 400 by status, but nothing was done: the body did not arrive in time.
-    "request_body_timeout": Verdict.RETRY,
+    "request_body_timeout": FailureKind.RETRY,
 }
 """By ``error.details.error_code``, which the SDK calls the stable name of the cause."""
 
-BY_TYPE: Final[Mapping[str, Verdict]] = {
-    "invalid_request_error": Verdict.REFUSED,
-    "request_too_large": Verdict.REFUSED,
-    "authentication_error": Verdict.AUTH,
-    "billing_error": Verdict.BILLING,
-    "permission_error": Verdict.AUTH,
-    "not_found_error": Verdict.REFUSED,
-    "rate_limit_error": Verdict.RETRY,
-    "timeout_error": Verdict.RETRY,
-    "api_error": Verdict.RETRY,
-    "overloaded_error": Verdict.RETRY,
-    "memory_precondition_failed_error": Verdict.REFUSED,
-    "memory_path_conflict_error": Verdict.REFUSED,
-    "conflict_error": Verdict.RETRY,
+BY_TYPE: Final[Mapping[str, FailureKind]] = {
+    "invalid_request_error": FailureKind.REFUSED,
+    "request_too_large": FailureKind.REFUSED,
+    "authentication_error": FailureKind.AUTH,
+    "billing_error": FailureKind.BILLING,
+    "permission_error": FailureKind.AUTH,
+    "not_found_error": FailureKind.REFUSED,
+    "rate_limit_error": FailureKind.RETRY,
+    "timeout_error": FailureKind.RETRY,
+    "api_error": FailureKind.RETRY,
+    "overloaded_error": FailureKind.RETRY,
+    "memory_precondition_failed_error": FailureKind.REFUSED,
+    "memory_path_conflict_error": FailureKind.REFUSED,
+    "conflict_error": FailureKind.RETRY,
     # Of Bedrock, in the middle of a stream; all its others are worth another attempt.
-    "validationException": Verdict.REFUSED,
-    "accessDeniedException": Verdict.AUTH,
+    "validationException": FailureKind.REFUSED,
+    "accessDeniedException": FailureKind.AUTH,
 }
 """By ``error.type``, for errors that come as an event after status 200."""
 
 
-def translated(service: Service, *, reading: bool) -> AbstractContextManager[None]:
+def translated(service: ServiceWords, *, reading: bool) -> AbstractContextManager[None]:
     """Raise ours for the SDK's; see `settled`."""
     return settled(service, reading=reading, sdk=anthropic.AnthropicError, translate=translate)
 
 
-def translate(error: BaseException, service: Service) -> ModelError | TransientError:
+def translate(error: BaseException, service: ServiceWords) -> ModelError | TransientError:
     """Ours for one of the SDK's: to be raised by the caller."""
     match verdict(error):
-        case Verdict.RETRY:
+        case FailureKind.RETRY:
             return TransientError(_what(error, service), asked_wait_s=_asked(error))
-        case Verdict.REFUSED if _is_too_long(error):
+        case FailureKind.REFUSED if _is_too_long(error):
             return ModelTooLong(_refused(error, service))
-        case Verdict.REFUSED:
+        case FailureKind.REFUSED:
             return ModelRefusedRequest(_refused(error, service))
-        case Verdict.AUTH:
+        case FailureKind.AUTH:
             return ModelAuth(_auth(error, service))
-        case Verdict.BILLING:
+        case FailureKind.BILLING:
             return ModelBilling(
                 f"{_what(error, service)}: check the account's balance and spend limits"
             )
-        case Verdict.UNAVAILABLE:
+        case FailureKind.UNAVAILABLE:
             return ModelUnavailable(_what(error, service))
 
 
-def verdict(error: BaseException) -> Verdict:
+def verdict(error: BaseException) -> FailureKind:
     """By code, then by what the service itself says, then by class."""
     by_class = nearest(error, BY_CLASS)
     match error:
@@ -147,23 +147,23 @@ def verdict(error: BaseException) -> Verdict:
             return by_class
 
 
-def _of_status(error: anthropic.APIStatusError, by_class: Verdict) -> Verdict:
+def _of_status(error: anthropic.APIStatusError, by_class: FailureKind) -> FailureKind:
     if error.error_code in BY_CODE:
         return BY_CODE[str(error.error_code)]
     if error.type == "billing_error":
-        return Verdict.BILLING
+        return FailureKind.BILLING
     if error.response.is_success:
-        return BY_TYPE.get(str(error.type), Verdict.RETRY)
+        return BY_TYPE.get(str(error.type), FailureKind.RETRY)
     match by_class, error.response.headers.get("x-should-retry"):
-        case Verdict.RETRY, "false":
-            return Verdict.UNAVAILABLE
-        case Verdict.REFUSED, "true":
-            return Verdict.RETRY
+        case FailureKind.RETRY, "false":
+            return FailureKind.UNAVAILABLE
+        case FailureKind.REFUSED, "true":
+            return FailureKind.RETRY
         case _:
             return by_class
 
 
-def _what(error: BaseException, service: Service) -> str:
+def _what(error: BaseException, service: ServiceWords) -> str:
     match error:
         case anthropic.APIStatusError():
             said = service.shown(_said(error)) or phrase(error.status_code)
@@ -178,7 +178,7 @@ def _what(error: BaseException, service: Service) -> str:
             return service.shown(str(error)) or type(error).__name__
 
 
-def _refused(error: BaseException, service: Service) -> str:
+def _refused(error: BaseException, service: ServiceWords) -> str:
     what = _what(error, service)
     if isinstance(error, anthropic.NotFoundError) and service.model:
         return f"{what}: is {service.model!r} a model of {service.base_url}?"
@@ -208,7 +208,7 @@ def _is_too_long(error: BaseException) -> bool:
     return any(words in said for words in _TOO_LONG)
 
 
-def _auth(error: BaseException, service: Service) -> str:
+def _auth(error: BaseException, service: ServiceWords) -> str:
     what = _what(error, service)
     if isinstance(error, anthropic.PermissionDeniedError):
         who = service.credential or "the key"

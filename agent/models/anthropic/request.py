@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, assert_never
 
-from agent.models.anthropic import server_tools as anthropic_served
+from agent.models.anthropic import server_tools as anthropic_server_tools
 from agent.models.interface import (
     AssistantMessage,
     Image,
@@ -63,7 +63,7 @@ def body(request: Request, *, model: str) -> Json:
     if request.system.strip():
         result["system"] = [_marked({"type": "text", "text": encodable(request.system)})]
     tools = [_tool(spec) for spec in request.tools]
-    tools += anthropic_served.declared(request.server_tools, model=model)
+    tools += anthropic_server_tools.declared(request.server_tools, model=model)
     if tools:
         tools[-1] = _marked(tools[-1])
         result["tools"] = tools
@@ -110,7 +110,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[Json]:
 def _followed(message: Json) -> Iterator[Json]:
     """A message that is not the last."""
     if message["role"] == "assistant":
-        message["content"] = anthropic_served.settled(message["content"])
+        message["content"] = anthropic_server_tools.settled(message["content"])
         if not message["content"]:
             message["content"] = [dict(_NOTHING_SAID)]
     yield _results_first(message)

@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from agent.errors import ModelError
-from agent.models.anthropic import server_tools as anthropic_served
+from agent.models.anthropic import server_tools as anthropic_server_tools
 from agent.models.anthropic.request import PROVIDER
 from agent.models.interface import (
     AssistantMessage,
     Opaque,
     Reply,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -39,7 +39,7 @@ _CHARACTERS_A_TOKEN: Final = 3
 """Rather too few than too many: an estimate of what is billed may be above it."""
 
 
-class ReplyStream:
+class AnthropicReplyStream:
     """One attempt's stream, event by event."""
 
     def __init__(self) -> None:
@@ -156,8 +156,10 @@ class ReplyStream:
 
     def _count(self, usage: Mapping[str, Any]) -> None:
         """Counts are running totals; one left out or null keeps its value."""
-        served = usage.get("server_tool_use")
-        self._usage.update(_counts({**usage, **(served if isinstance(served, Mapping) else {})}))
+        server_side = usage.get("server_tool_use")
+        self._usage.update(
+            _counts({**usage, **(server_side if isinstance(server_side, Mapping) else {})})
+        )
         iterations = usage.get("iterations")
         if isinstance(iterations, list):
             # By the SDK's docstring a summary's tokens are in no total.
@@ -247,7 +249,7 @@ class _Block:
                 )
         return None
 
-    def value(self, stop: Stop, *, last: bool) -> Text | ToolUse | Opaque | None:
+    def value(self, stop: StopReason, *, last: bool) -> Text | ToolUse | Opaque | None:
         """The block as the loop knows it; None: one that the API would not take back. That is an
         empty text, and a thought or a call of the service's own that was cut off.
 
@@ -256,7 +258,7 @@ class _Block:
         match self._type:
             case "text":
                 # A turn handed back for the model to continue may not end in white space.
-                text = self.text.rstrip() if last and stop is Stop.PAUSE_TURN else self.text
+                text = self.text.rstrip() if last and stop is StopReason.PAUSE_TURN else self.text
                 return Text(text=text, extra=self._extra(_TEXT_FIELDS)) if text.strip() else None
             case "tool_use":
                 return self._call(_cut(stop, last=last))
@@ -266,7 +268,9 @@ class _Block:
                 return None
             case _:
                 raw = self._whole()
-                return Opaque(provider=PROVIDER, raw=raw, served=anthropic_served.in_words(raw))
+                return Opaque(
+                    provider=PROVIDER, raw=raw, server_side=anthropic_server_tools.in_words(raw)
+                )
 
     def _call(self, cut: str | None) -> ToolUse:
         identifier, name = self._raw.get("id"), self._raw.get("name")
@@ -313,9 +317,9 @@ class _Block:
         return raw
 
 
-def _known_stop(text: str | None) -> Stop:
+def _known_stop(text: str | None) -> StopReason:
     try:
-        return Stop(str(text))
+        return StopReason(str(text))
     except ValueError:
         raise ModelError(
             f"the model stopped for a reason this version does not know ({text!r:.60}): "
@@ -323,15 +327,21 @@ def _known_stop(text: str | None) -> Stop:
         ) from None
 
 
-def _cut(stop: Stop, *, last: bool) -> str | None:
+def _cut(stop: StopReason, *, last: bool) -> str | None:
     """Why a call must not run, by how its reply ended."""
     match stop:
-        case Stop.MAX_TOKENS | Stop.CONTEXT_WINDOW:
+        case StopReason.MAX_TOKENS | StopReason.CONTEXT_WINDOW:
             # Even where what is left of the last block reads as JSON, it may not be all.
             return "the reply was cut off in this call: make it again, shorter" if last else None
-        case Stop.REFUSAL:
+        case StopReason.REFUSAL:
             return "the reply ended in a refusal"
-        case Stop.END_TURN | Stop.TOOL_USE | Stop.STOP_SEQUENCE | Stop.PAUSE_TURN | Stop.COMPACTION:
+        case (
+            StopReason.END_TURN
+            | StopReason.TOOL_USE
+            | StopReason.STOP_SEQUENCE
+            | StopReason.PAUSE_TURN
+            | StopReason.COMPACTION
+        ):
             return None
         case _:
             assert_never(stop)

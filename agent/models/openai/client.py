@@ -22,14 +22,14 @@ from typing import Any, Final, cast
 import openai
 
 from agent.errors import ModelAuth, ModelRefusedRequest
-from agent.models.http_errors import Service
+from agent.models.http_errors import ServiceWords
 from agent.models.interface import (
     AssistantMessage,
     Discarded,
     Reply,
     Request,
     Retrying,
-    Stop,
+    StopReason,
     StreamEvent,
     Usage,
 )
@@ -39,7 +39,7 @@ from agent.models.openai import request as openai_request
 from agent.models.openai.dialect import Complaint, Dialect
 from agent.models.openai.errors import complaint, translated
 from agent.models.openai.listing import listed
-from agent.models.openai.stream import ReplyStream
+from agent.models.openai.stream import OpenAIReplyStream
 from agent.models.retrying import Retrier, RetryLimits, TransientError
 from agent.models.transport import (
     READ_TIMEOUT_S,
@@ -85,7 +85,7 @@ class OpenAIModel:
         self._client = client
         self._model = model
         self._dialect = dialect
-        self._service = Service(
+        self._service = ServiceWords(
             model=model,
             base_url=str(client.base_url).rstrip("/"),
             key=client.api_key,
@@ -171,7 +171,7 @@ class OpenAIModel:
         Raises:
             ModelError: one of its children, by what went wrong; see `agent.errors`.
         """
-        lessons = _Lessons()
+        lessons = _RequestRewrites()
         return self._retrier.run(
             lambda number: self._attempt(request, number, lessons, on_event), on_event
         )
@@ -188,7 +188,7 @@ class OpenAIModel:
         self,
         request: Request,
         number: int,
-        lessons: "_Lessons",
+        lessons: "_RequestRewrites",
         on_event: Callable[[StreamEvent], None],
     ) -> Reply:
         while True:
@@ -210,9 +210,9 @@ class OpenAIModel:
     def _once(
         self, request: Request, number: int, on_event: Callable[[StreamEvent], None]
     ) -> Reply:
-        stream = ReplyStream(token=secrets.token_hex(3))
+        stream = OpenAIReplyStream(token=secrets.token_hex(3))
         body = openai_request.body(request, model=self._model, dialect=self._dialect)
-        answer = _Answer(self._client, self._service, body)
+        answer = _OpenAIExchange(self._client, self._service, body)
         try:
             with closing(answer.chunks()) as chunks:
                 for chunk in chunks:
@@ -230,7 +230,7 @@ class OpenAIModel:
             raise
 
 
-class _Lessons:
+class _RequestRewrites:
     """What one reply was written anew for."""
 
     def __init__(self) -> None:
@@ -250,10 +250,12 @@ class _Lessons:
         return better
 
 
-class _Answer:
+class _OpenAIExchange:
     """One HTTP exchange. What its reader raises never passes through the translation."""
 
-    def __init__(self, client: openai.OpenAI, service: Service, body: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: openai.OpenAI, service: ServiceWords, body: Mapping[str, Any]
+    ) -> None:
         self._client = client
         self._service = service
         self._body = body
@@ -294,13 +296,13 @@ def _credentials(client: openai.OpenAI) -> dict[str, str | openai.Omit]:
 def _full(error: ModelRefusedRequest, *, attempts: int) -> Reply:
     return Reply(
         message=AssistantMessage(blocks=()),
-        stop=Stop.CONTEXT_WINDOW,
+        stop=StopReason.CONTEXT_WINDOW,
         usage=Usage(),
         attempts=attempts,
         detail=str(error),
     )
 
 
-def _discard(stream: ReplyStream, on_event: Callable[[StreamEvent], None]) -> None:
+def _discard(stream: OpenAIReplyStream, on_event: Callable[[StreamEvent], None]) -> None:
     if stream.started:
         on_event(Discarded(usage=stream.usage))

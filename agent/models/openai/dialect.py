@@ -54,7 +54,7 @@ _FULL_NAMES: Final = frozenset(
 )
 
 
-class Limit(StrEnum):
+class TokenLimitParameter(StrEnum):
     """How a request names the most tokens that its reply may have."""
 
     COMPLETION = "max_completion_tokens"
@@ -63,8 +63,12 @@ class Limit(StrEnum):
     """What servers took before, and what many compatible ones take only."""
 
     @property
-    def other(self) -> "Limit":
-        return Limit.CLASSIC if self is Limit.COMPLETION else Limit.COMPLETION
+    def other(self) -> "TokenLimitParameter":
+        return (
+            TokenLimitParameter.CLASSIC
+            if self is TokenLimitParameter.COMPLETION
+            else TokenLimitParameter.COMPLETION
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    limit: Limit
+    limit: TokenLimitParameter
     most_tokens: int | None = None
     """Of output, where the service said that it gives no more."""
     without: frozenset[str] = frozenset()
@@ -134,8 +138,8 @@ class Dialect:
         return max(fitting, default=None)
 
 
-PUBLIC: Final = Dialect(limit=Limit.COMPLETION)
+PUBLIC: Final = Dialect(limit=TokenLimitParameter.COMPLETION)
 """Of OpenAI's own service."""
 
-COMPATIBLE: Final = Dialect(limit=Limit.CLASSIC)
+COMPATIBLE: Final = Dialect(limit=TokenLimitParameter.CLASSIC)
 """Of every other, until it says otherwise."""

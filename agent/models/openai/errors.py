@@ -26,8 +26,8 @@ from agent.errors import (
 )
 from agent.models.http_errors import (
     HTTP_CLIENT,
-    Service,
-    Verdict,
+    FailureKind,
+    ServiceWords,
     elsewhere,
     failed,
     nearest,
@@ -39,82 +39,82 @@ from agent.models.http_errors import (
 from agent.models.openai.dialect import Complaint
 from agent.models.retrying import TransientError, asked_wait_s
 
-BY_CLASS: Final[Mapping[type[BaseException], Verdict]] = {
-    openai.OpenAIError: Verdict.UNAVAILABLE,
+BY_CLASS: Final[Mapping[type[BaseException], FailureKind]] = {
+    openai.OpenAIError: FailureKind.UNAVAILABLE,
     # As it is, only from an error within a stream.
-    openai.APIError: Verdict.RETRY,
-    openai.APIResponseValidationError: Verdict.RETRY,
-    openai.APIStatusError: Verdict.REFUSED,
-    openai.APIConnectionError: Verdict.RETRY,
-    openai.APITimeoutError: Verdict.RETRY,
-    openai.BadRequestError: Verdict.REFUSED,
-    openai.AuthenticationError: Verdict.AUTH,
-    openai.OAuthError: Verdict.AUTH,
-    openai.PermissionDeniedError: Verdict.AUTH,
-    openai.NotFoundError: Verdict.REFUSED,
+    openai.APIError: FailureKind.RETRY,
+    openai.APIResponseValidationError: FailureKind.RETRY,
+    openai.APIStatusError: FailureKind.REFUSED,
+    openai.APIConnectionError: FailureKind.RETRY,
+    openai.APITimeoutError: FailureKind.RETRY,
+    openai.BadRequestError: FailureKind.REFUSED,
+    openai.AuthenticationError: FailureKind.AUTH,
+    openai.OAuthError: FailureKind.AUTH,
+    openai.PermissionDeniedError: FailureKind.AUTH,
+    openai.NotFoundError: FailureKind.REFUSED,
     # 409: a lock on the service's side ran out; the SDK's own policy retries it too.
-    openai.ConflictError: Verdict.RETRY,
-    openai.UnprocessableEntityError: Verdict.REFUSED,
-    openai.RateLimitError: Verdict.RETRY,
-    openai.InternalServerError: Verdict.RETRY,
+    openai.ConflictError: FailureKind.RETRY,
+    openai.UnprocessableEntityError: FailureKind.REFUSED,
+    openai.RateLimitError: FailureKind.RETRY,
+    openai.InternalServerError: FailureKind.RETRY,
     # Of parts of the SDK that are not used here.
-    openai.LengthFinishReasonError: Verdict.UNAVAILABLE,
-    openai.ContentFilterFinishReasonError: Verdict.UNAVAILABLE,
-    openai.InvalidWebhookSignatureError: Verdict.UNAVAILABLE,
-    SubjectTokenProviderError: Verdict.AUTH,
-    openai.WebSocketConnectionClosedError: Verdict.UNAVAILABLE,
-    openai.WebSocketQueueFullError: Verdict.UNAVAILABLE,
+    openai.LengthFinishReasonError: FailureKind.UNAVAILABLE,
+    openai.ContentFilterFinishReasonError: FailureKind.UNAVAILABLE,
+    openai.InvalidWebhookSignatureError: FailureKind.UNAVAILABLE,
+    SubjectTokenProviderError: FailureKind.AUTH,
+    openai.WebSocketConnectionClosedError: FailureKind.UNAVAILABLE,
+    openai.WebSocketQueueFullError: FailureKind.UNAVAILABLE,
     **HTTP_CLIENT,
 }
 """By class; a class that is not here has the verdict of its nearest parent."""
 
-BY_STATUS: Final[Mapping[int, Verdict]] = {
-    400: Verdict.REFUSED,
-    401: Verdict.AUTH,
-    402: Verdict.BILLING,
-    403: Verdict.AUTH,
-    404: Verdict.REFUSED,
-    408: Verdict.RETRY,
-    409: Verdict.RETRY,
-    413: Verdict.REFUSED,
-    422: Verdict.REFUSED,
-    425: Verdict.RETRY,
-    429: Verdict.RETRY,
+BY_STATUS: Final[Mapping[int, FailureKind]] = {
+    400: FailureKind.REFUSED,
+    401: FailureKind.AUTH,
+    402: FailureKind.BILLING,
+    403: FailureKind.AUTH,
+    404: FailureKind.REFUSED,
+    408: FailureKind.RETRY,
+    409: FailureKind.RETRY,
+    413: FailureKind.REFUSED,
+    422: FailureKind.REFUSED,
+    425: FailureKind.RETRY,
+    429: FailureKind.RETRY,
     # From a proxy that saw us go; we did not.
-    499: Verdict.RETRY,
-    501: Verdict.REFUSED,
-    505: Verdict.REFUSED,
+    499: FailureKind.RETRY,
+    501: FailureKind.REFUSED,
+    505: FailureKind.REFUSED,
 }
 """Those that the SDK has no class for, those where its class is wrong, and those that gateways
 write as the code of an error within a stream."""
 
-BY_NAME: Final[Mapping[str, Verdict]] = {
+BY_NAME: Final[Mapping[str, FailureKind]] = {
     # 429s, mostly, that no wait mends: money, not speed.
-    "insufficient_quota": Verdict.BILLING,
-    "billing_hard_limit_reached": Verdict.BILLING,
-    "billing_not_active": Verdict.BILLING,
-    "credit_balance_exhausted": Verdict.BILLING,
-    "organization_spend_limit_exceeded": Verdict.BILLING,
-    "project_spend_limit_exceeded": Verdict.BILLING,
-    "insufficient_credits": Verdict.BILLING,
-    "insufficient_balance": Verdict.BILLING,
-    "billing_error": Verdict.BILLING,
-    "account_deactivated": Verdict.AUTH,
-    "access_terminated": Verdict.AUTH,
-    "invalid_api_key": Verdict.AUTH,
-    "authentication_error": Verdict.AUTH,
-    "permission_error": Verdict.AUTH,
-    "context_length_exceeded": Verdict.REFUSED,
-    "exceed_context_size_error": Verdict.REFUSED,
-    "model_not_found": Verdict.REFUSED,
-    "content_policy_violation": Verdict.REFUSED,
-    "invalid_prompt": Verdict.REFUSED,
-    "invalid_request_error": Verdict.REFUSED,
-    "rate_limit_exceeded": Verdict.RETRY,
-    "server_error": Verdict.RETRY,
-    "server_is_overloaded": Verdict.RETRY,
-    "slow_down": Verdict.RETRY,
-    "overloaded_error": Verdict.RETRY,
+    "insufficient_quota": FailureKind.BILLING,
+    "billing_hard_limit_reached": FailureKind.BILLING,
+    "billing_not_active": FailureKind.BILLING,
+    "credit_balance_exhausted": FailureKind.BILLING,
+    "organization_spend_limit_exceeded": FailureKind.BILLING,
+    "project_spend_limit_exceeded": FailureKind.BILLING,
+    "insufficient_credits": FailureKind.BILLING,
+    "insufficient_balance": FailureKind.BILLING,
+    "billing_error": FailureKind.BILLING,
+    "account_deactivated": FailureKind.AUTH,
+    "access_terminated": FailureKind.AUTH,
+    "invalid_api_key": FailureKind.AUTH,
+    "authentication_error": FailureKind.AUTH,
+    "permission_error": FailureKind.AUTH,
+    "context_length_exceeded": FailureKind.REFUSED,
+    "exceed_context_size_error": FailureKind.REFUSED,
+    "model_not_found": FailureKind.REFUSED,
+    "content_policy_violation": FailureKind.REFUSED,
+    "invalid_prompt": FailureKind.REFUSED,
+    "invalid_request_error": FailureKind.REFUSED,
+    "rate_limit_exceeded": FailureKind.RETRY,
+    "server_error": FailureKind.RETRY,
+    "server_is_overloaded": FailureKind.RETRY,
+    "slow_down": FailureKind.RETRY,
+    "overloaded_error": FailureKind.RETRY,
 }
 """By ``error.code``, then ``error.type``: a name is stable where a status is not. Those of a type
 that is true of many causes speak only where there is no status."""
@@ -124,31 +124,31 @@ _BROAD: Final = frozenset({"invalid_request_error", "server_error", "overloaded_
 _LONGEST_BODY: Final = 10_000
 
 
-def translated(service: Service, *, reading: bool) -> AbstractContextManager[None]:
+def translated(service: ServiceWords, *, reading: bool) -> AbstractContextManager[None]:
     """Raise ours for the SDK's; see `settled`."""
     return settled(service, reading=reading, sdk=openai.OpenAIError, translate=translate)
 
 
-def translate(error: BaseException, service: Service) -> ModelError | TransientError:
+def translate(error: BaseException, service: ServiceWords) -> ModelError | TransientError:
     """Ours for one of the SDK's: to be raised by the caller."""
     match verdict(error):
-        case Verdict.RETRY:
+        case FailureKind.RETRY:
             return TransientError(_what(error, service), asked_wait_s=_asked(error))
-        case Verdict.REFUSED if _is_too_large(error):
+        case FailureKind.REFUSED if _is_too_large(error):
             return ModelTooLong(_refused(error, service))
-        case Verdict.REFUSED:
+        case FailureKind.REFUSED:
             return ModelRefusedRequest(_refused(error, service))
-        case Verdict.AUTH:
+        case FailureKind.AUTH:
             return ModelAuth(_auth(error, service))
-        case Verdict.BILLING:
+        case FailureKind.BILLING:
             return ModelBilling(
                 f"{_what(error, service)}: check the account's balance and spend limits"
             )
-        case Verdict.UNAVAILABLE:
+        case FailureKind.UNAVAILABLE:
             return ModelUnavailable(_what(error, service))
 
 
-def verdict(error: BaseException) -> Verdict:
+def verdict(error: BaseException) -> FailureKind:
     """By name, then by status, then by class."""
     match error:
         case openai.APIStatusError():
@@ -165,7 +165,7 @@ def verdict(error: BaseException) -> Verdict:
 
 def complaint(error: BaseException | None) -> Complaint | None:
     """What a service said against a request that it will not take; None: it was something else."""
-    if not isinstance(error, openai.APIError) or verdict(error) is not Verdict.REFUSED:
+    if not isinstance(error, openai.APIError) or verdict(error) is not FailureKind.REFUSED:
         return None
     if isinstance(error, openai.APIStatusError) and error.status_code in {404, 501}:
         return None
@@ -174,35 +174,35 @@ def complaint(error: BaseException | None) -> Complaint | None:
     )
 
 
-def _of_status(error: openai.APIStatusError) -> Verdict:
+def _of_status(error: openai.APIStatusError) -> FailureKind:
     for name in (error.code, _type(error)):
         if name in BY_NAME and name not in _BROAD:
             found = BY_NAME[str(name)]
             # Services call a rate what no wait mends: one request above the rate by itself.
-            alone = found is Verdict.RETRY and _said(error).startswith("Request too large")
-            return Verdict.REFUSED if alone else found
+            alone = found is FailureKind.RETRY and _said(error).startswith("Request too large")
+            return FailureKind.REFUSED if alone else found
     by_class = BY_STATUS.get(error.status_code, nearest(error, BY_CLASS))
     match by_class, error.response.headers.get("x-should-retry"):
-        case Verdict.RETRY, "false":
-            return Verdict.UNAVAILABLE
-        case Verdict.REFUSED, "true":
-            return Verdict.RETRY
+        case FailureKind.RETRY, "false":
+            return FailureKind.UNAVAILABLE
+        case FailureKind.REFUSED, "true":
+            return FailureKind.RETRY
         case _:
             return by_class
 
 
-def _of_stream(error: openai.APIError) -> Verdict:
+def _of_stream(error: openai.APIError) -> FailureKind:
     """After status 200: the code is a name, or a status by number."""
     code = error.code or ""
     if code.isascii() and code.isdigit() and len(code) == 3:
-        return BY_STATUS.get(int(code), Verdict.REFUSED if code < "500" else Verdict.RETRY)
+        return BY_STATUS.get(int(code), FailureKind.REFUSED if code < "500" else FailureKind.RETRY)
     for name in (code, _type(error)):
         if name in BY_NAME:
             return BY_NAME[name]
-    return Verdict.RETRY
+    return FailureKind.RETRY
 
 
-def _what(error: BaseException, service: Service) -> str:
+def _what(error: BaseException, service: ServiceWords) -> str:
     match error:
         case openai.APIStatusError():
             said = service.shown(_said(error)) or phrase(error.status_code)
@@ -218,7 +218,7 @@ def _what(error: BaseException, service: Service) -> str:
             return service.shown(str(error)) or type(error).__name__
 
 
-def _refused(error: BaseException, service: Service) -> str:
+def _refused(error: BaseException, service: ServiceWords) -> str:
     what = _what(error, service)
     if isinstance(error, openai.NotFoundError):
         hint = "" if service.base_url.endswith("/v1") else " (most base URLs end in /v1)"
@@ -233,7 +233,7 @@ def _refused(error: BaseException, service: Service) -> str:
     return what if hint_ is None else f"{what}: {hint_}"
 
 
-def _auth(error: BaseException, service: Service) -> str:
+def _auth(error: BaseException, service: ServiceWords) -> str:
     what = _what(error, service)
     if isinstance(error, openai.PermissionDeniedError):
         return f"{what}: the key may not use {service.model!r}; use another key or model"
@@ -267,7 +267,7 @@ def _type(error: openai.APIError) -> str:
     return error.type if isinstance(error.type, str) else ""
 
 
-def _name(error: openai.APIError, service: Service) -> str:
+def _name(error: openai.APIError, service: ServiceWords) -> str:
     """Of the error: its code where that says more than a number."""
     code = error.code or ""
     said = service.shown(code if code and not code.isdigit() else _type(error))

@@ -18,7 +18,7 @@ from agent.models.interface import (
     AssistantMessage,
     Opaque,
     Reply,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -27,28 +27,28 @@ from agent.models.interface import (
     Usage,
 )
 from agent.models.openai.request import PROVIDER, REASONING
-from agent.models.openai.tool_calls import Calls, Words, broken
+from agent.models.openai.tool_calls import GrowingText, StreamedCalls, broken
 from agent.models.retrying import TransientError
 
 _MOST_TOKENS: Final = 1_000_000_000
 """A count above it is no count."""
 
-_STOPS: Final[Mapping[str, Stop]] = {
-    "stop": Stop.END_TURN,
-    "length": Stop.MAX_TOKENS,
-    "tool_calls": Stop.TOOL_USE,
-    "function_call": Stop.TOOL_USE,
-    "content_filter": Stop.REFUSAL,
+_STOPS: Final[Mapping[str, StopReason]] = {
+    "stop": StopReason.END_TURN,
+    "length": StopReason.MAX_TOKENS,
+    "tool_calls": StopReason.TOOL_USE,
+    "function_call": StopReason.TOOL_USE,
+    "content_filter": StopReason.REFUSAL,
     # Not OpenAI's: gateways that pass on what the model's own API said.
-    "end_turn": Stop.END_TURN,
-    "eos": Stop.END_TURN,
-    "stop_sequence": Stop.STOP_SEQUENCE,
-    "tool_use": Stop.TOOL_USE,
-    "max_tokens": Stop.MAX_TOKENS,
-    "model_length": Stop.CONTEXT_WINDOW,
-    "model_context_window_exceeded": Stop.CONTEXT_WINDOW,
-    "refusal": Stop.REFUSAL,
-    "safety": Stop.REFUSAL,
+    "end_turn": StopReason.END_TURN,
+    "eos": StopReason.END_TURN,
+    "stop_sequence": StopReason.STOP_SEQUENCE,
+    "tool_use": StopReason.TOOL_USE,
+    "max_tokens": StopReason.MAX_TOKENS,
+    "model_length": StopReason.CONTEXT_WINDOW,
+    "model_context_window_exceeded": StopReason.CONTEXT_WINDOW,
+    "refusal": StopReason.REFUSAL,
+    "safety": StopReason.REFUSAL,
 }
 
 _BROKEN_OFF: Final = frozenset(
@@ -57,17 +57,17 @@ _BROKEN_OFF: Final = frozenset(
 """Reasons of a service that stopped, not of a model."""
 
 
-class ReplyStream:
+class OpenAIReplyStream:
     """One attempt's stream, chunk by chunk."""
 
     def __init__(self, *, token: str) -> None:
         """``token``: six letters or digits that no other reply has, for calls without an id."""
         self._token = token
         self._started = False
-        self._text = Words()
-        self._thinking: dict[str, Words] = {}
-        self._refusal = Words()
-        self._calls = Calls()
+        self._text = GrowingText()
+        self._thinking: dict[str, GrowingText] = {}
+        self._refusal = GrowingText()
+        self._calls = StreamedCalls()
         self._stop: str | None = None
         self._usage: Usage | None = None
 
@@ -136,7 +136,7 @@ class ReplyStream:
         # Some send the same under both names.
         key = next((key for key in REASONING if isinstance(delta.get(key), str)), None)
         if key is not None and delta[key]:
-            words = self._thinking.setdefault(key, Words())
+            words = self._thinking.setdefault(key, GrowingText())
             yield from _shown(ThinkingDelta, words.add(delta[key]))
             self._goes_on()
         for key, words in (("content", self._text), ("refusal", self._refusal)):
@@ -179,7 +179,7 @@ class ReplyStream:
 
     # -- the reply -------------------------------------------------------------------------
 
-    def _blocks(self, stop: Stop) -> Iterator[Text | ToolUse | Opaque]:
+    def _blocks(self, stop: StopReason) -> Iterator[Text | ToolUse | Opaque]:
         thought = {key: words.whole for key, words in self._thinking.items() if words.whole}
         if thought:
             yield Opaque(provider=PROVIDER, raw=thought)
@@ -188,13 +188,13 @@ class ReplyStream:
                 yield Text(text=words)
         yield from self._calls.values(token=self._token, cut=_cut(stop), cut_last=_cut_last(stop))
 
-    def _detail(self, stop: Stop) -> str:
-        if stop is not Stop.REFUSAL:
+    def _detail(self, stop: StopReason) -> str:
+        if stop is not StopReason.REFUSAL:
             return ""
         return self._refusal.whole.strip() or "the service's content filter stopped the answer"
 
 
-def _known_stop(text: str, *, calls: bool, refused: bool) -> Stop:
+def _known_stop(text: str, *, calls: bool, refused: bool) -> StopReason:
     name = text.lower()
     if name in _BROKEN_OFF:
         raise TransientError(f"the service broke the answer off ({name})")
@@ -205,29 +205,29 @@ def _known_stop(text: str, *, calls: bool, refused: bool) -> Stop:
             "update moonpool"
         )
     if refused:
-        return Stop.REFUSAL
+        return StopReason.REFUSAL
     # Gateways say "stop" after whole calls too.
-    return Stop.TOOL_USE if calls and stop is Stop.END_TURN else stop
+    return StopReason.TOOL_USE if calls and stop is StopReason.END_TURN else stop
 
 
-def _cut(stop: Stop) -> str | None:
+def _cut(stop: StopReason) -> str | None:
     """Why no call of a reply that ended so may run."""
-    return "the reply ended in a refusal" if stop is Stop.REFUSAL else None
+    return "the reply ended in a refusal" if stop is StopReason.REFUSAL else None
 
 
-def _cut_last(stop: Stop) -> str | None:
+def _cut_last(stop: StopReason) -> str | None:
     """Why its last call may not."""
     match stop:
-        case Stop.MAX_TOKENS | Stop.CONTEXT_WINDOW:
+        case StopReason.MAX_TOKENS | StopReason.CONTEXT_WINDOW:
             # Even where what is left of it reads as JSON, it may not be all.
             return "the reply was cut off in this call: make it again, shorter"
         case (
-            Stop.END_TURN
-            | Stop.TOOL_USE
-            | Stop.STOP_SEQUENCE
-            | Stop.PAUSE_TURN
-            | Stop.REFUSAL
-            | Stop.COMPACTION
+            StopReason.END_TURN
+            | StopReason.TOOL_USE
+            | StopReason.STOP_SEQUENCE
+            | StopReason.PAUSE_TURN
+            | StopReason.REFUSAL
+            | StopReason.COMPACTION
         ):
             return None
         case _:

@@ -21,7 +21,7 @@ def broken(what: str) -> TransientError:
     return TransientError(f"the stream broke ({what})")
 
 
-class Words:
+class GrowingText:
     """A text as it grows; joined once, at the end."""
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class Words:
         return encodable("".join(self._pieces))
 
 
-class Calls:
+class StreamedCalls:
     """In the order in which they began."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._at: dict[int, _Call] = {}
-        self._by_id: dict[str, _Call] = {}
+        self._calls: list[_StreamedCall] = []
+        self._at: dict[int, _StreamedCall] = {}
+        self._by_id: dict[str, _StreamedCall] = {}
 
     @property
     def any(self) -> bool:
@@ -74,7 +74,7 @@ class Calls:
         else:
             known = self._by_id.get(identifier) or (self._calls[-1] if self._calls else None)
         if known is None or known.is_another(identifier, name, indexed=index is not None):
-            known = _Call()
+            known = _StreamedCall()
             self._calls.append(known)
             if len(self._calls) > _MOST_CALLS:
                 raise ModelError(f"the model made more than {_MOST_CALLS} tool calls in one answer")
@@ -103,13 +103,13 @@ class Calls:
             yield made
 
 
-class _Call:
+class _StreamedCall:
     """One tool call as it grows."""
 
     def __init__(self) -> None:
         self.id = ""
         self._name = ""
-        self._written = Words()
+        self._written = GrowingText()
         self._given: object = None
         self._extra: object = None
 

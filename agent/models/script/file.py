@@ -13,7 +13,7 @@ import pydantic
 import yaml
 
 from agent.errors import UsageError
-from agent.models.interface import Stop
+from agent.models.interface import StopReason
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 _DEEPEST: Final = 60
@@ -36,7 +36,7 @@ class Turn:
     text: str
     calls: tuple[ScriptedCall, ...]
     expect: tuple[Expectation, ...]
-    stop: Stop | None
+    stop: StopReason | None
 
 
 def load(path: Path) -> tuple[Turn, ...]:
@@ -81,7 +81,7 @@ class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Call(_Strict):
+class _ScriptCall(_Strict):
     tool: Annotated[str, pydantic.Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     arguments: dict[str, Any] = pydantic.Field(default_factory=dict)
 
@@ -104,15 +104,15 @@ _Expect = Annotated[str, pydantic.Field(min_length=1)] | _Regex
 
 class _Turn(_Strict):
     text: str = ""
-    calls: list[_Call] = pydantic.Field(default_factory=list)
+    calls: list[_ScriptCall] = pydantic.Field(default_factory=list)
     expect: _Expect | list[_Expect] = pydantic.Field(default_factory=list)
-    stop: Literal[tuple(reason.value for reason in Stop)] | None = None  # type: ignore[valid-type]
+    stop: Literal[tuple(reason.value for reason in StopReason)] | None = None  # type: ignore[valid-type]
 
     @pydantic.model_validator(mode="after")
     def _says_something(self) -> "_Turn":
         if not (self.text.strip() or self.calls or self.stop):
             raise ValueError("a turn needs text, calls or stop")
-        if self.stop == Stop.TOOL_USE and not self.calls:
+        if self.stop == StopReason.TOOL_USE and not self.calls:
             raise ValueError("stop: tool_use needs calls")
         return self
 
@@ -132,7 +132,7 @@ def _turn(turn: _Turn, line: int) -> Turn:
             re.compile(item.regex, re.MULTILINE) if isinstance(item, _Regex) else item
             for item in expect
         ),
-        stop=Stop(turn.stop) if turn.stop is not None else None,
+        stop=StopReason(turn.stop) if turn.stop is not None else None,
     )
 
 

@@ -18,7 +18,7 @@ A file, YAML, at most 16 MiB; unknown keys are errors::
             arguments: {path: calc.py}
       - expect: {regex: 'return a \\+ b$'}   # multi-line mode: ^ and $ match at lines
         text: Done.
-        stop: end_turn                # optional: any of `agent.messages.Stop`; by default
+        stop: end_turn                # optional: any of `agent.messages.StopReason`; by default
                                       # tool_use with calls, end_turn without
 
 A turn has at least one of ``text``, ``calls`` and ``stop``. ``expect`` takes one text or regex, or
@@ -39,7 +39,7 @@ from agent.models.interface import (
     Message,
     Reply,
     Request,
-    Stop,
+    StopReason,
     StreamEvent,
     Text,
     TextDelta,
@@ -128,8 +128,8 @@ def _message(turn: Turn, number: int) -> AssistantMessage:
     return AssistantMessage(blocks=(*text, *calls))
 
 
-def _stop(turn: Turn) -> Stop:
-    return turn.stop or (Stop.TOOL_USE if turn.calls else Stop.END_TURN)
+def _stop(turn: Turn) -> StopReason:
+    return turn.stop or (StopReason.TOOL_USE if turn.calls else StopReason.END_TURN)
 
 
 def _shown(expectation: Expectation) -> str:

@@ -11,25 +11,23 @@ from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum
 from typing import Any, cast
 
-from agent.config.instructions import Instructions
+from agent.config.instructions import OperatorInstructions
 from agent.errors import RecordError
-from agent.models.interface import AssistantMessage, Opaque, Reply, Stop, Text, ToolUse, Usage
+from agent.models.interface import AssistantMessage, Opaque, Reply, StopReason, Text, ToolUse, Usage
 from agent.record import outcome as outcomes
 from agent.record.events.encoding import REDACTED, TOO_DEEP
 from agent.record.events.types import (
-    AnswerVoid,
-    Asked,
+    ApprovalAnswered,
     CallEnded,
     CallRefused,
     CallStarted,
-    Cleared,
+    ChangesRescanned,
+    ChangesTracked,
     ContextShown,
     ConversationEnded,
-    Followed,
-    FollowedAnew,
-    FollowedFile,
     Forked,
     ForkedFrom,
+    HistorySummarised,
     ImagesWithdrawn,
     KeptImage,
     ModelCalled,
@@ -37,21 +35,23 @@ from agent.record.events.types import (
     ModelRetry,
     Notice,
     Recorded,
+    ReplyDiscarded,
     RequestAwaited,
     RequestWithdrawn,
+    ResultsCleared,
+    ResultsShortened,
     Resumed,
     RunStarted,
     SandboxReady,
-    Shortened,
     ShownFile,
-    Summarised,
-    UserSaid,
-    WentBack,
+    TrackedFile,
+    UserMessageAdded,
+    WorkspaceRestored,
 )
 from policies.decision import Allow, Ask, Deny
-from sandbox.container.mounts import Held, Overlay, Scratch
+from sandbox.container.mounts import HeldVolume, Overlay, Scratch
 from sandbox.patch.values import Change, ChangeKind, LeftOut
-from sandbox.reattach import Standing
+from sandbox.reattach import ContainerState
 from sandbox.results import Ending
 
 NOT_WHOLE = (
@@ -67,20 +67,20 @@ _EVENTS: dict[str, type] = {
     "model_called": ModelCalled,
     "model_replied": ModelReplied,
     "model_retry": ModelRetry,
-    "answer_void": AnswerVoid,
-    "shortened": Shortened,
-    "cleared": Cleared,
-    "summarised": Summarised,
-    "user_said": UserSaid,
+    "reply_discarded": ReplyDiscarded,
+    "results_shortened": ResultsShortened,
+    "results_cleared": ResultsCleared,
+    "history_summarised": HistorySummarised,
+    "user_message_added": UserMessageAdded,
     "context_shown": ContextShown,
     "call_started": CallStarted,
     "call_refused": CallRefused,
     "call_ended": CallEnded,
-    "asked": Asked,
+    "approval_answered": ApprovalAnswered,
     "images_withdrawn": ImagesWithdrawn,
-    "followed": Followed,
-    "followed_anew": FollowedAnew,
-    "went_back": WentBack,
+    "changes_tracked": ChangesTracked,
+    "changes_rescanned": ChangesRescanned,
+    "workspace_restored": WorkspaceRestored,
     "notice": Notice,
     "request_awaited": RequestAwaited,
     "request_withdrawn": RequestWithdrawn,
@@ -98,16 +98,16 @@ _VALUES: dict[str, type] = {
     "allow": Allow,
     "ask": Ask,
     "deny": Deny,
-    "standing": Standing,
+    "container_state": ContainerState,
     "scratch": Scratch,
-    "held": Held,
+    "held_volume": HeldVolume,
     "overlay": Overlay,
     "left_out": LeftOut,
     "forked_from": ForkedFrom,
-    "followed_file": FollowedFile,
+    "tracked_file": TrackedFile,
     "kept_image": KeptImage,
     "shown_file": ShownFile,
-    "instructions": Instructions,
+    "operator_instructions": OperatorInstructions,
     "finished": outcomes.Finished,
     "limit_reached": outcomes.LimitReached,
     "gave_up": outcomes.GaveUp,
@@ -121,13 +121,24 @@ _VALUES: dict[str, type] = {
 }
 
 _ENUMS: dict[tuple[type, str], type[Enum]] = {
-    (Reply, "stop"): Stop,
-    (outcomes.LimitReached, "limit"): outcomes.Limit,
+    (Reply, "stop"): StopReason,
+    (outcomes.LimitReached, "limit"): outcomes.RunLimit,
     (CallEnded, "ending"): Ending,
 }
-_BYTES = {(LeftOut, "path"), (FollowedFile, "path")}
-_BYTES_LISTS = {(Followed, "missed"), (FollowedAnew, "missed"), (WentBack, "missed")}
-_LOSSY = {"model_replied", "call_ended", "call_refused", "user_said", "context_shown", "summarised"}
+_BYTES = {(LeftOut, "path"), (TrackedFile, "path")}
+_BYTES_LISTS = {
+    (ChangesTracked, "missed"),
+    (ChangesRescanned, "missed"),
+    (WorkspaceRestored, "missed"),
+}
+_LOSSY = {
+    "model_replied",
+    "call_ended",
+    "call_refused",
+    "user_message_added",
+    "context_shown",
+    "history_summarised",
+}
 """Lines of which the model reads something."""
 _VERBATIM = {"arguments", "extra", "raw", "seal", "lossy", "policy_rules"}
 """Fields that hold JSON as it came; what is in them is nobody's ``type``."""
@@ -296,7 +307,7 @@ def losses(rows: list[Mapping[str, object]]) -> Lossy:
                     for block in blocks
                     if isinstance(block, dict) and block.get("type") == "opaque"
                 )
-            case {"event": "summarised", "block": dict() as block}:
+            case {"event": "history_summarised", "block": dict() as block}:
                 exact = exact and _as_it_was(block)
     return Lossy(cut=cut, redacted=redacted, exact_thinking=exact)
 

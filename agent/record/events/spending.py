@@ -3,7 +3,12 @@
 from typing import assert_never
 
 from agent.models.interface import Usage
-from agent.record.events.types import Cleared, Metered, Shortened, Summarised
+from agent.record.events.types import (
+    BudgetUsed,
+    HistorySummarised,
+    ResultsCleared,
+    ResultsShortened,
+)
 
 _AUTHORS = {
     "service": "the service wrote the summary",
@@ -12,16 +17,18 @@ _AUTHORS = {
 }
 
 
-def spending_in_words(event: Metered | Cleared | Shortened | Summarised) -> str:
+def spending_in_words(
+    event: BudgetUsed | ResultsCleared | ResultsShortened | HistorySummarised,
+) -> str:
     """One line: turns, tokens, dollars and time; or what is not sent any more."""
     match event:
-        case Metered():
+        case BudgetUsed():
             return _metered(event)
-        case Shortened():
+        case ResultsShortened():
             return f"results too large for the model: {event.most_bytes} bytes of each are sent"
-        case Cleared():
+        case ResultsCleared():
             return f"old results are not sent any more: {_shrunk(event)}"
-        case Summarised():
+        case HistorySummarised():
             author = _AUTHORS.get(event.author, "")
             return f"older turns were summarised ({author}): {_shrunk(event)}"
         case _:
@@ -35,7 +42,7 @@ def tokens_in_words(count: int) -> str:
     return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1_000_000:.1f}M"
 
 
-def _metered(event: Metered) -> str:
+def _metered(event: BudgetUsed) -> str:
     parts = [f"turn {event.turns}/{event.turns_allowed}"]
     used = event.used
     if used.all_input or used.output_tokens:
@@ -56,6 +63,6 @@ def _cached(used: Usage) -> str:
     return f" ({share:.0%} cached)" if share else ""
 
 
-def _shrunk(event: Cleared | Summarised) -> str:
+def _shrunk(event: ResultsCleared | HistorySummarised) -> str:
     before, after = tokens_in_words(event.tokens_before), tokens_in_words(event.tokens_after)
     return f"some {before} tokens became {after}"

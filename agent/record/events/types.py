@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.config.instructions import Instructions
+from agent.config.instructions import OperatorInstructions
 from agent.models.interface import Opaque, Reply, Usage
 from agent.record.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.verification import Verification
 from policies.decision import Decision
 from sandbox.patch.values import Change, LeftOut
-from sandbox.reattach import Standing
+from sandbox.reattach import ContainerState
 from sandbox.results import LimitMet
 
 
@@ -56,7 +56,7 @@ class RunStarted:
     """Of it, spelled as YAML, before anything in it was redacted or cut."""
     kernel_policy: str
     pid: int
-    instructions: Instructions | None = None
+    instructions: OperatorInstructions | None = None
     """The operator's own, which stand in the system prompt."""
     forked_from: ForkedFrom | None = None
 
@@ -100,7 +100,7 @@ class Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxReady:
     container: str
-    standing: Standing
+    container_state: ContainerState
     """What a resume needs to know."""
     seal: Mapping[str, object]
     """Every field of the seal report."""
@@ -133,7 +133,7 @@ class ThinkingPiece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextVoid:
+class TextDiscarded:
     """Live: the stream broke; the pieces since the last reply are void."""
 
 
@@ -156,7 +156,7 @@ class ModelReplied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metered:
+class BudgetUsed:
     """Live: what is used of the budget, and allowed of it, after a reply."""
 
     turns: int
@@ -170,7 +170,7 @@ class Metered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerVoid:
+class ReplyDiscarded:
     """An answer broke off. What it used is billed all the same."""
 
     usage: Usage
@@ -180,7 +180,7 @@ class AnswerVoid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shortened:
+class ResultsShortened:
     """The results of one reply are too large together: what is sent of each is cut."""
 
     reply: int
@@ -189,7 +189,7 @@ class Shortened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
+class ResultsCleared:
     """Old results are not sent any more; the record and the history keep them."""
 
     through: int
@@ -202,13 +202,13 @@ class Cleared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summarised:
+class HistorySummarised:
     """A summary is sent in place of the older turns; the record and the history keep them."""
 
     through: int
     """It stands for everything up to this reply and its results."""
     bare: int
-    """As in `Cleared`."""
+    """As in `ResultsCleared`."""
     block: Opaque | None
     """The summary, where the provider itself made it; to be sent back as it is."""
     notes: str
@@ -227,7 +227,7 @@ class Summarised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UserSaid:
+class UserMessageAdded:
     """Words of ours to the model beside results: the task, a nudge, a warning."""
 
     text: str
@@ -290,7 +290,7 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ApprovalAnswered:
     """A person was asked about a call."""
 
     number: int
@@ -338,7 +338,7 @@ class ImagesWithdrawn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FollowedFile:
+class TrackedFile:
     """What a path is after a call; its content lies in the record's ``steps``."""
 
     path: bytes
@@ -349,12 +349,12 @@ class FollowedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
+class ChangesTracked:
     """What changed in the workspace while calls `first` to `last` were made, or since."""
 
     first: int
     last: int
-    changed: tuple[FollowedFile, ...]
+    changed: tuple[TrackedFile, ...]
     missed: tuple[bytes, ...]
     """Paths that changed and whose content was not kept."""
     unfollowed: str | None
@@ -364,23 +364,23 @@ class Followed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FollowedAnew:
+class ChangesRescanned:
     """Everything that is not as in the baseline, as a process found it that took the run up.
 
     What of it the calls followed so far did not do, nobody knows the writer of."""
 
-    changed: tuple[FollowedFile, ...]
+    changed: tuple[TrackedFile, ...]
     missed: tuple[bytes, ...]
     unfollowed: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WentBack:
+class WorkspaceRestored:
     """The workspace was put back to what it was when a call had ended, and looked at anew."""
 
     call: int
     """0: to what it was before the first one."""
-    changed: tuple[FollowedFile, ...]
+    changed: tuple[TrackedFile, ...]
     """Everything that is not as in the baseline since then."""
     missed: tuple[bytes, ...]
     unfollowed: str | None
@@ -408,7 +408,7 @@ class RequestAwaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class PatchApplied:
     """The person had the patch so far applied to a directory, in the middle of a chat."""
 
     directory: str
@@ -462,7 +462,7 @@ class RunEnded:
     usd: float | None
 
 
-Live = Progress | TextPiece | ThinkingPiece | TextVoid | OutputPiece | Metered
+Live = Progress | TextPiece | ThinkingPiece | TextDiscarded | OutputPiece | BudgetUsed
 Recorded = (
     RunStarted
     | Forked
@@ -471,24 +471,24 @@ Recorded = (
     | ModelCalled
     | ModelRetry
     | ModelReplied
-    | AnswerVoid
-    | Shortened
-    | Cleared
-    | Summarised
-    | UserSaid
+    | ReplyDiscarded
+    | ResultsShortened
+    | ResultsCleared
+    | HistorySummarised
+    | UserMessageAdded
     | ContextShown
     | CallStarted
     | CallRefused
-    | Asked
+    | ApprovalAnswered
     | CallEnded
     | ImagesWithdrawn
-    | Followed
-    | FollowedAnew
-    | WentBack
+    | ChangesTracked
+    | ChangesRescanned
+    | WorkspaceRestored
     | Notice
     | RequestAwaited
     | RequestWithdrawn
-    | Applied
+    | PatchApplied
     | ConversationEnded
     | Exported
     | ExportFailed
@@ -497,7 +497,7 @@ Recorded = (
 )
 Event = Live | Recorded
 
-Tell = Callable[[Event], None]
+Emit = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

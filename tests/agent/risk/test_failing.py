@@ -13,7 +13,7 @@ from agent.risk.executed_files import places_of
 from agent.risk.finding import Finding, Severity, ordered, risk_by_path
 from agent.risk.gate import BY_NAME, inspect
 from agent.risk.hunks import HunksUnreadable, sections
-from agent.risk.inspected_patch import CONTENT_LIMIT_BYTES, Subject, take_apart
+from agent.risk.inspected_patch import CONTENT_LIMIT_BYTES, InspectedPatch, take_apart
 from agent.risk.kinds import found
 from fakes.box import TmpBox
 from policies.loading import load
@@ -22,7 +22,7 @@ from sandbox.patch.reviewed_content import Side
 from sandbox.patch.values import Change, ChangeKind, Patch
 
 
-def broken(_subject: Subject) -> Iterator[Finding]:
+def broken(_subject: InspectedPatch) -> Iterator[Finding]:
     yield found("binary", b"a", "before it breaks")
     raise KeyError("secret content")
 
@@ -100,7 +100,7 @@ def test_content_that_looks_like_a_patch_is_content() -> None:
 
 
 def test_one_kind_in_many_files_is_counted_and_not_listed(policy: Policy) -> None:
-    def many(_subject: Subject) -> Iterator[Finding]:
+    def many(_subject: InspectedPatch) -> Iterator[Finding]:
         return (found("binary", b"%d" % number, "x") for number in range(100_000))
 
     patch = Patch(data=b"", changes=(), base_tree="", tree="")

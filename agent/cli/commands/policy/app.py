@@ -29,9 +29,9 @@ def policy_check(
 
     Example: moonpool policy check my-policy.yaml
     """
-    from agent.cli.commands.policy import check as policy_commands
+    from agent.cli.commands.policy import check as check_command
 
-    raise typer.Exit(policy_commands.check(file, ceiling=ceiling, as_json=as_json))
+    raise typer.Exit(check_command.check(file, ceiling=ceiling, as_json=as_json))
 
 
 @policy_app.command("show")
@@ -55,7 +55,7 @@ def policy_show(
 
     Example: moonpool policy show default --resolved
     """
-    from agent.cli.commands.policy import check as policy_commands
+    from agent.cli.commands.policy import check as check_command
     from agent.cli.commands.policy import resolved as resolved_command
 
     if resolved:
@@ -65,7 +65,7 @@ def policy_show(
     elif image is not None or ask or as_json or rules:
         raise typer.BadParameter("--image, --ask, --json and --rules go with --resolved")
     else:
-        code = policy_commands.show(name, ceiling=ceiling)
+        code = check_command.show(name, ceiling=ceiling)
     raise typer.Exit(code)
 
 
@@ -93,9 +93,9 @@ def policy_explain(
 
     Example: moonpool policy explain default -- "git push"
     """
-    from agent.cli.commands.policy import check as policy_commands
+    from agent.cli.commands.policy import check as check_command
 
-    code = policy_commands.explain(policy, command, ceiling=ceiling, tool=tool, as_json=as_json)
+    code = check_command.explain(policy, command, ceiling=ceiling, tool=tool, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -105,9 +105,9 @@ def policy_schema() -> None:
 
     Example: moonpool policy schema > policy.schema.json
     """
-    from agent.cli.commands.policy import check as policy_commands
+    from agent.cli.commands.policy import check as check_command
 
-    raise typer.Exit(policy_commands.schema())
+    raise typer.Exit(check_command.schema())
 
 
 @policy_app.command("test")
@@ -135,10 +135,10 @@ def policy_test(
 
     Example: moonpool policy test my-policy.yaml --kernel
     """
-    from agent.cli.commands.policy import test as policy_trial
+    from agent.cli.commands.policy import test as test_command
 
     raise typer.Exit(
-        policy_trial.test(
+        test_command.test(
             file, ceiling=ceiling, kernel=kernel, directory=directory, as_json=as_json
         )
     )
@@ -163,9 +163,9 @@ def policy_diff(
 
     Example: moonpool policy diff default my-policy.yaml
     """
-    from agent.cli.commands.policy import compare as policy_compare
+    from agent.cli.commands.policy import compare as compare_command
 
-    raise typer.Exit(policy_compare.diff(one, other, both=both, kernel=kernel, as_json=as_json))
+    raise typer.Exit(compare_command.diff(one, other, both=both, kernel=kernel, as_json=as_json))
 
 
 @policy_app.command("learn")
@@ -185,6 +185,6 @@ def policy_learn(
 
     Example: moonpool policy learn last > learned.yaml
     """
-    from agent.cli.commands.policy import compare as policy_compare
+    from agent.cli.commands.policy import compare as compare_command
 
-    raise typer.Exit(policy_compare.learn(run, include_refused=include_refused))
+    raise typer.Exit(compare_command.learn(run, include_refused=include_refused))

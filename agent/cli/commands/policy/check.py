@@ -4,8 +4,7 @@ import json
 import shlex
 import sys
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.policy import permit
 
 
@@ -17,15 +16,15 @@ def check(file: str, *, ceiling: str | None = None, as_json: bool = False) -> in
     from policies.operator.ceiling import in_words
     from policies.operator.check import as_data, broken_examples, problems, shown
 
-    directory = settings.policy_directory()
+    directory = environment.policy_directory()
     found = problems(file, directory=directory) or broken_examples(file, directory=directory)
     if as_json:
         print(json.dumps({"file": file, "errors": [as_data(error) for error in found]}, indent=2))
-        return exits.USAGE if found else exits.DONE
+        return exit_codes.USAGE if found else exit_codes.DONE
     for error in found:
         print(visible(shown(error)), file=sys.stderr)
     if found:
-        return exits.USAGE
+        return exit_codes.USAGE
     policy = permit(file, ceiling)
     examples = len(policy.examples.allow) + len(policy.examples.deny)
     narrowed = in_words(policy)
@@ -39,7 +38,7 @@ def check(file: str, *, ceiling: str | None = None, as_json: bool = False) -> in
         print(f"{file}: {served_in_words(policy.server_tools)}", file=sys.stderr)
     for line in about_image(policy):
         print(f"{file}: {visible(line)}", file=sys.stderr)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def show(name: str, *, ceiling: str | None = None) -> int:
@@ -54,7 +53,7 @@ def show(name: str, *, ceiling: str | None = None) -> int:
         for narrowing in policy.bounds.narrowings:
             print(one_line(f"#   {narrowing.key}: {narrowing.change} ({narrowing.by})"))
     print(render(policy), end="")
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def explain(
@@ -70,25 +69,30 @@ def explain(
     found = explained(policy, command) if tool == "bash" else explain_file(policy, tool, command)
     if as_json:
         print(json.dumps(found.as_data(), indent=2))
-        return exits.DONE
+        return exit_codes.DONE
     if not sys.stdout.isatty():
         print(visible(str(found)))
-        return exits.DONE
+        return exit_codes.DONE
     from rich.text import Text
 
-    from agent.terminal.console import Screen
-    from policies.commands.verdicts import Outcome
+    from agent.terminal.console import LeavableConsole
+    from policies.commands.verdicts import CommandOutcome
 
-    styles = {Outcome.ALLOW: "green", Outcome.ASK: "yellow", Outcome.DENY: "red", None: "dim"}
-    screen = Screen()
+    styles = {
+        CommandOutcome.ALLOW: "green",
+        CommandOutcome.ASK: "yellow",
+        CommandOutcome.DENY: "red",
+        None: "dim",
+    }
+    screen = LeavableConsole()
     for outcome, line in found.lines():
         screen.print(Text(visible(line), styles[outcome]), soft_wrap=True)
     screen.print(Text(f"\n{visible(found.summary)}", "bold"), soft_wrap=True)
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def schema() -> int:
     from policies.loading import json_schema
 
     print(json.dumps(json_schema(), indent=2))
-    return exits.DONE
+    return exit_codes.DONE

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
-    from agent.record.runs import Run
+    from agent.record.runs import RecordedRun
     from policies.kernel.inventory import Inventory
-    from policies.operator.diff import More
+    from policies.operator.diff import WiderPermission
     from policies.policy import Policy
 
 MORE = 1
@@ -24,7 +23,7 @@ def diff(one: str, other: str, *, both: bool, kernel: bool, as_json: bool) -> in
     """Say what the second policy allows that the first does not."""
     from policies.loading import load
 
-    directory = settings.policy_directory()
+    directory = environment.policy_directory()
     before, after = load(one, directory=directory), load(other, directory=directory)
     inventory = _inventory(after) if kernel else None
     more = _more(before, after, inventory)
@@ -39,10 +38,12 @@ def diff(one: str, other: str, *, both: bool, kernel: bool, as_json: bool) -> in
         if both:
             nothing = f"{one} allows nothing beyond {other}"
             _print(f"{one} allows that {other} does not", nothing, less)
-    return MORE if more else exits.DONE
+    return MORE if more else exit_codes.DONE
 
 
-def _more(than: "Policy", policy: "Policy", inventory: "Inventory | None") -> "list[More]":
+def _more(
+    than: "Policy", policy: "Policy", inventory: "Inventory | None"
+) -> "list[WiderPermission]":
     from policies.operator.diff import more
     from policies.operator.kernel_diff import more_in_kernel
 
@@ -62,7 +63,7 @@ def _inventory(policy: "Policy") -> "Inventory":
     def progress(text: str) -> None:
         print(text, file=sys.stderr)
 
-    engine = Engine.connect(settings.environ())
+    engine = Engine.connect(environment.environ())
     ref = ensure(engine, policy.image, on_progress=progress)
     image = engine.image(ref)
     if image is None:
@@ -70,7 +71,7 @@ def _inventory(policy: "Policy") -> "Inventory":
     return prepare(engine, image, on_progress=progress).inventory
 
 
-def _row(item: "More") -> dict[str, object]:
+def _row(item: "WiderPermission") -> dict[str, object]:
     return {"key": item.key, "what": item.what, "where": str(item.where)}
 
 
@@ -100,27 +101,29 @@ def learn(name: str, *, include_refused: bool) -> int:
         verify=found.verify,
         changed=found.changed,
         left_out=found.left_out,
-        served=found.served,
+        server_tools=found.server_tools,
         is_directory=lambda place: (workspace / place).is_dir(),
     )
     print(lesson.text, end="")
     for reason in lesson.unmet:
         print(f"moonpool: not allowed by it: {one_line(reason, 200)}", file=sys.stderr)
-    return exits.NOT_FINISHED if lesson.unmet else exits.DONE
+    return exit_codes.NOT_FINISHED if lesson.unmet else exit_codes.DONE
 
 
-def _run(name: str) -> "Run":
+def _run(name: str) -> "RecordedRun":
     """A run by id, or the directory of one."""
-    from agent.record.runs import Run, find, summary_of
+    from agent.record.runs import RecordedRun, find, summary_of
     from agent.record.store import EVENTS
 
     directory = Path(name)
     if "/" in name and (directory / EVENTS).is_file():
-        return Run(id=directory.resolve().name, directory=directory, summary=summary_of(directory))
-    return find(settings.home(), name)
+        return RecordedRun(
+            id=directory.resolve().name, directory=directory, summary=summary_of(directory)
+        )
+    return find(environment.home(), name)
 
 
-def _print(head: str, nothing: str, items: "list[More]") -> None:
+def _print(head: str, nothing: str, items: "list[WiderPermission]") -> None:
     from agent.untrusted_text import one_line
 
     print(one_line(f"{head}:" if items else nothing))
@@ -128,7 +131,7 @@ def _print(head: str, nothing: str, items: "list[More]") -> None:
         print(one_line(f"  {line}"))
 
 
-def _grouped(items: "list[More]") -> Iterator[str]:
+def _grouped(items: "list[WiderPermission]") -> Iterator[str]:
     """A line for each, but for programs: those with any arguments on one, a program's on one."""
     whole = " with any arguments"
     together: dict[str, list[str]] = {}

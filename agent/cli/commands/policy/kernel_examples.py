@@ -28,7 +28,7 @@ _BY_ANYONE = re.compile(r"Permission denied|Operation not permitted|Errno (?:1|1
 _MISSING = re.compile(r": command not found$", re.MULTILINE)
 
 
-class Met(StrEnum):
+class KernelOutcome(StrEnum):
     """How the kernel met an example."""
 
     RAN = "ran"
@@ -38,16 +38,16 @@ class Met(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class KernelExample:
     example: ExampleResult
-    met: Met
+    met: KernelOutcome
     detail: str
     """One line: the exit status, or what was refused."""
 
     @property
     def holds(self) -> bool:
         """What is allowed must not be stopped; what only the check denies is shown, not failed."""
-        stopped = self.met is Met.STOPPED and self.example.expected == "allow"
+        stopped = self.met is KernelOutcome.STOPPED and self.example.expected == "allow"
         return self.example.holds and not stopped
 
     @property
@@ -56,9 +56,9 @@ class Trial:
         if self.example.expected == "allow":
             return str(self.met)
         match self.met:
-            case Met.STOPPED:
+            case KernelOutcome.STOPPED:
                 return "check + kernel"
-            case Met.MISSING:
+            case KernelOutcome.MISSING:
                 return "check; no such program"
             case _:
                 return "check only"
@@ -72,7 +72,7 @@ def trials(
     image: str,
     engine: Engine,
     on_progress: Callable[[str], None],
-) -> Iterator[Trial]:
+) -> Iterator[KernelExample]:
     """Run each example in a sandbox of its own.
 
     Raises:
@@ -92,7 +92,7 @@ def trials(
             yield judged(result, done)
 
 
-def judged(example: ExampleResult, done: CommandResult) -> Trial:
+def judged(example: ExampleResult, done: CommandResult) -> KernelExample:
     """What a result says of the kernel."""
     err = decode(done.stderr)
     refused: tuple[str, ...] = getattr(done, "refused", ())
@@ -100,14 +100,18 @@ def judged(example: ExampleResult, done: CommandResult) -> Trial:
     anywhere = example.expected == "deny" and _BY_ANYONE.search(err)
     if refused or by_bash or done.exit_code == _NOT_EXECUTABLE or anywhere:
         names = refused or tuple(dict.fromkeys(by_bash)) or (_last_line(err),)
-        return Trial(example=example, met=Met.STOPPED, detail=one_line(", ".join(names), 100))
+        return KernelExample(
+            example=example, met=KernelOutcome.STOPPED, detail=one_line(", ".join(names), 100)
+        )
     if done.ending is not Ending.EXITED:
-        return Trial(example=example, met=Met.ENDED, detail=done.ending.value)
+        return KernelExample(example=example, met=KernelOutcome.ENDED, detail=done.ending.value)
     exit_code = f"exit {done.exit_code}"
     if done.exit_code == _NOT_FOUND or _MISSING.search(err):
         missing = one_line(_last_line(err), 100)
-        return Trial(example=example, met=Met.MISSING, detail=missing or exit_code)
-    return Trial(example=example, met=Met.RAN, detail=exit_code)
+        return KernelExample(
+            example=example, met=KernelOutcome.MISSING, detail=missing or exit_code
+        )
+    return KernelExample(example=example, met=KernelOutcome.RAN, detail=exit_code)
 
 
 def _last_line(text: str) -> str:

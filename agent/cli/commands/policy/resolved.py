@@ -3,7 +3,7 @@
 import json
 import sys
 
-from agent.cli.setup import exit_codes as exits
+from agent.cli.setup import exit_codes
 from agent.cli.setup.policy import permit
 from policies.policy import Policy
 
@@ -50,7 +50,7 @@ def show(
     else:
         text = resolved.as_text(figure, every_rule=every_rule)
         print("\n".join(visible(line) for line in text.splitlines()))
-    return exits.DONE
+    return exit_codes.DONE
 
 
 def about_image(policy: Policy) -> list[str]:

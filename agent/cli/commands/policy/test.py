@@ -7,13 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment as settings
-from agent.cli.setup import exit_codes as exits
-from agent.cli.setup import workspace
+from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup.policy import permit
 
 if TYPE_CHECKING:
-    from agent.cli.commands.policy.kernel_examples import Trial
+    from agent.cli.commands.policy.kernel_examples import KernelExample
     from policies.operator.check import ExampleResult
     from policies.policy import Policy
 
@@ -38,12 +36,12 @@ def test(
         broken = sum(not item.holds for item in (tried or results))
         state = "all hold" if holds else f"{broken} do not hold"
         print(f"{policy.name}: {len(results)} examples, {state}")
-    return exits.DONE if holds else exits.USAGE
+    return exit_codes.DONE if holds else exit_codes.USAGE
 
 
 def _in_containers(
     policy: "Policy", results: "tuple[ExampleResult, ...]", directory: Path | None
-) -> "list[Trial]":
+) -> "list[KernelExample]":
     from agent.cli.commands.policy.kernel_examples import trials
     from images.build import ensure
     from sandbox.engine.docker import Engine
@@ -51,7 +49,7 @@ def _in_containers(
     def progress(text: str) -> None:
         print(text, file=sys.stderr)
 
-    engine = Engine.connect(settings.environ())
+    engine = Engine.connect(environment.environ())
     with contextlib.ExitStack() as stack:
         if directory is None:
             empty = tempfile.TemporaryDirectory(prefix="moonpool-test-")
@@ -69,7 +67,7 @@ def _in_containers(
 def _document(
     policy: "Policy",
     results: "tuple[ExampleResult, ...]",
-    tried: "list[Trial]",
+    tried: "list[KernelExample]",
     *,
     holds: bool,
 ) -> dict[str, object]:
@@ -93,7 +91,7 @@ def _document(
     return {"policy": policy.name, "holds": holds, "examples": rows}
 
 
-def _print_table(results: "tuple[ExampleResult, ...]", tried: "list[Trial]") -> None:
+def _print_table(results: "tuple[ExampleResult, ...]", tried: "list[KernelExample]") -> None:
     from agent.untrusted_text import one_line
 
     width = min(_WIDEST, max((len(one_line(r.command)) for r in results), default=0))

@@ -4,21 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent.conversation.approval import Approve, nobody_to_ask
-from agent.conversation.budget import Meter
-from agent.conversation.loop import Loop
-from agent.conversation.tool_calls import Calls
+from agent.conversation.budget import Budget
+from agent.conversation.loop import AgentLoop
+from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
 from agent.models.interface import Model
-from agent.models.pricing import UNKNOWN, Facts
-from agent.record.events.types import CallEnded, CallRefused, Event, UserSaid
-from agent.record.images import Album
+from agent.models.pricing import UNKNOWN, ModelInfo
+from agent.record.events.types import CallEnded, CallRefused, Event, UserMessageAdded
+from agent.record.images import ImageStore
 from agent.record.outcome import Conversation
 from fakes.box import TmpBox
 from policies.policy import Policy
 
 
 @dataclass
-class Talk:
+class FakeConversation:
     """One conversation: `on` runs it, the rest is what came of it."""
 
     box: TmpBox
@@ -26,38 +26,38 @@ class Talk:
     approve: Approve = nobody_to_ask
     interrupts: Interrupts = field(default_factory=Interrupts)
     log: list[Event] = field(default_factory=list)
-    album: Album | None = None
+    image_store: ImageStore | None = None
     also: Callable[[Event], None] = lambda event: None
-    facts: Facts = UNKNOWN
+    facts: ModelInfo = UNKNOWN
     max_tokens: int = 1000
 
     def on(self, model: Model, task: str = "mend it") -> Conversation:
         self.loop = self.made(model)
         return self.loop.run(task)
 
-    def made(self, model: Model, *, system: str = "be careful") -> Loop:
+    def made(self, model: Model, *, system: str = "be careful") -> AgentLoop:
         """A loop that was not begun."""
-        self.meter = Meter(self.policy, prices=self.facts.prices)
-        return Loop(
+        self.budget = Budget(self.policy, prices=self.facts.prices)
+        return AgentLoop(
             model=model,
-            calls=Calls(
+            calls=ToolExecutor(
                 box=self.box,
                 policy=self.policy,
                 approve=self.approve,
                 interrupts=self.interrupts,
-                tell=self._tell,
-                album=self.album,
+                emit=self._emit,
+                image_store=self.image_store,
             ),
-            meter=self.meter,
+            budget=self.budget,
             system=system,
             server_tools=self.policy.server_tools,
             max_tokens=self.max_tokens,
             interrupts=self.interrupts,
-            tell=self._tell,
+            emit=self._emit,
             facts=self.facts,
         )
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         self.log.append(event)
         self.also(event)
 
@@ -68,7 +68,7 @@ class Talk:
         return [event for event in self.log if isinstance(event, CallEnded)]
 
     def said(self) -> list[str]:
-        return [event.text for event in self.log if isinstance(event, UserSaid)]
+        return [event.text for event in self.log if isinstance(event, UserMessageAdded)]
 
 
 def with_budget(policy: Policy, *, usd: float | None = None, **budget: int) -> Policy:
