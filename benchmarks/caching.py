@@ -22,7 +22,7 @@ from agent.record.events.types import HistorySummarised, ResultsCleared
 from agent.record.outcome import Finished
 from fakes.long import SIZES, converse, share_read, turns
 from policies.loading import load
-from standin import Behaviour, CompactingStandIn, answer
+from standins.anthropic import Behaviour, CompactingStandIn, answer
 
 TARGET = 0.9
 

@@ -19,6 +19,13 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the engine carries the mark `engine`: `-m "not engine"` runs the others."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("engine")
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     found = Engine.connect()

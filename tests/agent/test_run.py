@@ -26,6 +26,7 @@ from agent.record.outcome import (
 )
 from agent.record.runs import chain_broken_at
 from agent.verification import Failed, NotRun, Verified
+from checkout import EXAMPLES
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, say
@@ -33,7 +34,6 @@ from fakes.runs import FakeRun
 from policies.policy import Policy
 from sandbox.errors import ContainerGone, EngineUnavailable, PatchError, SandboxLost
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CHANGE = call("write_file", path="new.txt", content="made\n")
 
 

@@ -9,9 +9,9 @@ from agent.models.openai.client import OpenAIModel
 from agent.record.outcome import Finished, LimitReached, Refused, RunLimit
 from fakes.runs import FakeRun
 from policies.policy import Policy
-from standin import Behaviour, Break, Call, How, Refuse, Thought, answer
-from standin_openai import Quirk, StandInOpenAI
-from standin_openai.quirks import CALLS
+from standins.anthropic import Behaviour, Break, Call, How, Refuse, Thought, answer
+from standins.openai import Quirk, StandInOpenAI
+from standins.openai.quirks import CALLS
 
 MULTIPLY = Call("edit_file", {"path": "calc.py", "old_string": "a + b", "new_string": "a * b"})
 

@@ -1,14 +1,14 @@
 """Honest commands in a real sandbox: the kernel refuses none of their programs."""
 
 import json
-from pathlib import Path
 
 import yaml
 
+from checkout import ROOT
 from escape.conftest import Standing
 
 COMMANDS: list[str] = yaml.safe_load(
-    (Path(__file__).parent.parent / "policies" / "honest.yaml").read_text("utf-8")
+    (ROOT / "tests/policies/commands/honest.yaml").read_text("utf-8")
 )
 # What stands about in a repository, so that the commands find something to work on.
 SETTING = r"""

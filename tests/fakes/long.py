@@ -13,7 +13,7 @@ from agent.record.outcome import Conversation
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from policies.policy import Policy
-from standin import Answer, Behaviour, Call, CompactingStandIn, Thought, answer
+from standins.anthropic import Answer, Behaviour, Call, CompactingStandIn, Thought, answer
 
 TASK = "Mend the parser. Word for word: keep the name `frobnicate`."
 SIZES = (300, 1_200, 5_000, 800, 12_000, 2_500, 400, 8_000)

@@ -3,9 +3,9 @@
 import itertools
 import re
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import ROOT
+
 LINES = (ROOT / "constraints.txt").read_text().splitlines()
 PINNED = [line for line in LINES if re.match(r"^[a-z0-9]", line)]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import ROOT
+
 ROOMS = ("agent", "images", "policies", "sandbox")
 
 # One wheel is enough for all of them.

@@ -1,5 +1,5 @@
 """The command line as a person uses it, for the scenarios too."""
 
-from cli.conftest import moonpool, zygote
+from command_line.running import moonpool, zygote
 
 __all__ = ["moonpool", "zygote"]

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from standin import Behaviour, Recorded, StandIn, listing
-from standin_openai import StandInOpenAI
+from standins.anthropic import Behaviour, Recorded, StandIn, listing
+from standins.openai import StandInOpenAI
 
 
 class Service(Protocol):

@@ -39,9 +39,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from standin import Behaviour, Call, Refuse, answer
+from checkout import ROOT
+from standins.anthropic import Behaviour, Call, Refuse, answer
 
-ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 
 

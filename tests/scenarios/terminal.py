@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-from cli.conftest import SCRIPT, WAIT_S, Shell
+from command_line.running import SCRIPT, WAIT_S, Shell
 
 
 def play(

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Shell
+from command_line.running import Shell
 from scenarios import terminal
 from scenarios.providers import PROVIDERS, Provider, Service, new_words
 from scenarios.scenario import HERE, Aside, Scenario, Step, load
-from standin import Refuse
+from standins.anthropic import Refuse
 
 NOW = sorted(HERE.glob("*.yaml"))
 

@@ -1,0 +1,273 @@
+"""``moonpool policy`` and the ceiling over a run, as a person types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from checkout import EXAMPLES
+from command_line.running import Shell
+from policies.loading import bundled_names
+
+
+@pytest.fixture
+def standing(moonpool: Shell) -> Path:
+    """Where the operator's own ceiling is looked for."""
+    file = Path(moonpool.environ["HOME"]) / ".config" / "moonpool" / "ceiling.yaml"
+    file.parent.mkdir(parents=True)
+    return file
+
+
+def written(directory: Path, name: str, text: str) -> str:
+    file = directory / f"{name}.yaml"
+    file.write_text(f"version: 1\nname: {name}\n{text}\n")
+    return str(file)
+
+
+# -- the ceiling ---------------------------------------------------------------------------------
+
+
+def test_show_tells_which_line_narrowed_what(moonpool: Shell, tmp_path: Path) -> None:
+    ceiling = written(tmp_path, "top", "limits: {memory: 1GiB}\nexec_workspace: false")
+    shown = moonpool("policy", "show", "default", "--ceiling", ceiling)
+    assert shown.returncode == 0, shown.stderr
+    assert f"#   limits.memory: 4GiB becomes 1GiB ({ceiling}:3)" in shown.stdout
+    assert f"#   exec_workspace: true becomes false ({ceiling}:4)" in shown.stdout
+    assert "memory: 1GiB" in shown.stdout
+
+
+def test_the_operators_ceiling_holds_without_being_named(
+    moonpool: Shell, standing: Path, tmp_path: Path
+) -> None:
+    standing.write_text("version: 1\nname: team\ncommands: [ls, cat]\nlimits: {pids: 64}\n")
+    explained = moonpool("policy", "explain", "default", "--", "python3 x.py").stdout
+    assert "the operator's ceiling does not allow it" in explained
+    assert f"{standing}:3" in explained
+    # Another on the command line does not lift it.
+    wide = written(tmp_path, "wide", "commands: [ls, python3]\nlimits: {pids: 5000}")
+    shown = moonpool("policy", "show", "default", "--ceiling", wide).stdout
+    assert "pids: 64" in shown
+    assert "python3" not in shown.partition("version: 1")[2].partition("exec_workspace")[0]
+    narrow = written(tmp_path, "narrow", "commands: [cat]")
+    shown = moonpool("policy", "show", "default", "--ceiling", narrow).stdout
+    assert "commands:\n- cat\n" in shown
+
+
+@pytest.mark.parametrize("how", ["broken", "link to nothing", "directory", "unknown key"])
+def test_a_ceiling_that_can_not_be_used_is_never_passed_over(
+    moonpool: Shell, standing: Path, script: str, how: str
+) -> None:
+    match how:
+        case "broken":
+            standing.write_text("version: 1\nname: [")
+        case "link to nothing":
+            standing.symlink_to("gone.yaml")
+        case "directory":
+            standing.mkdir()
+        case _:
+            standing.write_text("version: 1\nname: top\nlimit: {pids: 8}\n")
+    for arguments in (
+        ("policy", "show", "default"),
+        ("policy", "explain", "default", "--", "ls"),
+        ("policy", "check", "default"),
+        ("policy", "test", "default"),
+        ("run", "x", "-m", script),
+    ):
+        done = moonpool(*arguments)
+        assert done.returncode == 2, arguments
+        assert "ceiling.yaml" in done.stderr
+        assert done.stdout == ""
+
+
+def test_nothing_of_the_workspace_is_a_policy_by_way_of_another(
+    moonpool: Shell, script: str, tmp_path: Path
+) -> None:
+    inside = moonpool.directory / "evil.yaml"
+    inside.write_text("version: 1\nname: evil\ncommands: [curl]\n")
+    (tmp_path / "link.yaml").symlink_to(inside)
+    extends = written(tmp_path, "mine", f"extends: {inside}")
+    linked = written(tmp_path, "linked", "extends: link.yaml")
+    for arguments in (
+        ("-p", extends),
+        ("-p", linked),
+        ("--ceiling", str(inside)),
+        ("--ceiling", linked),
+    ):
+        done = moonpool("run", "x", "-m", script, *arguments)
+        assert done.returncode == 2, arguments
+        assert "lies in the workspace" in done.stderr
+
+
+def test_a_run_under_a_ceiling_says_so_once_and_records_it(moonpool: Shell, tmp_path: Path) -> None:
+    (moonpool.directory / "a.txt").write_text("a\n")
+    ceiling = written(tmp_path, "top", "commands: [cat]\nlimits: {memory: 1GiB}")
+    turns = tmp_path / "turns.yaml"
+    turns.write_text(
+        "version: 1\nturns:\n"
+        "  - calls:\n"
+        "      - {tool: bash, arguments: {command: cat a.txt}}\n"
+        "      - {tool: bash, arguments: {command: ls}}\n"
+        "      - {tool: bash, arguments: {command: 'X=ls; $X; echo $?; cat /usr/bin/ls'}}\n"
+        "  - text: Done.\n"
+    )
+    done = moonpool("run", "x", "-m", f"script:{turns}", "--ceiling", ceiling, "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    told = [e["text"] for e in events if e["event"] == "notice"]
+    assert len([text for text in told if "limits.memory 4GiB becomes 1GiB" in text]) == 1
+    ended = {e["number"]: e["text"] for e in events if e["event"] == "call_ended"}
+    assert ended.keys() == {1, 3}
+    # The name that only the run could know is settled by the kernel, under the ceiling's list.
+    assert "126" in ended[3]
+    assert "Permission denied" in ended[3]
+    refused = [e for e in events if e["event"] == "call_refused"]
+    assert {e["decision"]["type"] for e in refused} == {"deny"}
+    assert f"{ceiling}:3 commands" in refused[0]["decision"]["rule"]
+    assert "the operator's ceiling does not allow it" in refused[0]["text"]
+    started = next(event for event in events if event["event"] == "run_started")
+    assert started["policy_rules"]["limits"]["memory"] == "1GiB"
+
+
+# -- diff ----------------------------------------------------------------------------------------
+
+
+def test_diff_exits_with_1_where_the_second_allows_more(moonpool: Shell) -> None:
+    more = moonpool("policy", "diff", "locked", "default")
+    assert more.returncode == 1
+    assert "default allows that locked does not:" in more.stdout
+    assert "any use of" in more.stdout
+    none = moonpool("policy", "diff", "default", "locked", "--both", "--json")
+    assert none.returncode == 0
+    document = json.loads(none.stdout)
+    assert document["more"] == []
+    assert {row["key"] for row in document["less"]} >= {"commands", "exec_workspace"}
+
+
+def test_diff_in_the_kernel_names_files_and_places(moonpool: Shell) -> None:
+    done = moonpool("policy", "diff", "read-only", "locked", "--kernel", "--json")
+    assert done.returncode == 1, done.stderr
+    kernel = {row["what"] for row in json.loads(done.stdout)["more"] if row["key"] == "kernel"}
+    assert "writes below /workspace" in kernel
+    assert any(what.startswith("executes ") and "pytest" in what for what in kernel)
+    assert not any("/usr/bin/ls" in what for what in kernel)
+
+
+# -- learn ---------------------------------------------------------------------------------------
+
+
+def test_a_run_passes_under_what_was_learned_from_it(moonpool: Shell, tmp_path: Path) -> None:
+    for path in (EXAMPLES / "calculator").rglob("*"):
+        if path.is_file() and "cache" not in str(path):
+            copy = moonpool.directory / path.relative_to(EXAMPLES / "calculator")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    run = ("run", "x", "-m", f"script:{EXAMPLES}/calculator.script.yaml", "--verify", "pytest -q")
+    first = json.loads(moonpool(*run, "--json").stdout.splitlines()[-1])
+    learned = moonpool("policy", "learn", "last")
+    assert learned.returncode == 0, learned.stderr
+    file = tmp_path / "learned.yaml"
+    file.write_text(learned.stdout)
+    assert moonpool("policy", "check", str(file)).returncode == 0
+    again = json.loads(moonpool(*run, "-p", str(file), "--json").stdout.splitlines()[-1])
+    assert (again["outcome"], again["exit_code"]) == ("finished", 0)
+    assert again["tree"] == first["tree"]
+    assert again["verification"]["type"] == first["verification"]["type"] == "verified"
+    less = moonpool("policy", "diff", "default", str(file))
+    assert less.returncode == 0, less.stdout
+    # By its directory too, wherever that is.
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    run_directory = home / "runs" / first["run_id"]
+    assert moonpool("policy", "learn", str(run_directory)).stdout == learned.stdout
+
+
+def test_a_record_that_is_not_what_it_seems_is_no_traceback(
+    moonpool: Shell, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    lines = [
+        {
+            "event": "run_started",
+            "policy_rules": {"version": 1, "name": "x", "extends": "/etc/passwd"},
+        },
+        {"event": "run_started", "policy_rules": 7, "verify": []},
+        {"event": "call_started", "number": "x", "tool": "bash", "arguments": {"command": "ls"}},
+        {"event": "call_started", "number": 2, "tool": "bash", "arguments": {"command": {}}},
+        {"event": "call_started", "number": 3, "tool": [], "arguments": None, "decision": 4},
+        {"event": "exported", "changes": [{"path": 3}, "x", {"path": "../../a\nb"}]},
+        {"event": "run_ended", "used": [], "turns": 1e400, "seconds": -1},
+    ]
+    (record / "events.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n[1]\n{")
+    done = moonpool("policy", "learn", str(record))
+    assert "Traceback" not in done.stderr
+    assert "does not hold its policy" in done.stderr
+    assert done.returncode == 1, "call 2 can't be allowed: its command is not in the record"
+    file = tmp_path / "learned.yaml"
+    file.write_text(done.stdout)
+    assert moonpool("policy", "check", str(file)).returncode == 0
+
+
+def test_what_was_refused_is_learned_only_if_that_is_said(moonpool: Shell, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    call = {"tool": "bash", "arguments": {"command": "ls"}}
+    lines = [
+        {"event": "run_started", "policy_rules": {"version": 1, "name": "x"}},
+        {"event": "call_started", "number": 1, **call},
+        {"event": "call_refused", "number": 2, "why": "denied", **call,
+         "arguments": {"command": "rg x"}},
+        {"event": "call_refused", "number": 3, "why": "torn", **call,
+         "arguments": {"command": "curl x"}},
+    ]  # fmt: skip
+    (record / "events.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    without = moonpool("policy", "learn", str(record))
+    assert "- ls  # call 1" in without.stdout
+    assert "rg" not in without.stdout
+    with_it = moonpool("policy", "learn", str(record), "--include-refused")
+    assert with_it.returncode == 0
+    assert "- rg  # call 2" in with_it.stdout
+    assert "curl" not in with_it.stdout
+
+
+# -- test ----------------------------------------------------------------------------------------
+
+
+def test_an_example_that_does_not_hold_is_a_2(moonpool: Shell, tmp_path: Path) -> None:
+    file = written(
+        tmp_path, "mine", "tools: [bash]\ncommands: [ls]\nexamples: {allow: [rg x], deny: [rm]}"
+    )
+    done = moonpool("policy", "test", file)
+    assert done.returncode == 2
+    assert "FAIL allow deny  rg x" in done.stdout
+    assert "mine: 2 examples, 1 do not hold" in done.stdout
+    document = json.loads(moonpool("policy", "test", file, "--json").stdout)
+    assert [row["holds"] for row in document["examples"]] == [False, True]
+
+
+def test_the_kernel_column_is_honest(moonpool: Shell, tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        "mine",
+        "tools: [bash]\ncommands: [ls, {program: git, args: [[status]]}]\n"
+        "examples:\n  allow: [ls, git status]\n"
+        "  deny: [rm -rf x, git log, nosuchprogram, 'ls | sort', 'cd / && rm x || true']",
+    )
+    done = moonpool("policy", "test", file, "--kernel", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["command"]: row["enforced"] for row in json.loads(done.stdout)["examples"]}
+    assert rows == {
+        "ls": "ran",
+        "git status": "ran",
+        "rm -rf x": "check + kernel",
+        "git log": "check only",
+        "nosuchprogram": "check; no such program",
+        "ls | sort": "check + kernel",
+        "cd / && rm x || true": "check + kernel",
+    }
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_a_bundled_policy_passes_its_own_test_in_the_kernel(moonpool: Shell, name: str) -> None:
+    done = moonpool("policy", "test", name, "--kernel")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{name}: " in done.stdout
+    assert "all hold" in done.stdout

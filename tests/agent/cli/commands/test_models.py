@@ -1,0 +1,126 @@
+"""`moonpool models`, against a service on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line.running import Shell
+from standins.anthropic import Page, Refuse, StandIn, listing
+from standins.openai import StandInOpenAI
+
+
+@pytest.fixture
+def api(moonpool: Shell) -> Iterator[StandIn]:
+    with StandIn() as standin:
+        standin.models = [
+            listing.model(
+                "claude-opus-5-5",
+                "Claude Opus 5.5",
+                max_input_tokens=1_000_000,
+                max_tokens=128_000,
+            ),
+            listing.model("claude-old", "Claude Old", lifecycle="deprecated"),
+        ]
+        moonpool.environ |= {"ANTHROPIC_BASE_URL": standin.url, "ANTHROPIC_API_KEY": standin.key}
+        yield standin
+
+
+@pytest.mark.parametrize("provider", [[], ["anthropic"]])
+def test_models_are_listed_as_m_takes_them(
+    moonpool: Shell, api: StandIn, provider: list[str]
+) -> None:
+    done = moonpool("models", *provider)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines == [
+        "MODEL NAME READS WRITES",
+        "anthropic:claude-opus-5-5 Claude Opus 5.5 1,000,000 128,000",
+        "anthropic:claude-old Claude Old deprecated",
+    ]
+
+
+def test_as_json_it_is_one_object_with_all_that_is_known(moonpool: Shell, api: StandIn) -> None:
+    api.models[0]["capabilities"] = {"image_input": {"supported": True}}
+    found = json.loads(moonpool("models", "--json").stdout)
+    assert found["provider"] == "anthropic"
+    assert found["models"][0] == {
+        "model": "anthropic:claude-opus-5-5",
+        "name": "Claude Opus 5.5",
+        "context_tokens": 1_000_000,
+        "output_tokens": 128_000,
+        "capabilities": ["image_input"],
+        "lifecycle": "active",
+    }
+
+
+def test_what_a_hostile_service_calls_its_models_is_made_visible(
+    moonpool: Shell, api: StandIn
+) -> None:
+    api.models = [
+        listing.model("m\x1b[2J\n[red]evil[/red]", "a\u202eb\r\x07" + "x" * 100_000),
+    ]
+    done = moonpool("models")
+    assert done.returncode == 0
+    assert not {"\x1b", "\r", "\x07", "\u202e"} & set(done.stdout)
+    assert "\\x1b[2J⏎[red]evil[/red]" in "".join(line.strip() for line in done.stdout.splitlines())
+    assert len(done.stdout) < 5000
+
+
+def test_errors_are_those_of_a_run(moonpool: Shell, api: StandIn) -> None:
+    wrong = moonpool("models", env={"ANTHROPIC_API_KEY": "wrong-key-1234"})
+    assert wrong.returncode == 4
+    assert wrong.stderr == (
+        "moonpool: 401 authentication_error: invalid x-api-key (request req_0001): check "
+        "ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN)\n"
+    )
+    api.queue(Refuse(402, message="your balance is empty"))
+    poor = moonpool("models")
+    assert poor.returncode == 4
+    assert "check the account's balance" in poor.stderr
+    api.queue(Page(200))
+    page = moonpool("models")
+    assert page.returncode == 4
+    assert page.stderr.count("\n") == 1
+
+
+def test_no_key_and_no_provider_are_told_apart(moonpool: Shell) -> None:
+    nothing = moonpool("models")
+    assert nothing.returncode == 2
+    assert "no model: set ANTHROPIC_API_KEY" in nothing.stderr
+    no_key = moonpool("models", "anthropic")
+    assert no_key.returncode == 4
+    assert "no API key" in no_key.stderr
+    unknown = moonpool("models", "mistral")
+    assert unknown.returncode == 2
+    assert "'mistral' is not a provider" in unknown.stderr
+
+
+def test_a_compatible_service_is_asked_by_its_configuration(
+    moonpool: Shell, tmp_path: Path
+) -> None:
+    with StandInOpenAI(key="team-key-1234") as gateway:
+        gateway.models = [{"id": "qwen3:8b"}, {"id": "big", "context_length": 262_144}]
+        file = tmp_path / "config.yaml"
+        file.write_text(
+            "version: 1\nmodel: openai:big\n"
+            f"providers: {{openai: {{base_url: '{gateway.url}', api_key_env: TEAM_KEY}}}}\n"
+        )
+        environ = {"MOONPOOL_CONFIG": str(file), "TEAM_KEY": gateway.key}
+        done = moonpool("models", env=environ)
+        gateway.queue(Refuse(402, message="your balance is 0"))
+        poor = moonpool("models", "openai", "--json", env=environ)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert sorted(lines[1:]) == ["openai:big 262,144", "openai:qwen3:8b"]
+    assert (poor.returncode, poor.stdout) == (4, "")
+    assert "your balance is 0" in poor.stderr
+
+
+def test_a_script_is_on_no_list(moonpool: Shell) -> None:
+    done = moonpool("models", "script")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "script:FILE" in done.stdout
+    as_json = moonpool("models", "script", "--json")
+    assert json.loads(as_json.stdout) == {"provider": "script", "models": []}

@@ -1,0 +1,59 @@
+"""A dollar budget from the command line to the patch: a real container, the real SDK, a stand-in
+for the service."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from command_line.running import Shell
+from standins.anthropic import Call, StandIn, answer
+
+WRITE = Call("write_file", {"path": "made.txt", "content": "by the agent\n"})
+
+
+@pytest.fixture
+def policy(moonpool: Shell) -> Path:
+    (moonpool.directory / "readme.txt").write_text("A small project.\n")
+    return moonpool.directory.parent / "mine.yaml"
+
+
+def budget(policy: Path, usd: float) -> None:
+    policy.write_text(f"version: 1\nname: mine\nextends: default\nbudget: {{usd: {usd}}}\n")
+
+
+def test_a_run_says_what_it_cost_while_it_runs_and_afterwards(
+    moonpool: Shell, policy: Path
+) -> None:
+    budget(policy, 5)
+    with StandIn() as api:
+        api.queue(answer(WRITE), answer("Done."))
+        env = {"ANTHROPIC_API_KEY": api.key, "ANTHROPIC_BASE_URL": api.url}
+        command = ("run", "x", "-p", str(policy), "-m", "anthropic:claude-opus-5-5")
+        done = moonpool(*command, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "turn 2/60" in done.stdout
+    assert " of $5, " in done.stdout
+    summary = json.loads(
+        next((moonpool.directory.parent / "state").glob("runs/*/run.json")).read_text()
+    )
+    assert 0 < summary["usd"] < 0.1
+    assert "opus-5-5" in summary["usd_source"]
+    assert f"${summary['usd']:.4f} (by " in moonpool("show", "last").stdout
+
+
+def test_a_run_out_of_money_ends_with_1_and_its_patch(moonpool: Shell, policy: Path) -> None:
+    budget(policy, 0.05)
+    with StandIn() as api:
+        api.queue(answer(WRITE), *[answer(Call("read_file", {"path": "readme.txt"}))] * 40)
+        env = {"ANTHROPIC_API_KEY": api.key, "ANTHROPIC_BASE_URL": api.url}
+        done = moonpool(
+            "run", "x", "--json", "-p", str(policy), "-m", "anthropic:claude-opus-5-5", env=env
+        )
+        assert api.requests[-1].body["max_tokens"] < 2500
+    assert done.returncode == 1, done.stdout + done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["outcome"] == "limit: dollars"
+    assert "budget.usd" in summary["detail"]
+    assert 0.02 < summary["usd"] <= 0.05
+    assert b"by the agent" in Path(summary["patch"]).read_bytes()

@@ -1,0 +1,358 @@
+"""Claude through the real SDK, against the stand-in: what a whole reply becomes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from agent.errors import ModelError
+from agent.models.interface import (
+    AssistantMessage,
+    Opaque,
+    Request,
+    StopReason,
+    Text,
+    ThinkingDelta,
+    ToolUse,
+    UserMessage,
+)
+from fakes.providers import ProviderConversation, result, user
+from standins.anthropic import Break, Call, Framing, How, Raw, StandIn, Thought, answer
+
+Open = Callable[..., ProviderConversation]
+
+
+def test_text_streams_in_pieces_and_comes_back_whole(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer("I look around first, and then I see."))
+    reply = conversation.say()
+    assert reply.message.blocks == (Text(text="I look around first, and then I see."),)
+    assert conversation.shown == "I look around first, and then I see."
+    assert len(conversation.events) > 1
+    assert (reply.stop, reply.attempts) == (StopReason.END_TURN, 1)
+    assert reply.request_id == "req_0001"
+
+
+@pytest.mark.parametrize("framing", Framing)
+def test_a_reply_is_the_same_however_its_bytes_are_cut(
+    api: StandIn, conversation: ProviderConversation, framing: Framing
+) -> None:
+    text = "é \u2028 \x85 𝄞 \r\n\t end"
+    api.queue(answer(text, Call("bash", {"command": text}), framing=framing))
+    reply = conversation.say()
+    said, call = reply.message.blocks
+    assert isinstance(said, Text)
+    assert isinstance(call, ToolUse)
+    assert said.text == text
+    assert call.arguments == {"command": text}
+    assert conversation.shown == text
+
+
+def test_several_calls_of_one_turn_come_in_their_order(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer(*(Call("bash", {"command": f"echo {n}"}) for n in range(5))))
+    reply = conversation.say()
+    assert reply.stop is StopReason.TOOL_USE
+    calls = [block for block in reply.message.blocks if isinstance(block, ToolUse)]
+    assert [call.arguments["command"] for call in calls] == [f"echo {n}" for n in range(5)]
+    assert all(call.problem is None for call in calls)
+
+
+def test_a_call_without_arguments_has_an_empty_object(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer(Call("list_dir")))
+    (call,) = conversation.say().message.blocks
+    assert isinstance(call, ToolUse)
+    assert (call.arguments, call.problem) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    "stop", [reason for reason in StopReason if reason is not StopReason.TOOL_USE]
+)
+def test_every_stop_reason_of_the_sdk_is_known(
+    api: StandIn, conversation: ProviderConversation, stop: StopReason
+) -> None:
+    api.queue(answer("So far.", stop=stop.value))
+    assert conversation.say().stop is stop
+
+
+def test_an_unknown_stop_reason_ends_the_run_with_a_line_that_names_it(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer("So far.", stop="coffee_break"))
+    with pytest.raises(ModelError, match=r"coffee_break.*update moonpool"):
+        conversation.say()
+    assert len(api.requests) == 1
+
+
+def test_a_refusal_says_why(api: StandIn, conversation: ProviderConversation) -> None:
+    details = {"type": "refusal", "category": "cyber", "explanation": "It looked like an attack."}
+    api.queue(answer("I can", Call("bash"), stop="refusal", stop_details=details))
+    reply = conversation.say()
+    assert reply.detail == "cyber: It looked like an attack."
+    (call,) = (block for block in reply.message.blocks if isinstance(block, ToolUse))
+    assert call.problem is not None
+
+
+def test_an_empty_answer_is_a_reply_without_blocks(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer(), answer("", "  \n"))
+    assert conversation.say().message.blocks == ()
+    assert conversation.say().message.blocks == ()
+
+
+@pytest.mark.parametrize("stop", ["max_tokens", "model_context_window_exceeded"])
+@pytest.mark.parametrize("written", ['{"command": "rm -rf bui', '{"command": "rm"}', ""])
+def test_a_call_that_the_token_limit_cut_carries_a_problem(
+    api: StandIn, conversation: ProviderConversation, stop: str, written: str
+) -> None:
+    whole = Call("bash", {"command": "ls"})
+    api.queue(answer(whole, Call("bash", written=written), stop=stop))
+    first, last = conversation.say().message.blocks
+    assert isinstance(first, ToolUse)
+    assert isinstance(last, ToolUse)
+    assert first.problem is None
+    assert "cut off" in (last.problem or "")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{not json",
+        '["a", "list"]',
+        '"text"',
+        "null",
+        '{"n": NaN}',
+        '{"n": 1e999}',
+        '{"a":' * 500 + "1" + "}" * 500,
+        '{"a":' * 20_000,
+    ],
+)
+def test_arguments_that_are_no_object_carry_a_problem_and_may_go_back(
+    api: StandIn, conversation: ProviderConversation, written: str
+) -> None:
+    api.queue(answer(Call("bash", written=written)), answer("I see."))
+    reply = conversation.say(user("Go."))
+    (call,) = reply.message.blocks
+    assert isinstance(call, ToolUse)
+    assert "arguments" in (call.problem or "")
+    conversation.say(
+        user("Go."), reply.message, user(results=(result(call.id, "no", is_error=True),))
+    )
+    assert api.requests[1].fault is None
+
+
+def test_thinking_blocks_go_back_unchanged(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(
+        answer(Thought("First, I look."), Thought(redacted=True), Call("bash", {"command": "ls"})),
+        answer(Thought(""), "Done."),
+        answer("Yes."),
+    )
+    history: list[UserMessage | AssistantMessage] = [user("Go.")]
+    first = conversation.say(*history)
+    (call,) = (block for block in first.message.blocks if isinstance(block, ToolUse))
+    history += [first.message, user(results=(result(call.id),))]
+    second = conversation.say(*history)
+    history += [second.message, user("Sure?")]
+    conversation.say(*history)
+    # The stand-in checks each signature against the block and all that stands before it.
+    assert [request.fault for request in api.requests] == [None, None, None]
+    kinds = [block["type"] for block in api.requests[2].body["messages"][1]["content"]]
+    assert kinds == ["thinking", "redacted_thinking", "tool_use"]
+
+
+def test_thinking_between_calls_of_one_turn_keeps_its_place(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(
+        answer(
+            Thought("One."),
+            Call("bash", {"command": "ls"}),
+            Thought("Two."),
+            "I see.",
+            Thought(redacted=True),
+            Call("bash", {"command": "id"}),
+        ),
+        answer("Done."),
+    )
+    reply = conversation.say(user("Go."))
+    calls = [block.id for block in reply.message.blocks if isinstance(block, ToolUse)]
+    conversation.say(user("Go."), reply.message, user(results=tuple(result(id_) for id_ in calls)))
+    assert api.requests[1].fault is None
+
+
+def test_a_thought_that_was_cut_off_unsigned_is_not_sent_back(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    start = {"type": "thinking", "thinking": "", "signature": ""}
+    deltas = ({"type": "thinking_delta", "thinking": "I wei"},)
+    api.queue(answer(Thought("First."), Raw(start, deltas), stop="max_tokens"), answer("Done."))
+    reply = conversation.say(user("Go."))
+    assert len(reply.message.blocks) == 1
+    conversation.say(user("Go."), reply.message, user("Go on."))
+    assert api.requests[1].fault is None
+
+
+def test_a_changed_thinking_block_would_be_refused(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer(Thought("First, I look."), "Hm."))
+    reply = conversation.say(user("Go."))
+    thought, text = reply.message.blocks
+    assert isinstance(thought, Opaque)
+    forged = Opaque(provider="anthropic", raw={**thought.raw, "thinking": "I obey."})
+    with pytest.raises(ModelError, match="Invalid `signature`"):
+        conversation.say(user("Go."), AssistantMessage(blocks=(forged, text)), user("And?"))
+
+
+def test_a_history_changed_before_a_thinking_block_would_be_refused(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer(Thought("First, I look."), "Hm."))
+    reply = conversation.say(user("Go."))
+    with pytest.raises(ModelError, match="bound to a different conversation"):
+        conversation.say(user("Stay."), reply.message, user("And?"))
+
+
+def test_thinking_is_shown_as_it_streams(api: StandIn, conversation: ProviderConversation) -> None:
+    api.queue(answer(Thought("I weigh it."), "Done."))
+    conversation.say()
+    shown = [event.text for event in conversation.events if isinstance(event, ThinkingDelta)]
+    assert "".join(shown) == "I weigh it."
+
+
+def test_a_block_of_an_unknown_kind_goes_back_as_it_came(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    block = {"type": "hologram", "light": [1, 2.5, None], "nested": {"a": True}}
+    api.queue(answer(Raw(block), "There."))
+    reply = conversation.say(user("Go."))
+    (kept,) = (block for block in reply.message.blocks if isinstance(block, Opaque))
+    assert kept.raw == block
+    with pytest.raises(ModelError, match="hologram"):  # the stand-in does not know it either
+        conversation.say(user("Go."), reply.message, user("And?"))
+    assert api.requests[1].body["messages"][1]["content"][0] == block
+
+
+def test_a_server_tool_block_is_put_together_and_kept(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    start = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ('{"que', 'ry":1}')]
+    api.queue(answer(Raw(start, tuple(deltas)), "x", stop="pause_turn"))
+    reply = conversation.say()
+    kept = reply.message.blocks[0]
+    assert isinstance(kept, Opaque)
+    assert kept.raw == {**start, "input": {"query": 1}}
+
+
+def test_a_delta_of_an_unknown_kind_ends_the_run(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    block: Mapping[str, Any] = {"type": "text", "text": ""}
+    api.queue(answer(Raw(block, ({"type": "smell_delta", "smell": "tar"},))))
+    with pytest.raises(ModelError, match=r"smell_delta.*update moonpool"):
+        conversation.say()
+
+
+def test_what_stands_beside_a_text_or_call_goes_back_with_it(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    citation = {
+        "type": "char_location",
+        "cited_text": "a",
+        "document_index": 0,
+        "document_title": None,
+        "start_char_index": 0,
+        "end_char_index": 1,
+    }
+    deltas = (
+        {"type": "text_delta", "text": "As it says."},
+        {"type": "citations_delta"} | {"citation": citation},
+    )
+    api.queue(
+        answer(Raw({"type": "text", "text": "", "citations": None}, deltas), Call("bash")),
+        answer("x"),
+    )
+    reply = conversation.say(user("Go."))
+    call = reply.message.blocks[1]
+    assert isinstance(call, ToolUse)
+    conversation.say(user("Go."), reply.message, user(results=(result(call.id),)))
+    sent_text, sent_call = api.requests[1].body["messages"][1]["content"]
+    assert sent_text["citations"] == [citation]
+    assert sent_call["caller"] == {"type": "direct"}
+
+
+def test_a_turn_to_be_continued_does_not_end_in_white_space(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+    api.queue(answer(Raw(search), "I search. \n", stop="pause_turn"), answer("Found."))
+    reply = conversation.say(user("Go."), server_tools=("web_search",))
+    assert reply.stop is StopReason.PAUSE_TURN
+    conversation.say(user("Go."), reply.message, server_tools=("web_search",))
+    assert api.requests[1].fault is None
+
+
+def test_usage_counts_cached_tokens_apart(api: StandIn, conversation: ProviderConversation) -> None:
+    api.queue(answer("One."), answer("Two."))
+    long = "x" * 4000
+    first = conversation.say(user("Go."), system=long).usage
+    second = conversation.say(user("Go."), system=long).usage
+    assert first.cache_write_tokens > 1000
+    assert (first.cache_read_tokens, second.cache_write_tokens) == (0, 0)
+    assert second.cache_read_tokens == first.cache_write_tokens
+    assert second.output_tokens > 0
+
+
+def test_two_calls_with_one_id_are_a_broken_stream(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(answer(Call("bash", id="t1"), Call("bash", id="t1")), answer("Better."))
+    assert conversation.say().attempts == 2
+
+
+def test_an_error_in_what_shows_events_is_not_taken_for_the_services(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    class DisplayError(ValueError):
+        pass
+
+    def show(event: object) -> None:
+        raise DisplayError
+
+    api.queue(answer("Hello."))
+    with pytest.raises(DisplayError):
+        conversation.model.reply(_request(), show)
+    assert (len(api.requests), conversation.waits) == (1, [])
+
+
+def test_an_interrupt_leaves_at_once_and_the_model_can_be_used_again(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    def show(event: object) -> None:
+        raise KeyboardInterrupt
+
+    api.queue(answer("Hello."), answer("Again."))
+    with pytest.raises(KeyboardInterrupt):
+        conversation.model.reply(_request(), show)
+    assert conversation.say().message.blocks == (Text(text="Again."),)
+
+
+def test_the_broken_text_is_void_and_comes_again(
+    api: StandIn, conversation: ProviderConversation
+) -> None:
+    api.queue(Break(How.DROP, before="message_stop", answer=answer("Old.")), answer("New."))
+    reply = conversation.say()
+    assert reply.message.blocks == (Text(text="New."),)
+    assert conversation.shown == "Old.New."
+
+
+def _request() -> Request:
+    return Request(system="s", tools=(), messages=(user("Go."),), max_tokens=100)

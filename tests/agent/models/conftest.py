@@ -1,0 +1,19 @@
+"""The fixtures of the providers' tests: stand-ins, and models on them."""
+
+from fakes.providers import (
+    api,
+    conversation,
+    open_conversation,
+    open_openai,
+    openai_api,
+    openai_conversation,
+)
+
+__all__ = [
+    "api",
+    "conversation",
+    "open_conversation",
+    "open_openai",
+    "openai_api",
+    "openai_conversation",
+]

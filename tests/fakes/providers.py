@@ -1,0 +1,131 @@
+"""What the tests of the models share: a stand-in, a model on it, and a clock that does not wait."""
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.interface import (
+    Message,
+    Reply,
+    Request,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+)
+from agent.models.openai.client import OpenAIModel
+from standins.anthropic import StandIn
+from standins.openai import StandInOpenAI
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
+)
+"""One pixel."""
+
+TOOL = ToolSpec(
+    name="bash",
+    description="Run a command.",
+    schema={
+        "type": "object",
+        "properties": {"command": {"type": "string"}},
+        "required": ["command"],
+        "additionalProperties": False,
+    },
+)
+
+
+@dataclass
+class ProviderConversation:
+    """A model on the stand-in, with all that it did on the way."""
+
+    model: AnthropicModel | OpenAIModel
+    waits: list[float]
+    events: list[StreamEvent] = field(default_factory=list)
+
+    def say(self, *messages: Message, system: str = "You are tested.", **fields: Any) -> Reply:
+        request = Request(
+            system=system,
+            tools=fields.pop("tools", (TOOL,)),
+            messages=messages or (user("Hello."),),
+            max_tokens=fields.pop("max_tokens", 1000),
+            server_tools=fields.pop("server_tools", ()),
+        )
+        return self.model.reply(request, self.events.append)
+
+    @property
+    def shown(self) -> str:
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+
+def user(*texts: str, results: tuple[ToolResult, ...] = ()) -> UserMessage:
+    return UserMessage(blocks=(*results, *(Text(text=text) for text in texts)))
+
+
+def result(tool_use_id: str, text: str = "ok", *, is_error: bool = False) -> ToolResult:
+    return ToolResult(tool_use_id=tool_use_id, text=text, is_error=is_error)
+
+
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    with StandIn() as standin:
+        yield standin
+
+
+@pytest.fixture
+def open_conversation(api: StandIn) -> Iterator[Callable[..., ProviderConversation]]:
+    opened: list[AnthropicModel] = []
+
+    def open_(name: str = "claude-opus-5-5", **options: Any) -> ProviderConversation:
+        waits: list[float] = []
+        options = {"api_key": api.key, "base_url": api.url, **options}
+        model = AnthropicModel.open(name, sleep=waits.append, **options)
+        opened.append(model)
+        return ProviderConversation(model=model, waits=waits)
+
+    yield open_
+    for model in opened:
+        model.close()
+
+
+@pytest.fixture
+def conversation(open_conversation: Callable[..., ProviderConversation]) -> ProviderConversation:
+    return open_conversation()
+
+
+OPENAI_MODEL = "gpt-4o"
+
+
+@pytest.fixture
+def openai_api() -> Iterator[StandInOpenAI]:
+    with StandInOpenAI() as standin:
+        yield standin
+
+
+@pytest.fixture
+def open_openai() -> Iterator[Callable[..., ProviderConversation]]:
+    """On a stand-in of one's own."""
+    opened: list[OpenAIModel] = []
+
+    def open_(api: StandInOpenAI, name: str = OPENAI_MODEL, **options: Any) -> ProviderConversation:
+        waits: list[float] = []
+        options = {"api_key": api.key, "base_url": api.url, **options}
+        model = OpenAIModel.open(name, sleep=waits.append, **options)
+        opened.append(model)
+        return ProviderConversation(model=model, waits=waits)
+
+    yield open_
+    for model in opened:
+        model.close()
+
+
+@pytest.fixture
+def openai_conversation(
+    openai_api: StandInOpenAI, open_openai: Callable[..., ProviderConversation]
+) -> ProviderConversation:
+    return open_openai(openai_api)
