@@ -29,38 +29,31 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     )
 
 
-def reopen_sealed(
-    job: Job, remembered: ReattachState, engine: Engine, *, attend: bool
-) -> tuple[Sandbox, str]:
+def reopen_sealed(job: Job, remembered: ReattachState, engine: Engine) -> tuple[Sandbox, str]:
     """The standing container of a run whose orchestrator ended, and why it can only be exported.
 
     The reason is empty where the agent can go on in it.
-
-    Args:
-        attend: False where the caller knows already that it can't.
 
     Raises:
         ContainerGone: it stands no more.
         EngineUnavailable, SandboxError: it can't be said.
     """
     reattach.require(engine, remembered.container_state, job.run_id)
-    reason = ""
-    if attend:
-        try:
-            box = Sandbox.take_up(
-                remembered,
-                workspace=job.workspace,
-                policy=job.policy,
-                run_id=job.run_id,
-                engine=engine,
-                may_ask=job.may_ask,
-                kernel_policy=KernelPolicy(job.kernel_policy),
-            )
-        except (ContainerGone, EngineUnavailable):
-            raise
-        except SandboxError as error:
-            reason = str(error)
-        else:
-            return box, ""
+    try:
+        box = Sandbox.take_up(
+            remembered,
+            workspace=job.workspace,
+            policy=job.policy,
+            run_id=job.run_id,
+            engine=engine,
+            may_ask=job.may_ask,
+            kernel_policy=KernelPolicy(job.kernel_policy),
+        )
+    except (ContainerGone, EngineUnavailable):
+        raise
+    except SandboxError as error:
+        reason = str(error)
+    else:
+        return box, ""
     box = Sandbox.unattended(remembered, workspace=job.workspace, policy=job.policy, engine=engine)
     return box, reason

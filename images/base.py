@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +29,9 @@ _INSTALL_TIMEOUT_S = 300
 _TOOL = "mmdebstrap"
 _TOOL_PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Never the caller's PATH: it may name a folder of the workspace."""
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+_KEPT_VARIABLES = ("HOME", "TMPDIR")
 
 # What the public slim image leaves out, so that the two come near each other.
 _LEFT_OUT = ("doc", "info", "locale", "man")
@@ -138,6 +141,7 @@ def _apt_targets() -> str:
             timeout=60,
             check=False,
             text=True,
+            env=_tool_environment(os.environ),
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -164,6 +168,27 @@ def _bootstrap_tool(ref: str, on_progress: Callable[[str], None]) -> str:
     return tool
 
 
+def proxy_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxy settings of this machine, in both spellings of their names."""
+    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
+def _tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """All that Debian's tools, which run as root, get of this process's environment.
+
+    An image made of it must be the same whoever builds it, and no API key has any business there.
+    """
+    kept = {name: environ[name] for name in _KEPT_VARIABLES if environ.get(name)}
+    return {
+        **proxy_settings(environ),
+        **kept,
+        "PATH": _TOOL_PATHS,
+        "LC_ALL": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
+
+
 def _run(
     command: Sequence[str],
     *,
@@ -180,12 +205,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={
-                **os.environ,
-                "PATH": _TOOL_PATHS,
-                "LC_ALL": "C.UTF-8",
-                "DEBIAN_FRONTEND": "noninteractive",
-            },
+            env=_tool_environment(os.environ),
             cwd="/",
         )
     except OSError as error:

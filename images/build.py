@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from platformdirs import user_cache_path
 
 from images import recipes
-from images.base import ensure_base, refresh_base
+from images.base import ensure_base, proxy_settings, refresh_base
 from images.recipes import Recipe
 from images.trust import local_authorities
 from sandbox.engine.docker import Engine
@@ -25,7 +25,6 @@ RECIPE_LABEL = "moonpool.recipe"
 DIGEST_LABEL = "moonpool.recipe-digest"
 BASE_LABEL = "moonpool.base"
 
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _STEP = re.compile(r"^Step (\d+)/(\d+) : ")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 _NOISE = ("--->", "Removing intermediate container", "Successfully", "(Reading database")
@@ -93,7 +92,8 @@ def build(
             recipes.context_tar(recipe, trust),
             ref=ref,
             labels=labels,
-            build_args=proxy_arguments(os.environ),
+            # They reach the build, not its image.
+            build_args=proxy_settings(os.environ),
             on_line=BuildProgress(recipe.name, on_progress),
         )
     except EngineError as error:
@@ -143,12 +143,6 @@ def _plain(line: str) -> str:
 def _legible(output: str) -> str:
     lines = [_plain(line) for line in output.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith(_NOISE))
-
-
-def proxy_arguments(environ: Mapping[str, str]) -> dict[str, str]:
-    """The proxy settings of this machine, as build arguments: they reach a build, not its image."""
-    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
-    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _is_there(engine: Engine, recipe: Recipe, trust: Mapping[str, bytes]) -> bool:

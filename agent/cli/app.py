@@ -341,16 +341,16 @@ def image_list() -> None:
 
 @image_app.command("build")
 def image_build(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
     *,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Build it again, on its base as it is today.")
+        bool, typer.Option("--refresh", help="Build again, on the base as it is today.")
     ] = False,
 ) -> None:
-    """Build an image, unless it stands already.
+    """Build images, unless they stand already.
 
     Example: moonpool image build python
     """
     from agent.cli.commands import image as image_command
 
-    raise typer.Exit(image_command.build(name, refresh=refresh))
+    raise typer.Exit(image_command.build(names, refresh=refresh))

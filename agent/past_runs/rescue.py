@@ -18,13 +18,14 @@ from agent.interrupts import Interrupts
 from agent.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, UnaskedModel, take
 from agent.record.outcome import CutShort, Outcome
-from agent.record.store import EVENTS, RecordHeld, runs_directory, write_atomically
+from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.report.html import render
 from agent.risk import gate
 from agent.risk.finding import Finding
 from agent.run import Run
 from policies.loading import load
 from policies.policy import Policy
+from sandbox.atomic_write import write_atomically
 from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SNAPSHOT
@@ -134,7 +135,7 @@ class Rescuer:
         if past.ready is None or past.ready.container_state.container != item.id or not left:
             return NothingToRescue()
         try:
-            box, _ = reopen_sealed(taken.job, taken.remembered, self.engine, attend=True)
+            box, _ = reopen_sealed(taken.job, taken.remembered, self.engine)
         except (SandboxError, UsageError, RecordError) as error:
             return KeptContainer(reason=str(error))
         ended = past.ended or CutShort(detail="the process that ran it ended; exported by prune")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.record.store import write_atomically
+from sandbox.atomic_write import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
 from sandbox.patch.since import patch_since

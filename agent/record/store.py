@@ -28,7 +28,6 @@ import json
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +35,7 @@ from typing import Self
 
 from agent.errors import RecordError, UsageError
 from agent.record.events.encoding import REDACTED
+from sandbox.atomic_write import write_atomically
 
 SUMMARY = "run.json"
 EVENTS = "events.jsonl"
@@ -64,22 +64,6 @@ def new_run_id(now: datetime | None = None) -> str:
 
 def runs_directory(home: Path) -> Path:
     return home / "runs"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file so that a reader sees the old one or the new one, never a part.
-
-    A link that stands at `path` is replaced, never followed: in a directory that the repository's
-    author had a hand in it may point anywhere.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 class RunRecord:

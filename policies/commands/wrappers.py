@@ -266,4 +266,3 @@ _LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], WrapperLook]] = {
     "runuser": _su,
     "script": _script,
 }
-SHELLS = frozenset(name for name, looker in _LOOKERS.items() if looker is _shell)

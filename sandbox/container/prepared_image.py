@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from policies.kernel.inventory import Inventory, Program
-from sandbox.cache import cache_directory, write_atomically
+from sandbox import cache
+from sandbox.cache import cache_directory
 from sandbox.container import seccomp
 from sandbox.container.mounts import KINDS, PLACES, ROOM
 from sandbox.container.spec import ContainerSpec, shelf
@@ -93,7 +94,7 @@ def prepare(
             return PreparedImage(id=found.id, key=key, inventory=inventory)
     on_progress("preparing the image (once)")
     identity, inventory = _make(engine, image, ref, sources)
-    write_atomically(file, _dump(inventory))
+    cache.keep(file, _dump(inventory))
     return PreparedImage(id=identity, key=key, inventory=inventory)
 
 

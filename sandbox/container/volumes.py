@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.cache import cache_directory, write_atomically
+from sandbox import cache
+from sandbox.cache import cache_directory
 from sandbox.container.mounts import (
     LOWER,
     PLACES,
@@ -131,7 +132,7 @@ def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
         remove(engine, (made.name,))
         raise
     # Only now: another process may use it from here on.
-    write_atomically(file, json.dumps({"volume": made.name}).encode())
+    cache.keep(file, json.dumps({"volume": made.name}).encode())
     return made
 
 

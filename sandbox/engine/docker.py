@@ -381,12 +381,6 @@ class Engine:
         with translated("copying out of the container"):
             yield from chunks
 
-    def changes(self, container: str) -> list[tuple[str, int]]:
-        """The engine's own list of changed paths: (path, 0 changed | 1 added | 2 deleted)."""
-        with translated("listing the container's changes"):
-            rows = self._slow.diff(container) or []
-        return [(row["Path"], row["Kind"]) for row in rows]
-
     def commit(self, container: str, *, ref: str, labels: Mapping[str, str]) -> str:
         """Make an image of a container's files; gives the image's id.
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies.policy import History, WorkspaceRules
-from sandbox.cache import cache_directory, write_atomically
+from sandbox import cache
+from sandbox.cache import cache_directory
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
 from sandbox.engine import image_archive
@@ -95,7 +96,7 @@ class SnapshotMemory:
             "key": snapshot.key,
             "left_out": [[os.fsdecode(item.path), item.reason] for item in snapshot.left_out],
         }
-        write_atomically(self._file, json.dumps(record).encode())
+        cache.keep(self._file, json.dumps(record).encode())
 
 
 def unchanged(looked: Scan, fingerprint: str, racy: dict[str, str]) -> bool:
@@ -139,7 +140,7 @@ def take(
             _through_a_container(engine, prepared, stream, packer, cuts=cuts)
     key = packer.key()
     manifest = packer.manifest()
-    write_atomically(_manifest_file(key), _dump_manifest(manifest))
+    cache.keep(_manifest_file(key), _dump_manifest(manifest))
     snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
     return snapshot, manifest
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from policies.loading import load
@@ -10,6 +11,15 @@ from sandbox.engine.docker import Engine
 from sandbox.sandbox import Sandbox
 
 Standing = Callable[[str], Sandbox]
+ChangedPaths = Callable[[Sandbox], set[str]]
+
+
+@pytest.fixture(scope="session")
+def changed_paths(engine: Engine) -> Iterator[ChangedPaths]:
+    """What has changed in a container by the engine's own list: a witness that is not ours."""
+    client = docker.from_env()
+    yield lambda box: {row["Path"] for row in client.api.diff(box.id) or ()}
+    client.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from escape.conftest import Standing
+from escape.conftest import ChangedPaths, Standing
 from escape.corpus import Attempt, attempts
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
@@ -79,12 +79,11 @@ def test_no_way_to_a_network_a_namespace_or_the_host(attempt: Attempt, standing:
 
 @pytest.mark.parametrize("attempt", named("writes"))
 def test_nothing_is_written_outside_of_the_write_list(
-    attempt: Attempt, standing: Standing, engine: Engine
+    attempt: Attempt, standing: Standing, changed_paths: ChangedPaths
 ) -> None:
     box = standing(attempt.policy)
     attempted(box, attempt)
-    changed = {path for path, _ in engine.changes(box.id)}
-    outside = {path for path in changed - ABOVE if not path.startswith(OWN)}
+    outside = {path for path in changed_paths(box) - ABOVE if not path.startswith(OWN)}
     assert outside == set()
     answers(box)
 

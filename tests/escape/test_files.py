@@ -2,8 +2,7 @@
 
 import pytest
 
-from escape.conftest import Standing
-from sandbox.engine.docker import Engine
+from escape.conftest import ChangedPaths, Standing
 from sandbox.errors import FileError
 from sandbox.sandbox import Sandbox
 
@@ -26,7 +25,9 @@ def box(standing: Standing) -> Sandbox:
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-def test_no_path_writes_or_removes_outside(path: str, box: Sandbox, engine: Engine) -> None:
+def test_no_path_writes_or_removes_outside(
+    path: str, box: Sandbox, changed_paths: ChangedPaths
+) -> None:
     before = box.run("cat /etc/passwd /opt/moonpool/sandbox/__init__.py | sha256sum").stdout
     with pytest.raises(FileError):
         box.write_file(path, b"x")
@@ -35,9 +36,7 @@ def test_no_path_writes_or_removes_outside(path: str, box: Sandbox, engine: Engi
             box.delete_file(path)
     after = box.run("cat /etc/passwd /opt/moonpool/sandbox/__init__.py | sha256sum").stdout
     assert after == before
-    assert {
-        name for name, _ in engine.changes(box.id) if name.startswith(("/etc", "/opt"))
-    } == set()
+    assert {name for name in changed_paths(box) if name.startswith(("/etc", "/opt"))} == set()
 
 
 @pytest.mark.parametrize(

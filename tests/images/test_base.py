@@ -161,3 +161,13 @@ def test_a_mirror_over_tls_brings_the_trust_store() -> None:
     sources = mirrors(TARGETS.replace("http://", "https://"), "bookworm")
     command = bootstrap_command("mmdebstrap", "bookworm", Path("/x/rootfs.tar"), sources)
     assert "--include=ca-certificates" in command
+
+
+def test_debians_tools_get_a_named_few_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOME_API_KEY", "PYTHONPATH", "LD_PRELOAD", "APT_CONFIG", "PERL5OPT"):
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    lines: list[str] = []
+    base._run(["env"], doing="trying", timeout_s=9, on_line=lines.append)
+    assert "https_proxy=http://proxy.example:3128" in lines
+    assert not [line for line in lines if line.endswith("=mine")]

@@ -8,7 +8,8 @@ import pytest
 
 from fakes.image_engine import FakeEngine, held
 from images import build as building
-from images.build import DIGEST_LABEL, BuildProgress, ensure_recipe, proxy_arguments
+from images.base import proxy_settings
+from images.build import DIGEST_LABEL, BuildProgress, ensure_recipe
 from images.recipes import Recipe
 from sandbox.errors import EngineError, ImageUnusable
 
@@ -163,4 +164,4 @@ def test_what_a_package_prints_can_not_steer_the_terminal() -> None:
 
 def test_proxies_of_this_machine_reach_a_build_and_nothing_else_does() -> None:
     environ = {"HTTP_PROXY": "a", "https_proxy": "b", "NO_PROXY": "", "ANTHROPIC_API_KEY": "secret"}
-    assert proxy_arguments(environ) == {"HTTP_PROXY": "a", "https_proxy": "b"}
+    assert proxy_settings(environ) == {"HTTP_PROXY": "a", "https_proxy": "b"}

@@ -30,7 +30,6 @@ from agent.record.outcome import (
     SandboxFailed,
 )
 from agent.record.runs import RecordedRun
-from agent.record.store import write_atomically
 from agent.session import RunSession
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch
@@ -40,6 +39,7 @@ from agent.terminal.result import print_diffstat, print_risk
 from agent.untrusted_text import one_line, path_text, visible
 from policies.operator.ceiling import in_words
 from policies.policy import Policy
+from sandbox.atomic_write import write_atomically
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.git.apply import DoesNotApply
 from sandbox.patch.values import Change

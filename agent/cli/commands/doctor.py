@@ -84,7 +84,7 @@ def _sealed(engine: "Engine") -> str:
 
 
 def _record() -> str:
-    from agent.record.store import write_atomically
+    from sandbox.atomic_write import write_atomically
 
     home = environment.home()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -22,11 +22,13 @@ def list_images() -> int:
     return exit_codes.DONE
 
 
-def build(name: str, *, refresh: bool) -> int:
+def build(names: list[str], *, refresh: bool) -> int:
     from images.build import ensure, rebuild
     from sandbox.engine.docker import Engine
 
     make = rebuild if refresh else ensure
-    reference = make(Engine.connect(environment.environ()), name, on_progress=print)
-    print(f"{name} is ready: {reference}")
+    engine = Engine.connect(environment.environ())
+    for name in names:
+        reference = make(engine, name, on_progress=print)
+        print(f"{name} is ready: {reference}")
     return exit_codes.DONE

@@ -81,7 +81,7 @@ def _resumed(
         ready = model_setup.ready(named, taken.job.policy, configuration, prices=prices)
     engine = Engine.connect(environment.environ())
     try:
-        box, reason = reopen_sealed(taken.job, remembered, engine, attend=True)
+        box, reason = reopen_sealed(taken.job, remembered, engine)
     except ContainerGone:
         return _gone(taken, engine)
     reason = obstacle or reason

@@ -252,7 +252,8 @@ def _finish(options: RunController, going: "Run", summary: "Summary", record: "R
 def _copy_out(out: Path, summary: "Summary", record: "RunRecord") -> None:
     """Put patch, report and log where the operator wants them too; never through a link."""
     from agent.observe.run_log import LOG
-    from agent.record.store import REPORT, SUMMARY, write_atomically
+    from agent.record.store import REPORT, SUMMARY
+    from sandbox.atomic_write import write_atomically
 
     sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
     if summary.delivery is not None:

@@ -13,8 +13,9 @@ from agent.models.interface import Usage
 from agent.record.events.encoding import STRING_LIMIT, encode, plain
 from agent.record.events.types import CallEnded, ModelReplied
 from agent.record.runs import chain_broken_at
-from agent.record.store import RunRecord, new_run_id, write_atomically
+from agent.record.store import RunRecord, new_run_id
 from fakes.model import call
+from sandbox.atomic_write import write_atomically
 
 
 def test_run_ids_sort_by_time() -> None:

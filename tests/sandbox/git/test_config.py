@@ -1,6 +1,7 @@
 """What of a repository's configuration enters the container, compared with git's own reading."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -213,7 +214,19 @@ def test_what_follows_garbage_is_left_out(tmp_path: Path) -> None:
     assert read_by_git(sanitized(config), tmp_path) == [(b"user.name", b"a")]
 
 
+_CPU_LIMIT_S = 60
+
+
 @pytest.mark.parametrize("line", [b"a\n", b"[core]\n", b'[user]name="x"\n', b"\\\n", b"#\n", b"\n"])
 def test_a_megabyte_of_lines_is_read_in_one_pass(line: bytes) -> None:
-    # Quadratic work would hold this test up for minutes.
-    sanitized(line * ((1 << 20) // len(line)))
+    """One pass takes about a second of a processor; work that grows with the square takes hours.
+
+    A process of its own, so that the kernel ends it where it would otherwise hang.
+    """
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_CPU, ({_CPU_LIMIT_S}, -1))\n"
+        "from sandbox.git.config import sanitized\n"
+        f"sanitized({line!r} * {(1 << 20) // len(line)})"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

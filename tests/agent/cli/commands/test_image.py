@@ -4,8 +4,8 @@ from command_line.running import Shell
 
 
 def test_an_image_that_stands_is_not_built_again(moonpool: Shell, image: str) -> None:
-    done = moonpool("image", "build", "python")
-    assert (done.returncode, done.stdout) == (0, f"python is ready: {image}\n")
+    done = moonpool("image", "build", "python", "python")
+    assert (done.returncode, done.stdout) == (0, f"python is ready: {image}\n" * 2)
 
 
 def test_an_unknown_image_is_a_clear_error(moonpool: Shell) -> None:
