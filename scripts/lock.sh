@@ -10,13 +10,24 @@ trap 'rm -rf "$work"' EXIT
 cp constraints.txt "$work/constraints.txt" 2>/dev/null || true
 # The configuration files and PIP_FIND_LINKS may name local folders with builds of their own. The
 # registry itself may be configured by environment (PIP_INDEX_URL, PIP_CERT): that is kept.
-env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
-    "$work/venv/bin/pip-compile" --quiet --no-config --no-header --no-emit-options \
-    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style line \
-    --all-extras --build-deps-for wheel --allow-unsafe --generate-hashes --strip-extras "$@" \
+compile() {
+    env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
+        "$work/venv/bin/pip-compile" --quiet --no-config --no-header --no-emit-options \
+        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style line \
+        --generate-hashes --strip-extras "$@"
+}
+compile --all-extras --build-deps-for wheel --allow-unsafe "$@" \
     --output-file "$work/constraints.txt" pyproject.toml
 {
     echo "# Written by \`make lock\` from pyproject.toml; \`make lock\` keeps versions that still fit,"
     echo "# \`sh scripts/lock.sh --upgrade\` takes the newest. Hashes are of the public registry's files."
     cat "$work/constraints.txt"
 } >constraints.txt
+# What the image `python` brings for projects' own commands.
+tools=images/recipes/python
+cp $tools/tools.txt "$work/tools.txt"
+compile "$@" --output-file "$work/tools.txt" $tools/tools.in
+{
+    echo "# Written by \`make lock\` from tools.in: what a Python project's own commands expect to find, with hashes."
+    grep -v '^# Written by' "$work/tools.txt"
+} >$tools/tools.txt

@@ -27,7 +27,7 @@ EVERYWHERE = (
     "xargs xz zip"
 )
 TOOLS = {
-    "python": f"{EVERYWHERE} cc gcc ld make pip pip3 pytest python",
+    "python": f"{EVERYWHERE} black cc coverage flake8 g++ gcc isort ld make mypy pip pip3 pytest python ruff time tox",
     "node": f"{EVERYWHERE} node npm npx",
 }
 

@@ -6,6 +6,6 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
 apt-get update -qq
 apt-get install -qq -y --no-install-recommends \
-    bash bzip2 ca-certificates diffutils file findutils git jq less patch procps python3 ripgrep \
+    bash bzip2 ca-certificates diffutils file findutils git jq less netbase patch procps python3 ripgrep \
     tree unzip xz-utils zip "$@"
 update-ca-certificates >/dev/null
