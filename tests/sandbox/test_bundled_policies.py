@@ -7,7 +7,7 @@ import pytest
 
 from images.build import ensure
 from policies.decision import Allow, Call, decide
-from policies.loading import load
+from policies.loading import bundled_names, load
 from sandbox.engine.docker import Engine
 from sandbox.sandbox import Sandbox
 
@@ -141,3 +141,11 @@ def test_no_other_program_runs_even_past_the_check(
     result = project(policy, files).run(FORBIDDEN)
     assert result.stdout == b""
     assert result.stderr.count(b"Permission denied") >= 3
+
+
+@pytest.mark.parametrize("policy", bundled_names())
+def test_a_bundled_policy_and_its_image_agree(project: OpenProject, policy: str) -> None:
+    """Every program that it lists is there, and none has to be told apart from one that it lacks."""
+    seal = project(policy, {}).seal
+    assert seal.missing == ()
+    assert [note for note in seal.notes if "held apart" in note] == []
