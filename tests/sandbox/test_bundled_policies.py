@@ -145,7 +145,7 @@ def test_no_other_program_runs_even_past_the_check(
 
 @pytest.mark.parametrize("policy", bundled_names())
 def test_a_bundled_policy_and_its_image_agree(project: OpenProject, policy: str) -> None:
-    """Every program that it lists is there, and none has to be told apart from one that it lacks."""
+    """What it lists is there, and nothing has to be told apart from what it does not list."""
     seal = project(policy, {}).seal
     assert seal.missing == ()
     assert [note for note in seal.notes if "held apart" in note] == []
