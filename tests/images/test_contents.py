@@ -27,7 +27,8 @@ EVERYWHERE = (
     "xargs xz zip"
 )
 TOOLS = {
-    "python": f"{EVERYWHERE} black cc coverage flake8 g++ gcc isort ld make mypy pip pip3 pytest python ruff time tox",
+    "python": f"{EVERYWHERE} black cc coverage flake8 g++ gcc isort ld make mypy pip pip3 pytest "
+    "python ruff time tox",
     "node": f"{EVERYWHERE} node npm npx",
 }
 
