@@ -13,7 +13,7 @@ from policies.errors import PolicyError, Where
 from policies.file import schema
 from policies.file.compose import PolicyLayer, compose
 from policies.file.decoding import decode
-from policies.file.document import Document, decoded, parse, read_text
+from policies.file.document import Document, packaged, parse, read_text
 from policies.policy import Policy
 
 MAX_CHAIN = 16
@@ -55,7 +55,7 @@ def loads(text: str, *, file: str) -> Policy:
     """
     document = parse(text, file=file)
     model = decode(document)
-    if model.extends is not None:
+    if model.extends:
         where = document.where(("extends",))
         raise PolicyError("nothing can be extended from here", where=where, key="extends")
     return compose((_ground(), PolicyLayer(document=document, model=model)))
@@ -97,7 +97,7 @@ def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, 
         document = _read(source)
         model = decode(document)
         found.insert(0, (source, PolicyLayer(document=document, model=model)))
-        if model.extends is None:
+        if not model.extends:
             return found
         where = document.where(("extends",))
         beside = source.path.parent if source.path else None
@@ -107,7 +107,7 @@ def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, 
 
 def _ground() -> PolicyLayer:
     """What counts where no file says anything."""
-    ground = parse(_packaged("unsaid.yaml"), file="unsaid.yaml")
+    ground = packaged("unsaid.yaml")
     return PolicyLayer(document=ground, model=decode(ground))
 
 
@@ -150,12 +150,5 @@ def _find(
 
 def _read(source: _Source) -> Document:
     if source.path is None:
-        text = _packaged(f"bundled/{source.shown_as}")
-    else:
-        text = read_text(source.path, shown_as=source.shown_as)
-    return parse(text, file=source.shown_as)
-
-
-def _packaged(name: str) -> str:
-    # importlib.resources, so that a wheel or a zip carries them; never relative to the workspace.
-    return decoded((resources.files("policies") / name).read_bytes(), file=name)
+        return packaged(f"bundled/{source.shown_as}")
+    return parse(read_text(source.path, shown_as=source.shown_as), file=source.shown_as)

@@ -11,6 +11,12 @@ from typing import Literal, get_args
 
 from policies.errors import Where
 
+Tool = Literal[
+    "bash", "read_file", "write_file", "edit_file", "delete_file", "list_dir", "search_files",
+    "update_plan",
+]  # fmt: skip
+TOOLS: tuple[str, ...] = get_args(Tool)
+"""Tools that run in the container."""
 ServerTool = Literal["web_search", "web_fetch", "code_execution"]
 SERVER_TOOLS: tuple[str, ...] = get_args(ServerTool)
 """Tools that the model's own service runs, on its machines: no container holds them."""

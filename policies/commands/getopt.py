@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from importlib import resources
+from typing import Any
 
-import yaml
-
+from policies.file.document import packaged
 from policies.shell.words import Word, literal
 
 
@@ -60,17 +59,14 @@ class OptionSpec:
 
 
 @lru_cache(maxsize=1)
-def _stated() -> Mapping[str, str]:
-    raw = (resources.files("policies") / "options.yaml").read_text("utf-8")
-    # Our own file, read at the first decision: in C where there is one, it takes a tenth.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return dict(yaml.load(raw, Loader=loader))  # noqa: S506 - safe, either of them
+def _stated() -> Mapping[str, Any]:
+    return packaged("options.yaml").data
 
 
 @lru_cache(maxsize=256)
 def stated(name: str) -> OptionSpec | None:
     """The options of a program (``git``) or of its subcommand (``git push``); None: not known."""
-    text = _stated().get(name)
+    text: str | None = _stated().get(name)
     if text is None:
         plain = re.sub(r"(?<=^python)[0-9.]+$|-[0-9.]+$", "", name)
         return stated(plain) if plain != name else None

@@ -67,7 +67,10 @@ def sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
                 if _KIND[kind] == "text" and isinstance(value, bool | int | float)
                 else ""
             )
-            listed = f"; write [{value}]" if _KIND[kind] == "a list" and _is_word(value) else ""
+            listed = ""
+            if _KIND[kind] == "a list":
+                listed = f"; write [{value}]" if _is_word(value) else ""
+                listed = "; an empty one is `[]`" if value is None else listed
             return f"expected {_KIND[kind]}, got {shown_value(value)}{quoted}{listed}"
         case _:
             message = str(detail["msg"])

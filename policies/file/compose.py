@@ -13,25 +13,13 @@ from typing import Any
 
 from policies.errors import PolicyError, Where
 from policies.file.document import Document, KeyPath, spelled
-from policies.file.quantities import spelled_duration, spelled_size
-from policies.file.schema import CommandEntry, Edit, PolicyFile
-from policies.policy import (
-    BudgetLimits,
-    CommandRule,
-    ContainerLimits,
-    Examples,
-    ExportRules,
-    History,
-    PathRules,
-    Policy,
-    SetupRules,
-    WorkspaceRules,
-)
+from policies.file.fields import CommandEntry
+from policies.file.keys import KEYS, PROTECTING, BoundKey, ListKey, PolicyKey, fields_of
+from policies.file.schema import PolicyHead, said
+from policies.policy import CommandRule, Examples, Policy
 
-_LIMITS = ("cpus", "memory", "pids", "disk", "command_timeout", "output", "time")
-_BUDGET = ("turns", "input_tokens", "output_tokens", "usd")
-_PROTECTING = frozenset({"paths.protect", "workspace.exclude", "export.refuse"})
-"""Lists whose entries take away: unsaid, they are empty."""
+_WITH_WIDEN = ("limits", "budget")
+"""Sections whose values may exceed the parent's only where their ``widen`` says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +27,15 @@ class PolicyLayer:
     """One file of a chain."""
 
     document: Document
-    model: PolicyFile
+    model: PolicyHead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposedKeys:
-    """What a chain of files says, by dotted key; what none of them says is not in it."""
+    """What a chain of files says, by the path of each key; what none of them says is not in it."""
 
-    lists: Mapping[str, tuple[str, ...]]
-    scalars: Mapping[str, Any]
-    commands: tuple[CommandRule, ...] | None
-    env: Mapping[str, str] | None
+    values: Mapping[str, Any]
+    """As in a `Policy`: lists are tuples, entries of ``commands`` are rules."""
     places: Mapping[str, Where]
 
 
@@ -59,51 +45,15 @@ def compose(layers: Sequence[PolicyLayer]) -> Policy:
     Raises:
         PolicyError: a layer takes away what is not there, or widens a bound without saying so.
     """
-    said = gather(layers, ground=1)
-    lists, scalars = said.lists, said.scalars
+    composed = gather(layers, ground=1)
     leaf = layers[-1]
+    examples = leaf.model.examples
     return Policy(
         name=leaf.model.name,
         where=Where(file=leaf.document.file, line=0),
-        image=scalars["image"],
-        tools=lists["tools"],
-        server_tools=lists["server_tools"],
-        commands=said.commands or (),
-        exec_workspace=scalars["exec_workspace"],
-        paths=PathRules(
-            write=lists["paths.write"],
-            read=lists.get("paths.read"),
-            protect=lists["paths.protect"],
-        ),
-        workspace=WorkspaceRules(
-            exclude=lists["workspace.exclude"],
-            history=History(scalars["workspace.history"]),
-            max_bytes=scalars["workspace.max_bytes"],
-        ),
-        setup=SetupRules(commands=lists["setup.commands"], network=lists["setup.network"]),
-        env=said.env or {},
-        limits=ContainerLimits(
-            cpus=float(scalars["limits.cpus"]),
-            memory_bytes=scalars["limits.memory"],
-            pids=scalars["limits.pids"],
-            disk_bytes=scalars["limits.disk"],
-            command_timeout_s=scalars["limits.command_timeout"],
-            output_bytes=scalars["limits.output"],
-            time_s=scalars["limits.time"],
-        ),
-        budget=BudgetLimits(
-            turns=scalars["budget.turns"],
-            input_tokens=scalars["budget.input_tokens"],
-            output_tokens=scalars["budget.output_tokens"],
-            usd=scalars.get("budget.usd"),
-        ),
-        export=ExportRules(
-            max_bytes=scalars["export.max_bytes"],
-            refuse=lists["export.refuse"],
-            ignore=lists["export.ignore"],
-        ),
-        examples=Examples(allow=leaf.model.examples.allow, deny=leaf.model.examples.deny),
-        places=said.places,
+        examples=Examples(allow=examples.allow, deny=examples.deny),
+        places=composed.places,
+        **fields_of(composed.values),
     )
 
 
@@ -116,110 +66,64 @@ def gather(layers: Sequence[PolicyLayer], *, ground: int = 0) -> ComposedKeys:
     Raises:
         PolicyError: as for `compose`.
     """
+    values: dict[str, Any] = {}
     places: dict[str, Where] = {}
-    lists = _Lists(places)
-    scalars: dict[str, Any] = {}
-    env: dict[str, str] | None = None
-    commands: tuple[CommandRule, ...] | None = None
     for index, layer in enumerate(layers):
-        if index > ground:
-            _refuse_wider(layer, scalars, places)
-        commands = _commands(commands, layer, places)
-        lists.take(layer)
-        _take_scalars(layer, scalars, places)
-        if "env" in layer.model.model_fields_set:
-            env = (env or {}) | layer.model.env
-            places["env"] = layer.document.where(("env",))
-    return ComposedKeys(
-        lists=lists.values, scalars=scalars, commands=commands, env=env, places=places
-    )
+        for key in KEYS:
+            here = said(layer.model, key.section)
+            if isinstance(key, ListKey):
+                _take_list(key, here, layer.document, values, places)
+            elif key.name in here:
+                value = here[key.name]
+                if index > ground and key.name not in here.get("widen", ()):
+                    _refuse_wider(key, value, layer.document, values, places)
+                is_mapping = isinstance(value, dict)
+                values[key.path] = values.get(key.path, {}) | value if is_mapping else value
+                places[key.path] = layer.document.where(_path(key))
+    return ComposedKeys(values=values, places=places)
 
 
-class _Lists:
-    """The plain lists of a policy as they build up; by dotted key."""
-
-    def __init__(self, places: dict[str, Where]) -> None:
-        self.values: dict[str, tuple[str, ...]] = {}
-        self._places = places
-
-    def take(self, layer: PolicyLayer) -> None:
-        model = layer.model
-        edits: dict[KeyPath, Edit[Any, Any] | None] = {
-            ("tools",): model.tools,
-            ("server_tools",): model.server_tools,
-            ("paths", "write"): model.paths.write,
-            ("paths", "read"): model.paths.read,
-            ("paths", "protect"): model.paths.protect,
-            ("workspace", "exclude"): model.workspace.exclude,
-            ("setup", "commands"): model.setup.commands,
-            ("setup", "network"): model.setup.network,
-            ("export", "refuse"): model.export.refuse,
-            ("export", "ignore"): model.export.ignore,
-        }
-        for path, edit in edits.items():
-            if edit is not None:
-                self._apply(layer.document, path, edit)
-
-    def _apply(self, document: Document, path: KeyPath, edit: Edit[Any, Any]) -> None:
-        key = ".".join(str(part) for part in path)
-        now: list[str] = list(self.values.get(key, ()))
-        if edit.set is not None:
-            now = list(edit.set)
-            self._places[key] = document.where(path)
-        elif key not in self.values and (edit.remove or key not in _PROTECTING):
-            _refuse_baseless(document, path, edit)
-        for index, item in enumerate(edit.remove):
-            if item not in now:
-                _refuse_removal(document, path, index, item)
-            now = [kept for kept in now if kept != item]
-        now += [item for item in edit.add if item not in now]
-        self.values[key] = tuple(dict.fromkeys(now))
-        self._places.setdefault(key, document.where(_signed(path, "+")))
+def _take_list(
+    key: ListKey,
+    here: Mapping[str, Any],
+    document: Document,
+    values: dict[str, Any],
+    places: dict[str, Where],
+) -> None:
+    """Replace a list, or take from it and add to it, as one file says."""
+    replaced, removed, added = (here.get(sign + key.name) for sign in ("", "-", "+"))
+    if replaced is None and removed is None and added is None:
+        return
+    now: list[Any] = list(values.get(key.path, ()))
+    if replaced is not None:
+        now = _entries(key, "", replaced, document)
+        places[key.path] = document.where(_path(key))
+    elif key.path not in values and (removed or key.combination not in PROTECTING):
+        _refuse_baseless(key, "-" if removed else "+", document)
+    for index, name in enumerate(removed or ()):
+        kept = [item for item in now if _name(item) != name]
+        if len(kept) == len(now):
+            _refuse_removal((*_path(key, "-"), index), name, document)
+        now = kept
+    now += _entries(key, "+", added or (), document)
+    values[key.path] = tuple(dict.fromkeys(now))
+    places.setdefault(key.path, document.where(_path(key, "+")))
 
 
-def _refuse_baseless(document: Document, path: KeyPath, edit: Edit[Any, Any]) -> None:
-    """A list that nothing below says is everything: adding to it would make it a short one."""
-    signed = _signed(path, "-" if edit.remove else "+")
-    if path == ("paths", "read"):
-        message = "there is no list to change: without `read`, everything may be read"
-    else:
-        message = "there is no list to change: write the whole of it, without the sign"
-    raise PolicyError(message, where=document.where(signed), key=spelled(signed))
+def _path(key: PolicyKey, sign: str = "") -> KeyPath:
+    return (*key.section.split("."), sign + key.name) if key.section else (sign + key.name,)
 
 
-def _signed(path: KeyPath, sign: str) -> KeyPath:
-    return (*path[:-1], f"{sign}{path[-1]}")
+def _name(item: str | CommandRule) -> str:
+    return item.program if isinstance(item, CommandRule) else item
 
 
-def _refuse_removal(document: Document, path: KeyPath, index: int, item: str) -> None:
-    at: KeyPath = (*_signed(path, "-"), index)
-    raise PolicyError(
-        f"{item!r} is not in the list that it would be taken from",
-        where=document.where(at),
-        key=spelled(at),
-    )
-
-
-def _commands(
-    inherited: tuple[CommandRule, ...] | None, layer: PolicyLayer, places: dict[str, Where]
-) -> tuple[CommandRule, ...] | None:
-    edit = layer.model.commands
-    if edit is None:
-        return inherited
-    document = layer.document
-    if edit.set is not None:
-        places["commands"] = document.where(("commands",))
-        return tuple(_rule(entry, document, ("commands", i)) for i, entry in enumerate(edit.set))
-    if inherited is None:
-        _refuse_baseless(document, ("commands",), edit)
-    now = list(inherited or ())
-    for index, program in enumerate(edit.remove):
-        if all(rule.program != program for rule in now):
-            _refuse_removal(document, ("commands",), index, program)
-        now = [rule for rule in now if rule.program != program]
-    now += [_rule(entry, document, ("+commands", i)) for i, entry in enumerate(edit.add)]
-    places.setdefault("commands", document.where(("+commands",)))
-    return tuple(now)
+def _entries(key: ListKey, sign: str, items: Sequence[Any], document: Document) -> list[Any]:
+    path = _path(key, sign)
+    return [
+        _rule(item, document, (*path, index)) if isinstance(item, CommandEntry) else item
+        for index, item in enumerate(items)
+    ]
 
 
 def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule:
@@ -234,58 +138,35 @@ def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule
     )
 
 
-def _take_scalars(layer: PolicyLayer, scalars: dict[str, Any], places: dict[str, Where]) -> None:
-    model = layer.model
-    sections: Mapping[str, Any] = {
-        "": model,
-        "workspace.": model.workspace,
-        "limits.": model.limits,
-        "budget.": model.budget,
-        "export.": model.export,
-    }
-    names: Mapping[str, tuple[str, ...]] = {
-        "": ("image", "exec_workspace"),
-        "workspace.": ("history", "max_bytes"),
-        "limits.": _LIMITS,
-        "budget.": _BUDGET,
-        "export.": ("max_bytes",),
-    }
-    for prefix, section in sections.items():
-        for name in names[prefix]:
-            value = getattr(section, name)
-            # `usd: null` says something; a null elsewhere does not pass the schema's types.
-            if value is None and not (name == "usd" and "usd" in section.model_fields_set):
-                continue
-            scalars[prefix + name] = value
-            places[prefix + name] = layer.document.where(tuple(f"{prefix}{name}".split(".")))
+def _refuse_baseless(key: ListKey, sign: str, document: Document) -> None:
+    """A list that nothing below says is everything: adding to it would make it a short one."""
+    if key.path == "paths.read":
+        message = "there is no list to change: without `read`, everything may be read"
+    else:
+        message = "there is no list to change: write the whole of it, without the sign"
+    path = _path(key, sign)
+    raise PolicyError(message, where=document.where(path), key=spelled(path))
+
+
+def _refuse_removal(path: KeyPath, item: str, document: Document) -> None:
+    message = f"{item!r} is not in the list that it would be taken from"
+    raise PolicyError(message, where=document.where(path), key=spelled(path))
 
 
 def _refuse_wider(
-    layer: PolicyLayer, inherited: Mapping[str, Any], places: Mapping[str, Where]
+    key: PolicyKey,
+    value: Any,
+    document: Document,
+    inherited: Mapping[str, Any],
+    places: Mapping[str, Where],
 ) -> None:
-    for section, names, model in (
-        ("limits", _LIMITS, layer.model.limits),
-        ("budget", _BUDGET, layer.model.budget),
-    ):
-        for name in names:
-            key = f"{section}.{name}"
-            value, before = getattr(model, name), inherited.get(key)
-            if name not in model.model_fields_set or before is None or name in model.widen:
-                continue
-            # A null lifts the bound altogether.
-            if value is not None and value <= before:
-                continue
-            raise PolicyError(
-                f"is more than the {_spelled_limit(name, before)} of the policy it extends "
-                f"({places[key]}); if that is meant, write `widen: [{name}]` beside it",
-                where=layer.document.where((section, name)),
-                key=key,
-            )
-
-
-def _spelled_limit(name: str, value: float) -> str:
-    if name in {"memory", "disk", "output"}:
-        return spelled_size(int(value))
-    if name in {"command_timeout", "time"}:
-        return spelled_duration(value)
-    return f"{value:.12g}"
+    before = inherited.get(key.path)
+    if not isinstance(key, BoundKey) or key.section not in _WITH_WIDEN:
+        return
+    if key.exceeds(value, before):
+        raise PolicyError(
+            f"is more than the {key.spelled(before)} of the policy it extends "
+            f"({places[key.path]}); if that is meant, write `widen: [{key.name}]` beside it",
+            where=document.where(_path(key)),
+            key=key.path,
+        )

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from policies.file.quantities import spelled_duration, spelled_size
+from policies.file.keys import KEYS
 from policies.policy import CommandRule, Policy
 
 
@@ -21,52 +21,18 @@ def spelled(data: Mapping[str, Any]) -> str:
 
 def as_data(policy: Policy) -> dict[str, Any]:
     """The whole policy as it stands in a file, section by section, in values that JSON has too."""
-    budget: dict[str, Any] = {
-        "turns": policy.budget.turns,
-        "input_tokens": policy.budget.input_tokens,
-        "output_tokens": policy.budget.output_tokens,
-        "usd": policy.budget.usd,
-    }
-    paths: dict[str, Any] = {"write": list(policy.paths.write)}
-    if policy.paths.read is not None:
-        paths["read"] = list(policy.paths.read)
-    paths["protect"] = list(policy.paths.protect)
-    return {
-        "version": 1,
-        "name": policy.name,
-        "image": policy.image,
-        "tools": list(policy.tools),
-        "server_tools": list(policy.server_tools),
-        "commands": [_command(rule) for rule in policy.commands],
-        "exec_workspace": policy.exec_workspace,
-        "paths": paths,
-        "workspace": {
-            "exclude": list(policy.workspace.exclude),
-            "history": policy.workspace.history.value,
-            "max_bytes": spelled_size(policy.workspace.max_bytes),
-        },
-        "setup": {
-            "commands": list(policy.setup.commands),
-            "network": list(policy.setup.network),
-        },
-        "env": dict(policy.env),
-        "limits": {
-            "cpus": policy.limits.cpus,
-            "memory": spelled_size(policy.limits.memory_bytes),
-            "pids": policy.limits.pids,
-            "disk": spelled_size(policy.limits.disk_bytes),
-            "command_timeout": spelled_duration(policy.limits.command_timeout_s),
-            "output": spelled_size(policy.limits.output_bytes),
-            "time": spelled_duration(policy.limits.time_s),
-        },
-        "budget": budget,
-        "export": {
-            "max_bytes": spelled_size(policy.export.max_bytes),
-            "refuse": list(policy.export.refuse),
-            "ignore": list(policy.export.ignore),
-        },
-        "examples": {"allow": list(policy.examples.allow), "deny": list(policy.examples.deny)},
-    }
+    data: dict[str, Any] = {"version": 1, "name": policy.name}
+    for key in KEYS:
+        value = key.of(policy)
+        # A list that is None says nothing of the key; dollars that are None say that none bound.
+        if key.path == "paths.read" and value is None:
+            continue
+        section = data.setdefault(key.section, {}) if key.section else data
+        section[key.name] = (
+            [_command(rule) for rule in value] if key.path == "commands" else key.written(value)
+        )
+    examples = policy.examples
+    return data | {"examples": {"allow": list(examples.allow), "deny": list(examples.deny)}}
 
 
 def _command(rule: CommandRule) -> str | dict[str, Any]:

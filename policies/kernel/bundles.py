@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import resources
 from typing import Any
 
-from policies.file.document import parse
+from policies.file.document import packaged
 
 _MACHINE = re.compile(r"^[a-z0-9_]+-linux-[a-z0-9]+-")
 _VERSION = re.compile(r"[-.]?[0-9]+(\.[0-9]+)*\Z")
@@ -63,8 +62,7 @@ def stem(name: str) -> str:
 @lru_cache(maxsize=1)
 def bundles() -> Bundles:
     """The data that comes with Moonpool."""
-    text = (resources.files("policies") / "programs.yaml").read_text("utf-8")
-    data: Any = parse(text, file="programs.yaml").data
+    data: Any = packaged("programs.yaml").data
     programs: dict[str, Bundle] = {}
     for name, entry in data["programs"].items():
         while "like" in entry:

@@ -21,25 +21,18 @@ from typing import Any
 
 from policies.errors import PolicyError, Where
 from policies.file.compose import ComposedKeys, gather
-from policies.file.quantities import spelled_duration, spelled_size
+from policies.file.keys import KEYS, BoundKey, Combination, PolicyKey, fields_of, values_of
 from policies.loading import written_chain
 from policies.operator import ceiling_intersection
-from policies.policy import (
-    BudgetLimits,
-    CeilingBounds,
-    CommandRule,
-    ContainerLimits,
-    ExportRules,
-    History,
-    NarrowedKey,
-    PathRules,
-    Policy,
-    SetupRules,
-    WorkspaceRules,
-)
+from policies.policy import CeilingBounds, CommandRule, NarrowedKey, Policy
 
-_HISTORIES = (History.NONE, History.HEAD, History.FULL)
 _MAX_NAMED = 6
+_COMBINED = {
+    Combination.COMMON: ceiling_intersection.common,
+    Combination.EITHER: ceiling_intersection.either,
+    Combination.PATTERNS: ceiling_intersection.guarding,
+    Combination.COMMON_PATTERNS: ceiling_intersection.leaving_out,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,48 +77,16 @@ def in_words(policy: Policy) -> str | None:
 
 def _under(policy: Policy, ceiling: Ceiling) -> Policy:
     said = ceiling.said
-    image = said.scalars.get("image")
-    if image is not None and image != policy.image:
-        raise PolicyError(
-            f"the ceiling allows the image {image} only, and policy {policy.name} names "
-            f"{policy.image} ({policy.places.get('image', policy.where)})",
-            where=said.places["image"],
-            key="image",
-        )
-    work = _Intersection(policy, said)
-    narrowed = replace(
-        policy,
-        tools=work.items("tools", policy.tools, ceiling_intersection.common),
-        server_tools=work.items("server_tools", policy.server_tools, ceiling_intersection.common),
-        commands=work.commands(),
-        exec_workspace=work.least("exec_workspace", policy.exec_workspace, _yes_or_no),
-        paths=work.paths(),
-        workspace=work.workspace(),
-        setup=SetupRules(
-            commands=work.items(
-                "setup.commands", policy.setup.commands, ceiling_intersection.common
-            ),
-            network=work.items("setup.network", policy.setup.network, ceiling_intersection.common),
-        ),
-        env=work.env(),
-        limits=work.limits(),
-        budget=work.budget(),
-        export=ExportRules(
-            max_bytes=work.least("export.max_bytes", policy.export.max_bytes, spelled_size),
-            refuse=work.items("export.refuse", policy.export.refuse, ceiling_intersection.either),
-            ignore=work.items(
-                "export.ignore", policy.export.ignore, ceiling_intersection.leaving_out
-            ),
-        ),
-    )
+    narrowing = _Narrowing(policy, said)
+    narrowed = replace(policy, **fields_of({key.path: narrowing.value(key) for key in KEYS}))
     bounds = policy.bounds or CeilingBounds(before=policy, ceilings=(), narrowings=())
     return replace(
         narrowed,
-        places={**policy.places, **{n.key: n.by for n in work.narrowings}},
+        places={**policy.places, **{n.key: n.by for n in narrowing.narrowings}},
         bounds=CeilingBounds(
             before=bounds.before,
             ceilings=(*bounds.ceilings, _as_policy(policy, ceiling)),
-            narrowings=(*bounds.narrowings, *work.narrowings),
+            narrowings=(*bounds.narrowings, *narrowing.narrowings),
         ),
     )
 
@@ -133,61 +94,69 @@ def _under(policy: Policy, ceiling: Ceiling) -> Policy:
 def _as_policy(policy: Policy, ceiling: Ceiling) -> Policy:
     """A ceiling with what the policy says wherever it says nothing: there, it denies nothing."""
     said = ceiling.said
+    values = {
+        **values_of(policy),
+        **said.values,
+        "paths.read": said.values.get("paths.read"),
+    }
     bound = _written(said)
+    if bound is not None:
+        values["paths.write"] = bound
     return replace(
         policy,
         name=ceiling.name,
         where=ceiling.where,
-        tools=said.lists.get("tools", policy.tools),
-        server_tools=said.lists.get("server_tools", policy.server_tools),
-        commands=policy.commands if said.commands is None else said.commands,
-        exec_workspace=said.scalars.get("exec_workspace", policy.exec_workspace),
-        paths=PathRules(
-            write=policy.paths.write if bound is None else bound,
-            read=said.lists.get("paths.read"),
-            protect=policy.paths.protect,
-        ),
         places={**policy.places, **said.places},
         bounds=None,
+        **fields_of(values),
     )
 
 
 def _written(said: ComposedKeys) -> tuple[str, ...] | None:
-    return said.lists.get("paths.write", said.lists.get("paths.read"))
+    """Where a ceiling lets be written: what it lets be read, where it does not say."""
+    found: tuple[str, ...] | None = said.values.get("paths.write", said.values.get("paths.read"))
+    return found
 
 
-class _Intersection:
+class _Narrowing:
     """One policy under one ceiling: the narrower value of each key, and what became narrower."""
 
     def __init__(self, policy: Policy, said: ComposedKeys) -> None:
         self._policy = policy
         self._said = said
         self.narrowings: list[NarrowedKey] = []
+        self._own: Mapping[str, Callable[[Any, Any], Any]] = {
+            "image": self._image,
+            "commands": self._commands,
+            "paths.write": self._writable,
+            "paths.read": self._readable,
+            "env": self._environment,
+        }
+
+    def value(self, key: PolicyKey) -> Any:
+        """What holds for a key under both.
+
+        Raises:
+            PolicyError: policy and ceiling name different images.
+        """
+        mine, bound = key.of(self._policy), self._said.values.get(key.path)
+        own = self._own.get(key.path)
+        if own is not None:
+            return own(mine, bound)
+        if bound is None:
+            return mine
+        if isinstance(key, BoundKey):
+            if not key.exceeds(mine, bound):
+                return mine
+            self._narrow(key.path, f"{key.spelled(mine)} becomes {key.spelled(bound)}")
+            return bound
+        combined = _COMBINED[key.combination](mine, bound)
+        self._tell_items(key.path, mine, combined)
+        return combined
 
     def _narrow(self, key: str, change: str, *, said_as: str = "") -> None:
         by = self._said.places[said_as or key]
         self.narrowings.append(NarrowedKey(key=key, change=change, by=by))
-
-    def least(self, key: str, mine: Any, spelled: Callable[[Any], str]) -> Any:
-        """The smaller of two values of one key."""
-        bound = self._said.scalars.get(key)
-        if bound is None or mine <= bound:
-            return mine
-        self._narrow(key, f"{spelled(mine)} becomes {spelled(bound)}")
-        return type(mine)(bound)
-
-    def items(
-        self,
-        key: str,
-        mine: tuple[str, ...],
-        meet: Callable[[Sequence[str], Sequence[str]], tuple[str, ...]],
-    ) -> tuple[str, ...]:
-        bound = self._said.lists.get(key)
-        if bound is None:
-            return mine
-        met = meet(mine, bound)
-        self._tell_items(key, mine, met)
-        return met
 
     def _tell_items(
         self, key: str, mine: Sequence[str], met: Sequence[str], *, said_as: str = ""
@@ -199,108 +168,68 @@ class _Intersection:
         if changes:
             self._narrow(key, ", ".join(changes), said_as=said_as)
 
-    def commands(self) -> tuple[CommandRule, ...]:
-        mine, bound = self._policy.commands, self._said.commands
+    def _image(self, mine: str, bound: str | None) -> str:
+        if bound in {None, mine}:
+            return mine
+        raise PolicyError(
+            f"the ceiling allows the image {bound} only, and policy {self._policy.name} names "
+            f"{mine} ({self._policy.places.get('image', self._policy.where)})",
+            where=self._said.places["image"],
+            key="image",
+        )
+
+    def _environment(
+        self, mine: Mapping[str, str], bound: Mapping[str, str] | None
+    ) -> Mapping[str, str]:
+        if bound is None:
+            return mine
+        met = {name: value for name, value in mine.items() if bound.get(name) == value}
+        self._tell_items("env", list(mine), list(met))
+        return met
+
+    def _commands(
+        self, mine: tuple[CommandRule, ...], bound: tuple[CommandRule, ...] | None
+    ) -> tuple[CommandRule, ...]:
         if bound is None:
             return mine
         met = ceiling_intersection.rules(mine, bound)
         kept = {rule.program for rule in met}
         lost = list(dict.fromkeys(rule.program for rule in mine if rule.program not in kept))
         # Rules of programs that stay in part.
-        less = [rule for rule in met if rule not in mine]
+        less = list(dict.fromkeys(rule.program for rule in met if rule not in mine))
         changes = [f"without {_named(lost)}"] if lost else []
-        if less:
-            programs = list(dict.fromkeys(rule.program for rule in less))
-            changes.append(f"less of {_named(programs)}")
+        changes += [f"less of {_named(less)}"] if less else []
         if changes:
             self._narrow("commands", ", ".join(changes))
         return met
 
-    def paths(self) -> PathRules:
-        paths, lists = self._policy.paths, self._said.lists
+    def _writable(self, mine: tuple[str, ...], _: object) -> tuple[str, ...]:
         bound = _written(self._said)
-        write = paths.write if bound is None else ceiling_intersection.places(paths.write, bound)
-        said_as = "paths.write" if "paths.write" in lists else "paths.read"
-        self._tell_items("paths.write", paths.write, write, said_as=said_as)
-        read = paths.read
-        # What may be written may be read: it still may where only writing is bounded.
-        mine = ("/",) if read is None else tuple(dict.fromkeys((*read, *paths.write)))
-        if "paths.read" in lists:
-            readable = (*lists["paths.read"], *lists.get("paths.write", ()))
-            bounded = ceiling_intersection.places(mine, readable)
+        if bound is None:
+            return mine
+        met = ceiling_intersection.places(mine, bound)
+        said_as = "paths.write" if "paths.write" in self._said.values else "paths.read"
+        self._tell_items("paths.write", mine, met, said_as=said_as)
+        return met
+
+    def _readable(self, read: tuple[str, ...] | None, _: object) -> tuple[str, ...] | None:
+        """What may be written may be read: it still may where only writing is bounded."""
+        write, said = self._policy.paths.write, self._said.values
+        mine = ("/",) if read is None else tuple(dict.fromkeys((*read, *write)))
+        if "paths.read" in said:
+            bounded = ceiling_intersection.places(
+                mine, (*said["paths.read"], *said.get("paths.write", ()))
+            )
             if read is None:
                 self._narrow("paths.read", f"everything becomes {_named(bounded)}")
             else:
                 self._tell_items("paths.read", mine, bounded)
-            read = bounded
-        elif read is not None and write != paths.write:
-            read = mine
-        return PathRules(
-            write=write,
-            read=read,
-            protect=self.items("paths.protect", paths.protect, ceiling_intersection.guarding),
-        )
-
-    def workspace(self) -> WorkspaceRules:
-        mine = self._policy.workspace
-        history = mine.history
-        bound = self._said.scalars.get("workspace.history")
-        if bound is not None and _HISTORIES.index(History(bound)) < _HISTORIES.index(history):
-            self._narrow("workspace.history", f"{history.value} becomes {History(bound).value}")
-            history = History(bound)
-        return WorkspaceRules(
-            exclude=self.items("workspace.exclude", mine.exclude, ceiling_intersection.guarding),
-            history=history,
-            max_bytes=self.least("workspace.max_bytes", mine.max_bytes, spelled_size),
-        )
-
-    def env(self) -> Mapping[str, str]:
-        bound = self._said.env
-        if bound is None:
-            return self._policy.env
-        mine = self._policy.env
-        met = {name: value for name, value in mine.items() if bound.get(name) == value}
-        self._tell_items("env", list(mine), list(met))
-        return met
-
-    def limits(self) -> ContainerLimits:
-        mine = self._policy.limits
-        return ContainerLimits(
-            cpus=self.least("limits.cpus", mine.cpus, _number),
-            memory_bytes=self.least("limits.memory", mine.memory_bytes, spelled_size),
-            pids=self.least("limits.pids", mine.pids, _number),
-            disk_bytes=self.least("limits.disk", mine.disk_bytes, spelled_size),
-            command_timeout_s=self.least(
-                "limits.command_timeout", mine.command_timeout_s, spelled_duration
-            ),
-            output_bytes=self.least("limits.output", mine.output_bytes, spelled_size),
-            time_s=self.least("limits.time", mine.time_s, spelled_duration),
-        )
-
-    def budget(self) -> BudgetLimits:
-        mine = self._policy.budget
-        usd, bound = mine.usd, self._said.scalars.get("budget.usd")
-        if bound is not None and (usd is None or usd > bound):
-            was = "no bound" if usd is None else _number(usd)
-            self._narrow("budget.usd", f"{was} becomes {_number(bound)}")
-            usd = float(bound)
-        return BudgetLimits(
-            turns=self.least("budget.turns", mine.turns, _number),
-            input_tokens=self.least("budget.input_tokens", mine.input_tokens, _number),
-            output_tokens=self.least("budget.output_tokens", mine.output_tokens, _number),
-            usd=usd,
-        )
+            return bounded
+        narrowed = any(narrowing.key == "paths.write" for narrowing in self.narrowings)
+        return mine if read is not None and narrowed else read
 
 
 def _named(items: Sequence[str]) -> str:
     rest = len(items) - _MAX_NAMED
     shown = ", ".join(items[:_MAX_NAMED]) or "nothing"
     return shown + (f" and {rest} more" if rest > 0 else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:.12g}"
-
-
-def _yes_or_no(value: bool) -> str:  # noqa: FBT001 - spells one
-    return str(value).lower()

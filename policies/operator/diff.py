@@ -8,15 +8,28 @@ count. Refuses to know images: what the rules are in the kernel is `kernel`'s.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
+from typing import Any
 
 from policies.commands.verdicts import CommandOutcome, Rules
 from policies.errors import Where
-from policies.file.quantities import spelled_duration, spelled_size
+from policies.file.keys import KEYS, BoundKey, PolicyKey
 from policies.paths import absolute, within
-from policies.policy import CommandRule, History, Policy
+from policies.policy import CommandRule, Policy
 from policies.shell.words import literal
 
-_HISTORIES = (History.NONE, History.HEAD, History.FULL)
+_ALLOWED = {
+    "tools": "the tool {}",
+    "server_tools": "the service's {}: text can leave this way",
+    "setup.network": "reaching {} while the image is set up",
+    "setup.commands": "running {!r} while the image is set up",
+}
+"""Lists whose entries each allow something, and what."""
+_GUARDED = {
+    "paths.protect": "changes to {} pass the gate",
+    "workspace.exclude": "{} is copied into the container",
+    "export.refuse": "a finding of {} is exported",
+}
+"""Lists whose entries each guard something, and what happens without."""
 _RANKS = {CommandOutcome.DENY: 0, CommandOutcome.ASK: 1, CommandOutcome.ALLOW: 2}
 _OTHER = "moonpool-any-other-argument"
 """Stands for every argument that no rule names."""
@@ -36,51 +49,70 @@ class WiderPermission:
 
 def more(than: Policy, policy: Policy) -> tuple[WiderPermission, ...]:
     """What `policy` allows that `than` does not; empty: nothing."""
-
-    def said(key: str, what: str) -> WiderPermission:
-        return WiderPermission(key=key, what=what, where=policy.places.get(key, policy.where))
-
-    found: list[WiderPermission] = [
-        said("tools", f"the tool {tool}") for tool in policy.tools if tool not in than.tools
-    ]
-    found += (
-        said("server_tools", f"the service's {tool}: text can leave this way")
-        for tool in policy.server_tools
-        if tool not in than.server_tools
-    )
-    found += _programs(than, policy)
-    if policy.exec_workspace and not than.exec_workspace:
-        found.append(said("exec_workspace", "programs and scripts of the workspace run"))
-    found += (said(key, what) for key, what in _places(than, policy))
-    found += (said(key, what) for key, what in _guards(than, policy))
-    found += (said(key, what) for key, what in _amounts(than, policy))
-    if policy.image != than.image:
-        found.append(said("image", f"the image {policy.image} instead of {than.image}"))
-    found += (
-        said("env", f"commands see {name}={value!r}")
-        for name, value in sorted(policy.env.items())
-        if than.env.get(name) != value
-    )
+    found: list[WiderPermission] = []
+    for key in KEYS:
+        where = policy.places.get(key.path, policy.where)
+        match key.path:
+            case "commands":
+                found += _programs(than, policy)
+                continue
+            case "paths.read":
+                wider = _readable(than, policy)
+            case _:
+                wider = _wider(key, key.of(policy), key.of(than))
+        found += [WiderPermission(key=key.path, what=what, where=where) for what in wider]
     return tuple(found)
 
 
-def _places(than: Policy, policy: Policy) -> Iterator[tuple[str, str]]:
-    for entry in _beyond(policy.paths.write, than.paths.write):
-        yield "paths.write", f"writing to {entry}"
-    if than.paths.read is not None:
-        known = (*than.paths.read, *than.paths.write)
-        if policy.paths.read is None:
-            if _beyond((".",), known):
-                yield "paths.read", "reading all of the workspace"
+def _wider(key: PolicyKey, mine: Any, before: Any) -> Iterator[str]:
+    """What the value of one key allows that the value before it does not."""
+    if isinstance(key, BoundKey) and key.exceeds(mine, before):
+        if key.path == "exec_workspace":
+            yield "programs and scripts of the workspace run"
         else:
-            for entry in _beyond((*policy.paths.read, *policy.paths.write), known):
-                yield "paths.read", f"reading {entry}"
-    for host in policy.setup.network:
-        if host not in than.setup.network:
-            yield "setup.network", f"reaching {host} while the image is set up"
-    for command in policy.setup.commands:
-        if command not in than.setup.commands:
-            yield "setup.commands", f"running {command!r} while the image is set up"
+            yield f"{key.spelled(mine)} instead of {key.spelled(before)}"
+    elif key.path == "image" and mine != before:
+        yield f"the image {mine} instead of {before}"
+    elif key.path == "env":
+        new = sorted(name for name in mine if before.get(name) != mine[name])
+        yield from (f"commands see {name}={mine[name]!r}" for name in new)
+    elif key.path == "paths.write":
+        yield from (f"writing to {entry}" for entry in _beyond(mine, before))
+    elif key.path in _ALLOWED:
+        yield from (_ALLOWED[key.path].format(item) for item in mine if item not in before)
+    elif key.path in _GUARDED:
+        yield from _unguarded(mine, before, _GUARDED[key.path])
+    elif key.path == "export.ignore":
+        # What is listed is left out, and an exception to that is not.
+        new = [item for item in mine if item not in before and not item.startswith("!")]
+        new += [item[1:] for item in before if item not in mine and item.startswith("!")]
+        yield from (f"new files {item} stay out of the patch, only listed" for item in new)
+
+
+def _readable(than: Policy, policy: Policy) -> Iterator[str]:
+    if than.paths.read is None:
+        return
+    known = (*than.paths.read, *than.paths.write)
+    if policy.paths.read is not None:
+        for entry in _beyond((*policy.paths.read, *policy.paths.write), known):
+            yield f"reading {entry}"
+    elif _beyond((".",), known):
+        yield "reading all of the workspace"
+
+
+def _unguarded(mine: Sequence[str], before: Sequence[str], says: str) -> Iterator[str]:
+    """Of a list whose entries take away: what is missing allows more, and so does an exception."""
+    for item in before:
+        if item not in mine and not item.startswith("!"):
+            yield says.format(item)
+    for item in mine:
+        if item not in before and item.startswith("!"):
+            yield says.format(item[1:])
+    common = [item for item in mine if item in before]
+    reordered = common != [item for item in before if item in mine]
+    if reordered and any(item.startswith("!") for item in common):
+        # The last match counts: in another order the exceptions reach another way.
+        yield "its exceptions (`!`) stand in another order: compare them by eye"
 
 
 def _beyond(entries: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -90,76 +122,6 @@ def _beyond(entries: Iterable[str], known: Iterable[str]) -> list[str]:
         for entry in dict.fromkeys(entries)
         if not any(within(absolute(entry), top) for top in tops)
     ]
-
-
-def _guards(than: Policy, policy: Policy) -> Iterator[tuple[str, str]]:
-    """Lists whose entries take away: what is missing allows more, and so does an exception."""
-    for key, mine, before, says in (
-        ("paths.protect", policy.paths.protect, than.paths.protect, "changes to {} pass the gate"),
-        (
-            "workspace.exclude",
-            policy.workspace.exclude,
-            than.workspace.exclude,
-            "{} is copied into the container",
-        ),
-        ("export.refuse", policy.export.refuse, than.export.refuse, "a finding of {} is exported"),
-    ):
-        for item in before:
-            if item not in mine and not item.startswith("!"):
-                yield key, says.format(item)
-        for item in mine:
-            if item not in before and item.startswith("!"):
-                yield key, says.format(item[1:])
-        common = [item for item in mine if item in before]
-        if "!" in "".join(item[:1] for item in common) and common != [
-            item for item in before if item in mine
-        ]:
-            # The last match counts: in another order the exceptions reach another way.
-            yield key, "its exceptions (`!`) stand in another order: compare them by eye"
-    for item in policy.export.ignore:
-        if item not in than.export.ignore and not item.startswith("!"):
-            yield "export.ignore", f"new files {item} stay out of the patch, only listed"
-    for item in than.export.ignore:
-        if item not in policy.export.ignore and item.startswith("!"):
-            yield "export.ignore", f"new files {item[1:]} stay out of the patch, only listed"
-
-
-def _amounts(than: Policy, policy: Policy) -> Iterator[tuple[str, str]]:
-    mine, before = policy.limits, than.limits
-    for key, more_of, less, spelled in (
-        ("limits.cpus", mine.cpus, before.cpus, _number),
-        ("limits.memory", mine.memory_bytes, before.memory_bytes, _size),
-        ("limits.pids", mine.pids, before.pids, _number),
-        ("limits.disk", mine.disk_bytes, before.disk_bytes, _size),
-        ("limits.command_timeout", mine.command_timeout_s, before.command_timeout_s, _time),
-        ("limits.output", mine.output_bytes, before.output_bytes, _size),
-        ("limits.time", mine.time_s, before.time_s, _time),
-        ("budget.turns", policy.budget.turns, than.budget.turns, _number),
-        ("budget.input_tokens", policy.budget.input_tokens, than.budget.input_tokens, _number),
-        ("budget.output_tokens", policy.budget.output_tokens, than.budget.output_tokens, _number),
-        ("workspace.max_bytes", policy.workspace.max_bytes, than.workspace.max_bytes, _size),
-        ("export.max_bytes", policy.export.max_bytes, than.export.max_bytes, _size),
-    ):
-        if more_of > less:
-            yield key, f"{spelled(more_of)} instead of {spelled(less)}"
-    usd, bound = policy.budget.usd, than.budget.usd
-    if bound is not None and (usd is None or usd > bound):
-        yield "budget.usd", f"{'no bound' if usd is None else _number(usd)} instead of {bound:g}"
-    history, known = policy.workspace.history, than.workspace.history
-    if _HISTORIES.index(history) > _HISTORIES.index(known):
-        yield "workspace.history", f"{history.value} history instead of {known.value}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.12g}"
-
-
-def _size(value: float) -> str:
-    return spelled_size(int(value))
-
-
-def _time(value: float) -> str:
-    return spelled_duration(value)
 
 
 # -- programs ------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.file import names
 from policies.file.quantities import spelled_duration, spelled_size
 from policies.file.rendering import as_data
-from policies.file.schema import TOOLS
 from policies.loading import loads
 from policies.operator.proposal import (
     MAX_NUMBERS,
@@ -39,7 +38,7 @@ from policies.operator.proposal import (
     rounded,
     shown,
 )
-from policies.policy import SERVER_TOOLS, Policy
+from policies.policy import SERVER_TOOLS, TOOLS, Policy
 from policies.shell.words import HOME, Word
 
 _PASSES = 6

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from policies import load
 from policies.decision import Call, Decision, decide
+from policies.loading import load
 from policies.policy import Policy
 
 # What can start programs of others' choice only in ways that the check sees: no interpreter but

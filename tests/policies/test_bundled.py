@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from images import recipes
-from policies import load
+from policies.file.document import packaged, parse
 from policies.file.rendering import render
-from policies.loading import bundled_names, json_schema
+from policies.loading import bundled_names, json_schema, load
 from policies.operator.check import run_examples
 
 
@@ -141,3 +141,17 @@ def mismatches(value: Any, schema: Mapping[str, Any]) -> list[str]:
     if "pattern" in schema and not re.search(schema["pattern"], value):
         return [f"{value!r} does not match"]
     return []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unsaid.yaml",
+        "options.yaml",
+        "programs.yaml",
+        *(f"bundled/{n}.yaml" for n in bundled_names()),
+    ],
+)
+def test_the_parser_in_c_reads_our_own_files_as_the_strict_one_does(name: str) -> None:
+    text = (resources.files("policies") / name).read_text("utf-8")
+    assert packaged(name) == parse(text, file=name.rpartition("/")[2])

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from policies import load
 from policies.decision import Allow, Call, Decision, Deny, decide
+from policies.loading import load
 from policies.policy import Policy
 
 

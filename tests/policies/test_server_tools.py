@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from policies import load
 from policies.decision import Allow, Call, Deny, decide
 from policies.errors import PolicyError
 from policies.file.rendering import render
-from policies.loading import json_schema, loads
+from policies.loading import json_schema, load, loads
 from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more
 from policies.operator.explain import explain_file

@@ -14,7 +14,7 @@ from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
 from agent.risk.kinds import KINDS, accepted_risks
 from fakes.box import TmpBox
-from policies.file.schema import Finding as SchemaFinding
+from policies.file.fields import Finding as SchemaFinding
 from policies.policy import Policy
 from sandbox.patch.values import Change, ChangeKind, Patch
 

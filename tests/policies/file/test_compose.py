@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from policies import load
 from policies.decision import Call, Deny, decide
 from policies.errors import PolicyError
-from policies.file.schema import TOOLS
-from policies.policy import Policy
+from policies.loading import load
+from policies.policy import TOOLS, Policy
 
 PARENT = """version: 1
 name: parent

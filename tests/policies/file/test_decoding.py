@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from policies import load
 from policies.errors import PolicyError
-from policies.loading import bundled_names
+from policies.loading import bundled_names, load
 
 HEAD = "version: 1\nname: x\n"
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from policies import load
 from policies.kernel.inventory import Inventory, Program
 from policies.kernel.rules import Access, KernelRules, kernel_rules
+from policies.loading import load
 from policies.policy import Policy
 
 R, W, X, L = Access.READ, Access.WRITE, Access.EXECUTE, Access.LIST

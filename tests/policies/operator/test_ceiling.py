@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from policies import load
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.errors import PolicyError
 from policies.file.rendering import render
-from policies.file.schema import TOOLS
+from policies.loading import load
 from policies.operator.ceiling import in_words, load_ceiling, under
-from policies.policy import History, Policy
+from policies.policy import TOOLS, History, Policy
 
 POLICY = """version: 1
 name: wide

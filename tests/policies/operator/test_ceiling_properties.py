@@ -82,30 +82,22 @@ def policies(draw: st.DrawFn) -> Policy:
 
 @st.composite
 def ceilings(draw: st.DrawFn) -> Ceiling:
-    lists: dict[str, tuple[str, ...]] = {}
-    scalars: dict[str, object] = {}
+    said: dict[str, object] = {}
     for key in ("paths.write", "paths.read"):
         if draw(st.booleans()):
-            lists[key] = draw(places)
+            said[key] = draw(places)
     if draw(st.booleans()):
-        lists["tools"] = draw(st.sampled_from([(), ("bash",), ("bash", "write_file")]))
+        said["tools"] = draw(st.sampled_from([(), ("bash",), ("bash", "write_file")]))
     if draw(st.booleans()):
-        scalars["exec_workspace"] = draw(st.booleans())
+        said["exec_workspace"] = draw(st.booleans())
     if draw(st.booleans()):
-        scalars["limits.pids"] = draw(st.integers(8, 20))
+        said["limits.pids"] = draw(st.integers(8, 20))
     if draw(st.booleans()):
-        scalars["budget.usd"] = draw(st.none() | st.floats(1, 9))
-    keys = (*lists, *scalars, "commands")
+        said["budget.usd"] = draw(st.none() | st.floats(1, 9))
+    if draw(st.booleans()):
+        said["commands"] = draw(rules)
     return Ceiling(
-        name="top",
-        where=AT,
-        said=ComposedKeys(
-            lists=lists,
-            scalars=scalars,
-            commands=draw(st.none() | rules),
-            env=None,
-            places=dict.fromkeys(keys, AT),
-        ),
+        name="top", where=AT, said=ComposedKeys(values=said, places=dict.fromkeys(said, AT))
     )
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from policies import load
-from policies.loading import loads
+from policies.loading import load, loads
 from policies.operator.diff import more
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from policies import load
+from policies.loading import load
 from policies.operator.check import as_data, broken_examples, problems, run_examples, shown
 from policies.operator.explain import explain, explain_file
 from policies.policy import Policy

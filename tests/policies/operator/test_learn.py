@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies import load
 from policies.decision import Allow, Ask, Call, Deny, decide
-from policies.loading import loads
+from policies.loading import load, loads
 from policies.operator.learn import LearnedPolicy, ObservedCall, ObservedUse, learn
 from policies.policy import Policy
 

@@ -1,0 +1,232 @@
+"""The keys of a policy in one table: how each is decoded, where it stands, and what bounds it.
+
+Decoding (`schema`), composing (`compose`), writing out (`rendering`), ceilings and comparing
+(`policies.operator`) all go by this table: a key that is added here is known to each of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from operator import attrgetter
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from policies.file.fields import (
+    Command,
+    CommandLine,
+    Duration,
+    EnvName,
+    EnvValue,
+    Finding,
+    HistoryName,
+    Host,
+    Pattern,
+    Place,
+    PlainName,
+    ProgramName,
+    Size,
+)
+from policies.file.quantities import spelled_duration, spelled_size
+from policies.policy import (
+    BudgetLimits,
+    ContainerLimits,
+    ExportRules,
+    History,
+    PathRules,
+    Policy,
+    ServerTool,
+    SetupRules,
+    Tool,
+    WorkspaceRules,
+)
+
+
+class Combination(Enum):
+    """What holds where two say the same key and neither may be exceeded."""
+
+    LESSER = auto()
+    """The smaller of the two values."""
+    COMMON = auto()
+    """The entries that stand in both lists."""
+    EITHER = auto()
+    """The entries of both lists: each takes something away."""
+    PATTERNS = auto()
+    """Patterns in gitignore form that match whatever either list matches: what they match is
+    guarded."""
+    COMMON_PATTERNS = auto()
+    """Patterns in gitignore form that match what both lists do: what they match is left out."""
+    OWN = auto()
+    """As for no other key: image, commands, paths and environment."""
+
+
+PROTECTING = frozenset({Combination.EITHER, Combination.PATTERNS})
+"""Lists whose entries take away: unsaid, they are empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyKey:
+    """One key of a policy."""
+
+    path: str
+    """As written, with dots between: ``limits.memory``."""
+    field: str
+    """Where its value stands in a `Policy`: ``limits.memory_bytes``."""
+    type: Any
+    """What its value is decoded as; of a list: each entry."""
+    about: str | None = None
+    """For the JSON Schema."""
+    combination: Combination = Combination.OWN
+
+    @property
+    def section(self) -> str:
+        return self.path.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    def of(self, policy: Policy) -> Any:
+        """The value that a policy has for this key."""
+        return attrgetter(self.field)(policy)
+
+    def written(self, value: Any) -> Any:
+        """The value as it stands in a file: in what YAML and JSON both have."""
+        return dict(value) if isinstance(value, Mapping) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListKey(PolicyKey):
+    """A key whose list a file replaces, or adds to with ``+``, or takes from with ``-``."""
+
+    removed: Any = None
+    """What an entry of the list with ``-`` is decoded as; None: like any entry."""
+
+    def written(self, value: Any) -> Any:
+        return list(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundKey(PolicyKey):
+    """A key whose value is more or less than another."""
+
+    combination: Combination = Combination.LESSER
+    spelled: Callable[[Any], str]
+    """For people: ``4GiB``."""
+    rank: Callable[[Any], float] = float
+    is_text: bool = False
+    """In a file it stands as it is spelled, with its unit."""
+
+    def exceeds(self, value: Any, bound: Any) -> bool:
+        """Is it more than the bound? None is more than any value, and bounds nothing."""
+        if bound is None:
+            return False
+        return value is None or self.rank(value) > self.rank(bound)
+
+    def written(self, value: Any) -> Any:
+        return self.spelled(value) if self.is_text else value
+
+
+def _number_text(value: float | None) -> str:
+    return "no bound" if value is None else f"{value:.12g}"
+
+
+def _number(path: str, kind: Any, about: str | None = None) -> BoundKey:
+    return BoundKey(path=path, field=path, type=kind, about=about, spelled=_number_text)
+
+
+def _size(path: str, least: int = 0, about: str | None = None) -> BoundKey:
+    field = path if path.endswith("_bytes") else f"{path}_bytes"
+    kind = Annotated[Size, Field(ge=least)]
+    return BoundKey(
+        path=path, field=field, type=kind, about=about, spelled=spelled_size, is_text=True
+    )
+
+
+def _duration(path: str, about: str) -> BoundKey:
+    field = f"{path}_s"
+    return BoundKey(
+        path=path, field=field, type=Duration, about=about, spelled=spelled_duration, is_text=True
+    )
+
+
+def _list(path: str, kind: Any, combination: Combination, about: str, **of: Any) -> ListKey:
+    return ListKey(path=path, field=path, type=kind, combination=combination, about=about, **of)
+
+
+_COUNT = Annotated[int, Field(ge=1)]
+_HISTORIES = (History.NONE, History.HEAD, History.FULL)
+
+KEYS: tuple[PolicyKey, ...] = (
+    PolicyKey(path="image", field="image", type=PlainName, about="The recipe of the container."),
+    _list("tools", Tool, Combination.COMMON, "What the model may call."),
+    _list("server_tools", ServerTool, Combination.COMMON,
+          "What the model's own service may run for it. Text leaves this way: what the model read "
+          "in the workspace can stand in a search or an address."),
+    ListKey(path="commands", field="commands", type=Command, removed=ProgramName,
+            about="Programs that may run. What is not listed does not run."),
+    BoundKey(path="exec_workspace", field="exec_workspace", type=bool,
+             spelled=lambda value: str(value).lower(),
+             about="May scripts and binaries that live in the workspace run?"),
+    _list("paths.write", Place, Combination.OWN,
+          "Directories or files that may be written: relative to the workspace, or absolute. "
+          "`/tmp` and home always may."),
+    _list("paths.read", Place, Combination.OWN,
+          "Of the workspace, what may be read beside what may be written; absent: all."),
+    _list("paths.protect", Pattern, Combination.PATTERNS,
+          "Patterns (gitignore form) that the export gate guards."),
+    _list("workspace.exclude", Pattern, Combination.PATTERNS,
+          "Patterns (gitignore form) never copied into the container."),
+    BoundKey(path="workspace.history", field="workspace.history", type=HistoryName,
+             spelled=lambda value: str(value.value), rank=_HISTORIES.index, is_text=True,
+             about="How much of .git goes into the container."),
+    _size("workspace.max_bytes", about="Largest workspace that is copied."),
+    _list("setup.commands", CommandLine, Combination.COMMON, "Commands of the set-up phase."),
+    _list("setup.network", Host, Combination.COMMON, "Hosts that the set-up phase may reach."),
+    PolicyKey(path="env", field="env", type=dict[EnvName, EnvValue],
+              about="Environment variables of every command."),
+    _number("limits.cpus", Annotated[float, Field(gt=0, le=1024)]),
+    _size("limits.memory", 16 * 2**20),
+    _number("limits.pids", Annotated[int, Field(ge=8, le=4_194_304)]),
+    _size("limits.disk", 2**20),
+    _duration("limits.command_timeout", "Time of one command, unless the model asks for less."),
+    _size("limits.output", 1024, "Of one stream of one command, as shown to the model."),
+    _duration("limits.time", "Time of a whole run."),
+    _number("budget.turns", _COUNT),
+    _number("budget.input_tokens", _COUNT),
+    _number("budget.output_tokens", _COUNT),
+    _number("budget.usd", Annotated[float, Field(gt=0)] | None,
+            "Dollars; null: no bound in dollars."),
+    _size("export.max_bytes"),
+    _list("export.refuse", Finding, Combination.EITHER,
+          "Findings that refuse the export (exit code 5)."),
+    _list("export.ignore", Pattern, Combination.COMMON_PATTERNS,
+          "Patterns (gitignore form) of new files left out of the patch, and listed."),
+)  # fmt: skip
+
+_SECTIONS: Mapping[str, Any] = {
+    "paths": PathRules,
+    "workspace": WorkspaceRules,
+    "setup": SetupRules,
+    "limits": ContainerLimits,
+    "budget": BudgetLimits,
+    "export": ExportRules,
+}
+
+
+def values_of(policy: Policy) -> dict[str, Any]:
+    """Every value of a policy, by the path of its key."""
+    return {key.path: key.of(policy) for key in KEYS}
+
+
+def fields_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `Policy` that has these values, each by the path of its key.
+
+    A key that is missing is None, which says: no bound.
+    """
+    fields: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+    for key in KEYS:
+        section, _, name = key.field.rpartition(".")
+        (sections[section] if section else fields)[name] = values.get(key.path)
+    return fields | {name: _SECTIONS[name](**found) for name, found in sections.items()}
