@@ -20,7 +20,7 @@ from pathlib import Path
 
 import docker
 
-from policies import load
+from policies.loading import load
 from sandbox import Sandbox
 
 IMAGE = "moonpool/python:latest"
