@@ -39,9 +39,9 @@ def _pair(rule: CommandRule, bound: CommandRule) -> CommandRule | None:
     if args is not None and any(_requires_of_any(one) for one in (rule, bound)):
         # What that rule never fits, it does not veto either: nothing is left of those.
         args = tuple(begin for begin in args if not may_be_alias(program, begin))
-    # A rule that permits no arguments may still forbid some to all others.
-    vetoes = any(one.args == () and one.forbid for one in (rule, bound))
-    if args == () and not vetoes:
+    # A rule that permits no arguments may still forbid some to all others, or ask about them.
+    narrows = any(one.args == () and (one.forbid or one.ask) for one in (rule, bound))
+    if args == () and not narrows:
         return None
     met = replace(
         rule,

@@ -1,6 +1,7 @@
 """Nothing exceeds a ceiling: what holds is what the policy and the ceiling both allow."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from policies.errors import PolicyError
 from policies.file.rendering import render
 from policies.loading import load
 from policies.operator.ceiling import in_words, load_ceiling, under
+from policies.operator.diff import more
 from policies.policy import TOOLS, History, Policy
 
 POLICY = """version: 1
@@ -218,3 +220,14 @@ def test_all_tools_are_bounded_by_name(bounded: Make) -> None:
     policy = bounded("tools: []")
     for tool in TOOLS:
         assert isinstance(decide(policy, Call(tool=tool, arguments={"path": "a"})), Deny)
+
+
+def test_what_a_rule_without_arguments_has_asked_about_is_asked_about_under_a_ceiling(
+    bounded: Make,
+) -> None:
+    rules = "commands: [git, {program: git, args: [], require: [-f], ask: true}]"
+    asking = f"version: 1\nname: p\ntools: [bash]\n{rules}\n"
+    policy = bounded("commands: [git]", policy=asking)
+    assert not more(bounded(policy=asking), policy)
+    # What stands before the subcommand may make any other of it.
+    assert isinstance(bash(replace(policy, bounds=None), "git -f log"), Ask)
