@@ -1,14 +1,13 @@
-"""What the errors of all SDKs come to, and those of the HTTP client that is beneath each of them.
+"""What goes wrong beneath every SDK: in the HTTP client, and on the way to the service.
 
-Owns the verdicts, the words for a connection that failed, and how a service's own text is made safe
-to show: bounded, one line, no control characters. Refuses to know any SDK: the module beside each
-one's maps its classes (``anthropic_errors``, ``openai_errors``).
+Owns the kinds of failure, the words for a connection that failed, and how a service's own text is
+made safe to show: bounded, one line, no control characters. Refuses to know any SDK, and which of
+our errors a failure becomes (`agent.models.service_errors`).
 """
 
 import json
 import ssl
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
@@ -16,9 +15,7 @@ from typing import Final
 
 import httpx2
 
-from agent.errors import ModelRefusedRequest, ModelUnavailable
-from agent.models.retrying import TransientError
-from agent.models.transport import NotTheApiError, ReplyTooLongError
+from agent.models.transport import ReplyTooLongError
 
 _LONGEST_TEXT: Final = 300
 
@@ -28,15 +25,21 @@ _SHORTEST_SECRET: Final = 8
 
 class FailureKind(Enum):
     RETRY = auto()
+    """The same request may be answered the next time."""
     REFUSED = auto()
+    """The service will never take this request."""
+    TOO_LONG = auto()
+    """The conversation does not fit; a shorter one may."""
     AUTH = auto()
+    """The key is missing, not accepted, or may not do this."""
     BILLING = auto()
+    """The account can't pay."""
     UNAVAILABLE = auto()
     """The service can't be used, and trying again won't help."""
 
 
 HTTP_CLIENT: Final[Mapping[type[BaseException], FailureKind]] = {
-    # They pass through an SDK as they are while a stream is read.
+    # An SDK lets these through as they are while it reads a stream.
     httpx2.HTTPError: FailureKind.RETRY,
     httpx2.UnsupportedProtocol: FailureKind.REFUSED,
     httpx2.TooManyRedirects: FailureKind.REFUSED,
@@ -45,19 +48,23 @@ HTTP_CLIENT: Final[Mapping[type[BaseException], FailureKind]] = {
     httpx2.CookieConflict: FailureKind.REFUSED,
     httpx2.StreamError: FailureKind.RETRY,
 }
-"""By class, for the table of each SDK; a class not there has the verdict of its nearest parent."""
+"""The kind of each class of error, for the table of each SDK. A class that is not listed is of the
+kind of its nearest parent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceWords:
-    """What the messages name."""
+    """What the messages about a service name."""
 
     model: str
+    """As the service is asked for it; empty where only its list of models is wanted."""
     base_url: str
-    credential: str = ""
-    """What to look at where it takes us for nobody; empty: the provider's usual variable."""
+    credential: str
+    """What to look at where the service does not accept the key, such as a variable's name."""
+    usual_path: str = ""
+    """How the base URLs of most services of this kind end; empty: nothing is usual."""
     key: str = field(default="", repr=False)
-    """Never shown, should the service say it back."""
+    """The key itself, which is never shown, should the service say it back."""
 
     def shown(self, text: str) -> str:
         """The service's own words, safe to show."""
@@ -68,49 +75,27 @@ class ServiceWords:
         return line(text)
 
 
-@contextmanager
-def settled(
-    service: ServiceWords,
-    *,
-    reading: bool,
-    sdk: type[Exception],
-    translate: Callable[[BaseException, ServiceWords], Exception],
-) -> Generator[None]:
-    """Raise ours for another's. ``sdk``: the root of an SDK's errors. ``reading``: the answer has
-    begun, so that what can't be decoded is a broken stream and not a request that could not be
-    written."""
-    try:
-        yield
-    except (sdk, httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise translate(error, service) from error
-    except (httpx2.StreamError, httpx2.CookieConflict) as error:
-        raise translate(error, service) from error
-    except ReplyTooLongError as error:
-        raise ModelUnavailable(f"{service.base_url}: {error}") from error
-    except NotTheApiError as error:
-        raise ModelRefusedRequest(
-            f"{service.base_url} {error}: check the base URL, and proxies on the way"
-        ) from error
-    except (ValueError, TypeError) as error:
-        if reading:
-            raise TransientError("the stream broke (an event is not JSON)") from error
-        raise ModelRefusedRequest(f"the request can't be sent: {line(str(error))}") from error
-    except RecursionError as error:
-        # Of the JSON decoder, on both ways.
-        if reading:
-            raise TransientError("the stream broke (an event is nested too deeply)") from error
-        raise ModelRefusedRequest("the request or its answer is nested too deeply") from error
-
-
 def nearest(error: BaseException, table: Mapping[type[BaseException], FailureKind]) -> FailureKind:
     known = (table[kind] for kind in type(error).__mro__ if kind in table)
     return next(known, FailureKind.UNAVAILABLE)
 
 
+def by_advice(kind: FailureKind, headers: Mapping[str, str]) -> FailureKind:
+    """The kind of an error by its status, unless the service says whether to ask again."""
+    match kind, headers.get("x-should-retry"):
+        case FailureKind.RETRY, "false":
+            return FailureKind.UNAVAILABLE
+        case FailureKind.REFUSED, "true":
+            return FailureKind.RETRY
+        case _:
+            return kind
+
+
 def of_connection(
     error: BaseException, table: Mapping[type[BaseException], FailureKind]
 ) -> FailureKind:
-    """An SDK wraps all that goes wrong before the answer; the cause may be beyond mending."""
+    """The kind of a failed connection. An SDK wraps whatever goes wrong before the answer, and the
+    cause within may be one that no further attempt mends."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError | ReplyTooLongError):
             return FailureKind.UNAVAILABLE
@@ -119,13 +104,11 @@ def of_connection(
     return nearest(error, table)
 
 
-def timed_out(service: ServiceWords) -> str:
-    return f"{service.base_url} did not answer in time"
-
-
-def failed(error: BaseException, service: ServiceWords) -> str:
+def connection_failure(error: BaseException, service: ServiceWords) -> str:
     """How a connection failed, by the first of all causes."""
     causes = _causes(error)
+    if any(isinstance(each, httpx2.TimeoutException) for each in (error, *causes)):
+        return f"{service.base_url} did not answer in time"
     if any(isinstance(cause, httpx2.LocalProtocolError) for cause in causes):
         # Its text holds the header, and the key with it.
         return "a header of the request can't be sent"
@@ -134,7 +117,7 @@ def failed(error: BaseException, service: ServiceWords) -> str:
 
 
 def elsewhere(response: httpx2.Response) -> str | None:
-    """What to do where the service sends us on, which we don't follow; None: it does not."""
+    """What to do about a redirect, which is not followed; None: the answer is none."""
     if not response.is_redirect:
         return None
     try:
@@ -145,10 +128,11 @@ def elsewhere(response: httpx2.Response) -> str | None:
     return f"it redirects to {where}, which is not followed: give the right base URL"
 
 
-def phrase(status: int) -> str:
-    """For an answer that is not the API's own, such as a proxy's page: not its text."""
+def phrase(status: int | None) -> str:
+    """The usual words for a status, for an answer without words of the API's own, such as a proxy's
+    page, whose text is not shown."""
     try:
-        return HTTPStatus(status).phrase
+        return HTTPStatus(status or 0).phrase
     except ValueError:
         return "no reason given"
 
@@ -161,7 +145,7 @@ def line(text: str) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """What led to it, the first of all last."""
+    """The errors that led to this one, from the nearest to the first of all."""
     found = [error]
     while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
         if cause in found:

@@ -6,6 +6,21 @@ it is asked for: the import alone takes most of a second.
 
 A key of the configuration goes where the configuration says, or to the public service, and nowhere
 else: where the environment names another base URL, the environment's own key counts.
+
+To add a provider, as ``openai:NAME`` was added:
+
+1. Its ``client`` is the only module that imports the SDK. It has a class with ``name`` and
+   ``reply()``, gets every credential through its constructor, sends through
+   `agent.models.service.Service`, and turns the SDK's own retries off.
+2. Its ``errors`` is an `agent.models.service_errors.ErrorMap`; a test proves it complete over the
+   SDK's classes.
+3. Its ``request`` and ``stream`` are pure. A history is append-only: what was sent once is sent the
+   same again, blocks of other providers are left out, and what only this provider understands is an
+   `agent.models.interface.Opaque`. A reply exists only where the provider said that it is complete;
+   a call whose arguments are no JSON object, or which was cut off, carries a ``problem``.
+4. What its models cost and hold goes into ``prices.yaml``, with source and date, or stays unknown.
+5. It gets a line in the tables of this module and in the help of ``--model``, and a stand-in for
+   ``tests/agent/models/test_providers.py``, which holds what is true of all providers.
 """
 
 import re
@@ -15,10 +30,10 @@ from typing import TYPE_CHECKING, Final
 from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
 from agent.errors import ModelAuth, UsageError
 from agent.models.interface import Model, StreamEvent
-from agent.models.listing import OfferedModel
 
 if TYPE_CHECKING:
     from agent.models.anthropic.client import AnthropicModel
+    from agent.models.listing import OfferedModel
     from agent.models.openai.client import OpenAIModel
 
 DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
@@ -26,7 +41,7 @@ DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
 the API's models overview (October 2026) calls it the current Opus, for long-running coding."""
 
 DEFAULT_MAX_TOKENS: Final = 32_000
-"""For `agent.messages.Request.max_tokens`. Source: the API's models overview (October 2026): the
+"""For `agent.models.interface.Request.max_tokens`. Source: the API's models overview (October 2026): the
 smallest output limit of the models that the SDK lists is 64,000. It bounds thinking and text
 together; half of the smallest limit leaves room for both and for a large file in one call."""
 
@@ -38,7 +53,8 @@ _PLACE: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}\Z")
 
 
 def open_model(spec: str, *, environ: Mapping[str, str], configuration: Configuration) -> Model:
-    """Open ``PROVIDER:NAME``. Connects to nothing yet. Commands come by `cli.configured`.
+    """Open ``PROVIDER:NAME``. Connects to nothing yet. Commands come by
+    `agent.cli.setup.model`.
 
     Raises:
         UsageError: no such provider, no name after it, or a script that can't be read.
@@ -62,7 +78,7 @@ def offered(
     environ: Mapping[str, str],
     configuration: Configuration,
     on_event: Callable[[StreamEvent], None],
-) -> tuple[OfferedModel, ...]:
+) -> "tuple[OfferedModel, ...]":
     """The models that a provider's service lists. ``on_event`` hears of retries.
 
     Raises:
@@ -201,7 +217,7 @@ def _anthropic_models(
     environ: Mapping[str, str],
     configuration: Configuration,
     on_event: Callable[[StreamEvent], None],
-) -> tuple[OfferedModel, ...]:
+) -> "tuple[OfferedModel, ...]":
     return _anthropic("", environ, configuration).offered(on_event)
 
 
@@ -209,12 +225,12 @@ def _openai_models(
     environ: Mapping[str, str],
     configuration: Configuration,
     on_event: Callable[[StreamEvent], None],
-) -> tuple[OfferedModel, ...]:
+) -> "tuple[OfferedModel, ...]":
     return _openai("", environ, configuration).offered(on_event)
 
 
 _Lister = Callable[
-    [Mapping[str, str], Configuration, Callable[[StreamEvent], None]], tuple[OfferedModel, ...]
+    [Mapping[str, str], Configuration, Callable[[StreamEvent], None]], "tuple[OfferedModel, ...]"
 ]
 _LISTERS: Final[Mapping[str, _Lister]] = {
     "anthropic": _anthropic_models,

@@ -1,7 +1,7 @@
 """The arguments of a tool call, from the JSON text a model wrote.
 
 Owns what counts as arguments at all: one JSON object, of strict JSON, not too deep to walk over.
-Refuses to know the tool's schema; the loop checks that.
+Refuses to know the tool's schema, which the loop checks.
 """
 
 import json
@@ -21,10 +21,10 @@ class ArgumentsError(ValueError):
 
 
 def decode(text: str) -> Mapping[str, object]:
-    """The arguments.
+    """The arguments that a text holds.
 
     Raises:
-        ArgumentsError: see there.
+        ArgumentsError: it is not one JSON object.
     """
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
@@ -37,6 +37,23 @@ def decode(text: str) -> Mapping[str, object]:
     if _too_deep(value):
         raise ArgumentsError("the arguments are nested too deeply")
     return value
+
+
+def read(written: str, *, given: object) -> tuple[Mapping[str, object], str | None]:
+    """The arguments of a streamed call, and why it must not run; None: nothing is wrong with them.
+
+    Args:
+        written: what was streamed of them as text.
+        given: what a service sent in place of a text; it counts where nothing was streamed.
+    """
+    if written.strip():
+        try:
+            return decode(written), None
+        except ArgumentsError as error:
+            return {INVALID_JSON: written}, str(error)
+    if isinstance(given, Mapping):
+        return dict(given), None
+    return {INVALID_JSON: str(given)}, "the arguments are not a JSON object"
 
 
 def _refuse(text: str) -> Any:

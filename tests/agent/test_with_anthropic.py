@@ -14,6 +14,7 @@ from agent.models.anthropic.client import AnthropicModel
 from agent.record.outcome import Finished, GaveUp, LimitReached, Refused, RunLimit
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation
+from fakes.providers import AT_ONCE
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from standins.anthropic import Behaviour, Call, Found, Refuse, Search, StandIn, Thought, answer
@@ -35,7 +36,7 @@ def api() -> Iterator[StandIn]:
 @pytest.fixture
 def model(api: StandIn) -> Iterator[AnthropicModel]:
     opened = AnthropicModel.open(
-        "claude-opus-5-5", api_key=api.key, base_url=api.url, sleep=lambda _: None
+        "claude-opus-5-5", api_key=api.key, base_url=api.url, timing=AT_ONCE
     )
     yield opened
     opened.close()

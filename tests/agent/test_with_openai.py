@@ -7,6 +7,7 @@ import pytest
 
 from agent.models.openai.client import OpenAIModel
 from agent.record.outcome import Finished, LimitReached, Refused, RunLimit
+from fakes.providers import AT_ONCE
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from standins.anthropic import Behaviour, Break, Call, How, Refuse, Thought, answer
@@ -23,7 +24,7 @@ def api() -> Iterator[StandInOpenAI]:
 
 
 def opened(api: StandInOpenAI, name: str = "gpt-4o") -> OpenAIModel:
-    return OpenAIModel.open(name, api_key=api.key, base_url=api.url, sleep=lambda _: None)
+    return OpenAIModel.open(name, api_key=api.key, base_url=api.url, timing=AT_ONCE)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from dataclasses import replace
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Usage
 from agent.models.pricing import ModelInfo, facts_of
-from agent.models.retrying import RetryLimits
 from agent.record.events.types import Event, ModelReplied
 from agent.record.outcome import Conversation
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
+from fakes.providers import AT_ONCE
 from policies.policy import Policy
 from standins.anthropic import Answer, Behaviour, Call, CompactingStandIn, Thought, answer
 
@@ -67,8 +67,7 @@ def converse(
         name,
         api_key=api.key,
         base_url=api.url,
-        limits=RetryLimits(first_wait_s=0.0),
-        sleep=lambda _: None,
+        timing=AT_ONCE,
     )
     known = facts or replace(facts_of(f"anthropic:{name}"), context_tokens=api.window)
     box = TmpBox(files=files(api.left))

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.openai.client import OpenAIModel
+from agent.models.service import RequestTiming
 from standins.anthropic import StandIn
 from standins.openai import StandInOpenAI
 
@@ -38,6 +39,10 @@ TOOL = ToolSpec(
         "additionalProperties": False,
     },
 )
+
+
+AT_ONCE = RequestTiming(sleep=lambda _: None)
+"""For a model whose waits between attempts are of no interest."""
 
 
 @dataclass
@@ -71,6 +76,21 @@ def result(tool_use_id: str, text: str = "ok", *, is_error: bool = False) -> Too
     return ToolResult(tool_use_id=tool_use_id, text=text, is_error=is_error)
 
 
+def open_on(
+    kind: type[AnthropicModel] | type[OpenAIModel],
+    name: str,
+    api: StandIn | StandInOpenAI,
+    *,
+    timing: RequestTiming | None = None,
+    **options: Any,
+) -> ProviderConversation:
+    """A model on a stand-in. It does not wait: how long it would have is in ``waits``."""
+    waits: list[float] = []
+    timing = replace(timing or RequestTiming(), sleep=waits.append)
+    options = {"api_key": api.key, "base_url": api.url, **options}
+    return ProviderConversation(model=kind.open(name, timing=timing, **options), waits=waits)
+
+
 @pytest.fixture
 def api() -> Iterator[StandIn]:
     with StandIn() as standin:
@@ -79,14 +99,12 @@ def api() -> Iterator[StandIn]:
 
 @pytest.fixture
 def open_conversation(api: StandIn) -> Iterator[Callable[..., ProviderConversation]]:
-    opened: list[AnthropicModel] = []
+    opened: list[AnthropicModel | OpenAIModel] = []
 
     def open_(name: str = "claude-opus-5-5", **options: Any) -> ProviderConversation:
-        waits: list[float] = []
-        options = {"api_key": api.key, "base_url": api.url, **options}
-        model = AnthropicModel.open(name, sleep=waits.append, **options)
-        opened.append(model)
-        return ProviderConversation(model=model, waits=waits)
+        conversation = open_on(AnthropicModel, name, api, **options)
+        opened.append(conversation.model)
+        return conversation
 
     yield open_
     for model in opened:
@@ -110,14 +128,12 @@ def openai_api() -> Iterator[StandInOpenAI]:
 @pytest.fixture
 def open_openai() -> Iterator[Callable[..., ProviderConversation]]:
     """On a stand-in of one's own."""
-    opened: list[OpenAIModel] = []
+    opened: list[AnthropicModel | OpenAIModel] = []
 
     def open_(api: StandInOpenAI, name: str = OPENAI_MODEL, **options: Any) -> ProviderConversation:
-        waits: list[float] = []
-        options = {"api_key": api.key, "base_url": api.url, **options}
-        model = OpenAIModel.open(name, sleep=waits.append, **options)
-        opened.append(model)
-        return ProviderConversation(model=model, waits=waits)
+        conversation = open_on(OpenAIModel, name, api, **options)
+        opened.append(conversation.model)
+        return conversation
 
     yield open_
     for model in opened:

@@ -1,6 +1,6 @@
 """What goes wrong between us and a cloud's credentials, as our errors.
 
-Owns the verdict on the errors of botocore and google-auth, which come through the anthropic SDK as
+Owns the kinds of the errors of botocore and google-auth, which come through the anthropic SDK as
 they are. Knows them by name and imports neither: both are extras, and who uses neither has neither.
 """
 
@@ -25,16 +25,16 @@ BY_NAME: Final[Mapping[str, FailureKind]] = {
     "google.auth.exceptions.TimeoutError": FailureKind.RETRY,
     "google.auth.exceptions.ResponseError": FailureKind.RETRY,
 }
-"""A class that is not here has the verdict of its nearest parent; not one of these: no verdict."""
+"""By name; a class that is not listed is of the kind of its nearest parent, if one is listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
-    """A cloud's part of a message."""
+    """What a message about a cloud names."""
 
     name: str
     extra: str
-    """Of Moonpool's package: brings the library that finds the credentials."""
+    """The extra of Moonpool's package that brings the library which finds the credentials."""
     libraries: tuple[str, ...]
     credentials: str
     remedy: str
@@ -69,12 +69,12 @@ def need(cloud: Cloud) -> None:
 
 
 @contextmanager
-def settled_with(cloud: Cloud | None) -> Generator[None]:
-    """Raise ours for what a cloud's library raises. None: no cloud is asked."""
+def translated_for(cloud: Cloud | None) -> Generator[None]:
+    """Raise ours for what the library of a cloud raises; with None nothing is changed."""
     try:
         yield
     except Exception as error:
-        found = None if cloud is None else verdict(error)
+        found = None if cloud is None else kind_of(error)
         if cloud is None or found is None:
             raise
         said = line(str(error)) or type(error).__name__
@@ -83,8 +83,8 @@ def settled_with(cloud: Cloud | None) -> Generator[None]:
         raise ModelAuth(f"{cloud.credentials} can't be used ({said}): {cloud.remedy}") from error
 
 
-def verdict(error: BaseException) -> FailureKind | None:
-    """None: it is no error of a cloud's library."""
+def kind_of(error: BaseException) -> FailureKind | None:
+    """The kind of an error; None: it is none of a cloud's library."""
     if getattr(error, "retryable", False) and _known(error) is FailureKind.AUTH:
         return FailureKind.RETRY
     if type(error) is RuntimeError and str(error).startswith("Could not resolve"):

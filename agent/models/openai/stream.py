@@ -1,4 +1,4 @@
-"""From the chunks of one chat-completions stream to one `agent.messages.Reply`.
+"""From the chunks of one chat-completions stream to one `agent.models.interface.Reply`.
 
 Pure: takes chunks as plain values, imports no SDK, does no I/O. Owns the rule that a reply exists
 only once the service gave its reason to stop, so that no torn tool call ever leaves here. A
@@ -11,7 +11,7 @@ say so. Where they don't, nothing is guessed: `Usage.uncounted_replies` counts t
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from agent.errors import ModelError
 from agent.models.interface import (
@@ -27,7 +27,8 @@ from agent.models.interface import (
     Usage,
 )
 from agent.models.openai.request import PROVIDER, REASONING
-from agent.models.openai.tool_calls import GrowingText, StreamedCalls, broken
+from agent.models.openai.tool_calls import GrowingText, StreamedCalls
+from agent.models.reply_stream import broken
 from agent.models.retrying import TransientError
 
 _MOST_TOKENS: Final = 1_000_000_000
@@ -58,7 +59,7 @@ _BROKEN_OFF: Final = frozenset(
 
 
 class OpenAIReplyStream:
-    """One attempt's stream, chunk by chunk."""
+    """A `ReplyStream` of chat completions."""
 
     def __init__(self, *, token: str) -> None:
         """``token``: six letters or digits that no other reply has, for calls without an id."""
@@ -73,39 +74,25 @@ class OpenAIReplyStream:
 
     @property
     def started(self) -> bool:
-        """The service began to answer, and to bill."""
         return self._started
 
     @property
     def finished(self) -> bool:
-        """The reason to stop came; `reply` may be called. A count may follow."""
         return self._stop is not None
 
     @property
     def usage(self) -> Usage:
-        """As far as the stream told."""
         if not self._started:
             return Usage()
         return self._usage or Usage(uncounted_replies=1)
 
     def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
-        """Take the next chunk; gives what there is to show of it.
-
-        Raises:
-            TransientError: the chunks do not fit together.
-        """
         try:
             return list(self._take(chunk))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise broken("a chunk does not have the form of one") from error
 
     def reply(self, *, attempts: int, request_id: str) -> Reply:
-        """The whole reply.
-
-        Raises:
-            TransientError: the stream ended before it was complete.
-            ModelError: it stopped for a reason that this version does not know.
-        """
         if self._stop is None:
             raise broken("its end is missing")
         stop = _known_stop(self._stop, calls=self._calls.any, refused=bool(self._refusal.whole))
@@ -186,7 +173,7 @@ class OpenAIReplyStream:
         for words in (self._text.whole, self._refusal.whole):
             if words.strip():
                 yield Text(text=words)
-        yield from self._calls.values(token=self._token, cut=_cut(stop), cut_last=_cut_last(stop))
+        yield from self._calls.values(token=self._token, stop=stop)
 
     def _detail(self, stop: StopReason) -> str:
         if stop is not StopReason.REFUSAL:
@@ -208,30 +195,6 @@ def _known_stop(text: str, *, calls: bool, refused: bool) -> StopReason:
         return StopReason.REFUSAL
     # Gateways say "stop" after whole calls too.
     return StopReason.TOOL_USE if calls and stop is StopReason.END_TURN else stop
-
-
-def _cut(stop: StopReason) -> str | None:
-    """Why no call of a reply that ended so may run."""
-    return "the reply ended in a refusal" if stop is StopReason.REFUSAL else None
-
-
-def _cut_last(stop: StopReason) -> str | None:
-    """Why its last call may not."""
-    match stop:
-        case StopReason.MAX_TOKENS | StopReason.CONTEXT_WINDOW:
-            # Even where what is left of it reads as JSON, it may not be all.
-            return "the reply was cut off in this call: make it again, shorter"
-        case (
-            StopReason.END_TURN
-            | StopReason.TOOL_USE
-            | StopReason.STOP_SEQUENCE
-            | StopReason.PAUSE_TURN
-            | StopReason.REFUSAL
-            | StopReason.COMPACTION
-        ):
-            return None
-        case _:
-            assert_never(stop)
 
 
 def _shown(kind: type[TextDelta] | type[ThinkingDelta], text: str) -> Iterator[StreamEvent]:

@@ -1,24 +1,20 @@
 """The texts and tool calls of one chat-completions stream, put together from their deltas.
 
-Pure. Owns which call a delta goes on with, by all the ways in which compatible services tell it,
-and what of a call may not run. Refuses to know when a stream is whole (`openai_stream`).
+Pure. Owns which call a delta goes on with, by all the ways in which compatible services tell it.
+Refuses to know when a stream is whole (`agent.models.openai.stream`).
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agent.errors import ModelError
-from agent.models.interface import ToolUse
-from agent.models.retrying import TransientError
-from agent.models.tool_arguments import INVALID_JSON, ArgumentsError, decode
+from agent.models.interface import StopReason, ToolUse
+from agent.models.reply_stream import broken, call_problem
+from agent.models.tool_arguments import read
 from agent.models.utf8 import clean, encodable
 
 _MOST_CALLS: Final = 1000
 """Of one reply: far beyond what a model makes in one turn."""
-
-
-def broken(what: str) -> TransientError:
-    return TransientError(f"the stream broke ({what})")
 
 
 class GrowingText:
@@ -84,8 +80,12 @@ class StreamedCalls:
             self._by_id.setdefault(identifier, known)
         known.add(identifier, name, raw, function)
 
-    def values(self, *, token: str, cut: str | None, cut_last: str | None) -> Iterator[ToolUse]:
-        """``cut``, ``cut_last``: why none, or the last, may run.
+    def values(self, *, token: str, stop: StopReason) -> Iterator[ToolUse]:
+        """The whole calls.
+
+        Args:
+            token: six letters or digits that no other reply has, for calls without an id.
+            stop: why the reply ended.
 
         Raises:
             TransientError: one of them has no name.
@@ -97,7 +97,7 @@ class StreamedCalls:
                 # Nine letters and digits, which is what Mistral's models insist on.
                 spare=f"{token}{number:03}",
                 taken=taken,
-                cut=(cut_last if last else None) or cut,
+                problem=call_problem(stop, last=last),
             )
             taken.add(made.id)
             yield made
@@ -129,36 +129,24 @@ class _StreamedCall:
         if isinstance(arguments, str):
             self._written.add(arguments)
         elif arguments is not None:
-            # An object where a text of one belongs.
+            # An object, where a text of one is expected.
             self._given = arguments
         if raw.get("extra_content") is not None:
             # Gemini's signature of its thoughts, without which it refuses the call's result.
             self._extra = raw["extra_content"]
 
-    def value(self, *, spare: str, taken: set[str], cut: str | None) -> ToolUse:
+    def value(self, *, spare: str, taken: set[str], problem: str | None) -> ToolUse:
         if not self._name:
             raise broken("a tool call has no name")
-        arguments, problem = self._arguments()
+        given = {} if self._given is None else clean(self._given)
+        arguments, found = read(self._written.whole, given=given)
         return ToolUse(
             id=spare if not self.id or self.id in taken else encodable(self.id),
             name=encodable(self._name),
             arguments=arguments,
-            problem=cut or problem,
+            problem=problem or found,
             extra={} if self._extra is None else {"extra_content": clean(self._extra)},
         )
-
-    def _arguments(self) -> tuple[Mapping[str, object], str | None]:
-        written = self._written.whole
-        if self._given is not None and not written:
-            if isinstance(self._given, Mapping):
-                return clean(self._given), None
-            return {INVALID_JSON: str(self._given)}, "the arguments are not a JSON object"
-        if not written.strip():
-            return {}, None
-        try:
-            return decode(written), None
-        except ArgumentsError as error:
-            return {INVALID_JSON: written}, str(error)
 
 
 def _named(value: object) -> str:

@@ -11,6 +11,7 @@ from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Model
 from agent.models.openai.client import OpenAIModel
 from agent.models.pricing import ModelInfo, Prices, Rates
+from agent.models.service import RequestTiming
 from agent.record.events.types import ModelRetry, Notice, ResultsCleared, TextDiscarded
 from agent.record.outcome import Finished, LimitReached, ModelFailed, RunLimit
 from fakes.box import TmpBox
@@ -41,7 +42,10 @@ def on(request: pytest.FixtureRequest) -> Iterator[On]:
     if request.param == "anthropic":
         with StandIn() as api:
             claude = AnthropicModel.open(
-                "claude-opus-5-5", api_key=api.key, base_url=api.url, sleep=waits.append
+                "claude-opus-5-5",
+                api_key=api.key,
+                base_url=api.url,
+                timing=RequestTiming(sleep=waits.append),
             )
             yield On(
                 api=api,
@@ -52,7 +56,12 @@ def on(request: pytest.FixtureRequest) -> Iterator[On]:
             claude.close()
         return
     with StandInOpenAI() as other:
-        gpt = OpenAIModel.open("gpt-4o", api_key=other.key, base_url=other.url, sleep=waits.append)
+        gpt = OpenAIModel.open(
+            "gpt-4o",
+            api_key=other.key,
+            base_url=other.url,
+            timing=RequestTiming(sleep=waits.append),
+        )
         yield On(api=other, model=gpt, waits=waits)
         gpt.close()
 

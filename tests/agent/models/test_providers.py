@@ -30,6 +30,7 @@ from agent.models.interface import (
     ToolUse,
 )
 from agent.models.retrying import RetryLimits
+from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, result, user
 from standins.anthropic import (
     THE_END,
@@ -218,7 +219,7 @@ def test_torn_tool_call_is_never_returned(provider: Provider, how: How, place: i
 @pytest.mark.parametrize("how", [How.HANG, How.PING])
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_a_hanging_stream_is_found(provider: Provider, how: How, place: int) -> None:
-    conversation = provider.open(read_timeout_s=0.6, reply_timeout_s=1.0)
+    conversation = provider.open(timing=RequestTiming(read_timeout_s=0.6, reply_timeout_s=1.0))
     provider.api.queue(Break(how, before=provider.kinds[place], answer=CALL), answer("Safe."))
     assert conversation.say().attempts == 2
     (retrying,) = (event for event in conversation.events if isinstance(event, Retrying))
@@ -230,13 +231,13 @@ def test_a_connection_that_ends_before_the_headers_is_made_again(
     provider: Provider, how: How
 ) -> None:
     provider.api.queue(Break(how), answer("Better."))
-    assert provider.open(read_timeout_s=0.7).say().attempts == 2
+    assert provider.open(timing=RequestTiming(read_timeout_s=0.7)).say().attempts == 2
 
 
 @pytest.mark.parametrize("how", [How.DROP, How.HANG, How.GARBAGE, How.ERROR])
 def test_a_failure_after_the_last_event_costs_nothing(provider: Provider, how: How) -> None:
     provider.api.queue(Break(how, before=THE_END, answer=answer("Whole.")))
-    assert provider.open(read_timeout_s=1.5).say().attempts == 1
+    assert provider.open(timing=RequestTiming(read_timeout_s=1.5)).say().attempts == 1
 
 
 def test_the_text_of_a_broken_answer_is_void(provider: Provider) -> None:
@@ -308,7 +309,7 @@ def test_retry_after_is_honoured(
 
 
 def test_it_gives_up_after_the_stated_number_of_attempts(provider: Provider) -> None:
-    conversation = provider.open(limits=RetryLimits(attempts=4))
+    conversation = provider.open(timing=RequestTiming(limits=RetryLimits(attempts=4)))
     provider.api.queue(*[Refuse(503)] * 5)
     with pytest.raises(ModelUnavailable, match=r"503 .*gave up after 4 attempts"):
         conversation.say()
@@ -325,7 +326,9 @@ def test_an_unreachable_service_is_named(provider: Provider) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{holder.getsockname()[1]}"
-        conversation = provider.open(base_url=url, limits=RetryLimits(attempts=2))
+        conversation = provider.open(
+            base_url=url, timing=RequestTiming(limits=RetryLimits(attempts=2))
+        )
         with pytest.raises(ModelUnavailable, match=re.escape(url)):
             conversation.say()
 
@@ -402,7 +405,7 @@ def test_data_that_is_no_event_is_no_traceback(provider: Provider, data: bytes) 
 def test_an_error_of_any_form_is_one_line(provider: Provider, status: int, body: str) -> None:
     provider.api.queue(Page(status, body.encode("latin-1"), "application/json"))
     with pytest.raises(ModelError) as caught:
-        provider.open(limits=RetryLimits(attempts=1)).say()
+        provider.open(timing=RequestTiming(limits=RetryLimits(attempts=1))).say()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
 
@@ -464,7 +467,7 @@ def test_a_key_that_the_service_says_back_is_not_shown(
     headers = {"request-id": key, "x-request-id": key}
     provider.api.queue(Refuse(status, headers, message=said, code=key))
     with pytest.raises(ModelError) as caught:
-        provider.open(api_key=key, limits=RetryLimits(attempts=1)).say()
+        provider.open(api_key=key, timing=RequestTiming(limits=RetryLimits(attempts=1))).say()
     message = str(caught.value)
     assert str(status) in message
     assert "team" not in message

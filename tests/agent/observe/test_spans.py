@@ -25,6 +25,7 @@ from agent.record.summary import Summary
 from checkout import ROOT
 from fakes.collector import ERROR, Collector, Manner
 from fakes.model import ToldModel, call, calls, say
+from fakes.providers import AT_ONCE
 from fakes.runs import FakeRun
 from policies.loading import load
 from policies.policy import Policy
@@ -125,7 +126,7 @@ def test_the_anthropic_sdk_makes_the_spans_of_its_calls_one_for_each_attempt(
 ) -> None:
     with StandIn() as api:
         model = AnthropicModel.open(
-            "claude-opus-5-5", api_key=api.key, base_url=api.url, sleep=lambda _: None
+            "claude-opus-5-5", api_key=api.key, base_url=api.url, timing=AT_ONCE
         )
         looking = answer("Looking.", Call("list_dir"))
         api.queue(
@@ -238,7 +239,7 @@ def test_no_content_leaves(tmp_path: Path, policy: Policy, collector: Collector)
     (tmp_path / CANARY).mkdir()
     with StandIn() as api:
         model = AnthropicModel.open(
-            "claude-opus-5-5", api_key=api.key, base_url=f"{api.url}", sleep=lambda _: None
+            "claude-opus-5-5", api_key=api.key, base_url=f"{api.url}", timing=AT_ONCE
         )
         api.queue(
             Refuse(529, message=CANARY, headers={"request-id": CANARY}),

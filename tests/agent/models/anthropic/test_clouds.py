@@ -99,7 +99,7 @@ def on_bedrock(api: StandIn, name: str = NAME, **environ: str) -> AnthropicModel
         f"anthropic:{name}", environ=environ, configuration=Configuration(anthropic=service)
     )
     assert isinstance(model, AnthropicModel)
-    model._retrier._sleep = lambda _: None
+    model._service._retrier._sleep = lambda _: None
     return model
 
 
@@ -227,7 +227,7 @@ def test_the_configured_region_counts_before_the_cloud_s_own_variable() -> None:
         configuration=Configuration(anthropic=service),
     )
     assert isinstance(model, AnthropicModel)
-    assert model._service.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    assert model._service.words.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
 
 
 # -- Vertex AI --------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def on_vertex(api: StandIn, name: str = "claude-opus-5-5") -> AnthropicModel:
         f"anthropic:{name}", environ={}, configuration=Configuration(anthropic=service)
     )
     assert isinstance(model, AnthropicModel)
-    model._retrier._sleep = lambda _: None
+    model._service._retrier._sleep = lambda _: None
     return model
 
 
@@ -530,9 +530,9 @@ def all_of(root: type[BaseException]) -> Iterator[type[BaseException]]:
         "google.auth.exceptions.GoogleAuthError",
     ],
 )
-def test_every_error_of_the_clouds_libraries_has_a_verdict(root: str) -> None:
+def test_every_error_of_the_clouds_libraries_has_a_kind(root: str) -> None:
     for kind in all_of(named(root)):
-        assert cloud_errors.verdict(kind.__new__(kind)) in {FailureKind.AUTH, FailureKind.RETRY}
+        assert cloud_errors.kind_of(kind.__new__(kind)) in {FailureKind.AUTH, FailureKind.RETRY}
 
 
 def test_every_name_in_the_map_is_a_class_that_exists() -> None:
@@ -542,4 +542,4 @@ def test_every_name_in_the_map_is_a_class_that_exists() -> None:
 
 def test_a_defect_of_ours_is_no_error_of_a_cloud() -> None:
     for error in (RuntimeError("x"), KeyError("x"), NotImplementedError("Could not resolve")):
-        assert cloud_errors.verdict(error) is None
+        assert cloud_errors.kind_of(error) is None

@@ -18,6 +18,7 @@ from agent.errors import (
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Discarded, ToolUse
 from agent.models.retrying import RetryLimits
+from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation
 from standins.anthropic import Break, Call, How, Page, Refuse, StandIn, answer
 
@@ -154,7 +155,7 @@ def test_a_proxys_error_page_is_made_again_and_not_shown(
 ) -> None:
     api.queue(Page(502), Page(502))
     with pytest.raises(ModelUnavailable) as caught:
-        open_conversation(limits=RetryLimits(attempts=2)).say()
+        open_conversation(timing=RequestTiming(limits=RetryLimits(attempts=2))).say()
     assert "502" in str(caught.value)
     assert "<" not in str(caught.value)
 
@@ -172,7 +173,10 @@ def test_an_interrupt_while_it_waits_leaves_at_once(api: StandIn) -> None:
 
     api.queue(Refuse(529), answer("Never asked for."))
     model = AnthropicModel.open(
-        "claude-opus-5-5", api_key=api.key, base_url=api.url, sleep=interrupted
+        "claude-opus-5-5",
+        api_key=api.key,
+        base_url=api.url,
+        timing=RequestTiming(sleep=interrupted),
     )
     with pytest.raises(KeyboardInterrupt):
         ProviderConversation(model=model, waits=[]).say()

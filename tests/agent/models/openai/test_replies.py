@@ -18,6 +18,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.openai.client import Key, OpenAIModel
+from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, result, user
 from standins.anthropic import Break, Call, How, Refuse, Thought, answer
 from standins.openai import Quirk, StandInOpenAI
@@ -133,7 +134,7 @@ def test_an_end_without_the_closing_word_is_one(on: On) -> None:
 def test_a_count_that_does_not_come_is_not_worth_another_answer(
     open_openai: Open, openai_api: StandInOpenAI, how: How
 ) -> None:
-    conversation = open_openai(openai_api, read_timeout_s=0.7)
+    conversation = open_openai(openai_api, timing=RequestTiming(read_timeout_s=0.7))
     openai_api.queue(Break(how, before="usage", answer=answer("Whole.")))
     reply = conversation.say()
     assert (reply.attempts, reply.usage.uncounted_replies) == (1, 1)

@@ -1,0 +1,164 @@
+"""A service as every provider's model uses it: each reply whole or not at all.
+
+Owns how a stream is read to its end, what becomes of one that broke, and how long requests may
+take. Refuses to know any SDK: the client of each provider sends through its own, and this module
+hears of it by an `ErrorMap` and a stream.
+"""
+
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import httpx2
+
+from agent.errors import ModelRefusedRequest
+from agent.models.http_errors import ServiceWords
+from agent.models.interface import Discarded, Reply, StreamEvent
+from agent.models.reply_stream import ReplyStream
+from agent.models.retrying import Retrier, RetryLimits, TransientError
+from agent.models.service_errors import ErrorMap
+from agent.models.transport import READ_TIMEOUT_S, REPLY_TIMEOUT_S, check_events, decoded
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTiming:
+    """How long a request may take, and how often it is made."""
+
+    read_timeout_s: float = READ_TIMEOUT_S
+    reply_timeout_s: float = REPLY_TIMEOUT_S
+    limits: RetryLimits = field(default_factory=RetryLimits)
+    sleep: Callable[[float], None] = time.sleep
+    """Waits between two attempts."""
+
+
+class EventStream(Protocol):
+    """What an SDK gives for a request that is answered with a stream."""
+
+    @property
+    def response(self) -> httpx2.Response: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+class Service:
+    """One model's connections to its service. Not for use by several threads at once."""
+
+    def __init__(
+        self,
+        words: ServiceWords,
+        errors: ErrorMap,
+        *,
+        close: Callable[[], None],
+        timing: RequestTiming,
+        beneath: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Args:
+        close: ends the connections; called when the object or the process ends, at the latest.
+        beneath: turns the errors of a library beneath the SDK into ours.
+        """
+        self.words = words
+        self._errors = errors
+        self._beneath = beneath
+        self._retrier = Retrier(timing.limits, sleep=timing.sleep)
+        self.close = weakref.finalize(self, close)
+
+    def retried(self, attempt: Callable[[int], _T], on_event: Callable[[StreamEvent], None]) -> _T:
+        """Call ``attempt`` with its number, from 1, until it returns; see `Retrier.run`."""
+        return self._retrier.run(attempt, on_event)
+
+    @contextmanager
+    def guard(self, *, reading: bool) -> Generator[None]:
+        """Raise ours for what the SDK raises; see `ErrorMap.translated`."""
+        with self._errors.translated(self.words, reading=reading), self._beneath():
+            yield
+
+    def document(self, send: Callable[[], bytes]) -> Any:
+        """The answer to one request that is answered with JSON.
+
+        Raises:
+            NotTheApiError: it is something else; `guard` makes a `ModelRefusedRequest` of it.
+        """
+        with self.guard(reading=False):
+            answer = send()
+        return decoded(answer)
+
+    def stream(
+        self,
+        send: Callable[[], EventStream],
+        reply: ReplyStream,
+        on_event: Callable[[StreamEvent], None],
+        *,
+        attempts: int,
+        id_header: str,
+        types: tuple[str, ...] = (),
+    ) -> Reply:
+        """The reply to one request that is answered with a stream.
+
+        Args:
+            attempts: the number of this one.
+            id_header: where the service names the request.
+            types: content types beside an event stream's that the SDK reads too.
+
+        Raises:
+            TransientError: the stream broke; what was shown of it has been told to be void.
+            ModelError: one of its children, by what went wrong; see `agent.errors`.
+        """
+        request_id = ""
+        try:
+            with self.guard(reading=False):
+                answer = send()
+            with answer:
+                request_id = answer.response.headers.get(id_header, "")
+                with self.guard(reading=True):
+                    check_events(answer.response, *types)
+                # What the reader and its listener raise never passes through the translation.
+                for event in self._events(iter(answer)):
+                    for shown in reply.feed(event):
+                        on_event(shown)
+        except (TransientError, ModelRefusedRequest):
+            # Where it broke after its last event, nothing is missing but perhaps a count.
+            if not reply.finished:
+                _discard(reply, on_event)
+                raise
+        try:
+            return reply.reply(attempts=attempts, request_id=request_id)
+        except TransientError:
+            _discard(reply, on_event)
+            raise
+
+    def _events(self, events: Iterator[Any]) -> Iterator[Mapping[str, Any]]:
+        while True:
+            with self.guard(reading=True):
+                event = next(events, None)
+                plain = None if event is None else _plain(event)
+            if plain is None:
+                return
+            yield plain
+
+
+def _plain(event: Any) -> Mapping[str, Any]:
+    dump = getattr(event, "to_dict", None)
+    # Without warnings: an event of a newer API does not fit the SDK's types. What fits none of
+    # them comes as it was sent: a list, a text, a number.
+    plain = event if dump is None else dump(mode="json", warnings=False)
+    if not isinstance(plain, Mapping):
+        raise TypeError("an event that is no object")
+    return plain
+
+
+def _discard(reply: ReplyStream, on_event: Callable[[StreamEvent], None]) -> None:
+    if reply.started:
+        on_event(Discarded(usage=reply.usage))

@@ -1,0 +1,146 @@
+"""One way from what an SDK raises to our own errors, whichever SDK it is.
+
+Owns which of our errors each kind of failure becomes, and the line that says what to do. Refuses
+to know the classes of any SDK: the module ``errors`` of each provider says of what kind an error is
+and what the service answered. Text that came from the service is bounded and stripped of control
+characters before a person sees it.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx2
+
+from agent.errors import (
+    ModelAuth,
+    ModelBilling,
+    ModelError,
+    ModelRefusedRequest,
+    ModelTooLong,
+    ModelUnavailable,
+)
+from agent.models.http_errors import (
+    FailureKind,
+    ServiceWords,
+    connection_failure,
+    elsewhere,
+    line,
+    phrase,
+)
+from agent.models.retrying import TransientError, asked_wait_s
+from agent.models.transport import NotTheApiError, ReplyTooLongError
+
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorAnswer:
+    """What a service answered in place of a reply: hostile text until `ServiceWords.shown`."""
+
+    name: str
+    """The service's own name for the error, a code or a type; empty: it gave none."""
+    said: str
+    """The service's own words; empty: it gave none."""
+    response: httpx2.Response | None
+    """None: the error came within a stream that had begun with status 200."""
+    request_id: str = ""
+
+    @property
+    def status(self) -> int | None:
+        return None if self.response is None else self.response.status_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorMap:
+    """How the errors of one SDK are read."""
+
+    sdk: type[Exception]
+    """The root of the SDK's errors."""
+    connection: type[Exception]
+    """The SDK's error for a connection that failed."""
+    kind: Callable[[BaseException], FailureKind]
+    answer: Callable[[BaseException], ErrorAnswer | None]
+    """What the service answered; None: the error is of another source."""
+
+    @contextmanager
+    def translated(self, service: ServiceWords, *, reading: bool) -> Generator[None]:
+        """Raise ours for whatever the SDK and its HTTP client raise.
+
+        Args:
+            reading: the answer has begun, so that what can't be decoded is a broken stream and not
+                a request that could not be written.
+        """
+        try:
+            yield
+        except (self.sdk, httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self.translate(error, service) from error
+        except (httpx2.StreamError, httpx2.CookieConflict) as error:
+            raise self.translate(error, service) from error
+        except ReplyTooLongError as error:
+            raise ModelUnavailable(f"{service.base_url}: {error}") from error
+        except NotTheApiError as error:
+            raise ModelRefusedRequest(
+                f"{service.base_url} {error}: check the base URL, and proxies on the way"
+            ) from error
+        except (ValueError, TypeError) as error:
+            if reading:
+                raise TransientError("the stream broke (an event is not JSON)") from error
+            raise ModelRefusedRequest(f"the request can't be sent: {line(str(error))}") from error
+        except RecursionError as error:
+            # The JSON decoder raises it on the way out and on the way in.
+            if reading:
+                raise TransientError("the stream broke (an event is nested too deeply)") from error
+            raise ModelRefusedRequest("the request or its answer is nested too deeply") from error
+
+    def translate(self, error: BaseException, service: ServiceWords) -> ModelError | TransientError:
+        """Ours for one of the SDK's or of its HTTP client's, for the caller to raise."""
+        answer = self.answer(error)
+        what = self._what(error, answer, service)
+        match self.kind(error):
+            case FailureKind.RETRY:
+                response = None if answer is None else answer.response
+                asked_s = None if response is None else asked_wait_s(response.headers)
+                return TransientError(what, asked_wait_s=asked_s)
+            case FailureKind.TOO_LONG:
+                return ModelTooLong(_refusal(what, answer, service))
+            case FailureKind.REFUSED:
+                return ModelRefusedRequest(_refusal(what, answer, service))
+            case FailureKind.AUTH:
+                return ModelAuth(f"{what}: {_about_key(answer, service)}")
+            case FailureKind.BILLING:
+                return ModelBilling(f"{what}: check the account's balance and spend limits")
+            case FailureKind.UNAVAILABLE:
+                return ModelUnavailable(what)
+
+    def _what(self, error: BaseException, answer: ErrorAnswer | None, service: ServiceWords) -> str:
+        if answer is not None:
+            status = "" if answer.status is None else f"{answer.status} "
+            name = service.shown(answer.name)[:_LONGEST_NAME] or "error"
+            said = service.shown(answer.said) or phrase(answer.status)
+            request = service.shown(answer.request_id)
+            return f"{status}{name}: {said}" + (f" (request {request})" if request else "")
+        if isinstance(error, self.connection | httpx2.HTTPError):
+            return connection_failure(error, service)
+        return service.shown(str(error)) or type(error).__name__
+
+
+def _refusal(what: str, answer: ErrorAnswer | None, service: ServiceWords) -> str:
+    if answer is None:
+        return f"{what}: check the base URL and the key"
+    if answer.response is None:
+        return what
+    if answer.status == 404 and service.model:
+        usual = service.usual_path
+        hint = "" if service.base_url.endswith(usual) else f" (most base URLs end in {usual})"
+        return f"{what}: is {service.model!r} a model of {service.base_url}?{hint}"
+    if answer.status == 413:
+        return f"{what}: the conversation has grown too large; give the task in smaller parts"
+    redirect = elsewhere(answer.response)
+    return what if redirect is None else f"{what}: {redirect}"
+
+
+def _about_key(answer: ErrorAnswer | None, service: ServiceWords) -> str:
+    if answer is not None and answer.status == 403:
+        return f"{service.credential} may not use {service.model!r}; use another key or model"
+    return f"check {service.credential} for {service.base_url}"
