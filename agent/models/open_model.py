@@ -41,10 +41,9 @@ DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
 the API's models overview (October 2026) calls it the current Opus, for long-running coding."""
 
 DEFAULT_MAX_TOKENS: Final = 32_000
-"""For `agent.models.interface.Request.max_tokens`. Source: the API's models overview (October 2026): the
-smallest output limit of the models that the SDK lists is 64,000. It bounds thinking and text
-together; half of the smallest limit leaves room for both and for a large file in one call."""
-
+"""For `agent.models.interface.Request.max_tokens`. It bounds thinking and text together, and leaves
+space for both and for a large file in one call. Source: the API's models overview (October 2026):
+the smallest output limit of the models that the SDK lists is 64,000; this is half of it."""
 
 AWS_REGION: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 GOOGLE_REGION: Final = ("CLOUD_ML_REGION",)
@@ -53,8 +52,7 @@ _PLACE: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}\Z")
 
 
 def open_model(spec: str, *, environ: Mapping[str, str], configuration: Configuration) -> Model:
-    """Open ``PROVIDER:NAME``. Connects to nothing yet. Commands come by
-    `agent.cli.setup.model`.
+    """Open ``PROVIDER:NAME``. Connects to nothing yet.
 
     Raises:
         UsageError: no such provider, no name after it, or a script that can't be read.
