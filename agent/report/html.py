@@ -41,7 +41,7 @@ from agent.record.events.wording import (
 )
 from agent.record.outcome import Finished
 from agent.record.summary import DeliveredPatch, Summary
-from agent.risk.credentials import SecretBlotter
+from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.inspected_patch import parts_of
 from agent.untrusted_text import decode, one_line, path_text, visible
@@ -127,7 +127,7 @@ def _hiding(delivery: DeliveredPatch | None) -> Callable[[str], str]:
     """What blots out secrets: where the gate found one, the agent's steps may show it too."""
     findings = delivery.findings if delivery else ()
     if any(finding.id == "secret" for finding in findings):
-        return lambda text: SecretBlotter().text(text)
+        return lambda text: SecretMask().text(text)
     return lambda text: text
 
 
@@ -137,7 +137,7 @@ def diff_files(delivery: DeliveredPatch) -> Iterator[DiffFile]:
     secrets = {finding.path for finding in delivery.findings if finding.id == "secret"}
     sections: list[list[DiffLine]] = []
     body = False
-    blotter = SecretBlotter()
+    mask = SecretMask()
     for number, raw in enumerate(delivery.patch.data.split(b"\n")):
         if number >= _DIFF_LINES:
             text = f"[cut after {_DIFF_LINES} lines: the whole patch is in {delivery.path.name}]"
@@ -146,13 +146,13 @@ def diff_files(delivery: DeliveredPatch) -> Iterator[DiffFile]:
         if raw.startswith(b"diff --git "):
             sections.append([])
             body = False
-            blotter = SecretBlotter()
+            mask = SecretMask()
         elif raw.startswith(b"@@ "):
             body = True
         if sections:
             line = _diff_line(raw, body=body)
             if body and secrets.intersection(names[len(sections) - 1 : len(sections)]):
-                line = replace(line, text=blotter.line(line.text))
+                line = replace(line, text=mask.line(line.text))
             sections[-1].append(line)
     for index, lines in enumerate(sections):
         path = path_text(names[index]) if len(names) > index else ""

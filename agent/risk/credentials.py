@@ -1,7 +1,7 @@
 """What looks like a credential in what a patch adds, by the rules of detect-secrets.
 
 Owns which of its rules count, the few beside them, the bounds, and that a secret which was found is
-told by its kind only, and blotted out where content is shown. Nothing is verified over a network:
+told by its kind only, and masked where content is shown. Nothing is verified over a network:
 only the rules' `analyze_string` is called, which has no such step; nor do its configuration, its
 baseline or its ``allowlist`` comments have a say here, for the patch could bring them.
 """
@@ -59,7 +59,18 @@ _KEY_BODY = re.compile(
     r"[-+ ]?[\s\"'#*]*(?:[A-Za-z0-9+/]+={0,2}|(?:Proc-Type|DEK-Info|Version|Comment): ?[ -~]*)?"
     r"(?:\\+[nr])*[\s\"',;+\\)]*"
 )
-_BLOT = "•" * 8
+_MASK = "•" * 8
+
+_MAY_HOLD_ONE = re.compile(
+    r"://|PRIVATE KEY|PuTTY|AKC|AP[\dA-F]|A3T|ABIA|ACCA|AKIA|ASIA|gh[opsur]_|gl[a-z]+-|GR1348941"
+    r"|eyJ|-us[0-9]|_authToken|sk-|github_pat_|AIza|hf_|AGE-SECRET|pypi-|SG\.|xox|sq0csp|k_live_"
+    r"|\d{8}:|[MNO][\w-]{23}|[a-z0-9/+]{24}|[\w\\\[\]^`-]{35}",
+    re.IGNORECASE,
+)
+"""Each rule's matches contain one of these. Many patches hold none of them, and then the rules need
+not be loaded. A test draws matches of every rule and looks for these in them."""
+_LOOKED_AT_FIRST = 8192
+"""Characters. In a longer text the look takes as long as loading the rules, whatever it finds."""
 
 _OFTEN_HARMLESS = frozenset({"Basic Auth Credentials"})
 """``https://user:password@host`` stands in examples and tests more often than in use."""
@@ -71,7 +82,8 @@ _CHUNK = 1 << 16
 """Characters looked at in one call, most of which finds nothing."""
 _EACH_FILE = 20
 _CPU_S = 15.0
-"""Of this process. Ten megabytes of code take four; text made to be slow takes what it gets."""
+"""CPU time of this process. Ten megabytes of code take four seconds; text made to be slow takes all
+that it gets."""
 
 
 class _Rule(Protocol):
@@ -88,7 +100,7 @@ class _Row:
 
 
 def inspect(subject: InspectedPatch, *, cpu_s: float = _CPU_S) -> Iterator[Finding]:
-    """What is past the time is told file by file as not inspected."""
+    """A finding for each likely secret, and one for each file that there was no time to inspect."""
     end = time.process_time() + cpu_s
     told: dict[bytes, int] = {}
     late: dict[bytes, None] = {}
@@ -106,16 +118,16 @@ def inspect(subject: InspectedPatch, *, cpu_s: float = _CPU_S) -> Iterator[Findi
 
 
 def masked(text: str) -> str:
-    """One line with what looks like a secret blotted out."""
-    for rule in _rules():
+    """One line with what looks like a secret masked."""
+    for rule in _rules_for(text):
         for start in range(0, len(text), _PIECE - _OVERLAP):
             for secret in set(rule.analyze_string(text[start : start + _PIECE])):
-                text = text.replace(secret, _BLOT)
+                text = text.replace(secret, _MASK)
     return text
 
 
-class SecretBlotter:
-    """Blots out secrets line after line: of a private key not only the line that names it."""
+class SecretMask:
+    """Masks secrets line after line: of a private key not only the line that names it."""
 
     def __init__(self) -> None:
         self._inside = False
@@ -124,12 +136,12 @@ class SecretBlotter:
         begin = _KEY_BEGIN.search(text)
         if begin is not None:
             self._inside = "-----END" not in text[begin.end() :]
-            text = _KEY_BEGIN.sub(_BLOT, text)
+            text = _KEY_BEGIN.sub(_MASK, text)
         elif self._inside:
             # What can't be a key's line ends it: else its first line would hide all that follows.
             self._inside = _KEY_BODY.fullmatch(text) is not None
             if self._inside:
-                return text[:1] + _BLOT
+                return text[:1] + _MASK
         return masked(text)
 
     def text(self, text: str) -> str:
@@ -145,7 +157,7 @@ class _NewerKeys:
 
 def _of_chunk(chunk: Sequence[_Row], end: float, late: dict[bytes, None]) -> Iterator[Finding]:
     whole = "\n".join(row.text for row in chunk)
-    rules = [rule for rule in _rules() if any(True for _ in rule.analyze_string(whole))]
+    rules = [rule for rule in _rules_for(whole) if any(True for _ in rule.analyze_string(whole))]
     if not rules:
         return
     for row in chunk:
@@ -189,9 +201,16 @@ def _names(subject: InspectedPatch) -> Iterator[_Row]:
                 yield _Row(path=change.path, line=None, text=words.decode("utf-8", "replace"))
 
 
+def _rules_for(text: str) -> tuple[_Rule, ...]:
+    short = len(text) <= _LOOKED_AT_FIRST and not _rules.cache_info().currsize
+    if short and not _MAY_HOLD_ONE.search(text):
+        return ()
+    return _rules()
+
+
 @lru_cache(maxsize=1)
 def _rules() -> tuple[_Rule, ...]:
-    """Imported when a patch is looked at: an SDK of HTTP requests comes along."""
+    """The rules, imported when they are needed: an SDK of HTTP requests comes along."""
     return (
         *(
             getattr(import_module(f"detect_secrets.plugins.{module}"), name)()

@@ -30,7 +30,7 @@ def broken(_subject: InspectedPatch) -> Iterator[Finding]:
 @pytest.fixture
 def patch() -> Iterator[Patch]:
     box = TmpBox(files={})
-    box.write_file("a.py", b"one\ntwo\n")
+    box.write_file("a.py", b"one\nhttps://example.org\n")
     yield box.export()
     box.close()
 
