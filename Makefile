@@ -18,8 +18,9 @@ setup: ## .venv with the pinned packages and this checkout
 engine: setup ## a container engine: found, or (Debian, root, none there) installed and started
 	@sh scripts/engine.sh
 
-image: engine ## the image the agent works in
+image: engine ## the images the agent works in: Python's and Node's
 	@$(BIN)/moonpool image build python
+	@$(BIN)/moonpool image build node
 
 test: image ## all tests, those that need the engine too
 	@$(BIN)/pytest -q --numprocesses 3 --dist loadgroup

@@ -10,6 +10,7 @@ from images.build import ensure
 from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
+from sandbox.errors import SandboxError
 from sandbox.sandbox import Sandbox
 
 OpenBox = Callable[..., Sandbox]
@@ -24,6 +25,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Where there is no engine that is said once, and not by each test that needs one."""
+    needed = any(item.get_closest_marker("engine") for item in session.items)
+    if session.config.option.collectonly or not needed:
+        return None
+    try:
+        Engine.connect().close()
+    except SandboxError as error:
+        reason = f'{error} (the tests that need none: pytest -m "not engine")'
+    else:
+        return None
+    if not hasattr(session.config, "workerinput"):
+        pytest.exit(reason, returncode=3)
+    session.shouldstop = reason  # a worker of xdist hands this on; it can't exit
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,13 @@ class Shell:
         )
 
 
+CACHE_HOME = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+"""One cache for the whole suite. An image is prepared once, and `moonpool prune` sees what is used.
+What stands in no cache that it knows it takes for unused, also what others are about to start."""
+
 _ENVIRON = {
     "PATH": os.environ["PATH"],
+    "XDG_CACHE_HOME": CACHE_HOME,
     "LANG": "C.UTF-8",
     "COLUMNS": "100",
     # The code that is tested here, whatever else is installed.
@@ -185,8 +190,6 @@ Start = Callable[..., Going]
 @pytest.fixture
 def start(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterator[Start]:
     """Starts a run of a script's turns; at the end nothing of it stands any more."""
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    moonpool.environ["XDG_CACHE_HOME"] = cache
     started: list[Going] = []
 
     def starter(
@@ -236,8 +239,6 @@ DONE = {"text": "Done."}
 def chat(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterator["Chatting"]:
     from command_line.chatting import Chatting  # noqa: PLC0415 - which imports this
 
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    moonpool.environ["XDG_CACHE_HOME"] = cache
     chatting = Chatting(moonpool, tmp_path)
     yield chatting
     for terminal in chatting.begun:

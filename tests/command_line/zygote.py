@@ -8,6 +8,7 @@ where the environment counts before the first line of Python runs.
 
 import array
 import atexit
+import gc
 import importlib
 import io
 import json
@@ -25,6 +26,8 @@ LOADED = (
     "agent.cli.app",
     "agent.cli.setup.model",
     "agent.cli.commands.run",
+    "agent.models.anthropic.client",
+    "agent.models.openai.client",
     "agent.models.pricing",
     "agent.models.script.player",
     "agent.report.html",
@@ -101,6 +104,7 @@ class Zygote:
 def _serve(ours: socket.socket) -> None:
     for name in LOADED:
         importlib.import_module(name)
+    gc.freeze()  # a collection in a fork would write to every page that it shares with this process
     while True:
         data, ancillary, _, _ = ours.recvmsg(1 << 20, socket.CMSG_SPACE(3 * 4))
         if not data:

@@ -9,6 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from command_line.running import CACHE_HOME
 from escape.test_hostile_workspace import CLI, Canary, canary, git, told
 
 __all__ = ["canary"]
@@ -363,6 +364,7 @@ def test_no_command_starts_what_the_repository_or_the_agent_planted(
         **dict.fromkeys(ENVIRONMENT_OF_GIT, run),
         "HOME": str(tmp_path),
         "MOONPOOL_HOME": str(tmp_path / "state"),
+        "XDG_CACHE_HOME": CACHE_HOME,
         "LANG": "C.UTF-8",
         "PATH": f".:bin:{workspace}/bin:{os.environ['PATH']}",
         "GIT_DIR": str(workspace / ".git"),

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from command_line.running import CACHE_HOME
 from conftest import OpenBox
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
@@ -29,7 +30,7 @@ sys.addaudithook(hear)
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     return {
         "HOME": str(tmp_path), "MOONPOOL_HOME": str(tmp_path / "state"),
-        "PATH": os.environ["PATH"], **more,
+        "XDG_CACHE_HOME": CACHE_HOME, "PATH": os.environ["PATH"], **more,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line.running import CACHE_HOME
 from conftest import OpenBox
 from policies.policy import Policy
 from sandbox.apply.directory import apply_patch
@@ -205,7 +206,7 @@ def cli(
         [str(CLI), *arguments],
         cwd=directory,
         env={"HOME": str(home), "MOONPOOL_HOME": str(home / "state"), "LANG": "C.UTF-8",
-             "PATH": os.environ["PATH"], **environ},
+             "XDG_CACHE_HOME": CACHE_HOME, "PATH": os.environ["PATH"], **environ},
         capture_output=True,
         timeout=100,
         check=False,

@@ -3,7 +3,6 @@
 What happens stands in the scenarios; `scenario` says how one reads.
 """
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,9 +24,6 @@ def test_it_happens_as_written(
     path: Path, provider: Provider, moonpool: Shell, image: str, tmp_path: Path
 ) -> None:
     scenario = load(path)
-    moonpool.environ["XDG_CACHE_HOME"] = os.environ.get(
-        "XDG_CACHE_HOME", str(Path.home() / ".cache")
-    )
     before = scenario.before()
     for name, data in before.items():
         file = moonpool.directory / name

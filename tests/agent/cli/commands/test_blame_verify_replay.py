@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import time
@@ -29,9 +28,6 @@ def tool(name: str, **arguments: Any) -> dict[str, Any]:
 def recorded(moonpool: Shell, tmp_path: Path, image: str) -> Recorded:
     """Makes a run of these turns in a workspace with two files; gives its directory."""
     assert image
-    moonpool.environ["XDG_CACHE_HOME"] = os.environ.get(
-        "XDG_CACHE_HOME", str(Path.home() / ".cache")
-    )
     (moonpool.directory / "a.txt").write_text("one\ntwo\nthree\n")
     (moonpool.directory / "b.txt").write_text("stays\n")
 

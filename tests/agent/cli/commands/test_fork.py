@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +37,6 @@ def turn(text: str, *commands: str) -> dict[str, Any]:
 @pytest.fixture
 def run(moonpool: Shell, tmp_path: Path, image: str) -> Callable[..., Path]:
     assert image
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    moonpool.environ["XDG_CACHE_HOME"] = cache
     for name in ("keep.sh", "b.txt"):
         (moonpool.directory / name).write_text(f"{name}\n")
     (moonpool.directory / "keep.sh").chmod(0o644)
