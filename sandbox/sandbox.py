@@ -1,6 +1,7 @@
 """The sandbox as others use it: open, run, read, write, export, close."""
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +99,7 @@ class Sandbox:
             KernelUnsupported: the kernel can't enforce the policy.
             SealBroken: what runs is not what was planned; nothing was run in it.
         """
-        engine = engine or Engine.connect()
+        engine = engine or Engine.connect(os.environ)
         prepared = _prepared(engine, policy, image, on_progress)
         memory = SnapshotMemory(workspace, policy.workspace, prepared)
 

@@ -1,5 +1,6 @@
 """What every test may ask for. The engine is real: where there is none, tests that need it fail."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,10 +47,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    found = Engine.connect()
-    yield found
-    found.close()
+def engine() -> Engine:
+    return Engine.connect(os.environ)
 
 
 @pytest.fixture(scope="session")

@@ -1,55 +1,52 @@
-"""The container engine: the one module that imports the docker SDK.
+"""The container engine: its containers, images, volumes and archives.
 
-Owns the connection, and the one place that turns the SDK's errors into ours (`_translated`).
-Knows containers, images and archives; refuses to know workspaces, policies and guests.
+Owns which request each operation is. Refuses to know workspaces, policies and guests, and how a
+request travels (`sandbox.engine.api`).
 """
 
-import io
+import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
-import docker
-import docker.errors
-import docker.tls
-import requests
-
-from sandbox.engine.docker_errors import translated, unavailable
+from sandbox.engine.api import (
+    CONFLICT,
+    NOT_FOUND,
+    SLOW_TIMEOUT_S,
+    Api,
+    Malformed,
+    Refused,
+    Unreachable,
+    path_part,
+)
+from sandbox.engine.api_errors import translated, unavailable
 from sandbox.engine.endpoints import Endpoint, candidates
 from sandbox.engine.labels import LABEL_DEADLINE
 from sandbox.engine.values import ContainerInfo, EngineInfo, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError, EngineUnavailable
 
-_QUICK_TIMEOUT_S = 60
-_SLOW_TIMEOUT_S = 1800
-"""For calls in which the engine is silent while it works: build, commit, import."""
-
-_ARCHIVE_CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
+_STREAM_END_BYTES = 16 << 20
 
 
 class Engine:
-    """A connection to one engine. Safe to share between threads."""
+    """One engine. Safe to share between threads; holds no connection open."""
 
-    def __init__(self, endpoint: Endpoint, api: docker.APIClient, slow: docker.APIClient) -> None:
-        # Any: the stubs leave out the request methods that we need where the SDK rewrites bodies.
-        self._api: Any
-        self._slow: Any
+    def __init__(self, endpoint: Endpoint, api: Api) -> None:
         self._endpoint = endpoint
-        self._local_root: tuple[Path | None] | None = None  # not asked yet
         self._api = api
-        self._slow = slow
+        self._local_root: tuple[Path | None] | None = None  # not asked yet
         self._rootless: bool | None = None
 
     @classmethod
-    def connect(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Find an engine as the docker client would.
+    def connect(cls, environ: Mapping[str, str]) -> Self:
+        """Find an engine as the docker client would, by its variables in an environment.
 
         Raises:
             EngineUnavailable: none is named or none answers; the message says what to do.
         """
-        environ = os.environ if environ is None else environ
         found = candidates(environ, home=Path(environ.get("HOME") or Path.home()))
         if not found:
             raise EngineUnavailable(
@@ -59,50 +56,24 @@ class Engine:
         failures = []
         for endpoint in found:
             try:
-                return cls._open(endpoint)
-            except (
-                docker.errors.DockerException,
-                requests.RequestException,
-                OSError,
-                ValueError,  # an address that is none, such as http://[x
-            ) as error:
+                api = Api(endpoint)
+                api.json("GET", "/version")
+                return cls(endpoint, api)
+            # ValueError: an address that is none, such as http://[x
+            except (Refused, Unreachable, Malformed, ValueError) as error:
                 failures.append((endpoint, error))
         tried, cause = failures[0]
         raise EngineUnavailable(unavailable(tried, cause)) from cause
 
-    @classmethod
-    def _open(cls, endpoint: Endpoint) -> Self:
-        if not endpoint.host:
-            raise docker.errors.DockerException("the context names no docker endpoint")
-
-        def client(timeout_s: int) -> docker.APIClient:
-            tls = None
-            if endpoint.tls_directory is not None:
-                files = endpoint.tls_directory
-                tls = docker.tls.TLSConfig(
-                    client_cert=(str(files / "cert.pem"), str(files / "key.pem")),
-                    ca_cert=str(files / "ca.pem"),
-                    verify=endpoint.tls_verify,
-                )
-            return docker.APIClient(
-                base_url=endpoint.host, tls=tls or False, timeout=timeout_s, version="auto"
-            )
-
-        api = client(_QUICK_TIMEOUT_S)
-        return cls(endpoint, api, client(_SLOW_TIMEOUT_S))
-
-    def close(self) -> None:
-        self._api.close()
-        self._slow.close()
-
     def facts(self) -> EngineInfo:
+        """What the engine says of itself."""
         with translated("asking the engine what it is"):
-            version = self._api.version()
-            info = self._api.info()
+            version = self._api.json("GET", "/version")
+            info = self._api.json("GET", "/info")
         security = tuple(str(option) for option in info.get("SecurityOptions") or ())
         return EngineInfo(
             version=str(version.get("Version", "")),
-            api_version=str(self._api.api_version),
+            api_version=str(version.get("ApiVersion", "")),
             operating_system=str(info.get("OperatingSystem", "")),
             kernel=str(info.get("KernelVersion", "")),
             storage_driver=str(info.get("Driver", "")),
@@ -116,7 +87,7 @@ class Engine:
         """Where the engine keeps containers, if that is a directory of this machine."""
         if self._local_root is None:
             with translated("asking the engine where it keeps things"):
-                info = self._api.info()
+                info = self._api.json("GET", "/info")
             self._local_root = (self._root_here(info),)
         return self._local_root[0]
 
@@ -138,29 +109,26 @@ class Engine:
     def create_volume(self, name: str, labels: Mapping[str, str]) -> VolumeInfo:
         """Make an empty volume, which the engine keeps in a directory of its host."""
         with translated("making a volume"):
-            return _volume_info(self._api.create_volume(name, labels=dict(labels)))
+            body = {"Name": name, "Labels": dict(labels)}
+            return _volume_info(self._api.json("POST", "/volumes/create", body=_json(body)))
 
     def volume(self, name: str) -> VolumeInfo | None:
         """Describe a volume, or None where the engine has none of that name."""
         with translated("looking at a volume"):
-            try:
-                return _volume_info(self._api.inspect_volume(name))
-            except docker.errors.NotFound:
-                return None
+            raw = self._looked_at(f"/volumes/{path_part(name)}")
+        return None if raw is None else _volume_info(raw)
 
     def volumes(self, label: str) -> list[VolumeInfo]:
         """Volumes that carry a label (``KEY`` or ``KEY=VALUE``)."""
         with translated("listing volumes"):
-            rows = self._api.volumes(filters={"label": label}).get("Volumes") or ()
+            answer = self._api.json("GET", "/volumes", query=_labelled(label))
+            rows = answer.get("Volumes") or ()
         return [_volume_info(row) for row in rows]
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume that no container uses; one that is gone already is fine."""
         with translated("removing a volume"):
-            try:
-                self._api.remove_volume(name)
-            except docker.errors.NotFound:
-                return
+            self._removed(f"/volumes/{path_part(name)}", {}, gone=(NOT_FOUND,))
 
     # -- images ----------------------------------------------------------------------------
 
@@ -170,7 +138,8 @@ class Engine:
         The layer alone, as it is under an overlay mount: what the layers below hold is not in it.
         """
         with translated(f"looking at the image {ref}"):
-            driver = self._api.inspect_image(ref).get("GraphDriver") or {}
+            raw = self._api.json("GET", f"/images/{path_part(ref)}/json")
+            driver = raw.get("GraphDriver") or {}
         if driver.get("Name") != "overlay2":
             return None
         return (driver.get("Data") or {}).get("UpperDir") or None
@@ -178,42 +147,33 @@ class Engine:
     def image(self, ref: str) -> ImageInfo | None:
         """Describe an image, or None where the engine has none of that name."""
         with translated(f"looking at the image {ref}"):
-            try:
-                return _image_info(self._api.inspect_image(ref))
-            except docker.errors.ImageNotFound:
-                return None
+            raw = self._looked_at(f"/images/{path_part(ref)}/json")
+        return None if raw is None else _image_info(raw)
 
     def images(self, label: str) -> list[ImageInfo]:
         """Images that carry a label (``KEY`` or ``KEY=VALUE``), newest first."""
         with translated("listing images"):
-            rows = self._api.images(filters={"label": label})
+            rows = self._api.json("GET", "/images/json", query=_labelled(label))
             return [info for row in rows if (info := self.image(row["Id"])) is not None]
 
     def pull(self, ref: str, *, timeout_s: float) -> None:
         """Pull an image; EngineError where no registry answers in time or has it."""
+        from sandbox.engine import registry  # noqa: PLC0415 - the docker SDK
+
         repository, _, tag = ref.rpartition(":")
-        with (
-            translated(f"pulling {ref}"),
-            docker.APIClient(
-                base_url=self._endpoint.host, timeout=int(timeout_s), version=self._api.api_version
-            )
-            if self._endpoint.tls_directory is None
-            else self._slow as api,
-        ):
-            api.pull(repository, tag=tag)
+        with translated(f"pulling {ref}"):
+            registry.pull(self._endpoint, repository, tag, timeout_s=timeout_s)
 
     def import_rootfs(
         self, path: Path, *, ref: str, labels: Mapping[str, str] | None = None
     ) -> None:
         """Make a one-layer image of a plain tar of a root file system."""
         changes = [f"LABEL {key}={_quoted(value)}" for key, value in (labels or {}).items()]
-        url = self._slow._url("/images/create")  # noqa: SLF001 - the SDK's import reads files whole
         repository, _, tag = ref.rpartition(":")
-        params = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
-        with translated(f"importing {ref}"), path.open("rb") as file:
-            answer = self._slow._post(url, params=params, data=file)  # noqa: SLF001
-            self._slow._raise_for_status(answer)  # noqa: SLF001
-            _check_stream_end(answer.text, f"importing {ref}")
+        query = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
+        with path.open("rb") as file:
+            pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
+            self._stream_in("/images/create", query, pieces, f"importing {ref}")
 
     def build(
         self,
@@ -229,17 +189,12 @@ class Engine:
         Raises:
             EngineError: the build failed; the message ends with the last lines of its output.
         """
+        from sandbox.engine import registry  # noqa: PLC0415 - the docker SDK
+
         last: list[str] = []
         with translated(f"building {ref}"):
-            for event in self._slow.build(
-                fileobj=io.BytesIO(context),
-                custom_context=True,
-                tag=ref,
-                rm=True,
-                forcerm=True,
-                decode=True,
-                labels=dict(labels or {}),
-                buildargs=dict(build_args or {}),
+            for event in registry.build(
+                self._endpoint, context, ref=ref, labels=labels or {}, build_args=build_args or {}
             ):
                 if "error" in event:
                     tail = "\n".join(last[-12:])
@@ -257,7 +212,7 @@ class Engine:
         (the default from engine 29) every layer has to be sent.
         """
         with translated("asking the engine how it stores images"):
-            status = self._api.info().get("DriverStatus") or ()
+            status = self._api.json("GET", "/info").get("DriverStatus") or ()
         return not any("containerd" in str(row) for row in status)
 
     def load(self, tar: Iterable[bytes]) -> None:
@@ -266,55 +221,52 @@ class Engine:
         Raises:
             EngineError: the engine can't make an image of it.
         """
-        url = self._slow._url("/images/load")  # noqa: SLF001 - the SDK's load wants a whole file
-        with translated("storing the workspace copy"):
-            answer = self._slow._post(url, params={"quiet": 1}, data=iter(tar))  # noqa: SLF001
-            self._slow._raise_for_status(answer)  # noqa: SLF001
-            _check_stream_end(answer.text, "storing the workspace copy")
+        self._stream_in("/images/load", {"quiet": 1}, tar, "storing the workspace copy")
 
     def tag(self, ref: str, new_ref: str) -> None:
+        """Give an image another name."""
         repository, _, tag = new_ref.rpartition(":")
         with translated(f"tagging {new_ref}"):
-            self._api.tag(ref, repository, tag)
+            query = {"repo": repository, "tag": tag}
+            self._api.json("POST", f"/images/{path_part(ref)}/tag", query=query)
 
     def remove_image(self, ref: str) -> None:
         """Remove an image; one that is gone already is fine."""
         with translated(f"removing the image {ref}"):
-            try:
-                self._slow.remove_image(ref)
-            except docker.errors.ImageNotFound:
-                return
+            self._removed(f"/images/{path_part(ref)}", {}, gone=(NOT_FOUND,))
 
     # -- containers ------------------------------------------------------------------------
 
     def create(self, body: Mapping[str, object]) -> str:
         """Create a container from the engine API's own JSON body; gives its id."""
-        url = self._api._url("/containers/create")  # noqa: SLF001 - the SDK's builder rewrites fields
         with translated("creating the container"):
-            answer = self._api._post_json(url, data=dict(body))  # noqa: SLF001
-            return str(self._api._result(answer, json=True)["Id"])  # noqa: SLF001
+            return str(self._api.json("POST", "/containers/create", body=_json(body))["Id"])
 
     def start(self, container: str) -> None:
+        """Start the main process."""
         with translated("starting the container"):
-            self._api.start(container)
+            self._api.json("POST", f"/containers/{container}/start")
 
     def inspect(self, container: str) -> dict[str, Any]:
+        """All that the engine says of a container, as its API gives it."""
         with translated("looking at the container"):
-            return cast("dict[str, Any]", self._api.inspect_container(container))
+            found = self._api.json("GET", f"/containers/{container}/json")
+            return cast("dict[str, Any]", found)
 
     def kill(self, container: str, signal: str = "KILL") -> None:
         """Signal the main process; one that ended already is fine."""
         with translated("killing the container"):
             try:
-                self._api.kill(container, signal)
-            except docker.errors.APIError as error:
-                if error.status_code != requests.codes.conflict:
+                self._api.json("POST", f"/containers/{container}/kill", query={"signal": signal})
+            except Refused as error:
+                if error.status != CONFLICT:
                     raise
 
     def wait(self, container: str, *, timeout_s: float) -> int:
         """Wait until the main process ended; gives its exit code."""
         with translated("waiting for the container"):
-            return int(self._api.wait(container, timeout=timeout_s)["StatusCode"])
+            path = f"/containers/{container}/wait"
+            return int(self._api.json("POST", path, timeout_s=timeout_s)["StatusCode"])
 
     def remove(self, container: str) -> None:
         """Kill and remove; one that is gone already is fine.
@@ -322,19 +274,15 @@ class Engine:
         Never by stop: an engine waits 10 s for a main process that ignores SIGTERM.
         """
         with translated("removing the container"):
-            try:
-                self._api.remove_container(container, force=True, v=True)
-            except docker.errors.NotFound:
-                return
-            except docker.errors.APIError as error:
-                # 409: a removal is already under way (another process, or auto-removal).
-                if error.status_code != requests.codes.conflict:
-                    raise
+            # 409: a removal is already under way (another process, or auto-removal).
+            gone = (NOT_FOUND, CONFLICT)
+            self._removed(f"/containers/{container}", {"force": 1, "v": 1}, gone=gone)
 
     def containers(self, label: str) -> list[ContainerInfo]:
         """Containers in any state that carry a label (``KEY`` or ``KEY=VALUE``)."""
         with translated("listing containers"):
-            rows = self._api.containers(all=True, filters={"label": label})
+            query = {"all": 1, **_labelled(label)}
+            rows = self._api.json("GET", "/containers/json", query=query)
         return [
             ContainerInfo(id=row["Id"], labels=row.get("Labels") or {}, state=row["State"])
             for row in rows
@@ -345,23 +293,20 @@ class Engine:
 
         Attach before the start, so that nothing the process says is missed.
         """
-        params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        query = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with translated("attaching to the container"):
-            holder = self._api.attach_socket(container, params=params)
-        # A unix or plain TCP connection comes wrapped in a SocketIO; others are sockets already.
-        stream = getattr(holder, "_sock", holder)
-        if type(stream) is not socket.socket:
-            return _Kept(stream, holder)  # type: ignore[return-value]
-        # A descriptor of our own, so that the SDK's response can be closed as it wants to be.
-        own = stream.dup()
-        holder._response.close()  # noqa: SLF001 - where the SDK keeps it
-        holder.close()
-        return own
+            return self._api.upgrade(f"/containers/{container}/attach", query)
 
     def put_archive(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack an uncompressed tar below a directory of a container."""
         with translated("copying into the container"):
-            self._slow.put_archive(container, path, cast("bytes", iter(tar)))
+            self._api.json(
+                "PUT",
+                f"/containers/{container}/archive",
+                query={"path": path},
+                body=tar,
+                timeout_s=SLOW_TIMEOUT_S,
+            )
 
     def get_archive(self, container: str, path: str) -> Iterator[bytes]:
         """A plain tar of a file or directory of a container, in any state.
@@ -371,15 +316,18 @@ class Engine:
         """
         with translated("copying out of the container"):
             try:
-                # As bytes: a name need not be UTF-8.
-                name = cast("str", os.fsencode(path))
-                chunks, _ = self._slow.get_archive(container, name, _ARCHIVE_CHUNK_BYTES)
-            except docker.errors.NotFound as error:
-                if "No such container" in str(error):
+                answer = self._api.call(
+                    "GET",
+                    f"/containers/{container}/archive",
+                    query={"path": os.fsencode(path)},  # a name need not be UTF-8
+                    timeout_s=SLOW_TIMEOUT_S,
+                )
+            except Refused as error:
+                if error.status != NOT_FOUND or "No such container" in str(error):
                     raise
                 raise FileNotFoundError(path) from error
-        with translated("copying out of the container"):
-            yield from chunks
+            with answer:
+                yield from answer.pieces()
 
     def commit(self, container: str, *, ref: str, labels: Mapping[str, str]) -> str:
         """Make an image of a container's files; gives the image's id.
@@ -388,26 +336,52 @@ class Engine:
         """
         repository, _, tag = ref.rpartition(":")
         with translated(f"storing {ref}"):
-            answer = self._slow.commit(
-                container,
-                repository,
-                tag,
-                pause=False,
-                conf={"Labels": {LABEL_DEADLINE: "", **labels}},
+            answer = self._api.json(
+                "POST",
+                "/commit",
+                query={"container": container, "repo": repository, "tag": tag, "pause": 0},
+                body=_json({"Labels": {LABEL_DEADLINE: "", **labels}}),
+                timeout_s=SLOW_TIMEOUT_S,
             )
             return str(answer["Id"])
 
+    # -- requests --------------------------------------------------------------------------
 
-class _Kept:
-    """A TLS or named-pipe stream, which can't be duplicated; it keeps the HTTP response it came
-    from alive, which would close it when collected."""
+    def _looked_at(self, path: str) -> dict[str, Any] | None:
+        """What the engine says of a thing; None where there is none."""
+        try:
+            return cast("dict[str, Any]", self._api.json("GET", path))
+        except Refused as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
 
-    def __init__(self, stream: socket.socket, holder: Any) -> None:
-        self._stream = stream
-        self._holder = holder
+    def _removed(self, path: str, query: Mapping[str, object], *, gone: tuple[int, ...]) -> None:
+        try:
+            self._api.json("DELETE", path, query=query, timeout_s=SLOW_TIMEOUT_S)
+        except Refused as error:
+            if error.status not in gone:
+                raise
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    def _stream_in(
+        self, path: str, query: Mapping[str, object], tar: Iterable[bytes], doing: str
+    ) -> None:
+        """Send a tar of which the engine makes an image. It may answer 200 and then fail."""
+        with (
+            translated(doing),
+            self._api.call("POST", path, query=query, body=tar, timeout_s=SLOW_TIMEOUT_S) as answer,
+        ):
+            text = answer.read(_STREAM_END_BYTES).decode("utf-8", "replace")
+        if '"error"' in text:
+            raise EngineError(f"{doing} failed: {text.strip()[-300:]}")
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _labelled(label: str) -> dict[str, str]:
+    return {"filters": json.dumps({"label": [label]})}
 
 
 def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
@@ -434,9 +408,3 @@ def _volume_info(raw: Mapping[str, Any]) -> VolumeInfo:
 
 def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _check_stream_end(text: str, doing: str) -> None:
-    """Some calls answer 200 and then report the failure in the stream."""
-    if '"error"' in text:
-        raise EngineError(f"{doing} failed: {text.strip()[-300:]}")

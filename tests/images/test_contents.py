@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,10 +85,8 @@ class Inside:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    connection = Engine.connect()
-    yield connection
-    connection.close()
+def engine() -> Engine:
+    return Engine.connect(os.environ)
 
 
 def quiet(_: str) -> None:

@@ -123,12 +123,11 @@ def test_an_engine_that_takes_no_single_layers_gets_the_copy_through_a_container
     (workspace / "x").mkdir()
     (workspace / "x/run").write_text("#!/bin/sh\n")
     (workspace / "x/run").chmod(0o755)
-    other = kind.connect()
+    other = kind.connect(os.environ)
     with Sandbox.open(workspace=workspace, policy=default_policy, image=image, engine=other) as box:
         assert box.read_file("a") == (workspace / "a").read_bytes()
         assert box.run("x/run && echo > x/new").exit_code == 0
         assert [change.path for change in box.export().changes] == [b"x/new"]
-    other.close()
 
 
 def test_names_that_mean_a_removal_in_a_layer_remove_nothing(

@@ -47,13 +47,12 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(params=[Engine, EngineWithoutLayers], ids=["layer", "volume"])
 def kind(request: pytest.FixtureRequest, shared: Path) -> Iterator[Engine]:
-    connected: Engine = request.param.connect()
+    connected: Engine = request.param.connect(os.environ)
     known = {row.name for row in connected.volumes(LABEL_LOWER)}
     yield connected
     names = {published(file.stem) for file in shared.glob("*.json")} - known
     for name in names - {None}:
         connected.remove_volume(str(name))
-    connected.close()
 
 
 @pytest.fixture
@@ -309,7 +308,7 @@ class EngineWithoutVolumes(Engine):
 def test_an_engine_that_can_not_mount_it_is_an_error_unless_the_operator_says_otherwise(
     lacking: type[Engine], image: str, workspace: Path
 ) -> None:
-    engine = lacking.connect()
+    engine = lacking.connect(os.environ)
     with pytest.raises(KernelUnsupported, match="kernel-policy=prefer") as refused:
         Sandbox.open(
             workspace=workspace,
@@ -331,7 +330,6 @@ def test_an_engine_that_can_not_mount_it_is_an_error_unless_the_operator_says_ot
         assert any("execve only" in note for note in box.seal.notes)
         assert box.run("cp /bin/true t; ./t").exit_code == 126
     assert not ours(engine, workspace)
-    engine.close()
 
 
 def test_output_that_does_not_fit_into_tmp_is_said_and_hangs_nothing(

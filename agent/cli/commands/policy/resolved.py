@@ -3,7 +3,7 @@
 import json
 import sys
 
-from agent.cli.setup import exit_codes
+from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.policy import permit
 from policies.policy import Policy
 
@@ -26,19 +26,14 @@ def show(
 
     policy = permit(name, ceiling)
     ref = image or f"moonpool/{policy.image}:latest"
-    engine = Engine.connect()
-    try:
-        info = engine.image(ref)
-        if info is None:
-            raise ImageUnusable(
-                f"there is no image {ref}, and which files a policy lets run depends on it: build "
-                f"it with `moonpool image build {policy.image}`, or name another by --image"
-            )
-        prepared = prepare(
-            engine, info, on_progress=lambda line: print(visible(line), file=sys.stderr)
+    engine = Engine.connect(environment.environ())
+    info = engine.image(ref)
+    if info is None:
+        raise ImageUnusable(
+            f"there is no image {ref}, and which files a policy lets run depends on it: build "
+            f"it with `moonpool image build {policy.image}`, or name another by --image"
         )
-    finally:
-        engine.close()
+    prepared = prepare(engine, info, on_progress=lambda line: print(visible(line), file=sys.stderr))
     figure = resolved.Resolved(
         policy=policy,
         image=ref,
@@ -71,18 +66,13 @@ def about_image(policy: Policy) -> list[str]:
         else [f"image {policy.image}: there is no recipe of that name: {', '.join(known)}"]
     )
     try:
-        engine = Engine.connect()
-    except EngineUnavailable:
-        return unknown
-    try:
+        engine = Engine.connect(environment.environ())
         info = engine.image(f"moonpool/{policy.image}:latest")
         if info is None:
             return unknown
         prepared = prepare(engine, info, on_progress=lambda _: None)
     except (EngineError, EngineUnavailable, ImageUnusable):
         return unknown
-    finally:
-        engine.close()
     found = kernel_rules(policy, prepared.inventory, may_ask=True).granted
     return [
         *map(str, found.shared),

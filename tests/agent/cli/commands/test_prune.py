@@ -41,7 +41,7 @@ class EngineOfOneRun(Engine):
 
 def pruned(going: Going, *, everything: bool = False, force: bool = False) -> list[Rescue]:
     """What became of each container, before it was removed."""
-    engine = EngineOfOneRun.connect()
+    engine = EngineOfOneRun.connect(os.environ)
     engine.only = going.container
     rescuer = Rescuer(
         engine=engine,
@@ -61,7 +61,6 @@ def pruned(going: Going, *, everything: bool = False, force: bool = False) -> li
     assert force or len(leftovers(engine)) == sum(
         isinstance(item, KeptContainer) for item in became
     )
-    engine.close()
     return became
 
 

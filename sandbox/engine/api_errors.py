@@ -1,18 +1,16 @@
-"""The one place where the docker SDK's errors become ours."""
+"""The one place where what went wrong with a request to the engine becomes an error of ours."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import docker.errors
-import requests
-
+from sandbox.engine.api import NOT_FOUND, Malformed, Refused, Unreachable
 from sandbox.engine.endpoints import Endpoint
 from sandbox.errors import ContainerGone, EngineError, EngineUnavailable
 
 
 def unavailable(endpoint: Endpoint, error: Exception) -> str:
-    text = str(error)
-    if "Permission denied" in text or isinstance(error, PermissionError):
+    """Why no engine could be reached at an address, and what to do."""
+    if "Permission denied" in str(error):
         return (
             f"no permission for the engine at {endpoint.host}: add yourself to the docker group, "
             "use a rootless engine, or run as root"
@@ -27,28 +25,19 @@ def unavailable(endpoint: Endpoint, error: Exception) -> str:
 
 @contextmanager
 def translated(doing: str) -> Generator[None]:
-    """The one place where the SDK's errors become ours."""
+    """Make errors of a request into ours. `doing` says what was tried, as the message begins."""
     try:
         yield
-    except docker.errors.NotFound as error:
-        what = error.explanation or str(error)
-        if "container" in str(what).lower():
+    except Refused as error:
+        what = str(error)
+        if error.status == NOT_FOUND and "container" in what.lower():
             raise ContainerGone(f"{doing}: the container is gone ({what})") from error
+        if "no space left on device" in what:
+            what = "the engine's disk is full; free some space (`moonpool prune`)"
         raise EngineError(f"{doing}: {what}") from error
-    except docker.errors.APIError as error:
-        raise EngineError(_explained(doing, error)) from error
-    except (requests.ConnectionError, requests.Timeout, ConnectionError, BrokenPipeError) as error:
+    except Unreachable as error:
         raise EngineUnavailable(
             f"{doing}: the engine went away or does not answer; see `moonpool doctor`"
         ) from error
-    except docker.errors.DockerException as error:
+    except Malformed as error:
         raise EngineError(f"{doing}: {error}") from error
-    except requests.RequestException as error:
-        raise EngineError(f"{doing}: {error}") from error
-
-
-def _explained(doing: str, error: docker.errors.APIError) -> str:
-    explanation = str(error.explanation or error)
-    if "no space left on device" in explanation:
-        return f"{doing}: the engine's disk is full; free some space (`moonpool prune`)"
-    return f"{doing}: {explanation}"
