@@ -35,7 +35,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if session.config.option.collectonly or not needed:
         return None
     try:
-        Engine.connect().close()
+        Engine.connect(os.environ)
     except SandboxError as error:
         reason = f'{error} (the tests that need none: pytest -m "not engine")'
     else:
