@@ -38,6 +38,7 @@ from agent.errors import UsageError
 from agent.models.interface import Usage
 from policies.errors import PolicyError
 from policies.file.document import Data, Document, KeyPath, parse, read_text, spelled
+from policies.file.strict import StrictModel
 
 ASSUMED_CONTEXT_TOKENS: Final = 128_000
 """The window of a model that no list knows: what most services offer at least."""
@@ -175,30 +176,24 @@ def _ours() -> tuple[PriceEntry, ...]:
 # -- the form ------------------------------------------------------------------------------
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
-    )
-
-
 _Usd = Annotated[float, pydantic.Field(ge=0, le=100_000)]
 _Tokens = Annotated[int, pydantic.Field(ge=1, le=BOUNDLESS_TOKENS)]
 _Line = Annotated[str, pydantic.Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class _Rates(_Strict):
+class _Rates(StrictModel):
     input: _Usd
     output: _Usd
     cache_write: _Usd | None = None
     cache_read: _Usd | None = None
 
 
-class _LongPrompt(_Strict):
+class _LongPrompt(StrictModel):
     over_tokens: _Tokens
     usd_per_million: _Rates
 
 
-class _Model(_Strict):
+class _Model(StrictModel):
     model: Annotated[str, pydantic.Field(pattern=r"^[a-z][a-z0-9-]*:[^\s*]*\*?$", max_length=300)]
     usd_per_million: _Rates | None = None
     long_prompt: _LongPrompt | None = None
@@ -215,7 +210,7 @@ class _Model(_Strict):
         return self
 
 
-class _PriceFile(_Strict):
+class _PriceFile(StrictModel):
     version: Literal[1]
     models: Annotated[list[_Model], pydantic.Field(min_length=1)]
 

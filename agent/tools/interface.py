@@ -9,20 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from agent.models.interface import Image
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
+from policies.file.strict import StrictModel
 from policies.policy import ContainerLimits
 from sandbox.results import Ending, LimitMet
 
 _COMPLAINTS_SHOWN = 8
 
 
-class Arguments(BaseModel):
-    """Arguments of a tool: nothing unknown, nothing converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class Arguments(StrictModel):
+    """Arguments of a tool."""
 
 
 Path = Annotated[

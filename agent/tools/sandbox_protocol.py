@@ -1,19 +1,23 @@
 """What a run needs of a sandbox: a protocol, so that the loop is tested without an engine.
 
-`sandbox.box.Sandbox` fits it, and so does the fake under ``tests/fakes/``; one contract suite runs
-against both. Errors are the sandbox room's: `FileError` is a result for the model, `SandboxError`
-ends the run.
+`sandbox.sandbox.Sandbox` fits it, and so does the fake under ``tests/fakes/``; one contract suite
+runs against both. It raises `sandbox.errors.FileError` for what the model is told as a result, and
+`sandbox.errors.SandboxError` for what ends the run.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from sandbox.patch.values import LeftOut, Patch
-from sandbox.reattach import ContainerState
-from sandbox.restore.mark import Mark, Restored
-from sandbox.restore.tracking import Step
-from sandbox.results import BackgroundStatus, CommandResult, Listing
+if TYPE_CHECKING:
+    # Only their names are needed here; the modules bring the engine's SDK.
+    from sandbox.patch.values import LeftOut, Patch
+    from sandbox.reattach import ContainerState
+    from sandbox.restore.mark import Mark, Restored
+    from sandbox.restore.tracking import Step
+    from sandbox.results import BackgroundStatus, CommandResult, Listing
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
 
@@ -79,6 +83,6 @@ class SandboxProtocol(Protocol):
     def checkpoint(self, store: Path) -> Step: ...
     def mark(self, store: Path) -> Mark: ...
     def restore(self, mark: Mark, /) -> Restored: ...
-    def fresh(self) -> "SandboxProtocol": ...
+    def fresh(self) -> SandboxProtocol: ...
     def apply(self, patch: Patch, /) -> None: ...
     def close(self) -> None: ...

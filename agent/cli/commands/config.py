@@ -75,7 +75,7 @@ class _ConfigSources:
         built_in: str | bool | None = None,
     ) -> ConfigSetting:
         """``before`` and ``after``: variables that count before the file, and after it."""
-        from agent.config.file import without_keys
+        from agent.config.secrets import without_keys
 
         given = self.environ.get(before)
         if given:

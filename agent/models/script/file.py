@@ -14,6 +14,7 @@ import yaml
 
 from agent.errors import UsageError
 from agent.models.interface import StopReason
+from policies.file.strict import StrictModel
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 _DEEPEST: Final = 60
@@ -77,16 +78,12 @@ def decode(data: bytes, name: str) -> tuple[Turn, ...]:
     )
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _ScriptCall(_Strict):
+class _ScriptCall(StrictModel):
     tool: Annotated[str, pydantic.Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     arguments: dict[str, Any] = pydantic.Field(default_factory=dict)
 
 
-class _Regex(_Strict):
+class _Regex(StrictModel):
     regex: str
 
     @pydantic.field_validator("regex")
@@ -102,7 +99,7 @@ class _Regex(_Strict):
 _Expect = Annotated[str, pydantic.Field(min_length=1)] | _Regex
 
 
-class _Turn(_Strict):
+class _Turn(StrictModel):
     text: str = ""
     calls: list[_ScriptCall] = pydantic.Field(default_factory=list)
     expect: _Expect | list[_Expect] = pydantic.Field(default_factory=list)
@@ -117,7 +114,7 @@ class _Turn(_Strict):
         return self
 
 
-class _Script(_Strict):
+class _Script(StrictModel):
     version: Literal[1]
     turns: Annotated[list[_Turn], pydantic.Field(min_length=1)]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.file import ConfigurationError, blotted, load, refuse_other_writers
+from agent.config.file import ConfigurationError, load, refuse_other_writers
+from agent.config.secrets import masked
 from agent.config.values import (
     AnthropicApi,
     Bedrock,
@@ -244,8 +245,8 @@ def test_a_password_of_any_shape_is_not_shown_with_the_complaint(file: Path, tex
 
 def test_what_is_blotted_out_keeps_its_length() -> None:
     for line in (f"api_key: {KEY}", "url: https://a:b@c", "api_key_env: A_KEY", "model: x"):
-        assert len(blotted(line)) == len(line)
-    assert blotted("api_key_env: A_KEY, region: eu") == "api_key_env: A_KEY, region: eu"
+        assert len(masked(line)) == len(line)
+    assert masked("api_key_env: A_KEY, region: eu") == "api_key_env: A_KEY, region: eu"
 
 
 @pytest.mark.parametrize(

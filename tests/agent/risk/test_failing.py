@@ -66,7 +66,7 @@ def test_a_patch_that_does_not_fit_its_list_of_changes_is_refused(
         b"",
         b"diff --git a/a.py b/a.py\n",
         patch.data + patch.data,
-        patch.data.replace(b"+two\n", b""),
+        patch.data.replace(b"+https://example.org\n", b""),
         patch.data.replace(b"+1,2", b"+1,3"),
         b"x" + patch.data,
     ):

@@ -10,7 +10,7 @@ import pytest
 
 import agent
 from agent.cli.setup import model as model_setup
-from agent.config.file import _SECTIONS
+from agent.config.form import SECTIONS
 from agent.config.values import Configuration
 from command_line.running import Shell
 
@@ -226,7 +226,7 @@ def test_the_page_for_people_says_the_same_and_no_secret(
 
 def test_the_help_of_config_show_documents_every_key(moonpool: Shell) -> None:
     text = moonpool("config", "show", "--help").stdout
-    for section in _SECTIONS.values():
+    for section in SECTIONS.values():
         for key in section.model_fields:
             assert f"{key}:" in text
 
