@@ -41,3 +41,8 @@ class PolicyError(Exception):
         self.others = others
         """Further errors of the same file, in its order: `policy check` shows them all."""
         super().__init__(f"{where}: {key}: {message}" if key else f"{where}: {message}")
+
+    @property
+    def all(self) -> "tuple[PolicyError, ...]":
+        """This error and the others of its file."""
+        return (self, *self.others)

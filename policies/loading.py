@@ -5,12 +5,12 @@ write its own permit.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from policies.errors import PolicyError, Where
-from policies.file import schema
 from policies.file.compose import PolicyLayer, compose
 from policies.file.decoding import decode
 from policies.file.document import Document, packaged, parse, read_text
@@ -32,7 +32,13 @@ class _Source:
         return f"bundled:{self.shown_as}" if self.path is None else os.path.realpath(self.path)
 
 
-def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
+Accept = Callable[[Path], None]
+"""Asked about each file before it is read: it raises where that file may not be a policy's."""
+
+
+def load(
+    name_or_path: str, *, directory: Path | None = None, accept: Accept | None = None
+) -> Policy:
     """The policy of that name, composed with what it extends.
 
     A name without ``/`` and without a ``.yaml`` suffix is a bundled policy's, or else that of
@@ -41,7 +47,7 @@ def load(name_or_path: str, *, directory: Path | None = None) -> Policy:
     Raises:
         PolicyError: there is none, or it can't be used; with file, line, column and key.
     """
-    return compose(chain(name_or_path, directory=directory))
+    return compose((_ground(), *chain(name_or_path, directory=directory, accept=accept)))
 
 
 def loads(text: str, *, file: str) -> Policy:
@@ -68,41 +74,30 @@ def bundled_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
 
 
-def json_schema() -> dict[str, object]:
-    """JSON Schema (draft 2020-12) of a policy file."""
-    return schema.json_schema()
+def chain(
+    name_or_path: str, *, directory: Path | None = None, accept: Accept | None = None
+) -> tuple[PolicyLayer, ...]:
+    """Every file that somebody wrote of a policy: the outermost parent first, the named one last.
 
-
-def chain(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyLayer, ...]:
-    """Every file that a policy consists of: the built-in ground first, the named one last."""
-    return (_ground(), *written_chain(name_or_path, directory=directory))
-
-
-def written_chain(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyLayer, ...]:
-    """As `chain`, without the ground: only what somebody wrote."""
-    return tuple(layer for _, layer in _followed(name_or_path, directory))
-
-
-def files(name_or_path: str, *, directory: Path | None = None) -> tuple[Path, ...]:
-    """The files that a policy is read from; a bundled one has none."""
-    return tuple(
-        source.path for source, _ in _followed(name_or_path, directory) if source.path is not None
-    )
-
-
-def _followed(name_or_path: str, directory: Path | None) -> list[tuple[_Source, PolicyLayer]]:
+    Raises:
+        PolicyError: as for `load`.
+    """
     source = _find(name_or_path, directory=directory, beside=None, asked=None)
-    found: list[tuple[_Source, PolicyLayer]] = []
+    seen = [source]
+    found: list[PolicyLayer] = []
     while True:
+        if accept is not None and source.path is not None:
+            accept(source.path)
         document = _read(source)
         model = decode(document)
-        found.insert(0, (source, PolicyLayer(document=document, model=model)))
+        found.insert(0, PolicyLayer(document=document, model=model))
         if not model.extends:
-            return found
+            return tuple(found)
         where = document.where(("extends",))
         beside = source.path.parent if source.path else None
         source = _find(model.extends, directory=directory, beside=beside, asked=where)
-        _refuse_cycle([*(known for known, _ in reversed(found)), source], where)
+        seen.append(source)
+        _refuse_cycle(seen, where)
 
 
 def _ground() -> PolicyLayer:

@@ -169,3 +169,12 @@ class Policy:
     """Where each key's value was written, by key path (``paths.write``); for rules and reports."""
     bounds: CeilingBounds | None = None
     """None: nothing stands over it."""
+
+    @property
+    def narrowed(self) -> str | None:
+        """What its ceilings narrow, on one line; None: nothing stands over it."""
+        if self.bounds is None:
+            return None
+        files = ", ".join(dict.fromkeys(ceiling.where.file for ceiling in self.bounds.ceilings))
+        changes = "; ".join(f"{one.key} {one.change}" for one in self.bounds.narrowings)
+        return f"the ceiling {files} narrows policy {self.name}: {changes or 'nothing'}"

@@ -52,9 +52,15 @@ def compose(layers: Sequence[PolicyLayer]) -> Policy:
         name=leaf.model.name,
         where=Where(file=leaf.document.file, line=0),
         examples=Examples(allow=examples.allow, deny=examples.deny),
-        places=composed.places,
+        places={**composed.places, **_example_places(leaf)},
         **fields_of(composed.values),
     )
+
+
+def _example_places(leaf: PolicyLayer) -> dict[str, Where]:
+    """Where each example stands, by the path of it: ``examples.allow[0]``."""
+    document = leaf.document
+    return {spelled(at): document.where(at) for at in document.values if at[:1] == ("examples",)}
 
 
 def gather(layers: Sequence[PolicyLayer], *, ground: int = 0) -> ComposedKeys:

@@ -22,7 +22,7 @@ from typing import Any
 from policies.errors import PolicyError, Where
 from policies.file.compose import ComposedKeys, gather
 from policies.file.keys import KEYS, BoundKey, Combination, PolicyKey, fields_of, values_of
-from policies.loading import written_chain
+from policies.loading import Accept, chain
 from policies.operator import ceiling_intersection
 from policies.policy import CeilingBounds, CommandRule, NarrowedKey, Policy
 
@@ -43,13 +43,15 @@ class Ceiling:
     said: ComposedKeys
 
 
-def load_ceiling(name_or_path: str, *, directory: Path | None = None) -> Ceiling:
-    """A ceiling, found as a policy is.
+def load_ceiling(
+    name_or_path: str, *, directory: Path | None = None, accept: Accept | None = None
+) -> Ceiling:
+    """A ceiling, found and read as a policy is (`policies.loading.load`).
 
     Raises:
         PolicyError: there is none, or it can't be used.
     """
-    layers = written_chain(name_or_path, directory=directory)
+    layers = chain(name_or_path, directory=directory, accept=accept)
     said = gather(layers)
     leaf = layers[-1]
     return Ceiling(name=leaf.model.name, where=Where(file=leaf.document.file, line=0), said=said)
@@ -64,15 +66,6 @@ def under(policy: Policy, ceilings: Sequence[Ceiling]) -> Policy:
     for ceiling in ceilings:
         policy = _under(policy, ceiling)
     return policy
-
-
-def in_words(policy: Policy) -> str | None:
-    """What its ceilings narrow, on one line; None: nothing stands over it."""
-    if policy.bounds is None:
-        return None
-    files = ", ".join(dict.fromkeys(c.where.file for c in policy.bounds.ceilings))
-    changes = "; ".join(f"{n.key} {n.change}" for n in policy.bounds.narrowings)
-    return f"the ceiling {files} narrows policy {policy.name}: {changes or 'nothing'}"
 
 
 def _under(policy: Policy, ceiling: Ceiling) -> Policy:

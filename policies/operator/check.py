@@ -4,14 +4,12 @@ Owns what `moonpool policy check` and `moonpool policy test` say.
 """
 
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from policies.decision import Allow, Call, decide
 from policies.errors import PolicyError
-from policies.file.document import spelled
-from policies.loading import chain, load
+from policies.loading import chain
 from policies.policy import Policy
 
 _SHOWN = 100
@@ -31,6 +29,8 @@ class ExampleResult:
     got: str
     """``allow``, ``ask`` or ``deny``."""
     reason: str
+    key: str
+    """Where it stands in the policy: ``examples.allow[0]``."""
 
     @property
     def holds(self) -> bool:
@@ -38,32 +38,15 @@ class ExampleResult:
         return (self.got == "allow") == (self.expected == "allow")
 
 
-def problems(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyError, ...]:
-    """Every error of a policy's file, in its order; empty: it can be used."""
-    try:
-        load(name_or_path, directory=directory)
-    except PolicyError as error:
-        return (error, *error.others)
-    return ()
-
-
-def broken_examples(name_or_path: str, *, directory: Path | None = None) -> tuple[PolicyError, ...]:
-    """The examples of a policy that do not hold, each in its place.
-
-    Raises:
-        PolicyError: the policy can't be used.
-    """
-    document = chain(name_or_path, directory=directory)[-1].document
+def broken_examples(policy: Policy) -> tuple[PolicyError, ...]:
+    """The examples of a policy that do not hold, each in its place."""
     found: list[PolicyError] = []
-    counts = dict.fromkeys(("allow", "deny"), 0)
-    for result in run_examples(load(name_or_path, directory=directory)):
-        path = ("examples", result.expected, counts[result.expected])
-        counts[result.expected] += 1
-        if result.holds:
-            continue
-        reason = f": {result.reason}" if result.reason else ""
-        message = f"should be {_SAID[result.expected]}, and is {_SAID[result.got]}{reason}"
-        found.append(PolicyError(message, where=document.where(path), key=spelled(path)))
+    for result in run_examples(policy):
+        if not result.holds:
+            reason = f": {result.reason}" if result.reason else ""
+            message = f"should be {_SAID[result.expected]}, and is {_SAID[result.got]}{reason}"
+            where = policy.places.get(result.key, policy.where)
+            found.append(PolicyError(message, where=where, key=result.key))
     return tuple(found)
 
 
@@ -121,18 +104,21 @@ def _cells(text: str) -> int:
 
 def run_examples(policy: Policy) -> tuple[ExampleResult, ...]:
     """Try a policy's own examples through `decide`."""
-    wanted: Sequence[tuple[str, str]] = [
-        *((command, "allow") for command in policy.examples.allow),
-        *((command, "deny") for command in policy.examples.deny),
-    ]
-    return tuple(_tried(policy, command, expected) for command, expected in wanted)
+    return tuple(
+        _tried(policy, command, expected, f"examples.{expected}[{index}]")
+        for expected, commands in (
+            ("allow", policy.examples.allow),
+            ("deny", policy.examples.deny),
+        )
+        for index, command in enumerate(commands)
+    )
 
 
-def _tried(policy: Policy, command: str, expected: str) -> ExampleResult:
+def _tried(policy: Policy, command: str, expected: str, key: str) -> ExampleResult:
     decision = decide(policy, Call(tool="bash", arguments={"command": command}))
     got = type(decision).__name__.lower()
     reason = "" if isinstance(decision, Allow) else decision.reason
-    return ExampleResult(command=command, expected=expected, got=got, reason=reason)
+    return ExampleResult(command=command, expected=expected, got=got, reason=reason, key=key)
 
 
 def _text_of(file: str) -> str | None:

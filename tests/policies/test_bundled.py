@@ -11,7 +11,8 @@ import yaml
 from images import recipes
 from policies.file.document import packaged, parse
 from policies.file.rendering import render
-from policies.loading import bundled_names, json_schema, load
+from policies.file.schema import json_schema
+from policies.loading import bundled_names, load
 from policies.operator.check import run_examples
 
 

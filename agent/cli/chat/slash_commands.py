@@ -37,7 +37,6 @@ from agent.terminal.hanging_indent import print_margined
 from agent.terminal.progress import Display
 from agent.terminal.result import print_diffstat, print_risk
 from agent.untrusted_text import one_line, path_text, visible
-from policies.operator.ceiling import in_words
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
@@ -320,7 +319,7 @@ class ChatDriver:
         policy = chat.session.job.policy
         for text in _policy_lines(policy):
             self._say(one_line(text, 1000))
-        narrowed = in_words(policy)
+        narrowed = policy.narrowed
         if narrowed is not None:
             self._say(one_line(narrowed), "yellow")
         seal = chat.session.box.seal

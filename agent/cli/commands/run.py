@@ -120,13 +120,12 @@ def _job(
 
 def notices_of(root: Path, policy: "Policy") -> list[str]:
     """What a person should know before anything is done."""
-    from policies.operator.ceiling import in_words
 
     notices = [
         f"{name} in the workspace is ignored: a policy is never read from there"
         for name in workspace.ignored_policies(root)
     ]
-    narrowed = in_words(policy)
+    narrowed = policy.narrowed
     return notices if narrowed is None else [*notices, narrowed]
 
 

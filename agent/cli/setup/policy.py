@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.cli.setup import environment, workspace
 
 if TYPE_CHECKING:
+    from policies.loading import Accept
     from policies.policy import Policy
 
 
@@ -23,27 +24,35 @@ def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> "Po
         PolicyError: one of them can't be used. A ceiling is never passed over.
         UsageError: a file of one of them lies in the workspace.
     """
-    from policies.loading import files, load
+    from policies.loading import load
+
+    def accept(file: Path) -> None:
+        if root is not None:
+            workspace.refuse_policy_inside(str(file.absolute()), root)
 
     directory = environment.policy_directory()
-    for name in (policy, *_ceilings(ceiling)):
-        if root is not None:
-            workspace.refuse_policy_inside(name, root)
-            for file in files(name, directory=directory):
-                workspace.refuse_policy_inside(str(file), root)
-    return bounded(load(policy, directory=directory), ceiling)
+    return bounded(load(policy, directory=directory, accept=accept), ceiling, accept=accept)
 
 
-def bounded(policy: "Policy", ceiling: str | None = None) -> "Policy":
+def bounded(
+    policy: "Policy", ceiling: str | None = None, *, accept: "Accept | None" = None
+) -> "Policy":
     """A policy that is no file any more, such as a recorded one, under the same ceilings.
+
+    Args:
+        accept: asked about each file of a ceiling before it is read.
 
     Raises:
         PolicyError: a ceiling can't be used.
     """
+    names = _ceilings(ceiling)
+    if not names:
+        return policy
     from policies.operator.ceiling import load_ceiling, under
 
     directory = environment.policy_directory()
-    return under(policy, [load_ceiling(name, directory=directory) for name in _ceilings(ceiling)])
+    ceilings = [load_ceiling(name, directory=directory, accept=accept) for name in names]
+    return under(policy, ceilings)
 
 
 def _ceilings(named: str | None) -> list[str]:

@@ -10,7 +10,7 @@ from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.errors import PolicyError
 from policies.file.rendering import render
 from policies.loading import load
-from policies.operator.ceiling import in_words, load_ceiling, under
+from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more
 from policies.policy import TOOLS, History, Policy
 
@@ -57,8 +57,8 @@ def bash(policy: Policy, command: str) -> Decision:
 def test_a_ceiling_that_says_nothing_bounds_nothing(bounded: Make) -> None:
     alone, under_it = bounded(), bounded("")
     assert render(under_it) == render(alone)
-    assert in_words(alone) is None
-    assert "narrows policy wide: nothing" in (in_words(under_it) or "")
+    assert alone.narrowed is None
+    assert "narrows policy wide: nothing" in (under_it.narrowed or "")
     for command in ("ls -l", "git push", "python3 x.py", "./x", "rm a", "curl x"):
         assert bash(under_it, command) == bash(alone, command)
 
@@ -146,7 +146,7 @@ def test_the_value_itself_is_narrow(bounded: Make) -> None:
     assert policy.export.max_bytes == 1024
     assert policy.export.refuse == ("secret", "binary")
     assert policy.export.ignore == ("out/",)
-    told = in_words(policy) or ""
+    told = policy.narrowed or ""
     for words in (
         "limits.memory 4GiB becomes 2GiB",
         "commands without python3, git, rm",

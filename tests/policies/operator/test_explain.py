@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from policies.errors import PolicyError
 from policies.loading import load
-from policies.operator.check import as_data, broken_examples, problems, run_examples, shown
+from policies.operator.check import as_data, broken_examples, run_examples, shown
 from policies.operator.explain import explain, explain_file
 from policies.policy import Policy
 
@@ -85,6 +86,12 @@ def test_an_explanation_of_much_is_cut_and_says_so(narrow: Policy) -> None:
     assert "and more than 2000 parts" in str(found)
 
 
+def problems(file: str) -> tuple[PolicyError, ...]:
+    with pytest.raises(PolicyError) as caught:
+        load(file)
+    return caught.value.all
+
+
 def test_an_error_is_shown_with_a_caret_under_the_place(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("version: 1\nname: x\nlimits: {memroy: 4GiB}\ntools: [shell]\n")
@@ -103,7 +110,6 @@ def test_an_error_is_shown_with_a_caret_under_the_place(tmp_path: Path) -> None:
         "message": "unknown key; did you mean `memory`?",
     }
     assert second.key == "tools[0]"
-    assert problems("default") == ()
 
 
 def test_an_error_of_a_file_that_can_not_be_read_has_no_caret(tmp_path: Path) -> None:
@@ -144,12 +150,12 @@ def test_a_broken_example_is_shown_in_its_place(tmp_path: Path) -> None:
         "version: 1\nname: x\ntools: [bash]\ncommands: [ls]\n"
         "examples:\n  allow: [ls, cat x]\n  deny:\n    - ls -l\n    - curl\n"
     )
-    first, second = broken_examples(str(file))
+    first, second = broken_examples(load(str(file)))
     assert shown(first).splitlines()[1:] == ["      allow: [ls, cat x]", " " * 18 + "^^^^^"]
     assert first.message.startswith("should be allowed, and is denied: cat is not allowed here")
     assert (second.where.line, second.key) == (8, "examples.deny[0]")
     assert second.message == "should be denied, and is allowed"
-    assert broken_examples("default") == ()
+    assert broken_examples(load("default")) == ()
 
 
 @pytest.mark.parametrize("column", [1, 100, 10_000])
