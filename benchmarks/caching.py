@@ -22,7 +22,8 @@ from agent.record.events.types import HistorySummarised, ResultsCleared
 from agent.record.outcome import Finished
 from fakes.long import SIZES, converse, share_read, turns
 from policies.loading import load
-from standins.anthropic import Behaviour, CompactingStandIn, answer
+from standins.anthropic.compacting import CompactingStandIn
+from standins.exchange.replies import Behaviour, answer
 
 TARGET = 0.9
 

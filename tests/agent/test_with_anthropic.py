@@ -17,7 +17,8 @@ from fakes.conversation import FakeConversation
 from fakes.providers import AT_ONCE
 from fakes.runs import FakeRun
 from policies.policy import Policy
-from standins.anthropic import Behaviour, Call, Found, Refuse, Search, StandIn, Thought, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Behaviour, Call, Found, Refuse, Search, Thought, answer
 
 MULTIPLY = Call("edit_file", {"path": "calc.py", "old_string": "a + b", "new_string": "a * b"})
 

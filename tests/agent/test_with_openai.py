@@ -10,9 +10,9 @@ from agent.record.outcome import Finished, LimitReached, Refused, RunLimit
 from fakes.providers import AT_ONCE
 from fakes.runs import FakeRun
 from policies.policy import Policy
-from standins.anthropic import Behaviour, Break, Call, How, Refuse, Thought, answer
-from standins.openai import Quirk, StandInOpenAI
-from standins.openai.quirks import CALLS
+from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, Thought, answer
+from standins.openai.quirks import CALLS, Quirk
+from standins.openai.server import StandInOpenAI
 
 MULTIPLY = Call("edit_file", {"path": "calc.py", "old_string": "a + b", "new_string": "a * b"})
 

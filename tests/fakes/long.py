@@ -13,7 +13,8 @@ from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.providers import AT_ONCE
 from policies.policy import Policy
-from standins.anthropic import Answer, Behaviour, Call, CompactingStandIn, Thought, answer
+from standins.anthropic.compacting import CompactingStandIn
+from standins.exchange.replies import Answer, Behaviour, Call, Thought, answer
 
 TASK = "Mend the parser. Word for word: keep the name `frobnicate`."
 SIZES = (300, 1_200, 5_000, 800, 12_000, 2_500, 400, 8_000)

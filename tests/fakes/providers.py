@@ -21,8 +21,8 @@ from agent.models.interface import (
 )
 from agent.models.openai.client import OpenAIModel
 from agent.models.service import RequestTiming
-from standins.anthropic import StandIn
-from standins.openai import StandInOpenAI
+from standins.anthropic.server import StandIn
+from standins.openai.server import StandInOpenAI
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"

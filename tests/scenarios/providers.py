@@ -5,8 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from standins.anthropic import Behaviour, Recorded, StandIn, listing
-from standins.openai import StandInOpenAI
+from standins.anthropic import listing
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Behaviour
+from standins.exchange.server import Recorded
+from standins.openai.server import StandInOpenAI
 
 
 class Service(Protocol):

@@ -40,7 +40,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from checkout import ROOT
-from standins.anthropic import Behaviour, Call, Refuse, answer
+from standins.exchange.replies import Behaviour, Call, Refuse, answer
 
 HERE = Path(__file__).parent
 

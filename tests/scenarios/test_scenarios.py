@@ -13,7 +13,7 @@ from command_line.running import Shell
 from scenarios import terminal
 from scenarios.providers import PROVIDERS, Provider, Service, new_words
 from scenarios.scenario import HERE, Aside, Scenario, Step, load
-from standins.anthropic import Refuse
+from standins.exchange.replies import Refuse
 
 NOW = sorted(HERE.glob("*.yaml"))
 

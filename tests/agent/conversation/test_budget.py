@@ -10,7 +10,8 @@ from fakes.conversation import FakeConversation, with_budget
 from fakes.long import converse, turns
 from fakes.model import ToldModel, say
 from policies.policy import Policy
-from standins.anthropic import Break, CompactingStandIn, How, answer
+from standins.anthropic.compacting import CompactingStandIn
+from standins.exchange.replies import Break, How, answer
 
 DEAR = Prices(usual=Rates(input=10, output=50, cache_write=12.5, cache_read=1))
 MILLION = 1_000_000

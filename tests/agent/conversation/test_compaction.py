@@ -15,7 +15,8 @@ from agent.record.events.types import HistorySummarised, ResultsCleared, Results
 from agent.record.outcome import Finished, LimitReached, RunLimit
 from fakes.long import TASK, converse, replied, share_read, turns
 from policies.policy import Policy
-from standins.anthropic import Answer, Behaviour, Call, CompactingStandIn, Refuse, answer
+from standins.anthropic.compacting import CompactingStandIn
+from standins.exchange.replies import Answer, Behaviour, Call, Refuse, answer
 
 WITHOUT_COMPACTION = "claude-haiku-4-5"
 MADE = (ResultsCleared, HistorySummarised, ResultsShortened)

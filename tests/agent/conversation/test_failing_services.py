@@ -19,8 +19,10 @@ from fakes.conversation import FakeConversation, with_budget
 from fakes.long import files, turns
 from fakes.runs import FakeRun
 from policies.policy import Policy
-from standins.anthropic import Behaviour, Break, Call, How, Refuse, StandIn, answer
-from standins.openai import Quirk, StandInOpenAI
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
+from standins.openai.quirks import Quirk
+from standins.openai.server import StandInOpenAI
 
 PRICES = Prices(usual=Rates(input=1, output=10, cache_write=1, cache_read=1))
 

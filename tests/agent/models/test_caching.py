@@ -2,7 +2,8 @@
 
 from agent.models.interface import Message, ToolUse, Usage
 from fakes.providers import ProviderConversation, result, user
-from standins.anthropic import Call, StandIn, Thought, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Call, Thought, answer
 
 SYSTEM = "The container holds a copy of the workspace. " * 60
 

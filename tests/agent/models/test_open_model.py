@@ -14,8 +14,9 @@ from agent.errors import ModelAuth, UsageError
 from agent.models.interface import Request
 from agent.models.open_model import DEFAULT_MAX_TOKENS, DEFAULT_MODEL, open_model, providers
 from fakes.providers import user
-from standins.anthropic import StandIn, answer
-from standins.openai import StandInOpenAI
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import answer
+from standins.openai.server import StandInOpenAI
 
 
 def test_the_environment_given_says_where_and_with_which_key(api: StandIn) -> None:

@@ -9,8 +9,9 @@ from agent.errors import ModelAuth, ModelError, UsageError
 from agent.models.interface import Request
 from agent.models.open_model import offered, open_model
 from fakes.providers import user
-from standins.anthropic import StandIn, answer
-from standins.openai import StandInOpenAI
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import answer
+from standins.openai.server import StandInOpenAI
 
 REQUEST = Request(system="s", tools=(), messages=(user("Hi."),), max_tokens=100)
 

@@ -32,7 +32,9 @@ from agent.models.interface import (
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, result, user
-from standins.anthropic import (
+from standins.anthropic import listing
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import (
     THE_END,
     Break,
     Call,
@@ -40,12 +42,10 @@ from standins.anthropic import (
     How,
     Page,
     Refuse,
-    StandIn,
     Thought,
     answer,
-    listing,
 )
-from standins.openai import StandInOpenAI
+from standins.openai.server import StandInOpenAI
 
 CALL = answer("I will.", Call("bash", {"command": "rm -rf build"}))
 

@@ -30,7 +30,8 @@ from fakes.runs import FakeRun
 from policies.loading import load
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
-from standins.anthropic import Break, Call, How, Refuse, StandIn, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, How, Refuse, answer
 
 CANARY = "canary-7f3a91"
 WRITE = call("write_file", path="new.txt", content="made\n")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from standins.anthropic import body as body_form
 from standins.anthropic import signing
 from standins.anthropic.server import StandIn
-from standins.exchange import fields
 from standins.exchange.replies import Answer, Behaviour, Raw, Refuse
 
 BETA = "compact-2026-09-04"
@@ -60,7 +60,7 @@ class CompactingStandIn(StandIn):
         return self.aside(body)
 
     def _fault(self, headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
-        if fields.uses_compaction(body):
+        if body_form.uses_compaction(body):
             if not self.compacts:
                 return "compaction: Extra inputs are not permitted"
             if BETA not in headers.get("anthropic-beta", ""):

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from standins.anthropic import signing
-from standins.exchange.replies import Answer, Call, Found, Raw, Search, Thought
+from standins.exchange.replies import Answer, Call, Found, Raw, Search, Thought, pieces
 from standins.exchange.server import Context
 
 Event = tuple[str, dict[str, Any]]
-_PIECE_CHARACTERS = 7
-"""Of one delta: cuts words, escapes and numbers in two."""
 
 
 def message(answer: Answer, context: Context) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def message(answer: Answer, context: Context) -> dict[str, Any]:
         "usage": {
             **context.usage,
             "output_tokens": _output(content, context),
-            "server_tool_use": _served(answer),
+            "server_tool_use": _server_tool_use(answer),
         },
     }
 
@@ -50,13 +48,13 @@ def events(answer: Answer, context: Context) -> Iterator[Event]:
     }
     usage = {
         "output_tokens": _output([block for block, _ in blocks], context),
-        "server_tool_use": _served(answer),
+        "server_tool_use": _server_tool_use(answer),
     }
     yield "message_delta", {"delta": delta, "usage": usage}
     yield "message_stop", {}
 
 
-def _served(answer: Answer) -> dict[str, int] | None:
+def _server_tool_use(answer: Answer) -> dict[str, int] | None:
     searches = sum(isinstance(block, Search) for block in answer.blocks)
     return {"web_search_requests": searches, "web_fetch_requests": 0} if searches else None
 
@@ -194,11 +192,6 @@ def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
             return {**block, "input": {}}, deltas
         case _:
             return dict(block), []
-
-
-def pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), _PIECE_CHARACTERS):
-        yield text[start : start + _PIECE_CHARACTERS]
 
 
 def _output(content: Sequence[Mapping[str, Any]], context: Context) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from anthropic.types import ModelInfo
+
 from standins.exchange.faults import FaultError
 
 PATH = "/v1/models"

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from anthropic.types.model_param import ModelParam
+
+from standins.anthropic import body as body_form
 from standins.anthropic import signing
-from standins.exchange import fields
 from standins.exchange.faults import FaultError
 
 KNOWN_MODELS = frozenset(get_args(get_args(ModelParam)[0]))
@@ -82,7 +83,7 @@ def check_key(headers: Mapping[str, str], key: str) -> None:
 
 def check_body(body: Any) -> None:
     """Raise the fault that the API would answer, if any."""
-    fields.check(body)
+    body_form.check(body)
     model = body["model"]
     if model not in KNOWN_MODELS:
         raise FaultError(f"model: {model}", 404)

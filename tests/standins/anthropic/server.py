@@ -1,11 +1,21 @@
-"""The stand-in as a server: checks a request by the Messages API's rules, answers in its form."""
+"""A strict stand-in for the Messages API: real HTTP and server-sent events on loopback.
+
+    with StandIn() as api:
+        api.queue(answer("I look around.", Call("list_dir", {"path": "."})), answer("Done."))
+        ...                          # base URL: api.url, key: api.key
+        assert len(api.requests) == 2
+
+It refuses what the real API refuses (`standins.anthropic.rules`, `standins.anthropic.body`,
+`standins.anthropic.signing`), counts usage with prefix cache
+hits the way the API documents them (`cache`), answers from a queue (`replies`), and can fail in
+every documented way. It knows nothing of the agent: it imports the SDK's types and no code of ours.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from standins.anthropic import events, listing, rules
+from standins.anthropic import events, faults, listing, rules
 from standins.anthropic.cache import Cache
-from standins.exchange import faults
 from standins.exchange.faults import FaultError
 from standins.exchange.replies import Answer, Refuse
 from standins.exchange.server import Context, Event, Exchange

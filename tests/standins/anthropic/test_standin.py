@@ -8,7 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from standins.anthropic import Break, Call, How, Page, Refuse, StandIn, Thought, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, How, Page, Refuse, Thought, answer
 
 MODEL = "claude-opus-5-5"
 TOOL = {"name": "bash", "description": "d", "input_schema": {"type": "object"}}

@@ -5,38 +5,19 @@ unknown keys pass in a TypedDict, an ``Iterable`` is not looked into, and where 
 one of the SDK's response classes, anything does.
 """
 
-import json
 import types
 from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, Literal, Union
 
 import pydantic
 import typing_extensions as te
-from anthropic.types import message_create_params as params
-from anthropic.types.beta import message_create_params as beta_params
-
-from standins.exchange.faults import FaultError
-
-_IN_HEADERS = {"user_profile_id", "workspace_id", "betas"}
-"""Parameters of the SDK's method that do not stand in the body."""
-
-
-def check(body: object) -> None:
-    """Raise the fault that the Messages API would answer to a body of the wrong form."""
-    if not isinstance(body, dict):
-        raise FaultError("Input should be a valid dictionary")
-    error = complaint(body, _form(streaming=body.get("stream") is True, beta=uses_compaction(body)))
-    if error is not None:
-        place = ".".join(str(step) for step in error.steps)
-        raise FaultError(f"{place}: {error.message}")
 
 
 class Complaint(te.NamedTuple):
-    """The most specific of a body."""
+    """What is wrong with a body, at the most specific place."""
 
     kind: str
-    """pydantic's."""
+    """As pydantic calls it."""
     steps: tuple[int | str, ...]
     message: str
 
@@ -53,22 +34,8 @@ def complaint(body: object, form: pydantic.TypeAdapter[Any]) -> Complaint | None
 
 
 def form(source: Any, leave_out: set[str] | None = None) -> pydantic.TypeAdapter[Any]:
-    """Of an SDK's TypedDict."""
+    """What checks a body by an SDK's TypedDict."""
     return pydantic.TypeAdapter(_Rewriter().typed_dict(source, leave_out=leave_out))
-
-
-def uses_compaction(body: Mapping[str, Any]) -> bool:
-    """Asks for a summary, or carries one: only the beta part of the API knows these."""
-    return "compaction" in body or '"type": "compaction"' in json.dumps(body.get("messages"))
-
-
-@cache
-def _form(*, streaming: bool, beta: bool) -> pydantic.TypeAdapter[Any]:
-    module = beta_params if beta else params
-    source = (
-        module.MessageCreateParamsStreaming if streaming else module.MessageCreateParamsNonStreaming
-    )
-    return form(source, _IN_HEADERS)
 
 
 class _Rewriter:

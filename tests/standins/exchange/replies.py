@@ -1,6 +1,6 @@
 """What the stand-in answers: values that a test queues."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -142,3 +142,13 @@ class Break:
 
 
 Behaviour = Answer | Refuse | Page | Break
+
+
+_PIECE_CHARACTERS = 7
+"""Of one delta: cuts words, escapes and numbers in two."""
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text as the deltas in which it streams."""
+    for start in range(0, len(text), _PIECE_CHARACTERS):
+        yield text[start : start + _PIECE_CHARACTERS]

@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from standins.anthropic.events import pieces
-from standins.exchange.replies import Answer, Call, Raw, Thought
+from standins.exchange.replies import Answer, Call, Raw, Thought, pieces
 from standins.exchange.server import Context, Event
 from standins.openai.quirks import Quirk
 

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any, get_args
 
 import pydantic
-
 from openai.types.chat import completion_create_params as params
 from openai.types.shared.chat_model import ChatModel
+
 from standins.exchange import fields
 from standins.openai.faults import OpenAIFaultError
 from standins.openai.quirks import Quirk

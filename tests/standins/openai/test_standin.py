@@ -8,8 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from standins.anthropic import Break, Call, How, Refuse, Thought, answer
-from standins.openai import Quirk, StandInOpenAI
+from standins.exchange.replies import Break, Call, How, Refuse, Thought, answer
+from standins.openai.quirks import Quirk
+from standins.openai.server import StandInOpenAI
 
 TOOL = {"type": "function", "function": {"name": "bash", "parameters": {"type": "object"}}}
 

@@ -16,7 +16,8 @@ from command_line.chatting import DUMB_PROMPT, Chatting
 from command_line.running import DONE, bash, stands
 from command_line.terminal import PROMPT, Terminal
 from sandbox.engine.docker import Engine
-from standins.anthropic import Break, Call, How, StandIn, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, How, answer
 
 QUESTION = "\nrun this? [y/N/a/s] "
 WRITE = bash("cd /tmp; export KEPT=1; echo one > /workspace/made.txt")

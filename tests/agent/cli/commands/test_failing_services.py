@@ -11,8 +11,10 @@ import pytest
 
 from command_line.running import Shell, Start, patch
 from fakes.long import files, turns
-from standins.anthropic import Call, Refuse, StandIn, answer
-from standins.openai import Quirk, StandInOpenAI
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Call, Refuse, answer
+from standins.openai.quirks import Quirk
+from standins.openai.server import StandInOpenAI
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 KEY = "team-access-value-1"

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from command_line.running import Shell
-from standins.anthropic import Page, Refuse, StandIn, listing
-from standins.openai import StandInOpenAI
+from standins.anthropic import listing
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Page, Refuse
+from standins.openai.server import StandInOpenAI
 
 
 @pytest.fixture

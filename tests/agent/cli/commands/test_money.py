@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from command_line.running import Shell
-from standins.anthropic import Call, StandIn, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Call, answer
 
 WRITE = Call("write_file", {"path": "made.txt", "content": "by the agent\n"})
 

@@ -13,7 +13,8 @@ from agent.record.runs import chain_broken_at
 from command_line.running import DONE, SCRIPT, SLEEP, Start, bash, patch, stands
 from fakes.engine_proxy import EngineProxy
 from sandbox.engine.docker import Engine
-from standins.anthropic import Break, Call, How, StandIn, Thought, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, How, Thought, answer
 
 # -- the orchestrator is killed ----------------------------------------------------------------
 

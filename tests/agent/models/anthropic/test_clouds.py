@@ -47,18 +47,10 @@ from agent.models.interface import (
 )
 from agent.models.open_model import offered, open_model
 from fakes.providers import PNG, TOOL, user
-from standins.anthropic import (
-    Break,
-    Call,
-    How,
-    Page,
-    Refuse,
-    StandIn,
-    answer,
-    dialects,
-    eventstream,
-)
+from standins.anthropic import dialects, eventstream
 from standins.anthropic.dialects import CloudStandIn
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, How, Page, Refuse, answer
 
 NAME = "eu.anthropic.claude-opus-5-5-v1:0"
 REQUEST = Request(system="You are tested.", tools=(TOOL,), messages=(user("Hi."),), max_tokens=100)

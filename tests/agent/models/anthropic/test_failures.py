@@ -20,7 +20,8 @@ from agent.models.interface import Discarded, ToolUse
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation
-from standins.anthropic import Break, Call, How, Page, Refuse, StandIn, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, How, Page, Refuse, answer
 
 Open = Callable[..., ProviderConversation]
 

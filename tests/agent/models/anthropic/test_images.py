@@ -8,7 +8,8 @@ import pytest
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import AssistantMessage, Image, ToolResult, ToolUse
 from fakes.providers import PNG, ProviderConversation, user
-from standins.anthropic import StandIn, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import answer
 
 SHOWN = AssistantMessage(blocks=(ToolUse(id="t", name="bash", arguments={}),))
 

@@ -11,7 +11,9 @@ from agent.models.anthropic import listing as anthropic_listing
 from agent.models.interface import Retrying, StreamEvent
 from agent.models.transport import NotTheApiError
 from fakes.providers import ProviderConversation
-from standins.anthropic import Page, Refuse, StandIn, listing
+from standins.anthropic import listing
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Page, Refuse
 
 YES = {"supported": True}
 NO = {"supported": False}

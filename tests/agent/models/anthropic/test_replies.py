@@ -17,7 +17,8 @@ from agent.models.interface import (
     UserMessage,
 )
 from fakes.providers import ProviderConversation, result, user
-from standins.anthropic import Break, Call, Framing, How, Raw, StandIn, Thought, answer
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, Call, Framing, How, Raw, Thought, answer
 
 Open = Callable[..., ProviderConversation]
 

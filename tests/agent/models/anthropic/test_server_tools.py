@@ -9,7 +9,9 @@ from agent.models.anthropic.server_tools import declared, in_words, settled
 from agent.models.interface import AssistantMessage, Message, Opaque, StopReason, Text, ToolUse
 from fakes.providers import ProviderConversation, result, user
 from policies.policy import SERVER_TOOLS
-from standins.anthropic import Call, Found, Search, StandIn, Thought, answer, rules
+from standins.anthropic import rules
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Call, Found, Search, Thought, answer
 
 ONLY_SEARCH = ("web_search",)
 

@@ -16,8 +16,8 @@ from agent.errors import (
 from agent.models.http_errors import FailureKind
 from agent.models.openai.errors import BY_NAME, complaint, kind_of
 from fakes.providers import ProviderConversation
-from standins.anthropic import Break, How, Refuse, answer
-from standins.openai import StandInOpenAI
+from standins.exchange.replies import Break, How, Refuse, answer
+from standins.openai.server import StandInOpenAI
 
 CLIENT = openai.OpenAI(api_key="k", base_url="https://api.example.org", max_retries=0)
 REQUEST = httpx2.Request("POST", "https://api.example.org/v1/chat/completions")

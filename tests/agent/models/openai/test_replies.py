@@ -20,10 +20,10 @@ from agent.models.interface import (
 from agent.models.openai.client import Key, OpenAIModel
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, result, user
-from standins.anthropic import Break, Call, How, Refuse, Thought, answer
-from standins.openai import Quirk, StandInOpenAI
-from standins.openai.quirks import CALLS
+from standins.exchange.replies import Break, Call, How, Refuse, Thought, answer
+from standins.openai.quirks import CALLS, Quirk
 from standins.openai.rules import SMALL_OUTPUT_TOKENS, SMALL_WINDOW_TOKENS
+from standins.openai.server import StandInOpenAI
 
 Open = Callable[..., ProviderConversation]
 

@@ -22,7 +22,8 @@ from agent.models.interface import (
 from agent.models.openai.dialect import COMPATIBLE, PUBLIC, Dialect
 from agent.models.openai.request import body
 from fakes.providers import TOOL, result, user
-from standins.openai import Quirk, rules
+from standins.openai import rules
+from standins.openai.quirks import Quirk
 
 PNG = Image(media_type="image/png", data=b"\x89PNG\r\n\x1a\n")
 

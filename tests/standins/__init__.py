@@ -1,0 +1,1 @@
+"""Strict stand-ins for the models' services; they know nothing of the agent."""
