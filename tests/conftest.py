@@ -21,11 +21,25 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs the engine carries the mark `engine`: `-m "not engine"` runs the others."""
+    """Whatever needs the engine carries the mark `engine`: `-m "not engine"` runs the others.
+
+    The tests of a module go to one worker together, so that what they share is made once. Those
+    that need the engine and share nothing are dealt out one by one.
+    """
     for item in items:
-        if "engine" in getattr(item, "fixturenames", ()):
+        assert isinstance(item, pytest.Function)
+        if "engine" in item.fixturenames:
             item.add_marker("engine")
+        if not item.get_closest_marker("engine") or _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
+def _shares(item: pytest.Function) -> bool:
+    """Whether it asks for anything that its whole module uses."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    return any(found.scope == "module" for defined in fixtures for found in defined)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,9 +20,6 @@ from sandbox.errors import EngineError, ImageUnusable
 
 BASE = "debian:bookworm-slim"
 
-# One probe of each image is enough for all of them.
-pytestmark = pytest.mark.xdist_group("image-contents")
-
 EVERYWHERE = (
     "awk bash bzip2 diff file find git grep gzip jq less patch ps python3 rg sed tar tree unzip "
     "xargs xz zip"

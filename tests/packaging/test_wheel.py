@@ -16,9 +16,6 @@ from checkout import ROOT
 
 ROOMS = ("agent", "images", "policies", "sandbox")
 
-# One wheel is enough for all of them.
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
     done = subprocess.run(

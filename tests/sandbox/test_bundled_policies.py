@@ -11,8 +11,6 @@ from policies.loading import bundled_names, load
 from sandbox.engine.docker import Engine
 from sandbox.sandbox import Sandbox
 
-pytestmark = pytest.mark.xdist_group("test-policies")
-
 FORBIDDEN = "/usr/bin/perl -e 'print 42*42'; git --version; curl --version; cp /usr/bin/perl p"
 
 NODE_PROJECT = {

@@ -19,7 +19,7 @@ FILES = {"calc.py": b"def multiply(a, b):\n    return a + b\n", "data/raw": b"\x
 OpenReal = Callable[..., SandboxProtocol]
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.engine)])
 def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SandboxProtocol]:
     if request.param == "fake":
         made = TmpBox(files=FILES)

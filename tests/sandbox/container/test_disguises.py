@@ -18,8 +18,6 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
 from sandbox.sandbox import Sandbox
 
-pytestmark = pytest.mark.xdist_group("disguises")
-
 # Does what it is called by: `list` is harmless, `wipe` is what nobody listed.
 MULTICALL = rb"""
 #include <stdio.h>

@@ -12,6 +12,7 @@ from typing import Any
 
 from standins.anthropic import body as body_form
 from standins.anthropic import signing
+from standins.anthropic.cache import tokens
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Answer, Behaviour, Raw, Refuse
 
@@ -50,16 +51,17 @@ class CompactingStandIn(StandIn):
         return chosen, context
 
     def _before(self, headers: Mapping[str, str], body: Mapping[str, Any]) -> Behaviour | None:
-        fault = self._fault(headers, body)
+        size = tokens(body)
+        fault = self._fault(headers, body, size)
         if fault is not None:
             self.refused.append(fault)
             return Refuse(400, message=fault)
-        self.largest = max(self.largest, self._tokens(body))
+        self.largest = max(self.largest, size)
         if "compaction" in body:
             return self._summary(body)
         return self.aside(body)
 
-    def _fault(self, headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
+    def _fault(self, headers: Mapping[str, str], body: Mapping[str, Any], size: int) -> str | None:
         if body_form.uses_compaction(body):
             if not self.compacts:
                 return "compaction: Extra inputs are not permitted"
@@ -67,9 +69,8 @@ class CompactingStandIn(StandIn):
                 return f"compaction: requires anthropic-beta: {BETA}"
             if "context_management" in body:
                 return "compaction: cannot be combined with context_management"
-        tokens = self._tokens(body)
-        if tokens > self.window:
-            return f"prompt is too long: {tokens} tokens > {self.window} maximum"
+        if size > self.window:
+            return f"prompt is too long: {size} tokens > {self.window} maximum"
         return None
 
     def _summary(self, body: Mapping[str, Any]) -> Behaviour:
@@ -78,6 +79,3 @@ class CompactingStandIn(StandIn):
             return given
         text = given or f"Summary of {len(body['messages'])} messages."
         return Answer(blocks=(Raw(signing.summary(body, text)),), stop="compaction")
-
-    def _tokens(self, body: Mapping[str, Any]) -> int:
-        return sum(type(self.cache)().usage(body).values())

@@ -28,6 +28,7 @@ def events(shell: Shell) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("image")
 def test_both_are_recorded_and_told(shell: Shell) -> None:
     done = run(shell, "--instructions", "../mine.md")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -38,6 +39,7 @@ def test_both_are_recorded_and_told(shell: Shell) -> None:
     assert "Run make test." in shown["text"]
 
 
+@pytest.mark.usefixtures("image")
 def test_off_is_off(shell: Shell) -> None:
     done = run(shell, "--no-context-files")
     assert done.returncode == 0

@@ -101,6 +101,7 @@ def test_runs_are_listed_for_a_program_where_there_are_none(moonpool: Shell) -> 
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.usefixtures("image")
 def test_a_reader_that_leaves_changes_no_exit_code(moonpool: Shell, script: str) -> None:
     process = subprocess.Popen(
         [SCRIPT, "run", "x", "--json", "-m", script],

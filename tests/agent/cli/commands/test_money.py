@@ -23,6 +23,7 @@ def budget(policy: Path, usd: float) -> None:
     policy.write_text(f"version: 1\nname: mine\nextends: default\nbudget: {{usd: {usd}}}\n")
 
 
+@pytest.mark.usefixtures("image")
 def test_a_run_says_what_it_cost_while_it_runs_and_afterwards(
     moonpool: Shell, policy: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_run_says_what_it_cost_while_it_runs_and_afterwards(
     assert f"${summary['usd']:.4f} (by " in moonpool("show", "last").stdout
 
 
+@pytest.mark.usefixtures("image")
 def test_a_run_out_of_money_ends_with_1_and_its_patch(moonpool: Shell, policy: Path) -> None:
     budget(policy, 0.05)
     with StandIn() as api:

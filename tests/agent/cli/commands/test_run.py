@@ -13,6 +13,8 @@ import pytest
 from checkout import EXAMPLES
 from command_line.running import SCRIPT, Shell
 
+pytestmark = pytest.mark.usefixtures("image")
+
 
 @pytest.fixture
 def calculator(moonpool: Shell) -> Shell:

@@ -24,6 +24,7 @@ def configure(moonpool: Shell, tmp_path: Path, url: str, more: str = "") -> None
     moonpool.environ["MOONPOOL_CONFIG"] = str(config)
 
 
+@pytest.mark.usefixtures("image")
 def test_without_a_configuration_the_environment_switches_nothing_on(
     moonpool: Shell, script: str, collector: Collector
 ) -> None:
@@ -37,6 +38,7 @@ def test_without_a_configuration_the_environment_switches_nothing_on(
     assert collector.bodies == []
 
 
+@pytest.mark.usefixtures("image")
 def test_with_one_a_run_sends_its_tree_and_its_headers(
     moonpool: Shell, script: str, tmp_path: Path, collector: Collector
 ) -> None:
@@ -51,6 +53,7 @@ def test_with_one_a_run_sends_its_tree_and_its_headers(
     assert not [path for path in written if CANARY.encode() in path.read_bytes()]
 
 
+@pytest.mark.usefixtures("image")
 def test_a_collector_that_hangs_is_a_line_on_standard_error_and_no_more(
     moonpool: Shell, script: str, tmp_path: Path
 ) -> None:

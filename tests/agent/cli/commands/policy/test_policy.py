@@ -98,6 +98,7 @@ def test_nothing_of_the_workspace_is_a_policy_by_way_of_another(
         assert "lies in the workspace" in done.stderr
 
 
+@pytest.mark.usefixtures("image")
 def test_a_run_under_a_ceiling_says_so_once_and_records_it(moonpool: Shell, tmp_path: Path) -> None:
     (moonpool.directory / "a.txt").write_text("a\n")
     ceiling = written(tmp_path, "top", "commands: [cat]\nlimits: {memory: 1GiB}")
@@ -142,6 +143,7 @@ def test_diff_exits_with_1_where_the_second_allows_more(moonpool: Shell) -> None
     assert {row["key"] for row in document["less"]} >= {"commands", "exec_workspace"}
 
 
+@pytest.mark.usefixtures("image")
 def test_diff_in_the_kernel_names_files_and_places(moonpool: Shell) -> None:
     done = moonpool("policy", "diff", "read-only", "locked", "--kernel", "--json")
     assert done.returncode == 1, done.stderr
@@ -154,6 +156,7 @@ def test_diff_in_the_kernel_names_files_and_places(moonpool: Shell) -> None:
 # -- learn ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("image")
 def test_a_run_passes_under_what_was_learned_from_it(moonpool: Shell, tmp_path: Path) -> None:
     for path in (EXAMPLES / "calculator").rglob("*"):
         if path.is_file() and "cache" not in str(path):
@@ -243,6 +246,7 @@ def test_an_example_that_does_not_hold_is_a_2(moonpool: Shell, tmp_path: Path) -
     assert [row["holds"] for row in document["examples"]] == [False, True]
 
 
+@pytest.mark.usefixtures("image")
 def test_the_kernel_column_is_honest(moonpool: Shell, tmp_path: Path) -> None:
     file = written(
         tmp_path,
@@ -265,6 +269,7 @@ def test_the_kernel_column_is_honest(moonpool: Shell, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("image")
 @pytest.mark.parametrize("name", bundled_names())
 def test_a_bundled_policy_passes_its_own_test_in_the_kernel(moonpool: Shell, name: str) -> None:
     done = moonpool("policy", "test", name, "--kernel")
