@@ -1,7 +1,7 @@
 """What an operator wrote down once for every run: the values of ``config.yaml``, and no more.
 
 Owns their names and what counts where nothing is said. Refuses to know how the file reads
-(`configuration_file`), where it lies and what a flag or the environment says instead (the CLI), and
+(`agent.config.file`), where it lies and what a flag or the environment says instead (the CLI), and
 any secret: a key is named by the environment variable that holds it.
 """
 

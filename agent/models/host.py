@@ -1,7 +1,7 @@
 """Who runs a model: the provider itself, a cloud, or somebody behind another base URL.
 
 Pure. The same name costs and can do different things with each of them. Refuses to know how any of
-them is reached (`registry`).
+them is reached (`agent.models.open_model`).
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Host(Enum):
 
 
 def host_of(model: str, *, environ: Mapping[str, str], configuration: Configuration) -> Host:
-    """Of ``PROVIDER:NAME``."""
+    """Who runs the model ``PROVIDER:NAME``."""
     provider = model.partition(":")[0]
     if provider not in _PUBLIC_HOSTS:
         return Host.PROVIDER

@@ -15,14 +15,14 @@ from typing import Final
 LARGEST_BYTES: Final = 5 * 1024 * 1024 // 4 * 3
 """Of one image's file: its base64 is a third longer."""
 MOST_IMAGES: Final = 20
-"""Of one conversation: with more, the service takes only small ones, the earlier ones too."""
+"""In one conversation: with more, the service takes only small ones, the earlier ones too."""
 ALL_BYTES: Final = 15 * 1024 * 1024
-"""Of all the images of one conversation: each request has all of them in it."""
+"""All the images of one conversation together: each request has all of them in it."""
 LONGEST_SIDE: Final = 8000
 
 _SNIFFED: Final = 8192
 _SEGMENTS: Final = 4096
-"""Of a JPEG are looked at, to find its size."""
+"""As many segments of a JPEG are looked at for its size."""
 _SIZES_IN_JPEG: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
@@ -40,7 +40,7 @@ class ImageHeader:
         return f"{self.media_type}, {size}"
 
 
-def picture_of(data: bytes) -> ImageHeader | None:
+def image_header_of(data: bytes) -> ImageHeader | None:
     """What the bytes say they are; None: no image of a form that models are shown.
 
     Text is text, whatever it begins with: ``GIF89a`` may be the first word of a sentence.
@@ -62,15 +62,15 @@ def picture_of(data: bytes) -> ImageHeader | None:
     return None
 
 
-def objection(picture: ImageHeader, size_bytes: int, shown: Sequence[int]) -> str:
+def objection(header: ImageHeader, size_bytes: int, shown: Sequence[int]) -> str:
     """Why it is not shown; empty: it may be.
 
     Args:
         shown: bytes of each image that the conversation has already.
     """
-    if not (picture.width and picture.height):
+    if not (header.width and header.height):
         return "its header gives it no size"
-    if max(picture.width, picture.height) > LONGEST_SIDE:
+    if max(header.width, header.height) > LONGEST_SIDE:
         return f"a side is longer than {LONGEST_SIDE} pixels"
     if size_bytes > LARGEST_BYTES:
         return f"it has more than {LARGEST_BYTES} bytes"

@@ -28,7 +28,7 @@ class ToolUse:
     """Set where the call must not run: its arguments are no JSON object, or the reply was cut off
     in it. One sentence for the model; the loop answers with it as an error result."""
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """As in `Text`."""
+    """Fields beside ours that the provider wants back, as in `Text`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,20 +119,21 @@ class Usage:
     """Tokens of one reply, or a sum of them."""
 
     input_tokens: int = 0
-    """Not counting those read from or written to the cache."""
+    """Without those that were read from the cache or written to it."""
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     uncounted_replies: int = 0
     """Replies, whole or broken off, of which the service did not say what they used: the counts
-    above hold nothing of them, so that the true ones are larger. A `Meter` adds estimates."""
+    above hold nothing of them, so that the true ones are larger.
+    `agent.conversation.budget` adds estimates."""
     web_searches: int = 0
     """Made by the provider for the model: they cost by the piece."""
     web_fetches: int = 0
 
     @property
     def all_input(self) -> int:
-        """Cached or not."""
+        """Every token of the input, cached or not."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -184,9 +185,9 @@ class Retrying:
     reason: str
     """One line, such as ``529 overloaded``."""
     wait_s: float
-    """Until the next attempt."""
+    """Seconds until the next attempt."""
     attempt: int
-    """The one that failed, from 1."""
+    """The number of the attempt that failed, from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +212,7 @@ class Model(Protocol):
 
 
 def without_images(message: Message, words: str) -> Message:
-    """Our newest message where its images were not taken; `words` say so to the model."""
+    """The message without its images, which the service refused; ``words`` tell the model so."""
     if not isinstance(message, UserMessage):
         return message
     blocks = (
@@ -237,7 +238,7 @@ def uses_of(reply: Reply) -> list[ToolUse]:
 
 
 def worked(reply: Reply) -> bool:
-    """Something is done in it: by a tool of ours, or by one of the provider's own."""
+    """Whether the reply does something, by a tool of ours or by one of the provider's own."""
     match reply.stop:
         case StopReason.TOOL_USE:
             return bool(uses_of(reply))

@@ -1,7 +1,8 @@
 """What a model costs, and how much it holds: facts as data, ours and the operator's.
 
 Owns the form of a prices file, its strict reading, and which entry is meant by a model's name. A
-figure that nobody supplied is None, never a guess. Refuses to know what a run has used (`budget`).
+figure that nobody supplied is None, never a guess. Refuses to know what a run has used
+(`agent.conversation.budget`).
 
 A file, YAML, unknown keys are errors::
 
@@ -57,7 +58,7 @@ class Rates:
     input: float
     output: float
     cache_write: float
-    """For five minutes."""
+    """For a cache that is kept for five minutes."""
     cache_read: float
 
     def usd(self, usage: Usage) -> float:
@@ -94,7 +95,7 @@ class ModelInfo:
     prices: Prices | None = None
     context_tokens: int | None = None
     output_tokens: int | None = None
-    """The most that one reply may have."""
+    """The most tokens that one reply may have."""
     compaction: bool = False
     """The service summarises a conversation on demand."""
     source: str = ""

@@ -25,7 +25,7 @@ REPLY_TIMEOUT_S: Final = 1200.0
 """Longest one whole reply may take, pings or not: 32,000 tokens at 27 a second."""
 
 LARGEST_REPLY_BYTES: Final = 64 * 1024 * 1024
-"""On the wire. The longest reply is 128,000 tokens, some 30 MB of events."""
+"""Bytes on the wire. The longest reply is 128,000 tokens, which are some 30 MB of events."""
 
 _NEVER_PROXIED: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -109,7 +109,7 @@ def decoded(answer: bytes) -> Any:
 
 
 def credential(name: str, value: str | None) -> str | None:
-    """None where there is none.
+    """A credential as it was given; None where there is none.
 
     Raises:
         ModelAuth: no header could carry it.
@@ -122,7 +122,7 @@ def credential(name: str, value: str | None) -> str | None:
 
 
 def url(text: str) -> str:
-    """The same, checked.
+    """A base URL as it was given, once it is found to be one.
 
     Raises:
         UsageError: it is no base URL.
@@ -142,13 +142,13 @@ def url(text: str) -> str:
 
 
 def is_of(text: str, domain: str) -> bool:
-    """A service of that domain, or of a region of it."""
+    """Whether a URL is of that domain, or of a region of it."""
     host = httpx2.URL(text).host
     return host == domain or host.endswith(f".{domain}")
 
 
 def on_this_machine(text: str) -> bool:
-    """By the host as written, not by what a name server says of it."""
+    """Whether a URL is of this machine, by its host as written and not as a name server says."""
     host = httpx2.URL(text).host
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -10,7 +10,7 @@ def encodable(text: str) -> str:
 
 
 def clean(value: Any) -> Any:
-    """The same with every text in it `encodable`."""
+    """A value of JSON with every text in it made `encodable`."""
     match value:
         case str():
             return encodable(value)

@@ -1,6 +1,6 @@
 """Handing finished spans to an OTLP collector: one HTTP request, and what can be wrong with it.
 
-Owns the request. Refuses to know what a span is (`agent.telemetry`) and who asked for telemetry
+Owns the request. Refuses to know what a span is (`agent.observe.spans`) and who asked for telemetry
 (the CLI, from the operator's configuration).
 
 Not OpenTelemetry's own exporter: that one takes headers, certificates, a credential plugin and a
@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from agent.errors import UsageError
 
 _PATH = "/v1/traces"
-"""Of OTLP over HTTP, after the endpoint's own path. Source: the OTLP specification, 1.5."""
+"""Where OTLP over HTTP takes traces, after the endpoint's own path. Source: OTLP, 1.5."""
 _LARGEST_ANSWER = 64 * 1024
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OK = range(200, 300)

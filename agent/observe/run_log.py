@@ -9,7 +9,7 @@ made visible, on one line, cut, and with secrets taken out as in the record. A t
 over lines that begin with ``  | ``.
 
 Owns the file and its wording. Refuses to end or to delay a run: a log that can't be written is
-given up without a word.
+given up silently.
 """
 
 import json
@@ -61,7 +61,7 @@ from agent.verification import in_words
 LOG = "run.log"
 LARGEST_BYTES = 4 << 20
 _RESERVE_BYTES = 1 << 20
-"""Past the limit there is so much room for warnings and errors."""
+"""Beyond the limit, warnings and errors may take as much again."""
 _WIDTH = 2000
 _TRACEBACK_LINES = 200
 
@@ -141,12 +141,12 @@ class RunLog:
         text += "".join(f"  | {line}\n" for line in more)
         data = text.encode("utf-8", "backslashreplace")
         with self._lock:
-            room = LARGEST_BYTES - self._size
+            left = LARGEST_BYTES - self._size
             if level > _INFO:
-                room += _RESERVE_BYTES
+                left += _RESERVE_BYTES
             if self._file < 0 or (self._full and level <= _INFO):
                 return
-            if len(data) > room:
+            if len(data) > left:
                 if self._full:
                     return
                 self._full = True

@@ -8,7 +8,7 @@ does not leave.
 Names follow OpenTelemetry's conventions for generative AI (opentelemetry-semantic-conventions
 0.66b2), where they have one; that package calls them unstable, so they stand here as text.
 
-Owns the lists. Refuses to know how a span is made or sent (`agent.telemetry`).
+Owns the lists. Refuses to know how a span is made or sent (`agent.observe.spans`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from agent.observe.otlp import NotDeliveredError, TelemetrySettings, post
 from agent.observe.span_attributes import may_leave
 
 _TIMEOUT_S = 5.0
-"""Of one request, beside the run."""
+"""How long one request may take; the run goes on meanwhile."""
 
 
 class _Outlet(SpanExporter):
@@ -42,7 +42,7 @@ class _Outlet(SpanExporter):
 
 
 class _Ids(RandomIdGenerator):
-    """One trace a run, found by the run's id; a resumed run's spans join it."""
+    """Makes one trace of a run, named by the run's id, so that a resumed run's spans join it."""
 
     def __init__(self, run_id: str) -> None:
         self._trace = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:16], "big")
@@ -52,7 +52,7 @@ class _Ids(RandomIdGenerator):
 
 
 def _bare(span: ReadableSpan) -> ReadableSpan:
-    """The span without what may not leave."""
+    """The span without the attributes that may not leave."""
     return ReadableSpan(
         name=span.name,
         context=span.context,

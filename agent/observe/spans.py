@@ -7,8 +7,8 @@
         └── execute_tool TOOL
 
 Off unless the operator's configuration names a collector: no environment variable switches it on.
-Each span, an SDK's too, is rebuilt before it is sent of what `agent.exposure` lets leave: names,
-counts, durations, codes and decisions, and no contents.
+Each span, an SDK's too, is rebuilt before it is sent, of what `agent.observe.span_attributes` lets
+leave: names, counts, durations, codes and decisions, and no contents.
 
 A pure listener. Nothing in here may end or delay a run: an error switches it off, the queue is
 bounded, and a collector that does not answer costs `PATIENCE_S` at the end.
@@ -171,7 +171,7 @@ class SpanRecorder:
                 pass  # its words are for people
 
     def _end_all(self) -> None:
-        """What nobody told the end of."""
+        """End each span that no event ended."""
         self._end_turn()
         if self._run is not None:
             self._fail(self._run, "killed")

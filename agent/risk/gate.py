@@ -78,9 +78,9 @@ def _all(
     except Exception as error:  # noqa: BLE001 - whatever it is, the patch is not let through
         yield _failed("the hunks", error)
         subject = InspectedPatch(
-            patch=patch, policy=policy, added={}, passed_over=(), aliases=aliases_in(patch)
+            patch=patch, policy=policy, added={}, not_inspected=(), aliases=aliases_in(patch)
         )
-    for path in subject.passed_over:
+    for path in subject.not_inspected:
         yield found("not-inspected", path, "too much content before it: its lines were not read")
     for name, inspection in inspections:
         try:

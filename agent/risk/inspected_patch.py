@@ -28,12 +28,12 @@ class InspectedPatch:
     policy: Policy
     added: Mapping[bytes, PatchSection]
     """By new path: what each file with added lines gets, links left out."""
-    passed_over: tuple[bytes, ...]
+    not_inspected: tuple[bytes, ...]
     """Files with added lines that no inspection sees: too much before them."""
     aliases: SymlinkAliases
 
     def old(self, change: Change) -> bytes | None:
-        """All of the old content, where it was kept (`sandbox.sides`); empty for a new file."""
+        """All of the old content, if it was kept (`sandbox.patch.reviewed_content`); b"" if new."""
         return self._whole(change.old_blob) if change.old_mode else b""
 
     def new(self, change: Change) -> bytes | None:
@@ -48,8 +48,8 @@ def take_apart(patch: Patch, policy: Policy) -> InspectedPatch:
     """Raises `HunksUnreadable` where the bytes of the patch do not fit its list of changes."""
     parts = sections(patch.data)
     added: dict[bytes, PatchSection] = {}
-    passed_over = []
-    room = CONTENT_LIMIT_BYTES
+    not_inspected = []
+    left = CONTENT_LIMIT_BYTES
     for change in patch.changes:
         part = _next(parts)
         if parts_of(change) > 1:
@@ -60,9 +60,9 @@ def take_apart(patch: Patch, policy: Policy) -> InspectedPatch:
             part = _read_whole(patch.sides.get(change.new_blob))
         if not part.numbers or change.new_mode == SYMLINK:
             continue
-        room -= len(part.text)
-        if room < 0:
-            passed_over.append(change.path)
+        left -= len(part.text)
+        if left < 0:
+            not_inspected.append(change.path)
         else:
             added[change.path] = part
     if next(parts, None) is not None:
@@ -71,7 +71,7 @@ def take_apart(patch: Patch, policy: Policy) -> InspectedPatch:
         patch=patch,
         policy=policy,
         added=added,
-        passed_over=tuple(passed_over),
+        not_inspected=tuple(not_inspected),
         aliases=aliases_in(patch),
     )
 

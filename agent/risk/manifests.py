@@ -57,7 +57,7 @@ Names = dict[str, str]
 
 
 def inspect(subject: InspectedPatch) -> Iterator[Finding]:
-    room = _TOML_TOGETHER_BYTES
+    left = _TOML_TOGETHER_BYTES
     for change in subject.patch.changes:
         name = change.path.rpartition(b"/")[2].lower()
         if not change.new_mode or (change.old_blob == change.new_blob and not _moved(change)):
@@ -65,8 +65,8 @@ def inspect(subject: InspectedPatch) -> Iterator[Finding]:
         if name in _MANIFESTS:
             parse, compare = _MANIFESTS[name]
             if parse is _toml:
-                room -= len(subject.old(change) or b"") + len(subject.new(change) or b"")
-            if room < 0:
+                left -= len(subject.old(change) or b"") + len(subject.new(change) or b"")
+            if left < 0:
                 yield found("not-inspected", change.path, "too many manifests before it")
             else:
                 yield from _manifest(subject, change, parse, compare)

@@ -16,7 +16,7 @@ MOST = 64
 class SymlinkAliases:
     def __init__(self, links: Iterable[tuple[bytes, bytes]]) -> None:
         """Args:
-        links: path and target of each link; those that leave the tree lead to no path in it.
+        links: path and target of each link. One that leaves the tree leads to no path in it.
         """
         self._links: dict[bytes, list[bytes]] = {}
         for path, target in links:

@@ -63,14 +63,14 @@ read_file, end it with `kill`. A background process ends with the run. Use read_
 and search_files rather than cat, sed and grep where you can: their results are shorter."""
 
 
-def act(arguments: BashArguments, box: SandboxProtocol, setting: ToolContext) -> ToolAnswer:
+def act(arguments: BashArguments, sandbox: SandboxProtocol, context: ToolContext) -> ToolAnswer:
     if arguments.background:
-        return _background(arguments.command, box)
-    longest = max(0.1, min(setting.command_timeout_s, setting.left_s))
+        return _background(arguments.command, sandbox)
+    longest = max(0.1, min(context.command_timeout_s, context.left_s))
     timeout_s = min(arguments.timeout_s or longest, longest)
-    result = box.run(arguments.command, timeout_s=timeout_s, on_output=setting.on_output)
+    result = sandbox.run(arguments.command, timeout_s=timeout_s, on_output=context.on_output)
     return ToolAnswer(
-        text=_report(result, timeout_s, setting),
+        text=_report(result, timeout_s, context),
         brief=_brief(result),
         exit_code=result.exit_code,
         ending=result.ending,
@@ -80,23 +80,23 @@ def act(arguments: BashArguments, box: SandboxProtocol, setting: ToolContext) ->
     )
 
 
-def _report(result: CommandResult, timeout_s: float, setting: ToolContext) -> str:
+def _report(result: CommandResult, timeout_s: float, context: ToolContext) -> str:
     parts = []
     if out := decode(result.stdout):
         parts.append(out.rstrip("\n"))
     if err := decode(result.stderr):
         parts.append(f"[stderr]\n{err.rstrip()}")
     if result.refused:
-        parts.append(f"[the kernel refused {_refused_in_words(result.refused, setting)}]")
-    parts.append(_last_line(result, timeout_s, setting.limits))
+        parts.append(f"[the kernel refused {_refused_in_words(result.refused, context)}]")
+    parts.append(_last_line(result, timeout_s, context.limits))
     return "\n".join(parts)
 
 
-def _refused_in_words(programs: tuple[str, ...], setting: ToolContext) -> str:
+def _refused_in_words(programs: tuple[str, ...], context: ToolContext) -> str:
     named = ", ".join(one_line(program, 200) for program in programs[:_REFUSED_NAMED])
     if len(programs) > _REFUSED_NAMED:
         named += f" and {len(programs) - _REFUSED_NAMED} more"
-    hint = setting.instead(programs[0].rpartition("/")[2])
+    hint = context.instead(programs[0].rpartition("/")[2])
     return f"{named}: not among what the policy lets run; {hint}"
 
 
@@ -171,15 +171,15 @@ def _brief(result: CommandResult) -> str:
             return str(result.ending)
 
 
-def _background(command: str, box: SandboxProtocol) -> ToolAnswer:
+def _background(command: str, sandbox: SandboxProtocol) -> ToolAnswer:
     # The first line of its standard error is its process id, which is its group's id too.
-    number = box.start(f"printf '%s\\n' \"$$\" >&2\n{command}")
-    status = box.poll(number)
+    number = sandbox.start(f"printf '%s\\n' \"$$\" >&2\n{command}")
+    status = sandbox.poll(number)
     for _ in range(_PID_TRIES):
         if status.err.head.find(b"\n") >= 0 or status.exit_code is not None:
             break
         time.sleep(_PID_WAIT_S)
-        status = box.poll(number)
+        status = sandbox.poll(number)
     pid, _, _ = status.err.head.partition(b"\n")
     lines = [f"Background process {number} started."]
     if pid.isdigit():

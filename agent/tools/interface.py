@@ -1,8 +1,8 @@
-"""What a tool is: a name, a description, strict arguments, and what it does with a box.
+"""What a tool is: a name, a description, strict arguments, and what it does with a sandbox.
 
 One pydantic model per tool makes both the JSON schema that the model is given and the check of
-what it sends back. Refuses to know which tools there are (`toolbox`) and whether a call may run
-(the policy).
+what it sends back. Refuses to know which tools there are (`agent.tools.registry`) and whether a
+call may run (the policy).
 """
 
 from collections.abc import Callable, Mapping
@@ -39,10 +39,10 @@ _A = TypeVar("_A", bound=Arguments)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """What a tool may use beside the box."""
+    """What a tool may use beside the sandbox."""
 
     output_bytes: int
-    """Of one stream or one file, as shown to the model (``limits.output``)."""
+    """The most bytes of one stream or one file that the model is shown (``limits.output``)."""
     command_timeout_s: float
     """Longest that one command may take (``limits.command_timeout``)."""
     left_s: float
@@ -67,7 +67,7 @@ class ToolAnswer:
     """One line for a person; hostile text in it is not yet made visible."""
     is_error: bool = False
     exit_code: int | None = None
-    """Of a command."""
+    """The command's; None where no command ran."""
     ending: Ending | None = None
     refused: tuple[str, ...] = ()
     """Programs that the kernel refused."""
@@ -105,9 +105,9 @@ class Tool(Generic[_A]):
             raise MalformedError(_complaint(self.name, error)) from error
 
     def call(
-        self, arguments: Mapping[str, object], box: SandboxProtocol, setting: ToolContext
+        self, arguments: Mapping[str, object], sandbox: SandboxProtocol, context: ToolContext
     ) -> ToolAnswer:
-        return self.act(self.decode(arguments), box, setting)
+        return self.act(self.decode(arguments), sandbox, context)
 
 
 class MalformedError(Exception):

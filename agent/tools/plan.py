@@ -39,7 +39,7 @@ Show your plan to the person who watches. Give the whole list each time; one ite
 be in_progress. Worth it for work of three steps and more. It changes nothing in the sandbox."""
 
 
-def act(arguments: PlanArguments, _box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
+def act(arguments: PlanArguments, _sandbox: SandboxProtocol, _context: ToolContext) -> ToolAnswer:
     done = sum(1 for item in arguments.items if item.status is PlanStatus.DONE)
     summary = f"{done} of {len(arguments.items)} steps done"
     return ToolAnswer(text=f"Plan shown: {summary}.", brief=summary)

@@ -47,9 +47,11 @@ binary files are not searched; other hidden files are. No hit is a normal answer
 Errors: a pattern that does not parse, a path that is not there."""
 
 
-def act(arguments: SearchArguments, box: SandboxProtocol, setting: ToolContext) -> ToolAnswer:
-    timeout_s = max(0.1, min(_TIMEOUT_S, setting.command_timeout_s, setting.left_s))
-    result = _try(box, _ripgrep(arguments), timeout_s) or _try(box, _grep(arguments), timeout_s)
+def act(arguments: SearchArguments, sandbox: SandboxProtocol, context: ToolContext) -> ToolAnswer:
+    timeout_s = max(0.1, min(_TIMEOUT_S, context.command_timeout_s, context.left_s))
+    result = _try(sandbox, _ripgrep(arguments), timeout_s) or _try(
+        sandbox, _grep(arguments), timeout_s
+    )
     if result is None:
         return ToolAnswer(
             text="Neither rg nor grep can be run here: look with list_dir and read_file.",
@@ -88,10 +90,10 @@ def _grep(arguments: SearchArguments) -> list[str]:
     return [*argv, f"--regexp={pattern}", "--", arguments.path]
 
 
-def _try(box: SandboxProtocol, argv: list[str], timeout_s: float) -> CommandResult | None:
+def _try(sandbox: SandboxProtocol, argv: list[str], timeout_s: float) -> CommandResult | None:
     """Run it; None where the image does not hold it or the policy does not let it run."""
     try:
-        result = box.run_program(argv, timeout_s=timeout_s)
+        result = sandbox.run_program(argv, timeout_s=timeout_s)
     except FileError:
         return None
     if result.exit_code in _CANNOT_RUN and result.ending is Ending.EXITED:

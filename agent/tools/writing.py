@@ -61,10 +61,10 @@ delete what is in it; empty directories are no part of the result. Errors: no su
 directory, or the policy does not let you write there."""
 
 
-def write(arguments: WriteArguments, box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
+def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolContext) -> ToolAnswer:
     data = arguments.content.encode("utf-8", "replace")
     try:
-        box.write_file(arguments.path, data, overwrite=arguments.overwrite)
+        sandbox.write_file(arguments.path, data, overwrite=arguments.overwrite)
     except FileExists:
         return ToolAnswer(
             text=f"{arguments.path} is there already, and was left as it is: use edit_file to "
@@ -79,10 +79,10 @@ def write(arguments: WriteArguments, box: SandboxProtocol, _setting: ToolContext
     )
 
 
-def edit(arguments: EditArguments, box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
+def edit(arguments: EditArguments, sandbox: SandboxProtocol, _context: ToolContext) -> ToolAnswer:
     if arguments.old_string == arguments.new_string:
         return _unchanged("old_string and new_string are the same.", "nothing to do")
-    data = box.read_file(arguments.path, limit=_EDITABLE_BYTES + 1)
+    data = sandbox.read_file(arguments.path, limit=_EDITABLE_BYTES + 1)
     if len(data) > _EDITABLE_BYTES:
         return _unchanged(
             f"{arguments.path} has more than {_EDITABLE_BYTES} bytes, too many for edit_file: "
@@ -105,14 +105,16 @@ def edit(arguments: EditArguments, box: SandboxProtocol, _setting: ToolContext) 
             "what is around it, or replace_all: true.",
             f"{found} matches",
         )
-    box.write_file(arguments.path, data.replace(old, new), overwrite=True)
+    sandbox.write_file(arguments.path, data.replace(old, new), overwrite=True)
     line = _line_numbers(data, old)[0]
     times = "1 replacement" if found == 1 else f"{found} replacements"
     return ToolAnswer(text=f"Edited {arguments.path}: {times}, first at line {line}.", brief=times)
 
 
-def delete(arguments: DeleteArguments, box: SandboxProtocol, _setting: ToolContext) -> ToolAnswer:
-    box.delete_file(arguments.path)
+def delete(
+    arguments: DeleteArguments, sandbox: SandboxProtocol, _context: ToolContext
+) -> ToolAnswer:
+    sandbox.delete_file(arguments.path)
     return ToolAnswer(text=f"Deleted {arguments.path}.", brief="deleted")
 
 

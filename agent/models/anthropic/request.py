@@ -1,4 +1,4 @@
-"""From `agent.messages.Request` to the body of a Messages API request, as plain values.
+"""From `agent.models.interface.Request` to the body of a Messages API request, as plain values.
 
 Pure: imports no SDK, does no I/O. Owns the rules of what the API takes (order, roles, empty blocks,
 cache breakpoints) and keeps the prefix stable: a longer history starts with exactly what a shorter

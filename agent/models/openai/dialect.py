@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-_LEAST_ROOM: Final = 256
+_LEAST_OUTPUT: Final = 256
 """Tokens of output. Where less is left, the window is full: no step of a task fits."""
 
 _LEAST_TAKEN_FOR_A_LIMIT: Final = 256
@@ -126,8 +126,8 @@ class Dialect:
             window, prompt = int(found[1]), int(found[2])
             # Half of what is left: the conversation grows, and vLLM stops counting the prompt where
             # prompt and output together are too long, so that more may be left than there is.
-            room = min(window - prompt, sent) // 2
-            return room if room >= _LEAST_ROOM else None
+            left = min(window - prompt, sent) // 2
+            return left if left >= _LEAST_OUTPUT else None
         named = re.search(r"max_(?:completion_)?tokens", f"{complaint.param} {complaint.message}")
         if named is None or _TOO_LARGE.search(complaint.message) is None:
             return None

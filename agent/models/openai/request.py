@@ -1,4 +1,4 @@
-"""From `agent.messages.Request` to the body of a chat-completions request, as plain values.
+"""From `agent.models.interface.Request` to the body of a chat-completions request, as plain values.
 
 Pure: imports no SDK, does no I/O. Owns the rules of what the API takes: one ``tool`` message for
 each result, straight after the calls; text only in them, so that images follow as the user's.
@@ -90,7 +90,7 @@ def _of_user(message: UserMessage, dialect: Dialect) -> Iterator[Json]:
         }
     parts: list[Json] = []
     for result in results:
-        parts += _pictures(result, dialect)
+        parts += _images(result, dialect)
     texts = [block.text for block in message.blocks if isinstance(block, Text)]
     parts += [_text(text) for text in texts if text.strip()]
     if not parts and not results:
@@ -106,7 +106,7 @@ def _outcome(result: ToolResult) -> str:
     return f"Error: {text}" if result.is_error else text
 
 
-def _pictures(result: ToolResult, dialect: Dialect) -> Iterator[Json]:
+def _images(result: ToolResult, dialect: Dialect) -> Iterator[Json]:
     if not result.images:
         return
     number = len(result.images)

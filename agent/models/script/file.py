@@ -1,6 +1,6 @@
 """A script file, from YAML text to turns: strict, every error with file, line and key path.
 
-Owns the form that `agent.models.script` documents. Refuses to know how a turn is played.
+Owns the form that `agent.models.script.player` documents. Refuses to know how a turn is played.
 """
 
 import re

@@ -1,7 +1,7 @@
 """``script:FILE``: a recorded conversation that stands in for a model.
 
 For demonstrations and tests without a key: everything but the words of the model is real. Owns the
-playing; the file's form and its strict reading are `agent.models.script_file`'s. Deterministic: the
+playing; the file's form and its strict reading are `agent.models.script.file`'s. Deterministic: the
 same file and the same results give the same run. Usage is zero.
 
 A file, YAML, at most 16 MiB; unknown keys are errors::
@@ -18,8 +18,8 @@ A file, YAML, at most 16 MiB; unknown keys are errors::
             arguments: {path: calc.py}
       - expect: {regex: 'return a \\+ b$'}   # multi-line mode: ^ and $ match at lines
         text: Done.
-        stop: end_turn                # optional: any of `agent.messages.StopReason`; by default
-                                      # tool_use with calls, end_turn without
+        stop: end_turn                # optional: any `agent.models.interface.StopReason`; by
+                                      # default tool_use with calls, end_turn without
 
 A turn has at least one of ``text``, ``calls`` and ``stop``. ``expect`` takes one text or regex, or
 a list of them that must all be found in the results of the turn before, taken together. A relative

@@ -18,7 +18,7 @@ from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import ModelRefusedRequest, RecordError
 from agent.interrupts import Interrupts
 from agent.models import image_header
-from agent.models.image_header import picture_of
+from agent.models.image_header import image_header_of
 from agent.models.interface import (
     AssistantMessage,
     Image,
@@ -88,7 +88,7 @@ VP8 = webp(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 9, 10) + b"\0" * 
     ],
 )
 def test_an_image_is_known_by_its_bytes(data: bytes, expected: tuple[str, int, int]) -> None:
-    found = picture_of(data)
+    found = image_header_of(data)
     assert found is not None
     assert (found.media_type, found.width, found.height) == expected
 
@@ -111,7 +111,7 @@ def test_an_image_is_known_by_its_bytes(data: bytes, expected: tuple[str, int, i
     ],
 )
 def test_what_is_none_is_taken_for_none(data: bytes) -> None:
-    assert picture_of(data) is None
+    assert image_header_of(data) is None
 
 
 @settings(deadline=None)
@@ -119,12 +119,12 @@ def test_what_is_none_is_taken_for_none(data: bytes) -> None:
 def test_no_bytes_break_it(junk: bytes, image: bytes, draw: st.DataObject) -> None:
     cut = draw.draw(st.integers(0, len(image)))
     for data in (junk, image[:cut] + junk, junk + image[cut:], image[:cut] + junk + image[cut:]):
-        found = picture_of(data)
+        found = image_header_of(data)
         assert found is None or (found.width >= 0 and found.height >= 0)
 
 
 def test_a_jpeg_of_endless_segments_is_looked_at_for_a_bounded_time() -> None:
-    assert picture_of(b"\xff\xd8\xff" + b"\xff\xe0\x00\x02" * 1_000_000) is not None
+    assert image_header_of(b"\xff\xd8\xff" + b"\xff\xe0\x00\x02" * 1_000_000) is not None
 
 
 def read(box: TmpBox, path: str, shown: tuple[int, ...] = ()) -> ToolAnswer:

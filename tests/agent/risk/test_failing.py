@@ -85,7 +85,7 @@ def test_content_past_the_bound_is_told(patch: Patch, policy: Policy) -> None:
     hunk = b"diff --git a/a b/a\n@@ -0,0 +1 @@\n" + line
     rows = [replace(change, path=name, added_lines=1) for name in (b"a", b"b")]
     subject = take_apart(replace(patch, data=hunk * 2, changes=tuple(rows)), policy)
-    assert subject.passed_over == (b"b",)
+    assert subject.not_inspected == (b"b",)
 
 
 def test_content_that_looks_like_a_patch_is_content() -> None:

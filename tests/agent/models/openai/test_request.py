@@ -48,7 +48,7 @@ def call(identifier: str = "t1", /, **arguments: object) -> ToolUse:
     return ToolUse(id=identifier, name="bash", arguments=arguments)
 
 
-def pictured(identifier: str, *images: Image) -> ToolResult:
+def with_images(identifier: str, *images: Image) -> ToolResult:
     return ToolResult(tool_use_id=identifier, text="A file.", is_error=False, images=images)
 
 
@@ -64,7 +64,9 @@ def test_each_result_is_a_message_of_its_own_before_any_words() -> None:
 
 
 def test_images_follow_all_results_of_their_turn_and_say_whose_they_are() -> None:
-    message = UserMessage(blocks=(pictured("t1", PNG), pictured("t2", PNG, PNG), Text(text="So?")))
+    message = UserMessage(
+        blocks=(with_images("t1", PNG), with_images("t2", PNG, PNG), Text(text="So?"))
+    )
     made = checked(user("Go."), said(call("t1"), call("t2")), message)
     assert roles(made)[-3:] == ["tool", "tool", "user"]
     parts = made["messages"][-1]["content"]
