@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from policies import paths
 from policies.commands.judge import judge
-from policies.commands.verdicts import NO_MATCH, CommandOutcome, DecidingLayer, key_name
+from policies.commands.outcome import NO_MATCH, CommandOutcome, DecidingLayer, key_name
 from policies.policy import SERVER_TOOLS, CeilingBounds, Policy
 
 MAX_SHOWN_RULES = 64
@@ -151,19 +151,19 @@ def _bash(policy: Policy, call: Call) -> Decision:
     rules: dict[str, None] = {}
     notes: dict[str, None] = {}
     for part in judge(policy, command):
-        verdict = part.verdict
-        if verdict is None:
+        decision = part.decision
+        if decision is None:
             continue
-        match verdict.outcome:
+        match decision.outcome:
             case CommandOutcome.DENY:
-                return Deny(rule=verdict.rule, reason=verdict.reason)
+                return Deny(rule=decision.rule, reason=decision.reason)
             case CommandOutcome.ASK:
-                ask = ask or Ask(rule=verdict.rule, reason=verdict.reason, digest=digest(call))
-            case CommandOutcome.ALLOW if verdict.layer is DecidingLayer.KERNEL:
+                ask = ask or Ask(rule=decision.rule, reason=decision.reason, digest=digest(call))
+            case CommandOutcome.ALLOW if decision.layer is DecidingLayer.KERNEL:
                 if len(notes) < MAX_SHOWN_RULES:
-                    notes[f"{part.shown}: {verdict.reason}; the kernel decides"] = None
+                    notes[f"{part.shown}: {decision.reason}; the kernel decides"] = None
             case CommandOutcome.ALLOW:
-                rules[verdict.rule] = None
+                rules[decision.rule] = None
     if ask is not None:
         return ask
     return Allow(rules=tuple(rules), notes=tuple(notes))

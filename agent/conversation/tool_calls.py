@@ -28,7 +28,7 @@ from agent.record.images import ImageStore
 from agent.tools import registry
 from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from policies.commands.verdicts import instead
+from policies.commands.rules import instead
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import Policy
 from sandbox.errors import FileError

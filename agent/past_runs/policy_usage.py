@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
 from policies.loading import loads
-from policies.operator.learn import ObservedCall, ObservedUse
+from policies.operator.needs import ObservedCall
+from policies.operator.proposal import ObservedUse
 from policies.policy import Policy
 
 _REFUSED_BY_POLICY = frozenset({"denied", "not approved"})

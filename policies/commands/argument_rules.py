@@ -5,20 +5,18 @@ the same program may allow. ``forbid`` vetoes: where ``args`` are met, or may be
 is denied whatever other rules say.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 
 from policies.commands import git as git_rules
-from policies.commands.flags import Option, Reading, read_flags
+from policies.commands.flags import FoundFlag, FoundFlags, read_flags
 from policies.commands.getopt import UnknownOption, read, stated
 from policies.policy import CommandRule, Forbids
-from policies.shell.words import Becomes, Word, literal
+from policies.shell.words import Word, WordExpansion, literal
 
 
-class Fit(Enum):
+class RuleFit(Enum):
     FITS = "fits"
     OTHER = "other"
     """The arguments are others: the rule says nothing."""
@@ -28,25 +26,25 @@ class Fit(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    fit: Fit
+class RuleAnswer:
+    fit: RuleFit
     reason: str = ""
     """Why not, for the model; empty where that the arguments are others says it all."""
 
 
-_FITS = Fitted(fit=Fit.FITS)
-_OTHER = Fitted(fit=Fit.OTHER)
+_FITS = RuleAnswer(fit=RuleFit.FITS)
+_OTHER = RuleAnswer(fit=RuleFit.OTHER)
 
 
-def fitted(rule: CommandRule, name: str, arguments: Sequence[Word]) -> Fitted:
+def fitted(rule: CommandRule, name: str, arguments: Sequence[Word]) -> RuleAnswer:
     """Does the rule fit a program of that name (or path) with these arguments?"""
     base = name.rpartition("/")[2]
     known = _by_args(rule, base, arguments) if rule.args is not None else _FITS
-    if known.fit is Fit.OTHER or not (rule.forbid or rule.require):
+    if known.fit is RuleFit.OTHER or not (rule.forbid or rule.require):
         return known
-    if known.fit is Fit.MAYBE:
+    if known.fit is RuleFit.MAYBE:
         vetoes = bool(rule.forbid) and Forbids.WITH_ARGS in rule.forbids
-        return Fitted(fit=Fit.VETO, reason=known.reason) if vetoes else known
+        return RuleAnswer(fit=RuleFit.VETO, reason=known.reason) if vetoes else known
     return _by_flags(rule, name, base, arguments)
 
 
@@ -54,7 +52,7 @@ def leading(base: str, arguments: Sequence[Word]) -> tuple[Word, ...]:
     """The arguments from the subcommand on.
 
     Raises:
-        gitarguments.Refused, UnknownOption: an option before it that is not known to leave it be.
+        GitRefusal, UnknownOption: an option before it that is not known to leave it be.
     """
     if base == "git":
         return git_rules.after_options(arguments)
@@ -64,65 +62,65 @@ def leading(base: str, arguments: Sequence[Word]) -> tuple[Word, ...]:
     return read(arguments, spec).rest if spec is not None else tuple(arguments)
 
 
-def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> Fitted:
+def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> RuleAnswer:
     # As they stand first: `--version` may be what a rule permits.
-    if _compared(rule, arguments) is Fit.FITS:
+    if _compared(rule, arguments) is RuleFit.FITS:
         return _FITS
     try:
         rest = leading(base, arguments)
     except git_rules.GitRefusal as refused:
-        return Fitted(fit=Fit.MAYBE, reason=f"{refused} is not allowed")
+        return RuleAnswer(fit=RuleFit.MAYBE, reason=f"{refused} is not allowed")
     except UnknownOption as unknown:
-        return Fitted(fit=Fit.MAYBE, reason=_behind(base, str(unknown)))
+        return RuleAnswer(fit=RuleFit.MAYBE, reason=_behind(base, str(unknown)))
     fit = _compared(rule, rest)
     first = (rest[0].value or "") if rest else ""
-    if fit is Fit.MAYBE:
+    if fit is RuleFit.MAYBE:
         reason = (
             f"{base}: its first arguments decide here, and only the run can know them: "
             "write them out"
         )
-        return Fitted(fit=fit, reason=reason)
-    if fit is Fit.OTHER and first.startswith("-") and base != "git":
-        return Fitted(fit=Fit.MAYBE, reason=_behind(base, first.partition("=")[0]))
-    return Fitted(fit=fit)
+        return RuleAnswer(fit=fit, reason=reason)
+    if fit is RuleFit.OTHER and first.startswith("-") and base != "git":
+        return RuleAnswer(fit=RuleFit.MAYBE, reason=_behind(base, first.partition("=")[0]))
+    return RuleAnswer(fit=fit)
 
 
 def _behind(base: str, option: str) -> str:
     return f"{base}: {option} stands before the subcommand, which decides here: put it behind"
 
 
-def _compared(rule: CommandRule, arguments: Sequence[Word]) -> Fit:
+def _compared(rule: CommandRule, arguments: Sequence[Word]) -> RuleFit:
     """The leading arguments against those that the rule permits."""
-    result = Fit.OTHER
+    result = RuleFit.OTHER
     for wanted in rule.args or ():
         for index, text in enumerate(wanted):
             word = arguments[index] if index < len(arguments) else None
             if word is None or (word.value is not None and word.value != text):
                 break
             if word.value is None:
-                if word.becomes is not Becomes.ONE or text.startswith(word.opening):
-                    result = Fit.MAYBE
+                if word.becomes is not WordExpansion.ONE or text.startswith(word.opening):
+                    result = RuleFit.MAYBE
                 break
         else:
-            return Fit.FITS
+            return RuleFit.FITS
     return result
 
 
-def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]) -> Fitted:
+def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]) -> RuleAnswer:
     try:
         named = rule.args is not None and Forbids.ALWAYS not in rule.forbids
         readings = _readings(base, arguments, named=named)
     except git_rules.GitRefusal as refused:
         reason = f"{refused} is not allowed where flags are looked at"
-        return Fitted(fit=Fit.VETO if rule.forbid else Fit.MAYBE, reason=reason)
+        return RuleAnswer(fit=RuleFit.VETO if rule.forbid else RuleFit.MAYBE, reason=reason)
     for reading in readings:
         for flag in rule.forbid:
             option = reading.forbidden(flag)
             if option is not None:
-                return Fitted(fit=Fit.VETO, reason=_holds(rule, name, flag, option))
+                return RuleAnswer(fit=RuleFit.VETO, reason=_holds(rule, name, flag, option))
     for reading in readings:
         if rule.forbid and reading.unclear is not None:
-            return Fitted(fit=Fit.VETO, reason=_unclear(rule, name, reading.unclear))
+            return RuleAnswer(fit=RuleFit.VETO, reason=_unclear(rule, name, reading.unclear))
     missing = [
         flag for flag in rule.require if not any(reading.present(flag) for reading in readings)
     ]
@@ -131,11 +129,11 @@ def _by_flags(rule: CommandRule, name: str, base: str, arguments: Sequence[Word]
             f"{_call(rule, name)} needs {' and '.join(missing)} here, written in full and before "
             f"other options: {_call(rule, name)} {' '.join(rule.require)} …"
         )
-        return Fitted(fit=Fit.MAYBE, reason=reason)
+        return RuleAnswer(fit=RuleFit.MAYBE, reason=reason)
     return _FITS
 
 
-def _readings(base: str, arguments: Sequence[Word], *, named: bool) -> list[Reading]:
+def _readings(base: str, arguments: Sequence[Word], *, named: bool) -> list[FoundFlags]:
     """The options of a program; git's own and its subcommand's apart, for they differ."""
     if base != "git":
         return [read_flags(arguments, stated(base))]
@@ -166,7 +164,7 @@ def may_be_alias(program: str, begin: Sequence[str]) -> bool:
     return not first.startswith("-") and first not in git_rules.SUBCOMMANDS
 
 
-def _holds(rule: CommandRule, name: str, flag: str, option: Option) -> str:
+def _holds(rule: CommandRule, name: str, flag: str, option: FoundFlag) -> str:
     word = option.word.split("\n")[0][:60]
     if option.name == flag:
         said = word if word == flag else f"{word} holds {flag}, which"
@@ -197,39 +195,3 @@ def _none_of(flags: Sequence[str]) -> str:
 def _call(rule: CommandRule, name: str) -> str:
     """``git push`` where the rule is about that alone."""
     return " ".join([name, *(rule.args[0] if rule.args and len(rule.args) == 1 else ())])
-
-
-# Beside a program's own name, the variables that give it options.
-_VARIABLES = {
-    "make": "MAKEFLAGS|GNUMAKEFLAGS|MFLAGS",
-    "pytest": "PYTEST_ADDOPTS|PYTEST_PLUGINS",
-    "pip": "PIP_.*",
-    "npm": "(npm|NPM)_CONFIG_.*|npm_config_.*",
-    "node": "NODE_OPTIONS",
-    "java": "_?JAVA_.*|JDK_JAVA_OPTIONS",
-    "rg": "RIPGREP_CONFIG_PATH",
-    "less": "LESS",
-    "xz": "XZ_OPT|XZ_DEFAULTS",
-    "gzip": "GZIP",
-    "zip": "ZIPOPT|ZIP",
-    "unzip": "UNZIP|UNZIPOPT",
-    "docker": "DOCKER_.*",
-    "git": "GIT_CONFIG.*|GIT_EXEC_PATH",
-}
-
-
-def gives_options(rule: CommandRule, variable: str) -> bool:
-    """Does the variable give the program options that stand in no argument, or take them away?"""
-    return bool(_variables(rule.program).fullmatch(variable)) or (
-        # Options behind an operand are then none.
-        bool(rule.require) and variable == "POSIXLY_CORRECT"
-    )
-
-
-@lru_cache(maxsize=256)
-def _variables(program: str) -> re.Pattern[str]:
-    base = re.sub(r"[0-9.]+$", "", program.rpartition("/")[2])
-    own = re.escape(re.sub(r"[^A-Za-z0-9]", "_", base).upper())
-    known = _VARIABLES.get(base)
-    usual = f"{own}_?(OPTIONS|OPTION|OPTS|OPT|FLAGS|ARGS|ADDOPTS)"
-    return re.compile(f"{usual}|{known}" if known else usual)

@@ -25,11 +25,6 @@ ALL = HARMLESS | STARTING | REFUSED
 DECLARING = frozenset({"export", "declare", "typeset", "local", "readonly"})
 MOVING = frozenset({"cd", "pushd", "popd"})
 
-RESERVED = frozenset(
-    {"if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
-     "select", "function", "in"}
-)  # fmt: skip
-
 # A subscript is arithmetic, and arithmetic carries out substitutions, whatever quotes held them.
 _SUBSCRIPT = re.compile(r"\[.*(\$\(|`)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -41,7 +36,7 @@ _COMMAND = OptionSpec(flags="pvV")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class BuiltinEffect:
     """What a builtin's arguments do beside the builtin's own work."""
 
     refused: str | None = None
@@ -56,7 +51,7 @@ class Effect:
 
 def effect(  # noqa: PLR0911 - a return for each kind of builtin
     name: str, arguments: Sequence[Word]
-) -> Effect:
+) -> BuiltinEffect:
     """What the builtin does with these arguments."""
     values = [word.value for word in arguments]
     match name:
@@ -64,48 +59,48 @@ def effect(  # noqa: PLR0911 - a return for each kind of builtin
             return _eval(arguments)
         case "." | "source":
             rest = arguments[1:] if values[:1] == ["--"] else arguments
-            return Effect(script=rest[0]) if rest else Effect()
+            return BuiltinEffect(script=rest[0]) if rest else BuiltinEffect()
         case "exec" | "command":
             return _starting(name, arguments)
         case "builtin":
             if values[:1] and values[0] is not None and values[0] not in ALL:
-                return Effect(refused=f"{values[0]!r} is no builtin of bash")
-            return Effect(words=tuple(arguments))
+                return BuiltinEffect(refused=f"{values[0]!r} is no builtin of bash")
+            return BuiltinEffect(words=tuple(arguments))
         case "trap":
             return _trap(arguments)
         case "alias":
-            return Effect(texts=tuple(_alias_texts(arguments)))
+            return BuiltinEffect(texts=tuple(_alias_texts(arguments)))
         case _ if name in REFUSED:
-            return Effect(refused=f"`{name}` runs other commands at the line editor's call")
+            return BuiltinEffect(refused=f"`{name}` runs other commands at the line editor's call")
         case _:
             return _own_work(name, arguments)
 
 
-def _eval(arguments: Sequence[Word]) -> Effect:
+def _eval(arguments: Sequence[Word]) -> BuiltinEffect:
     if any(word.value is None for word in arguments):
-        return Effect(texts=(Word(text="…", value=None),))
-    return Effect(texts=(literal(" ".join(word.value or "" for word in arguments)),))
+        return BuiltinEffect(texts=(Word(text="…", value=None),))
+    return BuiltinEffect(texts=(literal(" ".join(word.value or "" for word in arguments)),))
 
 
-def _starting(name: str, arguments: Sequence[Word]) -> Effect:
+def _starting(name: str, arguments: Sequence[Word]) -> BuiltinEffect:
     try:
         found = read(arguments, _EXEC if name == "exec" else _COMMAND)
     except UnknownOption as error:
-        return Effect(refused=f"{name} has no option {error}")
+        return BuiltinEffect(refused=f"{name} has no option {error}")
     if found.has("v", "V"):
-        return Effect()
-    return Effect(words=found.rest)
+        return BuiltinEffect()
+    return BuiltinEffect(words=found.rest)
 
 
-def _trap(arguments: Sequence[Word]) -> Effect:
+def _trap(arguments: Sequence[Word]) -> BuiltinEffect:
     rest = arguments
     while rest and rest[0].value in {"-l", "-p", "-P", "--"}:
         if rest[0].value != "--":
-            return Effect()
+            return BuiltinEffect()
         rest = rest[1:]
     if len(rest) < 2 or rest[0].value in {"-", ""}:
-        return Effect()
-    return Effect(texts=(rest[0],))
+        return BuiltinEffect()
+    return BuiltinEffect(texts=(rest[0],))
 
 
 def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
@@ -120,26 +115,26 @@ def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
 
 def _own_work(  # noqa: PLR0911 - a return for each refusal
     name: str, arguments: Sequence[Word]
-) -> Effect:
+) -> BuiltinEffect:
     values = [word.value or "" for word in arguments]
     flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
     if name in {"enable", "hash", "compgen"} and any(word.value is None for word in arguments):
-        return Effect(refused=f"`{name}` with arguments that only the run can know")
+        return BuiltinEffect(refused=f"`{name}` with arguments that only the run can know")
     if name == "enable" and any(set(value) - set("-aps") for value in values):
-        return Effect(refused="`enable` may only list: it loads code and turns builtins off")
+        return BuiltinEffect(refused="`enable` may only list: it loads code and turns builtins off")
     if name == "hash" and any(re.match(r"-[A-Za-z]*p", value) for value in values):
-        return Effect(refused="`hash -p` gives a program another's name")
+        return BuiltinEffect(refused="`hash -p` gives a program another's name")
     if name == "compgen" and any(re.match(r"-[A-Za-z]*[CF]", value) for value in values):
-        return Effect(refused="`compgen` with -C or -F runs a command")
+        return BuiltinEffect(refused="`compgen` with -C or -F runs a command")
     if name == "shopt" and "expand_aliases" in values and "u" not in flags:
-        return Effect(refused="aliases change how text is read: leave expand_aliases out")
+        return BuiltinEffect(refused="aliases change how text is read: leave expand_aliases out")
     if name == "set" and "posix" in values:
-        return Effect(refused="posix mode changes how text is read: leave it out")
+        return BuiltinEffect(refused="posix mode changes how text is read: leave it out")
     if name in {"mapfile", "readarray"} and _after(arguments, "C"):
-        return Effect(texts=_after(arguments, "C"))
+        return BuiltinEffect(texts=_after(arguments, "C"))
     if any(_SUBSCRIPT.search(value) for value in _names(name, arguments)):
-        return Effect(refused=f"an argument of `{name}` whose subscript runs a command")
-    return Effect(assigned=_assigned(name, arguments, flags))
+        return BuiltinEffect(refused=f"an argument of `{name}` whose subscript runs a command")
+    return BuiltinEffect(assigned=_assigned(name, arguments, flags))
 
 
 def _names(name: str, arguments: Sequence[Word]) -> list[str]:

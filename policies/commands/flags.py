@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.commands.getopt import OptionSpec, OptionStyle, TakesValue
-from policies.shell.words import Becomes, Word
+from policies.shell.words import Word, WordExpansion
 
 _UNKNOWN = OptionSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class FoundFlag:
     name: str
     """Without its value: ``-f``, ``--forc``, ``-exec``, ``+x``."""
     word: str
@@ -36,15 +36,15 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class FoundFlags:
     """What one program's arguments hold."""
 
-    options: tuple[Option, ...]
+    options: tuple[FoundFlag, ...]
     unclear: Word | None
     """The first word that may be any option: only the run knows it."""
     spec: OptionSpec | None
 
-    def forbidden(self, flag: str) -> Option | None:
+    def forbidden(self, flag: str) -> FoundFlag | None:
         """The option that is this flag, or may be."""
         wanted = _spellings(flag, self.spec)
         for option in self.options:
@@ -58,11 +58,11 @@ class Reading:
         return any(option.sure and option.name in wanted for option in self.options)
 
 
-def read_flags(arguments: Sequence[Word], spec: OptionSpec | None) -> Reading:
+def read_flags(arguments: Sequence[Word], spec: OptionSpec | None) -> FoundFlags:
     """Read the options among arguments; without a spec nothing is known about any of them."""
     scan = _Scan(arguments, spec)
     scan.run()
-    return Reading(options=tuple(scan.options.values()), unclear=scan.unclear, spec=spec)
+    return FoundFlags(options=tuple(scan.options.values()), unclear=scan.unclear, spec=spec)
 
 
 def _spellings(flag: str, spec: OptionSpec | None) -> frozenset[str]:
@@ -97,7 +97,7 @@ class _Scan:
         self._ended = False
         """A `--` may have ended the options."""
         self._done = False
-        self.options: dict[tuple[str, bool], Option] = {}
+        self.options: dict[tuple[str, bool], FoundFlag] = {}
         """By name and whether it is sure: the same again says nothing new."""
         self.unclear: Word | None = None
 
@@ -129,7 +129,7 @@ class _Scan:
     def _half_known(self, word: Word) -> None:
         """A word of which only the beginning is known, if that."""
         start = word.opening
-        if word.becomes is Becomes.ANY or not start:
+        if word.becomes is WordExpansion.ANY or not start:
             self._unclear(word)
         elif start[0] not in "-+":
             self._operand(word, start)
@@ -159,7 +159,7 @@ class _Scan:
     def _operand(self, word: Word, text: str) -> None:
         if self._spec.response and text.startswith("@"):
             self._unclear(word)
-        if word.value is None and word.becomes is Becomes.ALIKE:
+        if word.value is None and word.becomes is WordExpansion.ALIKE:
             # It may become no word at all.
             return
         self._done = self._spec.style is OptionStyle.LEADING and not self._doubt
@@ -218,7 +218,7 @@ class _Scan:
             return
         word = self._arguments[self._at]
         self._at += 1
-        if word.value is None and word.becomes is not Becomes.ONE:
+        if word.value is None and word.becomes is not WordExpansion.ONE:
             # It may become none, and the word behind it be the value; or several.
             self._unclear(word)
 
@@ -238,4 +238,4 @@ class _Scan:
     def _add(self, name: str, word: str, *, sure: bool = True) -> None:
         certain = sure and not self._doubt and not self._ended and self.unclear is None
         if (name, certain) not in self.options:
-            self.options[name, certain] = Option(name=name, word=word, sure=certain)
+            self.options[name, certain] = FoundFlag(name=name, word=word, sure=certain)

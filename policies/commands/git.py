@@ -51,7 +51,7 @@ def after_options(arguments: Sequence[Word]) -> tuple[Word, ...]:
     """The arguments from the subcommand on.
 
     Raises:
-        Refused: an option that may redefine what the subcommand does.
+        GitRefusal: an option that may redefine what the subcommand does.
     """
     position = 0
     while position < len(arguments):

@@ -1,6 +1,6 @@
-"""One command text judged: every part of it in order, each with its verdict.
+"""One command text judged: every part of it in order, each with its decision.
 
-Owns the way from parsed shell to verdicts: through wrappers, builtins, functions and texts within
+Owns the way from parsed shell to decisions: through wrappers, builtins, functions and texts within
 texts. Works off a list, not the stack; past a bound it denies, so no cap weakens it.
 """
 
@@ -11,22 +11,16 @@ from dataclasses import dataclass
 from policies import paths
 from policies.commands import builtins, wrappers
 from policies.commands import git as git_rules
+from policies.commands.outcome import CommandDecision, allowed, denied, key_name, left_to_kernel
+from policies.commands.redirections import redirection, write
+from policies.commands.rules import CommandRules
 from policies.commands.starting_options import command_values
-from policies.commands.verdicts import (
-    CommandVerdict,
-    Rules,
-    allowed,
-    denied,
-    is_command_variable,
-    key_name,
-    left_to_kernel,
-    variable,
-)
-from policies.paths import PathStanding
+from policies.commands.variables import is_command_variable, variable
 from policies.policy import Policy
-from policies.shell.arithmetic import Evaluation
-from policies.shell.ast import Group, Nested, Redirect, SimpleCommand
-from policies.shell.functions import NO_FUNCTIONS, Functions, kept
+from policies.shell import leading
+from policies.shell.arithmetic import ArithmeticCheck
+from policies.shell.ast import Construct, NestedText, Redirect, SimpleCommand
+from policies.shell.functions import NO_FUNCTIONS, DefinedFunctions, kept
 from policies.shell.parse import MAX_NODES, parse
 from policies.shell.words import Word
 
@@ -42,19 +36,14 @@ _NODES_OF_A_TEXT = 20
 _BASH_ONLY = re.compile(r"\$'|\[\[|\(\(")
 _POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
 
-_NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
-_READS = frozenset({"<", "<<<", "<&"})
-_DUPLICATES = frozenset({">&", "<&", "<&-", ">&-"})
-_PLAIN_TARGETS = frozenset({"/dev/null", "/dev/stderr", "/dev/stdout"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class JudgedPart:
     """A piece of the command and what was found about it."""
 
     shown: str
     depth: int
-    verdict: CommandVerdict | None
+    decision: CommandDecision | None
     """None: a construct that only holds others."""
 
 
@@ -63,7 +52,7 @@ class _Context:
     depth: int
     level: int
     offset: int
-    functions: Functions
+    functions: DefinedFunctions
     moved: bool
     """The text changes the working directory somewhere."""
     is_program: bool = False
@@ -89,27 +78,27 @@ class _Started:
     context: _Context
 
 
-_Task = _Text | _Started | tuple[SimpleCommand, _Context] | Part
+_Task = _Text | _Started | tuple[SimpleCommand, _Context] | JudgedPart
 
 
-def judge(policy: Policy, text: str, rules: Rules | None = None) -> Iterator[Part]:
-    """Every part of a command text with its verdict, in the order of the text.
+def judge(policy: Policy, text: str, rules: CommandRules | None = None) -> Iterator[JudgedPart]:
+    """Every part of a command text with its decision, in the order of the text.
 
     Args:
         rules: asked about each program; None: the policy's own.
     """
-    yield from _Judge(policy, rules or Rules(policy)).run(text)
+    yield from _Judge(policy, rules or CommandRules(policy)).run(text)
 
 
 class _Judge:
-    def __init__(self, policy: Policy, rules: Rules) -> None:
+    def __init__(self, policy: Policy, rules: CommandRules) -> None:
         self._policy = policy
         self._rules = rules
-        self._evaluation = Evaluation()
+        self._evaluation = ArithmeticCheck()
         self._nodes = 0
         """Of all texts so far; the bound is on work, so that the answer does not hang on time."""
 
-    def run(self, text: str) -> Iterator[Part]:
+    def run(self, text: str) -> Iterator[JudgedPart]:
         stack: list[_Task] = [_Text(text, 0, 0)]
         steps = 0
         while stack:
@@ -120,7 +109,7 @@ class _Judge:
                 return
             produced: list[_Task] = []
             match task:
-                case Part():
+                case JudgedPart():
                     yield task
                 case _Text():
                     produced = self._text(task)
@@ -162,15 +151,15 @@ class _Judge:
         for item in parsed.items:
             depth = task.depth + item.depth
             match item:
-                case Group():
-                    tasks.append(Part(shown=item.label, depth=depth, verdict=None))
-                case Nested():
+                case Construct():
+                    tasks.append(JudgedPart(shown=item.label, depth=depth, decision=None))
+                case NestedText():
                     tasks.append(_Text(item.text, depth, task.level + 1, task.posix))
                 case Redirect():
-                    verdict = self._redirect(item, moved)
-                    if verdict is not None:
+                    decision = redirection(self._policy, item, moved=moved)
+                    if decision is not None:
                         shown = f"{item.operator}{item.target.text}"
-                        tasks.append(_part(shown, depth + 1, verdict))
+                        tasks.append(_part(shown, depth + 1, decision))
                 case SimpleCommand():
                     context = _Context(
                         depth, task.level, item.offset, functions, moved, posix=task.posix
@@ -179,8 +168,8 @@ class _Judge:
         return tasks
 
     def _simple(self, command: SimpleCommand, context: _Context) -> list[_Task]:
-        tasks = self._assigned(_referenced(command), context)
-        words = command.words[_syntax(command.words) :]
+        tasks = self._assigned(leading.assigned(command), context)
+        words = command.words[leading.syntax_length(command.words) :]
         if words:
             tasks += self._started(words, context)
         return tasks
@@ -190,9 +179,9 @@ class _Judge:
     ) -> list[_Task]:
         tasks: list[_Task] = []
         for name, value in assigned:
-            verdict = variable(self._rules, name)
-            if verdict is not None:
-                tasks.append(_part(f"{name}=", context.depth, verdict))
+            decision = variable(self._rules, name)
+            if decision is not None:
+                tasks.append(_part(f"{name}=", context.depth, decision))
             if is_command_variable(name) and value is not None and value.value:
                 tasks.append(_Text(value.value, context.depth + 1, context.level + 1))
         return tasks
@@ -214,13 +203,13 @@ class _Judge:
             return [_part(shown, context.depth, denied("there is no program of that name"))]
         if context.functions.holds(name, context.offset):
             return [_part(shown, context.depth, allowed("a function of this text"))]
-        if not words[0].quoted and name in builtins.RESERVED:
+        if not words[0].quoted and name in leading.RESERVED:
             reason = f"`{name}` stands where bash may read it otherwise"
             return [_part(shown, context.depth, denied(reason))]
         if name in builtins.ALL and not context.is_program:
             return self._builtin(name, shown, arguments, context)
-        verdict = self._rules.program(name, arguments)
-        tasks: list[_Task] = [_part(shown, context.depth, verdict)]
+        decision = self._rules.program(name, arguments)
+        tasks: list[_Task] = [_part(shown, context.depth, decision)]
         return tasks + self._through(name.rpartition("/")[2], arguments, context)
 
     def _builtin(
@@ -232,8 +221,8 @@ class _Judge:
         effect = builtins.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
-        verdict = self._rules.builtin(name, arguments) or allowed("builtin of bash")
-        tasks: list[_Task] = [_part(shown, context.depth, verdict)]
+        decision = self._rules.builtin(name, arguments) or allowed("builtin of bash")
+        tasks: list[_Task] = [_part(shown, context.depth, decision)]
         tasks += self._assigned(effect.assigned, context)
         if effect.script is not None:
             tasks.append(self._script(effect.script, context))
@@ -248,7 +237,7 @@ class _Judge:
         """What a program starts by its own arguments."""
         try:
             seen = wrappers.look(name, arguments)
-        except wrappers.Unseeable as error:
+        except wrappers.UnseenCommand as error:
             return [_part(name, context.depth + 1, denied(str(error)))]
         tasks: list[_Task] = []
         if seen is not None:
@@ -267,9 +256,9 @@ class _Judge:
                 reason = "the commands come from its input"
                 tasks.append(_part(f"{name} <input>", context.depth + 1, left_to_kernel(reason)))
             for target in seen.writes:
-                verdict = self._write(target, context.moved)
-                if verdict is not None:
-                    tasks.append(_part(target.text, context.depth + 1, verdict))
+                decision = write(self._policy, target, moved=context.moved)
+                if decision is not None:
+                    tasks.append(_part(target.text, context.depth + 1, decision))
         elif name == "git":
             tasks += self._git(arguments, _deeper(context, is_program=True))
         else:
@@ -296,7 +285,7 @@ class _Judge:
             return _part(text.text, context.depth + 1, left_to_kernel(reason))
         return _Text(text.value, context.depth + 1, context.level + 1, posix)
 
-    def _script(self, script: Word, context: _Context) -> Part:
+    def _script(self, script: Word, context: _Context) -> JudgedPart:
         """A file that a shell reads its commands from."""
         key = key_name(self._policy, "exec_workspace")
         if self._policy.exec_workspace:
@@ -304,47 +293,9 @@ class _Judge:
         reason = f"{script.text}: this policy runs no scripts"
         return _part(script.text, context.depth + 1, denied(reason, key))
 
-    def _redirect(self, redirect: Redirect, moved: bool) -> CommandVerdict | None:  # noqa: FBT001
-        target = redirect.target.value
-        if target in _PLAIN_TARGETS:
-            return None
-        if target is not None and "/dev" in target and _NETWORK_FILES.match(paths.normal(target)):
-            return denied("there is no network here, not through /dev/tcp either")
-        if redirect.operator in _DUPLICATES and target is not None and set(target) & {"$", "`"}:
-            return denied("bash expands the name after `>&` twice: write it with `>` and `2>&1`")
-        if redirect.operator in _READS:
-            return None
-        if (
-            redirect.operator in _DUPLICATES
-            and target is not None
-            and re.fullmatch(r"[0-9]+-?|-", target)
-        ):
-            return None
-        return self._write(redirect.target, moved)
 
-    def _write(self, target: Word, moved: bool) -> CommandVerdict | None:  # noqa: FBT001
-        if target.value is None:
-            return left_to_kernel("only the run can know which file this is")
-        match paths.write_standing(self._policy, target.value, moved=moved):
-            case PathStanding.INSIDE:
-                return None
-            case PathStanding.UNCERTAIN:
-                return left_to_kernel("which file this is depends on the working directory")
-            case PathStanding.OUTSIDE:
-                return denied(
-                    f"writing to {target.value} is not allowed: "
-                    f"{_writable(self._policy)} may be written",
-                    key_name(self._policy, "paths.write"),
-                )
-
-
-def _part(shown: str, depth: int, verdict: CommandVerdict) -> Part:
-    return Part(shown=shown[:200], depth=depth, verdict=verdict)
-
-
-def _writable(policy: Policy) -> str:
-    tops = [paths.absolute(entry) for entry in policy.paths.write]
-    return ", ".join([*tops[:8], *paths.SCRATCH, "home"])
+def _part(shown: str, depth: int, decision: CommandDecision) -> JudgedPart:
+    return JudgedPart(shown=shown[:200], depth=depth, decision=decision)
 
 
 def _deeper(context: _Context, *, is_program: bool) -> _Context:
@@ -359,36 +310,3 @@ def _deeper(context: _Context, *, is_program: bool) -> _Context:
         chain=context.chain + 1,
         posix=context.posix,
     )
-
-
-def _referenced(command: SimpleCommand) -> Sequence[tuple[str, Word | None]]:
-    """What a command assigns; a name reference (``declare -n``) stands for what it names."""
-    if not command.assigned:
-        return ()
-    flags = [word.value or "" for word in command.words[1:]]
-    if not any(re.match(r"-[A-Za-z]*n", flag) for flag in flags):
-        return command.assigned
-    targets = [(value.value, None) for _, value in command.assigned if value and value.value]
-    return (*command.assigned, *targets)
-
-
-def _syntax(words: Sequence[Word]) -> int:
-    """How many leading words bash takes as syntax before it looks for a program."""
-    at = 0
-    while at < len(words) and not words[at].quoted:
-        following = words[at + 1].value if at + 1 < len(words) else None
-        match words[at].value:
-            # `time -f …` is the program: the keyword has only `-p`.
-            case "time" if following in {"-p", "--"}:
-                at += 2
-            case "time" if following is None or not following.startswith("-"):
-                at += 1
-            case "coproc":
-                at += 2 if at + 2 < len(words) and words[at + 2].value == "{" else 1
-            case "{" | "!":
-                at += 1
-            case "}" if at + 1 == len(words):
-                at += 1
-            case _:
-                break
-    return at

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policies.commands.getopt import OptionSpec, ReadOptions, UnknownOption, read, stated
-from policies.shell.words import UNKNOWN, Becomes, Word, literal
+from policies.shell.words import UNKNOWN, Word, WordExpansion, literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class InnerCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrapperLook:
+class WrapperContents:
     """What a look at a wrapper's arguments found."""
 
     inner: tuple[InnerCommand, ...] = ()
@@ -34,7 +34,7 @@ class WrapperLook:
     writes: tuple[Word, ...] = ()
 
 
-class Unseeable(Exception):
+class UnseenCommand(Exception):
     """The inner command can't be told; the message says what to write instead."""
 
 
@@ -50,7 +50,7 @@ _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
 
 
-def look(name: str, arguments: Sequence[Word]) -> WrapperLook | None:
+def look(name: str, arguments: Sequence[Word]) -> WrapperContents | None:
     """What a program of that name starts; None: it is no wrapper.
 
     Raises:
@@ -62,7 +62,7 @@ def look(name: str, arguments: Sequence[Word]) -> WrapperLook | None:
     try:
         return looker(name, arguments)
     except UnknownOption as error:
-        raise Unseeable(
+        raise UnseenCommand(
             f"the option {error} of {name} is not known here, so what it starts can't be told: "
             "leave the option out"
         ) from error
@@ -74,19 +74,19 @@ def _known(name: str) -> OptionSpec:
     return spec
 
 
-def _simple(name: str, arguments: Sequence[Word]) -> WrapperLook:
+def _simple(name: str, arguments: Sequence[Word]) -> WrapperContents:
     spec = _known(name)
     rest = read(arguments, spec).rest[spec.operands :]
-    return WrapperLook(inner=(InnerCommand(words=rest),)) if rest else WrapperLook()
+    return WrapperContents(inner=(InnerCommand(words=rest),)) if rest else WrapperContents()
 
 
-def _env(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _env(_: str, arguments: Sequence[Word]) -> WrapperContents:
     found = read(arguments, _known("env"))
     rest = list(found.rest)
     texts = found.values("S", "split-string")
     if len(texts) > 1:
         # Real env has stopped reading options by the second: it is the first one's argument.
-        raise Unseeable("env with more than one -S: write the command out")
+        raise UnseenCommand("env with more than one -S: write the command out")
     for value in texts:
         rest = [*_split(value), *rest]
     at = 1 if rest and rest[0].value == "-" else 0
@@ -104,38 +104,38 @@ def _env(_: str, arguments: Sequence[Word]) -> WrapperLook:
             assigned.append((pair[1], literal(pair[2])))
         at += 1
     rest = rest[at:]
-    return WrapperLook(inner=(InnerCommand(words=tuple(rest), assigned=tuple(assigned)),))
+    return WrapperContents(inner=(InnerCommand(words=tuple(rest), assigned=tuple(assigned)),))
 
 
 def _split(value: Word) -> list[Word]:
     text = value.value
     if text is None or "\\" in text or "$" in text:
-        raise Unseeable("env -S with text that only the run can know: write the command out")
+        raise UnseenCommand("env -S with text that only the run can know: write the command out")
     try:
         parts = shlex.split(text, comments=True)
     except ValueError as error:
-        raise Unseeable("env -S with unbalanced quotes: write the command out") from error
+        raise UnseenCommand("env -S with unbalanced quotes: write the command out") from error
     if any(part.startswith("-") for part in parts[:1]):
-        raise Unseeable("env -S with options in its text: write the command out")
+        raise UnseenCommand("env -S with options in its text: write the command out")
     return [literal(part) for part in parts]
 
 
-def _xargs(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _xargs(_: str, arguments: Sequence[Word]) -> WrapperContents:
     found = read(arguments, _known("xargs"))
     rest = list(found.rest) or [literal("echo")]
     replaced = list({value.value or "{}" for value in found.values("I", "i", "replace")})
     if len(replaced) > _MAX_MARKS:
-        raise Unseeable("xargs with that many -I: write one")
+        raise UnseenCommand("xargs with that many -I: write one")
     if found.has("i", "replace") and not replaced:
         replaced = ["{}"]
     for mark in replaced:
         rest = [_filled(word, mark, "") for word in rest]
     if not replaced:
         rest.append(UNKNOWN)
-    return WrapperLook(inner=(InnerCommand(words=tuple(rest)),))
+    return WrapperContents(inner=(InnerCommand(words=tuple(rest)),))
 
 
-def _find(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _find(_: str, arguments: Sequence[Word]) -> WrapperContents:
     inner: list[InnerCommand] = []
     writes: list[Word] = []
     # Names out of a file may be any.
@@ -159,7 +159,7 @@ def _find(_: str, arguments: Sequence[Word]) -> WrapperLook:
                 break
             words.append(_filled(word, "{}", "./" if plain else ""))
         inner.append(InnerCommand(words=tuple(words)))
-    return WrapperLook(inner=tuple(inner), writes=tuple(writes))
+    return WrapperContents(inner=tuple(inner), writes=tuple(writes))
 
 
 def _filled(word: Word, mark: str, begins: str) -> Word:
@@ -167,10 +167,10 @@ def _filled(word: Word, mark: str, begins: str) -> Word:
     if word.value is None or mark not in word.value:
         return word
     before = word.value.partition(mark)[0]
-    return replace(word, value=None, opening=before or begins, becomes=Becomes.ONE)
+    return replace(word, value=None, opening=before or begins, becomes=WordExpansion.ONE)
 
 
-def _shell(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _shell(_: str, arguments: Sequence[Word]) -> WrapperContents:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
     for _turned_off in range(_MAX_TURNED_OFF):
@@ -182,64 +182,66 @@ def _shell(_: str, arguments: Sequence[Word]) -> WrapperLook:
             break
         rest = rest[2:] if turned_off in {"+o", "+O"} else rest[1:]
     else:
-        raise Unseeable("a shell with that many options: write fewer")
+        raise UnseenCommand("a shell with that many options: write fewer")
     if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
         raise UnknownOption("-rcfile")
     found = ReadOptions(options=tuple(options), rest=rest)
     if "expand_aliases" in [value.value for value in found.values("O")]:
-        raise Unseeable("aliases change how text is read: leave expand_aliases out")
+        raise UnseenCommand("aliases change how text is read: leave expand_aliases out")
     if found.has("c"):
         if not rest:
-            return WrapperLook()
-        return WrapperLook(inner=(InnerCommand(text=rest[0]),))
+            return WrapperContents()
+        return WrapperContents(inner=(InnerCommand(text=rest[0]),))
     if found.has("s") or not rest or rest[0].value == "-":
-        return WrapperLook(reads_stdin=not found.has("help", "version"))
-    return WrapperLook(script=rest[0])
+        return WrapperContents(reads_stdin=not found.has("help", "version"))
+    return WrapperContents(script=rest[0])
 
 
-def _flock(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _flock(_: str, arguments: Sequence[Word]) -> WrapperContents:
     found = read(arguments, _known("flock"))
     texts = [InnerCommand(text=value) for value in found.values("c", "command")]
     rest = found.rest[1:]
     if rest and rest[0].value in {"-c", "--command"}:
-        return WrapperLook(inner=(InnerCommand(text=rest[1] if len(rest) > 1 else literal("")),))
-    return WrapperLook(inner=(*texts, *((InnerCommand(words=tuple(rest)),) if rest else ())))
+        return WrapperContents(
+            inner=(InnerCommand(text=rest[1] if len(rest) > 1 else literal("")),)
+        )
+    return WrapperContents(inner=(*texts, *((InnerCommand(words=tuple(rest)),) if rest else ())))
 
 
-def _watch(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _watch(_: str, arguments: Sequence[Word]) -> WrapperContents:
     found: ReadOptions = read(arguments, _known("watch"))
     if found.has("x", "exec"):
-        return WrapperLook(inner=(InnerCommand(words=found.rest),))
+        return WrapperContents(inner=(InnerCommand(words=found.rest),))
     values = [word.value for word in found.rest]
     if any(value is None for value in values):
-        return WrapperLook(inner=(InnerCommand(text=UNKNOWN),))
-    return WrapperLook(
+        return WrapperContents(inner=(InnerCommand(text=UNKNOWN),))
+    return WrapperContents(
         inner=(InnerCommand(text=literal(" ".join(value or "" for value in values))),)
     )
 
 
-def _su(name: str, arguments: Sequence[Word]) -> WrapperLook:
+def _su(name: str, arguments: Sequence[Word]) -> WrapperContents:
     """``su [OPTIONS] [-] [USER [ARGUMENT…]]``: options may stand behind the user's name."""
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
     operands: list[Word] = []
     while rest:
         if len(operands) > _MAX_OPERANDS:
-            raise Unseeable("su with more words than are looked through: put them into a file")
+            raise UnseenCommand("su with more words than are looked through: put them into a file")
         found = read(rest, _known("su"))
         options += found.options
         if name == "runuser" and ReadOptions(options=tuple(options), rest=()).has("u", "user"):
-            return WrapperLook(inner=(InnerCommand(words=found.rest),))
+            return WrapperContents(inner=(InnerCommand(words=found.rest),))
         operands += found.rest[:1]
         rest = found.rest[1:]
     texts = ReadOptions(options=tuple(options), rest=()).values("c", "command", "session-command")
     if texts:
-        return WrapperLook(inner=tuple(InnerCommand(text=text) for text in texts))
+        return WrapperContents(inner=tuple(InnerCommand(text=text) for text in texts))
     named = [word for word in operands if word.value != "-"]
-    return WrapperLook(script=named[1]) if len(named) > 1 else WrapperLook(reads_stdin=True)
+    return WrapperContents(script=named[1]) if len(named) > 1 else WrapperContents(reads_stdin=True)
 
 
-def _script(_: str, arguments: Sequence[Word]) -> WrapperLook:
+def _script(_: str, arguments: Sequence[Word]) -> WrapperContents:
     texts: list[Word] = []
     rest = tuple(arguments)
     for _operand in range(_MAX_OPERANDS):
@@ -249,12 +251,12 @@ def _script(_: str, arguments: Sequence[Word]) -> WrapperLook:
         texts += found.values("c", "command")
         rest = found.rest[1:]
     if rest:
-        raise Unseeable("script with more words than are looked through: put them into a file")
+        raise UnseenCommand("script with more words than are looked through: put them into a file")
     inner = tuple(InnerCommand(text=text) for text in texts)
-    return WrapperLook(inner=inner, reads_stdin=not texts)
+    return WrapperContents(inner=inner, reads_stdin=not texts)
 
 
-_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], WrapperLook]] = {
+_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], WrapperContents]] = {
     **dict.fromkeys(_SIMPLE, _simple),
     **dict.fromkeys(("sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"), _shell),
     "env": _env,

@@ -125,7 +125,7 @@ class ContainerImage:
         return self._scripts.get(path, [])
 
 
-class Forbidden:
+class ForbiddenFiles:
     """The files that may not even be read, and where they are."""
 
     def __init__(

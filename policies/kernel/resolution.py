@@ -1,7 +1,7 @@
 """From the names in a policy to the files of an image that become executable or readable.
 
 Owns following what a program brings: its bundle and a script's interpreter. What can't be held
-apart from it is `sharing`'s to say, which libraries it may load `libraries`'.
+apart from it is `shared_files`'s to say, which libraries it may load `libraries`'.
 """
 
 import posixpath
@@ -20,7 +20,7 @@ from policies.policy import Policy
 MAX_NAMED = 12
 
 
-class Reason(StrEnum):
+class GrantReason(StrEnum):
     ALWAYS = "always"
     """Nothing runs without it: the shell, the loader."""
     TOOL = "tool"
@@ -32,23 +32,23 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class BroughtFile:
     """A file that is executable because something else is."""
 
     path: str
     by: str
     """The program's path; for what always comes and for tools: its name, or nothing."""
-    reason: Reason
+    reason: GrantReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
+class GrantedFiles:
     executable: frozenset[str]
     readable: frozenset[str]
     """Programs that may only be read."""
     listed: Mapping[str, str]
     """The rules' programs that become executable: name as written to path."""
-    brought: tuple[Brought, ...]
+    brought: tuple[BroughtFile, ...]
     missing: tuple[str, ...]
     """Listed, and not in the image."""
     shared: tuple[SharedFile, ...]
@@ -64,11 +64,11 @@ class Granted:
         return self.executable | self.readable
 
 
-def granted(policy: Policy, image: ContainerImage, *, may_ask: bool) -> Granted:
+def granted(policy: Policy, image: ContainerImage, *, may_ask: bool) -> GrantedFiles:
     """Which of an image's programs a policy makes executable, and which readable."""
     work = _Resolution(image)
     data = bundles()
-    work.bring_all(data.always.brings, by="", reason=Reason.ALWAYS)
+    work.bring_all(data.always.brings, by="", reason=GrantReason.ALWAYS)
     missing: list[str] = []
     listed: dict[str, str] = {}
     for rule in policy.commands:
@@ -85,12 +85,12 @@ def granted(policy: Policy, image: ContainerImage, *, may_ask: bool) -> Granted:
             found = next((name for name in alternatives if image.find(name)), None)
             if found is not None:
                 path = work.bring(found)
-                work.note(path, by=tool, reason=Reason.TOOL)
+                work.note(path, by=tool, reason=GrantReason.TOOL)
     work.follow()
     executable = frozenset(work.executable)
     shared = shared_files(image, executable, {rule.program for rule in policy.commands})
     loadable = libraries(image, executable)
-    return Granted(
+    return GrantedFiles(
         executable=executable,
         readable=frozenset(work.readable - executable),
         listed=listed,
@@ -113,7 +113,7 @@ class _Resolution:
         self._image = image
         self._waiting: list[tuple[str, str]] = []
         self.executable: set[str] = set()
-        self.brought: list[Brought] = []
+        self.brought: list[BroughtFile] = []
         self.readable: set[str] = set()
         self.unresolved: list[str] = []
 
@@ -125,11 +125,11 @@ class _Resolution:
             self._waiting.append((name, path))
         return path
 
-    def note(self, path: str | None, *, by: str, reason: Reason) -> None:
+    def note(self, path: str | None, *, by: str, reason: GrantReason) -> None:
         if path is not None and path != by:
-            self.brought.append(Brought(path=path, by=by, reason=reason))
+            self.brought.append(BroughtFile(path=path, by=by, reason=reason))
 
-    def bring_all(self, entries: Iterable[str], *, by: str, reason: Reason) -> None:
+    def bring_all(self, entries: Iterable[str], *, by: str, reason: GrantReason) -> None:
         entries = tuple(entries)
         patterns = [entry for entry in entries if is_pattern(entry) or entry.startswith("!")]
         # What a pattern names does not bring its own interpreter: perl would come in with git's
@@ -156,7 +156,7 @@ class _Resolution:
             names = [base] if base in data.programs else self._aliases(path)
             for known in dict.fromkeys(name for name in names if name in data.programs):
                 bundle = data.of(known)
-                self.bring_all(bundle.brings, by=path, reason=Reason.NEEDS)
+                self.bring_all(bundle.brings, by=path, reason=GrantReason.NEEDS)
                 # Scripts: an ELF program among a language's modules (a node, an ffmpeg) would be
                 # copied into the workspace and run there.
                 scripts = matching(bundle.reads, self._image.programs)
@@ -182,7 +182,7 @@ class _Resolution:
                 f"{path} names an interpreter that the image does not hold: {first.interpreter}"
             )
             return
-        self.note(found, by=path, reason=Reason.INTERPRETER)
+        self.note(found, by=path, reason=GrantReason.INTERPRETER)
         if posixpath.basename(first.interpreter) != "env":
             return
         name = started_by_env(first.argument)
@@ -192,16 +192,16 @@ class _Resolution:
         target = self.bring(name)
         if target is None:
             self.unresolved.append(f"{path} looks for an interpreter that is not there: {name}")
-        self.note(target, by=path, reason=Reason.INTERPRETER)
+        self.note(target, by=path, reason=GrantReason.INTERPRETER)
 
     def notes(self, listed: Mapping[str, str]) -> Iterator[str]:
         as_written = {path: posixpath.basename(name) for name, path in listed.items()}
         by_bringer: dict[str, list[str]] = {}
         for one in self.brought:
-            if one.reason is Reason.ALWAYS or one.path in as_written:
+            if one.reason is GrantReason.ALWAYS or one.path in as_written:
                 continue
             who = as_written.get(one.by, posixpath.basename(one.by))
-            who = f"the tool {one.by}" if one.reason is Reason.TOOL else who
+            who = f"the tool {one.by}" if one.reason is GrantReason.TOOL else who
             by_bringer.setdefault(who, []).append(one.path)
         for who, paths in sorted(by_bringer.items()):
             yield f"{who} brings {named(sorted(paths))}: executable though not listed"

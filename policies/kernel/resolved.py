@@ -1,6 +1,6 @@
 """A policy in an image, for people and programs: which files run, why, and what else comes along.
 
-Owns the figure (`Resolved`), as text and as JSON. Pure: the rules were worked out by `kernel`.
+Owns that as text and as JSON. Pure: the rules were worked out before (`rules`).
 """
 
 import posixpath
@@ -8,29 +8,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policies.commands.builtins import ALL as BUILTINS
-from policies.kernel.resolution import Brought, Reason
+from policies.kernel.resolution import BroughtFile, GrantReason
 from policies.kernel.rules import Access, KernelRules
 from policies.policy import CommandRule, Policy
 
 _MAX_LINES = 8
 """Of files that one program brings for one reason; the rest is a number. JSON has them all."""
 _WHY = {
-    Reason.NEEDS: "needed",
-    Reason.INTERPRETER: "its first line names it",
-    Reason.TOOL: "the tool runs it",
-    Reason.ALWAYS: "always",
+    GrantReason.NEEDS: "needed",
+    GrantReason.INTERPRETER: "its first line names it",
+    GrantReason.TOOL: "the tool runs it",
+    GrantReason.ALWAYS: "always",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class ResolvedPolicy:
     policy: Policy
     image: str
     rules: KernelRules
     may_ask: bool
 
 
-def as_json(resolved: Resolved) -> dict[str, object]:
+def as_json(resolved: ResolvedPolicy) -> dict[str, object]:
     """Everything, for a program to read; paths are absolute in the image."""
     found = resolved.rules.granted
     return {
@@ -67,17 +67,17 @@ def as_json(resolved: Resolved) -> dict[str, object]:
     }
 
 
-def as_text(resolved: Resolved, *, every_rule: bool) -> str:
+def as_text(resolved: ResolvedPolicy, *, every_rule: bool) -> str:
     """The same for a person, bounded; ``every_rule``: each Landlock rule too."""
     return "\n".join(_lines(resolved, every_rule=every_rule)) + "\n"
 
 
-def _lines(resolved: Resolved, *, every_rule: bool) -> Iterator[str]:
+def _lines(resolved: ResolvedPolicy, *, every_rule: bool) -> Iterator[str]:
     found = resolved.rules.granted
     yield f"policy {resolved.policy.name} in image {resolved.image}"
     yield ""
     yield "runs:"
-    by_bringer: dict[str, list[Brought]] = {}
+    by_bringer: dict[str, list[BroughtFile]] = {}
     for one in found.brought:
         by_bringer.setdefault(one.by, []).append(one)
     shown: set[str] = set()
@@ -121,7 +121,7 @@ def _lines(resolved: Resolved, *, every_rule: bool) -> Iterator[str]:
 
 
 def _tree(
-    path: str, by_bringer: dict[str, list[Brought]], shown: set[str], indent: str
+    path: str, by_bringer: dict[str, list[BroughtFile]], shown: set[str], indent: str
 ) -> Iterator[str]:
     """What a program brings, and what that brings; each program's once."""
     if path in shown:
@@ -165,7 +165,7 @@ def _one_each(rules: Iterable[CommandRule]) -> list[CommandRule]:
     return list({rule.program: rule for rule in reversed(tuple(rules))}.values())[::-1]
 
 
-def _standing(resolved: Resolved, rule: CommandRule) -> str:
+def _standing(resolved: ResolvedPolicy, rule: CommandRule) -> str:
     if rule.program in resolved.rules.granted.listed:
         return "runs"
     if rule.ask and not resolved.may_ask:

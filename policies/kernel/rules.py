@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from policies.kernel.bundles import bundles
-from policies.kernel.image import ContainerImage, Forbidden
+from policies.kernel.image import ContainerImage, ForbiddenFiles
 from policies.kernel.intersection import intersection
 from policies.kernel.inventory import Inventory
-from policies.kernel.resolution import Granted, granted, named
+from policies.kernel.resolution import GrantedFiles, granted, named
 from policies.paths import SCRATCH, normal, within
 from policies.policy import Policy
 
@@ -48,7 +48,7 @@ class KernelRules:
     """What could not be held apart, for a person to read (a script brings its interpreter …)."""
     remarks: tuple[str, ...]
     """Those of the notes that are not in `granted` as data."""
-    granted: Granted
+    granted: GrantedFiles
     """The same as data, and why each file is in it."""
 
 
@@ -67,7 +67,7 @@ def kernel_rules(
     places = _Places(policy, workspace, home)
     image = ContainerImage(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
-    forbidden = Forbidden(image, found.visible, found.libraries.withheld)
+    forbidden = ForbiddenFiles(image, found.visible, found.libraries.withheld)
     rules = _Rules()
     rules.grant("/", Access.LIST)
     for path in _split(image, forbidden, places):
@@ -124,7 +124,7 @@ class _Places:
     def _is_own(self, path: str) -> bool:
         return any(within(path, top) for top in (self._workspace, self._home, *SCRATCH))
 
-    def grant(self, rules: _Rules, image: ContainerImage, forbidden: Forbidden) -> None:
+    def grant(self, rules: _Rules, image: ContainerImage, forbidden: ForbiddenFiles) -> None:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
         reading = Access.READ | Access.LIST
         for path in (*SCRATCH, self._home):
@@ -169,7 +169,7 @@ class _Places:
         return notes
 
 
-def _split(image: ContainerImage, forbidden: Forbidden, places: _Places) -> Iterable[str]:
+def _split(image: ContainerImage, forbidden: ForbiddenFiles, places: _Places) -> Iterable[str]:
     """Directories and files to be readable, such that no forbidden program is below any of them."""
     unneeded = bundles().unneeded
     waiting = ["/"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from policies.commands.argument_rules import may_be_alias
-from policies.commands.verdicts import STANDARD_DIRECTORIES
+from policies.commands.rules import STANDARD_DIRECTORIES
 from policies.paths import absolute, within
 from policies.policy import CommandRule, Forbids
 
@@ -17,7 +17,7 @@ Args = tuple[tuple[str, ...], ...] | None
 
 
 def rules(mine: Sequence[CommandRule], bounds: Sequence[CommandRule]) -> tuple[CommandRule, ...]:
-    """Rules that match a command exactly if one of `mine` and one of `bounds` do.
+    """CommandRules that match a command exactly if one of `mine` and one of `bounds` do.
 
     Every pair makes one; it asks, forbids and requires what either does. A rule that the other
     leaves as it is keeps its place, one that is narrowed gets the place of what narrowed it.

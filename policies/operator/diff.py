@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
-from policies.commands.verdicts import CommandOutcome, Rules
+from policies.commands.outcome import CommandOutcome
+from policies.commands.rules import CommandRules
 from policies.errors import Where
 from policies.file.keys import KEYS, BoundKey, PolicyKey
 from policies.paths import absolute, within
@@ -130,7 +131,7 @@ Begin = tuple[str, ...]
 
 
 def _programs(than: Policy, policy: Policy) -> Iterator[WiderPermission]:
-    mine, before = Rules(policy), Rules(than)
+    mine, before = CommandRules(policy), CommandRules(than)
     for program in dict.fromkeys(rule.program for rule in policy.commands):
         known = [rule for rule in policy.commands if rule.program == program]
         other = [rule for rule in than.commands if _may_match(rule, program)]
@@ -162,7 +163,7 @@ def _programs(than: Policy, policy: Policy) -> Iterator[WiderPermission]:
 
 
 def _answers(
-    mine: Rules, before: Rules, program: str, words: Sequence[str]
+    mine: CommandRules, before: CommandRules, program: str, words: Sequence[str]
 ) -> tuple[CommandOutcome, CommandOutcome] | None:
     """What both say of a command that begins so, where the first allows more.
 

@@ -6,8 +6,8 @@ Owns what `moonpool policy explain POLICY -- COMMAND` shows, as data and as text
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from policies.commands.judge import Part, judge
-from policies.commands.verdicts import CommandOutcome, CommandVerdict, DecidingLayer
+from policies.commands.judge import JudgedPart, judge
+from policies.commands.outcome import CommandDecision, CommandOutcome, DecidingLayer
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import SERVER_TOOLS, Policy
 
@@ -29,7 +29,7 @@ class Explanation:
     command: str
     """Or the path, of a file tool."""
     decision: Decision
-    parts: tuple[Part, ...]
+    parts: tuple[JudgedPart, ...]
     """In the order of the text; ``depth`` says what holds what."""
     cut: bool
     """There are more parts than are shown."""
@@ -50,7 +50,7 @@ class Explanation:
     def lines(self) -> list[tuple[CommandOutcome | None, str]]:
         """The tree line by line, each with what was decided; None: it decides nothing itself."""
         lines = [
-            (part.verdict.outcome if part.verdict else None, _part_line(part, guide))
+            (part.decision.outcome if part.decision else None, _part_line(part, guide))
             for part, guide in zip(self.parts, _guides(self.parts), strict=True)
         ]
         if self.cut:
@@ -74,7 +74,7 @@ class Explanation:
 
 def explain(policy: Policy, command: str) -> Explanation:
     """Judge every part of a command, also behind the first that is denied."""
-    parts: list[Part] = []
+    parts: list[JudgedPart] = []
     cut = False
     for part in judge(policy, command):
         if len(parts) >= MAX_PARTS:
@@ -95,61 +95,60 @@ def explain(policy: Policy, command: str) -> Explanation:
 def explain_file(policy: Policy, tool: str, path: str) -> Explanation:
     """What the policy says of a file tool and a path."""
     decision = decide(policy, Call(tool=tool, arguments={"path": path}))
-    verdict = _file_verdict(tool, decision)
-    part = Part(shown=f"{tool} {path}", depth=0, verdict=verdict)
+    part = JudgedPart(shown=f"{tool} {path}", depth=0, decision=_file_decision(tool, decision))
     return Explanation(
         policy=policy.name, tool=tool, command=path, decision=decision, parts=(part,), cut=False
     )
 
 
-def _file_verdict(tool: str, decision: Decision) -> CommandVerdict:
+def _file_decision(tool: str, decision: Decision) -> CommandDecision:
     rule = _rule(decision)
     match decision:
         case Allow():
             reason = "the kernel holds the paths too, for the tools' server"
             if tool in SERVER_TOOLS:
                 reason = "the model's service runs it, where no kernel of ours holds anything"
-            return CommandVerdict(outcome=CommandOutcome.ALLOW, rule=rule, reason=reason)
+            return CommandDecision(outcome=CommandOutcome.ALLOW, rule=rule, reason=reason)
         case Ask(reason=reason):
-            return CommandVerdict(outcome=CommandOutcome.ASK, rule=rule, reason=reason)
+            return CommandDecision(outcome=CommandOutcome.ASK, rule=rule, reason=reason)
         case Deny(reason=reason):
-            return CommandVerdict(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
+            return CommandDecision(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
 
 
 def _rule(decision: Decision) -> str:
     return ", ".join(decision.rules) if isinstance(decision, Allow) else decision.rule
 
 
-def _part_data(part: Part) -> dict[str, object]:
-    verdict = part.verdict
-    if verdict is None:
+def _part_data(part: JudgedPart) -> dict[str, object]:
+    decision = part.decision
+    if decision is None:
         return {"text": part.shown, "depth": part.depth, "kind": "construct"}
     return {
         "text": part.shown,
         "depth": part.depth,
         "kind": "command",
-        "outcome": verdict.outcome.value,
-        "layer": verdict.layer.value,
-        "rule": verdict.rule,
-        "reason": verdict.reason,
+        "outcome": decision.outcome.value,
+        "layer": decision.layer.value,
+        "rule": decision.rule,
+        "reason": decision.reason,
     }
 
 
-def _part_line(part: Part, guide: str) -> str:
+def _part_line(part: JudgedPart, guide: str) -> str:
     shown = part.shown.replace("\n", "⏎")
-    verdict = part.verdict
-    if verdict is None:
+    decision = part.decision
+    if decision is None:
         return f"  {guide}{shown}"
-    said = _SAID[verdict.outcome]
-    if verdict.layer is DecidingLayer.KERNEL:
+    said = _SAID[decision.outcome]
+    if decision.layer is DecidingLayer.KERNEL:
         said = "left to the kernel"
     else:
-        said = f"{said} by the check, {verdict.rule}"
-    reason = f": {verdict.reason}" if verdict.reason else ""
-    return f"{_MARKS[verdict.outcome]} {guide}{shown}    [{said}{reason}]"
+        said = f"{said} by the check, {decision.rule}"
+    reason = f": {decision.reason}" if decision.reason else ""
+    return f"{_MARKS[decision.outcome]} {guide}{shown}    [{said}{reason}]"
 
 
-def _guides(parts: Sequence[Part]) -> list[str]:
+def _guides(parts: Sequence[JudgedPart]) -> list[str]:
     """What stands before each part, so that one sees what holds what."""
     guides: list[str] = []
     later: set[int] = set()

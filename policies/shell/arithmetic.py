@@ -2,7 +2,7 @@
 
 Bash evaluates a variable's value as arithmetic, and a subscript in it is expanded: with
 ``x='a[$(cmd)]'`` the text ``((x))`` runs cmd. Owns the signs of that, searched for in the texts
-themselves; they take in more than need be, and look at no text twice. Refuses to know verdicts.
+themselves; they take in more than need be, and look at no text twice. Refuses to know decisions.
 """
 
 import re
@@ -28,7 +28,7 @@ _DECLARES = re.compile(r"\b(?:declare|typeset|local|export|readonly)\b")
 _AS_NUMBER = re.compile(r"\s-[A-Za-z]*i")
 
 
-class Evaluation:
+class ArithmeticCheck:
     """What the texts of one command have of it, taken together."""
 
     def __init__(self) -> None:

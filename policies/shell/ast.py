@@ -23,7 +23,7 @@ class Redirect:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Construct:
     """A construct that holds the deeper ones that follow; for showing the parse."""
 
     label: str
@@ -32,7 +32,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Nested:
+class NestedText:
     """Text that is shell again, found where the grammar did not look."""
 
     text: str
@@ -41,7 +41,7 @@ class Nested:
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class FunctionDefinition:
     name: str
     start: int
     end: int
@@ -51,16 +51,15 @@ class Function:
     """It is defined whenever what follows it runs."""
 
 
-Item = SimpleCommand | Redirect | Group | Nested
+Item = SimpleCommand | Redirect | Construct | NestedText
 
 
 @dataclass(slots=True)
-class Parsed:
+class ParsedText:
     items: list[Item] = field(default_factory=list)
-    functions: list[Function] = field(default_factory=list)
+    functions: list[FunctionDefinition] = field(default_factory=list)
     problem: str | None = None
-    """Why the text can't be read with certainty, and where."""
-    problem_offset: int = 0
+    """Why the text can't be read with certainty."""
     notes: set[str] = field(default_factory=set)
     weight: int = 0
     """Nodes of the tree: what the text cost to read, and will cost to judge."""

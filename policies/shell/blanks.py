@@ -36,7 +36,7 @@ Complaint = tuple[str, int]
 """What is wrong, and at which byte."""
 
 
-class Blanks:
+class BlankCheck:
     def __init__(self, source: bytes) -> None:
         self._source = source
         self._unusual = _UNUSUAL.search(source) is not None

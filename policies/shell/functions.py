@@ -7,7 +7,7 @@ rules decide about a program of that name.
 import re
 from collections.abc import Sequence
 
-from policies.shell.ast import Function, Parsed, SimpleCommand
+from policies.shell.ast import FunctionDefinition, ParsedText, SimpleCommand
 from policies.shell.words import Word
 
 _SAME_SHELL = frozenset({"command", "builtin", "eval", "trap", "mapfile", "readarray", "time"})
@@ -17,11 +17,11 @@ MAX_SAME_NAME = 16
 MAX_BODIES = 64
 
 
-class Functions:
+class DefinedFunctions:
     """The functions of a text, found by name."""
 
-    def __init__(self, functions: Sequence[Function]) -> None:
-        self._by_name: dict[str, list[Function]] = {}
+    def __init__(self, functions: Sequence[FunctionDefinition]) -> None:
+        self._by_name: dict[str, list[FunctionDefinition]] = {}
         for function in functions:
             same = self._by_name.setdefault(function.name, [])
             # Leaving some out only makes the check stricter.
@@ -40,10 +40,10 @@ class Functions:
         )
 
 
-NO_FUNCTIONS = Functions(())
+NO_FUNCTIONS = DefinedFunctions(())
 
 
-def kept(parsed: Parsed) -> Functions:
+def kept(parsed: ParsedText) -> DefinedFunctions:
     """Functions of the text; none where it takes some back, for then it is anyone's guess."""
     if not parsed.functions:
         return NO_FUNCTIONS
@@ -51,7 +51,7 @@ def kept(parsed: Parsed) -> Functions:
     for item in parsed.items:
         if isinstance(item, SimpleCommand) and item.words and _takes_back(item.words, names):
             return NO_FUNCTIONS
-    return Functions(parsed.functions)
+    return DefinedFunctions(parsed.functions)
 
 
 def _takes_back(words: Sequence[Word], names: set[str]) -> bool:

@@ -6,6 +6,9 @@ not take. Both are settled here on the bytes.
 
 import bisect
 import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
 
 _DELIMITER = re.compile(rb"'([^']*)'|\"([^\"$`\\]*)\"|\\?([A-Za-z0-9_.+%@:/=-]+)\Z")
 
@@ -21,7 +24,68 @@ def delimiter(start: bytes) -> tuple[bytes, bool] | None:
     return (single if single is not None else double), True
 
 
-class Lines:
+class UnclearHeredoc(Exception):
+    """A here-document that bash may read otherwise than the grammar."""
+
+    def __init__(self, problem: str, node: Node, behind: int = 0) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.offset = node.start_byte + behind
+
+
+class Heredocs:
+    """The here-documents of one text."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        self._lines = _LineIndex(source)
+
+    def texts(self, redirect: list[Node]) -> Iterator[tuple[bytes, int]]:
+        """Commands that the grammar does not see in a body, each with where it stands.
+
+        Args:
+            redirect: children of the redirection that announces the body.
+
+        Raises:
+            UnclearHeredoc: bash may read it otherwise.
+        """
+        parts = {child.type: child for child in redirect}
+        start, end = parts.get("heredoc_start"), parts.get("heredoc_end")
+        if start is None or end is None:
+            raise UnclearHeredoc("a here-document that does not end", redirect[0])
+        announced = delimiter(self._source[start.start_byte : start.end_byte])
+        if announced is None:
+            raise UnclearHeredoc("a here-document's delimiter in unusual quoting", start)
+        ending, is_literal = announced
+        strip_tabs = "<<-" in parts
+        if not self._lines.ends_there(
+            end.start_byte, after=start.end_byte, ending=ending, strip_tabs=strip_tabs
+        ):
+            raise UnclearHeredoc(f"bash may end the here-document {ending!r} elsewhere", start)
+        body = parts.get("heredoc_body")
+        if not is_literal and body is not None:
+            yield from self._expanded(body, end, strip_tabs=strip_tabs)
+
+    def _expanded(self, body: Node, end: Node, *, strip_tabs: bool) -> Iterator[tuple[bytes, int]]:
+        text = self._source[body.start_byte : end.start_byte]
+        commands = backquoted(text)
+        if commands is None:
+            raise UnclearHeredoc("an open backquote in a here-document", body)
+        yield from ((command, body.start_byte) for command in commands)
+        if strip_tabs:
+            # The grammar looks for no substitutions here: have it read the same as a plain one.
+            yield as_plain(text), body.start_byte
+            return
+        seen = [
+            (node.start_byte, node.end_byte) for node in body.named_children if node.child_count
+        ]
+        for at in substitutions(text):
+            position = body.start_byte + at
+            if not any(first <= position < last for first, last in seen):
+                raise UnclearHeredoc("a substitution in a here-document, unclear", body, at)
+
+
+class _LineIndex:
     """The lines of a text, found by what they hold. Made when the first is asked for."""
 
     def __init__(self, source: bytes) -> None:

@@ -32,7 +32,7 @@ _MAX_EXPANSION = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lifted:
+class LiftedText:
     text: bytes
     """The rest, with as many lines as before."""
     bodies: tuple[bytes, ...]
@@ -46,7 +46,7 @@ class _Pending:
     strip_tabs: bool
 
 
-def lift(source: bytes) -> Lifted | None:
+def lift(source: bytes) -> LiftedText | None:
     """The text without its here-documents; None where it is not plain what is one."""
     lifter = _Lifter(source)
     position = 0
@@ -56,7 +56,7 @@ def lift(source: bytes) -> Lifted | None:
             lifter.kept += source[position:]
             if lifter.pending:
                 return None
-            return Lifted(text=bytes(lifter.kept), bodies=tuple(lifter.bodies))
+            return LiftedText(text=bytes(lifter.kept), bodies=tuple(lifter.bodies))
         lifter.kept += source[position : match.start()]
         after = lifter.take(match[0], match.end())
         if after is None:

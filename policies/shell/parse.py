@@ -9,9 +9,9 @@ from functools import lru_cache
 import tree_sitter_bash
 from tree_sitter import Language, Parser, Tree
 
-from policies.shell.ast import Nested, Parsed
+from policies.shell.ast import NestedText, ParsedText
 from policies.shell.heredoc_lifting import lift
-from policies.shell.walk import Walk
+from policies.shell.walk import TreeWalk
 
 MAX_TEXT_BYTES = 1_500_000
 MAX_STEPS = 2_000_000
@@ -92,46 +92,42 @@ def _grammatical(text: bytes) -> Tree | None:
     return None if effort.spent else tree
 
 
-def parse(text: str) -> Parsed:  # noqa: PLR0911 - a return for each thing that rules it out
+def parse(text: str) -> ParsedText:  # noqa: PLR0911 - a return for each thing that rules it out
     """Parse shell text. Never raises: what can't be read is in ``problem``."""
     try:
         source = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        return Parsed(problem="a character that no text can hold", problem_offset=error.start)
+    except UnicodeEncodeError:
+        return ParsedText(problem="a character that no text can hold")
     if len(source) > MAX_TEXT_BYTES:
-        return Parsed(problem=f"longer than {MAX_TEXT_BYTES} bytes: put it into a file")
+        return ParsedText(problem=f"longer than {MAX_TEXT_BYTES} bytes: put it into a file")
     if b"\x00" in source:
-        return Parsed(problem="a NUL byte", problem_offset=source.index(b"\x00"))
+        return ParsedText(problem="a NUL byte")
     if b"$\\\n" in source:
         # To bash `$(` again, in quotes too; the grammar sees text.
-        at = source.index(b"$\\\n")
-        return Parsed(problem="a `$` continued on the next line", problem_offset=at)
-    escaped = _ESCAPED_BRACKET.search(source) if b"${" in source else None
-    if escaped is not None:
+        return ParsedText(problem="a `$` continued on the next line")
+    if b"${" in source and _ESCAPED_BRACKET.search(source) is not None:
         # `"${x:-"$\\(cmd)"}"`: bash takes the quoting off before it looks for substitutions.
         problem = "a `$` before an escaped bracket, in a text with `${`"
-        return Parsed(problem=problem, problem_offset=escaped.start())
+        return ParsedText(problem=problem)
     tree = _tree(source)
     if tree is None:
-        return Parsed(problem="it takes too long to be read: put it into a file")
+        return ParsedText(problem="it takes too long to be read: put it into a file")
     if tree.root_node.descendant_count > MAX_NODES:
-        return Parsed(problem="more commands than are checked: put them into a file")
+        return ParsedText(problem="more commands than are checked: put them into a file")
     lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
     if lifted is not None:
         again = _tree(lifted.text)
         if again is not None and not again.root_node.has_error:
             bodies = (body.decode("utf-8", "surrogateescape") for body in lifted.bodies)
-            parsed = Walk(lifted.text).run(again)
-            parsed.items += [Nested(body, 0, 1) for body in bodies]
+            parsed = TreeWalk(lifted.text).run(again)
+            parsed.items += [NestedText(body, 0, 1) for body in bodies]
             return parsed
     if tree.root_node.has_error:
         offset = _first_error(tree)
         near = source[offset : offset + 24].decode("utf-8", "replace").split("\n")[0]
         line = source.count(b"\n", 0, offset) + 1
-        return Parsed(
-            problem=f"line {line}, near {near!r}, does not parse as shell", problem_offset=offset
-        )
-    return Walk(source).run(tree)
+        return ParsedText(problem=f"line {line}, near {near!r}, does not parse as shell")
+    return TreeWalk(source).run(tree)
 
 
 def _first_error(tree: Tree) -> int:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
-from policies.shell import heredoc, patterns
-from policies.shell.ast import Function, Group, Nested, Parsed, Redirect, SimpleCommand
-from policies.shell.blanks import Blanks, Complaint
+from policies.shell import patterns, redirect_nodes
+from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
+from policies.shell.blanks import BlankCheck, Complaint
+from policies.shell.heredoc import Heredocs, UnclearHeredoc
 from policies.shell.nodes import IN_EXPANSION, evaluates, unwrapped
 from policies.shell.words import Word, word
 
@@ -77,16 +78,16 @@ _Waiting = tuple[Node, _WalkPlace, str]
 from the root."""
 
 
-class Walk:
+class TreeWalk:
     def __init__(self, source: bytes) -> None:
         self._source = source
-        self._parsed = Parsed()
+        self._parsed = ParsedText()
         self._seen: dict[bytes, tuple[Word, ...]] = {}
-        self._blanks = Blanks(source)
-        self._lines = heredoc.Lines(source)
+        self._blanks = BlankCheck(source)
+        self._heredocs = Heredocs(source)
         self._look_inside = b"`" in source or b"$(" in source or b"${" in source
 
-    def run(self, tree: Tree) -> Parsed:
+    def run(self, tree: Tree) -> ParsedText:
         """Walk the whole tree; how long it takes is bounded by how many nodes it has."""
         root = tree.root_node
         self._parsed.weight = root.descendant_count
@@ -110,7 +111,7 @@ class Walk:
         self._complain(self._blanks.between(kind, children, above=above, one_line=place.one_line))
         label = _GROUPS.get(kind)
         if label is not None:
-            self._parsed.items.append(Group(label, node.start_byte, place.depth))
+            self._parsed.items.append(Construct(label, node.start_byte, place.depth))
             if kind == "for_statement":
                 self._loop_variable(node, place)
         elif kind in _SIMPLE:
@@ -119,7 +120,8 @@ class Walk:
             self._redirected(children, place, stack)
             return
         elif kind == "file_redirect":
-            self._redirect(node, children, place)
+            found = redirect_nodes.redirect(children, self._source, place.depth)
+            self._parsed.items += [found] if found is not None else []
         elif kind == "heredoc_redirect":
             self._heredoc(children, place)
         elif kind == "function_definition":
@@ -171,7 +173,6 @@ class Walk:
         if self._parsed.problem is None:
             line = self._source.count(b"\n", 0, offset) + 1
             self._parsed.problem = f"line {line}: {problem}"
-            self._parsed.problem_offset = offset
 
     def _leaf(self, node: Node, kind: str, place: _WalkPlace, above: str) -> None:
         """Text in which the grammar saw nothing: look for what bash would see."""
@@ -197,7 +198,7 @@ class Walk:
 
     def _nested(self, text: bytes, offset: int, place: _WalkPlace) -> None:
         shown = text.decode("utf-8", "surrogateescape")
-        self._parsed.items.append(Nested(shown, offset, place.depth + 1))
+        self._parsed.items.append(NestedText(shown, offset, place.depth + 1))
 
     def _comment(self, node: Node, above: str) -> None:
         before = self._source[max(0, node.start_byte - 2) : node.start_byte]
@@ -208,14 +209,14 @@ class Walk:
     def _redirected(self, children: list[Node], place: _WalkPlace, stack: list[_Waiting]) -> None:
         """A command with redirections after it; the grammar takes words behind them as targets."""
         body = children[0] if children[0].type in _SIMPLE else None
-        extras = [extra for child in children for extra in self._extras(child)]
+        extras = [extra for child in children for extra in redirect_nodes.extra_words(child)]
         if body is None:
             if extras:
                 self._fail("words after a redirection", extras[0].start_byte)
             self._push(children, place, "redirected_statement", stack)
             return
         self._push(children[1:], place, "redirected_statement", stack)
-        descriptor = self._ends_in_descriptor(body, children[1])
+        descriptor = redirect_nodes.takes_last_word(children[1], body, self._source)
         if not extras and not descriptor and self._plain(body, place):
             return
         inner = body.children
@@ -226,37 +227,6 @@ class Walk:
             inner = inner[:-1]
         self._simple(body, inner, extras, place)
         self._push(inner, place, body.type, stack)
-
-    def _ends_in_descriptor(self, body: Node, redirect: Node) -> bool:
-        """Is the command's last word, to the grammar, the `0` of ``0<&-``?"""
-        last = body.children[-1]
-        return (
-            last.type == "number"
-            and body.child_count > 1
-            and last.end_byte == redirect.start_byte
-            and body.children[-2].end_byte < last.start_byte
-            and self._text(last).isdigit()
-            and self._source[redirect.start_byte] in b"<>"
-            and all(child.type != "file_descriptor" for child in redirect.children)
-        )
-
-    def _extras(self, redirect: Node) -> list[Node]:
-        """Words in a redirection's node that are the command's own arguments."""
-        if redirect.type == "file_redirect":
-            if _is_usual(redirect.children):
-                return []
-            named = [c for c in redirect.named_children if c.type != "file_descriptor"]
-            # `>&-` closes: it has no target, whatever the grammar says.
-            first = 0 if any(c.type in {">&-", "<&-"} for c in redirect.children) else 1
-            while 0 < first < len(named) and named[first].start_byte == named[first - 1].end_byte:
-                first += 1
-            return named[first:]
-        if redirect.type == "heredoc_redirect":
-            extras = redirect.children_by_field_name("argument")
-            for child in redirect.children_by_field_name("redirect"):
-                extras += self._extras(child)
-            return extras
-        return []
 
     def _simple(
         self, node: Node, children: list[Node], extras: list[Node], place: _WalkPlace
@@ -270,7 +240,7 @@ class Walk:
             elif kind == "variable_assignment":
                 assigned.append(self._assigned(child))
             elif kind == "file_redirect":
-                pieces += self._extras(child)
+                pieces += redirect_nodes.extra_words(child)
             elif kind == "subshell" and not self._is_time(pieces):
                 self._fail("a bracket after a command's name", child.start_byte)
         pieces += extras
@@ -318,21 +288,6 @@ class Walk:
             assigned = (self._text(name).decode("utf-8", "surrogateescape"), None)
             self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
-    def _redirect(self, node: Node, children: list[Node], place: _WalkPlace) -> None:
-        if _is_usual(children):
-            target = word(children[-1:], self._source)
-            operator = children[-2].type
-            self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
-            return
-        operator = next((c.type for c in children if not c.is_named), "")
-        named = [c for c in children if c.is_named and c.type != "file_descriptor"]
-        extras = {extra.start_byte for extra in self._extras(node)}
-        named = [c for c in named if c.start_byte not in extras]
-        if not named:
-            return
-        target = word(named, self._source)
-        self._parsed.items.append(Redirect(operator, target, node.start_byte, place.depth))
-
     def _expansion(self, node: Node, children: list[Node]) -> None:
         if evaluates(children):
             self._parsed.notes.add("`${…@P}` runs what stands in the variable")
@@ -342,61 +297,15 @@ class Walk:
     def _function(self, node: Node, place: _WalkPlace) -> None:
         name = node.child_by_field_name("name")
         shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
-        self._parsed.items.append(Group(f"function {shown}", node.start_byte, place.depth))
+        self._parsed.items.append(Construct(f"function {shown}", node.start_byte, place.depth))
         certain = place.certain and not _ELSEWHERE.match(self._source, node.end_byte)
         self._parsed.functions.append(
-            Function(shown, node.start_byte, node.end_byte, place.scope_end, certain)
+            FunctionDefinition(shown, node.start_byte, node.end_byte, place.scope_end, certain)
         )
 
     def _heredoc(self, children: list[Node], place: _WalkPlace) -> None:
-        parts = {child.type: child for child in children}
-        start, end, body = (
-            parts.get(kind) for kind in ("heredoc_start", "heredoc_end", "heredoc_body")
-        )
-        if start is None or end is None:
-            self._fail("a here-document that does not end", children[0].start_byte)
-            return
-        announced = heredoc.delimiter(self._text(start))
-        if announced is None:
-            self._fail("a here-document's delimiter in unusual quoting", start.start_byte)
-            return
-        ending, is_literal = announced
-        strip_tabs = "<<-" in parts
-        if not self._lines.ends_there(
-            end.start_byte, after=start.end_byte, ending=ending, strip_tabs=strip_tabs
-        ):
-            self._fail(f"bash may end the here-document {ending!r} elsewhere", start.start_byte)
-            return
-        if is_literal or body is None:
-            return
-        text = self._source[body.start_byte : end.start_byte]
-        commands = heredoc.backquoted(text)
-        if commands is None:
-            self._fail("an open backquote in a here-document", start.start_byte)
-            return
-        for command in commands:
-            self._nested(command, body.start_byte, place)
-        if strip_tabs:
-            # The grammar looks for no substitutions here: have it read the same as a plain one.
-            plain = heredoc.as_plain(text)
-            self._nested(plain, body.start_byte, place)
-            return
-        seen = [
-            (child.start_byte, child.end_byte) for child in body.named_children if child.child_count
-        ]
-        for at in heredoc.substitutions(text):
-            position = body.start_byte + at
-            if not any(first <= position < last for first, last in seen):
-                self._fail("a substitution in a here-document, unclear", position)
-
-
-def _is_usual(redirect: list[Node]) -> bool:
-    """``>f`` or ``2>f``, with nothing behind it."""
-    if len(redirect) == 3 and redirect[0].type == "file_descriptor":
-        redirect = redirect[1:]
-    return (
-        len(redirect) == 2
-        and not redirect[0].is_named
-        and redirect[1].is_named
-        and redirect[0].type not in {">&-", "<&-"}
-    )
+        try:
+            for text, offset in self._heredocs.texts(children):
+                self._nested(text, offset, place)
+        except UnclearHeredoc as unclear:
+            self._fail(unclear.problem, unclear.offset)

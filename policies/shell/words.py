@@ -35,7 +35,7 @@ _CONSTANT = frozenset({"raw_string", "string", "translated_string", "ansi_c_stri
 LITERALS = frozenset({"word", "number", "variable_name", "test_operator", "file_descriptor"})
 
 
-class Becomes(Enum):
+class WordExpansion(Enum):
     """What a word that only the run can know turns into."""
 
     ONE = 0
@@ -56,7 +56,7 @@ class Word:
     """Any part of it was quoted or escaped: it is no reserved word."""
     opening: str = ""
     """What it is sure to start with, where the value is not known."""
-    becomes: Becomes = Becomes.ANY
+    becomes: WordExpansion = WordExpansion.ANY
     """Where the value is not known."""
 
 
@@ -124,7 +124,7 @@ def _is_dollar(part: Node, source: bytes) -> bool:
 def _unknown(parts: list[Node], source: bytes, shown: str, *, quoted: bool) -> Word:
     """The word without a value: how it is sure to start, and whether it stays one word."""
     opening: list[bytes] = []
-    becomes = Becomes.ONE
+    becomes = WordExpansion.ONE
     open_still = True
     for part in parts:
         piece = _value(part, source)
@@ -138,7 +138,7 @@ def _unknown(parts: list[Node], source: bytes, shown: str, *, quoted: bool) -> W
         if (part.type in LITERALS or not part.is_named) and _SPREADS.search(raw):
             # A backslash before a sign makes it plain; taken as one that spreads all the same.
             opening += [_SPREADS.split(raw)[0]] if open_still else []
-            becomes = max(becomes, Becomes.ALIKE, key=lambda one: one.value)
+            becomes = max(becomes, WordExpansion.ALIKE, key=lambda one: one.value)
             open_still = False
         elif open_still:
             opening.append(piece)
@@ -152,12 +152,12 @@ def _unknown(parts: list[Node], source: bytes, shown: str, *, quoted: bool) -> W
     )
 
 
-def _expanded(part: Node, source: bytes) -> tuple[bytes, Becomes]:
+def _expanded(part: Node, source: bytes) -> tuple[bytes, WordExpansion]:
     """How a part that the run fills in is sure to start, and whether it stays within the word."""
     if part.type == "process_substitution":
-        return b"/dev/fd/", Becomes.ONE
+        return b"/dev/fd/", WordExpansion.ONE
     if part.type != "string":
-        return b"", Becomes.ANY
+        return b"", WordExpansion.ANY
     start = part.children[1] if part.child_count > 2 else None
     known = start is not None and start.type == "string_content"
     text = source[start.start_byte : start.end_byte] if known and start is not None else b""
@@ -167,8 +167,8 @@ def _expanded(part: Node, source: bytes) -> tuple[bytes, Becomes]:
         if child.type in {"simple_expansion", "expansion"} and (
             b"@" in inside or child.end_byte - child.start_byte > MAX_SHOWN
         ):
-            return text, Becomes.ANY
-    return _STRING_ESCAPE.sub(_unescaped, text), Becomes.ONE
+            return text, WordExpansion.ANY
+    return _STRING_ESCAPE.sub(_unescaped, text), WordExpansion.ONE
 
 
 def _value(  # noqa: PLR0911 - a return for each kind of quoting

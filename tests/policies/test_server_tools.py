@@ -12,7 +12,9 @@ from policies.loading import load, loads
 from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more
 from policies.operator.explain import explain_file
-from policies.operator.learn import ObservedCall, ObservedUse, learn
+from policies.operator.learn import learn
+from policies.operator.needs import ObservedCall
+from policies.operator.proposal import ObservedUse
 from policies.policy import SERVER_TOOLS, Policy
 
 SEARCH = "server_tools: [web_search, web_fetch]\n"

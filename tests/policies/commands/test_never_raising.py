@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from policies.commands.wrappers import Unseeable, look
+from policies.commands.wrappers import UnseenCommand, look
 from policies.decision import Allow, Ask, Call, Deny, decide
 from policies.loading import load
 from policies.policy import Policy
@@ -71,7 +71,7 @@ def test_any_arguments_of_a_wrapper_are_seen_through_or_refused(name: str, rest:
     for item in parse(" ".join([name, *rest])).items:
         words = getattr(item, "words", ())
         if words and words[0].value == name:
-            with suppress(Unseeable):
+            with suppress(UnseenCommand):
                 seen = look(name, words[1:])
                 assert seen is not None
 

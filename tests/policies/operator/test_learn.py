@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from policies.decision import Allow, Ask, Call, Deny, decide
 from policies.loading import load, loads
-from policies.operator.learn import LearnedPolicy, ObservedCall, ObservedUse, learn
+from policies.operator.learn import LearnedPolicy, learn
+from policies.operator.needs import ObservedCall
+from policies.operator.proposal import ObservedUse
 from policies.policy import Policy
 
 BASE = loads(

@@ -80,7 +80,7 @@ def explain(
     from rich.text import Text
 
     from agent.terminal.console import LeavableConsole
-    from policies.commands.verdicts import CommandOutcome
+    from policies.commands.outcome import CommandOutcome
 
     styles = {
         CommandOutcome.ALLOW: "green",

@@ -34,7 +34,7 @@ def show(
             f"it with `moonpool image build {policy.image}`, or name another by --image"
         )
     prepared = prepare(engine, info, on_progress=lambda line: print(visible(line), file=sys.stderr))
-    figure = resolved.Resolved(
+    figure = resolved.ResolvedPolicy(
         policy=policy,
         image=ref,
         rules=kernel_rules(policy, prepared.inventory, may_ask=may_ask),

@@ -1,16 +1,22 @@
-"""What the check found for one part of a command, and how a program is matched with the rules.
+"""The command rules of a policy, looked up for one program with its arguments.
 
-Owns matching a program and its arguments, and the sentences the model reads when nothing matches.
+Owns which rules a name or path falls under, which of them decides, and the sentences that the model
+reads when none allows it.
 """
 
 import difflib
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
-from policies.commands.argument_rules import Fit, fitted, gives_options
-from policies.file.names import HIJACKING
+from policies.commands.argument_rules import RuleFit, fitted
+from policies.commands.outcome import (
+    CommandDecision,
+    CommandOutcome,
+    allowed,
+    denied,
+    key_name,
+    rule_name,
+)
 from policies.paths import SCRATCH, WORKSPACE, normal, within
 from policies.policy import CommandRule, Policy
 from policies.shell.words import HOME, Word
@@ -20,7 +26,6 @@ STANDARD_DIRECTORIES = frozenset(
 )
 MAX_NAMED = 24
 """Programs named in one refusal."""
-NO_MATCH = "no match"
 
 _NO_NETWORK = frozenset(
     {"curl", "wget", "ssh", "scp", "sftp", "rsync", "nc", "ncat", "netcat", "telnet", "ftp", "ping",
@@ -33,52 +38,7 @@ _NO_INSTALL = frozenset(
 _NO_OTHER_USER = frozenset({"sudo", "su", "doas", "pkexec"})
 
 
-class CommandOutcome(StrEnum):
-    ALLOW = "allow"
-    ASK = "ask"
-    DENY = "deny"
-
-
-class DecidingLayer(StrEnum):
-    """Who decides: the check before it runs, or the kernel while it does."""
-
-    CHECK = "check"
-    KERNEL = "kernel"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandVerdict:
-    outcome: CommandOutcome
-    rule: str
-    """``FILE:LINE KEY``, or ``no match``."""
-    reason: str = ""
-    layer: DecidingLayer = DecidingLayer.CHECK
-
-
-def allowed(rule: str) -> CommandVerdict:
-    return CommandVerdict(outcome=CommandOutcome.ALLOW, rule=rule)
-
-
-def denied(reason: str, rule: str = NO_MATCH) -> CommandVerdict:
-    return CommandVerdict(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
-
-
-def left_to_kernel(reason: str) -> CommandVerdict:
-    return CommandVerdict(
-        outcome=CommandOutcome.ALLOW, rule="kernel", reason=reason, layer=DecidingLayer.KERNEL
-    )
-
-
-def rule_name(rule: CommandRule) -> str:
-    return f"{rule.where} {rule.key or 'commands'} ({rule.program})"
-
-
-def key_name(policy: Policy, key: str) -> str:
-    """``FILE:LINE KEY`` of where the policy says something."""
-    return f"{policy.places.get(key, policy.where)} {key}"
-
-
-class Rules:
+class CommandRules:
     """A policy's command rules, looked up by program."""
 
     def __init__(self, policy: Policy) -> None:
@@ -88,11 +48,11 @@ class Rules:
             self._by_program.setdefault(rule.program, []).append(rule)
         self.flagged = [rule for rule in policy.commands if rule.forbid or rule.require]
         """Rules that look at options, which variables could bring in too."""
-        self._whatever_arguments: dict[str, CommandVerdict] = {}
+        self._whatever_arguments: dict[str, CommandDecision] = {}
         """Of names whose rules look at no arguments."""
 
-    def program(self, name: str, arguments: Sequence[Word]) -> CommandVerdict:
-        """The verdict on a program, found by name or by path, with these arguments."""
+    def program(self, name: str, arguments: Sequence[Word]) -> CommandDecision:
+        """The decision on a program, found by name or by path, with these arguments."""
         if "/" not in name:
             known = self._whatever_arguments.get(name)
             if known is None:
@@ -117,7 +77,7 @@ class Rules:
             rules += self._by_program.get(base, [])
         return self._named(name, arguments, rules)
 
-    def builtin(self, name: str, arguments: Sequence[Word]) -> CommandVerdict | None:
+    def builtin(self, name: str, arguments: Sequence[Word]) -> CommandDecision | None:
         """Of bash's own command with the name of a listed program: what the rules ask of it.
 
         None: nothing. The kernel can't hold a builtin, so where it is not listed it is let be.
@@ -129,21 +89,21 @@ class Rules:
 
     def _named(
         self, name: str, arguments: Sequence[Word], rules: Sequence[CommandRule]
-    ) -> CommandVerdict:
+    ) -> CommandDecision:
         """Deny beats ask beats allow, over all the rules of a program."""
         if not rules:
             return denied(f"{name} is not allowed here: {self._instead(name)}")
         found = [(rule, fitted(rule, name, arguments)) for rule in rules]
         for rule, fit in found:
-            if fit.fit is Fit.VETO:
+            if fit.fit is RuleFit.VETO:
                 return denied(fit.reason, rule_name(rule))
-        fits = [rule for rule, fit in found if fit.fit is Fit.FITS]
+        fits = [rule for rule, fit in found if fit.fit is RuleFit.FITS]
         if fits:
             # What may be a rule that asks is asked about.
-            asking = [r for r, fit in found if r.ask and fit.fit in {Fit.FITS, Fit.MAYBE}]
+            asking = [r for r, fit in found if r.ask and fit.fit in {RuleFit.FITS, RuleFit.MAYBE}]
             if asking:
                 reason = f"{name} needs a person's consent"
-                return CommandVerdict(
+                return CommandDecision(
                     outcome=CommandOutcome.ASK, rule=rule_name(asking[0]), reason=reason
                 )
             return allowed(rule_name(fits[0]))
@@ -183,7 +143,7 @@ class Rules:
 
 def instead(policy: Policy, program: str) -> str:
     """What may be used in a program's place, for whoever was refused it."""
-    return Rules(policy)._instead(program)  # noqa: SLF001 - this module's own
+    return CommandRules(policy)._instead(program)  # noqa: SLF001 - this module's own
 
 
 _GIT_REMOTE = frozenset({"push", "fetch", "pull", "clone", "remote", "ls-remote", "submodule"})
@@ -198,35 +158,3 @@ def _listed(names: Sequence[str]) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-# Values of these are commands that programs run for their own ends.
-_COMMAND_VARIABLES = frozenset(
-    {"EDITOR", "VISUAL", "PAGER", "GIT_EDITOR", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "MANPAGER",
-     "GIT_SSH_COMMAND", "GIT_SSH", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS", "BROWSER",
-     "LESSOPEN", "LESSCLOSE", "GIT_PROXY_COMMAND"}
-)  # fmt: skip
-
-
-def is_command_variable(name: str) -> bool:
-    return name in _COMMAND_VARIABLES
-
-
-def variable(rules: Rules, name: str) -> CommandVerdict | None:
-    """The verdict on setting a variable; None: it decides nothing about what runs."""
-    for rule in rules.flagged:
-        if gives_options(rule, name):
-            reason = f"{name} gives {rule.program} options that its rule can't see: leave it out"
-            return denied(reason, rule_name(rule))
-    if not HIJACKING.match(name):
-        return None
-    if name.startswith("GIT_") and any(rule.program == "git" and rule.args is not None
-                                       for rule in rules.policy.commands):  # fmt: skip
-        return denied(f"{name} can redefine what a git subcommand does: leave it out")
-    if rules.policy.exec_workspace:
-        return left_to_kernel(f"{name} decides which file a name leads to")
-    return denied(
-        f"{name} decides which file a name leads to, and this policy runs nothing but its list: "
-        "leave it out",
-        key_name(rules.policy, "exec_workspace"),
-    )
