@@ -64,7 +64,7 @@ from agent.record.summary import Summary, opening
 from agent.session import RunSession, SessionDriver, one_task
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.file.rendering import as_data, spelled
-from sandbox.container.spec import WORKSPACE
+from policies.paths import WORKSPACE
 from sandbox.errors import SandboxError
 
 _CONTEXT_S = 30.0

@@ -1,8 +1,10 @@
-"""Errors of the sandbox room. Two roots: the sandbox failed, or a call asked wrongly.
+"""Errors of the sandbox. Two roots: the sandbox failed, or a call asked wrongly.
 
 SandboxError                the run can't go on as it is (CLI exit code 3)
 ├── EngineUnavailable       no engine answers
 ├── EngineError             the engine refused or failed a request
+│   ├── EngineDiskFull      no space is left where it keeps things
+│   └── VolumeRefused       it does not make or mount a volume as asked
 ├── ImageUnusable           no such image, or one without python3
 ├── KernelUnsupported       no Landlock, where the operator did not say that is fine
 ├── SealBroken              the running container is not what the spec says
@@ -31,6 +33,14 @@ class EngineUnavailable(SandboxError):
 
 class EngineError(SandboxError):
     """The engine refused or failed a request."""
+
+
+class EngineDiskFull(EngineError):
+    """No space is left where the engine keeps things."""
+
+
+class VolumeRefused(EngineError):
+    """The engine does not make or mount a volume as asked."""
 
 
 class ImageUnusable(SandboxError):

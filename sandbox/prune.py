@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox.cache import cache_directory
-from sandbox.container.prepared_image import inventory_file
+from sandbox.container.inventory_cache import inventory_file
 from sandbox.container.volumes import lower_file, published
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import (

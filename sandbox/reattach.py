@@ -1,17 +1,21 @@
 """A container that outlived its orchestrator: what must be known to work in it again.
 
-Owns these facts as a value, to be written down while they are known, and the check that a container
-is the one meant. Refuses to know where they are kept.
+Owns these facts as a value, to be written down while they are known, and the way back into the
+container, which has to be the one meant. Refuses to know where they are kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from policies.policy import Policy
+from sandbox.container import opening, plan
 from sandbox.container.mounts import Mount
 from sandbox.container.prepared_image import PreparedImage, recalled
-from sandbox.container.seal import SealReport
+from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import ImageUnusable, SandboxLost
+from sandbox.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
 from sandbox.workspace.snapshot import Snapshot, recorded
 
@@ -28,9 +32,9 @@ class ContainerState:
     since_ns: int
     """The file system's clock when the guest first began; what changed later has a later ctime."""
     mounts: tuple[Mount, ...]
-    """Its own, beside what the policy makes of every container."""
+    """The container's own, beside what the policy makes of every container."""
     volumes: tuple[str, ...]
-    """Below them; to be removed after it."""
+    """Names of the volumes below its mounts; to be removed after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,7 @@ class ReattachState:
     container_state: ContainerState
     left_out: tuple[LeftOut, ...]
     seal: SealReport
-    """As it was then; a guest that starts again is checked again."""
+    """What was read back when the sandbox was opened; a guest that starts again is checked anew."""
 
     def snapshot(self) -> Snapshot:
         return recorded(self.container_state.snapshot_key, self.left_out)
@@ -58,7 +62,7 @@ def require(engine: Engine, state: ContainerState, run_id: str) -> None:
         raise SandboxLost(f"container {state.container[:12]} is not that of run {run_id}")
 
 
-def prepared(engine: Engine, state: ContainerState) -> PreparedImage:
+def _prepared(engine: Engine, state: ContainerState) -> PreparedImage:
     """The image below the container, where its guest is one that we can speak to.
 
     Raises:
@@ -71,3 +75,65 @@ def prepared(engine: Engine, state: ContainerState) -> PreparedImage:
             "image is gone"
         )
     return found
+
+
+def take_up(
+    remembered: ReattachState,
+    *,
+    workspace: Path,
+    policy: Policy,
+    run_id: str,
+    engine: Engine,
+    may_ask: bool,
+    kernel_policy: KernelPolicy,
+) -> OpenedContainer:
+    """Start the guest of a standing container again; errors as `Sandbox.take_up`."""
+    known = remembered.container_state
+    require(engine, known, run_id)
+    copied = remembered.snapshot()
+    made = plan.plan(
+        policy,
+        _prepared(engine, known),
+        snapshot_image=copied.image,
+        run_id=run_id,
+        may_ask=may_ask,
+        kernel_policy=kernel_policy,
+    )
+    return OpenedContainer(
+        engine=engine,
+        plan=made,
+        started=opening.take_up(
+            engine,
+            made,
+            known.container,
+            spec=replace(made.spec, mounts=known.mounts),
+            volumes=known.volumes,
+            since_ns=known.since_ns,
+        ),
+        snapshot=copied,
+        workspace=workspace,
+        prepared_key=known.prepared_key,
+    )
+
+
+def unattended(
+    remembered: ReattachState, *, workspace: Path, policy: Policy, engine: Engine
+) -> OpenedContainer:
+    """A standing container whose guest is not asked."""
+    known = remembered.container_state
+    copied = remembered.snapshot()
+    made = plan.plan_of_none(policy, snapshot_image=copied.image)
+    return OpenedContainer(
+        engine=engine,
+        plan=made,
+        started=opening.unattended(
+            made,
+            known.container,
+            volumes=known.volumes,
+            since_ns=known.since_ns,
+            seal=remembered.seal,
+        ),
+        snapshot=copied,
+        workspace=workspace,
+        prepared_key=known.prepared_key,
+    )

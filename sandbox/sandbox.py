@@ -2,72 +2,40 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from policies.policy import Policy
-from sandbox import reattach
-from sandbox.container import opening
+from sandbox import opened, reattach
 from sandbox.container.commands import SessionCommands
-from sandbox.container.files import SessionFiles
-from sandbox.container.opening import OpeningPlan, StartedContainer
-from sandbox.container.output import OnOutput
-from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
-from sandbox.errors import (
-    ContainerGone,
-    EngineError,
-    ImageUnusable,
-    PatchError,
-    SandboxError,
-    SandboxLost,
-)
-from sandbox.export import export
+from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
+from sandbox.export import export, patched_copy
 from sandbox.export.export import Still
 from sandbox.git.manifest import Manifest
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
+from sandbox.opened import OpenedContainer
 from sandbox.patch.values import LeftOut, Patch
 from sandbox.reattach import ContainerState, ReattachState
 from sandbox.restore import restore
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Follower, Step
-from sandbox.results import (
-    BackgroundStatus,
-    CommandResult,
-    Listing,
-)
-from sandbox.workspace import snapshot
-from sandbox.workspace.scan import BackgroundScan, scan
-from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
 
 
-class Sandbox:
+class Sandbox(SessionCommands):
     """A sealed container that holds a copy of a workspace. Use as a context manager.
 
-    Not to be shared between threads, `cancel` excepted.
+    What runs in it and what is read or written there is `SessionCommands` and `SessionFiles`. Not
+    to be shared between threads, `cancel` excepted.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        plan: OpeningPlan,
-        started: StartedContainer,
-        copied: Snapshot,
-        workspace: Path,
-        prepared_key: str,
-    ) -> None:
-        self._session = Session(engine, plan, started)
-        self._prepared_key = prepared_key
-        self._files = SessionFiles(self._session)
-        self._commands = SessionCommands(self._session, self._files)
-        self._snapshot = copied
-        self._workspace = workspace
+    def __init__(self, container: OpenedContainer) -> None:
+        super().__init__(Session(container.engine, container.plan, container.started))
+        self._opened = container
         self._manifest: Manifest | None = None
         self._follower: Follower | None = None
 
@@ -99,56 +67,17 @@ class Sandbox:
             KernelUnsupported: the kernel can't enforce the policy.
             SealBroken: what runs is not what was planned; nothing was run in it.
         """
-        engine = engine or Engine.connect(os.environ)
-        prepared = _prepared(engine, policy, image, on_progress)
-        memory = SnapshotMemory(workspace, policy.workspace, prepared)
-
-        def planned(image_ref: str) -> OpeningPlan:
-            return opening.plan(
+        return cls(
+            opened.open_workspace(
+                workspace,
                 policy,
-                prepared,
-                snapshot_image=image_ref,
+                image=image,
                 run_id=run_id,
                 may_ask=may_ask,
                 kernel_policy=kernel_policy,
+                engine=engine or Engine.connect(os.environ),
+                on_progress=on_progress,
             )
-
-        recalled = memory.recall()
-        if recalled is not None:
-            fingerprint, racy, known = recalled
-            # Looking through a large tree takes as long as a good part of the start, so both go
-            # at once: the container is used only if the tree turns out to be the remembered one.
-            # It begins when the engine is at work and we wait: before, the two would fight over
-            # the interpreter.
-            look = BackgroundScan(workspace)
-            plan = planned(known.image)
-            started = _started_or_none(engine, plan, look.begin)
-            looked = look.result(lambda: _discard(engine, started))
-            if started is not None and snapshot.unchanged(looked, fingerprint, racy):
-                return cls(
-                    engine=engine,
-                    plan=plan,
-                    started=started,
-                    copied=known,
-                    workspace=workspace,
-                    prepared_key=prepared.key,
-                )
-            _discard(engine, started)
-        else:
-            looked = scan(workspace)
-        copied, manifest = snapshot.take(
-            engine, looked, policy.workspace, prepared, on_progress=on_progress
-        )
-        memory.keep(looked, copied, manifest)
-        plan = planned(copied.image)
-        started = opening.start(engine, plan)
-        return cls(
-            engine=engine,
-            plan=plan,
-            started=started,
-            copied=copied,
-            workspace=workspace,
-            prepared_key=prepared.key,
         )
 
     @classmethod
@@ -171,32 +100,16 @@ class Sandbox:
             ImageUnusable: it was opened by another version.
             KernelUnsupported, SealBroken, SandboxLost: as for `open`; the container stays.
         """
-        known = remembered.container_state
-        reattach.require(engine, known, run_id)
-        prepared = reattach.prepared(engine, known)
-        copied = remembered.snapshot()
-        plan = opening.plan(
-            policy,
-            prepared,
-            snapshot_image=copied.image,
-            run_id=run_id,
-            may_ask=may_ask,
-            kernel_policy=kernel_policy,
-        )
         return cls(
-            engine=engine,
-            plan=plan,
-            started=opening.take_up(
-                engine,
-                plan,
-                known.container,
-                spec=replace(plan.spec, mounts=known.mounts),
-                volumes=known.volumes,
-                since_ns=known.since_ns,
-            ),
-            copied=copied,
-            workspace=workspace,
-            prepared_key=known.prepared_key,
+            reattach.take_up(
+                remembered,
+                workspace=workspace,
+                policy=policy,
+                run_id=run_id,
+                engine=engine,
+                may_ask=may_ask,
+                kernel_policy=kernel_policy,
+            )
         )
 
     @classmethod
@@ -208,22 +121,8 @@ class Sandbox:
         Raises:
             ContainerGone: when it is exported, and stands no more.
         """
-        known = remembered.container_state
-        copied = remembered.snapshot()
-        plan = opening.plan_of_none(policy, snapshot_image=copied.image)
         made = cls(
-            engine=engine,
-            plan=plan,
-            started=opening.unattended(
-                plan,
-                known.container,
-                volumes=known.volumes,
-                since_ns=known.since_ns,
-                seal=remembered.seal,
-            ),
-            copied=copied,
-            workspace=workspace,
-            prepared_key=known.prepared_key,
+            reattach.unattended(remembered, workspace=workspace, policy=policy, engine=engine)
         )
         made._session.stay_down()
         return made
@@ -234,21 +133,12 @@ class Sandbox:
         Raises:
             SandboxLost: this one is unattended, so the other could not be planned.
         """
-        if not self._session.plan.lifetime_s:
-            raise SandboxLost("a container that is only exported gives no fresh one")
-        return type(self)(
-            engine=self._session.engine,
-            plan=self._session.plan,
-            started=opening.start(self._session.engine, self._session.plan),
-            copied=self._snapshot,
-            workspace=self._workspace,
-            prepared_key=self._prepared_key,
-        )
+        return type(self)(self._opened.again())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -264,20 +154,21 @@ class Sandbox:
 
     @property
     def seal(self) -> SealReport:
+        """What was read back from it when its guest began, the last time where more than once."""
         return self._session.started.seal
 
     @property
     def left_behind(self) -> tuple[LeftOut, ...]:
         """What of the workspace was not copied in, and why."""
-        return self._snapshot.left_out
+        return self._opened.snapshot.left_out
 
     @property
     def container_state(self) -> ContainerState:
         """What `take_up` must know where this process ends before its time."""
         return ContainerState(
             container=self.id,
-            prepared_key=self._prepared_key,
-            snapshot_key=self._snapshot.key,
+            prepared_key=self._opened.prepared_key,
+            snapshot_key=self._opened.snapshot.key,
             since_ns=self._session.started.since_ns,
             mounts=self._session.started.spec.mounts,
             volumes=self._session.started.volumes,
@@ -287,101 +178,13 @@ class Sandbox:
     def manifest(self) -> Manifest:
         """What was copied in."""
         if self._manifest is None:
-            self._manifest = self._snapshot.manifest()
+            self._manifest = self._opened.snapshot.manifest()
         return self._manifest
 
     @property
     def base_tree(self) -> str:
         """Tree id of what was copied in: the left side of every patch from here."""
         return Trees.of(self.manifest.entries).root
-
-    # -- commands --------------------------------------------------------------------------
-
-    def run(
-        self,
-        command: str,
-        *,
-        timeout_s: float | None = None,
-        stdin: bytes | None = None,
-        on_output: OnOutput | None = None,
-    ) -> CommandResult:
-        """Run shell text in a fresh bash; directory and exported variables carry over.
-
-        Args:
-            timeout_s: at most the policy's ``command_timeout``, which is the default.
-            on_output: gets output as it comes, up to half of the policy's output limit.
-
-        Raises:
-            SandboxLost: the container is gone and does not come back.
-        """
-        return self._commands.run(command, timeout_s=timeout_s, stdin=stdin, on_output=on_output)
-
-    def run_program(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout_s: float | None = None,
-        stdin: bytes | None = None,
-    ) -> CommandResult:
-        """Run one program without a shell.
-
-        Raises:
-            FileError: it does not exist, or the kernel refuses it under the policy.
-            SandboxLost: as for `run`.
-        """
-        return self._commands.run_program(argv, timeout_s=timeout_s, stdin=stdin)
-
-    def cancel(self) -> None:
-        """End the command that runs now, or where none does, the next; callable from a signal
-        handler or another thread."""
-        self._commands.cancel()
-
-    def start(self, command: str) -> int:
-        """Start shell text in the background; gives an id for `poll` and `stop`."""
-        return self._commands.start(command)
-
-    def poll(self, background: int) -> BackgroundStatus:
-        """Whether a background process still runs, and its output so far.
-
-        Raises:
-            FileError: there is none of that id.
-        """
-        return self._commands.poll(background)
-
-    def stop(self, background: int) -> BackgroundStatus:
-        """End a background process with all it started."""
-        return self._commands.stop(background)
-
-    # -- files -----------------------------------------------------------------------------
-
-    def read_file(self, path: str, *, offset: int = 0, limit: int | None = None) -> bytes:
-        """Bytes of a file; paths are relative to the workspace or absolute in the container.
-
-        Args:
-            offset, limit: in bytes; no limit means all of it, up to 64 MiB.
-
-        Raises:
-            FileMissing, FileDenied, FileWrongType: as the container's kernel says.
-            FileError: it is larger than 64 MiB and no limit is given.
-        """
-        return self._files.read(path, offset=offset, limit=limit)
-
-    def write_file(self, path: str, data: bytes, *, overwrite: bool = True) -> None:
-        """Write a file, making its parent folders.
-
-        Raises:
-            FileExists: there is one, and `overwrite` is False.
-            FileDenied, FileWrongType: as the container's kernel says.
-        """
-        self._files.write(path, data, overwrite=overwrite)
-
-    def delete_file(self, path: str) -> None:
-        """Remove a file or a link; FileWrongType for a directory."""
-        self._files.delete(path)
-
-    def list_dir(self, path: str = ".") -> Listing:
-        """What stands in a directory, at most 2,000 entries, sorted by name."""
-        return self._files.listing(path)
 
     # -- the patch -------------------------------------------------------------------------
 
@@ -394,7 +197,7 @@ class Sandbox:
         Raises:
             SandboxLost: it does not come back.
         """
-        self._commands.forget_cancel()
+        self._cancelled.clear()
         return self._session.rouse()
 
     def break_off(self) -> None:
@@ -415,7 +218,7 @@ class Sandbox:
 
         Args:
             keep_old: a directory to be made, for the old side of the changed files: with it the
-                patch can be merged later into files that changed since (`sandbox.baseline`).
+                patch can be merged later into files that changed since (`sandbox.patch.baseline`).
             spare: a directory to work in where the temporary one is full or gone.
 
         Raises:
@@ -432,10 +235,10 @@ class Sandbox:
             return export.export(
                 engine=self._session.engine,
                 started=self._session.started,
-                copied=self._snapshot,
+                copied=self._opened.snapshot,
                 manifest=lambda: self.manifest,
                 policy=self._session.plan.policy,
-                workspace=self._workspace,
+                workspace=self._opened.workspace,
                 keep_old=keep_old,
                 spare=spare,
                 still=still,
@@ -458,8 +261,7 @@ class Sandbox:
             follower = self._following(store)
         except PatchError as error:
             return Step(unfollowed=str(error))
-        started = self._session.started
-        return follower.step(started.link, times_tell=started.seal.moves_copy)
+        return follower.step(self._session.link, times_tell=self.seal.moves_copy)
 
     def mark(self, store: Path) -> Mark:
         """What stands in the workspace now, to be gone back to. Commands may go on running.
@@ -473,8 +275,7 @@ class Sandbox:
             follower = self._following(store)
         except PatchError as error:
             return Mark(store=store, unkept=str(error))
-        started = self._session.started
-        return follower.mark(started.link, times_tell=started.seal.moves_copy)
+        return follower.mark(self._session.link, times_tell=self.seal.moves_copy)
 
     def restore(self, mark: Mark) -> Restored:
         """End everything that runs, and put the workspace back to a mark: exact for everything that
@@ -494,8 +295,8 @@ class Sandbox:
             self._session,
             self._following(mark.store),
             mark,
-            copied=self._snapshot,
-            workspace=self._workspace,
+            copied=self._opened.snapshot,
+            workspace=self._opened.workspace,
         )
 
     def _following(self, store: Path) -> Follower:
@@ -515,40 +316,11 @@ class Sandbox:
         Raises:
             FileError: the policy lets nothing be written where the patch does.
         """
-        export.apply(
+        patched_copy.put_patched(
             engine=self._session.engine,
             started=self._session.started,
-            copied=self._snapshot,
+            copied=self._opened.snapshot,
             manifest=self.manifest,
-            workspace=self._workspace,
+            workspace=self._opened.workspace,
             patch=patch,
         )
-
-
-def _prepared(
-    engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
-) -> PreparedImage:
-    ref = image or f"moonpool/{policy.image}:latest"
-    info = engine.image(ref)
-    if info is None:
-        raise ImageUnusable(
-            f"there is no image {ref}: build it with `moonpool image build {policy.image}`"
-        )
-    return prepare(engine, info, on_progress=on_progress)
-
-
-def _started_or_none(
-    engine: Engine, plan: OpeningPlan, meanwhile: Callable[[], None]
-) -> StartedContainer | None:
-    """Start from a remembered snapshot; None where the engine no longer has it."""
-    if engine.image(plan.snapshot_image) is None:
-        return None
-    try:
-        return opening.start(engine, plan, meanwhile=meanwhile)
-    except EngineError:
-        return None
-
-
-def _discard(engine: Engine, started: StartedContainer | None) -> None:
-    if started is not None:
-        opening.discard(engine, started)

@@ -8,23 +8,37 @@ from sandbox.container.files import SessionFiles
 from sandbox.container.output import OnOutput, Receiver
 from sandbox.container.session import Session
 from sandbox.errors import FileError, SandboxLost
+from sandbox.guest.protocol import (
+    SCRATCH,
+    CommandEnd,
+    Done,
+    EndProcess,
+    PollProcess,
+    Printed,
+    ProcessState,
+    RequestFailed,
+    RunCommand,
+    StartProcess,
+    background_output,
+)
 from sandbox.guest.wire import PIECE
-from sandbox.link.connection import Value, file_error
+from sandbox.link.connection import file_error
 from sandbox.results import BackgroundStatus, CommandResult, Output
 
 _GRACE_S = 15.0
 """How long after a command's own time limit the guest may take to say so."""
 _CANCEL_S = 5.0
 """How long a guest may take to end a command that the operator wants ended."""
-_SCRATCH = "/tmp/.moonpool"  # noqa: S108 - in the container
 
 
-class SessionCommands:
-    """Runs things in one session, one at a time in the foreground."""
+class SessionCommands(SessionFiles):
+    """Runs things in one session, one at a time in the foreground.
 
-    def __init__(self, session: Session, files: SessionFiles) -> None:
-        self._session = session
-        self._files = files
+    Long input goes in as a file, and output of the background is read from one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._cancelled = threading.Event()
 
     def run(
@@ -64,13 +78,9 @@ class SessionCommands:
         return self._run(words, None, timeout_s, stdin, None)
 
     def cancel(self) -> None:
-        """End the command that runs now, or else the next; callable from a signal handler or
-        another thread."""
+        """End the command that runs now, or where none does, the next; callable from a signal
+        handler or another thread."""
         self._cancelled.set()
-
-    def forget_cancel(self) -> None:
-        """What was to be ended is over; the next command is not meant."""
-        self._cancelled.clear()
 
     def _run(
         self,
@@ -88,12 +98,16 @@ class SessionCommands:
         began = time.monotonic()
         receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
         try:
-            number, source = self._feed(stdin)
-            words: Value = None if argv is None else list(argv)
-            self._session.link.send(
-                b"run", number, words, script, int(timeout_s * 1000) + 1, source
+            number = self._session.link.next_number()
+            wanted = RunCommand(
+                argv=argv,
+                script=script,
+                timeout_ms=int(timeout_s * 1000) + 1,
+                stdin=stdin if stdin is None or len(stdin) <= PIECE else None,
+                stdin_file=self._stored(number, stdin),
             )
-            rest = self._await_end(number, receiver, began + timeout_s + _GRACE_S)
+            self._session.link.send(wanted, number=number)
+            end = self._await_end(wanted, number, receiver, began + timeout_s + _GRACE_S)
         except SandboxLost as lost:
             # The link may have been lost before this command, which then never ran.
             self._session.revive(lost)
@@ -101,18 +115,19 @@ class SessionCommands:
         finally:
             # Not at the start: it may have come a moment before.
             self._cancelled.clear()
-        return receiver.result(rest, time.monotonic() - began)
+        return receiver.result(end, time.monotonic() - began)
 
-    def _feed(self, stdin: bytes | None) -> tuple[int, Value]:
-        """The number of a command, and its standard input as the guest wants it."""
-        number = self._session.link.next_number()
+    def _stored(self, number: int, stdin: bytes | None) -> bytes | None:
+        """The file that holds a command's standard input; None where it goes with the request."""
         if stdin is None or len(stdin) <= PIECE:
-            return number, stdin
-        path = f"{_SCRATCH}/stdin-{number}"
-        self._files.write(path, stdin, overwrite=True)
-        return number, [path.encode()]
+            return None
+        path = SCRATCH + b"/stdin-%d" % number
+        self.write_file(path.decode(), stdin)
+        return path
 
-    def _await_end(self, number: int, receiver: "Receiver", until: float) -> list[Value]:
+    def _await_end(
+        self, wanted: RunCommand, number: int, receiver: Receiver, until: float
+    ) -> CommandEnd:
         asked = False
 
         def on_tick() -> None:
@@ -122,38 +137,44 @@ class SessionCommands:
                 if not asked:
                     asked = True
                     receiver.disk_low = low
-                    self._session.link.send(b"cancel", self._session.link.next_number(), number)
+                    self._session.link.send(EndProcess(process=number))
                     until = min(until, time.monotonic() + _CANCEL_S)
                 elif time.monotonic() > until:
                     raise SandboxLost("the guest does not end the command")
 
         while True:
-            kind, *rest = self._session.link.receive(until=until, on_tick=on_tick)
+            answered, answer = self._session.link.receive(until=until, on_tick=on_tick)
             on_tick()
-            if not rest or rest[0] != number:
+            if answered != number:
                 continue
-            match kind, rest[1:]:
-                case b"out", [int() as stream, bytes() as data]:
+            match answer:
+                case Printed(stream=stream, data=data):
                     if not receiver.take(stream, data):
                         raise SandboxLost("the guest sent more output than it may")
-                case b"done", end:
-                    return end
-                case b"err", end:
-                    raise file_error(end)
+                case CommandEnd():
+                    return answer
+                case RequestFailed():
+                    raise file_error(answer)
                 case _:
-                    raise SandboxLost("the guest's answer to a command is malformed")
+                    raise self._session.link.refused(answer, wanted)
 
     def start(self, command: str) -> int:
         """Start shell text in the background; gives an id for `poll` and `stop`."""
-        number = self._session.link.next_number()
-        script = command.encode("utf-8", "surrogateescape")
-        self._session.link.send(b"start", number, script)
+        link = self._session.link
+        wanted = StartProcess(script=command.encode("utf-8", "surrogateescape"))
+        number = link.send(wanted)
+        until = time.monotonic() + _GRACE_S
         while True:
-            kind, *rest = self._session.link.receive(until=time.monotonic() + _GRACE_S)
-            if rest and rest[0] == number:
-                if kind == b"err":
-                    raise file_error(rest[1:])
-                return number
+            answered, answer = link.receive(until=until)
+            if answered != number:
+                continue
+            match answer:
+                case Done():
+                    return number
+                case RequestFailed():
+                    raise file_error(answer)
+                case _:
+                    raise link.refused(answer, wanted)
 
     def poll(self, background: int) -> BackgroundStatus:
         """Whether a background process still runs, and its output so far.
@@ -161,22 +182,23 @@ class SessionCommands:
         Raises:
             FileMissing: there is none of that id.
         """
-        answer = self._session.link.ask("poll", background)
-        code = answer[0] if answer and isinstance(answer[0], int) else None
+        state = self._session.link.ask(PollProcess(process=background), ProcessState)
         keep = self._session.plan.policy.limits.output_bytes
         out, err = (self._background_output(background, stream, keep) for stream in (1, 2))
-        return BackgroundStatus(id=background, exit_code=code, out=out, err=err)
+        return BackgroundStatus(id=background, exit_code=state.exit_code, out=out, err=err)
 
     def stop(self, background: int) -> BackgroundStatus:
         """End a background process with all it started."""
-        self._session.link.ask("cancel", background)
+        self._session.link.ask(EndProcess(process=background), Done)
         return self.poll(background)
 
     def _background_output(self, background: int, stream: int, keep: int) -> Output:
-        path = f"{_SCRATCH}/background-{background}-{stream}"
-        head, size = self._files.read_piece(path, 0, keep // 2)
-        start = max(len(head), size - keep // 2)
-        tail = self._files.read_piece(path, start, keep // 2)[0] if size > len(head) else b""
+        path = background_output(background, stream).decode()
+        half = keep // 2
+        first = self._piece(path, 0, half)
+        head, size = first.data, first.size
+        start = max(len(head), size - half)
+        tail = self._piece(path, start, half).data if size > len(head) else b""
         return Output(
             head=head, tail=tail, total_bytes=max(size, len(head)), spill=path, spilled_bytes=size
         )

@@ -2,6 +2,16 @@
 
 from sandbox.container.session import Session, path_bytes
 from sandbox.errors import FileError, SandboxLost
+from sandbox.guest.protocol import (
+    DeletePath,
+    Done,
+    FilePiece,
+    ListDirectory,
+    Listed,
+    ListedEntry,
+    ReadPiece,
+    WritePiece,
+)
 from sandbox.guest.wire import PIECE
 from sandbox.results import DirectoryEntry, FileType, Listing
 
@@ -16,8 +26,11 @@ class SessionFiles:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def read(self, path: str, *, offset: int = 0, limit: int | None = None) -> bytes:
+    def read_file(self, path: str, *, offset: int = 0, limit: int | None = None) -> bytes:
         """Bytes of a file; paths are relative to the workspace or absolute in the container.
+
+        Args:
+            offset, limit: in bytes; no limit means all of it, up to 64 MiB.
 
         Raises:
             FileMissing, FileDenied, FileWrongType: as the container's kernel says.
@@ -27,25 +40,25 @@ class SessionFiles:
         pieces: list[bytes] = []
         have = 0
         while have < wanted:
-            piece, _ = self.read_piece(path, offset + have, min(PIECE, wanted - have))
-            if not piece:
+            data = self._piece(path, offset + have, min(PIECE, wanted - have)).data
+            if not data:
                 break
-            pieces.append(piece)
-            have += len(piece)
-            if len(piece) < PIECE:
+            pieces.append(data)
+            have += len(data)
+            if len(data) < PIECE:
                 break
         if limit is None and have > _READ_LIMIT:
             raise FileError(f"is larger than {_READ_LIMIT} bytes: read it in parts")
         return b"".join(pieces)
 
-    def read_piece(self, path: str, offset: int, size: int) -> tuple[bytes, int]:
-        match self._session.ask("read", path_bytes(path), offset, size):
-            case [bytes() as data, int() as total] if len(data) <= size:
-                return data, total
-            case _:
-                raise SandboxLost("the guest's answer to a read is malformed")
+    def _piece(self, path: str, offset: int, limit: int) -> FilePiece:
+        wanted = ReadPiece(path=path_bytes(path), offset=offset, limit=limit)
+        piece = self._session.ask(wanted, FilePiece)
+        if len(piece.data) > limit:
+            raise SandboxLost("the guest read more of a file than it was asked for")
+        return piece
 
-    def write(self, path: str, data: bytes, *, overwrite: bool) -> None:
+    def write_file(self, path: str, data: bytes, *, overwrite: bool = True) -> None:
         """Write a file, making its parent folders.
 
         Raises:
@@ -53,30 +66,24 @@ class SessionFiles:
             FileDenied, FileWrongType: as the container's kernel says.
         """
         name = path_bytes(path)
-        self._session.ask("write", name, data[:PIECE], 0, int(overwrite))
+        first = WritePiece(path=name, data=data[:PIECE], append=False, overwrite=overwrite)
+        self._session.ask(first, Done)
         for at in range(PIECE, len(data), PIECE):
-            self._session.ask("write", name, data[at : at + PIECE], 1, 1)
+            piece = data[at : at + PIECE]
+            more = WritePiece(path=name, data=piece, append=True, overwrite=True)
+            self._session.ask(more, Done)
 
-    def delete(self, path: str) -> None:
+    def delete_file(self, path: str) -> None:
         """Remove a file or a link; FileWrongType for a directory."""
-        self._session.ask("delete", path_bytes(path))
+        self._session.ask(DeletePath(path=path_bytes(path)), Done)
 
-    def listing(self, path: str) -> Listing:
-        """What stands in a directory, at most 2,000 entries."""
-        match self._session.ask("list", path_bytes(path), _LIST_LIMIT):
-            case [list() as rows, int() as cut]:
-                entries = []
-                for row in rows[:_LIST_LIMIT]:
-                    match row:
-                        case [bytes() as name, bytes() as kind, int() as size]:
-                            entries.append(
-                                DirectoryEntry(
-                                    name=name,
-                                    type=_TYPES.get(kind, FileType.OTHER),
-                                    size_bytes=size,
-                                )
-                            )
-                entries.sort(key=lambda entry: entry.name)
-                return Listing(entries=tuple(entries), cut=bool(cut))
-            case _:
-                raise SandboxLost("the guest's answer to a listing is malformed")
+    def list_dir(self, path: str = ".") -> Listing:
+        """What stands in a directory, at most 2,000 entries, sorted by name."""
+        listed = self._session.ask(ListDirectory(path=path_bytes(path), limit=_LIST_LIMIT), Listed)
+        entries = sorted(map(_entry, listed.entries[:_LIST_LIMIT]), key=lambda entry: entry.name)
+        return Listing(entries=tuple(entries), cut=listed.cut)
+
+
+def _entry(found: ListedEntry) -> DirectoryEntry:
+    kind = _TYPES.get(found.kind, FileType.OTHER)
+    return DirectoryEntry(name=found.name, type=kind, size_bytes=found.size)

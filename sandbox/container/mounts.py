@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-ROOM = "/opt/moonpool/room"
+from sandbox.guest.protocol import VOLUMES
+
+HELD = VOLUMES.decode()
 """Where a sandbox keeps hold of its volumes, so that no `docker volume prune` empties them under
 it. Only root can enter, and the engine masks it."""
 
 PLACES = ("workspace", "home")
 UPPER, WORK, LOWER = KINDS = ("", "-work", "-lower")
-"""In the room, by place: `workspace`, `workspace-work`, `workspace-lower` and so on."""
+"""In there, by place: `workspace`, `workspace-work`, `workspace-lower` and so on."""
 
 _FLAGS = "noexec,nosuid,nodev"
 _BYTES_AN_ENTRY = 4096

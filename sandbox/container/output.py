@@ -3,23 +3,23 @@
 from collections.abc import Callable
 from typing import Literal
 
-from sandbox.container.spec import WORKSPACE
+from policies.paths import WORKSPACE
 from sandbox.errors import SandboxLost
-from sandbox.link.connection import Value
+from sandbox.guest.protocol import CommandEnd, StreamEnd
 from sandbox.link.refused_programs import programs
 from sandbox.results import CommandResult, Ending, LimitMet, Output
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 _ENDINGS = {
-    b"exited": Ending.EXITED,
-    b"timed out": Ending.TIMED_OUT,
-    b"out of memory": Ending.OUT_OF_MEMORY,
-    b"out of disk": Ending.OUT_OF_DISK,
-    b"cancelled": Ending.CANCELLED,
+    Ending.EXITED,
+    Ending.TIMED_OUT,
+    Ending.OUT_OF_MEMORY,
+    Ending.OUT_OF_DISK,
+    Ending.CANCELLED,
 }
-
-_LIMITS = {limit.encode(): limit for limit in LimitMet}
+"""Those that the guest can tell of; the host finds out the others by itself."""
+_LIMITS = len(LimitMet)
 
 
 class Receiver:
@@ -33,6 +33,7 @@ class Receiver:
         self._heads = {1: bytearray(), 2: bytearray()}
 
     def take(self, stream: int, data: bytes) -> bool:
+        """Take what was printed; False where that is more than a guest may send."""
         head = self._heads.get(stream)
         if head is None or len(head) + len(data) > self._keep:
             return False
@@ -41,43 +42,43 @@ class Receiver:
             self._on_output("stdout" if stream == 1 else "stderr", data)
         return True
 
-    def result(self, rest: list[Value], duration_s: float) -> CommandResult:
-        match rest:
-            case [int() as code, bytes() as end, list() as out, list() as err, bytes() as cwd,
-                  int() as leftovers, list() as refused, list() as limits] if (
-                    end in _ENDINGS):  # fmt: skip
-                return CommandResult(
-                    exit_code=code,
-                    ending=self._ending(end),
-                    out=self._output(1, out),
-                    err=self._output(2, err),
-                    duration_s=duration_s,
-                    cwd=cwd.decode("utf-8", "replace"),
-                    leftovers=max(leftovers, 0),
-                    refused=_programs(refused),
-                    limits=tuple(_limit(name) for name in limits[: len(_LIMITS)]),
-                )
-            case _:
-                raise SandboxLost("the guest's answer to a command is malformed")
+    def result(self, end: CommandEnd, duration_s: float) -> CommandResult:
+        """What a command came to.
 
-    def _ending(self, end: bytes) -> Ending:
-        ending = _ENDINGS[end]
+        Raises:
+            SandboxLost: the guest says what can't be.
+        """
+        try:
+            return CommandResult(
+                exit_code=end.exit_code,
+                ending=self._ending(end.ending),
+                out=self._output(1, end.out),
+                err=self._output(2, end.err),
+                duration_s=duration_s,
+                cwd=end.directory.decode("utf-8", "replace"),
+                leftovers=max(end.leftovers, 0),
+                refused=programs(end.refused),
+                limits=tuple(LimitMet(name.decode("ascii")) for name in end.limits[:_LIMITS]),
+            )
+        except ValueError as error:
+            raise SandboxLost(f"the guest's account of a command makes no sense: {error}") from None
+
+    def _ending(self, name: bytes) -> Ending:
+        ending = Ending(name.decode("ascii"))
+        if ending not in _ENDINGS:
+            raise ValueError(f"{ending} is not for the guest to say")
         return Ending.HOST_DISK_LOW if self.disk_low and ending is Ending.CANCELLED else ending
 
-    def _output(self, stream: int, rest: list[Value]) -> Output:
-        match rest:
-            case [bytes() as tail, int() as total, (None | bytes()) as spill, int() as spilled] if (
-                len(tail) <= self._keep
-            ):
-                return Output(
-                    head=bytes(self._heads[stream]),
-                    tail=tail,
-                    total_bytes=total,
-                    spill=None if spill is None else spill.decode("utf-8", "replace"),
-                    spilled_bytes=spilled,
-                )
-            case _:
-                raise SandboxLost("the guest's answer to a command is malformed")
+    def _output(self, stream: int, end: StreamEnd) -> Output:
+        if len(end.tail) > self._keep:
+            raise ValueError("more output than is kept")
+        return Output(
+            head=bytes(self._heads[stream]),
+            tail=end.tail,
+            total_bytes=end.total_bytes,
+            spill=None if end.spill is None else end.spill.decode("utf-8", "replace"),
+            spilled_bytes=end.spilled_bytes,
+        )
 
     def lost(self, duration_s: float, why: str) -> CommandResult:
         """The result of a command under which the guest died."""
@@ -92,16 +93,3 @@ class Receiver:
             duration_s=duration_s,
             cwd=WORKSPACE,
         )
-
-
-def _programs(rows: list[Value]) -> tuple[str, ...]:
-    try:
-        return programs(rows)
-    except ValueError:
-        raise SandboxLost("the guest's list of refused programs is malformed") from None
-
-
-def _limit(row: Value) -> LimitMet:
-    if isinstance(row, bytes) and row in _LIMITS:
-        return _LIMITS[row]
-    raise SandboxLost("the guest's list of limits is malformed")

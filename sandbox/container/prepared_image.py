@@ -6,27 +6,33 @@ image with the guest compiled for its own Python, and an inventory kept in the h
 
 import hashlib
 import io
-import json
 import os
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from policies.kernel.inventory import Inventory, Program
-from sandbox import cache
-from sandbox.cache import cache_directory
-from sandbox.container import seccomp
-from sandbox.container.mounts import KINDS, PLACES, ROOM
+from policies.paths import WORKSPACE
+from sandbox.container import inventory_cache, seccomp
+from sandbox.container.mounts import HELD, KINDS, PLACES
 from sandbox.container.spec import ContainerSpec, shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
-from sandbox.link.connection import GuestLink, Value
+from sandbox.guest.image_protocol import (
+    CompiledModule,
+    FoundDirectory,
+    FoundLibraries,
+    FoundLinks,
+    FoundProgram,
+    FoundPrograms,
+    ImageSeen,
+)
+from sandbox.link.connection import GuestLink
 
 _DIRECTORY = "opt/moonpool"
 _SCAN_TIMEOUT_S = 120.0
@@ -45,7 +51,8 @@ _SCAN_COMMAND = (
     *_PYTHON,
     (
         f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\n"
-        f"from sandbox.guest.inventory import main\nmain('/{_DIRECTORY}/sandbox/guest')"
+        f"from sandbox.guest.inventory import main\n"
+        f"main('/{_DIRECTORY}/sandbox/guest', {WORKSPACE.encode()!r})"
     ),
 )
 
@@ -69,11 +76,6 @@ def guest_sources() -> dict[str, bytes]:
     }
 
 
-def inventory_file(key: str) -> Path:
-    """Where the list of programs of a prepared image is kept."""
-    return cache_directory() / "inventories" / f"{key}.json"
-
-
 def prepare(
     engine: Engine, image: ImageInfo, *, on_progress: Callable[[str], None]
 ) -> PreparedImage:
@@ -85,16 +87,16 @@ def prepare(
     sources = guest_sources()
     key = _key(image.id, sources)
     ref = f"moonpool/prepared:{key}"
-    file = inventory_file(key)
     found = engine.image(ref)
     if found is not None:
-        inventory = _load(file)
+        inventory = inventory_cache.load(key)
         if inventory is not None:
-            os.utime(file)  # its age tells `prune` when the image was last used
+            # Its age tells `prune` when the image was last used.
+            os.utime(inventory_cache.inventory_file(key))
             return PreparedImage(id=found.id, key=key, inventory=inventory)
     on_progress("preparing the image (once)")
     identity, inventory = _make(engine, image, ref, sources)
-    cache.keep(file, _dump(inventory))
+    inventory_cache.keep(key, inventory)
     return PreparedImage(id=identity, key=key, inventory=inventory)
 
 
@@ -104,7 +106,7 @@ def recalled(engine: Engine, key: str) -> PreparedImage | None:
     None where the guest in it is not ours, or what is known of it is gone.
     """
     found = engine.image(f"moonpool/prepared:{key}")
-    inventory = _load(inventory_file(key))
+    inventory = inventory_cache.load(key)
     if found is None or inventory is None:
         return None
     if _key(found.labels.get(LABEL_PREPARED, ""), guest_sources()) != key:
@@ -116,7 +118,7 @@ def _key(image_id: str, sources: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256(image_id.encode())
     for name, source in sources.items():
         digest.update(name.encode() + b"\0" + source)
-    digest.update(_room())
+    digest.update(_held())
     return digest.hexdigest()[:24]
 
 
@@ -142,7 +144,7 @@ def _make(
         link = GuestLink(engine.attach(container))
         try:
             engine.start(container)
-            inventory, modules = _scan(link)
+            inventory, modules = _look(link)
         except EngineError as error:
             raise ImageUnusable(
                 f"the image {image.tags[0] if image.tags else image.id} can't hold a guest: "
@@ -176,7 +178,7 @@ def _assemble(
         package = dict(files)
         package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
         engine.put_archive(container, "/", [_tar(package)])
-        engine.put_archive(container, "/", [_room()])
+        engine.put_archive(container, "/", [_held()])
         return engine.commit(container, ref=ref, labels={LABEL_PREPARED: image.id})
     finally:
         engine.remove(container)
@@ -199,50 +201,38 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _room() -> bytes:
-    """A plain tar of root's closed directory: two places in it tell owner and mode, all are there
-    so that a sandbox does not make them."""
+def _held() -> bytes:
+    """A plain tar of the closed directory that holds volumes, and of their places in it: volumes
+    take their owner and mode from there, and a sandbox has none to make."""
     out = io.BytesIO()
-    places = [(f"{ROOM}/{name}{kind}", 0o755, 1000) for name in PLACES for kind in KINDS]
+    places = [(f"{HELD}/{name}{kind}", 0o755, 1000) for name in PLACES for kind in KINDS]
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, mode, owner in ((ROOM, 0o700, 0), *places):
+        for path, mode, owner in ((HELD, 0o700, 0), *places):
             info = tarfile.TarInfo(path[1:])
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
             tar.addfile(info)
     return out.getvalue()
 
 
-def _text(value: Value) -> str:
-    if not isinstance(value, bytes):
-        raise ImageUnusable("the guest's list of programs is malformed")
+def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
-def _rows(value: Value) -> list[list[Value]]:
-    if not isinstance(value, list):
-        raise ImageUnusable("the guest's list of programs is malformed")
-    return [row for row in value if isinstance(row, list)]
+def _texts(values: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(map(_text, values))
 
 
-def _names(value: Value) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ImageUnusable("the guest's list of programs is malformed")
-    return tuple(_text(name) for name in value)
+def _program(found: FoundProgram) -> Program:
+    return Program(
+        path=_text(found.path),
+        interpreter=None if found.line is None else _text(found.line),
+        inode=found.identity,
+        needs=_texts(found.needs),
+    )
 
 
-def _program(row: list[Value]) -> tuple[str, Program]:
-    match row:
-        case [bytes() as path, None | bytes() as line, int() as inode, list() as needs]:
-            name = _text(path)
-            interpreter = None if line is None else _text(line)
-            return name, Program(
-                path=name, interpreter=interpreter, inode=inode, needs=_names(needs)
-            )
-        case _:
-            raise ImageUnusable("the guest's list of programs is malformed")
-
-
-def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
+def _look(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
+    """What the guest finds in the image, and its own modules compiled, by name."""
     programs: dict[str, Program] = {}
     scripts: dict[str, Program] = {}
     libraries: dict[str, tuple[str, ...]] = {}
@@ -251,76 +241,33 @@ def _scan(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
     modules: dict[str, bytes] = {}
     until = time.monotonic() + _SCAN_TIMEOUT_S
     while True:
-        kind, *rest = link.receive(until=until)
-        match kind, rest:
-            case b"programs", [rows]:
-                programs.update(map(_program, _rows(rows)))
-            case b"scripts", [rows]:
-                scripts.update(map(_program, _rows(rows)))
-            case b"libraries", [rows]:
-                libraries.update((_text(path), _names(needs)) for path, needs in _rows(rows))
-            case b"links", [rows]:
-                links.update((_text(path), _text(target)) for path, target in _rows(rows))
-            case b"directory", [path, list() as names]:
+        match link.receive(until=until)[1]:
+            case FoundPrograms(on_path=on_path, programs=rows):
+                into = programs if on_path else scripts
+                into.update((program.path, program) for program in map(_program, rows))
+            case FoundLibraries(libraries=rows):
+                libraries.update((_text(row.path), _texts(row.needs)) for row in rows)
+            case FoundLinks(links=rows):
+                links.update((_text(row.path), _text(row.target)) for row in rows)
+            case FoundDirectory(path=path, names=names):
                 name = _text(path)
-                directories[name] = (*directories.get(name, ()), *map(_text, names))
-            case b"module", [name_, bytes() as code] if len(modules) < _MODULE_LIMIT:
-                modules[_text(name_)] = code
-            case b"end", [path]:
-                search = tuple(part for part in _text(path).split(":") if part.startswith("/"))
-                return (
-                    Inventory(
-                        programs=programs,
-                        scripts=scripts,
-                        libraries=libraries,
-                        links=links,
-                        directories=directories,
-                        search_path=search,
-                    ),
-                    modules,
+                directories[name] = (*directories.get(name, ()), *_texts(names))
+            case CompiledModule(name=module, code=code) if len(modules) < _MODULE_LIMIT:
+                modules[_text(module)] = code
+            case ImageSeen(search_path=path):
+                inventory = Inventory(
+                    programs=programs,
+                    scripts=scripts,
+                    libraries=libraries,
+                    links=links,
+                    directories=directories,
+                    search_path=tuple(p for p in _text(path).split(":") if p.startswith("/")),
                 )
-            case _:
-                raise ImageUnusable("the guest's list of programs is malformed")
+                return inventory, modules
+            case other:
+                raise ImageUnusable(
+                    f"the guest told {type(other).__name__} where it was to list programs"
+                )
         rows_so_far = len(programs) + len(scripts) + len(libraries) + len(links) + len(directories)
         if rows_so_far > _ROWS_LIMIT:
             raise ImageUnusable("the image holds too many programs to list")
-
-
-def _dump(inventory: Inventory) -> bytes:
-    return json.dumps(
-        {
-            "programs": _program_rows(inventory.programs),
-            "scripts": _program_rows(inventory.scripts),
-            "libraries": dict(inventory.libraries),
-            "links": dict(inventory.links),
-            "directories": dict(inventory.directories),
-            "search_path": inventory.search_path,
-        }
-    ).encode()
-
-
-def _program_rows(programs: Mapping[str, Program]) -> list[object]:
-    return [[p.path, p.interpreter, p.inode, p.needs] for p in programs.values()]
-
-
-def _programs_of(rows: list[Any]) -> dict[str, Program]:
-    return {
-        path: Program(path=path, interpreter=line, inode=inode, needs=tuple(needs))
-        for path, line, inode, needs in rows
-    }
-
-
-def _load(file: Path) -> Inventory | None:
-    """The cached inventory; None where there is none that can be read."""
-    try:
-        raw = json.loads(file.read_bytes())
-        return Inventory(
-            programs=_programs_of(raw["programs"]),
-            scripts=_programs_of(raw["scripts"]),
-            libraries={path: tuple(needs) for path, needs in raw["libraries"].items()},
-            links=raw["links"],
-            directories={path: tuple(names) for path, names in raw["directories"].items()},
-            search_path=tuple(raw["search_path"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

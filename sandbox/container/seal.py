@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sandbox.container.mounts import ROOM, Mount, noexec_targets
+from sandbox.container.mounts import Mount, noexec_targets
 from sandbox.container.spec import USER
 from sandbox.errors import KernelUnsupported, SealBroken
-from sandbox.link.connection import Value
+from sandbox.guest.protocol import VOLUMES, FirstWords
 
 LANDLOCK_ABI_NEEDED = 3
 """Linux 6.2. Before it, cutting a file short needs no permission that a rule could withhold."""
@@ -31,29 +31,41 @@ class SealReport:
     """What was read back from the running container before anything ran in it."""
 
     kernel_enforced: bool
+    """The kernel holds commands to the policy's paths: its Landlock is recent enough. False only
+    where the operator chose to go on without."""
     landlock_abi: int
-    """0: the kernel has none."""
+    """Version of the kernel's Landlock, by the guest; 0: the kernel has none."""
     cap_eff: int
+    """Capabilities that the guest has, as a bit mask from ``/proc``; always 0."""
     cap_bnd: int
+    """Capabilities that it or a command could get, from the same place; always 0."""
     no_new_privs: bool
+    """No program gives more rights than its caller has (setuid), from the same place."""
     seccomp: int
+    """How system calls are held back, from the same place: 2 is by a filter."""
     uid: int
+    """The user that everything in the container runs as."""
     interfaces: tuple[str, ...]
+    """Names of its network interfaces: ``lo`` at most."""
     noexec: tuple[str, ...]
-    """Where the kernel maps no code from any file."""
+    """Paths of mounts from which the kernel maps no code; empty where the policy lets the
+    workspace's files be executed, or the engine can't mount them so."""
     memory_sealed: bool
-    """Memory that was written can't be executed afterwards."""
+    """Memory that was written can't be executed afterwards: the kernel said so to the guest."""
     moves_copy: bool
-    """Moving a directory of the baseline copies what is in it, so that times tell what changed."""
+    """Moving a directory of the baseline copies what is in it, so that times tell what changed. By
+    the options of the file system that the workspace is on."""
     probed: str | None
-    """A forbidden program that could neither be read nor executed; None where none was there."""
+    """A forbidden program that the guest could neither read nor execute, absolute; None where there
+    was none to try, or nothing is enforced."""
     missing: tuple[str, ...]
     """Programs that the policy lists and the image does not hold."""
     notes: tuple[str, ...]
+    """What a person should know of how this sandbox holds less than its policy says."""
 
 
 def check(
-    answer: Sequence[Value],
+    words: FirstWords,
     *,
     kernel_policy: KernelPolicy,
     probe: str | None,
@@ -65,15 +77,21 @@ def check(
 ) -> SealReport:
     """Judge a guest's first words and the engine's own description of the container.
 
+    Args:
+        probe: the forbidden program that the guest was told to try.
+        missing, notes: for the report.
+        engine_differences: how the container, as the engine describes it, differs from its spec.
+        seals_memory: the policy has written memory never executed.
+        mounts: the container's own.
+
     Raises:
         KernelUnsupported: no Landlock, or too old, and the operator requires it.
         SealBroken: anything differs from the spec.
     """
-    match answer:
-        case [int(), int() as abi, int() as enforced, list(), list() as rows, list() as probes, *_]:
-            facts = _facts(rows)
-        case _:
-            raise SealBroken("the guest's first words are malformed")
+    facts = {
+        fact.key.decode("ascii", "replace"): fact.value.decode("ascii", "replace")
+        for fact in words.facts
+    }
     wrong = list(engine_differences)
     wrong += [
         f"{key}: is {facts.get(key, 'missing')}, not 0"
@@ -91,20 +109,21 @@ def check(
     if set(interfaces) - {"lo"}:
         wrong.append(f"interfaces: {', '.join(interfaces)}")
     wrong += _mount_differences(facts, mounts)
-    usable = bool(enforced) and abi >= LANDLOCK_ABI_NEEDED
+    usable = words.abi >= LANDLOCK_ABI_NEEDED
     if not usable and kernel_policy is KernelPolicy.REQUIRE:
         raise KernelUnsupported(
-            f"the kernel's Landlock (ABI {abi}) can't enforce a policy, which takes ABI "
+            f"the kernel's Landlock (ABI {words.abi}) can't enforce a policy, which takes ABI "
             f"{LANDLOCK_ABI_NEEDED} (Linux 6.2): use a newer kernel, or go on with checks only by "
             "--kernel-policy=prefer"
         )
-    if usable and probe is not None and probes != [_EACCES, _EACCES]:
+    probes = (words.probe_read, words.probe_executed)
+    if usable and probe is not None and probes != (_EACCES, _EACCES):
         wrong.append(f"Landlock: {probe} is forbidden, yet reading or executing it gave {probes}")
     if wrong:
         raise SealBroken("the container is not sealed as planned: " + "; ".join(wrong))
     return SealReport(
         kernel_enforced=usable,
-        landlock_abi=abi,
+        landlock_abi=words.abi,
         cap_eff=int(facts["CapEff"], 16),
         cap_bnd=int(facts["CapBnd"], 16),
         no_new_privs=True,
@@ -132,8 +151,8 @@ def _mount_differences(facts: Mapping[str, str], mounts: Sequence[Mount]) -> lis
     ]
     tops = tuple(f"{target}/" for target in noexec_targets(mounts))
     wrong += [f"{path}: is mounted there" for path in sorted(open_) if path.startswith(tops)]
-    if facts.get("room") != "masked":
-        wrong.append(f"{ROOM}: is not masked")
+    if facts.get("volumes") != "masked":
+        wrong.append(f"{VOLUMES.decode()}: is not masked")
     return wrong
 
 
@@ -153,14 +172,3 @@ def _code_notes(
             "(Linux 6.3 can)"
         )
     return notes
-
-
-def _facts(rows: Sequence[Value]) -> Mapping[str, str]:
-    found = {}
-    for row in rows:
-        match row:
-            case [bytes() as key, bytes() as value]:
-                found[key.decode("ascii", "replace")] = value.decode("ascii", "replace")
-            case _:
-                raise SealBroken("the guest's first words are malformed")
-    return found

@@ -5,10 +5,13 @@ import threading
 
 from sandbox.container import host_disk, opening
 from sandbox.container.host_disk import HostDisk
-from sandbox.container.opening import OpeningPlan, StartedContainer
+from sandbox.container.opening import StartedContainer
+from sandbox.container.plan import OpeningPlan
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, FileMissing, SandboxError, SandboxLost
-from sandbox.link.connection import GuestLink, Value
+from sandbox.guest.message import HostRequest
+from sandbox.guest.protocol import Done, Prolong
+from sandbox.link.connection import A, GuestLink
 
 _RESTARTS = 3
 """A guest that dies more often than this has no honest reason to."""
@@ -34,7 +37,7 @@ class Session:
     def link(self) -> GuestLink:
         return self.started.link
 
-    def ask(self, name: str, *arguments: Value) -> list[Value]:
+    def ask(self, request: HostRequest, kind: type[A]) -> A:
         """Ask the guest; where it has died, start it again and ask once more.
 
         Raises:
@@ -42,10 +45,10 @@ class Session:
             SandboxLost: the guest does not come back.
         """
         try:
-            return self.link.ask(name, *arguments)
+            return self.link.ask(request, kind)
         except SandboxLost as lost:
             self.revive(lost)
-            return self.link.ask(name, *arguments)
+            return self.link.ask(request, kind)
 
     def revive(self, lost: SandboxLost) -> None:
         """Start a dead guest again.
@@ -70,7 +73,7 @@ class Session:
         """
         if self.link.lost is None:
             try:
-                self.link.ask("prolong")
+                self.link.ask(Prolong(), Done)
             except SandboxLost:
                 pass
             else:

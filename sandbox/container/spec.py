@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.policy import Policy
+from policies.shell.words import HOME
 from sandbox.container import seccomp
-from sandbox.container.mounts import ROOM, Mount, mount_differences, tmpfs, volumes
+from sandbox.container.mounts import HELD, Mount, mount_differences, tmpfs, volumes
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
 
-WORKSPACE = "/workspace"
-HOME = "/home/agent"
 USER = "1000:1000"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -122,7 +121,7 @@ class ContainerSpec:
             "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
             "AutoRemove": False,
             "Init": False,
-            "MaskedPaths": [*_MASKED, *((ROOM,) if self.mounts else ())],
+            "MaskedPaths": [*_MASKED, *((HELD,) if self.mounts else ())],
             "ReadonlyPaths": list(_READ_ONLY),
             "PublishAllPorts": False,
             "PortBindings": {},

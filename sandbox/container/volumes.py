@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from policies.paths import WORKSPACE
+from policies.shell.words import HOME
 from sandbox import cache
 from sandbox.cache import cache_directory
 from sandbox.container.mounts import (
+    HELD,
     LOWER,
     PLACES,
-    ROOM,
     UPPER,
     WORK,
     HeldVolume,
@@ -27,11 +29,11 @@ from sandbox.container.mounts import (
     Overlay,
     Scratch,
 )
-from sandbox.container.spec import HOME, WORKSPACE, shelf
+from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LOWER, LABEL_MANAGED
 from sandbox.engine.values import VolumeInfo
-from sandbox.errors import EngineError, SandboxError
+from sandbox.errors import SandboxError, VolumeRefused
 
 _TMP_SHARE, _VAR_TMP_SHARE = 4, 16
 """Of the memory limit, which these files count towards: full, they leave two thirds of it."""
@@ -58,7 +60,8 @@ def make(
     """The mounts of one sandbox, and its volumes, which the caller removes.
 
     Raises:
-        EngineError: the engine makes no such volumes.
+        VolumeRefused: the engine makes no such volumes.
+        EngineError: it fails otherwise.
     """
     names: list[str] = []
     mounts: list[Mount] = [
@@ -73,15 +76,15 @@ def make(
             names.append(upper.name)
             work = engine.create_volume(_name(), labels)
             names.append(work.name)
-            room = f"{ROOM}/{place}"
+            held = f"{HELD}/{place}"
             mounts += (
-                HeldVolume(volume=upper.name, target=room + UPPER, copies=True),
-                HeldVolume(volume=work.name, target=room + WORK, copies=False),
+                HeldVolume(volume=upper.name, target=held + UPPER, copies=True),
+                HeldVolume(volume=work.name, target=held + WORK, copies=False),
             )
             layer = engine.layer_directory(image) if target == WORKSPACE else None
             if layer is None:
                 lower = _lower(engine, image, target)
-                mounts.append(HeldVolume(volume=lower.name, target=room + LOWER, copies=False))
+                mounts.append(HeldVolume(volume=lower.name, target=held + LOWER, copies=False))
                 source = lower.mountpoint
             else:
                 # The snapshot is one layer, and all of the workspace is in it.
@@ -94,7 +97,7 @@ def make(
                 user_attributes=engine.rootless(),
             )
             if not overlay.supported():
-                raise EngineError(f"the engine keeps its volumes at {upper.mountpoint!r}")
+                raise VolumeRefused(f"the engine keeps its volumes at {upper.mountpoint!r}")
             mounts.append(overlay)
     except BaseException:
         remove(engine, names)

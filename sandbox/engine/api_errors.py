@@ -5,7 +5,13 @@ from contextlib import contextmanager
 
 from sandbox.engine.api import NOT_FOUND, Malformed, Refused, Unreachable
 from sandbox.engine.endpoints import Endpoint
-from sandbox.errors import ContainerGone, EngineError, EngineUnavailable
+from sandbox.errors import (
+    ContainerGone,
+    EngineDiskFull,
+    EngineError,
+    EngineUnavailable,
+    VolumeRefused,
+)
 
 
 def unavailable(endpoint: Endpoint, error: Exception) -> str:
@@ -32,12 +38,20 @@ def translated(doing: str) -> Generator[None]:
         what = str(error)
         if error.status == NOT_FOUND and "container" in what.lower():
             raise ContainerGone(f"{doing}: the container is gone ({what})") from error
-        if "no space left on device" in what:
-            what = "the engine's disk is full; free some space (`moonpool prune`)"
-        raise EngineError(f"{doing}: {what}") from error
+        raise _engine_error(doing, what) from error
     except Unreachable as error:
         raise EngineUnavailable(
             f"{doing}: the engine went away or does not answer; see `moonpool doctor`"
         ) from error
     except Malformed as error:
-        raise EngineError(f"{doing}: {error}") from error
+        raise _engine_error(doing, str(error)) from error
+
+
+def _engine_error(doing: str, explanation: str) -> EngineError:
+    """The engine has words for what failed, and no codes."""
+    if "no space left on device" in explanation:
+        return EngineDiskFull(
+            f"{doing}: the engine's disk is full; free some space (`moonpool prune`)"
+        )
+    text = f"{doing}: {explanation}"
+    return VolumeRefused(text) if "volume" in text else EngineError(text)

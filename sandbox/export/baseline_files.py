@@ -16,11 +16,15 @@ from sandbox.export import engine_changes
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.guest.wire import PIECE
+from sandbox.patch.left_out import collides
+from sandbox.patch.values import LeftOut
 from sandbox.workspace.pack import open_file
 from sandbox.workspace.snapshot import Snapshot
 
 _ONE_BY_ONE = 32
 """More files than this are faster found by reading the whole snapshot once."""
+_COMPARED_LIMIT = 256
+"""Files that are read from the snapshot only to see that they have not changed."""
 
 
 def bring(
@@ -33,13 +37,13 @@ def bring(
     """Put the bytes of these files into the store; gives the permission bits of each.
 
     Raises:
-        PatchError: they are nowhere any more what was copied.
+        PatchError: neither the host nor the snapshot has a file as it was copied.
         EngineError: the snapshot can't be read.
     """
     modes: dict[bytes, int] = {}
     absent: dict[bytes, ManifestEntry] = {}
     for path, entry in wanted.items():
-        mode = from_host(store, workspace, path, entry)
+        mode = _from_host(store, workspace, path, entry)
         if mode is None:
             absent[path] = entry
         else:
@@ -74,7 +78,7 @@ def _from_snapshot(
     return modes
 
 
-def from_host(store: Store, workspace: Path, path: bytes, entry: ManifestEntry) -> int | None:
+def _from_host(store: Store, workspace: Path, path: bytes, entry: ManifestEntry) -> int | None:
     """Put the host's file into the store; gives its permission bits as they were copied, or None
     where it is not what was copied.
 
@@ -98,3 +102,49 @@ def from_host(store: Store, workspace: Path, path: bytes, entry: ManifestEntry) 
         raise
     except (OSError, PatchError):
         return None
+
+
+def collided(
+    engine: Engine,
+    copied: Snapshot,
+    store: Store,
+    same: Mapping[bytes, ManifestEntry],
+    workspace: Path,
+) -> list[LeftOut]:
+    """Files that have the id of what they replace, and another content.
+
+    A repository can bring one half of a SHA-1 collision, and the agent put the other one in its
+    place. No patch can tell them apart: it is said that this change is not in it.
+    """
+    left_out = []
+    elsewhere = []
+    for path, entry in same.items():
+        try:
+            if _from_host(store, workspace, path, entry) is None:
+                elsewhere.append((path, entry.size))
+        except CollisionError:
+            left_out.append(collides(path))
+    if elsewhere:
+        left_out += _collided_with_copy(engine, copied, store, elsewhere)
+    return left_out
+
+
+def _collided_with_copy(
+    engine: Engine, copied: Snapshot, store: Store, files: list[tuple[bytes, int]]
+) -> list[LeftOut]:
+    """As `collided`, of files of which the host has another content by now: by the snapshot."""
+    left_out = [
+        LeftOut(path=path, reason="could not be compared with what was copied, and stays as it was")
+        for path, _ in files[_COMPARED_LIMIT:]
+    ]
+    container = engine.create(shelf(copied.image))
+    try:
+        for path, size in files[:_COMPARED_LIMIT]:
+            try:
+                pieces = engine_changes.read_from_engine(engine, container, path)
+                store.put(pieces, size)
+            except CollisionError:
+                left_out.append(collides(path))
+    finally:
+        engine.remove(container)
+    return left_out

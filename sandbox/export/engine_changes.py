@@ -10,13 +10,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import IO, cast
 
-from sandbox.container.spec import WORKSPACE
+from policies.paths import WORKSPACE
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import PATH_LIMIT, carried
 from sandbox.git.store import Store
-from sandbox.patch.left_out import mode_notes
+from sandbox.patch.left_out import mode_notes, special, too_large
 from sandbox.patch.values import LeftOut
 
 _TAR_PIECE = 1 << 18
@@ -60,7 +60,7 @@ def from_engine(
     odd: list[LeftOut] = []
     alone: dict[bytes, bytes] = {}
     # As for a fetch. Files with holes cost the container nothing, and us their full size.
-    room = 4 * limit_bytes
+    allowed = 4 * limit_bytes
     for path, member, tar in _members(engine, container, WORKSPACE):
         if member.isdir() or b"/.git/" in b"/" + path:
             continue
@@ -79,21 +79,22 @@ def from_engine(
                 # and no bytes of it were kept.
                 alone[path] = first
             seen[path] = entry
-        elif member.isreg() and member.size <= min(limit_bytes, room):
+        elif member.isreg() and member.size <= min(limit_bytes, allowed):
             seen[path] = _stored(path, member, tar, manifest, store)
             odd += mode_notes(path, stat.S_IFREG | member.mode)
             if seen[path] != manifest.entries.get(path):
-                room -= member.size
+                allowed -= member.size
         elif member.isreg():
             # In the baseline or not, its bytes do not come along, so it stays as it was.
             seen[path] = manifest.entries.get(path)
-            reason = f"is too large for a patch ({member.size} bytes)"
-            left_out.append(LeftOut(path=path, reason=reason))
+            left_out.append(too_large(path, member.size))
         else:
             # A file that stood there is gone.
-            left_out.append(LeftOut(path=path, reason="is a socket, pipe or device"))
+            left_out.append(special(path))
     if alone:
-        _settle(seen, left_out, _first_names(engine, container, alone, store, (limit_bytes, room)))
+        _settle(
+            seen, left_out, _first_names(engine, container, alone, store, (limit_bytes, allowed))
+        )
     left_out += odd
     changed = {
         path: entry
@@ -125,16 +126,16 @@ def _first_names(
     bounds: tuple[int, int],
 ) -> Iterator[tuple[bytes, ManifestEntry | None]]:
     """What each of these hard links is, from the file that it is listed under; None: too large."""
-    limit_bytes, room = bounds
+    limit_bytes, allowed = bounds
     wanted = set(links.values())
     found: dict[bytes, ManifestEntry] = {}
     for path, member, tar in _members(engine, container, WORKSPACE):
-        if path in wanted and member.isreg() and member.size <= min(limit_bytes, room):
+        if path in wanted and member.isreg() and member.size <= min(limit_bytes, allowed):
             mode = EXECUTABLE if member.mode & 0o100 else FILE
             found[path] = ManifestEntry(
                 mode, store.put(_pieces(tar, member), member.size), member.size
             )
-            room -= member.size
+            allowed -= member.size
     for path, first in links.items():
         yield path, found.get(first)
 

@@ -1,25 +1,33 @@
-"""Finding what changed in a workspace copy, and bringing the new bytes out.
+"""What changed in a workspace copy by the word of its guest, and the new bytes out of it.
 
-Two sources of the same facts: the guest, fast, while it lives; and the engine's tar of the whole
-workspace, where it does not. Everything either says is a stranger's: paths are checked, sizes
-bounded, and a lie can do no worse than leave the liar's own change out.
+The guest is asked while it lives; where it does not, `engine_changes` finds the same without it.
+Everything that it says is a stranger's: paths are checked, sizes bounded, and a lie can do no worse
+than leave the liar's own change out.
 """
 
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from sandbox.errors import CollisionError, SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
-from sandbox.link.connection import GuestLink, Value
-from sandbox.patch.left_out import _REGULAR, _TYPE, COLLIDES, EMPTY, SPECIAL, mode_notes
+from sandbox.guest.message import GuestAnswer
+from sandbox.guest.protocol import (
+    ChangedFile,
+    ChangedFolder,
+    FetchFiles,
+    FileData,
+    FileHead,
+    TreeChanges,
+    WalkTree,
+)
+from sandbox.link.connection import GuestLink
+from sandbox.patch.left_out import collides, empty_directory, mode_notes, special, too_large
 from sandbox.patch.values import LeftOut
 
-_DIRECTORY = 0o040000
-_LINK = 0o120000
 _LINK_LIMIT = 4096
 _CHANGED_LIMIT = 500_000
 _BATCH = 256
@@ -34,52 +42,42 @@ class FoundChanges:
     deleted: set[bytes] = field(default_factory=set)
     left_out: list[LeftOut] = field(default_factory=list)
     times: dict[bytes, int] = field(default_factory=dict)
-    """Of candidates, where the source told it: the last change in ns. Equal: as it was."""
+    """When candidates last changed, in ns, as far as the source told it. A file whose time is equal
+    in two looks did not change between them."""
     modes: dict[bytes, int] = field(default_factory=dict)
-    """Of what has a time: its mode, type and all."""
+    """Mode, with its type, of everything that has a time."""
 
 
 class _GuestWalk:
     """The pieces of one or more walks, joined."""
 
     def __init__(self) -> None:
-        self.files: dict[bytes, tuple[int, int]] = {}
-        """Mode and time of the last change, in ns."""
+        self.files: dict[bytes, ChangedFile] = {}
         self.listings: dict[bytes, set[bytes]] = {}
+        """Entries of changed directories, each a letter for its kind and its name."""
         self._rows = 0
 
     def take(self, link: GuestLink, start: bytes, *, everything: bool) -> None:
-        for piece in link.stream("walk", start, int(everything)):
-            match piece:
-                case []:
-                    return
-                case [list() as files, list() as directories]:
-                    # Counted as they come, empty pieces too: what is said twice adds no path.
-                    self._rows += 1 + len(files) + len(directories)
-                    self._take_files(files)
-                    self._take_directories(directories)
-                case _:
-                    raise SandboxLost("the guest's list of changes is malformed")
+        for piece in link.stream(WalkTree(start=start, everything=everything), TreeChanges):
+            # Counted as they come, empty pieces too: what is said twice adds no path.
+            self._rows += 1 + len(piece.files) + len(piece.folders)
+            for file in piece.files:
+                self.files[_known(file.path)] = file
+            for folder in piece.folders:
+                self._take_folder(folder)
             if self._rows > _CHANGED_LIMIT:
                 raise SandboxLost("the guest's list of changes has no end")
 
-    def _take_files(self, rows: list[Value]) -> None:
-        for row in rows:
-            match row:
-                case [bytes() as path, int() as mode, int() as ctime_ns] if carried(path):
-                    self.files[path] = mode, ctime_ns
-                case _:
-                    raise SandboxLost("the guest's list of changes is malformed")
+    def _take_folder(self, folder: ChangedFolder) -> None:
+        self._rows += len(folder.names)
+        path = folder.path and _known(folder.path)
+        self.listings.setdefault(path, set()).update(folder.names)
 
-    def _take_directories(self, rows: list[Value]) -> None:
-        for row in rows:
-            match row:
-                case [bytes() as path, list() as names] if not path or carried(path):
-                    self._rows += len(names)
-                    known = self.listings.setdefault(path, set())
-                    known.update(name for name in names if isinstance(name, bytes))
-                case _:
-                    raise SandboxLost("the guest's list of changes is malformed")
+
+def _known(path: bytes) -> bytes:
+    if not carried(path):
+        raise SandboxLost("the guest's list of changes holds what is no path in a workspace")
+    return path
 
 
 def from_guest(
@@ -110,10 +108,10 @@ def from_guest(
                 if directory not in looked_at:
                     walk.take(link, path, everything=True)
     changes = FoundChanges()
-    for path, (mode, ctime_ns) in walk.files.items():
-        _sort_in(changes, path, mode)
-        changes.times[path] = ctime_ns
-        changes.modes[path] = mode
+    for path, file in walk.files.items():
+        _sort_in(changes, path, file.mode)
+        changes.times[path] = file.ctime_ns
+        changes.modes[path] = file.mode
     for directory, names in walk.listings.items():
         for name in names:
             path = directory + b"/" + name[1:] if directory else name[1:]
@@ -126,22 +124,22 @@ def from_guest(
 
 
 def _sort_in(changes: FoundChanges, path: bytes, mode: int) -> None:
-    if mode & _TYPE in (_REGULAR, _LINK):
+    if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
         changes.candidates.add(path)
+    elif stat.S_ISDIR(mode):
+        changes.left_out.append(LeftOut(path=path, reason="is nested too deep for a patch"))
     else:
-        too_deep = mode & _TYPE == _DIRECTORY
-        reason = "is nested too deep for a patch" if too_deep else SPECIAL
-        changes.left_out.append(LeftOut(path=path, reason=reason))
+        changes.left_out.append(special(path))
 
 
 def _notes(walk: _GuestWalk, touched: set[bytes]) -> list[LeftOut]:
     """Empty directories and odd modes that came in the container."""
     empty = [
-        LeftOut(path=path, reason=EMPTY)
+        empty_directory(path)
         for path, names in walk.listings.items()
         if path in touched and path and not names
     ]
-    odd = [note for path, (mode, _) in walk.files.items() for note in mode_notes(path, mode)]
+    odd = [note for path, file in walk.files.items() for note in mode_notes(path, file.mode)]
     return empty + odd
 
 
@@ -204,60 +202,59 @@ def fetch(
     """
     found: dict[bytes, ManifestEntry | None] = {}
     left_out: list[LeftOut] = []
-    room = 4 * limit_bytes if total_bytes is None else total_bytes
+    allowed = 4 * limit_bytes if total_bytes is None else total_bytes
     ordered = deque(sorted(paths))
     while ordered:
         batch = [ordered.popleft() for _ in range(min(_BATCH, len(ordered)))]
-        limit = left = min(limit_bytes, room)
-        pieces = link.stream("fetch", cast("list[Value]", batch), limit)
+        limit = left = min(limit_bytes, allowed)
+        pieces = link.stream(FetchFiles(paths=batch, limit=limit), FileHead, FileData)
         again: list[bytes] = []
         for wanted in batch:
-            mode, size = _fetch_head(next(pieces, None), wanted)
-            kind = mode & _TYPE
-            if kind == _LINK and size > _LINK_LIMIT:
+            head = _head(pieces, wanted)
+            size, is_link, is_file = head.size, stat.S_ISLNK(head.mode), stat.S_ISREG(head.mode)
+            if is_link and size > _LINK_LIMIT:
                 raise SandboxLost("the guest sent a link that no file system can hold")
-            sent = kind == _REGULAR and size <= left
+            sent = is_file and size <= left
             left -= size if sent else 0
-            body = _body(pieces, size if sent or kind == _LINK else 0)
-            if not mode:
+            body = _body(pieces, size if sent or is_link else 0)
+            if not head.mode:
                 found[wanted] = None
-            elif kind == _LINK or sent:
-                room -= size if sent else 0
-                git_mode = SYMLINK if kind == _LINK else EXECUTABLE if mode & 0o100 else FILE
+            elif is_link or sent:
+                allowed -= size if sent else 0
+                git_mode = SYMLINK if is_link else EXECUTABLE if head.mode & 0o100 else FILE
                 try:
                     found[wanted] = ManifestEntry(git_mode, store.put(body, size), size)
                 except CollisionError:
-                    left_out.append(LeftOut(path=wanted, reason=COLLIDES))
-            elif kind == _REGULAR and size <= limit:
+                    left_out.append(collides(wanted))
+            elif is_file and size <= limit:
                 again.append(wanted)
-            elif kind == _REGULAR:
-                reason = f"is too large for a patch ({size} bytes)"
-                left_out.append(LeftOut(path=wanted, reason=reason))
+            elif is_file:
+                left_out.append(too_large(wanted, size))
             else:
                 left_out.append(LeftOut(path=wanted, reason="is no file any more"))
             for _ in body:
                 pass  # what was not stored must still be read
-        if next(pieces, [b"?"]):
+        if next(pieces, None) is not None:
             raise SandboxLost("the guest sent more than it was asked for")
         if len(again) == len(batch):
-            raise SandboxLost("the guest's answer to a fetch is malformed")
+            raise SandboxLost("the guest sent none of the files that it was asked for")
         ordered.extendleft(reversed(again))
     return found, left_out
 
 
-def _fetch_head(piece: list[Value] | None, wanted: bytes) -> tuple[int, int]:
-    match piece:
-        case [[bytes() as path, int() as mode, int() as size]] if path == wanted and size >= 0:
-            return mode, size
+def _head(pieces: Iterator[GuestAnswer], wanted: bytes) -> FileHead:
+    match next(pieces, None):
+        case FileHead(path=path, size=size) as head if path == wanted and size >= 0:
+            return head
         case _:
-            raise SandboxLost("the guest's answer to a fetch is malformed")
+            raise SandboxLost("the guest did not begin the file that it was asked for")
 
 
-def _body(pieces: Iterator[list[Value]], size: int) -> Iterator[bytes]:
+def _body(pieces: Iterator[GuestAnswer], size: int) -> Iterator[bytes]:
     while size:
         match next(pieces, None):
-            case [bytes() as data] if 0 < len(data) <= size:
+            case FileData(data=data) if 0 < len(data) <= size:
                 size -= len(data)
                 yield data
             case _:
-                raise SandboxLost("the guest's answer to a fetch is malformed")
+                raise SandboxLost("the guest sent another length of a file than it said")

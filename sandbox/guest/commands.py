@@ -1,7 +1,6 @@
-"""Commands and background processes: start, feed, read, time out, end with the whole tree.
+"""Commands and background processes while they live: feed, read, time out, end with the whole tree.
 
-Runs in the restricted thread, so everything it starts inherits the policy. Started by
-posix_spawn (vfork underneath): a fork of the guest would cost more than the command.
+Runs in the restricted thread, as everything that it has started.
 """
 
 from __future__ import annotations
@@ -10,113 +9,83 @@ import os
 import time
 
 from sandbox.guest import files, landlock, noticed, processes, shellstate
-from sandbox.guest.pipes import SCRATCH, Command, Spills, Stream, create
+from sandbox.guest.pipes import Command, Spills, Stream
+from sandbox.guest.protocol import (
+    CommandEnd,
+    Done,
+    ProcessState,
+    RequestFailed,
+    RunCommand,
+    StartProcess,
+    background_output,
+)
+from sandbox.guest.spawn import Spawner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from sandbox.guest.loop import EventLoop, GuestConfig
-    from sandbox.guest.wire import Outgoing
+    from sandbox.guest.message import GuestAnswer
 
-_STATE_FD = 200
-_SCRIPT_KEPT = 4000
 _PRINTED = 1 << 15
-"""How much of a background process's output is looked at for refusals, of each stream."""
+"""How much of a background process's output is looked at for refusals, in bytes of each stream."""
 _EACCES = 13
 _TOO_LARGE = 128 + 25
 """Ended by SIGXFSZ: one file has reached the limit of the disk."""
-_ARGUMENT_LIMIT = 100_000
-"""The kernel takes 128 KiB in one argument; a longer script goes through a file."""
-# What Python ignores, and what a shell must not inherit ignored: SIGPIPE, SIGXFSZ.
-_DEFAULT_SIGNALS = (13, 25)
-
-_WRAPPER = (
-    b'trap \'{ printf "%s\\0" "$PWD"; export -p; } 2>/dev/null >&200\' EXIT; '
-    b'__moonpool=$1; shift; eval "unset __moonpool; $__moonpool"'
-)
 
 
 class GuestCommands:
-    """All that runs. `loop` is the server's poll: register(fd, events, handler), unregister(fd)."""
+    """All that runs."""
 
     def __init__(
-        self, loop: EventLoop, send: Callable[[Outgoing], None], config: GuestConfig
+        self, loop: EventLoop, send: Callable[[int, GuestAnswer], None], config: GuestConfig
     ) -> None:
         self.loop = loop
         self.send = send
-        self.keep = config.keep
         self.shell = shellstate.ShellState(config.workspace, config.environment)
+        self.spawner = Spawner(config, self.shell)
         self.running: dict[int, Command] = {}  # by pid
         self.background: dict[int, Command] = {}  # by number
-        self.oom_adjust = config.oom_adjust
         self.noticed = noticed.Noticed(config, self.shell)
         self.spills = Spills()
         self.look_at = 0.0
         self.first_look = True  # since something runs
-        self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.disk = config.disk
         self.paused = False
 
     # -- starting --------------------------------------------------------------------------
 
-    def run(
-        self,
-        number: int,
-        argv: list[bytes],
-        script: bytes | None,
-        timeout_ms: int,
-        stdin: bytes | list[bytes] | None,
-    ) -> None:
-        """Start a command in the foreground; its end is reported with a `done` frame."""
-        command = Command(number)
-        pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
-        ends = [pipes[0][1], pipes[1][1]]
-        actions: list[Any] = []
-        if isinstance(stdin, bytes):
-            read_end, command.stdin = os.pipe2(os.O_CLOEXEC)
-            ends.append(read_end)
-            command.stdin_data = stdin
-            actions.append((os.POSIX_SPAWN_DUP2, read_end, 0))
-        elif not stdin:
-            actions.append((os.POSIX_SPAWN_DUP2, self.null, 0))
-        actions.append((os.POSIX_SPAWN_DUP2, pipes[0][1], 1))
-        actions.append((os.POSIX_SPAWN_DUP2, pipes[1][1], 2))
-        if script is not None:
-            command.state, state_end = os.pipe2(os.O_CLOEXEC)
-            ends.append(state_end)
-            actions.append((os.POSIX_SPAWN_DUP2, state_end, _STATE_FD))
-        command.out = Stream(number, 1, pipes[0][0], self.keep)
-        command.err = Stream(number, 2, pipes[1][0], self.keep)
+    def run(self, number: int, wanted: RunCommand) -> None:
+        """Start a command in the foreground; its end is reported when it comes."""
         try:
-            if isinstance(stdin, list):
-                # Opened here, not by the spawn, which would stand still before a named pipe.
-                ends.append(files.open_regular(stdin[0], os.O_RDONLY))
-                actions.append((os.POSIX_SPAWN_DUP2, ends[-1], 0))
-            if script is not None:
-                command.script = script[:_SCRIPT_KEPT]
-                argv = self._shell_arguments(number, script)
-            self._spawn(command, argv, actions)
+            command = self.spawner.foreground(number, wanted)
         except OSError as error:
-            for handle in (pipes[0][0], pipes[1][0], command.state, command.stdin):
-                if handle >= 0:
-                    os.close(handle)
-            self._not_started(number, argv or [b"bash"], error)
+            program = wanted.argv[0] if wanted.argv else b"bash"
+            self.send(number, self._not_started(program, error))
             return
-        finally:
-            for handle in ends:
-                os.close(handle)
-        if timeout_ms:
-            command.deadline = time.monotonic() + timeout_ms / 1000
+        if wanted.timeout_ms:
+            command.deadline = time.monotonic() + wanted.timeout_ms / 1000
         self._connect(command)
         self._watch(command)
 
-    def _not_started(self, number: int, argv: list[bytes], error: OSError) -> None:
-        reason = os.fsencode(str(error.strerror))
-        program = b"/bin/bash" if argv[0] == b"bash" else argv[0]
-        refused = self.noticed.not_started(program) if error.errno == _EACCES else []
-        self.send([b"err", number, error.errno or 5, reason, refused])
+    def start(self, number: int, wanted: StartProcess) -> GuestAnswer:
+        """Start a background process."""
+        try:
+            command = self.spawner.background(number, wanted.script)
+        except OSError as error:
+            return self._not_started(b"bash", error)
+        self.background[number] = command
+        self._watch(command)
+        return Done()
+
+    def _not_started(self, program: bytes, error: OSError) -> RequestFailed:
+        path = b"/bin/bash" if program == b"bash" else program
+        return RequestFailed(
+            errno=error.errno or 5,
+            reason=os.fsencode(str(error.strerror)),
+            refused=self.noticed.not_started(path) if error.errno == _EACCES else [],
+        )
 
     def _connect(self, command: Command) -> None:
         """Have the loop look at the command's pipes."""
@@ -129,79 +98,6 @@ class GuestCommands:
         self.loop.register(err.handle, "r", lambda: self._readable(err))
         if command.stdin >= 0:
             self.loop.register(command.stdin, "w", lambda: self._stdin_writable(command))
-
-    def start(self, number: int, script: bytes) -> None:
-        """Start a background process; its output goes to two files in the scratch directory."""
-        command = Command(number)
-        command.background = True
-        command.script = script[:_SCRIPT_KEPT]
-        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, self.null, 0)]
-        handles = []
-        try:
-            for stream in (1, 2):
-                path = SCRATCH + b"/background-%d-%d" % (number, stream)
-                handles.append(create(path, os.O_APPEND))
-                actions.append((os.POSIX_SPAWN_DUP2, handles[-1], stream))
-            argv = [b"bash", b"-c", script, b"bash"]
-            if len(script) > _ARGUMENT_LIMIT:
-                argv[2] = b". " + self._script_file(number, script)
-            self._spawn(command, argv, actions)
-        except OSError as error:
-            self._not_started(number, [b"bash"], error)
-            return
-        finally:
-            for handle in handles:
-                os.close(handle)
-        self.background[number] = command
-        self._watch(command)
-        self.send([b"ok", number, command.pid])
-
-    def _shell_arguments(self, number: int, script: bytes) -> list[bytes]:
-        if len(script) > _ARGUMENT_LIMIT:
-            script = b". " + self._script_file(number, script)
-        return [b"bash", b"-c", _WRAPPER, b"bash", script]
-
-    def _script_file(self, number: int, script: bytes) -> bytes:
-        path = SCRATCH + b"/script-%d" % number
-        handle = create(path)
-        try:
-            view = memoryview(script)
-            while view:
-                view = view[os.write(handle, view) :]
-        finally:
-            os.close(handle)
-        return path
-
-    def _spawn(self, command: Command, argv: list[bytes], actions: list[Any]) -> None:
-        shell = self.shell
-        try:
-            os.chdir(shell.directory)
-        except OSError:
-            shell.directory = shell.workspace
-            try:
-                os.chdir(shell.directory)
-            except PermissionError:
-                # A command took it from itself, and from all after it.
-                os.chmod(shell.directory, 0o700)
-                os.chdir(shell.directory)
-        program = b"/bin/bash" if argv[0] == b"bash" else shell.find(argv[0])
-        # A process inherits this: under memory pressure the kernel then ends commands, not us.
-        # It needs no privilege to go back to what the container started with.
-        if self.oom_adjust >= 0:
-            os.pwrite(self.oom_adjust, b"800", 0)
-        try:
-            command.pid = os.posix_spawn(
-                program,
-                argv,
-                shell.environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULT_SIGNALS,
-            )
-        finally:
-            if self.oom_adjust >= 0:
-                os.pwrite(self.oom_adjust, b"0", 0)
 
     def _watch(self, command: Command) -> None:
         if not self.running:
@@ -249,8 +145,8 @@ class GuestCommands:
             self._look_at_disk()
 
     def _look_at_disk(self) -> None:
-        room = self.disk.room()
-        if not room:
+        left = self.disk.left()
+        if not left:
             # Stopped, so that nothing is written while we count.
             processes.stop_others()
             over = self.disk.exceeded()
@@ -264,7 +160,7 @@ class GuestCommands:
             else:
                 processes.continue_others()
         self.first_look = False
-        self.look_at = time.monotonic() + self.disk.pause_s(room)
+        self.look_at = time.monotonic() + self.disk.pause_s(left)
 
     def pause(self) -> None:
         """Have all that runs stand still until `go_on`. Nothing is written meanwhile, so the disk
@@ -273,6 +169,7 @@ class GuestCommands:
         processes.stop_others()
 
     def go_on(self) -> None:
+        """Have it go on, and report what ended meanwhile."""
         self.paused = False
         processes.continue_others()
         self.reap()
@@ -360,18 +257,19 @@ class GuestCommands:
         self.noticed.look_at_output(code, printed, command.script)
         if command.ending == b"timed out":
             code = 124
+        refused, limits = self.noticed.told()
         self.send(
-            [
-                b"done",
-                command.number,
-                code,
-                command.ending,
-                command.out.finish(),
-                command.err.finish(),
-                self.shell.directory,
-                leftovers,
-                *self.noticed.told(),
-            ]
+            command.number,
+            CommandEnd(
+                exit_code=code,
+                ending=command.ending,
+                out=command.out.finish(),
+                err=command.err.finish(),
+                directory=self.shell.directory,
+                leftovers=leftovers,
+                refused=refused,
+                limits=limits,
+            ),
         )
         self.spills.keep(command.out)
         self.spills.keep(command.err)
@@ -383,18 +281,19 @@ class GuestCommands:
         printed = []
         for stream in (2, 1):
             try:
-                path = SCRATCH + b"/background-%d-%d" % (command.number, stream)
+                path = background_output(command.number, stream)
                 size = files.read(path, 0, 0)[1]
                 printed.append(files.read(path, max(size - _PRINTED, 0), _PRINTED)[0])
             except OSError:
                 continue
         self.noticed.look_at_output(processes.exit_code(status), printed, command.script)
 
-    def poll(self, number: int) -> int | None:
-        """State of a background process: exit code or None."""
+    def poll(self, number: int) -> ProcessState:
+        """Whether a background process still runs."""
         self.reap()
         self.finish_ended()
         command = self.background.get(number)
         if command is None:
             raise ProcessLookupError(3, "no such background process")
-        return None if command.status is None else processes.exit_code(command.status)
+        status = command.status
+        return ProcessState(exit_code=None if status is None else processes.exit_code(status))

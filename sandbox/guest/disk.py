@@ -1,10 +1,10 @@
 """How much disk the sandbox uses: a cheap look often, an exact count when that is alarming.
 
 The layered file system has no quota of its own on most hosts, so the guest watches. One file is
-bounded by a resource limit as well, space can't be had without writing it (`sandbox.seccomp`), and
-the looks come the closer together the less is left: a writer gets no further than what it writes
-between two of them. Where it had to be stopped, what it wrote stays, and later commands may run
-and delete as long as they add nothing.
+bounded by a resource limit as well, space can't be had without writing it (see
+`sandbox.container.seccomp`), and the looks come the closer together the less is left: a writer gets
+no further than what it writes between two of them. Where it had to be stopped, what it wrote stays,
+and later commands may run and delete as long as they add nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Disk:
             used.append(blocks + (state.f_files - state.f_ffree) * _ENTRY_COST)
         return used
 
-    def room(self) -> int:
+    def left(self) -> int:
         """Bytes that may be written before it takes a count to say more; 0 where it does now."""
         if not self.limit:
             return _TOO_MUCH
@@ -99,10 +99,10 @@ class Disk:
         if back > 0:
             self._known = (max(then - back, 0), list(map(min, before, used)))
 
-    def pause_s(self, room: int) -> float:
+    def pause_s(self, left: int) -> float:
         """How long the next look can wait."""
         shortest = _ALERT_PAUSE_S if self._tolerated else _SHORTEST_PAUSE_S
-        return min(max(room / _FASTEST, shortest), _LONGEST_PAUSE_S)
+        return min(max(left / _FASTEST, shortest), _LONGEST_PAUSE_S)
 
     def exceeded(self) -> bool:
         """Count: True when what is written below the roots takes more than the limit, and more
@@ -126,7 +126,7 @@ class Disk:
             self._tolerated = 0
             left = self.limit - taken
         else:
-            # The sandbox goes on, so that it can make room: what it holds by now is let be.
+            # The sandbox goes on, so that it can delete: what it holds by now is let be.
             if over:
                 self._tolerated = taken + _GRACE if taken < _TOO_MUCH else 0
             left = _GRACE

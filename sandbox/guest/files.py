@@ -9,12 +9,20 @@ from __future__ import annotations
 import os
 
 from sandbox.guest import wire
+from sandbox.guest.protocol import (
+    ChangedFile,
+    ChangedFolder,
+    FileData,
+    FileHead,
+    ListedEntry,
+    TreeChanges,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.guest.wire import Outgoing
+    from sandbox.guest.message import GuestAnswer
 
 _TYPE = 0o170000
 _DIRECTORY = 0o040000
@@ -60,7 +68,7 @@ def read(path: bytes, offset: int, limit: int) -> tuple[bytes, int]:
         os.close(handle)
 
 
-def write(path: bytes, data: bytes, append: int, overwrite: int) -> None:
+def write(path: bytes, data: bytes, *, append: bool, overwrite: bool) -> None:
     """Write a piece of a file; the first one makes parents and cuts what was there."""
     flags = os.O_WRONLY | (os.O_APPEND if append else os.O_CREAT)
     if not append:
@@ -89,21 +97,20 @@ def delete(path: bytes) -> None:
     os.unlink(path)
 
 
-def listing(path: bytes, limit: int) -> tuple[list[Outgoing], int]:
-    """Names, types and sizes in a directory, at most `limit`; whether there are more."""
-    rows: list[Outgoing] = []
-    cut = 0
+def listing(path: bytes, limit: int) -> tuple[list[ListedEntry], bool]:
+    """What is in a directory, at most `limit` entries; whether there are more."""
+    rows: list[ListedEntry] = []
     with os.scandir(path) as found:
         for entry in found:
             if len(rows) >= limit:
-                cut = 1
-                break
+                return rows, True
             try:
                 state = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            rows.append([entry.name, _letter(state.st_mode), state.st_size])
-    return rows, cut
+            kind = _letter(state.st_mode)
+            rows.append(ListedEntry(name=entry.name, kind=kind, size=state.st_size))
+    return rows, False
 
 
 def enter(path: bytes, mode: int) -> list[os.DirEntry[bytes]]:
@@ -121,19 +128,17 @@ def walk(
     root: bytes,
     start: bytes,
     since_ns: int,
-    send: Callable[[list[Outgoing], list[Outgoing]], None],
+    send: Callable[[TreeChanges], None],
 ) -> None:
     """Report what changed in the workspace `root`, at or below the directory `start`.
 
     Changed is what has a ctime of `since_ns` or later, which no process without privileges can
-    set back. Reports pieces [files, directories]: a file is [path, mode, ctime in ns]; a changed
-    directory is [path, [letter + name, ...]], all its entries, from which the host sees what is
-    gone. Paths are relative to `root`. What lies in any `.git` is not looked at. With `since_ns`
-    0 everything is reported.
+    set back. Of a changed directory all entries are told, from which the host sees what is gone.
+    Paths are relative to `root`. What lies in any `.git` is not looked at. With `since_ns` 0
+    everything is reported.
     """
     prefix = len(root) + 1
-    files: list[Outgoing] = []
-    directories: list[Outgoing] = []
+    changes = TreeChanges(files=[], folders=[])
     waiting = 0  # bytes
     stack = [start]
     while stack:
@@ -153,43 +158,45 @@ def walk(
             elif state.st_ctime_ns >= since_ns:
                 # A directory that is too deep for the kernel to take its path stands for itself.
                 path = (directory + b"/" + name)[prefix:]
-                files.append([path, state.st_mode, state.st_ctime_ns])
+                changes.files.append(
+                    ChangedFile(path=path, mode=state.st_mode, ctime_ns=state.st_ctime_ns)
+                )
                 waiting += len(path) + 32
                 if waiting > _WALK_FRAME_BYTES:
-                    send(files, directories)
-                    files, directories, waiting = [], [], 0
+                    send(changes)
+                    changes, waiting = TreeChanges(files=[], folders=[]), 0
         if changed:
             # A directory with very many entries goes in pieces; the host joins them.
             path = directory[prefix:]
             for at in range(0, max(len(names), 1), _WALK_NAMES):
                 piece = names[at : at + _WALK_NAMES]
-                directories.append([path, piece])
+                changes.folders.append(ChangedFolder(path=path, names=piece))
                 waiting += len(path) + sum(map(len, piece)) + 8 * len(piece)
                 if waiting > _WALK_FRAME_BYTES:
-                    send(files, directories)
-                    files, directories, waiting = [], [], 0
-    send(files, directories)
+                    send(changes)
+                    changes, waiting = TreeChanges(files=[], folders=[]), 0
+    send(changes)
 
 
-def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]) -> int:
-    """Send one file or link: its mode, its size, then its content (a file's up to `limit` only).
+def fetch(root: bytes, path: bytes, limit: int, send: Callable[[GuestAnswer], None]) -> int:
+    """Send one file or link: its head, then its content (of a file only where `limit` allows it).
 
-    Gives how much of a file was sent.
+    Gives how much of a file was sent, in bytes.
     """
     full = root + b"/" + path
     try:
         state = os.lstat(full)
     except (FileNotFoundError, NotADirectoryError):
-        send([path, 0, 0])
+        send(FileHead(path=path, mode=0, size=0))
         return 0
     kind = state.st_mode & _TYPE
     if kind == _LINK:
         target = os.readlink(full)
-        send([path, state.st_mode, len(target)])
-        send(target)
+        send(FileHead(path=path, mode=state.st_mode, size=len(target)))
+        send(FileData(data=target))
         return 0
     if kind != _REGULAR or state.st_size > limit:
-        send([path, state.st_mode, state.st_size])
+        send(FileHead(path=path, mode=state.st_mode, size=state.st_size))
         return 0
     try:
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -199,7 +206,7 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]
         os.fchmod(handle, state.st_mode & 0o7777)  # it may be looked at while the agent works
     try:
         size = state.st_size
-        send([path, state.st_mode, size])
+        send(FileHead(path=path, mode=state.st_mode, size=size))
         left = size
         while left:
             data = os.read(handle, min(left, wire.PIECE))
@@ -207,40 +214,7 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[Outgoing], None]
                 # It shrank, though nothing else should run: pad, so that the frames stay in step.
                 data = bytes(min(left, wire.PIECE))
             left -= len(data)
-            send(data)
+            send(FileData(data=data))
         return size
     finally:
         os.close(handle)
-
-
-def install(root: bytes, path: bytes, mode: int, data: bytes, append: int) -> None:
-    """Put one entry of a patch in place: mode 0 removes it; `data` is content or link target."""
-    full = root + b"/" + path
-    if append:
-        write(full, data, 1, 1)
-        return
-    try:
-        os.unlink(full)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except IsADirectoryError:
-        os.rmdir(full)
-    if not mode:
-        _prune(root, os.path.dirname(full))
-        return
-    os.makedirs(os.path.dirname(full), exist_ok=True)
-    if mode & _TYPE == _LINK:
-        os.symlink(data, full)
-        return
-    write(full, data, 0, 0)
-    os.chmod(full, 0o755 if mode & 0o100 else 0o644)
-
-
-def _prune(root: bytes, directory: bytes) -> None:
-    """Remove directories that a removal left empty: git knows none."""
-    while len(directory) > len(root):
-        try:
-            os.rmdir(directory)
-        except OSError:
-            return
-        directory = os.path.dirname(directory)

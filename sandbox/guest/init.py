@@ -13,19 +13,13 @@ import os
 import signal
 import time
 
-from sandbox.guest import landlock, pipes, server, wire
+from sandbox.guest import disk, landlock, message, pipes, server, wire
 from sandbox.guest.loop import GuestConfig
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from sandbox.guest.wire import Outgoing
+from sandbox.guest.protocol import SCRATCH, VOLUMES, FirstWords, GuestSetup, SealFact
 
 _STATUS_KEYS = (b"CapInh", b"CapPrm", b"CapEff", b"CapBnd", b"CapAmb", b"NoNewPrivs", b"Seccomp")
 _REAP_DELAY_S = 0.02
 _SLURP_LIMIT = 1 << 18
-_ROOM = b"/opt/moonpool/room"
 _SI_USER = 0
 
 
@@ -44,7 +38,7 @@ def _slurp(path: str) -> bytes:
     return data
 
 
-def _first_frame() -> Any:
+def _setup_of_host() -> GuestSetup:
     """Read exactly the host's first frame: what follows it belongs to the server."""
 
     def exactly(count: int) -> bytes:
@@ -56,16 +50,11 @@ def _first_frame() -> Any:
             data += piece
         return data
 
-    return wire.decode(exactly(int.from_bytes(exactly(4), "big")))
-
-
-def _open_or_none(paths: list[str], flags: int) -> int:
-    for path in paths:
-        try:
-            return os.open(path, flags | os.O_CLOEXEC)
-        except OSError:
-            continue
-    return -1
+    frame = wire.decode(exactly(int.from_bytes(exactly(4), "big")))
+    _, setup = message.request(frame)
+    if not isinstance(setup, GuestSetup):
+        raise message.ProtocolError("the host's first words are others")
+    return setup
 
 
 def _clock_ns() -> int:
@@ -74,34 +63,34 @@ def _clock_ns() -> int:
     Looked at once in a container's life, before anything of the adversary's ran: at a restart
     nothing in /tmp may decide whether the guest comes up.
     """
-    handle = pipes.create(pipes.SCRATCH + b"/clock")
+    handle = pipes.create(SCRATCH + b"/clock")
     try:
         return os.fstat(handle).st_ctime_ns
     finally:
         os.close(handle)
 
 
-def _facts(workspace: bytes, *, sealed: bool) -> list[Outgoing]:
+def _facts(workspace: bytes, *, sealed: bool) -> list[SealFact]:
     """What the process sees of its own seal, for the host to compare with the spec."""
-    rows: list[Outgoing] = []
+    facts: dict[bytes, bytes] = {}
     for line in _slurp("/proc/thread-self/status").splitlines():
         key, _, value = line.partition(b":")
         if key in _STATUS_KEYS:
-            rows.append([key, value.strip()])
-    rows.append([b"uid", b"%d" % os.getuid()])
-    rows.append([b"gid", b"%d" % os.getgid()])
+            facts[key] = value.strip()
+    facts[b"uid"] = b"%d" % os.getuid()
+    facts[b"gid"] = b"%d" % os.getgid()
     names = [line.partition(b":")[0].strip() for line in _slurp("/proc/net/dev").splitlines()[2:]]
-    rows.append([b"interfaces", b" ".join(names)])
+    facts[b"interfaces"] = b" ".join(names)
     mounts = _mounts()
-    rows.append([b"moves", b"copy" if _moves_copy(mounts, workspace) else b"keep"])
+    facts[b"moves"] = b"copy" if _moves_copy(mounts, workspace) else b"keep"
     if sealed:
-        rows.append([b"memory", b"sealed" if landlock.memory_sealed() else b"open"])
+        facts[b"memory"] = b"sealed" if landlock.memory_sealed() else b"open"
         for key, noexec in ((b"noexec", True), (b"exec", False)):
             paths = [path for path, row in mounts.items() if (b"noexec" in row[0]) is noexec]
-            rows.append([key, b" ".join(paths)])
-        masked = mounts.get(_ROOM, ([b""], b"", b""))
-        rows.append([b"room", b"masked" if masked[1] == b"tmpfs" else b"open"])
-    return rows
+            facts[key] = b" ".join(paths)
+        masked = mounts.get(VOLUMES, ([b""], b"", b""))
+        facts[b"volumes"] = b"masked" if masked[1] == b"tmpfs" else b"open"
+    return [SealFact(key=key, value=value) for key, value in facts.items()]
 
 
 def _mounts() -> dict[bytes, tuple[list[bytes], bytes, bytes]]:
@@ -128,62 +117,52 @@ def _moves_copy(mounts: dict[bytes, tuple[list[bytes], bytes, bytes]], workspace
     return kind == b"overlay" and not listed and (unlisted or setting == b"N")
 
 
-def _probe(path: bytes) -> list[Outgoing]:
-    """Try to read and execute what the policy forbids; gives both error numbers, 0 for success."""
-    if not path:
-        return [-1, -1]
-    numbers: list[Outgoing] = []
+def _read_probe(path: bytes) -> int:
+    """Try to read what the policy forbids; gives the error number, 0 for success."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        numbers.append(0)
     except OSError as error:
-        numbers.append(error.errno)
+        return error.errno or -1
+    return 0
+
+
+def _execute_probe(path: bytes) -> int:
+    """Try to execute what the policy forbids; gives the error number, 0 for success."""
     try:
         pid = os.posix_spawn(path, [path, b"--version"], {}, setsigmask=())
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        numbers.append(0)
     except OSError as error:
-        numbers.append(error.errno)
-    return numbers
+        return error.errno or -1
+    return 0
 
 
-def _serve(config: GuestConfig, wake: int, setup: _Setup) -> None:
+def _serve(
+    config: GuestConfig, wake: int, setup: GuestSetup, abi: int, missing: list[bytes]
+) -> None:
     """The server thread: restrict, report, serve; whatever ends it ends the container."""
     try:
-        if setup.enforced:
+        if abi:
             landlock.no_new_privileges()
             landlock.restrict_reach()
             landlock.keep_to_oneself()
         service = server.Server(config, wake)
         service.send(
-            [
-                b"hello",
-                wire.FRAME_LIMIT,
-                setup.abi,
-                1 if setup.enforced else 0,
-                setup.missing,
-                _facts(config.workspace, sealed=setup.sealed),
-                _probe(setup.probe),
-                config.since_ns,
-            ]
+            0,
+            FirstWords(
+                abi=abi,
+                missing=missing,
+                facts=_facts(config.workspace, sealed=setup.seal_memory),
+                probe_read=_read_probe(setup.probe) if setup.probe else None,
+                probe_executed=_execute_probe(setup.probe) if setup.probe else None,
+                since_ns=config.since_ns,
+            ),
         )
         service.run()
     except BaseException as error:  # noqa: BLE001 - the last words of process 1
         os.write(2, os.fsencode(f"guest: {type(error).__name__}: {error}\n"))
         os._exit(70)
     os._exit(0)
-
-
-class _Setup:
-    """What the leader found out, for the server thread to report."""
-
-    def __init__(self) -> None:
-        self.abi = 0
-        self.enforced = False
-        self.sealed = False
-        self.missing: list[Outgoing] = []
-        self.probe = b""
 
 
 def _lead(config: GuestConfig, wake: int) -> None:
@@ -214,43 +193,34 @@ def _lead(config: GuestConfig, wake: int) -> None:
 
 
 def main() -> None:
-    """Run as process 1. The first frame is [b"hello", rules, enforce, workspace, environment,
-    keep bytes, disk bytes, lifetime seconds, probe path, since ns, seal memory]."""
+    """Run as process 1."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
-    frame = _first_frame()
-    _, rules, enforce, workspace, environment, keep, disk, lifetime_s, probe, since, seal = frame
-    config = GuestConfig()
-    setup = _Setup()
-    config.workspace = workspace
-    config.environment = dict(environment)
-    config.keep = keep
-    config.writable = [
-        path
-        for path, access in rules
-        if access & landlock.WRITE and not path.startswith((b"/dev/", b"/proc/"))
-    ]
-    config.oom_adjust = _open_or_none(["/proc/self/oom_score_adj"], os.O_RDWR)
-    config.oom_counter = _open_or_none(
-        ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"], os.O_RDONLY
-    )
-    config.pids_counter = _open_or_none(
-        ["/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"], os.O_RDONLY
-    )
-    config.since_ns = since or _clock_ns()
-    config.lifetime_s = lifetime_s
-    config.end = time.monotonic() + lifetime_s
-    config.disk = server.make_disk(config, disk, restarted=bool(since))
+    setup = _setup_of_host()
+    config = GuestConfig(setup)
+    config.since_ns = setup.since_ns or _clock_ns()
+    config.prolong()
+    config.disk = _disk(config, setup)
     landlock.close_to_tracing()
-    setup.sealed = bool(seal)
-    if seal:
+    if setup.seal_memory:
         landlock.seal_memory()
-    setup.abi = landlock.abi()
-    setup.probe = probe
-    if enforce and setup.abi:
+    abi = landlock.abi()
+    missing: list[bytes] = []
+    if abi:
         landlock.no_new_privileges()
-        setup.missing = landlock.restrict_files(rules)
-        setup.enforced = True
-        config.executable = [path for path, access in rules if access & landlock.EXECUTE]
+        missing = landlock.restrict_files(setup.rules)
+        config.executable = [r.path for r in setup.rules if r.access & landlock.EXECUTE]
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    _thread.start_new_thread(_serve, (config, wake_read, setup))
+    _thread.start_new_thread(_serve, (config, wake_read, setup, abi, missing))
     _lead(config, wake_write)
+
+
+def _disk(config: GuestConfig, setup: GuestSetup) -> disk.Disk:
+    """A watch over every place that commands can write to."""
+    writable = [
+        rule.path
+        for rule in setup.rules
+        if rule.access & landlock.WRITE and not rule.path.startswith((b"/dev/", b"/proc/"))
+    ]
+    roots = [config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp"), *writable]
+    restarted = bool(setup.since_ns)
+    return disk.Disk(roots, setup.disk_bytes, config.since_ns, restarted=restarted)

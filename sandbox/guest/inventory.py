@@ -1,6 +1,7 @@
 """Which programs the image holds, and the guest compiled for its Python: run once per image."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import hashlib
@@ -8,15 +9,28 @@ import importlib.util
 import marshal
 import os
 
-from sandbox.guest import elf, wire
+from sandbox.guest import elf, message
+from sandbox.guest.image_protocol import (
+    CompiledModule,
+    FoundDirectory,
+    FoundLibraries,
+    FoundLibrary,
+    FoundLink,
+    FoundLinks,
+    FoundProgram,
+    FoundPrograms,
+    ImageSeen,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from sandbox.guest.wire import Outgoing
+    from sandbox.guest.message import GuestAnswer
 
-_SKIPPED = (b"/proc", b"/sys", b"/dev", b"/workspace")
+_SKIPPED = (b"/proc", b"/sys", b"/dev")
+_ROWS_AT_ONCE = 1000
 _TYPE = 0o170000
 _LINE_LIMIT = 256  # BINPRM_BUF_SIZE: the kernel looks no further into a script
 _CHECKING = ast.dump(ast.Name("TYPE_CHECKING", ast.Load()))
@@ -37,12 +51,12 @@ class _Found:
     """What the walk gathers."""
 
     def __init__(self) -> None:
-        self.programs: dict[bytes, list[Outgoing]] = {}
-        """By path: [path, first line or None, identity, needed libraries]."""
-        self.scripts: dict[bytes, list[Outgoing]] = {}
-        """Of the same form: outside the PATH. A policy may name them, and they may be read."""
-        self.libraries: dict[bytes, list[Outgoing]] = {}
-        """By path: [path, needed libraries]."""
+        self.programs: dict[bytes, FoundProgram] = {}
+        """By path."""
+        self.scripts: dict[bytes, FoundProgram] = {}
+        """Those outside the PATH, by path. A policy may name them, and they may be read."""
+        self.libraries: dict[bytes, FoundLibrary] = {}
+        """By path."""
         self._files: dict[bytes, os.stat_result] = {}
 
     def look(self, path: bytes, state: os.stat_result, *, on_path: bool) -> None:
@@ -74,7 +88,7 @@ class _Found:
             if program or (starts and not library) or name.startswith((b"ld-", b"ld.")):
                 self._take(self.programs, path, state, needs=needs)
             else:
-                self.libraries[path] = [path, list(needs)]
+                self.libraries[path] = FoundLibrary(path=path, needs=list(needs))
             return
         is_script = head[:2] == b"#!"
         line = _first_line(head) if is_script else None
@@ -86,13 +100,13 @@ class _Found:
 
     def _take(
         self,
-        kind: dict[bytes, list[Outgoing]],
+        kind: dict[bytes, FoundProgram],
         path: bytes,
         state: os.stat_result,
         line: bytes | None = None,
         needs: tuple[bytes, ...] = (),
     ) -> None:
-        kind[path] = [path, line, 0, list(needs)]
+        kind[path] = FoundProgram(path=path, line=line, identity=0, needs=list(needs))
         self._files[path] = state
 
     def identify(self) -> None:
@@ -106,12 +120,17 @@ class _Found:
             inodes = by_size.setdefault(state.st_size, {})
             inodes.setdefault((state.st_dev, state.st_ino), []).append(path)
         known: dict[object, int] = {}
+        numbers: dict[bytes, int] = {}
         for inodes in by_size.values():
             for inode, paths in inodes.items():
                 content = _digest(paths[0]) if len(inodes) > 1 else inode
                 number = known.setdefault(content, len(known))
-                for path in paths:
-                    (self.programs.get(path) or self.scripts[path])[2] = number
+                numbers.update(dict.fromkeys(paths, number))
+        for kind in (self.programs, self.scripts):
+            for path, known_as in kind.items():
+                kind[path] = FoundProgram(
+                    path=path, line=known_as.line, identity=numbers[path], needs=known_as.needs
+                )
 
 
 def _digest(path: bytes) -> object:
@@ -126,8 +145,8 @@ def _digest(path: bytes) -> object:
     return state.digest()
 
 
-def scan() -> tuple[_Found, list[tuple[bytes, bytes]], list[tuple[bytes, list[bytes]]]]:
-    """Programs and libraries, symlinks, directories: rows for `policies.inventory.Inventory`."""
+def scan(skipped: bytes) -> tuple[_Found, list[FoundLink], list[FoundDirectory]]:
+    """What is in the image beside the directory `skipped`: see `policies.kernel.inventory`."""
     found = _Found()
     links: dict[bytes, bytes] = {}
     children: dict[bytes, list[bytes]] = {}
@@ -146,7 +165,7 @@ def scan() -> tuple[_Found, list[tuple[bytes, bytes]], list[tuple[bytes, list[by
             kind = state.st_mode & _TYPE
             if kind == 0o040000:
                 names.append(entry.name + b"/")
-                if path not in _SKIPPED:
+                if path not in _SKIPPED and path != skipped:
                     stack.append(path)
             elif kind == 0o120000:
                 names.append(entry.name + b"@")
@@ -168,9 +187,9 @@ def scan() -> tuple[_Found, list[tuple[bytes, bytes]], list[tuple[bytes, list[by
         while directory not in marked:
             marked.add(directory)
             directory = os.path.dirname(directory)
-    kept = [(path, children[path]) for path in sorted(marked)]
+    kept = [FoundDirectory(path=path, names=children[path]) for path in sorted(marked)]
     named = [
-        (link, target)
+        FoundLink(path=link, target=target)
         for link, target in links.items()
         # A directory of the PATH may hold links alone, and its names come first all the same.
         if os.path.dirname(link) in marked or target in found.programs or target in found.scripts
@@ -178,49 +197,63 @@ def scan() -> tuple[_Found, list[tuple[bytes, bytes]], list[tuple[bytes, list[by
     return found, named, kept
 
 
-def _send(value: Outgoing) -> None:
-    view = memoryview(wire.frame(value))
+def _send(words: GuestAnswer) -> None:
+    view = memoryview(message.frame(0, words))
     while view:
         view = view[os.write(1, view) :]
 
 
 def _unannotated(source: bytes) -> ast.Module:
-    """A module without what only a type checker reads: time and memory of every container."""
+    """A module without what only a type checker reads: time and memory of every container.
+
+    The fields of messages are annotations, and stay. Compiled as `compiled` does it, they are text.
+    """
     tree = ast.parse(source)
-    tree.body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
-        and not (isinstance(node, ast.If) and ast.dump(node.test) == _CHECKING)
-    ]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.returns = None
-        elif isinstance(node, ast.arg):
-            node.annotation = None
+    body: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.dump(node.test) == _CHECKING:
+            body += node.orelse
+        elif not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            body.append(node)
+    tree.body = body
+    for part in ast.walk(tree):
+        if isinstance(part, ast.FunctionDef):
+            part.returns = None
+        elif isinstance(part, ast.arg):
+            part.annotation = None
     return tree
 
 
-def main(package: str) -> None:
-    """Print the inventory in pieces, then each module of `package` compiled, then `end`."""
-    found, links, kept = scan()
-    rows: list[Any]
-    for kind, rows in (
-        (b"programs", list(found.programs.values())),
-        (b"scripts", list(found.scripts.values())),
-        (b"libraries", list(found.libraries.values())),
-        (b"links", links),
-    ):
-        for at in range(0, len(rows), 1000):
-            _send([kind, rows[at : at + 1000]])
-    for path, names in kept:
-        for at in range(0, max(len(names), 1), 1000):
-            _send([b"directory", path, names[at : at + 1000]])
+def compiled(name: str, source: bytes) -> bytes:
+    """A module of the guest as a file that this Python imports."""
+    flags = __future__.annotations.compiler_flag
+    tree = _unannotated(source)
+    code = compile(tree, "<guest " + name + ">", "exec", flags, dont_inherit=True, optimize=2)
+    return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
+
+
+def _pieces(rows: Sequence[Any]) -> Iterator[Any]:
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[at : at + _ROWS_AT_ONCE]
+
+
+def main(package: str, skipped: bytes) -> None:
+    """Print what is in the image, then each module of `package` compiled."""
+    found, links, directories = scan(skipped)
+    for on_path, programs in ((True, found.programs), (False, found.scripts)):
+        for piece in _pieces(list(programs.values())):
+            _send(FoundPrograms(on_path=on_path, programs=piece))
+    for piece in _pieces(list(found.libraries.values())):
+        _send(FoundLibraries(libraries=piece))
+    for piece in _pieces(links):
+        _send(FoundLinks(links=piece))
+    for directory in directories:
+        # An empty one is told too: it may stand first in the PATH.
+        for piece in list(_pieces(directory.names)) or [[]]:
+            _send(FoundDirectory(path=directory.path, names=piece))
     for name in sorted(os.listdir(package)):
         if name.endswith(".py"):
             with open(package + "/" + name, "rb") as file:
-                tree = _unannotated(file.read())
-            code = compile(tree, "<guest " + name + ">", "exec", dont_inherit=True, optimize=2)
-            header = importlib.util.MAGIC_NUMBER + bytes(12)
-            _send([b"module", name[:-3].encode(), header + marshal.dumps(code)])
-    _send([b"end", os.fsencode(os.environ.get("PATH", ""))])
+                code = compiled(name, file.read())
+            _send(CompiledModule(name=name[:-3].encode(), code=code))
+    _send(ImageSeen(search_path=os.fsencode(os.environ.get("PATH", ""))))

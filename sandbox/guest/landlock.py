@@ -10,7 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandbox.guest.wire import Outgoing
+    from sandbox.guest.protocol import PathAccess
 
 # What a rule may grant, as the host writes it (policies.kernel.Access).
 READ = 1
@@ -182,24 +182,23 @@ def _open_plain(path: bytes) -> int:
         raise
 
 
-def restrict_files(rules: list[tuple[bytes, int]]) -> list[Outgoing]:
+def restrict_files(rules: list[PathAccess]) -> list[bytes]:
     """Allow this thread, and all it starts, no more of the file tree than `rules` say.
 
-    `rules` are pairs of path and access. Gives the paths that do not exist or lead through a
-    symbolic link, which get no rule.
+    Gives the paths that do not exist or lead through a symbolic link, which get no rule.
     """
     version = abi()
     handled = _handled(version)
     ruleset = _new_ruleset(version, handled, 0)
-    missing: list[Outgoing] = []
-    for path, access in rules:
+    missing: list[bytes] = []
+    for rule in rules:
         try:
-            target = _open_plain(path)
+            target = _open_plain(rule.path)
         except OSError:
-            missing.append(path)
+            missing.append(rule.path)
             continue
         try:
-            rights = _rights(access) & handled
+            rights = _rights(rule.access) & handled
             if os.fstat(target).st_mode & 0o170000 != 0o040000:
                 rights &= _OF_FILES
             if rights:

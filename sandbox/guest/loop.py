@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import select
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.guest import disk
+    from sandbox.guest.protocol import GuestSetup
 
 
 class GuestConfig:
-    """What the host said in its first frame, and what was opened before the restriction."""
+    """What the host said in its first words, and what was opened before the restriction."""
 
-    def __init__(self) -> None:
-        self.workspace = b""
-        self.environment: dict[bytes, bytes] = {}
-        self.keep = 0
-        self.writable: list[bytes] = []
+    def __init__(self, setup: GuestSetup) -> None:
+        self.workspace = setup.workspace
+        self.environment = {variable.name: variable.value for variable in setup.environment}
+        self.keep_bytes = setup.keep_bytes
         self.executable: list[bytes] = []  # none where the kernel enforces nothing
         self.disk: disk.Disk
-        self.oom_adjust = -1
-        self.oom_counter = -1
-        self.pids_counter = -1
+        self.oom_adjust = _open_or_none(["/proc/self/oom_score_adj"], os.O_RDWR)
+        self.oom_counter = _open_or_none(
+            ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"],
+            os.O_RDONLY,
+        )
+        self.pids_counter = _open_or_none(
+            ["/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"], os.O_RDONLY
+        )
         self.since_ns = 0
-        self.lifetime_s = 0.0
+        self.lifetime_s = setup.lifetime_s
         self.end = 0.0  # monotonic; the leader ends everything then
+
+    def prolong(self) -> None:
+        """Live for a whole lifetime from now."""
+        self.end = time.monotonic() + self.lifetime_s
+
+
+def _open_or_none(paths: list[str], flags: int) -> int:
+    for path in paths:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except OSError:
+            continue
+    return -1
 
 
 class EventLoop:

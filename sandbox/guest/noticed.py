@@ -6,14 +6,12 @@ Counts come from the kernel itself, refused programs from `refusals`; neither fr
 from __future__ import annotations
 
 from sandbox.guest import processes, refusals
+from sandbox.guest.protocol import REFUSED_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.guest.loop import GuestConfig
     from sandbox.guest.shellstate import ShellState
-    from sandbox.guest.wire import Outgoing
-
-_REFUSED = 32
 
 
 class Noticed:
@@ -44,9 +42,9 @@ class Noticed:
             for program in self._refused(refusals.words(code, texts, script)):
                 self._programs[program] = None
 
-    def not_started(self, program: bytes) -> list[Outgoing]:
+    def not_started(self, program: bytes) -> list[bytes]:
         """`program` again, by its path, if it is the kernel's rules that refused it."""
-        return [*self._refused([program])]
+        return self._refused([program])
 
     def _refused(self, names: list[bytes]) -> list[bytes]:
         if self._rules is None:
@@ -55,9 +53,9 @@ class Noticed:
         path = shell.environment.get(b"PATH", b"") + b":" + b":".join(shell.path)
         return self._rules.among(names, [shell.directory, shell.workspace], path)
 
-    def told(self) -> list[Outgoing]:
+    def told(self) -> tuple[list[bytes], list[bytes]]:
         """Programs and limits, for the host; they are forgotten here."""
-        answer: list[Outgoing] = [list(self._programs)[:_REFUSED], list(self.limits)]
+        programs, limits = list(self._programs)[:REFUSED_LIMIT], list(self.limits)
         self._programs.clear()
         self.limits.clear()
-        return answer
+        return programs, limits

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 
+from sandbox.guest.protocol import SCRATCH, Printed, StreamEnd
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.guest.wire import Outgoing
-
-SCRATCH = b"/tmp/.moonpool"
-"""Where spilled output, output of background processes and long scripts go."""
+    Print = Callable[[int, Printed], None]
 
 _SCRATCH_MODE = 0o700
 _READ = 1 << 16
@@ -68,7 +67,7 @@ class Stream:
         self.spilled = 0
         self.spill_limit = _SPILL_LIMIT
 
-    def receive(self, send: Callable[[Outgoing], None]) -> bool:
+    def receive(self, send: Print) -> bool:
         """Take what is there; False where nothing is, or the end, at which `handle` is closed."""
         try:
             data = os.read(self.handle, _READ)
@@ -81,13 +80,13 @@ class Stream:
         self._take(data, send)
         return True
 
-    def _take(self, data: bytes, send: Callable[[Outgoing], None]) -> None:
+    def _take(self, data: bytes, send: Print) -> None:
         self.total += len(data)
         if self.head_left:
             piece = data[: self.head_left]
             self.head_left -= len(piece)
             self.head += piece
-            send([b"out", self.command, self.number, piece])
+            send(self.command, Printed(stream=self.number, data=piece))
             data = data[len(piece) :]
             if not data:
                 return
@@ -121,8 +120,8 @@ class Stream:
             os.close(handle)
             self.spill = -1
 
-    def finish(self) -> list[Outgoing]:
-        """Close; gives what the host needs beside the head: tail, total, spill file and size."""
+    def finish(self) -> StreamEnd:
+        """Close; gives what the host needs beside the head."""
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
@@ -132,7 +131,12 @@ class Stream:
             self.spill_path = None  # there was no room for any of it
         # Not [-size:], which for 0 is everything.
         start = max(len(self.tail) - self.tail_size, 0) if self.spill is not None else 0
-        return [bytes(self.tail[start:]), self.total, self.spill_path, self.spilled]
+        return StreamEnd(
+            tail=bytes(self.tail[start:]),
+            total_bytes=self.total,
+            spill=self.spill_path,
+            spilled_bytes=self.spilled,
+        )
 
 
 class Spills:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import os
 import time
 
+from sandbox.guest.protocol import REFUSED_LIMIT
+
 _SIGNS = (b"ermission denied", b"EACCES", b"Errno 13", b"os error 13")
 _CANNOT_EXECUTE = 126
 _LINES = 64
 _LINE_BYTES = 2000
 _WORDS_OF_A_LINE = 24
 _WORDS = 256
-_REFUSED = 32
 _LONGEST_PATH = 4000
 _SEARCHED = 64
 """Directories of a PATH that are looked into."""
@@ -99,7 +100,7 @@ class Refusals:
                 if self.refuses(place):
                     found[place] = None
                     break
-            if len(found) >= _REFUSED:
+            if len(found) >= REFUSED_LIMIT:
                 break
         return list(found)
 

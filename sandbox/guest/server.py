@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import time
 
-from sandbox.guest import commands, disk, files, restoring, wire
+from sandbox.guest import commands, files, message, placing, protocol, wire
 from sandbox.guest.loop import EventLoop, GuestConfig
+from sandbox.guest.protocol import Done
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-    from sandbox.guest.wire import Outgoing
+    from sandbox.guest.message import GuestAnswer
 
 _FRAMES_IN = 0
 _FRAMES_OUT = 1
+_LISTED_LIMIT = 2000
 
 
 class Server:
@@ -30,9 +33,32 @@ class Server:
         self.loop.register(_FRAMES_IN, "r", self._receive)
         self.loop.register(wake, "r", self._woken)
         self.open = True
+        # Each gets the request and its number, and gives the last answer; None: that comes later.
+        self._handlers: dict[type, Callable[[int, Any], GuestAnswer | None]] = {
+            protocol.RunCommand: self.commands.run,
+            protocol.StartProcess: self.commands.start,
+            protocol.PollProcess: lambda _, wanted: self.commands.poll(wanted.process),
+            protocol.EndProcess: self._end_process,
+            protocol.ReadPiece: self._read,
+            protocol.WritePiece: self._write,
+            protocol.DeletePath: self._delete,
+            protocol.ListDirectory: self._list,
+            protocol.Freeze: self._freeze,
+            protocol.Pause: self._pause,
+            protocol.GoOn: self._go_on,
+            protocol.Prolong: self._prolong,
+            protocol.WalkTree: self._walk,
+            protocol.FetchFiles: self._fetch,
+            protocol.ListFolders: self._list_folders,
+            protocol.RemoveFiles: self._place,
+            protocol.PutFiles: self._place,
+            protocol.RemoveFolders: self._place,
+            protocol.MakeFolders: self._place,
+            protocol.SetFolderModes: self._place,
+        }
 
-    def send(self, value: Outgoing) -> None:
-        view = memoryview(wire.frame(value))
+    def send(self, number: int, answer: GuestAnswer) -> None:
+        view = memoryview(message.frame(number, answer))
         while view:
             view = view[os.write(_FRAMES_OUT, view) :]
 
@@ -54,123 +80,91 @@ class Server:
             self.open = False
             return
         self.reader.feed(data)
-        for request in self.reader:
-            self._answer(request)
-
-    def _answer(self, request: Any) -> None:
-        name, number = request[0], request[1]
-        handler = getattr(self, "do_" + name.decode("ascii"))
-        try:
-            handler(number, *request[2:])
-        except OSError as error:
-            reason = os.fsencode(str(error.strerror or error))
-            self.send([b"err", number, error.errno or 5, reason])
+        for frame in self.reader:
+            number, request = message.request(frame)
+            try:
+                answer = self._handlers[type(request)](number, request)
+            except OSError as error:
+                reason = os.fsencode(str(error.strerror or error))
+                answer = protocol.RequestFailed(errno=error.errno or 5, reason=reason, refused=[])
+            if answer is not None:
+                self.send(number, answer)
 
     # -- requests --------------------------------------------------------------------------
 
-    def do_run(
-        self,
-        number: int,
-        argv: list[bytes],
-        script: bytes | None,
-        timeout_ms: int,
-        stdin: bytes | list[bytes] | None,
-    ) -> None:
-        self.commands.run(number, argv, script, timeout_ms, stdin)
+    def _end_process(self, _: int, wanted: protocol.EndProcess) -> GuestAnswer:
+        self.commands.cancel(wanted.process)
+        return Done()
 
-    def do_start(self, number: int, script: bytes) -> None:
-        self.commands.start(number, script)
+    def _read(self, _: int, wanted: protocol.ReadPiece) -> GuestAnswer:
+        path = self._path(wanted.path)
+        data, size = files.read(path, wanted.offset, min(wanted.limit, wire.PIECE))
+        return protocol.FilePiece(data=data, size=size)
 
-    def do_poll(self, number: int, target: int) -> None:
-        self.send([b"ok", number, self.commands.poll(target)])
+    def _write(self, _: int, wanted: protocol.WritePiece) -> GuestAnswer:
+        path = self._path(wanted.path)
+        files.write(path, wanted.data, append=wanted.append, overwrite=wanted.overwrite)
+        return Done()
 
-    def do_cancel(self, number: int, target: int) -> None:
-        self.commands.cancel(target)
-        self.send([b"ok", number])
+    def _delete(self, _: int, wanted: protocol.DeletePath) -> GuestAnswer:
+        files.delete(self._path(wanted.path))
+        return Done()
 
-    def do_read(self, number: int, path: bytes, offset: int, limit: int) -> None:
-        data, size = files.read(self._path(path), offset, min(limit, wire.PIECE))
-        self.send([b"ok", number, data, size])
+    def _list(self, _: int, wanted: protocol.ListDirectory) -> GuestAnswer:
+        entries, cut = files.listing(self._path(wanted.path), min(wanted.limit, _LISTED_LIMIT))
+        return protocol.Listed(entries=entries, cut=cut)
 
-    def do_write(self, number: int, path: bytes, data: bytes, append: int, overwrite: int) -> None:
-        files.write(self._path(path), data, append, overwrite)
-        self.send([b"ok", number])
-
-    def do_delete(self, number: int, path: bytes) -> None:
-        files.delete(self._path(path))
-        self.send([b"ok", number])
-
-    def do_list(self, number: int, path: bytes, limit: int) -> None:
-        rows, cut = files.listing(self._path(path), min(limit, 2000))
-        self.send([b"ok", number, rows, cut])
-
-    def do_freeze(self, number: int) -> None:
-        """End everything but the guest, so that nothing changes while the patch is made."""
+    def _freeze(self, _: int, __: protocol.Freeze) -> GuestAnswer:
+        """Nothing changes any more, so that a patch can be made."""
         self.commands.paused = False
         for command in self.commands.running.values():
             command.ending = b"cancelled"
-        killed = self.commands.kill_all()
+        ended = self.commands.kill_all()
         self.commands.reap()
         self.commands.finish_ended()
-        self.send([b"ok", number, killed])
+        return protocol.Frozen(ended=ended)
 
-    def do_pause(self, number: int) -> None:
-        """Have everything but the guest stand still while the files are looked at."""
+    def _pause(self, _: int, __: protocol.Pause) -> GuestAnswer:
         self.commands.pause()
-        self.send([b"ok", number])
+        return Done()
 
-    def do_continue(self, number: int) -> None:
+    def _go_on(self, _: int, __: protocol.GoOn) -> GuestAnswer:
         self.commands.go_on()
-        self.send([b"ok", number])
+        return Done()
 
-    def do_prolong(self, number: int) -> None:
-        """Live for a whole lifetime from now: the host is there and has work."""
-        self.config.end = time.monotonic() + self.config.lifetime_s
-        self.send([b"ok", number])
+    def _prolong(self, _: int, __: protocol.Prolong) -> GuestAnswer:
+        self.config.prolong()
+        return Done()
 
-    def do_walk(self, number: int, start: bytes, everything: int) -> None:
+    def _walk(self, number: int, wanted: protocol.WalkTree) -> GuestAnswer:
         root = self.config.workspace
-        since = 0 if everything else self.config.since_ns
         files.walk(
             root,
-            root + b"/" + start if start else root,
-            since,
-            lambda changed, directories: self.send([b"walk", number, changed, directories]),
+            root + b"/" + wanted.start if wanted.start else root,
+            0 if wanted.everything else self.config.since_ns,
+            lambda piece: self.send(number, piece),
         )
-        self.send([b"ok", number])
+        return Done()
 
-    def do_fetch(self, number: int, paths: list[bytes], limit: int) -> None:
+    def _fetch(self, number: int, wanted: protocol.FetchFiles) -> GuestAnswer:
         # All files of one answer together: what does not fit, the host asks for again.
-        for path in paths:
+        limit = wanted.limit
+        for path in wanted.paths:
             limit -= files.fetch(
-                self.config.workspace,
-                path,
-                limit,
-                lambda value: self.send([b"fetch", number, value]),
+                self.config.workspace, path, limit, lambda piece: self.send(number, piece)
             )
-        self.send([b"ok", number])
+        return Done()
 
-    def do_install(self, number: int, path: bytes, mode: int, data: bytes, append: int) -> None:
-        files.install(self.config.workspace, path, mode, data, append)
-        self.send([b"ok", number])
+    def _list_folders(self, number: int, _: protocol.ListFolders) -> GuestAnswer:
+        placing.odd_folders(self.config.workspace, lambda piece: self.send(number, piece))
+        return Done()
 
-    def do_folders(self, number: int) -> None:
-        restoring.folders(self.config.workspace, lambda rows: self.send([b"folders", number, rows]))
-        self.send([b"ok", number])
-
-    def do_restore(self, number: int, what: bytes, rows: list[Any]) -> None:
-        """Do one thing (a method of `restoring.Tree`) to each of many paths."""
-        tree = restoring.Tree(self.config.workspace)
-        act = getattr(tree, what.decode("ascii"))
+    def _place(self, _: int, wanted: placing.Placing) -> GuestAnswer:
+        tree = placing.Tree(self.config.workspace)
         try:
-            self.send([b"ok", number, tree.each(rows, act)])
+            return protocol.Placed(failed=tree.each(wanted))
         finally:
             tree.close()
 
     def _path(self, path: bytes) -> bytes:
         return path if path.startswith(b"/") else self.config.workspace + b"/" + path
-
-
-def make_disk(config: GuestConfig, limit: int, *, restarted: bool) -> disk.Disk:
-    roots = [config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp"), *config.writable]
-    return disk.Disk(roots, limit, config.since_ns, restarted=restarted)

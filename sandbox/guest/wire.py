@@ -10,10 +10,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any, Protocol
+
+    class HasValues(Protocol):
+        """Stands for its values, in a list."""
+
+        def values(self) -> list[Any]: ...
 
     # What comes off the wire, and what may be put on it.
     Value = int | bytes | None | list["Value"]
-    Outgoing = int | bytes | None | Sequence["Outgoing"]
+    Outgoing = int | bytes | None | Sequence["Outgoing"] | HasValues
 
 FRAME_LIMIT = 1 << 20
 """Largest frame either side accepts, in bytes."""
@@ -28,7 +34,7 @@ class WireError(ValueError):
     """Bytes that are no frame of ours."""
 
 
-def _encode(value: object, out: list[bytes]) -> None:
+def _encode(value: Outgoing, out: list[bytes]) -> None:
     if isinstance(value, bytes):
         out.append(b"B" + len(value).to_bytes(4, "big"))
         out.append(value)
@@ -44,7 +50,7 @@ def _encode(value: object, out: list[bytes]) -> None:
     elif value is None:
         out.append(b"N")
     else:
-        raise TypeError(type(value))
+        _encode(value.values(), out)  # type: ignore[union-attr]  # a list is no other sequence
 
 
 def frame(value: Outgoing) -> bytes:

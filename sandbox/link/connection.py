@@ -1,7 +1,7 @@
 """The host's end of the stream to a guest: requests out, answers in, nothing believed.
 
 Owns the engine's stream multiplexing, the bounds on what a guest may send, and the moment at
-which a guest counts as lost. Knows frames, not what they mean to a workspace.
+which a guest counts as lost. Knows messages, not what they mean to a workspace.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from sandbox.errors import (
     FileDenied,
@@ -18,10 +19,12 @@ from sandbox.errors import (
     FileWrongType,
     SandboxLost,
 )
-from sandbox.guest import wire
+from sandbox.guest import message, wire
+from sandbox.guest.message import GuestAnswer, HostRequest
+from sandbox.guest.protocol import Done, RequestFailed
 from sandbox.link.refused_programs import programs
 
-Value = int | bytes | None | list["Value"]
+A = TypeVar("A", bound=GuestAnswer)
 
 _RECEIVE_BYTES = 1 << 18
 _HEADER_BYTES = 8
@@ -48,7 +51,7 @@ class GuestLink:
         self._answer_timeout_s = answer_timeout_s
         self._stream_timeout_s = stream_timeout_s
         self._frames = wire.FrameReader()
-        self._pending: deque[list[Value]] = deque()
+        self._pending: deque[tuple[int, GuestAnswer]] = deque()
         self._raw = bytearray()
         self._payload_left = 0
         self._payload_kind = 0
@@ -68,8 +71,8 @@ class GuestLink:
         self._number += 1
         return self._number
 
-    def send(self, *value: Value) -> None:
-        """Send one frame.
+    def send(self, request: HostRequest, *, number: int | None = None) -> int:
+        """Send a request; gives its number, the next one unless said.
 
         Raises:
             FileError: it is larger than a frame can be.
@@ -77,8 +80,9 @@ class GuestLink:
         """
         if self.lost is not None:
             raise SandboxLost(self.lost)
+        number = self.next_number() if number is None else number
         try:
-            frame = wire.frame(value)
+            frame = message.frame(number, request)
         except wire.WireError as error:
             raise FileError(f"can't be sent to the sandbox: {error}") from error
         try:
@@ -86,51 +90,68 @@ class GuestLink:
             self._stream.sendall(frame)
         except OSError as error:
             raise self._give_up("the stream to the guest broke") from error
+        return number
 
-    def ask(self, name: str, *arguments: Value) -> list[Value]:
-        """Make a request that has one answer; gives what follows its number.
+    def ask(self, request: HostRequest, kind: type[A]) -> A:
+        """Make a request that has one answer, of a kind.
 
         Raises:
             FileError: the guest's kernel refused it.
-            SandboxLost: no answer, or one that is none.
+            SandboxLost: no answer, or another one.
         """
-        answer: list[Value] = []
-        for answer in self.stream(name, *arguments):  # noqa: B007 - the last one counts
-            pass
-        return answer
+        for answer in self._answers(request):
+            if isinstance(answer, kind):
+                return answer
+            raise self.refused(answer, request)
+        raise AssertionError("answers end with an error")
 
-    def stream(self, name: str, *arguments: Value) -> Iterator[list[Value]]:
-        """Make a request answered by any number of pieces, then `ok`, which comes last."""
-        number = self.next_number()
-        self.send(name.encode(), number, *arguments)
+    def stream(self, request: HostRequest, *kinds: type[A]) -> Iterator[A]:
+        """Make a request answered by any number of pieces of these kinds, then `Done`.
+
+        Raises:
+            FileError, SandboxLost: as `ask`.
+        """
+        for answer in self._answers(request):
+            if isinstance(answer, Done):
+                return
+            if not isinstance(answer, kinds):
+                raise self.refused(answer, request)
+            yield answer
+
+    def _answers(self, request: HostRequest) -> Iterator[GuestAnswer]:
+        """All answers to a request, in time; without end, unless the request failed."""
+        number = self.send(request)
         end = time.monotonic() + self._stream_timeout_s
         until = time.monotonic() + self._answer_timeout_s
         while True:
-            kind, *rest = self.receive(until=min(until, end))
-            if not rest or rest[0] != number:
+            answered, answer = self.receive(until=min(until, end))
+            if answered != number:
                 # An answer to a request that was given up, such as an interrupted command.
                 continue
-            match kind:
-                case b"ok":
-                    yield rest[1:]
-                    return
-                case b"err":
-                    raise file_error(rest[1:])
-                case _:
-                    until = time.monotonic() + self._answer_timeout_s
-                    yield rest[1:]
+            if isinstance(answer, RequestFailed):
+                raise file_error(answer)
+            yield answer
+            until = time.monotonic() + self._answer_timeout_s
+
+    def refused(self, answer: GuestAnswer, request: HostRequest) -> SandboxLost:
+        """The error for an answer that is none to this request; the guest is given up."""
+        return self._give_up(
+            f"the guest answered {type(request).__name__} with {type(answer).__name__}"
+        )
 
     # -- receiving -------------------------------------------------------------------------
 
-    def receive(self, *, until: float, on_tick: Callable[[], None] | None = None) -> list[Value]:
-        """The next frame, a list that begins with its kind.
+    def receive(
+        self, *, until: float, on_tick: Callable[[], None] | None = None
+    ) -> tuple[int, GuestAnswer]:
+        """The next answer, and the number of the request that it is to.
 
         Args:
             until: monotonic time after which the guest counts as lost.
             on_tick: called now and then while nothing comes.
 
         Raises:
-            SandboxLost: time is up, the stream ended, or what came is no frame.
+            SandboxLost: time is up, the stream ended, or what came is no message.
         """
         while not self._pending:
             if self.lost is not None:
@@ -174,13 +195,12 @@ class GuestLink:
                 self._deliver(piece)
             self._raw = bytearray(raw[at:])
         try:
-            values = list(self._frames)
+            answers = [message.answer(frame) for frame in self._frames]
         except wire.WireError as error:
             raise self._give_up(f"the guest sent what is no frame ({error})") from error
-        for value in values:
-            if not isinstance(value, list) or not value:
-                raise self._give_up("the guest sent a frame that is no answer")
-            self._pending.append(value)
+        except message.ProtocolError as error:
+            raise self._give_up(f"the guest sent what is no answer ({error})") from error
+        self._pending.extend(answers)
 
     def _deliver(self, piece: memoryview) -> None:
         self._payload_left -= len(piece)
@@ -198,21 +218,18 @@ class GuestLink:
         return SandboxLost(why)
 
 
-def file_error(rest: list[Value]) -> FileError:
-    """An `err` answer as an exception; what a lying guest put there is shown, never used."""
-    number = rest[0] if rest and isinstance(rest[0], int) else 0
-    reason = rest[1] if len(rest) > 1 and isinstance(rest[1], bytes) else b"refused"
-    text = reason[:200].decode("utf-8", "replace")
-    match number:
+def file_error(failed: RequestFailed) -> FileError:
+    """A refusal as an exception; what a lying guest put there is shown, never used."""
+    text = failed.reason[:200].decode("utf-8", "replace")
+    match failed.errno:
         case 2:
             return FileMissing(text)
         case 17:
             return FileExists(text)
         case 1 | 13 | 18 | 30:
             denied = FileDenied(text)
-            if len(rest) > 2 and isinstance(rest[2], list):
-                with contextlib.suppress(ValueError):
-                    denied.refused = programs(rest[2])
+            with contextlib.suppress(ValueError):
+                denied.refused = programs(failed.refused)
             return denied
         case 20 | 21 | 22:
             return FileWrongType(text)

@@ -2,24 +2,21 @@
 
 from collections.abc import Sequence
 
-MOST = 32
+from sandbox.guest.protocol import REFUSED_LIMIT
+
 _LONGEST_PATH = 4096
 
 
-def programs(rows: Sequence[object]) -> tuple[str, ...]:
+def programs(paths: Sequence[bytes]) -> tuple[str, ...]:
     """Absolute paths; bytes that are no UTF-8 as ``\\xff``.
 
     Raises:
         ValueError: they are none, or too many.
     """
-    if len(rows) > MOST:
+    if len(paths) > REFUSED_LIMIT:
         raise ValueError("too many")
-    return tuple(_program(row) for row in rows)
-
-
-def _program(row: object) -> str:
-    match row:
-        case bytes() if row.startswith(b"/") and len(row) <= _LONGEST_PATH and b"\0" not in row:
-            return row.decode("utf-8", "backslashreplace")
-        case _:
-            raise ValueError("no path")
+    if any(not path.startswith(b"/") or b"\0" in path for path in paths):
+        raise ValueError("no path")
+    if any(len(path) > _LONGEST_PATH for path in paths):
+        raise ValueError("no path of this kernel")
+    return tuple(path.decode("utf-8", "backslashreplace") for path in paths)

@@ -32,12 +32,30 @@ class Change:
     new_blob: str
 
 
+class LeftOutKind(StrEnum):
+    """What keeps something out of a patch."""
+
+    RULE = "rule"
+    """An ignore rule of the repository, or a rule of the policy."""
+    TOO_LARGE = "too large"
+    SPECIAL = "special"
+    """It is a socket, a pipe or a device."""
+    EMPTY_DIRECTORY = "empty directory"
+    MODE = "mode"
+    """It is in the patch, with other permission bits."""
+    COLLISION = "collision"
+    """It has the SHA-1 id of another file."""
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """Something that stood in the container and is not in the patch."""
 
     path: bytes
     reason: str
+    """For a person, as the end of a sentence that begins with the path."""
+    kind: LeftOutKind = LeftOutKind.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,9 @@ from pathlib import Path
 from sandbox.git.manifest import ManifestEntry
 from sandbox.patch.values import LeftOut
 
+USUAL_MODE = 0o755
+"""Permission bits of a directory, unless a mark says other ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkedDirectory:
@@ -35,13 +38,14 @@ class Mark:
     modes: Mapping[bytes, int] = field(default_factory=dict)
     """Permission bits of what had changed since the start, where they are known; else git's two."""
     times: Mapping[bytes, int] = field(default_factory=dict)
-    """Of every path that had changed since the start: when, in ns. Equal later: as it was."""
+    """When each path that had changed since the start did so, in ns by the container's clock. What
+    has the same time later is as it was."""
     folders: Mapping[bytes, MarkedDirectory] | None = None
     """None: it is not known which directories were empty."""
     special: frozenset[bytes] = frozenset()
     """Sockets, pipes and devices."""
     ignored: Mapping[bytes, int] = field(default_factory=dict)
-    """Ignored paths that had changed since the start: when, in ns; 0: gone."""
+    """When each ignored path that had changed since the start did so, in ns; 0: it was gone."""
     unkept: str | None = None
     """Why nothing is known, and nothing can be gone back to; None where it can."""
 

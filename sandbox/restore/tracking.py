@@ -15,8 +15,9 @@ from sandbox.git.ignore import IgnoreRules
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
+from sandbox.guest.protocol import ListFolders, OddFolders
 from sandbox.link.connection import GuestLink
-from sandbox.patch.left_out import SPECIAL
+from sandbox.patch.values import LeftOutKind
 from sandbox.restore.mark import Mark, MarkedDirectory
 
 FILE_LIMIT_BYTES = 8 << 20
@@ -58,20 +59,22 @@ class Follower:
     _state: dict[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Every path that may not be as in the baseline, by the newest look."""
     _missed: set[bytes] = field(default_factory=set)
-    """Those of them whose content is not known."""
+    """Paths in `_state` whose content is not known."""
     _times: dict[bytes, int] = field(default_factory=dict)
+    """When each of those that stand last changed, in ns."""
     _told: dict[bytes, ManifestEntry | None] = field(default_factory=dict)
-    """The same by the newest step."""
+    """What `_state` was when the newest step was told."""
     _told_missed: set[bytes] = field(default_factory=set)
+    """What `_missed` was then."""
     _anew: set[bytes] = field(default_factory=set)
-    """Those missed whose content has changed since the newest step."""
+    """Paths in `_missed` whose content has changed since then."""
     _total_bytes: int = 0
 
     def step(self, link: GuestLink, *, times_tell: bool) -> Step:
         """Look at the container now.
 
         Args:
-            times_tell: whatever changed has a new time (`sandbox.seal.SealReport.moves_copy`).
+            times_tell: whatever changed has a new time (`SealReport.moves_copy`).
 
         Where the guest does not answer as it should, or the store can't be written, the step says
         that it tells nothing; nothing is raised, for a run does not depend on it.
@@ -127,9 +130,9 @@ class Follower:
         times: Mapping[bytes, int],
         missed: frozenset[bytes],
     ) -> None:
-        """The container was put into this state, and looked at; no step tells of it.
+        """Take it that the container was put into this state: no step tells of that.
 
-        A path without a time is looked at anew by the next one.
+        A path without a time is looked at anew by the next step.
         """
         self._state, self._times, self._missed = dict(state), dict(times), set(missed)
         self._told, self._told_missed = dict(state), set(missed)
@@ -144,7 +147,7 @@ class Follower:
 
     def special(self, changes: guest_changes.FoundChanges) -> frozenset[bytes]:
         """Sockets, pipes and devices that are not ignored."""
-        found = (item.path for item in changes.left_out if item.reason == SPECIAL)
+        found = (item.path for item in changes.left_out if item.kind is LeftOutKind.SPECIAL)
         return frozenset(path for path in found if not self.ignored(path))
 
     def ignored_times(self, changes: guest_changes.FoundChanges) -> dict[bytes, int]:
@@ -222,24 +225,14 @@ def folders_of(link: GuestLink) -> dict[bytes, MarkedDirectory]:
     """
     found: dict[bytes, MarkedDirectory] = {}
     told = 0
-    for piece in link.stream("folders"):
-        match piece:
-            case []:
-                return found
-            case [list() as rows]:
-                for row in rows:
-                    match row:
-                        case [bytes() as path, int() as mode, int() as empty, int() as git] if (
-                            not path or carried(path)
-                        ):
-                            found[path] = MarkedDirectory(
-                                mode=mode & 0o7777, empty=bool(empty), repository=bool(git)
-                            )
-                        case _:
-                            raise SandboxLost("the guest's list of directories is malformed")
-                told += 1 + len(rows)
-                if told > _FOLDERS_LIMIT:
-                    raise SandboxLost("the guest's list of directories has no end")
-            case _:
-                raise SandboxLost("the guest's list of directories is malformed")
-    raise SandboxLost("the guest's list of directories has no end")
+    for piece in link.stream(ListFolders(), OddFolders):
+        for folder in piece.folders:
+            if folder.path and not carried(folder.path):
+                raise SandboxLost("the guest's list of directories holds what is no path")
+            found[folder.path] = MarkedDirectory(
+                mode=folder.mode & 0o7777, empty=folder.empty, repository=folder.repository
+            )
+        told += 1 + len(piece.folders)
+        if told > _FOLDERS_LIMIT:
+            raise SandboxLost("the guest's list of directories has no end")
+    return found

@@ -6,8 +6,9 @@ is not run on an untrusted repository, and its configuration has been reduced be
 
 import time
 
+from policies.paths import WORKSPACE
 from sandbox.container import seccomp
-from sandbox.container.spec import WORKSPACE, ContainerSpec
+from sandbox.container.spec import ContainerSpec
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
 from sandbox.errors import EngineError, WorkspaceError

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from sandbox.container.spec import WORKSPACE
+from policies.paths import WORKSPACE
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceError
 from sandbox.git import config as git_config

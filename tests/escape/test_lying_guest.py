@@ -8,64 +8,78 @@ import itertools
 import resource
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
-from fakes.guest import multiplexed, said
+from fakes.guest import Script, Value, babbled, multiplexed, said
 from sandbox.engine.docker import Engine
 from sandbox.errors import FileError, SandboxError
-from sandbox.guest import wire
+from sandbox.guest import message, wire
+from sandbox.guest.message import HostRequest
+from sandbox.guest.protocol import FirstWords, Printed, SealFact
 from sandbox.link.connection import GuestLink
 from sandbox.sandbox import Sandbox
 
-Lie = Callable[[str, int], Iterable[bytes]]
-PIECE = multiplexed(wire.frame([b"out", 1, 1, b"x" * 60_000]))
+PIECE = said(1, Printed(stream=1, data=b"x" * 60_000))
 
 
-def numbered(*frames: list[object]) -> Lie:
+def numbered(*frames: list[Value]) -> Script:
     """The same frames for every request, each with the request's number put in."""
 
-    def lie(_name: str, number: int) -> Iterator[bytes]:
-        for kind, *rest in frames:
-            yield said(kind, number, *rest)  # type: ignore[arg-type]
+    def lie(_: HostRequest, number: int) -> Iterator[bytes]:
+        for name, *fields in frames:
+            yield babbled(name, number, *fields)
 
     return lie
 
 
-def flood(data: bytes) -> Lie:
-    return lambda _name, _number: itertools.repeat(data, 20_000)
+def always(*pieces: bytes) -> Script:
+    return lambda _, __: pieces
 
 
-LIES: dict[str, Lie] = {
-    "end": lambda _n, _i: [],
-    "junk": lambda _n, _i: [bytes(range(256)) * 100],
-    "huge-frame": lambda _n, _i: [multiplexed(b"\xff\xff\xff\xff")],
-    "huge-list": lambda _n, _i: [multiplexed(b"\0\0\0\x05L\xff\xff\xff\xff")],
-    "huge-bytes": lambda _n, _i: [multiplexed(b"\0\0\0\x05B\xff\xff\xff\xff")],
-    "deep": lambda _n, _i: [multiplexed(b"\0\x01\0\0" + b"L\0\0\0\x01" * 13107 + b"N")],
-    "huge-payload": lambda _n, _i: [b"\x01\0\0\0\xff\xff\xff\xff" + b"\0" * 4096],
+def flood(data: bytes) -> Script:
+    return lambda _, __: itertools.repeat(data, 20_000)
+
+
+NO_OUTPUT: list[Value] = [b"", 0, None, 0]
+LIES: dict[str, Script] = {
+    "end": always(),
+    "junk": always(bytes(range(256)) * 100),
+    "huge-frame": always(multiplexed(b"\xff\xff\xff\xff")),
+    "huge-list": always(multiplexed(b"\0\0\0\x05L\xff\xff\xff\xff")),
+    "huge-bytes": always(multiplexed(b"\0\0\0\x05B\xff\xff\xff\xff")),
+    "deep": always(multiplexed(b"\0\x01\0\0" + b"L\0\0\0\x01" * 13107 + b"N")),
+    "huge-payload": always(b"\x01\0\0\0\xff\xff\xff\xff" + b"\0" * 4096),
     "stderr-flood": flood(multiplexed(b"e" * 65536, stream=2)),
     "output-flood": flood(PIECE),
-    "empty-answer": numbered([b"ok"]),
-    "no-number": lambda _n, _i: [multiplexed(wire.frame([b"ok"])), multiplexed(wire.frame([]))],
-    "not-a-list": lambda _n, _i: [multiplexed(wire.frame(7))],
-    "wrong-types": numbered([b"ok", [], None, 3]),
-    "done-lies": numbered([b"done", b"x", 3, [], [], b"/", 0]),
+    "empty-answer": numbered([b"Done"]),
+    "no-number": always(babbled(b"Done"), babbled()),
+    "not-a-list": always(multiplexed(wire.frame(7))),
+    "wrong-types": numbered([b"FilePiece", [], None]),
+    "no-such-message": numbered([b"Own", b"x"]),
+    "the-host-s-own": numbered([b"Freeze"]),
+    "too-many": numbered([b"Done", 1]),
+    "done-lies": numbered([b"CommandEnd", b"x", 3, [], [], b"/", 0, [], []]),
     "done-huge": numbered(
-        [b"done", 1 << 62, b"exited", [b"t" * 900_000, 1, None, 0], [b"", 0, None, 0], b"/", -5],
+        [b"CommandEnd", 1 << 62, b"exited", [b"t" * 900_000, 1, None, 0], NO_OUTPUT, b"/", -5,
+            [], []],
     ),
-    "error-odd": numbered([b"err", None, 5]),
+    "done-of-the-host": numbered(
+        [b"CommandEnd", 0, b"host disk low", NO_OUTPUT, NO_OUTPUT, b"/", 0, [], []],
+    ),
+    "error-odd": numbered([b"RequestFailed", None, 5, []]),
     "path-outside": numbered(
-        [b"walk", [[b"../../outside", 0o100644, 3], [b"/etc/cron.d/x", 0o100644, 3]], []],
-        [b"ok"],
+        [b"TreeChanges", [[b"../../outside", 0o100644, 3], [b"/etc/cron.d/x", 0o100644, 3]], []],
+        [b"Done"],
     ),
     "listing-outside": numbered(
-        [b"walk", [], [[b"", [b"f../x", b"f/etc/x", b"f.git/hooks/a"]], [b"..", [b"fx"]]]],
-        [b"fetch", [b"../x", 0o100644, 3]], [b"fetch", b"abc"], [b"ok"],
+        [b"TreeChanges", [],
+            [[b"", [b"f../x", b"f/etc/x", b"f.git/hooks/a"]], [b"..", [b"fx"]]]],
+        [b"FileHead", b"../x", 0o100644, 3], [b"FileData", b"abc"], [b"Done"],
     ),
 }  # fmt: skip
 
@@ -73,7 +87,7 @@ LIES: dict[str, Lie] = {
 class Peer:
     """Answers each request as a lie says, then ends the stream."""
 
-    def __init__(self, lie: Lie) -> None:
+    def __init__(self, lie: Script) -> None:
         ours, self._theirs = socket.socketpair()
         self.link = GuestLink(ours, answer_timeout_s=5.0, stream_timeout_s=5.0)
         self._lie = lie
@@ -90,12 +104,9 @@ class Peer:
         try:
             while data := self._theirs.recv(1 << 16):
                 requests.feed(data)
-                for request in requests:
-                    assert isinstance(request, list)
-                    name, number = request[0], request[1]
-                    assert isinstance(name, bytes)
-                    assert isinstance(number, int)
-                    for piece in self._lie(name.decode(), number):
+                for frame in requests:
+                    number, request = message.request(frame)
+                    for piece in self._lie(request, number):
                         self._theirs.sendall(piece)
                     self._theirs.shutdown(socket.SHUT_WR)
         except OSError:
@@ -103,7 +114,7 @@ class Peer:
 
 
 @contextlib.contextmanager
-def replaced(box: Sandbox, lie: Lie) -> Iterator[None]:
+def replaced(box: Sandbox, lie: Script) -> Iterator[None]:
     """Put a liar in the guest's place; the container stands, nobody listens to it any more."""
     session = box._session
     session.started.link.close()
@@ -143,18 +154,31 @@ def test_a_lie_is_an_error_or_a_result_never_more(
     assert grown < 256 << 10, f"{grown} KiB"
 
 
+def first_words(*facts: tuple[bytes, bytes], probed: int = 13) -> bytes:
+    words = FirstWords(
+        abi=6,
+        missing=[],
+        facts=[SealFact(key=key, value=value) for key, value in facts],
+        probe_read=probed,
+        probe_executed=probed,
+        since_ns=0,
+    )
+    return message.frame(0, words)
+
+
 HELLOS: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "the guest ended"),
     "junk": (b"\xff" * 5000, "is no frame"),
-    "no-frame": (wire.frame(None), "a frame that is no answer"),
-    "other-words": (wire.frame([b"ok", 1]), "first words are malformed"),
-    "too-few": (wire.frame([b"hello", 1]), "first words are malformed"),
-    "no-facts": (wire.frame([b"hello", 1 << 20, 6, 1, [], [], [13, 13], 0]), "CapEff: is missing"),
-    "wrong-facts": (wire.frame([b"hello", 1 << 20, 6, 1, [], [
-        [b"CapEff", b"000001ffffffffff"], [b"NoNewPrivs", b"0"], [b"uid", b"0"]], [0, 0], 0]),
+    "no-frame": (wire.frame(None), "a frame that is no message"),
+    "other-words": (wire.frame([b"Done", 1]), "answered GuestSetup with Done"),
+    "no-words": (wire.frame([b"hello", 1]), "there is no message b'hello'"),
+    "too-few": (wire.frame([b"FirstWords", 0]), "FirstWords.abi is missing"),
+    "no-facts": (first_words(), "CapEff: is missing"),
+    "wrong-facts": (first_words(
+        (b"CapEff", b"000001ffffffffff"), (b"NoNewPrivs", b"0"), (b"uid", b"0"), probed=0),
         "CapEff: is 000001ffffffffff, not 0"),
-    "odd-facts": (wire.frame([b"hello", 1 << 20, b"x", None, 3, [[1, 2]], 4, 5]),
-        "first words are malformed"),
+    "odd-facts": (wire.frame([b"FirstWords", 0, 6, [], [[1, 2]], None, None, 5]),
+        r"FirstWords\.facts: SealFact\.key: are no bytes"),
 }  # fmt: skip
 """What it says first, and why the sandbox does not open: each lie is seen for what it is."""
 

@@ -4,13 +4,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
-from sandbox.guest import wire
-from sandbox.link.connection import GuestLink, Value
+from sandbox.guest import message, wire
+from sandbox.guest.message import GuestAnswer, HostRequest
+from sandbox.link.connection import GuestLink
 
-if TYPE_CHECKING:
-    from sandbox.guest.wire import Outgoing
+Value = int | bytes | None | list["Value"]
+"""What a frame may hold."""
 
 STDOUT = 1
 STDERR = 2
@@ -21,9 +21,14 @@ def multiplexed(data: bytes, stream: int = STDOUT) -> bytes:
     return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
 
 
-def said(*value: "Outgoing") -> bytes:
-    """A frame from the guest, as it arrives on the host."""
-    return multiplexed(wire.frame(value))
+def said(number: int, answer: GuestAnswer) -> bytes:
+    """A message from the guest, as it arrives on the host."""
+    return multiplexed(message.frame(number, answer))
+
+
+def babbled(*value: Value) -> bytes:
+    """A frame from the guest that need not be a message."""
+    return multiplexed(wire.frame(list(value)))
 
 
 @contextlib.contextmanager
@@ -53,8 +58,8 @@ def _write(stream: socket.socket, pieces: Iterable[bytes], *, ends: bool) -> Non
             stream.shutdown(socket.SHUT_WR)
 
 
-Script = Callable[[str, int, list[Value]], Iterable[bytes]]
-"""From a request's name, number and arguments to the bytes that come back."""
+Script = Callable[[HostRequest, int], Iterable[bytes]]
+"""From a request and its number to the bytes that come back."""
 
 
 @contextlib.contextmanager
@@ -77,10 +82,7 @@ def _answer(stream: socket.socket, script: Script) -> None:
     with contextlib.suppress(OSError):
         while data := stream.recv(1 << 16):
             requests.feed(data)
-            for request in requests:
-                match request:
-                    case [bytes() as name, int() as number, *arguments]:
-                        for piece in script(name.decode(), number, arguments):
-                            stream.sendall(piece)
-                    case _:
-                        raise AssertionError(f"the host sent no request: {request!r}")
+            for frame in requests:
+                number, request = message.request(frame)
+                for piece in script(request, number):
+                    stream.sendall(piece)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.container.mounts import ROOM, HeldVolume, Mount, Overlay, Scratch
+from sandbox.container.mounts import HELD, HeldVolume, Mount, Overlay, Scratch
 from sandbox.container.spec import ContainerSpec, differences
 
 OVERLAY = Overlay(
@@ -14,8 +14,8 @@ OVERLAY = Overlay(
 )
 MOUNTS: tuple[Mount, ...] = (
     Scratch(target="/tmp", size_bytes=1 << 20),
-    HeldVolume(volume="upper", target=f"{ROOM}/workspace", copies=True),
-    HeldVolume(volume="work", target=f"{ROOM}/workspace-work", copies=False),
+    HeldVolume(volume="upper", target=f"{HELD}/workspace", copies=True),
+    HeldVolume(volume="work", target=f"{HELD}/workspace-work", copies=False),
     OVERLAY,
 )
 MOUNTED = ContainerSpec(
@@ -41,8 +41,8 @@ def running() -> dict[str, Any]:
         "HostConfig": body.pop("HostConfig"),
         "Config": {**body, "Cmd": None},
         "Mounts": [
-            row(f"{ROOM}/workspace", "upper"),
-            row(f"{ROOM}/workspace-work", "work"),
+            row(f"{HELD}/workspace", "upper"),
+            row(f"{HELD}/workspace-work", "work"),
             row("/workspace", "0123abcd"),
         ],
         "NetworkSettings": {"Networks": {"none": {}}},
@@ -108,8 +108,8 @@ def test_a_larger_or_an_executable_scratch_directory_is_found() -> None:
 
 def test_the_room_is_masked() -> None:
     container = running()
-    container["HostConfig"]["MaskedPaths"].remove(ROOM)
-    assert differences(MOUNTED, container) == [f"MaskedPaths: lacks {ROOM}"]
+    container["HostConfig"]["MaskedPaths"].remove(HELD)
+    assert differences(MOUNTED, container) == [f"MaskedPaths: lacks {HELD}"]
 
 
 def test_every_mount_forbids_execution() -> None:

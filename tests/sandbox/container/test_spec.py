@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from policies.loading import load
-from sandbox.container.spec import WORKSPACE, ContainerSpec, container_spec, differences
+from policies.paths import WORKSPACE
+from sandbox.container.spec import ContainerSpec, container_spec, differences
 
 SPEC = ContainerSpec(
     image="moonpool/snapshot:x",

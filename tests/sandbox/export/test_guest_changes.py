@@ -7,15 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from fakes.guest import Script, guest, said
+from fakes.guest import Script, Value, babbled, guest, said
 from sandbox.errors import SandboxLost
 from sandbox.export.guest_changes import FoundChanges, fetch, from_guest
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest import files
+from sandbox.guest.message import GuestAnswer, HostRequest
+from sandbox.guest.protocol import (
+    ChangedFile,
+    ChangedFolder,
+    Done,
+    FetchFiles,
+    FileData,
+    FileHead,
+    TreeChanges,
+    WalkTree,
+)
 from sandbox.guest.wire import PIECE
-from sandbox.link.connection import Value
 
 REGULAR, PROGRAM, LINK, PIPE = 0o100644, 0o100755, 0o120777, 0o010644
 LIMIT = 1 << 20
@@ -48,30 +58,20 @@ class Copy:
             if (now := clock.stat().st_ctime_ns) > last:
                 return now
 
-    def answer(self, name: str, number: int, arguments: list[Value]) -> Iterator[bytes]:
+    def answer(self, request: HostRequest, number: int) -> Iterator[bytes]:
         root = os.fsencode(self.root)
-        pieces: list[bytes] = []
-        match name, arguments:
-            case "walk", [bytes() as start, int() as everything]:
-                files.walk(
-                    root,
-                    root + b"/" + start if start else root,
-                    0 if everything else self.since_ns,
-                    lambda *rows: pieces.append(said(b"walk", number, *map(list, rows))),
-                )
-            case "fetch", [list() as paths, int() as limit]:
+        pieces: list[GuestAnswer] = []
+        match request:
+            case WalkTree(start=start, everything=everything):
+                top = root + b"/" + start if start else root
+                files.walk(root, top, 0 if everything else self.since_ns, pieces.append)
+            case FetchFiles(paths=paths, limit=limit):
                 for path in paths:
-                    assert isinstance(path, bytes)
-                    limit -= files.fetch(
-                        root,
-                        path,
-                        limit,
-                        lambda value: pieces.append(said(b"fetch", number, value)),
-                    )
+                    limit -= files.fetch(root, path, limit, pieces.append)
             case _:
-                raise AssertionError(name)
-        yield from pieces
-        yield said(b"ok", number)
+                raise AssertionError(request)
+        for piece in (*pieces, Done()):
+            yield said(number, piece)
 
     def changes(self) -> FoundChanges:
         with guest(self.answer) as link:
@@ -168,13 +168,14 @@ def test_a_new_tree_is_walked_once_however_deep(copy: Copy) -> None:
     (copy.root / "n/n/n/n/n/n/file").write_text("new\n")
     walks = []
 
-    def counted(name: str, number: int, arguments: list[Value]) -> Iterator[bytes]:
-        walks.append(arguments)
-        return copy.answer(name, number, arguments)
+    def counted(request: HostRequest, number: int) -> Iterator[bytes]:
+        assert isinstance(request, WalkTree)
+        walks.append((request.start, request.everything))
+        return copy.answer(request, number)
 
     with guest(counted) as link:
         assert from_guest(link, lambda: copy.manifest).candidates == {b"n/n/n/n/n/n/file"}
-    assert walks == [[b"", 0], [b"n", 1]]
+    assert walks == [(b"", False), (b"n", True)]
 
 
 def test_links_are_carried_and_pipes_are_left_out(copy: Copy) -> None:
@@ -217,7 +218,9 @@ def test_files_come_out_as_they_stand(copy: Copy, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with guest(copy.answer) as link:
         entries, left_out = fetch(link, wanted, store, limit_bytes=LIMIT)
-        assert link.ask("walk", b"d", 0) == [], "the stream is still in step"
+        walk = WalkTree(start=b"d", everything=False)
+        (piece,) = link.stream(walk, TreeChanges)
+        assert [row.path for row in piece.folders] == [], "the stream is still in step"
     assert entries == {
         b"large": ManifestEntry(FILE, blob_id(large), len(large)),
         b"program": ManifestEntry(EXECUTABLE, blob_id(b"#!/bin/sh\n"), 10),
@@ -253,15 +256,26 @@ def test_many_files_at_the_limit_do_not_all_come_along(copy: Copy, tmp_path: Pat
 # -- guests that lie ------------------------------------------------------------------------
 
 
-def liar(*pieces: list[Value]) -> Script:
+def liar(*pieces: GuestAnswer) -> Script:
     """Answers every walk and fetch with the same pieces."""
+    return lambda _, number: [said(number, piece) for piece in (*pieces, Done())]
 
-    def script(name: str, number: int, _arguments: list[Value]) -> Iterator[bytes]:
-        for piece in pieces:
-            yield said(name.encode(), number, *piece)
-        yield said(b"ok", number)
 
-    return script
+def files_at(*paths: bytes) -> TreeChanges:
+    rows = [ChangedFile(path=path, mode=REGULAR, ctime_ns=1) for path in paths]
+    return TreeChanges(files=rows, folders=[])
+
+
+def folder_at(path: bytes, *names: bytes) -> TreeChanges:
+    return TreeChanges(files=[], folders=[ChangedFolder(path=path, names=list(names))])
+
+
+def head(path: bytes, mode: int, size: int) -> FileHead:
+    return FileHead(path=path, mode=mode, size=size)
+
+
+def data(content: bytes) -> FileData:
+    return FileData(data=content)
 
 
 HOSTILE_PATHS = [b"../x", b"..", b".", b"/etc/passwd", b"a/../../x", b"a//b", b"a/", b"", b"a\0b",
@@ -282,20 +296,20 @@ def test_a_strange_but_plain_path_is_carried(path: bytes) -> None:
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_a_hostile_path_among_changed_files_loses_the_guest(path: bytes) -> None:
-    with guest(liar([[[path, REGULAR, 1]], []])) as link, pytest.raises(SandboxLost):
+    with guest(liar(files_at(path))) as link, pytest.raises(SandboxLost):
         from_guest(link, lambda: manifest(b"a"))
 
 
 @pytest.mark.parametrize("path", [path for path in HOSTILE_PATHS if path])
 def test_a_hostile_path_among_changed_directories_loses_the_guest(path: bytes) -> None:
-    with guest(liar([[], [[path, [b"fx"]]]])) as link, pytest.raises(SandboxLost):
+    with guest(liar(folder_at(path, b"fx"))) as link, pytest.raises(SandboxLost):
         from_guest(link, lambda: manifest(b"a"))
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 @pytest.mark.parametrize("letter", [b"f", b"l", b"d", b"o", b""])
 def test_a_hostile_name_in_a_directory_is_no_candidate(path: bytes, letter: bytes) -> None:
-    with guest(liar([[], [[b"", [b"fa", letter + path]]]])) as link:
+    with guest(liar(folder_at(b"", b"fa", letter + path))) as link:
         changes = from_guest(link, lambda: manifest(b"a"))
     assert all(carried(candidate) for candidate in changes.candidates)
     assert changes.deleted == set()
@@ -318,21 +332,26 @@ def test_a_hostile_name_in_a_directory_is_no_candidate(path: bytes, letter: byte
     ],
 )
 def test_a_malformed_list_of_changes_loses_the_guest(piece: list[Value]) -> None:
-    with guest(liar(piece)) as link, pytest.raises(SandboxLost):
+    def script(_: HostRequest, number: int) -> Iterator[bytes]:
+        yield babbled(b"TreeChanges", number, *piece)
+        yield said(number, Done())
+
+    with guest(script) as link, pytest.raises(SandboxLost, match="TreeChanges"):
         from_guest(link, lambda: manifest(b"a"))
 
 
 @pytest.mark.parametrize(
-    "piece", [[[], []], [[[b"a", REGULAR, 1]] * 1000, []], [[], [[b"", [b"fa"]]] * 1000]]
+    "piece",
+    [TreeChanges(files=[], folders=[]), files_at(*[b"a"] * 1000), folder_at(b"", *[b"fa"] * 1000)],
 )
 def test_a_list_of_changes_without_end_loses_the_guest(
-    piece: list[Value], monkeypatch: pytest.MonkeyPatch
+    piece: TreeChanges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandbox.export.guest_changes._CHANGED_LIMIT", 5000)
 
-    def endless(_name: str, number: int, _arguments: list[Value]) -> Iterator[bytes]:
+    def endless(_: HostRequest, number: int) -> Iterator[bytes]:
         while True:
-            yield said(b"walk", number, *piece) * 10
+            yield said(number, piece) * 10
 
     with guest(endless) as link, pytest.raises(SandboxLost, match="no end"):
         from_guest(link, lambda: manifest(b"a"))
@@ -340,8 +359,8 @@ def test_a_list_of_changes_without_end_loses_the_guest(
 
 def test_new_directories_without_end_lose_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.export.guest_changes._CHANGED_LIMIT", 5000)
-    names: list[Value] = [b"dn%d" % number for number in range(3000)]
-    with guest(liar([[], [[b"", names]]])) as link, pytest.raises(SandboxLost, match="no end"):
+    names = [b"dn%d" % number for number in range(3000)]
+    with guest(liar(folder_at(b"", *names))) as link, pytest.raises(SandboxLost, match="no end"):
         from_guest(link, lambda: manifest(b"a"))
 
 
@@ -355,42 +374,53 @@ def fetched(script: Script, tmp_path: Path, *paths: bytes) -> dict[bytes, Manife
     "pieces",
     [
         pytest.param([], id="nothing"),
-        pytest.param([[[b"b", REGULAR, 1]], [b"x"]], id="another path"),
-        pytest.param([[[b"../a", REGULAR, 1]], [b"x"]], id="a path outside"),
-        pytest.param([[[b"a", REGULAR, -1]]], id="a size below nothing"),
-        pytest.param([[[b"a", b"mode", 1]], [b"x"]], id="a mode that is none"),
-        pytest.param([[[b"a", REGULAR]], [b"x"]], id="no size"),
-        pytest.param([[[b"a", REGULAR, 2]], [b"x"]], id="too little"),
-        pytest.param([[[b"a", REGULAR, 1]], [b"xy"]], id="too much in one piece"),
-        pytest.param([[[b"a", REGULAR, 1]], [b"x"], [b"y"]], id="one piece more"),
-        pytest.param([[[b"a", REGULAR, 1]], [b""]], id="an empty piece"),
-        pytest.param([[[b"a", REGULAR, 1]], [7]], id="a number for bytes"),
-        pytest.param([[[b"a", REGULAR, 1]], [[b"a", REGULAR, 1]]], id="two beginnings"),
-        pytest.param([[[b"a", 0, 0]], [b"x"]], id="content of what is gone"),
-        pytest.param([[[b"a", PIPE, 1]], [b"x"]], id="content of a pipe"),
-        pytest.param([[[b"a", LINK, 1 << 40]]], id="a link as large as a disk"),
-        pytest.param([[[b"a", REGULAR, LIMIT + 1]], [b"x"]], id="content of what is too large"),
-        pytest.param([[b"a"]], id="no beginning"),
+        pytest.param([head(b"b", REGULAR, 1), data(b"x")], id="another path"),
+        pytest.param([head(b"../a", REGULAR, 1), data(b"x")], id="a path outside"),
+        pytest.param([head(b"a", REGULAR, -1)], id="a size below nothing"),
+        pytest.param([head(b"a", REGULAR, 2), data(b"x")], id="too little"),
+        pytest.param([head(b"a", REGULAR, 1), data(b"xy")], id="too much in one piece"),
+        pytest.param([head(b"a", REGULAR, 1), data(b"x"), data(b"y")], id="one piece more"),
+        pytest.param([head(b"a", REGULAR, 1), data(b"")], id="an empty piece"),
+        pytest.param([head(b"a", REGULAR, 1), head(b"a", REGULAR, 1)], id="two beginnings"),
+        pytest.param([head(b"a", 0, 0), data(b"x")], id="content of what is gone"),
+        pytest.param([head(b"a", PIPE, 1), data(b"x")], id="content of a pipe"),
+        pytest.param([head(b"a", LINK, 1 << 40)], id="a link as large as a disk"),
+        pytest.param(
+            [head(b"a", REGULAR, LIMIT + 1), data(b"x")], id="content of what is too large"
+        ),
+        pytest.param([data(b"a")], id="no beginning"),
+        pytest.param([files_at(b"a")], id="another answer"),
     ],
 )
-def test_a_lie_in_a_fetch_loses_the_guest(pieces: list[list[Value]], tmp_path: Path) -> None:
+def test_a_lie_in_a_fetch_loses_the_guest(pieces: list[GuestAnswer], tmp_path: Path) -> None:
     with pytest.raises(SandboxLost):
         fetched(liar(*pieces), tmp_path, b"a")
 
 
-def test_a_guest_that_ends_in_the_middle_of_a_file_is_lost(tmp_path: Path) -> None:
-    def script(_name: str, number: int, _arguments: list[Value]) -> Iterator[bytes]:
-        yield said(b"fetch", number, [b"a", REGULAR, 2 * PIECE])
-        yield said(b"fetch", number, bytes(PIECE))
-        yield said(b"ok", number)
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        ([b"FileHead", b"a", b"mode", 1], r"FileHead\.mode"),
+        ([b"FileHead", b"a", REGULAR], r"FileHead\.size is missing"),
+        ([b"FileData", 7], r"FileData\.data"),
+    ],
+)
+def test_a_malformed_answer_to_a_fetch_loses_the_guest(
+    frame: list[Value], why: str, tmp_path: Path
+) -> None:
+    name, *fields = frame
+    with pytest.raises(SandboxLost, match=why):
+        fetched(lambda _, number: [babbled(name, number, *fields)], tmp_path, b"a")
 
+
+def test_a_guest_that_ends_in_the_middle_of_a_file_is_lost(tmp_path: Path) -> None:
     with pytest.raises(SandboxLost):
-        fetched(script, tmp_path, b"a")
+        fetched(liar(head(b"a", REGULAR, 2 * PIECE), data(bytes(PIECE))), tmp_path, b"a")
 
 
 def test_the_guest_s_word_on_modes_gives_two_modes_only(tmp_path: Path) -> None:
     for mode, wanted in ((0o104777, EXECUTABLE), (0o107644, FILE), (0o100000, FILE)):
-        script = liar([[b"a", mode, 1]], [b"x"])
+        script = liar(head(b"a", mode, 1), data(b"x"))
         assert fetched(script, tmp_path, b"a") == {b"a": ManifestEntry(wanted, blob_id(b"x"), 1)}
 
 
@@ -399,8 +429,8 @@ def test_one_change_that_is_kept_silent_hides_no_other(copy: Copy) -> None:
     (copy.root / "d/x").write_text("seen\n")
     hide: Callable[[bytes], bytes] = lambda piece: piece.replace(b"B\0\0\0\1a", b"B\0\0\0\1b")  # noqa: E731
 
-    def script(name: str, number: int, arguments: list[Value]) -> Iterator[bytes]:
-        return map(hide, copy.answer(name, number, arguments))
+    def script(request: HostRequest, number: int) -> Iterator[bytes]:
+        return map(hide, copy.answer(request, number))
 
     with guest(script) as link:
         assert b"d/x" in from_guest(link, lambda: copy.manifest).candidates

@@ -9,12 +9,12 @@ import pytest
 
 from generators.file_trees import user_git
 from sandbox.errors import CollisionError, PatchError
-from sandbox.export.export import _collided
+from sandbox.export.baseline_files import collided
 from sandbox.git.manifest import FILE, ManifestEntry, blob_id
 from sandbox.git.pack import SMALL_BYTES, PackedStore
 from sandbox.git.run import run_git
 from sandbox.git.store import Store
-from sandbox.patch.left_out import COLLIDES
+from sandbox.patch.values import LeftOutKind
 
 
 def test_content_comes_back_under_the_id_that_git_gives_it(tmp_path: Path) -> None:
@@ -194,5 +194,5 @@ def test_a_file_with_the_id_of_what_it_replaces_and_another_content_is_told(
     loose.mkdir()
     (loose / entries[b"other"].blob[2:]).write_bytes(zlib.compress(b"blob 5\0swapt"))
     engine, snapshot = None, None  # only for files that the host has changed meanwhile
-    found = _collided(engine, snapshot, store, entries, tmp_path / "w")  # type: ignore[arg-type]
-    assert [(item.path, item.reason) for item in found] == [(b"other", COLLIDES)]
+    found = collided(engine, snapshot, store, entries, tmp_path / "w")  # type: ignore[arg-type]
+    assert [(item.path, item.kind) for item in found] == [(b"other", LeftOutKind.COLLISION)]

@@ -24,18 +24,18 @@ def filled(root: Path, megabytes: int) -> None:
 def test_what_others_give_back_hides_nothing_for_long(tmp_path: Path) -> None:
     watched = Shared([os.fsencode(tmp_path)], 4 * MIB, 0, restarted=False)
     filled(tmp_path, 8)
-    assert watched.room() > 0, "the whole disk has not grown"
+    assert watched.left() > 0, "the whole disk has not grown"
     end = time.monotonic() + 30
-    while watched.room() and time.monotonic() < end:
+    while watched.left() and time.monotonic() < end:
         time.sleep(0.05)
-    assert watched.room() == 0
+    assert watched.left() == 0
     assert watched.exceeded()
 
 
 def test_a_count_is_not_made_again_at_once(tmp_path: Path) -> None:
     watched = Shared([os.fsencode(tmp_path)], 64 * MIB, 0, restarted=False)
     watched._recount_at = 0.0
-    assert watched.room() == 0
+    assert watched.left() == 0
     assert not watched.exceeded()
-    assert watched.room() > 0
+    assert watched.left() > 0
     assert watched._recount_at > time.monotonic() + disk._RECOUNT_S / 2

@@ -1,17 +1,19 @@
 """The guest's own modules: what an old Python reads, and what a resident process imports."""
 
 import ast
+import marshal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sandbox.guest
 from sandbox.container.prepared_image import guest_sources
-from sandbox.guest.inventory import _unannotated
+from sandbox.guest.inventory import _unannotated, compiled
 
 FOLDER = Path(sandbox.guest.__path__[0])
 SOURCES = guest_sources()
-RESIDENT = sorted(SOURCES.keys() - {"inventory.py"})
+RESIDENT = sorted(SOURCES.keys() - {"inventory.py", "image_protocol.py"})
 """The inventory is taken once per image, in a container of its own."""
 
 LIGHT = {"_thread", "ctypes", "os", "select", "signal", "time", "sandbox.guest"}
@@ -25,6 +27,15 @@ def imported(tree: ast.AST) -> set[str]:
                 found |= {alias.name for alias in names}
             case ast.ImportFrom(module=str() as module):
                 found.add(module)
+    return found
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    """As `imported`, with the modules that are named after a package."""
+    found = imported(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "sandbox.guest":
+            found |= {f"sandbox.guest.{alias.name}" for alias in node.names}
     return found
 
 
@@ -56,9 +67,34 @@ def test_nothing_for_the_type_checker_is_left_at_run_time(name: str) -> None:
             assert node.returns is None
         if isinstance(node, ast.arg):
             assert node.annotation is None
-    # In a module or class body an annotation is evaluated; in a function it is not.
+    # In a module or class body an annotation is evaluated, or kept as text as it is here: those of
+    # messages are their fields.
     bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
-    assert not any(isinstance(node, ast.AnnAssign) for body in bodies for node in body)
+    if name not in {"message.py", "protocol.py", "image_protocol.py"}:
+        assert not any(isinstance(node, ast.AnnAssign) for body in bodies for node in body)
+
+
+def test_the_modules_make_no_circle() -> None:
+    needs = {
+        name[:-3]: {
+            module.rpartition(".")[2]
+            for module in imported_modules(_unannotated(source))
+            if module.startswith("sandbox.guest.")
+        }
+        for name, source in SOURCES.items()
+    }
+    while free := {name for name, below in needs.items() if not below & needs.keys()}:
+        for name in free:
+            del needs[name]
+    assert needs == {}
+
+
+def test_the_fields_of_messages_outlive_compiling() -> None:
+    code = marshal.loads(compiled("protocol.py", SOURCES["protocol.py"])[16:])
+    found: dict[str, Any] = {"__name__": "protocol"}
+    exec(code, found)
+    assert found["FilePiece"]._kinds == {"data": "bytes", "size": "int"}
+    assert found["Done"]._kinds == {}
 
 
 @pytest.mark.parametrize("name", SOURCES)

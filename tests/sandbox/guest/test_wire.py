@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.guest import Value
 from sandbox.guest import wire
-from sandbox.link.connection import Value
 
 NUMBERS = st.integers(min_value=-(1 << 63), max_value=(1 << 63) - 1)
 

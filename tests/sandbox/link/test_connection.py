@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.guest import STDERR, STDOUT, guest, link_to, multiplexed, said
+from fakes.guest import STDERR, STDOUT, babbled, guest, link_to, multiplexed, said
 from sandbox.errors import (
     FileDenied,
     FileError,
@@ -18,24 +18,52 @@ from sandbox.errors import (
     SandboxLost,
 )
 from sandbox.guest import wire
-from sandbox.link.connection import GuestLink, Value, file_error
+from sandbox.guest.message import GuestAnswer, HostRequest
+from sandbox.guest.protocol import (
+    Done,
+    FilePiece,
+    Freeze,
+    Frozen,
+    ListDirectory,
+    Printed,
+    ReadPiece,
+    RequestFailed,
+    StartProcess,
+    TreeChanges,
+    WalkTree,
+)
+from sandbox.link.connection import GuestLink, file_error
 
 
 def soon() -> float:
     return time.monotonic() + 20.0
 
 
-def received(link: GuestLink, count: int) -> list[list[Value]]:
+def shown(number: int, answer: GuestAnswer) -> tuple[object, ...]:
+    return type(answer).__name__, number, *answer.values()
+
+
+def received(link: GuestLink, count: int) -> list[tuple[object, ...]]:
     until = soon()
-    return [link.receive(until=until) for _ in range(count)]
+    return [shown(*link.receive(until=until)) for _ in range(count)]
+
+
+def printed(data: bytes) -> Printed:
+    return Printed(stream=1, data=data)
+
+
+READ = ReadPiece(path=b"a", offset=0, limit=1)
 
 
 STREAM = (
-    said(b"one", 1, b"abc")
+    said(1, printed(b"abc"))
     + multiplexed(b"a warning", STDERR)
     + multiplexed(b"")
-    + said(b"two", [b"x", None])
+    + said(2, RequestFailed(errno=5, reason=b"x", refused=[b"/a"]))
 )
+
+
+ARRIVED = [("Printed", 1, 1, b"abc"), ("RequestFailed", 2, 5, b"x", [b"/a"])]
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM) + 1))
@@ -43,7 +71,7 @@ def test_a_header_split_at_any_byte_changes_nothing(cut: int) -> None:
     with link_to() as link:
         for piece in (STREAM[:cut], STREAM[cut:]):
             link._take(memoryview(piece))
-        assert received(link, 2) == [[b"one", 1, b"abc"], [b"two", [b"x", None]]]
+        assert received(link, 2) == ARRIVED
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=30))
@@ -54,19 +82,20 @@ def test_pieces_of_any_size_change_nothing(sizes: list[int]) -> None:
             size = next(turn)
             link._take(memoryview(rest[:size]))
             rest = rest[size:]
-        assert received(link, 2) == [[b"one", 1, b"abc"], [b"two", [b"x", None]]]
+        assert received(link, 2) == ARRIVED
 
 
 def test_a_frame_may_be_spread_over_many_engine_messages() -> None:
-    frame = wire.frame([b"data", bytes(range(256))])
+    data = bytes(range(256))
+    frame = said(7, printed(data))[8:]
     with link_to(*(multiplexed(frame[at : at + 1]) for at in range(len(frame)))) as link:
-        assert received(link, 1) == [[b"data", bytes(range(256))]]
+        assert received(link, 1) == [("Printed", 7, 1, data)]
 
 
 def test_large_output_arrives_whole() -> None:
     data = bytes(range(256)) * 1000
-    with link_to(*[said(b"out", number, data) for number in range(20)]) as link:
-        assert received(link, 20) == [[b"out", number, data] for number in range(20)]
+    with link_to(*[said(number, printed(data)) for number in range(20)]) as link:
+        assert received(link, 20) == [("Printed", number, 1, data) for number in range(20)]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +108,14 @@ def test_large_output_arrives_whole() -> None:
         multiplexed(wire.frame(7)),
         multiplexed(wire.frame([])),
         multiplexed(wire.frame(b"text")),
+        babbled(b"Done"),
+        babbled(b"Done", b"1"),
+        babbled(b"Done", None),
+        babbled(None, 1),
+        babbled(b"Nothing", 1),
+        babbled(b"Freeze", 1),
+        babbled(b"HostRequest", 1),
+        babbled(b"ChangedFile", 1, b"a", 1, 1),
         multiplexed(b"\0\0\0\x28" + b"L\0\0\0\1" * 8),
         multiplexed(b"Traceback (most recent call last):\n"),
     ],
@@ -101,69 +138,78 @@ def test_random_bytes_from_the_guest_are_frames_or_a_lost_guest(data: bytes) -> 
 
 
 def test_a_guest_once_lost_stays_lost() -> None:
-    with link_to(multiplexed(b"\xff\xff\xff\xff"), said(b"ok", 1)) as link:
+    with link_to(multiplexed(b"\xff\xff\xff\xff"), said(1, Done())) as link:
         with pytest.raises(SandboxLost):
             received(link, 1)
         with pytest.raises(SandboxLost):
-            link.ask("read", b"a", 0, 1)
+            link.ask(READ, FilePiece)
         with pytest.raises(SandboxLost):
-            link.send(b"anything")
+            link.send(Freeze())
 
 
 def test_an_early_end_says_what_the_guest_wrote_on_its_way_out() -> None:
     last = multiplexed(b"guest: MemoryError: \n", STDERR)
     with link_to(last, ends=True) as link, pytest.raises(SandboxLost, match="MemoryError"):
-        link.ask("freeze")
+        link.ask(Freeze(), Frozen)
 
 
 @pytest.mark.parametrize("size", [0, 3, 7, 9])
 def test_an_end_in_the_middle_of_anything_loses_the_guest(size: int) -> None:
-    with link_to(said(b"ok", 1)[:size], ends=True) as link, pytest.raises(SandboxLost):
-        link.ask("freeze")
+    with link_to(said(1, Done())[:size], ends=True) as link, pytest.raises(SandboxLost):
+        link.ask(Freeze(), Frozen)
 
 
 def test_silence_loses_the_guest_after_the_bound() -> None:
     with link_to(answer_timeout_s=0.01) as link, pytest.raises(SandboxLost, match="answer"):
-        link.ask("freeze")
+        link.ask(Freeze(), Frozen)
 
 
 def test_answers_to_other_requests_are_no_answer() -> None:
-    wrong = [said(b"ok", 7), said(b"ok", b"1"), said(b"ok", None), said(b"ok"), said(b"err", 2, 5)]
+    wrong = [said(number, Frozen(ended=0)) for number in (7, 0, -1, 2)]
     with link_to(*wrong, answer_timeout_s=0.05) as link, pytest.raises(SandboxLost):
-        link.ask("freeze")
+        link.ask(Freeze(), Frozen)
 
 
 def test_an_answer_behind_others_is_found() -> None:
-    with link_to(said(b"done", 9, 0), said(b"ok", 8), said(b"ok", 1, b"mine")) as link:
-        assert link.ask("freeze") == [b"mine"]
+    others = (said(9, printed(b"x")), said(8, Done()))
+    with link_to(*others, said(1, Frozen(ended=3))) as link:
+        assert link.ask(Freeze(), Frozen).ended == 3
+
+
+@pytest.mark.parametrize("answer", [Done(), printed(b"x"), FilePiece(data=b"", size=0)])
+def test_an_answer_to_another_kind_of_request_loses_the_guest(answer: GuestAnswer) -> None:
+    with link_to(said(1, answer)) as link:
+        with pytest.raises(SandboxLost, match=f"answered Freeze with {type(answer).__name__}"):
+            link.ask(Freeze(), Frozen)
+        assert link.lost is not None
 
 
 def test_a_flood_of_wrong_answers_ends_at_the_bound() -> None:
-    def flood(_name: str, _number: int, _arguments: list[Value]) -> Iterator[bytes]:
-        return itertools.repeat(said(b"ok", 999) * 100)
+    def flood(_: HostRequest, __: int) -> Iterator[bytes]:
+        return itertools.repeat(said(999, Done()) * 100)
 
     with guest(flood, answer_timeout_s=0.1) as link, pytest.raises(SandboxLost):
-        link.ask("freeze")
+        link.ask(Freeze(), Frozen)
 
 
 def test_a_flood_on_standard_error_ends_at_the_bound_and_is_not_kept() -> None:
-    def flood(_name: str, _number: int, _arguments: list[Value]) -> Iterator[bytes]:
+    def flood(_: HostRequest, __: int) -> Iterator[bytes]:
         return itertools.repeat(multiplexed(b"x" * 50_000, STDERR))
 
     with guest(flood, answer_timeout_s=0.1) as link:
         with pytest.raises(SandboxLost):
-            link.ask("freeze")
+            link.ask(Freeze(), Frozen)
         assert len(link._stderr) <= 4096
 
 
 def test_pieces_without_end_end_at_the_bound_of_the_whole_answer() -> None:
-    def drip(_name: str, number: int, _arguments: list[Value]) -> Iterator[bytes]:
-        return itertools.repeat(said(b"walk", number, [], []))
+    def drip(_: HostRequest, number: int) -> Iterator[bytes]:
+        return itertools.repeat(said(number, TreeChanges(files=[], folders=[])))
 
     with guest(drip) as link:
         link._stream_timeout_s = 0.1
         with pytest.raises(SandboxLost):
-            for _ in link.stream("walk", b"", 0):
+            for _ in link.stream(WalkTree(start=b"", everything=False), TreeChanges):
                 pass
 
 
@@ -176,15 +222,20 @@ def test_a_header_that_announces_gigabytes_keeps_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [[1 << 70], [b"x" * (wire.FRAME_LIMIT + 1)], [[b"word"] * 300_000]]
+    "wanted",
+    [
+        ReadPiece(path=b"a", offset=1 << 70, limit=1),
+        StartProcess(script=b"x" * (wire.FRAME_LIMIT + 1)),
+        ListDirectory(path=b"word" * 300_000, limit=1),
+    ],
 )
 def test_a_request_that_fits_in_no_frame_is_refused_and_the_guest_is_not_lost(
-    request_: list[Value],
+    wanted: HostRequest,
 ) -> None:
-    with link_to(said(b"ok", 2)) as link:
+    with link_to(said(2, Frozen(ended=0))) as link:
         with pytest.raises(FileError):
-            link.ask("read", *request_)
-        assert link.ask("freeze") == []
+            link.ask(wanted, FilePiece)
+        assert link.ask(Freeze(), Frozen).ended == 0
 
 
 @pytest.mark.parametrize(
@@ -202,17 +253,21 @@ def test_a_request_that_fits_in_no_frame_is_refused_and_the_guest_is_not_lost(
     ],
 )
 def test_a_refusal_of_the_kernel_becomes_its_error(number: int, kind: type[FileError]) -> None:
-    with link_to(said(b"err", 1, number, b"no")) as link, pytest.raises(FileError) as caught:
-        link.ask("read", b"a", 0, 1)
+    failed = RequestFailed(errno=number, reason=b"no", refused=[])
+    with link_to(said(1, failed)) as link, pytest.raises(FileError) as caught:
+        link.ask(READ, FilePiece)
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(
-    "rest", [[], [b"x"], [None, None], [2], [2, 3], [[], []], [5, b"\xff" * 9]]
+    "refused",
+    [[b"perl"], [b""], [b"/a\0b"], [b"/" + b"x" * 5000], [b"/a"] * 33, [b"/a", b"b"]],
 )
-def test_a_malformed_refusal_is_still_a_refusal(rest: list[Value]) -> None:
-    assert isinstance(file_error(rest), FileError)
+def test_refused_programs_that_make_no_sense_are_not_told(refused: list[bytes]) -> None:
+    error = file_error(RequestFailed(errno=13, reason=b"\xff" * 9, refused=refused))
+    assert isinstance(error, FileDenied)
+    assert error.refused == ()
 
 
 def test_a_long_reason_is_cut() -> None:
-    assert len(str(file_error([2, b"x" * 100_000]))) <= 200
+    assert len(str(file_error(RequestFailed(errno=2, reason=b"x" * 100_000, refused=[])))) <= 200

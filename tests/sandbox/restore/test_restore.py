@@ -3,14 +3,14 @@
 import dataclasses
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
 from escape.test_lying_guest import Peer
-from fakes.guest import said
+from fakes.guest import Script, said
 from generators.restoring import run, standing
 from policies.file.rendering import render
 from policies.loading import loads
@@ -19,7 +19,21 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import NotKept, SandboxError, SandboxLost
 from sandbox.git.manifest import FILE, ManifestEntry, blob_id
 from sandbox.git.store import Store
-from sandbox.guest import wire
+from sandbox.guest import message, wire
+from sandbox.guest.message import GuestAnswer, HostRequest
+from sandbox.guest.protocol import (
+    Done,
+    Freeze,
+    Frozen,
+    ListFolders,
+    NotPlaced,
+    OddFolder,
+    OddFolders,
+    Placed,
+    PutFiles,
+    TreeChanges,
+    WalkTree,
+)
 from sandbox.restore.mark import Mark, MarkedDirectory, Restored
 from sandbox.sandbox import Sandbox
 
@@ -351,39 +365,42 @@ def test_a_container_that_is_gone_is_an_error(open_box: OpenBox, store: Path) ->
         box.restore(mark)
 
 
-def _idle(_name: str, number: int) -> Iterator[bytes]:
+def _idle(request: HostRequest, number: int) -> Iterator[bytes]:
     """Agrees to everything and does nothing; nothing has changed either."""
-    if _name == "freeze":
-        yield said(b"ok", number, 0)
-    elif _name == "walk":
-        yield said(b"walk", number, [], [])
-        yield said(b"ok", number)
-    elif _name == "folders":
-        yield said(b"ok", number)
-    else:
-        yield said(b"ok", number, [])
+    match request:
+        case Freeze():
+            yield said(number, Frozen(ended=0))
+        case WalkTree():
+            yield said(number, TreeChanges(files=[], folders=[]))
+            yield said(number, Done())
+        case ListFolders():
+            yield said(number, Done())
+        case _:
+            yield said(number, Placed(failed=[]))
 
 
-LIES: dict[str, Callable[[str, int], Iterable[bytes]]] = {
-    "folders without end": lambda name, number: (
-        [said(b"folders", number, [])] * 600_000 if name == "folders" else _idle(name, number)
-    ),
-    "a folder outside": lambda name, number: (
-        [said(b"folders", number, [[b"../x", 0o755, 1, 0]]), said(b"ok", number)]
-        if name == "folders"
-        else _idle(name, number)
-    ),
-    "freeze says nothing": lambda _name, number: [said(b"ok", number)],
-    "a failure of no row": lambda name, number: (
-        [said(b"ok", number, [[7, 13]])] if name == "restore" else _idle(name, number)
-    ),
+def _except(kind: type[HostRequest], *answers: GuestAnswer) -> Script:
+    """Answers one kind of request otherwise."""
+    return lambda request, number: (
+        [said(number, answer) for answer in answers]
+        if isinstance(request, kind)
+        else _idle(request, number)
+    )
+
+
+_OUTSIDE = OddFolder(path=b"../x", mode=0o755, empty=True, repository=False)
+LIES: dict[str, Script] = {
+    "folders without end": _except(ListFolders, *[OddFolders(folders=[])] * 600_000),
+    "a folder outside": _except(ListFolders, OddFolders(folders=[_OUTSIDE]), Done()),
+    "freeze says nothing": _except(Freeze, Done()),
+    "a failure of no row": _except(PutFiles, Placed(failed=[NotPlaced(row=7, errno=13)])),
 }
 
 
 class _Lying:
     """Somebody else answers for the guest, as long as it lasts."""
 
-    def __init__(self, box: Sandbox, lie: Callable[[str, int], Iterable[bytes]]) -> None:
+    def __init__(self, box: Sandbox, lie: Script) -> None:
         session = box._session
         session.started.link.close()
         self.peer = _Patient(lie)
@@ -399,12 +416,9 @@ class _Patient(Peer):
         try:
             while data := self._theirs.recv(1 << 16):
                 requests.feed(data)
-                for request in requests:
-                    assert isinstance(request, list)
-                    name, number = request[0], request[1]
-                    assert isinstance(name, bytes)
-                    assert isinstance(number, int)
-                    for piece in self._lie(name.decode(), number):
+                for frame in requests:
+                    number, request = message.request(frame)
+                    for piece in self._lie(request, number):
                         self._theirs.sendall(piece)
         except OSError:
             pass
@@ -447,7 +461,8 @@ def test_a_baseline_that_is_nowhere_any_more_is_an_error_and_no_file_is_touched(
     box.run("echo 2 > f; echo new > n")
     (workspace / "f").write_text("the host's, since\n")
     # An image without a workspace in it, as if somebody had tagged another one so.
-    monkeypatch.setattr(box, "_snapshot", dataclasses.replace(box._snapshot, image=image))
+    other = dataclasses.replace(box._opened.snapshot, image=image)
+    monkeypatch.setattr(box, "_opened", dataclasses.replace(box._opened, snapshot=other))
     with pytest.raises(SandboxError):
         box.restore(mark)
     assert box.run("cat f n").stdout == b"2\nnew\n"

@@ -1,4 +1,4 @@
-"""Putting the workspace back to what it was, path by path, while nothing else runs.
+"""Putting files of the workspace in place, path by path, while nothing else runs.
 
 No step on the way to a path follows a link: each directory is opened in the one above it. What
 stands in the way of something that is to stand there goes, whatever it is. Owns doing what it is
@@ -10,13 +10,25 @@ from __future__ import annotations
 import os
 
 from sandbox.guest import files
+from sandbox.guest.protocol import (
+    FolderMode,
+    MakeFolders,
+    NotPlaced,
+    OddFolder,
+    OddFolders,
+    PutFile,
+    PutFiles,
+    RemoveFiles,
+    RemoveFolders,
+    SetFolderModes,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from sandbox.guest.wire import Outgoing
+    Placing = RemoveFiles | PutFiles | RemoveFolders | MakeFolders | SetFolderModes
 
 _TYPE = 0o170000
 _DIRECTORY = 0o040000
@@ -34,6 +46,13 @@ class Tree:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._path: bytes = b""
         self._handle = self._root
+        self._acts: dict[type, Callable[[Any], None]] = {
+            RemoveFiles: self._remove,
+            PutFiles: self._put,
+            SetFolderModes: self._set_mode,
+            RemoveFolders: self._remove_folder,
+            MakeFolders: self._make_folder,
+        }
 
     def close(self) -> None:
         self._leave()
@@ -44,17 +63,18 @@ class Tree:
             os.close(self._handle)
         self._path, self._handle = b"", self._root
 
-    def each(self, rows: list[Any], act: Callable[..., None]) -> list[Outgoing]:
-        """Do something with each row; gives [place of the row, error number] of those that fail."""
-        failed: list[Outgoing] = []
-        for at, row in enumerate(rows):
+    def each(self, wanted: Placing) -> list[NotPlaced]:
+        """Do what is wanted with each row of it; gives those that failed."""
+        failed = []
+        act = self._acts[type(wanted)]
+        for at, row in enumerate(wanted.rows):
             try:
-                act(*row)
+                act(row)
             except OSError as error:
-                failed.append([at, error.errno or 5])
+                failed.append(NotPlaced(row=at, errno=error.errno or 5))
         return failed
 
-    def enter(self, path: bytes, *, make: bool) -> int:
+    def _enter(self, path: bytes, *, make: bool) -> int:
         """A directory, opened; with `make` it is there afterwards, whatever was in its place."""
         if path == self._path:
             return self._handle
@@ -86,8 +106,8 @@ class Tree:
             if not make:
                 raise NotADirectoryError(20, "is no directory")
             if mode:
-                permitted(above, lambda: os.unlink(name, dir_fd=above))
-            permitted(above, lambda: os.mkdir(name, _USUAL, dir_fd=above))
+                _permitted(above, lambda: os.unlink(name, dir_fd=above))
+            _permitted(above, lambda: os.mkdir(name, _USUAL, dir_fd=above))
             os.chmod(name, _USUAL, dir_fd=above)
         elif mode & 0o500 != 0o500:
             os.chmod(name, mode & 0o7777 | 0o700, dir_fd=above)
@@ -95,23 +115,24 @@ class Tree:
 
     # -- what is done to one path ----------------------------------------------------------
 
-    def remove(self, path: bytes) -> None:
+    def _remove(self, path: bytes) -> None:
         """Take away a file, a link or something special; what is gone already is fine."""
         above, name = os.path.split(path)
         try:
-            handle = self.enter(above, make=False)
-            permitted(handle, lambda: os.unlink(name, dir_fd=handle))
+            handle = self._enter(above, make=False)
+            _permitted(handle, lambda: os.unlink(name, dir_fd=handle))
         except (FileNotFoundError, NotADirectoryError):
             self._leave()
 
-    def put(self, path: bytes, mode: int, data: bytes, offset: int) -> None:
+    def _put(self, wanted: PutFile) -> None:
         """Have a file or a link stand there; a later piece of a file has an offset."""
-        above, name = os.path.split(path)
-        handle = self.enter(above, make=not offset)
+        above, name = os.path.split(wanted.path)
+        mode, offset = wanted.mode, wanted.offset
+        handle = self._enter(above, make=not offset)
         if not offset:
-            clear(handle, name)
+            _clear(handle, name)
             if mode & _TYPE == _LINK:
-                permitted(handle, lambda: os.symlink(data, name, dir_fd=handle))
+                _permitted(handle, lambda: os.symlink(wanted.data, name, dir_fd=handle))
                 return
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         if offset:
@@ -119,9 +140,9 @@ class Tree:
             file = os.open(name, flags, dir_fd=handle)
         else:
             flags |= os.O_CREAT | os.O_EXCL
-            file = permitted(handle, lambda: os.open(name, flags, 0o600, dir_fd=handle))
+            file = _permitted(handle, lambda: os.open(name, flags, 0o600, dir_fd=handle))
         try:
-            view = memoryview(data)
+            view = memoryview(wanted.data)
             while view:
                 count = os.pwrite(file, view, offset)
                 view, offset = view[count:], offset + count
@@ -129,28 +150,28 @@ class Tree:
         finally:
             os.close(file)
 
-    def remove_folder(self, path: bytes) -> None:
+    def _remove_folder(self, path: bytes) -> None:
         """Take away a directory where it is empty."""
         above, name = os.path.split(path)
         if path == self._path:
             self._leave()
         try:
-            handle = self.enter(above, make=False)
-            permitted(handle, lambda: os.rmdir(name, dir_fd=handle))
+            handle = self._enter(above, make=False)
+            _permitted(handle, lambda: os.rmdir(name, dir_fd=handle))
         except (FileNotFoundError, NotADirectoryError):
             self._leave()
         except OSError as error:
             if error.errno != 39:  # ENOTEMPTY
                 raise
 
-    def make_folder(self, path: bytes) -> None:
-        self.enter(path, make=True)
+    def _make_folder(self, path: bytes) -> None:
+        self._enter(path, make=True)
 
-    def mode_folder(self, path: bytes, mode: int) -> None:
-        os.fchmod(self.enter(path, make=False), mode & 0o7777)
+    def _set_mode(self, wanted: FolderMode) -> None:
+        os.fchmod(self._enter(wanted.path, make=False), wanted.mode & 0o7777)
 
 
-def permitted(above: int, act: Callable[[], int | None]) -> int:
+def _permitted(above: int, act: Callable[[], int | None]) -> int:
     """Change a directory, also where its owner (we) took the permission for that away."""
     try:
         return act() or 0
@@ -165,14 +186,14 @@ def permitted(above: int, act: Callable[[], int | None]) -> int:
             os.fchmod(above, mode)
 
 
-def clear(above: int, name: bytes) -> None:
+def _clear(above: int, name: bytes) -> None:
     """Take away whatever stands under a name: of a directory, all that is in it."""
     try:
         mode = os.lstat(name, dir_fd=above).st_mode
     except FileNotFoundError:
         return
     if mode & _TYPE != _DIRECTORY:
-        permitted(above, lambda: os.unlink(name, dir_fd=above))
+        _permitted(above, lambda: os.unlink(name, dir_fd=above))
         return
     os.chmod(name, mode & 0o7777 | 0o700, dir_fd=above)
     top = os.open(name, _OPEN, dir_fd=above)
@@ -180,7 +201,7 @@ def clear(above: int, name: bytes) -> None:
         _empty(top)
     finally:
         os.close(top)
-    permitted(above, lambda: os.rmdir(name, dir_fd=above))
+    _permitted(above, lambda: os.rmdir(name, dir_fd=above))
 
 
 def _empty(top: int) -> None:
@@ -221,11 +242,13 @@ def _files_gone(handle: int) -> list[bytes]:
     return found
 
 
-def folders(root: bytes, send: Callable[[list[Outgoing]], None]) -> None:
-    """Send [path, mode, 1 where it is empty, 1 where it holds a `.git`] of each directory that is
-    so, or has another mode than most; in pieces. What lies in any `.git` is not looked at."""
+def odd_folders(root: bytes, send: Callable[[OddFolders], None]) -> None:
+    """Send each directory that is empty, holds a `.git` or has another mode than most, in pieces.
+
+    What lies in any `.git` is not looked at.
+    """
     prefix = len(root) + 1
-    rows: list[Outgoing] = []
+    rows: list[OddFolder] = []
     waiting = 0
     stack = [root]
     while stack:
@@ -243,9 +266,9 @@ def folders(root: bytes, send: Callable[[list[Outgoing]], None]) -> None:
         repository = any(entry.name == b".git" for entry in entries)
         if mode != _USUAL or not entries or repository:
             path = directory[prefix:]
-            rows.append([path, mode, int(not entries), int(repository)])
+            rows.append(OddFolder(path=path, mode=mode, empty=not entries, repository=repository))
             waiting += len(path) + 32
             if waiting > _FRAME_BYTES:
-                send(rows)
+                send(OddFolders(folders=rows))
                 rows, waiting = [], 0
-    send(rows)
+    send(OddFolders(folders=rows))

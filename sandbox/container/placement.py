@@ -1,0 +1,113 @@
+"""Files of the workspace put in place through the guest: removed, written, directories set right.
+
+Owns what goes into one request, and how a failure is told. What the guest says of its work counts
+for nothing beside that: whoever needs to know whether it was done looks afterwards.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from sandbox.errors import SandboxLost
+from sandbox.guest.message import HostRequest
+from sandbox.guest.protocol import (
+    FolderMode,
+    MakeFolders,
+    Placed,
+    PutFile,
+    PutFiles,
+    RemoveFiles,
+    RemoveFolders,
+    SetFolderModes,
+)
+from sandbox.guest.wire import PIECE
+from sandbox.link.connection import GuestLink
+
+_BATCH_ROWS = 500
+_BATCH_BYTES = 1 << 19
+_ROW_BYTES = 64
+"""What a row takes beside path and content, at most."""
+_ERROR_NUMBERS = range(1, 134)
+"""Those that Linux has."""
+
+Row = TypeVar("Row", bytes, PutFile, FolderMode)
+
+Failures = dict[bytes, int]
+"""Error number of each path with which it did not go."""
+
+
+def remove_files(link: GuestLink, paths: Iterable[bytes]) -> Failures:
+    """Remove files and links; what is gone already is fine."""
+    return _each(link, paths, lambda rows: RemoveFiles(rows=rows))
+
+
+def put_files(link: GuestLink, files: Iterable[PutFile]) -> Failures:
+    """Have files and links stand there, whatever stood in their way."""
+    return _each(link, files, lambda rows: PutFiles(rows=rows))
+
+
+def remove_folders(link: GuestLink, paths: Iterable[bytes]) -> Failures:
+    """Remove directories, in this order, where they are empty."""
+    return _each(link, paths, lambda rows: RemoveFolders(rows=rows))
+
+
+def make_folders(link: GuestLink, paths: Iterable[bytes]) -> Failures:
+    """Have directories stand there."""
+    return _each(link, paths, lambda rows: MakeFolders(rows=rows))
+
+
+def set_folder_modes(link: GuestLink, folders: Iterable[FolderMode]) -> Failures:
+    """Give directories their permission bits."""
+    return _each(link, folders, lambda rows: SetFolderModes(rows=rows))
+
+
+def pieces(path: bytes, mode: int, content: Iterable[bytes]) -> Iterator[PutFile]:
+    """One file or link for `put_files`: at least one piece."""
+    offset = 0
+    for chunk in content:
+        for at in range(0, len(chunk), PIECE):
+            data = chunk[at : at + PIECE]
+            yield PutFile(path=path, mode=mode, data=data, offset=offset)
+            offset += len(data)
+    if not offset:
+        yield PutFile(path=path, mode=mode, data=b"", offset=0)
+
+
+def error_text(number: int) -> str:
+    """What an error number that the guest told says, for a person."""
+    return os.strerror(number) if number in _ERROR_NUMBERS else f"error {number}"
+
+
+def _each(
+    link: GuestLink, rows: Iterable[Row], request: Callable[[list[Row]], HostRequest]
+) -> Failures:
+    failures: Failures = {}
+    for batch in _batches(rows):
+        for failed in link.ask(request(batch), Placed).failed:
+            if not 0 <= failed.row < len(batch):
+                raise SandboxLost("the guest failed at what it was not asked to do")
+            failures[_path(batch[failed.row])] = failed.errno
+    return failures
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows in lists that each fit in a frame."""
+    batch: list[Row] = []
+    total = 0
+    for row in rows:
+        size = _size(row)
+        if batch and (total + size > _BATCH_BYTES or len(batch) >= _BATCH_ROWS):
+            yield batch
+            batch, total = [], 0
+        batch.append(row)
+        total += size
+    if batch:
+        yield batch
+
+
+def _size(row: bytes | PutFile | FolderMode) -> int:
+    return _ROW_BYTES + len(_path(row)) + (len(row.data) if isinstance(row, PutFile) else 0)
+
+
+def _path(row: bytes | PutFile | FolderMode) -> bytes:
+    return row if isinstance(row, bytes) else row.path

@@ -1,0 +1,174 @@
+"""Everything that decides how one sandbox runs, worked out before anything is done."""
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+
+from policies.kernel.inventory import Inventory
+from policies.kernel.rules import Access, KernelRules, kernel_rules
+from policies.paths import WORKSPACE
+from policies.policy import Policy
+from policies.shell.words import HOME
+from sandbox.container.prepared_image import GUEST_COMMAND, PreparedImage
+from sandbox.container.seal import KernelPolicy
+from sandbox.container.spec import PATH, ContainerSpec, container_spec
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
+from sandbox.guest.protocol import GuestSetup, PathAccess, Variable
+
+_GRACE_S = 600
+"""How long past a run's own time limit its processes may live: for export and verification, or
+until the guest of a run whose orchestrator died ends itself."""
+_AFTERLIFE_S = 3600
+"""How long after that the stopped container stands, for a resume or an export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningPlan:
+    """Everything that decides how one sandbox runs; a restart uses it again."""
+
+    policy: Policy
+    prepared_image: str
+    """The engine's id of the image with the guest in it."""
+    snapshot_image: str
+    """The engine's reference of that image with the workspace copy on top."""
+    spec: ContainerSpec
+    rules: KernelRules
+    """What the guest has the kernel enforce, by path."""
+    kernel_policy: KernelPolicy
+    """The operator's: whether to go on where the kernel can't enforce the rules."""
+    probe: str | None
+    """A program of the image that the rules forbid, absolute: the guest tries to read and execute
+    it before anything else runs, and has to fail. None where the rules allow every program."""
+    lifetime_s: int
+    """How long after its start a guest ends everything, itself too; it can be prolonged. 0 for a
+    container in which nothing is started."""
+
+    def setup(self, since_ns: int) -> GuestSetup:
+        """What a guest is told first.
+
+        Args:
+            since_ns: the file system's clock when the container's first guest began; 0 for that.
+        """
+        return GuestSetup(
+            rules=[
+                PathAccess(path=os.fsencode(rule.path), access=int(rule.access))
+                for rule in self.rules.rules
+            ],
+            workspace=WORKSPACE.encode(),
+            environment=[
+                Variable(name=name.encode(), value=value.encode())
+                for name, value in _environment(self.policy).items()
+            ],
+            keep_bytes=self.policy.limits.output_bytes,
+            disk_bytes=self.policy.limits.disk_bytes,
+            lifetime_s=self.lifetime_s,
+            probe=os.fsencode(self.probe) if self.probe else None,
+            since_ns=since_ns,
+            seal_memory=not self.policy.exec_workspace,
+        )
+
+
+def _environment(policy: Policy) -> dict[str, str]:
+    """What commands find in their environment. Nothing of the host's."""
+    return {
+        "PATH": PATH,
+        "HOME": HOME,
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "SHELL": "/bin/bash",
+        # Characters are UTF-8; sorting and messages are C's. Setting LANG would mean the same, and
+        # cost every command a tenth of a millisecond for loading the other categories.
+        "LC_CTYPE": "C.UTF-8",
+        "TERM": "dumb",
+        "PAGER": "cat",
+        "GIT_PAGER": "cat",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "agent",
+        "GIT_AUTHOR_EMAIL": "agent@moonpool.invalid",
+        "GIT_COMMITTER_NAME": "agent",
+        "GIT_COMMITTER_EMAIL": "agent@moonpool.invalid",
+        **policy.env,
+    }
+
+
+def plan(
+    policy: Policy,
+    prepared: PreparedImage,
+    *,
+    snapshot_image: str,
+    run_id: str,
+    may_ask: bool,
+    kernel_policy: KernelPolicy,
+) -> OpeningPlan:
+    """Turn policy and image into a plan; nothing is done yet."""
+    rules = _rules(policy, prepared, may_ask=may_ask)
+    lifetime_s = int(policy.limits.time_s) + _GRACE_S
+    labels = {
+        LABEL_MANAGED: "1",
+        LABEL_RUN: run_id,
+        LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
+        LABEL_DEADLINE: str(int(time.time()) + lifetime_s + _AFTERLIFE_S),
+    }
+    return OpeningPlan(
+        policy=policy,
+        prepared_image=prepared.id,
+        snapshot_image=snapshot_image,
+        spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels=labels),
+        rules=rules,
+        kernel_policy=kernel_policy,
+        probe=_forbidden(prepared, rules),
+        lifetime_s=lifetime_s,
+    )
+
+
+_NOTHING = Inventory(programs={}, links={}, directories={}, search_path=())
+
+
+def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
+    """For a container that is only read: nothing is ever started by it."""
+    return OpeningPlan(
+        policy=policy,
+        prepared_image="",
+        snapshot_image=snapshot_image,
+        spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels={}),
+        rules=kernel_rules(policy, _NOTHING),
+        kernel_policy=KernelPolicy.REQUIRE,
+        probe=None,
+        lifetime_s=0,
+    )
+
+
+_known_rules: dict[tuple[str, str, bool], KernelRules] = {}
+"""A batch opens many sandboxes under one policy; working the rules out takes some milliseconds. By
+key of the prepared image, policy, and whether somebody can be asked; the oldest goes first."""
+_KNOWN_RULES_LIMIT = 32
+
+
+def _rules(policy: Policy, prepared: PreparedImage, *, may_ask: bool) -> KernelRules:
+    key = (prepared.key, repr(policy), may_ask)
+    found = _known_rules.get(key)
+    if found is None:
+        found = kernel_rules(policy, prepared.inventory, may_ask=may_ask)
+        while len(_known_rules) >= _KNOWN_RULES_LIMIT:
+            # Another thread may have taken the oldest.
+            _known_rules.pop(next(iter(_known_rules), key), None)
+        _known_rules[key] = found
+    return found
+
+
+def _forbidden(prepared: PreparedImage, rules: KernelRules) -> str | None:
+    """A program that the rules leave out, to try the kernel with; None where they allow all."""
+    allowed = {rule.path for rule in rules.rules if rule.access & (Access.READ | Access.EXECUTE)}
+
+    def covered(path: str) -> bool:
+        while path != "/":
+            if path in allowed:
+                return True
+            path = path.rpartition("/")[0] or "/"
+        return "/" in allowed
+
+    for program in prepared.inventory.programs.values():
+        if program.interpreter is None and not covered(program.path):
+            return program.path
+    return None

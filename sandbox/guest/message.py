@@ -1,0 +1,159 @@
+"""Messages with named fields, and how one becomes a frame and is read again.
+
+A frame holds the message's name, the number of the request that it belongs to, and the fields in
+the order in which its class has them; only this module knows that. A message with a field missing,
+too many or of another type is refused, by name of message and field: the host reads what a hostile
+guest wrote. Refuses to know which messages there are.
+"""
+
+from __future__ import annotations
+
+from sandbox.guest import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+
+    Reader = Callable[[object], Any]
+    R = TypeVar("R", bound="Fields")
+else:
+
+    def dataclass_transform(**_: bool) -> Callable[[type], type]:
+        return lambda made: made
+
+
+class ProtocolError(ValueError):
+    """What came is no message as it stands here."""
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Fields:
+    """A value with named fields: those that its class annotates.
+
+    A type is ``bytes``, ``int``, ``bool``, another such class, a ``list[…]`` of one of these, or
+    one of these ``| None``.
+    """
+
+    if TYPE_CHECKING:
+        _kinds: ClassVar[dict[str, str]]
+        _readers: ClassVar[list[Reader] | None]
+
+    def __init_subclass__(cls) -> None:
+        cls._kinds = getattr(cls, "__annotations__", {})
+        cls._readers = None
+        _CLASSES[cls.__name__] = cls
+
+    def __init__(self, **fields: object) -> None:
+        self.__dict__.update(fields)
+
+    def values(self) -> list[Any]:
+        """The fields in the order of the wire."""
+        return [getattr(self, name) for name in self._kinds]
+
+    @classmethod
+    def read(cls, values: object) -> Self:
+        """From what came off the wire. Raises `ProtocolError`."""
+        kinds = cls._kinds
+        readers = cls._readers
+        if readers is None:
+            readers = cls._readers = [_reader(kind) for kind in kinds.values()]
+        if not isinstance(values, list):
+            raise ProtocolError(cls.__name__ + " is no list of fields")
+        if len(values) != len(kinds):
+            if len(values) > len(kinds):
+                more = len(values) - len(kinds)
+                raise ProtocolError(f"{cls.__name__} has {more} fields too many")
+            raise ProtocolError(f"{cls.__name__}.{list(kinds)[len(values)]} is missing")
+        made = cls.__new__(cls)
+        fields = made.__dict__
+        for name, reader, value in zip(kinds, readers, values):  # noqa: B905 - Python 3.8
+            try:
+                fields[name] = reader(value)
+            except ProtocolError as error:
+                raise ProtocolError(f"{cls.__name__}.{name}: {error}") from None
+        return made
+
+
+_CLASSES: dict[str, type[Fields]] = {}
+
+
+def _exactly(kind: type, words: str) -> Reader:
+    def read(value: object) -> object:
+        if type(value) is not kind:
+            raise ProtocolError(words)
+        return value
+
+    return read
+
+
+def _truth(value: object) -> bool:
+    if type(value) is not int or value not in (0, 1):
+        raise ProtocolError("is no truth value")
+    return value == 1
+
+
+_PLAIN = {
+    "bytes": _exactly(bytes, "are no bytes"),
+    "int": _exactly(int, "is no number"),
+    "bool": _truth,
+}
+
+
+def _reader(kind: str) -> Reader:
+    """What reads a value of a type, as its annotation has it, and refuses any other."""
+    if kind.endswith(" | None"):
+        known = _reader(kind[:-7])
+        return lambda value: None if value is None else known(value)
+    if kind.startswith("list["):
+        each = _reader(kind[5:-1])
+        rows = _exactly(list, "is no list")
+        return lambda value: [each(item) for item in rows(value)]
+    return _PLAIN.get(kind) or _CLASSES[kind].read
+
+
+class Message(Fields):
+    """What one frame holds."""
+
+
+class HostRequest(Message):
+    """From the host."""
+
+
+class GuestAnswer(Message):
+    """From the guest."""
+
+
+def frame(number: int, message: Message) -> bytes:
+    """The bytes of a message.
+
+    Raises:
+        WireError: they are more than a frame takes.
+    """
+    return wire.frame([type(message).__name__.encode(), number, *message.values()])
+
+
+def request(value: wire.Value) -> tuple[int, HostRequest]:
+    """A frame from the host: its number and what it says. Raises `ProtocolError`."""
+    return _read(value, HostRequest)
+
+
+def answer(value: wire.Value) -> tuple[int, GuestAnswer]:
+    """A frame from the guest: the number of the request that it answers, and what it says.
+
+    Raises:
+        ProtocolError: it is none of these messages.
+    """
+    return _read(value, GuestAnswer)
+
+
+def _read(value: wire.Value, side: type[R]) -> tuple[int, R]:
+    if not isinstance(value, list) or len(value) < 2:
+        raise ProtocolError("a frame that is no message")
+    name, number, *fields = value
+    known = _CLASSES.get(name.decode("ascii", "replace")) if isinstance(name, bytes) else None
+    if known is None or not issubclass(known, side):
+        raise ProtocolError(f"there is no message {name!r:.40}")
+    if type(number) is not int:
+        raise ProtocolError(known.__name__ + " is of no request")
+    return number, known.read(fields)

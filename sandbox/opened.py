@@ -1,0 +1,130 @@
+"""A workspace in a fresh sealed container, from the copy of the last time where nothing changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from policies.policy import Policy
+from sandbox.container import opening, plan
+from sandbox.container.opening import StartedContainer
+from sandbox.container.plan import OpeningPlan
+from sandbox.container.prepared_image import PreparedImage, prepare
+from sandbox.container.seal import KernelPolicy
+from sandbox.engine.docker import Engine
+from sandbox.errors import EngineError, ImageUnusable, SandboxLost
+from sandbox.workspace import snapshot
+from sandbox.workspace.scan import BackgroundScan, scan
+from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedContainer:
+    """A container with all that is known of how it came to be."""
+
+    engine: Engine
+    plan: OpeningPlan
+    started: StartedContainer
+    snapshot: Snapshot
+    """The workspace copy in it."""
+    workspace: Path
+    """The directory on the host that was copied."""
+    prepared_key: str
+    """Names image and guest version together."""
+
+    def again(self) -> "OpenedContainer":
+        """Another one from the same baseline, in which nothing has run.
+
+        Raises:
+            SandboxLost: this one is only exported, so the other could not be planned.
+        """
+        if not self.plan.lifetime_s:
+            raise SandboxLost("a container that is only exported gives no fresh one")
+        return replace(self, started=opening.start(self.engine, self.plan))
+
+
+def open_workspace(
+    workspace: Path,
+    policy: Policy,
+    *,
+    image: str | None,
+    run_id: str,
+    may_ask: bool,
+    kernel_policy: KernelPolicy,
+    engine: Engine,
+    on_progress: Callable[[str], None],
+) -> OpenedContainer:
+    """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
+    prepared = _prepared(engine, policy, image, on_progress)
+    memory = SnapshotMemory(workspace, policy.workspace, prepared)
+
+    def planned(copied: Snapshot) -> OpeningPlan:
+        return plan.plan(
+            policy,
+            prepared,
+            snapshot_image=copied.image,
+            run_id=run_id,
+            may_ask=may_ask,
+            kernel_policy=kernel_policy,
+        )
+
+    def opened(made: OpeningPlan, started: StartedContainer, copied: Snapshot) -> OpenedContainer:
+        return OpenedContainer(
+            engine=engine,
+            plan=made,
+            started=started,
+            snapshot=copied,
+            workspace=workspace,
+            prepared_key=prepared.key,
+        )
+
+    recalled = memory.recall()
+    if recalled is not None:
+        fingerprint, racy, known = recalled
+        # Looking through a large tree takes as long as a good part of the start, so both go at
+        # once: the container is used only if the tree turns out to be the remembered one. The look
+        # begins when the engine is at work and we wait: before, the two would fight over the
+        # interpreter.
+        look = BackgroundScan(workspace)
+        made = planned(known)
+        started = _started_or_none(engine, made, look.begin)
+        looked = look.result(lambda: _discard(engine, started))
+        if started is not None and snapshot.unchanged(looked, fingerprint, racy):
+            return opened(made, started, known)
+        _discard(engine, started)
+    else:
+        looked = scan(workspace)
+    copied, manifest = snapshot.take(
+        engine, looked, policy.workspace, prepared, on_progress=on_progress
+    )
+    memory.keep(looked, copied, manifest)
+    made = planned(copied)
+    return opened(made, opening.start(engine, made), copied)
+
+
+def _prepared(
+    engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
+) -> PreparedImage:
+    ref = image or f"moonpool/{policy.image}:latest"
+    info = engine.image(ref)
+    if info is None:
+        raise ImageUnusable(
+            f"there is no image {ref}: build it with `moonpool image build {policy.image}`"
+        )
+    return prepare(engine, info, on_progress=on_progress)
+
+
+def _started_or_none(
+    engine: Engine, plan: OpeningPlan, meanwhile: Callable[[], None]
+) -> StartedContainer | None:
+    """Start from a remembered snapshot; None where the engine no longer has it."""
+    if engine.image(plan.snapshot_image) is None:
+        return None
+    try:
+        return opening.start(engine, plan, meanwhile=meanwhile)
+    except EngineError:
+        return None
+
+
+def _discard(engine: Engine, started: StartedContainer | None) -> None:
+    if started is not None:
+        opening.discard(engine, started)
