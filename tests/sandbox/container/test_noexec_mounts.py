@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,22 +38,42 @@ class EngineWithoutLayers(Engine):
         return None
 
 
+KINDS = {"layer": Engine, "volume": EngineWithoutLayers}
+
+
+@contextmanager
+def connected(kind: str, directory: Path) -> Iterator[Engine]:
+    """An engine of this kind. What its volumes are called that others may share is noted in the
+    directory, and not where others would find it; at the end they are removed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sandbox.container.volumes.cache_directory", lambda: directory)
+        engine = KINDS[kind].connect(os.environ)
+        known = {row.name for row in engine.volumes(LABEL_LOWER)}
+        yield engine
+        names = {published(file.stem) for file in directory.glob("volumes/*.json")} - known
+        for name in names - {None}:
+            engine.remove_volume(str(name))
+
+
 @pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shared(tmp_path: Path) -> Path:
     """Where this test notes what the volumes are called that it would share with others."""
-    directory = tmp_path / "cache"
-    monkeypatch.setattr("sandbox.container.volumes.cache_directory", lambda: directory)
-    return directory / "volumes"
+    return tmp_path / "cache/volumes"
 
 
-@pytest.fixture(params=[Engine, EngineWithoutLayers], ids=["layer", "volume"])
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, shared: Path) -> Iterator[Engine]:
-    connected: Engine = request.param.connect(os.environ)
-    known = {row.name for row in connected.volumes(LABEL_LOWER)}
-    yield connected
-    names = {published(file.stem) for file in shared.glob("*.json")} - known
-    for name in names - {None}:
-        connected.remove_volume(str(name))
+    with connected(request.param, shared.parent) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def sharing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """As `kind`, but its volumes are shared by all tests that ask for it."""
+    with connected(request.param, tmp_path_factory.mktemp("cache")) as engine:
+        yield engine
 
 
 @pytest.fixture
@@ -137,17 +158,21 @@ LISTED = (
 
 
 @pytest.fixture(scope="module")
-def expected(
-    engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], tuple[bytes, str]]:
-    """Gives the patch of a work, and its tree, where nothing is mounted."""
-    workspace = tmp_path_factory.mktemp("expected")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one commit, which a sandbox only reads."""
+    workspace = tmp_path_factory.mktemp("committed")
     repository(workspace)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def expected(engine: Engine, image: str, committed: Path) -> Callable[[str], tuple[bytes, str]]:
+    """Gives the patch of a work, and its tree, where nothing is mounted."""
 
     @functools.cache
     def expect(work: str) -> tuple[bytes, str]:
         with Sandbox.open(
-            workspace=workspace, policy=load("default"), image=image, engine=engine
+            workspace=committed, policy=load("default"), image=image, engine=engine
         ) as box:
             assert box.run(WORK[work]).exit_code == 0
             patch = box.export()
@@ -163,49 +188,47 @@ def repository(workspace: Path) -> None:
         subprocess.run(["git", *arguments], cwd=workspace, check=True)
 
 
+@pytest.fixture
+def mounted(sharing: Engine, image: str, committed: Path) -> Iterator[Sandbox]:
+    with Sandbox.open(workspace=committed, policy=CLOSED, image=image, engine=sharing) as box:
+        yield box
+
+
 @pytest.mark.parametrize("work", WORK)
 def test_the_patch_is_exact_and_the_same_as_without_the_mount(
     work: str,
-    open_closed: OpenHere,
-    workspace: Path,
+    mounted: Sandbox,
+    committed: Path,
     tmp_path: Path,
     expected: Callable[[str], tuple[bytes, str]],
 ) -> None:
-    repository(workspace)
-    box = open_closed()
-    assert box.run(WORK[work]).exit_code == 0
-    patch = box.export()
+    assert mounted.run(WORK[work]).exit_code == 0
+    patch = mounted.export()
     assert (patch.data, patch.tree) == expected(work)
-    stands = box.run(LISTED).stdout
-    shutil.copytree(workspace, tmp_path / "copy", symlinks=True)
+    stands = mounted.run(LISTED).stdout
+    shutil.copytree(committed, tmp_path / "copy", symlinks=True)
     if patch.data:
         apply = ["git", "apply", "--binary", "-"]
         subprocess.run(apply, input=patch.data, cwd=tmp_path / "copy", check=True)
-    fresh = box.fresh()
-    try:
+    with mounted.fresh() as fresh:
         fresh.apply(patch)
         assert fresh.export().tree == patch.tree
         assert fresh.run(LISTED).stdout == stands
-    finally:
-        fresh.close()
 
 
 @pytest.mark.parametrize("work", ["create", "delete all", "rename a directory over another",
                                   "a replaced directory of the same names", "modes", "links",
                                   "names of removals", "a file becomes a directory"])  # fmt: skip
 def test_the_engine_reads_the_same_where_the_guest_is_gone(
-    work: str, open_closed: OpenHere, workspace: Path, kind: Engine,
-    expected: Callable[[str], tuple[bytes, str]],
+    work: str, mounted: Sandbox, sharing: Engine, expected: Callable[[str], tuple[bytes, str]]
 ) -> None:  # fmt: skip
-    repository(workspace)
-    box = open_closed()
-    assert box.run(WORK[work]).exit_code == 0
+    assert mounted.run(WORK[work]).exit_code == 0
     for _ in range(3):
-        kill_guest(kind, box)
-    kind.kill(box.id)
+        kill_guest(sharing, mounted)
+    sharing.kill(mounted.id)
     with pytest.raises(SandboxLost):
-        box.run("true")
-    patch = box.export()
+        mounted.run("true")
+    patch = mounted.export()
     assert (patch.data, patch.tree) == expected(work)
 
 
