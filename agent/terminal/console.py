@@ -1,6 +1,7 @@
 """The terminal that a run writes to. It may go away; the run may not."""
 
 import os
+import sys
 from typing import IO
 
 from rich.console import Console
@@ -21,3 +22,8 @@ class LeavableConsole(Console):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
+
+
+def output_console() -> Console:
+    """Standard output, for what a command was asked to print."""
+    return Console(emoji=False, markup=False, highlight=False, file=sys.stdout)

@@ -25,7 +25,7 @@ from pathlib import Path
 LOADED = (
     "agent.cli.app",
     "agent.cli.setup.model",
-    "agent.cli.commands.run",
+    "agent.cli.controller",
     "agent.models.anthropic.client",
     "agent.models.openai.client",
     "agent.models.pricing",

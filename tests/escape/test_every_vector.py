@@ -216,7 +216,6 @@ MODULES = [
     "tarfile",
     "tempfile",
     "tree_sitter",
-    "typer",
     "typing",
     "urllib3",
     "usercustomize",

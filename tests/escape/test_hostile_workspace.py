@@ -227,7 +227,7 @@ def test_nothing_in_the_working_directory_is_imported_obeyed_or_configuration(
     workspace: Path, tmp_path: Path, canary: Canary, image: str
 ) -> None:
     sing = f"import os; os.system('{canary.program} < /dev/null')\n"
-    for name in ("docker", "agent", "sandbox", "policies", "images", "yaml", "typer", "anthropic",
+    for name in ("docker", "agent", "sandbox", "policies", "images", "yaml", "shutil", "anthropic",
                  "sitecustomize", "usercustomize", "json", "rich", "pydantic"):  # fmt: skip
         (workspace / f"{name}.py").write_text(sing)
         (workspace / name).mkdir()

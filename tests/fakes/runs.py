@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.cli.setup.exit_codes import of_outcome
+from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.conversation.approval import nobody_to_ask
 from agent.interrupts import Interrupts

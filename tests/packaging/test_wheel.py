@@ -133,7 +133,7 @@ def test_an_untrusted_folder_lends_the_command_no_code(installed: Path, tmp_path
     canary = tmp_path / "canary"
     trap = f"open({str(canary)!r}, 'w').close()\nraise SystemExit('imported from the workspace')\n"
     tree = tmp_path / "tree"
-    for name in (*ROOMS, "docker", "yaml", "typer", "anthropic"):
+    for name in (*ROOMS, "docker", "yaml", "pydantic_core", "anthropic"):
         (tree / name).mkdir(parents=True)
         (tree / name / "__init__.py").write_text(trap)
         (tree / name / "__main__.py").write_text(trap)

@@ -1,43 +1,39 @@
 """``moonpool apply``: a run's patch into a directory, or onto a branch."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given, flag, path, text
 from agent.cli.setup import environment, exit_codes
+from agent.cli.setup.options import RUN
 from agent.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from agent.record.runs import RecordedRun
-    from sandbox.patch.baseline import Baseline
-    from sandbox.patch.values import Change
+from agent.record.applied_patch import applied_of
+from agent.record.runs import RecordedRun, baseline_of, events_of, find, patch_of
+from agent.record.store import BASELINE
+from agent.untrusted_text import one_line, path_text
+from sandbox.apply.branch import branch_patch
+from sandbox.apply.directory import apply_patch
+from sandbox.errors import PatchError
+from sandbox.git.apply import DoesNotApply
+from sandbox.patch.baseline import Baseline
+from sandbox.patch.values import Change
 
 _SUBJECT_WIDTH = 72
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyOptions:
-    run: str
-    directory: Path | None
-    check: bool
-    three_way: bool
-    branch: str | None
+DIRECTORY = path("-w", "--workspace", metavar="DIR", help="Instead of the run's workspace.")
+CHECK = flag("--check", help="Only see whether it would fit.")
+THREE_WAY = flag("--three-way", help="Merge it into files that were changed since.")
+BRANCH = text(
+    "--branch",
+    metavar="NAME",
+    help="Commit it to a new branch on HEAD; files and index stay as they are.",
+)
 
 
-def apply(options: ApplyOptions) -> int:
-    from agent.record.runs import baseline_of, find, patch_of
-    from agent.record.store import BASELINE
-    from sandbox.apply.directory import apply_patch
-    from sandbox.errors import PatchError
-    from sandbox.git.apply import DoesNotApply
-
-    run = find(environment.home(), options.run)
+def apply(given: Given) -> int:
+    run = find(environment.home(), given[RUN])
     if run.text("outcome") == "export refused":
         print(
             f"moonpool: the export gate refused the patch of run {run.id}: see "
@@ -46,10 +42,10 @@ def apply(options: ApplyOptions) -> int:
         )
         return exit_codes.EXPORT_REFUSED
     data = patch_of(run)
-    target = options.directory or Path(run.text("workspace"))
-    if options.directory is None and options.branch is None:
+    target = given[DIRECTORY] or Path(run.text("workspace"))
+    if given[DIRECTORY] is None and given[BRANCH] is None:
         rest = _rest(run, data)
-        if rest != data and options.three_way:
+        if rest != data and given[THREE_WAY]:
             raise UsageError(
                 f"a part of run {run.id} was applied in its chat, and what is left is not merged: "
                 "apply it without --three-way, or all of it with --branch NAME"
@@ -59,14 +55,14 @@ def apply(options: ApplyOptions) -> int:
         print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
         return exit_codes.DONE
     if not target.is_dir():
-        if options.directory is not None:
+        if given[DIRECTORY] is not None:
             raise UsageError(f"-w {target} is not a directory")
         raise UsageError(f"{target} is not there any more: name a directory with -w")
-    baseline = baseline_of(run) if options.three_way else None
-    if options.branch is not None:
-        return _apply_to_branch(run, data, target, baseline, options)
+    baseline = baseline_of(run) if given[THREE_WAY] else None
+    if given[BRANCH] is not None:
+        return _apply_to_branch(run, data, target, baseline, given)
     try:
-        report = apply_patch(data, target, check=options.check, baseline=baseline)
+        report = apply_patch(data, target, check=given[CHECK], baseline=baseline)
     except DoesNotApply as error:
         if baseline is not None:
             hint = f"For git to show the conflict: moonpool apply --branch NAME {run.id}"
@@ -75,42 +71,35 @@ def apply(options: ApplyOptions) -> int:
         else:
             raise
         raise PatchError(f"{error} {hint}") from error
-    does = "would change" if options.check else "changed"
+    does = "would change" if given[CHECK] else "changed"
     print(f"{does} {_count(report.changes)} in {target}:")
     _print_changes(report.changes)
-    if options.check and report.changes:
+    if given[CHECK] and report.changes:
         print(f"it fits: moonpool apply {run.id}")
     return exit_codes.DONE
 
 
-def _rest(run: "RecordedRun", data: bytes) -> bytes:
+def _rest(run: RecordedRun, data: bytes) -> bytes:
     """The patch without what the person applied in the middle of a chat."""
-    from agent.record.applied_patch import applied_of
-    from agent.record.runs import events_of
-    from agent.record.store import BASELINE
-
     told = [row for row in events_of(run) if row.get("event") == "patch_applied"]
     applied = applied_of(run.directory, told[-1] if told else None)
     return applied.rest(data, run.directory / BASELINE)
 
 
 def _apply_to_branch(
-    run: "RecordedRun",
+    run: RecordedRun,
     data: bytes,
     target: Path,
-    baseline: "Baseline | None",
-    options: ApplyOptions,
+    baseline: Baseline | None,
+    given: Given,
 ) -> int:
-    from agent.untrusted_text import one_line
-    from sandbox.apply.branch import branch_patch
-
-    branch = options.branch or ""
+    branch = given[BRANCH] or ""
     message = f"{one_line(run.text('task'), _SUBJECT_WIDTH)}\n\nMoonpool run {run.id}"
     report = branch_patch(
-        data, target, branch=branch, message=message, check=options.check, baseline=baseline
+        data, target, branch=branch, message=message, check=given[CHECK], baseline=baseline
     )
     changes = report.changes.changes
-    if options.check:
+    if given[CHECK]:
         print(f"it fits HEAD ({report.parent[:12]}) and would change {_count(changes)}:")
     else:
         print(
@@ -121,13 +110,21 @@ def _apply_to_branch(
     return exit_codes.DONE
 
 
-def _count(changes: "Sequence[Change]") -> str:
+def _count(changes: Sequence[Change]) -> str:
     return f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
 
 
-def _print_changes(changes: "Sequence[Change]") -> None:
-    from agent.untrusted_text import path_text
-
+def _print_changes(changes: Sequence[Change]) -> None:
     for change in changes:
         moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
         print(f"  {change.kind:<9} {moved}{path_text(change.path)}")
+
+
+COMMAND = Command(
+    apply,
+    (RUN, DIRECTORY, CHECK, THREE_WAY, BRANCH),
+    """
+
+    Example: moonpool apply last --check
+    """,
+)

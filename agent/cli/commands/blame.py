@@ -1,36 +1,36 @@
-"""``moonpool blame``, ``verify``, ``replay``: runs traced, checked and made again."""
+"""``moonpool blame``."""
 
 import json
 import os
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given, optional_argument
 from agent.cli.setup import environment, exit_codes
-
-if TYPE_CHECKING:
-    from agent.past_runs.blame import Blame, TracedFile
-    from agent.record.runs import RecordedRun
+from agent.cli.setup.options import AS_JSON, RUN
+from agent.past_runs import blame as blame_lines
+from agent.past_runs.blame import Blame, TracedFile
+from agent.record.events.encoding import plain
+from agent.record.events.wording import call_in_words
+from agent.record.runs import RecordedRun, find
+from agent.untrusted_text import decode, one_line, path_text
 
 _WORDS_WIDTH = 160
 _UNKNOWN = "?"
+PATH = optional_argument("PATH", "Only this file, or below this directory.")
 
 
-# -- blame ---------------------------------------------------------------------------------
+def blame(given: Given) -> int:
+    path = given[PATH]
 
-
-def blame(wanted: str, path: str | None, *, as_json: bool) -> int:
-    from agent.past_runs import blame as blame_lines
-    from agent.record.runs import find
-
-    run = find(environment.home(), wanted)
+    run = find(environment.home(), given[RUN])
     found = blame_lines.blame(run, path=None if path is None else os.fsencode(path))
-    if as_json:
+    if given[AS_JSON]:
         print(json.dumps(_blame_document(run, found)))
     else:
         _print_blame(run, found)
     return exit_codes.DONE
 
 
-def _print_blame(run: "RecordedRun", found: "Blame") -> None:
+def _print_blame(run: RecordedRun, found: Blame) -> None:
     if not found.files:
         print(f"run {run.id} changed nothing")
     steps: set[int] = set()
@@ -39,10 +39,8 @@ def _print_blame(run: "RecordedRun", found: "Blame") -> None:
     _print_calls(found, steps)
 
 
-def _print_traced(traced: "TracedFile", found: "Blame") -> set[int]:
+def _print_traced(traced: TracedFile, found: Blame) -> set[int]:
     """Print one file; gives the steps that were named."""
-    from agent.untrusted_text import decode, one_line, path_text
-
     change = traced.change
     moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
     print(f"{change.kind} {moved}{path_text(change.path)}")
@@ -63,11 +61,8 @@ def _print_traced(traced: "TracedFile", found: "Blame") -> set[int]:
     return steps
 
 
-def _print_calls(found: "Blame", steps: set[int]) -> None:
+def _print_calls(found: Blame, steps: set[int]) -> None:
     """What the numbers mean."""
-    from agent.record.events.wording import call_in_words
-    from agent.untrusted_text import one_line
-
     numbers: set[int] = set()
     backgrounds: set[int] = set()
     for step in steps - {-1}:
@@ -88,17 +83,14 @@ def _print_calls(found: "Blame", steps: set[int]) -> None:
         print(f"not followed: {one_line(text, _WORDS_WIDTH)}")
 
 
-def _name(found: "Blame", step: int) -> str:
+def _name(found: Blame, step: int) -> str:
     if step < 0:
         return _UNKNOWN
     span = found.spans[step]
     return str(span.first) if span.first == span.last else f"{span.first}-{span.last}"
 
 
-def _blame_document(run: "RecordedRun", found: "Blame") -> dict[str, object]:
-    from agent.record.events.encoding import plain
-    from agent.record.events.wording import call_in_words
-
+def _blame_document(run: RecordedRun, found: Blame) -> dict[str, object]:
     def calls(step: int) -> object:
         if step < 0:
             return None
@@ -147,7 +139,14 @@ def _blame_document(run: "RecordedRun", found: "Blame") -> dict[str, object]:
     }
 
 
-# -- verify --------------------------------------------------------------------------------
+COMMAND = Command(
+    blame,
+    (RUN, PATH, AS_JSON),
+    """
 
+    Before each line stands the number of its call, or `?` where the run was not followed. Several
+    calls as in 4-6 were looked at together: one of them wrote it.
 
-# -- replay --------------------------------------------------------------------------------
+    Example: moonpool blame last src/main.py
+    """,
+)

@@ -1,60 +1,58 @@
 """``moonpool chat``."""
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
+from agent.cli.arguments import Command, Given, text
+from agent.cli.chat import line_reader
+from agent.cli.chat.slash_commands import HELP, ChatDriver
+from agent.cli.controller import Frontend, RunController, may_ask, notices_of
 from agent.cli.setup import environment, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
+from agent.cli.setup.options import (
+    ACCEPT_RISK,
+    CEILING,
+    CONTEXT_FILES,
+    INSTRUCTIONS,
+    KERNEL_POLICY,
+    POLICY,
+    PRICES,
+    WORKSPACE,
+)
+from agent.conversation.approval import nobody_to_ask
+from agent.interrupts import Interrupts
+from agent.job import Job
+from agent.open_sandbox import open_sandbox
+from agent.record.store import RunRecord, new_run_id
+from agent.risk.kinds import accepted_risks
+from agent.terminal.approval_prompt import ChatAsker
+from agent.terminal.console import LeavableConsole
+from agent.terminal.progress import Display, Layout
 
-if TYPE_CHECKING:
-    from agent.cli.chat.line_reader import LineReader
-    from agent.cli.commands.run import Frontend
-    from agent.interrupts import Interrupts
-    from agent.job import Job
+MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
+VERIFY = text(
+    "--verify", metavar="CMD", help="At the end, run this in a fresh container with the patch."
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatOptions:
-    """The command line of ``moonpool chat``, as given."""
-
-    directory: Path
-    policy: str | None
-    ceiling: str | None
-    model: str | None
-    verify: str | None
-    accepted_risks: frozenset[str]
-    kernel_policy: Literal["require", "prefer"]
-    prices: Path | None
-    instructions: Path | None
-    context_files: bool | None
-    """As in `RunOptions`."""
-
-
-def chat(options: ChatOptions) -> int:
+def chat(given: Given) -> int:
     """Have a chat; gives the exit code."""
-    root = workspace.resolve(options.directory)
+    accepted = accepted_risks(given[ACCEPT_RISK])
+    root = workspace.resolve(given[WORKSPACE])
     configuration = model_setup.load(root=root)
-    named = model_setup.policy_name(options.policy, configuration)
-    policy = policy_setup.permit(named, options.ceiling, root=root)
+    named = model_setup.policy_name(given[POLICY], configuration)
+    policy = policy_setup.permit(named, given[CEILING], root=root)
     home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
 
-    from agent.cli.commands import run as run_command
-    from agent.job import Job
-    from agent.open_sandbox import open_sandbox
-    from agent.record.store import RunRecord, new_run_id
-
     instructions = model_setup.brief(
-        options.instructions,
+        given[INSTRUCTIONS],
         configuration,
-        context_files=options.context_files,
+        context_files=given[CONTEXT_FILES],
         workspace=root,
     )
-    ready = model_setup.ready(options.model, policy, configuration, prices=options.prices)
+    ready = model_setup.ready(given[MODEL], policy, configuration, prices=given[PRICES])
     secrets = model_setup.known_secrets(configuration)
     record = RunRecord.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
@@ -63,30 +61,22 @@ def chat(options: ChatOptions) -> int:
             task="",
             workspace=root,
             policy=policy,
-            verify=options.verify,
+            verify=given[VERIFY],
             instructions=instructions,
-            may_ask=run_command.may_ask(json_lines=False),
-            kernel_policy=options.kernel_policy,
-            accepted_risks=options.accepted_risks,
+            may_ask=may_ask(json_lines=False),
+            kernel_policy=given[KERNEL_POLICY],
+            accepted_risks=accepted,
             environ=environment.environ(),
         )
-        conduct = run_command.RunController(record=record, json_lines=False, out=None, ready=ready)
-        notices = run_command.notices_of(root, policy)
+        conduct = RunController(record=record, json_lines=False, out=None, ready=ready)
+        notices = notices_of(root, policy)
         front = _front(job, home, record.redact)
         return conduct(job, open_sandbox, notices=notices, front=front)
     finally:
         record.close()
 
 
-def _front(job: "Job", home: Path, redact: Callable[[str], str]) -> "Frontend":
-    from agent.cli.chat.slash_commands import ChatDriver
-    from agent.cli.commands.run import Frontend
-    from agent.conversation.approval import nobody_to_ask
-    from agent.interrupts import Interrupts
-    from agent.terminal.approval_prompt import ChatAsker
-    from agent.terminal.console import LeavableConsole
-    from agent.terminal.progress import Display, Layout
-
+def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
     console = LeavableConsole()
     interrupts = Interrupts()
     display = Display(console, layout=Layout.FOLDED)
@@ -102,18 +92,15 @@ def _front(job: "Job", home: Path, redact: Callable[[str], str]) -> "Frontend":
 
 
 def _reader(
-    interrupts: "Interrupts",
+    interrupts: Interrupts,
     home: Path,
     redact: Callable[[str], str],
     *,
     may_ask: bool,
-) -> "LineReader":
-    from agent.cli.chat import line_reader
-    from agent.cli.chat.slash_commands import HELP
-
+) -> line_reader.LineReader:
     if not may_ask:
         return line_reader.PlainReader(interrupts, prompt="")
-    if os.environ.get("TERM", "") in {"", "dumb", "unknown"}:
+    if environment.environ().get("TERM", "") in {"", "dumb", "unknown"}:
         return line_reader.PlainReader(interrupts, prompt="> ")
     return line_reader.EditedReader(
         interrupts,
@@ -122,3 +109,27 @@ def _reader(
         commands=tuple(HELP),
         prompt="> ",
     )
+
+
+COMMAND = Command(
+    chat,
+    (
+        WORKSPACE,
+        POLICY,
+        CEILING,
+        MODEL,
+        VERIFY,
+        ACCEPT_RISK,
+        KERNEL_POLICY,
+        PRICES,
+        INSTRUCTIONS,
+        CONTEXT_FILES,
+    ),
+    """
+
+    The patch is made on leaving, and on /apply; /help lists the commands. Without a terminal each
+    line of the input is a request, and what the policy asks about is denied.
+
+    Example: moonpool chat -w path/to/repo
+    """,
+)

@@ -4,10 +4,18 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes
 from agent.cli.setup import model as model_setup
+from agent.cli.setup.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
+from agent.models import open_model
+from agent.terminal.console import output_console
+from agent.untrusted_text import one_line
 
 _BUILT_IN = "built in"
 
@@ -23,31 +31,25 @@ class ConfigSetting:
     """``built in``, the name of a variable, or a line of the file."""
 
 
-def show(*, as_json: bool) -> int:
+def show(given: Given) -> int:
     """Print what counts, and why."""
     configuration = model_setup.load(root=None)
     path, _ = environment.configuration_file()
     rows = list(_settings(configuration, environment.environ()))
-    if as_json:
+    if given[AS_JSON]:
         data = {
             "file": None if configuration.file is None else str(configuration.file),
             "settings": {row.key: {"value": row.value, "source": row.source} for row in rows},
         }
         print(json.dumps(data, indent=2))
         return exit_codes.DONE
-    from rich.table import Table
-    from rich.text import Text
-
-    from agent.cli.commands.runs import console
-    from agent.untrusted_text import one_line
-
     print(one_line(str(path) if configuration.file else f"{path} (not there)"))
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(3):
         table.add_column(overflow="fold")
     for row in rows:
         table.add_row(row.key, Text(one_line(_spelled(row.value))), Text(row.source, style="dim"))
-    console().print(table)
+    output_console().print(table)
     return exit_codes.DONE
 
 
@@ -119,8 +121,6 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
 
 
 def _anthropic(configuration: Configuration, sources: _ConfigSources) -> Iterator[ConfigSetting]:
-    from agent.models import open_model
-
     at = "providers.anthropic"
     match configuration.anthropic:
         case AnthropicApi() as api:
@@ -154,3 +154,42 @@ def _built_in_model(configuration: Configuration) -> str | None:
         return model_setup.model_name(None, configuration)
     except UsageError:
         return None
+
+
+COMMAND = Command(
+    show,
+    (AS_JSON,),
+    """
+
+    The file is config.yaml in your configuration directory, or the one that MOONPOOL_CONFIG names.
+    A flag counts before the environment, that before the file, and that before what is built in;
+    where a cloud is named in the file, its region and project there count before the cloud's own
+    variables. No key stands in the file, only the name of the variable that holds it. Nobody else
+    may be able to write it, and it may not lie in the workspace. FILEs are relative to it.
+    Everything but version may be left out:
+
+    \b
+    version: 1
+    model: anthropic:NAME          # instead of -m
+    policy: NAME or FILE           # instead of -p
+    providers:
+      anthropic:
+        service: api               # or bedrock, or vertex
+        base_url: https://HOST     # a gateway
+        api_key_env: NAME          # the variable that holds the key (api)
+        auth_token_env: NAME       # or a bearer token (api)
+        region: NAME               # bedrock, vertex
+        project: NAME              # vertex
+      openai:
+        base_url: https://HOST/v1
+        api_key_env: NAME
+    prices: FILE                   # what a model costs, for budgets in dollars
+    instructions: FILE             # your own, for every run
+    context_files: true            # false: show the model no AGENTS.md and the like
+    telemetry:
+      otlp_endpoint: https://HOST  # where spans go; without: nowhere
+      headers_env: NAME            # the variable that holds its headers
+
+    Example: moonpool config show --json
+    """,
+)

@@ -5,23 +5,23 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes
-
-if TYPE_CHECKING:
-    from sandbox.engine.docker import Engine
+from agent.errors import RecordError, UsageError
+from images.listing import rows
+from policies.loading import load
+from sandbox.atomic_write import write_atomically
+from sandbox.engine.docker import Engine
+from sandbox.errors import SandboxError
+from sandbox.sandbox import Sandbox
 
 _GIGABYTE = 1_000_000_000
 _LITTLE_DISK_BYTES = 2 * _GIGABYTE
 
 
-def doctor() -> int:
+def doctor(_given: Given) -> int:
     """Try everything a run needs, and say of each what is wrong; 3 where something is."""
-    from agent.errors import RecordError, UsageError
-    from sandbox.engine.docker import Engine
-    from sandbox.errors import SandboxError
-
     engine: Engine | None = None
     good = True
 
@@ -48,7 +48,7 @@ def doctor() -> int:
     return exit_codes.DONE if good else exit_codes.ENVIRONMENT
 
 
-def _engine(engine: "Engine") -> str:
+def _engine(engine: Engine) -> str:
     facts = engine.facts()
     rootless = ", rootless" if facts.rootless else ""
     return (
@@ -57,18 +57,13 @@ def _engine(engine: "Engine") -> str:
     )
 
 
-def _image(engine: "Engine") -> str:
-    from images.listing import rows
-
+def _image(engine: Engine) -> str:
     states = [f"{row.recipe} {row.state}" for row in rows(engine) if row.state != "superseded"]
     return ", ".join(states) + " (what is not ready is built by the first run)"
 
 
-def _sealed(engine: "Engine") -> str:
+def _sealed(engine: Engine) -> str:
     """Open one on an empty workspace and read its seal back: the only test that proves it."""
-    from policies.loading import load
-    from sandbox.sandbox import Sandbox
-
     policy = load("locked")
     if engine.image(f"moonpool/{policy.image}:latest") is None:
         return f"not tried: there is no image yet (moonpool image build {policy.image})"
@@ -84,8 +79,6 @@ def _sealed(engine: "Engine") -> str:
 
 
 def _record() -> str:
-    from sandbox.atomic_write import write_atomically
-
     home = environment.home()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     probe = home / ".doctor"
@@ -105,3 +98,13 @@ def _model() -> str:
     if _has_key():
         return "a key is set"
     return "no ANTHROPIC_API_KEY: only -m script:FILE will work"
+
+
+COMMAND = Command(
+    doctor,
+    (),
+    """
+
+    Example: moonpool doctor
+    """,
+)

@@ -1,58 +1,75 @@
 """``moonpool fork``: a new run that begins where a call of another one had ended."""
 
+import hashlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given, optional_argument, path, text
+from agent.cli.controller import RunController, may_ask
 from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
+from agent.cli.setup.options import BEGAN_WITH, EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
+from agent.cli.setup.policy import bounded
+from agent.cli.setup.signals import SignalGuard
+from agent.config.instructions import Instructions
+from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
+from agent.job import Job
+from agent.models.interface import Model
+from agent.open_sandbox import open_sandbox
+from agent.past_runs.fork import (
+    END,
+    Fork,
+    at,
+    first_line,
+    fork,
+    keep_images,
+    keep_steps,
+    mark_of,
+    points,
+)
+from agent.past_runs.resume import recorded_policy
+from agent.record.events.encoding import encode, plain
+from agent.record.events.types import Forked
+from agent.record.images import ImageStore, recall
+from agent.record.runs import RecordedRun, chain_broken_at, events_of, find_id, is_running, reread
+from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord, new_run_id, runs_directory
+from agent.untrusted_text import one_line, path_text
+from policies.file.rendering import as_data, spelled
+from sandbox.errors import NotKept, SandboxLost
+from sandbox.sandbox import Sandbox
 
-if TYPE_CHECKING:
-    from agent.conversation.resume_state import ResumeState
-    from agent.job import Job
-    from agent.models.interface import Model
-    from agent.past_runs.fork import Fork
-    from agent.record.runs import RecordedRun
-    from agent.record.store import RunRecord
-    from sandbox.sandbox import Sandbox
-
-    Rows = list[Mapping[str, object]]
+Rows = list[Mapping[str, object]]
 
 _WORDS_WIDTH = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForkOptions:
-    """The command line of ``moonpool fork``, as given."""
-
-    run: str
-    task: str | None
-    at: str
-    model: str | None
-    directory: Path | None
-    out: Path | None
-    prices: Path | None
-    json_lines: bool
+TASK = optional_argument("TASK", "Said to the model then; else it goes on as it was.")
+AT = text("--at", metavar="N", help="The call after which it forks, 0, or `end`.")
+OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report and summary there.")
 
 
-def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
+def fork_run(given: Given) -> int:
+    """Fork and go on, or list where that can be done; gives the exit code."""
+    where = given[AT]
+    return _list_points(given) if where is None else _fork(given, where)
+
+
+def _list_points(given: Given) -> int:
     """Print where a run can be forked."""
-    from agent.past_runs.fork import points
-    from agent.record.events.encoding import plain
-    from agent.untrusted_text import one_line
-
-    if task is not None:
+    if given[TASK] is not None:
         raise UsageError("say where with --at N: without it, the calls of the run are listed")
     secrets = model_setup.known_secrets(model_setup.load(root=None))
-    run, rows = _recorded(wanted, secrets)
+    run, rows = _recorded(given[RUN], secrets)
     found = points(rows)
-    if as_json:
+    if given[EVENTS_AS_JSON]:
         document = [
             {
                 "call": point.call,
@@ -73,15 +90,13 @@ def list_points(wanted: str, task: str | None, *, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["RecordedRun", "Rows"]:
+def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple[RecordedRun, Rows]:
     """A run and its lines, which hold together.
 
     Raises:
         UsageError: it is still at work.
         RecordError: somebody changed the record.
     """
-    from agent.record.runs import chain_broken_at, events_of, find_id, is_running, reread
-    from agent.record.store import EVENTS, RunRecord, runs_directory
 
     home = environment.home()
     run = reread(runs_directory(home) / find_id(home, wanted))
@@ -101,28 +116,19 @@ def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple["RecordedRun", "Ro
     return run, list(events_of(run))
 
 
-def fork_run(options: ForkOptions) -> int:
-    """Fork, and go on; gives the exit code."""
-    from agent.cli.commands.run import may_ask
-    from agent.cli.setup.policy import bounded
-    from agent.config.instructions import Instructions
-    from agent.job import Job
-    from agent.past_runs.fork import END, at, fork, keep_steps
-    from agent.past_runs.resume import recorded_policy
-    from agent.record.images import recall
-    from agent.record.store import EVENTS, IMAGES, STEPS, new_run_id
-
-    if options.task is not None and not options.task.strip():
+def _fork(given: Given, where: str) -> int:
+    task = given[TASK]
+    if task is not None and not task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
     configuration = model_setup.load(root=None)
     secrets = model_setup.known_secrets(configuration)
-    run, rows = _recorded(options.run, secrets)
-    call = END if options.at == "end" else _number(options.at)
+    run, rows = _recorded(given[RUN], secrets)
+    call = END if where == "end" else _number(where)
     forked = fork(
         rows,
         at(rows, call, run.id),
         run_id=run.id,
-        task=options.task,
+        task=task,
         recall=partial(recall, run.directory / IMAGES),
     )
     started = forked.started
@@ -137,22 +143,23 @@ def fork_run(options: ForkOptions) -> int:
             "the instructions could not be recorded to the letter (they hold a secret)"
         )
     policy = bounded(policy)
-    root = workspace.began_in(started.workspace, options.directory)
+    root = workspace.began_in(started.workspace, given[BEGAN_WITH])
     model_setup.refuse_in(configuration, root)
     home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
-    if options.out is not None:
-        workspace.refuse_inside(options.out, root, "the output directory")
+    out = given[OUT]
+    if out is not None:
+        workspace.refuse_inside(out, root, "the output directory")
     ready = model_setup.ready(
-        options.model or started.model, policy, configuration, prices=options.prices
+        given[MODEL_OF_RUN] or started.model, policy, configuration, prices=given[PRICES]
     )
     job = Job(
         run_id=new_run_id(),
-        task=started.task if options.task is None else options.task,
+        task=started.task if task is None else task,
         workspace=root,
         policy=policy,
         verify=started.verify,
-        may_ask=may_ask(json_lines=options.json_lines),
+        may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
         kernel_policy="prefer" if started.kernel_policy == "prefer" else "require",
         accepted_risks=frozenset(started.accepted_risks),
         forked_from=forked.origin,
@@ -164,7 +171,7 @@ def fork_run(options: ForkOptions) -> int:
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, run.directory / STEPS, steps)
         box = _opened(forked, rows, job, steps)
-        return _go_on(options, forked, job, ready, box, secrets=secrets)
+        return _go_on(given, forked, job, ready, box, secrets=secrets)
 
 
 def _number(text: str) -> int:
@@ -174,19 +181,14 @@ def _number(text: str) -> int:
 
 
 def _go_on(
-    options: ForkOptions,
-    forked: "Fork",
-    job: "Job",
+    given: Given,
+    forked: Fork,
+    job: Job,
     ready: model_setup.PreparedModel,
-    box: "Sandbox",
+    box: Sandbox,
     *,
     secrets: tuple[str, ...],
 ) -> int:
-    from agent.cli.commands.run import RunController
-    from agent.past_runs.fork import keep_images, keep_steps
-    from agent.record.images import ImageStore, recall
-    from agent.record.store import IMAGES, STEPS, RunRecord, runs_directory
-
     home = environment.home()
     record = None
     try:
@@ -209,8 +211,8 @@ def _go_on(
     try:
         conduct = RunController(
             record=record,
-            json_lines=options.json_lines,
-            out=options.out,
+            json_lines=given[EVENTS_AS_JSON],
+            out=given[OUT],
             ready=ready,
         )
         return conduct(job, lambda _job, _progress: box, notices=[notice], past=past)
@@ -218,18 +220,13 @@ def _go_on(
         record.close()
 
 
-def _opened(forked: "Fork", rows: "Rows", job: "Job", steps: Path) -> "Sandbox":
+def _opened(forked: Fork, rows: Rows, job: Job, steps: Path) -> Sandbox:
     """A container that holds what the other run's held then.
 
     Raises:
         UsageError: the workspace is not what that run began with.
         SandboxError: it can't be made, or not to the letter.
     """
-    from agent.cli.setup.signals import SignalGuard
-    from agent.open_sandbox import open_sandbox
-    from agent.past_runs.fork import mark_of
-    from agent.untrusted_text import path_text
-    from sandbox.errors import NotKept, SandboxLost
 
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -256,7 +253,7 @@ def _opened(forked: "Fork", rows: "Rows", job: "Job", steps: Path) -> "Sandbox":
     return box
 
 
-def _require_same(box: "Sandbox", rows: "Rows") -> None:
+def _require_same(box: Sandbox, rows: Rows) -> None:
     """Raises UsageError where the new copy is not of what the other run began with."""
     exported = next((row for row in reversed(rows) if row.get("event") == "exported"), None)
     ready = next((row for row in rows if row.get("event") == "sandbox_ready"), {})
@@ -271,20 +268,8 @@ def _require_same(box: "Sandbox", rows: "Rows") -> None:
     )
 
 
-def _begun(record: "RunRecord", forked: "Fork", job: "Job", model: "Model") -> "ResumeState":
+def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeState:
     """Write what the new run begins with; gives it as a run that is taken up finds it."""
-    import hashlib
-    import os
-    from importlib.metadata import version
-
-    from agent.conversation.resume_state import resume_state_of
-    from agent.past_runs.fork import first_line
-    from agent.record.events.encoding import encode, plain
-    from agent.record.events.types import Forked
-    from agent.record.images import recall
-    from agent.record.store import IMAGES
-    from policies.file.rendering import as_data, spelled
-
     rules = as_data(job.policy)
     started = first_line(
         forked,
@@ -315,3 +300,16 @@ def _begun(record: "RunRecord", forked: "Fork", job: "Job", model: "Model") -> "
             lossy={key: lossy[key] for key in lossy if key != "type"},
         ),
     )
+
+
+COMMAND = Command(
+    fork_run,
+    (RUN, TASK, AT, MODEL_OF_RUN, BEGAN_WITH, OUT, PRICES, EVENTS_AS_JSON),
+    """
+
+    Without --at, list the calls of the run. The policy is the recorded one, under today's
+    ceilings, and its budget is whole again.
+
+    Example: moonpool fork last --at 3 "do it without a new dependency"
+    """,
+)

@@ -2,32 +2,38 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.arguments import Command, Given, optional_argument
 from agent.cli.setup import environment, exit_codes
 from agent.cli.setup import model as model_setup
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from agent.models.interface import StreamEvent
-    from agent.models.listing import OfferedModel
+from agent.cli.setup.options import AS_JSON
+from agent.models.interface import Retrying, StreamEvent
+from agent.models.listing import OfferedModel
+from agent.models.open_model import offered
+from agent.terminal.console import output_console
+from agent.untrusted_text import one_line
 
 _LONGEST = 120
 """Characters of a name that are shown; it comes from the service."""
 
 
-def models(provider: str | None, *, as_json: bool) -> int:
-    """List what is offered; gives the exit code."""
-    from agent.models.open_model import offered
+PROVIDER = optional_argument("PROVIDER", "anthropic, openai or script; without: as for -m.")
 
+
+def models(given: Given) -> int:
+    """List what is offered; gives the exit code."""
     configuration = model_setup.load(root=None)
+    provider = given[PROVIDER]
     if provider is None:
         provider = model_setup.model_name(None, configuration).partition(":")[0]
     found = offered(
         provider, environ=environment.environ(), configuration=configuration, on_event=_emit
     )
-    if as_json:
+    if given[AS_JSON]:
         print(json.dumps({"provider": provider, "models": [_as_data(provider, m) for m in found]}))
         return exit_codes.DONE
     if provider == "script":
@@ -40,13 +46,7 @@ def models(provider: str | None, *, as_json: bool) -> int:
     return exit_codes.DONE
 
 
-def _print_table(provider: str, found: "Sequence[OfferedModel]") -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from agent.cli.commands.runs import console
-    from agent.untrusted_text import one_line
-
+def _print_table(provider: str, found: Sequence[OfferedModel]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("MODEL", "NAME", "READS", "WRITES", ""):
         table.add_column(name, overflow="fold", justify="right" if name.endswith("S") else "left")
@@ -59,14 +59,14 @@ def _print_table(provider: str, found: "Sequence[OfferedModel]") -> None:
             _tokens(model.output_tokens),
             Text(one_line(state, _LONGEST)),
         )
-    console().print(table)
+    output_console().print(table)
 
 
 def _tokens(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
 
 
-def _as_data(provider: str, model: "OfferedModel") -> dict[str, object]:
+def _as_data(provider: str, model: OfferedModel) -> dict[str, object]:
     return {
         "model": f"{provider}:{model.id}",
         "name": model.name,
@@ -77,9 +77,16 @@ def _as_data(provider: str, model: "OfferedModel") -> dict[str, object]:
     }
 
 
-def _emit(event: "StreamEvent") -> None:
-    from agent.models.interface import Retrying
-    from agent.untrusted_text import one_line
-
+def _emit(event: StreamEvent) -> None:
     if isinstance(event, Retrying):
         print(one_line(f"{event.reason}: again in {event.wait_s:.0f} s"), file=sys.stderr)
+
+
+COMMAND = Command(
+    models,
+    (PROVIDER, AS_JSON),
+    """
+
+    Example: moonpool models anthropic
+    """,
+)

@@ -2,17 +2,23 @@
 
 import sys
 
+from agent.cli.arguments import Command, Given, flag
 from agent.cli.setup import environment, exit_codes
 from agent.cli.setup import model as model_setup
+from agent.cli.setup.exit_code_of import of_outcome
+from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
+from agent.untrusted_text import one_line, visible
+from sandbox.engine.docker import Engine
+from sandbox.prune import Leftover, leftovers
+from sandbox.prune import prune as remove
+
+EVERYTHING = flag("--all", help="What is still in use too: running agents are ended.")
+FORCE = flag("--force", help="Even where an agent's work in it can't be exported.")
 
 
-def prune(*, everything: bool, force: bool) -> int:
+def prune(given: Given) -> int:
     """Remove what may go; 3 where an agent's work could not be exported and so was kept."""
-    from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
-    from agent.untrusted_text import one_line, visible
-    from sandbox.engine.docker import Engine
-    from sandbox.prune import Leftover, leftovers
-    from sandbox.prune import prune as remove
+    everything, force = given[EVERYTHING], given[FORCE]
 
     engine = Engine.connect(environment.environ())
     rescue = Rescuer(
@@ -20,7 +26,7 @@ def prune(*, everything: bool, force: bool) -> int:
         home=environment.home(),
         environ=environment.environ(),
         known_secrets=model_setup.known_secrets(model_setup.load(root=None)),
-        exit_code=exit_codes.of_outcome,
+        exit_code=of_outcome,
         end_running=everything,
     )
     lost = 0
@@ -56,3 +62,15 @@ def prune(*, everything: bool, force: bool) -> int:
     if len(kept) > lost:
         print(f"{len(kept) - lost} in use or not yet due; --all removes them too")
     return exit_codes.ENVIRONMENT if lost else exit_codes.DONE
+
+
+COMMAND = Command(
+    prune,
+    (EVERYTHING, FORCE),
+    """
+
+    An agent's work in a container is exported to its run first.
+
+    Example: moonpool prune
+    """,
+)

@@ -1,32 +1,31 @@
 """``moonpool replay``: the recorded calls again, in a new container."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-
 import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup.options import AS_JSON, BEGAN_WITH, RUN
+from agent.cli.setup.policy import bounded
 from agent.cli.setup.signals import SignalGuard
 from agent.errors import RecordError, UsageError
+from agent.interrupts import Interrupts
+from agent.job import Job
+from agent.open_sandbox import open_sandbox
+from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recording
+from agent.past_runs.resume import recorded_policy
+from agent.record.events.encoding import plain
+from agent.record.runs import RecordedRun, chain_broken_at, events_of, find, is_running
+from agent.record.store import EVENTS, STEPS
+from agent.untrusted_text import one_line, path_text
+from policies.policy import Policy
 
-if TYPE_CHECKING:
-    from agent.past_runs.replay import Recording, Remade, Replayed
-    from agent.record.runs import RecordedRun
-    from policies.policy import Policy
 
-
-def replay(wanted: str, directory: Path | None, *, as_json: bool) -> int:
-    from agent.cli.setup.policy import bounded
-    from agent.past_runs.replay import recording
-    from agent.past_runs.resume import recorded_policy
-    from agent.record.runs import chain_broken_at, events_of, find, is_running
-    from agent.record.store import EVENTS
-
-    run = find(environment.home(), wanted)
+def replay(given: Given) -> int:
+    """Make the calls of a run again; gives the exit code."""
+    run = find(environment.home(), given[RUN])
     if is_running(run):
         raise UsageError(f"run {run.id} has not ended: `moonpool resume {run.id}` goes on with it")
     events = run.directory / EVENTS
@@ -46,19 +45,13 @@ def replay(wanted: str, directory: Path | None, *, as_json: bool) -> int:
             "the policy could not be recorded to the letter (it holds a secret, or is huge): "
             f"run {run.id} can't be replayed"
         )
-    root = workspace.began_in(recorded.started.workspace, directory)
-    return _replayed(run, recorded, bounded(policy), root, as_json=as_json)
+    root = workspace.began_in(recorded.started.workspace, given[BEGAN_WITH])
+    return _replayed(run, recorded, bounded(policy), root, as_json=given[AS_JSON])
 
 
 def _replayed(
-    run: "RecordedRun", recorded: "Recording", policy: "Policy", root: Path, *, as_json: bool
+    run: RecordedRun, recorded: Recording, policy: Policy, root: Path, *, as_json: bool
 ) -> int:
-    from agent.interrupts import Interrupts
-    from agent.job import Job
-    from agent.open_sandbox import open_sandbox
-    from agent.past_runs.replay import Replay
-    from agent.record.store import STEPS
-
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
@@ -93,9 +86,7 @@ def _replayed(
     return exit_codes.DONE if result.tree == recorded.tree else exit_codes.NOT_FINISHED
 
 
-def _call_line(call: "Remade") -> str:
-    from agent.untrusted_text import one_line
-
+def _call_line(call: Remade) -> str:
     if not call.same:
         verdict = f"differs: {call.now}, was {call.then}"
     elif call.same_text is False:
@@ -105,9 +96,7 @@ def _call_line(call: "Remade") -> str:
     return f"  call {call.number}  {one_line(call.words, 100)}  {verdict}"
 
 
-def _print_replay(run: "RecordedRun", recorded: "Recording", result: "Replayed") -> None:
-    from agent.untrusted_text import path_text
-
+def _print_replay(run: RecordedRun, recorded: Recording, result: Replayed) -> None:
     if result.tree == recorded.tree:
         print(f"the same patch: {len(result.calls)} calls of run {run.id} give tree {result.tree}")
         return
@@ -116,11 +105,7 @@ def _print_replay(run: "RecordedRun", recorded: "Recording", result: "Replayed")
         print(f"  differs  {path_text(path)}")
 
 
-def _replay_document(
-    run: "RecordedRun", recorded: "Recording", result: "Replayed"
-) -> dict[str, object]:
-    from agent.record.events.encoding import plain
-
+def _replay_document(run: RecordedRun, recorded: Recording, result: Replayed) -> dict[str, object]:
     return {
         "run_id": run.id,
         "same": result.tree == recorded.tree,
@@ -139,3 +124,15 @@ def _replay_document(
             for call in result.calls
         ],
     }
+
+
+COMMAND = Command(
+    replay,
+    (RUN, BEGAN_WITH, AS_JSON),
+    """
+
+    Its policy is the recorded one, under today's ceilings. Exit code 0: the same tree; 1: another.
+
+    Example: moonpool replay last -w path/to/checkout
+    """,
+)

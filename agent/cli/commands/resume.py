@@ -1,84 +1,57 @@
 """``moonpool resume``: a run whose process was killed, taken up again."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given, flag
+from agent.cli.controller import RunController, may_ask
 from agent.cli.setup import environment
 from agent.cli.setup import model as model_setup
+from agent.cli.setup.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
 from agent.cli.setup.policy import bounded
+from agent.config.values import Configuration
 from agent.errors import RecordError, UsageError
+from agent.open_sandbox import reopen_sealed
+from agent.past_runs.resume import HeldRun, document, take
+from agent.record.outcome import CutShort
+from agent.record.runs import find_id, is_running, reread
+from sandbox.engine.docker import Engine
+from sandbox.errors import ContainerGone
 
-if TYPE_CHECKING:
-    from agent.config.values import Configuration
-    from agent.past_runs.resume import HeldRun
-    from sandbox.engine.docker import Engine
+EXPORT_ONLY = flag("--export-only", help="Make the patch of what stands, and end the run.")
 
 
-def resume(
-    wanted: str,
-    *,
-    model: str | None,
-    export_only: bool,
-    json_lines: bool,
-    prices: Path | None = None,
-) -> int:
+def resume(given: Given) -> int:
     """Go on, or only export; gives the exit code."""
-    from agent.cli.commands.run import may_ask
-    from agent.past_runs.resume import take
-    from agent.record.runs import find_id
-
     home = environment.home()
     configuration = model_setup.load(root=None)
     taken = take(
         home,
-        find_id(home, wanted),
+        find_id(home, given[RUN]),
         environ=environment.environ(),
         known_secrets=model_setup.known_secrets(configuration),
-        may_ask=may_ask(json_lines=json_lines),
+        may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
     )
     try:
         model_setup.refuse_in(configuration, taken.job.workspace)
         # The record holds the policy as it was; what stands above every policy holds now.
         taken = replace(taken, job=replace(taken.job, policy=bounded(taken.job.policy)))
-        return _resumed(
-            taken,
-            configuration,
-            model=model,
-            export_only=export_only,
-            json_lines=json_lines,
-            prices=prices,
-        )
+        return _resumed(taken, configuration, given)
     finally:
         taken.record.close()
 
 
-def _resumed(
-    taken: "HeldRun",
-    configuration: "Configuration",
-    *,
-    model: str | None,
-    export_only: bool,
-    json_lines: bool,
-    prices: Path | None,
-) -> int:
-    from agent.cli.commands.run import RunController
-    from agent.open_sandbox import reopen_sealed
-    from agent.record.outcome import CutShort
-    from sandbox.engine.docker import Engine
-    from sandbox.errors import ContainerGone
-
+def _resumed(taken: HeldRun, configuration: Configuration, given: Given) -> int:
     past = taken.past
     _refuse_what_is_over(taken)
     remembered = taken.remembered
-    over = past.ended is not None or export_only
+    over = past.ended is not None or given[EXPORT_ONLY]
     obstacle = "" if over else taken.obstacle
-    named = model or past.started.model
+    named = given[MODEL_OF_RUN] or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
     if over or obstacle:
-        ready = model_setup.unasked(named, configuration, prices=prices)
+        ready = model_setup.unasked(named, configuration, prices=given[PRICES])
     else:
-        ready = model_setup.ready(named, taken.job.policy, configuration, prices=prices)
+        ready = model_setup.ready(named, taken.job.policy, configuration, prices=given[PRICES])
     engine = Engine.connect(environment.environ())
     try:
         box, reason = reopen_sealed(taken.job, remembered, engine)
@@ -92,7 +65,9 @@ def _resumed(
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
         past = replace(past, ended=ended)
-    conduct = RunController(record=taken.record, json_lines=json_lines, out=None, ready=ready)
+    conduct = RunController(
+        record=taken.record, json_lines=given[EVENTS_AS_JSON], out=None, ready=ready
+    )
     return conduct(
         taken.job,
         lambda _job, _progress: box,
@@ -102,11 +77,8 @@ def _resumed(
     )
 
 
-def _refuse_what_is_over(taken: "HeldRun") -> None:
+def _refuse_what_is_over(taken: HeldRun) -> None:
     """Raises UsageError for a run that ended, unless its container was left for its patch."""
-    from agent.past_runs.resume import document
-    from agent.record.runs import is_running, reread
-
     run_id = taken.job.run_id
     if taken.past.over is None or taken.past.over.get("container_left") is not None:
         return
@@ -125,10 +97,8 @@ def _refuse_what_is_over(taken: "HeldRun") -> None:
     )
 
 
-def _gone(taken: "HeldRun", engine: "Engine") -> int:
+def _gone(taken: HeldRun, engine: Engine) -> int:
     """Say what is left of a run without its container."""
-    from agent.past_runs.resume import document
-
     run_id = taken.job.run_id
     container = taken.remembered.container_state.container[:12]
     if taken.past.exported is not None:
@@ -142,3 +112,13 @@ def _gone(taken: "HeldRun", engine: "Engine") -> int:
         f"patch can be made. What is left is the record of its {taken.past.calls} calls "
         f"(`moonpool show {run_id}`)"
     )
+
+
+COMMAND = Command(
+    resume,
+    (RUN, MODEL_OF_RUN, EXPORT_ONLY, EVENTS_AS_JSON, PRICES),
+    """
+
+    Example: moonpool resume last --export-only
+    """,
+)

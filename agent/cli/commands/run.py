@@ -1,88 +1,84 @@
 """``moonpool run``."""
 
-import contextlib
-import json
-import os
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.arguments import Command, Given, argument, path, text
+from agent.cli.controller import RunController, may_ask, notices_of
+from agent.cli.setup import environment, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
-from agent.errors import RecordError, UsageError
+from agent.cli.setup.options import (
+    ACCEPT_RISK,
+    CEILING,
+    CONTEXT_FILES,
+    EVENTS_AS_JSON,
+    INSTRUCTIONS,
+    KERNEL_POLICY,
+    POLICY,
+    PRICES,
+    WORKSPACE,
+)
+from agent.errors import UsageError
+from agent.job import Job
+from agent.open_sandbox import open_sandbox
+from agent.record.store import RunRecord, new_run_id
+from agent.risk.kinds import accepted_risks
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from agent.config.instructions import Instructions
-    from agent.conversation.approval import Approve
-    from agent.conversation.resume_state import ResumeState
-    from agent.interrupts import Interrupts
-    from agent.job import Job, OpenBox
-    from agent.record.events.types import Event
-    from agent.record.journal import Show
-    from agent.record.store import RunRecord
-    from agent.record.summary import Summary
-    from agent.run import Run
-    from agent.session import SessionDriver
-    from policies.policy import Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """The command line of ``moonpool run``, as given."""
-
-    task: str
-    directory: Path
-    policy: str | None
-    ceiling: str | None
-    model: str | None
-    out: Path | None
-    verify: str | None
-    instructions: Path | None
-    context_files: bool | None
-    json_lines: bool
-    accepted_risks: frozenset[str]
-    kernel_policy: Literal["require", "prefer"]
-    prices: Path | None = None
+TASK = argument("TASK", "What the agent is to do.")
+MODEL = text(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="anthropic:NAME, openai:NAME or script:FILE; without: config.yaml's.",
+)
+OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there.")
+VERIFY = text(
+    "--verify",
+    metavar="CMD",
+    help="Run this in a fresh container with the patch; exit 1 if it fails.",
+)
 
 
-def run(options: RunOptions) -> int:
+def run(given: Given) -> int:
     """Do a run; gives the exit code."""
-    if not options.task.strip():
+    if not given[TASK].strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
-    root = workspace.resolve(options.directory)
+    accepted = accepted_risks(given[ACCEPT_RISK])
+    root = workspace.resolve(given[WORKSPACE])
     configuration = model_setup.load(root=root)
-    named = model_setup.policy_name(options.policy, configuration)
-    policy = policy_setup.permit(named, options.ceiling, root=root)
+    named = model_setup.policy_name(given[POLICY], configuration)
+    policy = policy_setup.permit(named, given[CEILING], root=root)
     home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
-    if options.out is not None:
-        workspace.refuse_inside(options.out, root, "the output directory")
-        _make_out(options.out)
-
-    from agent.open_sandbox import open_sandbox
-    from agent.record.store import RunRecord, new_run_id
+    out = given[OUT]
+    if out is not None:
+        workspace.refuse_inside(out, root, "the output directory")
+        _make_out(out)
 
     instructions = model_setup.brief(
-        options.instructions,
+        given[INSTRUCTIONS],
         configuration,
-        context_files=options.context_files,
+        context_files=given[CONTEXT_FILES],
         workspace=root,
     )
-    ready = model_setup.ready(options.model, policy, configuration, prices=options.prices)
+    ready = model_setup.ready(given[MODEL], policy, configuration, prices=given[PRICES])
     secrets = model_setup.known_secrets(configuration)
     record = RunRecord.create(home, run_id=new_run_id(), known_secrets=secrets)
     try:
-        job = _job(options, root, policy, instructions, record.run_id)
+        job = Job(
+            run_id=record.run_id,
+            task=given[TASK],
+            workspace=root,
+            policy=policy,
+            verify=given[VERIFY],
+            instructions=instructions,
+            may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
+            kernel_policy=given[KERNEL_POLICY],
+            accepted_risks=accepted,
+            environ=environment.environ(),
+        )
         conduct = RunController(
-            record=record,
-            json_lines=options.json_lines,
-            out=options.out,
-            ready=ready,
+            record=record, json_lines=given[EVENTS_AS_JSON], out=out, ready=ready
         )
         return conduct(job, open_sandbox, notices=notices_of(root, policy))
     finally:
@@ -99,186 +95,25 @@ def _make_out(out: Path) -> None:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
 
 
-def _job(
-    options: RunOptions, root: Path, policy: "Policy", instructions: "Instructions", run_id: str
-) -> "Job":
-    from agent.job import Job
+COMMAND = Command(
+    run,
+    (
+        TASK,
+        WORKSPACE,
+        POLICY,
+        CEILING,
+        MODEL,
+        OUT,
+        VERIFY,
+        INSTRUCTIONS,
+        CONTEXT_FILES,
+        EVENTS_AS_JSON,
+        ACCEPT_RISK,
+        KERNEL_POLICY,
+        PRICES,
+    ),
+    """
 
-    return Job(
-        run_id=run_id,
-        task=options.task,
-        workspace=root,
-        policy=policy,
-        verify=options.verify,
-        instructions=instructions,
-        may_ask=may_ask(json_lines=options.json_lines),
-        kernel_policy=options.kernel_policy,
-        accepted_risks=options.accepted_risks,
-        environ=environment.environ(),
-    )
-
-
-def notices_of(root: Path, policy: "Policy") -> list[str]:
-    """What a person should know before anything is done."""
-
-    notices = [
-        f"{name} in the workspace is ignored: a policy is never read from there"
-        for name in workspace.ignored_policies(root)
-    ]
-    narrowed = policy.narrowed
-    return notices if narrowed is None else [*notices, narrowed]
-
-
-def may_ask(*, json_lines: bool) -> bool:
-    """Is there a person at a terminal?"""
-    return not json_lines and sys.stdin.isatty() and sys.stdout.isatty()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frontend:
-    """What a run has of the person who watches it."""
-
-    interrupts: "Interrupts"
-    show: "Show"
-    close: Callable[[], None]
-    """Gives the terminal back."""
-    approve: "Approve"
-    driver: "SessionDriver"
-
-
-def _watching(job: "Job", *, json_lines: bool) -> Frontend:
-    from agent.conversation.approval import nobody_to_ask
-    from agent.interrupts import Interrupts
-    from agent.session import one_task
-    from agent.terminal.approval_prompt import at_terminal
-    from agent.terminal.progress import Display
-
-    console = _console()
-    interrupts = Interrupts()
-    display = Display(console)
-    return Frontend(
-        interrupts=interrupts,
-        show=_print_line if json_lines else display.show,
-        close=display.close,
-        approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
-        driver=one_task,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunController:
-    """A run from the first event to the last word, as the command line shows it."""
-
-    record: "RunRecord"
-    json_lines: bool
-    out: Path | None
-    ready: model_setup.PreparedModel
-
-    def __call__(
-        self,
-        job: "Job",
-        open_box: "OpenBox",
-        *,
-        notices: Sequence[str] = (),
-        front: Frontend | None = None,
-        past: "ResumeState | None" = None,
-        torn_bytes: int = 0,
-    ) -> int:
-        """Gives the exit code."""
-        from agent.cli.setup.observers import Observers
-        from agent.interrupts import SignalReceived
-        from agent.record.events.types import Notice
-        from agent.record.journal import each
-        from agent.run import Run
-
-        front = front or _watching(job, json_lines=self.json_lines)
-        interrupts = front.interrupts
-        observers = Observers(self.record, self.ready.model, self.ready.telemetry)
-        going = Run(
-            job,
-            model=self.ready.model,
-            open_box=open_box,
-            record=self.record,
-            show=each(observers.show, front.show),
-            approve=front.approve,
-            interrupts=interrupts,
-            exit_code=exit_codes.of_outcome,
-            driver=front.driver,
-            past=past,
-            torn_bytes=torn_bytes,
-            facts=self.ready.facts,
-        )
-        with interrupts.installed(until_exit=True), observers, contextlib.suppress(SignalReceived):
-            try:
-                for notice in (*notices, *self.ready.notices):
-                    going.journal.emit(Notice(text=notice))
-                summary = going.go()
-            finally:
-                front.close()
-            with interrupts.shielded():
-                _finish(self, going, summary, self.record)
-            return summary.exit_code
-        return exit_codes.INTERRUPTED  # a third signal while the last words were written
-
-
-def _finish(options: RunController, going: "Run", summary: "Summary", record: "RunRecord") -> None:
-    """Write what is left to write, and show what came of it."""
-    from agent.record.runs import RecordedRun
-    from agent.report.html import render
-    from agent.terminal.result import print_result
-
-    document = summary.document()
-    try:
-        record.write_summary(document)
-        record.write_report(render(summary, going.journal.log))
-    except RecordError as error:
-        print(f"moonpool: {error}", file=sys.stderr)
-    if options.out is not None:
-        _copy_out(options.out, summary, record)
-    try:
-        if options.json_lines:
-            _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
-        else:
-            console = _console()
-            console.print()
-            print_result(
-                console, RecordedRun(id=record.run_id, directory=record.directory, summary=document)
-            )
-    except OSError:
-        return  # nobody reads any more; the record has it all
-
-
-def _copy_out(out: Path, summary: "Summary", record: "RunRecord") -> None:
-    """Put patch, report and log where the operator wants them too; never through a link."""
-    from agent.observe.run_log import LOG
-    from agent.record.store import REPORT, SUMMARY
-    from sandbox.atomic_write import write_atomically
-
-    sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
-    if summary.delivery is not None:
-        sources.append(summary.delivery.path)
-    try:
-        for source in sources:
-            if source.exists():
-                write_atomically(out / source.name, source.read_bytes())
-    except OSError as error:
-        print(f"moonpool: {out} can't be written: {error.strerror}", file=sys.stderr)
-
-
-def _print_line(_event: "Event | None", line: str | None) -> None:
-    if line is None:
-        return
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader left: the rest goes nowhere, and costs no exit code at the end.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-def _console() -> "Console":
-    from agent.terminal.console import LeavableConsole
-
-    return LeavableConsole()
+    Example: moonpool run "fix the failing tests" -w path/to/repo --verify "pytest -q"
+    """,
+)

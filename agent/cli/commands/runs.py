@@ -1,33 +1,35 @@
-"""``moonpool runs``, ``show`` and ``apply``: what was recorded, and putting it to use."""
+"""``moonpool runs``."""
 
-import sys
-from typing import TYPE_CHECKING
+import json
+from itertools import islice
 
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli.arguments import Command, Given, flag, number
 from agent.cli.setup import environment, exit_codes
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
+from agent.record.runs import RecordedRun, all_runs
+from agent.terminal.console import output_console
+from agent.untrusted_text import one_line
 
 _TASK_WIDTH = 60
-_WORDS_WIDTH = 160
+LIMIT = number("-n", metavar="N", help="How many, the newest first.", default=20, least=1)
+AS_JSON_LINES = flag("--json", help="A JSON object a line.")
 
 
-def list_runs(limit: int) -> int:
-    from rich.table import Table
-    from rich.text import Text
-
-    from agent.record.runs import all_runs
-    from agent.untrusted_text import one_line
-
+def list_runs(given: Given) -> int:
+    """Print a table, or a summary a line; the newest first."""
+    found = islice(all_runs(environment.home()), given[LIMIT])
+    if given[AS_JSON_LINES]:
+        for run in found:
+            print(json.dumps(document_of(run)))
+        return exit_codes.DONE
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("RUN", "OUTCOME", "FILES", "TASK", "WORKSPACE"):
         table.add_column(name, overflow="fold", no_wrap=name == "RUN")
     count = 0
-    for run in all_runs(environment.home()):
+    for run in found:
         count += 1
-        if count > limit:
-            break
         outcome = run.text("outcome") or "unreadable"
         table.add_row(
             run.id,
@@ -39,11 +41,28 @@ def list_runs(limit: int) -> int:
     if not count:
         print('no runs yet: start one with moonpool run "fix the failing tests"')
         return exit_codes.DONE
-    console().print(table)
+    output_console().print(table)
     return exit_codes.DONE
 
 
-def console() -> "Console":
-    from rich.console import Console
+def document_of(run: RecordedRun) -> dict[str, object]:
+    """The run's own summary; one that can't be read has no outcome.
 
-    return Console(emoji=False, markup=False, highlight=False, file=sys.stdout)
+    Printed as ASCII, so that nothing in a hostile text acts on a terminal it ends up on.
+    """
+    return {
+        "run_id": run.id,
+        "outcome": None,
+        **run.summary,
+        "directory": str(run.directory),
+    }
+
+
+COMMAND = Command(
+    list_runs,
+    (LIMIT, AS_JSON_LINES),
+    """
+
+    Example: moonpool runs -n 5
+    """,
+)

@@ -1,31 +1,40 @@
 """``moonpool show``: what a run did and what came of it."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agent.cli.commands.runs import _WORDS_WIDTH, console
+from rich.console import Console
+from rich.text import Text
+
+from agent.cli.arguments import Command, Given, Misuse, flag
+from agent.cli.commands.runs import document_of
 from agent.cli.setup import environment, exit_codes
+from agent.cli.setup.options import RUN
 from agent.errors import UsageError
+from agent.record.events.wording import call_in_words
+from agent.record.runs import RecordedRun, events_of, find
+from agent.terminal.console import output_console
+from agent.terminal.diff import print_patch
+from agent.terminal.result import field, print_result
+from agent.untrusted_text import one_line, visible
 
-if TYPE_CHECKING:
-    from rich.console import Console
+_WORDS_WIDTH = 160
+PATCH = flag("--patch", help="Print the patch itself.")
+AS_JSON = flag("--json", help="The summary as a JSON object.")
 
 
-def show(wanted: str, *, patch: bool) -> int:
-    from rich.text import Text
-
-    from agent.record.runs import find
-    from agent.terminal.result import print_result
-    from agent.untrusted_text import visible
-
-    run = find(environment.home(), wanted)
-    out = console()
-    if patch:
+def show(given: Given) -> int:
+    """Print a run: for a person, as JSON, or its patch; gives the exit code."""
+    if given[AS_JSON] and given[PATCH]:
+        raise Misuse("Invalid value: --json names the patch's file: --patch does not go with it")
+    run = find(environment.home(), given[RUN])
+    if given[AS_JSON]:
+        print(json.dumps(document_of(run), indent=2))
+        return exit_codes.DONE
+    out = output_console()
+    if given[PATCH]:
         _print_patch(out, Path(run.text("patch")))
         return exit_codes.DONE
     out.print(Text("run     ", "dim").append(run.id, "bold"))
@@ -43,15 +52,8 @@ def show(wanted: str, *, patch: bool) -> int:
     return exit_codes.DONE
 
 
-def _print_steps(out: "Console", directory: Path) -> None:
+def _print_steps(out: Console, directory: Path) -> None:
     """The calls of the run, one to a line."""
-    from rich.text import Text
-
-    from agent.record.events.wording import call_in_words
-    from agent.record.runs import RecordedRun, events_of
-    from agent.terminal.result import field
-    from agent.untrusted_text import one_line
-
     calls: dict[object, str] = {}
     for event in events_of(RecordedRun(id=directory.name, directory=directory, summary={})):
         kind = event.get("event")
@@ -75,8 +77,6 @@ def _print_steps(out: "Console", directory: Path) -> None:
 
 def _of_its_person(event: Mapping[str, object]) -> str:
     """What the person of a chat did, and how the model answered."""
-    from agent.untrusted_text import one_line
-
     match event:
         case {"event": "user_message_added", "what": "request", "text": str() as text}:
             return f"> {one_line(text, _WORDS_WIDTH)}"
@@ -92,11 +92,19 @@ def _of_its_person(event: Mapping[str, object]) -> str:
             return ""
 
 
-def _print_patch(out: "Console", path: Path) -> None:
-    from agent.terminal.diff import print_patch
-
+def _print_patch(out: Console, path: Path) -> None:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"this run has no patch to show: {path}: {error.strerror}") from error
     print_patch(out, data)
+
+
+COMMAND = Command(
+    show,
+    (RUN, PATCH, AS_JSON),
+    """
+
+    Example: moonpool show last --patch
+    """,
+)

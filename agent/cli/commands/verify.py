@@ -1,22 +1,22 @@
 """``moonpool verify``: whether a record is what the run wrote."""
 
-# Imports stand where they are needed, so that a command loads no SDK it does not use; and this is
-# the terminal, where printing is the point.
-
 import json
 
+from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes
+from agent.cli.setup.options import AS_JSON, RUN
+from agent.past_runs import integrity
+from agent.past_runs.integrity import CheckState
+from agent.record.runs import find_id, reread
+from agent.record.store import runs_directory
+from agent.untrusted_text import one_line
 
 
-def verify(wanted: str, *, as_json: bool) -> int:
-    from agent.past_runs import integrity
-    from agent.past_runs.integrity import CheckState
-    from agent.record.runs import find_id, reread
-    from agent.record.store import runs_directory
-    from agent.untrusted_text import one_line
-
+def verify(given: Given) -> int:
+    """Print what holds of a record, and what does not; gives the exit code."""
+    as_json = given[AS_JSON]
     home = environment.home()
-    run = reread(runs_directory(home) / find_id(home, wanted))
+    run = reread(runs_directory(home) / find_id(home, given[RUN]))
     rows = []
     for check in integrity.checks(run):
         rows.append(check)
@@ -40,3 +40,17 @@ def verify(wanted: str, *, as_json: bool) -> int:
     else:
         print(f"run {run.id} is what was recorded, as far as the record itself can tell")
     return exit_codes.NOT_FINISHED if broken else exit_codes.DONE
+
+
+COMMAND = Command(
+    verify,
+    (RUN, AS_JSON),
+    """ Exit code 0: it is; 1: something is not.
+
+    Checked are the chain of its events, its summary, its patch and what the patch makes of the old
+    files. Nothing in the record is signed: who can write to it can make all of it anew. Against
+    that, keep the digest of the last event elsewhere, and compare.
+
+    Example: moonpool verify last
+    """,
+)

@@ -10,19 +10,22 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment, workspace
+from agent.cli.setup import environment, observers, workspace
+from agent.config.instructions import Instructions
+from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
 from agent.errors import UsageError
-
-if TYPE_CHECKING:
-    from agent.config.instructions import Instructions
-    from agent.models.host import Host
-    from agent.models.interface import Model
-    from agent.models.pricing import ModelInfo
-    from agent.observe.otlp import TelemetrySettings
-    from policies.policy import Policy
+from agent.models.host import Host, host_of
+from agent.models.interface import Model
+from agent.models.open_model import DEFAULT_MODEL
+from agent.models.open_model import open_model as opened
+from agent.models.pricing import ModelInfo, facts_of
+from agent.models.pricing import load as load_prices
+from agent.models.server_tools import refuse_what_cannot_be
+from agent.observe.otlp import TelemetrySettings
+from agent.past_runs.resume import UnaskedModel
+from policies.policy import Policy
 
 BUILT_IN_POLICY = "default"
 _LIST_PRICES = (
@@ -76,7 +79,6 @@ def model_name(named: str | None, configuration: Configuration) -> str:
     Raises:
         UsageError: there is no key for one.
     """
-    from agent.models.open_model import DEFAULT_MODEL
 
     chosen = named if named is not None else configuration.model
     if chosen is not None:
@@ -92,14 +94,13 @@ def model_name(named: str | None, configuration: Configuration) -> str:
     )
 
 
-def open_model(named: str | None, configuration: Configuration) -> "Model":
+def open_model(named: str | None, configuration: Configuration) -> Model:
     """The model of a command: of ``-m``, or of the configuration.
 
     Raises:
         UsageError: there is no such model.
         ModelAuth: there is no credential for it.
     """
-    from agent.models.open_model import open_model as opened
 
     name = model_name(named, configuration)
     try:
@@ -115,16 +116,16 @@ def open_model(named: str | None, configuration: Configuration) -> "Model":
 class PreparedModel:
     """A command's model with all that is settled before it is asked anything."""
 
-    model: "Model"
-    facts: "ModelInfo"
-    telemetry: "TelemetrySettings | None"
+    model: Model
+    facts: ModelInfo
+    telemetry: TelemetrySettings | None
     """None: the operator configured none, and nothing is sent anywhere."""
     notices: tuple[str, ...] = ()
     """What a person should know of it before anything is done."""
 
 
 def ready(
-    named: str | None, policy: "Policy", configuration: Configuration, *, prices: Path | None
+    named: str | None, policy: Policy, configuration: Configuration, *, prices: Path | None
 ) -> PreparedModel:
     """Open a command's model, and refuse what the policy asks of it in vain.
 
@@ -133,8 +134,6 @@ def ready(
             policy lists, or a file that is named can't be used.
         ModelAuth: there is no credential for it.
     """
-    from agent.models.host import Host, host_of
-    from agent.models.server_tools import refuse_what_cannot_be
 
     model = open_model(named, configuration)
     host = host_of(model.name, environ=environment.environ(), configuration=configuration)
@@ -156,8 +155,6 @@ def unasked(named: str, configuration: Configuration, *, prices: Path | None) ->
     Raises:
         UsageError: a file that is named can't be used.
     """
-    from agent.models.host import host_of
-    from agent.past_runs.resume import UnaskedModel
 
     host = host_of(named, environ=environment.environ(), configuration=configuration)
     facts = _known_facts(named, host, prices, configuration)
@@ -165,20 +162,19 @@ def unasked(named: str, configuration: Configuration, *, prices: Path | None) ->
 
 
 def _known_facts(
-    model: str, host: "Host", prices: Path | None, configuration: Configuration
-) -> "ModelInfo":
+    model: str, host: Host, prices: Path | None, configuration: Configuration
+) -> ModelInfo:
     """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
 
     Ours are of the providers' own services: a cloud bills by another list, and does less.
     """
-    from agent.models.pricing import facts_of, load
 
     named = configuration.prices if prices is None else prices
-    own = load(named) if named is not None else ()
+    own = load_prices(named) if named is not None else ()
     return facts_of(model, own, listed=not host.is_cloud)
 
 
-def _refuse_dollars(policy: "Policy", model: str, host: "Host", facts: "ModelInfo") -> None:
+def _refuse_dollars(policy: Policy, model: str, host: Host, facts: ModelInfo) -> None:
     """Raises UsageError for a budget in dollars that could not be kept."""
     if policy.budget.usd is not None and facts.prices is None:
         where = f" on {host.value}" if host.is_cloud else ""
@@ -195,13 +191,12 @@ def brief(
     *,
     context_files: bool | None,
     workspace: Path,
-) -> "Instructions":
+) -> Instructions:
     """What the model is given beside its task: by flags, or by the configuration.
 
     Raises:
         UsageError: the instructions can't be read, or lie in the workspace.
     """
-    from agent.config.instructions import brief as made
 
     return made(
         configuration.instructions if instructions is None else instructions,
@@ -210,7 +205,7 @@ def brief(
     )
 
 
-def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
+def telemetry(configuration: Configuration) -> TelemetrySettings | None:
     """Where spans go; None: nowhere. No environment variable says otherwise.
 
     Raises:
@@ -218,7 +213,6 @@ def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
     """
     if configuration.telemetry is None:
         return None
-    from agent.cli.setup import observers
 
     wanted = configuration.telemetry
     return observers.telemetry(wanted.otlp_endpoint, wanted.headers_env, environment.environ())

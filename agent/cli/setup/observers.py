@@ -10,16 +10,14 @@ import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from agent.errors import UsageError
+from agent.models.interface import Model
 from agent.observe.otlp import TelemetrySettings, telemetry_settings
 from agent.observe.run_log import RunLog
-
-if TYPE_CHECKING:
-    from agent.models.interface import Model
-    from agent.record.events.types import Event
-    from agent.record.store import RunRecord
+from agent.record.events.types import Event
+from agent.record.store import RunRecord
 
 
 def telemetry(
@@ -39,7 +37,7 @@ class Observers:
     """A context manager around one process of one run; `show` hears its events."""
 
     def __init__(
-        self, record: "RunRecord", model: "Model", telemetry: TelemetrySettings | None = None
+        self, record: RunRecord, model: Model, telemetry: TelemetrySettings | None = None
     ) -> None:
         """Args:
         telemetry: None: the operator configured no collector, and nothing is sent anywhere.
@@ -68,7 +66,7 @@ class Observers:
                 print(f"moonpool: {line}", file=sys.stderr)
         self._log.__exit__(kind, error, trace)
 
-    def show(self, event: "Event", line: str | None) -> None:
+    def show(self, event: Event, line: str | None) -> None:
         self._log.show(event, line)
         if self._spans is not None:
             self._spans.show(event, line)

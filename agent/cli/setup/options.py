@@ -1,35 +1,60 @@
-"""Arguments that several commands have, told in the same words."""
+"""Options and arguments that several commands have, told in the same words."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
-import typer
+from agent.cli.arguments import (
+    Parameter,
+    argument,
+    choice,
+    flag,
+    path,
+    path_or,
+    switch,
+    text,
+    texts,
+)
 
-RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or `last`.")
-]
-
-InstructionsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--instructions",
-        metavar="FILE",
-        help="Your own instructions to the model; never a file of the workspace.",
-    ),
-]
-
-ContextFiles = Annotated[
-    bool | None,
-    typer.Option(
-        "--context-files/--no-context-files",
-        help="Show the model AGENTS.md and its like, as a stranger's words (it does).",
-    ),
-]
+RUN = argument("RUN", "A run's id, its beginning, or `last`.")
+WORKSPACE = path_or(".", "-w", "--workspace", metavar="DIR", help="A copy of it is worked on.")
+POLICY = text(
+    "-p", "--policy", metavar="POLICY", help="A name or a file; without: config.yaml's, or default."
+)
+CEILING = text(
+    "--ceiling",
+    metavar="FILE",
+    help="A policy that nothing may exceed, beside the ceiling.yaml of your configuration "
+    "directory: both hold.",
+)
+MODEL_OF_RUN = text("-m", "--model", metavar="MODEL", help="Instead of the run's own.")
+BEGAN_WITH = path(
+    "-w",
+    "--workspace",
+    metavar="DIR",
+    help="What the run began with, where its workspace was changed since.",
+)
+INSTRUCTIONS = path(
+    "--instructions",
+    metavar="FILE",
+    help="Your own instructions to the model; never a file of the workspace.",
+)
+CONTEXT_FILES = switch(
+    "--context-files",
+    "--no-context-files",
+    help="Show the model AGENTS.md and its like, as a stranger's words (it does).",
+)
 """None: as the configuration says."""
-
-Prices = Annotated[
-    Path | None,
-    typer.Option(
-        "--prices", metavar="FILE", help="What models cost, for budget.usd; before what we know."
-    ),
-]
+PRICES = path(
+    "--prices", metavar="FILE", help="What models cost, for budget.usd; before what we know."
+)
+ACCEPT_RISK = texts(
+    "--accept-risk",
+    metavar="ID",
+    help="Let this finding of the export gate pass; may be given again.",
+)
+KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
+    "--kernel-policy",
+    words=("require", "prefer"),
+    help="prefer: go on where the kernel can't enforce the policy.",
+)
+EVENTS_AS_JSON = flag("--json", help="Events as JSON lines; the last is the summary.")
+AS_JSON = flag("--json", help="One JSON object.")

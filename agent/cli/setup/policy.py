@@ -5,16 +5,13 @@ The one way from a name to a policy that is used: whoever loads one past this fo
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.cli.setup import environment, workspace
-
-if TYPE_CHECKING:
-    from policies.loading import Accept
-    from policies.policy import Policy
+from policies.loading import Accept, load
+from policies.policy import Policy
 
 
-def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> "Policy":
+def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> Policy:
     """A policy under the operator's own ceiling and the one named on the command line: both hold.
 
     Args:
@@ -24,7 +21,6 @@ def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> "Po
         PolicyError: one of them can't be used. A ceiling is never passed over.
         UsageError: a file of one of them lies in the workspace.
     """
-    from policies.loading import load
 
     def accept(file: Path) -> None:
         if root is not None:
@@ -34,9 +30,7 @@ def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> "Po
     return bounded(load(policy, directory=directory, accept=accept), ceiling, accept=accept)
 
 
-def bounded(
-    policy: "Policy", ceiling: str | None = None, *, accept: "Accept | None" = None
-) -> "Policy":
+def bounded(policy: Policy, ceiling: str | None = None, *, accept: Accept | None = None) -> Policy:
     """A policy that is no file any more, such as a recorded one, under the same ceilings.
 
     Args:

@@ -5,31 +5,38 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.cli.arguments import Command, Given, argument, flag, path
+from agent.cli.commands.policy.kernel_examples import KernelExample, trials
 from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup.options import AS_JSON, CEILING
 from agent.cli.setup.policy import permit
-
-if TYPE_CHECKING:
-    from agent.cli.commands.policy.kernel_examples import KernelExample
-    from policies.operator.check import ExampleResult
-    from policies.policy import Policy
+from agent.untrusted_text import one_line
+from images.build import ensure
+from policies.operator.check import ExampleResult, run_examples
+from policies.policy import Policy
+from sandbox.engine.docker import Engine
 
 _WIDEST = 60
 """Of a command in the table."""
 
 
-def test(
-    file: str, *, ceiling: str | None, kernel: bool, directory: Path | None, as_json: bool
-) -> int:
-    """Try a policy's examples, on request in real containers too."""
-    from policies.operator.check import run_examples
+FILE = argument("FILE", "A name or a file.")
+KERNEL = flag(
+    "--kernel",
+    help="Run each example in a real container too, those that are denied as well, and say which "
+    "refusals the kernel enforces.",
+)
+DIRECTORY = path("-w", "--workspace", metavar="DIR", help="With --kernel: not an empty one.")
 
-    policy = permit(file, ceiling)
+
+def test(given: Given) -> int:
+    """Try a policy's examples, on request in real containers too."""
+    policy = permit(given[FILE], given[CEILING])
     results = run_examples(policy)
-    tried = _in_containers(policy, results, directory) if kernel else []
+    tried = _in_containers(policy, results, given[DIRECTORY]) if given[KERNEL] else []
     holds = all(trial.holds for trial in tried) and all(result.holds for result in results)
-    if as_json:
+    if given[AS_JSON]:
         print(json.dumps(_document(policy, results, tried, holds=holds), indent=2))
     else:
         _print_table(results, tried)
@@ -40,12 +47,8 @@ def test(
 
 
 def _in_containers(
-    policy: "Policy", results: "tuple[ExampleResult, ...]", directory: Path | None
-) -> "list[KernelExample]":
-    from agent.cli.commands.policy.kernel_examples import trials
-    from images.build import ensure
-    from sandbox.engine.docker import Engine
-
+    policy: Policy, results: tuple[ExampleResult, ...], directory: Path | None
+) -> list[KernelExample]:
     def progress(text: str) -> None:
         print(text, file=sys.stderr)
 
@@ -65,9 +68,9 @@ def _in_containers(
 
 
 def _document(
-    policy: "Policy",
-    results: "tuple[ExampleResult, ...]",
-    tried: "list[KernelExample]",
+    policy: Policy,
+    results: tuple[ExampleResult, ...],
+    tried: list[KernelExample],
     *,
     holds: bool,
 ) -> dict[str, object]:
@@ -91,9 +94,7 @@ def _document(
     return {"policy": policy.name, "holds": holds, "examples": rows}
 
 
-def _print_table(results: "tuple[ExampleResult, ...]", tried: "list[KernelExample]") -> None:
-    from agent.untrusted_text import one_line
-
+def _print_table(results: tuple[ExampleResult, ...], tried: list[KernelExample]) -> None:
     width = min(_WIDEST, max((len(one_line(r.command)) for r in results), default=0))
     for number, result in enumerate(results):
         trial = tried[number] if tried else None
@@ -106,3 +107,15 @@ def _print_table(results: "tuple[ExampleResult, ...]", tried: "list[KernelExampl
                 says = f"{says} {one_line(result.reason, 120)}"
         mark = "ok  " if holds else "FAIL"
         print(f"{mark} {result.expected:<5} {result.got:<5} {shown:<{width}}  {says}".rstrip())
+
+
+COMMAND = Command(
+    test,
+    (FILE, KERNEL, DIRECTORY, AS_JSON, CEILING),
+    """ Exit code 2 if one does not hold.
+
+    A denial that rests on the check alone is shown as such and is no failure.
+
+    Example: moonpool policy test my-policy.yaml --kernel
+    """,
+)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup import exit_codes
+from agent.cli.setup.exit_code_of import of_outcome
 from agent.past_runs.rescue import RECOVERED, KeptContainer, Rescue, Rescued, Rescuer
 from agent.record.runs import chain_broken_at
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
@@ -48,7 +48,7 @@ def pruned(going: Going, *, everything: bool = False, force: bool = False) -> li
         home=Path(going.moonpool.environ["MOONPOOL_HOME"]),
         environ=os.environ,
         known_secrets=(),
-        exit_code=exit_codes.of_outcome,
+        exit_code=of_outcome,
         end_running=everything,
     )
     became: list[Rescue] = []
@@ -197,7 +197,7 @@ def test_a_label_that_names_no_run_leads_nowhere(
         home=tmp_path,
         environ=os.environ,
         known_secrets=(),
-        exit_code=exit_codes.of_outcome,
+        exit_code=of_outcome,
         end_running=False,
     )
     item = Leftover(kind="container", id="0" * 64, run=hostile, state="exited", expired=True)

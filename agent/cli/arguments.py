@@ -1,0 +1,179 @@
+"""What a command takes: options and arguments, each the key to its own value.
+
+    MODEL = text("-m", "--model", metavar="MODEL", help="Instead of the run's own.")
+    given[MODEL]  # str | None
+
+Owns what a value on the command line may be. Knows no command, and imports little: `moonpool
+--help` waits for nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Word = TypeVar("Word", bound=str)
+
+
+class Misuse(Exception):
+    """A command line that can't be what was meant; the message is for the person."""
+
+
+class Parameter(Generic[T_co]):
+    """An option, or where it has no names an argument."""
+
+    def __init__(
+        self,
+        *names: str,
+        metavar: str = "",
+        help: str = "",  # noqa: A002 - what everybody calls it
+        default: T_co,
+        convert: Callable[[str], object] | None = None,
+        no: str = "",
+        many: bool = False,
+        required: bool = False,
+        notes: str = "",
+    ) -> None:
+        """Args:
+        metavar: what stands for the value in help; empty for a flag.
+        convert: makes a value of a word, raises ValueError with a message; None: a flag.
+        no: the name that turns a flag off.
+        many: may be given again (an option), or takes all that is left (an argument).
+        notes: what help adds in brackets.
+        """
+        self.names = names
+        self.metavar = metavar
+        self.help = help
+        self.default: T_co = default
+        self.convert = convert
+        self.no = no
+        self.many = many
+        self.required = required
+        self.notes = notes
+
+    @property
+    def shown(self) -> str:
+        """What an error calls it."""
+        return self.names[-1] if self.names else self.metavar
+
+    def value(self, words: list[str]) -> object:
+        """What the words given for it come to. Raises Misuse."""
+        if self.convert is None:
+            return words[-1] != self.no
+        try:
+            values = tuple(map(self.convert, words))
+        except ValueError as error:
+            raise Misuse(f"Invalid value for '{self.shown}': {error}") from None
+        return values if self.many else values[-1]
+
+
+class Given:
+    """The values of one command line, by the parameter."""
+
+    def __init__(self, values: Mapping[Parameter[Any], object]) -> None:
+        self._values = values
+
+    def __getitem__(self, parameter: Parameter[T]) -> T:
+        return cast("T", self._values.get(parameter, parameter.default))
+
+
+class Command(NamedTuple):
+    """What one verb does."""
+
+    do: Callable[[Given], int]
+    """Gives the exit code."""
+    parameters: tuple[Parameter[Any], ...]
+    """In the order in which help names them."""
+    details: str
+    """Help behind its first sentence: paragraphs, and an example. One that begins with ``\\b`` is
+    shown as it is written."""
+
+
+def argument(metavar: str, help: str = "") -> Parameter[str]:  # noqa: A002
+    """A word that must be there."""
+    return Parameter(metavar=metavar, help=help, default="", convert=str, required=True)
+
+
+def optional_argument(metavar: str, help: str = "") -> Parameter[str | None]:  # noqa: A002
+    """A word that may be there."""
+    return Parameter(metavar=metavar, help=help, default=None, convert=str)
+
+
+def rest(metavar: str, help: str = "") -> Parameter[tuple[str, ...]]:  # noqa: A002
+    """All words that are left, at least one."""
+    return Parameter(metavar=metavar, help=help, default=(), convert=str, many=True, required=True)
+
+
+def flag(*names: str, help: str) -> Parameter[bool]:  # noqa: A002
+    """Given, or not."""
+    return Parameter(*names, help=help, default=False)
+
+
+def switch(name: str, no: str, *, help: str) -> Parameter[bool | None]:  # noqa: A002
+    """On by one name and off by the other; None: neither is given."""
+    return Parameter(name, help=help, default=None, no=no)
+
+
+def text(*names: str, metavar: str, help: str) -> Parameter[str | None]:  # noqa: A002
+    """A word."""
+    return Parameter(*names, metavar=metavar, help=help, default=None, convert=str)
+
+
+def texts(*names: str, metavar: str, help: str) -> Parameter[tuple[str, ...]]:  # noqa: A002
+    """A word each time the option is given."""
+    return Parameter(*names, metavar=metavar, help=help, default=(), convert=str, many=True)
+
+
+def path(*names: str, metavar: str, help: str) -> Parameter[Path | None]:  # noqa: A002
+    """The name of a file or directory."""
+    return Parameter(*names, metavar=metavar, help=help, default=None, convert=Path)
+
+
+def path_or(default: str, *names: str, metavar: str, help: str) -> Parameter[Path]:  # noqa: A002
+    """The same, with one that counts where none is given."""
+    return Parameter(
+        *names,
+        metavar=metavar,
+        help=help,
+        default=Path(default),
+        convert=Path,
+        notes=f"default: {default}",
+    )
+
+
+def number(*names: str, metavar: str, help: str, default: int, least: int) -> Parameter[int]:  # noqa: A002
+    """A whole number."""
+
+    def convert(word: str) -> int:
+        try:
+            value = int(word)
+        except ValueError:
+            raise ValueError(f"{word!r} is not a whole number") from None
+        if value < least:
+            raise ValueError(f"{value} is less than {least}")
+        return value
+
+    notes = f"default: {default}; at least {least}"
+    return Parameter(
+        *names, metavar=metavar, help=help, default=default, convert=convert, notes=notes
+    )
+
+
+def choice(*names: str, words: tuple[Word, ...], help: str = "") -> Parameter[Word]:  # noqa: A002
+    """One of some words; the first counts where none is given. Without names: an argument."""
+
+    def convert(word: str) -> str:
+        if word not in words:
+            raise ValueError(f"{word!r} is not one of {', '.join(map(repr, words))}")
+        return word
+
+    return Parameter(
+        *names,
+        metavar=f"<{'|'.join(words)}>" if names else words[0],
+        help=help,
+        default=words[0],
+        convert=convert,
+        required=not names,
+        notes=f"default: {words[0]}" if names else "",
+    )

@@ -1,0 +1,1 @@
+"""``moonpool image``: what agents work in."""

@@ -1,0 +1,68 @@
+"""``moonpool policy explain``."""
+
+import json
+import shlex
+import sys
+
+from rich.text import Text
+
+from agent.cli.arguments import Command, Given, argument, choice, flag, rest
+from agent.cli.setup import exit_codes
+from agent.cli.setup.options import CEILING
+from agent.cli.setup.policy import permit
+from agent.terminal.console import LeavableConsole
+from agent.untrusted_text import visible
+from policies.commands.outcome import CommandOutcome
+from policies.operator.explain import explain as explained
+from policies.operator.explain import explain_file
+
+POLICY = argument("POLICY")
+WORDS = rest("-- COMMAND")
+TOOL = choice(
+    "--tool",
+    words=(
+        "bash",
+        "read_file",
+        "write_file",
+        "edit_file",
+        "delete_file",
+        "list_dir",
+        "search_files",
+    ),
+    help="Another tool than bash; its path stands for COMMAND.",
+)
+AS_JSON = flag("--json", help="The parts as JSON.")
+
+
+def explain(given: Given) -> int:
+    """What a policy makes of a command, or of a file tool's path."""
+    policy, words, tool = permit(given[POLICY], given[CEILING]), given[WORDS], given[TOOL]
+    command = words[0] if len(words) == 1 else shlex.join(words)
+    found = explained(policy, command) if tool == "bash" else explain_file(policy, tool, command)
+    if given[AS_JSON]:
+        print(json.dumps(found.as_data(), indent=2))
+        return exit_codes.DONE
+    if not sys.stdout.isatty():
+        print(visible(str(found)))
+        return exit_codes.DONE
+    styles = {
+        CommandOutcome.ALLOW: "green",
+        CommandOutcome.ASK: "yellow",
+        CommandOutcome.DENY: "red",
+        None: "dim",
+    }
+    screen = LeavableConsole()
+    for outcome, line in found.lines():
+        screen.print(Text(visible(line), styles[outcome]), soft_wrap=True)
+    screen.print(Text(f"\n{visible(found.summary)}", "bold"), soft_wrap=True)
+    return exit_codes.DONE
+
+
+COMMAND = Command(
+    explain,
+    (POLICY, WORDS, CEILING, TOOL, AS_JSON),
+    """
+
+    Example: moonpool policy explain default -- "git push"
+    """,
+)

@@ -1,0 +1,68 @@
+"""``moonpool policy learn``."""
+
+import sys
+from pathlib import Path
+
+from agent.cli.arguments import Command, Given, argument, flag
+from agent.cli.setup import environment, exit_codes
+from agent.errors import UsageError
+from agent.past_runs.policy_usage import lessons
+from agent.record.runs import RecordedRun, events_of, find, summary_of
+from agent.record.store import EVENTS
+from agent.untrusted_text import one_line
+from policies.operator.learn import learn as learned
+
+RUN_OR_DIRECTORY = argument("RUN", "A run's id, its beginning, `last`, or its directory.")
+INCLUDE_REFUSED = flag("--include-refused", help="Allow what the policy refused, too.")
+
+
+def learn(given: Given) -> int:
+    """Print the smallest policy under which a run would have passed."""
+    run = _run(given[RUN_OR_DIRECTORY])
+    found = lessons(events_of(run), include_refused=given[INCLUDE_REFUSED])
+    if not found.calls:
+        raise UsageError(f"run {run.id} made no call: there is nothing to learn from")
+    if not found.known:
+        print(
+            f"moonpool: the record of run {run.id} does not hold its policy: image, environment "
+            "and limits are the built-in ones",
+            file=sys.stderr,
+        )
+    workspace = Path(run.text("workspace"))
+    lesson = learned(
+        found.calls,
+        base=found.policy,
+        title=f"Learned from run {run.id}.",
+        used=found.used,
+        verify=found.verify,
+        changed=found.changed,
+        left_out=found.left_out,
+        server_tools=found.server_tools,
+        is_directory=lambda place: (workspace / place).is_dir(),
+    )
+    print(lesson.text, end="")
+    for reason in lesson.unmet:
+        print(f"moonpool: not allowed by it: {one_line(reason, 200)}", file=sys.stderr)
+    return exit_codes.NOT_FINISHED if lesson.unmet else exit_codes.DONE
+
+
+def _run(name: str) -> RecordedRun:
+    """A run by id, or the directory of one."""
+    directory = Path(name)
+    if "/" in name and (directory / EVENTS).is_file():
+        return RecordedRun(
+            id=directory.resolve().name, directory=directory, summary=summary_of(directory)
+        )
+    return find(environment.home(), name)
+
+
+COMMAND = Command(
+    learn,
+    (RUN_OR_DIRECTORY, INCLUDE_REFUSED),
+    """ A proposal: read it.
+
+    Exit code 1 if some call of the run passes under no policy.
+
+    Example: moonpool policy learn last > learned.yaml
+    """,
+)

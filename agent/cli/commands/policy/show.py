@@ -1,0 +1,80 @@
+"""``moonpool policy show``."""
+
+import json
+import sys
+
+from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
+from agent.cli.setup import environment, exit_codes
+from agent.cli.setup.options import CEILING
+from agent.cli.setup.policy import permit
+from agent.untrusted_text import one_line, visible
+from policies.file.rendering import render
+from policies.kernel import resolved
+from policies.kernel.rules import kernel_rules
+from policies.policy import Policy
+from sandbox.container.prepared_image import prepare
+from sandbox.engine.docker import Engine
+from sandbox.errors import ImageUnusable
+
+NAME = argument("NAME")
+RESOLVED = flag("--resolved", help="Which files of the image it lets run, and why.")
+IMAGE = text("--image", metavar="IMG", help="Instead of the policy's own.")
+ASK = flag("--ask", help="As where somebody can be asked, on a terminal.")
+AS_JSON = flag("--json", help="For a program to read.")
+RULES = flag("--rules", help="Print every Landlock rule.")
+
+
+def show(given: Given) -> int:
+    """Print a policy; gives the exit code."""
+    if not given[RESOLVED] and (
+        given[IMAGE] is not None or given[ASK] or given[AS_JSON] or given[RULES]
+    ):
+        raise Misuse("Invalid value: --image, --ask, --json and --rules go with --resolved")
+    policy = permit(given[NAME], given[CEILING])
+    return _resolved(policy, given) if given[RESOLVED] else _composed(policy)
+
+
+def _composed(policy: Policy) -> int:
+    """Print the policy as it counts: composed, narrowed by its ceilings, every key said."""
+    if policy.bounds is not None:
+        for over in policy.bounds.ceilings:
+            print(one_line(f"# under the ceiling {over.where}"))
+        for narrowing in policy.bounds.narrowings:
+            print(one_line(f"#   {narrowing.key}: {narrowing.change} ({narrowing.by})"))
+    print(render(policy), end="")
+    return exit_codes.DONE
+
+
+def _resolved(policy: Policy, given: Given) -> int:
+    """Print which files of an image the policy lets run, and why."""
+    ref = given[IMAGE] or f"moonpool/{policy.image}:latest"
+    engine = Engine.connect(environment.environ())
+    info = engine.image(ref)
+    if info is None:
+        raise ImageUnusable(
+            f"there is no image {ref}, and which files a policy lets run depends on it: build "
+            f"it with `moonpool image build {policy.image}`, or name another by --image"
+        )
+    prepared = prepare(engine, info, on_progress=lambda line: print(visible(line), file=sys.stderr))
+    figure = resolved.ResolvedPolicy(
+        policy=policy,
+        image=ref,
+        rules=kernel_rules(policy, prepared.inventory, may_ask=given[ASK]),
+        may_ask=given[ASK],
+    )
+    if given[AS_JSON]:
+        print(json.dumps(resolved.as_json(figure), indent=2))
+    else:
+        text = resolved.as_text(figure, every_rule=given[RULES])
+        print("\n".join(visible(line) for line in text.splitlines()))
+    return exit_codes.DONE
+
+
+COMMAND = Command(
+    show,
+    (NAME, CEILING, RESOLVED, IMAGE, ASK, AS_JSON, RULES),
+    """
+
+    Example: moonpool policy show default --resolved
+    """,
+)
