@@ -10,6 +10,14 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+OPEN_BACKQUOTE = "an open backquote in a here-document"
+_ESCAPED_SIGN = re.compile(rb"\\[$`\\]")
+# Balanced, and without anything that is carried out: where brackets do not balance, bash takes
+# `$((a) | (b))` for commands.
+_ARITHMETIC = re.compile(
+    rb"\$\(\((?:[\w \t+*/%%<>=!&|^~?:,#-]|%s|\((?:[\w \t+*/%%<>=!&|^~?:,#-]|%s)*\))*\)\)"
+    % ((rb"\$(?:[A-Za-z0-9_]+|\{[A-Za-z0-9_]+\})",) * 2)
+)
 _DELIMITER = re.compile(rb"'([^']*)'|\"([^\"$`\\]*)\"|\\?([A-Za-z0-9_.+%@:/=-]+)\Z")
 
 
@@ -68,13 +76,14 @@ class Heredocs:
 
     def _expanded(self, body: Node, end: Node, *, strip_tabs: bool) -> Iterator[tuple[bytes, int]]:
         text = self._source[body.start_byte : end.start_byte]
-        commands = backquoted(text)
-        if commands is None:
-            raise UnclearHeredoc("an open backquote in a here-document", body)
-        yield from ((command, body.start_byte) for command in commands)
         if strip_tabs:
-            # The grammar looks for no substitutions here: have it read the same as a plain one.
-            yield as_plain(text), body.start_byte
+            text = b"\n".join(line.lstrip(b"\t") for line in text.split(b"\n"))
+        found = commands(text)
+        if found is None:
+            raise UnclearHeredoc(OPEN_BACKQUOTE, body)
+        # Where tabs are stripped the grammar looks for no substitutions; elsewhere it has them.
+        yield from ((command, body.start_byte) for command in found[not strip_tabs :])
+        if strip_tabs:
             return
         seen = [
             (node.start_byte, node.end_byte) for node in body.named_children if node.child_count
@@ -144,13 +153,24 @@ def substitutions(text: bytes) -> list[int]:
     ]
 
 
-def as_plain(text: bytes) -> bytes:
-    """The body of a ``<<-`` document as a command text with a plain ``<<`` of the same meaning."""
-    lines = [line.lstrip(b"\t") for line in text.split(b"\n")]
-    body = b"\n".join(lines)
-    return (
-        b": <<MOONPOOL_BODY\n"
-        + body
-        + (b"" if body.endswith(b"\n") else b"\n")
-        + b"MOONPOOL_BODY\n"
-    )
+def commands(body: bytes) -> list[bytes] | None:
+    """A body that is expanded, as command texts that carry out what it does; None: it is unclear.
+
+    What stands between backquotes comes apart, for escapes mean something else there.
+    """
+    found = backquoted(body)
+    return None if found is None else [_as_command(body), *found]
+
+
+def _as_command(body: bytes) -> bytes:
+    """A command that is given such a body, in a form in which the grammar sees what bash does.
+
+    It takes an escaped sign and arithmetic for a substitution; neither starts a command.
+    """
+    ending = b"MOONPOOL_BODY"
+    while ending in body:
+        ending += b"_"
+    plain = _ESCAPED_SIGN.sub(b"__", body)
+    plain = _ARITHMETIC.sub(lambda found: b"_" * len(found[0]), plain)
+    end = b"" if plain.endswith(b"\n") or not plain else b"\n"
+    return b": <<" + ending + b"\n" + plain + end + ending + b"\n"

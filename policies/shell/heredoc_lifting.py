@@ -36,7 +36,7 @@ class LiftedText:
     text: bytes
     """The rest, with as many lines as before."""
     bodies: tuple[bytes, ...]
-    """Of here-documents in which substitutions are carried out, each as a text of its own."""
+    """Of here-documents in which substitutions are carried out, without the tabs of ``<<-``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,9 @@ class _Lifter:
             # As many lines as before, so that a complaint names the right one.
             self.kept += b"\n" * (body.count(b"\n") + 1)
             if not document.literal:
-                self.bodies.append(b": <<MOONPOOL_BODY\n" + body + b"MOONPOOL_BODY\n")
+                if document.strip_tabs:
+                    body = b"\n".join(line.lstrip(b"\t") for line in body.split(b"\n"))
+                self.bodies.append(body)
         self.pending = []
         return position
 

@@ -10,6 +10,7 @@ import tree_sitter_bash
 from tree_sitter import Language, Parser, Tree
 
 from policies.shell.ast import NestedText, ParsedText
+from policies.shell.heredoc import OPEN_BACKQUOTE, commands
 from policies.shell.heredoc_lifting import lift
 from policies.shell.walk import TreeWalk
 
@@ -19,6 +20,8 @@ MAX_STEPS = 2_000_000
 MAX_NODES = 520_000
 """Of the tree, for one text; a megabyte of usual shell has 460,000."""
 _ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
+_READ_OTHERWISE = re.compile(rb"\$\(\(|\\[$`\\]")
+"""What the grammar takes for substitutions in a here-document, and bash does not."""
 _STEPS_A_CALL = 100
 """Steps between two calls of the parser's own progress callback."""
 _MIN_READ_BYTES = 1 << 20
@@ -114,20 +117,38 @@ def parse(text: str) -> ParsedText:  # noqa: PLR0911 - a return for each thing t
         return ParsedText(problem="it takes too long to be read: put it into a file")
     if tree.root_node.descendant_count > MAX_NODES:
         return ParsedText(problem="more commands than are checked: put them into a file")
-    lifted = lift(source) if tree.root_node.has_error and b"<" in source else None
-    if lifted is not None:
-        again = _tree(lifted.text)
-        if again is not None and not again.root_node.has_error:
-            bodies = (body.decode("utf-8", "surrogateescape") for body in lifted.bodies)
-            parsed = TreeWalk(lifted.text).run(again)
-            parsed.items += [NestedText(body, 0, 1) for body in bodies]
-            return parsed
+    if b"<<" in source and (tree.root_node.has_error or _READ_OTHERWISE.search(source)):
+        lifted = _without_documents(source)
+        if lifted is not None:
+            return lifted
     if tree.root_node.has_error:
         offset = _first_error(tree)
         near = source[offset : offset + 24].decode("utf-8", "replace").split("\n")[0]
         line = source.count(b"\n", 0, offset) + 1
         return ParsedText(problem=f"line {line}, near {near!r}, does not parse as shell")
     return TreeWalk(source).run(tree)
+
+
+def _without_documents(source: bytes) -> ParsedText | None:
+    """The text parsed without its here-documents, and those as texts of their own.
+
+    None: it is not plain what is a document, or what is left does not parse either.
+    """
+    lifted = lift(source)
+    tree = None if lifted is None else _tree(lifted.text)
+    if lifted is None or tree is None or tree.root_node.has_error:
+        return None
+    parsed = TreeWalk(lifted.text).run(tree)
+    for body in lifted.bodies:
+        texts = commands(body)
+        if texts is None:
+            return ParsedText(problem=OPEN_BACKQUOTE)
+        if source in texts:
+            return None
+        parsed.items += [
+            NestedText(text.decode("utf-8", "surrogateescape"), 0, 1) for text in texts
+        ]
+    return parsed
 
 
 def _first_error(tree: Tree) -> int:
