@@ -11,7 +11,7 @@ from enum import Enum
 
 from policies.commands import git as git_rules
 from policies.commands.flags import FoundFlag, FoundFlags, read_flags
-from policies.commands.getopt import UnknownOption, read, stated
+from policies.commands.getopt import OptionSpec, read, stated
 from policies.policy import CommandRule, Forbids
 from policies.shell.words import Word, WordExpansion, literal
 
@@ -49,17 +49,36 @@ def fitted(rule: CommandRule, name: str, arguments: Sequence[Word]) -> RuleAnswe
 
 
 def leading(base: str, arguments: Sequence[Word]) -> tuple[Word, ...]:
-    """The arguments from the subcommand on.
+    """The arguments from the subcommand on, or from an option that is not known to leave it be.
 
     Raises:
-        GitRefusal, UnknownOption: an option before it that is not known to leave it be.
+        GitRefusal: such an option of git's, or one that redefines the subcommand.
     """
     if base == "git":
-        return git_rules.after_options(arguments)
-    if not arguments or not (arguments[0].value or "").startswith("-"):
-        return tuple(arguments)
+        return git_rules.in_full(git_rules.after_options(arguments))
     spec = stated(f"before {base}")
-    return read(arguments, spec).rest if spec is not None else tuple(arguments)
+    if spec is None or not arguments or not (arguments[0].value or "").startswith("-"):
+        return tuple(arguments)
+    found = read(arguments, spec, known_only=True)
+    if any(value.value is None and value.becomes is not WordExpansion.ONE
+           for _, value in found.options if value is not None):  # fmt: skip
+        # It may become several words, with the option that decides among them.
+        return tuple(arguments)
+    return _last_apart(found.rest, spec, stated(base))
+
+
+def _last_apart(
+    words: tuple[Word, ...], spec: OptionSpec, own: OptionSpec | None
+) -> tuple[Word, ...]:
+    """``-mpytest`` and ``-um pytest`` as ``-m pytest``: an option behind which no other comes."""
+    first = (words[0].value or "") if words else ""
+    for at, letter in enumerate(first[1:], start=1):
+        if own is not None and letter in own.last:
+            attached = [literal(first[at + 1 :])] if first[at + 1 :] else []
+            return (literal(f"-{letter}"), *attached, *words[1:])
+        if letter not in spec.flags:
+            break
+    return words
 
 
 def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> RuleAnswer:
@@ -70,8 +89,6 @@ def _by_args(rule: CommandRule, base: str, arguments: Sequence[Word]) -> RuleAns
         rest = leading(base, arguments)
     except git_rules.GitRefusal as refused:
         return RuleAnswer(fit=RuleFit.MAYBE, reason=f"{refused} is not allowed")
-    except UnknownOption as unknown:
-        return RuleAnswer(fit=RuleFit.MAYBE, reason=_behind(base, str(unknown)))
     fit = _compared(rule, rest)
     first = (rest[0].value or "") if rest else ""
     if fit is RuleFit.MAYBE:

@@ -138,8 +138,8 @@ def long_name(written: str, longs: Mapping[str, TakesValue]) -> str:
     return found[0]
 
 
-def read(words: Sequence[Word], spec: OptionSpec) -> ReadOptions:
-    """Read options up to the first operand.
+def read(words: Sequence[Word], spec: OptionSpec, *, known_only: bool = False) -> ReadOptions:
+    """Read options up to the first operand; ``known_only``: or up to one that is not in the spec.
 
     Raises:
         UnknownOption: one is not in the spec.
@@ -150,13 +150,16 @@ def read(words: Sequence[Word], spec: OptionSpec) -> ReadOptions:
         value = words[position].value
         if value is None or not value.startswith("-") or value == "-":
             break
-        position += 1
         if value == "--":
+            position += 1
             break
-        if value.startswith("--"):
-            position = _long(value[2:], words, position, spec, options)
-        else:
-            position = _cluster(value[1:], words, position, spec, options)
+        take = _long if value.startswith("--") else _cluster
+        try:
+            position = take(value.lstrip("-"), words, position + 1, spec, options)
+        except UnknownOption:
+            if not known_only:
+                raise
+            break
     return ReadOptions(options=tuple(options), rest=tuple(words[position:]))
 
 

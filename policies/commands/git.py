@@ -80,6 +80,62 @@ def after_options(arguments: Sequence[Word]) -> tuple[Word, ...]:
     return tuple(arguments[position:])
 
 
+_CONFIG_PLACES = frozenset(
+    {"--local", "--global", "--system", "--worktree", "--show-origin", "--show-scope", "--null",
+     "-z", "--name-only", "--bool", "--int", "--path", "--includes", "--no-includes"}
+)  # fmt: skip
+"""Options of ``git config`` that say where or how it looks, not what it does."""
+_CLONE_FLAGS = frozenset(
+    {"-q", "--quiet", "-l", "--local", "--no-hardlinks", "--no-local", "-n", "--no-checkout",
+     "--bare", "--single-branch", "--no-tags"}
+)  # fmt: skip
+_LOCAL_PATH = re.compile(r"(?![^/]*:)[^-].*|file:///.*", re.DOTALL)
+"""What git takes for a place on this machine: no host with a colon, no other scheme."""
+
+
+def in_full(arguments: tuple[Word, ...]) -> tuple[Word, ...]:
+    """A subcommand with its arguments, in the form that says what it does.
+
+    ``git remote -v`` lists, ``git config NAME`` reads, ``git clone`` of a path reaches nothing: a
+    rule permits them as ``[remote, show]``, ``[config, --get]`` and ``[clone, --local]``.
+    """
+    rest = arguments[1:]
+    match arguments[0].value if arguments else None:
+        case "remote" if not rest or [word.value for word in rest] in (["-v"], ["--verbose"]):
+            rest = (literal("show"),)
+        case "submodule" if not rest:
+            rest = (literal("status"),)
+        case "config":
+            rest = _config_read(rest) or rest
+        case "clone":
+            rest = _cloned(rest)
+    return (*arguments[:1], *rest)
+
+
+def _config_read(rest: Sequence[Word]) -> tuple[Word, ...]:
+    """The arguments of ``git config`` from the one on that says what is read; none: it writes."""
+    asked = _behind(rest, _CONFIG_PLACES)
+    first = (asked[0].value or "") if asked else ""
+    if len(asked) == 1 and first and not first.startswith("-"):
+        return (literal("--get"), *asked)
+    return asked if first.startswith(("--get", "--list", "-l")) else ()
+
+
+def _cloned(rest: Sequence[Word]) -> tuple[Word, ...]:
+    operands = _behind(rest, _CLONE_FLAGS)
+    source = operands[0].value if operands else None
+    plain = not any((word.value or "-").startswith("-") for word in operands)
+    local = source is not None and plain and _LOCAL_PATH.fullmatch(source)
+    return (literal("--local"), *operands) if local else operands
+
+
+def _behind(words: Sequence[Word], flags: frozenset[str]) -> tuple[Word, ...]:
+    at = 0
+    while at < len(words) and words[at].value in flags:
+        at += 1
+    return tuple(words[at:])
+
+
 def started(arguments: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
     """What a subcommand starts by its own options: shell texts, and the words of a command."""
     values = [word.value for word in arguments]

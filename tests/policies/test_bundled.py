@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from images import recipes
+from policies.decision import Call, decide
 from policies.file.document import packaged, parse
 from policies.file.rendering import render
 from policies.file.schema import json_schema
@@ -40,8 +41,16 @@ def test_the_default_leaves_out_what_reaches_the_network_or_names_programs() -> 
     programs = {rule.program for rule in load("default").commands}
     assert not programs & {"curl", "wget", "ssh", "nc", "apt", "apt-get", "dpkg", "perl", "sudo"}
     rules = [rule for rule in load("default").commands if rule.program == "git"]
-    subcommands = {args[0] for rule in rules for args in rule.args or ()}
-    assert not subcommands & {"push", "fetch", "pull", "clone", "remote", "submodule"}
+    permitted = {args for rule in rules for args in rule.args or ()}
+    assert not {args[0] for args in permitted} & {"push", "fetch", "pull"}
+    # Of these, what reads or stays on this machine.
+    assert {args for args in permitted if args[0] in {"clone", "remote", "submodule"}} == {
+        ("clone", "--local"),
+        ("remote", "show"),
+        ("remote", "get-url"),
+        ("submodule", "status"),
+        ("submodule", "summary"),
+    }
 
 
 def test_read_only_writes_nothing_and_runs_no_interpreter() -> None:
@@ -156,3 +165,36 @@ def mismatches(value: Any, schema: Mapping[str, Any]) -> list[str]:
 def test_the_parser_in_c_reads_our_own_files_as_the_strict_one_does(name: str) -> None:
     text = (resources.files("policies") / name).read_text("utf-8")
     assert packaged(name) == parse(text, file=name.rpartition("/")[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "expected"),
+    [
+        ("read-only", "git remote -v", "allow"),
+        ("read-only", "git config core.autocrlf", "allow"),
+        ("default", "git clone -q . /tmp/c", "allow"),
+        ("python-tests", "python3 -W error -m pytest -q", "allow"),
+        ("python-tests", "python3 -u -X dev -mpytest", "allow"),
+        ("python-tests", "python -Bm unittest", "allow"),
+        ("python-tests", "pytest -q | tee /tmp/out", "allow"),
+        ("node-tests", "node --enable-source-maps --test", "allow"),
+        ("read-only", "git remote -v add evil x", "deny"),
+        ("read-only", "git config core.pager ./x", "deny"),
+        ("default", "git config --global alias.x '!x'", "deny"),
+        ("default", "git config --get-all", "allow"),
+        ("default", "git clone https://example.org/x", "deny"),
+        ("default", "git clone user@host:x", "deny"),
+        ("default", "git clone . x --upload-pack=./x", "deny"),
+        ("default", "git clone -c core.pager=x . y", "deny"),
+        ("default", "git submodule update", "deny"),
+        ("python-tests", "python3 -uc 'import os'", "deny"),
+        ("python-tests", "python3 -W -m pytest", "deny"),
+        ("python-tests", "python3 -W $x -m pytest", "deny"),
+        ("python-tests", "python3 -m pip", "deny"),
+        ("python-tests", "python3 -i -m pytest", "deny"),
+        ("python-tests", "python3 -Xdev x.py -m pytest", "deny"),
+    ],
+)
+def test_a_short_form_is_what_its_full_form_is(name: str, command: str, expected: str) -> None:
+    decision = decide(load(name), Call(tool="bash", arguments={"command": command}))
+    assert type(decision).__name__.lower() == expected
