@@ -215,6 +215,7 @@ def _values(file: ConfigForm, document: Document, path: Path) -> Configuration:
         prices=None if file.prices is None else _path(file.prices, folder),
         instructions=None if file.instructions is None else _path(file.instructions, folder),
         context_files=file.context_files,
+        max_output_tokens=file.max_output_tokens,
         telemetry=None
         if telemetry is None
         else TelemetryConfig(

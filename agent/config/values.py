@@ -85,6 +85,9 @@ class Configuration:
     """A file of the operator's own instructions to the model."""
     context_files: bool = True
     """Are files such as AGENTS.md in the workspace shown to the model?"""
+    max_output_tokens: int | None = None
+    """The most tokens that one reply is asked for; None: 32,000, or fewer where the model gives
+    fewer. It only lowers that."""
     telemetry: TelemetryConfig | None = None
 
     def paths(self) -> Mapping[str, Path]:

@@ -177,6 +177,10 @@ class Compactor:
         self._budget.expect(self._need(history))
         return self._size(history) < size
 
+    def nearly_full(self, history: Sequence[Message]) -> bool:
+        """The history takes so much of the window that a refusal may be for its length."""
+        return self.tokens(history) > self._facts.window // 2
+
     def restated(self, history: Sequence[Message]) -> str | None:
         """The operator's words, where what is sent does not hold them any more."""
         if not isinstance(self.view.head, Opaque):

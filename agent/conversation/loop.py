@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal, assert_never
 
 from agent.conversation.budget import Budget
+from agent.conversation.calls_as_text import call_as_text
 from agent.conversation.compaction import Compactor
 from agent.conversation.loop_detection import LoopDetector, NoLoop, StopForLoop, WarnOfLoop
 from agent.conversation.resume_state import (
@@ -105,6 +106,10 @@ _DECLINED = (
 _ESTIMATED = (
     "the service does not say what its answers use: their tokens are estimated by their size, and "
     "against budget.usd each counts for the longest that it could have been"
+)
+_CALL_AS_TEXT = (
+    "Nothing ran: you wrote a call of {tool} as text. Make it as a tool call, in the form that "
+    "this service has for them. If you only meant to show it, say what you did, without it."
 )
 _NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
 
@@ -247,6 +252,11 @@ class AgentLoop:
             if not self._compactor.view.is_less:
                 raise
             return ended
+        except ModelRefusedRequest as error:
+            # It may say in unknown words that the conversation is too long: a shorter one tells.
+            if self._compactor.nearly_full(self.history) and self._overflow(str(error)) is None:
+                return None
+            raise
         return self._take(reply, [])
 
     def _finish(self, turn: OpenTurn) -> Conversation | None:
@@ -310,6 +320,10 @@ class AgentLoop:
         words = _text(reply)
         if not words:
             return self._vain("its answers are empty", _ASK_FOR_ANSWER)
+        tool = call_as_text(words, self._calls.tools)
+        # A model that has made calls may mean to show one: it is told once.
+        if tool and not (self._calls.made and self._in_vain):
+            return self._vain("it writes its calls as text", _CALL_AS_TEXT.format(tool=tool))
         return Finished(message=words)
 
     def _make(self, uses: list[ToolUse], done: list[ToolResult]) -> Conversation | None:

@@ -26,6 +26,8 @@ _SHORTEST_SECRET: Final = 8
 class FailureKind(Enum):
     RETRY = auto()
     """The same request may be answered the next time."""
+    DOUBTFUL = auto()
+    """By its status the request may be answered the next time, by its words it never will be."""
     REFUSED = auto()
     """The service will never take this request."""
     TOO_LONG = auto()

@@ -1,10 +1,12 @@
 """What every reader of a provider's stream is to the client, and what each of them refuses alike.
 
-Pure. Owns the rule why a call of a reply must not run. Refuses to know any wire form.
+Pure. Owns why a reply ended, by words that no API's own list has, and why a call of it must not
+run. Refuses to know any wire form.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 from agent.models.interface import Reply, StopReason, StreamEvent, Usage
 from agent.models.retrying import TransientError
@@ -37,12 +39,58 @@ class ReplyStream(Protocol):
 
         Raises:
             TransientError: the stream ended before it was complete, or contradicts itself.
-            ModelError: it stopped for a reason that this version does not know.
         """
 
 
 def broken(what: str) -> TransientError:
     return TransientError(f"the stream broke ({what})")
+
+
+def stop_of(text: str, known: Mapping[str, StopReason], *, calls: bool) -> StopReason:
+    """Why a reply ended, by the service's own word for it.
+
+    A word that is not known is read by what is in it, and one that says nothing by what came with
+    it: a call waits to be run, words are an answer.
+
+    Args:
+        known: the words of its API, in lower case.
+        calls: the reply has calls.
+
+    Raises:
+        TransientError: the service broke the answer off.
+    """
+    word = text.lower()
+    found = known.get(word)
+    if found is not None:
+        return found
+    for pattern, stop in _BY_PART:
+        if pattern.search(word):
+            if stop is None:
+                raise TransientError(f"the service broke the answer off ({word:.60})")
+            return stop
+    return StopReason.TOOL_USE if calls else StopReason.END_TURN
+
+
+_BY_PART: Final[tuple[tuple[re.Pattern[str], StopReason | None], ...]] = (
+    # A call that the service could not read is no filter's, whatever else the word says.
+    (re.compile(r"malformed|unexpected_tool|too_many_tool"), None),
+    (
+        re.compile(
+            r"filter|safety|refus|prohibit|blocklist|recitation|spii|toxic|sensitive|moderat"
+        ),
+        StopReason.REFUSAL,
+    ),
+    (re.compile(r"context|model_length|input_limit|prompt_too_long"), StopReason.CONTEXT_WINDOW),
+    (
+        re.compile(
+            r"error|abort|cancel|time.?out|insufficient|overload|unavailable|interrupt|disconnect"
+            r"|network|fail|^(?:un)?load$|capacity"
+        ),
+        None,
+    ),
+    (re.compile(r"max.*tokens|length|token_limit|truncat"), StopReason.MAX_TOKENS),
+)
+"""In this order; None: the service stopped, not the model."""
 
 
 def call_problem(stop: StopReason, *, last: bool) -> str | None:

@@ -14,19 +14,30 @@ from typing import TypeVar
 
 import tenacity
 
-from agent.errors import ModelUnavailable
+from agent.errors import ModelError, ModelUnavailable
 from agent.models.interface import Retrying, StreamEvent
 
 _T = TypeVar("_T")
 _RANDOM = SystemRandom()
+_DOUBTFUL_ATTEMPTS = 2
+"""For a failure that looks as if it would last: a person is told of a wrong setting soon."""
 
 
 class TransientError(Exception):
     """One attempt failed in a way that another may not. Never leaves the models package."""
 
-    def __init__(self, reason: str, *, asked_wait_s: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        asked_wait_s: float | None = None,
+        lasting: ModelError | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.lasting = lasting
+        """Set where the failure looks as if it would last, though by its status it may not: one
+        more attempt is made, and then this ends the run."""
         self.asked_wait_s = asked_wait_s
         """What the service asked to wait; None: it did not say."""
 
@@ -77,10 +88,14 @@ class Retrier:
         try:
             return retrying(numbered)
         except TransientError as error:
+            if error.lasting is not None:
+                raise error.lasting from error
             raise ModelUnavailable(self._last_words(error, attempts=number)) from error
 
     def _is_enough(self, state: tenacity.RetryCallState) -> bool:
-        return state.attempt_number >= self._limits.attempts or self._asks_too_long(_failure(state))
+        error = _failure(state)
+        most = self._limits.attempts if error.lasting is None else _DOUBTFUL_ATTEMPTS
+        return state.attempt_number >= most or self._asks_too_long(error)
 
     def _asks_too_long(self, error: TransientError) -> bool:
         asked_s = error.asked_wait_s

@@ -123,6 +123,7 @@ class Service:
             with answer:
                 request_id = answer.response.headers.get(id_header, "")
                 with self.guard(reading=True):
+                    self._errors.refuse_error(answer.response)
                     check_events(answer.response, *types)
                 # What the reader and its listener raise never passes through the translation.
                 for event in self._events(iter(answer)):

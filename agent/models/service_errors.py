@@ -6,9 +6,10 @@ and what the service answered. Text that came from the service is bounded and st
 characters before a person sees it.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 
@@ -29,7 +30,7 @@ from agent.models.http_errors import (
     phrase,
 )
 from agent.models.retrying import TransientError, asked_wait_s
-from agent.models.transport import NotTheApiError, ReplyTooLongError
+from agent.models.transport import NotTheApiError, ReplyTooLongError, decoded
 
 _LONGEST_NAME = 60
 
@@ -62,6 +63,8 @@ class ErrorMap:
     kind: Callable[[BaseException], FailureKind]
     answer: Callable[[BaseException], ErrorAnswer | None]
     """What the service answered; None: the error is of another source."""
+    of_body: Callable[[Any, httpx2.Response], Exception]
+    """The SDK's error for an error that a service sent as JSON with status 200."""
 
     @contextmanager
     def translated(self, service: ServiceWords, *, reading: bool) -> Generator[None]:
@@ -93,6 +96,13 @@ class ErrorMap:
                 raise TransientError("the stream broke (an event is nested too deeply)") from error
             raise ModelRefusedRequest("the request or its answer is nested too deeply") from error
 
+    def refuse_error(self, response: httpx2.Response) -> None:
+        """Raise the SDK's error where an answer with status 200 is one, as gateways send it."""
+        if "json" in response.headers.get("content-type", ""):
+            found = _error_in(decoded(response.read()))
+            if found is not None:
+                raise self.of_body(found, response)
+
     def translate(self, error: BaseException, service: ServiceWords) -> ModelError | TransientError:
         """Ours for one of the SDK's or of its HTTP client's, for the caller to raise."""
         answer = self.answer(error)
@@ -102,10 +112,12 @@ class ErrorMap:
                 response = None if answer is None else answer.response
                 asked_s = None if response is None else asked_wait_s(response.headers)
                 return TransientError(what, asked_wait_s=asked_s)
-            case FailureKind.TOO_LONG:
-                return ModelTooLong(_refusal(what, answer, service))
-            case FailureKind.REFUSED:
-                return ModelRefusedRequest(_refusal(what, answer, service))
+            case FailureKind.DOUBTFUL:
+                lasting = ModelRefusedRequest(_refusal(what, answer, service))
+                return TransientError(what, lasting=lasting)
+            case FailureKind.TOO_LONG | FailureKind.REFUSED as kind:
+                ours = ModelTooLong if kind is FailureKind.TOO_LONG else ModelRefusedRequest
+                return ours(_refusal(what, answer, service))
             case FailureKind.AUTH:
                 return ModelAuth(f"{what}: {_about_key(answer, service)}")
             case FailureKind.BILLING:
@@ -123,6 +135,16 @@ class ErrorMap:
         if isinstance(error, self.connection | httpx2.HTTPError):
             return connection_failure(error, service)
         return service.shown(str(error)) or type(error).__name__
+
+
+def _error_in(body: Any) -> Any:
+    if isinstance(body, list):
+        body = next((each for each in body if isinstance(each, Mapping)), None)
+    if not isinstance(body, Mapping):
+        return None
+    if body.get("error"):
+        return body["error"]
+    return body if body.get("object") == "error" or body.get("type") == "error" else None
 
 
 def _refusal(what: str, answer: ErrorAnswer | None, service: ServiceWords) -> str:

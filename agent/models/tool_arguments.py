@@ -1,6 +1,6 @@
 """The arguments of a tool call, from the JSON text a model wrote.
 
-Owns what counts as arguments at all: one JSON object, of strict JSON, not too deep to walk over.
+Owns what counts as arguments at all: one JSON object, not too deep to walk over.
 Refuses to know the tool's schema, which the loop checks.
 """
 
@@ -15,6 +15,9 @@ that takes only objects; the Messages API's guide to fine-grained tool streaming
 
 DEEPEST: Final = 100
 
+_NOTHING: Final[tuple[object, ...]] = (None, "", [])
+"""What some models write where a call has no arguments."""
+
 
 class ArgumentsError(ValueError):
     """The text is not one JSON object; the message tells the model what is wrong."""
@@ -26,17 +29,27 @@ def decode(text: str) -> Mapping[str, object]:
     Raises:
         ArgumentsError: it is not one JSON object.
     """
-    try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except RecursionError:
-        raise ArgumentsError("the arguments are nested too deeply") from None
-    except ValueError as error:
-        raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
+    value = _parsed(text)
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        # Some services encode the object twice.
+        value = _parsed(value)
+    if value in _NOTHING:
+        return {}
     if not isinstance(value, dict):
         raise ArgumentsError("the arguments are not a JSON object")
     if _too_deep(value):
         raise ArgumentsError("the arguments are nested too deeply")
     return value
+
+
+def _parsed(text: str) -> Any:
+    try:
+        # Not strict: several models write a line break in a string as it is.
+        return json.loads(text, strict=False, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ArgumentsError("the arguments are nested too deeply") from None
+    except ValueError as error:
+        raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
 
 
 def read(written: str, *, given: object) -> tuple[Mapping[str, object], str | None]:
@@ -53,6 +66,8 @@ def read(written: str, *, given: object) -> tuple[Mapping[str, object], str | No
             return {INVALID_JSON: written}, str(error)
     if isinstance(given, Mapping):
         return dict(given), None
+    if given in _NOTHING:
+        return {}, None
     return {INVALID_JSON: str(given)}, "the arguments are not a JSON object"
 
 

@@ -99,6 +99,8 @@ class _ConfigSources:
 
 
 def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[ConfigSetting]:
+    from agent.models.open_model import DEFAULT_MAX_TOKENS
+
     sources = _ConfigSources(configuration=configuration, environ=environ)
     yield sources.setting("model", configuration.model, built_in=_built_in_model(configuration))
     yield sources.setting(
@@ -111,6 +113,9 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
     yield sources.setting("prices", configuration.prices)
     yield sources.setting("instructions", configuration.instructions)
     yield sources.setting("context_files", configuration.context_files, built_in=True)
+    yield sources.setting(
+        "max_output_tokens", configuration.max_output_tokens, built_in=str(DEFAULT_MAX_TOKENS)
+    )
     telemetry = configuration.telemetry
     if telemetry is None:
         yield sources.setting("telemetry", None)
@@ -186,6 +191,7 @@ COMMAND = Command(
     prices: FILE                   # what a model costs, for budgets in dollars
     instructions: FILE             # your own, for every run
     context_files: true            # false: show the model no AGENTS.md and the like
+    max_output_tokens: 8192        # of one answer, where a service gives less than 32,000
     telemetry:
       otlp_endpoint: https://HOST  # where spans go; without: nowhere
       headers_env: NAME            # the variable that holds its headers

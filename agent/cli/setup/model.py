@@ -8,7 +8,7 @@ Precedence: flag, then environment, then configuration, then what is built in.
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.cli.setup import environment, observers, workspace
@@ -171,7 +171,11 @@ def _known_facts(
 
     named = configuration.prices if prices is None else prices
     own = load_prices(named) if named is not None else ()
-    return facts_of(model, own, listed=not host.is_cloud)
+    found = facts_of(model, own, listed=not host.is_cloud)
+    asked = configuration.max_output_tokens
+    if asked is None:
+        return found
+    return replace(found, output_tokens=min(asked, found.output_tokens or asked))
 
 
 def _refuse_dollars(policy: Policy, model: str, host: Host, facts: ModelInfo) -> None:

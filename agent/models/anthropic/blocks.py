@@ -44,6 +44,10 @@ class StreamedBlock:
         return "".join(self._text)
 
     @property
+    def is_call(self) -> bool:
+        return self._type == "tool_use"
+
+    @property
     def size(self) -> int:
         """Characters so far."""
         return sum(

@@ -6,7 +6,7 @@ is told (`agent.models.service_errors`).
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import anthropic
 import httpx2
@@ -134,9 +134,16 @@ def _said(error: anthropic.APIStatusError) -> str:
     return str(body.get("message", "")) if isinstance(body, dict) else ""
 
 
+def _of_body(error: Any, response: httpx2.Response) -> anthropic.APIStatusError:
+    said = error if isinstance(error, Mapping) else {"message": str(error)}
+    body = {"type": "error", "error": dict(said)}
+    return anthropic.APIStatusError(str(error), response=response, body=body)
+
+
 ERRORS: Final = ErrorMap(
     sdk=anthropic.AnthropicError,
     connection=anthropic.APIConnectionError,
     kind=kind_of,
     answer=_answer,
+    of_body=_of_body,
 )

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agent.errors import ModelError
 from agent.models.anthropic.blocks import StreamedBlock
 from agent.models.interface import (
     AssistantMessage,
@@ -24,7 +23,9 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.models.reply_stream import broken
+from agent.models.reply_stream import broken, stop_of
+
+_STOPS: Final = {reason.value: reason for reason in StopReason}
 
 _LARGEST_COUNT: Final = 1_000_000_000
 _MOST_ITERATIONS: Final = 1000
@@ -75,7 +76,7 @@ class AnthropicReplyStream:
     def reply(self, *, attempts: int, request_id: str) -> Reply:
         if not self._finished:
             raise broken("its end is missing")
-        stop = _known_stop(self._stop)
+        stop = stop_of(str(self._stop), _STOPS, calls=any(block.is_call for block in self._blocks))
         last = len(self._blocks) - 1
         blocks = [block.value(stop, last=index == last) for index, block in enumerate(self._blocks)]
         kept = tuple(block for block in blocks if block is not None)
@@ -180,16 +181,6 @@ _AFTER_START: Final = frozenset(
         "message_stop",
     }
 )
-
-
-def _known_stop(text: str | None) -> StopReason:
-    try:
-        return StopReason(str(text))
-    except ValueError:
-        raise ModelError(
-            f"the model stopped for a reason this version does not know ({text!r:.60}): "
-            "update moonpool"
-        ) from None
 
 
 def _refusal(details: Any) -> str:

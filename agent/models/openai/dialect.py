@@ -16,8 +16,13 @@ _LEAST_OUTPUT: Final = 256
 
 _LEAST_TAKEN_FOR_A_LIMIT: Final = 256
 
+_LEAST_WINDOW: Final = 1024
+
 _OPTIONAL: Final = frozenset(
-    {"stream_options", "reasoning_content", "reasoning", "extra_content", "image_url"}
+    {
+        *("stream_options", "image_url", "extra_content"),
+        *("reasoning_content", "reasoning", "reasoning_details"),
+    }
 )
 """Fields that a request still makes sense without."""
 
@@ -30,22 +35,53 @@ _REFUSED_WORDS: Final = re.compile(
 )
 
 _TOO_LARGE: Final = re.compile(
-    r"too (?:large|high|big)|at most|less than or equal|maximum|valid range|must be (?:<|less)",
+    r"too (?:large|high|big|many)|at most|less than|maximum|range|must be (?:<|less)|exceed|limit"
+    r"|between|<=|≤|greater|larger|up to|more than|allowed|only supports?",
     re.IGNORECASE,
 )
 
-_WINDOW: Final = re.compile(
-    r"maximum context length is (\d{1,9}) tokens?.{0,200}?"
-    r"(?:\(|at least |has |contains |and )(\d{1,9}) (?:input tokens|tokens in the messages|"
-    r"in the messages|in the prompt|prompt tokens)",
-    re.IGNORECASE | re.DOTALL,
+_OUTPUT_LIMIT: Final = re.compile(
+    r"max[_ ]?(?:imum )?(?:completion|output|new|gen|generation)?[_ ]?tokens|maxoutputtokens"
+    r"|(?:output|completion|generated) tokens?",
+    re.IGNORECASE,
+)
+
+_WINDOW: Final = (
+    re.compile(
+        r"maximum context length is (?P<window>\d{1,9}) tokens?.{0,200}?"
+        r"(?:\(|at least |has |contains |and )(?P<prompt>\d{1,9}) (?:input tokens"
+        r"|tokens in the messages|in the messages|in the prompt|prompt tokens)",
+        re.IGNORECASE | re.DOTALL,
+    ),
+    re.compile(
+        r"(?P<prompt>\d{1,9}) (?:input|prompt) tokens.{0,120}?"
+        r"context (?:length|window|size) (?:is|of) (?:only )?(?P<window>\d{1,9})",
+        re.IGNORECASE | re.DOTALL,
+    ),
 )
 """The window and the prompt, as OpenAI and vLLM complain of prompt and output together."""
 
 _FULL: Final = re.compile(
-    r"maximum context length|context[ _](?:length|window|size)[^.]{0,40}exceed|"
-    r"exceed[^.]{0,60}context|prompt is too long|input is too long|"
-    r"longer than the (?:model's )?context",
+    r"maximum (?:context|prompt|input|sequence|model) (?:length|size|tokens)"
+    r"|context[ _](?:length|window|size)[^.]{0,60}(?:exceed|only|full|too)"
+    r"|exceed[^.]{0,80}(?:context|maximum number of tokens|token limit|maximum (?:prompt|input))"
+    r"|(?:input token count|(?:prompt|input)(?:'s)? (?:length|tokens?)|total tokens"
+    r"|number of (?:input|prompt) tokens)[^.]{0,80}(?:exceed|maximum|limit|should be|allowed"
+    r"|between|less|longer)"
+    r"|(?:prompt|input|conversation|context|messages?)(?: is| are| was)? too (?:long|large|many)"
+    r"|too many (?:input |prompt )?tokens|longer than the (?:model's )?context"
+    r"|(?:reduce|shorten) (?:the |your )?(?:length|prompt|input|number of messages)",
+    re.IGNORECASE,
+)
+"""How services say that a conversation does not fit: OpenAI, vLLM, llama.cpp, Gemini, xAI,
+DashScope, Bedrock, and what their users report."""
+
+_OF_LENGTH: Final = re.compile(r"token|context|prompt|input|length", re.IGNORECASE)
+
+_OF_A_SETTING: Final = re.compile(
+    r"requires?\b|not supported|unsupported|n[o']t support|(?:^|\s)--\w|mmproj|chat[ _]template"
+    r"|not (?:enabled|loaded|configured|implemented)|failed to parse|must be|invalid|unknown"
+    r"|missing|not found|no such",
     re.IGNORECASE,
 )
 
@@ -82,8 +118,22 @@ class Complaint:
 
     @property
     def of_a_full_window(self) -> bool:
-        named = not _FULL_NAMES.isdisjoint({self.code, self.type})
-        return named or _FULL.search(self.message) is not None
+        if not _FULL_NAMES.isdisjoint({self.code, self.type}) or _FULL.search(self.message):
+            return True
+        # By the numbers alone: so much came, and that is more than there may be.
+        counts = {count for count in self.numbers if count >= _LEAST_WINDOW}
+        limit = _OUTPUT_LIMIT.search(f"{self.param} {self.message}")
+        return len(counts) > 1 and limit is None and _OF_LENGTH.search(self.message) is not None
+
+    @property
+    def of_a_setting(self) -> bool:
+        """That the service was not set up for such a request, by its words."""
+        return _OF_A_SETTING.search(self.message) is not None
+
+    @property
+    def numbers(self) -> list[int]:
+        text = re.sub(r"(?<=\d)[,_](?=\d{3}(?!\d))", "", self.message)
+        return [int(found) for found in re.findall(r"(?<![\w.])\d{1,9}(?![\w.]\w)", text)]
 
     def refuses(self, field: str) -> bool:
         """That the request has this field at all."""
@@ -121,20 +171,19 @@ class Dialect:
         return None
 
     def _smaller(self, complaint: Complaint, sent: int) -> int | None:
-        found = _WINDOW.search(complaint.message)
-        if found is not None:
-            window, prompt = int(found[1]), int(found[2])
-            # Half of what is left: the conversation grows, and vLLM stops counting the prompt where
-            # prompt and output together are too long, so that more may be left than there is.
-            left = min(window - prompt, sent) // 2
-            return left if left >= _LEAST_OUTPUT else None
-        named = re.search(r"max_(?:completion_)?tokens", f"{complaint.param} {complaint.message}")
-        if named is None or _TOO_LARGE.search(complaint.message) is None:
+        for form in _WINDOW:
+            found = form.search(complaint.message)
+            if found is not None:
+                # Half of what is left: the conversation grows, and vLLM stops counting the prompt
+                # where prompt and output together are too long, so that less may be left.
+                left = min(int(found["window"]) - int(found["prompt"]), sent) // 2
+                return left if left >= _LEAST_OUTPUT else None
+        about_output = _OUTPUT_LIMIT.search(f"{complaint.param} {complaint.message}")
+        if about_output is None and sent not in complaint.numbers:
             return None
-        numbers = (
-            int(text) for text in re.findall(r"(?<![\w.])\d{1,9}(?![\w.]\w)", complaint.message)
-        )
-        fitting = [n for n in numbers if _LEAST_TAKEN_FOR_A_LIMIT <= n < sent]
+        if _TOO_LARGE.search(complaint.message) is None:
+            return None
+        fitting = [n for n in complaint.numbers if _LEAST_TAKEN_FOR_A_LIMIT <= n < sent]
         return max(fitting, default=None)
 
 

@@ -9,7 +9,7 @@ anything, so that names and statuses count before classes.
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 import openai
@@ -126,25 +126,37 @@ def complaint(error: BaseException | None) -> Complaint | None:
         return None
     if isinstance(error, openai.APIStatusError) and error.status_code in {404, 501}:
         return None
+    return _complaint(error)
+
+
+def _complaint(error: openai.APIError) -> Complaint:
+    param = _fields(error).get("param")
     return Complaint(
-        message=_said(error), code=error.code or "", type=_type(error), param=str(error.param or "")
+        message=_said(error), code=_code(error), type=_type(error), param=str(param or "")
     )
 
 
 def _kind_of_answer(error: openai.APIStatusError) -> FailureKind:
-    for name in (error.code, _type(error)):
+    for name in (_code(error), _type(error)):
         if name in BY_NAME and name not in _BROAD:
             found = BY_NAME[str(name)]
             # Services call a rate what no wait mends: one request above the rate by itself.
             alone = found is FailureKind.RETRY and _said(error).startswith("Request too large")
             return FailureKind.REFUSED if alone else found
     by_class = BY_STATUS.get(error.status_code, nearest(error, BY_CLASS))
+    if error.status_code == 500 and not isinstance(error.body, str):
+        # Servers of one's own answer so to what they were not set up for, and to what is too long.
+        said = _complaint(error)
+        if said.of_a_full_window:
+            return FailureKind.TOO_LONG
+        if said.of_a_setting:
+            return FailureKind.DOUBTFUL
     return by_advice(by_class, error.response.headers)
 
 
 def _kind_within_stream(error: openai.APIError) -> FailureKind:
     """After status 200: the code is a name, or a status by number."""
-    code = error.code or ""
+    code = _code(error)
     if code.isascii() and code.isdigit() and len(code) == 3:
         return BY_STATUS.get(int(code), FailureKind.REFUSED if code < "500" else FailureKind.RETRY)
     for name in (code, _type(error)):
@@ -158,7 +170,7 @@ def _answer(error: BaseException) -> ErrorAnswer | None:
         error, openai.APIConnectionError | openai.APIResponseValidationError
     ):
         return None
-    code = error.code or ""
+    code = _code(error)
     # A code that is a number says no more than the status.
     name = code if code and not code.isdigit() else _type(error)
     if not isinstance(error, openai.APIStatusError):
@@ -171,21 +183,40 @@ def _answer(error: BaseException) -> ErrorAnswer | None:
 def _said(error: openai.APIError) -> str:
     """The service's own words. Where they have a form that only some services use, all of it; of a
     proxy's page nothing."""
-    if isinstance(error.body, Mapping):
-        for key in ("message", "detail", "error"):
-            said = error.body.get(key)
-            if said:
-                text = said if isinstance(said, str) else json.dumps(said)
-                return text[:_LONGEST_BODY]
-        return ""
+    fields = _fields(error)
+    if fields or isinstance(error.body, Mapping | list):
+        words = (fields.get(key) for key in ("message", "detail", "error"))
+        said = next((each for each in words if each), "")
+        return (said if isinstance(said, str) else json.dumps(said))[:_LONGEST_BODY]
     if isinstance(error, openai.APIStatusError):
         kind = error.response.headers.get("content-type", "")
         return error.body[:_LONGEST_BODY] if isinstance(error.body, str) and "json" in kind else ""
     return error.message[:_LONGEST_BODY]
 
 
+def _fields(error: openai.APIError) -> Mapping[str, Any]:
+    """What the body says of the error. Gemini sends a list of one object with it."""
+    body = error.body
+    if isinstance(body, list):
+        body = next((each for each in body if isinstance(each, Mapping)), None)
+    if not isinstance(body, Mapping):
+        return {}
+    inner = body.get("error")
+    return inner if isinstance(inner, Mapping) else body
+
+
+def _code(error: openai.APIError) -> str:
+    code = _fields(error).get("code")
+    return str(code) if isinstance(code, str | int) and code else ""
+
+
 def _type(error: openai.APIError) -> str:
-    return error.type if isinstance(error.type, str) else ""
+    kind = _fields(error).get("type")
+    return kind if isinstance(kind, str) else ""
+
+
+def _of_body(error: Any, response: httpx2.Response) -> openai.APIError:
+    return openai.APIError(str(error), request=response.request, body=error)
 
 
 ERRORS: Final = ErrorMap(
@@ -193,4 +224,5 @@ ERRORS: Final = ErrorMap(
     connection=openai.APIConnectionError,
     kind=kind_of,
     answer=_answer,
+    of_body=_of_body,
 )

@@ -32,6 +32,10 @@ REASONING: Final = ("reasoning_content", "reasoning")
 """Where services put a model's thinking, which OpenAI's own never shows. It goes back where it came
 from: DeepSeek and Kimi refuse a turn of calls without it, others pass it over."""
 
+DETAILS: Final = "reasoning_details"
+"""Where OpenRouter puts the same with the signatures of those who thought, in a list. It goes back
+as it came: Gemini and others refuse the results of calls without it."""
+
 _NOTHING_SAID: Final = "(an empty message)"
 _NO_OUTPUT: Final = "(no output)"
 """Some services refuse a message of no text."""
@@ -135,7 +139,7 @@ def _of_assistant(message: AssistantMessage, dialect: Dialect) -> Iterator[Json]
     for block in message.blocks:
         if isinstance(block, Opaque) and block.provider == PROVIDER:
             # Nothing else of ours is opaque, and no record may put a role or a call here.
-            kept = {key: block.raw[key] for key in REASONING if key in block.raw}
+            kept = {key: block.raw[key] for key in (*REASONING, DETAILS) if key in block.raw}
             result |= {key: clean(kept[key]) for key in kept if key not in dialect.without}
     yield result
 
@@ -171,7 +175,8 @@ def _joins(first: Json, second: Json) -> bool:
     if first["role"] != second["role"] or first["role"] == "tool":
         return False
     # Thinking belongs to the turn it came with.
-    return not any(key in message for message in (first, second) for key in REASONING)
+    own = (*REASONING, DETAILS)
+    return not any(key in message for message in (first, second) for key in own)
 
 
 def _join(first: Json, second: Json) -> None:

@@ -13,7 +13,6 @@ say so. Where they don't, nothing is guessed: `Usage.uncounted_replies` counts t
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from agent.errors import ModelError
 from agent.models.interface import (
     AssistantMessage,
     Opaque,
@@ -26,10 +25,10 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.models.openai.request import PROVIDER, REASONING
+from agent.models.openai.reasoning import ReasoningDetails
+from agent.models.openai.request import DETAILS, PROVIDER, REASONING
 from agent.models.openai.tool_calls import GrowingText, StreamedCalls
-from agent.models.reply_stream import broken
-from agent.models.retrying import TransientError
+from agent.models.reply_stream import broken, stop_of
 
 _MOST_TOKENS: Final = 1_000_000_000
 """A count above it is no count."""
@@ -52,11 +51,6 @@ _STOPS: Final[Mapping[str, StopReason]] = {
     "safety": StopReason.REFUSAL,
 }
 
-_BROKEN_OFF: Final = frozenset(
-    {"error", "abort", "aborted", "cancelled", "insufficient_system_resource", "load", "unload"}
-)
-"""Reasons of a service that stopped, not of a model."""
-
 
 class OpenAIReplyStream:
     """A `ReplyStream` of chat completions."""
@@ -67,6 +61,7 @@ class OpenAIReplyStream:
         self._started = False
         self._text = GrowingText()
         self._thinking: dict[str, GrowingText] = {}
+        self._details = ReasoningDetails()
         self._refusal = GrowingText()
         self._calls = StreamedCalls()
         self._stop: str | None = None
@@ -95,7 +90,13 @@ class OpenAIReplyStream:
     def reply(self, *, attempts: int, request_id: str) -> Reply:
         if self._stop is None:
             raise broken("its end is missing")
-        stop = _known_stop(self._stop, calls=self._calls.any, refused=bool(self._refusal.whole))
+        calls = self._calls.any
+        stop = stop_of(self._stop, _STOPS, calls=calls)
+        if self._refusal.whole:
+            stop = StopReason.REFUSAL
+        elif calls and stop is StopReason.END_TURN:
+            # Gateways say "stop" after whole calls too.
+            stop = StopReason.TOOL_USE
         return Reply(
             message=AssistantMessage(blocks=tuple(self._blocks(stop))),
             stop=stop,
@@ -126,6 +127,8 @@ class OpenAIReplyStream:
             words = self._thinking.setdefault(key, GrowingText())
             yield from _shown(ThinkingDelta, words.add(delta[key]))
             self._goes_on()
+        if isinstance(delta.get(DETAILS), list):
+            self._details.add(delta[DETAILS])
         for key, words in (("content", self._text), ("refusal", self._refusal)):
             if delta.get(key):
                 yield from _shown(TextDelta, words.add(_string(delta[key])))
@@ -167,7 +170,11 @@ class OpenAIReplyStream:
     # -- the reply -------------------------------------------------------------------------
 
     def _blocks(self, stop: StopReason) -> Iterator[Text | ToolUse | Opaque]:
-        thought = {key: words.whole for key, words in self._thinking.items() if words.whole}
+        thought: dict[str, object] = {
+            key: words.whole for key, words in self._thinking.items() if words.whole
+        }
+        if self._details.whole:
+            thought[DETAILS] = self._details.whole
         if thought:
             yield Opaque(provider=PROVIDER, raw=thought)
         for words in (self._text.whole, self._refusal.whole):
@@ -179,22 +186,6 @@ class OpenAIReplyStream:
         if stop is not StopReason.REFUSAL:
             return ""
         return self._refusal.whole.strip() or "the service's content filter stopped the answer"
-
-
-def _known_stop(text: str, *, calls: bool, refused: bool) -> StopReason:
-    name = text.lower()
-    if name in _BROKEN_OFF:
-        raise TransientError(f"the service broke the answer off ({name})")
-    stop = _STOPS.get(name)
-    if stop is None:
-        raise ModelError(
-            f"the model stopped for a reason this version does not know ({text!r:.60}): "
-            "update moonpool"
-        )
-    if refused:
-        return StopReason.REFUSAL
-    # Gateways say "stop" after whole calls too.
-    return StopReason.TOOL_USE if calls and stop is StopReason.END_TURN else stop
 
 
 def _shown(kind: type[TextDelta] | type[ThinkingDelta], text: str) -> Iterator[StreamEvent]:

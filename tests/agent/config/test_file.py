@@ -54,6 +54,7 @@ providers:
 prices: prices.yaml
 instructions: /etc/moonpool/instructions.md
 context_files: false
+max_output_tokens: 8192
 telemetry: {otlp_endpoint: "https://collector.example.org:4318", headers_env: OTLP_HEADERS}
 """
     )
@@ -69,11 +70,12 @@ telemetry: {otlp_endpoint: "https://collector.example.org:4318", headers_env: OT
     assert found.prices == file.parent / "prices.yaml"
     assert found.instructions == Path("/etc/moonpool/instructions.md")
     assert found.context_files is False
+    assert found.max_output_tokens == 8192
     assert found.telemetry == TelemetryConfig(
         otlp_endpoint="https://collector.example.org:4318", headers_env="OTLP_HEADERS"
     )
     assert set(found.secret_variables()) == {"GATEWAY_KEY", "LOCAL_KEY", "OTLP_HEADERS"}
-    assert found.lines["telemetry.headers_env"] == 10
+    assert found.lines["telemetry.headers_env"] == 11
 
 
 def test_a_version_is_enough_and_says_nothing(file: Path) -> None:

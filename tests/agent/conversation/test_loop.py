@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.errors import ModelUnavailable
+from agent.errors import ModelRefusedRequest, ModelUnavailable
 from agent.models.interface import (
     AssistantMessage,
     Opaque,
@@ -17,6 +17,7 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
+from agent.models.pricing import ModelInfo
 from agent.record.events.types import CallStarted, Event
 from agent.record.outcome import (
     Finished,
@@ -435,3 +436,50 @@ def test_a_third_breaks_off_a_call_that_hangs(conversation: FakeConversation) ->
     conversation.box.run = run  # type: ignore[assignment, method-assign]
     ended = conversation.on(ToldModel(call("bash", command="sleep 99")))
     assert ended == Interrupted(signal="SIGINT")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '<tool_call>\n{"name": "bash", "arguments": {"command": "ls"}}\n</tool_call>',
+        "I look.\n<function=bash>\n<parameter=command>ls</parameter>\n</function>",
+        '```json\n{"tool": "bash", "arguments": {}}\n```',
+        '{"name": "bash", "parameters": {"command": "ls"}}',
+        '[TOOL_CALLS][{"name": "bash", "arguments": {}}]',
+        '<invoke name="bash"></invoke>',
+    ],
+)
+def test_a_call_that_is_written_as_text_is_told_so_and_not_run(
+    conversation: FakeConversation, written: str
+) -> None:
+    model = ToldModel(say(written), call("list_dir"), say(written), say(written))
+    assert conversation.on(model) == Finished(message=written)
+    told = [request.messages[-1] for request in model.requests]
+    assert [str(message).count("wrote a call of bash as text") for message in told] == [0, 1, 0, 1]
+    assert not [what for what in conversation.box.calls if what.startswith("run ")]
+
+
+def test_a_model_that_only_writes_calls_as_text_gives_up(conversation: FakeConversation) -> None:
+    written = say('<tool_call>{"name": "bash"}</tool_call>')
+    assert isinstance(conversation.on(ToldModel(*[written] * 9)), GaveUp)
+
+
+@pytest.mark.parametrize(
+    "words", ["{}", "I ran bash.", '<tool_call>{"name": "nope"}', 'As in {"name": "bash"}: done.']
+)
+def test_an_answer_that_asks_for_no_tool_is_the_end(
+    conversation: FakeConversation, words: str
+) -> None:
+    assert conversation.on(ToldModel(say(words))) == Finished(message=words)
+
+
+def test_a_refusal_in_unknown_words_near_the_window_is_tried_once_shorter(
+    conversation: FakeConversation,
+) -> None:
+    refusal = ModelRefusedRequest("400 zu viel")
+    conversation.facts = ModelInfo(context_tokens=20_000)
+    conversation.box.write_file("long.txt", b"a line of text\n" * 600)
+    model = ToldModel(*[call("read_file", path="long.txt")] * 4, refusal, say("Done."))
+    assert conversation.on(model) == Finished(message="Done.")
+    assert len(str(model.requests[-1])) < len(str(model.requests[-2]))
+    assert isinstance(conversation.on(ToldModel(refusal)), ModelFailed)

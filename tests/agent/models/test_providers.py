@@ -169,7 +169,7 @@ def test_thinking_is_shown_and_kept_as_its_providers_own(provider: Provider) -> 
         "{not json",
         '["a", "list"]',
         '"text"',
-        "null",
+        "0",
         '{"n": NaN}',
         '{"n": 1e999}',
         '{"a":' * 500 + "1" + "}" * 500,
@@ -189,6 +189,24 @@ def test_arguments_that_are_no_object_carry_a_problem_and_may_go_back(
         user("Go."), reply.message, user(results=(result(call.id, "no", is_error=True),))
     )
     assert provider.api.requests[1].fault is None
+
+
+@pytest.mark.parametrize("written", ["null", "[]", '""', " null\n"])
+def test_what_holds_nothing_is_no_arguments(provider: Provider, written: str) -> None:
+    provider.api.queue(answer(Call("list_dir", written=written)))
+    (call,) = calls_of(provider.open().say().message)
+    assert (call.arguments, call.problem) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    "written", ['{"command": "echo a\necho\tb"}', '"{\\"command\\": \\"echo a\\\\necho\\\\tb\\"}"']
+)
+def test_arguments_are_read_that_are_only_written_carelessly(
+    provider: Provider, written: str
+) -> None:
+    provider.api.queue(answer(Call("bash", written=written)))
+    (call,) = calls_of(provider.open().say().message)
+    assert (call.arguments, call.problem) == ({"command": "echo a\necho\tb"}, None)
 
 
 @pytest.mark.parametrize("written", ['{"command": "rm -rf bui', '{"command": "rm"}', ""])
@@ -519,6 +537,29 @@ def test_an_error_in_what_shows_events_is_not_taken_for_the_services(provider: P
     with pytest.raises(DisplayError):
         conversation.model.reply(_request(), show)
     assert (len(provider.api.requests), conversation.waits) == (1, [])
+
+
+LIMITED = {"message": "Rate limit exceeded: free-models-per-min", "code": 429}
+
+
+@pytest.mark.parametrize("body", [{"error": LIMITED}, [{"error": LIMITED}]])
+def test_an_error_in_an_answer_with_status_200_is_the_services(
+    provider: Provider, body: object
+) -> None:
+    page = Page(200, json.dumps(body), "application/json")
+    provider.api.queue(page, answer("Better."))
+    conversation = provider.open()
+    assert conversation.say().attempts == 2
+    (retrying,) = (event for event in conversation.events if isinstance(event, Retrying))
+    assert "Rate limit exceeded" in retrying.reason
+
+
+def test_a_lasting_error_in_an_answer_with_status_200_ends_the_run(provider: Provider) -> None:
+    error = {"type": "authentication_error", "message": "who are you"}
+    provider.api.queue(Page(200, json.dumps({"error": error}), "application/json"))
+    with pytest.raises(ModelAuth, match="who are you"):
+        provider.open().say()
+    assert len(provider.api.requests) == 1
 
 
 def _request() -> Request:

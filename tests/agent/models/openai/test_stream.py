@@ -290,16 +290,37 @@ def test_reasons_to_stop(reason: str, stop: StopReason) -> None:
     assert read(chunk({"content": "So far."}, reason)).stop is stop
 
 
-@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("error", "abort", "insufficient_system_resource", "network_error", "user_cancel"),
+        *("malformed_function_call", "function_call_filter: malformed_function_call", "timeout"),
+    ],
+)
 def test_a_service_that_broke_off_is_asked_again(reason: str) -> None:
     with pytest.raises(TransientError, match=reason):
         read(chunk({"content": "So far."}, reason))
 
 
-@pytest.mark.parametrize("reason", ["coffee_break", {"a": 1}, 5])
-def test_an_unknown_reason_ends_the_run_with_a_line_that_names_it(reason: Any) -> None:
-    with pytest.raises(ModelError, match="update moonpool"):
-        read(chunk({"content": "So far."}, reason))
+@pytest.mark.parametrize("reason", ["COMPLETE", "coffee_break", {"a": 1}, 5])
+def test_an_unknown_reason_is_read_by_what_came_with_it(reason: Any) -> None:
+    assert read(chunk({"content": "So far."}, reason)).stop is StopReason.END_TURN
+    called = read(call(LS, index=0, id="a", name="bash"), chunk(reason=reason))
+    assert called.stop is StopReason.TOOL_USE
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [
+        ("PROHIBITED_CONTENT", StopReason.REFUSAL),
+        ("IMAGE_SAFETY", StopReason.REFUSAL),
+        ("ERROR_TOXIC", StopReason.REFUSAL),
+        ("max_output_tokens", StopReason.MAX_TOKENS),
+        ("context_length_exceeded", StopReason.CONTEXT_WINDOW),
+    ],
+)
+def test_a_reason_is_read_by_what_is_in_it(reason: str, stop: StopReason) -> None:
+    assert read(chunk({"content": "So far."}, reason)).stop is stop
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "model_length"])
