@@ -9,6 +9,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from command_line.running import CACHE_HOME
 from escape.test_hostile_workspace import CLI, Canary, canary, git, told
 
@@ -354,6 +356,7 @@ printf '%s' '$Id$' > late/ident
 """
 
 
+@pytest.mark.slow
 def test_no_command_starts_what_the_repository_or_the_agent_planted(
     workspace: Path, tmp_path: Path, canary: Canary, image: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 from checkout import ROOT
@@ -44,6 +45,7 @@ with concurrent.futures.ThreadPoolExecutor(12) as pool:
 REFUSED = ("Permission denied", "Operation not permitted", "cannot execute")
 
 
+@pytest.mark.slow
 def test_no_honest_command_is_refused_by_the_kernel(standing: Standing) -> None:
     box = standing("default")
     made = box.run(f"mkdir -p /tmp/setting /tmp/honest && cd /tmp/setting\n{SETTING}")

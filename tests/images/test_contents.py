@@ -18,6 +18,8 @@ from images.recipes import Recipe
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, ImageUnusable
 
+pytestmark = pytest.mark.slow
+
 BASE = "debian:bookworm-slim"
 
 EVERYWHERE = (

@@ -14,6 +14,8 @@ import pytest
 
 from checkout import ROOT
 
+pytestmark = pytest.mark.slow
+
 ROOMS = ("agent", "images", "policies", "sandbox")
 
 

@@ -44,6 +44,7 @@ def test_fifty_turns_read_nine_tenths_of_their_input_from_the_cache(policy: Poli
         assert share_read(conversation.budget.used) >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["claude-opus-5-5", WITHOUT_COMPACTION])
 def test_three_hundred_turns_fit_a_window_of_two_hundred_thousand_tokens(
     policy: Policy, name: str

@@ -187,6 +187,7 @@ COMMANDS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(COMMANDS)
 def test_what_is_learned_loads_and_allows_every_call_or_says_which_not(texts: list[str]) -> None:

@@ -194,6 +194,7 @@ def mounted(sharing: Engine, image: str, committed: Path) -> Iterator[Sandbox]:
         yield box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORK)
 def test_the_patch_is_exact_and_the_same_as_without_the_mount(
     work: str,

@@ -26,6 +26,7 @@ from sandbox.git.path_rules import leaves_tree, link_refusal, refusal
 from sandbox.git.store import Store
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pairs())
 def test_any_change_survives_the_way_through_a_patch(pair: tuple[World, World]) -> None:

@@ -268,6 +268,7 @@ def test_directories_that_were_shut_are_open_again(
     assert standing(engine, box.id) == then
 
 
+@pytest.mark.slow
 def test_thousands_of_changed_files_are_gone_back(
     open_box: OpenBox, workspace: Path, store: Path, engine: Engine
 ) -> None:

@@ -184,6 +184,7 @@ def test_who_stands_at_another_base_url_may_bill_others_and_that_is_said_once(
 # -- long, and uncounted -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_three_hundred_turns_of_a_process_fit_a_small_window(
     moonpool: Shell, tmp_path: Path, image: str, start: Start
 ) -> None:

@@ -269,6 +269,7 @@ def test_the_kernel_column_is_honest(moonpool: Shell, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("image")
 @pytest.mark.parametrize("name", bundled_names())
 def test_a_bundled_policy_passes_its_own_test_in_the_kernel(moonpool: Shell, name: str) -> None:
