@@ -69,7 +69,12 @@ class StreamedCalls:
             known = self._at.get(index)
         else:
             known = self._by_id.get(identifier) or (self._calls[-1] if self._calls else None)
-        if known is None or known.is_another(identifier, name, indexed=index is not None):
+        begins = bool(name) and not identifier and _opens(function.get("arguments"))
+        if (
+            known is None
+            or known.is_another(identifier, name, indexed=index is not None)
+            or (begins and known.is_whole)
+        ):
             known = _StreamedCall()
             self._calls.append(known)
             if len(self._calls) > _MOST_CALLS:
@@ -113,6 +118,16 @@ class _StreamedCall:
         self._given: object = None
         self._extra: object = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Its arguments are all there: a name and more arguments are those of another call."""
+        written = self._written.whole
+        return (
+            _opens(written)
+            and written.rstrip().endswith("}")
+            and read(written, given={})[1] is None
+        )
+
     def is_another(self, identifier: str, name: str, *, indexed: bool) -> bool:
         """That a delta with these is not of this call."""
         if identifier and self.id:
@@ -147,6 +162,10 @@ class _StreamedCall:
             problem=problem or found,
             extra={} if self._extra is None else {"extra_content": clean(self._extra)},
         )
+
+
+def _opens(arguments: object) -> bool:
+    return isinstance(arguments, str) and arguments.lstrip().startswith("{")
 
 
 def _named(value: object) -> str:

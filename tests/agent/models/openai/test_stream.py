@@ -193,6 +193,14 @@ LS, RM = '{"command": "ls"}', '{"command": "rm"}'
         ),
         pytest.param([call(LS, name="bash"), call(RM, name="bash")], id="no index and no id"),
         pytest.param(
+            [
+                call(LS, index=0, name="bash"),
+                call(RM[:7], index=0, name="bash"),
+                call(RM[7:], index=0),
+            ],
+            id="one index and no id",
+        ),
+        pytest.param(
             [call(LS, index=1, id="", name="bash"), call(RM, index=2, id="", name="bash")],
             id="empty ids, from 1",
         ),
@@ -223,7 +231,7 @@ def test_two_calls_are_told_apart(deltas: list[Chunk]) -> None:
 
 
 def test_what_cannot_be_told_apart_carries_a_problem() -> None:
-    same = [call(LS, index=0, name="bash"), call(RM, index=0, name="bash")]
+    same = [call(LS[:5], index=0, name="bash"), call(RM, index=0, name="bash")]
     (use,) = calls(read(*same, STOP))
     assert "not valid JSON" in (use.problem or "")
 
