@@ -205,6 +205,21 @@ def test_each_refusal_becomes_an_error_of_ours(
     assert ("the engine's disk is full" in str(raised.value)) == (status == 500)
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (409, "Container c is not running"),
+        (500, "Cannot kill container: c: container c PID 7 is zombie and can not be killed. Use …"),
+    ],
+)
+def test_a_container_that_has_ended_is_killed_already(
+    answering: Callable[..., OneAnswer], status: int, message: str
+) -> None:
+    body = json.dumps({"message": message}).encode()
+    server = answering(b"HTTP/1.1 %d No\r\n\r\n%b" % (status, body))
+    Engine(Endpoint(source="test", host=""), server.api).kill("c")
+
+
 def test_a_socket_that_nobody_may_open_is_told_as_such(tmp_path: Path) -> None:
     for host, says in (
         (f"unix://{tmp_path}/nowhere", "no engine answers at unix:"),
