@@ -37,7 +37,7 @@ class Fields:
 
     if TYPE_CHECKING:
         _kinds: ClassVar[dict[str, str]]
-        _readers: ClassVar[list[Reader] | None]
+        _readers: ClassVar[list[tuple[str, type | None, Reader]] | None]
 
     def __init_subclass__(cls) -> None:
         cls._kinds = getattr(cls, "__annotations__", {})
@@ -54,20 +54,25 @@ class Fields:
     @classmethod
     def read(cls, values: object) -> Self:
         """From what came off the wire. Raises `ProtocolError`."""
-        kinds = cls._kinds
         readers = cls._readers
         if readers is None:
-            readers = cls._readers = [_reader(kind) for kind in kinds.values()]
-        if not isinstance(values, list):
+            readers = cls._readers = [
+                (name, _PLAIN.get(kind.partition(" ")[0]), _reader(kind))
+                for name, kind in cls._kinds.items()
+            ]
+        if type(values) is not list:
             raise ProtocolError(cls.__name__ + " is no list of fields")
-        if len(values) != len(kinds):
-            if len(values) > len(kinds):
-                more = len(values) - len(kinds)
+        more = len(values) - len(readers)
+        if more:
+            if more > 0:
                 raise ProtocolError(f"{cls.__name__} has {more} fields too many")
-            raise ProtocolError(f"{cls.__name__}.{list(kinds)[len(values)]} is missing")
+            raise ProtocolError(f"{cls.__name__}.{readers[more][0]} is missing")
         made = cls.__new__(cls)
         fields = made.__dict__
-        for name, reader, value in zip(kinds, readers, values):  # noqa: B905 - Python 3.8
+        for (name, plain, reader), value in zip(readers, values):  # noqa: B905 - Python 3.8
+            if type(value) is plain:
+                fields[name] = value  # most are, and a call costs more than the look
+                continue
             try:
                 fields[name] = reader(value)
             except ProtocolError as error:
@@ -78,10 +83,13 @@ class Fields:
 _CLASSES: dict[str, type[Fields]] = {}
 
 
-def _exactly(kind: type, words: str) -> Reader:
+_PLAIN = {"bytes": bytes, "int": int}
+
+
+def _exactly(kind: type) -> Reader:
     def read(value: object) -> object:
         if type(value) is not kind:
-            raise ProtocolError(words)
+            raise ProtocolError("is not of type " + kind.__name__)
         return value
 
     return read
@@ -89,15 +97,8 @@ def _exactly(kind: type, words: str) -> Reader:
 
 def _truth(value: object) -> bool:
     if type(value) is not int or value not in (0, 1):
-        raise ProtocolError("is no truth value")
+        raise ProtocolError("is not of type bool")
     return value == 1
-
-
-_PLAIN = {
-    "bytes": _exactly(bytes, "are no bytes"),
-    "int": _exactly(int, "is no number"),
-    "bool": _truth,
-}
 
 
 def _reader(kind: str) -> Reader:
@@ -107,9 +108,11 @@ def _reader(kind: str) -> Reader:
         return lambda value: None if value is None else known(value)
     if kind.startswith("list["):
         each = _reader(kind[5:-1])
-        rows = _exactly(list, "is no list")
+        rows = _exactly(list)
         return lambda value: [each(item) for item in rows(value)]
-    return _PLAIN.get(kind) or _CLASSES[kind].read
+    if kind == "bool":
+        return _truth
+    return _exactly(_PLAIN[kind]) if kind in _PLAIN else _CLASSES[kind].read
 
 
 class Message(Fields):

@@ -178,7 +178,7 @@ HELLOS: dict[str, tuple[bytes, str]] = {
         (b"CapEff", b"000001ffffffffff"), (b"NoNewPrivs", b"0"), (b"uid", b"0"), probed=0),
         "CapEff: is 000001ffffffffff, not 0"),
     "odd-facts": (wire.frame([b"FirstWords", 0, 6, [], [[1, 2]], None, None, 5]),
-        r"FirstWords\.facts: SealFact\.key: are no bytes"),
+        r"FirstWords\.facts: SealFact\.key: is not of type bytes"),
 }  # fmt: skip
 """What it says first, and why the sandbox does not open: each lie is seen for what it is."""
 
