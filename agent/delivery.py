@@ -35,6 +35,7 @@ from agent.record.outcome import (
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, RunRecord
 from agent.record.summary import DeliveredPatch
 from agent.risk import gate
+from agent.risk.compared_files import COMPARED
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import (
     Failed,
@@ -123,7 +124,7 @@ class Delivery:
     def _deliver(self, box: SandboxProtocol) -> DeliveredPatch:
         started = time.monotonic()
         directory = self._record.directory
-        patch = box.export(keep_old=directory / BASELINE, spare=directory)
+        patch = box.export(keep_old=directory / BASELINE, spare=directory, compared=COMPARED)
         findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()

@@ -204,22 +204,32 @@ class Sandbox(SessionCommands):
         """Wait for no answer any more: nothing is asked until `rouse` has started it again."""
         self._session.link.give_up("the operator broke it off")
 
-    def preview(self, *, keep_old: Path | None = None) -> Patch:
+    def preview(
+        self, *, keep_old: Path | None = None, compared: frozenset[bytes] = frozenset()
+    ) -> Patch:
         """As `export`, of what stands now: what runs waits meanwhile, and goes on.
 
         Raises:
             SandboxLost: the guest can't say what stands in the container.
             PatchError: the patch can't be made or proved.
         """
-        return self._exported(keep_old=keep_old, spare=None, still=Still.PAUSED)
+        return self._exported(keep_old, None, compared, Still.PAUSED)
 
-    def export(self, *, keep_old: Path | None = None, spare: Path | None = None) -> Patch:
+    def export(
+        self,
+        *,
+        keep_old: Path | None = None,
+        spare: Path | None = None,
+        compared: frozenset[bytes] = frozenset(),
+    ) -> Patch:
         """End everything that runs, and make the patch: proved before it is given.
 
         Args:
             keep_old: a directory to be made, for the old side of the changed files: with it the
                 patch can be merged later into files that changed since (`sandbox.patch.baseline`).
             spare: a directory to work in where the temporary one is full or gone.
+            compared: names, in lower case, of files of which the patch keeps both versions whole,
+                for a review.
 
         Raises:
             SandboxLost: neither the guest nor the engine can say what stands in the container.
@@ -228,9 +238,11 @@ class Sandbox(SessionCommands):
         with contextlib.suppress(SandboxError):
             if self._session.link.lost is not None:
                 self._session.revive(SandboxLost(self._session.link.lost))
-        return self._exported(keep_old=keep_old, spare=spare, still=Still.ENDED)
+        return self._exported(keep_old, spare, compared, Still.ENDED)
 
-    def _exported(self, *, keep_old: Path | None, spare: Path | None, still: Still) -> Patch:
+    def _exported(
+        self, keep_old: Path | None, spare: Path | None, compared: frozenset[bytes], still: Still
+    ) -> Patch:
         try:
             return export.export(
                 engine=self._session.engine,
@@ -241,6 +253,7 @@ class Sandbox(SessionCommands):
                 workspace=self._opened.workspace,
                 keep_old=keep_old,
                 spare=spare,
+                compared=compared,
                 still=still,
             )
         except SandboxError as error:

@@ -21,6 +21,7 @@ from agent.record.events import types as events
 from agent.record.events.types import RequestAwaited
 from agent.record.outcome import Conversation, Finished
 from agent.risk import gate
+from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
 from agent.session import RunSession
 from agent.untrusted_text import one_line
@@ -110,7 +111,7 @@ class Chat:
         """
         session = self.session
         with self._at_the_box():
-            patch = session.box.preview(keep_old=keep_old)
+            patch = session.box.preview(keep_old=keep_old, compared=COMPARED)
         findings = gate.inspect(patch, session.job.policy, accepted=session.job.accepted_risks)
         return Preview(patch=patch, findings=findings)
 

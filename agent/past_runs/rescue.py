@@ -21,6 +21,7 @@ from agent.record.outcome import CutShort, Outcome
 from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.report.html import render
 from agent.risk import gate
+from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
 from agent.run import Run
 from policies.loading import load
@@ -167,7 +168,7 @@ class Rescuer:
         """Export by what the container itself says, under the bundled default policy's rules."""
         try:
             policy = load("default")
-            patch = self._unrecorded(item, policy).export()
+            patch = self._unrecorded(item, policy).export(compared=COMPARED)
             refused = tuple(row for row in gate.inspect(patch, policy) if row.refuses)
             directory = self.home / RECOVERED
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)

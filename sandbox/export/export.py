@@ -50,6 +50,7 @@ def export(
     workspace: Path,
     keep_old: Path | None = None,
     spare: Path | None = None,
+    compared: frozenset[bytes] = frozenset(),
     still: Still = Still.ENDED,
 ) -> Patch:
     """Make the patch from what stands in the container now.
@@ -58,6 +59,7 @@ def export(
         manifest: gives what was copied in; called from a thread.
         keep_old: a directory to be made, for the old side of the changed files (`baseline`).
         spare: where to work when the temporary directory can't be written.
+        compared: names of files that a review compares (`sandbox.patch.reviewed_content`).
 
     Raises:
         SandboxLost: neither the guest nor the engine can say.
@@ -82,7 +84,9 @@ def export(
             changed, left_out = selected(changed, left_out, copy, policy)
             old = {path: copy.entries[path] for path in changed if path in copy.entries}
             baseline_files.bring(engine, copied, store, old, workspace)
-            patch = make_patch(store, copy, changed, base=base, left_out=left_out)
+            patch = make_patch(
+                store, copy, changed, base=base, left_out=left_out, compared=compared
+            )
             if keep_old is not None and patch.data:
                 # Merging is a help for later: without space for it the patch still counts.
                 with contextlib.suppress(PatchError):

@@ -52,6 +52,7 @@ def make_patch(
     *,
     base: Trees | None = None,
     left_out: Sequence[LeftOut] = (),
+    compared: frozenset[bytes] = frozenset(),
     limits: PatchLimits | None = None,
 ) -> Patch:
     """The patch from the baseline to baseline + `changed` (None: deleted), and its proof.
@@ -59,7 +60,8 @@ def make_patch(
     The store holds the blobs of both sides of every changed path; a path in `changed` may well be
     as it was. What no patch can carry is added to `left_out`. Raises `PatchError` where a blob is
     missing, the patch passes its limit, or applying it does not give the tree it should.
-    `base` is the manifest's trees, where they have been worked out already.
+    `base` is the manifest's trees, where they have been worked out already; `compared` is for
+    `read_sides`.
     """
     limits = limits or PatchLimits()
     base = base or Trees.of(manifest.entries)
@@ -92,11 +94,11 @@ def make_patch(
                 limits=limits,
             )
             carry_whole(store.directory, _large(before, wanted))
-            compared, results = proving.prove()
+            comparison, results = proving.prove()
             data = proving.file.read_bytes()
     except OSError as problem:
         raise PatchError(f"the patch can't be written: {problem}") from problem
-    records = compared.records()
+    records = comparison.records()
     links = {
         path: _target(store, entry)
         for path, entry in results.items()
@@ -111,7 +113,7 @@ def make_patch(
         results=results,
         links=links,
         old_links=manifest.links,
-        sides=read_sides(store, records),
+        sides=read_sides(store, records, compared),
         collisions=collisions(result, [path for path in wanted if before[path] is None]),
     )
 

@@ -1,8 +1,8 @@
 """The content that a reviewer of a patch needs beside its hunks, read while the store lives.
 
-Hunks show three lines around a change: whether a manifest's install scripts changed takes both
-files whole, and what a binary is takes its first bytes. Owns which files and how much, so that the
-host's memory stays bounded; knows nothing of what is made of them.
+Hunks show three lines around a change: to compare two versions of a file takes both as a whole,
+and what a binary is takes its first bytes. Owns how much, so that the host's memory stays bounded;
+which files are compared, and what is made of them, is the caller's.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,37 +12,13 @@ from sandbox.git.diff import DiffRecord
 from sandbox.git.store import NOTHING, Store
 
 START_BYTES = 4096
-"""Of a file that is too large to be kept whole."""
+"""How much is kept of a file that is too large to be kept whole."""
 BINARY_LIMIT_BYTES = 1 << 20
 """A larger file that the patch carries as binary data is not kept whole: it may be text."""
 COMPARED_LIMIT_BYTES = 4 << 20
-"""The same of a file that is compared."""
+"""A larger file is not kept whole where it is to be compared."""
 TOGETHER_LIMIT_BYTES = 16 << 20
-"""Of all files; the smallest first."""
-
-COMPARED = frozenset(
-    {
-        b"package.json",
-        b"composer.json",
-        b"pyproject.toml",
-        b"cargo.toml",
-        b"pipfile",
-        b"package-lock.json",
-        b"npm-shrinkwrap.json",
-        b"yarn.lock",
-        b"pnpm-lock.yaml",
-        b"bun.lock",
-        b"poetry.lock",
-        b"uv.lock",
-        b"pdm.lock",
-        b"pipfile.lock",
-        b"cargo.lock",
-        b"gemfile.lock",
-        b"composer.lock",
-        b"go.sum",
-    }
-)
-"""Names, in lower case, of files that are compared as a whole."""
+"""For the kept content of all files; the smallest come first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,28 +27,35 @@ class Side:
 
     start: bytes
     size: int
-    """Of all of it, in bytes."""
+    """Of the whole blob, in bytes."""
 
     @property
     def whole(self) -> bool:
+        """Whether nothing of it is missing."""
         return len(self.start) == self.size
 
 
-def read_sides(store: Store, records: Iterable[DiffRecord]) -> Mapping[str, Side]:
-    """By object id. What is past a bound is not there."""
+def read_sides(
+    store: Store, records: Iterable[DiffRecord], compared: frozenset[bytes]
+) -> Mapping[str, Side]:
+    """Content by object id; what is past a bound is not there.
+
+    Args:
+        compared: names, in lower case, of files of which both versions are kept whole.
+    """
     wanted: dict[str, int] = {}
     for record in records:
-        if _name(record.path) in COMPARED or _name(record.old_path or b"") in COMPARED:
+        if _name(record.path) in compared or _name(record.old_path or b"") in compared:
             wanted |= dict.fromkeys((record.old_blob, record.new_blob), COMPARED_LIMIT_BYTES)
         elif record.added_lines is None:
             wanted.setdefault(record.new_blob, BINARY_LIMIT_BYTES)
     sizes = {blob: store.size(blob) for blob in wanted if blob != NOTHING and blob in store}
     kept = {blob: size if size <= wanted[blob] else START_BYTES for blob, size in sizes.items()}
     sides: dict[str, Side] = {}
-    room = TOGETHER_LIMIT_BYTES
+    left = TOGETHER_LIMIT_BYTES
     for blob, limit in sorted(kept.items(), key=lambda item: (item[1], item[0])):
-        room -= limit
-        if room < 0:
+        left -= limit
+        if left < 0:
             break
         start = bytearray()
         for piece in store.read(blob):

@@ -259,22 +259,30 @@ class TmpBox:
     def break_off(self) -> None:
         self.broken_off = True
 
-    def preview(self, *, keep_old: Path | None = None) -> Patch:
+    def preview(
+        self, *, keep_old: Path | None = None, compared: frozenset[bytes] = frozenset()
+    ) -> Patch:
         self._called("preview", "")
-        return self._patch(keep_old)
+        return self._patch(keep_old, compared)
 
-    def export(self, *, keep_old: Path | None = None, spare: Path | None = None) -> Patch:
+    def export(
+        self,
+        *,
+        keep_old: Path | None = None,
+        spare: Path | None = None,
+        compared: frozenset[bytes] = frozenset(),
+    ) -> Patch:
         self._called("export", "")
-        return self._patch(keep_old)
+        return self._patch(keep_old, compared)
 
-    def _patch(self, keep_old: Path | None) -> Patch:
+    def _patch(self, keep_old: Path | None, compared: frozenset[bytes]) -> Patch:
         with tempfile.TemporaryDirectory() as room:
             store = Store(Path(room) / "store")
             base = self._base(store)
             now = dict(self._entries(store))
             changed = {path: now.get(path) for path in {*base, *now}}
             manifest = Manifest(entries=base, tracked=None, ignore_files={})
-            patch = make_patch(store, manifest, changed)
+            patch = make_patch(store, manifest, changed, compared=compared)
             if keep_old is not None and patch.data:
                 touched = {path: base.get(path) for path in patch.results}
                 baseline.keep(keep_old, store, touched)

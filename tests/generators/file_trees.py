@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.risk.compared_files import COMPARED
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.make import make_patch
@@ -81,7 +82,7 @@ def changes(store: Store, old: World, new: World) -> Mapping[bytes, ManifestEntr
 
 
 def patch_between(store: Store, old: World, new: World) -> Patch:
-    return make_patch(store, manifest(store, old), changes(store, old, new))
+    return make_patch(store, manifest(store, old), changes(store, old, new), compared=COMPARED)
 
 
 def user_git(directory: Path, *arguments: str | bytes, stdin: bytes = b"") -> bytes:

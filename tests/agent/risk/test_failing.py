@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.risk import credentials
+from agent.risk.compared_files import COMPARED
 from agent.risk.executed_files import places_of
 from agent.risk.finding import Finding, Severity, ordered, risk_by_path
 from agent.risk.gate import BY_NAME, inspect
@@ -31,7 +32,7 @@ def broken(_subject: InspectedPatch) -> Iterator[Finding]:
 def patch() -> Iterator[Patch]:
     box = TmpBox(files={})
     box.write_file("a.py", b"one\nhttps://example.org\n")
-    yield box.export()
+    yield box.export(compared=COMPARED)
     box.close()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
 from fakes.box import TmpBox
@@ -23,7 +24,7 @@ def plain_box() -> Iterator[TmpBox]:
 def found(box: TmpBox, policy: Policy) -> list[tuple[str, bytes, bool]]:
     return [
         (finding.id, finding.path, finding.refuses)
-        for finding in inspect(box.export(), policy)
+        for finding in inspect(box.export(compared=COMPARED), policy)
         if finding.severity is Severity.DANGER
     ]
 
@@ -133,9 +134,9 @@ def test_a_link_that_stood_there_before_hides_no_protected_file(
     old_links = {path.encode(): target.encode() for path, target in links.items()}
     try:
         box.write_file("free", b"new\n")
-        assert refusing(replace(box.export(), old_links=old_links), policy) == []
+        assert refusing(replace(box.export(compared=COMPARED), old_links=old_links), policy) == []
         box.write_file(changed, b"new\n")
-        patch = replace(box.export(), old_links=old_links)
+        patch = replace(box.export(compared=COMPARED), old_links=old_links)
         assert refusing(patch, policy) == [("protected-path", changed.encode())]
     finally:
         box.close()
@@ -149,7 +150,7 @@ def test_what_is_obeyed_by_another_name_is_found_by_it(policy: Policy) -> None:
     box = TmpBox(files={"docs/how.md": b"old\n"})
     try:
         box.write_file("docs/how.md", b"new\n")
-        patch = replace(box.export(), old_links={b"CLAUDE.md": b"docs/how.md"})
+        patch = replace(box.export(compared=COMPARED), old_links={b"CLAUDE.md": b"docs/how.md"})
         (finding,) = inspect(patch, policy)
         assert (finding.id, finding.path) == ("agent-instructions", b"docs/how.md")
         assert finding.reason.endswith(", as CLAUDE.md")
@@ -179,5 +180,5 @@ def test_what_refuses_comes_first(plain_box: TmpBox, policy: Policy) -> None:
     )
     plain_box.write_file("aaa", b"x")
     link(plain_box, "zzz", "/")
-    first: Finding = inspect(plain_box.export(), policy)[0]
+    first: Finding = inspect(plain_box.export(compared=COMPARED), policy)[0]
     assert first.path == b"zzz"

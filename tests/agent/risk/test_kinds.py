@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from agent.errors import UsageError
+from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
 from agent.risk.kinds import KINDS, accepted_risks
@@ -45,7 +46,7 @@ def findings(case: Case, policy: Policy) -> tuple[Finding, ...]:
                 (box.workspace / path).chmod(case.mode)
         if case.link:
             os.symlink(case.link, box.workspace / case.path)
-        return inspect(box.export(), policy)
+        return inspect(box.export(compared=COMPARED), policy)
     finally:
         box.close()
 
@@ -426,7 +427,7 @@ def test_no_secret_stands_in_any_finding(policy: Policy) -> None:
 def test_only_the_id_that_was_accepted_passes(policy: Policy) -> None:
     box = TmpBox(files={})
     box.write_file(".github/x", "# \u202e\n".encode())
-    patch = box.export()
+    patch = box.export(compared=COMPARED)
     box.close()
     rows = {row.id: row for row in inspect(patch, policy, accepted=frozenset({"protected-path"}))}
     assert (rows["protected-path"].refuses, rows["protected-path"].accepted) == (False, True)

@@ -7,6 +7,8 @@ from sandbox.git.store import NOTHING, Store
 from sandbox.patch import reviewed_content
 from sandbox.patch.reviewed_content import read_sides
 
+COMPARED = frozenset({b"package.json"})
+
 
 def record(
     store: Store, path: bytes, old: bytes | None, new: bytes | None, *, lines: int | None
@@ -29,7 +31,7 @@ def test_both_sides_of_a_manifest_are_kept_whole_and_no_other_text(tmp_path: Pat
     store = Store(tmp_path / "store")
     manifest = record(store, b"web/Package.json", b"old", b"new", lines=1)
     other = record(store, b"a.py", b"before", b"after", lines=1)
-    kept = read_sides(store, [manifest, other])
+    kept = read_sides(store, [manifest, other], COMPARED)
     assert {side.start for side in kept.values() if side.whole} == {b"old", b"new"}
 
 
@@ -38,7 +40,7 @@ def test_of_a_large_binary_only_the_start_is_kept(tmp_path: Path) -> None:
     large = record(
         store, b"a.bin", None, b"x" * (reviewed_content.BINARY_LIMIT_BYTES + 1), lines=None
     )
-    (side,) = read_sides(store, [large]).values()
+    (side,) = read_sides(store, [large], COMPARED).values()
     assert (len(side.start), side.size, side.whole) == (
         reviewed_content.START_BYTES,
         reviewed_content.BINARY_LIMIT_BYTES + 1,
@@ -54,6 +56,6 @@ def test_all_together_stay_within_their_bound_the_smallest_first(tmp_path: Path)
         for n in range(20)
     ]
     small = record(store, b"package.json", None, b"{}", lines=1)
-    kept = read_sides(store, [*rows, small])
+    kept = read_sides(store, [*rows, small], COMPARED)
     assert sum(len(side.start) for side in kept.values()) <= reviewed_content.TOGETHER_LIMIT_BYTES
     assert small.new_blob in kept
