@@ -15,7 +15,7 @@ import pytest
 from sandbox.engine.api import Answer, Api, Malformed, Refused, Unreachable, path_part
 from sandbox.engine.docker import Engine
 from sandbox.engine.endpoints import Endpoint
-from sandbox.errors import ContainerGone, EngineError, EngineUnavailable
+from sandbox.errors import ContainerGone, EngineDiskFull, EngineError, EngineUnavailable
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -190,7 +190,7 @@ def test_an_address_that_is_none_is_refused(host: str) -> None:
     [
         (404, "No such container: c", ContainerGone),
         (404, "no such image", EngineError),
-        (500, "write /x: no space left on device", EngineError),
+        (500, "write /x: no space left on device", EngineDiskFull),
     ],
 )
 def test_each_refusal_becomes_an_error_of_ours(
