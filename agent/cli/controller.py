@@ -6,14 +6,12 @@ options: `run`, `chat`, `resume` and `fork` all come through here.
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agent.cli.setup import exit_codes, workspace
+from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.cli.setup.observers import Observers
@@ -31,20 +29,15 @@ from agent.record.summary import Summary
 from agent.report.html import render
 from agent.run import Run
 from agent.session import SessionDriver, one_task
-from agent.terminal.approval_prompt import at_terminal
-from agent.terminal.console import LeavableConsole
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
+from agent.terminal.screen import Line, open_screen, write_nowhere
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def notices_of(root: Path, policy: Policy) -> list[str]:
     """What a person should know before anything is done."""
-
     notices = [
         f"{name} in the workspace is ignored: a policy is never read from there"
         for name in workspace.ignored_policies(root)
@@ -71,15 +64,27 @@ class Frontend:
 
 
 def _watching(job: Job, *, json_lines: bool) -> Frontend:
-
-    console = _console()
     interrupts = Interrupts()
-    display = Display(console)
+    if json_lines:
+        return Frontend(
+            interrupts=interrupts,
+            show=_print_line,
+            close=lambda: None,
+            approve=nobody_to_ask,
+            driver=one_task,
+        )
+    screen = open_screen(environment.environ(), leavable=True)
+    display = Display(screen)
+    approve: Approve = nobody_to_ask
+    if job.may_ask:
+        from agent.terminal.approval_prompt import at_terminal
+
+        approve = at_terminal(screen, interrupts)
     return Frontend(
         interrupts=interrupts,
-        show=_print_line if json_lines else display.show,
+        show=display.show,
         close=display.close,
-        approve=at_terminal(console, interrupts) if job.may_ask else nobody_to_ask,
+        approve=approve,
         driver=one_task,
     )
 
@@ -104,7 +109,6 @@ class RunController:
         torn_bytes: int = 0,
     ) -> int:
         """Gives the exit code."""
-
         front = front or _watching(job, json_lines=self.json_lines)
         interrupts = front.interrupts
         observers = Observers(self.record, self.ready.model, self.ready.telemetry)
@@ -137,7 +141,6 @@ class RunController:
 
 def _finish(options: RunController, going: Run, summary: Summary, record: RunRecord) -> None:
     """Write what is left to write, and show what came of it."""
-
     document = summary.document()
     try:
         record.write_summary(document)
@@ -150,10 +153,10 @@ def _finish(options: RunController, going: Run, summary: Summary, record: RunRec
         if options.json_lines:
             _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
         else:
-            console = _console()
-            console.print()
+            screen = open_screen(environment.environ(), leavable=True)
+            screen.print(Line())
             print_result(
-                console, RecordedRun(id=record.run_id, directory=record.directory, summary=document)
+                screen, RecordedRun(id=record.run_id, directory=record.directory, summary=document)
             )
     except OSError:
         return  # nobody reads any more; the record has it all
@@ -161,7 +164,6 @@ def _finish(options: RunController, going: Run, summary: Summary, record: RunRec
 
 def _copy_out(out: Path, summary: Summary, record: RunRecord) -> None:
     """Put patch, report and log where the operator wants them too; never through a link."""
-
     sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
     if summary.delivery is not None:
         sources.append(summary.delivery.path)
@@ -180,12 +182,4 @@ def _print_line(_event: Event | None, line: str | None) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader left: the rest goes nowhere, and costs no exit code at the end.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-def _console() -> "Console":
-
-    return LeavableConsole()
+        write_nowhere(sys.stdout)  # the reader left; that costs no exit code at the end

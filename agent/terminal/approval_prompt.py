@@ -4,32 +4,30 @@ import os
 import sys
 import termios
 
-from rich.console import Console
-from rich.text import Text
-
 from agent.conversation.approval import Answered, Approve, Approved, ApprovedBefore, Declined
 from agent.conversation.stopwatch import Stopwatch
 from agent.interrupts import Interrupts
 from agent.terminal.approval_text import question
-from agent.terminal.hanging_indent import print_margined
+from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line
 from policies.decision import Ask, Call, digest
 
 _LONGEST_ANSWER = 1 << 16
 """Bytes; a terminal gives a line at a time, and none that is longer."""
+_USUAL_WIDTH = 80
 _SHOWN_LINES = 14
 """Of a longer question in a chat the first so many; the rest on demand, and before any yes."""
 
 
-def at_terminal(console: Console, interrupts: Interrupts) -> Approve:
+def at_terminal(screen: Screen, interrupts: Interrupts) -> Approve:
     """An approver that shows the exact call and takes y or yes; anything else declines."""
 
     def approve(call: Call, ask: Ask) -> Approved | Declined:
         # What is approved is what is read, to the last character: the digest is taken of the call
         # that was shown, not copied from the question.
         shown = digest(call)
-        _print(console, question(call, ask, width=console.width))
-        if answer(console, interrupts, "run this? [y/N] ") in {"y", "yes"}:
+        _print(screen, question(call, ask, width=screen.width or _USUAL_WIDTH))
+        if answer(screen, interrupts, "run this? [y/N] ") in {"y", "yes"}:
             return Approved(digest=shown)
         return Declined(reason="the person at the terminal declined it")
 
@@ -39,8 +37,8 @@ def at_terminal(console: Console, interrupts: Interrupts) -> Approve:
 class ChatAsker:
     """The same for a chat: also a for always this exact call, in this chat, and s to show all."""
 
-    def __init__(self, console: Console, interrupts: Interrupts) -> None:
-        self._console = console
+    def __init__(self, screen: Screen, interrupts: Interrupts) -> None:
+        self._screen = screen
         self._interrupts = interrupts
         self._always: set[str] = set()
         self.clock: Stopwatch | None = None
@@ -58,16 +56,18 @@ class ChatAsker:
         if shown in self._always:
             self._say(f"  approved before, for this exact call ({shown[:12]})", "dim")
             return ApprovedBefore(digest=shown)
-        lines = question(call, ask, width=self._console.width)
+        lines = self._question(call, ask)
         whole = len(lines) <= _SHOWN_LINES
-        _print(self._console, lines if whole else lines[:_SHOWN_LINES])
+        _print(self._screen, lines if whole else lines[:_SHOWN_LINES])
         if not whole:
             self._say(f"  … {len(lines) - _SHOWN_LINES} more lines: s shows all of it", "yellow")
         while True:
-            match answer(self._console, self._interrupts, "run this? [y/N/a/s] "):
+            match answer(self._screen, self._interrupts, "run this? [y/N/a/s] "):
                 case "s" | "show":
                     whole = True
-                    _print(self._console, question(call, ask, width=self._console.width))
+                    _print(
+                        self._screen, question(call, ask, width=self._screen.width or _USUAL_WIDTH)
+                    )
                     self._rule(ask, shown)
                 case "y" | "yes" | "a" | "always" if not whole:
                     self._say("  not before you have seen all of it: s shows it", "yellow")
@@ -82,22 +82,25 @@ class ChatAsker:
                 case _:
                     return Declined(reason="the person at the terminal declined it")
 
+    def _question(self, call: Call, ask: Ask) -> list[str]:
+        return question(call, ask, width=self._screen.width or _USUAL_WIDTH)
+
     def _rule(self, ask: Ask, shown: str) -> None:
         for text in (f"rule    {ask.rule}", f"reason  {ask.reason}", f"sha256  {shown}"):
-            self._console.print(Text(f"  {one_line(text)}", "dim"), no_wrap=True, overflow="fold")
+            self._screen.print(Line(f"  {one_line(text)}", "dim"))
 
     def _say(self, text: str, style: str) -> None:
-        self._console.print(Text(text, style), soft_wrap=True)
+        self._screen.print(Line(text, style))
 
 
-def answer(console: Console, interrupts: Interrupts, prompt: str) -> str:
+def answer(screen: Screen, interrupts: Interrupts, prompt: str) -> str:
     """What a person types to a question of ours, in small letters.
 
     It stands at the left edge, where no text of a model's or a file's begins.
     """
     # What was typed before the question is no answer to it.
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    console.print(Text(prompt, "bold yellow"), end="")
+    screen.print(Line(prompt, "bold yellow"), end="")
     with interrupts.immediate():
         # Not through a buffer: what that read beyond the answer would answer the next question.
         given = os.read(sys.stdin.fileno(), _LONGEST_ANSWER).decode("utf-8", "replace")
@@ -106,9 +109,9 @@ def answer(console: Console, interrupts: Interrupts, prompt: str) -> str:
     return given.strip().lower()
 
 
-def _print(console: Console, lines: list[str]) -> None:
+def _print(screen: Screen, lines: list[str]) -> None:
     head, *call = lines
-    print_margined(console, Text(head, "bold"))
+    screen.print_hanging(Line(head, "bold"))
     for line in call:
         # Broken already, each piece behind a mark of its own.
-        console.print(Text(line, "bold"), soft_wrap=True)
+        screen.print(Line(line, "bold"))

@@ -6,10 +6,7 @@ visible first and printed as text, never as markup: nothing in it acts on the te
 
 from collections.abc import Mapping
 from enum import Enum, auto
-
-from rich.console import Console
-from rich.status import Status
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from agent.models.interface import Opaque
 from agent.models.interface import Text as ModelText
@@ -38,10 +35,13 @@ from agent.record.events.types import (
     ThinkingPiece,
 )
 from agent.record.events.wording import call_in_words, served_in_words, shown_in_words
-from agent.terminal.stream_wrap import StreamWrapper
+from agent.terminal.screen import Line, Screen
 from agent.tools.plan import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, visible
 from policies.policy import SERVER_TOOLS
+
+if TYPE_CHECKING:
+    from agent.terminal.stream_wrap import StreamWrapper
 
 _OUTPUT_LINES = 6
 """Of a command's output, the last so many are shown."""
@@ -66,16 +66,14 @@ class Layout(Enum):
 class Display:
     """Prints events as they come."""
 
-    def __init__(self, console: Console, *, layout: Layout = Layout.LINES) -> None:
-        self._console = console
+    def __init__(self, screen: Screen, *, layout: Layout = Layout.LINES) -> None:
+        self._screen = screen
         self._layout = layout
         self._flow: StreamWrapper | None = None
-        self._fancy = (console.encoding or "").lower().startswith("utf")
         self._text = ""
         self._said = False
         self._words = ""
         self._tail = b""
-        self._status: Status | None = None
 
     def show(self, event: Event, _line: str | None = None) -> None:
         match event:
@@ -132,9 +130,8 @@ class Display:
                 self._call(event)
             case OutputPiece():
                 self._tail = (self._tail + event.data)[-_TAIL_BYTES:]
-                if self._status is not None:
-                    newest = decode(self._tail).rstrip().rpartition("\n")[2]
-                    self._status.update(Text(one_line(newest, 80), "dim"))
+                newest = decode(self._tail).rstrip().rpartition("\n")[2]
+                self._screen.waiting(Line(one_line(newest, 80), "dim"))
             case CallEnded():
                 self._result(event)
             case CallRefused():
@@ -143,7 +140,7 @@ class Display:
     # -- live ------------------------------------------------------------------------------
 
     def _start(self, event: RunStarted) -> None:
-        head = Text("moonpool ", "bold")
+        head = Line("moonpool ", "bold")
         head.append(event.run_id, "dim")
         self._print(head)
         facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
@@ -201,9 +198,12 @@ class Display:
 
     def _flow_on(self, text: str) -> None:
         if self._flow is None:
-            width = self._console.width if self._console.is_terminal else None
+            from agent.terminal.stream_wrap import StreamWrapper  # noqa: PLC0415 - rich
+
             first, rest = self._sign("● ", "* "), "  "
-            self._flow = StreamWrapper(self._write, width=width, first=first, rest=rest)
+            self._flow = StreamWrapper(
+                self._write, width=self._screen.width, first=first, rest=rest
+            )
         self._flow.feed(text)
         self._said = self._said or self._flow.said
 
@@ -214,13 +214,13 @@ class Display:
 
     def _write(self, text: str) -> None:
         self._rest()
-        self._console.print(Text(text), end="", soft_wrap=True, highlight=False)
+        self._screen.print(Line(text), end="")
 
     def _speak(self, line: str) -> None:
         if line.strip():
             mark = "  " if self._said else self._sign("● ", "* ")
             self._said = True
-            self._print(Text(mark, "cyan").append(visible(line.rstrip()), "default"))
+            self._print(Line(mark, "cyan").append(visible(line.rstrip()), "default"))
 
     def _call(self, event: CallStarted) -> None:
         self._tail = b""
@@ -229,7 +229,7 @@ class Display:
             self._plan(event.arguments)
             return
         if event.tool in _LIVE and self._layout is Layout.LINES:
-            self._print(Text("  ").append(self._words, "bold"))
+            self._print(Line("  ").append(self._words, "bold"))
         self._wait("running" if self._layout is Layout.LINES else f"running {self._words[:60]}")
 
     def plan(self, arguments: Mapping[str, object]) -> None:
@@ -244,10 +244,10 @@ class Display:
         }
         items = PlanArguments.model_validate(dict(arguments)).items
         done = sum(item.status is PlanStatus.DONE for item in items)
-        self._print(Text("  plan  ", "bold").append(f"{done} of {len(items)} done", "dim"))
+        self._print(Line("  plan  ", "bold").append(f"{done} of {len(items)} done", "dim"))
         for item in items:
             style = "bold" if item.status is PlanStatus.IN_PROGRESS else "dim"
-            self._print(Text(f"  {marks[item.status]} ", style).append(one_line(item.step, 200)))
+            self._print(Line(f"  {marks[item.status]} ", style).append(one_line(item.step, 200)))
 
     def _result(self, event: CallEnded) -> None:
         self._rest()
@@ -259,9 +259,9 @@ class Display:
             return
         self._output(_OUTPUT_LINES)
         style = "red" if event.is_error else "yellow" if failed else "green"
-        words = Text("    ")
+        words = Line("    ")
         if event.tool not in _LIVE:
-            words = Text("  ").append(f"{self._words}  ", "bold")
+            words = Line("  ").append(f"{self._words}  ", "bold")
         words.append(one_line(event.brief, 200), style)
         if event.tool == "bash" or event.seconds >= _SLOW_S:
             words.append(f"  {event.seconds:.2f} s", "dim")
@@ -271,12 +271,11 @@ class Display:
     def _folded(self, event: CallEnded, *, failed: bool) -> None:
         style = "red" if event.is_error else "yellow" if failed else "green"
         took = f"  {event.seconds:.1f} s" if event.seconds >= _SLOW_S else ""
-        tail = Text(f"  {one_line(event.brief, 80)}", style).append(took, "dim")
-        head = Text(f"  {event.number} ", "dim").append(self._words, "default")
-        if self._console.is_terminal:
-            # How it ended is always there; the call gives way.
-            head.truncate(max(8, self._console.width - tail.cell_len - 1), overflow="ellipsis")
-        self._print(head.append_text(tail))
+        tail = Line(f"  {one_line(event.brief, 80)}", style).append(took, "dim")
+        head = Line(f"  {event.number} ", "dim").append(self._words, "default")
+        # How it ended is always there; the call gives way.
+        self._end_flow()
+        self._screen.print_cut(head, tail)
         if failed:
             self._output(_FOLDED_LINES)
         self._kernel(event)
@@ -284,44 +283,38 @@ class Display:
     def _output(self, count: int) -> None:
         lines = [line for line in decode(self._tail).split("\n") if line.strip()]
         for line in lines[-count:]:
-            self._print(Text("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
+            self._print(Line("    ").append(one_line(line.rstrip("\r"), 200), "dim"))
 
     def _kernel(self, event: CallEnded) -> None:
         for program in event.refused[:_REFUSED_SHOWN]:
-            self._print(Text("    ").append(f"the kernel refused {one_line(program, 200)}", "red"))
+            self._print(Line("    ").append(f"the kernel refused {one_line(program, 200)}", "red"))
 
     def _refused(self, event: CallRefused) -> None:
         mark = self._sign("✗ ", "! ")
         words = one_line(call_in_words(event.tool, event.arguments), 300)
-        self._print(Text("  ").append(f"{mark}{event.why}: {words}", "red"))
-        self._print(Text("    ").append(one_line(event.text, 300), "dim"))
+        self._print(Line("  ").append(f"{mark}{event.why}: {words}", "red"))
+        self._print(Line("    ").append(one_line(event.text, 300), "dim"))
 
     # -- printing --------------------------------------------------------------------------
 
     def _say(self, text: str, style: str) -> None:
-        self._print(Text(text, style))
+        self._print(Line(text, style))
 
-    def _print(self, text: Text) -> None:
+    def _print(self, line: Line) -> None:
         self._end_flow()
-        if self._layout is Layout.FOLDED and self._console.is_terminal:
-            self._console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
-            return
-        self._console.print(text, soft_wrap=True, highlight=False)
+        if self._layout is Layout.FOLDED:
+            self._screen.print_cut(line)
+        else:
+            self._screen.print(line)
 
     def _wait(self, what: str) -> None:
-        """A line that moves while nothing else does; where the terminal can take it back."""
-        if self._console.is_interactive:
-            self._rest()
-            self._status = self._console.status(Text(what, "dim"), spinner="line")
-            self._status.start()
+        self._screen.wait(Line(what, "dim"))
 
     def _rest(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._screen.rest()
 
     def _sign(self, fancy: str, simple: str) -> str:
-        return fancy if self._fancy else simple
+        return fancy if self._screen.fancy else simple
 
     def close(self) -> None:
         """Give the cursor back, whatever happened."""

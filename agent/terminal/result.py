@@ -6,9 +6,6 @@ Works on the run's summary as it stands on disk, so that both show the same.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
-from rich.text import Text
-
 from agent.observe.run_log import LOG
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.wording import served_in_words
@@ -16,7 +13,7 @@ from agent.record.runs import RUNNING, RecordedRun
 from agent.record.store import REPORT
 from agent.risk.finding import Severity
 from agent.risk.kinds import NEVER_ACCEPTED
-from agent.terminal.hanging_indent import print_margined
+from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, visible
 from policies.policy import SERVER_TOOLS
 
@@ -32,7 +29,7 @@ _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "d
 
 
 def print_result(
-    console: Console, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN
+    screen: Screen, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN
 ) -> None:
     """Outcome, findings, diffstat (the riskiest first), verification, and what to type next.
 
@@ -41,19 +38,19 @@ def print_result(
     """
 
     def say(text: str, style: str = "default") -> None:
-        console.print(Text(text, style), soft_wrap=True, highlight=False)
+        screen.print(Line(text, style))
 
     for text, style in _first(run):
         say(text, style)
     outcome = run.text("outcome")
     good = outcome == "finished"
-    head = Text(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
-    console.print(head, soft_wrap=True, highlight=False)
-    print_risk(console, run, findings_limit=findings_limit)
+    head = Line(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
+    screen.print(head)
+    print_risk(screen, run, findings_limit=findings_limit)
     # What a verification came to has its own line further down, the gate's findings stand above.
     if outcome not in {"finished", "not verified", "export refused"} and run.text("detail"):
         say(visible(run.text("detail")), "yellow")
-    print_diffstat(console, run)
+    print_diffstat(screen, run)
     if run.text("tree"):
         say(f"proved: baseline + patch = tree {run.text('tree')[:12]}", "green")
     for line in _kernel_refusals(run):
@@ -88,18 +85,16 @@ def _places(run: RecordedRun) -> Iterator[str]:
             yield f"{label:<8}{run.directory / name}"
 
 
-def print_risk(
-    console: Console, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN
-) -> None:
+def print_risk(screen: Screen, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
     """What the export gate found, the worst first."""
     for text, style in _risk(run, findings_limit):
-        print_margined(console, Text(text, style), margin=_HANGING)
+        screen.print_hanging(Line(text, style), margin=_HANGING)
 
 
-def print_diffstat(console: Console, run: RecordedRun) -> None:
+def print_diffstat(screen: Screen, run: RecordedRun) -> None:
     """The changed files, and what is left out of the patch."""
     for row in _diffstat(run):
-        print_margined(console, row, margin=_HANGING)
+        screen.print_hanging(row, margin=_HANGING)
 
 
 def _risk(run: RecordedRun, limit: int) -> Iterator[tuple[str, str]]:
@@ -178,17 +173,17 @@ def _effort(run: RecordedRun) -> str:
     return f"  {run.number('turns'):.0f} turns, {tokens_used}{seconds}{cost}"
 
 
-def _diffstat(run: RecordedRun) -> list[Text]:
+def _diffstat(run: RecordedRun) -> list[Line]:
     changes = run.rows("changes")
     left_out = run.rows("left_out")
     if not changes:
         words = "nothing changed" if not left_out else "nothing that a patch can carry changed"
-        rows = [Text(words, "dim")] if run.text("patch") else []
+        rows = [Line(words, "dim")] if run.text("patch") else []
         return rows + _left_out(left_out)
     width = min(_PATH_WIDTH, max(len(field(change, "path")) for change in changes))
     rows = []
     for change in changes[:_FILES_SHOWN]:
-        row = Text(f"  {field(change, 'path'):<{width}}  ")
+        row = Line(f"  {field(change, 'path'):<{width}}  ")
         kind = field(change, "kind")
         added, deleted = change.get("added_lines"), change.get("deleted_lines")
         if isinstance(added, int) and isinstance(deleted, int):
@@ -201,16 +196,16 @@ def _diffstat(run: RecordedRun) -> list[Text]:
             row.append(f"{kind}, binary", "dim")
         rows.append(row)
     if len(changes) > _FILES_SHOWN:
-        rows.append(Text(f"  and {len(changes) - _FILES_SHOWN} more", "dim"))
+        rows.append(Line(f"  and {len(changes) - _FILES_SHOWN} more", "dim"))
     return rows + _left_out(left_out)
 
 
-def _left_out(paths: Sequence[Mapping[str, object]]) -> list[Text]:
+def _left_out(paths: Sequence[Mapping[str, object]]) -> list[Line]:
     """What changed and is not in the patch. One may be what the agent was to make: it is named."""
     if len(paths) > _LEFT_OUT_NAMED:
-        return [Text(f"  {len(paths)} paths left out of the patch, see the report", "yellow")]
+        return [Line(f"  {len(paths)} paths left out of the patch, see the report", "yellow")]
     return [
-        Text(f"  left out of the patch: {field(path, 'path')} {field(path, 'reason')}", "yellow")
+        Line(f"  left out of the patch: {field(path, 'path')} {field(path, 'reason')}", "yellow")
         for path in paths
     ]
 

@@ -34,6 +34,7 @@ LOADED = (
     "agent.run",
     "agent.open_sandbox",
     "agent.terminal.result",
+    "agent.terminal.rich_screen",
     "policies.loading",
     "sandbox.engine.docker",
 )

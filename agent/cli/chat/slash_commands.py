@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from rich.console import Console
-from rich.text import Text
-
 from agent.chat.requests import Chat, Preview
 from agent.chat.undo_text import to_person
 from agent.cli.chat.line_reader import InputCleared, InputEnded, InputLine, LineReader
@@ -33,9 +30,9 @@ from agent.record.runs import RecordedRun
 from agent.session import RunSession
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch
-from agent.terminal.hanging_indent import print_margined
 from agent.terminal.progress import Display
 from agent.terminal.result import print_diffstat, print_risk
+from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, visible
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
@@ -73,7 +70,7 @@ class ChatDriver:
     """Leads a room's conversation for a person; fits `agent.room.Talk`."""
 
     reader: LineReader
-    console: Console
+    screen: Screen
     display: Display
     asker: ChatAsker | None
     """None: nobody can be asked, so nothing is applied from here."""
@@ -187,7 +184,7 @@ class ChatDriver:
         if not taken.patch.data:
             self._nothing(taken)
             return
-        hidden = print_patch(self.console, taken.patch.data, limit=_DIFF_LINES)
+        hidden = print_patch(self.screen, taken.patch.data, limit=_DIFF_LINES)
         if hidden:
             path = chat.session.record.directory / PREVIEW
             try:
@@ -196,7 +193,7 @@ class ChatDriver:
                 self._say(f"and {hidden} lines more; {path} can't be written: {error}", "yellow")
             else:
                 self._say(f"and {hidden} lines more: all of it is in {path}", "yellow")
-        print_risk(self.console, _as_run(chat, taken))
+        print_risk(self.screen, _as_run(chat, taken))
 
     def _taken(self, take: Callable[[], Preview]) -> Preview | None:
         try:
@@ -217,12 +214,12 @@ class ChatDriver:
         taken = self._taken(chat.to_apply)
         if taken is None:
             return
-        print_risk(self.console, _as_run(chat, taken))
+        print_risk(self.screen, _as_run(chat, taken))
         if taken.refused:
             self._say("the export gate refuses it: nothing is applied", "red")
             return
         if self.asker is None:
-            print_diffstat(self.console, _as_run(chat, taken))
+            print_diffstat(self.screen, _as_run(chat, taken))
             run_id = chat.session.job.run_id
             self._say(
                 f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
@@ -248,10 +245,10 @@ class ChatDriver:
         if not changes:
             self._say("the workspace has all of it already")
             return False
-        print_diffstat(self.console, _as_run(chat, taken, changes))
+        print_diffstat(self.screen, _as_run(chat, taken, changes))
         where = visible(str(chat.session.job.workspace))
         with chat.session.clock.stopped():
-            said = answer(self.console, chat.session.interrupts, f"apply to {where}? [y/N] ")
+            said = answer(self.screen, chat.session.interrupts, f"apply to {where}? [y/N] ")
         if said in {"y", "yes"}:
             return True
         self._say("not applied")
@@ -284,7 +281,7 @@ class ChatDriver:
             return
         text = visible(ended[-1].text)
         for line in text[:_OUTPUT_CHARACTERS].split("\n"):
-            print_margined(self.console, _quoted(line, "dim"))
+            self.screen.print_hanging(_quoted(line, "dim"))
         if len(text) > _OUTPUT_CHARACTERS:
             self._say(f"{len(text) - _OUTPUT_CHARACTERS} characters more are in events.jsonl")
 
@@ -338,14 +335,14 @@ class ChatDriver:
     def _quote(self, text: str, style: str) -> None:
         """Words that others had a hand in."""
         for line in visible(text).split("\n"):
-            print_margined(self.console, _quoted(line, style))
+            self.screen.print_hanging(_quoted(line, style))
 
     def _say(self, text: str, style: str = "default") -> None:
-        print_margined(self.console, Text(text, style), margin=_HANGING)
+        self.screen.print_hanging(Line(text, style), margin=_HANGING)
 
 
-def _quoted(line: str, style: str) -> Text:
-    return Text(f"  {line}".expandtabs(8), style)
+def _quoted(line: str, style: str) -> Line:
+    return Line(f"  {line}".expandtabs(8), style)
 
 
 def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> RecordedRun:

@@ -27,8 +27,8 @@ from agent.open_sandbox import open_sandbox
 from agent.record.store import RunRecord, new_run_id
 from agent.risk.kinds import accepted_risks
 from agent.terminal.approval_prompt import ChatAsker
-from agent.terminal.console import LeavableConsole
 from agent.terminal.progress import Display, Layout
+from agent.terminal.screen import open_screen
 
 MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
 VERIFY = text(
@@ -77,17 +77,17 @@ def chat(given: Given) -> int:
 
 
 def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
-    console = LeavableConsole()
+    screen = open_screen(environment.environ(), leavable=True)
     interrupts = Interrupts()
-    display = Display(console, layout=Layout.FOLDED)
-    asker = ChatAsker(console, interrupts) if job.may_ask else None
+    display = Display(screen, layout=Layout.FOLDED)
+    asker = ChatAsker(screen, interrupts) if job.may_ask else None
     reader = _reader(interrupts, home, redact, may_ask=job.may_ask)
     return Frontend(
         interrupts=interrupts,
         show=display.show,
         close=display.close,
         approve=asker if asker is not None else nobody_to_ask,
-        driver=ChatDriver(reader=reader, console=console, display=display, asker=asker),
+        driver=ChatDriver(reader=reader, screen=screen, display=display, asker=asker),
     )
 
 

@@ -14,7 +14,7 @@ from agent.cli.setup.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model
-from agent.terminal.console import output_console
+from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
 
 _BUILT_IN = "built in"
@@ -49,7 +49,7 @@ def show(given: Given) -> int:
         table.add_column(overflow="fold")
     for row in rows:
         table.add_row(row.key, Text(one_line(_spelled(row.value))), Text(row.source, style="dim"))
-    output_console().print(table)
+    console().print(table)
     return exit_codes.DONE
 
 

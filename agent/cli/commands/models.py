@@ -14,7 +14,7 @@ from agent.cli.setup.options import AS_JSON
 from agent.models.interface import Retrying, StreamEvent
 from agent.models.listing import OfferedModel
 from agent.models.open_model import offered
-from agent.terminal.console import output_console
+from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
 
 _LONGEST = 120
@@ -59,7 +59,7 @@ def _print_table(provider: str, found: Sequence[OfferedModel]) -> None:
             _tokens(model.output_tokens),
             Text(one_line(state, _LONGEST)),
         )
-    output_console().print(table)
+    console().print(table)
 
 
 def _tokens(count: int | None) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 from agent.cli.arguments import Command, Given, flag, number
 from agent.cli.setup import environment, exit_codes
 from agent.record.runs import RecordedRun, all_runs
-from agent.terminal.console import output_console
+from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
 
 _TASK_WIDTH = 60
@@ -41,7 +41,7 @@ def list_runs(given: Given) -> int:
     if not count:
         print('no runs yet: start one with moonpool run "fix the failing tests"')
         return exit_codes.DONE
-    output_console().print(table)
+    console().print(table)
     return exit_codes.DONE
 
 

@@ -5,9 +5,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
 from agent.cli.setup import environment, exit_codes
@@ -15,9 +12,9 @@ from agent.cli.setup.options import RUN
 from agent.errors import UsageError
 from agent.record.events.wording import call_in_words
 from agent.record.runs import RecordedRun, events_of, find
-from agent.terminal.console import output_console
 from agent.terminal.diff import print_patch
 from agent.terminal.result import field, print_result
+from agent.terminal.screen import Line, Screen, open_screen
 from agent.untrusted_text import one_line, visible
 
 _WORDS_WIDTH = 160
@@ -33,11 +30,11 @@ def show(given: Given) -> int:
     if given[AS_JSON]:
         print(json.dumps(document_of(run), indent=2))
         return exit_codes.DONE
-    out = output_console()
+    out = open_screen(environment.environ())
     if given[PATCH]:
         _print_patch(out, Path(run.text("patch")))
         return exit_codes.DONE
-    out.print(Text("run     ", "dim").append(run.id, "bold"))
+    out.print(Line("run     ", "dim").append(run.id, "bold"))
     for label, key in (
         ("task", "task"),
         ("on", "workspace"),
@@ -45,14 +42,14 @@ def show(given: Given) -> int:
         ("model", "model"),
         ("started", "started"),
     ):
-        row = Text(f"{label:<8}", "dim").append(visible(run.text(key)), "default")
-        out.print(row, soft_wrap=True)
+        row = Line(f"{label:<8}", "dim").append(visible(run.text(key)), "default")
+        out.print(row)
     _print_steps(out, run.directory)
     print_result(out, run, findings_limit=sys.maxsize)
     return exit_codes.DONE
 
 
-def _print_steps(out: Console, directory: Path) -> None:
+def _print_steps(out: Screen, directory: Path) -> None:
     """The calls of the run, one to a line."""
     calls: dict[object, str] = {}
     for event in events_of(RecordedRun(id=directory.name, directory=directory, summary={})):
@@ -63,16 +60,16 @@ def _print_steps(out: Console, directory: Path) -> None:
             calls[event.get("number")] = words
         if kind == "call_refused":
             what = f"{field(event, 'why')}: {calls.get(event.get('number'), '')}"
-            out.print(Text(f"  ! {what}", "red"), soft_wrap=True)
+            out.print(Line(f"  ! {what}", "red"))
         elif kind == "call_ended":
             failed = bool(event.get("is_error")) or event.get("exit_code") not in {None, 0}
-            row = Text("  ").append(calls.get(event.get("number"), ""))
+            row = Line("  ").append(calls.get(event.get("number"), ""))
             row.append(f"  {field(event, 'brief')}", "yellow" if failed else "dim")
-            out.print(row, soft_wrap=True)
+            out.print(row)
         else:
             words = _of_its_person(event)
             if words:
-                out.print(Text(f"  {words}", "bold"), soft_wrap=True)
+                out.print(Line(f"  {words}", "bold"))
 
 
 def _of_its_person(event: Mapping[str, object]) -> str:
@@ -92,7 +89,7 @@ def _of_its_person(event: Mapping[str, object]) -> str:
             return ""
 
 
-def _print_patch(out: Console, path: Path) -> None:
+def _print_patch(out: Screen, path: Path) -> None:
     try:
         data = path.read_bytes()
     except OSError as error:

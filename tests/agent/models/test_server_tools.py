@@ -5,7 +5,6 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from agent.errors import UsageError
 from agent.models.host import Host
@@ -17,6 +16,7 @@ from agent.record.runs import RecordedRun
 from agent.report.html import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
+from agent.terminal.screen import PlainScreen
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from policies.policy import SERVER_TOOLS, Policy
@@ -71,7 +71,7 @@ def test_terminal_report_and_summary_say_that_text_could_leave(
     tmp_path: Path, policy: Policy
 ) -> None:
     out = StringIO()
-    console = Console(file=out, width=200)
+    console = PlainScreen(out)
     display = Display(console)
     fake = FakeRun(home=tmp_path, policy=lists(policy, "web_search"), also=display.show)
     summary = fake.go(ToldModel(searched()))
@@ -89,7 +89,7 @@ def test_terminal_report_and_summary_say_that_text_could_leave(
 
 def test_without_them_nothing_is_said(tmp_path: Path, policy: Policy) -> None:
     out = StringIO()
-    display = Display(Console(file=out, width=200))
+    display = Display(PlainScreen(out))
     fake = FakeRun(home=tmp_path, policy=policy, also=display.show)
     summary = fake.go(ToldModel(say("Done.")))
     assert "text can leave" not in out.getvalue() + render(summary, fake.log)

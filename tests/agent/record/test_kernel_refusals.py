@@ -7,7 +7,6 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from agent.models.interface import Reply, Request
 from agent.record.events.encoding import encode
@@ -18,6 +17,7 @@ from agent.record.store import EVENTS
 from agent.report.html import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
+from agent.terminal.screen import PlainScreen
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -47,7 +47,7 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
 
 def shown(run: RecordedRun) -> str:
     out = StringIO()
-    print_result(Console(file=out, width=200), run)
+    print_result(PlainScreen(out), run)
     return out.getvalue()
 
 
@@ -80,7 +80,7 @@ def test_a_hostile_name_acts_nowhere(fake: FakeRun) -> None:
     summary = fake.go(ToldModel(call("bash", command="ls"), say("done")))
     run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document())
     screen = StringIO()
-    display = Display(Console(file=screen, width=200))
+    display = Display(PlainScreen(screen))
     for event in fake.log:
         display.show(event)
     model = next(event.text for event in fake.log if isinstance(event, CallEnded))

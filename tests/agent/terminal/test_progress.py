@@ -13,30 +13,28 @@ from agent.record.events.types import ModelCalled, ModelReplied, TextPiece
 from agent.record.runs import RecordedRun
 from agent.terminal.progress import Display, Layout
 from agent.terminal.result import print_result
+from agent.terminal.rich_screen import RichScreen
+from agent.terminal.screen import PlainScreen, Screen
 from checkout import EXAMPLES
 from fakes.model import Step, ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
 
 
-class Screen:
-    """A console that keeps what was printed."""
-
-    def __init__(self, *, terminal: bool) -> None:
-        self.file = io.StringIO()
-        self.console = Console(
-            file=self.file,
-            force_terminal=terminal,
+def screen_on(file: io.StringIO, *, terminal: bool) -> Screen:
+    if not terminal:
+        return PlainScreen(file)
+    return RichScreen(
+        Console(
+            file=file,
+            force_terminal=True,
             width=100,
             markup=False,
             emoji=False,
             highlight=False,
-            color_system="standard" if terminal else None,
+            color_system="standard",
         )
-
-    @property
-    def text(self) -> str:
-        return self.file.getvalue()
+    )
 
 
 @pytest.fixture
@@ -45,16 +43,17 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
 
 
 def shown(fake: FakeRun, *steps: Step, terminal: bool = False) -> str:
-    screen = Screen(terminal=terminal)
-    display = Display(screen.console)
+    file = io.StringIO()
+    screen = screen_on(file, terminal=terminal)
+    display = Display(screen)
     fake.also = display.show
     summary = fake.go(ToldModel(*steps))
     display.close()
     run = RecordedRun(
         id=fake.record.run_id, directory=fake.record.directory, summary=summary.document()
     )
-    print_result(screen.console, run)
-    return screen.text
+    print_result(screen, run)
+    return file.getvalue()
 
 
 def test_what_the_agent_says_and_does_comes_line_by_line(fake: FakeRun) -> None:
@@ -102,11 +101,13 @@ def test_the_end_has_diffstat_proof_and_the_next_command(fake: FakeRun) -> None:
 
 
 def left_out(names: list[str]) -> str:
-    screen = Screen(terminal=False)
+    file = io.StringIO()
     rows = [{"path": name, "reason": "is too large for a patch"} for name in names]
     summary = {"outcome": "finished", "patch": "/p", "left_out": rows}
-    print_result(screen.console, RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
-    return screen.text
+    print_result(
+        PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
+    )
+    return file.getvalue()
 
 
 def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
@@ -197,8 +198,8 @@ def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> No
         if path.is_file() and "cache" not in str(path)
     }
     fake = FakeRun(home=tmp_path, policy=policy, files=files)
-    screen = Screen(terminal=False)
-    fake.also = Display(screen.console).show
+    file = io.StringIO()
+    fake.also = Display(PlainScreen(file)).show
     fake.go(ScriptModel.open(str(root / "calculator.script.yaml")))
     steps = [
         "I'll look at",
@@ -207,13 +208,13 @@ def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> No
         "second bug",
         "5 passed",
     ]
-    places = [screen.text.index(step) for step in steps]
+    places = [file.getvalue().index(step) for step in steps]
     assert places == sorted(places)
 
 
 def test_in_a_chat_a_short_answer_is_said_once() -> None:
     file = io.StringIO()
-    display = Display(Console(file=file), layout=Layout.FOLDED)
+    display = Display(PlainScreen(file), layout=Layout.FOLDED)
     reply = say("Started.")
     display.show(ModelCalled(turn=1, system_sha256="", messages=1))
     display.show(TextPiece(text="Started."))

@@ -4,7 +4,7 @@ from rich.table import Table
 
 from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes
-from agent.terminal.console import output_console
+from agent.terminal.rich_screen import console
 from images.listing import rows
 from sandbox.engine.docker import Engine
 
@@ -19,7 +19,7 @@ def list_images(_given: Given) -> int:
     for row in rows(Engine.connect(environment.environ())):
         size = f"{row.size_bytes / _MEGABYTE:.0f} MB" if row.size_bytes else ""
         table.add_row(row.recipe, row.state, row.reference, size, row.base)
-    output_console().print(table)
+    console().print(table)
     return exit_codes.DONE
 
 

@@ -4,13 +4,11 @@ import json
 import shlex
 import sys
 
-from rich.text import Text
-
 from agent.cli.arguments import Command, Given, argument, choice, flag, rest
-from agent.cli.setup import exit_codes
+from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import CEILING
 from agent.cli.setup.policy import permit
-from agent.terminal.console import LeavableConsole
+from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import visible
 from policies.commands.outcome import CommandOutcome
 from policies.operator.explain import explain as explained
@@ -51,10 +49,10 @@ def explain(given: Given) -> int:
         CommandOutcome.DENY: "red",
         None: "dim",
     }
-    screen = LeavableConsole()
+    screen = open_screen(environment.environ())
     for outcome, line in found.lines():
-        screen.print(Text(visible(line), styles[outcome]), soft_wrap=True)
-    screen.print(Text(f"\n{visible(found.summary)}", "bold"), soft_wrap=True)
+        screen.print(Line(visible(line), styles[outcome]))
+    screen.print(Line(f"\n{visible(found.summary)}", "bold"))
     return exit_codes.DONE
 
 

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from agent.models.interface import Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
@@ -22,6 +21,7 @@ from agent.record.runs import RecordedRun
 from agent.report.html import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
+from agent.terminal.screen import PlainScreen
 from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -42,7 +42,7 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
 
 def shown(*events: Event) -> str:
     out = io.StringIO()
-    display = Display(Console(file=out, width=120))
+    display = Display(PlainScreen(out))
     for event in events:
         display.show(event)
     return out.getvalue()
@@ -59,7 +59,7 @@ def test_the_summary_says_what_it_cost_and_by_which_list(fake: FakeRun) -> None:
     assert FACTS.source in html
     out = io.StringIO()
     run = RecordedRun(id=fake.record.run_id, directory=fake.record.directory, summary=document)
-    print_result(Console(file=out, width=200), run)
+    print_result(PlainScreen(out), run)
     assert "$0.0240 (by the list of today" in out.getvalue()
 
 

@@ -1,0 +1,126 @@
+"""Lines for a person, and where they go.
+
+Owns what a line is (`Line`), and the screen that is none: a pipe or a file gets the words alone.
+Knows no library; the one for terminals is loaded where there is a terminal.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import IO, Protocol, Self
+
+_TAB = 8
+_STYLED_ANYWAY = ("FORCE_COLOR", "TTY_COMPATIBLE")
+"""Variables by which people say that what looks like a pipe is a terminal."""
+
+
+class Line:
+    """Words with styles, each a colour or weight by name, such as ``bold red``."""
+
+    def __init__(self, text: str = "", style: str = "default") -> None:
+        self.parts = [(text, style)]
+
+    def append(self, text: str, style: str = "default") -> Self:
+        """Add words at the end."""
+        self.parts.append((text, style))
+        return self
+
+    @property
+    def plain(self) -> str:
+        return "".join(text for text, _ in self.parts)
+
+
+class Screen(Protocol):
+    """Where lines go. What others wrote must have been made visible before."""
+
+    fancy: bool
+    """Can it show more than ASCII?"""
+
+    @property
+    def width(self) -> int | None:
+        """Cells of a line; None where lines have no end."""
+
+    def print(self, line: Line, *, end: str = "\n") -> None:
+        """One line. A terminal goes on at its left edge where it is too long."""
+
+    def print_cut(self, line: Line, tail: Line | None = None) -> None:
+        """One line, cut to the width of a terminal; the tail stands whole."""
+
+    def print_hanging(self, line: Line, *, margin: str = "  ") -> None:
+        """One line whose rest, where it is too long for a terminal, stands behind a margin: at the
+        left edge stand our own questions, and what others wrote must not get there by being long.
+        """
+
+    def print_marked(self, line: Line, mark: str) -> None:
+        """One line, broken anywhere for a terminal; the mark stands before each further piece."""
+
+    def wait(self, what: Line) -> None:
+        """A line that moves while nothing else does; where the screen can take it back."""
+
+    def waiting(self, what: Line) -> None:
+        """Other words for the line that moves, if one does."""
+
+    def rest(self) -> None:
+        """Take the line that moves back."""
+
+
+class PlainScreen:
+    """A pipe or a file."""
+
+    width = None
+
+    def __init__(self, file: IO[str] | None = None, *, leavable: bool = False) -> None:
+        """Args:
+        leavable: whoever reads may leave; then the rest goes nowhere, and no error is raised.
+        """
+        self._file: IO[str] = sys.stdout if file is None else file
+        self._leavable = leavable
+        self.fancy = str(getattr(self._file, "encoding", None) or "").lower().startswith("utf")
+
+    def print(self, line: Line, *, end: str = "\n") -> None:
+        try:
+            self._file.write(line.plain.expandtabs(_TAB) + end)
+            self._file.flush()
+        except BrokenPipeError:
+            if not self._leavable:
+                raise
+            write_nowhere(self._file)
+
+    def print_cut(self, line: Line, tail: Line | None = None) -> None:
+        self.print(Line(line.plain + (tail.plain if tail is not None else "")))
+
+    def print_hanging(self, line: Line, *, margin: str = "  ") -> None:  # noqa: ARG002
+        self.print(line)
+
+    def print_marked(self, line: Line, mark: str) -> None:  # noqa: ARG002
+        self.print(line)
+
+    def wait(self, what: Line) -> None:
+        pass
+
+    def waiting(self, what: Line) -> None:
+        pass
+
+    def rest(self) -> None:
+        pass
+
+
+def open_screen(environ: Mapping[str, str], *, leavable: bool = False) -> Screen:
+    """Standard output, as a screen.
+
+    Args:
+        leavable: as for `PlainScreen`: a run goes on though its reader left.
+    """
+    if sys.stdout.isatty() or any(environ.get(name) for name in _STYLED_ANYWAY):
+        from agent.terminal.rich_screen import RichScreen, console  # noqa: PLC0415 - slow
+
+        return RichScreen(console(leavable=leavable))
+    return PlainScreen(leavable=leavable)
+
+
+def write_nowhere(file: IO[str]) -> None:
+    """What is written from now on is lost. Python flushes once more while it ends, and would else
+    complain of a reader who left."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
