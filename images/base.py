@@ -23,7 +23,7 @@ BOOTSTRAPPABLE = {"debian:bookworm-slim": "bookworm"}
 BOOTSTRAPPED_LABEL = "moonpool.bootstrapped"
 
 _PULL_TIMEOUT_S = 20
-"""Of silence: a registry that answers reports its progress much more often."""
+"""How long a pull may be silent: a registry that answers reports its progress much more often."""
 _BOOTSTRAP_TIMEOUT_S = 900
 _INSTALL_TIMEOUT_S = 300
 _TOOL = "mmdebstrap"

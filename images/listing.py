@@ -21,7 +21,7 @@ State = Literal["ready", "outdated", "not built", "superseded"]
 class ImageRow:
     recipe: str
     reference: str
-    """Its content-addressed name; of an image to be built, the one it will get."""
+    """The image's content-addressed name; for one to be built, the name that it will get."""
     state: State
     """``ready``: `ensure` will use it. ``not built``, ``outdated``: `ensure` will build (the latter
     where an older build is there). ``superseded``: an older build that nothing needs any more."""
@@ -90,7 +90,7 @@ def _current(
 
 
 def _build_tags(info: ImageInfo) -> list[str]:
-    """Its content-addressed names; none for an image that only inherited the label."""
+    """An image's content-addressed names; none for one that only inherited the label."""
     name = info.labels.get(RECIPE_LABEL)
     prefix = f"{recipes.REPOSITORY}/{name}:"
     return [tag for tag in info.tags if tag.startswith(prefix) and not tag.endswith(":latest")]

@@ -1,7 +1,7 @@
 """Where it is done: the sealed container, its guest, the workspace copy, the patch.
 
-`from sandbox import Sandbox` is the room's public face. It is loaded when it is asked for: whoever
-imports another module of the room does not pay for the docker SDK.
+`from sandbox import Sandbox` is how others use it. The class is loaded when it is asked for:
+whoever imports another module from here does not pay for everything that it needs.
 """
 
 from typing import TYPE_CHECKING

@@ -41,7 +41,7 @@ class Leftover:
     """The run it belonged to; empty where that is not known."""
     state: str
     expired: bool
-    """True: it may be removed now."""
+    """Whether it may be removed now."""
 
 
 def leftovers(engine: Engine) -> tuple[Leftover, ...]:

@@ -14,7 +14,7 @@ class Ending(StrEnum):
     HOST_DISK_LOW = "host disk low"
     """The disk of the host was filling up, by this command or by somebody else."""
     CANCELLED = "cancelled"
-    """By the operator, or because the run ended."""
+    """The operator ended it, or the run did."""
     LOST = "lost"
     """The guest died under it and was started again; the files are still there."""
 
@@ -112,4 +112,4 @@ class DirectoryEntry:
 class Listing:
     entries: tuple[DirectoryEntry, ...] = field(default=())
     cut: bool = False
-    """True: there are more than the limit."""
+    """Whether there are more than the limit."""

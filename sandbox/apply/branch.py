@@ -63,10 +63,10 @@ def branch_patch(
             _git_of(directory, target) as git,
             tempfile.TemporaryDirectory(
                 prefix="moonpool-apply-", ignore_cleanup_errors=True
-            ) as room,
+            ) as scratch,
         ):
             repo_refs.refuse_name(git, branch)
-            made = _Commit.of(patch, git, Path(room), message, baseline)
+            made = _Commit.of(patch, git, Path(scratch), message, baseline)
             if not check:
                 made.write(git)
                 repo_refs.make_branch(git, branch, made.commit)
@@ -108,14 +108,14 @@ class _Commit:
 
     @classmethod
     def of(
-        cls, patch: bytes, git: Target, room: Path, message: str, baseline: Baseline | None
+        cls, patch: bytes, git: Target, scratch: Path, message: str, baseline: Baseline | None
     ) -> "_Commit":
         objects = Objects(git)
         parent = repo_refs.head(git)
         tree = CommitTree(objects, objects.commit_tree(parent))
-        store = Store(room / "store")
+        store = Store(scratch / "store")
         before = tree.entries(touched_paths(patch), store)
-        touched = changed_by(patch, before, store, room, baseline=baseline)
+        touched = changed_by(patch, before, store, scratch, baseline=baseline)
         for path, entry in touched.items():
             if entry is not None and entry.mode == SYMLINK:
                 check_link(store, path, entry)

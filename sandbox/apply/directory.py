@@ -57,23 +57,23 @@ def apply_patch(
             opened(target) as directory,
             tempfile.TemporaryDirectory(
                 prefix="moonpool-apply-", ignore_cleanup_errors=True
-            ) as room,
+            ) as scratch,
         ):
-            return _apply(patch, directory, Path(room), baseline, check=check)
+            return _apply(patch, directory, Path(scratch), baseline, check=check)
     except OSError as problem:
         raise PatchError(f"applying failed: {problem}. Nothing was changed.") from problem
 
 
 def _apply(
-    patch: bytes, target: Target, room: Path, baseline: Baseline | None, *, check: bool
+    patch: bytes, target: Target, scratch: Path, baseline: Baseline | None, *, check: bool
 ) -> ApplyReport:
     if not patch:
         return ApplyReport(changes=(), written=())
-    store = Store(room / "store")
+    store = Store(scratch / "store")
     seen = _look(target, store, touched_paths(patch))
     standing = {path: what for path, what in seen.items() if isinstance(what, PresentFile)}
     before = {path: what.entry for path, what in standing.items()}
-    touched = changed_by(patch, before, store, room, baseline=baseline)
+    touched = changed_by(patch, before, store, scratch, baseline=baseline)
     replacement = Replacement(
         removed={path: standing[path] for path in touched if path in standing},
         placed={path: entry for path, entry in touched.items() if entry is not None},
@@ -124,7 +124,7 @@ def _checked(
     seen: Mapping[bytes, Seen],
     touched: Mapping[bytes, ManifestEntry | None],
 ) -> list[bytes]:
-    """Refuse what must not be written; gives the directories that make room, deepest first."""
+    """Refuse what must not be written; gives the directories that give way, deepest first."""
     folders: list[bytes] = []
     for path, entry in touched.items():
         if entry is None:

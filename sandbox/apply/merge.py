@@ -29,7 +29,7 @@ def changed_by(
     patch: bytes,
     before: Mapping[bytes, ManifestEntry],
     store: Store,
-    room: Path,
+    scratch: Path,
     *,
     baseline: Baseline | None,
 ) -> dict[bytes, ManifestEntry | None]:
@@ -41,18 +41,18 @@ def changed_by(
     Raises:
         DoesNotApply: a hunk does not fit, or both sides changed the same.
     """
-    file = room / "patch.diff"
+    file = scratch / "patch.diff"
     file.write_bytes(patch)
     try:
         after: Mapping[bytes, ManifestEntry | None] = apply_to_entries(
-            store, before, file, index=room / "index", timeout_s=_GIT_S
+            store, before, file, index=scratch / "index", timeout_s=_GIT_S
         )
     except DoesNotApply as conflict:
         if baseline is None:
             raise DoesNotApply(
                 f"{conflict}. Nothing was changed.", conflicts=conflict.conflicts
             ) from None
-        after = _merged(file, before, store, room, baseline)
+        after = _merged(file, before, store, scratch, baseline)
     return {
         path: after.get(path)
         for path in sorted({*before, *after})
@@ -61,16 +61,20 @@ def changed_by(
 
 
 def _merged(
-    patch: Path, ours: Mapping[bytes, ManifestEntry], store: Store, room: Path, baseline: Baseline
+    patch: Path,
+    ours: Mapping[bytes, ManifestEntry],
+    store: Store,
+    scratch: Path,
+    baseline: Baseline,
 ) -> dict[bytes, ManifestEntry | None]:
     standing = {path: entry for path, entry in baseline.entries.items() if entry is not None}
     # A store of their own: the result of a binary patch must come from the patch, not from here.
-    apart = PackedStore(room / "theirs")
+    apart = PackedStore(scratch / "theirs")
     for entry in standing.values():
         baseline.store.lend(entry.blob, apart)
     try:
         theirs = apply_to_entries(
-            apart, standing, patch, index=room / "index-theirs", timeout_s=_GIT_S
+            apart, standing, patch, index=scratch / "index-theirs", timeout_s=_GIT_S
         )
     except DoesNotApply:
         raise PatchError(

@@ -59,7 +59,7 @@ class _Staging:
         self.name = name
         self.directory = directory
         self.kept = False
-        """True: it holds what could not be put back, so it stays."""
+        """Whether it holds what could not be put back, so that it has to stay."""
 
 
 @contextmanager

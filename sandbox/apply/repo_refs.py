@@ -56,7 +56,7 @@ def refuse_name(git: Target, branch: str) -> None:
         raise PatchError(f"there is a branch {branch!r} already: choose another name.")
     for other in packed:
         if other.startswith(name + b"/") or name.startswith(other + b"/"):
-            raise PatchError(f"the branch {os.fsdecode(other)!r} leaves no room for {branch!r}.")
+            raise PatchError(f"the branch {os.fsdecode(other)!r} leaves no place for {branch!r}.")
 
 
 def make_branch(git: Target, branch: str, commit: str) -> None:

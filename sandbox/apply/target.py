@@ -83,7 +83,7 @@ class Target:
             yield directory, name
 
     def names(self, path: bytes) -> list[bytes]:
-        """Of all that is in the directory at the path."""
+        """The names of all that is in the directory at the path."""
         with _opened(self.root, path.split(b"/")) as directory:
             return [os.fsencode(name) for name in os.listdir(directory)]
 

@@ -38,10 +38,10 @@ def merge(
     """
     results: dict[bytes, ManifestEntry | None] = {}
     conflicts: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="merge-", dir=store.directory) as room:
+    with tempfile.TemporaryDirectory(prefix="merge-", dir=store.directory) as scratch:
         for path in sorted({*base, *theirs}):
             sides = base.get(path), ours.get(path), theirs.get(path)
-            entry, conflict = _merged(store, sides, Path(room), timeout_s)
+            entry, conflict = _merged(store, sides, Path(scratch), timeout_s)
             results[path] = entry
             if conflict:
                 conflicts.append(f"{_shown(path)}: {conflict}")
@@ -52,7 +52,7 @@ _Sides = tuple[ManifestEntry | None, ManifestEntry | None, ManifestEntry | None]
 
 
 def _merged(  # noqa: PLR0911 - a line for each rule
-    store: Store, sides: _Sides, room: Path, timeout_s: float
+    store: Store, sides: _Sides, scratch: Path, timeout_s: float
 ) -> tuple[ManifestEntry | None, str | None]:
     """What becomes of one path, and why it can't be told."""
     base, ours, theirs = sides
@@ -76,7 +76,7 @@ def _merged(  # noqa: PLR0911 - a line for each rule
         return ours, "was changed here too, and one of both is a link"
     if any(side.size > LINES_LIMIT_BYTES for side in everyone):
         return ours, "was changed here too, and is too large to merge line by line"
-    data = _merged_lines(store, everyone, room, timeout_s)
+    data = _merged_lines(store, everyone, scratch, timeout_s)
     if data is None:
         return ours, "was changed here at the same lines, or is no text"
     return ManifestEntry(mode, store.put((data,), len(data)), len(data)), None
@@ -85,14 +85,14 @@ def _merged(  # noqa: PLR0911 - a line for each rule
 def _merged_lines(
     store: Store,
     sides: tuple[ManifestEntry, ManifestEntry, ManifestEntry],
-    room: Path,
+    scratch: Path,
     timeout_s: float,
 ) -> bytes | None:
     """All three merged; None where they can't be."""
     base, ours, theirs = sides
     files = []
     for name, side in (("ours", ours), ("base", base), ("theirs", theirs)):
-        file = room / name
+        file = scratch / name
         with file.open("wb") as out:
             out.writelines(store.read(side.blob))
         files.append(str(file))

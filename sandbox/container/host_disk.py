@@ -33,7 +33,7 @@ class DiskState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """Of one disk, in bytes."""
+    """What one disk has, in bytes."""
 
     free: int
     total: int

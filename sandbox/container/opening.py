@@ -38,7 +38,7 @@ class StartedContainer:
     spec: ContainerSpec
     """What it was made from: the plan's, and the mounts of this one."""
     volumes: tuple[str, ...]
-    """Its own, to be removed after it."""
+    """Names of the volumes that no other container uses, to be removed after this one."""
     link: GuestLink
     seal: SealReport
     since_ns: int

@@ -18,7 +18,7 @@ _ENDINGS = {
     Ending.OUT_OF_DISK,
     Ending.CANCELLED,
 }
-"""Those that the guest can tell of; the host finds out the others by itself."""
+"""The endings that the guest can tell of; the host finds out the others by itself."""
 _LIMITS = len(LimitMet)
 
 
@@ -29,7 +29,7 @@ class Receiver:
         self._keep = keep
         self._on_output = on_output
         self.disk_low = False
-        """It was cancelled because the host's disk was filling up."""
+        """Whether the command was cancelled because the host's disk was filling up."""
         self._heads = {1: bytearray(), 2: bytearray()}
 
     def take(self, stream: int, data: bytes) -> bool:

@@ -28,7 +28,7 @@ _BATCH_BYTES = 1 << 19
 _ROW_BYTES = 64
 """What a row takes beside path and content, at most."""
 _ERROR_NUMBERS = range(1, 134)
-"""Those that Linux has."""
+"""The error numbers that Linux has."""
 
 Row = TypeVar("Row", bytes, PutFile, FolderMode)
 

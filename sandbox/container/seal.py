@@ -46,7 +46,7 @@ class SealReport:
     uid: int
     """The user that everything in the container runs as."""
     interfaces: tuple[str, ...]
-    """Names of its network interfaces: ``lo`` at most."""
+    """Names of the container's network interfaces: ``lo`` at most."""
     noexec: tuple[str, ...]
     """Paths of mounts from which the kernel maps no code; empty where the policy lets the
     workspace's files be executed, or the engine can't mount them so."""

@@ -36,7 +36,8 @@ from sandbox.engine.values import VolumeInfo
 from sandbox.errors import SandboxError, VolumeRefused
 
 _TMP_SHARE, _VAR_TMP_SHARE = 4, 16
-"""Of the memory limit, which these files count towards: full, they leave two thirds of it."""
+"""One part in so many of the memory limit, which these files count towards: full, they leave two
+thirds of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

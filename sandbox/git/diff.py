@@ -29,7 +29,7 @@ class DiffRecord:
     """A, M, D, T (another type, such as a file that is a link now) or R."""
     path: bytes
     old_path: bytes | None
-    """Of a rename; else None."""
+    """The path before a rename; None for any other change."""
     old_mode: int
     new_mode: int
     old_blob: str

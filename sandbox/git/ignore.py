@@ -17,7 +17,8 @@ PATTERN_LIMIT_BYTES = 1024
 PATTERNS_LIMIT = 20_000
 """In all files together."""
 WORK_LIMIT = 100_000_000
-"""Of one `IgnoreRules`, in patterns tried and bytes matched: some fifteen seconds."""
+"""How much work one `IgnoreRules` does, in patterns tried and bytes matched: some fifteen
+seconds."""
 _STEP_WORK = 4
 
 _EXCLUDE_FILE = b".git/info/exclude"
@@ -63,7 +64,7 @@ class _Pattern:
     literal: bytes
     """What the text starts with."""
     ending: bytes | None
-    """Of ``*ending``, the most frequent form."""
+    """The ending, of a pattern that is ``*ending``, the most frequent form."""
     glob: Glob | None
     """What comes after `literal`; None where nothing does."""
 

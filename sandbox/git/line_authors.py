@@ -50,7 +50,7 @@ class Hunk:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Those that wrote it, in order; the last one is the last that did."""
+        """The steps that wrote it, in order; the last one is the last that did."""
         return tuple(sorted({line.step for line in self.lines}))
 
 
@@ -124,14 +124,14 @@ class _History:
         self._step_of = dict(zip(self._commits[1:], self.steps[1:], strict=True))
 
     def added(self) -> dict[int, int]:
-        """By line of the last version: the step that it came with."""
+        """For each line of the last version, the step that it came with."""
         found = self._blame(self._commits[-1])
         return {
             line: self._step_of[commit] for line, commit in found.items() if commit in self._step_of
         }
 
     def removed(self) -> dict[int, int]:
-        """By line of the first version: the step that took it out."""
+        """For each line of the first version, the step that took it out."""
         if len(self._commits) == 1:
             return {}
         # Reversed, git names the last commit that still has the line.

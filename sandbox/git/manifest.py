@@ -23,7 +23,8 @@ class ManifestEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     entries: Mapping[bytes, ManifestEntry]
-    """By path relative to the workspace, ``/`` between parts. Nothing below any ``.git``."""
+    """Every file and link by path relative to the workspace, ``/`` between parts. Nothing below any
+    ``.git``."""
     tracked: frozenset[bytes] | None
     """Paths in the index of the workspace's own repository; None where there is none to read."""
     ignore_files: Mapping[bytes, bytes]

@@ -24,7 +24,7 @@ SMALL_BYTES = 1 << 20
 """A larger object is a loose file."""
 _BUFFER_BYTES = 4 << 20
 _PACK_LIMIT_BYTES = 1 << 30
-"""Of one pack: its index has 31 bits for where an object is."""
+"""How large one pack grows: its index has 31 bits for where an object is."""
 _KINDS = {b"commit": 1, b"tree": 2, b"blob": 3}
 _BLOB = 3
 _TRAILER_BYTES = 20

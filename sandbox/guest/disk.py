@@ -28,16 +28,16 @@ _GRACE = 1 << 20
 """What commands may add once the limit is passed: deleting takes a little, too."""
 
 _FASTEST = 8 << 30
-"""More than any process writes, in bytes a second."""
+"""How much a process could write, in bytes a second: more than any does."""
 _LONGEST_PAUSE_S = 0.5
 _SHORTEST_PAUSE_S = 0.005
 _ALERT_PAUSE_S = 0.002
 """Between looks at a sandbox that is past its limit."""
 
 _RECOUNT_S = 2.0
-"""At least so often we count while commands run: what others give back hides what ours take."""
+"""How often we count at least while commands run: what others give back hides what ours take."""
 _RECOUNT_SHARE = 50
-"""Or after so many times as long as counting took, where that is more."""
+"""Counting comes again after so many times as long as it took, where that is more."""
 _DIRECTORY = 0o040000
 _TYPE = 0o170000
 _PATH_LIMIT = 3500
@@ -71,7 +71,7 @@ class Disk:
         return sum(self._used_each())
 
     def _used_each(self) -> list[int]:
-        """By file system; several may be on one disk, and say the same."""
+        """What is used on each file system; several may be on one disk, and say the same."""
         used = []
         for path in self._looked_at:
             state = os.statvfs(path)

@@ -78,7 +78,8 @@ def look(handle: int, head: bytes) -> tuple[bool, bool, tuple[bytes, ...]] | Non
 
 
 def _dynamic(reader: _Reader, table: bytes) -> tuple[int, int, list[int]]:
-    """Of the dynamic section: flags, address of the names, and where among them the needs are."""
+    """What the dynamic section says: flags, address of the names, and where among them the needs
+    are."""
     flags = 0
     strings = -1
     names: list[int] = []

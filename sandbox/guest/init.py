@@ -94,7 +94,7 @@ def _facts(workspace: bytes, *, sealed: bool) -> list[SealFact]:
 
 
 def _mounts() -> dict[bytes, tuple[list[bytes], bytes, bytes]]:
-    """By path: flags, kind and options of the uppermost mount there; /proc and /sys left out."""
+    """The uppermost mount at each path: flags, kind and options; /proc and /sys left out."""
     found = {}
     for line in _slurp("/proc/self/mountinfo").splitlines():
         fields, _, rest = line.partition(b" - ")

@@ -54,7 +54,7 @@ class _Found:
         self.programs: dict[bytes, FoundProgram] = {}
         """By path."""
         self.scripts: dict[bytes, FoundProgram] = {}
-        """Those outside the PATH, by path. A policy may name them, and they may be read."""
+        """Scripts outside the PATH, by path. A policy may name them, and they may be read."""
         self.libraries: dict[bytes, FoundLibrary] = {}
         """By path."""
         self._files: dict[bytes, os.stat_result] = {}

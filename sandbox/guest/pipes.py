@@ -19,7 +19,7 @@ _SCRATCH_MODE = 0o700
 _READ = 1 << 16
 _SPILL_LIMIT = 64 << 20
 _SPILLS_LIMIT = 256 << 20
-"""Of the spilled output of all commands together; the oldest goes first."""
+"""How much spilled output of all commands is kept, in bytes; the oldest goes first."""
 _SPILL_SHARE = 4
 """One spill takes at most one part in so many of what is free where it goes."""
 _STATE_LIMIT = 1 << 18
@@ -111,11 +111,11 @@ class Stream:
         self._spill(self.spill, bytes(self.head + self.tail))
 
     def _spill(self, handle: int, data: bytes) -> None:
-        room = self.spill_limit - self.spilled
-        if handle < 0 or room <= 0:
+        left = self.spill_limit - self.spilled
+        if handle < 0 or left <= 0:
             return
         try:
-            self.spilled += os.write(handle, data[:room])
+            self.spilled += os.write(handle, data[:left])
         except OSError:
             os.close(handle)
             self.spill = -1
@@ -128,7 +128,7 @@ class Stream:
         if self.spill is not None and self.spill >= 0:
             os.close(self.spill)
         if not self.spilled:
-            self.spill_path = None  # there was no room for any of it
+            self.spill_path = None  # there was no space for any of it
         # Not [-size:], which for 0 is everything.
         start = max(len(self.tail) - self.tail_size, 0) if self.spill is not None else 0
         return StreamEnd(

@@ -82,11 +82,11 @@ class FirstWords(GuestAnswer):
 
 
 class Done(GuestAnswer):
-    """It was done; of an answer in pieces, the last one."""
+    """The request was done; where its answer comes in pieces, this is the last one."""
 
 
 class RequestFailed(GuestAnswer):
-    """It was not."""
+    """The request was not done."""
 
     errno: int
     reason: bytes
@@ -128,7 +128,7 @@ class StreamEnd(Fields):
 class CommandEnd(GuestAnswer):
     exit_code: int
     ending: bytes
-    """Of `sandbox.results.Ending`."""
+    """A value of `sandbox.results.Ending`."""
     out: StreamEnd
     err: StreamEnd
     directory: bytes
@@ -137,7 +137,7 @@ class CommandEnd(GuestAnswer):
     """Processes that it left running, which were ended."""
     refused: list[bytes]
     limits: list[bytes]
-    """Of `sandbox.results.LimitMet`: met since the command before ended."""
+    """Values of `sandbox.results.LimitMet`, met since the command before ended."""
 
 
 class StartProcess(HostRequest):
@@ -198,14 +198,14 @@ class ReadPiece(HostRequest):
 class FilePiece(GuestAnswer):
     data: bytes
     size: int
-    """Of the whole file, in bytes."""
+    """Size of the whole file, in bytes."""
 
 
 class WritePiece(HostRequest):
     path: bytes
     data: bytes
     append: bool
-    """It is not the file's first piece."""
+    """Whether the file has pieces before this one."""
     overwrite: bool
 
 
@@ -305,7 +305,7 @@ class OddFolders(GuestAnswer):
 class PutFile(Fields):
     path: bytes
     mode: int
-    """Of a link its type counts, of a file its permission bits."""
+    """For a link its type, for a file its permission bits."""
     data: bytes
     offset: int
     """0 for the first piece, which takes away whatever stands there."""

@@ -16,7 +16,7 @@ from sandbox.git.path_rules import refusal
 from sandbox.git.store import Store
 
 LIMIT_BYTES = 256 << 20
-"""Of all old files together, uncompressed."""
+"""How much all old files take together at most, uncompressed."""
 _INDEX = "index"
 _INDEX_LIMIT_BYTES = 1 << 28
 _MODES = frozenset({FILE, EXECUTABLE, SYMLINK})

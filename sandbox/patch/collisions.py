@@ -31,7 +31,7 @@ def collisions(trees: Trees, added: Iterable[bytes]) -> Mapping[bytes, bytes]:
 
 
 def folded(name: bytes) -> str:
-    """Equal for names that are one somewhere."""
+    """A text that is equal for names which some system takes for one."""
     if name.isascii():
         return name.decode("ascii").lower()
     text = unicodedata.normalize("NFD", os.fsdecode(name)).casefold()

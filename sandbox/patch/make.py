@@ -84,13 +84,13 @@ def make_patch(
     result.write_above(wanted, store.put_tree)
     before = {path: manifest.entries.get(path) for path in wanted}
     try:
-        with tempfile.TemporaryDirectory(prefix="patch-", dir=store.directory) as room:
+        with tempfile.TemporaryDirectory(prefix="patch-", dir=store.directory) as scratch:
             proving = _Proving(
                 store=store,
                 base=base,
                 tree=result.root,
                 before=before,
-                file=Path(room) / "patch.diff",
+                file=Path(scratch) / "patch.diff",
                 limits=limits,
             )
             carry_whole(store.directory, _large(before, wanted))
@@ -130,14 +130,14 @@ def apply_proof(
     A path that the patch touches beside them is in the answer too. Raises `PatchError`.
     """
     standing = {path: entry for path, entry in before.items() if entry is not None}
-    with tempfile.TemporaryDirectory(prefix="proof-", dir=store.directory) as room:
+    with tempfile.TemporaryDirectory(prefix="proof-", dir=store.directory) as scratch:
         # A store that has never seen the new content: where git finds the result of a binary patch
         # among its objects (apply.c, apply_binary), it takes that and never reads the patch.
-        proof = PackedStore(Path(room) / "store")
+        proof = PackedStore(Path(scratch) / "store")
         for entry in standing.values():
             store.lend(entry.blob, proof)
         after = apply_to_entries(
-            proof, standing, patch, index=Path(room) / "index", timeout_s=timeout_s
+            proof, standing, patch, index=Path(scratch) / "index", timeout_s=timeout_s
         )
     return {**dict.fromkeys(before), **after}
 

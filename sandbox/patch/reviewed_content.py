@@ -27,7 +27,7 @@ class Side:
 
     start: bytes
     size: int
-    """Of the whole blob, in bytes."""
+    """Size of the whole blob, in bytes."""
 
     @property
     def whole(self) -> bool:

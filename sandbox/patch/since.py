@@ -30,16 +30,16 @@ def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
     """
     try:
         with tempfile.TemporaryDirectory(prefix="moonpool-since-") as place:
-            room = Path(place)
-            store = PackedStore(room / "store")
+            scratch = Path(place)
+            store = PackedStore(scratch / "store")
             standing: dict[bytes, ManifestEntry] = {}
             for kept in old:
                 for path, entry in kept.entries.items():
                     if entry is not None and path not in standing:
                         kept.store.lend(entry.blob, store)
                         standing[path] = entry
-            then = _after(before, standing, store, room / "before")
-            after = _after(now, standing, store, room / "now")
+            then = _after(before, standing, store, scratch / "before")
+            after = _after(now, standing, store, scratch / "now")
             changed = {
                 path: after.get(path)
                 for path in {*then, *after}
@@ -52,11 +52,11 @@ def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
 
 
 def _after(
-    patch: bytes, standing: dict[bytes, ManifestEntry], store: PackedStore, room: Path
+    patch: bytes, standing: dict[bytes, ManifestEntry], store: PackedStore, scratch: Path
 ) -> dict[bytes, ManifestEntry]:
     if not patch:
         return dict(standing)
-    room.mkdir()
-    file = room / "patch.diff"
+    scratch.mkdir()
+    file = scratch / "patch.diff"
     file.write_bytes(patch)
-    return apply_to_entries(store, standing, file, index=room / "index", timeout_s=_GIT_S)
+    return apply_to_entries(store, standing, file, index=scratch / "index", timeout_s=_GIT_S)

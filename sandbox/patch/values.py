@@ -19,7 +19,7 @@ class ChangeKind(StrEnum):
 class Change:
     path: bytes
     old_path: bytes | None
-    """Of a rename; else None."""
+    """The path before a rename; None for any other change."""
     kind: ChangeKind
     old_mode: int
     """git mode; 0 where there was nothing."""
@@ -76,6 +76,6 @@ class Patch:
     old_links: Mapping[bytes, bytes] = field(default_factory=dict)
     """Target of each link of the baseline, whether the patch touches it or not."""
     sides: Mapping[str, Side] = field(default_factory=dict)
-    """By object id: content that a review needs beside the hunks, as far as it was kept."""
+    """Content that a review needs beside the hunks, by object id, as far as it was kept."""
     collisions: Mapping[bytes, bytes] = field(default_factory=dict)
     """New paths that some systems take for another path of the tree, which is the value."""

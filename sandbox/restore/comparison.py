@@ -26,7 +26,7 @@ class RestorePlan:
     remove: list[bytes] = field(default_factory=list)
     put: dict[bytes, ManifestEntry] = field(default_factory=dict)
     left: list[LeftOut] = field(default_factory=list)
-    """Those that stay as they are."""
+    """Paths that stay as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class Restored:
     back: tuple[bytes, ...] = ()
     """Files and links that were given their content, their mode or their existence again."""
     removed: tuple[bytes, ...] = ()
-    """Those that were not there at the mark."""
+    """Files and links that were not there at the mark."""
     ended: int = 0
     """Processes that still ran, and were ended first."""
     left: tuple[LeftOut, ...] = ()

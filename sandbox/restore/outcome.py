@@ -18,7 +18,7 @@ class Outcome:
     """The state after everything was done that could be."""
 
     compared: MarkComparison
-    """By a look afterwards."""
+    """The mark and what a look afterwards found."""
     link: GuestLink
     modes: Mapping[bytes, int]
     """Permission bits that were to be put."""
@@ -121,7 +121,7 @@ class Outcome:
         return found
 
     def _repositories(self) -> list[LeftOut]:
-        """Those of git's own directories that came or went: what is in them is not followed."""
+        """Repositories that came or went: what is in them is not followed."""
         if self.compared.mark.folders is None:
             return []
         then, now = (

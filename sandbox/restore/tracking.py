@@ -25,10 +25,11 @@ FILE_LIMIT_BYTES = 8 << 20
 STEP_LIMIT_BYTES = 64 << 20
 STEP_LIMIT_FILES = 5_000
 TOTAL_LIMIT_BYTES = 1 << 30
-"""Of all steps of a run together, before compression."""
+"""How much content all steps of a run take together, before compression."""
 MARK_LIMIT_BYTES = 256 << 20
 MARK_LIMIT_FILES = 50_000
-"""Of what changed since the look before: marks are worth more than steps, and are fewer."""
+"""How many files a mark takes of what changed since the look before, and `MARK_LIMIT_BYTES` of
+their content: marks are worth more than steps, and are fewer."""
 
 
 _FOLDERS_LIMIT = 500_000

@@ -52,7 +52,7 @@ class Scan:
     """The fields of a `FoundFile` each; parents before children, sorted within a directory. Plain
     tuples, because most looks end with the fingerprint."""
     fingerprint: str
-    """Equal for two looks between which nothing changed (`racy` files aside)."""
+    """A text that is equal for two looks between which nothing changed (`racy` files aside)."""
     racy: tuple[bytes, ...]
     """Files too young for their time stamps to be trusted: compare their content."""
     unreadable: tuple[bytes, ...]

@@ -31,7 +31,7 @@ from sandbox.workspace.scan import Scan, select
 
 _WORTH_A_LINE_BYTES = 50 << 20
 _FORM = 2
-"""Of the kept manifest; one of another form is as good as none."""
+"""Version of the kept manifest's form; one of another form is as good as none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,13 @@ import pytest
 from sandbox.engine.api import Answer, Api, Malformed, Refused, Unreachable, path_part
 from sandbox.engine.docker import Engine
 from sandbox.engine.endpoints import Endpoint
-from sandbox.errors import ContainerGone, EngineDiskFull, EngineError, EngineUnavailable
+from sandbox.errors import (
+    ContainerGone,
+    EngineDiskFull,
+    EngineError,
+    EngineUnavailable,
+    VolumeRefused,
+)
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -191,6 +197,7 @@ def test_an_address_that_is_none_is_refused(host: str) -> None:
         (404, "No such container: c", ContainerGone),
         (404, "no such image", EngineError),
         (500, "write /x: no space left on device", EngineDiskFull),
+        (500, "failed to mount local volume: mount overlay", VolumeRefused),
     ],
 )
 def test_each_refusal_becomes_an_error_of_ours(
@@ -202,7 +209,7 @@ def test_each_refusal_becomes_an_error_of_ours(
     with pytest.raises(error, match=r"^starting the container: ") as raised:
         engine.start("c")
     assert type(raised.value) is error
-    assert ("the engine's disk is full" in str(raised.value)) == (status == 500)
+    assert ("the engine's disk is full" in str(raised.value)) == (error is EngineDiskFull)
 
 
 @pytest.mark.parametrize(

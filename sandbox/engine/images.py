@@ -1,0 +1,137 @@
+"""The images of an engine: found, pulled, built, imported, loaded, named and removed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sandbox.engine.api import NOT_FOUND, path_part
+from sandbox.engine.api_errors import translated
+from sandbox.engine.requests import EngineRequests, labelled
+from sandbox.engine.values import ImageInfo
+from sandbox.errors import EngineError
+
+_PIECE_BYTES = 1 << 20
+
+
+class EngineImages(EngineRequests):
+    """What can be done with images."""
+
+    def layer_directory(self, ref: str) -> str | None:
+        """Where an image's top layer lies on the engine's host; None where it does not say.
+
+        The layer alone, as it is under an overlay mount: what the layers below hold is not in it.
+        """
+        with translated(f"looking at the image {ref}"):
+            raw = self._api.json("GET", f"/images/{path_part(ref)}/json")
+            driver = raw.get("GraphDriver") or {}
+        if driver.get("Name") != "overlay2":
+            return None
+        return (driver.get("Data") or {}).get("UpperDir") or None
+
+    def image(self, ref: str) -> ImageInfo | None:
+        """Describe an image, or None where the engine has none of that name."""
+        with translated(f"looking at the image {ref}"):
+            raw = self._looked_at(f"/images/{path_part(ref)}/json")
+        return None if raw is None else _image_info(raw)
+
+    def images(self, label: str) -> list[ImageInfo]:
+        """Images that carry a label (``KEY`` or ``KEY=VALUE``), newest first."""
+        with translated("listing images"):
+            rows = self._api.json("GET", "/images/json", query=labelled(label))
+            return [info for row in rows if (info := self.image(row["Id"])) is not None]
+
+    def pull(self, ref: str, *, timeout_s: float) -> None:
+        """Pull an image; EngineError where no registry answers in time or has it."""
+        from sandbox.engine import registry  # noqa: PLC0415 - the docker SDK
+
+        repository, _, tag = ref.rpartition(":")
+        with translated(f"pulling {ref}"):
+            registry.pull(self._endpoint, repository, tag, timeout_s=timeout_s)
+
+    def import_rootfs(
+        self, path: Path, *, ref: str, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Make a one-layer image of a plain tar of a root file system."""
+        changes = [f"LABEL {key}={_quoted(value)}" for key, value in (labels or {}).items()]
+        repository, _, tag = ref.rpartition(":")
+        query = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
+        with path.open("rb") as file:
+            pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
+            self._stream_in("/images/create", query, pieces, f"importing {ref}")
+
+    def build(
+        self,
+        context: bytes,
+        *,
+        ref: str,
+        labels: Mapping[str, str] | None = None,
+        build_args: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        """Build from a tar that holds a Dockerfile. ``on_line`` gets the engine's output.
+
+        Raises:
+            EngineError: the build failed; the message ends with the last lines of its output.
+        """
+        from sandbox.engine import registry  # noqa: PLC0415 - the docker SDK
+
+        last: list[str] = []
+        with translated(f"building {ref}"):
+            for event in registry.build(
+                self._endpoint, context, ref=ref, labels=labels or {}, build_args=build_args or {}
+            ):
+                if "error" in event:
+                    tail = "\n".join(last[-12:])
+                    raise EngineError(f"building {ref} failed: {event['error']}\n{tail}")
+                for line in str(event.get("stream", "")).splitlines():
+                    if line.strip():
+                        last = [*last[-30:], line]
+                        if on_line is not None:
+                            on_line(line)
+
+    def stores_layers(self) -> bool:
+        """Whether the engine keeps images in a store of its own, by layer.
+
+        Then an image may be loaded without the layers it has already. With containerd's store
+        (the default from engine 29) every layer has to be sent.
+        """
+        with translated("asking the engine how it stores images"):
+            status = self._api.json("GET", "/info").get("DriverStatus") or ()
+        return not any("containerd" in str(row) for row in status)
+
+    def load(self, tar: Iterable[bytes]) -> None:
+        """Load an image from a tar as `docker save` writes it.
+
+        Raises:
+            EngineError: the engine can't make an image of it.
+        """
+        self._stream_in("/images/load", {"quiet": 1}, tar, "storing the workspace copy")
+
+    def tag(self, ref: str, new_ref: str) -> None:
+        """Give an image another name."""
+        repository, _, tag = new_ref.rpartition(":")
+        with translated(f"tagging {new_ref}"):
+            query = {"repo": repository, "tag": tag}
+            self._api.json("POST", f"/images/{path_part(ref)}/tag", query=query)
+
+    def remove_image(self, ref: str) -> None:
+        """Remove an image; one that is gone already is fine."""
+        with translated(f"removing the image {ref}"):
+            self._removed(f"/images/{path_part(ref)}", {}, gone=(NOT_FOUND,))
+
+
+def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
+    return ImageInfo(
+        id=raw["Id"],
+        tags=tuple(raw.get("RepoTags") or ()),
+        labels=(raw.get("Config") or {}).get("Labels") or {},
+        size_bytes=int(raw.get("Size") or 0),
+        created=str(raw.get("Created", "")),
+        layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
+        architecture=str(raw.get("Architecture", "")),
+        os=str(raw.get("Os", "")),
+    )
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
