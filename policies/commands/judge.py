@@ -20,7 +20,13 @@ from policies.policy import Policy
 from policies.shell import leading
 from policies.shell.arithmetic import ArithmeticCheck
 from policies.shell.ast import Construct, NestedText, Redirect, SimpleCommand
-from policies.shell.functions import NO_FUNCTIONS, DefinedFunctions, kept
+from policies.shell.functions import (
+    AT_THE_END,
+    NO_FUNCTIONS,
+    DefinedFunctions,
+    Surroundings,
+    kept,
+)
 from policies.shell.parse import MAX_NODES, parse
 from policies.shell.words import Word
 
@@ -34,7 +40,6 @@ _NODES_OF_A_TEXT = 20
 
 # What dash, which is `sh` in most images, reads otherwise than bash, so that text becomes command.
 _BASH_ONLY = re.compile(r"\$'|\[\[|\(\(")
-_POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class _Context:
     """Wrappers between the text and this command."""
     posix: bool = False
     """In a text for ``sh``."""
+    handing_on: DefinedFunctions = NO_FUNCTIONS
+    """Functions that a bash started here may have, where they were exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class _Text:
     level: int
     posix: bool = False
     """It is for ``sh``, which may be dash."""
+    around: Surroundings | None = None
+    """None: nothing of the text around it is handed on to this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,7 @@ class _Judge:
             reason = "sh reads `$'`, `[[` and `((` otherwise than bash: write bash -c"
             return [_part(task.text, task.depth, denied(reason))]
         self._evaluation.add(task.text)
-        functions = kept(parsed)
+        functions = kept(parsed, task.around)
         moved = any(
             isinstance(item, SimpleCommand)
             and item.words
@@ -162,7 +171,13 @@ class _Judge:
                         tasks.append(_part(shown, depth + 1, decision))
                 case SimpleCommand():
                     context = _Context(
-                        depth, task.level, item.offset, functions, moved, posix=task.posix
+                        depth,
+                        task.level,
+                        item.offset,
+                        functions,
+                        moved,
+                        posix=task.posix,
+                        handing_on=functions,
                     )
                     tasks.append((item, context))
         return tasks
@@ -203,6 +218,9 @@ class _Judge:
             return [_part(shown, context.depth, denied("there is no program of that name"))]
         if context.functions.holds(name, context.offset):
             return [_part(shown, context.depth, allowed("a function of this text"))]
+        if context.functions.may_hold(name):
+            reason = "a function, if what defines it does so"
+            return [_part(shown, context.depth, left_to_kernel(reason))]
         if not words[0].quoted and name in leading.RESERVED:
             reason = f"`{name}` stands where bash may read it otherwise"
             return [_part(shown, context.depth, denied(reason))]
@@ -226,8 +244,10 @@ class _Judge:
         tasks += self._assigned(effect.assigned, context)
         if effect.script is not None:
             tasks.append(self._script(effect.script, context))
+        at = AT_THE_END if name == "trap" else context.offset
+        around = Surroundings(functions=context.functions, at=at)
         for text in effect.texts:
-            tasks.append(self._inner_text(text, context, posix=context.posix))
+            tasks.append(self._inner_text(text, context, posix=context.posix, around=around))
         if effect.words:
             inner = _deeper(context, is_program=name == "exec")
             tasks.append(_Started(tuple(effect.words), inner))
@@ -241,12 +261,17 @@ class _Judge:
             return [_part(name, context.depth + 1, denied(str(error)))]
         tasks: list[_Task] = []
         if seen is not None:
-            inner = _deeper(context, is_program=True)
+            inner = _deeper(context, is_program=True, hands_on=name in wrappers.HANDING_ON)
+            exported = Surroundings(
+                functions=context.handing_on, at=context.offset, exported_only=True
+            )
             for started in seen.inner:
                 tasks += self._assigned(started.assigned, inner)
                 if started.text is not None:
+                    posix = name in wrappers.POSIX_SHELLS
+                    around = exported if name == "bash" else None
                     tasks.append(
-                        self._inner_text(started.text, context, posix=name in _POSIX_SHELLS)
+                        self._inner_text(started.text, context, posix=posix, around=around)
                     )
                 elif started.words:
                     tasks.append(_Started(started.words, inner))
@@ -278,12 +303,19 @@ class _Judge:
             tasks.append(_Started(words, inner))
         return tasks
 
-    def _inner_text(self, text: Word, context: _Context, *, posix: bool = True) -> _Task:
+    def _inner_text(
+        self,
+        text: Word,
+        context: _Context,
+        *,
+        posix: bool = True,
+        around: Surroundings | None = None,
+    ) -> _Task:
         """Text for a shell; programs other than shells hand theirs to ``sh``."""
         if text.value is None:
             reason = "only the run can know this command"
             return _part(text.text, context.depth + 1, left_to_kernel(reason))
-        return _Text(text.value, context.depth + 1, context.level + 1, posix)
+        return _Text(text.value, context.depth + 1, context.level + 1, posix, around)
 
     def _script(self, script: Word, context: _Context) -> JudgedPart:
         """A file that a shell reads its commands from."""
@@ -298,7 +330,7 @@ def _part(shown: str, depth: int, decision: CommandDecision) -> JudgedPart:
     return JudgedPart(shown=shown[:200], depth=depth, decision=decision)
 
 
-def _deeper(context: _Context, *, is_program: bool) -> _Context:
+def _deeper(context: _Context, *, is_program: bool, hands_on: bool = False) -> _Context:
     """Within a wrapper: bash starts a program there, never a function."""
     return _Context(
         depth=context.depth + 1,
@@ -309,4 +341,5 @@ def _deeper(context: _Context, *, is_program: bool) -> _Context:
         is_program=is_program,
         chain=context.chain + 1,
         posix=context.posix,
+        handing_on=context.handing_on if hands_on else NO_FUNCTIONS,
     )

@@ -42,6 +42,11 @@ _SIMPLE = (
     "timeout", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt", "taskset", "time", "sudo",
     "doas", "chroot", "strace", "ltrace", "unbuffer", "busybox", "toybox",
 )  # fmt: skip
+HANDING_ON = frozenset(
+    {"timeout", "nice", "nohup", "setsid", "stdbuf", "time", "xargs", "find", "flock", "watch"}
+)
+"""Programs that hand their environment on, and exported functions with it, as it is."""
+POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
 _MAX_MARKS = 16
 _MAX_TURNED_OFF = 64
 _MAX_OPERANDS = 64

@@ -9,7 +9,7 @@ from functools import lru_cache
 import tree_sitter_bash
 from tree_sitter import Language, Parser, Tree
 
-from policies.shell.ast import NestedText, ParsedText
+from policies.shell.ast import NestedText, ParsedText, SimpleCommand
 from policies.shell.heredoc import OPEN_BACKQUOTE, commands
 from policies.shell.heredoc_lifting import lift
 from policies.shell.walk import TreeWalk
@@ -22,6 +22,13 @@ MAX_NODES = 520_000
 _ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
 _READ_OTHERWISE = re.compile(rb"\$\(\(|\\[$`\\]")
 """What the grammar takes for substitutions in a here-document, and bash does not."""
+_BRACE_LOOP = re.compile(
+    rb"\b(?:for|select)[ \t]+([A-Za-z_][A-Za-z0-9_]*)"
+    rb"(?=(?:[ \t]+in\b[^;\n]{0,400})?[ \t]*[;\n]\s*\{\s)"
+)
+"""``for x in a b; { ls; }``: as good as ``do`` and ``done`` to bash."""
+_NAMED_DESCRIPTOR = re.compile(rb"(?<![^\s;&|(])\{([A-Za-z_][A-Za-z0-9_]*)\}(?=[<>])")
+"""``exec {fd}>file``: bash picks the number, and sets the variable to it."""
 _STEPS_A_CALL = 100
 """Steps between two calls of the parser's own progress callback."""
 _MIN_READ_BYTES = 1 << 20
@@ -121,12 +128,40 @@ def parse(text: str) -> ParsedText:  # noqa: PLR0911 - a return for each thing t
         lifted = _without_documents(source)
         if lifted is not None:
             return lifted
+    rewritten = _rewritten(source)
+    if rewritten is not None:
+        return rewritten
     if tree.root_node.has_error:
         offset = _first_error(tree)
         near = source[offset : offset + 24].decode("utf-8", "replace").split("\n")[0]
         line = source.count(b"\n", 0, offset) + 1
         return ParsedText(problem=f"line {line}, near {near!r}, does not parse as shell")
     return TreeWalk(source).run(tree)
+
+
+def _rewritten(source: bytes) -> ParsedText | None:
+    """The text with forms that the grammar does not know put as others of the same commands.
+
+    A loop whose body stands in braces is a command with words and a group; a descriptor that bash
+    numbers itself has a number. What either assigns counts as assigned. None: neither is in it, or
+    what is made of it does not parse.
+    """
+    assigned = [
+        found[1].decode("ascii")
+        for form in (_BRACE_LOOP, _NAMED_DESCRIPTOR)
+        for found in form.finditer(source)
+    ]
+    if not assigned:
+        return None
+    text = _BRACE_LOOP.sub(lambda found: b":".rjust(found.start(1) - found.start() - 1)
+                           + found[0][found.start(1) - found.start() - 1 :], source)  # fmt: skip
+    text = _NAMED_DESCRIPTOR.sub(lambda found: b"9".rjust(len(found[0])), text)
+    tree = _tree(text)
+    if tree is None or tree.root_node.has_error:
+        return None
+    parsed = TreeWalk(text).run(tree)
+    parsed.items += [SimpleCommand((), ((name, None),), 0, 0) for name in assigned]
+    return parsed
 
 
 def _without_documents(source: bytes) -> ParsedText | None:
