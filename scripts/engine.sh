@@ -24,11 +24,12 @@ fail() {
 # the folder that make was called in.
 ask() {
     "$python" -I -c '
+import os
 import sys
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
 try:
-    facts = Engine.connect().facts()
+    facts = Engine.connect(os.environ).facts()
 except SandboxError as error:
     sys.exit(str(error))
 print(f"{facts.version} at {facts.endpoint}")

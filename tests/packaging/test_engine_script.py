@@ -4,8 +4,10 @@ Every program it could change the machine with is a stand-in on a PATH of our ow
 that it was called; the real engine is neither asked nor touched.
 """
 
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +99,20 @@ def test_an_engine_that_answers_is_left_alone(machine: Machine) -> None:
     machine.engine_runs()
     assert machine.run() == (0, "engine: 20.10 at unix:///x\n")
     assert machine.changes() == []
+
+
+def test_the_question_whether_one_answers_is_asked_as_the_code_wants_it() -> None:
+    done = subprocess.run(
+        ["/bin/sh", ROOT / "scripts/engine.sh", sys.executable],
+        env={"PATH": os.environ["PATH"], "DOCKER_HOST": "tcp://127.0.0.1:1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("engine: no engine answers at tcp://127.0.0.1:1"), done.stderr
 
 
 def test_a_bare_machine_gets_debians_and_it_is_started(machine: Machine) -> None:
