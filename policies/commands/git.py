@@ -7,7 +7,7 @@ stand there, and the few subcommand options that start a program.
 import re
 from collections.abc import Sequence
 
-from policies.shell.words import Word, literal
+from policies.shell.words import Word, WordExpansion, literal
 
 _FLAGS = frozenset(
     {"--no-pager", "-P", "-p", "--paginate", "--no-optional-locks", "--literal-pathspecs",
@@ -124,7 +124,11 @@ def _config_read(rest: Sequence[Word]) -> tuple[Word, ...]:
 def _cloned(rest: Sequence[Word]) -> tuple[Word, ...]:
     operands = _behind(rest, _CLONE_FLAGS)
     source = operands[0].value if operands else None
-    plain = not any((word.value or "-").startswith("-") for word in operands)
+    # The name of the copy may be made while it runs: `"$(mktemp -d)/copy"`.
+    plain = all(
+        word.becomes is WordExpansion.ONE if word.value is None else word.value[:1] != "-"
+        for word in operands
+    )
     local = source is not None and plain and _LOCAL_PATH.fullmatch(source)
     return (literal("--local"), *operands) if local else operands
 

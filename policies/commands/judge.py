@@ -13,7 +13,7 @@ from policies.commands import builtins, wrappers
 from policies.commands import git as git_rules
 from policies.commands.outcome import CommandDecision, allowed, denied, key_name, left_to_kernel
 from policies.commands.redirections import redirection, write
-from policies.commands.rules import CommandRules
+from policies.commands.rules import CommandRules, may_be_in_workspace
 from policies.commands.starting_options import command_values
 from policies.commands.variables import is_command_variable, variable
 from policies.policy import Policy
@@ -227,6 +227,8 @@ class _Judge:
         if name in builtins.ALL and not context.is_program:
             return self._builtin(name, shown, arguments, context)
         decision = self._rules.program(name, arguments)
+        if context.moved and self._policy.exec_workspace and may_be_in_workspace(name):
+            decision = left_to_kernel("which file this is depends on the working directory")
         tasks: list[_Task] = [_part(shown, context.depth, decision)]
         return tasks + self._through(name.rpartition("/")[2], arguments, context)
 

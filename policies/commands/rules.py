@@ -141,6 +141,15 @@ class CommandRules:
         return f"allowed programs: {_listed(programs)}{scripts}"
 
 
+def may_be_in_workspace(path: str) -> bool:
+    """Is it a path such as ``../configure``, which leads there from a directory below it?
+
+    Not where it would be a program of the image's from the top: that is judged as one.
+    """
+    at_top = posixpath.normpath("/" + path)
+    return path.startswith("../") and posixpath.dirname(at_top) not in STANDARD_DIRECTORIES
+
+
 def instead(policy: Policy, program: str) -> str:
     """What may be used in a program's place, for whoever was refused it."""
     return CommandRules(policy)._instead(program)  # noqa: SLF001 - this module's own

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from images import recipes
-from policies.decision import Call, decide
+from policies.decision import Call, Deny, decide
 from policies.file.document import packaged, parse
 from policies.file.rendering import render
 from policies.file.schema import json_schema
@@ -198,3 +198,12 @@ def test_the_parser_in_c_reads_our_own_files_as_the_strict_one_does(name: str) -
 def test_a_short_form_is_what_its_full_form_is(name: str, command: str, expected: str) -> None:
     decision = decide(load(name), Call(tool="bash", arguments={"command": command}))
     assert type(decision).__name__.lower() == expected
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["cd x; ../../usr/bin/curl", "cd x; ../..//usr/bin/curl", "cd x; .././../bin/nc", "../x/y"],
+)
+def test_a_way_up_to_a_program_of_the_image_is_judged_as_that_program(command: str) -> None:
+    decision = decide(load("default"), Call(tool="bash", arguments={"command": command}))
+    assert isinstance(decision, Deny)

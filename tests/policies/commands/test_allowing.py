@@ -9,7 +9,11 @@ import yaml
 from policies.decision import Allow, Decision, Deny
 
 Decide = Callable[[str], Decision]
-COMMANDS = yaml.safe_load((Path(__file__).parent / "honest.yaml").read_text("utf-8"))
+COMMANDS = [
+    command
+    for name in ("honest.yaml", "honest_builds.yaml")
+    for command in yaml.safe_load((Path(__file__).parent / name).read_text("utf-8"))
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
