@@ -14,7 +14,6 @@ from policies.commands import git as git_rules
 from policies.commands.outcome import CommandDecision, allowed, denied, key_name, left_to_kernel
 from policies.commands.redirections import redirection, write
 from policies.commands.rules import CommandRules, may_be_in_workspace
-from policies.commands.starting_options import command_values
 from policies.commands.variables import is_command_variable, variable
 from policies.policy import Policy
 from policies.shell import leading
@@ -289,7 +288,7 @@ class _Judge:
         elif name == "git":
             tasks += self._git(arguments, _deeper(context, is_program=True))
         else:
-            for value in command_values(name, arguments):
+            for value in wrappers.command_values(name, arguments):
                 tasks.append(self._inner_text(value, context))
         return tasks
 

@@ -13,7 +13,6 @@ from policies.shell import patterns, redirect_nodes
 from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
 from policies.shell.blanks import BlankCheck, Complaint
 from policies.shell.heredoc import Heredocs, UnclearHeredoc
-from policies.shell.nodes import IN_EXPANSION, evaluates, unwrapped
 from policies.shell.words import Word, word
 
 # A command in which nothing can mean anything else: no need to look at its nodes one by one.
@@ -55,6 +54,8 @@ _COMMENT_PARENTS = frozenset(
      "for_statement", "command_substitution", "process_substitution", "redirected_statement",
      "array", "function_definition", "command", "variable_assignments", "declaration_command"}
 )  # fmt: skip
+_IN_EXPANSION = "concatenation in expansion"
+"""The kind of a word in ``${…}`` itself, where quotes may be text and end what is around them."""
 _NO_WORDS = frozenset(
     {"variable_assignment", "file_redirect", "heredoc_redirect", "herestring_redirect", "comment",
      "subshell"}
@@ -132,7 +133,7 @@ class TreeWalk:
         elif kind == "expansion":
             self._expansion(node, children)
         elif kind == "concatenation" and above == "expansion":
-            kind = IN_EXPANSION
+            kind = _IN_EXPANSION
         self._push(children, self._inside(node, place), kind, stack)
 
     def _push(
@@ -184,7 +185,7 @@ class TreeWalk:
         if not self._look_inside or (kind in _LITERAL_LEAVES and not place.quotes_are_text):
             return
         text = self._text(node)
-        if kind in _LITERAL_LEAVES and b'"' in text and above in {"expansion", IN_EXPANSION}:
+        if kind in _LITERAL_LEAVES and b'"' in text and above in {"expansion", _IN_EXPANSION}:
             self._fail("quotes within quotes, unclear", node.start_byte)
         if kind in {"heredoc_content", "heredoc_body"} or not _SUBSTITUTION.search(text):
             return
@@ -251,7 +252,7 @@ class TreeWalk:
             # Without a blank between them they are one word, whatever the grammar says.
             if following is None or following.start_byte != piece.end_byte:
                 group = pieces[start : index + 1]
-                words.append(word([unwrapped(part) for part in group], self._source))
+                words.append(word([_unwrapped(part) for part in group], self._source))
                 start = index + 1
         command = SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth)
         self._parsed.items.append(command)
@@ -289,7 +290,7 @@ class TreeWalk:
             self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
     def _expansion(self, node: Node, children: list[Node]) -> None:
-        if evaluates(children):
+        if _evaluates(children):
             self._parsed.notes.add("`${…@P}` runs what stands in the variable")
         if not patterns.ends_alike(children, self._source):
             self._fail("a pattern that bash may end elsewhere", node.start_byte)
@@ -309,3 +310,13 @@ class TreeWalk:
                 self._nested(text, offset, place)
         except UnclearHeredoc as unclear:
             self._fail(unclear.problem, unclear.offset)
+
+
+def _evaluates(children: list[Node]) -> bool:
+    """Is it ``${x@P}``, which carries out what the value of x says?"""
+    kinds = [child.type for child in children if not child.is_named]
+    return "@" in kinds and "P" in kinds
+
+
+def _unwrapped(node: Node) -> Node:
+    return node.children[0] if node.type == "command_name" and node.child_count else node
