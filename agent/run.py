@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from agent.conversation.approval import Approve
@@ -63,6 +62,7 @@ from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.record.summary import Summary, opening
 from agent.session import RunSession, SessionDriver, one_task
 from agent.tools.sandbox_protocol import SandboxProtocol
+from agent.version import VERSION
 from policies.file.rendering import as_data, spelled
 from policies.paths import WORKSPACE
 from sandbox.errors import SandboxError
@@ -231,7 +231,7 @@ class Run:
         if past is not None:
             return Resumed(
                 model=self._model.name,
-                version=version("moonpool"),
+                version=VERSION,
                 pid=os.getpid(),
                 cut_bytes=self._torn_bytes,
                 in_doubt=past.turn.in_doubt.number
@@ -252,7 +252,7 @@ class Run:
             model=self._model.name,
             verify=job.verify,
             accepted_risks=tuple(sorted(job.accepted_risks)),
-            version=version("moonpool"),
+            version=VERSION,
             pid=os.getpid(),
             instructions=job.instructions.operator,
         )

@@ -10,8 +10,7 @@ import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from sandbox.errors import ImageUnusable
 
@@ -109,11 +108,11 @@ def _context(recipe: Recipe, trust: Mapping[str, bytes]) -> dict[str, bytes]:
     return {**recipe.files, **certificates}
 
 
-def _root() -> Traversable:
-    return resources.files("images").joinpath("recipes")
+def _root() -> Path:
+    return Path(__file__).with_name("recipes")
 
 
-def _files(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
+def _files(folder: Path, prefix: str = "") -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     for child in folder.iterdir():
         if child.is_dir():

@@ -7,13 +7,12 @@ write its own permit.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from policies.errors import PolicyError, Where
 from policies.file.compose import PolicyLayer, compose
 from policies.file.decoding import decode
-from policies.file.document import Document, packaged, parse, read_text
+from policies.file.document import PACKAGE, Document, packaged, parse, read_text
 from policies.policy import Policy
 
 MAX_CHAIN = 16
@@ -69,8 +68,7 @@ def loads(text: str, *, file: str) -> Policy:
 
 def bundled_names() -> tuple[str, ...]:
     """The policies that come with Moonpool, sorted."""
-    folder = resources.files("policies") / "bundled"
-    found = (entry.name for entry in folder.iterdir())
+    found = (entry.name for entry in (PACKAGE / "bundled").iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
 
 

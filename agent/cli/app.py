@@ -4,11 +4,11 @@ import errno
 import os
 import sys
 
-from agent.cli import help as help_text
 from agent.cli.arguments import Misuse, flag
 from agent.cli.parsing import HELP, HelpWanted, parse
 from agent.cli.setup import exit_codes
 from agent.cli.verbs import VERBS, Group, Verb
+from agent.version import VERSION
 
 _VERSION = flag("--version", help="Show the version.")
 
@@ -37,27 +37,26 @@ def run() -> int:
 
 def _in_group(name: str, group: Group, words: list[str]) -> int:
     """The command that the first word names, with the others."""
+    match group.verbs.get(words[0]) if words else None:
+        case Group() as below:
+            return _in_group(f"{name} {words[0]}", below, words[1:])
+        case Verb() as verb:
+            return _verb(f"{name} {words[0]}", verb, words[1:])
+    from agent.cli import help as help_text  # textwrap and shutil
+
     options = (_VERSION,) if group is VERBS else ()
     if not words:
         print(help_text.of_group(name, group, options), file=sys.stderr)
         return exit_codes.USAGE
-    word, *others = words
-    found = group.verbs.get(word)
-    match found:
-        case Group():
-            return _in_group(f"{name} {word}", found, others)
-        case Verb():
-            return _verb(f"{name} {word}", found, others)
-    if word in HELP.names:
+    if words[0] in HELP.names:
         print(help_text.of_group(name, group, options))
         return exit_codes.DONE
-    if options and word in _VERSION.names:
-        from importlib.metadata import version
-
-        print(f"moonpool {version('moonpool')}")
+    if options and words[0] in _VERSION.names:
+        print(f"moonpool {VERSION}")
         return exit_codes.DONE
-    what = f"No such option: {word}" if word.startswith("-") else f"No such command '{word}'."
-    return _misused(name, help_text.usage_of_group(name), what)
+    what = "option: " if words[0].startswith("-") else "command "
+    shown = words[0] if words[0].startswith("-") else f"'{words[0]}'."
+    return _misused(name, help_text.usage_of_group(name), f"No such {what}{shown}")
 
 
 def _verb(name: str, verb: Verb, words: list[str]) -> int:
@@ -65,9 +64,13 @@ def _verb(name: str, verb: Verb, words: list[str]) -> int:
     try:
         return command.do(parse(command, words))
     except HelpWanted:
+        from agent.cli import help as help_text
+
         print(help_text.of_command(name, verb.summary, command))
         return exit_codes.DONE
     except Misuse as error:
+        from agent.cli import help as help_text
+
         return _misused(name, help_text.usage_of_command(name, command), str(error))
 
 

@@ -29,7 +29,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -170,8 +169,7 @@ def decode(text: str, *, file: str) -> tuple[PriceEntry, ...]:
 
 @cache
 def _ours() -> tuple[PriceEntry, ...]:
-    file = resources.files("agent.models") / "prices.yaml"
-    return decode(file.read_text(encoding="utf-8"), file="")
+    return decode(Path(__file__).with_name("prices.yaml").read_text("utf-8"), file="")
 
 
 # -- the form ------------------------------------------------------------------------------

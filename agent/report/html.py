@@ -1,14 +1,12 @@
 """``report.html``: one self-contained file for the person who reviews the patch.
 
 No scripts, no outside resources, and a content security policy that forbids both: what stands in it
-comes from a model and from a repository nobody trusts. Everything is escaped by the template, and
-characters that act or hide are shown as what they are (`agent.text`).
+comes from a model and from a repository nobody trusts. Everything is escaped where it becomes
+markup (`agent.report.markup`), and characters that act or hide are shown as what they are.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from dataclasses import replace
 
 from agent import verification
 from agent.models.interface import Opaque, Text
@@ -41,6 +39,7 @@ from agent.record.events.wording import (
 )
 from agent.record.outcome import Finished
 from agent.record.summary import DeliveredPatch, Summary
+from agent.report.page import DiffFile, DiffLine, ReportContent, RiskyFile, Row, page
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.inspected_patch import parts_of
@@ -54,72 +53,26 @@ _SLOW_S = 0.1
 """What took less says nothing of its duration."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffLine:
-    kind: str
-    """CSS class: ``add``, ``del``, ``hunk``, ``meta`` or ``same``."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiffFile:
-    path: str
-    lines: tuple[DiffLine, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskyFile:
-    """What the gate found in one file, or in the patch as a whole."""
-
-    path: str
-    """Empty for the patch as a whole."""
-    findings: tuple[Finding, ...]
-    part: int | None
-    """Of the shown diff, from 1; None where it is not in it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One entry of the timeline."""
-
-    kind: str
-    """CSS class: ``said``, ``ok``, ``failed``, ``denied`` or ``note``."""
-    title: str
-    detail: str = ""
-    """Shown folded where there is one."""
-    aside: str = ""
-    """Duration, exit code, rule."""
-
-
 def render(summary: Summary, log: Sequence[Event]) -> str:
     """The page as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("agent.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["visible"] = visible
-    environment.filters["line"] = one_line
-    environment.filters["path"] = path_text
     delivery = summary.delivery
     hide = _hiding(delivery)
     rows = (replace(row, title=hide(row.title), detail=hide(row.detail)) for row in timeline(log))
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        server_side=served_in_words(summary.job.policy.server_tools, could="could"),
-        outcome=outcomes.name(summary.outcome),
-        detail=hide(outcomes.detail(summary.outcome)),
-        good=isinstance(summary.outcome, Finished),
-        delivery=delivery,
-        risks=tuple(risky_files(delivery)) if delivery else (),
-        changes=delivery.changes() if delivery else [],
-        files=tuple(diff_files(delivery)) if delivery else (),
-        rows=tuple(rows),
-        verified=verification.in_words(summary.verification),
-        verification_good=isinstance(summary.verification, Verified),
-        verification_output=hide(getattr(summary.verification, "output", "")),
+    return page(
+        ReportContent(
+            summary=summary,
+            server_side=served_in_words(summary.job.policy.server_tools, could="could"),
+            outcome=outcomes.name(summary.outcome),
+            detail=hide(outcomes.detail(summary.outcome)),
+            good=isinstance(summary.outcome, Finished),
+            risks=tuple(risky_files(delivery)) if delivery else (),
+            changes=delivery.changes() if delivery else (),
+            files=tuple(diff_files(delivery)) if delivery else (),
+            rows=tuple(rows),
+            verified=verification.in_words(summary.verification),
+            verification_good=isinstance(summary.verification, Verified),
+            verification_output=hide(getattr(summary.verification, "output", "")),
+        )
     )
 
 

@@ -7,7 +7,6 @@ values, which may hold a secret: the gate masks those that it lists.
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -257,6 +256,8 @@ def _json(data: bytes) -> Document:
 def _toml(data: bytes) -> Document:
     if len(data) > _TOML_LIMIT_BYTES or any(len(r) > _TOML_LINE_BYTES for r in data.split(b"\n")):
         raise ValueError("too large, or a line too long")
+    import tomllib  # noqa: PLC0415 - for such a file only
+
     return tomllib.loads(data.decode("utf-8-sig"))
 
 

@@ -1,7 +1,6 @@
 """The ``write_file``, ``edit_file`` and ``delete_file`` tools. Edits work on bytes: what is not
 touched stays as it was, whatever its encoding and line ends."""
 
-import difflib
 from typing import Annotated
 
 from pydantic import Field
@@ -149,7 +148,9 @@ def _nearest(text: str, wanted: str) -> str:
             if line.rstrip("\r") == telling:
                 return f"Its first line stands at line {number}; what follows there differs."
             return f"Line {number} differs in blanks only: {line[:300]!r}."
-    close = difflib.get_close_matches(telling, lines, n=1, cutoff=_HINT_RATIO)
+    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
+
+    close = get_close_matches(telling, lines, n=1, cutoff=_HINT_RATIO)
     if not close:
         return "Nothing like its first line is in the file: read it again."
     return f"Nearest is line {lines.index(close[0]) + 1}: {close[0][:300]!r}."

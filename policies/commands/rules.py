@@ -4,7 +4,6 @@ Owns which rules a name or path falls under, which of them decides, and the sent
 reads when none allows it.
 """
 
-import difflib
 import posixpath
 from collections.abc import Sequence
 
@@ -130,7 +129,9 @@ class CommandRules:
         if base in _NO_OTHER_USER:
             return "there is no other user to become here"
         programs = sorted(self._by_program)
-        near = difflib.get_close_matches(base[:64], programs, n=3, cutoff=0.7)
+        from difflib import get_close_matches  # noqa: PLC0415 - for a refusal only
+
+        near = get_close_matches(base[:64], programs, n=3, cutoff=0.7)
         scripts = (
             "; a program in the workspace runs by its path, such as ./x"
             if self.policy.exec_workspace

@@ -3,7 +3,6 @@
 Owns the words for each complaint of pydantic's. Refuses to know the keys of any file.
 """
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -95,14 +94,18 @@ def _worded(message: str) -> str:
 
 def unknown_key(key: str, known: Collection[str]) -> str:
     """What to say of a key that is none."""
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
+
+    near = get_close_matches(key, known, n=1, cutoff=0.6)
     if near:
         return f"unknown key; did you mean `{near[0]}`?"
     return f"unknown key; known here: {', '.join(sorted(known))}"
 
 
 def _nearest_literal(value: Data, allowed: str) -> str:
-    near = difflib.get_close_matches(str(value), allowed.replace("'", "").split(), n=1)
+    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
+
+    near = get_close_matches(str(value), allowed.replace("'", "").split(), n=1)
     word = near[0].rstrip(",") if near else ""
     return f"; did you mean {word}?" if word else ""
 

@@ -10,7 +10,6 @@ its callers is what they call such a file.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ import yaml
 
 from policies.errors import PolicyError, Where
 
+PACKAGE = Path(__file__).parents[1]
+"""Holds the files that come with Moonpool."""
 MAX_FILE_BYTES = 128 * 1024
 MAX_DEPTH = 12
 
@@ -98,9 +99,8 @@ def packaged(name: str) -> Document:
     Our own: the parser in C will do, where there is one. It takes a tenth of the time, and its
     complaints, which are worded less well, can't arise.
     """
-    # importlib.resources, so that a wheel or a zip carries them; never relative to the workspace.
     file = name.rpartition("/")[2]
-    text = decoded((resources.files("policies") / name).read_bytes(), file=file)
+    text = decoded((PACKAGE / name).read_bytes(), file=file)
     return parse(text, file=file, loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

@@ -5,7 +5,7 @@ Owns a bare repository in a directory of the caller's: every byte of it is writt
 """
 
 import hashlib
-import secrets
+import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
@@ -119,7 +119,7 @@ class Store:
         return int(number), _counted(first, pieces, int(number), blob)
 
     def _write(self, kind: bytes, chunks: Iterable[bytes], size: int) -> str:
-        temporary = self._directory / "objects" / f"tmp_{secrets.token_hex(8)}"
+        temporary = self._directory / "objects" / f"tmp_{os.urandom(8).hex()}"
         try:
             return self._write_loose(temporary, kind, chunks, size)
         except OSError as problem:

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, optional_argument, path, text
@@ -42,6 +41,7 @@ from agent.record.images import ImageStore, recall
 from agent.record.runs import RecordedRun, chain_broken_at, events_of, find_id, is_running, reread
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord, new_run_id, runs_directory
 from agent.untrusted_text import one_line, path_text
+from agent.version import VERSION
 from policies.file.rendering import as_data, spelled
 from sandbox.errors import NotKept, SandboxLost
 from sandbox.sandbox import Sandbox
@@ -281,7 +281,7 @@ def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeSta
         policy_rules=rules,
         rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
         model=model.name,
-        version=version("moonpool"),
+        version=VERSION,
         pid=os.getpid(),
     )
     lines = [record.append(row) for row in (encode(started), *forked.rows)]
@@ -295,7 +295,7 @@ def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeSta
             run_id=forked.origin.run_id,
             call=forked.origin.call,
             model=model.name,
-            version=version("moonpool"),
+            version=VERSION,
             pid=os.getpid(),
             lossy={key: lossy[key] for key in lossy if key != "type"},
         ),

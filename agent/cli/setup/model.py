@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.setup import environment, observers, workspace
 from agent.config.instructions import Instructions
@@ -23,9 +24,10 @@ from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, facts_of
 from agent.models.pricing import load as load_prices
 from agent.models.server_tools import refuse_what_cannot_be
-from agent.observe.otlp import TelemetrySettings
-from agent.past_runs.resume import UnaskedModel
 from policies.policy import Policy
+
+if TYPE_CHECKING:
+    from agent.observe.otlp import TelemetrySettings
 
 BUILT_IN_POLICY = "default"
 _LIST_PRICES = (
@@ -118,7 +120,7 @@ class PreparedModel:
 
     model: Model
     facts: ModelInfo
-    telemetry: TelemetrySettings | None
+    telemetry: "TelemetrySettings | None"
     """None: the operator configured none, and nothing is sent anywhere."""
     notices: tuple[str, ...] = ()
     """What a person should know of it before anything is done."""
@@ -155,6 +157,7 @@ def unasked(named: str, configuration: Configuration, *, prices: Path | None) ->
     Raises:
         UsageError: a file that is named can't be used.
     """
+    from agent.past_runs.resume import UnaskedModel
 
     host = host_of(named, environ=environment.environ(), configuration=configuration)
     facts = _known_facts(named, host, prices, configuration)
@@ -209,7 +212,7 @@ def brief(
     )
 
 
-def telemetry(configuration: Configuration) -> TelemetrySettings | None:
+def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
     """Where spans go; None: nowhere. No environment variable says otherwise.
 
     Raises:

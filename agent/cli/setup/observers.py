@@ -1,7 +1,7 @@
 """Who listens to a run beside the screen: its log, and the operator's collector where there is one.
 
 Owns when they begin and end, and the one line where spans could not be sent. Refuses to know what
-they make of an event (`agent.runlog`, `agent.telemetry`).
+they make of an event (`agent.observe.run_log`, `agent.observe.spans`).
 """
 
 import contextlib
@@ -10,19 +10,21 @@ import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from agent.errors import UsageError
 from agent.models.interface import Model
-from agent.observe.otlp import TelemetrySettings, telemetry_settings
 from agent.observe.run_log import RunLog
 from agent.record.events.types import Event
 from agent.record.store import RunRecord
 
+if TYPE_CHECKING:
+    from agent.observe.otlp import TelemetrySettings
+
 
 def telemetry(
     endpoint: str, headers_env: str | None, environ: Mapping[str, str]
-) -> TelemetrySettings:
+) -> "TelemetrySettings":
     """Make a configured collector ready, before the run.
 
     Raises:
@@ -30,6 +32,8 @@ def telemetry(
     """
     if find_spec("opentelemetry.sdk") is None:
         raise UsageError("telemetry: is configured and not installed: pip install 'moonpool[otel]'")
+    from agent.observe.otlp import telemetry_settings  # http.client and ssl
+
     return telemetry_settings(endpoint, headers_env, environ)
 
 
@@ -37,7 +41,7 @@ class Observers:
     """A context manager around one process of one run; `show` hears its events."""
 
     def __init__(
-        self, record: RunRecord, model: Model, telemetry: TelemetrySettings | None = None
+        self, record: RunRecord, model: Model, telemetry: "TelemetrySettings | None" = None
     ) -> None:
         """Args:
         telemetry: None: the operator configured no collector, and nothing is sent anywhere.

@@ -135,7 +135,7 @@ def test_findings_are_grouped_by_file_the_riskiest_on_top_with_a_link_to_its_dif
     risk = page.split("<h2>Risk")[1].split("<h2>")[0]
     assert risk.index(">z.py<") < risk.index(">AGENTS.md<") < risk.index(">link<")
     number = page.split('">z.py</a>')[0].rpartition("#part-")[2]
-    assert f'id="part-{number}" open><summary>z.py<' in page
+    assert f'id="part-{number}" open="open"><summary>z.py<' in page
     assert "line 2" in risk
 
 
