@@ -8,19 +8,7 @@ from sandbox.container.files import SessionFiles
 from sandbox.container.output import OnOutput, Receiver
 from sandbox.container.session import Session
 from sandbox.errors import FileError, SandboxLost
-from sandbox.guest.protocol import (
-    SCRATCH,
-    CommandEnd,
-    Done,
-    EndProcess,
-    PollProcess,
-    Printed,
-    ProcessState,
-    RequestFailed,
-    RunCommand,
-    StartProcess,
-    background_output,
-)
+from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE
 from sandbox.link.connection import file_error
 from sandbox.results import BackgroundStatus, CommandResult, Output
@@ -99,7 +87,7 @@ class SessionCommands(SessionFiles):
         receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
         try:
             number = self._session.link.next_number()
-            wanted = RunCommand(
+            wanted = protocol.RunCommand(
                 argv=argv,
                 script=script,
                 timeout_ms=int(timeout_s * 1000) + 1,
@@ -121,13 +109,13 @@ class SessionCommands(SessionFiles):
         """The file that holds a command's standard input; None where it goes with the request."""
         if stdin is None or len(stdin) <= PIECE:
             return None
-        path = SCRATCH + b"/stdin-%d" % number
+        path = protocol.SCRATCH + b"/stdin-%d" % number
         self.write_file(path.decode(), stdin)
         return path
 
     def _await_end(
-        self, wanted: RunCommand, number: int, receiver: Receiver, until: float
-    ) -> CommandEnd:
+        self, wanted: protocol.RunCommand, number: int, receiver: Receiver, until: float
+    ) -> protocol.CommandEnd:
         asked = False
 
         def on_tick() -> None:
@@ -137,7 +125,7 @@ class SessionCommands(SessionFiles):
                 if not asked:
                     asked = True
                     receiver.disk_low = low
-                    self._session.link.send(EndProcess(process=number))
+                    self._session.link.send(protocol.EndProcess(process=number))
                     until = min(until, time.monotonic() + _CANCEL_S)
                 elif time.monotonic() > until:
                     raise SandboxLost("the guest does not end the command")
@@ -148,12 +136,12 @@ class SessionCommands(SessionFiles):
             if answered != number:
                 continue
             match answer:
-                case Printed(stream=stream, data=data):
+                case protocol.Printed(stream=stream, data=data):
                     if not receiver.take(stream, data):
                         raise SandboxLost("the guest sent more output than it may")
-                case CommandEnd():
+                case protocol.CommandEnd():
                     return answer
-                case RequestFailed():
+                case protocol.RequestFailed():
                     raise file_error(answer)
                 case _:
                     raise self._session.link.refused(answer, wanted)
@@ -161,7 +149,7 @@ class SessionCommands(SessionFiles):
     def start(self, command: str) -> int:
         """Start shell text in the background; gives an id for `poll` and `stop`."""
         link = self._session.link
-        wanted = StartProcess(script=command.encode("utf-8", "surrogateescape"))
+        wanted = protocol.StartProcess(script=command.encode("utf-8", "surrogateescape"))
         number = link.send(wanted)
         until = time.monotonic() + _GRACE_S
         while True:
@@ -169,9 +157,9 @@ class SessionCommands(SessionFiles):
             if answered != number:
                 continue
             match answer:
-                case Done():
+                case protocol.Done():
                     return number
-                case RequestFailed():
+                case protocol.RequestFailed():
                     raise file_error(answer)
                 case _:
                     raise link.refused(answer, wanted)
@@ -182,18 +170,20 @@ class SessionCommands(SessionFiles):
         Raises:
             FileMissing: there is none of that id.
         """
-        state = self._session.link.ask(PollProcess(process=background), ProcessState)
+        state = self._session.link.ask(
+            protocol.PollProcess(process=background), protocol.ProcessState
+        )
         keep = self._session.plan.policy.limits.output_bytes
         out, err = (self._background_output(background, stream, keep) for stream in (1, 2))
         return BackgroundStatus(id=background, exit_code=state.exit_code, out=out, err=err)
 
     def stop(self, background: int) -> BackgroundStatus:
         """End a background process with all it started."""
-        self._session.link.ask(EndProcess(process=background), Done)
+        self._session.link.ask(protocol.EndProcess(process=background), protocol.Done)
         return self.poll(background)
 
     def _background_output(self, background: int, stream: int, keep: int) -> Output:
-        path = background_output(background, stream).decode()
+        path = protocol.background_output(background, stream).decode()
         half = keep // 2
         first = self._piece(path, 0, half)
         head, size = first.data, first.size

@@ -2,16 +2,7 @@
 
 from sandbox.container.session import Session, path_bytes
 from sandbox.errors import FileError, SandboxLost
-from sandbox.guest.protocol import (
-    DeletePath,
-    Done,
-    FilePiece,
-    ListDirectory,
-    Listed,
-    ListedEntry,
-    ReadPiece,
-    WritePiece,
-)
+from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE
 from sandbox.results import DirectoryEntry, FileType, Listing
 
@@ -51,9 +42,9 @@ class SessionFiles:
             raise FileError(f"is larger than {_READ_LIMIT} bytes: read it in parts")
         return b"".join(pieces)
 
-    def _piece(self, path: str, offset: int, limit: int) -> FilePiece:
-        wanted = ReadPiece(path=path_bytes(path), offset=offset, limit=limit)
-        piece = self._session.ask(wanted, FilePiece)
+    def _piece(self, path: str, offset: int, limit: int) -> protocol.FilePiece:
+        wanted = protocol.ReadPiece(path=path_bytes(path), offset=offset, limit=limit)
+        piece = self._session.ask(wanted, protocol.FilePiece)
         if len(piece.data) > limit:
             raise SandboxLost("the guest read more of a file than it was asked for")
         return piece
@@ -66,24 +57,26 @@ class SessionFiles:
             FileDenied, FileWrongType: as the container's kernel says.
         """
         name = path_bytes(path)
-        first = WritePiece(path=name, data=data[:PIECE], append=False, overwrite=overwrite)
-        self._session.ask(first, Done)
+        first = protocol.WritePiece(path=name, data=data[:PIECE], append=False, overwrite=overwrite)
+        self._session.ask(first, protocol.Done)
         for at in range(PIECE, len(data), PIECE):
             piece = data[at : at + PIECE]
-            more = WritePiece(path=name, data=piece, append=True, overwrite=True)
-            self._session.ask(more, Done)
+            more = protocol.WritePiece(path=name, data=piece, append=True, overwrite=True)
+            self._session.ask(more, protocol.Done)
 
     def delete_file(self, path: str) -> None:
         """Remove a file or a link; FileWrongType for a directory."""
-        self._session.ask(DeletePath(path=path_bytes(path)), Done)
+        self._session.ask(protocol.DeletePath(path=path_bytes(path)), protocol.Done)
 
     def list_dir(self, path: str = ".") -> Listing:
         """What stands in a directory, at most 2,000 entries, sorted by name."""
-        listed = self._session.ask(ListDirectory(path=path_bytes(path), limit=_LIST_LIMIT), Listed)
+        listed = self._session.ask(
+            protocol.ListDirectory(path=path_bytes(path), limit=_LIST_LIMIT), protocol.Listed
+        )
         entries = sorted(map(_entry, listed.entries[:_LIST_LIMIT]), key=lambda entry: entry.name)
         return Listing(entries=tuple(entries), cut=listed.cut)
 
 
-def _entry(found: ListedEntry) -> DirectoryEntry:
+def _entry(found: protocol.ListedEntry) -> DirectoryEntry:
     kind = _TYPES.get(found.kind, FileType.OTHER)
     return DirectoryEntry(name=found.name, type=kind, size_bytes=found.size)

@@ -9,17 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from sandbox.errors import SandboxLost
+from sandbox.guest import protocol
 from sandbox.guest.message import HostRequest
-from sandbox.guest.protocol import (
-    FolderMode,
-    MakeFolders,
-    Placed,
-    PutFile,
-    PutFiles,
-    RemoveFiles,
-    RemoveFolders,
-    SetFolderModes,
-)
 from sandbox.guest.wire import PIECE
 from sandbox.link.connection import GuestLink
 
@@ -30,7 +21,7 @@ _ROW_BYTES = 64
 _ERROR_NUMBERS = range(1, 134)
 """The error numbers that Linux has."""
 
-Row = TypeVar("Row", bytes, PutFile, FolderMode)
+Row = TypeVar("Row", bytes, protocol.PutFile, protocol.FolderMode)
 
 Failures = dict[bytes, int]
 """Error number of each path with which it did not go."""
@@ -38,39 +29,39 @@ Failures = dict[bytes, int]
 
 def remove_files(link: GuestLink, paths: Iterable[bytes]) -> Failures:
     """Remove files and links; what is gone already is fine."""
-    return _each(link, paths, lambda rows: RemoveFiles(rows=rows))
+    return _each(link, paths, lambda rows: protocol.RemoveFiles(rows=rows))
 
 
-def put_files(link: GuestLink, files: Iterable[PutFile]) -> Failures:
+def put_files(link: GuestLink, files: Iterable[protocol.PutFile]) -> Failures:
     """Have files and links stand there, whatever stood in their way."""
-    return _each(link, files, lambda rows: PutFiles(rows=rows))
+    return _each(link, files, lambda rows: protocol.PutFiles(rows=rows))
 
 
 def remove_folders(link: GuestLink, paths: Iterable[bytes]) -> Failures:
     """Remove directories, in this order, where they are empty."""
-    return _each(link, paths, lambda rows: RemoveFolders(rows=rows))
+    return _each(link, paths, lambda rows: protocol.RemoveFolders(rows=rows))
 
 
 def make_folders(link: GuestLink, paths: Iterable[bytes]) -> Failures:
     """Have directories stand there."""
-    return _each(link, paths, lambda rows: MakeFolders(rows=rows))
+    return _each(link, paths, lambda rows: protocol.MakeFolders(rows=rows))
 
 
-def set_folder_modes(link: GuestLink, folders: Iterable[FolderMode]) -> Failures:
+def set_folder_modes(link: GuestLink, folders: Iterable[protocol.FolderMode]) -> Failures:
     """Give directories their permission bits."""
-    return _each(link, folders, lambda rows: SetFolderModes(rows=rows))
+    return _each(link, folders, lambda rows: protocol.SetFolderModes(rows=rows))
 
 
-def pieces(path: bytes, mode: int, content: Iterable[bytes]) -> Iterator[PutFile]:
+def pieces(path: bytes, mode: int, content: Iterable[bytes]) -> Iterator[protocol.PutFile]:
     """One file or link for `put_files`: at least one piece."""
     offset = 0
     for chunk in content:
         for at in range(0, len(chunk), PIECE):
             data = chunk[at : at + PIECE]
-            yield PutFile(path=path, mode=mode, data=data, offset=offset)
+            yield protocol.PutFile(path=path, mode=mode, data=data, offset=offset)
             offset += len(data)
     if not offset:
-        yield PutFile(path=path, mode=mode, data=b"", offset=0)
+        yield protocol.PutFile(path=path, mode=mode, data=b"", offset=0)
 
 
 def error_text(number: int) -> str:
@@ -83,7 +74,7 @@ def _each(
 ) -> Failures:
     failures: Failures = {}
     for batch in _batches(rows):
-        for failed in link.ask(request(batch), Placed).failed:
+        for failed in link.ask(request(batch), protocol.Placed).failed:
             if not 0 <= failed.row < len(batch):
                 raise SandboxLost("the guest failed at what it was not asked to do")
             failures[_path(batch[failed.row])] = failed.errno
@@ -105,9 +96,11 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _size(row: bytes | PutFile | FolderMode) -> int:
-    return _ROW_BYTES + len(_path(row)) + (len(row.data) if isinstance(row, PutFile) else 0)
+def _size(row: bytes | protocol.PutFile | protocol.FolderMode) -> int:
+    return (
+        _ROW_BYTES + len(_path(row)) + (len(row.data) if isinstance(row, protocol.PutFile) else 0)
+    )
 
 
-def _path(row: bytes | PutFile | FolderMode) -> bytes:
+def _path(row: bytes | protocol.PutFile | protocol.FolderMode) -> bytes:
     return row if isinstance(row, bytes) else row.path

@@ -23,15 +23,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
-from sandbox.guest.image_protocol import (
-    CompiledModule,
-    FoundDirectory,
-    FoundLibraries,
-    FoundLinks,
-    FoundProgram,
-    FoundPrograms,
-    ImageSeen,
-)
+from sandbox.guest import image_protocol
 from sandbox.link.connection import GuestLink
 
 _DIRECTORY = "opt/moonpool"
@@ -222,7 +214,7 @@ def _texts(values: Sequence[bytes]) -> tuple[str, ...]:
     return tuple(map(_text, values))
 
 
-def _program(found: FoundProgram) -> Program:
+def _program(found: image_protocol.FoundProgram) -> Program:
     return Program(
         path=_text(found.path),
         interpreter=None if found.line is None else _text(found.line),
@@ -242,19 +234,21 @@ def _look(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
     until = time.monotonic() + _SCAN_TIMEOUT_S
     while True:
         match link.receive(until=until)[1]:
-            case FoundPrograms(on_path=on_path, programs=rows):
+            case image_protocol.FoundPrograms(on_path=on_path, programs=rows):
                 into = programs if on_path else scripts
                 into.update((program.path, program) for program in map(_program, rows))
-            case FoundLibraries(libraries=rows):
+            case image_protocol.FoundLibraries(libraries=rows):
                 libraries.update((_text(row.path), _texts(row.needs)) for row in rows)
-            case FoundLinks(links=rows):
+            case image_protocol.FoundLinks(links=rows):
                 links.update((_text(row.path), _text(row.target)) for row in rows)
-            case FoundDirectory(path=path, names=names):
+            case image_protocol.FoundDirectory(path=path, names=names):
                 name = _text(path)
                 directories[name] = (*directories.get(name, ()), *_texts(names))
-            case CompiledModule(name=module, code=code) if len(modules) < _MODULE_LIMIT:
+            case image_protocol.CompiledModule(name=module, code=code) if (
+                len(modules) < _MODULE_LIMIT
+            ):
                 modules[_text(module)] = code
-            case ImageSeen(search_path=path):
+            case image_protocol.ImageSeen(search_path=path):
                 inventory = Inventory(
                     programs=programs,
                     scripts=scripts,

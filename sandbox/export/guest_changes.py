@@ -14,16 +14,8 @@ from sandbox.errors import CollisionError, SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
+from sandbox.guest import protocol
 from sandbox.guest.message import GuestAnswer
-from sandbox.guest.protocol import (
-    ChangedFile,
-    ChangedFolder,
-    FetchFiles,
-    FileData,
-    FileHead,
-    TreeChanges,
-    WalkTree,
-)
 from sandbox.link.connection import GuestLink
 from sandbox.patch.left_out import collides, empty_directory, mode_notes, special, too_large
 from sandbox.patch.values import LeftOut
@@ -52,13 +44,15 @@ class _GuestWalk:
     """The pieces of one or more walks, joined."""
 
     def __init__(self) -> None:
-        self.files: dict[bytes, ChangedFile] = {}
+        self.files: dict[bytes, protocol.ChangedFile] = {}
         self.listings: dict[bytes, set[bytes]] = {}
         """Entries of changed directories, each a letter for its kind and its name."""
         self._rows = 0
 
     def take(self, link: GuestLink, start: bytes, *, everything: bool) -> None:
-        for piece in link.stream(WalkTree(start=start, everything=everything), TreeChanges):
+        for piece in link.stream(
+            protocol.WalkTree(start=start, everything=everything), protocol.TreeChanges
+        ):
             # Counted as they come, empty pieces too: what is said twice adds no path.
             self._rows += 1 + len(piece.files) + len(piece.folders)
             for file in piece.files:
@@ -68,7 +62,7 @@ class _GuestWalk:
             if self._rows > _CHANGED_LIMIT:
                 raise SandboxLost("the guest's list of changes has no end")
 
-    def _take_folder(self, folder: ChangedFolder) -> None:
+    def _take_folder(self, folder: protocol.ChangedFolder) -> None:
         self._rows += len(folder.names)
         path = folder.path and _known(folder.path)
         self.listings.setdefault(path, set()).update(folder.names)
@@ -207,7 +201,9 @@ def fetch(
     while ordered:
         batch = [ordered.popleft() for _ in range(min(_BATCH, len(ordered)))]
         limit = left = min(limit_bytes, allowed)
-        pieces = link.stream(FetchFiles(paths=batch, limit=limit), FileHead, FileData)
+        pieces = link.stream(
+            protocol.FetchFiles(paths=batch, limit=limit), protocol.FileHead, protocol.FileData
+        )
         again: list[bytes] = []
         for wanted in batch:
             head = _head(pieces, wanted)
@@ -242,9 +238,9 @@ def fetch(
     return found, left_out
 
 
-def _head(pieces: Iterator[GuestAnswer], wanted: bytes) -> FileHead:
+def _head(pieces: Iterator[GuestAnswer], wanted: bytes) -> protocol.FileHead:
     match next(pieces, None):
-        case FileHead(path=path, size=size) as head if path == wanted and size >= 0:
+        case protocol.FileHead(path=path, size=size) as head if path == wanted and size >= 0:
             return head
         case _:
             raise SandboxLost("the guest did not begin the file that it was asked for")
@@ -253,7 +249,7 @@ def _head(pieces: Iterator[GuestAnswer], wanted: bytes) -> FileHead:
 def _body(pieces: Iterator[GuestAnswer], size: int) -> Iterator[bytes]:
     while size:
         match next(pieces, None):
-            case FileData(data=data) if 0 < len(data) <= size:
+            case protocol.FileData(data=data) if 0 < len(data) <= size:
                 size -= len(data)
                 yield data
             case _:

@@ -8,17 +8,8 @@ from __future__ import annotations
 import os
 import time
 
-from sandbox.guest import files, landlock, noticed, processes, shellstate
+from sandbox.guest import files, landlock, noticed, processes, protocol, shellstate
 from sandbox.guest.pipes import Command, Spills, Stream
-from sandbox.guest.protocol import (
-    CommandEnd,
-    Done,
-    ProcessState,
-    RequestFailed,
-    RunCommand,
-    StartProcess,
-    background_output,
-)
 from sandbox.guest.spawn import Spawner
 
 TYPE_CHECKING = False
@@ -56,7 +47,7 @@ class GuestCommands:
 
     # -- starting --------------------------------------------------------------------------
 
-    def run(self, number: int, wanted: RunCommand) -> None:
+    def run(self, number: int, wanted: protocol.RunCommand) -> None:
         """Start a command in the foreground; its end is reported when it comes."""
         try:
             command = self.spawner.foreground(number, wanted)
@@ -69,7 +60,7 @@ class GuestCommands:
         self._connect(command)
         self._watch(command)
 
-    def start(self, number: int, wanted: StartProcess) -> GuestAnswer:
+    def start(self, number: int, wanted: protocol.StartProcess) -> GuestAnswer:
         """Start a background process."""
         try:
             command = self.spawner.background(number, wanted.script)
@@ -77,11 +68,11 @@ class GuestCommands:
             return self._not_started(b"bash", error)
         self.background[number] = command
         self._watch(command)
-        return Done()
+        return protocol.Done()
 
-    def _not_started(self, program: bytes, error: OSError) -> RequestFailed:
+    def _not_started(self, program: bytes, error: OSError) -> protocol.RequestFailed:
         path = b"/bin/bash" if program == b"bash" else program
-        return RequestFailed(
+        return protocol.RequestFailed(
             errno=error.errno or 5,
             reason=os.fsencode(str(error.strerror)),
             refused=self.noticed.not_started(path) if error.errno == _EACCES else [],
@@ -260,7 +251,7 @@ class GuestCommands:
         refused, limits = self.noticed.told()
         self.send(
             command.number,
-            CommandEnd(
+            protocol.CommandEnd(
                 exit_code=code,
                 ending=command.ending,
                 out=command.out.finish(),
@@ -281,14 +272,14 @@ class GuestCommands:
         printed = []
         for stream in (2, 1):
             try:
-                path = background_output(command.number, stream)
+                path = protocol.background_output(command.number, stream)
                 size = files.read(path, 0, 0)[1]
                 printed.append(files.read(path, max(size - _PRINTED, 0), _PRINTED)[0])
             except OSError:
                 continue
         self.noticed.look_at_output(processes.exit_code(status), printed, command.script)
 
-    def poll(self, number: int) -> ProcessState:
+    def poll(self, number: int) -> protocol.ProcessState:
         """Whether a background process still runs."""
         self.reap()
         self.finish_ended()
@@ -296,4 +287,6 @@ class GuestCommands:
         if command is None:
             raise ProcessLookupError(3, "no such background process")
         status = command.status
-        return ProcessState(exit_code=None if status is None else processes.exit_code(status))
+        return protocol.ProcessState(
+            exit_code=None if status is None else processes.exit_code(status)
+        )

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox.guest import wire
-from sandbox.guest.protocol import (
-    ChangedFile,
-    ChangedFolder,
-    FileData,
-    FileHead,
-    ListedEntry,
-    TreeChanges,
-)
+from sandbox.guest import protocol, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,9 +89,9 @@ def delete(path: bytes) -> None:
     os.unlink(path)
 
 
-def listing(path: bytes, limit: int) -> tuple[list[ListedEntry], bool]:
+def listing(path: bytes, limit: int) -> tuple[list[protocol.ListedEntry], bool]:
     """What is in a directory, at most `limit` entries; whether there are more."""
-    rows: list[ListedEntry] = []
+    rows: list[protocol.ListedEntry] = []
     with os.scandir(path) as found:
         for entry in found:
             if len(rows) >= limit:
@@ -109,7 +101,7 @@ def listing(path: bytes, limit: int) -> tuple[list[ListedEntry], bool]:
             except OSError:
                 continue
             kind = _letter(state.st_mode)
-            rows.append(ListedEntry(name=entry.name, kind=kind, size=state.st_size))
+            rows.append(protocol.ListedEntry(name=entry.name, kind=kind, size=state.st_size))
     return rows, False
 
 
@@ -128,7 +120,7 @@ def walk(
     root: bytes,
     start: bytes,
     since_ns: int,
-    send: Callable[[TreeChanges], None],
+    send: Callable[[protocol.TreeChanges], None],
 ) -> None:
     """Report what changed in the workspace `root`, at or below the directory `start`.
 
@@ -138,7 +130,7 @@ def walk(
     everything is reported.
     """
     prefix = len(root) + 1
-    changes = TreeChanges(files=[], folders=[])
+    changes = protocol.TreeChanges(files=[], folders=[])
     waiting = 0  # bytes
     stack = [start]
     while stack:
@@ -159,22 +151,22 @@ def walk(
                 # A directory that is too deep for the kernel to take its path stands for itself.
                 path = (directory + b"/" + name)[prefix:]
                 changes.files.append(
-                    ChangedFile(path=path, mode=state.st_mode, ctime_ns=state.st_ctime_ns)
+                    protocol.ChangedFile(path=path, mode=state.st_mode, ctime_ns=state.st_ctime_ns)
                 )
                 waiting += len(path) + 32
                 if waiting > _WALK_FRAME_BYTES:
                     send(changes)
-                    changes, waiting = TreeChanges(files=[], folders=[]), 0
+                    changes, waiting = protocol.TreeChanges(files=[], folders=[]), 0
         if changed:
             # A directory with very many entries goes in pieces; the host joins them.
             path = directory[prefix:]
             for at in range(0, max(len(names), 1), _WALK_NAMES):
                 piece = names[at : at + _WALK_NAMES]
-                changes.folders.append(ChangedFolder(path=path, names=piece))
+                changes.folders.append(protocol.ChangedFolder(path=path, names=piece))
                 waiting += len(path) + sum(map(len, piece)) + 8 * len(piece)
                 if waiting > _WALK_FRAME_BYTES:
                     send(changes)
-                    changes, waiting = TreeChanges(files=[], folders=[]), 0
+                    changes, waiting = protocol.TreeChanges(files=[], folders=[]), 0
     send(changes)
 
 
@@ -187,16 +179,16 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[GuestAnswer], No
     try:
         state = os.lstat(full)
     except (FileNotFoundError, NotADirectoryError):
-        send(FileHead(path=path, mode=0, size=0))
+        send(protocol.FileHead(path=path, mode=0, size=0))
         return 0
     kind = state.st_mode & _TYPE
     if kind == _LINK:
         target = os.readlink(full)
-        send(FileHead(path=path, mode=state.st_mode, size=len(target)))
-        send(FileData(data=target))
+        send(protocol.FileHead(path=path, mode=state.st_mode, size=len(target)))
+        send(protocol.FileData(data=target))
         return 0
     if kind != _REGULAR or state.st_size > limit:
-        send(FileHead(path=path, mode=state.st_mode, size=state.st_size))
+        send(protocol.FileHead(path=path, mode=state.st_mode, size=state.st_size))
         return 0
     try:
         handle = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -206,7 +198,7 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[GuestAnswer], No
         os.fchmod(handle, state.st_mode & 0o7777)  # it may be looked at while the agent works
     try:
         size = state.st_size
-        send(FileHead(path=path, mode=state.st_mode, size=size))
+        send(protocol.FileHead(path=path, mode=state.st_mode, size=size))
         left = size
         while left:
             data = os.read(handle, min(left, wire.PIECE))
@@ -214,7 +206,7 @@ def fetch(root: bytes, path: bytes, limit: int, send: Callable[[GuestAnswer], No
                 # It shrank, though nothing else should run: pad, so that the frames stay in step.
                 data = bytes(min(left, wire.PIECE))
             left -= len(data)
-            send(FileData(data=data))
+            send(protocol.FileData(data=data))
         return size
     finally:
         os.close(handle)

@@ -9,18 +9,7 @@ import importlib.util
 import marshal
 import os
 
-from sandbox.guest import elf, message
-from sandbox.guest.image_protocol import (
-    CompiledModule,
-    FoundDirectory,
-    FoundLibraries,
-    FoundLibrary,
-    FoundLink,
-    FoundLinks,
-    FoundProgram,
-    FoundPrograms,
-    ImageSeen,
-)
+from sandbox.guest import elf, image_protocol, message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,11 +40,11 @@ class _Found:
     """What the walk gathers."""
 
     def __init__(self) -> None:
-        self.programs: dict[bytes, FoundProgram] = {}
+        self.programs: dict[bytes, image_protocol.FoundProgram] = {}
         """By path."""
-        self.scripts: dict[bytes, FoundProgram] = {}
+        self.scripts: dict[bytes, image_protocol.FoundProgram] = {}
         """Scripts outside the PATH, by path. A policy may name them, and they may be read."""
-        self.libraries: dict[bytes, FoundLibrary] = {}
+        self.libraries: dict[bytes, image_protocol.FoundLibrary] = {}
         """By path."""
         self._files: dict[bytes, os.stat_result] = {}
 
@@ -88,7 +77,7 @@ class _Found:
             if program or (starts and not library) or name.startswith((b"ld-", b"ld.")):
                 self._take(self.programs, path, state, needs=needs)
             else:
-                self.libraries[path] = FoundLibrary(path=path, needs=list(needs))
+                self.libraries[path] = image_protocol.FoundLibrary(path=path, needs=list(needs))
             return
         is_script = head[:2] == b"#!"
         line = _first_line(head) if is_script else None
@@ -100,13 +89,15 @@ class _Found:
 
     def _take(
         self,
-        kind: dict[bytes, FoundProgram],
+        kind: dict[bytes, image_protocol.FoundProgram],
         path: bytes,
         state: os.stat_result,
         line: bytes | None = None,
         needs: tuple[bytes, ...] = (),
     ) -> None:
-        kind[path] = FoundProgram(path=path, line=line, identity=0, needs=list(needs))
+        kind[path] = image_protocol.FoundProgram(
+            path=path, line=line, identity=0, needs=list(needs)
+        )
         self._files[path] = state
 
     def identify(self) -> None:
@@ -128,7 +119,7 @@ class _Found:
                 numbers.update(dict.fromkeys(paths, number))
         for kind in (self.programs, self.scripts):
             for path, known_as in kind.items():
-                kind[path] = FoundProgram(
+                kind[path] = image_protocol.FoundProgram(
                     path=path, line=known_as.line, identity=numbers[path], needs=known_as.needs
                 )
 
@@ -145,7 +136,9 @@ def _digest(path: bytes) -> object:
     return state.digest()
 
 
-def scan(skipped: bytes) -> tuple[_Found, list[FoundLink], list[FoundDirectory]]:
+def scan(
+    skipped: bytes,
+) -> tuple[_Found, list[image_protocol.FoundLink], list[image_protocol.FoundDirectory]]:
     """What is in the image beside the directory `skipped`: see `policies.kernel.inventory`."""
     found = _Found()
     links: dict[bytes, bytes] = {}
@@ -187,9 +180,11 @@ def scan(skipped: bytes) -> tuple[_Found, list[FoundLink], list[FoundDirectory]]
         while directory not in marked:
             marked.add(directory)
             directory = os.path.dirname(directory)
-    kept = [FoundDirectory(path=path, names=children[path]) for path in sorted(marked)]
+    kept = [
+        image_protocol.FoundDirectory(path=path, names=children[path]) for path in sorted(marked)
+    ]
     named = [
-        FoundLink(path=link, target=target)
+        image_protocol.FoundLink(path=link, target=target)
         for link, target in links.items()
         # A directory of the PATH may hold links alone, and its names come first all the same.
         if os.path.dirname(link) in marked or target in found.programs or target in found.scripts
@@ -242,18 +237,18 @@ def main(package: str, skipped: bytes) -> None:
     found, links, directories = scan(skipped)
     for on_path, programs in ((True, found.programs), (False, found.scripts)):
         for piece in _pieces(list(programs.values())):
-            _send(FoundPrograms(on_path=on_path, programs=piece))
+            _send(image_protocol.FoundPrograms(on_path=on_path, programs=piece))
     for piece in _pieces(list(found.libraries.values())):
-        _send(FoundLibraries(libraries=piece))
+        _send(image_protocol.FoundLibraries(libraries=piece))
     for piece in _pieces(links):
-        _send(FoundLinks(links=piece))
+        _send(image_protocol.FoundLinks(links=piece))
     for directory in directories:
         # An empty one is told too: it may stand first in the PATH.
         for piece in list(_pieces(directory.names)) or [[]]:
-            _send(FoundDirectory(path=directory.path, names=piece))
+            _send(image_protocol.FoundDirectory(path=directory.path, names=piece))
     for name in sorted(os.listdir(package)):
         if name.endswith(".py"):
             with open(package + "/" + name, "rb") as file:
                 code = compiled(name, file.read())
-            _send(CompiledModule(name=name[:-3].encode(), code=code))
-    _send(ImageSeen(search_path=os.fsencode(os.environ.get("PATH", ""))))
+            _send(image_protocol.CompiledModule(name=name[:-3].encode(), code=code))
+    _send(image_protocol.ImageSeen(search_path=os.fsencode(os.environ.get("PATH", ""))))

@@ -9,26 +9,20 @@ from __future__ import annotations
 
 import os
 
-from sandbox.guest import files
-from sandbox.guest.protocol import (
-    FolderMode,
-    MakeFolders,
-    NotPlaced,
-    OddFolder,
-    OddFolders,
-    PutFile,
-    PutFiles,
-    RemoveFiles,
-    RemoveFolders,
-    SetFolderModes,
-)
+from sandbox.guest import files, protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Placing = RemoveFiles | PutFiles | RemoveFolders | MakeFolders | SetFolderModes
+    Placing = (
+        protocol.RemoveFiles
+        | protocol.PutFiles
+        | protocol.RemoveFolders
+        | protocol.MakeFolders
+        | protocol.SetFolderModes
+    )
 
 _TYPE = 0o170000
 _DIRECTORY = 0o040000
@@ -47,11 +41,11 @@ class Tree:
         self._path: bytes = b""
         self._handle = self._root
         self._acts: dict[type, Callable[[Any], None]] = {
-            RemoveFiles: self._remove,
-            PutFiles: self._put,
-            SetFolderModes: self._set_mode,
-            RemoveFolders: self._remove_folder,
-            MakeFolders: self._make_folder,
+            protocol.RemoveFiles: self._remove,
+            protocol.PutFiles: self._put,
+            protocol.SetFolderModes: self._set_mode,
+            protocol.RemoveFolders: self._remove_folder,
+            protocol.MakeFolders: self._make_folder,
         }
 
     def close(self) -> None:
@@ -63,7 +57,7 @@ class Tree:
             os.close(self._handle)
         self._path, self._handle = b"", self._root
 
-    def each(self, wanted: Placing) -> list[NotPlaced]:
+    def each(self, wanted: Placing) -> list[protocol.NotPlaced]:
         """Do what is wanted with each row of it; gives those that failed."""
         failed = []
         act = self._acts[type(wanted)]
@@ -71,7 +65,7 @@ class Tree:
             try:
                 act(row)
             except OSError as error:
-                failed.append(NotPlaced(row=at, errno=error.errno or 5))
+                failed.append(protocol.NotPlaced(row=at, errno=error.errno or 5))
         return failed
 
     def _enter(self, path: bytes, *, make: bool) -> int:
@@ -124,7 +118,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             self._leave()
 
-    def _put(self, wanted: PutFile) -> None:
+    def _put(self, wanted: protocol.PutFile) -> None:
         """Have a file or a link stand there; a later piece of a file has an offset."""
         above, name = os.path.split(wanted.path)
         mode, offset = wanted.mode, wanted.offset
@@ -167,7 +161,7 @@ class Tree:
     def _make_folder(self, path: bytes) -> None:
         self._enter(path, make=True)
 
-    def _set_mode(self, wanted: FolderMode) -> None:
+    def _set_mode(self, wanted: protocol.FolderMode) -> None:
         os.fchmod(self._enter(wanted.path, make=False), wanted.mode & 0o7777)
 
 
@@ -242,13 +236,13 @@ def _files_gone(handle: int) -> list[bytes]:
     return found
 
 
-def odd_folders(root: bytes, send: Callable[[OddFolders], None]) -> None:
+def odd_folders(root: bytes, send: Callable[[protocol.OddFolders], None]) -> None:
     """Send each directory that is empty, holds a `.git` or has another mode than most, in pieces.
 
     What lies in any `.git` is not looked at.
     """
     prefix = len(root) + 1
-    rows: list[OddFolder] = []
+    rows: list[protocol.OddFolder] = []
     waiting = 0
     stack = [root]
     while stack:
@@ -266,9 +260,11 @@ def odd_folders(root: bytes, send: Callable[[OddFolders], None]) -> None:
         repository = any(entry.name == b".git" for entry in entries)
         if mode != _USUAL or not entries or repository:
             path = directory[prefix:]
-            rows.append(OddFolder(path=path, mode=mode, empty=not entries, repository=repository))
+            rows.append(
+                protocol.OddFolder(path=path, mode=mode, empty=not entries, repository=repository)
+            )
             waiting += len(path) + 32
             if waiting > _FRAME_BYTES:
-                send(OddFolders(folders=rows))
+                send(protocol.OddFolders(folders=rows))
                 rows, waiting = [], 0
-    send(OddFolders(folders=rows))
+    send(protocol.OddFolders(folders=rows))
