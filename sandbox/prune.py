@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from sandbox.cache import cache_directory
 from sandbox.container.inventory_cache import inventory_file
 from sandbox.container.volumes import lower_file, published
 from sandbox.engine.docker import Engine
@@ -24,74 +24,66 @@ from sandbox.engine.labels import (
 )
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError
+from sandbox.workspace.snapshot import manifest_file
 
 SNAPSHOT_AGE_S = 7 * 24 * 3600
 """A workspace copy that no run has used for this long is removed."""
 _FILLING_S = 3600
 
 
+class LeftoverKind(StrEnum):
+    CONTAINER = "container"
+    VOLUME = "volume"
+    SNAPSHOT = "snapshot"
+    PREPARED_IMAGE = "prepared image"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
     """Something of ours that stands."""
 
-    kind: str
-    """``container``, ``volume``, ``snapshot`` or ``prepared image``."""
+    kind: LeftoverKind
     id: str
-    run: str
+    run: str = ""
     """The run it belonged to; empty where that is not known."""
-    state: str
+    state: str = "stored"
     expired: bool
     """Whether it may be removed now."""
 
 
 def leftovers(engine: Engine) -> tuple[Leftover, ...]:
-    """Everything of ours that stands, expired or not."""
+    """Everything of ours that stands, expired or not: containers before what they use."""
     now = time.time()
     found = [
         Leftover(
-            kind="container",
+            kind=LeftoverKind.CONTAINER,
             id=row.id,
             run=row.labels.get(LABEL_RUN, ""),
             state=row.state,
-            expired=(_deadline(row) or 0) < now,
+            expired=deadline < now,
         )
         for row in engine.containers(LABEL_DEADLINE)
-        if _deadline(row) is not None
+        if (deadline := _deadline(row)) is not None
     ]
-    # After the containers that use them.
     found += [
         Leftover(
-            kind="volume",
+            kind=LeftoverKind.VOLUME,
             id=row.name,
             run=row.labels.get(LABEL_RUN, ""),
-            state="stored",
             expired=_volume_end(row) < now,
         )
         for row in engine.volumes(LABEL_MANAGED)
     ]
-    found += [
-        Leftover(
-            kind="snapshot",
-            id=image.id,
-            run="",
-            state="stored",
-            # Without a name it was replaced by a newer copy of the same content.
-            expired=not image.tags
-            or _last_use(image.labels.get(LABEL_SNAPSHOT, "")) < now - SNAPSHOT_AGE_S,
-        )
-        for image in engine.images(LABEL_SNAPSHOT)
-    ]
-    found += [
-        Leftover(
-            kind="prepared image",
-            id=image.id,
-            run="",
-            state="stored",
-            expired=not image.tags or _prepared_last_use(image) < now - SNAPSHOT_AGE_S,
-        )
-        for image in engine.images(LABEL_PREPARED)
-        if LABEL_SNAPSHOT not in image.labels
-    ]
+    # An image without a name was replaced by a newer one of the same content.
+    unused_since = now - SNAPSHOT_AGE_S
+    for image in engine.images(LABEL_SNAPSHOT):
+        last_use = _last_use(image.labels.get(LABEL_SNAPSHOT, ""))
+        expired = not image.tags or last_use < unused_since
+        found.append(Leftover(kind=LeftoverKind.SNAPSHOT, id=image.id, expired=expired))
+    for image in engine.images(LABEL_PREPARED):
+        if LABEL_SNAPSHOT not in image.labels:
+            expired = not image.tags or _prepared_last_use(image) < unused_since
+            found.append(Leftover(kind=LeftoverKind.PREPARED_IMAGE, id=image.id, expired=expired))
     return tuple(found)
 
 
@@ -113,9 +105,9 @@ def prune(
             continue
         with contextlib.suppress(EngineError):
             match item.kind:
-                case "container":
+                case LeftoverKind.CONTAINER:
                     engine.remove(item.id)
-                case "volume":
+                case LeftoverKind.VOLUME:
                     engine.remove_volume(item.id)
                 case _:
                     engine.remove_image(item.id)
@@ -166,6 +158,6 @@ def _prepared_last_use(image: ImageInfo) -> float:
 def _last_use(key: str) -> float:
     """When a snapshot was last opened, from the time of its manifest in the cache."""
     try:
-        return (cache_directory() / "manifests" / f"{key}.json").stat().st_mtime
+        return manifest_file(key).stat().st_mtime
     except OSError:
         return 0.0

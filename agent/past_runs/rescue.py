@@ -31,7 +31,7 @@ from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import SandboxError
-from sandbox.prune import Leftover
+from sandbox.prune import Leftover, LeftoverKind
 from sandbox.reattach import ContainerState, ReattachState
 from sandbox.sandbox import Sandbox
 
@@ -82,7 +82,7 @@ class Rescuer:
     """End agents that are at work; else their containers are kept."""
 
     def __call__(self, item: Leftover) -> Rescue:
-        if item.kind != "container" or not item.run:
+        if item.kind is not LeftoverKind.CONTAINER or not item.run:
             return NothingToRescue()
         if not _RUN_ID.fullmatch(item.run):
             return KeptContainer(reason=f"its label names no run: {item.run[:80]!r}")

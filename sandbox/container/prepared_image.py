@@ -5,9 +5,7 @@ image with the guest compiled for its own Python, and an inventory kept in the h
 """
 
 import hashlib
-import io
 import os
-import tarfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from policies.paths import WORKSPACE
 from sandbox.container import inventory_cache, seccomp
 from sandbox.container.mounts import HELD, KINDS, PLACES
 from sandbox.container.spec import ContainerSpec, shelf
+from sandbox.engine import tar
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.engine.values import ImageInfo
@@ -178,32 +177,21 @@ def _assemble(
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
     """A plain tar of root's files, readable by all."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        directories = sorted({str(parent) for name in files for parent in Path(name).parents})
-        for directory in directories:
-            if directory != ".":
-                info = tarfile.TarInfo(directory)
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(info)
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(data), 0o644
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
+    parents = sorted({str(parent) for name in files for parent in Path(name).parents} - {"."})
+    pieces = [tar.header(f"{parent}/".encode(), kind=tar.DIRECTORY) for parent in parents]
+    for name, data in files.items():
+        head = tar.header(name.encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
+        pieces += (head, data, tar.padding(len(data)))
+    return b"".join((*pieces, tar.END))
 
 
 def _held() -> bytes:
     """A plain tar of the closed directory that holds volumes, and of their places in it: volumes
     take their owner and mode from there, and a sandbox has none to make."""
-    out = io.BytesIO()
-    places = [(f"{HELD}/{name}{kind}", 0o755, 1000) for name in PLACES for kind in KINDS]
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, mode, owner in ((HELD, 0o700, 0), *places):
-            info = tarfile.TarInfo(path[1:])
-            info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
-            tar.addfile(info)
-    return out.getvalue()
+    top = tar.header(f"{HELD[1:]}/".encode(), kind=tar.DIRECTORY, mode=0o700)
+    places = (f"{HELD[1:]}/{name}{kind}/".encode() for name in PLACES for kind in KINDS)
+    below = [tar.header(place, kind=tar.DIRECTORY, uid=1000) for place in places]
+    return b"".join((top, *below, tar.END))
 
 
 def _text(value: bytes) -> str:

@@ -141,7 +141,7 @@ def _collided_with_copy(
     try:
         for path, size in files[:_COMPARED_LIMIT]:
             try:
-                pieces = engine_changes.read_from_engine(engine, container, path)
+                _, _, pieces = engine_changes.one_from_engine(engine, container, path)
                 store.put(pieces, size)
             except CollisionError:
                 left_out.append(collides(path))

@@ -185,16 +185,6 @@ def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
         yield data
 
 
-def read_from_engine(engine: Engine, container: str, path: bytes) -> Iterator[bytes]:
-    """The content of one regular file or link target of a container.
-
-    Raises:
-        SandboxLost: it is not there.
-    """
-    _, _, pieces = one_from_engine(engine, container, path)
-    return pieces
-
-
 def one_from_engine(
     engine: Engine, container: str, path: bytes
 ) -> tuple[bytes, int, Iterator[bytes]]:

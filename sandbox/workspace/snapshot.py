@@ -47,7 +47,7 @@ class Snapshot:
         Raises:
             WorkspaceError: the host's cache was cleared while the sandbox ran.
         """
-        return _load_manifest(_manifest_file(self.key))
+        return _load_manifest(manifest_file(self.key))
 
 
 def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
@@ -55,7 +55,8 @@ def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
     return Snapshot(image=reference(key), key=key, left_out=left_out)
 
 
-def _manifest_file(key: str) -> Path:
+def manifest_file(key: str) -> Path:
+    """Where the manifest of a copy is kept; its age tells when the copy was last used."""
     return cache_directory() / "manifests" / f"{key}.{_FORM}.json"
 
 
@@ -75,7 +76,7 @@ class SnapshotMemory:
                 LeftOut(path=os.fsencode(path), reason=reason) for path, reason in raw["left_out"]
             )
             key = raw["key"]
-            os.utime(_manifest_file(key))  # its age tells `prune` when it was last used
+            os.utime(manifest_file(key))  # its age tells `prune` when it was last used
             snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
             return raw["fingerprint"], raw["racy"], snapshot
         except (OSError, ValueError, KeyError, TypeError):
@@ -140,7 +141,7 @@ def take(
             _through_a_container(engine, prepared, stream, packer, cuts=cuts)
     key = packer.key()
     manifest = packer.manifest()
-    cache.keep(_manifest_file(key), _dump_manifest(manifest))
+    cache.keep(manifest_file(key), _dump_manifest(manifest))
     snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
     return snapshot, manifest
 

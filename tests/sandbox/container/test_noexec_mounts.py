@@ -19,7 +19,7 @@ from sandbox.container.volumes import published
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LOWER, LABEL_RUN
 from sandbox.engine.values import VolumeInfo
-from sandbox.errors import EngineError, KernelUnsupported, SandboxLost
+from sandbox.errors import EngineError, KernelUnsupported, SandboxLost, VolumeRefused
 from sandbox.prune import leftovers, prune
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
@@ -325,7 +325,7 @@ class EngineWithoutVolumes(Engine):
     """An engine that makes no volumes."""
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> VolumeInfo:
-        raise EngineError("making a volume: not implemented")
+        raise VolumeRefused("making a volume: not implemented")
 
 
 @pytest.mark.parametrize("lacking", [EngineWithoutOverlays, EngineWithoutVolumes])

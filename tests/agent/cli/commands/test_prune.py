@@ -15,7 +15,7 @@ from agent.record.runs import chain_broken_at
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
-from sandbox.prune import Leftover, leftovers, prune
+from sandbox.prune import Leftover, LeftoverKind, leftovers, prune
 
 
 class EngineOfOneRun(Engine):
@@ -200,6 +200,8 @@ def test_a_label_that_names_no_run_leads_nowhere(
         exit_code=of_outcome,
         end_running=False,
     )
-    item = Leftover(kind="container", id="0" * 64, run=hostile, state="exited", expired=True)
+    item = Leftover(
+        kind=LeftoverKind.CONTAINER, id="0" * 64, run=hostile, state="exited", expired=True
+    )
     assert isinstance(rescuer(item), KeptContainer)
     assert list(tmp_path.iterdir()) == []
