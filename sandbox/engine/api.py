@@ -41,7 +41,7 @@ class Malformed(Exception):
     """The engine's answer is no HTTP."""
 
 
-class Refused(Exception):
+class EngineRefused(Exception):
     """The engine answered with an error; the message is the engine's own."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -69,7 +69,7 @@ class Api:
         """Make a request; gives the decoded answer, None where it is empty.
 
         Raises:
-            Refused, Unreachable, Malformed: see each.
+            EngineRefused, Unreachable, Malformed: see each.
         """
         with self.call(method, path, query=query, body=body, timeout_s=timeout_s) as answer:
             data = answer.read(_JSON_BYTES)
@@ -187,11 +187,11 @@ class Answer:
         return self._stream
 
     def check(self) -> None:
-        """Read the head. Raises Refused, Unreachable or Malformed, and closes the connection."""
+        """Read the head. Raises EngineRefused, Unreachable or Malformed, having closed."""
         try:
             self._read_head()
             if self.status >= _FIRST_ERROR:
-                raise Refused(self.status, _message(self.read(_MESSAGE_BYTES)))
+                raise EngineRefused(self.status, _message(self.read(_MESSAGE_BYTES)))
         except BaseException:
             self.close()
             raise

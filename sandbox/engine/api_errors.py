@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from sandbox.engine.api import NOT_FOUND, Malformed, Refused, Unreachable
+from sandbox.engine.api import NOT_FOUND, EngineRefused, Malformed, Unreachable
 from sandbox.engine.endpoints import Endpoint
 from sandbox.errors import (
     ContainerGone,
@@ -34,7 +34,7 @@ def translated(doing: str) -> Generator[None]:
     """Make errors of a request into ours. `doing` says what was tried, as the message begins."""
     try:
         yield
-    except Refused as error:
+    except EngineRefused as error:
         what = str(error)
         if error.status == NOT_FOUND and "container" in what.lower():
             raise ContainerGone(f"{doing}: the container is gone ({what})") from error

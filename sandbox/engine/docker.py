@@ -15,8 +15,8 @@ from sandbox.engine.api import (
     NOT_FOUND,
     SLOW_TIMEOUT_S,
     Api,
+    EngineRefused,
     Malformed,
-    Refused,
     Unreachable,
     path_part,
 )
@@ -60,7 +60,7 @@ class Engine(EngineImages):
                 api.json("GET", "/version")
                 return cls(endpoint, api)
             # ValueError: an address that is none, such as http://[x
-            except (Refused, Unreachable, Malformed, ValueError) as error:
+            except (EngineRefused, Unreachable, Malformed, ValueError) as error:
                 failures.append((endpoint, error))
         tried, cause = failures[0]
         raise EngineUnavailable(unavailable(tried, cause)) from cause
@@ -153,7 +153,7 @@ class Engine(EngineImages):
         with translated("killing the container"):
             try:
                 self._api.json("POST", f"/containers/{container}/kill", query={"signal": signal})
-            except Refused as error:
+            except EngineRefused as error:
                 # A main process that waits for its last children to end is a zombie meanwhile. On a
                 # busy machine that takes seconds, and the engine has no status of its own for it.
                 if error.status != CONFLICT and "is zombie" not in str(error):
@@ -219,7 +219,7 @@ class Engine(EngineImages):
                     query={"path": os.fsencode(path)},  # a name need not be UTF-8
                     timeout_s=SLOW_TIMEOUT_S,
                 )
-            except Refused as error:
+            except EngineRefused as error:
                 if error.status != NOT_FOUND or "No such container" in str(error):
                     raise
                 raise FileNotFoundError(path) from error

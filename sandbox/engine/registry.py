@@ -15,12 +15,12 @@ import docker.errors
 import docker.tls
 import requests
 
-from sandbox.engine.api import SLOW_TIMEOUT_S, Malformed, Refused, Unreachable
+from sandbox.engine.api import SLOW_TIMEOUT_S, EngineRefused, Malformed, Unreachable
 from sandbox.engine.endpoints import Endpoint
 
 
 def pull(endpoint: Endpoint, repository: str, tag: str, *, timeout_s: float) -> None:
-    """Pull an image. Raises Refused, Unreachable or Malformed."""
+    """Pull an image. Raises EngineRefused, Unreachable or Malformed."""
     with _mapped(), _client(endpoint, timeout_s) as client:
         client.pull(repository, tag=tag)
 
@@ -64,7 +64,7 @@ def _mapped() -> Generator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise Refused(error.status_code or 0, str(error.explanation or error)) from error
+        raise EngineRefused(error.status_code or 0, str(error.explanation or error)) from error
     except (requests.ConnectionError, requests.Timeout, ConnectionError) as error:
         raise Unreachable(str(error)) from error
     except (docker.errors.DockerException, requests.RequestException) as error:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from sandbox.engine.api import NOT_FOUND, SLOW_TIMEOUT_S, Api, Refused
+from sandbox.engine.api import NOT_FOUND, SLOW_TIMEOUT_S, Api, EngineRefused
 from sandbox.engine.api_errors import translated
 from sandbox.engine.endpoints import Endpoint
 from sandbox.errors import EngineError
@@ -23,7 +23,7 @@ class EngineRequests:
         """What the engine says of a thing; None where there is none."""
         try:
             return cast("dict[str, Any]", self._api.json("GET", path))
-        except Refused as error:
+        except EngineRefused as error:
             if error.status == NOT_FOUND:
                 return None
             raise
@@ -31,7 +31,7 @@ class EngineRequests:
     def _removed(self, path: str, query: Mapping[str, object], *, gone: tuple[int, ...]) -> None:
         try:
             self._api.json("DELETE", path, query=query, timeout_s=SLOW_TIMEOUT_S)
-        except Refused as error:
+        except EngineRefused as error:
             if error.status not in gone:
                 raise
 

@@ -9,7 +9,7 @@ import os
 import time
 
 from sandbox.guest import files, landlock, noticed, processes, protocol, shellstate
-from sandbox.guest.pipes import Command, Spills, Stream
+from sandbox.guest.pipes import RunningCommand, Spills, Stream
 from sandbox.guest.spawn import Spawner
 
 TYPE_CHECKING = False
@@ -36,8 +36,8 @@ class GuestCommands:
         self.send = send
         self.shell = shellstate.ShellState(config.workspace, config.environment)
         self.spawner = Spawner(config, self.shell)
-        self.running: dict[int, Command] = {}  # by pid
-        self.background: dict[int, Command] = {}  # by number
+        self.running: dict[int, RunningCommand] = {}  # by pid
+        self.background: dict[int, RunningCommand] = {}  # by number
         self.noticed = noticed.Noticed(config, self.shell)
         self.spills = Spills()
         self.look_at = 0.0
@@ -78,7 +78,7 @@ class GuestCommands:
             refused=self.noticed.not_started(path) if error.errno == _EACCES else [],
         )
 
-    def _connect(self, command: Command) -> None:
+    def _connect(self, command: RunningCommand) -> None:
         """Have the loop look at the command's pipes."""
         out, err = command.out, command.err
         # The state is not watched: it is read at the end, and now and then in case it is full.
@@ -90,7 +90,7 @@ class GuestCommands:
         if command.stdin >= 0:
             self.loop.register(command.stdin, "w", lambda: self._stdin_writable(command))
 
-    def _watch(self, command: Command) -> None:
+    def _watch(self, command: RunningCommand) -> None:
         if not self.running:
             self.first_look, self.look_at = True, 0.0
         self.running[command.pid] = command
@@ -109,7 +109,7 @@ class GuestCommands:
             self.loop.unregister(handle)
         return more
 
-    def _stdin_writable(self, command: Command) -> None:
+    def _stdin_writable(self, command: RunningCommand) -> None:
         if not command.feed():
             self.loop.unregister(command.stdin)
             os.close(command.stdin)
@@ -176,7 +176,7 @@ class GuestCommands:
 
     # -- the end ---------------------------------------------------------------------------
 
-    def _end_tree(self, command: Command) -> int:
+    def _end_tree(self, command: RunningCommand) -> int:
         """Kill all but other background processes and what hangs on them; gives the number."""
         keep = {c.pid for c in self.background.values() if c.status is None and c is not command}
         keep.discard(0)
@@ -201,7 +201,7 @@ class GuestCommands:
             if command is not None and command.status is None:
                 command.status = status
 
-    def _ended(self, command: Command) -> None:
+    def _ended(self, command: RunningCommand) -> None:
         if command.status is None:
             self.reap()
         if command.status is not None:
@@ -222,7 +222,7 @@ class GuestCommands:
             else:
                 self._finish(command, status)
 
-    def _finish(self, command: Command, status: int) -> None:
+    def _finish(self, command: RunningCommand, status: int) -> None:
         # Anything that still lives now was left behind, and may hold the pipes open.
         leftovers = self._end_tree(command) if self.reap() else 0
         for stream in (command.out, command.err):
@@ -265,7 +265,7 @@ class GuestCommands:
         self.spills.keep(command.out)
         self.spills.keep(command.err)
 
-    def _finish_background(self, command: Command, status: int) -> None:
+    def _finish_background(self, command: RunningCommand, status: int) -> None:
         """What it left behind ends with it; where a command runs, with that."""
         if all(other.background for other in self.running.values()) and self.reap():
             self._end_tree(command)

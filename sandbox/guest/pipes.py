@@ -157,7 +157,7 @@ class Spills:
                 continue
 
 
-class Command:
+class RunningCommand:
     """A process that the guest started, with its ends of the pipes."""
 
     def __init__(self, number: int) -> None:

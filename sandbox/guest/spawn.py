@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from sandbox.guest import files
-from sandbox.guest.pipes import Command, Stream, create
+from sandbox.guest.pipes import RunningCommand, Stream, create
 from sandbox.guest.protocol import SCRATCH, background_output
 
 TYPE_CHECKING = False
@@ -42,9 +42,9 @@ class Spawner:
         self._oom_adjust = config.oom_adjust
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
-    def foreground(self, number: int, wanted: RunCommand) -> Command:
+    def foreground(self, number: int, wanted: RunCommand) -> RunningCommand:
         """Start a command with pipes to its outputs. Raises `OSError`."""
-        command = Command(number)
+        command = RunningCommand(number)
         pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
         ends = [pipes[0][1], pipes[1][1]]
         actions: list[Any] = []
@@ -84,9 +84,9 @@ class Spawner:
                 os.close(handle)
         return command
 
-    def background(self, number: int, script: bytes) -> Command:
+    def background(self, number: int, script: bytes) -> RunningCommand:
         """Start a process whose output goes to two files. Raises `OSError`."""
-        command = Command(number)
+        command = RunningCommand(number)
         command.background = True
         command.script = script[:_SCRIPT_KEPT]
         actions: list[Any] = [(os.POSIX_SPAWN_DUP2, self._null, 0)]
@@ -116,7 +116,7 @@ class Spawner:
             os.close(handle)
         return b". " + path
 
-    def _spawn(self, command: Command, argv: list[bytes], actions: list[Any]) -> None:
+    def _spawn(self, command: RunningCommand, argv: list[bytes], actions: list[Any]) -> None:
         shell = self._shell
         try:
             os.chdir(shell.directory)

@@ -41,3 +41,12 @@ def test_every_path_that_a_document_names_is_there(document: str) -> None:
     named = _PATH.findall((ROOT / document).read_text("utf-8"))
     assert [path for path in named if not (ROOT / path).exists()] == []
     assert named
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for name in re.findall(r"^class ([A-Za-z]\w*)", path.read_text("utf-8"), re.MULTILINE):
+                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

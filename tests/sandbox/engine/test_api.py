@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.engine.api import Answer, Api, Malformed, Refused, Unreachable, path_part
+from sandbox.engine.api import Answer, Api, EngineRefused, Malformed, Unreachable, path_part
 from sandbox.engine.docker import Engine
 from sandbox.engine.endpoints import Endpoint
 from sandbox.errors import (
@@ -110,7 +110,7 @@ def test_an_engine_that_hangs_up_on_a_tar_has_said_why(
 ) -> None:
     answer = b'HTTP/1.1 500 No\r\nContent-Length: 25\r\n\r\n{"message": "disk full!"}'
     server = answering(answer, hang_up_after=100)
-    with pytest.raises((Refused, Unreachable)) as error:
+    with pytest.raises((EngineRefused, Unreachable)) as error:
         server.api.json("PUT", "/x", body=(b"x" * 65536 for _ in range(1000)))
     # A reset may overtake the answer; then that nobody answers is what is left to say.
     assert isinstance(error.value, Unreachable) or str(error.value) == "disk full!"
@@ -168,7 +168,7 @@ def test_an_error_says_what_the_engine_says(
     answering: Callable[..., OneAnswer], body: bytes, says: str
 ) -> None:
     server = answering(b"HTTP/1.1 418 No\r\n\r\n" + body)
-    with pytest.raises(Refused) as error:
+    with pytest.raises(EngineRefused) as error:
         server.api.json("GET", "/x")
     assert (error.value.status, str(error.value)) == (418, says)
 
