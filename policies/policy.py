@@ -118,6 +118,8 @@ class ExportRules:
     ignore: tuple[str, ...]
     """Patterns (gitignore form) of new files that are left out beside the baseline's own rules:
     caches that a test run leaves. What was left out is listed."""
+    include: tuple[str, ...]
+    """Patterns (gitignore form) of files that go into the patch whatever rule ignores them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -317,7 +317,7 @@ class Sandbox(SessionCommands):
             self._follower = Follower(
                 store=Store(store),
                 manifest=lambda: self.manifest,
-                patterns=self._session.plan.policy.export.ignore,
+                rules=self._session.plan.policy.export,
             )
         elif self._follower.store.directory != store:
             self._follower.store = Store(store)

@@ -9,6 +9,7 @@ from agent.models import image_header
 from agent.models.interface import Image
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
+from agent.tools.text_edit import BYTE_ORDER_MARK
 from agent.untrusted_text import decode, path_text
 from sandbox.results import DirectoryEntry, FileType
 
@@ -103,7 +104,9 @@ class _Window:
         self._lines: list[str] = []
         self._number = 0
         self._full = False
-        self._carriage_returns = 0
+        self._byte_order_mark = False
+        self._crlf_lines: list[int] = []
+        self._lf_lines: list[int] = []
 
     def show(self, first: bytes, rest: Iterator[bytes]) -> ToolAnswer:
         pending = first
@@ -119,6 +122,7 @@ class _Window:
             pending += more
         if pending and not self._full:
             self._take(pending)
+            self._lf_lines = [number for number in self._lf_lines if number != self._number]
             self._note_no_newline(scanned)
         return self._answer(scanned)
 
@@ -132,9 +136,11 @@ class _Window:
         self._number += 1
         if self._number < arguments.offset:
             return
-        if line.endswith(b"\r"):
-            self._carriage_returns += 1
-            line = line[:-1]
+        if self._number == 1 and line.startswith(BYTE_ORDER_MARK):
+            self._byte_order_mark = True
+            line = line.removeprefix(BYTE_ORDER_MARK)
+        (self._crlf_lines if line.endswith(b"\r") else self._lf_lines).append(self._number)
+        line = line.removesuffix(b"\r")
         text = decode(line)
         if len(text) > _LONGEST_LINE:
             text = f"{text[:_LONGEST_LINE]} [line cut, {len(text)} characters]"
@@ -146,6 +152,14 @@ class _Window:
             return
         self._left_bytes -= size
         self._lines.append(shown)
+
+    def _line_ends(self) -> str:
+        if not self._lf_lines:
+            return "lines end in CR LF"
+        fewer = min(self._crlf_lines, self._lf_lines, key=len)
+        shown = ", ".join(map(str, fewer[:5])) + (" …" if len(fewer) > 5 else "")
+        ends = ("CR LF", "LF") if fewer is self._crlf_lines else ("LF", "CR LF")
+        return f"lines end in {ends[1]}, some in {ends[0]}: {shown}"
 
     def _note_no_newline(self, scanned: int) -> None:
         if not self._full and scanned < _SCAN_BYTES:
@@ -162,8 +176,10 @@ class _Window:
                 is_error=True,
             )
         notes = []
-        if self._carriage_returns:
-            notes.append("[lines end in CR LF; edit_file keeps that]")
+        if self._byte_order_mark:
+            notes.append("[the file begins with a byte order mark; edit_file keeps it]")
+        if self._crlf_lines:
+            notes.append(f"[{self._line_ends()}; edit_file keeps that]")
         if self._full:
             notes.append(f"[more follows: go on with offset {self._number + 1}]")
         elif scanned >= _SCAN_BYTES:

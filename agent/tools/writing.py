@@ -1,18 +1,17 @@
 """The ``write_file``, ``edit_file`` and ``delete_file`` tools. Edits work on bytes: what is not
 touched stays as it was, whatever its encoding and line ends."""
 
+import contextlib
 from typing import Annotated
 
 from pydantic import Field
 
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.untrusted_text import decode
-from sandbox.errors import FileExists
+from agent.tools.text_edit import SAMPLE_BYTES, NotEdited, in_form_of, replaced
+from sandbox.errors import FileError, FileExists
 
 _EDITABLE_BYTES = 16 << 20
-_HINT_LINES = 5000
-_HINT_RATIO = 0.6
 
 
 class WriteArguments(Arguments):
@@ -46,6 +45,7 @@ class DeleteArguments(Arguments):
 WRITE_DESCRIPTION = """\
 Write a whole text file as UTF-8. Missing parent folders are made. A file that is there already is \
 left alone and you get an error, unless overwrite is true; to change a part of one, use edit_file. \
+Replaced files keep CR LF line ends and a byte order mark. \
 Errors: the file exists, the path is a directory, or the policy does not let you write there."""
 
 EDIT_DESCRIPTION = """\
@@ -62,6 +62,11 @@ directory, or the policy does not let you write there."""
 
 def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolContext) -> ToolAnswer:
     data = arguments.content.encode("utf-8", "replace")
+    kept: list[str] = []
+    if arguments.overwrite:
+        with contextlib.suppress(FileError):
+            before = sandbox.read_file(arguments.path, limit=SAMPLE_BYTES)
+            data, kept = in_form_of(before, data)
     try:
         sandbox.write_file(arguments.path, data, overwrite=arguments.overwrite)
     except FileExists:
@@ -73,7 +78,8 @@ def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolCon
         )
     lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
     return ToolAnswer(
-        text=f"Wrote {arguments.path}: {lines} lines, {len(data)} bytes.",
+        text=f"Wrote {arguments.path}: {lines} lines, {len(data)} bytes."
+        + (f" It keeps {' and '.join(kept)}." if kept else ""),
         brief=f"{lines} lines",
     )
 
@@ -88,26 +94,14 @@ def edit(arguments: EditArguments, sandbox: SandboxProtocol, _context: ToolConte
             "use a program in bash.",
             "too large",
         )
-    old = arguments.old_string.encode("utf-8", "replace")
-    new = arguments.new_string.encode("utf-8", "replace")
-    found = data.count(old)
-    if not found and b"\r\n" in data and b"\r" not in old:
-        old, new = _with_crlf(old), _with_crlf(new)
-        found = data.count(old)
-    if not found:
-        hint = _nearest(decode(data), arguments.old_string)
-        return _unchanged(f"old_string is not in {arguments.path}. {hint}", "no match")
-    if found > 1 and not arguments.replace_all:
-        lines = ", ".join(str(number) for number in _line_numbers(data, old)[:10])
-        return _unchanged(
-            f"old_string stands {found} times in {arguments.path} (at lines {lines}): give more of "
-            "what is around it, or replace_all: true.",
-            f"{found} matches",
-        )
-    sandbox.write_file(arguments.path, data.replace(old, new), overwrite=True)
-    line = _line_numbers(data, old)[0]
-    times = "1 replacement" if found == 1 else f"{found} replacements"
-    return ToolAnswer(text=f"Edited {arguments.path}: {times}, first at line {line}.", brief=times)
+    edited = replaced(data, arguments.old_string, arguments.new_string, every=arguments.replace_all)
+    if isinstance(edited, NotEdited):
+        return _unchanged(f"{arguments.path} was not edited. {edited.reason}", edited.brief)
+    sandbox.write_file(arguments.path, edited.data, overwrite=True)
+    times = "1 replacement" if len(edited.lines) == 1 else f"{len(edited.lines)} replacements"
+    return ToolAnswer(
+        text=f"Edited {arguments.path}: {times}, first at line {edited.lines[0]}.", brief=times
+    )
 
 
 def delete(
@@ -119,41 +113,6 @@ def delete(
 
 def _unchanged(text: str, brief: str) -> ToolAnswer:
     return ToolAnswer(text=f"{text} The file is unchanged.", brief=brief, is_error=True)
-
-
-def _with_crlf(data: bytes) -> bytes:
-    return data.replace(b"\n", b"\r\n")
-
-
-def _line_numbers(data: bytes, piece: bytes) -> list[int]:
-    numbers = []
-    at = data.find(piece)
-    line, counted = 1, 0
-    while at >= 0:
-        line += data.count(b"\n", counted, at)
-        counted = at
-        numbers.append(line)
-        at = data.find(piece, at + len(piece))
-    return numbers
-
-
-def _nearest(text: str, wanted: str) -> str:
-    """Where the first telling line of what was wanted stands, or something like it."""
-    lines = text.split("\n")[:_HINT_LINES]
-    telling = next((line for line in wanted.split("\n") if line.strip()), "")
-    if not telling:
-        return "It is blank: give text that can be found."
-    for number, line in enumerate(lines, 1):
-        if line.strip() == telling.strip():
-            if line.rstrip("\r") == telling:
-                return f"Its first line stands at line {number}; what follows there differs."
-            return f"Line {number} differs in blanks only: {line[:300]!r}."
-    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
-
-    close = get_close_matches(telling, lines, n=1, cutoff=_HINT_RATIO)
-    if not close:
-        return "Nothing like its first line is in the file: read it again."
-    return f"Nearest is line {lines.index(close[0]) + 1}: {close[0][:300]!r}."
 
 
 WRITE = Tool(name="write_file", description=WRITE_DESCRIPTION, arguments=WriteArguments, act=write)

@@ -55,7 +55,7 @@ class Combination(Enum):
     """Patterns in gitignore form that match whatever either list matches: what they match is
     guarded."""
     COMMON_PATTERNS = auto()
-    """Patterns in gitignore form that match what both lists do: what they match is left out."""
+    """Patterns in gitignore form that match what both lists do."""
     OWN = auto()
     """As for no other key: image, commands, paths and environment."""
 
@@ -202,6 +202,9 @@ KEYS: tuple[PolicyKey, ...] = (
           "Findings that refuse the export (exit code 5)."),
     _list("export.ignore", Pattern, Combination.COMMON_PATTERNS,
           "Patterns (gitignore form) of new files left out of the patch, and listed."),
+    _list("export.include", Pattern, Combination.COMMON_PATTERNS,
+          "Patterns (gitignore form) of files that go into the patch though the repository's own "
+          "ignore rules, or `export.ignore`, leave them out."),
 )  # fmt: skip
 
 _SECTIONS: Mapping[str, Any] = {

@@ -7,7 +7,7 @@ What holds is what both allow:
     tools, server_tools, commands (program, args, ask), paths, setup, env     what stands in both
     limits, budget, max_bytes, history, exec_workspace          the lesser
     workspace.exclude, paths.protect, export.refuse             what either guards
-    export.ignore                                               what both leave out
+    export.ignore, export.include                               what both leave out, or take in
     image                                                       that one only, or an error
 
 A ceiling that says ``paths.read`` and not ``paths.write`` bounds both by it: what may be written
@@ -31,7 +31,7 @@ _COMBINED = {
     Combination.COMMON: ceiling_intersection.common,
     Combination.EITHER: ceiling_intersection.either,
     Combination.PATTERNS: ceiling_intersection.guarding,
-    Combination.COMMON_PATTERNS: ceiling_intersection.leaving_out,
+    Combination.COMMON_PATTERNS: ceiling_intersection.both_matching,
 }
 
 

@@ -141,7 +141,7 @@ def _exceptions(patterns: Sequence[str]) -> bool:
     return any(pattern.startswith("!") for pattern in patterns)
 
 
-def leaving_out(mine: Sequence[str], bounds: Sequence[str]) -> tuple[str, ...]:
-    """gitignore patterns that leave out what both lists do; their exceptions all hold."""
+def both_matching(mine: Sequence[str], bounds: Sequence[str]) -> tuple[str, ...]:
+    """gitignore patterns that match what both lists do; their exceptions all hold."""
     kept = [pattern for pattern in mine if pattern.startswith("!") or pattern in bounds]
     return (*kept, *(p for p in bounds if p.startswith("!") and p not in kept))

@@ -31,6 +31,11 @@ _GUARDED = {
     "export.refuse": "a finding of {} is exported",
 }
 """Lists whose entries each guard something, and what happens without."""
+_MATCHED = {
+    "export.ignore": "new files {} stay out of the patch, only listed",
+    "export.include": "ignored files {} go into the patch",
+}
+"""Lists whose patterns each allow something of what they match, and what."""
 _RANKS = {CommandOutcome.DENY: 0, CommandOutcome.ASK: 1, CommandOutcome.ALLOW: 2}
 _OTHER = "moonpool-any-other-argument"
 """Stands for every argument that no rule names."""
@@ -83,11 +88,11 @@ def _wider(key: PolicyKey, mine: Any, before: Any) -> Iterator[str]:
         yield from (_ALLOWED[key.path].format(item) for item in mine if item not in before)
     elif key.path in _GUARDED:
         yield from _unguarded(mine, before, _GUARDED[key.path])
-    elif key.path == "export.ignore":
-        # What is listed is left out, and an exception to that is not.
+    elif key.path in _MATCHED:
+        # What is listed is matched, and an exception to that is not.
         new = [item for item in mine if item not in before and not item.startswith("!")]
         new += [item[1:] for item in before if item not in mine and item.startswith("!")]
-        yield from (f"new files {item} stay out of the patch, only listed" for item in new)
+        yield from (_MATCHED[key.path].format(item) for item in new)
 
 
 def _readable(than: Policy, policy: Policy) -> Iterator[str]:

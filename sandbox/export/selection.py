@@ -24,7 +24,7 @@ def selected(
         found: what was left out before.
         manifest: the baseline, whose ignore rules count.
     """
-    rules = IgnoreRules(manifest, policy.export.ignore)
+    rules = IgnoreRules(manifest, policy.export.ignore, policy.export.include)
     exclude = OperatorPatterns(policy.workspace.exclude)
     writable = _writable(policy)
     kept: dict[bytes, ManifestEntry | None] = {}

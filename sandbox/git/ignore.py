@@ -1,4 +1,4 @@
-"""Which new files the workspace's own ignore rules keep out of the patch.
+"""Which files the workspace's own ignore rules keep out of the patch.
 
 Owns gitignore(5): nested files, their precedence, tracked paths. Knows the baseline only, so that
 nothing the agent writes into an ignore file hides a change. The rules are the repository's, and
@@ -82,16 +82,21 @@ class _Pattern:
 
 
 class IgnoreRules:
-    """The ignore rules of a baseline, and the operator's (`extra_patterns`) for new paths."""
+    """The ignore rules of a baseline, and the operator's (`extra_patterns`) for new paths.
+
+    `included` are the operator's too: what they match is kept out by none of these rules.
+    """
 
     def __init__(
         self,
         manifest: Manifest,
         extra_patterns: Iterable[str] = (),
+        included: Iterable[str] = (),
         *,
         work_limit: int = WORK_LIMIT,
     ) -> None:
         self._manifest = manifest
+        self._included = OperatorPatterns(included)
         self._work_left = work_limit
         self._patterns_left = PATTERNS_LIMIT
         self._notes: list[str] = []
@@ -120,13 +125,12 @@ class IgnoreRules:
     def ignored(self, path: bytes) -> str | None:
         """The rule that keeps this file or link out of the patch; None where none does.
 
-        A tracked path is never kept out; nor, where nothing tells what is tracked, is a path that
-        stood in the baseline.
+        A tracked path is never kept out. Where nothing tells what is tracked, the rules count for
+        what stood in the baseline too: a patch of it would not fit a clean clone.
         """
-        baseline = self._manifest.entries
-        if path in (baseline if self._manifest.tracked is None else self._manifest.tracked):
+        if path in (self._manifest.tracked or ()) or self._included.cover(path):
             return None
-        new = path not in baseline
+        new = path not in self._manifest.entries
         above = self._directory(path.rpartition(b"/")[0], new=new)
         return above or self._judged(path, directory=False, new=new)
 

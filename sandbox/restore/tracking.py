@@ -9,6 +9,7 @@ decides what the patch is: that is made from the container alone.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from policies.policy import ExportRules
 from sandbox.errors import FileError, SandboxError, SandboxLost
 from sandbox.export import guest_changes
 from sandbox.git.ignore import IgnoreRules
@@ -53,9 +54,9 @@ class Follower:
 
     store: Store
     manifest: Callable[[], Manifest]
-    patterns: tuple[str, ...]
-    """Patterns of the policy for new files that are left out of the patch."""
-    _rules: IgnoreRules | None = None
+    rules: ExportRules
+    """The policy's; which files are left out of the patch is of interest here."""
+    _ignore: IgnoreRules | None = None
     _judged: dict[bytes, str | None] = field(default_factory=dict)
     _state: dict[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Every path that may not be as in the baseline, by the newest look."""
@@ -140,10 +141,10 @@ class Follower:
 
     def ignored(self, path: bytes) -> str | None:
         """The rule that keeps a path out of the patch, and out of all that is followed."""
-        if self._rules is None:
-            self._rules = IgnoreRules(self.manifest(), self.patterns)
+        if self._ignore is None:
+            self._ignore = IgnoreRules(self.manifest(), self.rules.ignore, self.rules.include)
         if path not in self._judged:  # the rules have only so much work in them
-            self._judged[path] = self._rules.ignored(path)
+            self._judged[path] = self._ignore.ignored(path)
         return self._judged[path]
 
     def special(self, changes: guest_changes.FoundChanges) -> frozenset[bytes]:

@@ -55,6 +55,9 @@ class Packer:
         self._kept: dict[bytes, bytes] = {}
         self._links: dict[bytes, bytes] = {}
         self._digest = hashlib.sha256(salt.encode() + b"\n")
+        # Which files are tracked counts where no history goes in too.
+        self._index = _index_left_out(root, selection)
+        self._digest.update(self._index or b"")
         self._configs = {
             item.path: self._sanitized_config(item)
             for item in selection.copied
@@ -67,7 +70,7 @@ class Packer:
 
     def manifest(self) -> Manifest:
         """What was copied; to be asked when the stream is at its end."""
-        index = self._kept.pop(b".git/index", None)
+        index = self._kept.pop(b".git/index", self._index)
         return Manifest(
             entries=self._entries,
             tracked=None if index is None else tracked_paths(index),
@@ -219,6 +222,20 @@ def _is_kept(item: FoundFile) -> bool:
     ):
         return item.size <= _RULE_FILE_LIMIT
     return False
+
+
+def _index_left_out(root: Path, selection: Selection) -> bytes | None:
+    """The repository's index, where it is not among what is copied."""
+    if not any(item.path == b".git" for item in selection.left_out):
+        return None
+    try:
+        if stat.S_ISDIR(os.lstat(root / ".git").st_mode):
+            with open_file(root, b".git/index") as file:
+                data = file.read(_INDEX_LIMIT + 1)
+                return data if len(data) <= _INDEX_LIMIT else None
+    except OSError:
+        pass
+    return None
 
 
 def _changed(item: FoundFile, how: str) -> WorkspaceError:

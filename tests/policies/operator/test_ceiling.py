@@ -28,7 +28,7 @@ workspace: {exclude: [.env.*, "!.env.example"], history: full}
 env: {A: "1", B: "2"}
 limits: {memory: 4GiB, pids: 100, time: 10m}
 budget: {turns: 10}
-export: {refuse: [secret], ignore: [out/, build/]}
+export: {refuse: [secret], ignore: [out/, build/], include: [dist/]}
 """
 
 Make = Callable[..., Policy]
@@ -128,7 +128,8 @@ def test_the_value_itself_is_narrow(bounded: Make) -> None:
         "setup: {network: [], commands: []}\nenv: {A: '1', B: '3'}\n"
         "limits: {cpus: 1, memory: 2GiB, pids: 500, disk: 1GiB, time: 5m, output: 1KiB}\n"
         "budget: {turns: 5, usd: 1, input_tokens: 10}\n"
-        "export: {max_bytes: 1KiB, refuse: [binary], ignore: [out/, else/]}"
+        "export: {max_bytes: 1KiB, refuse: [binary], ignore: [out/, else/],"
+        " include: [dist/, '!dist/x', else/]}"
     )
     assert policy.tools == ("bash",)
     assert [rule.program for rule in policy.commands] == ["ls"]
@@ -146,6 +147,7 @@ def test_the_value_itself_is_narrow(bounded: Make) -> None:
     assert policy.export.max_bytes == 1024
     assert policy.export.refuse == ("secret", "binary")
     assert policy.export.ignore == ("out/",)
+    assert policy.export.include == ("dist/", "!dist/x")
     told = policy.narrowed or ""
     for words in (
         "limits.memory 4GiB becomes 2GiB",

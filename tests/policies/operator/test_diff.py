@@ -86,6 +86,11 @@ def said(one: str, other: str) -> list[str]:
             ["budget.usd: no bound instead of 5"],
         ),
         ("budget: {usd: null}", "budget: {usd: 5}", []),
+        (
+            "export: {include: [a]}",
+            "export: {include: [a, '*.log']}",
+            ["export.include: ignored files *.log go into the patch"],
+        ),
         ("image: python", "image: node", ["image: the image node instead of python"]),
         ("env: {A: '1'}", "env: {A: '2'}", ["env: commands see A='2'"]),
     ],

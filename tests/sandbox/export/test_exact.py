@@ -1,12 +1,16 @@
 """Random trees, changed at random in a real container: the patch gives what stood there."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
 from generators.container_changes import Way, run
+from generators.file_trees import user_git
+from policies.loading import load
+from policies.policy import History
 from sandbox.engine.docker import Engine
 
 HOW = {
@@ -52,6 +56,39 @@ def test_what_a_patch_can_not_carry_is_listed(open_box: OpenBox, workspace: Path
         b"s": "has mode 4755, which a patch carries as 755",
     }
     assert {change.path for change in patch.changes} == {b"full/f", b"s", b"was/full"}
+
+
+@pytest.mark.parametrize("history", ["full", "none"])
+@pytest.mark.parametrize("kind", ["repository", "plain directory"])
+def test_a_patch_of_what_is_ignored_would_fit_no_clean_clone(
+    kind: str, history: str, open_box: OpenBox, workspace: Path
+) -> None:
+    files = (".gitignore", "kept.log", "old.log", "gone.log", "wanted.log", "build/x")
+    (workspace / "build").mkdir()
+    for name in files:
+        (workspace / name).write_text("*.log\nbuild/\n")
+    if kind == "repository":
+        user_git(workspace, "init", "-q")
+        user_git(workspace, "add", "-f", ".gitignore", "kept.log")
+    rules = load("default")
+    box = open_box(
+        policy=replace(
+            rules,
+            workspace=replace(rules.workspace, history=History(history)),
+            export=replace(rules.export, include=("wanted.log",)),
+        )
+    )
+    box.run("for f in kept.log old.log wanted.log build/x; do echo 2 >> $f; done; rm gone.log")
+    patch = box.export()
+    kept = {b"kept.log"} if kind == "repository" else set()
+    assert {change.path for change in patch.changes} == {b"wanted.log", *kept}
+    assert {item.path: item.reason for item in patch.left_out} == {
+        path.encode(): "ignored by .gitignore:2: build/"
+        if "/" in path
+        else "ignored by .gitignore:1: *.log"
+        for path in files[1:]
+        if path.encode() not in {b"wanted.log", *kept}
+    }
 
 
 @pytest.mark.parametrize("taken", ["first", "second"])

@@ -27,12 +27,13 @@ def rules(
     baseline: tuple[bytes, ...] = (),
     tracked: frozenset[bytes] | None = frozenset(),
     extra: tuple[str, ...] = (),
+    included: tuple[str, ...] = (),
     work_limit: int = WORK_LIMIT,
 ) -> IgnoreRules:
     known = Manifest(
         entries=dict.fromkeys(baseline, ENTRY), tracked=tracked, ignore_files=ignore_files
     )
-    return IgnoreRules(known, extra, work_limit=work_limit)
+    return IgnoreRules(known, extra, included, work_limit=work_limit)
 
 
 def git_ignores(checkout: Path, ignore_files: dict[bytes, bytes], paths: set[bytes]) -> set[bytes]:
@@ -168,10 +169,27 @@ def test_a_tracked_path_is_never_ignored() -> None:
     assert ours.ignored(b"d/new")
 
 
-def test_without_an_index_what_stood_in_the_baseline_is_never_ignored() -> None:
-    ours = rules({b".gitignore": b"*\n"}, baseline=(b"d/old",), tracked=None)
-    assert not ours.ignored(b"d/old")
+def test_without_an_index_what_stood_in_the_baseline_is_ignored_like_what_is_new() -> None:
+    """Nothing of it is in a clean clone."""
+    ours = rules({b".gitignore": b"d/\n"}, baseline=(b"d/old", b"a"), tracked=None)
+    assert ours.ignored(b"d/old")
     assert ours.ignored(b"d/new")
+    assert not ours.ignored(b"a")
+
+
+def test_what_the_policy_includes_is_ignored_by_no_rule() -> None:
+    ours = rules(
+        {b".gitignore": b"*.log\nout/\n"},
+        baseline=(b"old.log",),
+        extra=("*.pyc",),
+        included=("old.log", "/out/", "!out/private", "*.pyc"),
+    )
+    assert not ours.ignored(b"old.log")
+    assert not ours.ignored(b"sub/old.log")
+    assert not ours.ignored(b"out/a/b")
+    assert not ours.ignored(b"new.pyc")
+    assert ours.ignored(b"new.log")
+    assert ours.ignored(b"sub/out/a")
 
 
 def test_the_operators_patterns_concern_new_paths_and_come_last() -> None:
