@@ -15,7 +15,7 @@ from sandbox.sandbox import Sandbox
 def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     """Engine ─► image ─► snapshot and container. Raises SandboxError and its children."""
     engine = Engine.connect(job.environ)
-    image = ensure(engine, job.policy.image, on_progress=on_progress)
+    image = ensure(engine, job.policy.image, environ=job.environ, on_progress=on_progress)
     on_progress(f"copying {Path(job.workspace).name or job.workspace} into a sealed container")
     return Sandbox.open(
         workspace=job.workspace,

@@ -37,17 +37,24 @@ _KEPT_VARIABLES = ("HOME", "TMPDIR")
 _LEFT_OUT = ("doc", "info", "locale", "man")
 
 
-def ensure_base(engine: Engine, ref: str, *, on_progress: Callable[[str], None]) -> None:
+def ensure_base(
+    engine: Engine, ref: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
+) -> None:
     """Make sure the engine holds the base image.
+
+    Args:
+        environ: of this process; what Debian's tools get of it is named here.
 
     Raises:
         ImageUnusable: it can be neither pulled nor bootstrapped; the message says what to do.
     """
     if engine.image(ref) is None:
-        refresh_base(engine, ref, on_progress=on_progress)
+        refresh_base(engine, ref, environ=environ, on_progress=on_progress)
 
 
-def refresh_base(engine: Engine, ref: str, *, on_progress: Callable[[str], None]) -> None:
+def refresh_base(
+    engine: Engine, ref: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
+) -> None:
     """Get the base image as it is today, whatever the engine holds; errors as `ensure_base`."""
     on_progress(f"{ref}: pulling")
     try:
@@ -65,21 +72,29 @@ def refresh_base(engine: Engine, ref: str, *, on_progress: Callable[[str], None]
             "into the engine with `docker load`"
         )
     on_progress(f"{ref}: no registry answers, bootstrapping {suite} from Debian packages")
-    bootstrap(engine, ref, suite, on_progress=on_progress)
+    bootstrap(engine, ref, suite, environ=environ, on_progress=on_progress)
 
 
-def bootstrap(engine: Engine, ref: str, suite: str, *, on_progress: Callable[[str], None]) -> None:
+def bootstrap(
+    engine: Engine,
+    ref: str,
+    suite: str,
+    *,
+    environ: Mapping[str, str],
+    on_progress: Callable[[str], None],
+) -> None:
     """Make a minimal Debian from packages and import it; errors as `ensure_base`."""
-    tool = _bootstrap_tool(ref, on_progress)
+    tool = _bootstrap_tool(ref, environ, on_progress)
     # Not below the workspace, whoever owns that: a fresh directory only we can enter. The tool
     # makes its own elsewhere, as apt drops its rights.
     with tempfile.TemporaryDirectory(prefix="moonpool-base-") as directory:
         rootfs = Path(directory) / "rootfs.tar"
-        command = bootstrap_command(tool, suite, rootfs, mirrors(_apt_targets(), suite))
+        command = bootstrap_command(tool, suite, rootfs, mirrors(_apt_targets(environ), suite))
         _run(
             command,
             doing=f"bootstrapping {ref}",
             timeout_s=_BOOTSTRAP_TIMEOUT_S,
+            environ=environ,
             on_line=lambda line: on_progress(f"{ref}: {line.removeprefix('I: ')}"),
         )
         on_progress(f"{ref}: importing")
@@ -126,7 +141,7 @@ def mirrors(targets: str, suite: str) -> tuple[str, ...]:
     return tuple(found) if complete else ()
 
 
-def _apt_targets() -> str:
+def _apt_targets(environ: Mapping[str, str]) -> str:
     """What apt says of its own configuration; empty where there is no apt."""
     apt = shutil.which("apt-get", path=_TOOL_PATHS)
     if apt is None:
@@ -141,7 +156,7 @@ def _apt_targets() -> str:
             timeout=60,
             check=False,
             text=True,
-            env=_tool_environment(os.environ),
+            env=_tool_environment(environ),
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -149,7 +164,9 @@ def _apt_targets() -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _bootstrap_tool(ref: str, on_progress: Callable[[str], None]) -> str:
+def _bootstrap_tool(
+    ref: str, environ: Mapping[str, str], on_progress: Callable[[str], None]
+) -> str:
     tool = shutil.which(_TOOL, path=_TOOL_PATHS)
     if tool is not None:
         return tool
@@ -161,7 +178,12 @@ def _bootstrap_tool(ref: str, on_progress: Callable[[str], None]) -> str:
         )
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", _TOOL]):
         on_progress(f"{ref}: apt-get {' '.join(arguments)}")
-        _run([apt, "-qq", *arguments], doing=f"installing {_TOOL}", timeout_s=_INSTALL_TIMEOUT_S)
+        _run(
+            [apt, "-qq", *arguments],
+            doing=f"installing {_TOOL}",
+            timeout_s=_INSTALL_TIMEOUT_S,
+            environ=environ,
+        )
     tool = shutil.which(_TOOL, path=_TOOL_PATHS)
     if tool is None:
         raise ImageUnusable(f"apt-get installed no {_TOOL}: install it and try again")
@@ -194,6 +216,7 @@ def _run(
     *,
     doing: str,
     timeout_s: float,
+    environ: Mapping[str, str],
     on_line: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run one of Debian's tools to its end; `ImageUnusable` with its last lines where it fails."""
@@ -205,7 +228,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_tool_environment(os.environ),
+            env=_tool_environment(environ),
             cwd="/",
         )
     except OSError as error:

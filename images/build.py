@@ -5,7 +5,6 @@ Owns the tags, the labels and the lock between processes. What a recipe is made 
 """
 
 import fcntl
-import os
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -14,7 +13,6 @@ from contextlib import contextmanager
 from platformdirs import user_cache_path
 
 from images import recipes
-from images.base import ensure_base, proxy_settings, refresh_base
 from images.recipes import Recipe
 from images.trust import local_authorities
 from sandbox.engine.docker import Engine
@@ -32,16 +30,23 @@ _LINE_LIMIT = 80
 _PROGRESS_EVERY_S = 1.0
 
 
-def ensure(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:
+def ensure(
+    engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
+) -> str:
     """Make sure the engine holds the image of a recipe; gives its content-addressed reference.
 
     An unchanged recipe costs one question to the engine. Two processes at once build it once.
+
+    Args:
+        environ: of this process: the proxy settings in it reach a build, and nothing else does.
 
     Raises:
         ImageUnusable: there is no such recipe, or it does not build.
         EngineError, EngineUnavailable: the engine fails otherwise.
     """
-    return ensure_recipe(engine, recipes.find(name), local_authorities(), on_progress=on_progress)
+    return ensure_recipe(
+        engine, recipes.find(name), local_authorities(), environ=environ, on_progress=on_progress
+    )
 
 
 def ensure_recipe(
@@ -49,6 +54,7 @@ def ensure_recipe(
     recipe: Recipe,
     trust: Mapping[str, bytes],
     *,
+    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> str:
     """As `ensure`, for a recipe from anywhere."""
@@ -56,18 +62,24 @@ def ensure_recipe(
         with _one_at_a_time(recipe.name, on_progress):
             # Another process may have built it while this one waited.
             if not _is_there(engine, recipe, trust):
-                ensure_base(engine, recipe.base, on_progress=on_progress)
-                build(engine, recipe, trust, on_progress=on_progress)
+                from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
+
+                ensure_base(engine, recipe.base, environ=environ, on_progress=on_progress)
+                build(engine, recipe, trust, environ=environ, on_progress=on_progress)
     return recipe.reference(trust)
 
 
-def rebuild(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:
+def rebuild(
+    engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
+) -> str:
     """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
     recipe = recipes.find(name)
     trust = local_authorities()
     with _one_at_a_time(name, on_progress):
-        refresh_base(engine, recipe.base, on_progress=on_progress)
-        build(engine, recipe, trust, on_progress=on_progress)
+        from images.base import refresh_base  # noqa: PLC0415 - for a build only
+
+        refresh_base(engine, recipe.base, environ=environ, on_progress=on_progress)
+        build(engine, recipe, trust, environ=environ, on_progress=on_progress)
     return recipe.reference(trust)
 
 
@@ -76,9 +88,12 @@ def build(
     recipe: Recipe,
     trust: Mapping[str, bytes],
     *,
+    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> None:
     """Build one recipe on a base the engine holds; errors as `ensure`."""
+    from images.base import proxy_settings  # noqa: PLC0415 - for a build only
+
     base = engine.image(recipe.base)
     ref = recipe.reference(trust)
     labels = {
@@ -93,7 +108,7 @@ def build(
             ref=ref,
             labels=labels,
             # They reach the build, not its image.
-            build_args=proxy_settings(os.environ),
+            build_args=proxy_settings(environ),
             on_line=BuildProgress(recipe.name, on_progress),
         )
     except EngineError as error:

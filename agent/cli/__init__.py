@@ -8,6 +8,8 @@ from pathlib import Path
 def main() -> None:
     """Run ``moonpool``: the console script calls this."""
     _trust_no_working_directory()
+    # Looking for plugins reads the metadata of every installed package. There are none of ours.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     from agent.cli import app
 
     sys.exit(app.run())

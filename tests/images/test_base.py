@@ -1,5 +1,6 @@
 """Where the base image comes from: there already, pulled, or bootstrapped."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,13 +20,13 @@ def quiet(_: str) -> None:
 
 def test_a_base_that_is_there_is_left_alone() -> None:
     engine = FakeEngine(held={DEBIAN: held(DEBIAN, labels={})})
-    ensure_base(engine, DEBIAN, on_progress=quiet)
+    ensure_base(engine, DEBIAN, environ=os.environ, on_progress=quiet)
     assert engine.calls == [f"image {DEBIAN}"]
 
 
 def test_where_a_registry_answers_it_is_pulled() -> None:
     engine = FakeEngine(registry=frozenset({DEBIAN}))
-    ensure_base(engine, DEBIAN, on_progress=quiet)
+    ensure_base(engine, DEBIAN, environ=os.environ, on_progress=quiet)
     assert DEBIAN in engine.held
     assert not [call for call in engine.calls if call.startswith("import")]
 
@@ -42,11 +43,11 @@ def test_where_none_answers_it_is_bootstrapped(
     error: EngineError | EngineUnavailable | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands: list[list[str]] = []
-    monkeypatch.setattr(base, "_bootstrap_tool", lambda ref, on_progress: "/usr/bin/mmdebstrap")
+    monkeypatch.setattr(base, "_bootstrap_tool", lambda *_: "/usr/bin/mmdebstrap")
     monkeypatch.setattr(base, "_run", lambda command, **_: commands.append(list(command)))
     engine = FakeEngine(pull_error=error)
     lines: list[str] = []
-    ensure_base(engine, DEBIAN, on_progress=lines.append)
+    ensure_base(engine, DEBIAN, environ=os.environ, on_progress=lines.append)
     ((tool, *arguments),) = commands
     assert tool == "/usr/bin/mmdebstrap"
     assert "bookworm" in arguments
@@ -57,7 +58,7 @@ def test_where_none_answers_it_is_bootstrapped(
 def test_a_base_nobody_can_bootstrap_says_what_to_do() -> None:
     engine = FakeEngine(pull_error=EngineError("no such host\nmore"))
     with pytest.raises(ImageUnusable) as caught:
-        ensure_base(engine, "node:22", on_progress=quiet)
+        ensure_base(engine, "node:22", environ=os.environ, on_progress=quiet)
     assert str(caught.value) == (
         "the base image node:22 can't be pulled (no such host): connect to a registry, or load it "
         "into the engine with `docker load`"
@@ -70,17 +71,22 @@ def test_without_the_tool_and_the_right_to_install_it_the_message_names_it(
     monkeypatch.setattr(shutil, "which", lambda name, path: None)
     engine = FakeEngine(pull_error=EngineError("no such host"))
     with pytest.raises(ImageUnusable, match="as root `apt-get install mmdebstrap`"):
-        ensure_base(engine, DEBIAN, on_progress=quiet)
+        ensure_base(engine, DEBIAN, environ=os.environ, on_progress=quiet)
 
 
 def test_a_tool_that_fails_is_reported_with_its_last_lines() -> None:
     with pytest.raises(ImageUnusable, match=r"trying failed \(sh ended with 7\)(?s:.*)\nE: why$"):
-        base._run(["sh", "-c", "echo first; echo E: why >&2; exit 7"], doing="trying", timeout_s=9)
+        base._run(
+            ["sh", "-c", "echo first; echo E: why >&2; exit 7"],
+            doing="trying",
+            timeout_s=9,
+            environ=os.environ,
+        )
 
 
 def test_a_tool_that_hangs_is_ended() -> None:
     with pytest.raises(ImageUnusable, match="ended with 124"):
-        base._run(["sh", "-c", "sleep 60 & wait"], doing="trying", timeout_s=1)
+        base._run(["sh", "-c", "sleep 60 & wait"], doing="trying", timeout_s=1, environ=os.environ)
 
 
 def test_an_interrupted_tool_does_not_go_on(tmp_path: Path) -> None:
@@ -94,6 +100,7 @@ def test_an_interrupted_tool_does_not_go_on(tmp_path: Path) -> None:
             ["sh", "-c", f"echo started; sleep 2; touch {canary}"],
             doing="trying",
             timeout_s=9,
+            environ=os.environ,
             on_line=interrupt,
         )
     assert not canary.exists()
@@ -109,8 +116,8 @@ def test_a_tool_is_never_taken_from_the_callers_path(
         trap.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
-    base._run(["true"], doing="trying", timeout_s=9)
-    base._apt_targets()
+    base._run(["true"], doing="trying", timeout_s=9, environ=os.environ)
+    base._apt_targets(os.environ)
     assert not canary.exists()
 
 
@@ -168,6 +175,6 @@ def test_debians_tools_get_a_named_few_variables(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, "mine")
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     lines: list[str] = []
-    base._run(["env"], doing="trying", timeout_s=9, on_line=lines.append)
+    base._run(["env"], doing="trying", timeout_s=9, environ=os.environ, on_line=lines.append)
     assert "https_proxy=http://proxy.example:3128" in lines
     assert not [line for line in lines if line.endswith("=mine")]

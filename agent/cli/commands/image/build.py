@@ -14,7 +14,7 @@ def build(given: Given) -> int:
     make = rebuild if given[REFRESH] else ensure
     engine = Engine.connect(environment.environ())
     for name in given[NAMES]:
-        reference = make(engine, name, on_progress=print)
+        reference = make(engine, name, environ=environment.environ(), on_progress=print)
         print(f"{name} is ready: {reference}")
     return exit_codes.DONE
 

@@ -63,7 +63,7 @@ def _inventory(policy: Policy) -> Inventory:
         print(text, file=sys.stderr)
 
     engine = Engine.connect(environment.environ())
-    ref = ensure(engine, policy.image, on_progress=progress)
+    ref = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
     image = engine.image(ref)
     if image is None:
         raise ImageUnusable(f"the image {ref} is gone again: build it once more")

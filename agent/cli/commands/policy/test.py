@@ -59,7 +59,7 @@ def _in_containers(
             root = Path(stack.enter_context(empty)).resolve()
         else:
             root = workspace.resolve(directory)
-        image = ensure(engine, policy.image, on_progress=progress)
+        image = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
         return list(
             trials(
                 policy, results, workspace=root, image=image, engine=engine, on_progress=progress
