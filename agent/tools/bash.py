@@ -46,11 +46,12 @@ class BashArguments(Arguments):
 DESCRIPTION = """\
 Run a command with bash in the sandbox and wait for it to end.
 
-Every call is a fresh bash, but the working directory (`cd`) and exported variables carry over to \
-the next call; shell functions, aliases and variables that are not exported do not. The first call \
-starts in the workspace. Standard input is empty, there is no terminal and no network. What a \
-policy does not allow is refused, by name before it runs or by the kernel ("Permission denied") \
-while it runs; another spelling of the same program will not help.
+Every call is a fresh bash, but the working directory (`cd`, `cd -`, `pushd`), the umask and \
+exported variables carry over to the next call; options (`set`, `shopt`), shell functions, aliases \
+and variables that are not exported do not. The first call starts in the workspace. Standard input \
+is empty, there is no terminal and no network. What a policy does not allow is refused, by name \
+before it runs or by the kernel ("Permission denied") while it runs; another spelling of the same \
+program will not help.
 
 You get standard output, standard error and the exit code. Long output is cut in the middle, and \
 the whole of it is then in a file, named in the result, that read_file and search_files can look \

@@ -127,7 +127,8 @@ class _Places:
     def grant(self, rules: _Rules, image: ContainerImage, forbidden: ForbiddenFiles) -> None:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
         reading = Access.READ | Access.LIST
-        for path in (*SCRATCH, self._home):
+        # A rule is on a directory, never on a link.
+        for path in (SCRATCH[0], self._home):
             rules.grant(path, reading | Access.WRITE | run)
         read = self._policy.paths.read
         if read is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from policies.kernel.rules import Access, KernelRules
 from policies.paths import WORKSPACE
-from sandbox.container import seal, volumes
+from sandbox.container import own_files, seal, volumes
 from sandbox.container.mounts import noexec_targets
 from sandbox.container.plan import OpeningPlan
 from sandbox.container.seal import KernelPolicy, SealReport
@@ -84,6 +84,7 @@ def _start(
     container = None
     try:
         container = engine.create(spec.body())
+        engine.put_archive(container, "/", [own_files.of_container()])
         return _greet(engine, made, spec, own.names, container, since_ns=0, meanwhile=meanwhile)
     except BaseException:
         with contextlib.suppress(SandboxError):

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.kernel.inventory import Inventory
@@ -12,7 +13,7 @@ from policies.policy import Policy
 from policies.shell.words import HOME
 from sandbox.container.prepared_image import GUEST_COMMAND, PreparedImage
 from sandbox.container.seal import KernelPolicy
-from sandbox.container.spec import PATH, ContainerSpec, container_spec
+from sandbox.container.spec import ContainerSpec, container_spec
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
 from sandbox.guest.protocol import GuestSetup, PathAccess, Variable
 
@@ -33,6 +34,8 @@ class OpeningPlan:
     snapshot_image: str
     """The engine's reference of that image with the workspace copy on top."""
     spec: ContainerSpec
+    search_path: tuple[str, ...]
+    """Where commands look for programs: the directories of the image's own PATH."""
     rules: KernelRules
     """What the guest has the kernel enforce, by path."""
     kernel_policy: KernelPolicy
@@ -58,7 +61,7 @@ class OpeningPlan:
             workspace=WORKSPACE.encode(),
             environment=[
                 Variable(name=name.encode(), value=value.encode())
-                for name, value in _environment(self.policy).items()
+                for name, value in _environment(self.policy, self.search_path).items()
             ],
             keep_bytes=self.policy.limits.output_bytes,
             disk_bytes=self.policy.limits.disk_bytes,
@@ -69,10 +72,10 @@ class OpeningPlan:
         )
 
 
-def _environment(policy: Policy) -> dict[str, str]:
+def _environment(policy: Policy, search_path: Sequence[str]) -> dict[str, str]:
     """What commands find in their environment. Nothing of the host's."""
     return {
-        "PATH": PATH,
+        "PATH": ":".join(search_path),
         "HOME": HOME,
         "USER": "agent",
         "LOGNAME": "agent",
@@ -83,6 +86,9 @@ def _environment(policy: Policy) -> dict[str, str]:
         "TERM": "dumb",
         "PAGER": "cat",
         "GIT_PAGER": "cat",
+        # Nobody is there to edit a message: git starts nothing for ":", and takes what it proposed.
+        "GIT_EDITOR": ":",
+        "GIT_SEQUENCE_EDITOR": ":",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_AUTHOR_NAME": "agent",
         "GIT_AUTHOR_EMAIL": "agent@moonpool.invalid",
@@ -115,6 +121,7 @@ def plan(
         prepared_image=prepared.id,
         snapshot_image=snapshot_image,
         spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels=labels),
+        search_path=prepared.inventory.search_path,
         rules=rules,
         kernel_policy=kernel_policy,
         probe=_forbidden(prepared, rules),
@@ -132,6 +139,7 @@ def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
         prepared_image="",
         snapshot_image=snapshot_image,
         spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels={}),
+        search_path=(),
         rules=kernel_rules(policy, _NOTHING),
         kernel_policy=KernelPolicy.REQUIRE,
         probe=None,

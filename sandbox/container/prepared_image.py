@@ -10,14 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 from policies.kernel.inventory import Inventory, Program
 from policies.paths import WORKSPACE
-from sandbox.container import inventory_cache, seccomp
-from sandbox.container.mounts import HELD, KINDS, PLACES
-from sandbox.container.spec import ContainerSpec, shelf
-from sandbox.engine import tar
+from sandbox.container import inventory_cache, own_files, seccomp
+from sandbox.container.spec import PATH, ContainerSpec, shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED
 from sandbox.engine.values import ImageInfo
@@ -29,6 +26,7 @@ _DIRECTORY = "opt/moonpool"
 _SCAN_TIMEOUT_S = 120.0
 _ROWS_LIMIT = 200_000
 _MODULE_LIMIT = 64
+_PATH_LIMIT = 4096
 
 _PYTHON = ("python3", "-I", "-S", "-c")
 
@@ -38,13 +36,10 @@ GUEST_COMMAND = (
 )
 """Main process of every sandbox. Isolated (-I): it must not import from where it stands."""
 
-_SCAN_COMMAND = (
-    *_PYTHON,
-    (
-        f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\n"
-        f"from sandbox.guest.inventory import main\n"
-        f"main('/{_DIRECTORY}/sandbox/guest', {WORKSPACE.encode()!r})"
-    ),
+_SCAN = (
+    f"import sys; sys.path.insert(0, '/{_DIRECTORY}')\n"
+    f"from sandbox.guest.inventory import main\n"
+    f"main('/{_DIRECTORY}/sandbox/guest', {WORKSPACE.encode()!r}, sys.argv[1])"
 )
 
 
@@ -109,7 +104,7 @@ def _key(image_id: str, sources: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256(image_id.encode())
     for name, source in sources.items():
         digest.update(name.encode() + b"\0" + source)
-    digest.update(_held())
+    digest.update(own_files.of_image(own_files.OPTIONAL))
     return digest.hexdigest()[:24]
 
 
@@ -119,7 +114,7 @@ def _make(
     deadline = str(int(time.time() + 10 * _SCAN_TIMEOUT_S))
     spec = ContainerSpec(
         image=image.id,
-        command=_SCAN_COMMAND,
+        command=(*_PYTHON, _SCAN, _search_path(image)),
         labels={LABEL_MANAGED: "1", LABEL_DEADLINE: deadline},
         cpus=1.0,
         memory_bytes=1 << 30,
@@ -131,7 +126,7 @@ def _make(
     try:
         package = {f"{_DIRECTORY}/sandbox/guest/{name}": data for name, data in sources.items()}
         package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
-        engine.put_archive(container, "/", [_tar(package)])
+        engine.put_archive(container, "/", [own_files.package(package)])
         link = GuestLink(engine.attach(container))
         try:
             engine.start(container)
@@ -168,30 +163,28 @@ def _assemble(
     try:
         package = dict(files)
         package[f"{_DIRECTORY}/sandbox/__init__.py"] = b""
-        engine.put_archive(container, "/", [_tar(package)])
-        engine.put_archive(container, "/", [_held()])
+        engine.put_archive(container, "/", [own_files.package(package)])
+        lacking = tuple(p for p in own_files.OPTIONAL if _lacks(engine, container, p))
+        engine.put_archive(container, "/", [own_files.of_image(lacking)])
         return engine.commit(container, ref=ref, labels={LABEL_PREPARED: image.id})
     finally:
         engine.remove(container)
 
 
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    """A plain tar of root's files, readable by all."""
-    parents = sorted({str(parent) for name in files for parent in Path(name).parents} - {"."})
-    pieces = [tar.header(f"{parent}/".encode(), kind=tar.DIRECTORY) for parent in parents]
-    for name, data in files.items():
-        head = tar.header(name.encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
-        pieces += (head, data, tar.padding(len(data)))
-    return b"".join((*pieces, tar.END))
+def _lacks(engine: Engine, container: str, path: str) -> bool:
+    try:
+        next(iter(engine.get_archive(container, path)), b"")
+    except FileNotFoundError:
+        return True
+    return False
 
 
-def _held() -> bytes:
-    """A plain tar of the closed directory that holds volumes, and of their places in it: volumes
-    take their owner and mode from there, and a sandbox has none to make."""
-    top = tar.header(f"{HELD[1:]}/".encode(), kind=tar.DIRECTORY, mode=0o700)
-    places = (f"{HELD[1:]}/{name}{kind}/".encode() for name in PLACES for kind in KINDS)
-    below = [tar.header(place, kind=tar.DIRECTORY, uid=1000) for place in places]
-    return b"".join((top, *below, tar.END))
+def _search_path(image: ImageInfo) -> str:
+    """Where the image says that programs are; what is no absolute path is left out, for it would
+    name a place in whatever directory a command stands."""
+    said = dict(row.partition("=")[::2] for row in image.environment).get("PATH", "")
+    entries = [entry for entry in said.split(":") if entry.startswith("/") and entry.isprintable()]
+    return ":".join(entries) if entries and len(said) <= _PATH_LIMIT else PATH
 
 
 def _text(value: bytes) -> str:

@@ -16,9 +16,14 @@ from sandbox.container.mounts import HELD, Mount, mount_differences, tmpfs, volu
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
 
 USER = "1000:1000"
+HOSTNAME = "moonpool"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""By which the engine finds the guest's Python, at every start anew: so nothing of it is ever the
+agent's to write, and an image's own PATH is for commands only."""
 
-_SHM_BYTES = 64 << 20
+_SHM_SHARE = 2
+"""One part in so many of the memory limit, which its files count towards. A machine without a
+container has as much of its memory."""
 _SHELF_LIFE_S = 3600
 _SIGNALS = 4096
 """Queued signals and timers: lowering works with every engine, raising does not."""
@@ -68,7 +73,7 @@ class ContainerSpec:
             "WorkingDir": "/",
             "Env": [f"PATH={PATH}", f"HOME={HOME}"],
             "Labels": dict(self.labels),
-            "Hostname": "moonpool",
+            "Hostname": HOSTNAME,
             "Tty": False,
             "OpenStdin": True,
             "StdinOnce": False,
@@ -101,7 +106,7 @@ class ContainerSpec:
                 {"Name": "msgqueue", "Soft": 0, "Hard": 0},
                 {"Name": "sigpending", "Soft": _SIGNALS, "Hard": _SIGNALS},
             ],
-            "ShmSize": _SHM_BYTES,
+            "ShmSize": self.memory_bytes // _SHM_SHARE,
             "LogConfig": {"Type": "none", "Config": {}},
             "Binds": [],
             "Mounts": volumes(self.mounts, self.labels),

@@ -35,9 +35,9 @@ from sandbox.engine.labels import LABEL_LOWER, LABEL_MANAGED
 from sandbox.engine.values import VolumeInfo
 from sandbox.errors import SandboxError, VolumeRefused
 
-_TMP_SHARE, _VAR_TMP_SHARE = 4, 16
-"""One part in so many of the memory limit, which these files count towards: full, they leave two
-thirds of it."""
+_TMP_SHARE = 4
+"""One part in so many of the memory limit, which these files count towards. Full, and with /dev/shm
+full as well, they leave a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,7 @@ def make(
     """
     names: list[str] = []
     mounts: list[Mount] = [
-        Scratch(target=target, size_bytes=memory_bytes // share)
-        for target, share in (("/tmp", _TMP_SHARE), ("/var/tmp", _VAR_TMP_SHARE))  # noqa: S108
+        Scratch(target="/tmp", size_bytes=memory_bytes // _TMP_SHARE)  # noqa: S108
     ]
     try:
         for place, target, image in zip(

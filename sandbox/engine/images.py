@@ -130,6 +130,7 @@ def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
         layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
         architecture=str(raw.get("Architecture", "")),
         os=str(raw.get("Os", "")),
+        environment=tuple((raw.get("Config") or {}).get("Env") or ()),
     )
 
 

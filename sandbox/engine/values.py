@@ -18,6 +18,8 @@ class ImageInfo:
     """Content ids of its layers, bottom first."""
     architecture: str
     os: str
+    environment: tuple[str, ...] = ()
+    """What the image sets for its processes, as ``NAME=VALUE``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,13 +137,13 @@ def _digest(path: bytes) -> object:
 
 
 def scan(
-    skipped: bytes,
+    skipped: bytes, search_path: bytes
 ) -> tuple[_Found, list[image_protocol.FoundLink], list[image_protocol.FoundDirectory]]:
     """What is in the image beside the directory `skipped`: see `policies.kernel.inventory`."""
     found = _Found()
     links: dict[bytes, bytes] = {}
     children: dict[bytes, list[bytes]] = {}
-    on_path = {os.path.realpath(part) for part in os.environb.get(b"PATH", b"").split(b":")}
+    on_path = {os.path.realpath(part) for part in search_path.split(b":")}
     stack = [b"/"]
     while stack:
         directory = stack.pop()
@@ -232,9 +232,9 @@ def _pieces(rows: Sequence[Any]) -> Iterator[Any]:
         yield rows[at : at + _ROWS_AT_ONCE]
 
 
-def main(package: str, skipped: bytes) -> None:
+def main(package: str, skipped: bytes, search_path: str) -> None:
     """Print what is in the image, then each module of `package` compiled."""
-    found, links, directories = scan(skipped)
+    found, links, directories = scan(skipped, os.fsencode(search_path))
     for on_path, programs in ((True, found.programs), (False, found.scripts)):
         for piece in _pieces(list(programs.values())):
             _send(image_protocol.FoundPrograms(on_path=on_path, programs=piece))
@@ -251,4 +251,4 @@ def main(package: str, skipped: bytes) -> None:
             with open(package + "/" + name, "rb") as file:
                 code = compiled(name, file.read())
             _send(image_protocol.CompiledModule(name=name[:-3].encode(), code=code))
-    _send(image_protocol.ImageSeen(search_path=os.fsencode(os.environ.get("PATH", ""))))
+    _send(image_protocol.ImageSeen(search_path=os.fsencode(search_path)))

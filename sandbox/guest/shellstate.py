@@ -1,4 +1,8 @@
-"""What one shell command hands to the next: working directory and exported variables.
+"""What one shell command hands to the next: working directory, exported variables (`OLDPWD`, for
+`cd -`, is one), umask and the stack of `pushd`.
+
+Not options, traps, functions, aliases, limits and other variables: a command would run differently
+by what an earlier one said for itself, such as `set -e`.
 
 The shell prints them as it exits; what a program wrote in its place is only the model's own
 environment, so it is read strictly and bounded but not believed for anything else.
@@ -14,6 +18,8 @@ _REFUSED = (b"BASH_ENV", b"ENV", b"SHELLOPTS", b"BASHOPTS", b"PS4", b"PROMPT_COM
 _REFUSED_PREFIXES = (b"LD_", b"GCONV_", b"BASH_FUNC_", b"_")
 
 _TOTAL_LIMIT = 1 << 17
+_PATH_LIMIT = 4096
+_STACK_LIMIT = 32
 _DECLARE = b"declare -"
 _ESCAPES = {
     b"a": b"\a", b"b": b"\b", b"e": b"\x1b", b"E": b"\x1b", b"f": b"\f", b"n": b"\n",
@@ -84,17 +90,26 @@ def exports(text: bytes) -> dict[bytes, bytes]:
 
 
 class ShellState:
-    """Working directory and environment of the next command."""
+    """What the next command begins with."""
 
     def __init__(self, workspace: bytes, environment: dict[bytes, bytes]) -> None:
         self.workspace = workspace
         self.directory = workspace
+        self.stack: list[bytes] = []
+        """Directories that `popd` goes back to, the next one first."""
+        self.umask = 0o022
         self.environment = environment
-        self.path = environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
+        own = (workspace, environment.get(b"HOME", b"/tmp"), b"/tmp", b"/var/tmp")
+        # Of the PATH that the container began with, what no command can have put a program into.
+        self.path = [
+            directory
+            for directory in environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
+            if not any((directory + b"/").startswith(top + b"/") for top in own)
+        ]
         self._last = b""
 
     def find(self, program: bytes) -> bytes:
-        """The file that a program name stands for, on the PATH the container began with."""
+        """The file that a program name stands for, where only the image has programs."""
         if b"/" in program:
             return program
         for directory in self.path:
@@ -105,11 +120,17 @@ class ShellState:
 
     def update(self, data: bytes) -> None:
         """Take over what a shell printed as it ended; anything odd is left where it is."""
-        directory, mark, text = data.partition(b"\0")
-        if not mark:
+        fields = data.split(b"\0", 2)
+        if len(fields) < 3:
             return
-        if directory.startswith(b"/") and len(directory) < 4096:
+        directory, said, text = fields
+        if directory.startswith(b"/") and len(directory) < _PATH_LIMIT:
             self.directory = directory
+        umask, *stack = said.split(b"\n")
+        if len(umask) <= 4 and umask.isdigit() and not umask.strip(b"01234567"):
+            self.umask = int(umask, 8) & 0o777
+        known = [path for path in stack[1:] if path.startswith(b"/") and len(path) < _PATH_LIMIT]
+        self.stack = known[:_STACK_LIMIT]
         if text == self._last or len(text) > _TOTAL_LIMIT:
             return
         try:
@@ -128,4 +149,3 @@ class ShellState:
         }
         # bash counts its own depth; each command starts afresh.
         self.environment.pop(b"SHLVL", None)
-        self.environment.pop(b"OLDPWD", None)

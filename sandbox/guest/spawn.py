@@ -28,9 +28,12 @@ _ARGUMENT_LIMIT = 100_000
 _DEFAULT_SIGNALS = (13, 25)
 
 _WRAPPER = (
-    b'trap \'{ printf "%s\\0" "$PWD"; export -p; } 2>/dev/null >&200\' EXIT; '
+    b'trap \'{ printf "%s\\0" "$PWD"; umask; dirs -l -p; printf "\\0"; export -p; } '
+    b"2>/dev/null >&200' EXIT; "
     b'__moonpool=$1; shift; eval "unset __moonpool; $__moonpool"'
 )
+_PUSHED = b'pushd -n "${%d}" >/dev/null; '
+_NO_MORE = b'set -- "$1"; '
 
 
 class Spawner:
@@ -72,7 +75,11 @@ class Spawner:
             if wanted.script is not None:
                 command.script = wanted.script[:_SCRIPT_KEPT]
                 script = self._as_argument(number, wanted.script)
-                argv = [b"bash", b"-c", _WRAPPER, b"bash", script]
+                # The last one pushed stands first, and the script is to see no arguments.
+                stack = self._shell.stack[::-1]
+                pushed = [_PUSHED % at for at in range(2, len(stack) + 2)]
+                wrapper = b"".join((*pushed, _NO_MORE if stack else b"", _WRAPPER))
+                argv = [b"bash", b"-c", wrapper, b"bash", script, *stack]
             self._spawn(command, argv, actions)
         except OSError:
             for handle in (pipes[0][0], pipes[1][0], command.state, command.stdin):
@@ -133,6 +140,7 @@ class Spawner:
         # It needs no privilege to go back to what the container started with.
         if self._oom_adjust >= 0:
             os.pwrite(self._oom_adjust, b"800", 0)
+        umask = os.umask(shell.umask)
         try:
             command.pid = os.posix_spawn(
                 program,
@@ -144,5 +152,6 @@ class Spawner:
                 setsigdef=_DEFAULT_SIGNALS,
             )
         finally:
+            os.umask(umask)
             if self._oom_adjust >= 0:
                 os.pwrite(self._oom_adjust, b"0", 0)

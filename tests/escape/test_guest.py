@@ -170,3 +170,17 @@ def test_a_command_that_closes_the_workspace_closes_it_for_no_other(box: Sandbox
     box.write_file("kept", b"42\n")
     assert box.run("chmod 0 /workspace").exit_code == 0
     assert box.run("cat kept").stdout == b"42\n"
+
+
+def test_a_python_of_the_agents_on_the_path_is_never_the_guest(box: Sandbox) -> None:
+    """The engine looks for the guest's Python at each start, when the agent has been there."""
+    box.run(
+        "mkdir -p ~/.local/bin; printf '#!/bin/sh\\ntouch /tmp/broke\\n' > ~/.local/bin/python3"
+    )
+    box.run("chmod +x ~/.local/bin/python3; cp ~/.local/bin/python3 ~/.local/bin/grep")
+    box.break_off()
+    assert box.rouse()
+    assert box.run("ls /tmp/broke").exit_code
+    box.run_program(["grep", "-c", "", "/etc/hosts"])
+    assert box.run("ls /tmp/broke").exit_code
+    assert b"local" in box.run("command -v python3").stdout, "the attempt is not able"

@@ -10,7 +10,9 @@ apt-get clean
 find /var/lib/apt/lists /var/cache /var/log -type f -delete
 # This script stands in /tmp, and goes with it.
 rm -rf /usr/share/doc /usr/share/info /usr/share/lintian /usr/share/locale /usr/share/man \
-    ~/.cache /tmp/* /tmp/.[!.]* /var/tmp/*
+    ~/.cache /tmp/* /tmp/.[!.]* /var/tmp
+# One place for scratch files, as in every sandbox.
+ln -s /tmp /var/tmp
 # Nothing in here may give anyone more rights than they came with, and nobody gets a place to leave
 # things for others but /tmp.
 find / -xdev '(' -type f -o -type d ')' -perm /6000 -exec chmod a-s '{}' +

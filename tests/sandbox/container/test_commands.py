@@ -28,6 +28,36 @@ def test_directory_and_exported_variables_carry_over_and_plain_ones_do_not(box: 
     assert result.stdout == b'/workspace/deep/er\na b\n"c" $d[]\n'
 
 
+def test_the_way_back_the_umask_and_pushed_directories_carry_over(box: Sandbox) -> None:
+    box.run("mkdir 'a b'; cd /tmp; umask 077; pushd /usr; pushd \"$OLDPWD\"/../workspace/'a b'")
+    seen = box.run("touch f; stat -c %a f; dirs -l -p; popd >/dev/null; cd -; echo $# $@; umask")
+    assert seen.stdout.splitlines() == [
+        b"600", b"/workspace/a b", b"/usr", b"/tmp", b"/workspace/a b", b"0", b"0077",
+    ]  # fmt: skip
+    assert box.run("popd").stdout == b"/tmp\n"
+
+
+def test_a_directory_pushed_that_is_gone_hurts_no_later_command(box: Sandbox) -> None:
+    box.run("mkdir gone; pushd gone; pushd /; rmdir /workspace/gone")
+    assert box.run("echo fine").stdout == b"fine\n"
+    assert b"gone: No such file" in box.run("popd").stderr
+
+
+def test_options_and_functions_of_one_command_are_not_the_next_ones(box: Sandbox) -> None:
+    box.run("set -eu; shopt -s nullglob; f() { :; }; ulimit -n 20")
+    seen = box.run('false; echo "$UNSET" *.none; type f; [ $(ulimit -n) -gt 20 ] && echo wide')
+    assert seen.stdout == b" *.none\nwide\n"
+
+
+def test_git_goes_on_without_an_editor(box: Sandbox) -> None:
+    box.run("git init -qb main; echo 1 > a; git add a; git commit -qm one; git checkout -qb side")
+    box.run("echo side > a; git commit -qam side; git checkout -q main; echo main > a")
+    box.run("git commit -qam main; git checkout -q side; git rebase main; echo both > a; git add a")
+    assert box.run("git rebase --continue && git commit -q --amend").exit_code == 0
+    assert box.run("git rebase -i HEAD~1; git log --format=%s").stdout == b"side\nmain\none\n"
+    assert b"empty commit message" in box.run("echo 2 > a; git commit -a").stderr
+
+
 def test_an_unset_variable_stays_unset(box: Sandbox) -> None:
     box.run("export GONE=1")
     box.run("unset GONE")

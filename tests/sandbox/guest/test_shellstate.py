@@ -22,13 +22,17 @@ def printed_by_bash(variables: dict[bytes, bytes], locale: bytes = b"C.UTF-8") -
     ).stdout
 
 
+BETWEEN = b"0022\n/workspace\n\0"
+"""umask and the stack of directories, as a fresh shell prints them."""
+
+
 def state(**environment: bytes) -> ShellState:
     return ShellState(WORKSPACE, {name.encode(): value for name, value in environment.items()})
 
 
 def handed_over(text: bytes) -> dict[bytes, bytes]:
     found = state(BEFORE=b"1")
-    found.update(b"/workspace\0" + text)
+    found.update(b"/workspace\0" + BETWEEN + text)
     return found.environment
 
 
@@ -71,15 +75,14 @@ def test_anything_else_is_refused_with_one_of_two_errors(data: bytes) -> None:
 def test_a_cut_or_damaged_text_hurts_nobody(damage: bytes, at: int) -> None:
     text = b'declare -x A="1"\ndeclare -x B=$\'\\001x\'\ndeclare -x C="\\$"\n'
     found = state()
-    found.update(b"/tmp\0" + text[:at] + damage)
+    found.update(b"/tmp\0" + BETWEEN + text[:at] + damage)
     assert all(b"\0" not in name + value for name, value in found.environment.items())
 
 
 @pytest.mark.parametrize(
     "name",
     ["BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "LD_PRELOAD",
-     "LD_LIBRARY_PATH", "LD_AUDIT", "GCONV_PATH", "BASH_FUNC_git%%", "_", "__moonpool", "SHLVL",
-     "OLDPWD"],
+     "LD_LIBRARY_PATH", "LD_AUDIT", "GCONV_PATH", "BASH_FUNC_git%%", "_", "__moonpool", "SHLVL"],
 )  # fmt: skip
 def test_what_would_run_before_the_next_command_is_not_handed_over(name: str) -> None:
     assert handed_over(b'declare -x %s="x"\ndeclare -x A="1"\n' % name.encode()) == {b"A": b"1"}
@@ -106,7 +109,7 @@ def test_too_much_leaves_the_variables_as_they_were() -> None:
     assert handed_over(b'declare -x A="%s"\n' % (b"x" * (1 << 18))) == {b"BEFORE": b"1"}
 
 
-@pytest.mark.parametrize("data", [b"", b"/tmp", b"/tmp without an end"])
+@pytest.mark.parametrize("data", [b"", b"/tmp", b"/tmp without an end", b"/tmp\0one end"])
 def test_without_the_mark_nothing_changes(data: bytes) -> None:
     found = state(A=b"1")
     found.update(data)
@@ -116,14 +119,33 @@ def test_without_the_mark_nothing_changes(data: bytes) -> None:
 @pytest.mark.parametrize("directory", [b"relative", b"", b"../x", b"/" + b"x" * 5000])
 def test_a_directory_that_is_none_is_not_taken(directory: bytes) -> None:
     found = state()
-    found.update(directory + b'\0declare -x A="1"\n')
+    found.update(directory + b"\0" + BETWEEN + b'declare -x A="1"\n')
     assert found.directory == WORKSPACE
 
 
 def test_the_directory_is_taken_also_when_the_variables_are_nonsense() -> None:
     found = state()
-    found.update(b"/workspace/src\0nonsense")
+    found.update(b"/workspace/src\0" + BETWEEN + b"nonsense")
     assert found.directory == b"/workspace/src"
+
+
+def test_umask_and_pushed_directories_are_handed_over() -> None:
+    found = state()
+    found.update(b"/a\0" + b"0077\n/a\n/b c\n/d\n\0")
+    assert (found.umask, found.stack) == (0o077, [b"/b c", b"/d"])
+
+
+@pytest.mark.parametrize("said", [b"", b"9", b"-1", b"u=rwx", b"00770077", b"\xb2"])
+def test_an_umask_that_is_none_is_not_taken(said: bytes) -> None:
+    found = state()
+    found.update(b"/a\0" + said + b"\n/a\n\0")
+    assert found.umask == 0o022
+
+
+def test_a_stack_holds_so_many_directories_and_nothing_else() -> None:
+    found = state()
+    found.update(b"/a\0" + b"0022\n/a\nb\n/" + b"x" * 5000 + b"\n/c\n" * 100 + b"\0")
+    assert found.stack == [b"/c"] * 32
 
 
 def test_programs_are_found_on_the_path_of_the_beginning(tmp_path: Path) -> None:
@@ -133,9 +155,16 @@ def test_programs_are_found_on_the_path_of_the_beginning(tmp_path: Path) -> None
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "tool").touch()
-    found = state(PATH=bytes(ours))
-    found.update(b'/tmp\0declare -x PATH="%s"\n' % bytes(theirs))
+    found = state()
+    found.path = [bytes(ours)]
+    found.update(b"/tmp\0" + BETWEEN + b'declare -x PATH="%s"\n' % bytes(theirs))
     assert found.find(b"tool") == bytes(ours / "tool")
     assert found.find(b"./tool") == b"./tool"
     with pytest.raises(FileNotFoundError):
         found.find(b"nonesuch")
+
+
+def test_no_program_of_ours_is_looked_for_where_a_command_can_have_put_one() -> None:
+    own = b"/home/agent/.local/bin:/workspace/node_modules/.bin:/tmp/x:/var/tmp:/workspace"
+    found = state(HOME=b"/home/agent", PATH=own + b":/workspaces/bin:/usr/bin")
+    assert found.path == [b"/workspaces/bin", b"/usr/bin"]

@@ -1,0 +1,86 @@
+"""Places and small files that every sandbox has, whatever its image holds, as plain tars.
+
+Owns their content; knows no engine.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from sandbox.container.mounts import HELD, KINDS, PLACES
+from sandbox.container.spec import HOSTNAME
+from sandbox.engine import tar
+
+_HOSTS = f"127.0.0.1\tlocalhost\n127.0.0.1\t{HOSTNAME}\n"
+"""The container's loopback has no IPv6 address: one named here could be looked up and not bound."""
+
+_WITHOUT = {
+    "/etc/protocols": "ip 0 IP\nicmp 1 ICMP\nigmp 2 IGMP\ntcp 6 TCP\nudp 17 UDP\nipv6 41 IPv6\n"
+    "gre 47 GRE\nesp 50 ESP\nah 51 AH\nipv6-icmp 58 IPv6-ICMP\nsctp 132 SCTP\n",
+    "/etc/services": "".join(
+        f"{name}\t{port}/{kind}\n"
+        for name, port, kinds in (
+            ("echo", 7, "tcp udp"), ("discard", 9, "tcp udp"), ("daytime", 13, "tcp udp"),
+            ("ftp-data", 20, "tcp"), ("ftp", 21, "tcp"), ("ssh", 22, "tcp"), ("telnet", 23, "tcp"),
+            ("smtp", 25, "tcp"), ("time", 37, "tcp udp"), ("domain", 53, "tcp udp"),
+            ("tftp", 69, "udp"), ("http", 80, "tcp"), ("pop3", 110, "tcp"), ("ntp", 123, "udp"),
+            ("imap2", 143, "tcp"), ("snmp", 161, "tcp udp"), ("ldap", 389, "tcp udp"),
+            ("https", 443, "tcp udp"), ("submission", 587, "tcp"), ("ldaps", 636, "tcp"),
+            ("imaps", 993, "tcp"), ("pop3s", 995, "tcp"), ("mysql", 3306, "tcp"),
+            ("postgresql", 5432, "tcp"), ("redis", 6379, "tcp"), ("http-alt", 8080, "tcp udp"),
+        )
+        for kind in kinds.split()
+    ),
+}  # fmt: skip
+"""For images without Debian's netbase: what tests ask by name."""
+
+OPTIONAL = tuple(_WITHOUT)
+"""Paths of those files that an image may hold itself; its own are the better ones."""
+
+
+def package(files: Mapping[str, bytes]) -> bytes:
+    """A plain tar of root's files, readable by all, with the directories above them; paths relative
+    to the root."""
+    parents = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+    members = [_directory(f"/{name}") for name in sorted(parents)]
+    members += [_file(f"/{name}", data) for name, data in files.items()]
+    return b"".join((*members, tar.END))
+
+
+def of_container() -> bytes:
+    """A plain tar for each container, before its first start.
+
+    An engine empties an image's /etc/hosts in every container, and fills it by way of a network,
+    which a sandbox has none of: making one that leads nowhere costs twice as much as this.
+    """
+    return _file("/etc/hosts", _HOSTS.encode()) + tar.END
+
+
+def of_image(lacking: tuple[str, ...]) -> bytes:
+    """A plain tar for the prepared image.
+
+    Args:
+        lacking: those of `OPTIONAL` that the image does not hold.
+    """
+    return b"".join(
+        (*_places(), *(_file(path, _WITHOUT[path].encode()) for path in lacking), tar.END)
+    )
+
+
+def _places() -> Iterator[bytes]:
+    # Volumes take their owner and mode from there, and a sandbox has none to make.
+    yield _directory(HELD, mode=0o700)
+    for name in PLACES:
+        for kind in KINDS:
+            yield _directory(f"{HELD}/{name}{kind}", uid=1000)
+    # One place for scratch files, so that one limit, one kernel rule and one mount hold them all.
+    yield _directory("/tmp", mode=0o1777)  # noqa: S108 - the container's
+    yield tar.header(b"var/tmp", kind=tar.SYMLINK, mode=0o777, target=b"/tmp")
+
+
+def _directory(path: str, *, mode: int = 0o755, uid: int = 0) -> bytes:
+    return tar.header(path[1:].encode() + b"/", kind=tar.DIRECTORY, mode=mode, uid=uid)
+
+
+def _file(path: str, data: bytes) -> bytes:
+    head = tar.header(path[1:].encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
+    return head + data + tar.padding(len(data))
