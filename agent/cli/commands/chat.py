@@ -5,7 +5,9 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, text
 from agent.cli.chat import line_reader
-from agent.cli.chat.slash_commands import HELP, ChatDriver
+from agent.cli.chat.driver import ChatDriver
+from agent.cli.chat.slash_commands import HELP
+from agent.cli.chat.voice import ChatVoice
 from agent.cli.controller import Frontend, RunController, may_ask, notices_of
 from agent.cli.setup import environment, workspace
 from agent.cli.setup import model as model_setup
@@ -87,7 +89,9 @@ def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
         show=display.show,
         close=display.close,
         approve=asker if asker is not None else nobody_to_ask,
-        driver=ChatDriver(reader=reader, screen=screen, display=display, asker=asker),
+        driver=ChatDriver(
+            reader=reader, voice=ChatVoice(screen=screen), display=display, asker=asker
+        ),
     )
 
 
