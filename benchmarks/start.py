@@ -1,8 +1,8 @@
 """What a start costs: time, modules and memory of the command line, each beside a baseline.
 
 A run of three cheap calls on a small repository is compared with the engine's own smallest run, and
-`--help` with the same interpreter that does nothing; all take turns, and figures are medians. `--against
-DIR` measures another checkout as well, in turn with this one and by its own `.venv`.
+`--help` with the same interpreter that does nothing; all take turns, and figures are medians.
+`--against DIR` measures another checkout as well, in turn with this one and by its own `.venv`.
 """
 
 import argparse
