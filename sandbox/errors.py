@@ -9,6 +9,7 @@ SandboxError                the run can't go on as it is (CLI exit code 3)
 ├── KernelUnsupported       no Landlock, where the operator did not say that is fine
 ├── SealBroken              the running container is not what the spec says
 ├── WorkspaceError          the workspace can't be copied as it is
+│   └── WorkspaceChanged    it is not what it was when it was looked at
 ├── SandboxLost             the container or its guest is gone
 │   └── ContainerGone       the engine has no such container: nothing is left to export
 └── PatchError              the patch can't be made, proved or applied
@@ -57,6 +58,10 @@ class SealBroken(SandboxError):
 
 class WorkspaceError(SandboxError):
     """The workspace can't be copied as it is."""
+
+
+class WorkspaceChanged(WorkspaceError):
+    """The workspace is not what it was when it was looked at: looking again may help."""
 
 
 class SandboxLost(SandboxError):

@@ -93,7 +93,7 @@ def open_workspace(
         _discard(engine, started)
     else:
         looked = scan(workspace)
-    copied, manifest = snapshot.take(
+    copied, manifest, looked = snapshot.take(
         engine, looked, policy.workspace, prepared, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)

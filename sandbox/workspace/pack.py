@@ -1,7 +1,8 @@
 """Writing a workspace as a tar: one pass that copies, hashes, and notes what was copied.
 
 Owns the packer. Reads regular files only, never through a link at the last step, and holds the
-tree to what the scan saw: a file that changed since then is an error, not a guess.
+tree to what the scan saw: a file that changed since then is an error, not a guess, but for those
+that something is known to write to.
 """
 
 import contextlib
@@ -11,12 +12,12 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 
 from policies.paths import WORKSPACE
 from sandbox.engine import tar
-from sandbox.errors import WorkspaceError
+from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
 from sandbox.git.index import tracked_paths
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
@@ -28,6 +29,7 @@ _QUEUE_PIECES = 8
 _RULE_FILE_LIMIT = 1 << 20
 _INDEX_LIMIT = 1 << 28
 _CONFIG_LIMIT = 1 << 20
+_RESTLESS_LIMIT = 1 << 26
 _TOP = WORKSPACE.strip("/").encode()
 
 
@@ -48,8 +50,17 @@ def _in_git(path: bytes) -> bool:
 class Packer:
     """Writes the tar and, on the way, the manifest and the content key."""
 
-    def __init__(self, root: Path, selection: Selection, salt: str) -> None:
+    def __init__(
+        self, root: Path, selection: Selection, salt: str, *, restless: Collection[bytes] = ()
+    ) -> None:
+        """`restless`: files that something writes to. Their content is read now, in one go; of a
+        large one, what it began with when it was scanned is taken.
+
+        Raises:
+            WorkspaceError: as for `stream`.
+        """
         self._root = root
+        self._restless = restless
         self._selection = selection
         self._entries: dict[bytes, ManifestEntry] = {}
         self._kept: dict[bytes, bytes] = {}
@@ -58,11 +69,14 @@ class Packer:
         # Which files are tracked counts where no history goes in too.
         self._index = _index_left_out(root, selection)
         self._digest.update(self._index or b"")
-        self._configs = {
-            item.path: self._sanitized_config(item)
-            for item in selection.copied
-            if _is_git_config(item)
-        }
+        self._contents: dict[bytes, bytes] = {}
+        """What is not read while the tar is written, by path."""
+        for item in selection.copied:
+            if _is_git_config(item):
+                self._contents[item.path] = self._sanitized_config(item)
+            elif item.path in restless and stat.S_ISREG(item.mode) and item.size < _RESTLESS_LIMIT:
+                with self._opened(item) as file:
+                    self._contents[item.path] = file.read(2 * _RESTLESS_LIMIT)
 
     def key(self) -> str:
         """Names the content; to be asked when the stream is at its end."""
@@ -154,9 +168,9 @@ class Packer:
         )
 
     def _read(self, item: FoundFile) -> Iterator[bytes]:
-        config = self._configs.get(item.path)
-        if config is not None:
-            yield config
+        content = self._contents.get(item.path)
+        if content is not None:
+            yield content
             return
         with self._opened(item) as file:
             left = item.size
@@ -177,7 +191,8 @@ class Packer:
             ) from None
         except OSError as error:
             raise _changed(item, str(error.strerror or error)) from None
-        if os.fstat(file.fileno()).st_size != item.size:
+        size = os.fstat(file.fileno()).st_size
+        if size != item.size and (size < item.size or item.path not in self._restless):
             file.close()
             raise _changed(item, "its size changed")
         return file
@@ -189,8 +204,8 @@ class Packer:
             raise _changed(item, str(error.strerror or error)) from None
 
     def _size(self, item: FoundFile) -> int:
-        config = self._configs.get(item.path)
-        return item.size if config is None else len(config)
+        content = self._contents.get(item.path)
+        return item.size if content is None else len(content)
 
     def _sanitized_config(self, item: FoundFile) -> bytes:
         with self._opened(item) as file:
@@ -238,9 +253,10 @@ def _index_left_out(root: Path, selection: Selection) -> bytes | None:
     return None
 
 
-def _changed(item: FoundFile, how: str) -> WorkspaceError:
-    return WorkspaceError(
-        f"the workspace changed while it was copied: {os.fsdecode(item.path)}: {how}; run again"
+def _changed(item: FoundFile, how: str) -> WorkspaceChanged:
+    return WorkspaceChanged(
+        f"the workspace changes faster than it can be copied: {os.fsdecode(item.path)}: {how}; "
+        "stop what writes to it, or exclude that (workspace.exclude)"
     )
 
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +22,17 @@ from sandbox.engine import image_archive
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_archive import reference
 from sandbox.engine.labels import LABEL_SNAPSHOT
-from sandbox.errors import EngineError, WorkspaceError
+from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.manifest import Manifest, ManifestEntry, blob_id
 from sandbox.patch.values import LeftOut
 from sandbox.workspace import git_history
 from sandbox.workspace.pack import Packer, ahead, open_file
-from sandbox.workspace.scan import Scan, select
+from sandbox.workspace.scan import Scan, scan, select
 
 _WORTH_A_LINE_BYTES = 50 << 20
+_TRIES = 6
+"""How often a workspace that changes meanwhile is looked at again."""
+_NAMED = 4
 _FORM = 2
 """Version of the kept manifest's form; one of another form is as good as none."""
 
@@ -122,21 +125,59 @@ def take(
     prepared: PreparedImage,
     *,
     on_progress: Callable[[str], None],
-) -> tuple[Snapshot, Manifest]:
+) -> tuple[Snapshot, Manifest, Scan]:
     """Copy a workspace into an image layer, unless one with the same content stands already.
+
+    A file that something writes to meanwhile is taken as it is at one moment. Gives the look that
+    the copy fits as well.
 
     Raises:
         WorkspaceError: it can't be copied as it is.
         EngineError: the engine can't store it.
     """
+    restless: set[bytes] = set()
+    for left in reversed(range(_TRIES)):
+        try:
+            taken = _take(
+                engine, looked, rules, prepared, restless=restless, on_progress=on_progress
+            )
+        except WorkspaceChanged:
+            if not left:
+                raise
+            before, looked = looked, scan(looked.root)
+            restless |= _changed_between(before, looked)
+        else:
+            if restless:
+                on_progress(
+                    f"changed while it was copied: {_named(restless)} (taken at one moment)"
+                )
+            return (*taken, looked)
+    raise AssertionError("unreachable")
+
+
+def _changed_between(before: Scan, after: Scan) -> set[bytes]:
+    """Files that stand in both looks, and not alike."""
+    known = dict(zip((row[0] for row in before.rows), before.rows, strict=True))
+    return {row[0] for row in after.rows if known.get(row[0], row) != row}
+
+
+def _take(
+    engine: Engine,
+    looked: Scan,
+    rules: WorkspaceRules,
+    prepared: PreparedImage,
+    *,
+    restless: Collection[bytes],
+    on_progress: Callable[[str], None],
+) -> tuple[Snapshot, Manifest]:
     selection = select(looked, rules)
     if selection.total_bytes > _WORTH_A_LINE_BYTES:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
     salt = f"{prepared.key} {rules.history}"
-    packer = Packer(looked.root, selection, salt)
+    packer = Packer(looked.root, selection, salt, restless=restless)
     cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
     if cuts or not _loaded(engine, prepared, packer):
-        packer = Packer(looked.root, selection, salt)
+        packer = Packer(looked.root, selection, salt, restless=restless)
         with contextlib.closing(ahead(packer.stream())) as stream:
             _through_a_container(engine, prepared, stream, packer, cuts=cuts)
     key = packer.key()
@@ -144,6 +185,11 @@ def take(
     cache.keep(manifest_file(key), _dump_manifest(manifest))
     snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
     return snapshot, manifest
+
+
+def _named(paths: Collection[bytes]) -> str:
+    shown = ", ".join(map(os.fsdecode, sorted(paths)[:_NAMED]))
+    return shown + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
 def _loaded(engine: Engine, prepared: PreparedImage, packer: Packer) -> bool:
