@@ -1,4 +1,4 @@
-"""What becomes of a box's work when nobody is asked anything any more.
+"""What becomes of a sandbox's work when nobody is asked anything any more.
 
 patch, proved as it is made ─► gate ─► verified on a fresh copy ─► the container removed
 
@@ -17,7 +17,9 @@ from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job
 from agent.observe.run_log import OWN
-from agent.record.events.types import Exported, ExportFailed, Notice, Progress, VerificationEnded
+from agent.record.events.delivery import Exported, ExportFailed, VerificationEnded
+from agent.record.events.lifecycle import Notice
+from agent.record.events.live import Progress
 from agent.record.journal import Journal
 from agent.record.outcome import (
     Conversation,
@@ -37,13 +39,7 @@ from agent.record.summary import DeliveredPatch
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.verification import (
-    Failed,
-    NotAsked,
-    NotRun,
-    Verification,
-    verify,
-)
+from agent.verification import Failed, NotRun, verify
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
 from sandbox.patch.values import Patch
 
@@ -55,7 +51,7 @@ _RETRY_S = 0.5
 
 
 class Delivery:
-    """The way out of one run, once. What came of it is in its attributes."""
+    """The way out of one run, once. What came of it is told, and in its attributes."""
 
     def __init__(
         self, job: Job, *, record: RunRecord, journal: Journal, interrupts: Interrupts
@@ -66,7 +62,6 @@ class Delivery:
         self._interrupts = interrupts
         self.delivery: DeliveredPatch | None = None
         """None where no patch could be made."""
-        self.verification: Verification = NotAsked()
         self.container_left: str | None = None
         """Id of the container, where it still stands because its patch could not be made."""
 
@@ -176,7 +171,6 @@ class Delivery:
         except SignalReceived as signal:
             self._not_verified(f"interrupted by {signal.name}")
             return Interrupted(signal=f"{signal.name}, while verifying")
-        self.verification = result
         self._journal.quietly(VerificationEnded(result=result))
         if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
             return NotVerified(detail=verification.in_words(result))
@@ -184,8 +178,8 @@ class Delivery:
 
     def _not_verified(self, reason: str) -> None:
         if self._job.verify is not None:
-            self.verification = NotRun(command=self._job.verify, reason=reason)
-            self._journal.quietly(VerificationEnded(result=self.verification))
+            result = NotRun(command=self._job.verify, reason=reason)
+            self._journal.quietly(VerificationEnded(result=result))
 
     def _close(self, box: SandboxProtocol) -> None:
         if self.container_left is not None:

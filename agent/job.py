@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from agent.config.instructions import Instructions
-from agent.record.events.types import ForkedFrom
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.policy import Policy
 
@@ -28,7 +27,6 @@ class Job:
     """What the operator gives the model beside the task."""
     accepted_risks: frozenset[str] = frozenset()
     """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
-    forked_from: ForkedFrom | None = None
     environ: Mapping[str, str]
     """The operator's environment, for finding the engine. None of it enters the container."""
 

@@ -5,50 +5,28 @@ task + policy ─► image ─► snapshot of the workspace ─► container + g
      ─► patch, proved as it is made ─► gate ─► verified on a fresh copy ─► report
 
 Whatever ends the conversation, the patch of what stands in the container is exported; where that
-can't be, the container stays and the last words say how to get at it (`leaving`). A run whose
-process was killed is taken up from its record: then the first row is `past`. A chat is a run of
-several requests: what leads it is a `room.SessionDriver`, and all else is the same.
+can't be, the container stays and the last words say how to get at it (`agent.delivery`). A run
+whose process was killed is taken up from its record: then the first row is `RunSetup.past`. A chat
+is a run of several requests: what leads it is a `SessionDriver`, and all else is the same. How the
+parts are made is `agent.session`'s.
 """
 
-import hashlib
-import os
-import time
 import traceback
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.conversation.approval import Approve
-from agent.conversation.budget import Budget, BudgetSpent
-from agent.conversation.change_tracking import ChangeTracker
-from agent.conversation.context_files import context_of
-from agent.conversation.loop import AgentLoop
-from agent.conversation.resume_state import ResumeState
-from agent.conversation.stopwatch import Stopwatch
-from agent.conversation.system_prompt import system_prompt
-from agent.conversation.tool_calls import ToolExecutor
 from agent.delivery import Delivery
 from agent.errors import RecordError
-from agent.interrupts import Interrupts, SignalReceived
-from agent.job import Job, OpenBox
-from agent.models.interface import Model
-from agent.models.open_model import DEFAULT_MAX_TOKENS
-from agent.models.pricing import UNKNOWN, ModelInfo
+from agent.interrupts import SignalReceived
 from agent.observe.run_log import OWN
-from agent.record.events.types import (
+from agent.record.events.lifecycle import (
     ConversationEnded,
     Forked,
-    Progress,
     Resumed,
     RunEnded,
     RunStarted,
     SandboxReady,
-    UserMessageAdded,
-    kernel_refusals,
 )
-from agent.record.images import ImageStore
-from agent.record.journal import Journal, Show
+from agent.record.events.live import Progress
 from agent.record.outcome import (
     Conversation,
     Crashed,
@@ -58,72 +36,32 @@ from agent.record.outcome import (
     RecordFailed,
     SandboxFailed,
 )
-from agent.record.store import IMAGES, STEPS, RunRecord
-from agent.record.summary import Summary, opening
-from agent.session import RunSession, SessionDriver, one_task
+from agent.record.state.summary import running_summary, summary_of
+from agent.record.summary import RunResult
+from agent.session import RunSession, RunSetup
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.version import VERSION
-from policies.file.rendering import as_data, spelled
-from policies.paths import WORKSPACE
 from sandbox.errors import SandboxError
-
-_CONTEXT_S = 30.0
-"""For three small files; for the words after a signal."""
 
 
 class Run:
     """One run. Mutable only until it is over; `go` is the list above."""
 
-    def __init__(
-        self,
-        job: Job,
-        *,
-        model: Model,
-        open_box: OpenBox,
-        record: RunRecord,
-        show: Show,
-        approve: Approve,
-        interrupts: Interrupts,
-        exit_code: Callable[[Outcome], int],
-        driver: SessionDriver = one_task,
-        past: ResumeState | None = None,
-        torn_bytes: int = 0,
-        facts: ModelInfo = UNKNOWN,
-    ) -> None:
-        """Args:
-        talk: what is asked in the box once it is ready; a run that is taken up goes on with what
-            was asked already.
-        facts: what is known of the model: its prices and its window.
-        past: what the record says of a run that another process began.
-        torn_bytes: of the record's last line, which that process did not finish.
-        """
-        self._job = job
-        self._past = past
-        self._torn_bytes = torn_bytes
-        self._model = model
-        self._open_box = open_box
-        self._record = record
-        self.journal = Journal(record=record, show=show, interrupts=interrupts)
-        self._approve = approve
-        self._interrupts = interrupts
-        self._driver = driver
-        self._exit_code = exit_code
-        self._clock = Stopwatch()
-        self._facts = facts
-        self._started = datetime.now(UTC)
-        if past is not None:
-            self._started = past.began
-            self._clock = Stopwatch(before_s=past.spent.seconds)
-        self._budget = self._metered()
-        if past is not None:
-            self.journal.log.extend(past.log)
+    def __init__(self, setup: RunSetup) -> None:
+        self._setup = setup
+        self._clock = setup.stopwatch()
+        self._budget = setup.budget(self._clock)
+        self._images = setup.image_store()
+        self.journal = setup.journal(self._images)
+        self._delivery = Delivery(
+            setup.job, record=setup.record, journal=self.journal, interrupts=setup.interrupts
+        )
         self._box: SandboxProtocol | None = None
-        self._leaving = Delivery(job, record=record, journal=self.journal, interrupts=interrupts)
 
-    def go(self) -> Summary:
-        """Do it all; every way to end is a value in the summary."""
+    def go(self) -> RunResult:
+        """Do it all; every way to end is a value in the result."""
+        beginning = self._setup.first_event()
         try:
-            ended: Conversation = self._converse()
+            ended: Conversation = self._converse(beginning)
         except SandboxError as error:
             ended = SandboxFailed(message=str(error))
         except SignalReceived as signal:
@@ -138,187 +76,70 @@ class Run:
         outcome: Outcome = ended
         self.journal.quietly(ConversationEnded(outcome=ended))
         if self._box is not None:
-            outcome = self._leaving(self._box, ended)
-        return self._summary(outcome)
+            outcome = self._delivery(self._box, ended)
+        return self._result(outcome)
 
-    # -- the conversation ------------------------------------------------------------------
-
-    def _converse(self) -> Conversation:
-        job = self._job
-        emit = self.journal.emit
-        self._record.write_summary(opening(job, self._model.name, self._started))
-        emit(self._beginning())
-        with self._interrupts.immediate():
-            self._box = self._open_box(job, lambda text: emit(Progress(text=text)))
-        box = self._box
-        emit(
-            SandboxReady(
-                container=box.id,
-                container_state=box.container_state,
-                seal=_fields(box.seal),
-                kernel_enforced=box.seal.kernel_enforced,
-                left_behind=box.left_behind,
-                seconds=self._clock(),
-            )
+    def _converse(self, beginning: RunStarted | Resumed | Forked) -> Conversation:
+        setup, emit = self._setup, self.journal.emit
+        emit(beginning)
+        setup.record.write_summary(running_summary(self.journal.state).json_object())
+        with setup.interrupts.immediate():
+            self._box = setup.open_box(setup.job, lambda text: emit(Progress(text=text)))
+        emit(self._ready(self._box))
+        over = self._over()
+        if over is not None:
+            return over
+        session = setup.session(
+            self._box, journal=self.journal, images=self._images, clock=self._clock
         )
-        past = self._past
-        if past is not None and past.ended is not None:
-            return past.ended
-        if past is not None and not job.task and not _asked(past):
-            return CutShort(detail="the process that ran it ended before anything was asked")
-        # The time of a run is the agent's: a first build of the image does not count.
-        self._budget = self._metered()
-        tracker = ChangeTracker(
-            box,
-            self._record.directory / STEPS,
-            emit=emit,
-            interrupts=self._interrupts,
-            made=past.calls if past is not None else 0,
-        )
-        if past is not None and past.calls and past.forked is None:
-            tracker.anew()
-        loop = AgentLoop(
-            model=self._model,
-            calls=ToolExecutor(
-                box=box,
-                policy=job.policy,
-                approve=self._approve,
-                interrupts=self._interrupts,
-                emit=emit,
-                made=past.calls if past is not None else 0,
-                tracker=tracker,
-                image_store=ImageStore(
-                    self._record.directory / IMAGES,
-                    shown=past.images if past is not None else (),
-                ),
-            ),
-            budget=self._budget,
-            system=system_prompt(job.policy, WORKSPACE, job.instructions.operator),
-            server_tools=job.policy.server_tools,
-            max_tokens=DEFAULT_MAX_TOKENS,
-            interrupts=self._interrupts,
-            emit=emit,
-            facts=self._facts,
-        )
-        if past is None and job.instructions.context_files:
-            with self._interrupts.calling(box.cancel, up_to_s=_CONTEXT_S):
-                context = context_of(box, job.policy)
-            if context is not None:
-                loop.show(context)
-        if past is not None:
-            ended = loop.go_on(past, job.task)
-        else:
-            ended = self._driver(
-                RunSession(
-                    job=job,
-                    box=box,
-                    loop=loop,
-                    budget=self._budget,
-                    record=self._record,
-                    journal=self.journal,
-                    tracker=tracker,
-                    interrupts=self._interrupts,
-                    clock=self._clock,
-                )
-            )
-        tracker.finish()
+        self._budget = session.budget
+        ended = self._led(session)
+        session.tracker.finish()
         return ended
 
-    def _beginning(self) -> RunStarted | Resumed | Forked:
-        job, past = self._job, self._past
-        if past is not None and past.forked is not None:
-            return past.forked
-        if past is not None:
-            return Resumed(
-                model=self._model.name,
-                version=VERSION,
-                pid=os.getpid(),
-                cut_bytes=self._torn_bytes,
-                in_doubt=past.turn.in_doubt.number
-                if past.turn is not None and past.turn.in_doubt is not None
-                else None,
-                lossy=_fields(past.lossy),
-            )
-        rules = as_data(job.policy)
-        return RunStarted(
-            run_id=job.run_id,
-            task=job.task,
-            workspace=str(job.workspace),
-            policy=job.policy.name,
-            policy_file=job.policy.where.file,
-            policy_rules=rules,
-            rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
-            kernel_policy=job.kernel_policy,
-            model=self._model.name,
-            verify=job.verify,
-            accepted_risks=tuple(sorted(job.accepted_risks)),
-            version=VERSION,
-            pid=os.getpid(),
-            instructions=job.instructions.operator,
+    def _ready(self, box: SandboxProtocol) -> SandboxReady:
+        return SandboxReady(
+            container=box.id,
+            container_state=box.container_state,
+            seal=box.seal,
+            kernel_enforced=box.seal.kernel_enforced,
+            left_behind=box.left_behind,
+            seconds=self._clock(),
         )
 
-    def _summary(self, outcome: Outcome) -> Summary:
-        box = self._box
-        summary = Summary(
-            job=replace(self._job, task=self._job.task or self._first_request()),
-            model=self._model.name,
-            outcome=outcome,
-            exit_code=self._exit_code(outcome),
-            started=self._started,
-            seconds=self._clock(),
-            turns=self._budget.turns,
-            used=self._budget.used,
-            usd=self._budget.usd,
-            usd_source=self._facts.source if self._facts.prices is not None else "",
-            kernel_enforced=box.seal.kernel_enforced if box else None,
-            seal=_fields(box.seal) if box else {},
-            left_behind=box.left_behind if box else (),
-            kernel_refusals=kernel_refusals(self.journal.log),
-            delivery=self._leaving.delivery,
-            verification=self._leaving.verification,
-            container_left=self._leaving.container_left,
-        )
+    def _over(self) -> Conversation | None:
+        """How the conversation of a run that is taken up had ended; None: it goes on."""
+        past = self._setup.past
+        if past is None or past.ended is not None:
+            return past.ended if past is not None else None
+        if not self._setup.job.task and not self.journal.state.conversation.asked:
+            return CutShort(detail="the process that ran it ended before anything was asked")
+        return None
+
+    def _led(self, session: RunSession) -> Conversation:
+        past = self._setup.past
+        if past is not None:
+            return session.loop.go_on(session.job.task, same_container=past.forked is None)
+        session.show_context()
+        return self._setup.driver(session)
+
+    def _result(self, outcome: Outcome) -> RunResult:
+        setup, budget = self._setup, self._budget
         self.journal.quietly(
             RunEnded(
                 outcome=outcome,
-                exit_code=summary.exit_code,
-                container_left=self._leaving.container_left,
-                used=summary.used,
-                turns=summary.turns,
-                seconds=summary.seconds,
-                usd=summary.usd,
+                exit_code=setup.exit_code(outcome),
+                container_left=self._delivery.container_left,
+                used=budget.used,
+                turns=budget.turns,
+                seconds=self._clock(),
+                usd=budget.usd,
+                usd_source=setup.facts.source if setup.facts.prices is not None else "",
+                usd_allowed=setup.job.policy.budget.usd,
             )
         )
-        return summary
-
-    def _first_request(self) -> str:
-        said = (
-            event.text
-            for event in self.journal.log
-            if isinstance(event, UserMessageAdded) and event.what == "request"
+        return RunResult(
+            outcome=outcome,
+            document=summary_of(self.journal.state),
+            delivery=self._delivery.delivery,
         )
-        return f"chat: {next(said, '(nothing was asked)')}"
-
-    def _metered(self) -> Budget:
-        # A service's cache cools while a person thinks, though no time of the run passes.
-        return Budget(
-            self._job.policy,
-            clock=self._clock,
-            before=self._spent,
-            prices=self._facts.prices,
-            wall=time.monotonic,
-        )
-
-    @property
-    def _spent(self) -> BudgetSpent | None:
-        return None if self._past is None else self._past.spent
-
-
-def _fields(value: object) -> dict[str, object]:
-    if not is_dataclass(value):
-        return {}
-    return {item.name: getattr(value, item.name) for item in fields(value)}
-
-
-def _asked(past: ResumeState) -> bool:
-    return any(isinstance(event, UserMessageAdded) for event in past.log)

@@ -1,22 +1,48 @@
-"""A sealed box with a conversation in it, ready for requests: what a run makes, and is led in."""
+"""What a run is made of, and the sandbox with a conversation in it that it makes of that.
 
+Owns the construction: every part that a run needs is put together here, in the order in which one
+needs the other. Refuses to know what is done with them, and in which order (`agent.run`).
+"""
+
+import hashlib
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from agent.conversation.approval import Approve
 from agent.conversation.budget import Budget
 from agent.conversation.change_tracking import ChangeTracker
+from agent.conversation.context_files import context_of
 from agent.conversation.loop import AgentLoop
+from agent.conversation.resume_state import ResumeState
 from agent.conversation.stopwatch import Stopwatch
+from agent.conversation.system_prompt import system_prompt
+from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
-from agent.job import Job
-from agent.record.journal import Journal
-from agent.record.outcome import Conversation
-from agent.record.store import RunRecord
+from agent.job import Job, OpenBox
+from agent.models.interface import Model
+from agent.models.open_model import DEFAULT_MAX_TOKENS
+from agent.models.pricing import UNKNOWN, ModelInfo
+from agent.record.events.lifecycle import Forked, ForkedFrom, Resumed, RunStarted
+from agent.record.images import ImageStore
+from agent.record.journal import Journal, Show
+from agent.record.outcome import Conversation, Outcome
+from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
+from agent.version import VERSION
+from policies.file.rendering import as_data, spelled
+from policies.paths import WORKSPACE
+
+_CONTEXT_S = 30.0
+"""For three small files; for the words after a signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSession:
+    """A sealed sandbox with a conversation in it, ready for requests."""
+
     job: Job
     box: SandboxProtocol
     loop: AgentLoop
@@ -26,13 +52,167 @@ class RunSession:
     tracker: ChangeTracker
     interrupts: Interrupts
     clock: Stopwatch
-    """Of the run; the meter goes by it."""
+    """Of the run; the budget goes by it."""
+
+    def show_context(self) -> None:
+        """Put the workspace's files for agents before what is said next, where that is wanted.
+
+        Raises:
+            SandboxError: the sandbox failed.
+        """
+        if not self.job.instructions.context_files:
+            return
+        with self.interrupts.calling(self.box.cancel, up_to_s=_CONTEXT_S):
+            context = context_of(self.box, self.job.policy)
+        if context is not None:
+            self.loop.show(context)
 
 
 SessionDriver = Callable[[RunSession], Conversation]
-"""All that is asked in a room, and how that ended."""
+"""All that is asked in a session, and how that ended."""
 
 
 def one_task(session: RunSession) -> Conversation:
     """The whole of a run that is no chat."""
     return session.loop.run(session.job.task)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSetup:
+    """What a run has before there is a sandbox."""
+
+    job: Job
+    model: Model
+    facts: ModelInfo = UNKNOWN
+    """What is known of the model: its prices and its window."""
+    open_box: OpenBox
+    record: RunRecord
+    show: Show
+    approve: Approve
+    interrupts: Interrupts
+    exit_code: Callable[[Outcome], int]
+    driver: SessionDriver = one_task
+    """What is asked once the sandbox is ready; a run that is taken up goes on with what was asked
+    already."""
+    past: ResumeState | None = None
+    """What the record says of a run that another process began."""
+    torn_bytes: int = 0
+    """Of the record's last line, which that process did not finish."""
+
+    def image_store(self) -> ImageStore:
+        shown = self.past.state.conversation.images if self.past is not None else ()
+        return ImageStore(self.record.directory / IMAGES, shown=shown)
+
+    def journal(self, images: ImageStore) -> Journal:
+        past = self.past
+        return Journal(
+            record=self.record,
+            show=self.show,
+            interrupts=self.interrupts,
+            recall=images.recall,
+            state=past.state if past is not None else None,
+            log=past.log if past is not None else (),
+        )
+
+    def stopwatch(self) -> Stopwatch:
+        return Stopwatch(before_s=self.past.worked_s if self.past is not None else 0.0)
+
+    def budget(self, clock: Stopwatch) -> Budget:
+        past = self.past
+        # A service's cache cools while a person thinks, though no time of the run passes.
+        return Budget(
+            self.job.policy,
+            clock=clock,
+            before=past.state.spent if past is not None else None,
+            before_s=past.worked_s if past is not None else 0.0,
+            prices=self.facts.prices,
+            wall=time.monotonic,
+        )
+
+    def first_event(self) -> RunStarted | Resumed | Forked:
+        """What this process tells before anything else."""
+        past = self.past
+        if past is None:
+            return run_started(self.job, self.model.name)
+        if past.forked is not None:
+            return past.forked
+        running = past.state.conversation.running
+        return Resumed(
+            model=self.model.name,
+            version=VERSION,
+            pid=os.getpid(),
+            cut_bytes=self.torn_bytes,
+            in_doubt=running.number if running is not None else None,
+            lossy=past.lossy,
+        )
+
+    def session(
+        self, box: SandboxProtocol, *, journal: Journal, images: ImageStore, clock: Stopwatch
+    ) -> RunSession:
+        """In a sandbox that is ready. The time of a run is the agent's, so it begins here: a first
+        build of the image does not count."""
+        job, past = self.job, self.past
+        budget = self.budget(clock)
+        tracker = ChangeTracker(
+            box,
+            self.record.directory / STEPS,
+            emit=journal.emit,
+            interrupts=self.interrupts,
+            made=journal.state.conversation.calls,
+        )
+        if past is not None and past.forked is None and journal.state.conversation.calls:
+            tracker.anew()
+        loop = AgentLoop(
+            model=self.model,
+            calls=ToolExecutor(
+                box=box,
+                policy=job.policy,
+                approve=self.approve,
+                interrupts=self.interrupts,
+                journal=journal,
+                tracker=tracker,
+                image_store=images,
+            ),
+            budget=budget,
+            system=system_prompt(job.policy, WORKSPACE, job.instructions.operator),
+            server_tools=job.policy.server_tools,
+            max_tokens=DEFAULT_MAX_TOKENS,
+            interrupts=self.interrupts,
+            journal=journal,
+            facts=self.facts,
+        )
+        return RunSession(
+            job=job,
+            box=box,
+            loop=loop,
+            budget=budget,
+            record=self.record,
+            journal=journal,
+            tracker=tracker,
+            interrupts=self.interrupts,
+            clock=clock,
+        )
+
+
+def run_started(job: Job, model: str, *, forked_from: ForkedFrom | None = None) -> RunStarted:
+    """The first line of a new run's record."""
+    rules = as_data(job.policy)
+    return RunStarted(
+        run_id=job.run_id,
+        began=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=job.task,
+        workspace=str(job.workspace),
+        policy=job.policy.name,
+        policy_file=job.policy.where.file,
+        policy_rules=rules,
+        rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
+        kernel_policy=job.kernel_policy,
+        model=model,
+        verify=job.verify,
+        accepted_risks=tuple(sorted(job.accepted_risks)),
+        server_tools=tuple(job.policy.server_tools),
+        version=VERSION,
+        pid=os.getpid(),
+        instructions=job.instructions.operator,
+        forked_from=forked_from,
+    )

@@ -17,9 +17,9 @@ from pathlib import Path
 from agent.chat.undo_text import to_model
 from agent.conversation.change_tracking import RestorePoint
 from agent.record.applied_patch import AppliedPatch
-from agent.record.events import types as events
-from agent.record.events.types import RequestAwaited
-from agent.record.outcome import Conversation, Finished
+from agent.record.events.delivery import PatchApplied
+from agent.record.events.lifecycle import RequestAwaited
+from agent.record.outcome import NOTHING_ASKED, Conversation
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
@@ -29,7 +29,6 @@ from sandbox.apply.directory import apply_patch
 from sandbox.patch.values import Change, Patch
 from sandbox.restore.mark import Restored
 
-NOTHING_ASKED = Finished(message="nothing was asked")
 _OLD = "applying"
 """Directory in the record for the old side of what is about to be applied."""
 _UP_TO_S = 60.0
@@ -149,7 +148,7 @@ class Chat:
         if changes:
             applied.keep(data, old)
             session.journal.emit(
-                events.PatchApplied(
+                PatchApplied(
                     directory=str(session.job.workspace),
                     patch_sha256=hashlib.sha256(data).hexdigest(),
                     changes=changes,

@@ -21,14 +21,15 @@ from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job, OpenBox
 from agent.observe.run_log import LOG
-from agent.record.events.types import Event, Notice
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import Notice
 from agent.record.journal import Show, each
 from agent.record.runs import RecordedRun
 from agent.record.store import REPORT, SUMMARY, RunRecord
-from agent.record.summary import Summary
+from agent.record.summary import RunResult
 from agent.report.html import render
 from agent.run import Run
-from agent.session import SessionDriver, one_task
+from agent.session import RunSetup, SessionDriver, one_task
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
@@ -113,42 +114,44 @@ class RunController:
         interrupts = front.interrupts
         observers = Observers(self.record, self.ready.model, self.ready.telemetry)
         going = Run(
-            job,
-            model=self.ready.model,
-            open_box=open_box,
-            record=self.record,
-            show=each(observers.show, front.show),
-            approve=front.approve,
-            interrupts=interrupts,
-            exit_code=of_outcome,
-            driver=front.driver,
-            past=past,
-            torn_bytes=torn_bytes,
-            facts=self.ready.facts,
+            RunSetup(
+                job=job,
+                model=self.ready.model,
+                open_box=open_box,
+                record=self.record,
+                show=each(observers.show, front.show),
+                approve=front.approve,
+                interrupts=interrupts,
+                exit_code=of_outcome,
+                driver=front.driver,
+                past=past,
+                torn_bytes=torn_bytes,
+                facts=self.ready.facts,
+            )
         )
         with interrupts.installed(until_exit=True), observers, contextlib.suppress(SignalReceived):
             try:
                 for notice in (*notices, *self.ready.notices):
                     going.journal.emit(Notice(text=notice))
-                summary = going.go()
+                result = going.go()
             finally:
                 front.close()
             with interrupts.shielded():
-                _finish(self, going, summary, self.record)
-            return summary.exit_code
+                _finish(self, going, result, self.record)
+            return result.exit_code
         return exit_codes.INTERRUPTED  # a third signal while the last words were written
 
 
-def _finish(options: RunController, going: Run, summary: Summary, record: RunRecord) -> None:
+def _finish(options: RunController, going: Run, result: RunResult, record: RunRecord) -> None:
     """Write what is left to write, and show what came of it."""
-    document = summary.document()
+    document = result.document.json_object()
     try:
         record.write_summary(document)
-        record.write_report(render(summary, going.journal.log))
+        record.write_report(render(result, going.journal.log))
     except RecordError as error:
         print(f"moonpool: {error}", file=sys.stderr)
     if options.out is not None:
-        _copy_out(options.out, summary, record)
+        _copy_out(options.out, result, record)
     try:
         if options.json_lines:
             _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
@@ -156,17 +159,18 @@ def _finish(options: RunController, going: Run, summary: Summary, record: RunRec
             screen = open_screen(environment.environ(), leavable=True)
             screen.print(Line())
             print_result(
-                screen, RecordedRun(id=record.run_id, directory=record.directory, summary=document)
+                screen,
+                RecordedRun(id=record.run_id, directory=record.directory, summary=result.document),
             )
     except OSError:
         return  # nobody reads any more; the record has it all
 
 
-def _copy_out(out: Path, summary: Summary, record: RunRecord) -> None:
+def _copy_out(out: Path, result: RunResult, record: RunRecord) -> None:
     """Put patch, report and log where the operator wants them too; never through a link."""
     sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
-    if summary.delivery is not None:
-        sources.append(summary.delivery.path)
+    if result.delivery is not None:
+        sources.append(result.delivery.path)
     try:
         for source in sources:
             if source.exists():

@@ -14,12 +14,13 @@ the budgets of tokens hold; in dollars such an answer costs the most that it was
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agent.models.interface import Usage
 from agent.models.pricing import Prices
-from agent.record.events.types import BudgetUsed
+from agent.record.events.live import BudgetUsed
 from agent.record.outcome import LimitReached, RunLimit
+from agent.record.state.spending import BudgetSpent
 from policies.policy import Policy
 
 _LAST_TURNS = 3
@@ -29,18 +30,6 @@ LEAST_ANSWER_TOKENS = 512
 """What a call must be able to answer to be worth its input."""
 _CACHE_LIVES_S = 300.0
 """By the API's page on prompt caching; each read prolongs it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetSpent:
-    """What was used of the limits before, by an orchestrator that ended."""
-
-    turns: int = 0
-    used: Usage = field(default_factory=Usage)
-    last: Usage = field(default_factory=Usage)
-    """Of the newest reply."""
-    usd: float | None = None
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +50,17 @@ class Budget:
     def __init__(
         self,
         policy: Policy,
+        *,
         clock: Callable[[], float] = time.monotonic,
         before: BudgetSpent | None = None,
+        before_s: float = 0.0,
         prices: Prices | None = None,
         wall: Callable[[], float] | None = None,
     ) -> None:
         """Args:
         clock: of the run's work, in seconds; it may stand still while a person is waited for.
+        before: what was used by a process that ended.
+        before_s: how long that one worked.
         wall: the time that passes for others; None: `clock`.
         """
         before = before or BudgetSpent()
@@ -76,7 +69,7 @@ class Budget:
         self._clock = clock
         self._wall = wall or clock
         self._prices = prices
-        self._started = clock() - before.seconds
+        self._started = clock() - before_s
         self._cached_at: float | None = None
         self._granted = 0
         self._need = _grown(before.last)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.interrupts import Interrupts
-from agent.record.events.types import (
+from agent.record.events.kinds import Emit
+from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
-    Emit,
     TrackedFile,
     WorkspaceRestored,
 )

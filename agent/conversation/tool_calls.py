@@ -3,28 +3,29 @@
 unknown? ─► malformed? ─► decided (allow, ask, deny) ─► run in the box
 
 Whatever stops a call on the way goes back to the model as an error result with what to do instead.
-Only `SandboxError` and signals leave this module.
+Only `SandboxError` and signals leave this module. What came of a call is in the journal's state.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from agent.conversation.approval import Answered, Approve, Approved, ApprovedBefore, Declined
 from agent.conversation.change_tracking import ChangeTracker
+from agent.conversation.nudges import NOT_MADE
 from agent.interrupts import Interrupts
-from agent.models.interface import ToolResult, ToolUse
-from agent.record.events.types import (
+from agent.models.interface import ToolUse
+from agent.record.events.calls import (
     ApprovalAnswered,
     CallEnded,
     CallRefused,
     CallStarted,
-    Emit,
-    OutputPiece,
+    WhyRefused,
 )
+from agent.record.events.live import OutputPiece
 from agent.record.events.wording import call_in_words
 from agent.record.images import ImageStore
+from agent.record.journal import Journal
 from agent.tools import registry
 from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
@@ -32,16 +33,6 @@ from policies.commands.rules import instead
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.policy import Policy
 from sandbox.errors import FileError
-
-NOT_MADE = "Not run: the person stopped the work before this call."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolOutcome:
-    """What a call came to, for the loop."""
-
-    result: ToolResult
-    failed: bool
 
 
 class ToolExecutor:
@@ -54,35 +45,31 @@ class ToolExecutor:
         policy: Policy,
         approve: Approve,
         interrupts: Interrupts,
-        emit: Emit,
-        made: int = 0,
+        journal: Journal,
         tracker: ChangeTracker | None = None,
         image_store: ImageStore | None = None,
     ) -> None:
         """Args:
-        made: calls that were counted before, by an orchestrator that ended.
-        following: is told of each call that was made; None: nobody asks later who wrote what.
-        album: of the images that the model is shown; None: they are kept nowhere.
+        tracker: is told of each call that was made; None: nobody asks later who wrote what.
+        image_store: of the images that the model is shown; None: they are kept nowhere.
         """
         self._box = box
         self._interrupts = interrupts
         self._policy = policy
         self._approve = approve
-        self._emit = emit
+        self._journal = journal
+        self._emit = journal.emit
         self.tools: Mapping[str, Tool[Any]] = registry.offered(policy)
-        self._count = made
         self._tracker = tracker
         self._image_store = image_store or ImageStore(None)
-        self._begun: CallStarted | None = None
 
     @property
-    def made(self) -> int:
-        """Calls so far, those that were refused among them."""
-        return self._count
+    def _next(self) -> int:
+        """Number of the call that is to be made."""
+        return self._journal.state.conversation.calls + 1
 
-    def make(self, use: ToolUse, *, left_s: float) -> ToolOutcome:
+    def make(self, use: ToolUse, *, left_s: float) -> None:
         """Make one call. Raises SandboxError where the run can't go on."""
-        self._count += 1
         if use.problem is not None:
             return self._refuse(use, "torn", f"Nothing ran: {use.problem}")
         tool = self.tools.get(use.name)
@@ -110,18 +97,20 @@ class ToolExecutor:
                 assert_never(decision)
         return self._run(use, tool, decision, left_s)
 
-    def skip(self, use: ToolUse, why: str, text: str) -> ToolOutcome:
+    def skip(self, use: ToolUse, why: WhyRefused, text: str) -> None:
         """Answer a call that is not made, so that the history stays one a provider takes."""
-        self._count += 1
-        return self._refuse(use, why, text)
+        self._refuse(use, why, text)
 
-    def broken_off(self, use: ToolUse, text: str) -> ToolOutcome:
-        """Answer the call that a signal came out of: it was begun, or only asked about."""
-        if self._begun is not None and self._begun.tool_use_id == use.id:
-            return self.doubt(self._begun, text)
-        return self._refuse(use, "stopped", NOT_MADE)
+    def broken_off(self, use: ToolUse, text: str) -> None:
+        """Answer the call that a signal came out of: it was begun, or only asked about, or over."""
+        state = self._journal.state.conversation
+        waiting = state.turn.unanswered if state.turn is not None else []
+        if state.running is not None:
+            self.doubt(state.running, text)
+        elif any(other is use for other in waiting):
+            self._refuse(use, "stopped", NOT_MADE)
 
-    def doubt(self, begun: CallStarted, text: str) -> ToolOutcome:
+    def doubt(self, begun: CallStarted, text: str) -> None:
         """Answer a call that another process started and did not see the end of."""
         self._emit(
             CallEnded(
@@ -136,27 +125,28 @@ class ToolExecutor:
                 brief="in doubt: it may have been done or not",
             )
         )
-        result = ToolResult(tool_use_id=begun.tool_use_id, text=text, is_error=True)
-        return ToolOutcome(result=result, failed=True)
 
     def _ask(self, call: Call, ask: Ask) -> str | None:
         answer = self._approve(call, ask)
         refusal = _refusal(answer, ask)
+        said: Literal["approved", "approved before", "declined"]
         said = "approved" if refusal is None else "declined"
         if refusal is None and isinstance(answer, ApprovedBefore):
             said = "approved before"
-        self._emit(ApprovalAnswered(number=self._count, digest=ask.digest, answer=said))
+        self._emit(ApprovalAnswered(number=self._next, digest=ask.digest, answer=said))
         return refusal
 
-    def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> ToolOutcome:
-        self._begun = CallStarted(
-            number=self._count,
-            tool_use_id=use.id,
-            tool=use.name,
-            arguments=use.arguments,
-            decision=decision,
+    def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> None:
+        number = self._next
+        self._emit(
+            CallStarted(
+                number=number,
+                tool_use_id=use.id,
+                tool=use.name,
+                arguments=use.arguments,
+                decision=decision,
+            )
         )
-        self._emit(self._begun)
         setting = ToolContext(
             output_bytes=self._policy.limits.output_bytes,
             command_timeout_s=self._policy.limits.command_timeout_s,
@@ -178,7 +168,7 @@ class ToolExecutor:
         kept = tuple(self._image_store.keep(image) for image in answer.images)
         self._emit(
             CallEnded(
-                number=self._count,
+                number=number,
                 tool_use_id=use.id,
                 tool=use.name,
                 is_error=answer.is_error,
@@ -192,21 +182,16 @@ class ToolExecutor:
                 images=kept,
             )
         )
-        self._begun = None
         if self._tracker is not None:
             background = use.arguments.get("background") is True
-            self._tracker.after(self._count, use.name, background=background)
-        result = ToolResult(
-            tool_use_id=use.id, text=answer.text, is_error=answer.is_error, images=answer.images
-        )
-        return ToolOutcome(result=result, failed=answer.failed)
+            self._tracker.after(number, use.name, background=background)
 
     def _refuse(
-        self, use: ToolUse, why: str, text: str, decision: Decision | None = None
-    ) -> ToolOutcome:
+        self, use: ToolUse, why: WhyRefused, text: str, decision: Decision | None = None
+    ) -> None:
         self._emit(
             CallRefused(
-                number=self._count,
+                number=self._next,
                 tool_use_id=use.id,
                 tool=use.name,
                 arguments=use.arguments,
@@ -215,8 +200,6 @@ class ToolExecutor:
                 text=text,
             )
         )
-        result = ToolResult(tool_use_id=use.id, text=text, is_error=True)
-        return ToolOutcome(result=result, failed=True)
 
 
 def _refusal(answer: Answered, ask: Ask) -> str | None:

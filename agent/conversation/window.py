@@ -1,10 +1,9 @@
-"""What of a history is sent: the history only grows, a `ContextWindow` of it fits the model's.
+"""The messages of a request: a history as its `ContextWindow` says that it is sent.
 
-Pure, from values to values: the same history and the same view give the same messages to the byte,
-in the process that made them and in the one that takes the run up. Owns the three ways to make
-room: a turn's results shortened before they are sent, old results cleared, old turns replaced by a
-summary. Calls and their results always stay on one side of a cut. Refuses to know when that is to
-be done and who writes a summary (`condensing`).
+Pure, from values to values: the same history and the same window give the same messages to the
+byte, in the process that made them and in the one that takes the run up. Calls and their results
+always stay on one side of a cut. Refuses to know when something is to be left out, and who writes a
+summary (`compaction`).
 
 Replies count from 1; the messages after a reply, up to the next, belong to it. Nothing is ever
 found by its words: what a tool result says of itself has no say in what becomes of it.
@@ -13,7 +12,7 @@ found by its words: what a tool result says of itself has no say in what becomes
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, assert_never
 
 from agent.models.interface import (
@@ -26,63 +25,20 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.record.events.wording import call_in_words
+from agent.record.state.conversation import NO_ANSWER
+from agent.record.state.window import ContextWindow, SummaryNotes
 from agent.untrusted_text import one_line
 
 SMALL_BYTES: Final = 400
 """A result no longer than this stays: the line in its place would be as long."""
 IMAGE_BYTES: Final = 6000
 """What an image counts for: some 2,000 tokens, whatever its file has."""
-_LARGEST_NOTES: Final = 64 * 1024
-_MOST_CALLS_LISTED: Final = 200
 _CALL_CHARACTERS: Final = 160
-_EARLIER_CHARACTERS: Final = 20_000
 
 _SEVERAL: Final = (
     "What was asked for in this session, one after the other, word for word; the newest is what "
     "counts now:\n\n"
 )
-NO_ANSWER: Final = "(no answer)"
-"""Stands for an answer of which nothing is sent: providers take no empty message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryNotes:
-    """A summary in words, ours or the model's."""
-
-    text: str
-    orders: tuple[str, ...]
-    """What the operator asked for, word for word."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextWindow:
-    """What was done to make room, so far."""
-
-    head: SummaryNotes | Opaque | None = None
-    """Stands for everything up to reply `cut`."""
-    cut: int = 0
-    cleared: int = 0
-    """The results of the replies up to this one are cleared."""
-    bare: int = 0
-    """Replies up to this one go without the blocks that only their provider understands: those are
-    bound to what stood before them, and that is not the same any more."""
-    shortened: tuple[tuple[int, int], ...] = ()
-    """Replies whose results are cut, with the bytes that are left of each result."""
-
-    @property
-    def is_less(self) -> bool:
-        """Than the whole history."""
-        return self != ContextWindow()
-
-    def clear(self, *, through: int, bare: int) -> "ContextWindow":
-        return replace(self, cleared=max(self.cleared, through), bare=max(self.bare, bare))
-
-    def shorten(self, reply: int, most_bytes: int) -> "ContextWindow":
-        others = tuple(item for item in self.shortened if item[0] != reply)
-        return replace(self, shortened=(*others, (reply, most_bytes)))
-
-    def summarise(self, head: SummaryNotes | Opaque, *, through: int, bare: int) -> "ContextWindow":
-        return replace(self, head=head, cut=through, bare=max(self.bare, bare))
 
 
 def sent(history: Sequence[Message], view: ContextWindow) -> tuple[Message, ...]:
@@ -138,49 +94,10 @@ def in_words(notes: SummaryNotes) -> str:
     )
 
 
-def bounded(text: str) -> str:
-    data = text.strip().encode("utf-8", "replace")
-    if len(data) <= _LARGEST_NOTES:
-        return data.decode()
-    return data[:_LARGEST_NOTES].decode("utf-8", "ignore") + "\n[the notes were cut here]"
-
-
-def digest(messages: Sequence[Message], earlier: str) -> str:
-    """Notes that nobody wrote: the calls that were made, and the last words that were said.
-
-    Args:
-        earlier: the summary that stands for what came before.
-    """
-    lines: list[str] = []
-    words = ""
-    errors = {
-        (number, block.tool_use_id)
-        for number, message in _numbered(messages)
-        for block in message.blocks
-        if isinstance(block, ToolResult) and block.is_error
-    }
-    for number, message in _numbered(messages):
-        if not isinstance(message, AssistantMessage):
-            continue
-        for block in message.blocks:
-            match block:
-                case ToolUse():
-                    failed = " (an error)" if (number, block.id) in errors else ""
-                    lines.append(f"- {_call(block)}{failed}")
-                case Text():
-                    words = block.text
-    left = max(0, len(lines) - _MOST_CALLS_LISTED)
-    head = [f"- {left} earlier calls"] if left else []
-    listed = "\n".join([*head, *lines[left:]]) or "- none"
-    said = f"\nThe last you said: {words.strip()[:2000]}" if words.strip() else ""
-    before = f"\nBefore that:\n{earlier[:_EARLIER_CHARACTERS]}" if earlier else ""
-    return bounded(f"No summary could be written. The calls made:\n{listed}{said}{before}")
-
-
 def _rest(history: Sequence[Message], view: ContextWindow) -> Iterator[Message]:
     shortened = dict(view.shortened)
     uses: dict[str, ToolUse] = {}
-    for number, message in _numbered(history):
+    for number, message in numbered(history):
         if isinstance(message, AssistantMessage):
             uses = {block.id: block for block in message.blocks if isinstance(block, ToolUse)}
         if view.head is not None and number <= view.cut:
@@ -199,7 +116,13 @@ def _rest(history: Sequence[Message], view: ContextWindow) -> Iterator[Message]:
                 assert_never(message)
 
 
-def _numbered(history: Sequence[Message]) -> Iterator[tuple[int, Message]]:
+def call_line(use: ToolUse) -> str:
+    """A call in a few words, on one line."""
+    return one_line(call_in_words(use.name, use.arguments), _CALL_CHARACTERS)
+
+
+def numbered(history: Sequence[Message]) -> Iterator[tuple[int, Message]]:
+    """Each message with the number of the reply that it is, or belongs to."""
     number = 0
     for message in history:
         number += isinstance(message, AssistantMessage)
@@ -220,7 +143,7 @@ def _cleared(block: Text | ToolResult, uses: dict[str, ToolUse]) -> Text | ToolR
     if size <= SMALL_BYTES and not block.images:
         return block
     use = uses.get(block.tool_use_id)
-    what = _call(use) if use is not None else "a call"
+    what = call_line(use) if use is not None else "a call"
     text = (
         f"[{size} bytes cleared to make room; they were the result of: {what}. "
         "Make the call again if you need it.]"
@@ -238,10 +161,6 @@ def _shortened(block: Text | ToolResult, most_bytes: int) -> Text | ToolResult:
     line = f"\n[{len(data) - len(head) - len(tail)} bytes left out to make room: ask for less]\n"
     text = head.decode("utf-8", "ignore") + line + tail.decode("utf-8", "ignore")
     return replace(block, text=text)
-
-
-def _call(use: ToolUse) -> str:
-    return one_line(call_in_words(use.name, use.arguments), _CALL_CHARACTERS)
 
 
 def _block_bytes(block: Text | ToolResult | ToolUse | Opaque) -> int:

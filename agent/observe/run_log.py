@@ -24,36 +24,29 @@ from types import TracebackType
 from typing import Self
 
 from agent.record import outcome as outcomes
-from agent.record.events.encoding import encode
-from agent.record.events.types import (
-    ApprovalAnswered,
-    BudgetUsed,
-    CallEnded,
-    CallRefused,
-    CallStarted,
-    ChangesRescanned,
-    ChangesTracked,
+from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
+from agent.record.events.delivery import Exported, ExportFailed, VerificationEnded
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import (
     ConversationEnded,
-    Event,
-    Exported,
-    ExportFailed,
-    ModelCalled,
-    ModelReplied,
-    ModelRetry,
     Notice,
-    OutputPiece,
-    Progress,
     Resumed,
     RunEnded,
     RunStarted,
     SandboxReady,
+)
+from agent.record.events.live import (
+    BudgetUsed,
+    OutputPiece,
+    Progress,
     TextDiscarded,
     TextPiece,
     ThinkingPiece,
-    UserMessageAdded,
-    VerificationEnded,
 )
+from agent.record.events.messages import UserMessageAdded
+from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry
 from agent.record.events.wording import call_in_words, decision_rule
+from agent.record.events.workspace import ChangesRescanned, ChangesTracked
 from agent.record.outcome import Crashed, Finished, Outcome
 from agent.untrusted_text import one_line
 from agent.verification import in_words
@@ -222,7 +215,7 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
                 words += f"; container {event.container_left} still stands"
             return _level(event.outcome), words
         case _:
-            return _INFO, json.dumps(encode(event))
+            return _INFO, json.dumps(event.json_object())
 
 
 def _of_model(event: ModelCalled | ModelRetry | ModelReplied | UserMessageAdded) -> tuple[int, str]:

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.record.events.decoding import decode, recorded_changes
-from agent.record.events.types import (
-    CallStarted,
+from agent.record.events.calls import CallStarted
+from agent.record.events.kinds import Recorded
+from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
     TrackedFile,
     WorkspaceRestored,
 )
-from agent.record.runs import RecordedRun, delivered_of, events_of
+from agent.record.reader import read_record
+from agent.record.runs import RecordedRun, delivered_of
 from agent.record.store import BASELINE, STEPS
 from sandbox.errors import PatchError
 from sandbox.git import line_authors
@@ -73,7 +74,7 @@ def blame(run: RecordedRun, *, path: bytes | None = None) -> Blame:
         RecordError, PatchError: what was recorded can't be used.
     """
     data = delivered_of(run)
-    changes = recorded_changes(run.summary.get("changes"))
+    changes = run.summary.changes
     if path is not None:
         changes = tuple(change for change in changes if _below(change, path))
         if not changes:
@@ -81,12 +82,10 @@ def blame(run: RecordedRun, *, path: bytes | None = None) -> Blame:
                 f"the patch of run {run.id} touches no {path.decode(errors='replace')}"
             )
     walk = _BlameWalk()
-    for row in events_of(run):
-        event = decode(row)
-        if isinstance(event, CallStarted | ChangesTracked | ChangesRescanned | WorkspaceRestored):
-            walk.take(event)
-    with tempfile.TemporaryDirectory(prefix="moonpool-blame-") as room:
-        sources = _BlameSources(run.directory, data, Path(room))
+    for line in read_record(run.directory).require():
+        walk.take(line.event)
+    with tempfile.TemporaryDirectory(prefix="moonpool-blame-") as scratch:
+        sources = _BlameSources(run.directory, data, Path(scratch))
         files = tuple(_traced(change, walk, sources) for change in changes)
     return Blame(
         files=files,
@@ -128,9 +127,7 @@ class _BlameWalk:
     _missed: dict[bytes, int] = field(default_factory=dict)
     """Paths that changed unseen, by the first call that may have done it."""
 
-    def take(
-        self, event: CallStarted | ChangesTracked | ChangesRescanned | WorkspaceRestored
-    ) -> None:
+    def take(self, event: Recorded) -> None:
         match event:
             case CallStarted():
                 self.calls[event.number] = event
@@ -152,6 +149,8 @@ class _BlameWalk:
                 self._backgrounds.clear()
                 self._go_back(event)
                 self._begin_anew(event)
+            case _:
+                pass
 
     def _note(self, what: str, why: str | None) -> None:
         if why is not None:
@@ -232,8 +231,8 @@ class _BlameWalk:
 class _BlameSources:
     """A store of our own with what the record kept: the old files, the new ones, those between."""
 
-    def __init__(self, directory: Path, patch: bytes, room: Path) -> None:
-        self.store = Store(room / "store")
+    def __init__(self, directory: Path, patch: bytes, scratch: Path) -> None:
+        self.store = Store(scratch / "store")
         self._steps = Store(directory / STEPS) if (directory / STEPS).is_dir() else None
         self.old: Mapping[bytes, ManifestEntry | None] | None = None
         kept = baseline.load(directory / BASELINE)
@@ -244,9 +243,9 @@ class _BlameSources:
         for entry in standing.values():
             kept.store.lend(entry.blob, self.store)
         if patch:
-            file = room / "patch.diff"
+            file = scratch / "patch.diff"
             file.write_bytes(patch)
-            index = room / "index"
+            index = scratch / "index"
             apply_to_entries(self.store, standing, file, index=index, timeout_s=_GIT_S)
 
     def has(self, blob: str) -> bool:

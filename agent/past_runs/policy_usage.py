@@ -1,13 +1,18 @@
-"""A run's record read as what its calls needed of a policy.
+"""What the calls of a run needed of a policy, from its record.
 
-Owns which events count. What a record says is not believed to be of any shape: whoever can write
-there, and a torn line, can put anything into it. Refuses to know how a policy comes of it
-(`policies.learning`).
+Owns which events count. Refuses to know how a policy comes of it (`policies.operator.learn`).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from agent.models.interface import Opaque, Usage
+from agent.record.events.calls import CallEnded, CallRefused, CallStarted
+from agent.record.events.delivery import Exported
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import RunEnded, RunStarted
+from agent.record.events.model_turns import ModelReplied
+from policies.decision import Ask
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
 from policies.loading import loads
@@ -23,9 +28,10 @@ class PolicyUsage:
     calls: tuple[ObservedCall, ...]
     used: ObservedUse
     policy: Policy
-    """What the run had; the built-in ground where the record does not say."""
+    """What the run had; the built-in ground where the recorded one can't be read."""
     known: bool
-    """The record says which policy it was."""
+    """The recorded policy can be read."""
+    workspace: str
     verify: str | None
     changed: tuple[str, ...]
     """Paths of the patch."""
@@ -35,47 +41,45 @@ class PolicyUsage:
     """Tools that the model's service ran, by name."""
 
 
-def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) -> PolicyUsage:
+def policy_usage(events: Iterable[Event], *, include_refused: bool) -> PolicyUsage:
+    """Args:
+    include_refused: what the policy refused counts as needed too.
+    """
     calls: list[ObservedCall] = []
     changed: list[str] = []
     left_out: list[str] = []
     policy: Policy | None = None
     verify: str | None = None
+    workspace = ""
     server_tools: list[str] = []
     used = ObservedUse()
     longest = 0.0
     for event in events:
-        match event.get("event"):
-            case "run_started":
-                policy = _policy(event.get("policy_rules"))
-                verify = _text(event.get("verify"))
-            case "call_started":
-                calls += _seen(event)
-            case "call_refused" if include_refused and event.get("why") in _REFUSED_BY_POLICY:
-                calls += _seen(event)
-            case "call_ended":
-                longest = max(longest, _number(event.get("seconds")))
-            case "exported":
-                changed += _paths(event.get("changes"))
-                left_out += _paths(event.get("left_out"))
-            case "model_replied":
-                used = _used(event, turns=int(_number(event.get("turn"))))
+        match event:
+            case RunStarted():
+                policy, verify, workspace = _policy(event), event.verify, event.workspace
+            case CallStarted():
+                calls.append(_observed(event))
+            case CallRefused() if include_refused and event.why in _REFUSED_BY_POLICY:
+                calls.append(_observed(event))
+            case CallEnded():
+                longest = max(longest, _sane(event.seconds))
+            case Exported():
+                changed += _paths(change.path for change in event.changes)
+                left_out += _paths(item.path for item in event.left_out)
+            case ModelReplied():
+                used = _used(event.used, seconds=event.seconds, turns=event.turn)
                 server_tools += _served(event)
-            case "run_ended":
-                used = _used(event, turns=int(_number(event.get("turns"))))
+            case RunEnded():
+                used = _used(event.used, seconds=event.seconds, turns=event.turns)
             case _:
                 pass
     return PolicyUsage(
         calls=tuple(calls),
-        used=ObservedUse(
-            seconds=used.seconds,
-            longest_call_s=longest,
-            turns=used.turns,
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-        ),
+        used=replace(used, longest_call_s=longest),
         policy=policy or loads("version: 1\nname: unsaid\n", file="unsaid.yaml"),
         known=policy is not None,
+        workspace=workspace,
         verify=verify,
         changed=tuple(changed),
         left_out=tuple(left_out),
@@ -83,79 +87,58 @@ def lessons(events: Iterable[Mapping[str, object]], *, include_refused: bool) ->
     )
 
 
-def _policy(rules: object) -> Policy | None:
-    """The recorded policy; None where there is none that can be read."""
-    if not isinstance(rules, dict) or not rules:
+def _policy(started: RunStarted) -> Policy | None:
+    """The recorded policy; None where it is none: an empty one, or one that was edited."""
+    if not started.policy_rules:
         return None
     try:
-        return loads(spelled(rules), file="the record")
+        return loads(spelled(started.policy_rules), file="the record")
     except PolicyError:
         return None
 
 
-def _seen(event: Mapping[str, object]) -> list[ObservedCall]:
-    tool, arguments = event.get("tool"), event.get("arguments")
-    if not isinstance(tool, str) or not isinstance(arguments, Mapping):
-        return []
-    decision = event.get("decision")
-    kind = decision.get("type") if isinstance(decision, Mapping) else None
+def _observed(event: CallStarted | CallRefused) -> ObservedCall:
+    return ObservedCall(
+        number=event.number,
+        tool=event.tool,
+        arguments=dict(event.arguments),
+        asked=isinstance(event.decision, Ask),
+    )
+
+
+def _served(event: ModelReplied) -> list[str]:
+    """Which of its tools the service used in a reply."""
+    raws = [block.raw for block in event.reply.message.blocks if isinstance(block, Opaque)]
+    names = [raw.get("name") for raw in raws if raw.get("type") == "server_tool_use"]
+    # Code is run under names of its own: bash_code_execution, for one.
     return [
-        ObservedCall(
-            number=int(_number(event.get("number"))),
-            tool=tool,
-            arguments=dict(arguments),
-            asked=kind == "ask",
-        )
+        "code_execution" if name.endswith("code_execution") else name
+        for name in names
+        if isinstance(name, str)
     ]
 
 
-def _served(event: Mapping[str, object]) -> list[str]:
-    """Which of its tools the service used in a reply."""
-    match event:
-        case {"reply": {"message": {"blocks": [*blocks]}}}:
-            pass
-        case _:
-            return []
-    names = []
-    for block in blocks:
-        match block:
-            case {"type": "opaque", "raw": {"type": "server_tool_use", "name": str() as name}}:
-                # Code is run under names of its own: bash_code_execution, for one.
-                names.append("code_execution" if name.endswith("code_execution") else name)
-    return names
-
-
-def _used(event: Mapping[str, object], *, turns: int) -> ObservedUse:
-    tokens = event.get("used")
-    counts = tokens if isinstance(tokens, Mapping) else {}
-    read = sum(
-        _number(counts.get(key))
-        for key in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
-    )
+def _used(tokens: Usage, *, seconds: float, turns: int) -> ObservedUse:
     return ObservedUse(
-        seconds=_number(event.get("seconds")),
-        turns=turns,
-        input_tokens=int(read),
-        output_tokens=int(_number(counts.get("output_tokens"))),
+        seconds=_sane(seconds),
+        turns=int(_sane(turns)),
+        input_tokens=int(_sane(tokens.all_input)),
+        output_tokens=int(_sane(tokens.output_tokens)),
     )
 
 
-def _paths(rows: object) -> list[str]:
-    found = (
-        [row.get("path") for row in rows if isinstance(row, Mapping)]
-        if isinstance(rows, list)
-        else []
-    )
-    # A path that is no text can't stand in a policy; the directory above it would do, unknown.
-    return [path for path in found if isinstance(path, str) and path]
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _number(value: object) -> float:
-    """A count or a time; anything else, and what no run can have, is nought."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
+def _sane(value: float) -> float:
+    """A count or a time; what no run can have, and a record can be made to say, is nought."""
     return value if 0 <= value < 1e12 else 0  # NaN and infinity fail it too
+
+
+def _paths(paths: Iterable[bytes]) -> list[str]:
+    """A path that is no text can't stand in a policy; the directory above it would do, unknown."""
+    return [path.decode() for path in paths if _is_text(path)]
+
+
+def _is_text(path: bytes) -> bool:
+    try:
+        return bool(path.decode())
+    except UnicodeDecodeError:
+        return False

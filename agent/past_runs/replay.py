@@ -6,8 +6,8 @@ is not made. What a call does that depends on the time, on chance or on a proces
 may come out otherwise: the trees say whether it mattered. What a person took back is taken back
 again; a fork begins with the files that it was forked with.
 
-Owns what can be replayed and what counts as the same. Refuses to know the terminal, and where a box
-comes from.
+Owns what can be replayed and what counts as the same. Refuses to know the terminal, and where a
+sandbox comes from.
 """
 
 import hashlib
@@ -17,24 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.conversation.approval import Approved, Declined
-from agent.conversation.resume_state import IN_DOUBT
+from agent.conversation.nudges import IN_DOUBT
 from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.models.interface import ToolUse
-from agent.past_runs.fork import RecordedFiles, mark_of
-from agent.record.events.decoding import decode, recorded_changes, whole
-from agent.record.events.types import (
-    CallEnded,
-    CallRefused,
-    CallStarted,
-    Event,
-    Resumed,
-    RunStarted,
-    TrackedFile,
-    WorkspaceRestored,
-)
+from agent.past_runs.fork import mark_of
+from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
+from agent.record.events.encoding import is_whole
+from agent.record.events.kinds import Recorded
+from agent.record.events.lifecycle import Forked, Resumed, RunStarted
 from agent.record.events.wording import call_in_words
+from agent.record.events.workspace import TrackedFile, WorkspaceRestored
+from agent.record.journal import Journal
+from agent.record.reader import RecordLine
+from agent.record.state.run import fold
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.decision import Ask, Call, Decision
 from policies.policy import Policy
@@ -42,7 +39,6 @@ from sandbox.errors import SandboxLost
 from sandbox.patch.values import Change
 from sandbox.restore.mark import Mark
 
-Row = Mapping[str, object]
 _SHELL = "bash"
 
 
@@ -50,8 +46,6 @@ _SHELL = "bash"
 class RecordedCall:
     started: CallStarted
     ended: CallEnded
-    whole_text: bool
-    """Its answer was recorded to the letter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,31 +91,30 @@ class Replayed:
     """Paths that are not as in the recorded patch; empty where the trees are the same."""
 
 
-def recording(rows: Sequence[Row], run_id: str) -> Recording:
+def recording(lines: Sequence[RecordLine], run_id: str) -> Recording:
     """What is to be done again.
 
     Raises:
         UsageError: the run has no tree to compare with.
         RecordError: a call can't be made again as it was; the message says which, and why.
     """
-    exported = next((row for row in reversed(rows) if row.get("event") == "exported"), None)
+    exported = fold(line.event for line in lines).exported
     if exported is None:
         raise UsageError(f"run {run_id} made no patch: there is nothing to compare a replay with")
     started: RunStarted | None = None
     opened: CallStarted | None = None
     calls: list[RecordedCall] = []
-    own, files = _since_fork(rows, run_id)
-    asked = taken_up = False
-    for row in own:
-        event = decode(row)
-        asked = asked or row.get("event") == "approval_answered"
+    returns: list[tuple[int, int]] = []
+    own, files = _since_fork([line.event for line in lines], run_id)
+    taken_up = False
+    for event in own:
         match event:
             case RunStarted():
                 started = event
             case Resumed():
                 taken_up = taken_up or bool(calls)
             case CallStarted():
-                _require_whole(row, event)
+                _require_whole(event)
                 if taken_up and event.tool == _SHELL:
                     raise RecordError(
                         f"the run was taken up again before call {event.number}: directory, "
@@ -134,9 +127,12 @@ def recording(rows: Sequence[Row], run_id: str) -> Recording:
                         f"call {event.number} may have been done wholly, in part or not at all: "
                         "nothing can be replayed past it"
                     )
-                made = RecordedCall(started=opened, ended=event, whole_text=whole(row.get("text")))
-                calls.append(made)
+                calls.append(RecordedCall(started=opened, ended=event))
                 opened = None
+            case WorkspaceRestored():
+                returns.append((len(calls), event.call))
+            case _:
+                pass
     if started is None:
         raise RecordError(f"the record of run {run_id} has no beginning")
     if opened is not None:
@@ -144,48 +140,34 @@ def recording(rows: Sequence[Row], run_id: str) -> Recording:
     return Recording(
         started=started,
         calls=tuple(calls),
-        base_tree=str(exported.get("base_tree")),
-        tree=str(exported.get("tree")),
-        changes=recorded_changes(exported.get("changes")),
-        may_ask=asked,
+        base_tree=exported.base_tree,
+        tree=exported.tree,
+        changes=exported.changes,
+        may_ask=any(isinstance(event, ApprovalAnswered) for event in own),
         files=files,
-        returns=_returns(own),
+        returns=tuple(returns),
     )
 
 
 def _since_fork(
-    rows: Sequence[Row], run_id: str
-) -> tuple[Sequence[Row], Mapping[bytes, TrackedFile]]:
+    events: Sequence[Recorded], run_id: str
+) -> tuple[Sequence[Recorded], Mapping[bytes, TrackedFile]]:
     """What was done in the run's own container, and the files that it began with.
 
     Raises:
         RecordError: it is a fork, and the files are not known.
     """
-    kinds = [row.get("event") for row in rows]
-    if "forked" not in kinds:
-        return rows, {}
-    first = kinds.index("forked")
-    files = RecordedFiles()
-    for row in rows[:first]:
-        files.take(decode(row))
-    if files.why:
-        raise RecordError(f"what run {run_id} was forked with is not known: {files.why}")
-    return [rows[0], *rows[first:]], files.checked()
+    first = next((n for n, event in enumerate(events) if isinstance(event, Forked)), None)
+    if first is None:
+        return events, {}
+    files = fold(events[:first]).files
+    if files.unknown:
+        raise RecordError(f"what run {run_id} was forked with is not known: {files.unknown}")
+    return [events[0], *events[first:]], files.checked()
 
 
-def _returns(rows: Sequence[Row]) -> tuple[tuple[int, int], ...]:
-    found = []
-    ended = 0
-    for row in rows:
-        event = decode(row)
-        ended += isinstance(event, CallEnded)
-        if isinstance(event, WorkspaceRestored):
-            found.append((ended, event.call))
-    return tuple(found)
-
-
-def _require_whole(row: Row, event: CallStarted) -> None:
-    if not whole(row.get("arguments")):
+def _require_whole(event: CallStarted) -> None:
+    if not is_whole(event.arguments):
         raise RecordError(
             f"call {event.number} ({event.tool}) can't be made again: its arguments were not "
             "recorded to the letter (they hold a secret, or more than 256 KiB)"
@@ -194,7 +176,7 @@ def _require_whole(row: Row, event: CallStarted) -> None:
 
 @dataclass
 class Replay:
-    """One replay in one box."""
+    """One replay in one sandbox."""
 
     recording: Recording
     box: SandboxProtocol
@@ -203,7 +185,6 @@ class Replay:
     steps: Path
     """Of the run's record: the content of a fork's first files."""
     on_call: Callable[[Remade], None]
-    _told: list[Event] = field(default_factory=list)
     _decided: Decision | None = None
     _marks: dict[int, Mark] = field(default_factory=dict)
 
@@ -211,8 +192,8 @@ class Replay:
         """Make every call, export, compare.
 
         Raises:
-            UsageError: the box holds another workspace than the run began with, or the policy does
-                not allow a call that ran then.
+            UsageError: the sandbox holds another workspace than the run began with, or the policy
+                does not allow a call that ran then.
             SandboxError: the sandbox failed.
         """
         recording = self.recording
@@ -221,21 +202,22 @@ class Replay:
                 f"the workspace is not what the run began with: its tree is {self.box.base_tree}, "
                 f"the run's was {recording.base_tree}. Name a checkout of then with -w DIR"
             )
+        journal = Journal(record=None, interrupts=self.interrupts)
         calls = ToolExecutor(
             box=self.box,
             policy=self.policy,
             approve=self._approved_then,
             interrupts=self.interrupts,
-            emit=self._told.append,
+            journal=journal,
         )
         if recording.files:
             self._restore(mark_of(recording.files, self.steps))
         made = []
-        with tempfile.TemporaryDirectory(prefix="moonpool-replay-") as room:
+        with tempfile.TemporaryDirectory(prefix="moonpool-replay-") as scratch:
             for position, then in enumerate([*recording.calls, None]):
-                self._go_back(position, then, Path(room) / "steps")
+                self._go_back(position, then, Path(scratch) / "steps")
                 if then is not None:
-                    made.append(self._make(calls, then))
+                    made.append(self._make(calls, journal, then))
                     self.on_call(made[-1])
         patch = self.box.export()
         differing: tuple[bytes, ...] = ()
@@ -264,26 +246,26 @@ class Replay:
             return Approved(digest=ask.digest)
         return Declined(reason="it needs an approval now, and had none then")
 
-    def _make(self, calls: ToolExecutor, then: RecordedCall) -> Remade:
+    def _make(self, calls: ToolExecutor, journal: Journal, then: RecordedCall) -> Remade:
         started = then.started
-        self._told.clear()
+        journal.log.clear()
         self._decided = started.decision
         use = ToolUse(id=started.tool_use_id, name=started.tool, arguments=started.arguments)
         calls.make(use, left_s=self.policy.limits.time_s)
         words = call_in_words(started.tool, started.arguments)
-        for event in self._told:
+        for event in journal.log:
             if isinstance(event, CallRefused):
                 raise UsageError(
                     f"call {started.number} ran then and is refused now ({event.why}): {words}. "
                     f"{event.text}"
                 )
-        now = next(event for event in self._told if isinstance(event, CallEnded))
+        now = next(event for event in journal.log if isinstance(event, CallEnded))
         return Remade(
             number=started.number,
             words=words,
             then=_ending(then.ended),
             now=_ending(now),
-            same_text=_text(now) == _text(then.ended) if then.whole_text else None,
+            same_text=_text(now) == _text(then.ended) if is_whole(then.ended.text) else None,
         )
 
 

@@ -17,6 +17,7 @@ from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, UnaskedModel, take
+from agent.record.journal import unseen
 from agent.record.outcome import CutShort, Outcome
 from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.report.html import render
@@ -24,6 +25,7 @@ from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
 from agent.run import Run
+from agent.session import RunSetup
 from policies.loading import load
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
@@ -132,8 +134,9 @@ class Rescuer:
 
     def _of_record(self, taken: HeldRun, item: Leftover) -> Rescue:
         past = taken.past
-        left = past.over is None or past.over.get("container_left") is not None
-        if past.ready is None or past.ready.container_state.container != item.id or not left:
+        over, ready = past.state.over, past.state.ready
+        left = over is None or over.container_left is not None
+        if ready is None or ready.container_state.container != item.id or not left:
             return NothingToRescue()
         try:
             box, _ = reopen_sealed(taken.job, taken.remembered, self.engine)
@@ -141,27 +144,30 @@ class Rescuer:
             return KeptContainer(reason=str(error))
         ended = past.ended or CutShort(detail="the process that ran it ended; exported by prune")
         run = Run(
-            replace(taken.job, verify=None),
-            model=UnaskedModel(past.started.model),
-            open_box=lambda _job, _progress: box,
-            record=taken.record,
-            show=lambda _event, _line: None,
-            approve=nobody_to_ask,
-            interrupts=Interrupts(),
-            exit_code=self.exit_code,
-            past=replace(past, ended=ended),
-            torn_bytes=taken.torn_bytes,
+            RunSetup(
+                job=replace(taken.job, verify=None),
+                model=UnaskedModel(past.started.model),
+                open_box=lambda _job, _progress: box,
+                record=taken.record,
+                show=unseen,
+                approve=nobody_to_ask,
+                interrupts=Interrupts(),
+                exit_code=self.exit_code,
+                past=replace(past, ended=ended),
+                torn_bytes=taken.torn_bytes,
+            )
         )
-        summary = run.go()
-        taken.record.write_summary(summary.document())
-        taken.record.write_report(render(summary, run.journal.log))
-        if summary.delivery is None:
-            detail = summary.document()["detail"]
-            return KeptContainer(reason=f"{detail}: `moonpool resume {item.run} --export-only`")
+        result = run.go()
+        taken.record.write_summary(result.document.json_object())
+        taken.record.write_report(render(result, run.journal.log))
+        delivery = result.delivery
+        if delivery is None:
+            words = f"{result.document.detail}: `moonpool resume {item.run} --export-only`"
+            return KeptContainer(reason=words)
         return Rescued(
-            path=summary.delivery.path,
-            files=len(summary.delivery.patch.changes),
-            refused=tuple(row for row in summary.delivery.findings if row.refuses),
+            path=delivery.path,
+            files=len(delivery.patch.changes),
+            refused=tuple(row for row in delivery.findings if row.refuses),
         )
 
     def _recover(self, item: Leftover, why: str) -> Rescue:

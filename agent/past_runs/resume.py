@@ -1,37 +1,31 @@
 """Taking a run up whose process ended: what its record and its container still allow.
 
-Owns the judgement: go on, only export, or neither, and why. The conversation itself is `past`'s,
-the container `sandbox.container_state`'s, what happens then `run`'s.
+Owns the judgement: go on, only export, or neither, and why. The conversation itself is
+`agent.conversation.resume_state`'s, the container `sandbox.reattach`'s, what happens then
+`agent.run`'s.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
 
 from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import ModelError, RecordError, UsageError
 from agent.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
-from agent.record import outcome as outcomes
-from agent.record.events.encoding import plain
-from agent.record.events.types import RunStarted, kernel_refusals
+from agent.record.events.lifecycle import RunStarted
 from agent.record.images import recall
-from agent.record.outcome import CutShort
+from agent.record.reader import lines_of
+from agent.record.state.summary import summary_of
 from agent.record.store import IMAGES, RunRecord
-from agent.record.summary import opening
-from agent.verification import NotAsked, NotRun
+from agent.record.summary import RunSummary
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
 from policies.loading import loads
 from policies.policy import Policy
-from sandbox.container.seal import SealReport
 from sandbox.reattach import ReattachState
-
-SUMMARY_NOT_WRITTEN = "the process that ran it ended before its summary was written"
-"""Why the check of a patch is not told, in a summary made of the record alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +36,7 @@ class HeldRun:
     past: ResumeState
     job: Job
     torn_bytes: int
+    """Of the record's last line, which its process did not finish."""
     exact_policy: bool
     """False where the recorded policy is not, to the letter, the one that the run had."""
 
@@ -51,9 +46,8 @@ class HeldRun:
 
         Raises:
             UsageError: there never was one.
-            RecordError: what was recorded of it makes no sense.
         """
-        ready = self.past.ready
+        ready = self.past.state.ready
         if ready is None:
             raise UsageError(
                 f"run {self.job.run_id} ended before its container was ready: nothing was done in "
@@ -62,7 +56,7 @@ class HeldRun:
         return ReattachState(
             container_state=ready.container_state,
             left_out=ready.left_behind,
-            seal=_seal(ready.seal),
+            seal=ready.seal,
         )
 
     @property
@@ -76,6 +70,11 @@ class HeldRun:
         if not self.past.lossy.exact_thinking:
             return "the model's thinking could not be recorded to the letter"
         return ""
+
+    @property
+    def summary(self) -> RunSummary:
+        """``run.json`` from the record alone."""
+        return summary_of(self.past.state, worked_s=self.past.worked_s)
 
 
 class UnaskedModel:
@@ -99,17 +98,18 @@ def take(
     """Take a run for this process alone.
 
     Raises:
-        Held: another process works on it.
+        RecordHeld: another process works on it.
         RecordError: its record can't be used; the message says why.
     """
-    record, rows, torn_bytes = RunRecord.reopen(home, run_id, known_secrets=known_secrets)
+    record, chain = RunRecord.reopen(home, run_id, known_secrets=known_secrets)
     try:
         images = record.directory / IMAGES
-        past = resume_state_of(rows, lambda image: recall(images, image))
+        past = resume_state_of(
+            lines_of(chain.rows, chain.path), lambda image: recall(images, image)
+        )
         started = past.started
-        where = str(record.directory / "events.jsonl")
-        policy, exact = recorded_policy(started, file=where)
-        if started.run_id != run_id or started.kernel_policy not in {"require", "prefer"}:
+        policy, exact = recorded_policy(started, file=str(chain.path))
+        if started.run_id != run_id:
             raise RecordError(f"the record in {record.directory} is not that of run {run_id}")
         job = Job(
             run_id=run_id,
@@ -118,11 +118,10 @@ def take(
             policy=policy,
             verify=started.verify,
             may_ask=may_ask,
-            kernel_policy=cast("Literal['require', 'prefer']", started.kernel_policy),
+            kernel_policy=started.kernel_policy,
             environ=environ,
             accepted_risks=frozenset(started.accepted_risks),
             instructions=Instructions(operator=started.instructions),
-            forked_from=started.forked_from,
         )
     except BaseException:
         record.close()
@@ -131,7 +130,7 @@ def take(
         record=record,
         past=past,
         job=job,
-        torn_bytes=torn_bytes,
+        torn_bytes=chain.torn_bytes,
         exact_policy=exact,
     )
 
@@ -150,55 +149,3 @@ def recorded_policy(started: RunStarted, *, file: str) -> tuple[Policy, bool]:
             f"the recorded policy of run {started.run_id} is none: {error}"
         ) from error
     return policy, hashlib.sha256(rules.encode()).hexdigest() == started.rules_sha256
-
-
-def document(taken: HeldRun) -> dict[str, object]:
-    """``run.json`` from the record alone: for a run that was over, and whose process ended before
-    it wrote that down. Its keys are those of `Summary.document`."""
-    past = taken.past
-    exported: Mapping[str, object] = past.exported or {}
-    over: Mapping[str, object] = past.over or {}
-    ended = past.ended or CutShort(detail="the process that ran it ended")
-    name = "export refused" if exported.get("refused") else outcomes.name(ended)
-    ready = past.ready
-    return {
-        **opening(taken.job, past.started.model, past.began),
-        "outcome": name,
-        "detail": outcomes.detail(ended),
-        "exit_code": over.get("exit_code"),
-        "seconds": round(past.spent.seconds, 3),
-        "turns": past.spent.turns,
-        "tokens": plain(past.spent.used),
-        "usd": None if past.spent.usd is None else round(past.spent.usd, 6),
-        "usd_source": None,
-        "patch": exported.get("path"),
-        "patch_sha256": exported.get("patch_sha256"),
-        "patch_bytes": exported.get("patch_bytes"),
-        "base_tree": exported.get("base_tree"),
-        "tree": exported.get("tree"),
-        "changes": exported.get("changes", []),
-        "findings": exported.get("findings", []),
-        "left_out": exported.get("left_out", []),
-        "left_behind": plain(ready.left_behind) if ready is not None else [],
-        "kernel_refusals": plain(kernel_refusals(past.log)),
-        "verification": _unverified(taken.job.verify),
-        "kernel_enforced": ready.kernel_enforced if ready is not None else None,
-        "seal": ready.seal if ready is not None else {},
-        "container_left": over.get("container_left"),
-    }
-
-
-def _unverified(command: str | None) -> object:
-    if command is None:
-        return plain(NotAsked())
-    return plain(NotRun(command=command, reason=SUMMARY_NOT_WRITTEN))
-
-
-def _seal(recorded: Mapping[str, object]) -> SealReport:
-    values = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in recorded.items()
-    }
-    try:
-        return SealReport(**values)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise RecordError(f"the recorded seal is not one of this version: {error}") from error

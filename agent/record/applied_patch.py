@@ -8,11 +8,11 @@ Beside a run's record. Owns these two and what is left to apply of a later patch
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError
+from agent.record.events.delivery import PatchApplied
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
@@ -77,14 +77,14 @@ class AppliedPatch:
             raise RecordError(f"{self.directory} can't be written: {error.strerror}") from error
 
 
-def applied_of(run: Path, newest: Mapping[str, object] | None) -> AppliedPatch:
+def applied_of(run: Path, newest: PatchApplied | None) -> AppliedPatch:
     """What a run's chat applied, held against the run's newest ``patch_applied`` event.
 
     Raises:
         RecordError: it is not what the run wrote.
     """
     applied = AppliedPatch.of(run)
-    said = None if newest is None else newest.get("patch_sha256")
+    said = None if newest is None else newest.patch_sha256
     found = hashlib.sha256(applied.patch).hexdigest() if applied.directory.exists() else None
     if said != found:
         raise RecordError(f"{applied.directory} is not what the run wrote: it was changed since")

@@ -12,11 +12,11 @@ from pathlib import Path
 from agent.errors import RecordError
 from agent.models.image_header import LARGEST_BYTES
 from agent.models.interface import Image
-from agent.record.events.types import KeptImage
+from agent.record.events.calls import KeptImage
 
 
 class ImageStore:
-    """Of one run."""
+    """The images of one run."""
 
     def __init__(self, directory: Path | None, shown: Iterable[Image] = ()) -> None:
         """Args:
@@ -25,6 +25,7 @@ class ImageStore:
         """
         self._directory = directory
         self._sizes = [len(image.data) for image in shown]
+        self._kept: dict[str, Image] = {}
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -45,7 +46,12 @@ class ImageStore:
         if self._directory is not None:
             self._write(self._directory / kept.sha256, image.data)
         self._sizes.append(len(image.data))
+        self._kept[kept.sha256] = image
         return kept
+
+    def recall(self, kept: KeptImage) -> Image | None:
+        """An image that this process has kept."""
+        return self._kept.get(kept.sha256)
 
     def _write(self, path: Path, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

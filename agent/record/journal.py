@@ -1,24 +1,18 @@
-"""Where the events of a run go: first to its record, then to the screen.
+"""Where the events of a run go: into its state, then to its record, then to the screen.
 
 Keeps going when the record can't be written any more: it says so once, by `RecordError`, and the
 run then ends with its patch exported. A screen that is gone (a closed pipe) is no reason to end.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agent.errors import RecordError
 from agent.interrupts import Interrupts
-from agent.record.events.encoding import encode
-from agent.record.events.types import (
-    BudgetUsed,
-    Event,
-    OutputPiece,
-    Progress,
-    TextDiscarded,
-    TextPiece,
-    ThinkingPiece,
-)
+from agent.record.events.kinds import Event, Recorded
+from agent.record.events.recorded import RecordedModel
+from agent.record.state.conversation import Recall, nothing_kept
+from agent.record.state.run import RunState, apply
 from agent.record.store import RunRecord
 
 Show = Callable[[Event, str | None], None]
@@ -36,13 +30,34 @@ def each(*listeners: Show) -> Show:
     return show
 
 
+def unseen(_event: Event, _line: str | None) -> None:
+    """Shows nothing."""
+
+
 class Journal:
-    def __init__(self, *, record: RunRecord, show: Show, interrupts: Interrupts) -> None:
+    """Mutable: one to a run. `state` is what the events of the run come to so far."""
+
+    def __init__(
+        self,
+        *,
+        record: RunRecord | None,
+        show: Show = unseen,
+        interrupts: Interrupts,
+        recall: Recall = nothing_kept,
+        state: RunState | None = None,
+        log: Iterable[Recorded] = (),
+    ) -> None:
+        """Args:
+        record: None: nothing is kept.
+        recall: gives the images that the model is shown, as they are kept.
+        state: what the events came to that another process told, which are `log`.
+        """
         self._record = record
         self._show = show
         self._interrupts = interrupts
-        self._broken = False
-        self.log: list[Event] = []
+        self._recall = recall
+        self.state = state or RunState()
+        self.log: list[Recorded] = list(log)
         """Everything told that is recorded, for the report."""
 
     def emit(self, event: Event) -> None:
@@ -50,30 +65,23 @@ class Journal:
         # A signal must not come between a line and its digest, nor tear one on the screen; but a
         # screen may block for ever, so there the third breaks through.
         with self._interrupts.held():
-            match event:
-                case (
-                    Progress()
-                    | TextPiece()
-                    | ThinkingPiece()
-                    | TextDiscarded()
-                    | OutputPiece()
-                    | BudgetUsed()
-                ):
-                    self._on_screen(event, None)
-                case _:
-                    self.log.append(event)
-                    failure = None
-                    line = None
-                    if not self._broken:
-                        try:
-                            with self._interrupts.writing():
-                                line = self._record.append(encode(event))
-                        except RecordError as error:
-                            self._broken = True
-                            failure = error
-                    self._on_screen(event, line)
-                    if failure is not None:
-                        raise failure
+            if not isinstance(event, RecordedModel):
+                self._on_screen(event, None)
+                return
+            self.log.append(event)
+            self.state = apply(self.state, event, self._recall)
+            failure = None
+            line = None
+            if self._record is not None:
+                try:
+                    with self._interrupts.writing():
+                        line = self._record.append(event.json_object())
+                except RecordError as error:
+                    self._record = None
+                    failure = error
+            self._on_screen(event, line)
+            if failure is not None:
+                raise failure
 
     def quietly(self, event: Event) -> None:
         """Tell, where a record that can't be written must not stop what is left to do."""

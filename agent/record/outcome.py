@@ -1,7 +1,9 @@
 """How a run ended, as variants. Owns the meanings; their exit codes are the CLI's."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import get_args
 
 from agent.risk.finding import Finding
 
@@ -111,35 +113,31 @@ Conversation = (
 Outcome = Conversation | NotVerified | ExportRefused
 
 
+NOTHING_ASKED = Finished(message="nothing was asked")
+"""Of a chat before its first request."""
+
+
 def name(outcome: Outcome) -> str:
     """One word or two for a list: ``finished``, ``limit: turns`` …"""
     match outcome:
         case LimitReached():
             return f"limit: {outcome.limit}"
         case _:
-            return _NAMES[type(outcome)]
+            return name_of(type(outcome))
 
 
 _REFUSALS_TOLD = 10
 
-_NAMES: dict[type, str] = {
-    Finished: "finished",
-    GaveUp: "gave up",
-    Refused: "refused",
-    Interrupted: "interrupted",
-    ModelFailed: "model failed",
-    SandboxFailed: "sandbox failed",
-    RecordFailed: "record failed",
-    Crashed: "crashed",
-    CutShort: "cut short",
-    NotVerified: "not verified",
-    ExportRefused: "export refused",
-}
-
 
 def names() -> frozenset[str]:
     """Every word that `name` gives."""
-    return frozenset({*_NAMES.values(), *(f"limit: {limit}" for limit in RunLimit)})
+    kinds = {made for made in get_args(Outcome) if made is not LimitReached}
+    return frozenset({*map(name_of, kinds), *(f"limit: {limit}" for limit in RunLimit)})
+
+
+def name_of(made: type[Outcome]) -> str:
+    """The word for a kind of outcome, but for `LimitReached`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", made.__name__).lower()
 
 
 def detail(outcome: Outcome) -> str:

@@ -1,30 +1,22 @@
-"""The runs there are: finding one by what a person types, and reading its record back."""
+"""The runs there are: finding one by what a person types, and its summary and patch."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError, UsageError
-from agent.record.store import (
-    BASELINE,
-    EVENTS,
-    FIRST,
-    PATCH,
-    REFUSED_PATCH,
-    SUMMARY,
-    linked,
-    runs_directory,
-)
+from agent.record import outcome as outcomes
+from agent.record.events.recorded import require_format
+from agent.record.outcome import ExportRefused, Finished
+from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, runs_directory
+from agent.record.summary import RUNNING, RunSummary
+from agent.untrusted_text import one_line
 from sandbox.patch import baseline
 from sandbox.patch.baseline import Baseline
 
 _LARGEST_SUMMARY = 64 << 20
-RUNNING = "running"
-"""The outcome in a summary as long as no process has written how the run ended."""
-REFUSED = "export refused"
-"""The outcome where the gate refused the patch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,28 +25,40 @@ class RecordedRun:
 
     id: str
     directory: Path
-    summary: Mapping[str, object]
-    """``run.json``; empty where it can't be read."""
+    summary: RunSummary
 
-    def text(self, key: str) -> str:
-        """A field of the summary as text; empty where it is missing."""
-        value = self.summary.get(key)
-        return "" if value is None else str(value)
+    @property
+    def is_running(self) -> bool:
+        """By its summary: no process has said yet that it ended."""
+        return self.summary.outcome == RUNNING
 
-    def number(self, key: str) -> float:
-        value = self.summary.get(key)
-        return float(value) if isinstance(value, int | float) else 0.0
+    @property
+    def is_finished(self) -> bool:
+        return self.summary.outcome == outcomes.name_of(Finished)
 
-    def rows(self, key: str) -> list[Mapping[str, object]]:
-        """A list of objects in the summary."""
-        value = self.summary.get(key)
-        return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
+    @property
+    def is_refused(self) -> bool:
+        """The export gate refused the patch."""
+        return self.summary.outcome == outcomes.name_of(ExportRefused)
 
 
-def all_runs(home: Path) -> Iterator[RecordedRun]:
-    """Every run, newest first; one whose summary can't be read is there with an empty one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRun:
+    """A run's directory without a summary that this version can read."""
+
+    id: str
+    directory: Path
+    problem: str
+    """What is wrong, in one line."""
+
+
+def all_runs(home: Path) -> Iterator[RecordedRun | UnreadableRun]:
+    """Every run, newest first."""
     for directory in sorted(_directories(home), key=lambda path: path.name, reverse=True):
-        yield reread(directory)
+        try:
+            yield run_in(directory)
+        except RecordError as error:
+            yield UnreadableRun(id=directory.name, directory=directory, problem=str(error))
 
 
 def find(home: Path, wanted: str) -> RecordedRun:
@@ -64,21 +68,29 @@ def find(home: Path, wanted: str) -> RecordedRun:
         UsageError: none or several fit.
         RecordError: its summary can't be read.
     """
-    found = find_id(home, wanted)
-    run = reread(runs_directory(home) / found)
-    if not run.summary:
-        raise RecordError(f"the summary of run {found} can't be read: {run.directory / SUMMARY}")
-    return run
+    return run_in(runs_directory(home) / find_id(home, wanted))
 
 
-def reread(directory: Path) -> RecordedRun:
-    """A run by its directory, with its summary as it stands now."""
-    return RecordedRun(id=directory.name, directory=directory, summary=summary_of(directory))
+def run_in(directory: Path) -> RecordedRun:
+    """A run by its directory, with its summary as it stands now.
 
-
-def is_running(run: RecordedRun) -> bool:
-    """By its summary: no process has said yet that it ended."""
-    return run.text("outcome") in {"", RUNNING}
+    Raises:
+        RecordError: the summary can't be read, or is not one that this version writes.
+    """
+    path = directory / SUMMARY
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(_LARGEST_SUMMARY))
+    except OSError as error:
+        raise RecordError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is not JSON: {one_line(str(error), 80)}") from error
+    if not isinstance(value, dict):
+        raise RecordError(f"{path} is not a JSON object")
+    require_format(value, str(path))
+    return RecordedRun(
+        id=directory.name, directory=directory, summary=RunSummary.read(value, str(path))
+    )
 
 
 def find_id(home: Path, wanted: str) -> str:
@@ -114,11 +126,9 @@ def patch_of(run: RecordedRun) -> bytes:
 
 
 def _checked(run: RecordedRun, name: str) -> bytes:
-    digest = run.text("patch_sha256")
-    if not digest:
-        raise UsageError(
-            f"run {run.id} has no patch: it ended as {run.text('outcome') or 'nothing'}"
-        )
+    digest = run.summary.patch_sha256
+    if digest is None:
+        raise UsageError(f"run {run.id} has no patch: it ended as {run.summary.outcome}")
     try:
         data = (run.directory / name).read_bytes()
     except OSError as error:
@@ -132,9 +142,7 @@ def _checked(run: RecordedRun, name: str) -> bytes:
 
 def delivered_of(run: RecordedRun) -> bytes:
     """As `patch_of`, and also where the gate refused the patch: to look at, not to apply."""
-    if run.text("outcome") != REFUSED:
-        return patch_of(run)
-    return _checked(run, REFUSED_PATCH)
+    return _checked(run, REFUSED_PATCH if run.is_refused else PATCH)
 
 
 def baseline_of(run: RecordedRun) -> Baseline:
@@ -153,33 +161,6 @@ def baseline_of(run: RecordedRun) -> Baseline:
     return found
 
 
-def events_of(run: RecordedRun) -> Iterator[Mapping[str, object]]:
-    """The events in order. A last line that a crash tore is left out."""
-    try:
-        with (run.directory / EVENTS).open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    return
-                if isinstance(event, dict):
-                    yield event
-    except OSError as error:
-        raise RecordError(f"{run.directory / EVENTS} can't be read: {error.strerror}") from error
-
-
-def chain_broken_at(path: Path) -> int | None:
-    """The number (from 0) of the first line that does not fit the one before; None: all do."""
-    previous = FIRST
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines):
-            data = line.removesuffix(b"\n")
-            if linked(data, previous, number) is None:
-                return number
-            previous = hashlib.sha256(data).hexdigest()
-    return None
-
-
 def _directories(home: Path) -> list[Path]:
     try:
         return [path for path in runs_directory(home).iterdir() if path.is_dir()]
@@ -187,13 +168,3 @@ def _directories(home: Path) -> list[Path]:
         return []
     except OSError as error:
         raise RecordError(f"{runs_directory(home)} can't be read: {error.strerror}") from error
-
-
-def summary_of(directory: Path) -> Mapping[str, object]:
-    """``run.json`` of a run's directory; empty where it can't be read."""
-    try:
-        with (directory / SUMMARY).open("rb") as file:
-            value = json.loads(file.read(_LARGEST_SUMMARY))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

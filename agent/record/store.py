@@ -5,16 +5,17 @@
         events.jsonl    one JSON object a line, appended
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
-        run.log         for a person, too: `agent.runlog`
+        run.log         for a person, too: `agent.observe.run_log`
         baseline/       the old side of the changed files, for a three-way merge
         images/         those that the model was shown, by sha256
         steps/          content of what the calls changed on the way, for `moonpool blame`
 
 Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
 hex, of the line before without its newline; 64 zeros on the first), ``event`` (the kind) and that
-kind's own fields, as `agent.events` defines them. A string longer than `events.STRING_LIMIT` stands
-as ``{"head", "characters", "sha256"}``, bytes that are no UTF-8 as ``{"base64"}``. Lines are ASCII:
-no control character of a hostile repository stands in them unescaped.
+kind's own fields, as `agent.record.events` defines them. A string longer than
+`encoding.STRING_LIMIT` stands as ``{"head", "characters", "sha256"}``, bytes that are no UTF-8 as
+``{"base64"}``. Lines are ASCII: no control character of a hostile repository stands in them
+unescaped.
 
 Who writes to a record holds a lock on its event file, which ends with the process, however that
 ends: nobody else writes, and nobody takes the run up, while it is held.
@@ -23,7 +24,6 @@ Owns the files. Refuses to know what the events mean.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Self
 
 from agent.errors import RecordError, UsageError
+from agent.record.chain import FIRST, Chain, digest, read_chain
 from agent.record.events.encoding import REDACTED
 from sandbox.atomic_write import write_atomically
 
@@ -46,8 +47,6 @@ BASELINE = "baseline"
 STEPS = "steps"
 IMAGES = "images"
 
-FIRST = "0" * 64
-"""Stands on the first line for the digest of the one before."""
 _SHORTEST_SECRET = 8
 # Keys of the usual shape are taken out wherever they come from, known to us or not. In JSON the
 # character before one may stand escaped, and an escape ends in a letter or a digit.
@@ -128,14 +127,13 @@ class RunRecord:
         *,
         known_secrets: tuple[str, ...] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> tuple[Self, list[Mapping[str, object]], int]:
+    ) -> tuple[Self, Chain]:
         """Go on with a record whose process ended; gives its lines too.
 
-        A last line that a killed process left without its end is cut off; the third value is how
-        many bytes it had.
+        A last line that a killed process left without its end is cut off.
 
         Raises:
-            Held: another process works on the run.
+            RecordHeld: another process works on the run.
             RecordError: the record can't be read or written, or is not what was written.
         """
         directory = runs_directory(home) / run_id
@@ -147,17 +145,17 @@ class RunRecord:
         record._events = handle
         try:
             _lock(handle, run_id)
-            rows, end, record._previous = _whole_lines(handle, run_id)
-            torn = os.fstat(handle).st_size - end
-            os.ftruncate(handle, end)
+            with os.fdopen(os.dup(handle), "rb") as lines:
+                chain = read_chain(lines, directory / EVENTS).require()
+            os.ftruncate(handle, chain.end)
         except OSError as error:
             record.close()
             raise RecordError(f"{directory / EVENTS} can't be used: {error.strerror}") from error
         except BaseException:
             record.close()
             raise
-        record._seq = len(rows)
-        return record, rows, torn
+        record._previous, record._seq = chain.digest, len(chain.rows)
+        return record, chain
 
     def append(self, event: Mapping[str, object]) -> str:
         """Add one event; gives the line as it was written, without its newline.
@@ -176,7 +174,7 @@ class RunRecord:
                 f"the run's record can't be written on in {self.directory}: {error.strerror}; "
                 "make room there, or set MOONPOOL_HOME to another place"
             ) from error
-        self._previous = hashlib.sha256(data).hexdigest()
+        self._previous = digest(data)
         self._seq += 1
         return data.decode()
 
@@ -242,43 +240,6 @@ def _holder(handle: int) -> int:
     except (OSError, ValueError, IndexError):
         pass
     return 0
-
-
-def _whole_lines(handle: int, run_id: str) -> tuple[list[Mapping[str, object]], int, str]:
-    """The lines, where the last of them ends, and its digest.
-
-    Raises:
-        RecordError: one is not what follows the one before: somebody wrote into the record.
-    """
-    rows: list[Mapping[str, object]] = []
-    previous = FIRST
-    end = 0
-    with os.fdopen(os.dup(handle), "rb") as lines:
-        lines.seek(0)
-        for line in lines:
-            if not line.endswith(b"\n"):
-                break  # a killed process leaves such a one, and did nothing after it
-            row = linked(line[:-1], previous, len(rows))
-            if row is None:
-                raise RecordError(
-                    f"line {len(rows)} of the record of run {run_id} is not what the run wrote: "
-                    "it was changed since, and nothing is resumed from it"
-                )
-            rows.append(row)
-            previous = hashlib.sha256(line[:-1]).hexdigest()
-            end += len(line)
-    return rows, end, previous
-
-
-def linked(line: bytes, previous: str, number: int) -> Mapping[str, object] | None:
-    """A line as an object, where it follows the one before it in the chain; else None."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict) or row.get("prev") != previous or row.get("seq") != number:
-        return None
-    return row
 
 
 def _write_all(handle: int, data: bytes) -> None:

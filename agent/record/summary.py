@@ -1,20 +1,81 @@
-"""What a run came to, as one value: ``run.json``, the last line of ``--json``, and the report."""
+"""What a run came to: ``run.json``, the last line of ``--json``, and what the report is made of.
 
-from collections.abc import Mapping
+`RunSummary` is the one place where the keys of ``run.json`` are spelled; how it follows from a
+run's events is `agent.record.state.summary`'s.
+"""
+
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from agent.job import Job
 from agent.models.interface import Usage
-from agent.record import outcome as outcomes
-from agent.record.events.encoding import plain
-from agent.record.events.types import KernelRefusal
+from agent.record.events.calls import KernelRefusal
+from agent.record.events.lifecycle import ForkedFrom
+from agent.record.events.recorded import FORMAT, RecordedModel
 from agent.record.outcome import Outcome
-from agent.record.runs import RUNNING
 from agent.risk.finding import Finding, risk_by_path
-from agent.verification import Verification
+from agent.verification import NotAsked, Verification
+from sandbox.container.seal import SealReport
 from sandbox.patch.values import Change, LeftOut, Patch
+
+RUNNING = "running"
+"""The outcome as long as no process has written how the run ended."""
+
+
+class RunSummary(RecordedModel):
+    """What the run came to: run.json. It is there however the agent ended."""
+
+    format: int = FORMAT
+    run_id: str
+    outcome: str
+    """As `outcome.name` gives it, or ``running``."""
+    task: str
+    workspace: str
+    policy: str
+    """The policy's name."""
+    policy_file: str
+    model: str
+    server_tools: tuple[str, ...]
+    verify: str | None
+    accepted_risks: tuple[str, ...]
+    forked_from: ForkedFrom | None
+    started: str
+    """RFC 3339, to the second."""
+    detail: str = ""
+    """What there is to say of the outcome; may have several lines."""
+    exit_code: int | None = None
+    """None where no process has written how the run ended."""
+    seconds: float = 0.0
+    turns: int = 0
+    tokens: Usage = Usage()
+    usd: float | None = None
+    """What `tokens` cost; None where the model's price is not known."""
+    usd_source: str | None = None
+    """Where the price comes from."""
+    usd_allowed: float | None = None
+    """By the policy; None where it sets no limit."""
+    patch: str | None = None
+    """Where the patch was written; None where none could be made."""
+    patch_sha256: str | None = None
+    patch_bytes: int | None = None
+    base_tree: str | None = None
+    """Tree id (hex) of the baseline."""
+    tree: str | None = None
+    """Tree id (hex) of baseline + patch."""
+    changes: tuple[Change, ...] = ()
+    """The riskiest first."""
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    """What changed in the container and is not in the patch."""
+    left_behind: tuple[LeftOut, ...] = ()
+    """Paths of the workspace that were not copied in."""
+    kernel_refusals: tuple[KernelRefusal, ...] = ()
+    verification: Verification = NotAsked()
+    kernel_enforced: bool | None = None
+    """None where no container came to be."""
+    seal: SealReport | None = None
+    """None where no container came to be."""
+    container_left: str | None = None
+    """Id of a container that still stands, because its patch could not be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,74 +106,14 @@ class DeliveredPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    job: Job
-    model: str
+class RunResult:
+    """A run that is over, for the process that ran it."""
+
     outcome: Outcome
-    exit_code: int
-    started: datetime
-    seconds: float
-    turns: int
-    used: Usage
-    usd: float | None
-    """What that cost; None where the model's price is not known."""
-    usd_source: str
-    """Where the price comes from; empty where none is known."""
-    kernel_enforced: bool | None
-    """None where no container came to be."""
-    seal: Mapping[str, object]
-    left_behind: tuple[LeftOut, ...]
-    kernel_refusals: tuple[KernelRefusal, ...]
+    document: RunSummary
     delivery: DeliveredPatch | None
     """None where no patch could be made."""
-    verification: Verification
-    container_left: str | None
-    """Id of a container that still stands, because its patch could not be made."""
 
-    def document(self) -> dict[str, object]:
-        """The JSON object of ``run.json``; its keys are there in every run."""
-        delivery = self.delivery
-        patch = delivery.patch if delivery else None
-        return {
-            **opening(self.job, self.model, self.started),
-            "outcome": outcomes.name(self.outcome),
-            "detail": outcomes.detail(self.outcome),
-            "exit_code": self.exit_code,
-            "seconds": round(self.seconds, 3),
-            "turns": self.turns,
-            "tokens": plain(self.used),
-            "usd": None if self.usd is None else round(self.usd, 6),
-            "usd_source": self.usd_source or None,
-            "patch": str(delivery.path) if delivery else None,
-            "patch_sha256": delivery.sha256 if delivery else None,
-            "patch_bytes": len(patch.data) if patch else None,
-            "base_tree": patch.base_tree if patch else None,
-            "tree": patch.tree if patch else None,
-            "changes": plain(delivery.changes()) if delivery else [],
-            "findings": plain(delivery.findings) if delivery else [],
-            "left_out": plain(patch.left_out) if patch else [],
-            "left_behind": plain(self.left_behind),
-            "kernel_refusals": plain(self.kernel_refusals),
-            "verification": plain(self.verification),
-            "kernel_enforced": self.kernel_enforced,
-            "seal": plain(self.seal),
-            "container_left": self.container_left,
-        }
-
-
-def opening(job: Job, model: str, started: datetime) -> dict[str, object]:
-    """The part of ``run.json`` that is known from the start; it alone stands while a run runs."""
-    return {
-        "run_id": job.run_id,
-        "outcome": RUNNING,
-        "task": job.task or "chat",
-        "workspace": str(job.workspace),
-        "policy": job.policy.name,
-        "policy_file": job.policy.where.file,
-        "model": model,
-        "server_tools": list(job.policy.server_tools),
-        "verify": job.verify,
-        "accepted_risks": sorted(job.accepted_risks),
-        "forked_from": plain(job.forked_from),
-        "started": started.isoformat(timespec="seconds"),
-    }
+    @property
+    def exit_code(self) -> int:
+        return self.document.exit_code or 0

@@ -5,10 +5,10 @@ refuses to know events (`agent.report.html`).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.record.summary import DeliveredPatch, Summary
+from agent.record.summary import DeliveredPatch, RunSummary
 from agent.report.markup import Markup, joined, tag
 from agent.risk.finding import Finding, Severity
 from agent.untrusted_text import one_line, path_text, visible
@@ -46,11 +46,11 @@ class RiskyFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ReportRow:
     """One entry of the timeline."""
 
-    kind: str
-    """CSS class: ``said``, ``ok``, ``failed``, ``denied`` or ``note``."""
+    style: str
+    """CSS class: ``asked``, ``said``, ``ok``, ``failed``, ``denied`` or ``note``."""
     title: str
     detail: str = ""
     """Shown folded where there is one."""
@@ -62,16 +62,17 @@ class Row:
 class ReportContent:
     """All that a page shows. Texts are visible and without secrets already."""
 
-    summary: Summary
+    summary: RunSummary
+    delivery: DeliveredPatch | None
+    """None where no patch could be made."""
     server_side: str
     """What the model's service could run; empty for nothing."""
-    outcome: str
     detail: str
     good: bool
+    """The agent finished."""
     risks: Sequence[RiskyFile]
-    changes: Sequence[Change]
     files: Sequence[DiffFile]
-    rows: Sequence[Row]
+    rows: Sequence[ReportRow]
     verified: str
     verification_good: bool
     verification_output: str
@@ -86,7 +87,7 @@ def page(content: ReportContent) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         tag("meta", name="referrer", content="no-referrer"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"Moonpool run {content.summary.job.run_id}"),
+        tag("title", f"Moonpool run {content.summary.run_id}"),
         tag("style", Markup(style)),
     )
     body = tag("body", tag("main", *(joined(part, "\n") for part in _parts(content))))
@@ -105,7 +106,7 @@ def _parts(content: ReportContent) -> Iterator[Markup]:
     yield from _risks(content)
     yield tag("h2", "What changed")
     yield _changes(content)
-    if summary.job.verify:
+    if summary.verify:
         yield tag("h2", "Verification")
         output = content.verification_output
         yield tag(
@@ -121,7 +122,7 @@ def _parts(content: ReportContent) -> Iterator[Markup]:
     yield tag("ol", *map(_row, content.rows), class_="timeline")
     yield from _lists(summary)
     yield tag("h2", "The run")
-    yield tag("div", tag("dl", *_facts(summary)), class_="card")
+    yield tag("div", tag("dl", *_facts(summary, content.delivery)), class_="card")
     yield tag(
         "footer",
         "Made by Moonpool on this machine; nothing in this page is loaded from anywhere else.",
@@ -129,23 +130,23 @@ def _parts(content: ReportContent) -> Iterator[Markup]:
 
 
 def _header(content: ReportContent) -> Markup:
-    summary, delivery = content.summary, content.summary.delivery
+    summary, delivery = content.summary, content.delivery
     bad = "bad" if summary.exit_code in _ENDED_BADLY else ""
-    badges = [_badge(content.outcome, "good" if content.good else bad)]
+    badges = [_badge(summary.outcome, "good" if content.good else bad)]
     if delivery is None:
         badges.append(_badge("no patch", "bad"))
     elif delivery.refused:
         badges.append(_badge("export refused", "bad"))
     else:
-        badges.append(_badge("patch proved" if content.changes else "nothing changed", "good"))
-    if summary.job.verify:
+        badges.append(_badge("patch proved" if summary.changes else "nothing changed", "good"))
+    if summary.verify:
         good = content.verification_good
         badges.append(_badge("verified" if good else "not verified", "good" if good else "bad"))
     told = content.detail and not (delivery and delivery.refused)
     return tag(
         "header",
-        tag("p", f"moonpool · {summary.job.run_id}", class_="run"),
-        tag("h1", visible(summary.job.task)),
+        tag("p", f"moonpool · {summary.run_id}", class_="run"),
+        tag("h1", visible(summary.task)),
         tag("div", *badges, class_="badges"),
         _card(tag("p", visible(content.detail), class_="words")) if told else "",
     )
@@ -167,7 +168,7 @@ def _risks(content: ReportContent) -> Iterator[Markup]:
     if not content.risks:
         return
     yield tag("h2", "Risk: what the export gate found")
-    accepted = content.summary.job.accepted_risks
+    accepted = content.summary.accepted_risks
     if accepted:
         names = tag("span", ", ".join(sorted(accepted)), class_="mono")
         yield tag("p", "The operator lets pass in this run: ", names, class_="soft")
@@ -203,10 +204,10 @@ def _finding(finding: Finding) -> Markup:
 
 
 def _changes(content: ReportContent) -> Markup:
-    if content.changes:
-        return _card(tag("table", *map(_change, content.changes)))
+    if content.summary.changes:
+        return _card(tag("table", *map(_change, content.summary.changes)))
     nothing = "Nothing: the files stand as they were."
-    return _card(nothing if content.summary.delivery else "No patch could be made.")
+    return _card(nothing if content.delivery else "No patch could be made.")
 
 
 def _change(change: Change) -> Markup:
@@ -235,22 +236,21 @@ def _file(number: int, file: DiffFile) -> Markup:
     return tag("details", summary, lines, class_="card file", id=f"part-{number}", open="open")
 
 
-def _row(row: Row) -> Markup:
+def _row(row: ReportRow) -> Markup:
     head = joined(tag("span", row.title, class_="title"), tag("span", row.aside, class_="aside"))
     if row.detail:
         head = _folded(head, tag("pre", row.detail))
-    return joined(tag("li", head, class_=row.kind), "\n")
+    return joined(tag("li", head, class_=row.style), "\n")
 
 
-def _lists(summary: Summary) -> Iterator[Markup]:
+def _lists(summary: RunSummary) -> Iterator[Markup]:
     refused = [(one_line(item.program), str(item.call)) for item in summary.kernel_refusals]
     if refused:
         head = tag("tr", tag("th", "program"), tag("th", "call"))
         yield tag("h2", "Refused by the kernel")
         yield _table(refused, head, last="n")
-    patch = summary.delivery.patch if summary.delivery else None
     for title, items in (
-        ("Left out of the patch", patch.left_out if patch else ()),
+        ("Left out of the patch", summary.left_out),
         ("Never copied in", summary.left_behind),
     ):
         if items:
@@ -268,12 +268,12 @@ def _table(rows: Sequence[tuple[str, str]], head: str = "", *, last: str = "") -
     return _card(tag("table", head, *shown))
 
 
-def _facts(summary: Summary) -> Iterator[Markup]:
-    job, used = summary.job, summary.used
-    policy = tag("span", f"({one_line(job.policy.where.file)})", class_="mono")
-    began = summary.started.strftime("%Y-%m-%d %H:%M:%S")
-    yield _fact("workspace", one_line(str(job.workspace)), "mono")
-    yield _fact("policy", joined(one_line(job.policy.name), " ", policy))
+def _facts(summary: RunSummary, delivery: DeliveredPatch | None) -> Iterator[Markup]:
+    used = summary.tokens
+    policy = tag("span", f"({one_line(summary.policy_file)})", class_="mono")
+    began = summary.started.replace("T", " ").removesuffix("+00:00")
+    yield _fact("workspace", one_line(summary.workspace), "mono")
+    yield _fact("policy", joined(one_line(summary.policy), " ", policy))
     yield _fact("model", one_line(summary.model), "mono")
     yield _fact("started", f"{began} UTC, {summary.seconds:.1f} s, {summary.turns} turns")
     yield _fact(
@@ -282,11 +282,13 @@ def _facts(summary: Summary) -> Iterator[Markup]:
         f"cache, {used.cache_write_tokens} written to it",
     )
     if summary.usd is not None:
-        of = f" of {job.policy.budget.usd:g}" if job.policy.budget.usd else ""
-        yield _fact("dollars", f"{summary.usd:.4f}{of}, by {one_line(summary.usd_source)}")
-    if summary.delivery is not None:
-        yield from _delivered(summary.delivery)
-    for key, value in summary.seal.items():
+        of = f" of {summary.usd_allowed:g}" if summary.usd_allowed else ""
+        by = f", by {one_line(summary.usd_source)}" if summary.usd_source else ""
+        yield _fact("dollars", f"{summary.usd:.4f}{of}{by}")
+    if delivery is not None:
+        yield from _delivered(delivery)
+    seal = asdict(summary.seal) if summary.seal is not None else {}
+    for key, value in seal.items():
         if value in ((), None, ""):
             continue
         words = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

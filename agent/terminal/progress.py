@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING
 
 from agent.models.interface import Opaque
 from agent.models.interface import Text as ModelText
-from agent.record.events.spending import spending_in_words
-from agent.record.events.types import (
+from agent.record.events.calls import CallEnded, CallRefused, CallStarted
+from agent.record.events.delivery import ExportFailed
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import Notice, RunStarted, SandboxReady
+from agent.record.events.live import (
     BudgetUsed,
-    CallEnded,
-    CallRefused,
-    CallStarted,
-    ContextShown,
-    Event,
-    ExportFailed,
-    HistorySummarised,
-    ModelCalled,
-    ModelReplied,
-    ModelRetry,
-    Notice,
     OutputPiece,
     Progress,
-    ResultsCleared,
-    ResultsShortened,
-    RunStarted,
-    SandboxReady,
     TextDiscarded,
     TextPiece,
     ThinkingPiece,
 )
-from agent.record.events.wording import call_in_words, served_in_words, shown_in_words
+from agent.record.events.messages import (
+    ContextShown,
+    HistorySummarised,
+    ResultsCleared,
+    ResultsShortened,
+)
+from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry
+from agent.record.events.wording import (
+    call_in_words,
+    served_in_words,
+    shown_in_words,
+    spending_in_words,
+)
 from agent.terminal.screen import Line, Screen
 from agent.tools.plan import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, visible
@@ -145,10 +145,7 @@ class Display:
         self._print(head)
         facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
         self._say(one_line(facts, 300), "dim")
-        server_side = event.policy_rules.get("server_tools")
-        known = [
-            name for name in SERVER_TOOLS if isinstance(server_side, list) and name in server_side
-        ]
+        known = [name for name in SERVER_TOOLS if name in event.server_tools]
         if known:
             self._say(served_in_words(known), "yellow")
 
@@ -160,9 +157,8 @@ class Display:
         if event.left_behind:
             words += f"; {len(event.left_behind)} paths not copied in"
         self._say(f"{words} ({event.seconds:.1f} s)", "dim")
-        missing = event.seal.get("missing")
-        if isinstance(missing, tuple) and missing:
-            self._say(f"not in this image: {one_line(', '.join(missing), 300)}", "dim")
+        if event.seal.missing:
+            self._say(f"not in this image: {one_line(', '.join(event.seal.missing), 300)}", "dim")
 
     def _stream(self, text: str) -> None:
         if self._layout is Layout.FOLDED:

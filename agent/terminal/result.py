@@ -4,18 +4,23 @@ Works on the run's summary as it stands on disk, so that both show the same.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from agent.observe.run_log import LOG
+from agent.record import outcome as outcomes
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.wording import served_in_words
-from agent.record.runs import RUNNING, RecordedRun
+from agent.record.outcome import NotVerified
+from agent.record.runs import RecordedRun
 from agent.record.store import REPORT
-from agent.risk.finding import Severity
+from agent.record.summary import RunSummary
+from agent.risk.finding import Finding, Severity
 from agent.risk.kinds import NEVER_ACCEPTED
 from agent.terminal.screen import Line, Screen
-from agent.untrusted_text import one_line, visible
+from agent.untrusted_text import one_line, path_text, visible
+from agent.verification import Failed, NotAsked, NotRun, Verified
 from policies.policy import SERVER_TOOLS
+from sandbox.patch.values import ChangeKind, LeftOut
 
 _BAR = 20
 _FILES_SHOWN = 40
@@ -36,92 +41,94 @@ def print_result(
     Args:
         findings_limit: so many are shown; those that refuse always.
     """
+    summary = run.summary
 
     def say(text: str, style: str = "default") -> None:
         screen.print(Line(text, style))
 
-    for text, style in _first(run):
+    for text, style in _first(summary):
         say(text, style)
-    outcome = run.text("outcome")
-    good = outcome == "finished"
-    head = Line(outcome, "bold green" if good else "bold yellow").append(_effort(run), "dim")
-    screen.print(head)
-    print_risk(screen, run, findings_limit=findings_limit)
+    head = Line(summary.outcome, "bold green" if run.is_finished else "bold yellow")
+    screen.print(head.append(_effort(summary), "dim"))
+    print_risk(screen, summary, findings_limit=findings_limit)
     # What a verification came to has its own line further down, the gate's findings stand above.
-    if outcome not in {"finished", "not verified", "export refused"} and run.text("detail"):
-        say(visible(run.text("detail")), "yellow")
-    print_diffstat(screen, run)
-    if run.text("tree"):
-        say(f"proved: baseline + patch = tree {run.text('tree')[:12]}", "green")
-    for line in _kernel_refusals(run):
+    told = run.is_finished or run.is_refused or summary.outcome == outcomes.name_of(NotVerified)
+    if summary.detail and not told:
+        say(visible(summary.detail), "yellow")
+    print_diffstat(screen, summary)
+    if summary.tree is not None:
+        say(f"proved: baseline + patch = tree {summary.tree[:12]}", "green")
+    for line in _kernel_refusals(summary):
         say(line, "yellow")
-    verified = _verification(run)
+    verified = _verification(summary)
     if verified is not None:
-        say(verified[0], verified[1])
-    if run.text("container_left"):
-        left = run.text("container_left")[:12]
+        say(*verified)
+    if summary.container_left is not None:
+        left = summary.container_left[:12]
         say(f"container {left} still stands, with the agent's work in it", "yellow")
     for line in _places(run):
         say(line)
     say(f"next    {_next(run)}", "bold")
 
 
-def _first(run: RecordedRun) -> Iterator[tuple[str, str]]:
+def _first(summary: RunSummary) -> Iterator[tuple[str, str]]:
     """What nobody may overlook: where the seal was less than it is elsewhere."""
-    if run.summary.get("kernel_enforced") is False:
+    if summary.kernel_enforced is False:
         yield "the kernel did NOT enforce the policy in this run", "bold red"
-    server_side = run.summary.get("server_tools")
-    known = [name for name in SERVER_TOOLS if isinstance(server_side, list) and name in server_side]
+    known = [name for name in SERVER_TOOLS if name in summary.server_tools]
     if known:
         yield served_in_words(known, could="could"), "yellow"
 
 
 def _places(run: RecordedRun) -> Iterator[str]:
     """Where what came of it lies."""
-    if run.text("patch"):
-        yield f"patch   {run.text('patch')}"
+    if run.summary.patch is not None:
+        yield f"patch   {visible(run.summary.patch)}"
     for label, name in (("report", REPORT), ("log", LOG)):
         if (run.directory / name).exists():
             yield f"{label:<8}{run.directory / name}"
 
 
-def print_risk(screen: Screen, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN) -> None:
+def print_risk(
+    screen: Screen, summary: RunSummary, *, findings_limit: int = _FINDINGS_SHOWN
+) -> None:
     """What the export gate found, the worst first."""
-    for text, style in _risk(run, findings_limit):
+    for text, style in _risk(summary, findings_limit):
         screen.print_hanging(Line(text, style), margin=_HANGING)
 
 
-def print_diffstat(screen: Screen, run: RecordedRun) -> None:
+def print_diffstat(screen: Screen, summary: RunSummary) -> None:
     """The changed files, and what is left out of the patch."""
-    for row in _diffstat(run):
+    for row in _diffstat(summary):
         screen.print_hanging(row, margin=_HANGING)
 
 
-def _risk(run: RecordedRun, limit: int) -> Iterator[tuple[str, str]]:
+def _risk(summary: RunSummary, limit: int) -> Iterator[tuple[str, str]]:
     """Lines and styles: how many findings of which weight, the riskiest file, and what they are."""
-    findings = run.rows("findings")
-    accepted = sorted({field(row, "id") for row in findings if row.get("accepted")})
+    findings = summary.findings
+    accepted = sorted({one_line(finding.id) for finding in findings if finding.accepted})
     if accepted:
         yield f"let pass by --accept-risk: {', '.join(accepted)}", "yellow"
     if not findings:
         return
     counts = []
     for severity in reversed(Severity):
-        count = sum(row.get("severity") == severity for row in findings)
+        count = sum(finding.severity is severity for finding in findings)
         if count:
             word = severity.name.lower()
             counts.append(f"{count} {word}{'s' if count > 1 else ''}")
-    refusing = [row for row in findings if row.get("refuses")]
+    refusing = [finding for finding in findings if finding.refuses]
     verb = "refuses the patch" if refusing else "found"
     head = f"export gate {verb}: {', '.join(counts)}; riskiest: {_place(findings[0])}"
-    yield head, "bold red" if refusing else _style(findings[0])
+    yield head, "bold red" if refusing else _STYLES[findings[0].severity]
     shown = max(limit, len(refusing))
-    for row in findings[:shown]:
-        words = f"  {_weight(row)} {field(row, 'id')}: {_place(row)}: {field(row, 'reason')}"
-        yield words, "bold red" if row.get("refuses") else _style(row)
+    for finding in findings[:shown]:
+        what = f"{_weight(finding)} {one_line(finding.id)}"
+        words = f"  {what}: {_place(finding)}: {one_line(finding.reason)}"
+        yield words, "bold red" if finding.refuses else _STYLES[finding.severity]
     if len(findings) > shown:
-        yield f"  and {len(findings) - shown} more: moonpool show {run.id}", "dim"
-    names = {field(row, "id") for row in refusing}
+        yield f"  and {len(findings) - shown} more: moonpool show {summary.run_id}", "dim"
+    names = {one_line(finding.id) for finding in refusing}
     for name in sorted(names & NEVER_ACCEPTED.keys()):
         yield f"  {name} can't be let pass: {NEVER_ACCEPTED[name]}", "dim"
     if names and not names & NEVER_ACCEPTED.keys():
@@ -129,96 +136,76 @@ def _risk(run: RecordedRun, limit: int) -> Iterator[tuple[str, str]]:
         yield f"  to let these pass, run it again with {words}", "dim"
 
 
-def _place(finding: Mapping[str, object]) -> str:
-    line = finding.get("line")
-    where = field(finding, "path") or "the patch"
-    return f"{where}:{line}" if isinstance(line, int) else where
+def _place(finding: Finding) -> str:
+    where = path_text(finding.path) or "the patch"
+    return where if finding.line is None else f"{where}:{finding.line}"
 
 
-def _weight(finding: Mapping[str, object]) -> str:
-    if finding.get("refuses"):
+def _weight(finding: Finding) -> str:
+    if finding.refuses:
         return "REFUSED"
-    if finding.get("accepted"):
-        return "accepted"
-    severity = _severity(finding)
-    return severity.name.lower() if severity else "finding"
+    return "accepted" if finding.accepted else finding.severity.name.lower()
 
 
-def _style(finding: Mapping[str, object]) -> str:
-    return _STYLES[_severity(finding) or Severity.WARNING]
-
-
-def _severity(finding: Mapping[str, object]) -> Severity | None:
-    return next((one for one in Severity if one == finding.get("severity")), None)
-
-
-def _effort(run: RecordedRun) -> str:
-    tokens = run.summary.get("tokens")
-    if not isinstance(tokens, Mapping):
-        return ""
-    count = {key: value for key, value in tokens.items() if isinstance(value, int)}
-    read = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
-    taken = sum(count.get(key, 0) for key in read)
-    given = count.get("output_tokens", 0)
-    unsaid = count.get("uncounted_replies", 0)
+def _effort(summary: RunSummary) -> str:
+    used = summary.tokens
     # A recorded conversation uses none.
-    tokens_used = f"{taken} tokens in, {given} out, " if taken or given else ""
-    if unsaid:
-        tokens_used += f"estimated for {unsaid} answers that the service did not count, "
-    usd = run.summary.get("usd")
-    source = one_line(run.text("usd_source"), 200)
-    paid = isinstance(usd, int | float) and (taken or given)
-    cost = f", ${usd:.4f}" + (f" (by {source})" if source else "") if paid else ""
-    seconds = f"{run.number('seconds'):.1f} s"
-    return f"  {run.number('turns'):.0f} turns, {tokens_used}{seconds}{cost}"
+    some = bool(used.all_input or used.output_tokens)
+    tokens = f"{used.all_input} tokens in, {used.output_tokens} out, " if some else ""
+    if used.uncounted_replies:
+        unsaid = used.uncounted_replies
+        tokens += f"estimated for {unsaid} answers that the service did not count, "
+    cost = ""
+    if summary.usd is not None and some:
+        source = one_line(summary.usd_source or "", 200)
+        cost = f", ${summary.usd:.4f}" + (f" (by {source})" if source else "")
+    return f"  {summary.turns} turns, {tokens}{summary.seconds:.1f} s{cost}"
 
 
-def _diffstat(run: RecordedRun) -> list[Line]:
-    changes = run.rows("changes")
-    left_out = run.rows("left_out")
+def _diffstat(summary: RunSummary) -> list[Line]:
+    changes, left_out = summary.changes, summary.left_out
     if not changes:
         words = "nothing changed" if not left_out else "nothing that a patch can carry changed"
-        rows = [Line(words, "dim")] if run.text("patch") else []
+        rows = [Line(words, "dim")] if summary.patch is not None else []
         return rows + _left_out(left_out)
-    width = min(_PATH_WIDTH, max(len(field(change, "path")) for change in changes))
+    width = min(_PATH_WIDTH, max(len(path_text(change.path)) for change in changes))
     rows = []
     for change in changes[:_FILES_SHOWN]:
-        row = Line(f"  {field(change, 'path'):<{width}}  ")
-        kind = field(change, "kind")
-        added, deleted = change.get("added_lines"), change.get("deleted_lines")
-        if isinstance(added, int) and isinstance(deleted, int):
+        row = Line(f"  {path_text(change.path):<{width}}  ")
+        added, deleted = change.added_lines, change.deleted_lines
+        if added is not None and deleted is not None:
             row.append(f"{added + deleted:>5} ", "dim")
             plus, minus = _bars(added, deleted)
             row.append("+" * plus, "green").append("-" * minus, "red")
-            if kind != "modified":
-                row.append(f"  {kind}", "dim")
+            if change.kind is not ChangeKind.MODIFIED:
+                row.append(f"  {change.kind}", "dim")
         else:
-            row.append(f"{kind}, binary", "dim")
+            row.append(f"{change.kind}, binary", "dim")
         rows.append(row)
     if len(changes) > _FILES_SHOWN:
         rows.append(Line(f"  and {len(changes) - _FILES_SHOWN} more", "dim"))
     return rows + _left_out(left_out)
 
 
-def _left_out(paths: Sequence[Mapping[str, object]]) -> list[Line]:
+def _left_out(items: Sequence[LeftOut]) -> list[Line]:
     """What changed and is not in the patch. One may be what the agent was to make: it is named."""
-    if len(paths) > _LEFT_OUT_NAMED:
-        return [Line(f"  {len(paths)} paths left out of the patch, see the report", "yellow")]
+    if len(items) > _LEFT_OUT_NAMED:
+        return [Line(f"  {len(items)} paths left out of the patch, see the report", "yellow")]
     return [
-        Line(f"  left out of the patch: {field(path, 'path')} {field(path, 'reason')}", "yellow")
-        for path in paths
+        Line(f"  left out of the patch: {path_text(item.path)} {one_line(item.reason)}", "yellow")
+        for item in items
     ]
 
 
-def _kernel_refusals(run: RecordedRun) -> list[str]:
+def _kernel_refusals(summary: RunSummary) -> list[str]:
     """Programs that the kernel refused, each with the calls under which it did."""
-    calls: dict[str, list[str]] = {}
-    for row in run.rows("kernel_refusals"):
-        numbers = calls.setdefault(field(row, "program"), [])
-        if field(row, "call") not in numbers:
-            numbers.append(field(row, "call"))
+    calls: dict[str, list[int]] = {}
+    for refusal in summary.kernel_refusals:
+        numbers = calls.setdefault(one_line(refusal.program, _PATH_WIDTH * 2), [])
+        if refusal.call not in numbers:
+            numbers.append(refusal.call)
     lines = [
-        f"refused by the kernel: {one_line(program, _PATH_WIDTH * 2)} (call {_some(numbers)})"
+        f"refused by the kernel: {program} (call {_some(numbers)})"
         for program, numbers in list(calls.items())[:_REFUSALS_NAMED]
     ]
     if len(calls) > _REFUSALS_NAMED:
@@ -227,50 +214,41 @@ def _kernel_refusals(run: RecordedRun) -> list[str]:
     return lines
 
 
-def _some(numbers: Sequence[str]) -> str:
-    shown = ", ".join(numbers[:_CALLS_NAMED])
+def _some(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_CALLS_NAMED]))
     return shown if len(numbers) <= _CALLS_NAMED else f"{shown} …"
 
 
-def _verification(run: RecordedRun) -> tuple[str, str] | None:
-    value = run.summary.get("verification")
-    if not isinstance(value, Mapping):
-        return None
-    command = field(value, "command")
-    match value.get("type"):
-        case "verified":
-            return f"verified: {command} passes in a fresh container with the patch", "green"
-        case "failed":
-            how = f"{field(value, 'ending')}, exit code {field(value, 'exit_code')}"
-            return f"not verified: {command}: {how}, in a fresh container with the patch", "red"
-        case "not_run":
-            return f"not verified: {command} was not run: {field(value, 'reason')}", "red"
-        case _:
+def _verification(summary: RunSummary) -> tuple[str, str] | None:
+    match summary.verification:
+        case Verified(command=command):
+            words = f"verified: {one_line(command)} passes in a fresh container with the patch"
+            return words, "green"
+        case Failed() as failed:
+            how = f"{failed.ending}, exit code {failed.exit_code}"
+            command = one_line(failed.command)
+            words = f"not verified: {command}: {how}, in a fresh container with the patch"
+            return words, "red"
+        case NotRun(command=command, reason=reason):
+            return f"not verified: {one_line(command)} was not run: {one_line(reason)}", "red"
+        case NotAsked():
             return None
 
 
 def _next(run: RecordedRun) -> str:
-    if run.text("container_left"):
+    if run.summary.container_left is not None:
         return f"moonpool resume {run.id} --export-only"
-    if run.text("outcome") == RUNNING:
+    if run.is_running:
         # Or its process was killed: then this takes it up, and else says who works on it.
         return f"moonpool resume {run.id}"
-    if run.text("outcome") == "export refused":
+    if run.is_refused:
         return f"moonpool show {run.id} --patch"
     applied = AppliedPatch.of(run.directory).patch
-    if applied and hashlib.sha256(applied).hexdigest() == run.text("patch_sha256"):
+    if applied and hashlib.sha256(applied).hexdigest() == run.summary.patch_sha256:
         return "nothing: the workspace has all of it, by /apply"
-    if run.rows("changes") or applied:
+    if run.summary.changes or applied:
         return f"moonpool apply {run.id} --check"
     return "moonpool run TASK"
-
-
-def field(row: Mapping[str, object], key: str) -> str:
-    """One field of a recorded object as one visible line."""
-    value = row.get(key)
-    if isinstance(value, Mapping):  # bytes that are no UTF-8
-        return f"(base64) {one_line(str(value.get('base64', '')), _PATH_WIDTH)}"
-    return "" if value is None else one_line(str(value))
 
 
 def _bars(added: int, deleted: int) -> tuple[int, int]:

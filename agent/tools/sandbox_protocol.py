@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     # Only their names are needed here; the modules bring the engine's SDK.
+    from sandbox.container.seal import SealReport
     from sandbox.patch.values import LeftOut, Patch
     from sandbox.reattach import ContainerState
     from sandbox.restore.mark import Mark, Restored
@@ -22,26 +23,13 @@ if TYPE_CHECKING:
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 
-class SealProtocol(Protocol):
-    """What was read back from the running container before the first call."""
-
-    @property
-    def landlock_abi(self) -> int: ...
-    @property
-    def kernel_enforced(self) -> bool: ...
-    @property
-    def missing(self) -> tuple[str, ...]: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-
-
 class SandboxProtocol(Protocol):
     """A sealed container with a copy of the workspace in it."""
 
     @property
     def id(self) -> str: ...
     @property
-    def seal(self) -> SealProtocol: ...
+    def seal(self) -> SealReport: ...
     @property
     def left_behind(self) -> tuple[LeftOut, ...]: ...
     @property

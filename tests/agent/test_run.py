@@ -10,7 +10,11 @@ from agent.cli.setup import exit_codes
 from agent.errors import ModelBilling
 from agent.models.interface import Reply, StopReason
 from agent.models.script.player import ScriptModel
-from agent.record.events.types import CallStarted, Event, ModelCalled, Notice
+from agent.record.chain import chain_of
+from agent.record.events.calls import CallStarted
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import Notice
+from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import (
     Crashed,
     ExportRefused,
@@ -24,7 +28,6 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.record.runs import chain_broken_at
 from agent.verification import Failed, NotRun, Verified
 from checkout import EXAMPLES
 from fakes.box import TmpBox
@@ -60,7 +63,7 @@ def test_the_calculator_is_mended_proved_and_verified(tmp_path: Path, policy: Po
         b"calculator/arithmetic.py"
     ]
     assert b"+    return a * b" in summary.delivery.patch.data
-    assert isinstance(summary.verification, Verified)
+    assert isinstance(summary.document.verification, Verified)
     assert summary.exit_code == exit_codes.DONE
 
 
@@ -173,7 +176,7 @@ def test_a_patch_that_cannot_be_made_keeps_the_container_and_says_so(fake: FakeR
     summary = fake.go(ToldModel(CHANGE, say("done")))
     assert isinstance(summary.outcome, SandboxFailed)
     assert summary.delivery is None
-    assert summary.container_left == fake.box.id
+    assert summary.document.container_left == fake.box.id
     assert not fake.box.closed
     assert any("still stands" in e.text for e in fake.log if isinstance(e, Notice))
     fake.box.close()
@@ -189,7 +192,7 @@ def test_whatever_fails_in_the_export_the_container_stays(
     fake.box.failures["export"] = failure
     summary = fake.go(ToldModel(CHANGE, say("done")))
     assert isinstance(summary.outcome, SandboxFailed | Crashed)
-    assert (summary.container_left, fake.box.closed) == (fake.box.id, False)
+    assert (summary.document.container_left, fake.box.closed) == (fake.box.id, False)
     words = [event.text for event in fake.log if isinstance(event, Notice)]
     assert any(f"moonpool resume {fake.record.run_id} --export-only" in text for text in words)
     fake.box.close()
@@ -198,7 +201,7 @@ def test_whatever_fails_in_the_export_the_container_stays(
 def test_a_container_that_is_gone_is_not_said_to_stand(fake: FakeRun) -> None:
     fake.box = TmpBox(files=fake.files)
     fake.box.failures["export"] = ContainerGone("no such container")
-    assert fake.go(ToldModel(CHANGE, say("done"))).container_left is None
+    assert fake.go(ToldModel(CHANGE, say("done"))).document.container_left is None
 
 
 def test_an_engine_that_was_away_for_a_moment_costs_no_patch(fake: FakeRun) -> None:
@@ -222,15 +225,15 @@ def test_a_failed_verification_is_no_success(fake: FakeRun) -> None:
     fake.verify = "echo broken; test -e nothing"
     summary = fake.go(ToldModel(CHANGE, say("done")))
     assert isinstance(summary.outcome, NotVerified)
-    assert isinstance(summary.verification, Failed)
-    assert "broken" in summary.verification.output
+    assert isinstance(summary.document.verification, Failed)
+    assert "broken" in summary.document.verification.output
     assert summary.exit_code == 1
 
 
 def test_verification_sees_the_patch_and_nothing_else_of_the_agents(fake: FakeRun) -> None:
     fake.verify = "test -e new.txt && test ! -e /tmp/moonpool-test-marker"
     summary = fake.go(ToldModel(CHANGE, say("done")))
-    assert isinstance(summary.verification, Verified)
+    assert isinstance(summary.document.verification, Verified)
     assert fake.box is not None
     assert fake.box.opened[0].calls == ["apply", f"run {fake.verify}", "close"]
 
@@ -238,7 +241,7 @@ def test_verification_sees_the_patch_and_nothing_else_of_the_agents(fake: FakeRu
 def test_a_cut_short_run_is_not_verified_and_says_so(fake: FakeRun) -> None:
     fake.verify = "true"
     summary = fake.go(model_that("can't be paid"))
-    assert isinstance(summary.verification, NotRun)
+    assert isinstance(summary.document.verification, NotRun)
 
 
 def test_a_protected_path_refuses_the_export_and_the_patch_is_kept_aside(fake: FakeRun) -> None:
@@ -252,7 +255,7 @@ def test_a_protected_path_refuses_the_export_and_the_patch_is_kept_aside(fake: F
     assert summary.exit_code == 5
     assert not (fake.record.directory / "patch.diff").exists()
     assert (fake.record.directory / "patch.refused.diff").exists()
-    assert isinstance(summary.verification, NotRun)
+    assert isinstance(summary.document.verification, NotRun)
 
 
 def test_a_record_that_cannot_be_written_ends_the_run_with_the_patch_elsewhere(
@@ -294,7 +297,7 @@ def test_run_json_says_running_until_it_is_over(fake: FakeRun) -> None:
 
 
 def test_the_summary_has_what_the_design_names(fake: FakeRun) -> None:
-    document = fake.go(ToldModel(CHANGE, say("done"))).document()
+    document = fake.go(ToldModel(CHANGE, say("done"))).document.json_object()
     named = {"run_id", "outcome", "exit_code", "patch", "tree"}
     assert named <= set(document)
     json.dumps(document)
@@ -324,7 +327,7 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
         "verification_ended",
         "run_ended",
     ]
-    assert chain_broken_at(path) is None
+    assert not chain_of(path).fault
 
 
 def test_an_accepted_risk_passes_and_stands_in_event_summary_and_finding(fake: FakeRun) -> None:
@@ -338,7 +341,7 @@ def test_an_accepted_risk_passes_and_stands_in_event_summary_and_finding(fake: F
     events = [json.loads(line) for line in fake.lines]
     assert events[0]["accepted_risks"] == ["bidi-control"]
     (exported,) = (event for event in events if event["event"] == "exported")
-    document = json.loads(json.dumps(summary.document()))
+    document = json.loads(json.dumps(summary.document.json_object()))
     for findings in (exported["findings"], document["findings"]):
         assert [(row["id"], row["line"], row["accepted"]) for row in findings] == [
             ("bidi-control", 1, True)

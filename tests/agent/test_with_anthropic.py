@@ -15,6 +15,7 @@ from agent.record.outcome import Finished, GaveUp, LimitReached, Refused, RunLim
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation
 from fakes.providers import AT_ONCE
+from fakes.records import lines_from
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from standins.anthropic.server import StandIn
@@ -63,7 +64,7 @@ def test_a_run_with_parallel_calls_thinking_and_errors_is_one_the_api_takes(
     summary = fake.go(model)
     assert summary.outcome == Finished(message="Mended.")
     assert len(api.requests) == 4
-    assert summary.used.output_tokens > 0
+    assert summary.document.tokens.output_tokens > 0
     assert summary.delivery is not None
     assert b"+    return a * b" in summary.delivery.patch.data
 
@@ -124,7 +125,7 @@ def test_the_prefix_of_every_request_is_the_request_before(
     looking = [answer(Call("bash", {"command": f"echo {number}"})) for number in range(12)]
     api.queue(*looking, answer("Done."))
     summary = fake.go(model)
-    used = summary.used
+    used = summary.document.tokens
     everything = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens
     assert used.cache_read_tokens / everything > 0.8
 
@@ -145,8 +146,8 @@ def test_a_search_that_pauses_and_calls_of_ours_are_one_conversation(
     summary = fake.go(model)
     assert summary.outcome == Finished(message="Mended.")
     assert [request.fault for request in api.requests] == [None] * 10
-    assert summary.used.web_searches == 1 + 7 + 1
-    assert summary.document()["server_tools"] == ["web_search"]
+    assert summary.document.tokens.web_searches == 1 + 7 + 1
+    assert summary.document.json_object()["server_tools"] == ["web_search"]
 
 
 def test_a_policy_that_lists_none_sends_none(
@@ -169,10 +170,10 @@ def test_taken_up_again_in_a_pause_the_api_takes_what_is_said_then(
     fake.go(model)
     rows = [json.loads(line) for line in fake.lines]
     at = next(n for n, row in enumerate(rows) if row["event"] == "model_replied")
-    past = resume_state_of(rows[: at + 1])
-    conversation = FakeConversation(box=TmpBox(), policy=fake.policy)
+    past = resume_state_of(lines_from(rows[: at + 1]))
+    conversation = FakeConversation(box=TmpBox(), policy=fake.policy, past=past)
     loop = conversation.made(model, system=system_prompt(fake.policy, "/workspace"))
-    assert loop.go_on(past, "mend it") == Finished(message="Mended.")
+    assert loop.go_on("mend it", same_container=True) == Finished(message="Mended.")
     conversation.box.close()
 
 

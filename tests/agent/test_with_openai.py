@@ -52,7 +52,7 @@ def test_a_run_with_parallel_calls_thinking_and_errors_is_one_the_api_takes(
     summary = fake.go(model)
     assert summary.outcome == Finished(message="Mended.")
     assert [request.fault for request in api.requests] == [None] * 4
-    assert summary.used.output_tokens > 0
+    assert summary.document.tokens.output_tokens > 0
     assert summary.delivery is not None
     assert b"+    return a * b" in summary.delivery.patch.data
 
@@ -70,7 +70,7 @@ def test_a_run_on_a_gateway_comes_to_the_same(fake: FakeRun, quirk: Quirk) -> No
         model.close()
     assert summary.outcome == Finished(message="Mended.")
     assert [request.fault for request in api.requests] == [None] * 3
-    assert summary.used.uncounted_replies == (3 if quirk is Quirk.NO_USAGE else 0)
+    assert summary.document.tokens.uncounted_replies == (3 if quirk is Quirk.NO_USAGE else 0)
     assert summary.delivery is not None
     assert b"+    return a * b" in summary.delivery.patch.data
 
@@ -141,5 +141,5 @@ def test_the_prefix_of_every_request_is_the_request_before(
 ) -> None:
     looking = [answer(Call("bash", {"command": f"echo {number}"})) for number in range(30)]
     api.queue(*looking, answer("Done."))
-    used = fake.go(model).used
+    used = fake.go(model).document.tokens
     assert used.cache_read_tokens / (used.input_tokens + used.cache_read_tokens) > 0.8

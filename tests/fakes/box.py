@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.tools.sandbox_protocol import OnOutput
+from sandbox.container.seal import SealReport
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.store import Store
@@ -37,13 +38,23 @@ from sandbox.results import (
     Output,
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakeSeal:
-    landlock_abi: int = 6
-    kernel_enforced: bool = True
-    missing: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+SEAL = SealReport(
+    kernel_enforced=True,
+    landlock_abi=6,
+    cap_eff=0,
+    cap_bnd=0,
+    no_new_privs=True,
+    seccomp=2,
+    uid=1000,
+    interfaces=("lo",),
+    noexec=(),
+    memory_sealed=True,
+    moves_copy=True,
+    probed=None,
+    missing=(),
+    notes=(),
+)
+"""What a real sandbox reads back; this one seals nothing."""
 
 
 @dataclass
@@ -51,7 +62,7 @@ class TmpBox:
     """Fits `agent.box.Box`. Failures can be set: each is raised by the next call of that name."""
 
     files: Mapping[str, bytes] = field(default_factory=dict)
-    seal: FakeSeal = field(default_factory=FakeSeal)
+    seal: SealReport = SEAL
     left_behind: tuple[LeftOut, ...] = ()
     failures: dict[str, Exception] = field(default_factory=dict)
     opened: list["TmpBox"] = field(default_factory=list)

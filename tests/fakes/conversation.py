@@ -6,14 +6,20 @@ from dataclasses import dataclass, field, replace
 from agent.conversation.approval import Approve, nobody_to_ask
 from agent.conversation.budget import Budget
 from agent.conversation.loop import AgentLoop
+from agent.conversation.resume_state import ResumeState
 from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.record.events.types import CallEnded, CallRefused, Event, UserMessageAdded
+from agent.record.events.calls import CallEnded, CallRefused
+from agent.record.events.kinds import Event
+from agent.record.events.messages import UserMessageAdded
 from agent.record.images import ImageStore
+from agent.record.journal import Journal
 from agent.record.outcome import Conversation
+from agent.record.state.run import RunState
 from fakes.box import TmpBox
+from fakes.records import FoldedTwin
 from policies.policy import Policy
 
 
@@ -30,6 +36,8 @@ class FakeConversation:
     also: Callable[[Event], None] = lambda event: None
     facts: ModelInfo = UNKNOWN
     max_tokens: int = 1000
+    past: ResumeState | None = None
+    """What another process did of it."""
 
     def on(self, model: Model, task: str = "mend it") -> Conversation:
         self.loop = self.made(model)
@@ -37,7 +45,17 @@ class FakeConversation:
 
     def made(self, model: Model, *, system: str = "be careful") -> AgentLoop:
         """A loop that was not begun."""
-        self.budget = Budget(self.policy, prices=self.facts.prices)
+        before = self.past.state if self.past is not None else RunState()
+        self.budget = Budget(self.policy, before=before.spent, prices=self.facts.prices)
+        images = self.image_store or ImageStore(None)
+        self.journal = Journal(
+            record=None,
+            show=self._show,
+            interrupts=self.interrupts,
+            recall=images.recall,
+            state=before,
+        )
+        self._twin = FoldedTwin(state=before)
         return AgentLoop(
             model=model,
             calls=ToolExecutor(
@@ -45,21 +63,22 @@ class FakeConversation:
                 policy=self.policy,
                 approve=self.approve,
                 interrupts=self.interrupts,
-                emit=self._emit,
-                image_store=self.image_store,
+                journal=self.journal,
+                image_store=images,
             ),
             budget=self.budget,
             system=system,
             server_tools=self.policy.server_tools,
             max_tokens=self.max_tokens,
             interrupts=self.interrupts,
-            emit=self._emit,
+            journal=self.journal,
             facts=self.facts,
         )
 
-    def _emit(self, event: Event) -> None:
+    def _show(self, event: Event, _line: str | None) -> None:
         self.log.append(event)
         self.also(event)
+        self._twin.take(event, self.journal.state)
 
     def refused(self) -> list[CallRefused]:
         return [event for event in self.log if isinstance(event, CallRefused)]

@@ -43,6 +43,7 @@ def _is(value: Any, kind: str) -> bool:
 def _object_fits(value: Mapping[str, Any], schema: Mapping[str, Any], whole: Any) -> bool:
     known = schema.get("properties", {})
     more = schema.get("additionalProperties", {})
+    more = {} if more is True else more
     if not set(schema.get("required", ())) <= value.keys():
         return False
     return all(

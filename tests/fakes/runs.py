@@ -11,12 +11,13 @@ from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.record.events.types import Event
+from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
-from agent.record.summary import Summary
+from agent.record.summary import RunResult
 from agent.run import Run
-from agent.session import SessionDriver, one_task
+from agent.session import RunSetup, SessionDriver, one_task
 from fakes.box import TmpBox
+from fakes.records import FoldedTwin
 from policies.policy import Policy
 
 
@@ -40,8 +41,10 @@ class FakeRun:
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
+    _twin: FoldedTwin = field(default_factory=FoldedTwin)
 
-    def go(self, model: Model, task: str = "mend it") -> Summary:
+    def go(self, model: Model, task: str = "mend it") -> RunResult:
+        self._twin = FoldedTwin()
         self.record = RunRecord.create(self.home, known_secrets=self.known_secrets)
         job = Job(
             run_id=self.record.run_id,
@@ -56,20 +59,22 @@ class FakeRun:
             environ={},
         )
         self.run = Run(
-            job,
-            model=model,
-            open_box=self._open,
-            record=self.record,
-            show=self._show,
-            approve=nobody_to_ask,
-            interrupts=self.interrupts,
-            exit_code=of_outcome,
-            driver=self.driver,
-            facts=self.facts,
+            RunSetup(
+                job=job,
+                model=model,
+                open_box=self._open,
+                record=self.record,
+                show=self._show,
+                approve=nobody_to_ask,
+                interrupts=self.interrupts,
+                exit_code=of_outcome,
+                driver=self.driver,
+                facts=self.facts,
+            )
         )
-        summary = self.run.go()
+        result = self.run.go()
         self.record.close()
-        return summary
+        return result
 
     def _open(self, _job: Job, on_progress: OnProgress) -> TmpBox:
         self.before_open()
@@ -82,3 +87,4 @@ class FakeRun:
         if line is not None:
             self.lines.append(line)
         self.also(event)
+        self._twin.take(event, self.run.journal.state)

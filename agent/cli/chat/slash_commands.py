@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from agent.chat.requests import Chat, Preview
 from agent.chat.undo_text import to_person
 from agent.cli.chat.voice import ChatVoice
 from agent.errors import RecordError
-from agent.record.events.encoding import plain
-from agent.record.events.types import CallEnded, CallStarted, Event
-from agent.record.runs import RecordedRun
+from agent.record.events.calls import CallEnded, CallStarted
+from agent.record.events.kinds import Event
+from agent.record.state.summary import running_summary
+from agent.record.summary import RunSummary
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch
 from agent.terminal.progress import Display
@@ -92,7 +92,7 @@ class SlashCommands:
                 )
             else:
                 self.voice.say(f"and {hidden} lines more: all of it is in {path}", "yellow")
-        print_risk(self.voice.screen, _as_run(self.chat, taken))
+        print_risk(self.voice.screen, _so_far(self.chat, taken))
 
     def _taken(self, take: Callable[[], Preview]) -> Preview | None:
         try:
@@ -113,12 +113,12 @@ class SlashCommands:
         taken = self._taken(self.chat.to_apply)
         if taken is None:
             return
-        print_risk(self.voice.screen, _as_run(self.chat, taken))
+        print_risk(self.voice.screen, _so_far(self.chat, taken))
         if taken.refused:
             self.voice.say("the export gate refuses it: nothing is applied", "red")
             return
         if self.asker is None:
-            print_diffstat(self.voice.screen, _as_run(self.chat, taken))
+            print_diffstat(self.voice.screen, _so_far(self.chat, taken))
             run_id = self.chat.session.job.run_id
             self.voice.say(
                 f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
@@ -144,7 +144,7 @@ class SlashCommands:
         if not changes:
             self.voice.say("the workspace has all of it already")
             return False
-        print_diffstat(self.voice.screen, _as_run(self.chat, taken, changes))
+        print_diffstat(self.voice.screen, _so_far(self.chat, taken, changes))
         where = visible(str(self.chat.session.job.workspace))
         with self.chat.session.clock.stopped():
             said = answer(
@@ -232,17 +232,17 @@ class SlashCommands:
         )
 
 
-def _as_run(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> RecordedRun:
+def _so_far(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> RunSummary:
     """As the commands show a run that is over; `changes` in place of the patch's own."""
     patch = taken.patch
-    record = chat.session.record
-    summary = {
-        "findings": plain(taken.findings),
-        "changes": plain(patch.changes if changes is None else changes),
-        "left_out": plain(patch.left_out),
-        "patch": "so far",
-    }
-    return RecordedRun(id=record.run_id, directory=Path(record.directory), summary=summary)
+    return running_summary(chat.session.journal.state).model_copy(
+        update={
+            "findings": taken.findings,
+            "changes": patch.changes if changes is None else changes,
+            "left_out": patch.left_out,
+            "patch": "so far",
+        }
+    )
 
 
 def _is_plan(event: Event) -> bool:

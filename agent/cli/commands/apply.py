@@ -9,7 +9,9 @@ from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import RUN
 from agent.errors import UsageError
 from agent.record.applied_patch import applied_of
-from agent.record.runs import RecordedRun, baseline_of, events_of, find, patch_of
+from agent.record.reader import read_record
+from agent.record.runs import RecordedRun, baseline_of, find, patch_of
+from agent.record.state.run import fold
 from agent.record.store import BASELINE
 from agent.untrusted_text import one_line, path_text
 from sandbox.apply.branch import branch_patch
@@ -34,15 +36,15 @@ BRANCH = text(
 
 def apply(given: Given) -> int:
     run = find(environment.home(), given[RUN])
-    if run.text("outcome") == "export refused":
+    if run.is_refused:
         print(
             f"moonpool: the export gate refused the patch of run {run.id}: see "
-            f"`moonpool show {run.id}`; it is kept in {run.text('patch')}",
+            f"`moonpool show {run.id}`; it is kept in {run.summary.patch}",
             file=sys.stderr,
         )
         return exit_codes.EXPORT_REFUSED
     data = patch_of(run)
-    target = given[DIRECTORY] or Path(run.text("workspace"))
+    target = given[DIRECTORY] or Path(run.summary.workspace)
     if given[DIRECTORY] is None and given[BRANCH] is None:
         rest = _rest(run, data)
         if rest != data and given[THREE_WAY]:
@@ -81,8 +83,8 @@ def apply(given: Given) -> int:
 
 def _rest(run: RecordedRun, data: bytes) -> bytes:
     """The patch without what the person applied in the middle of a chat."""
-    told = [row for row in events_of(run) if row.get("event") == "patch_applied"]
-    applied = applied_of(run.directory, told[-1] if told else None)
+    state = fold(line.event for line in read_record(run.directory).require())
+    applied = applied_of(run.directory, state.applied)
     return applied.rest(data, run.directory / BASELINE)
 
 
@@ -94,7 +96,7 @@ def _apply_to_branch(
     given: Given,
 ) -> int:
     branch = given[BRANCH] or ""
-    message = f"{one_line(run.text('task'), _SUBJECT_WIDTH)}\n\nMoonpool run {run.id}"
+    message = f"{one_line(run.summary.task, _SUBJECT_WIDTH)}\n\nMoonpool run {run.id}"
     report = branch_patch(
         data, target, branch=branch, message=message, check=given[CHECK], baseline=baseline
     )

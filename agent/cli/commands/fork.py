@@ -1,11 +1,9 @@
 """``moonpool fork``: a new run that begins where a call of another one had ended."""
 
-import hashlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,30 +21,23 @@ from agent.errors import RecordError, UsageError
 from agent.job import Job
 from agent.models.interface import Model
 from agent.open_sandbox import open_sandbox
-from agent.past_runs.fork import (
-    END,
-    Fork,
-    at,
-    first_line,
-    fork,
-    keep_images,
-    keep_steps,
-    mark_of,
-    points,
-)
+from agent.past_runs.fork import Fork, fork, keep_images, keep_steps, mark_of
+from agent.past_runs.fork_points import END, at, points
 from agent.past_runs.resume import recorded_policy
-from agent.record.events.encoding import encode, plain
-from agent.record.events.types import Forked
+from agent.record.events.encoding import plain
+from agent.record.events.lifecycle import Forked, SandboxReady
 from agent.record.images import ImageStore, recall
-from agent.record.runs import RecordedRun, chain_broken_at, events_of, find_id, is_running, reread
+from agent.record.reader import RecordLine, read_record
+from agent.record.runs import find_id
+from agent.record.state.run import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord, new_run_id, runs_directory
+from agent.session import run_started
 from agent.untrusted_text import one_line, path_text
 from agent.version import VERSION
-from policies.file.rendering import as_data, spelled
 from sandbox.errors import NotKept, SandboxLost
 from sandbox.sandbox import Sandbox
 
-Rows = list[Mapping[str, object]]
+Lines = tuple[RecordLine, ...]
 
 _WORDS_WIDTH = 100
 
@@ -67,8 +58,8 @@ def _list_points(given: Given) -> int:
     if given[TASK] is not None:
         raise UsageError("say where with --at N: without it, the calls of the run are listed")
     secrets = model_setup.known_secrets(model_setup.load(root=None))
-    run, rows = _recorded(given[RUN], secrets)
-    found = points(rows)
+    run_id, lines = _recorded(given[RUN], secrets)
+    found = points(lines)
     if given[EVENTS_AS_JSON]:
         document = [
             {
@@ -80,7 +71,7 @@ def _list_points(given: Given) -> int:
             }
             for point in found
         ]
-        print(json.dumps({"run_id": run.id, "points": document}))
+        print(json.dumps({"run_id": run_id, "points": document}))
         return exit_codes.DONE
     width = max((len(str(point.call)) for point in found), default=1)
     for point in found:
@@ -90,30 +81,20 @@ def _list_points(given: Given) -> int:
     return exit_codes.DONE
 
 
-def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple[RecordedRun, Rows]:
-    """A run and its lines, which hold together.
+def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple[str, Lines]:
+    """A run's id and its lines, which hold together.
 
     Raises:
         UsageError: it is still at work.
-        RecordError: somebody changed the record.
+        RecordError: somebody changed the record, or another version wrote it.
     """
-
     home = environment.home()
-    run = reread(runs_directory(home) / find_id(home, wanted))
-    if is_running(run):
+    run_id = find_id(home, wanted)
+    record = read_record(runs_directory(home) / run_id)
+    if not record.is_over:
         # Whoever works on it holds its lock; a killed one's torn line is cut off by that.
-        RunRecord.reopen(home, run.id, known_secrets=secrets)[0].close()
-    events = run.directory / EVENTS
-    try:
-        broken = chain_broken_at(events)
-    except OSError as error:
-        raise RecordError(f"{events} can't be read: {error.strerror}") from error
-    if broken is not None:
-        raise RecordError(
-            f"line {broken} of the record of run {run.id} is not what the run wrote, and nothing "
-            f"is forked from it: `moonpool verify {run.id}`"
-        )
-    return run, list(events_of(run))
+        RunRecord.reopen(home, run_id, known_secrets=secrets)[0].close()
+    return run_id, record.require()
 
 
 def _fork(given: Given, where: str) -> int:
@@ -122,21 +103,23 @@ def _fork(given: Given, where: str) -> int:
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
     configuration = model_setup.load(root=None)
     secrets = model_setup.known_secrets(configuration)
-    run, rows = _recorded(given[RUN], secrets)
+    home = environment.home()
+    run_id, lines = _recorded(given[RUN], secrets)
+    directory = runs_directory(home) / run_id
     call = END if where == "end" else _number(where)
     forked = fork(
-        rows,
-        at(rows, call, run.id),
-        run_id=run.id,
+        lines,
+        at(lines, call, run_id),
+        run_id=run_id,
         task=task,
-        recall=partial(recall, run.directory / IMAGES),
+        recall=partial(recall, directory / IMAGES),
     )
     started = forked.started
-    policy, exact = recorded_policy(started, file=str(run.directory / EVENTS))
+    policy, exact = recorded_policy(started, file=str(directory / EVENTS))
     if not exact:
         raise RecordError(
             "the policy could not be recorded to the letter (it holds a secret, or is huge): "
-            f"run {run.id} can't be forked"
+            f"run {run_id} can't be forked"
         )
     if started.instructions is not None and not started.instructions.whole:
         raise RecordError(
@@ -145,7 +128,6 @@ def _fork(given: Given, where: str) -> int:
     policy = bounded(policy)
     root = workspace.began_in(started.workspace, given[BEGAN_WITH])
     model_setup.refuse_in(configuration, root)
-    home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     out = given[OUT]
     if out is not None:
@@ -160,17 +142,16 @@ def _fork(given: Given, where: str) -> int:
         policy=policy,
         verify=started.verify,
         may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
-        kernel_policy="prefer" if started.kernel_policy == "prefer" else "require",
+        kernel_policy=started.kernel_policy,
         accepted_risks=frozenset(started.accepted_risks),
-        forked_from=forked.origin,
         instructions=Instructions(operator=started.instructions),
         environ=environment.environ(),
     )
-    with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as room:
-        steps = Path(room) / "steps"
+    with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as scratch:
+        steps = Path(scratch) / "steps"
         # All that may be wrong is found before there is a record of the new run.
-        keep_steps(forked, run.directory / STEPS, steps)
-        box = _opened(forked, rows, job, steps)
+        keep_steps(forked, directory / STEPS, steps)
+        box = _opened(forked, lines, job, steps)
         return _go_on(given, forked, job, ready, box, secrets=secrets)
 
 
@@ -205,8 +186,9 @@ def _go_on(
             record.close()
         raise
     notice = (
-        f"forked from run {origin.run_id} after call {origin.call}: {len(past.history)} "
-        f"messages, {len(forked.files)} files that are not as in the workspace"
+        f"forked from run {origin.run_id} after call {origin.call}: "
+        f"{len(past.conversation.history)} messages, {len(forked.files)} files that are not as in "
+        "the workspace"
     )
     try:
         conduct = RunController(
@@ -220,7 +202,7 @@ def _go_on(
         record.close()
 
 
-def _opened(forked: Fork, rows: Rows, job: Job, steps: Path) -> Sandbox:
+def _opened(forked: Fork, lines: Lines, job: Job, steps: Path) -> Sandbox:
     """A container that holds what the other run's held then.
 
     Raises:
@@ -237,7 +219,7 @@ def _opened(forked: Fork, rows: Rows, job: Job, steps: Path) -> Sandbox:
             box = open_sandbox(job, progress)
         try:
             leaving.due()
-            _require_same(box, rows)
+            _require_same(box, lines)
             try:
                 restored = box.restore(mark_of(forked.files, steps))
             except NotKept as error:
@@ -253,15 +235,17 @@ def _opened(forked: Fork, rows: Rows, job: Job, steps: Path) -> Sandbox:
     return box
 
 
-def _require_same(box: Sandbox, rows: Rows) -> None:
+def _require_same(box: Sandbox, lines: Lines) -> None:
     """Raises UsageError where the new copy is not of what the other run began with."""
-    exported = next((row for row in reversed(rows) if row.get("event") == "exported"), None)
-    ready = next((row for row in rows if row.get("event") == "sandbox_ready"), {})
-    state = ready.get("container_state")
-    key = state.get("snapshot_key") if isinstance(state, dict) else None
-    if key == box.container_state.snapshot_key:
+    keys = {
+        line.event.container_state.snapshot_key
+        for line in lines
+        if isinstance(line.event, SandboxReady)
+    }
+    exported = fold(line.event for line in lines).exported
+    if box.container_state.snapshot_key in keys:
         return
-    if exported is not None and exported.get("base_tree") == box.base_tree:
+    if exported is not None and exported.base_tree == box.base_tree:
         return
     raise UsageError(
         "the workspace is not what the run began with: name a checkout of then with -w DIR"
@@ -270,25 +254,11 @@ def _require_same(box: Sandbox, rows: Rows) -> None:
 
 def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeState:
     """Write what the new run begins with; gives it as a run that is taken up finds it."""
-    rules = as_data(job.policy)
-    started = first_line(
-        forked,
-        run_id=job.run_id,
-        task=job.task,
-        workspace=str(job.workspace),
-        policy=job.policy.name,
-        policy_file=job.policy.where.file,
-        policy_rules=rules,
-        rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
-        model=model.name,
-        version=VERSION,
-        pid=os.getpid(),
-    )
-    lines = [record.append(row) for row in (encode(started), *forked.rows)]
+    started = run_started(job, model.name, forked_from=forked.origin)
+    for event in (started, *forked.events):
+        record.append(event.json_object())
     images = record.directory / IMAGES
-    past = resume_state_of([json.loads(line) for line in lines], partial(recall, images))
-    lossy = plain(past.lossy)
-    assert isinstance(lossy, dict)
+    past = resume_state_of(read_record(record.directory).require(), partial(recall, images))
     return replace(
         past,
         forked=Forked(
@@ -297,7 +267,7 @@ def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeSta
             model=model.name,
             version=VERSION,
             pid=os.getpid(),
-            lossy={key: lossy[key] for key in lossy if key != "type"},
+            lossy=past.lossy,
         ),
     )
 

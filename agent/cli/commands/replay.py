@@ -17,7 +17,8 @@ from agent.open_sandbox import open_sandbox
 from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recording
 from agent.past_runs.resume import recorded_policy
 from agent.record.events.encoding import plain
-from agent.record.runs import RecordedRun, chain_broken_at, events_of, find, is_running
+from agent.record.reader import read_record
+from agent.record.runs import RecordedRun, find
 from agent.record.store import EVENTS, STEPS
 from agent.untrusted_text import one_line, path_text
 from policies.policy import Policy
@@ -26,20 +27,10 @@ from policies.policy import Policy
 def replay(given: Given) -> int:
     """Make the calls of a run again; gives the exit code."""
     run = find(environment.home(), given[RUN])
-    if is_running(run):
+    if run.is_running:
         raise UsageError(f"run {run.id} has not ended: `moonpool resume {run.id}` goes on with it")
-    events = run.directory / EVENTS
-    try:
-        broken = chain_broken_at(events)
-    except OSError as error:
-        raise RecordError(f"{events} can't be read: {error.strerror}") from error
-    if broken is not None:
-        raise RecordError(
-            f"line {broken} of the record of run {run.id} is not what the run wrote, and nothing "
-            f"is replayed from it: `moonpool verify {run.id}`"
-        )
-    recorded = recording(list(events_of(run)), run.id)
-    policy, exact = recorded_policy(recorded.started, file=str(events))
+    recorded = recording(read_record(run.directory).require(), run.id)
+    policy, exact = recorded_policy(recorded.started, file=str(run.directory / EVENTS))
     if not exact:
         raise RecordError(
             "the policy could not be recorded to the letter (it holds a secret, or is huge): "
@@ -62,7 +53,7 @@ def _replayed(
         policy=policy,
         verify=None,
         may_ask=recorded.may_ask,
-        kernel_policy="prefer" if recorded.started.kernel_policy == "prefer" else "require",
+        kernel_policy=recorded.started.kernel_policy,
         environ=environment.environ(),
     )
     leaving = SignalGuard()
@@ -88,12 +79,12 @@ def _replayed(
 
 def _call_line(call: Remade) -> str:
     if not call.same:
-        verdict = f"differs: {call.now}, was {call.then}"
+        how = f"differs: {call.now}, was {call.then}"
     elif call.same_text is False:
-        verdict = f"same ({call.now}; it says something else)"
+        how = f"same ({call.now}; it says something else)"
     else:
-        verdict = f"same ({call.now})"
-    return f"  call {call.number}  {one_line(call.words, 100)}  {verdict}"
+        how = f"same ({call.now})"
+    return f"  call {call.number}  {one_line(call.words, 100)}  {how}"
 
 
 def _print_replay(run: RecordedRun, recorded: Recording, result: Replayed) -> None:

@@ -11,9 +11,9 @@ from agent.cli.setup.policy import bounded
 from agent.config.values import Configuration
 from agent.errors import RecordError, UsageError
 from agent.open_sandbox import reopen_sealed
-from agent.past_runs.resume import HeldRun, document, take
+from agent.past_runs.resume import HeldRun, take
 from agent.record.outcome import CutShort
-from agent.record.runs import find_id, is_running, reread
+from agent.record.runs import find_id
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone
 
@@ -80,19 +80,19 @@ def _resumed(taken: HeldRun, configuration: Configuration, given: Given) -> int:
 def _refuse_what_is_over(taken: HeldRun) -> None:
     """Raises UsageError for a run that ended, unless its container was left for its patch."""
     run_id = taken.job.run_id
-    if taken.past.over is None or taken.past.over.get("container_left") is not None:
+    over = taken.past.state.over
+    if over is None or over.container_left is not None:
         return
-    if is_running(reread(taken.record.directory)):
-        # It was killed between its last event and its summary.
-        taken.record.write_summary(document(taken))
-    run = reread(taken.record.directory)
-    if run.text("patch"):
+    summary = taken.summary
+    # It may have been killed between its last event and its summary.
+    taken.record.write_summary(summary.json_object())
+    if summary.patch is not None:
         raise UsageError(
-            f"run {run_id} has ended ({run.text('outcome')}) and its patch is made: "
+            f"run {run_id} has ended ({summary.outcome}) and its patch is made: "
             f"`moonpool show {run_id}`, `moonpool apply {run_id}`"
         )
     raise UsageError(
-        f"run {run_id} has ended ({run.text('outcome')}) without a patch, and its container is "
+        f"run {run_id} has ended ({summary.outcome}) without a patch, and its container is "
         f"gone: there is nothing to resume; `moonpool show {run_id}` says what it did"
     )
 
@@ -101,16 +101,16 @@ def _gone(taken: HeldRun, engine: Engine) -> int:
     """Say what is left of a run without its container."""
     run_id = taken.job.run_id
     container = taken.remembered.container_state.container[:12]
-    if taken.past.exported is not None:
-        taken.record.write_summary(document(taken))
+    if taken.past.state.exported is not None:
+        taken.record.write_summary(taken.summary.json_object())
         raise UsageError(
             f"run {run_id} was exported before its process ended, and its container is gone: "
             f"`moonpool show {run_id}`, `moonpool apply {run_id}`"
         )
     raise RecordError(
         f"container {container} of run {run_id} is not at the engine {engine.facts().endpoint}: no "
-        f"patch can be made. What is left is the record of its {taken.past.calls} calls "
-        f"(`moonpool show {run_id}`)"
+        "patch can be made. What is left is the record of its "
+        f"{taken.past.state.conversation.calls} calls (`moonpool show {run_id}`)"
     )
 
 

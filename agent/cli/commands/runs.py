@@ -8,7 +8,7 @@ from rich.text import Text
 
 from agent.cli.arguments import Command, Given, flag, number
 from agent.cli.setup import environment, exit_codes
-from agent.record.runs import RecordedRun, all_runs
+from agent.record.runs import RecordedRun, UnreadableRun, all_runs
 from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
 
@@ -30,13 +30,16 @@ def list_runs(given: Given) -> int:
     count = 0
     for run in found:
         count += 1
-        outcome = run.text("outcome") or "unreadable"
+        if isinstance(run, UnreadableRun):
+            table.add_row(run.id, Text("unreadable", "red"), "", Text(one_line(run.problem)), "")
+            continue
+        summary = run.summary
         table.add_row(
             run.id,
-            Text(one_line(outcome), "green" if outcome == "finished" else "yellow"),
-            str(len(run.rows("changes"))),
-            Text(one_line(run.text("task"), _TASK_WIDTH)),
-            Text(one_line(run.text("workspace"))),
+            Text(one_line(summary.outcome), "green" if run.is_finished else "yellow"),
+            str(len(summary.changes)),
+            Text(one_line(summary.task, _TASK_WIDTH)),
+            Text(one_line(summary.workspace)),
         )
     if not count:
         print('no runs yet: start one with moonpool run "fix the failing tests"')
@@ -45,17 +48,16 @@ def list_runs(given: Given) -> int:
     return exit_codes.DONE
 
 
-def document_of(run: RecordedRun) -> dict[str, object]:
-    """The run's own summary; one that can't be read has no outcome.
+def document_of(run: RecordedRun | UnreadableRun) -> dict[str, object]:
+    """The run's own summary; one that can't be read has no outcome, and says why.
 
     Printed as ASCII, so that nothing in a hostile text acts on a terminal it ends up on.
     """
-    return {
-        "run_id": run.id,
-        "outcome": None,
-        **run.summary,
-        "directory": str(run.directory),
-    }
+    if isinstance(run, UnreadableRun):
+        own: dict[str, object] = {"run_id": run.id, "outcome": None, "problem": run.problem}
+    else:
+        own = run.summary.json_object()
+    return {**own, "directory": str(run.directory)}
 
 
 COMMAND = Command(

@@ -2,22 +2,24 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import assert_never
 
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
 from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import RUN
 from agent.errors import UsageError
-from agent.record.events.wording import call_in_words
-from agent.record.runs import RecordedRun, events_of, find
+from agent.record.reader import read_record
+from agent.record.runs import find
+from agent.record.timeline import RowKind, timeline
 from agent.terminal.diff import print_patch
-from agent.terminal.result import field, print_result
+from agent.terminal.result import print_result
 from agent.terminal.screen import Line, Screen, open_screen
 from agent.untrusted_text import one_line, visible
 
 _WORDS_WIDTH = 160
+_MARKS = {RowKind.ASKED: "> ", RowKind.ANSWERED: "< "}
 PATCH = flag("--patch", help="Print the patch itself.")
 AS_JSON = flag("--json", help="The summary as a JSON object.")
 
@@ -32,17 +34,19 @@ def show(given: Given) -> int:
         return exit_codes.DONE
     out = open_screen(environment.environ())
     if given[PATCH]:
-        _print_patch(out, Path(run.text("patch")))
+        if run.summary.patch is None:
+            raise UsageError(f"run {run.id} has no patch: it ended as {run.summary.outcome}")
+        _print_patch(out, Path(run.summary.patch))
         return exit_codes.DONE
     out.print(Line("run     ", "dim").append(run.id, "bold"))
-    for label, key in (
-        ("task", "task"),
-        ("on", "workspace"),
-        ("policy", "policy"),
-        ("model", "model"),
-        ("started", "started"),
+    for label, words in (
+        ("task", run.summary.task),
+        ("on", run.summary.workspace),
+        ("policy", run.summary.policy),
+        ("model", run.summary.model),
+        ("started", run.summary.started),
     ):
-        row = Line(f"{label:<8}", "dim").append(visible(run.text(key)), "default")
+        row = Line(f"{label:<8}", "dim").append(visible(words), "default")
         out.print(row)
     _print_steps(out, run.directory)
     print_result(out, run, findings_limit=sys.maxsize)
@@ -50,43 +54,25 @@ def show(given: Given) -> int:
 
 
 def _print_steps(out: Screen, directory: Path) -> None:
-    """The calls of the run, one to a line."""
-    calls: dict[object, str] = {}
-    for event in events_of(RecordedRun(id=directory.name, directory=directory, summary={})):
-        kind = event.get("event")
-        arguments = event.get("arguments")
-        if kind in {"call_started", "call_refused"} and isinstance(arguments, dict):
-            words = one_line(call_in_words(str(event.get("tool")), arguments), 160)
-            calls[event.get("number")] = words
-        if kind == "call_refused":
-            what = f"{field(event, 'why')}: {calls.get(event.get('number'), '')}"
-            out.print(Line(f"  ! {what}", "red"))
-        elif kind == "call_ended":
-            failed = bool(event.get("is_error")) or event.get("exit_code") not in {None, 0}
-            row = Line("  ").append(calls.get(event.get("number"), ""))
-            row.append(f"  {field(event, 'brief')}", "yellow" if failed else "dim")
-            out.print(row)
-        else:
-            words = _of_its_person(event)
-            if words:
-                out.print(Line(f"  {words}", "bold"))
-
-
-def _of_its_person(event: Mapping[str, object]) -> str:
-    """What the person of a chat did, and how the model answered."""
-    match event:
-        case {"event": "user_message_added", "what": "request", "text": str() as text}:
-            return f"> {one_line(text, _WORDS_WIDTH)}"
-        case {"event": "request_awaited", "outcome": {"message": str() as text}} if (
-            text != "nothing was asked"
-        ):
-            return f"< {one_line(text, _WORDS_WIDTH)}"
-        case {"event": "workspace_restored", "call": call}:
-            return f"the files went back to what they were after call {call}"
-        case {"event": "patch_applied", "changes": [*changes], "directory": str() as directory}:
-            return f"{len(changes)} files were applied to {one_line(directory)}"
-        case _:
-            return ""
+    """The calls of the run, and in a chat what its person did, one to a line."""
+    record = read_record(directory)
+    for row in timeline(line.event for line in record.lines):
+        title = one_line(row.title, _WORDS_WIDTH)
+        match row.kind:
+            case RowKind.DENIED:
+                line = Line(f"  ! {row.brief}: {title}", "red")
+            case RowKind.OK | RowKind.FAILED:
+                style = "dim" if row.kind is RowKind.OK else "yellow"
+                line = Line(f"  {title}").append(f"  {row.brief}", style)
+            case RowKind.ASKED | RowKind.ANSWERED | RowKind.DONE:
+                line = Line(f"  {_MARKS.get(row.kind, '')}{title}", "bold")
+            case RowKind.SAID | RowKind.NOTE:
+                continue
+            case _:
+                assert_never(row.kind)
+        out.print(line)
+    if record.fault:
+        out.print(Line(f"  {one_line(record.fault)}", "bold red"))
 
 
 def _print_patch(out: Screen, path: Path) -> None:

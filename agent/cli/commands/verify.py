@@ -7,7 +7,7 @@ from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import AS_JSON, RUN
 from agent.past_runs import integrity
 from agent.past_runs.integrity import CheckState
-from agent.record.runs import find_id, reread
+from agent.record.runs import find_id
 from agent.record.store import runs_directory
 from agent.untrusted_text import one_line
 
@@ -16,9 +16,9 @@ def verify(given: Given) -> int:
     """Print what holds of a record, and what does not; gives the exit code."""
     as_json = given[AS_JSON]
     home = environment.home()
-    run = reread(runs_directory(home) / find_id(home, given[RUN]))
+    run_id = find_id(home, given[RUN])
     rows = []
-    for check in integrity.checks(run):
+    for check in integrity.checks(runs_directory(home) / run_id):
         rows.append(check)
         if not as_json:
             print(f"{check.state:<10} {check.name:<10} {one_line(check.detail, 400)}", flush=True)
@@ -27,7 +27,7 @@ def verify(given: Given) -> int:
         print(
             json.dumps(
                 {
-                    "run_id": run.id,
+                    "run_id": run_id,
                     "holds": not broken,
                     "checks": [
                         {"name": row.name, "state": row.state, "detail": row.detail} for row in rows
@@ -36,9 +36,9 @@ def verify(given: Given) -> int:
             )
         )
     elif broken:
-        print(f"run {run.id} is NOT what was recorded: {', '.join(broken)}")
+        print(f"run {run_id} is NOT what was recorded: {', '.join(broken)}")
     else:
-        print(f"run {run.id} is what was recorded, as far as the record itself can tell")
+        print(f"run {run_id} is what was recorded, as far as the record itself can tell")
     return exit_codes.NOT_FINISHED if broken else exit_codes.DONE
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from agent.errors import UsageError
 from agent.models.interface import Model
 from agent.observe.run_log import RunLog
-from agent.record.events.types import Event
+from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
 
 if TYPE_CHECKING:

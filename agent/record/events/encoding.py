@@ -1,35 +1,48 @@
-"""Events, and values in them, as JSON objects: bounded in length and depth."""
+"""Values of ours as JSON: bounded in length and in depth, and able to say what was cut.
+
+Owns the bounds. Refuses to know any event by name, and how JSON becomes a value again (`forms`).
+"""
 
 import base64
 import hashlib
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from typing import Self
 
-from agent.record.events.types import Recorded
+from pydantic import BaseModel
 
 TOO_DEEP = "[nested too deeply]"
-
-
+"""Stands in place of what a model nested deeper than the record does."""
+REDACTED = "[redacted]"
+"""Stands where a secret was."""
 STRING_LIMIT = 256 * 1024
 """Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
 
-
 _HEAD = 4096
-
-
 _DEEPEST = 50
-"""A model may nest its arguments as deep as it likes; the record does not."""
-
-
+"""Levels: a model may nest its arguments as deep as it likes; the record does not."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def encode(event: Recorded) -> dict[str, object]:
-    """The event as a JSON object; ``event`` names its kind: ``call_started`` …"""
-    return {"event": kind_of(type(event)), **_object(event)}
+class CutText(str):
+    """A recorded string of which only the head was kept; as text it says so."""
+
+    __slots__ = ("characters", "head", "sha256")
+    head: str
+    characters: int
+    """Of the whole string."""
+    sha256: str
+    """Of the whole string, in UTF-8."""
+
+    @classmethod
+    def of(cls, *, head: str, characters: int, sha256: str) -> Self:
+        left = characters - len(head)
+        made = cls(f"{head}\n[cut: {left} more characters were not recorded]")
+        made.head, made.characters, made.sha256 = head, characters, sha256
+        return made
 
 
 def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
@@ -51,32 +64,86 @@ def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line fo
             except UnicodeDecodeError:
                 return {"base64": base64.b64encode(value).decode()}
         case Mapping():
-            return {str(key): plain(item, depth + 1) for key, item in value.items()}
+            return {_utf8(str(key)): plain(item, depth + 1) for key, item in value.items()}
         case tuple() | list() | set() | frozenset():
             return [plain(item, depth + 1) for item in value]
+        case BaseModel():
+            return plain_model(value)
         case _ if is_dataclass(value):
-            return {"type": kind_of(type(value)), **_object(value, depth + 1)}
+            items = {field.name: getattr(value, field.name) for field in fields(value)}
+            return {"type": kind_of(type(value)), **_object(items, depth + 1)}
         case _:
             return repr(value)
 
 
-def _object(value: object, depth: int = 0) -> dict[str, object]:
-    names = [item.name for item in fields(value)]  # type: ignore[arg-type]
-    return {name: plain(getattr(value, name), depth) for name in names}
+def plain_model(value: BaseModel) -> dict[str, object]:
+    """An event or a summary as a JSON object."""
+    return _object({name: getattr(value, name) for name in type(value).model_fields}, 0)
 
 
 def kind_of(made: type) -> str:
-    """How a kind of event, or of a value in one, is called in JSON."""
+    """How a kind of event, or of a value in one, is called in JSON: ``call_started``."""
     return _CAMEL.sub("_", made.__name__).lower()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lossy:
+    """What of recorded values is no longer what it was."""
+
+    cut: int
+    """Strings that were too long, or nested too deeply, to be recorded whole."""
+    redacted: int
+    """Strings in which a secret stood."""
+    exact_thinking: bool
+    """Blocks that only their provider understands must go back as they came, or not at all."""
+
+
+def is_whole(value: object) -> bool:
+    """Whether nothing in a value was cut or redacted when it was recorded."""
+    return all(not _is_cut(text) and REDACTED not in text for text in texts_in(value))
+
+
+def count_losses(value: object) -> tuple[int, int]:
+    """How many strings in a value were cut, and in how many a secret was redacted."""
+    texts = list(texts_in(value))
+    return sum(map(_is_cut, texts)), sum(REDACTED in text for text in texts)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every string in a value of ours, however deep."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        match item:
+            case str():
+                yield item
+            case Mapping():
+                waiting.extend(item.values())
+            case tuple() | list():
+                waiting.extend(item)
+            case BaseModel():
+                waiting.extend(getattr(item, name) for name in type(item).model_fields)
+            case _ if is_dataclass(item):
+                waiting.extend(getattr(item, field.name) for field in fields(item))
+
+
+def _is_cut(text: str) -> bool:
+    return isinstance(text, CutText) or text == TOO_DEEP
+
+
+def _object(items: Mapping[str, object], depth: int) -> dict[str, object]:
+    return {name: plain(item, depth) for name, item in items.items()}
+
+
 def _bounded(text: str) -> object:
+    if isinstance(text, CutText):
+        return {"head": text.head, "characters": text.characters, "sha256": text.sha256}
     if len(text) <= STRING_LIMIT:
-        # A lone surrogate (models write them as \ud800) has no UTF-8 form.
-        return text.encode("utf-8", "replace").decode()
+        return _utf8(text)
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-    return {"head": text[:_HEAD], "characters": len(text), "sha256": digest}
+    return {"head": _utf8(text[:_HEAD]), "characters": len(text), "sha256": digest}
 
 
-REDACTED = "[redacted]"
-"""Stands where a secret was."""
+def _utf8(text: str) -> str:
+    """Without lone surrogates: models write them as ``\\ud800``, and they have no UTF-8 form."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,6 +1,7 @@
 """A chat that outgrows the model's window: every request is said again, what was taken back stays
 taken back, and who takes it up from its record says to the model what the chat would have said."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent.chat.requests import Chat
-from agent.conversation.compaction import ASK_FOR_NOTES
 from agent.conversation.resume_state import resume_state_of
+from agent.conversation.summary import ASK_FOR_NOTES
 from agent.conversation.window import bytes_of, sent
 from agent.models.anthropic.request import body
 from agent.models.interface import (
@@ -27,24 +28,23 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import ModelInfo
-from agent.past_runs.fork import END, NEWS, at, first_line, fork, points
+from agent.past_runs.fork import NEWS, fork
+from agent.past_runs.fork_points import END, at, points
 from agent.record.events import schema as event_schema
-from agent.record.events.encoding import encode
-from agent.record.events.types import (
-    Event,
-    HistorySummarised,
-    ModelCalled,
-    RequestAwaited,
-    ResultsCleared,
-)
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import RequestAwaited
+from agent.record.events.messages import HistorySummarised, ResultsCleared
+from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import Finished, Refused
-from agent.record.runs import RecordedRun, events_of
-from agent.report.html import timeline
+from agent.record.reader import RecordLine, read_record
+from agent.record.summary import RunSummary
+from agent.record.timeline import timeline
 from agent.session import RunSession
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
 from fakes.json_schema import fits
 from fakes.model import ToldModel, say
+from fakes.records import lines_from, rows_of, run_started
 from fakes.runs import FakeRun
 from policies.policy import Policy
 
@@ -107,9 +107,8 @@ def reading() -> Iterator[Callable[[Request], Reply]]:
     yield from [reply] * 400
 
 
-def rows(fake: FakeRun) -> list[dict[str, object]]:
-    run = RecordedRun(id=fake.record.run_id, directory=fake.record.directory, summary={})
-    return [dict(row) for row in events_of(run)]
+def lines_of_run(fake: FakeRun) -> tuple[RecordLine, ...]:
+    return read_record(fake.record.directory).require()
 
 
 def having(fake: FakeRun, facts: ModelInfo) -> ToldModel:
@@ -198,9 +197,14 @@ def test_a_chat_that_is_taken_up_sends_what_it_would_have_sent_to_the_byte(
     def killed(event: Event) -> None:
         """Right after it said that it will ask."""
         if isinstance(event, ModelCalled):
-            past = resume_state_of(rows(fake))
+            past = resume_state_of(lines_of_run(fake))
             assert past.ended is None
-            compared.append((past.orders, sent(past.history, past.view)))
+            compared.append(
+                (
+                    past.conversation.orders,
+                    sent(past.conversation.history, past.conversation.window),
+                )
+            )
 
     fake.also = killed
     model = having(fake, facts)
@@ -218,9 +222,9 @@ def test_a_chat_that_is_taken_up_sends_what_it_would_have_sent_to_the_byte(
 @BOTH
 def test_every_line_of_such_a_chat_fits_the_schema(fake: FakeRun, facts: ModelInfo) -> None:
     having(fake, facts)
-    schema: Any = event_schema.schema()
+    schema: Any = event_schema.schema(RunSummary)
     kinds = {one["title"]: one for one in schema["oneOf"]}
-    lines = rows(fake)
+    lines = [json.loads(line) for line in fake.lines]
     assert {"request_awaited", "request_withdrawn", "workspace_restored", "patch_applied"} < {
         str(line["event"]) for line in lines
     }
@@ -237,20 +241,21 @@ def test_a_fork_of_such_a_chat_sends_what_the_chat_would_have_sent(
     fake: FakeRun, facts: ModelInfo
 ) -> None:
     having(fake, facts)
-    lines = rows(fake)
+    lines = lines_of_run(fake)
     last = max(point.call for point in points(lines))
     # In the first request; in the declined one, before it was; after that; at the end.
     for call in (3, 2 * READS + READS // 2, 3 * READS + 2, last, END):
         point = at(lines, call, "r")
         made = fork(lines, point, run_id="r", task="next")
-        begun = encode(first_line(made, run_id="new"))
-        other = resume_state_of(lines[: point.lines])
-        new = resume_state_of([{**lines[0], **row} for row in (begun, *made.rows)])
-        assert new.view == other.view
+        begun = run_started(run_id="new", forked_from=made.origin)
+        other = resume_state_of(lines[: point.lines]).conversation
+        past = resume_state_of(lines_from(rows_of([begun, *made.events])))
+        new = past.conversation
+        assert new.window == other.window
         assert new.orders == (*other.orders, "next")
-        kept = sent(other.history, other.view)
-        messages = sent(new.history, new.view)
+        kept = sent(other.history, other.window)
+        messages = sent(new.history, new.window)
         assert messages[: len(kept) - 1] == kept[:-1]
         newest = messages[-1].blocks
         assert [block.text for block in newest[-2:] if isinstance(block, Text)] == [NEWS, "next"]
-        assert new.spent.used == Usage()
+        assert past.state.spent.used == Usage()

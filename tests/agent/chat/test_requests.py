@@ -1,6 +1,7 @@
 """A chat without a terminal: requests that build on each other, going back, applying on the way."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.record.applied_patch import AppliedPatch
-from agent.record.events.types import CallStarted, Event, ModelCalled, RequestAwaited
+from agent.record.events.calls import CallStarted
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import Notice, RequestAwaited
+from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import (
     Finished,
     Interrupted,
@@ -28,9 +32,9 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.record.runs import RecordedRun, events_of
+from agent.record.reader import RecordLine, read_record
 from agent.record.store import RunRecord
-from agent.record.summary import Summary
+from agent.record.summary import RunResult
 from agent.session import RunSession
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
@@ -60,7 +64,7 @@ def fake(tmp_path: Path, workspace: Path, policy: Policy) -> Iterator[FakeRun]:
         made.box.close()
 
 
-def having(fake: FakeRun, model: ToldModel, say_it: Callable[[Chat], None]) -> Summary:
+def having(fake: FakeRun, model: ToldModel, say_it: Callable[[Chat], None]) -> RunResult:
     """A chat of which the test is the person."""
 
     wrong: list[BaseException] = []
@@ -114,7 +118,7 @@ def test_a_request_is_asked_with_all_that_was_said_before(fake: FakeRun) -> None
     ]
     assert "made" in model.last_results()[0].text
     assert takes(model.requests[-1].messages)
-    assert summary.job.task == "chat: write it"
+    assert summary.document.task == "chat: write it"
     assert summary.delivery is not None
     assert b"+made" in summary.delivery.patch.data
 
@@ -326,25 +330,24 @@ def test_what_the_gate_refuses_is_not_applied(fake: FakeRun, workspace: Path) ->
 # -- the record -------------------------------------------------------------------------------
 
 
-def rows(record: RunRecord) -> list[dict[str, object]]:
-    run = RecordedRun(id=record.run_id, directory=record.directory, summary={})
-    return [dict(row) for row in events_of(run)]
+def lines(record: RunRecord) -> tuple[RecordLine, ...]:
+    return read_record(record.directory).require()
 
 
 def test_killed_at_the_prompt_there_is_nothing_left_to_ask(fake: FakeRun) -> None:
     model = ToldModel(WRITE, say("one"), ModelUnavailable("529"))
 
     def person(chat: Chat) -> None:
-        past = resume_state_of(rows(fake.record))
+        past = resume_state_of(lines(fake.record))
         assert past.ended == Finished(message="nothing was asked")
         chat.ask("first")
-        past = resume_state_of(rows(fake.record))
-        assert (past.ended, past.turn) == (Finished(message="one"), None)
-        assert past.history == tuple(chat.session.loop.history)
+        past = resume_state_of(lines(fake.record))
+        assert (past.ended, past.conversation.turn) == (Finished(message="one"), None)
+        assert past.conversation.history == chat.session.journal.state.conversation.history
         chat.ask("second")
-        past = resume_state_of(rows(fake.record))
+        past = resume_state_of(lines(fake.record))
         assert past.ended == ModelFailed(message="529")
-        assert past.history == tuple(chat.session.loop.history)
+        assert past.conversation.history == chat.session.journal.state.conversation.history
 
     having(fake, model, person)
 
@@ -354,8 +357,8 @@ def test_killed_in_a_request_it_goes_on_with_that(fake: FakeRun) -> None:
 
     def look(event: Event) -> None:
         if isinstance(event, ModelCalled):
-            past = resume_state_of(rows(fake.record))
-            seen.append((past.ended, said_in(past.history[-1])))
+            past = resume_state_of(lines(fake.record))
+            seen.append((past.ended, said_in(past.conversation.history[-1])))
 
     fake.also = look
     model = ToldModel(say("one"), say("two"))
@@ -373,10 +376,11 @@ def test_the_time_at_the_prompt_is_not_the_agents(fake: FakeRun) -> None:
 
     def person(chat: Chat) -> None:
         chat.ask("first")
-        lines = rows(fake.record)
-        worked = resume_state_of(lines).spent.seconds
-        later = {**lines[-1], "event": "notice", "text": "x", "time": "2099-01-01T00:00:00+00:00"}
-        assert resume_state_of([*lines, later]).spent.seconds == worked
+        told = lines(fake.record)
+        worked = resume_state_of(told).worked_s
+        late = datetime(2099, 1, 1, tzinfo=UTC)
+        later = RecordLine(seq=len(told), time=late, event=Notice(text="x"))
+        assert resume_state_of([*told, later]).worked_s == worked
 
     having(fake, model, person)
     assert any(isinstance(event, RequestAwaited) for event in fake.log)

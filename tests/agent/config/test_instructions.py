@@ -9,7 +9,7 @@ from agent.config.instructions import LARGEST_BYTES, Instructions, brief, digest
 from agent.conversation.system_prompt import system_prompt
 from agent.errors import UsageError
 from agent.past_runs.resume import take
-from agent.record.events.types import RunStarted
+from agent.record.events.lifecycle import RunStarted
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from policies.loading import load, loads

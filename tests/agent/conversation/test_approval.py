@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.conversation.approval import Approved, Declined
-from agent.record.events.types import ApprovalAnswered
+from agent.record.events.calls import ApprovalAnswered
 from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, say
 from policies.decision import Ask, Call

@@ -10,15 +10,9 @@ import pytest
 from agent.conversation import change_tracking
 from agent.conversation.change_tracking import ChangeTracker
 from agent.interrupts import Interrupts
-from agent.record.events.decoding import decode
-from agent.record.events.encoding import encode
-from agent.record.events.types import (
-    CallStarted,
-    ChangesRescanned,
-    ChangesTracked,
-    Event,
-    WorkspaceRestored,
-)
+from agent.record.events.calls import CallStarted
+from agent.record.events.kinds import Event, decode
+from agent.record.events.workspace import ChangesRescanned, ChangesTracked, WorkspaceRestored
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
@@ -161,7 +155,7 @@ def test_the_events_come_back_from_the_record_as_they_were(bench: Bench) -> None
     bench.call(1, "chmod +x not*; rm link")
     for event in bench.log:
         assert isinstance(event, ChangesTracked | ChangesRescanned)
-        assert decode(encode(event)) == event
+        assert decode(event.json_object()) == event
 
 
 def test_a_run_records_what_its_calls_changed(tmp_path: Path, default_policy: Policy) -> None:
@@ -188,7 +182,7 @@ def test_what_was_gone_back_is_told_whole_and_is_no_later_calls_doing(bench: Ben
     bench.call(3, "echo x > after")
     (event,) = [event for event in bench.log if isinstance(event, WorkspaceRestored)]
     assert (event.call, [item.path for item in event.changed]) == (1, [b"kept"])
-    assert decode(json.loads(json.dumps(encode(event)))) == event
+    assert decode(json.loads(json.dumps(event.json_object()))) == event
     assert bench.told[-1] == (3, 3, [b"after"])
 
 

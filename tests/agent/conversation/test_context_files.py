@@ -12,10 +12,11 @@ from agent.config.instructions import Instructions
 from agent.conversation.context_files import LARGEST_BYTES, NAMES, context_of
 from agent.conversation.resume_state import resume_state_of
 from agent.models.interface import Text, UserMessage
-from agent.record.events.types import ContextShown
+from agent.record.events.messages import ContextShown
 from agent.record.events.wording import shown_in_words
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
+from fakes.records import lines_from
 from fakes.runs import FakeRun
 from policies.loading import load, loads
 from policies.policy import Policy
@@ -179,11 +180,11 @@ def test_taken_up_again_the_model_is_shown_the_same_words(tmp_path: Path, policy
     model = ToldModel(call("list_dir"), say("Done."))
     fake = run(tmp_path, policy, model)
     rows = [json.loads(line) for line in fake.lines]
-    past = resume_state_of(rows)
-    assert past.history[:3] == model.requests[1].messages
+    past = resume_state_of(lines_from(rows))
+    assert past.conversation.history[:3] == model.requests[1].messages
     at = next(n for n, row in enumerate(rows) if row["event"] == "context_shown")
-    assert not resume_state_of(rows[: at + 1]).asked
-    assert resume_state_of(rows[: at + 2]).asked
+    assert not resume_state_of(lines_from(rows[: at + 1])).conversation.asked
+    assert resume_state_of(lines_from(rows[: at + 2])).conversation.asked
 
 
 def test_a_sandbox_that_fails_meanwhile_ends_the_run_in_words(

@@ -6,14 +6,13 @@ import os
 import struct
 import zlib
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.conversation.resume_state import IMAGE_GONE, resume_state_of
+from agent.conversation.resume_state import resume_state_of
 from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import ModelRefusedRequest, RecordError
 from agent.interrupts import Interrupts
@@ -31,15 +30,20 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
-from agent.record.events.encoding import encode
-from agent.record.events.types import CallEnded, Event, ImagesWithdrawn, RunStarted
+from agent.record.events.calls import CallEnded
+from agent.record.events.kinds import Event, Recorded
+from agent.record.events.lifecycle import RunStarted
+from agent.record.events.messages import ImagesWithdrawn
 from agent.record.images import ImageStore, recall
+from agent.record.journal import Journal
 from agent.record.outcome import Finished, ModelFailed
+from agent.record.state.conversation import IMAGE_GONE
 from agent.tools import registry
 from agent.tools.interface import ToolAnswer, ToolContext
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, calls, say
+from fakes.records import lines_from, rows_of, run_started
 from policies.loading import load
 from policies.policy import Policy
 
@@ -196,17 +200,17 @@ def test_a_file_that_changes_between_two_reads_is_what_it_was_in_the_second(box:
 
 def showing(
     policy: Policy, box: TmpBox, image_store: Path | None
-) -> tuple[ToolExecutor, list[Event]]:
-    log: list[Event] = []
+) -> tuple[ToolExecutor, list[Recorded]]:
+    journal = Journal(record=None, interrupts=Interrupts())
     made = ToolExecutor(
         box=box,
         policy=policy,
         approve=lambda *_: pytest.fail("nobody is asked"),
         interrupts=Interrupts(),
-        emit=log.append,
+        journal=journal,
         image_store=ImageStore(image_store),
     )
-    return made, log
+    return made, journal.log
 
 
 def use(path: str) -> ToolUse:
@@ -220,7 +224,7 @@ def test_the_record_names_an_image_and_holds_none_of_it(
     made, log = showing(policy, box, tmp_path / "images")
     made.make(use("a.png"), left_s=10)
     (ended,) = [event for event in log if isinstance(event, CallEnded)]
-    assert len(json.dumps(encode(ended))) < 2000
+    assert len(json.dumps(ended.json_object())) < 2000
     (kept,) = ended.images
     assert kept.size_bytes > 2_000_000
     again = recall(tmp_path / "images", kept)
@@ -256,8 +260,10 @@ def test_a_disk_that_takes_no_image_ends_the_run_in_words(tmp_path: Path) -> Non
 
 def test_no_more_than_there_is_room_for_in_one_conversation(policy: Policy, box: TmpBox) -> None:
     box.write_file("a.png", png())
-    made, _ = showing(policy, box, None)
-    shown = [len(made.make(use("a.png"), left_s=10).result.images) for _ in range(25)]
+    made, log = showing(policy, box, None)
+    for _ in range(25):
+        made.make(use("a.png"), left_s=10)
+    shown = [len(event.images) for event in log if isinstance(event, CallEnded)]
     assert shown == [1] * image_header.MOST_IMAGES + [0] * (25 - image_header.MOST_IMAGES)
 
 
@@ -292,21 +298,7 @@ def images_of(message: Message) -> list[Image]:
 
 @pytest.fixture
 def begun() -> RunStarted:
-    return RunStarted(
-        run_id="r", task="mend it", workspace="/w", policy="p", policy_file="p.yaml",
-        policy_rules={}, rules_sha256="", kernel_policy="require", model="told:test",
-        verify=None, version="0", pid=7,
-    )  # fmt: skip
-
-
-def rows_of(log: list[Event], begun: Event) -> list[dict[str, object]]:
-    time = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    live = {"Progress", "TextPiece", "ThinkingPiece", "TextVoid", "OutputPiece"}
-    return [
-        json.loads(json.dumps({"seq": number, "time": time, "prev": "", **encode(event)}))  # type: ignore[arg-type]
-        for number, event in enumerate([begun, *log])
-        if type(event).__name__ not in live
-    ]
+    return run_started()
 
 
 THOUGHT = Opaque(provider="anthropic", raw={"type": "thinking", "thinking": "x", "signature": "s"})
@@ -324,13 +316,13 @@ def test_taken_up_again_the_model_has_the_same_bytes_before_it(
     conversation = FakeConversation(box=box, policy=policy, image_store=ImageStore(tmp_path))
     model = ToldModel(thinking_call("a.png"), say("", StopReason.END_TURN, Usage()), say("Done."))
     conversation.on(model)
-    rows = rows_of(conversation.log, begun)
-    past = resume_state_of(rows, lambda kept: recall(tmp_path, kept))
-    assert past.history[:3] == model.requests[-1].messages[:3]
-    assert past.images == (Image(media_type="image/png", data=png()),)
+    lines = lines_from(rows_of([begun, *conversation.log]))
+    past = resume_state_of(lines, lambda kept: recall(tmp_path, kept))
+    assert past.conversation.history[:3] == model.requests[-1].messages[:3]
+    assert past.conversation.images == (Image(media_type="image/png", data=png()),)
     assert past.lossy.exact_thinking
-    lost = resume_state_of(rows)
-    (result,) = [b for b in lost.history[2].blocks if isinstance(b, ToolResult)]
+    lost = resume_state_of(lines)
+    (result,) = [b for b in lost.conversation.history[2].blocks if isinstance(b, ToolResult)]
     assert result.text.endswith(IMAGE_GONE)
     assert not lost.lossy.exact_thinking
 
@@ -343,7 +335,8 @@ def test_taken_up_again_what_was_withdrawn_stays_so(
     refusal = ModelRefusedRequest("400 Could not process image")
     model = ToldModel(call("read_file", path="a.png"), refusal, call("list_dir"), say("Done."))
     conversation.on(model)
-    past = resume_state_of(rows_of(conversation.log, begun), lambda kept: recall(tmp_path, kept))
+    lines = lines_from(rows_of([begun, *conversation.log]))
+    past = resume_state_of(lines, lambda kept: recall(tmp_path, kept))
     wanted = model.requests[-1].messages
-    assert past.history[: len(wanted)] == wanted
-    assert isinstance(past.history[2], UserMessage)
+    assert past.conversation.history[: len(wanted)] == wanted
+    assert isinstance(past.conversation.history[2], UserMessage)

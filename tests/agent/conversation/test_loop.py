@@ -18,7 +18,8 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import ModelInfo
-from agent.record.events.types import CallStarted, Event
+from agent.record.events.calls import CallStarted
+from agent.record.events.kinds import Event
 from agent.record.outcome import (
     Finished,
     GaveUp,
@@ -398,7 +399,7 @@ def test_an_interrupt_during_a_call_lets_it_finish_and_answers_the_rest(
     assert conversation.on(model) == Interrupted(signal="SIGINT")
     assert conversation.box.calls == ["run echo one"]
     assert [event.exit_code for event in conversation.ended()] == [0]
-    answered = conversation.loop.history[-1].blocks
+    answered = conversation.journal.state.conversation.history[-1].blocks
     assert [type(block) for block in answered] == [ToolResult, ToolResult]
 
 

@@ -2,18 +2,14 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from agent.conversation.budget import Budget
-from agent.conversation.loop import AgentLoop
-from agent.conversation.resume_state import IN_DOUBT, ResumeState, resume_state_of
-from agent.conversation.tool_calls import ToolExecutor
+from agent.conversation.nudges import IN_DOUBT
+from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError
-from agent.interrupts import Interrupts
 from agent.models.interface import (
     AssistantMessage,
     Message,
@@ -25,13 +21,16 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.record.events.encoding import STRING_LIMIT, encode
-from agent.record.events.types import ConversationEnded, Event, RunStarted, SandboxReady
+from agent.record.chain import Chain
+from agent.record.events.encoding import STRING_LIMIT
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import ConversationEnded, SandboxReady
 from agent.record.outcome import Finished, GaveUp
 from agent.record.store import RunRecord
-from fakes.box import TmpBox
+from fakes.box import SEAL, TmpBox
 from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, calls, say
+from fakes.records import lines_from, rows_of, run_started
 from policies.policy import Policy
 from sandbox.container.mounts import HeldVolume, Overlay, Scratch
 from sandbox.reattach import ContainerState
@@ -69,13 +68,8 @@ CALLS = 3
 """Of them, those that run a command."""
 
 
-def rows_of(log: list[Event]) -> list[Row]:
-    """As they stand in a record, read back."""
-    begun = RunStarted(
-        run_id="r", task="mend it", workspace="/w", policy="p", policy_file="p.yaml",
-        policy_rules={}, rules_sha256="", kernel_policy="require", model="told:test",
-        verify=None, version="0", pid=7,
-    )  # fmt: skip
+def recorded(log: list[Event]) -> list[Row]:
+    """As they stand in a record, after its beginning, read back."""
     ready = SandboxReady(
         container="c",
         container_state=ContainerState(
@@ -86,20 +80,16 @@ def rows_of(log: list[Event]) -> list[Row]:
             mounts=MOUNTS,
             volumes=("v",),
         ),
-        seal={"landlock_abi": 6},
+        seal=SEAL,
         kernel_enforced=True,
         left_behind=(),
         seconds=0.1,
     )
-    time = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
-    recorded = [encode(event) for event in (begun, ready, *log) if type(event).__name__ not in LIVE]  # type: ignore[arg-type]
-    return [
-        json.loads(json.dumps({"seq": number, "time": time, "prev": "", **row}))
-        for number, row in enumerate(recorded)
-    ]
+    return rows_of([run_started(), ready, *log])
 
 
-LIVE = {"Progress", "TextPiece", "ThinkingPiece", "TextDiscarded", "OutputPiece", "BudgetUsed"}
+def past_of(rows: list[Row]) -> ResumeState:
+    return resume_state_of(lines_from(rows))
 
 
 @pytest.fixture
@@ -110,31 +100,17 @@ def whole(policy: Policy) -> Iterator[tuple[list[Row], ToldModel]]:
     model = ToldModel(*REPLIES)
     ended = conversation.on(model)
     assert isinstance(ended, Finished)
-    yield rows_of([*conversation.log, ConversationEnded(outcome=ended)]), model
+    yield recorded([*conversation.log, ConversationEnded(outcome=ended)]), model
     box.close()
 
 
 def go_on(past: ResumeState, policy: Policy, *replies: Reply) -> tuple[ToldModel, TmpBox, object]:
     box = TmpBox()
     model = ToldModel(*replies)
-    log: list[Event] = []
-    loop = AgentLoop(
-        model=model,
-        calls=ToolExecutor(
-            box=box,
-            policy=policy,
-            approve=lambda *_: pytest.fail("nobody is asked"),
-            interrupts=Interrupts(),
-            emit=log.append,
-            made=past.calls,
-        ),
-        budget=Budget(policy, before=past.spent),
-        system="be careful",
-        max_tokens=1000,
-        interrupts=Interrupts(),
-        emit=log.append,
+    conversation = FakeConversation(
+        box=box, policy=policy, approve=lambda *_: pytest.fail("nobody is asked"), past=past
     )
-    ended = loop.go_on(past, "mend it")
+    ended = conversation.made(model).go_on("mend it", same_container=True)
     box.close()
     return model, box, ended
 
@@ -164,7 +140,7 @@ def test_cut_off_after_any_line_nothing_is_done_twice_and_nothing_is_unanswered(
     rows, _ = whole
     assert len(commands(rows)) == CALLS
     for cut in range(2, len(rows)):
-        past = resume_state_of(rows[:cut])
+        past = past_of(rows[:cut])
         if past.ended is not None:
             continue
         replied = sum(row["event"] == "model_replied" for row in rows[:cut])
@@ -173,7 +149,7 @@ def test_cut_off_after_any_line_nothing_is_done_twice_and_nothing_is_unanswered(
         before = commands(rows[:cut])
         after = [line.removeprefix("run ") for line in box.calls if line.startswith("run ")]
         assert not set(before) & set(after), f"cut before line {cut}: done twice"
-        unknown = past.turn is not None and past.turn.in_doubt is not None
+        unknown = past.conversation.running is not None
         if not unknown:
             assert sorted(before + after) == sorted(commands(rows)), f"cut before line {cut}"
         for request in model.requests:
@@ -185,7 +161,7 @@ def test_a_call_without_an_end_is_answered_with_what_is_known_of_it(
 ) -> None:
     rows, _ = whole
     first = next(n for n, row in enumerate(rows) if row["event"] == "call_started")
-    model, box, _ = go_on(resume_state_of(rows[: first + 1]), policy, *REPLIES[1:])
+    model, box, _ = go_on(past_of(rows[: first + 1]), policy, *REPLIES[1:])
     results = [b for b in model.requests[0].messages[2].blocks if isinstance(b, ToolResult)]
     assert results[0].text == IN_DOUBT
     assert all(result.is_error for result in results)
@@ -199,29 +175,29 @@ def test_what_the_model_said_goes_back_to_it_to_the_letter(
     rows, told = whole
     asked = [n for n, row in enumerate(rows) if row["event"] == "model_called"]
     for turn, line in enumerate(asked[1:], start=1):
-        past = resume_state_of(rows[: line + 1])
+        past = past_of(rows[: line + 1])
         wanted = told.requests[turn].messages
-        assert past.history[1] == AssistantMessage(
+        assert past.conversation.history[1] == AssistantMessage(
             # A lone surrogate has no UTF-8 form, so no provider takes it either.
             blocks=(THINKING, Text(text="I look \u2028 around ?"), *wanted[1].blocks[2:])
         )
-        assert past.history[2:] == wanted[2:]
-        assert past.turn is None
-    assert resume_state_of(rows[: asked[1]]).lossy.exact_thinking
+        assert past.conversation.history[2:] == wanted[2:]
+        assert past.conversation.turn is None
+    assert past_of(rows[: asked[1]]).lossy.exact_thinking
 
 
 def test_the_container_is_the_one_that_was_written_down(
     whole: tuple[list[Row], ToldModel],
 ) -> None:
     rows, _ = whole
-    ready = resume_state_of(rows).ready
+    ready = past_of(rows).state.ready
     assert ready is not None
     assert (ready.container_state.mounts, ready.container_state.volumes) == (MOUNTS, ("v",))
 
 
 def test_what_was_spent_before_counts_on(whole: tuple[list[Row], ToldModel]) -> None:
     rows, _ = whole
-    spent = resume_state_of(rows).spent
+    spent = past_of(rows).state.spent
     assert (spent.turns, spent.used.input_tokens, spent.used.output_tokens) == (6, 100, 7)
 
 
@@ -232,7 +208,7 @@ def test_the_same_failing_call_ends_the_run_across_a_resume(policy: Policy) -> N
     with pytest.raises(KeyError):
         conversation.on(ToldModel(*[fail] * 4, KeyError("killed here")))
     box.close()
-    _, _, ended = go_on(resume_state_of(rows_of(conversation.log)), policy, fail, fail)
+    _, _, ended = go_on(past_of(recorded(conversation.log)), policy, fail, fail)
     assert isinstance(ended, GaveUp)
 
 
@@ -241,7 +217,7 @@ def test_thinking_that_was_redacted_is_not_sent_back_as_if_it_were_whole(
 ) -> None:
     rows, _ = whole
     text = json.dumps(rows).replace("q+/=", "[redacted]")
-    assert not resume_state_of(json.loads(text)).lossy.exact_thinking
+    assert not past_of(json.loads(text)).lossy.exact_thinking
 
 
 def test_a_call_whose_arguments_were_not_recorded_whole_is_not_made(policy: Policy) -> None:
@@ -255,10 +231,10 @@ def test_a_call_whose_arguments_were_not_recorded_whole_is_not_made(policy: Poli
     conversation.on(ToldModel(asked, say("x")))
     box.close()
     rows = json.loads(
-        json.dumps(rows_of(conversation.log)).replace("sk-ant-" + "a1" * 20, "[redacted]")
+        json.dumps(recorded(conversation.log)).replace("sk-ant-" + "a1" * 20, "[redacted]")
     )
     first = next(at for at, row in enumerate(rows) if row["event"] == "call_ended")
-    model, box, _ = go_on(resume_state_of(rows[: first + 1]), policy, say("Done."))
+    model, box, _ = go_on(past_of(rows[: first + 1]), policy, say("Done."))
     assert box.calls == ["close"]
     results = [
         block for block in model.requests[0].messages[-1].blocks if "Make it again" in str(block)
@@ -284,11 +260,11 @@ def test_what_a_call_says_is_never_read_as_what_we_wrote(
     with pytest.raises(KeyError):
         conversation.on(ToldModel(calls(("bash", arguments)), KeyError("killed here")))
     box.close()
-    past = resume_state_of(rows_of(conversation.log))
+    past = past_of(recorded(conversation.log))
     assert past.lossy.exact_thinking
     assert all(
         isinstance(block.arguments, dict)
-        for message in past.history
+        for message in past.conversation.history
         for block in message.blocks
         if isinstance(block, ToolUse)
     )
@@ -300,8 +276,8 @@ def test_a_line_of_another_shape_is_a_clear_error(whole: tuple[list[Row], ToldMo
     rows, _ = whole
     (first, *_) = [row for row in rows if row["event"] == "call_ended"]
     del first["text"]
-    with pytest.raises(RecordError, match="line 6"):
-        resume_state_of(rows)
+    with pytest.raises(RecordError, match=r"line 7 of events\.jsonl: call_ended has no `text`"):
+        past_of(rows)
 
 
 def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Path) -> None:
@@ -313,18 +289,18 @@ def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Pa
     both = (record.directory / "events.jsonl").read_bytes()
     for torn in range(len(whole), len(both)):
         (record.directory / "events.jsonl").write_bytes(both[:torn])
-        again, rows, cut = RunRecord.reopen(tmp_path, "r")
+        again, chain = RunRecord.reopen(tmp_path, "r")
         again.append({"event": "three"})
         again.close()
-        assert (len(rows), cut) == (1, torn - len(whole))
-        _, rows, cut = reopened(tmp_path)
-        assert ([row["event"] for row in rows], cut) == (["one", "three"], 0)
+        assert (len(chain.rows), chain.torn_bytes) == (1, torn - len(whole))
+        chain = reopened(tmp_path)
+        assert ([row["event"] for row in chain.rows], chain.torn_bytes) == (["one", "three"], 0)
 
 
-def reopened(home: Path) -> tuple[RunRecord, list[Mapping[str, object]], int]:
-    record, rows, cut = RunRecord.reopen(home, "r")
+def reopened(home: Path) -> Chain:
+    record, chain = RunRecord.reopen(home, "r")
     record.close()
-    return record, rows, cut
+    return chain
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,9 @@ from dataclasses import replace
 import pytest
 
 from agent.conversation.resume_state import resume_state_of
+from agent.conversation.summary import digest
 from agent.conversation.window import (
-    ContextWindow,
-    SummaryNotes,
     bytes_of,
-    digest,
     in_words,
     sent,
     until,
@@ -33,23 +31,17 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import ModelInfo
-from agent.record.events.encoding import REDACTED, encode
-from agent.record.events.types import (
-    Event,
-    HistorySummarised,
-    ModelCalled,
-    Recorded,
-    ResultsCleared,
-    ResultsShortened,
-    RunStarted,
-    SandboxReady,
-)
+from agent.record.events.encoding import REDACTED
+from agent.record.events.kinds import Event
+from agent.record.events.messages import HistorySummarised, ResultsCleared, ResultsShortened
+from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import Finished
+from agent.record.state.window import ContextWindow, SummaryNotes
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.model import ToldModel, say
+from fakes.records import lines_from, rows_of, run_started
 from policies.policy import Policy
-from sandbox.reattach import ContainerState
 
 THOUGHT = Opaque(provider="anthropic", raw={"type": "thinking", "thinking": "hm", "signature": "s"})
 LONG = "a line of the file\n" * 200
@@ -167,31 +159,6 @@ def test_the_messages_up_to_a_reply_have_its_results() -> None:
 
 # -- a resumed run ------------------------------------------------------------------------------
 
-
-def rows(log: list[Event]) -> list[dict[str, object]]:
-    begun = RunStarted(
-        run_id="r", task="mend it", workspace="/w", policy="p", policy_file="p.yaml",
-        policy_rules={}, rules_sha256="", kernel_policy="require", model="told:test",
-        verify=None, version="0", pid=7,
-    )  # fmt: skip
-    ready = SandboxReady(
-        container="c",
-        container_state=ContainerState(
-            container="c", prepared_key="k", snapshot_key="s", since_ns=1, mounts=(), volumes=()
-        ),
-        seal={},
-        kernel_enforced=True,
-        left_behind=(),
-        seconds=0.1,
-    )
-    time = "2026-01-01T00:00:00+00:00"
-    recorded = [event for event in (begun, ready, *log) if isinstance(event, Recorded)]
-    return [
-        json.loads(json.dumps({"seq": n, "time": time, "prev": "", **encode(event)}))
-        for n, event in enumerate(recorded)
-    ]
-
-
 Step = Callable[[Request], Reply]
 
 
@@ -261,8 +228,9 @@ def test_a_resumed_run_sends_what_the_run_would_have_sent_to_the_byte(
     assert len(turns) == len(calls) == 71
     for request, called in zip(turns, calls, strict=True):
         # The process dies right after it said that it will call.
-        past = resume_state_of(rows(conversation.log[: called + 1]))
-        again = replace(request, messages=sent(past.history, past.view))
+        events = [run_started(), *conversation.log[: called + 1]]
+        past = resume_state_of(lines_from(rows_of(events))).conversation
+        again = replace(request, messages=sent(past.history, past.window))
         made = body(again, model="claude-opus-5-5")
         assert made == body(request, model="claude-opus-5-5")
 
@@ -283,10 +251,10 @@ def test_events_of_a_view_come_back_from_the_record_as_they_were() -> None:
             tokens_before=9, tokens_after=4,
         ),
     ]  # fmt: skip
-    past = resume_state_of(rows(log))
-    assert past.view == ContextWindow().shorten(1, 500).clear(through=2, bare=3).summarise(
-        block, through=2, bare=0
-    )
+    past = resume_state_of(lines_from(rows_of([run_started(), *log]))).state
+    assert past.conversation.window == ContextWindow().shorten(1, 500).clear(
+        through=2, bare=3
+    ).summarise(block, through=2, bare=0)
     assert past.spent.used == Usage(input_tokens=9)
     assert past.spent.usd == 0.5
 
@@ -297,7 +265,7 @@ def test_a_summary_that_could_not_be_recorded_as_it_was_stops_a_resume() -> None
         through=2, bare=0, block=block, notes="", orders=(), author="service",
         usage=Usage(), used=Usage(), usd=None, tokens_before=9, tokens_after=4,
     )  # fmt: skip
-    whole = rows([event])
-    assert resume_state_of(whole).lossy.exact_thinking
+    whole = rows_of([run_started(), event])
+    assert resume_state_of(lines_from(whole)).lossy.exact_thinking
     text = json.dumps(whole).replace("SECRET", REDACTED)
-    assert not resume_state_of(json.loads(text)).lossy.exact_thinking
+    assert not resume_state_of(lines_from(json.loads(text))).lossy.exact_thinking

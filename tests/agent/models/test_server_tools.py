@@ -8,9 +8,10 @@ import pytest
 
 from agent.errors import UsageError
 from agent.models.host import Host
-from agent.models.interface import AssistantMessage, Opaque, Reply
+from agent.models.interface import AssistantMessage, Opaque, Reply, StopReason, Text, Usage
 from agent.models.server_tools import refuse_what_cannot_be
-from agent.past_runs.policy_usage import lessons
+from agent.past_runs.policy_usage import policy_usage
+from agent.record.events.model_turns import ModelReplied
 from agent.record.events.wording import served_in_words
 from agent.record.runs import RecordedRun
 from agent.report.html import render
@@ -82,7 +83,7 @@ def test_terminal_report_and_summary_say_that_text_could_leave(
     assert page.index("could search the web: text can leave") < page.index("<h1>")
     assert "run by the model&#39;s service: web_search: \\x1b[2J&lt;b&gt;" in page
     directory = fake.record.directory
-    run = RecordedRun(id=fake.record.run_id, directory=directory, summary=summary.document())
+    run = RecordedRun(id=fake.record.run_id, directory=directory, summary=summary.document)
     print_result(console, run)
     assert "the model could search the web" in out.getvalue()
 
@@ -96,14 +97,17 @@ def test_without_them_nothing_is_said(tmp_path: Path, policy: Policy) -> None:
 
 
 def test_what_the_service_ran_is_learned_from_the_record() -> None:
-    def event(name: object) -> dict[str, object]:
-        raw = {"type": "server_tool_use", "name": name}
-        blocks = [{"type": "opaque", "raw": raw}, {"type": "text"}, 7]
-        return {"event": "model_replied", "reply": {"message": {"blocks": blocks}}}
+    def event(raw: dict[str, object]) -> ModelReplied:
+        blocks = (Opaque(provider="p", raw=raw), Text(text="x"))
+        reply = Reply(
+            message=AssistantMessage(blocks=blocks), stop=StopReason.END_TURN, usage=Usage()
+        )
+        return ModelReplied(turn=1, reply=reply, seconds=0, used=Usage(), usd=None)
 
     names = ["web_fetch", "bash_code_execution", "web_fetch", None, ["x"]]
-    found = lessons([event(name) for name in names], include_refused=False)
+    told = [event({"type": "server_tool_use", "name": name}) for name in names]
+    found = policy_usage(told, include_refused=False)
     assert found.server_tools == ("web_fetch", "code_execution")
-    for odd in ({}, {"reply": 1}, {"reply": {"message": {"blocks": "x"}}}):
-        found = lessons([{"event": "model_replied", **odd}], include_refused=False)
-        assert found.server_tools == ()
+    assert (
+        policy_usage([event({"name": "bash"}), event({})], include_refused=False).server_tools == ()
+    )

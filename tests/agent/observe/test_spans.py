@@ -19,9 +19,13 @@ from agent.models.interface import Model, Usage
 from agent.observe import span_attributes, spans
 from agent.observe.otlp import TelemetrySettings, telemetry_settings
 from agent.observe.spans import SpanRecorder
-from agent.record.events.types import CallStarted, Event, Forked, ModelCalled, Resumed
+from agent.record.events.calls import CallStarted
+from agent.record.events.encoding import Lossy
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import Forked, Resumed
+from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import Finished
-from agent.record.summary import Summary
+from agent.record.summary import RunResult
 from checkout import ROOT
 from fakes.collector import ERROR, Collector, Manner
 from fakes.model import ToldModel, call, calls, say
@@ -64,7 +68,7 @@ def go(fake: FakeRun, model: Model, settings: TelemetrySettings | Collector) -> 
     return heard.close()
 
 
-summaries: list[Summary] = []
+summaries: list[RunResult] = []
 
 
 # -- the tree ----------------------------------------------------------------------------------
@@ -465,14 +469,32 @@ def test_of_a_run_that_is_killed_outright_the_turns_that_were_over_are_there(
     heard = SpanRecorder(
         TelemetrySettings(endpoint=collector.url), run_id="killed", model=ToldModel()
     )
-    heard.show(Resumed(model="m", version="0", pid=1, cut_bytes=0, in_doubt=None, lossy={}))
+    heard.show(
+        Resumed(
+            model="m",
+            version="0",
+            pid=1,
+            cut_bytes=0,
+            in_doubt=None,
+            lossy=Lossy(cut=0, redacted=0, exact_thinking=True),
+        )
+    )
     assert heard.close() is None
     assert collector.spans[-1].trace == trace
 
 
 def test_the_turns_of_a_fork_hang_under_its_run(collector: Collector) -> None:
     heard = SpanRecorder(TelemetrySettings(endpoint=collector.url), run_id="new", model=ToldModel())
-    heard.show(Forked(run_id="old", call=3, model="m", version="0", pid=1, lossy={}))
+    heard.show(
+        Forked(
+            run_id="old",
+            call=3,
+            model="m",
+            version="0",
+            pid=1,
+            lossy=Lossy(cut=0, redacted=0, exact_thinking=True),
+        )
+    )
     heard.show(ModelCalled(turn=1, system_sha256="", messages=2))
     assert heard.close() is None
     assert collector.tree().startswith("invoke_agent moonpool!\n  turn!")

@@ -7,8 +7,8 @@ import pytest
 
 from agent.cli.commands.resume import _refuse_what_is_over
 from agent.errors import RecordError, UsageError
-from agent.past_runs.resume import HeldRun, document, take
-from agent.record.runs import chain_broken_at
+from agent.past_runs.resume import HeldRun, take
+from agent.record.chain import chain_of
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -73,7 +73,7 @@ def test_a_run_that_ended_is_over(fake: FakeRun) -> None:
 
 def test_a_summary_that_was_never_written_comes_from_the_record(fake: FakeRun) -> None:
     """Killed after its last event: ``run.json`` still says that it runs."""
-    whole = fake.go(ToldModel(CHANGE, say("done"))).document()
+    whole = fake.go(ToldModel(CHANGE, say("done"))).document.json_object()
     assert json.loads((fake.record.directory / "run.json").read_text())["outcome"] == "running"
     again = taken(fake)
     with pytest.raises(UsageError, match="patch is made"):
@@ -89,9 +89,9 @@ def test_killed_after_the_patch_was_written_the_record_still_has_it(fake: FakeRu
     whole = fake.go(ToldModel(CHANGE, say("done")))
     cut_after(fake, "exported")
     again = taken(fake)
-    assert again.past.over is None
+    assert again.past.state.over is None
     assert again.past.ended == whole.outcome
-    assert document(again)["tree"] == whole.document()["tree"]
+    assert again.summary.tree == whole.document.tree
     again.record.close()
 
 
@@ -101,8 +101,8 @@ def test_a_container_that_was_left_for_its_patch_can_be_taken_up(fake: FakeRun) 
     fake.go(ToldModel(CHANGE, say("done")))
     again = taken(fake)
     _refuse_what_is_over(again)
-    assert again.past.ready is not None
-    assert again.past.ready.container_state.container == fake.box.id
+    assert again.past.state.ready is not None
+    assert again.past.state.ready.container_state.container == fake.box.id
     fake.box.close()
     again.record.close()
 
@@ -114,4 +114,4 @@ def test_the_record_of_one_run_is_not_taken_for_another(fake: FakeRun) -> None:
     fake.record.directory.rename(other)
     with pytest.raises(RecordError, match="is not that of run"):
         take(fake.home, other.name, environ={}, known_secrets=(), may_ask=False)
-    assert chain_broken_at(other / "events.jsonl") is None
+    assert not chain_of(other / "events.jsonl").fault

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.models.interface import Reply, Request
-from agent.record.events.encoding import encode
-from agent.record.events.types import CallEnded, CallRefused, CallStarted
+from agent.record.events.calls import CallEnded, CallRefused, CallStarted
 from agent.record.outcome import LimitReached, RunLimit
 from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS
@@ -60,14 +59,14 @@ def test_a_refused_program_reaches_the_model_the_record_show_and_the_report(fake
     lines = [json.loads(line) for line in (fake.record.directory / EVENTS).read_text().splitlines()]
     ended = [line for line in lines if line["event"] == "call_ended"]
     assert [line["refused"] for line in ended] == [["/usr/bin/perl"]] * 2
-    document = summary.document()
+    document = summary.document.json_object()
     rows = document["kernel_refusals"]
     assert isinstance(rows, list)
     assert [(row["call"], row["program"]) for row in rows] == [
         (1, "/usr/bin/perl"),
         (2, "/usr/bin/perl"),
     ]
-    run = RecordedRun(id="x", directory=fake.record.directory, summary=document)
+    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document)
     assert "refused by the kernel: /usr/bin/perl (call 1, 2)" in shown(run)
     page = render(summary, fake.run.journal.log)
     assert "Refused by the kernel" in page
@@ -78,7 +77,7 @@ def test_a_hostile_name_acts_nowhere(fake: FakeRun) -> None:
     assert isinstance(fake.box, Held)
     fake.box.refused = (HOSTILE,)
     summary = fake.go(ToldModel(call("bash", command="ls"), say("done")))
-    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document())
+    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document)
     screen = StringIO()
     display = Display(PlainScreen(screen))
     for event in fake.log:
@@ -95,7 +94,7 @@ def test_without_a_refusal_nothing_is_said_of_one(fake: FakeRun) -> None:
     assert isinstance(fake.box, Held)
     fake.box.refused = ()
     summary = fake.go(ToldModel(call("bash", command="ls"), say("done")))
-    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document())
+    run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document)
     assert "refused by the kernel" not in shown(run)
     assert "Refused by the kernel" not in render(summary, fake.run.journal.log)
 
@@ -116,7 +115,7 @@ def test_a_limit_that_was_met_is_named_to_the_model_and_recorded(
     fake.go(ToldModel(call("bash", command="ls"), say("done")))
     ended = next(event for event in fake.log if isinstance(event, CallEnded))
     assert words.format(pids=fake.policy.limits.pids) in ended.text
-    assert encode(ended)["limits"] == [limit.value]
+    assert ended.json_object()["limits"] == [limit.value]
 
 
 def test_every_decision_is_in_the_record(fake: FakeRun) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from agent.errors import RecordError
 from agent.models.interface import Usage
-from agent.record.events.encoding import STRING_LIMIT, encode, plain
-from agent.record.events.types import CallEnded, ModelReplied
-from agent.record.runs import chain_broken_at
+from agent.record.chain import chain_of
+from agent.record.events.calls import CallEnded
+from agent.record.events.encoding import STRING_LIMIT, plain
+from agent.record.events.model_turns import ModelReplied
 from agent.record.store import RunRecord, new_run_id
 from fakes.model import call
 from sandbox.atomic_write import write_atomically
@@ -32,7 +33,7 @@ def test_each_line_carries_the_digest_of_the_one_before(tmp_path: Path) -> None:
     assert written == lines
     assert json.loads(lines[0])["prev"] == "0" * 64
     assert json.loads(lines[2])["prev"] == hashlib.sha256(lines[1].encode()).hexdigest()
-    assert chain_broken_at(record.directory / "events.jsonl") is None
+    assert not chain_of(record.directory / "events.jsonl").fault
 
 
 @pytest.mark.parametrize("tamper", ["change", "drop", "swap", "tear"])
@@ -52,7 +53,8 @@ def test_a_tampered_line_breaks_the_chain(tmp_path: Path, tamper: str) -> None:
         case "tear":
             lines[4] = lines[4][:-20]
     path.write_text("".join(lines))
-    assert chain_broken_at(path) is not None
+    chain = chain_of(path)
+    assert chain.fault or chain.torn_bytes
 
 
 def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_a_huge_string_is_kept_by_head_and_digest() -> None:
 def test_a_reply_is_kept_whole_enough_to_be_sent_again() -> None:
     reply = call("bash", command="echo x")
     event = ModelReplied(turn=1, reply=reply, seconds=0.5, used=Usage(), usd=None)
-    (block,) = json.loads(json.dumps(encode(event)))["reply"]["message"]["blocks"]
+    (block,) = json.loads(json.dumps(event.json_object()))["reply"]["message"]["blocks"]
     assert block["type"] == "tool_use"
     assert (block["id"], block["name"]) == ("use_0", "bash")
     assert block["arguments"] == {"command": "echo x"}
@@ -173,4 +175,4 @@ def test_an_event_is_named_after_its_kind() -> None:
         text="",
         brief="",
     )
-    assert encode(event)["event"] == "call_ended"
+    assert event.json_object()["event"] == "call_ended"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.report.html import render
-from fakes.box import FakeSeal, TmpBox
+from fakes.box import SEAL, TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
@@ -109,7 +109,7 @@ def test_it_tells_task_outcome_diff_calls_denials_and_verification(fake: FakeRun
 
 
 def test_without_the_kernel_the_first_line_says_so(fake: FakeRun) -> None:
-    fake.box = TmpBox(files=fake.files, seal=FakeSeal(kernel_enforced=False))
+    fake.box = TmpBox(files=fake.files, seal=replace(SEAL, kernel_enforced=False))
     page = page_of(fake, say("done"))
     body = page.split("<main>")[1].lstrip()
     assert body.startswith('<p class="alarm">The kernel did not enforce the policy')

@@ -9,16 +9,21 @@ import pytest
 from rich.console import Console
 
 from agent.models.script.player import ScriptModel
-from agent.record.events.types import ModelCalled, ModelReplied, TextPiece
+from agent.record.events.live import TextPiece
+from agent.record.events.model_turns import ModelCalled, ModelReplied
 from agent.record.runs import RecordedRun
+from agent.record.state.run import fold
+from agent.record.state.summary import running_summary
 from agent.terminal.progress import Display, Layout
 from agent.terminal.result import print_result
 from agent.terminal.rich_screen import RichScreen
 from agent.terminal.screen import PlainScreen, Screen
 from checkout import EXAMPLES
 from fakes.model import Step, ToldModel, call, say
+from fakes.records import run_started
 from fakes.runs import FakeRun
 from policies.policy import Policy
+from sandbox.patch.values import LeftOut
 
 
 def screen_on(file: io.StringIO, *, terminal: bool) -> Screen:
@@ -50,7 +55,7 @@ def shown(fake: FakeRun, *steps: Step, terminal: bool = False) -> str:
     summary = fake.go(ToldModel(*steps))
     display.close()
     run = RecordedRun(
-        id=fake.record.run_id, directory=fake.record.directory, summary=summary.document()
+        id=fake.record.run_id, directory=fake.record.directory, summary=summary.document
     )
     print_result(screen, run)
     return file.getvalue()
@@ -102,8 +107,9 @@ def test_the_end_has_diffstat_proof_and_the_next_command(fake: FakeRun) -> None:
 
 def left_out(names: list[str]) -> str:
     file = io.StringIO()
-    rows = [{"path": name, "reason": "is too large for a patch"} for name in names]
-    summary = {"outcome": "finished", "patch": "/p", "left_out": rows}
+    items = tuple(LeftOut(path=name.encode(), reason="is too large for a patch") for name in names)
+    begun = running_summary(fold([run_started()]))
+    summary = begun.model_copy(update={"outcome": "finished", "patch": "/p", "left_out": items})
     print_result(
         PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
     )

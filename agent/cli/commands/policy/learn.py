@@ -6,9 +6,10 @@ from pathlib import Path
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
-from agent.past_runs.policy_usage import lessons
-from agent.record.runs import RecordedRun, events_of, find, summary_of
-from agent.record.store import EVENTS
+from agent.past_runs.policy_usage import policy_usage
+from agent.record.reader import read_record
+from agent.record.runs import find_id
+from agent.record.store import EVENTS, runs_directory
 from agent.untrusted_text import one_line
 from policies.operator.learn import learn as learned
 
@@ -18,21 +19,23 @@ INCLUDE_REFUSED = flag("--include-refused", help="Allow what the policy refused,
 
 def learn(given: Given) -> int:
     """Print the smallest policy under which a run would have passed."""
-    run = _run(given[RUN_OR_DIRECTORY])
-    found = lessons(events_of(run), include_refused=given[INCLUDE_REFUSED])
+    directory = _directory(given[RUN_OR_DIRECTORY])
+    run_id = directory.resolve().name
+    events = [line.event for line in read_record(directory).require()]
+    found = policy_usage(events, include_refused=given[INCLUDE_REFUSED])
     if not found.calls:
-        raise UsageError(f"run {run.id} made no call: there is nothing to learn from")
+        raise UsageError(f"run {run_id} made no call: there is nothing to learn from")
     if not found.known:
         print(
-            f"moonpool: the record of run {run.id} does not hold its policy: image, environment "
+            f"moonpool: the record of run {run_id} does not hold its policy: image, environment "
             "and limits are the built-in ones",
             file=sys.stderr,
         )
-    workspace = Path(run.text("workspace"))
+    workspace = Path(found.workspace)
     lesson = learned(
         found.calls,
         base=found.policy,
-        title=f"Learned from run {run.id}.",
+        title=f"Learned from run {run_id}.",
         used=found.used,
         verify=found.verify,
         changed=found.changed,
@@ -46,14 +49,13 @@ def learn(given: Given) -> int:
     return exit_codes.NOT_FINISHED if lesson.unmet else exit_codes.DONE
 
 
-def _run(name: str) -> RecordedRun:
-    """A run by id, or the directory of one."""
+def _directory(name: str) -> Path:
+    """Of a run, by its id or by the directory itself."""
     directory = Path(name)
     if "/" in name and (directory / EVENTS).is_file():
-        return RecordedRun(
-            id=directory.resolve().name, directory=directory, summary=summary_of(directory)
-        )
-    return find(environment.home(), name)
+        return directory
+    home = environment.home()
+    return runs_directory(home) / find_id(home, name)
 
 
 COMMAND = Command(

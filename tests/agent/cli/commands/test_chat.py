@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.record.runs import chain_broken_at
+from agent.record.chain import chain_of
 from command_line.chatting import DUMB_PROMPT, Chatting
 from command_line.running import DONE, bash, stands
 from command_line.terminal import PROMPT, Terminal
@@ -50,7 +50,7 @@ def test_requests_build_on_each_other_and_leaving_offers_the_patch(
     assert (chat.run / "report.html").exists()
     assert chat.summary["task"] == "chat: write it"
     assert not stands(engine, next(e["container"] for e in chat.events() if "container" in e))
-    assert chain_broken_at(chat.run / "events.jsonl") is None
+    assert not chain_of(chat.run / "events.jsonl").fault
     assert list(chat.moonpool.directory.iterdir()) == [], "nothing was applied"
 
 

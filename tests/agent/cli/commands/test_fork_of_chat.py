@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.record.images import recall
+from agent.record.reader import read_record
+from agent.record.state.conversation import ConversationState
+from agent.record.state.run import fold
 from agent.record.store import IMAGES
 from command_line.chatting import Chatting
 from command_line.running import DONE, bash
@@ -24,12 +26,9 @@ MORE = bash("echo two >> made.txt")
 REQUESTS = (WRITE, {"text": "First."}, MORE, {"text": "Second."})
 
 
-def rows(run: Path) -> list[Row]:
-    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-
-
-def past(run: Path) -> ResumeState:
-    return resume_state_of(rows(run), partial(recall, run / IMAGES))
+def past(run: Path) -> ConversationState:
+    events = [line.event for line in read_record(run).require()]
+    return fold(events, partial(recall, run / IMAGES)).conversation
 
 
 def forked(chat: Chatting, *arguments: str, past: int, then: tuple[Any, ...]) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.past_runs.rescue import RECOVERED, KeptContainer, Rescue, Rescued, Rescuer
-from agent.record.runs import chain_broken_at
+from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
@@ -86,7 +86,7 @@ def test_the_work_of_a_killed_run_goes_to_its_record(start: Start, engine: Engin
     assert b"+ran" in (going.directory / "patch.diff").read_bytes()
     assert (summary(going)["outcome"], summary(going)["container_left"]) == ("cut short", None)
     assert not stands(engine, going.container)
-    assert chain_broken_at(going.directory / "events.jsonl") is None
+    assert not chain_of(going.directory / "events.jsonl").fault
     assert going.moonpool("apply", "last", "--check").returncode == 0
 
 

@@ -8,15 +8,11 @@ import pytest
 
 from agent.models.interface import Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
-from agent.record.events.spending import spending_in_words, tokens_in_words
-from agent.record.events.types import (
-    BudgetUsed,
-    Event,
-    HistorySummarised,
-    ModelReplied,
-    ResultsCleared,
-    ResultsShortened,
-)
+from agent.record.events.kinds import Event
+from agent.record.events.live import BudgetUsed
+from agent.record.events.messages import HistorySummarised, ResultsCleared, ResultsShortened
+from agent.record.events.model_turns import ModelReplied
+from agent.record.events.wording import spending_in_words, tokens_in_words
 from agent.record.runs import RecordedRun
 from agent.report.html import render
 from agent.terminal.progress import Display
@@ -50,7 +46,7 @@ def shown(*events: Event) -> str:
 
 def test_the_summary_says_what_it_cost_and_by_which_list(fake: FakeRun) -> None:
     summary = fake.go(ToldModel(call("bash", command="echo x"), say("Done.", usage=USAGE)))
-    document = summary.document()
+    document = summary.document.json_object()
     assert document["usd"] == pytest.approx(0.024)
     assert document["usd_source"] == FACTS.source
     assert json.loads(fake.lines[-1])["usd"] == pytest.approx(0.024)
@@ -58,7 +54,9 @@ def test_the_summary_says_what_it_cost_and_by_which_list(fake: FakeRun) -> None:
     assert "0.0240 of 5" in html
     assert FACTS.source in html
     out = io.StringIO()
-    run = RecordedRun(id=fake.record.run_id, directory=fake.record.directory, summary=document)
+    run = RecordedRun(
+        id=fake.record.run_id, directory=fake.record.directory, summary=summary.document
+    )
     print_result(PlainScreen(out), run)
     assert "$0.0240 (by the list of today" in out.getvalue()
 
@@ -66,7 +64,7 @@ def test_the_summary_says_what_it_cost_and_by_which_list(fake: FakeRun) -> None:
 def test_where_no_price_is_known_nothing_is_said_of_dollars(fake: FakeRun, policy: Policy) -> None:
     fake.facts, fake.policy = ModelInfo(), policy
     summary = fake.go(ToldModel(say("Done.", usage=USAGE)))
-    document = summary.document()
+    document = summary.document.json_object()
     assert document["usd"] is None
     assert document["usd_source"] is None
     assert "dollars" not in render(summary, fake.log)

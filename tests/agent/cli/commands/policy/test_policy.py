@@ -1,13 +1,23 @@
 """``moonpool policy`` and the ceiling over a run, as a person types them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.models.interface import Usage
+from agent.record.chain import digest
+from agent.record.events.calls import CallRefused, CallStarted, WhyRefused
+from agent.record.events.delivery import Exported
+from agent.record.events.lifecycle import RunEnded, RunStarted
+from agent.record.outcome import Finished
 from checkout import EXAMPLES
 from command_line.running import Shell
+from fakes.records import START, run_started, written_record
+from policies.decision import Allow
 from policies.loading import bundled_names
+from sandbox.patch.values import Change, ChangeKind
 
 
 @pytest.fixture
@@ -182,24 +192,57 @@ def test_a_run_passes_under_what_was_learned_from_it(moonpool: Shell, tmp_path: 
     assert moonpool("policy", "learn", str(run_directory)).stdout == learned.stdout
 
 
-def test_a_record_that_is_not_what_it_seems_is_no_traceback(
+def started(**rules: object) -> RunStarted:
+    return run_started(policy_rules={"version": 1, "name": "x", **rules})
+
+
+def call_started(number: int, **arguments: object) -> CallStarted:
+    return CallStarted(
+        number=number,
+        tool_use_id="u",
+        tool="bash",
+        arguments=arguments,
+        decision=Allow(rules=()),
+    )
+
+
+def call_refused(number: int, why: WhyRefused, **arguments: object) -> CallRefused:
+    return CallRefused(
+        number=number,
+        tool_use_id="u",
+        tool="bash",
+        arguments=arguments,
+        why=why,
+        decision=None,
+        text="",
+    )
+
+
+def test_a_record_that_says_what_no_run_does_is_no_traceback(
     moonpool: Shell, tmp_path: Path
 ) -> None:
-    record = tmp_path / "record"
-    record.mkdir()
-    lines = [
-        {
-            "event": "run_started",
-            "policy_rules": {"version": 1, "name": "x", "extends": "/etc/passwd"},
-        },
-        {"event": "run_started", "policy_rules": 7, "verify": []},
-        {"event": "call_started", "number": "x", "tool": "bash", "arguments": {"command": "ls"}},
-        {"event": "call_started", "number": 2, "tool": "bash", "arguments": {"command": {}}},
-        {"event": "call_started", "number": 3, "tool": [], "arguments": None, "decision": 4},
-        {"event": "exported", "changes": [{"path": 3}, "x", {"path": "../../a\nb"}]},
-        {"event": "run_ended", "used": [], "turns": 1e400, "seconds": -1},
-    ]
-    (record / "events.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n[1]\n{")
+    change = Change(
+        path=b"../../a\nb", old_path=None, kind=ChangeKind.ADDED, old_mode=0, new_mode=0,
+        added_lines=1, deleted_lines=0, old_blob="", new_blob="",
+    )  # fmt: skip
+    exported = Exported(
+        path="", refused=False, base_tree="", tree="", patch_sha256="", patch_bytes=0,
+        changes=(change, replace(change, path=b"\xff")), left_out=(), findings=(), seconds=0,
+    )  # fmt: skip
+    over = RunEnded(
+        outcome=Finished(message=""), exit_code=0, used=Usage(input_tokens=-5), turns=10**30,
+        seconds=float("inf"), container_left=None, usd=None, usd_source="", usd_allowed=None,
+    )  # fmt: skip
+    record = written_record(
+        tmp_path,
+        started(extends="/etc/passwd"),
+        call_started(1, command="ls"),
+        call_started(2, command={}),
+        exported,
+        over,
+    )
+    with (record / "events.jsonl").open("a") as torn:
+        torn.write("{")
     done = moonpool("policy", "learn", str(record))
     assert "Traceback" not in done.stderr
     assert "does not hold its policy" in done.stderr
@@ -209,19 +252,36 @@ def test_a_record_that_is_not_what_it_seems_is_no_traceback(
     assert moonpool("policy", "check", str(file)).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"event": "call_started", "number": "x"}, "line 2 of {path}: call_started has a `number`"),
+        ({"event": "exported", "changes": [7]}, "line 2 of {path}: exported has no `path`"),
+        ({"event": "made_up"}, "line 2 of {path}: there is no event 'made_up'"),
+        ([1], "line 2 of {path} is no line of a record"),
+    ],
+)
+def test_a_line_that_is_none_of_ours_is_named(
+    moonpool: Shell, tmp_path: Path, line: object, words: str
+) -> None:
+    path = written_record(tmp_path, started()) / "events.jsonl"
+    head = {"seq": 1, "time": START, "prev": digest(path.read_bytes().rstrip(b"\n"))}
+    with path.open("a") as file:
+        file.write(json.dumps({**head, **line} if isinstance(line, dict) else line) + "\n")
+    done = moonpool("policy", "learn", str(path.parent))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"moonpool: {words.format(path=path)}")
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_was_refused_is_learned_only_if_that_is_said(moonpool: Shell, tmp_path: Path) -> None:
-    record = tmp_path / "record"
-    record.mkdir()
-    call = {"tool": "bash", "arguments": {"command": "ls"}}
-    lines = [
-        {"event": "run_started", "policy_rules": {"version": 1, "name": "x"}},
-        {"event": "call_started", "number": 1, **call},
-        {"event": "call_refused", "number": 2, "why": "denied", **call,
-         "arguments": {"command": "rg x"}},
-        {"event": "call_refused", "number": 3, "why": "torn", **call,
-         "arguments": {"command": "curl x"}},
-    ]  # fmt: skip
-    (record / "events.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    record = written_record(
+        tmp_path,
+        started(),
+        call_started(1, command="ls"),
+        call_refused(2, "denied", command="rg x"),
+        call_refused(3, "torn", command="curl x"),
+    )
     without = moonpool("policy", "learn", str(record))
     assert "- ls  # call 1" in without.stdout
     assert "rg" not in without.stdout

@@ -1,0 +1,178 @@
+"""One request to the model, from the messages to the whole reply.
+
+asked ─► streamed ─► (broken off, asked again) ─► counted and told
+
+Owns what is told of it as it comes, and that neither money nor time is spent past what is left of
+them while it does. Refuses to know what a reply means (`loop`) and how much of the history goes
+into a request (`compaction`).
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import assert_never
+
+from agent.conversation.budget import Budget
+from agent.conversation.window import bytes_of
+from agent.interrupts import Interrupts
+from agent.models.interface import (
+    Discarded,
+    Message,
+    Model,
+    Reply,
+    Request,
+    Retrying,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+    ToolSpec,
+    Usage,
+)
+from agent.record.events.lifecycle import Notice
+from agent.record.events.live import TextDiscarded, TextPiece, ThinkingPiece
+from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
+from agent.record.journal import Journal
+
+_ESTIMATED = (
+    "the service does not say what its answers use: their tokens are estimated by their size, and "
+    "against budget.usd each counts for the longest that it could have been"
+)
+
+
+class OutOfMoney(Exception):
+    """An answer broke off, and what is left does not pay for it again."""
+
+
+class WaitTooLong(Exception):
+    """The run's time would be over before the service is asked again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
+
+
+class ModelCaller:
+    """Asks the model of one run. Mutable: it counts what comes."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        budget: Budget,
+        system: str,
+        tools: tuple[ToolSpec, ...],
+        server_tools: tuple[str, ...],
+        interrupts: Interrupts,
+        journal: Journal,
+    ) -> None:
+        self._model = model
+        self._budget = budget
+        self.system = system
+        self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
+        self.tools = tools
+        self._server_tools = server_tools
+        self._interrupts = interrupts
+        self._journal = journal
+        self._asking = 0
+        self._came_bytes = 0
+        self._estimates = False
+
+    def turn(self, messages: tuple[Message, ...], *, max_tokens: int) -> Reply:
+        """A turn of the conversation, of which `messages` are sent.
+
+        Raises:
+            ModelError: there is no reply to be had.
+            OutOfMoney, WaitTooLong: there is none within the budget.
+            SignalReceived, TimeUp: the wait was broken off.
+        """
+        emit = self._journal.emit
+        emit(
+            ModelCalled(
+                turn=self._budget.turns + 1,
+                system_sha256=self._system_sha256,
+                messages=len(self._journal.state.conversation.history),
+            )
+        )
+        tokens = max(1, self._budget.answer_tokens(max_tokens))
+        started = time.monotonic()
+        reply = self._get(self._request(messages, tokens), self._on_event)
+        self._budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
+        self._own_up(reply.usage)
+        emit(
+            ModelReplied(
+                turn=self._budget.turns,
+                reply=reply,
+                seconds=time.monotonic() - started,
+                used=self._budget.used,
+                usd=self._budget.usd,
+            )
+        )
+        emit(self._budget.reading())
+        return reply
+
+    def aside(self, messages: tuple[Message, ...], *, max_tokens: int, compact: bool) -> Reply:
+        """A reply that is no turn of the conversation: shown to nobody, and counted as used.
+
+        Raises: as `turn`.
+        """
+        reply = self._get(self._request(messages, max_tokens, compact=compact), self._aside)
+        self._budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
+        return reply
+
+    def _request(
+        self, messages: tuple[Message, ...], max_tokens: int, *, compact: bool = False
+    ) -> Request:
+        return Request(
+            system=self.system,
+            tools=self.tools,
+            messages=messages,
+            max_tokens=max_tokens,
+            server_tools=self._server_tools,
+            compact=compact,
+        )
+
+    def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+        self._asking = request.max_tokens
+        self._came_bytes = 0
+
+        def heard(event: StreamEvent) -> None:
+            if isinstance(event, TextDelta | ThinkingDelta):
+                self._came_bytes += len(event.text.encode("utf-8", "replace"))
+            on_event(event)
+
+        # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
+        # recorded afterwards is whole or not there.
+        with self._interrupts.within(self._budget.left_s):
+            return self._model.reply(request, heard)
+
+    def _aside(self, event: StreamEvent) -> None:
+        if not isinstance(event, TextDelta | ThinkingDelta):
+            self._on_event(event)
+
+    def _on_event(self, event: StreamEvent) -> None:
+        emit, budget = self._journal.emit, self._budget
+        match event:
+            case TextDelta():
+                emit(TextPiece(text=event.text))
+            case ThinkingDelta():
+                emit(ThinkingPiece(text=event.text))
+            case Retrying():
+                # What broke off was billed: is another attempt still paid for?
+                if not budget.affords(self._asking):
+                    raise OutOfMoney
+                emit(ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt))
+                if event.wait_s >= budget.left_s:
+                    raise WaitTooLong(event.wait_s)
+            case Discarded():
+                budget.add_void(event.usage, came_bytes=self._came_bytes)
+                self._came_bytes = 0
+                emit(ReplyDiscarded(usage=event.usage, used=budget.used, usd=budget.usd))
+                emit(TextDiscarded())
+            case _:
+                assert_never(event)
+
+    def _own_up(self, usage: Usage) -> None:
+        """Tell the person, once, that what is counted from now on is not the service's count."""
+        if usage.uncounted_replies and not self._estimates:
+            self._estimates = True
+            self._journal.emit(Notice(text=_ESTIMATED))

@@ -1,0 +1,195 @@
+"""How each type of value in a record is read from JSON: the other side of `encoding.plain`.
+
+pydantic checks the values and makes their JSON Schema; here stands what it can't know of itself:
+that a dataclass of ours carries its kind as ``type``, that a string may have been cut, that bytes
+stand as text where they are UTF-8. Owns these forms. Refuses to know any event by name.
+
+JSON is checked strictly. Values that we make ourselves are taken as they are: a type checker has
+seen them, and text of a model's may hold what no JSON has (a lone surrogate).
+"""
+
+import base64
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from inspect import getdoc
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from agent.record.events.encoding import CutText, kind_of
+
+
+class CutString(BaseModel):
+    """Stands for a string that was too long to record whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    head: str
+    characters: int
+    sha256: str
+
+
+class Base64Bytes(BaseModel):
+    """Stands for bytes that are no UTF-8."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    base64: str
+
+
+def form(hint: Any) -> Any:
+    """A type hint, with the form that its values have in a record."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in {Union, types.UnionType}:
+        return _union(inner)
+    if origin is tuple:
+        return tuple[tuple(item if item is ... else form(item) for item in inner)]  # type: ignore[misc]
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return Annotated[hint, _JsonForm()]
+    if hint in _SIMPLE:
+        return Annotated[hint, _SIMPLE[hint]]
+    if isinstance(hint, type) and is_dataclass(hint):
+        return Annotated[hint, _VariantForm((hint,))]
+    return hint
+
+
+def _union(inner: tuple[Any, ...]) -> Any:
+    variants = tuple(item for item in inner if isinstance(item, type) and is_dataclass(item))
+    others = [form(item) for item in inner if item not in variants]
+    if not variants:
+        return Union[tuple(others)]  # noqa: UP007 - made of a list
+    return Union[(Annotated[Any, _VariantForm(variants)], *others)]
+
+
+class _TextForm:
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        cut = core_schema.no_info_after_validator_function(
+            lambda cut: CutText.of(**dict(cut)), handler.generate_schema(CutString)
+        )
+        return _checked(str, core_schema.str_schema(), cut)
+
+
+class _BytesForm:
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        text = core_schema.no_info_after_validator_function(str.encode, core_schema.str_schema())
+        other = core_schema.no_info_after_validator_function(
+            lambda value: base64.b64decode(value.base64, validate=True),
+            handler.generate_schema(Base64Bytes),
+        )
+        return _checked(bytes, text, other)
+
+
+class _FloatForm:
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: object) -> CoreSchema:
+        # What is no number (infinity) stands as text.
+        words = core_schema.no_info_after_validator_function(
+            float, core_schema.literal_schema(["inf", "-inf", "nan"])
+        )
+        return _checked((float, int), core_schema.float_schema(), words)
+
+
+_SIMPLE: Mapping[Any, Any] = {str: _TextForm(), bytes: _BytesForm(), float: _FloatForm()}
+
+
+def _checked(made: Any, *json: CoreSchema) -> CoreSchema:
+    return core_schema.json_or_python_schema(
+        json_schema=core_schema.union_schema(
+            list(json), custom_error_type="form", custom_error_message="has another form"
+        ),
+        python_schema=core_schema.is_instance_schema(made),
+    )
+
+
+class _JsonForm:
+    """JSON as it came: what is in it is nobody's ``type``."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: object) -> CoreSchema:
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_after_validator_function(
+                # Itself it is never a cut string, whatever keys the model gave it.
+                lambda value: {key: _uncut(item) for key, item in value.items()},
+                core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()),
+            ),
+            python_schema=core_schema.is_instance_schema(Mapping),
+        )
+
+
+def _uncut(value: object) -> object:
+    match value:
+        case {
+            "head": str() as head,
+            "characters": int() as count,
+            "sha256": str() as digest,
+            **more,
+        } if not more:
+            return CutText.of(head=head, characters=count, sha256=digest)
+        case dict():
+            return {key: _uncut(item) for key, item in value.items()}
+        case list():
+            return [_uncut(item) for item in value]
+        case _:
+            return value
+
+
+@dataclass(frozen=True, slots=True)
+class _VariantForm:
+    """One of these dataclasses, by its ``type``."""
+
+    variants: tuple[type, ...]
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        choices: dict[Any, CoreSchema] = {
+            kind_of(made): handler.generate_schema(Annotated[made, _FieldsForm(made)])
+            for made in self.variants
+        }
+        one, *more = choices.values()
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.tagged_union_schema(choices, discriminator="type")
+            if more
+            else one,
+            python_schema=core_schema.is_instance_schema(self.variants),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldsForm:
+    """The fields of one dataclass, and its ``type``."""
+
+    made: type
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        made, kind = self.made, kind_of(self.made)
+        hints = get_type_hints(made)
+        names = {
+            item.name: core_schema.typed_dict_field(
+                handler.generate_schema(form(hints[item.name])),
+                required=item.default is MISSING and item.default_factory is MISSING,
+            )
+            for item in fields(made)
+        }
+        return core_schema.no_info_after_validator_function(
+            lambda values: made(**{name: values[name] for name in values if name != "type"}),
+            core_schema.typed_dict_schema(
+                {"type": core_schema.typed_dict_field(core_schema.literal_schema([kind])), **names},
+                cls_name=kind,
+                extra_behavior="forbid",
+            ),
+            ref=f"{made.__module__}.{made.__qualname__}:{id(made)}",
+            metadata={"pydantic_js_updates": _described(made)},
+        )
+
+
+def _described(made: type) -> dict[str, str]:
+    words = getdoc(made) or ""
+    # A dataclass without a docstring has its signature for one.
+    return {"description": words} if words and not words.startswith(f"{made.__name__}(") else {}

@@ -1,0 +1,93 @@
+"""A run as its events tell it: `apply` is the one way from a state and an event to the next state.
+
+The process that runs it, `moonpool resume`, `fork`, `replay`, `show`, the report and ``run.json``
+all have what they know from here. Pure: the same events give the same state, live or from disk.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+from agent.record.events.calls import CallEnded, KernelRefusal
+from agent.record.events.delivery import Exported, ExportFailed, PatchApplied, VerificationEnded
+from agent.record.events.kinds import Recorded
+from agent.record.events.lifecycle import Forked, Resumed, RunEnded, RunStarted, SandboxReady
+from agent.record.state.conversation import (
+    ConversationState,
+    Recall,
+    converse,
+    nothing_kept,
+)
+from agent.record.state.files import TrackedFiles
+from agent.record.state.spending import BudgetSpent, spend
+from agent.verification import Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """What happened so far in one run."""
+
+    started: RunStarted | None = None
+    """None before the first event only."""
+    model: str = ""
+    """As it was named last."""
+    pid: int = 0
+    """Of the process that worked on it last."""
+    ready: SandboxReady | None = None
+    """The newest container; None where none was ready."""
+    conversation: ConversationState = field(default_factory=ConversationState)
+    spent: BudgetSpent = field(default_factory=BudgetSpent)
+    files: TrackedFiles = field(default_factory=TrackedFiles)
+    kernel_refusals: tuple[KernelRefusal, ...] = ()
+    """Every program that a call was refused by the kernel, in order."""
+    applied: PatchApplied | None = None
+    """What the person of a chat applied last."""
+    exported: Exported | None = None
+    """The newest patch; None where none could be made."""
+    verification: Verification | None = None
+    """Of that patch; None where none was told."""
+    over: RunEnded | None = None
+    """How the run ended, where nothing came after."""
+
+
+def apply(state: RunState, event: Recorded, recall: Recall = nothing_kept) -> RunState:
+    """The state after one more event.
+
+    Args:
+        recall: gives an image that the model was shown, or None.
+    """
+    return replace(
+        _lifecycle(state, event),
+        conversation=converse(state.conversation, event, recall),
+        spent=spend(state.spent, event),
+        files=state.files.after(event),
+        over=event if isinstance(event, RunEnded) else None,
+    )
+
+
+def fold(events: Iterable[Recorded], recall: Recall = nothing_kept) -> RunState:
+    """The state after all of these events."""
+    return reduce(lambda state, event: apply(state, event, recall), events, RunState())
+
+
+def _lifecycle(state: RunState, event: Recorded) -> RunState:  # noqa: PLR0911 - a line a kind
+    match event:
+        case RunStarted():
+            return replace(state, started=event, model=event.model, pid=event.pid)
+        case Resumed() | Forked():
+            return replace(state, model=event.model, pid=event.pid)
+        case SandboxReady():
+            return replace(state, ready=event)
+        case CallEnded() if event.refused:
+            refused = (KernelRefusal(call=event.number, program=name) for name in event.refused)
+            return replace(state, kernel_refusals=(*state.kernel_refusals, *refused))
+        case PatchApplied():
+            return replace(state, applied=event)
+        case Exported():
+            return replace(state, exported=event, verification=None)
+        case ExportFailed():
+            return replace(state, exported=None, verification=None)
+        case VerificationEnded():
+            return replace(state, verification=event.result)
+        case _:
+            return state

@@ -1,0 +1,119 @@
+"""Records as tests have them: lines from rows that were read back, and the state they come to.
+
+`FoldedTwin` stands beside every fake conversation and run: each event goes through JSON and back,
+and what the twin folds of that has to be the state of the one that lives, at each event.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.models.interface import Image
+from agent.record.events.calls import KeptImage
+from agent.record.events.encoding import count_losses, plain
+from agent.record.events.kinds import Event, Recorded, decode
+from agent.record.events.lifecycle import RunStarted
+from agent.record.events.recorded import RecordedModel
+from agent.record.reader import RecordLine, lines_of
+from agent.record.state.conversation import ConversationState
+from agent.record.state.run import RunState, apply
+from agent.record.store import RunRecord
+
+START = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+
+
+def rows_of(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """Those that are recorded as they stand in a record, read back as JSON."""
+    rows = [event.json_object() for event in events if isinstance(event, RecordedModel)]
+    return [
+        json.loads(json.dumps({"seq": number, "time": START, "prev": "", **row}))
+        for number, row in enumerate(rows)
+    ]
+
+
+def lines_from(rows: Sequence[Mapping[str, object]]) -> tuple[RecordLine, ...]:
+    """What a reader makes of rows."""
+    return lines_of(rows, Path("events.jsonl"))
+
+
+def written_record(home: Path, *events: Recorded) -> Path:
+    """The directory of a run whose record has these events."""
+    record = RunRecord.create(home, run_id="r")
+    for event in events:
+        record.append(event.json_object())
+    record.close()
+    return record.directory
+
+
+@dataclass
+class FoldedTwin:
+    """The state that a reader of the record has, beside the state of who writes it."""
+
+    state: RunState = field(default_factory=RunState)
+    cut: bool = False
+    """Something was too long or too deep to be recorded whole: from there on the two differ."""
+
+    def take(self, event: Event, live: RunState) -> None:
+        """One event was told; `live` is what it came to."""
+        if not isinstance(event, RecordedModel):
+            return
+        row = json.loads(json.dumps(event.json_object()))
+        read = decode(row)
+        assert json.loads(json.dumps(read.json_object())) == row
+        self.cut = self.cut or count_losses(read)[0] > 0
+        self.state = apply(self.state, read, _images(live))
+        if not self.cut:
+            assert_same(self.state, live)
+
+
+def _images(live: RunState) -> Any:
+    shown = {hashlib.sha256(image.data).hexdigest(): image for image in live.conversation.images}
+
+    def recall(kept: KeptImage) -> Image | None:
+        return shown.get(kept.sha256)
+
+    return recall
+
+
+def assert_same(read: RunState, live: RunState) -> None:
+    """The two say the same, as far as text that has a UTF-8 form can."""
+    newest = [_newest(state.conversation) for state in (read, live)]
+    assert plain(newest[0]) == plain(newest[1])
+    others = [replace(state, conversation=ConversationState()) for state in (read, live)]
+    assert plain(others[0]) == plain(others[1])
+
+
+def _newest(state: ConversationState) -> ConversationState:
+    """With the newest messages only, the older ones counted: they were compared before."""
+    older = len(state.history[:-3])
+    shown = f"and {older} older messages"
+    return replace(
+        state,
+        history=state.history[-3:],
+        before=((), state.before[1]),
+        first_request=f"{state.first_request} {shown} {len(state.before[0])}",
+    )
+
+
+def run_started(**more: object) -> RunStarted:
+    """The first event of a run under some policy."""
+    begun = RunStarted(
+        run_id="r",
+        began=START,
+        task="mend it",
+        workspace="/w",
+        policy="p",
+        policy_file="p.yaml",
+        policy_rules={},
+        rules_sha256="",
+        kernel_policy="require",
+        model="told:test",
+        verify=None,
+        version="0",
+        pid=7,
+    )
+    return begun.model_copy(update=more)
