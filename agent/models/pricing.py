@@ -37,7 +37,7 @@ import pydantic
 from agent.errors import UsageError
 from agent.models.interface import Usage
 from policies.errors import PolicyError
-from policies.file.document import Data, Document, KeyPath, parse, read_text, spelled
+from policies.file.document import Data, Document, KeyPath, own, parse, read_text, spelled
 from policies.file.strict import StrictModel
 
 ASSUMED_CONTEXT_TOKENS: Final = 128_000
@@ -154,6 +154,10 @@ def decode(text: str, *, file: str) -> tuple[PriceEntry, ...]:
         document = parse(text, file=file)
     except PolicyError as error:
         raise _usage_error(error) from error
+    return _entries(document, file)
+
+
+def _entries(document: Document, file: str) -> tuple[PriceEntry, ...]:
     try:
         whole = _PriceFile.model_validate(_lists(document.data))
     except pydantic.ValidationError as error:
@@ -169,7 +173,7 @@ def decode(text: str, *, file: str) -> tuple[PriceEntry, ...]:
 
 @cache
 def _ours() -> tuple[PriceEntry, ...]:
-    return decode(Path(__file__).with_name("prices.yaml").read_text("utf-8"), file="")
+    return _entries(own(Path(__file__).with_name("prices.yaml")), "")
 
 
 # -- the form ------------------------------------------------------------------------------

@@ -94,14 +94,18 @@ def read_text(path: Path, *, shown_as: str) -> str:
 
 
 def packaged(name: str) -> Document:
-    """A file that comes with Moonpool, by its name below ``policies/``.
+    """A file that comes with Moonpool, by its name below ``policies/``."""
+    return own(PACKAGE / name)
 
-    Our own: the parser in C will do, where there is one. It takes a tenth of the time, and its
+
+def own(path: Path) -> Document:
+    """A file that comes with Moonpool.
+
+    The parser in C will do for it, where there is one. It takes a tenth of the time, and its
     complaints, which are worded less well, can't arise.
     """
-    file = name.rpartition("/")[2]
-    text = decoded((PACKAGE / name).read_bytes(), file=file)
-    return parse(text, file=file, loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    text = decoded(path.read_bytes(), file=path.name)
+    return parse(text, file=path.name, loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def decoded(raw: bytes, *, file: str, called: str = "policy") -> str:

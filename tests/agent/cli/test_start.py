@@ -6,7 +6,7 @@ import yaml
 
 from command_line.running import Shell
 
-MOST_MODULES = 520
+MOST_MODULES = 560
 """A hundred of them are pydantic's with what it imports, eighteen yaml's."""
 
 THREE_CALLS = {
