@@ -23,7 +23,13 @@ _SUMMARISED: dict[str, tuple[str, list[dict[str, Any]]]] = {}
 
 def sign(request: Mapping[str, Any], before: Iterable[Mapping[str, Any]], text: str) -> str:
     """For a thinking block of the answer to ``request``, after the blocks ``before`` it there."""
-    return _signature(request, unfolded(request["messages"]), list(before), text)
+    bound = _Binding(request)
+    for message in unfolded(request["messages"]):
+        for block in _listed(message["content"]):
+            bound.add(message["role"], block)
+    for block in before:
+        bound.add("assistant", block)
+    return bound.signature(text)
 
 
 def summary(request: Mapping[str, Any], text: str) -> dict[str, Any]:
@@ -71,50 +77,54 @@ def check_found(block: Mapping[str, Any], place: str) -> None:
 
 def check(request: Mapping[str, Any]) -> None:
     """Raise the API's fault for a block that is not as it was made, or not where."""
-    messages = unfolded(request["messages"])
-    for number, message in enumerate(messages):
-        if message["role"] != "assistant" or isinstance(message["content"], str):
-            continue
-        for place, block in enumerate(message["content"]):
-            if block["type"] not in _SIGNED:
-                continue
-            earlier = messages[:number]
-            text = "redacted" if block["type"] == "redacted_thinking" else block["thinking"]
-            expected = _signature(request, earlier, message["content"][:place], text)
-            given = str(block.get("signature") or block.get("data", "").removeprefix("redacted:"))
-            if not hmac.compare_digest(expected.encode(), given.encode()):
-                raise FaultError(
-                    f"messages.{number}.content.{place}: Invalid `signature` in `{block['type']}` "
-                    "block. The block is bound to a different conversation."
+    bound = _Binding(request)
+    for number, message in enumerate(unfolded(request["messages"])):
+        signs = message["role"] == "assistant"
+        for place, block in enumerate(_listed(message["content"])):
+            if signs and isinstance(block, dict) and block["type"] in _SIGNED:
+                text = "redacted" if block["type"] == "redacted_thinking" else block["thinking"]
+                expected = bound.signature(text)
+                given = str(
+                    block.get("signature") or block.get("data", "").removeprefix("redacted:")
                 )
+                if not hmac.compare_digest(expected.encode(), given.encode()):
+                    raise FaultError(
+                        f"messages.{number}.content.{place}: Invalid `signature` in "
+                        f"`{block['type']}` block. The block is bound to a different conversation."
+                    )
+            bound.add(message["role"], block)
 
 
-def _signature(
-    request: Mapping[str, Any],
-    messages: Iterable[Mapping[str, Any]],
-    before: list[Mapping[str, Any]],
-    text: str,
-) -> str:
-    prefix = {
-        "model": request["model"],
-        "system": _plain(request.get("system")),
-        "tools": _plain(request.get("tools")),
-        # A paused turn goes on in the same message: where one ends does not count.
-        "messages": _flat([*messages, {"role": "assistant", "content": before}]),
-        "text": text,
-    }
-    digest = hmac.new(_SECRET, json.dumps(prefix, sort_keys=True).encode(), hashlib.sha256).digest()
-    return base64.b64encode(digest).decode()
+class _Binding:
+    """What a signature stands for besides its own text: the request, and all blocks before it.
+
+    A paused turn goes on in the same message: where a message ends does not count.
+    """
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self._digest = hmac.new(_SECRET, digestmod=hashlib.sha256)
+        for name in ("model", "system", "tools"):
+            self._update(_plain(request.get(name)))
+
+    def add(self, role: str, block: Any) -> None:
+        self._update([role, _plain(block)])
+
+    def signature(self, text: str) -> str:
+        signed = self._digest.copy()
+        signed.update(_encoded(text))
+        return base64.b64encode(signed.digest()).decode()
+
+    def _update(self, value: Any) -> None:
+        self._digest.update(_encoded(value))
 
 
-def _flat(messages: Iterable[Mapping[str, Any]]) -> list[Any]:
-    return [
-        [message["role"], _plain(block)]
-        for message in messages
-        for block in (
-            message["content"] if isinstance(message["content"], list) else [message["content"]]
-        )
-    ]
+def _encoded(value: Any) -> bytes:
+    """A line of its own."""
+    return json.dumps(value, sort_keys=True).encode() + b"\n"
+
+
+def _listed(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [content]
 
 
 def _plain(value: Any) -> Any:
