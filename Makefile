@@ -4,6 +4,8 @@ CODE := agent images policies sandbox tests benchmarks acceptance
 
 .PHONY: help setup engine image demo test test-real check format bench lock build clean
 .DEFAULT_GOAL := help
+# Compiled modules are kept, or each worker of the suite compiles all tests on its own.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -23,7 +25,7 @@ image: engine ## the images the agent works in: Python's and Node's
 	@$(BIN)/moonpool image build node
 
 test: image ## all tests, those that need the engine too
-	@$(BIN)/pytest -q --numprocesses 3 --dist loadgroup
+	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup
 
 test-real: image ## a package nobody here wrote, from the registry (not part of `make test`)
 	@$(BIN)/pytest -q acceptance
@@ -51,3 +53,4 @@ build: setup ## the wheel, in dist/
 
 clean: ## what the other targets made in this checkout (images: `moonpool prune`)
 	@rm -rf .venv build dist *.egg-info .*_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
