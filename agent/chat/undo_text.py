@@ -1,6 +1,7 @@
 """What is said of going back to an earlier state: to the person, and to the model.
 
-Owns the words. What was gone back and what was not is the sandbox's to say (`sandbox.mark`).
+Owns the words. What was put back and what was not is the sandbox's to say
+(`sandbox.restore.outcome`).
 """
 
 from collections.abc import Sequence

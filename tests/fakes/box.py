@@ -59,7 +59,10 @@ SEAL = SealReport(
 
 @dataclass
 class TmpBox:
-    """Fits `agent.box.Box`. Failures can be set: each is raised by the next call of that name."""
+    """Fits `agent.tools.sandbox_protocol.SandboxProtocol`.
+
+    Failures can be set: each is raised by the next call of that name.
+    """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     seal: SealReport = SEAL

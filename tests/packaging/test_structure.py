@@ -1,6 +1,9 @@
 """The shape of the source: what a stranger finds by the folders' names alone."""
 
+import ast
+import itertools
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,45 @@ from checkout import ROOT
 
 ROOMS = ("agent", "sandbox", "images", "policies")
 ENTRIES = 25
+_NAMED = re.compile(rf"`((?:{'|'.join(ROOMS)})(?:\.\w+)+)(?:\(\))?`")
 _PATH = re.compile(rf"`((?:{'|'.join(ROOMS)}|tests|benchmarks)/[\w/.]*)`")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the four rooms, by its dotted name."""
+    found = {}
+    for path in itertools.chain.from_iterable((ROOT / room).rglob("*.py") for room in ROOMS):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+def defined(module: str) -> set[str]:
+    """Names that a module has at its top level, those that it imports included."""
+    names = set()
+    for node in ast.walk(TREES[module]):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef():
+                names.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.alias():
+                names.add(node.asname or node.name)
+    return names
+
+
+def is_there(dotted: str) -> bool:
+    """Whether it is a module, or something in one; deeper is not looked."""
+    if dotted in MODULES:
+        return True
+    module, _, name = dotted.rpartition(".")
+    return (module in MODULES and name in defined(module)) or (
+        module.rpartition(".")[0] in MODULES and is_there(module)
+    )
 
 
 def entries(folder: Path) -> list[str]:
@@ -22,6 +63,15 @@ def folders() -> Iterator[Path]:
     for top in (*ROOMS, "tests"):
         inside = (path for path in (ROOT / top).rglob("*") if path.is_dir())
         yield from (f for f in (ROOT / top, *inside) if f.name != "__pycache__" and entries(f))
+
+
+def test_each_class_name_stands_once() -> None:
+    where = defaultdict(list)
+    for module, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                where[node.name].append(module)
+    assert {name: found for name, found in where.items() if len(found) > 1} == {}
 
 
 def test_no_folder_holds_more_than_one_look_takes_in() -> None:
@@ -36,17 +86,18 @@ def test_the_tests_of_a_room_stand_as_its_source_does(room: str) -> None:
     assert [path for path in tested if not (ROOT / path.relative_to(ROOT / "tests")).is_dir()] == []
 
 
+def test_every_module_that_a_text_names_is_there() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in itertools.chain.from_iterable(folder.glob("*.py") for folder in folders())
+        for name in _NAMED.findall(path.read_text("utf-8"))
+        if not is_there(name)
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize("document", ["AGENTS.md", "README.md"])
 def test_every_path_that_a_document_names_is_there(document: str) -> None:
     named = _PATH.findall((ROOT / document).read_text("utf-8"))
     assert [path for path in named if not (ROOT / path).exists()] == []
     assert named
-
-
-def test_a_class_name_means_one_thing() -> None:
-    places: dict[str, list[str]] = {}
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            for name in re.findall(r"^class ([A-Za-z]\w*)", path.read_text("utf-8"), re.MULTILINE):
-                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
-    assert {name: found for name, found in places.items() if len(found) > 1} == {}

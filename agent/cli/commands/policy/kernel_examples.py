@@ -2,7 +2,7 @@
 
 Each example runs in a fresh sealed sandbox, also those that the check denies: so that a person sees
 which refusals rest on the kernel and which on the check alone. Owns running them and reading what
-came back; refuses to know the policy's file (`policies.checking`) and the table (the CLI).
+came back; refuses to know the policy's file (`policies.operator.check`) and the table (the CLI).
 """
 
 import re
