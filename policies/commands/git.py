@@ -85,6 +85,7 @@ _CONFIG_PLACES = frozenset(
      "-z", "--name-only", "--bool", "--int", "--path", "--includes", "--no-includes"}
 )  # fmt: skip
 """Options of ``git config`` that say where or how it looks, not what it does."""
+_CONFIG_VALUED = frozenset({"-f", "--file", "--blob", "--type", "--default"})
 _CLONE_FLAGS = frozenset(
     {"-q", "--quiet", "-l", "--local", "--no-hardlinks", "--no-local", "-n", "--no-checkout",
      "--bare", "--single-branch", "--no-tags"}
@@ -114,9 +115,10 @@ def in_full(arguments: tuple[Word, ...]) -> tuple[Word, ...]:
 
 def _config_read(rest: Sequence[Word]) -> tuple[Word, ...]:
     """The arguments of ``git config`` from the one on that says what is read; none: it writes."""
-    asked = _behind(rest, _CONFIG_PLACES)
+    asked = _behind(rest, _CONFIG_PLACES, _CONFIG_VALUED)
     first = (asked[0].value or "") if asked else ""
-    if len(asked) == 1 and first and not first.startswith("-"):
+    # A setting has a dot in its name; `git config edit` starts an editor.
+    if len(asked) == 1 and "." in first and not first.startswith("-"):
         return (literal("--get"), *asked)
     return asked if first.startswith(("--get", "--list", "-l")) else ()
 
@@ -133,11 +135,25 @@ def _cloned(rest: Sequence[Word]) -> tuple[Word, ...]:
     return (literal("--local"), *operands) if local else operands
 
 
-def _behind(words: Sequence[Word], flags: frozenset[str]) -> tuple[Word, ...]:
+def _behind(
+    words: Sequence[Word], flags: frozenset[str], valued: frozenset[str] = frozenset()
+) -> tuple[Word, ...]:
+    """The words from the first on that is none of these options, nor the value of one."""
     at = 0
-    while at < len(words) and words[at].value in flags:
-        at += 1
+    while at < len(words):
+        value = words[at].value or ""
+        takes_next = value in valued and at + 1 < len(words) and _is_one(words[at + 1])
+        if takes_next:
+            at += 2
+        elif value in flags or ("=" in value and value.partition("=")[0] in valued):
+            at += 1
+        else:
+            break
     return tuple(words[at:])
+
+
+def _is_one(word: Word) -> bool:
+    return word.value is not None or word.becomes is WordExpansion.ONE
 
 
 def started(arguments: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:

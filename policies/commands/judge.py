@@ -13,19 +13,13 @@ from policies.commands import builtins, wrappers
 from policies.commands import git as git_rules
 from policies.commands.outcome import CommandDecision, allowed, denied, key_name, left_to_kernel
 from policies.commands.redirections import redirection, write
-from policies.commands.rules import CommandRules, may_be_in_workspace
+from policies.commands.rules import CommandRules, of_the_image
 from policies.commands.variables import is_command_variable, variable
 from policies.policy import Policy
 from policies.shell import leading
 from policies.shell.arithmetic import ArithmeticCheck
 from policies.shell.ast import Construct, NestedText, Redirect, SimpleCommand
-from policies.shell.functions import (
-    AT_THE_END,
-    NO_FUNCTIONS,
-    DefinedFunctions,
-    Surroundings,
-    kept,
-)
+from policies.shell.functions import NO_FUNCTIONS, DefinedFunctions, Surroundings, kept
 from policies.shell.parse import MAX_NODES, parse
 from policies.shell.words import Word
 
@@ -34,6 +28,8 @@ MAX_LEVELS = 12
 MAX_CHAIN = 32
 """Of wrappers in front of each other (``env env …``)."""
 MAX_STEPS = 400_000
+_MAX_TOPS = 16
+"""Directories that a text goes to and that are looked at."""
 _NODES_OF_A_TEXT = 20
 """What a text of no length costs, in nodes."""
 
@@ -59,6 +55,8 @@ class _Context:
     functions: DefinedFunctions
     moved: bool
     """The text changes the working directory somewhere."""
+    moved_to: tuple[str, ...] = ()
+    """Where to, of what is written out from the root."""
     is_program: bool = False
     """Started by another program, which knows no builtins."""
     chain: int = 0
@@ -147,12 +145,14 @@ class _Judge:
             return [_part(task.text, task.depth, denied(reason))]
         self._evaluation.add(task.text)
         functions = kept(parsed, task.around)
-        moved = any(
-            isinstance(item, SimpleCommand)
+        moving = [
+            item.words[1:]
+            for item in parsed.items
+            if isinstance(item, SimpleCommand)
             and item.words
             and item.words[0].value in builtins.MOVING
-            for item in parsed.items
-        )
+        ]
+        moved_to = {word.value for words in moving for word in words if word.value}
         tasks: list[_Task] = [
             _part("${…@P}", task.depth, left_to_kernel(note)) for note in parsed.notes
         ]
@@ -164,7 +164,7 @@ class _Judge:
                 case NestedText():
                     tasks.append(_Text(item.text, depth, task.level + 1, task.posix))
                 case Redirect():
-                    decision = redirection(self._policy, item, moved=moved)
+                    decision = redirection(self._policy, item, moved=bool(moving))
                     if decision is not None:
                         shown = f"{item.operator}{item.target.text}"
                         tasks.append(_part(shown, depth + 1, decision))
@@ -174,7 +174,8 @@ class _Judge:
                         task.level,
                         item.offset,
                         functions,
-                        moved,
+                        bool(moving),
+                        tuple(sorted(top for top in moved_to if top.startswith("/")))[:_MAX_TOPS],
                         posix=task.posix,
                         handing_on=functions,
                     )
@@ -217,7 +218,7 @@ class _Judge:
             return [_part(shown, context.depth, denied("there is no program of that name"))]
         if context.functions.holds(name, context.offset):
             return [_part(shown, context.depth, allowed("a function of this text"))]
-        if context.functions.may_hold(name):
+        if context.functions.may_hold(name, context.offset):
             reason = "a function, if what defines it does so"
             return [_part(shown, context.depth, left_to_kernel(reason))]
         if not words[0].quoted and name in leading.RESERVED:
@@ -225,11 +226,18 @@ class _Judge:
             return [_part(shown, context.depth, denied(reason))]
         if name in builtins.ALL and not context.is_program:
             return self._builtin(name, shown, arguments, context)
-        decision = self._rules.program(name, arguments)
-        if context.moved and self._policy.exec_workspace and may_be_in_workspace(name):
-            decision = left_to_kernel("which file this is depends on the working directory")
+        decision = self._by_name(name, arguments, context)
         tasks: list[_Task] = [_part(shown, context.depth, decision)]
         return tasks + self._through(name.rpartition("/")[2], arguments, context)
+
+    def _by_name(self, name: str, arguments: Sequence[Word], context: _Context) -> CommandDecision:
+        relative = "/" in name and not name.startswith(("/", "~"))
+        if not relative or not context.moved or not self._policy.exec_workspace:
+            return self._rules.program(name, arguments)
+        known = of_the_image(name, context.moved_to)
+        if known is not None:
+            return self._rules.program(known, arguments)
+        return left_to_kernel("which file this is depends on the working directory")
 
     def _builtin(
         self, name: str, shown: str, arguments: Sequence[Word], context: _Context
@@ -245,7 +253,8 @@ class _Judge:
         tasks += self._assigned(effect.assigned, context)
         if effect.script is not None:
             tasks.append(self._script(effect.script, context))
-        at = AT_THE_END if name == "trap" else context.offset
+        # A trap's text is carried out behind it, and sees what is defined by then.
+        at = context.functions.next_call(context.offset + 1) if name == "trap" else context.offset
         around = Surroundings(functions=context.functions, at=at)
         for text in effect.texts:
             tasks.append(self._inner_text(text, context, posix=context.posix, around=around))
@@ -270,7 +279,8 @@ class _Judge:
                 tasks += self._assigned(started.assigned, inner)
                 if started.text is not None:
                     posix = name in wrappers.POSIX_SHELLS
-                    around = exported if name == "bash" else None
+                    imports = name == "bash" and wrappers.imports_functions(arguments, started.text)
+                    around = exported if imports else None
                     tasks.append(
                         self._inner_text(started.text, context, posix=posix, around=around)
                     )
@@ -339,6 +349,7 @@ def _deeper(context: _Context, *, is_program: bool, hands_on: bool = False) -> _
         offset=context.offset,
         functions=NO_FUNCTIONS,
         moved=context.moved,
+        moved_to=context.moved_to,
         is_program=is_program,
         chain=context.chain + 1,
         posix=context.posix,

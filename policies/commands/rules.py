@@ -142,13 +142,16 @@ class CommandRules:
         return f"allowed programs: {_listed(programs)}{scripts}"
 
 
-def may_be_in_workspace(path: str) -> bool:
-    """Is it a path such as ``../configure``, which leads there from a directory below it?
+def of_the_image(path: str, tops: Sequence[str]) -> str | None:
+    """The program of the image that a path such as ``../bin/ls`` leads to from one of these.
 
-    Not where it would be a program of the image's from the top: that is judged as one.
+    ``..`` may lead up to the root from anywhere. None: it may be one of the workspace.
     """
-    at_top = posixpath.normpath("/" + path)
-    return path.startswith("../") and posixpath.dirname(at_top) not in STANDARD_DIRECTORIES
+    for top in ("/", *tops) if path.startswith("../") else tops:
+        full = posixpath.normpath(posixpath.join(top, path))
+        if posixpath.dirname(full) in STANDARD_DIRECTORIES:
+            return full
+    return None
 
 
 def instead(policy: Policy, program: str) -> str:

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from policies.commands.getopt import OptionSpec, ReadOptions, UnknownOption, read, stated
 from policies.shell.words import UNKNOWN, Word, WordExpansion, literal
@@ -71,6 +72,14 @@ def look(name: str, arguments: Sequence[Word]) -> WrapperContents | None:
             f"the option {error} of {name} is not known here, so what it starts can't be told: "
             "leave the option out"
         ) from error
+
+
+def imports_functions(arguments: Sequence[Word], text: Word) -> bool:
+    """Does a bash with these arguments, which carries out the text, take its environment's?"""
+    options = takewhile(lambda word: word != text, arguments)
+    return not any(
+        word.value is None or re.match(r"[-+][A-Za-z]*p|privileged", word.value) for word in options
+    )
 
 
 def _known(name: str) -> OptionSpec:

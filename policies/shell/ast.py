@@ -12,6 +12,8 @@ class SimpleCommand:
     """Variables assigned before the program's name, or by ``export`` and its kind."""
     offset: int
     depth: int
+    declares: bool = False
+    """It is ``export`` or one of its kind, and is carried out wherever what follows it is."""
 
 
 @dataclass(frozen=True, slots=True)

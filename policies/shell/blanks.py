@@ -29,6 +29,8 @@ _TESTS = frozenset(
 )  # fmt: skip
 _WORDS = frozenset({"word", "concatenation", "command_name", "variable_name"})
 _TOKENS = frozenset({"simple_expansion", "concatenation", "variable_assignment"})
+_BLANKS_ARE_PLAIN = frozenset({"expansion", "c_style_for_statement"})
+"""What bash takes as one text, blanks and all: ``${x:?two words}``, ``for ((i = 0; …))``."""
 _PATTERNS = frozenset({"regex", "extglob_pattern"})
 _LINE_END = "a line that ends where bash ends the command"
 
@@ -83,11 +85,10 @@ class BlankCheck:
             end = start
             # In quotes the blank before a `$` is text, which the grammar gives to the `$`.
             text_before = above == "string" and kind == "simple_expansion"
-            for child in children if above != "expansion" else ():
+            for child in children if above not in _BLANKS_ARE_PLAIN else ():
                 begin = child.start_byte
                 blank = self._is_blank(begin) and not (text_before and begin == start)
-                # `$ $` is one token to the grammar, blank and all. `${x:?two words}`, left out
-                # here, is one text to bash too.
+                # `$ $` is one token to the grammar, blank and all.
                 if end < begin or blank:
                     return "a blank within a word", start
                 end = child.end_byte

@@ -22,6 +22,8 @@ MAX_NODES = 520_000
 _ESCAPED_BRACKET = re.compile(rb"\$\\[({`]")
 _READ_OTHERWISE = re.compile(rb"\$\(\(|\\[$`\\]")
 """What the grammar takes for substitutions in a here-document, and bash does not."""
+_EMPTY_LOOP = re.compile(rb"\b((?:for|select)[ \t]+[A-Za-z_][A-Za-z0-9_]*[ \t]+)in(?=[ \t]*;)")
+"""``for x in; do``, over nothing: as good as over the parameters."""
 _BRACE_LOOP = re.compile(
     rb"\b(?:for|select)[ \t]+([A-Za-z_][A-Za-z0-9_]*)"
     rb"(?=(?:[ \t]+in\b[^;\n]{0,400})?[ \t]*[;\n]\s*\{\s)"
@@ -45,10 +47,29 @@ U+00FF, and reading past them ends the process: ``{`` before a character beyond 
 enough (tree-sitter-bash issue 337). It also takes letters of all scripts for those of a variable's
 name, and blanks of all scripts for blanks."""
 
-_BASED = re.compile(rb"(?<=[( \t=+*/%<>&|?:,-])([0-9]{1,2})#(?=\$)")
-"""``10#$i``, a number of that base to arithmetic and plain text elsewhere. The grammar fails on it,
-but not on ``10+$i``, which differs in nothing that is looked at: the sign is part of a word or
-stands between two numbers. Not behind ``{``, where it would be an operator of ``${10#$i}``."""
+_SPELLED = (
+    # `10#$i`, a number of that base to arithmetic and plain text elsewhere: `10+$i` differs in
+    # nothing that is looked at. Not behind `{`, where it would be an operator of `${10#$i}`.
+    (re.compile(rb"(?<=[( \t=+*/%<>&|?:,-])([0-9]{1,2})#(?=\$)"), rb"\1+"),
+    # `0$x`, digits in front of a number.
+    (re.compile(rb"(?<=[( \t=+*/%<>&|?:,-])[0-9](?=\$)"), b"+"),
+    # `${!#}` and `${@:$#}`, the last parameter.
+    (re.compile(rb"(?<=\$\{!)#(?=\})"), b"1"),
+    (re.compile(rb"(?<=\$\{[@*]:)\$(?=[A-Za-z0-9_#]+[:}])"), b"+"),
+    # `7<>file`: opened for writing too, and that is what is looked at.
+    (re.compile(rb"(?<![<>])<>(?![<>(&|])"), b">>"),
+)
+"""What the grammar fails on, and what it is given instead: of the same length, so that the words
+are still read from the text itself."""
+_EXTENDED = re.compile(
+    rb"(?<![\\$])([?*+@]|(?<=[ \t])!|(?<=[\w.*/-])!)\([A-Za-z0-9_.*?/|\[\]:^!@+,%~=-]+\)"
+)
+"""``!(keep|*.md)``, a pattern where `extglob` is set. Where it is not, bash refuses the whole line,
+but for ``! (…)`` in front of a command, which the walk refuses."""
+_SPLIT_ARRAY = re.compile(rb"=\((?=[^\n]*\n)")
+"""Where `extglob` is not set, bash gives up the first line of ``x=(+(a)`` only, and carries out the
+next ones."""
+_MAX_NESTED = 4
 
 
 @lru_cache(maxsize=1)
@@ -86,10 +107,18 @@ def _tree(source: bytes) -> Tree | None:
     """
     given = source if source.isascii() else source.translate(_AS_PLAIN)
     tree = _grammatical(given)
-    if tree is not None and b"#$" in source and tree.root_node.has_error:
-        again = _grammatical(_BASED.sub(rb"\1+", given))
-        return again if again is None or not again.root_node.has_error else tree
-    return tree
+    if tree is None or not tree.root_node.has_error:
+        return tree
+    spelled = given
+    for form, instead in _SPELLED:
+        spelled = form.sub(instead, spelled)
+    if b"(" in spelled and not _SPLIT_ARRAY.search(spelled):
+        for _ in range(_MAX_NESTED):
+            spelled = _EXTENDED.sub(lambda found: b"*" * len(found[0]), spelled)
+    if spelled == given:
+        return tree
+    again = _grammatical(spelled)
+    return again if again is None or not again.root_node.has_error else tree
 
 
 def _grammatical(text: bytes) -> Tree | None:
@@ -143,18 +172,19 @@ def _rewritten(source: bytes) -> ParsedText | None:
     """The text with forms that the grammar does not know put as others of the same commands.
 
     A loop whose body stands in braces is a command with words and a group; a descriptor that bash
-    numbers itself has a number. What either assigns counts as assigned. None: neither is in it, or
-    what is made of it does not parse.
+    numbers itself has a number. What either assigns counts as assigned. None: no such form is in
+    it, or what is made of it does not parse.
     """
     assigned = [
         found[1].decode("ascii")
         for form in (_BRACE_LOOP, _NAMED_DESCRIPTOR)
         for found in form.finditer(source)
     ]
-    if not assigned:
+    text = _EMPTY_LOOP.sub(rb"\1  ", source)
+    if not assigned and text == source:
         return None
     text = _BRACE_LOOP.sub(lambda found: b":".rjust(found.start(1) - found.start() - 1)
-                           + found[0][found.start(1) - found.start() - 1 :], source)  # fmt: skip
+                           + found[0][found.start(1) - found.start() - 1 :], text)  # fmt: skip
     text = _NAMED_DESCRIPTOR.sub(lambda found: b"9".rjust(len(found[0])), text)
     tree = _tree(text)
     if tree is None or tree.root_node.has_error:

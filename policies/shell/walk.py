@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
-from policies.shell import patterns, redirect_nodes
+from policies.shell import leading, patterns, redirect_nodes
 from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
 from policies.shell.blanks import BlankCheck, Complaint
 from policies.shell.heredoc import Heredocs, UnclearHeredoc
@@ -23,6 +23,7 @@ _MAX_SEEN = 4096
 _ELSEWHERE = re.compile(rb"(?:[ \t]|\\\n)*(?:&(?!&)|\|(?!\|))")
 # To the grammar `\'` is an escaped quote in `$'a\\'` too, where to bash the text ends.
 _ANSI_C = re.compile(rb"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
+_GROUP = re.compile(r"[?*+@!]\(")
 _SUBSTITUTION = re.compile(rb"(?<!\\)(?:\\\\)*(?:\$\(|`)")
 
 _GROUPS = {
@@ -254,8 +255,18 @@ class TreeWalk:
                 group = pieces[start : index + 1]
                 words.append(word([_unwrapped(part) for part in group], self._source))
                 start = index + 1
-        command = SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth)
-        self._parsed.items.append(command)
+        at = leading.syntax_length(words)
+        if any(word.value is None and _GROUP.search(word.text) for word in words[at : at + 1]):
+            # `!(ls)`, where `extglob` is not set.
+            self._fail("a bracket where bash reads a command", node.start_byte)
+        declares = node.type == "declaration_command" and self._certain(node, place)
+        self._parsed.items.append(
+            SimpleCommand(tuple(words), tuple(assigned), node.start_byte, place.depth, declares)
+        )
+
+    def _certain(self, node: Node, place: _WalkPlace) -> bool:
+        """Does what a node does hold for what follows it, and not in a shell of its own?"""
+        return place.certain and not _ELSEWHERE.match(self._source, node.end_byte)
 
     def _plain(self, node: Node, place: _WalkPlace) -> bool:
         """Record a command of plain words only; the usual one, and the same ones come again."""
@@ -299,7 +310,7 @@ class TreeWalk:
         name = node.child_by_field_name("name")
         shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
         self._parsed.items.append(Construct(f"function {shown}", node.start_byte, place.depth))
-        certain = place.certain and not _ELSEWHERE.match(self._source, node.end_byte)
+        certain = self._certain(node, place)
         self._parsed.functions.append(
             FunctionDefinition(shown, node.start_byte, node.end_byte, place.scope_end, certain)
         )

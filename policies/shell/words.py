@@ -14,8 +14,8 @@ HOME = "/home/agent"
 
 # Nothing in it is a quote, an escape, an expansion, a pattern or a home directory.
 _PLAIN = re.compile(rb"[A-Za-z0-9_./:@%+=,-]+")
-_GLOB = re.compile(rb"[*?]|\[[^\]]*\]")
-_SPREADS = re.compile(rb"[*?\[{]")
+_GLOB = re.compile(rb"[*?]|\[[^\]]*\]|[+@!]\(")
+_SPREADS = re.compile(rb"[*?\[{]|[+@!]\(")
 _ESCAPED = re.compile(rb"\\(\n|.)", re.DOTALL)
 _STRING_ESCAPE = re.compile(rb"\\([$`\"\\\n])")
 _ANSI = re.compile(

@@ -35,7 +35,7 @@ PREFIXES = [
     'trap "$c" EXIT; ', "shopt -s expand_aliases; ", "set -o posix; ", "set -f; ", "set -k; ",
     "hash -p /usr/local/bin/canary ls; ", "enable -n echo; ", "PATH=/usr/local/bin:$PATH; ",
     "BASH_ENV=/tmp/x ", "PS4='$(canary)'; set -x; ", "PROMPT_COMMAND=canary; ", "LC_ALL=C ",
-    "shopt -s extglob; ", "shopt -s nullglob; ", "shopt -s lastpipe; ", "set -e; ",
+    "shopt -s extglob; ", "shopt -s extglob\n", "shopt -s nullglob; ", "shopt -s lastpipe; ", "set -e; ",
     "export -f canary; ", "declare -n n=c; ", "declare -i i='a[$(canary)]'; ", "exec 3>&1; ",
     "set +o histexpand; ", "set -- canary; ", "cd /usr/local/bin; ", "local x; ", "readonly x; ",
     "unset ls; ", "shift 0; ", "umask 0; ", "time ", "! ", "time -p ", "command ", "builtin ",
@@ -76,6 +76,11 @@ FRAMES = [
     "sh <<E\n@\nE", "source /dev/stdin <<< '@'", ". <(echo @)", "exec @", "command @", "builtin @",
     "bash -O expand_aliases -c 'alias ls=canary\nls'", "bash --posix -c '@'", "bash +e -c '@'",
     "[ a\n@\n]", "[[ a\n@\n]]", "ls [[ @ ]]", "ls [ @", "x=[ @", "{@;}", "( @", "echo )@",
+    "!(@)", "time !(@)", "ls !(@)", "ls +(a|@)", "ls *.@(a|b); @", "f+() { @; }; f+", "x=(+(a)\n@\n)",
+    "ls +(a) <<E\n@\nE", "for x in; do @; done", "for ((i = 0; i < 1; i++)); do @; done", "@ 7<>src/x",
+    "cat 7<>src/x <<'<>'\n>>\n@\n<>", "g() { @; }; g; canary() { ls; }", "trap '@' EXIT; canary() { ls; }",
+    "trap '@' DEBUG; ls; canary() { ls; }", "canary() { ls; }; export -f canary; bash -c '@'",
+    "canary() { ls; }; export -f canary; bash -p -c '@'", "echo \"${@:$#}\" @", "for x in a; { @; }",
 ]  # fmt: skip
 JUNK = [
     "'", '"', "`", "\\", "$", "(", ")", "{", "}", "#", "\n", ";", "&", "|", "<", ">", "[", "]", " ",

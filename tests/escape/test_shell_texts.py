@@ -158,6 +158,10 @@ def test_what_the_check_allows_without_a_note_runs_no_canary_either(
         "echo ${x#'}; echo '; ls() { ls; }; canary ' #'}",
         'echo "${x#{a}"; canary; "}"',
         "printf -v 'a[$(timeout 5 bash -c '/usr/local/bin/can*')]' x",
+        "f() { canary; }; f; canary() { ls; }",
+        "x=(+(a)\ncanary\n)",
+        "time !(canary)",
+        "cat <<'+(a)' 3<>/tmp/x\n****\n: '\n+(a)\ncanary #'",
     ],
 )
 def test_what_once_passed_the_check_unseen_is_denied_or_said(policy: Policy, text: str) -> None:

@@ -202,8 +202,9 @@ def test_a_short_form_is_what_its_full_form_is(name: str, command: str, expected
 
 @pytest.mark.parametrize(
     "command",
-    ["cd x; ../../usr/bin/curl", "cd x; ../..//usr/bin/curl", "cd x; .././../bin/nc", "../x/y"],
-)
+    ["cd x; ../../usr/bin/curl", "cd x; ../..//usr/bin/curl", "cd x; .././../bin/nc", "../x/y",
+     "cd /; usr/bin/curl", "cd /usr && ./bin/curl", "cd /usr/lib; ../local/bin/curl"],
+)  # fmt: skip
 def test_a_way_up_to_a_program_of_the_image_is_judged_as_that_program(command: str) -> None:
     decision = decide(load("default"), Call(tool="bash", arguments={"command": command}))
     assert isinstance(decision, Deny)

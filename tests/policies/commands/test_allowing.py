@@ -11,7 +11,7 @@ from policies.decision import Allow, Decision, Deny
 Decide = Callable[[str], Decision]
 COMMANDS = [
     command
-    for name in ("honest.yaml", "honest_builds.yaml")
+    for name in ("honest.yaml", "honest_builds.yaml", "honest_scripts.yaml")
     for command in yaml.safe_load((Path(__file__).parent / name).read_text("utf-8"))
 ]
 
