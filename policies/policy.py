@@ -79,6 +79,9 @@ class PathRules:
 class WorkspaceRules:
     exclude: tuple[str, ...]
     """Patterns (gitignore form) never copied into the container."""
+    secrets: tuple[str, ...]
+    """Patterns (gitignore form) of files that are copied only where git tracks them, or they hold
+    certificates alone, and in neither case with what looks like a live secret."""
     history: History
     max_bytes: int
 

@@ -4,7 +4,7 @@ Owns the wording and the layout. Every text that a model or a repository had a h
 visible first and printed as text, never as markup: nothing in it acts on the terminal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from agent.record.events.wording import (
 )
 from agent.terminal.screen import Line, Screen
 from agent.tools.plan import PlanArguments, PlanStatus
-from agent.untrusted_text import decode, one_line, visible
+from agent.untrusted_text import decode, one_line, path_text, visible
 from policies.policy import SERVER_TOOLS
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ _FOLDED_LINES = 3
 """The same in a chat, where a command failed; of others none is."""
 _TAIL_BYTES = 8192
 _REFUSED_SHOWN = 8
+_LEFT_BEHIND_NAMED = 3
 _SLOW_S = 0.1
 """What took less says nothing of its duration."""
 _LIVE = frozenset({"bash", "search_files"})
@@ -155,7 +156,7 @@ class Display:
             self._say("the kernel does NOT enforce the policy in this run", "bold red")
         words = f"sealed container {event.container[:12]} ready"
         if event.left_behind:
-            words += f"; {len(event.left_behind)} paths not copied in"
+            words += f"; not copied in: {_named([item.path for item in event.left_behind])}"
         self._say(f"{words} ({event.seconds:.1f} s)", "dim")
         if event.seal.missing:
             self._say(f"not in this image: {one_line(', '.join(event.seal.missing), 300)}", "dim")
@@ -316,3 +317,9 @@ class Display:
         """Give the cursor back, whatever happened."""
         self._end_flow()
         self._rest()
+
+
+def _named(paths: Sequence[bytes]) -> str:
+    shown = ", ".join(one_line(path_text(path), 80) for path in paths[:_LEFT_BEHIND_NAMED])
+    rest = len(paths) - _LEFT_BEHIND_NAMED
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -2,6 +2,7 @@
 touched stays as it was, whatever its encoding and line ends."""
 
 import contextlib
+import posixpath
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +10,9 @@ from pydantic import Field
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.tools.text_edit import SAMPLE_BYTES, NotEdited, in_form_of, replaced
-from sandbox.errors import FileError, FileExists
+from policies.paths import WORKSPACE, absolute
+from sandbox.errors import FileDenied, FileError, FileExists
+from sandbox.patch.values import LeftOutKind
 
 _EDITABLE_BYTES = 16 << 20
 
@@ -61,6 +64,7 @@ directory, or the policy does not let you write there."""
 
 
 def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolContext) -> ToolAnswer:
+    _refuse_left_out(arguments.path, sandbox)
     data = arguments.content.encode("utf-8", "replace")
     kept: list[str] = []
     if arguments.overwrite:
@@ -71,8 +75,8 @@ def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolCon
         sandbox.write_file(arguments.path, data, overwrite=arguments.overwrite)
     except FileExists:
         return ToolAnswer(
-            text=f"{arguments.path} is there already, and was left as it is: use edit_file to "
-            "change a part of it, or overwrite: true to replace all of it.",
+            text=f"{arguments.path} is there already, and was left as it was. The policy lets you "
+            "change it: use edit_file for a part of it, or overwrite: true to replace all of it.",
             brief="exists already",
             is_error=True,
         )
@@ -87,6 +91,7 @@ def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolCon
 def edit(arguments: EditArguments, sandbox: SandboxProtocol, _context: ToolContext) -> ToolAnswer:
     if arguments.old_string == arguments.new_string:
         return _unchanged("old_string and new_string are the same.", "nothing to do")
+    _refuse_left_out(arguments.path, sandbox)
     data = sandbox.read_file(arguments.path, limit=_EDITABLE_BYTES + 1)
     if len(data) > _EDITABLE_BYTES:
         return _unchanged(
@@ -107,8 +112,23 @@ def edit(arguments: EditArguments, sandbox: SandboxProtocol, _context: ToolConte
 def delete(
     arguments: DeleteArguments, sandbox: SandboxProtocol, _context: ToolContext
 ) -> ToolAnswer:
+    _refuse_left_out(arguments.path, sandbox)
     sandbox.delete_file(arguments.path)
     return ToolAnswer(text=f"Deleted {arguments.path}.", brief="deleted")
+
+
+def _refuse_left_out(path: str, sandbox: SandboxProtocol) -> None:
+    """Raise for a file that stands in the user's workspace and not in the copy of it: what is done
+    to one here is no change of the other. By its text: what a link leads to, the export sees.
+    """
+    at = posixpath.relpath(absolute(path), WORKSPACE).encode("utf-8", "surrogateescape")
+    for item in sandbox.left_behind:
+        if item.kind is LeftOutKind.RULE and (at + b"/").startswith(item.path + b"/"):
+            raise FileDenied(
+                "the policy leaves it out of the sandbox: in the user's workspace it "
+                f"{item.reason}. A change of it can't become part of the patch; tell the user what "
+                "to change instead"
+            )
 
 
 def _unchanged(text: str, brief: str) -> ToolAnswer:

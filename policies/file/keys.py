@@ -177,6 +177,9 @@ KEYS: tuple[PolicyKey, ...] = (
           "Patterns (gitignore form) that the export gate guards."),
     _list("workspace.exclude", Pattern, Combination.PATTERNS,
           "Patterns (gitignore form) never copied into the container."),
+    _list("workspace.secrets", Pattern, Combination.PATTERNS,
+          "Patterns (gitignore form) of files that are copied only where git tracks them or they "
+          "hold certificates alone, and nothing in them looks like a live secret."),
     BoundKey(path="workspace.history", field="workspace.history", type=HistoryName,
              spelled=lambda value: str(value.value), rank=_HISTORIES.index, is_text=True,
              about="How much of .git goes into the container."),

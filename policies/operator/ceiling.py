@@ -6,7 +6,7 @@ What holds is what both allow:
 
     tools, server_tools, commands (program, args, ask), paths, setup, env     what stands in both
     limits, budget, max_bytes, history, exec_workspace          the lesser
-    workspace.exclude, paths.protect, export.refuse             what either guards
+    workspace.exclude, .secrets, paths.protect, export.refuse   what either guards
     export.ignore, export.include                               what both leave out, or take in
     image                                                       that one only, or an error
 

@@ -28,6 +28,7 @@ _ALLOWED = {
 _GUARDED = {
     "paths.protect": "changes to {} pass the gate",
     "workspace.exclude": "{} is copied into the container",
+    "workspace.secrets": "{} is copied into the container, whatever it holds",
     "export.refuse": "a finding of {} is exported",
 }
 """Lists whose entries each guard something, and what happens without."""

@@ -18,7 +18,7 @@ from sandbox.git.store import Store
 from sandbox.guest.wire import PIECE
 from sandbox.patch.left_out import collides
 from sandbox.patch.values import LeftOut
-from sandbox.workspace.pack import open_file
+from sandbox.workspace.scan import open_file
 from sandbox.workspace.snapshot import Snapshot
 
 _ONE_BY_ONE = 32

@@ -81,7 +81,7 @@ def export(
             for item in baseline_files.collided(engine, copied, store, unchanged, workspace):
                 left_out.append(item)
                 changed.pop(item.path, None)
-            changed, left_out = selected(changed, left_out, copy, policy)
+            changed, left_out = selected(changed, left_out, copy, policy, copied.left_out)
             old = {path: copy.entries[path] for path in changed if path in copy.entries}
             baseline_files.bring(engine, copied, store, old, workspace)
             patch = make_patch(

@@ -1,7 +1,7 @@
 """Which changes belong in a patch, by the baseline's ignore rules and by the policy."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from policies.paths import WORKSPACE, absolute
 from policies.policy import Policy
@@ -16,6 +16,7 @@ def selected(
     found: list[LeftOut],
     manifest: Manifest,
     policy: Policy,
+    not_copied: Sequence[LeftOut],
 ) -> tuple[dict[bytes, ManifestEntry | None], list[LeftOut]]:
     """The changes that belong in the patch, and all that is left out of it.
 
@@ -23,17 +24,21 @@ def selected(
         changed: new entries by path; None: gone.
         found: what was left out before.
         manifest: the baseline, whose ignore rules count.
+        not_copied: what of the workspace was not copied in.
     """
     rules = IgnoreRules(manifest, policy.export.ignore, policy.export.include)
     exclude = OperatorPatterns(policy.workspace.exclude)
+    known = {item.path: item for item in not_copied}
     writable = _writable(policy)
     kept: dict[bytes, ManifestEntry | None] = {}
     left_out = _without_ignored(found, rules)
     for path, entry in changed.items():
         reason = rules.ignored(path)
         if reason is None and exclude.cover(path):
-            # It was not copied in, so the patch can't be made against what stands on the host.
             reason = "excluded by the policy"
+        if reason is None and (hidden := _covering(path, known)) is not None:
+            # The patch can't be made against what stands on the host.
+            reason = f"was not copied in, as {os.fsdecode(hidden.path)} {hidden.reason}"
         if reason is None and not writable(path):
             # Landlock holds content and names; a mode or an extended attribute it does not.
             reason = "outside of what the policy lets be written"
@@ -43,6 +48,12 @@ def selected(
             left_out.append(LeftOut(path=path, reason=reason, kind=LeftOutKind.RULE))
     left_out += [LeftOut(path=b".gitignore", reason=note) for note in rules.notes]
     return kept, left_out
+
+
+def _covering(path: bytes, known: Mapping[bytes, LeftOut]) -> LeftOut | None:
+    while path and path not in known:
+        path = path.rpartition(b"/")[0]
+    return known.get(path)
 
 
 def _without_ignored(found: list[LeftOut], rules: IgnoreRules) -> list[LeftOut]:

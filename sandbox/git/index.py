@@ -1,4 +1,4 @@
-"""Tracked paths, out of the bytes of a repository's ``.git/index`` (gitformat-index(5)).
+"""What is tracked, out of the bytes of a repository's ``.git/index`` (gitformat-index(5)).
 
 Owns that format as far as names go. The file comes from the workspace: it is an adversary's, so
 everything is bounded by its own length, and what can't be understood is no index.
@@ -19,8 +19,9 @@ _TREE_MODE = 0o040000
 _SPLIT_OR_SPARSE = frozenset({b"link", b"sdir"})
 
 
-def tracked_paths(data: bytes) -> frozenset[bytes] | None:
-    """Every path in the index, submodules and conflicts too; None where this can't be told.
+def tracked_blobs(data: bytes) -> dict[bytes, bytes] | None:
+    """The object id of every path in the index, submodules and conflicts too (one of theirs); None
+    where this can't be told.
 
     None: a damaged file, an unknown version, a split or sparse index, an extension that must be
     understood and is not. Never raises.
@@ -31,7 +32,7 @@ def tracked_paths(data: bytes) -> frozenset[bytes] | None:
     # tells. It may be all zeros (index.skipHash): then the one that makes sense.
     for digest_bytes in _digest_sizes(data):
         try:
-            return frozenset(_paths(data, digest_bytes))
+            return dict(_entries(data, digest_bytes))
         except (_IndexUnreadable, IndexError):
             continue
     return None
@@ -49,7 +50,7 @@ def _digest_sizes(data: bytes) -> tuple[int, ...]:
     return (32, 20) if not any(data[-32:]) else (20,) if not any(data[-20:]) else ()
 
 
-def _paths(data: bytes, digest_bytes: int) -> Iterator[bytes]:
+def _entries(data: bytes, digest_bytes: int) -> Iterator[tuple[bytes, bytes]]:
     version = int.from_bytes(data[4:8], "big")
     count = int.from_bytes(data[8:12], "big")
     end = len(data) - digest_bytes
@@ -63,6 +64,7 @@ def _paths(data: bytes, digest_bytes: int) -> Iterator[bytes]:
         if int.from_bytes(data[at + 24 : at + 28], "big") & 0o170000 == _TREE_MODE:
             raise _IndexUnreadable
         at += _STAT_BYTES + digest_bytes
+        blob = data[at - digest_bytes : at]
         flags = int.from_bytes(data[at : at + 2], "big")
         at += 2
         if flags & _EXTENDED:
@@ -84,7 +86,7 @@ def _paths(data: bytes, digest_bytes: int) -> Iterator[bytes]:
         if version != 4:
             # Filled up with NULs to a multiple of eight.
             at = start + (stop - start + 8) // 8 * 8
-        yield name
+        yield name, blob
     _check_extensions(data, at, end)
 
 

@@ -19,9 +19,10 @@ from policies.paths import WORKSPACE
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
-from sandbox.git.index import tracked_paths
+from sandbox.git.index import tracked_blobs
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
-from sandbox.workspace.scan import FoundFile, Selection
+from sandbox.workspace.scan import FoundFile, open_file
+from sandbox.workspace.selection import Selection
 
 _UID = 1000
 _PIECE_BYTES = 1 << 20
@@ -33,14 +34,9 @@ _RESTLESS_LIMIT = 1 << 26
 _TOP = WORKSPACE.strip("/").encode()
 
 
-def open_file(root: Path, path: bytes) -> io.FileIO:
-    handle = os.open(
-        os.fsencode(root) + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    )
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError("not a regular file any more")
-    return os.fdopen(handle, "rb", buffering=0)
+def _tracked(index: bytes) -> frozenset[bytes] | None:
+    blobs = tracked_blobs(index)
+    return None if blobs is None else frozenset(blobs)
 
 
 def _in_git(path: bytes) -> bool:
@@ -87,7 +83,7 @@ class Packer:
         index = self._kept.pop(b".git/index", self._index)
         return Manifest(
             entries=self._entries,
-            tracked=None if index is None else tracked_paths(index),
+            tracked=None if index is None else _tracked(index),
             ignore_files=self._kept,
             links=self._links,
         )

@@ -1,9 +1,10 @@
-"""The workspace on the host: what stands there, what of it is copied, and whether it changed.
+"""The workspace on the host: what stands there, and whether it changed.
 
 Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
 """
 
 import hashlib
+import io
 import marshal
 import os
 import stat
@@ -14,10 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
-from sandbox.git.ignore import OperatorPatterns
-from sandbox.patch.values import LeftOut
 
 _RACY_NS = 2_000_000_000
 """A file changed this close to the look may change again without a new time stamp: the coarsest
@@ -25,7 +23,6 @@ clock of a common file system (FAT) ticks every two seconds."""
 
 _DEPTH_LIMIT = 512
 _KIND = 0o170000
-_WHITEOUT = b".wh."
 _COUNT_LIMIT = 2_000_000
 
 
@@ -143,90 +140,14 @@ def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
     return rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What of a scan is copied into the container."""
-
-    copied: tuple[FoundFile, ...]
-    """Directories, regular files and symlinks; parents before children."""
-    left_out: tuple[LeftOut, ...]
-    total_bytes: int
-
-
-_SPECIAL = {
-    stat.S_IFSOCK: "is a socket",
-    stat.S_IFIFO: "is a named pipe",
-    stat.S_IFBLK: "is a device",
-    stat.S_IFCHR: "is a device",
-}
-
-
-def select(looked: Scan, rules: WorkspaceRules) -> Selection:
-    """Apply a policy's workspace rules.
-
-    Raises:
-        WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
-    """
-    exclude = OperatorPatterns(rules.exclude)
-    left_out: list[LeftOut] = []
-    copied: list[FoundFile] = []
-    skipped: set[bytes] = set()
-    total = 0
-    for item in map(FoundFile._make, looked.rows):
-        if item.path.rpartition(b"/")[0] in skipped:
-            if stat.S_ISDIR(item.mode):
-                skipped.add(item.path)
-            continue
-        reason = _reason(item, rules, exclude)
-        if reason is not None:
-            left_out.append(LeftOut(path=item.path, reason=reason))
-            if stat.S_ISDIR(item.mode):
-                skipped.add(item.path)
-            continue
-        copied.append(item)
-        if stat.S_ISREG(item.mode):
-            total += item.size
-    for path in looked.unreadable:
-        if path not in skipped:
-            raise WorkspaceError(
-                f"the workspace's {os.fsdecode(path) or '.'}/ can't be read by this user: "
-                "make it readable, or exclude it in the policy (workspace.exclude)"
-            )
-    if total > rules.max_bytes:
-        raise WorkspaceError(
-            f"the workspace holds {total} bytes, more than the policy's workspace.max_bytes "
-            f"({rules.max_bytes}): exclude what the task does not need, or raise it"
-        )
-    return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
-
-
-def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -> str | None:
-    """Why an entry is not copied; None where it is."""
-    kind = stat.S_IFMT(item.mode)
-    directory, _, name = item.path.rpartition(b"/")
-    reason = _SPECIAL.get(kind)
-    if name.startswith(_WHITEOUT):
-        # Unpacked as a layer, it would remove its neighbour.
-        reason = "its name is one that image layers use for themselves"
-    elif name == b".git" and kind != stat.S_IFDIR:
-        reason = "points to a repository elsewhere"
-    elif name == b".git" and rules.history is History.NONE:
-        reason = "the policy copies no history"
-    elif b"/.git/" in b"/" + directory + b"/":
-        if _idle_git_file(item.path):
-            reason = "is git's own and of no use in the copy"
-    elif reason is None and exclude.names(item.path, directory=kind == stat.S_IFDIR):
-        reason = "excluded by the policy"
-    return reason
-
-
-def _idle_git_file(path: bytes) -> bool:
-    name = path.rpartition(b"/")[2]
-    return (
-        name in (b"FETCH_HEAD", b"index.lock", b"credentials", b"gc.pid")
-        or path.endswith(b"/objects/info/alternates")
-        or (b"/hooks/" in path and name.endswith(b".sample"))
+def open_file(root: Path, path: bytes) -> io.FileIO:
+    handle = os.open(
+        os.fsencode(root) + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     )
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("not a regular file any more")
+    return os.fdopen(handle, "rb", buffering=0)
 
 
 class BackgroundScan(threading.Thread):

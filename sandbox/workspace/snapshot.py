@@ -24,10 +24,11 @@ from sandbox.engine.image_archive import reference
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.manifest import Manifest, ManifestEntry, blob_id
-from sandbox.patch.values import LeftOut
+from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace import git_history
-from sandbox.workspace.pack import Packer, ahead, open_file
-from sandbox.workspace.scan import Scan, scan, select
+from sandbox.workspace.pack import Packer, ahead
+from sandbox.workspace.scan import Scan, open_file, scan
+from sandbox.workspace.selection import select
 
 _WORTH_A_LINE_BYTES = 50 << 20
 _TRIES = 6
@@ -76,7 +77,8 @@ class SnapshotMemory:
         try:
             raw = json.loads(self._file.read_bytes())
             left_out = tuple(
-                LeftOut(path=os.fsencode(path), reason=reason) for path, reason in raw["left_out"]
+                LeftOut(path=os.fsencode(path), reason=reason, kind=LeftOutKind(kind))
+                for path, reason, kind in raw["left_out"]
             )
             key = raw["key"]
             os.utime(manifest_file(key))  # its age tells `prune` when it was last used
@@ -98,7 +100,9 @@ class SnapshotMemory:
             "fingerprint": looked.fingerprint,
             "racy": racy,
             "key": snapshot.key,
-            "left_out": [[os.fsdecode(item.path), item.reason] for item in snapshot.left_out],
+            "left_out": [
+                [os.fsdecode(item.path), item.reason, item.kind] for item in snapshot.left_out
+            ],
         }
         cache.keep(self._file, json.dumps(record).encode())
 

@@ -330,3 +330,27 @@ def test_the_engine_and_the_workspace_on_the_host_are_as_they_were(
     box.close()
     assert state() == before
     assert box.id not in {row.id for row in engine.containers("moonpool.managed")}
+
+
+def test_an_index_that_claims_the_operators_secrets_does_not_bring_them_in(
+    workspace: Path, open_box: OpenBox
+) -> None:
+    """A repository that came with its `.git` may say that anything is tracked."""
+    names = (".env", "id_rsa", ".npmrc", ".aws/credentials", "key.pem")
+    (workspace / ".aws").mkdir()
+    for name in names:
+        (workspace / name).write_text("A=1\n")
+    for words in (["init", "-q"], ["add", "-f", *names]):
+        subprocess.run(["git", *words], cwd=workspace, check=True, env={"PATH": "/usr/bin:/bin"})
+    secrets = {
+        ".env": "DATABASE_URL=postgres://app:s3cr3t@db/app\n",
+        "id_rsa": "-----BEGIN OPENSSH PRIVATE KEY-----\ns3cr3t\n",
+        ".npmrc": "//registry.example/:_password=s3cr3t\n",
+        ".aws/credentials": "aws_secret_access_key = s3cr3t\n",
+        "key.pem": "-----BEGIN ENCRYPTED PRIVATE KEY-----\ns3cr3t\n",
+    }
+    for name, text in secrets.items():
+        (workspace / name).write_text(text)
+    box = open_box()
+    assert b"s3cr3t" not in box.run("cat .env id_rsa .npmrc .aws/* *.pem; grep -r s3cr3t .").stdout
+    assert {item.path.decode() for item in box.left_behind} == set(names)

@@ -155,7 +155,7 @@ def test_what_is_not_said_permits_nothing_and_protects(tmp_path: Path) -> None:
     policy = load(str(file))
     assert (policy.tools, policy.commands, policy.paths.write) == ((), (), ())
     assert policy.exec_workspace is False
-    assert ".env" in policy.workspace.exclude
+    assert ".env" in policy.workspace.secrets
     assert "protected-path" in policy.export.refuse
 
 

@@ -8,7 +8,8 @@ import pytest
 from policies.loading import load
 from sandbox.errors import WorkspaceChanged
 from sandbox.workspace.pack import Packer
-from sandbox.workspace.scan import scan, select
+from sandbox.workspace.scan import scan
+from sandbox.workspace.selection import select
 
 RULES = load("default").workspace
 

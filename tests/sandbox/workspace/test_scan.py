@@ -8,13 +8,14 @@ import pytest
 
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.scan import FoundFile, Scan, Selection, scan, select
+from sandbox.workspace.scan import FoundFile, Scan, scan
+from sandbox.workspace.selection import Selection, select
 
 
 def rules(
     *exclude: str, history: History = History.FULL, max_bytes: int = 1 << 20
 ) -> WorkspaceRules:
-    return WorkspaceRules(exclude=exclude, history=history, max_bytes=max_bytes)
+    return WorkspaceRules(exclude=exclude, secrets=(), history=history, max_bytes=max_bytes)
 
 
 def fill(root: Path, *names: str) -> None:
@@ -192,6 +193,7 @@ def test_git_files_that_tell_of_the_host_stay_there(tmp_path: Path, name: str) -
     fill(tmp_path, f".git/{name}", ".git/HEAD", ".git/hooks/real")
     found = copied(chosen(tmp_path))
     assert f".git/{name}".encode() not in found
+    assert not chosen(tmp_path).left_out
     assert {b".git/HEAD", b".git/hooks/real"} <= found
 
 

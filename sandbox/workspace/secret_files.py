@@ -1,0 +1,143 @@
+"""Which of the files that may hold secrets are copied all the same.
+
+What git tracks is a fixture: whoever has the repository has it. Certificates are no secrets, and no
+TLS code works without them. Judged by content, on the host, before anything is copied.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from functools import cached_property
+from pathlib import Path
+
+from sandbox.git.ignore import OperatorPatterns
+from sandbox.git.index import tracked_blobs
+from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.workspace.scan import FoundFile, open_file
+
+_MAY_HOLD = "may hold a secret (the policy's workspace.secrets)"
+_FILE_LIMIT = 16 << 20
+_INDEX_LIMIT = 1 << 28
+_LEAST_DIFFERENT = 10
+"""A token of fewer different signs is a placeholder."""
+
+_LIVE = re.compile(
+    rb"(?<![A-Za-z0-9_])(?:"
+    rb"(?P<AWS>A(?:KIA|SIA)[A-Z2-7]{16})"
+    rb"|(?P<GitHub>gh[opsur]_[A-Za-z0-9]{36,}|github_pat_\w{22,})|(?P<GitLab>gl[a-z]{2,5}-[\w-]{20,})"
+    rb"|(?P<npm>npm_[A-Za-z0-9]{36}|_(?:authToken|auth|password)\s*=\s*[\"']?[\w+/=.-]{16,})"
+    rb"|(?P<PyPI>pypi-[\w-]{50,})|(?P<OpenAI>sk-(?:proj-|svcacct-|admin-)?[\w-]{32,})"
+    rb"|(?P<Anthropic>sk-ant-[\w-]{20,})|(?P<HuggingFace>hf_[A-Za-z0-9]{34,})"
+    rb"|(?P<Google>AIza[\w-]{35}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{28})|(?P<Slack>xox[abeprs]-[\w-]{20,})"
+    rb"|(?P<Stripe>[rs]k_live_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{32,})"
+    rb"|(?P<SendGrid>SG\.[\w-]{20,}\.[\w-]{20,})|(?P<DigitalOcean>do[opr]_v1_[a-f0-9]{64})"
+    rb"|(?P<Docker>dckr_(?:pat|oat)_[\w-]{20,})|(?P<Vault>hv[sb]\.[\w-]{24,})"
+    rb"|(?P<Azure>AccountKey=[A-Za-z0-9+/]{60,}={0,2})|(?P<age>AGE-SECRET-KEY-1[A-Z0-9]{58})"
+    rb")"
+)
+_KEY = b"PRIVATE KEY"
+_ASSIGNED = re.compile(
+    rb"(?:secret|token|passw|pwd|api_?-?key|access_?-?key|credential|auth|dsn)[\w.-]*"
+    rb"[\"']?\s*[:=]\s*[\"']?[^\s\"'#;]{4}|://[^/\s:@]*:[^/\s@]{3,}@",
+    re.IGNORECASE,
+)
+"""A name that speaks of a secret, with a value; an address with a password."""
+
+
+class SecretsGuard:
+    """Judges what a policy's ``workspace.secrets`` match in one workspace."""
+
+    def __init__(self, root: Path, patterns: tuple[str, ...]) -> None:
+        self._root = root
+        self._patterns = OperatorPatterns(patterns)
+        self._below: set[bytes] = set()
+        """Directories that match and hold tracked files: all in them is judged."""
+
+    def refusal(self, item: FoundFile) -> LeftOut | None:
+        """Why something may not be copied; None where it may. Parents are to be asked first."""
+        directory = stat.S_ISDIR(item.mode)
+        inside = item.path.rpartition(b"/")[0] in self._below
+        if b"/.git/" in b"/" + item.path or not (
+            inside or self._patterns.names(item.path, directory=directory)
+        ):
+            return None
+        if directory:
+            if item.path not in self._above_tracked:
+                return _refused(f"{_MAY_HOLD}, and git tracks nothing in it")
+            self._below.add(item.path)
+            return None
+        return self._of_file(item, self._tracked.get(item.path))
+
+    def _of_file(self, item: FoundFile, blob: bytes | None) -> LeftOut | None:
+        public = blob is None and item.path.endswith(b".pem")
+        if stat.S_ISLNK(item.mode) or (blob is None and not public):
+            return None if blob else _UNTRACKED
+        data = self._content(item)
+        if data is None:
+            return _refused(f"{_MAY_HOLD}, and can't be looked at for one")
+        if kind := live_secret(data):
+            return _refused(f"holds what looks like a live secret: {kind}")
+        if blob is None:
+            return None if _is_public(data) else _UNTRACKED
+        if _object_id(data, len(blob)) != blob and (_KEY in data or _ASSIGNED.search(data)):
+            # Whoever has the repository does not have this. An index may say that anything is
+            # tracked, so its word alone brings in no secret of the operator's.
+            return _refused(f"{_MAY_HOLD}, and is not as git has it")
+        return None
+
+    def _content(self, item: FoundFile) -> bytes | None:
+        try:
+            with open_file(self._root, item.path) as file:
+                data = file.read(_FILE_LIMIT + 1)
+        except OSError:
+            return None
+        return data if len(data) <= _FILE_LIMIT else None
+
+    @cached_property
+    def _tracked(self) -> dict[bytes, bytes]:
+        """Object id of each path in the index of the workspace's repository."""
+        try:
+            if stat.S_ISDIR(os.lstat(self._root / ".git").st_mode):
+                with open_file(self._root, b".git/index") as file:
+                    data = file.read(_INDEX_LIMIT + 1)
+                    return (tracked_blobs(data) if len(data) <= _INDEX_LIMIT else None) or {}
+        except OSError:
+            pass
+        return {}
+
+    @cached_property
+    def _above_tracked(self) -> set[bytes]:
+        above: set[bytes] = set()
+        for path in self._tracked:
+            parent = path.rpartition(b"/")[0]
+            while parent and parent not in above:
+                above.add(parent)
+                parent = parent.rpartition(b"/")[0]
+        return above
+
+
+def live_secret(data: bytes) -> str | None:
+    """The kind of the first thing that has the form of a token in use; None where nothing has."""
+    for match in _LIVE.finditer(data):
+        text = match[0]
+        if len(set(text)) >= _LEAST_DIFFERENT and b"EXAMPLE" not in text.upper():
+            return f"{match.lastgroup} token"
+    return None
+
+
+def _is_public(data: bytes) -> bool:
+    """Text without a private key: certificates, public keys, parameters."""
+    return b"\0" not in data and data.isascii() and _KEY not in data
+
+
+def _object_id(data: bytes, length: int) -> bytes:
+    kind = "sha256" if length == 32 else "sha1"
+    return hashlib.new(kind, b"blob %d\0" % len(data) + data, usedforsecurity=False).digest()
+
+
+def _refused(reason: str) -> LeftOut:
+    return LeftOut(path=b"", reason=reason, kind=LeftOutKind.RULE)
+
+
+_UNTRACKED = _refused(f"{_MAY_HOLD}, and git does not track it")

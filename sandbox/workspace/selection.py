@@ -1,0 +1,108 @@
+"""What of a workspace is copied into the container, and why something is not."""
+
+import os
+import stat
+from dataclasses import dataclass, replace
+
+from policies.policy import History, WorkspaceRules
+from sandbox.errors import WorkspaceError
+from sandbox.git.ignore import OperatorPatterns
+from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.workspace.scan import FoundFile, Scan
+from sandbox.workspace.secret_files import SecretsGuard
+
+_WHITEOUT = b".wh."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of a scan is copied into the container."""
+
+    copied: tuple[FoundFile, ...]
+    """Directories, regular files and symlinks; parents before children."""
+    left_out: tuple[LeftOut, ...]
+    total_bytes: int
+
+
+_SPECIAL = {
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFIFO: "is a named pipe",
+    stat.S_IFBLK: "is a device",
+    stat.S_IFCHR: "is a device",
+}
+
+
+def select(looked: Scan, rules: WorkspaceRules) -> Selection:
+    """Apply a policy's workspace rules.
+
+    Raises:
+        WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
+    """
+    exclude = OperatorPatterns(rules.exclude)
+    guard = SecretsGuard(looked.root, rules.secrets)
+    left_out: list[LeftOut] = []
+    copied: list[FoundFile] = []
+    skipped: set[bytes] = set()
+    total = 0
+    for item in map(FoundFile._make, looked.rows):
+        if item.path.rpartition(b"/")[0] in skipped:
+            if stat.S_ISDIR(item.mode):
+                skipped.add(item.path)
+            continue
+        found = _reason(item, rules, exclude) or guard.refusal(item)
+        if found is not None:
+            if found is not _IDLE:
+                left_out.append(replace(found, path=item.path))
+            if stat.S_ISDIR(item.mode):
+                skipped.add(item.path)
+            continue
+        copied.append(item)
+        if stat.S_ISREG(item.mode):
+            total += item.size
+    for path in looked.unreadable:
+        if path not in skipped:
+            raise WorkspaceError(
+                f"the workspace's {os.fsdecode(path) or '.'}/ can't be read by this user: "
+                "make it readable, or exclude it in the policy (workspace.exclude)"
+            )
+    if total > rules.max_bytes:
+        raise WorkspaceError(
+            f"the workspace holds {total} bytes, more than the policy's workspace.max_bytes "
+            f"({rules.max_bytes}): exclude what the task does not need, or raise it"
+        )
+    return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
+
+
+def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -> LeftOut | None:
+    """Why an entry is not copied; None where nothing speaks against it."""
+    kind = stat.S_IFMT(item.mode)
+    directory, _, name = item.path.rpartition(b"/")
+    if name.startswith(_WHITEOUT):
+        # Unpacked as a layer, it would remove its neighbour.
+        return _left("its name is one that image layers use for themselves")
+    if b"/.git/" in b"/" + directory + b"/":
+        return _IDLE if kind in _SPECIAL or _idle_git_file(item.path) else None
+    if name == b".git" and kind != stat.S_IFDIR:
+        return _left("points to a repository elsewhere")
+    if name == b".git" and rules.history is History.NONE:
+        return _left("the policy copies no history", LeftOutKind.RULE)
+    if exclude.names(item.path, directory=kind == stat.S_IFDIR):
+        return _left("excluded by the policy", LeftOutKind.RULE)
+    return _left(_SPECIAL[kind], LeftOutKind.SPECIAL) if kind in _SPECIAL else None
+
+
+def _left(reason: str, kind: LeftOutKind = LeftOutKind.OTHER) -> LeftOut:
+    return LeftOut(path=b"", reason=reason, kind=kind)
+
+
+_IDLE = _left("is git's own and of no use in the copy")
+"""What nobody misses, and nobody is told of."""
+
+
+def _idle_git_file(path: bytes) -> bool:
+    name = path.rpartition(b"/")[2]
+    return (
+        name in (b"FETCH_HEAD", b"index.lock", b"credentials", b"gc.pid")
+        or path.endswith(b"/objects/info/alternates")
+        or (b"/hooks/" in path and name.endswith(b".sample"))
+    )
