@@ -41,6 +41,7 @@ from agent.risk.compared_files import COMPARED
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import Failed, NotRun, verify
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
+from sandbox.patch.make import INDEX_PATCH
 from sandbox.patch.values import Patch
 
 _PATIENCE_S = 60.0
@@ -123,7 +124,9 @@ class Delivery:
         findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()
-        path = self._written(patch, refused=refused)
+        path = self._written(REFUSED_PATCH if refused else PATCH, patch.data)
+        index = None if refused else patch.index
+        stored = index.data if index is not None else None
         delivery = DeliveredPatch(
             patch=patch,
             path=path,
@@ -138,6 +141,9 @@ class Delivery:
                 tree=patch.tree,
                 patch_sha256=digest,
                 patch_bytes=len(patch.data),
+                index_patch=None if stored is None else str(self._written(INDEX_PATCH, stored)),
+                index_patch_sha256=None if stored is None else hashlib.sha256(stored).hexdigest(),
+                git_note=None if index is None else index.note,
                 changes=tuple(delivery.changes()),
                 left_out=patch.left_out,
                 findings=findings,
@@ -146,14 +152,14 @@ class Delivery:
         )
         return delivery
 
-    def _written(self, patch: Patch, *, refused: bool) -> Path:
-        """Write the patch to the record, or where that can't be, to a directory of its own."""
+    def _written(self, name: str, data: bytes) -> Path:
+        """Write a patch to the record, or where that can't be, to a directory of its own."""
         try:
-            return self._record.write_patch(patch.data, refused=refused)
+            return self._record.write_patch(name, data)
         except RecordError as error:
             directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self._job.run_id}-"))
-            path = directory / (REFUSED_PATCH if refused else PATCH)
-            path.write_bytes(patch.data)
+            path = directory / name
+            path.write_bytes(data)
             self._journal.quietly(Notice(text=f"{error}; the patch is in {path}"))
             return path
 

@@ -29,7 +29,7 @@ from sandbox.errors import PatchError
 from sandbox.git.manifest import ManifestEntry
 from sandbox.git.store import NOTHING, Store
 from sandbox.patch import baseline
-from sandbox.patch.make import apply_proof, same_file
+from sandbox.patch.make import INDEX_PATCH, apply_proof, same_file
 
 _SHOWN = 5
 
@@ -126,10 +126,15 @@ def _patch_file(directory: Path, exported: Exported) -> Path:
 
 def _patch(directory: Path, exported: Exported | None) -> str:
     file = _patch_file(directory, exported := _exported(exported))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if digest != exported.patch_sha256:
-        raise _Broken(f"{file.name} has not the digest that the events have: it was changed since")
-    return f"{file.name} is what the run wrote, sha256 {digest}"
+    files = {file: exported.patch_sha256}
+    if exported.index_patch_sha256 is not None:
+        files[directory / INDEX_PATCH] = exported.index_patch_sha256
+    for one, digest in files.items():
+        if hashlib.sha256(one.read_bytes()).hexdigest() != digest:
+            raise _Broken(
+                f"{one.name} has not the digest that the events have: it was changed since"
+            )
+    return f"{file.name} is what the run wrote, sha256 {exported.patch_sha256}"
 
 
 def _old_files(directory: Path, exported: Exported | None) -> str:

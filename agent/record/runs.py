@@ -13,8 +13,10 @@ from agent.record.outcome import ExportRefused, Finished
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, runs_directory
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
+from sandbox.errors import PatchError
 from sandbox.patch import baseline
 from sandbox.patch.baseline import Baseline
+from sandbox.patch.make import INDEX_PATCH
 
 _LARGEST_SUMMARY = 64 << 20
 
@@ -122,11 +124,24 @@ def patch_of(run: RecordedRun) -> bytes:
         UsageError: the run has no patch.
         RecordError: it can't be read, or is not what the run wrote.
     """
-    return _checked(run, PATCH)
+    return _checked(run, PATCH, run.summary.patch_sha256)
 
 
-def _checked(run: RecordedRun, name: str) -> bytes:
-    digest = run.summary.patch_sha256
+def index_patch_of(run: RecordedRun) -> bytes:
+    """The patch in what git stores, for whoever works on commits; checked in the same way.
+
+    Raises:
+        PatchError: that form is not known, for the reason that it says.
+        UsageError, RecordError: as for `patch_of`.
+    """
+    if run.summary.index_patch_sha256 is not None:
+        return _checked(run, INDEX_PATCH, run.summary.index_patch_sha256)
+    if run.summary.git_note is not None:
+        raise PatchError(f"no commit can be made of this patch: {run.summary.git_note}")
+    return patch_of(run)
+
+
+def _checked(run: RecordedRun, name: str, digest: str | None) -> bytes:
     if digest is None:
         raise UsageError(f"run {run.id} has no patch: it ended as {run.summary.outcome}")
     try:
@@ -142,17 +157,23 @@ def _checked(run: RecordedRun, name: str) -> bytes:
 
 def delivered_of(run: RecordedRun) -> bytes:
     """As `patch_of`, and also where the gate refused the patch: to look at, not to apply."""
-    return _checked(run, REFUSED_PATCH if run.is_refused else PATCH)
+    name = REFUSED_PATCH if run.is_refused else PATCH
+    return _checked(run, name, run.summary.patch_sha256)
 
 
-def baseline_of(run: RecordedRun) -> Baseline:
+def baseline_of(run: RecordedRun, *, stored: bool = False) -> Baseline:
     """What the run's patch was made against, to merge it by.
+
+    Args:
+        stored: as git stores it, for the patch in that form.
 
     Raises:
         UsageError: the run kept no old files.
         PatchError: they are damaged.
     """
-    found = baseline.load(run.directory / BASELINE)
+    other = stored and run.summary.index_patch_sha256 is not None
+    form = baseline.STORED if other else baseline.WORKTREE
+    found = baseline.load(run.directory / BASELINE, form)
     if found is None:
         raise UsageError(
             f"run {run.id} kept no old files to merge by (there were too many bytes of them, or "

@@ -189,9 +189,9 @@ class RunRecord:
         text = self.redact(json.dumps(summary, indent=2))
         self._write(SUMMARY, text.encode("utf-8", "replace") + b"\n")
 
-    def write_patch(self, data: bytes, *, refused: bool = False) -> Path:
-        """Write the patch as it is: nothing is redacted in it, it is exact or worthless."""
-        return self._write(REFUSED_PATCH if refused else PATCH, data)
+    def write_patch(self, name: str, data: bytes) -> Path:
+        """Write a patch as it is: nothing is redacted in it, it is exact or worthless."""
+        return self._write(name, data)
 
     def write_report(self, html: str) -> Path:
         return self._write(REPORT, self.redact(html).encode("utf-8", "replace"))

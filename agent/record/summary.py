@@ -57,6 +57,11 @@ class RunSummary(RecordedModel):
     """Where the patch was written; None where none could be made."""
     patch_sha256: str | None = None
     patch_bytes: int | None = None
+    index_patch: str | None = None
+    """Where the same change was written in what git stores, where that is something else."""
+    index_patch_sha256: str | None = None
+    git_note: str | None = None
+    """What a person must know who applies the patch with git itself; None where nothing is."""
     base_tree: str | None = None
     """Tree id (hex) of the baseline."""
     tree: str | None = None

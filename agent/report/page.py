@@ -299,6 +299,8 @@ def _delivered(delivery: DeliveredPatch) -> Iterator[Markup]:
     patch = delivery.patch
     size = f"{len(patch.data)} bytes · sha256 {delivery.sha256}"
     yield _fact("patch", f"{delivery.path.name} · {size}", "mono")
+    if patch.index is not None:
+        yield _fact("git", one_line(patch.index.note))
     yield _fact("trees", f"{patch.base_tree} + patch = {patch.tree}", "mono")
 
 

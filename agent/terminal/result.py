@@ -68,6 +68,10 @@ def print_result(
         say(f"container {left} still stands, with the agent's work in it", "yellow")
     for line in _places(run):
         say(line)
+    if run.summary.git_note is not None:
+        screen.print_hanging(
+            Line(f"git     {visible(run.summary.git_note)}", "yellow"), margin=_HANGING
+        )
     say(f"next    {_next(run)}", "bold")
 
 
@@ -84,6 +88,8 @@ def _places(run: RecordedRun) -> Iterator[str]:
     """Where what came of it lies."""
     if run.summary.patch is not None:
         yield f"patch   {visible(run.summary.patch)}"
+    if run.summary.index_patch is not None:
+        yield f"        {visible(run.summary.index_patch)}"
     for label, name in (("report", REPORT), ("log", LOG)):
         if (run.directory / name).exists():
             yield f"{label:<8}{run.directory / name}"

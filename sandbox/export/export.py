@@ -91,7 +91,8 @@ def export(
                 # Merging is a help for later: without space for it the patch still counts.
                 with contextlib.suppress(PatchError):
                     touched = {path: copy.entries.get(path) for path in patch.results}
-                    baseline.keep(keep_old, store, touched)
+                    stored = patch.index.before if patch.index is not None else None
+                    baseline.keep(keep_old, store, touched, stored=stored or None)
             return patch
 
     try:

@@ -16,8 +16,9 @@ from sandbox.git.store import Store
 _APPLY = ("apply", "--cached", "--binary", "--whitespace=nowarn", "-p1")
 # Read once, then gone. Not for a diff: there the same setting would be that of the patch.
 _OBJECTS_AS_THEY_ARE = ("core.looseCompression=0",)
-_SIZED = re.compile(rb"([0-9a-f]{40}) blob (\d+)")
-_LISTED = re.compile(rb"(\d{6}) ([0-9a-f]{40}) 0\t(.*)", re.DOTALL)
+_SIZED = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) blob (\d+)")
+_LISTED = re.compile(rb"(\d{6}) ([0-9a-f]{40}|[0-9a-f]{64}) 0\t(.*)", re.DOTALL)
+_LONG_IDS = re.compile(rb"index [0-9a-f]{64}\.\.[0-9a-f]{64}\b")
 _FAILED_HUNK = re.compile(r"error: patch failed: (.*):(\d+)")
 _OTHER_BINARY = re.compile(r"error: the patch applies to '(.*)' \(.*which does not match.*")
 _FAILED_FILE = re.compile(r"error: (.*): (.*)")
@@ -41,8 +42,37 @@ def apply_to_entries(
 ) -> dict[bytes, ManifestEntry]:
     """These files after the patch, as git made them of blobs in the store.
 
+    A patch for a repository whose ids are SHA-256 is applied to the same files in such a store.
     `index` is a path where nothing is yet. Raises `DoesNotApply`, or `PatchError` for the rest.
     """
+    if not _has_long_ids(patch):
+        return _applied(store, entries, patch, index, timeout_s)
+    twin = Store(index.with_name(f"{index.name}-sha256"), object_format="sha256")
+    there = {path: _copied(entry, store, twin) for path, entry in entries.items()}
+    after = _applied(twin, there, patch, index, timeout_s)
+    same = {entry: entries[path] for path, entry in there.items()}
+    return {path: same.get(entry) or _copied(entry, twin, store) for path, entry in after.items()}
+
+
+def _has_long_ids(patch: Path) -> bool:
+    with patch.open("rb") as lines:
+        first = next((line for line in lines if line.startswith(b"index ")), b"")
+    return _LONG_IDS.match(first) is not None
+
+
+def _copied(entry: ManifestEntry, source: Store, target: Store) -> ManifestEntry:
+    """The same file in another store, by the id that it has there."""
+    blob = target.put(source.read(entry.blob), entry.size)
+    return ManifestEntry(entry.mode, blob, entry.size)
+
+
+def _applied(
+    store: Store,
+    entries: Mapping[bytes, ManifestEntry],
+    patch: Path,
+    index: Path,
+    timeout_s: float,
+) -> dict[bytes, ManifestEntry]:
     listed = b"".join(
         b"%06o %s 0\t%s\0" % (entry.mode, entry.blob.encode(), path)
         for path, entry in sorted(entries.items())

@@ -6,6 +6,7 @@ defaults.
 """
 
 import re
+from collections.abc import Iterator
 
 _KEPT = {
     b"core": {b"repositoryformatversion", b"filemode", b"bare", b"logallrefupdates", b"symlinks",
@@ -33,28 +34,45 @@ _AFTER_PATH = re.compile(rb"(://[^?#]*)[?#].*$", re.DOTALL)
 def sanitized(config: bytes) -> bytes:
     """The kept keys of a configuration, rewritten; URLs without user names, passwords, queries."""
     out: list[bytes] = []
+    before = b""
+    for section, name, key, value in _said(config):
+        if key in _KEPT.get(section, ()):
+            header = b"[" + section + (b"" if name is None else _named(name)) + b"]\n"
+            out += [header] if header != before else []
+            out.append(b"\t" + key + (b"" if value is None else _quoted(value)) + b"\n")
+            before = header
+    return b"".join(out)
+
+
+def value(config: bytes, section: bytes, key: bytes) -> bytes:
+    """What a key without a subsection is set to, the last time; empty where it is not."""
+    said = [
+        b"true" if given is None else given
+        for at, name, found, given in _said(config)
+        if (at, name, found) == (section, None, key)
+    ]
+    return said[-1] if said else b""
+
+
+def _said(config: bytes) -> Iterator[tuple[bytes, bytes | None, bytes, bytes | None]]:
+    """Section and key in lower case, subsection and value as far as they are given."""
     text = config.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    section = header = b""
+    section, name = b"", None
     at = 0
     while at < len(text):
         at = _end(_SPACE, text, at)
         if text[at : at + 1] in {b"#", b";"}:
             at = _line_end(text, at)
         elif match := _SECTION.match(text, at):
-            section = match[1].lower()
-            header = b"[" + section + (b"" if match[2] is None else _named(match[2])) + b"]\n"
+            section, name = match[1].lower(), match[2]
             at = match.end()
         elif match := _KEY.match(text, at):
-            value, at = _value(text, match.end()) if match[2] else (b"", match.end())
+            given, at = _value(text, match.end()) if match[2] else (None, match.end())
             if at < 0:
                 break
-            key = match[1].lower()
-            if key in _KEPT.get(section, ()):
-                out.append(header + b"\t" + key + (_quoted(value) if match[2] else b"") + b"\n")
-                header = b""
+            yield section, name, match[1].lower(), given
         else:
             break
-    return b"".join(out)
 
 
 def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:

@@ -5,7 +5,7 @@ and no proof.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-indent-heuristic
 _RENAMES = ("-M", "-l400")
 _RAW = re.compile(rb":(\d{6}) (\d{6}) ([0-9a-f]{40}) ([0-9a-f]{40}) ([AMDTR])\d*")
 _HEADER = b"diff --git "
+_IDS = re.compile(rb"index ([0-9a-f]{40})\.\.([0-9a-f]{40})\b")
 _COUNTS = re.compile(rb"(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
 
 
@@ -100,19 +101,28 @@ def _as_pattern(path: bytes) -> bytes:
     )
 
 
-def quote_headers(file: Path) -> None:
-    """Put the names in ``diff --git a/PATH b/PATH`` in quotes, in place.
+def rewrite_headers(file: Path, *, quote: bool, long_ids: Callable[[str], str] | None) -> None:
+    """Rewrite lines of a patch's headers in place.
 
-    For paths with a folder whose name ends in a space: git does not quote them, and then can't read
-    its own header where no other line has the name (apply.c, git_header_name; seen with 2.39).
+    Args:
+        quote: put the names in ``diff --git a/PATH b/PATH`` in quotes, for paths with a folder
+            whose name ends in a space: git does not quote them, and then can't read its own header
+            where no other line has the name (apply.c, git_header_name; seen with 2.39).
+        long_ids: the id that a blob has in a repository of another object format, where the patch
+            is for one: git takes binary data with whole ids only.
     """
-    quoted = file.with_suffix(".quoted")
-    with file.open("rb") as source, quoted.open("wb") as out:
-        # Only a header can begin so: a line of a hunk has its sign first, binary data no spaces.
-        out.writelines(
-            _quoted_header(line) if line.startswith(_HEADER) else line for line in source
-        )
-    quoted.replace(file)
+    # Only a header can begin so: a line of a hunk has its sign first, binary data no spaces.
+    rewritten = file.with_suffix(".rewritten")
+    with file.open("rb") as source, rewritten.open("wb") as out:
+        for line in source:
+            if quote and line.startswith(_HEADER):
+                out.write(_quoted_header(line))
+            elif long_ids is not None and (ids := _IDS.match(line)):
+                old, new = (long_ids(ids[number].decode()).encode() for number in (1, 2))
+                out.write(b"index %s..%s%s" % (old, new, line[ids.end() :]))
+            else:
+                out.write(line)
+    rewritten.replace(file)
 
 
 def _quoted_header(line: bytes) -> bytes:

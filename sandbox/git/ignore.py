@@ -7,10 +7,9 @@ nothing, so that the most a hostile rule can do is to leave a file in the patch.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sandbox.git.manifest import SYMLINK, Manifest
-from sandbox.git.wildmatch import Glob, literal_length
+from sandbox.git.pattern import PathPattern, parse_pattern
 
 FILE_LIMIT_BYTES = 1 << 20
 PATTERN_LIMIT_BYTES = 1024
@@ -19,7 +18,6 @@ PATTERNS_LIMIT = 20_000
 WORK_LIMIT = 100_000_000
 """How much work one `IgnoreRules` does, in patterns tried and bytes matched: some fifteen
 seconds."""
-_STEP_WORK = 4
 
 _EXCLUDE_FILE = b".git/info/exclude"
 _GITIGNORE = b".gitignore"
@@ -33,7 +31,7 @@ class OperatorPatterns:
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        parsed = [_parse(line.encode("utf-8", "surrogateescape"), line) for line in lines]
+        parsed = [parse_pattern(line.encode("utf-8", "surrogateescape"), line) for line in lines]
         self._patterns = [pattern for pattern in reversed(parsed) if pattern is not None]
 
     def names(self, path: bytes, *, directory: bool) -> bool:
@@ -52,33 +50,6 @@ class OperatorPatterns:
                 return True
             at = path.find(b"/", at + 1)
         return self.names(path, directory=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pattern:
-    reason: str | None
-    """What to tell of a match; None: the pattern takes back what others ignore."""
-    directory_only: bool
-    by_name: bool
-    """Without a slash: matches the last part of a path at any depth."""
-    literal: bytes
-    """What the text starts with."""
-    ending: bytes | None
-    """The ending, of a pattern that is ``*ending``, the most frequent form."""
-    glob: Glob | None
-    """What comes after `literal`; None where nothing does."""
-
-    def matches(self, inner: bytes, name: bytes) -> tuple[bool, int]:
-        """Whether it does, and the work that took."""
-        text = name if self.by_name else inner
-        if self.ending is not None:
-            return text.endswith(self.ending), 1
-        if self.glob is None:
-            return text == self.literal, 1
-        if not text.startswith(self.literal):
-            return False, 1
-        found, steps = self.glob.matches(text[len(self.literal) :])
-        return found, 1 + _STEP_WORK * steps
 
 
 class IgnoreRules:
@@ -100,10 +71,10 @@ class IgnoreRules:
         self._work_left = work_limit
         self._patterns_left = PATTERNS_LIMIT
         self._notes: list[str] = []
-        self._files: dict[bytes, list[_Pattern]] = {}
-        self._everywhere: list[_Pattern] = []
+        self._files: dict[bytes, list[PathPattern]] = {}
+        self._everywhere: list[PathPattern] = []
         self._known: dict[tuple[bytes, bool], str | None] = {(b"", True): None, (b"", False): None}
-        for path, data in sorted(manifest.ignore_files.items()):
+        for path, data in sorted(manifest.rule_files.items()):
             entry = manifest.entries.get(path)
             if entry is not None and entry.mode == SYMLINK:
                 continue  # git does not read ignore rules through a link
@@ -112,7 +83,10 @@ class IgnoreRules:
             elif path.rpartition(b"/")[2] == _GITIGNORE:
                 self._files[path.rpartition(b"/")[0]] = self._parsed(path, data)
         operators = [
-            _parse(line.encode("utf-8", "surrogateescape"), f"the policy's export.ignore: {line}")
+            parse_pattern(
+                line.encode("utf-8", "surrogateescape"),
+                f"ignored by the policy's export.ignore: {line}",
+            )
             for line in extra_patterns
         ]
         self._operators = [pattern for pattern in reversed(operators) if pattern is not None]
@@ -176,8 +150,8 @@ class IgnoreRules:
         return above
 
     def _last(
-        self, patterns: list[_Pattern], inner: bytes, name: bytes, *, directory: bool
-    ) -> _Pattern | None:
+        self, patterns: list[PathPattern], inner: bytes, name: bytes, *, directory: bool
+    ) -> PathPattern | None:
         work = 0
         found = None
         for pattern in patterns:
@@ -201,13 +175,13 @@ class IgnoreRules:
             )
         self._work_left -= work
 
-    def _parsed(self, path: bytes, data: bytes) -> list[_Pattern]:
+    def _parsed(self, path: bytes, data: bytes) -> list[PathPattern]:
         """The patterns of one file, last one first."""
         shown = path.decode("utf-8", "backslashreplace")
         if len(data) > FILE_LIMIT_BYTES:
             self._notes.append(f"{shown} is larger than {FILE_LIMIT_BYTES} bytes: not applied")
             return []
-        patterns: list[_Pattern] = []
+        patterns: list[PathPattern] = []
         for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
             # As git reads it: a C string, and one CR before the newline is not part of it.
             content = line.removesuffix(b"\r").partition(b"\0")[0]
@@ -217,50 +191,10 @@ class IgnoreRules:
                 self._notes.append(f"{shown}:{number} is a pattern too long to apply")
                 continue
             text = content.decode("utf-8", "backslashreplace")
-            if pattern := _parse(content, f"{shown}:{number}: {text}"):
+            if pattern := parse_pattern(content, f"ignored by {shown}:{number}: {text}"):
                 patterns.append(pattern)
         if len(patterns) > self._patterns_left:
             self._notes.append(f"{shown} has too many patterns: not applied")
             return []
         self._patterns_left -= len(patterns)
         return patterns[::-1]
-
-
-def _parse(line: bytes, source: str) -> _Pattern | None:
-    """A pattern as git takes it apart (dir.c: parse_path_pattern); None for none."""
-    text = _without_trailing_spaces(line)
-    negated = text.startswith(b"!")
-    text = text[negated:]
-    directory_only = text.endswith(b"/")
-    text = text[: len(text) - directory_only]
-    by_name = b"/" not in text
-    if text.startswith(b"/"):
-        text = text[1:]
-    if not text:
-        return None
-    length = literal_length(text)
-    simple_ending = by_name and text.startswith(b"*") and literal_length(text[1:]) == len(text) - 1
-    rest = text[length:]
-    return _Pattern(
-        reason=None if negated else f"ignored by {source}",
-        directory_only=directory_only,
-        by_name=by_name,
-        literal=text[:length],
-        ending=text[1:] if simple_ending else None,
-        glob=Glob(rest) if rest else None,
-    )
-
-
-def _without_trailing_spaces(line: bytes) -> bytes:
-    """Spaces only, and not those behind a backslash (dir.c: trim_trailing_spaces)."""
-    at = 0
-    end = None
-    while at < len(line):
-        if line[at] == 0x20:
-            end = at if end is None else end
-        else:
-            end = None
-            if line[at] == 0x5C:
-                at += 1
-        at += 1
-    return line if end is None else line[:end]

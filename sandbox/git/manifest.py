@@ -27,8 +27,14 @@ class Manifest:
     ``.git``."""
     tracked: frozenset[bytes] | None
     """Paths in the index of the workspace's own repository; None where there is none to read."""
-    ignore_files: Mapping[bytes, bytes]
-    """Content of each ``.gitignore`` in the copy by its path, and of ``.git/info/exclude``."""
+    rule_files: Mapping[bytes, bytes]
+    """Content of each ``.gitignore`` and ``.gitattributes`` in the copy by its path, of
+    ``.git/info/exclude``, ``.git/info/attributes``, and what is read of ``.git/config``."""
+    stored: Mapping[bytes, str] = field(default_factory=dict)
+    """Id (hex) in that index of each file that it knows by another id than `entries`: it was
+    changed since, is stored in another form, or its repository has longer ids."""
+    object_format: str = "sha1"
+    """What that repository's ids are made by: ``sha1`` or ``sha256``."""
     links: Mapping[bytes, bytes] = field(default_factory=dict)
     """Target of each symbolic link in the copy by its path."""
 

@@ -16,21 +16,24 @@ from sandbox.errors import CollisionError, PatchError
 NOTHING = "0" * 40
 """Where there is no object."""
 
-_CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tfilemode = true\n"
+_CONFIG = b"[core]\n\trepositoryformatversion = %d\n\tbare = true\n\tfilemode = true\n"
+_SHA256_CONFIG = _CONFIG % 1 + b"[extensions]\n\tobjectformat = sha256\n"
 _HEXADECIMAL = frozenset("0123456789abcdef")
 _PIECE_BYTES = 1 << 18
 _HEADER_LIMIT_BYTES = 64
 
 
 class Store:
-    """Blobs and trees by their SHA-1 object id. The directory is created where it is missing.
+    """Blobs and trees by their SHA-1 object id, or by SHA-256 where `object_format` says so, which
+    is for a look at what a patch does there. The directory is created where it is missing.
 
     Two contents with one id (a SHA-1 collision) raise `CollisionError`: each id is kept with a
     SHA-256 of what it names, so that nobody can have one file reviewed and another one delivered.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, object_format: str = "sha1") -> None:
         self._directory = directory
+        self._long_ids = object_format == "sha256"
         self._sha256: dict[str, bytes] = {}
         try:
             # Owner only: other users of the host have no business in a copy of a workspace.
@@ -38,7 +41,7 @@ class Store:
             (directory / "objects").mkdir(exist_ok=True)
             (directory / "refs").mkdir(exist_ok=True)
             (directory / "HEAD").write_bytes(b"ref: refs/heads/none\n")
-            (directory / "config").write_bytes(_CONFIG)
+            (directory / "config").write_bytes(_SHA256_CONFIG if self._long_ids else _CONFIG % 0)
         except OSError as problem:
             raise PatchError(
                 f"can't make a git store in {directory}: {problem.strerror}; make room there, or "
@@ -51,7 +54,7 @@ class Store:
         return self._directory
 
     def put(self, chunks: Iterable[bytes], size: int) -> str:
-        """Store a blob of exactly `size` bytes as it streams by; gives its id, 40 hex digits.
+        """Store a blob of exactly `size` bytes as it streams by; gives its id, in hex.
 
         Raises `PatchError`: another size than said, a SHA-1 collision, a full disk.
         """
@@ -67,7 +70,7 @@ class Store:
 
     def file_of(self, object_id: str) -> Path:
         """Where the object is, or would be. Raises `PatchError` for what is no id."""
-        if len(object_id) != 40 or not _HEXADECIMAL.issuperset(object_id):
+        if len(object_id) not in {40, 64} or not _HEXADECIMAL.issuperset(object_id):
             raise PatchError(f"{object_id!r:.60} is not an object id.")
         return self._directory / "objects" / object_id[:2] / object_id[2:]
 
@@ -87,6 +90,13 @@ class Store:
 
     def __contains__(self, object_id: str) -> bool:
         return self.file_of(object_id).is_file()
+
+    def sha256_of(self, blob: str) -> str:
+        """The id of a stored blob in repositories whose ids are SHA-256."""
+        known = self._sha256.get(blob) or self._sha256_of(blob)
+        if known is None:
+            raise PatchError(f"blob {blob} is missing from the patch's git store.")
+        return known.hex()
 
     def size(self, blob: str) -> int:
         """Bytes in a stored blob. Raises `PatchError` where it is not there."""
@@ -146,7 +156,7 @@ class Store:
             file.write(deflate.flush())
         if total != size:
             raise _other_size(size, total)
-        object_id = sha1.hexdigest()
+        object_id = (sha256 if self._long_ids else sha1).hexdigest()
         self._keep(temporary, object_id, sha256.digest())
         return object_id
 

@@ -11,16 +11,19 @@ from pathlib import Path
 
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
-from sandbox.git.diff import Comparison, DiffRecord, carry_whole, quote_headers
+from sandbox.git.diff import Comparison, DiffRecord, carry_whole, rewrite_headers
 from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, link_refusal, refusal
-from sandbox.git.store import Store
+from sandbox.git.store import NOTHING, Store
 from sandbox.git.trees import Trees
 from sandbox.patch.collisions import collisions
+from sandbox.patch.index_form import Entries, in_words, index_form
 from sandbox.patch.reviewed_content import read_sides
-from sandbox.patch.values import Change, ChangeKind, LeftOut, Patch
+from sandbox.patch.values import Change, ChangeKind, IndexPatch, LeftOut, Patch
 
+INDEX_PATCH = "patch.index.diff"
+"""Name of the file for a patch in what git stores."""
 LINES_LIMIT_BYTES = 32 << 20
 """A larger file is carried as binary data: nobody reviews 32 MB of hunks."""
 
@@ -92,10 +95,12 @@ def make_patch(
                 before=before,
                 file=Path(scratch) / "patch.diff",
                 limits=limits,
+                long_ids=manifest.object_format == "sha256",
             )
             carry_whole(store.directory, _large(before, wanted))
             comparison, results = proving.prove()
             data = proving.file.read_bytes()
+            index = _index_patch(manifest, proving, results)
     except OSError as problem:
         raise PatchError(f"the patch can't be written: {problem}") from problem
     records = comparison.records()
@@ -109,6 +114,7 @@ def make_patch(
         changes=changes_of(records),
         base_tree=base.root,
         tree=result.root,
+        index=index,
         left_out=everything_left_out,
         results=results,
         links=links,
@@ -215,6 +221,8 @@ class _Proving:
     before: Mapping[bytes, ManifestEntry | None]
     file: Path
     limits: PatchLimits
+    long_ids: bool
+    """The patch is for a repository whose ids are SHA-256."""
 
     def prove(self) -> tuple[Comparison, dict[bytes, ManifestEntry | None]]:
         """Write the patch, apply it to the old files, and compare the tree that gives."""
@@ -235,8 +243,10 @@ class _Proving:
 
     def _prove(self, compared: Comparison) -> dict[bytes, ManifestEntry | None]:
         compared.write_patch(self.file, limit_bytes=self.limits.patch_bytes)
-        if any(b" /" in path for path in self.before):
-            quote_headers(self.file)
+        quote = any(b" /" in path for path in self.before)
+        if quote or self.long_ids:
+            long_ids = self._long_id if self.long_ids else None
+            rewrite_headers(self.file, quote=quote, long_ids=long_ids)
         results = apply_proof(self.store, self.before, self.file, timeout_s=self.limits.git_s)
         found, unplaced = self.base.changed(results)
         if unplaced or found.root != self.tree:
@@ -245,3 +255,36 @@ class _Proving:
                 "Please report this."
             )
         return results
+
+    def _long_id(self, blob: str) -> str:
+        return "0" * 64 if blob == NOTHING else self.store.sha256_of(blob)
+
+
+def _index_patch(manifest: Manifest, worktree: _Proving, after: Entries) -> IndexPatch | None:
+    """The patch again in what git stores, proved in its own terms; None where that is the same.
+
+    What fails here costs nothing of the patch itself, and is told in its place.
+    """
+    store = worktree.store
+    try:
+        form = index_form(store, manifest, worktree.before, after)
+        note = in_words(form, INDEX_PATCH)
+        if form.unknown or not note:
+            return IndexPatch(data=None, note=note) if note else None
+        base, _ = worktree.base.changed(form.before)
+        result, _ = base.changed(form.after)
+        file = worktree.file.with_name(INDEX_PATCH)
+        file.touch()
+        if result.root != base.root:
+            for trees in (base, result):
+                trees.write_above(form.before, store.put_tree)
+            replace(worktree, base=base, tree=result.root, before=form.before, file=file).prove()
+        return IndexPatch(
+            data=file.read_bytes(),
+            note=note,
+            base_tree=base.root,
+            tree=result.root,
+            before=form.before,
+        )
+    except PatchError as error:
+        return IndexPatch(data=None, note=f"the patch for `git apply` could not be made: {error}")

@@ -45,7 +45,7 @@ def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
                 for path in {*then, *after}
                 if not same_file(then.get(path), after.get(path))
             }
-            manifest = Manifest(entries=then, tracked=None, ignore_files={})
+            manifest = Manifest(entries=then, tracked=None, rule_files={})
             return make_patch(store, manifest, changed)
     except OSError as problem:
         raise PatchError(f"the patch can't be compared with the one before: {problem}") from problem

@@ -59,14 +59,32 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexPatch:
+    """The same change in what git stores, where that is not what stands in the worktree."""
+
+    data: bytes | None
+    """What ``git apply`` takes in the repository itself; None where it can't be known."""
+    note: str
+    """For a person: which files, why, and what to use."""
+    base_tree: str = ""
+    """Tree id of the baseline in its stored form."""
+    tree: str = ""
+    """The same after the patch, as found by applying it."""
+    before: Mapping[bytes, ManifestEntry | None] = field(default_factory=dict)
+    """Each touched path in the stored form of the baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     data: bytes
-    """What ``git apply`` takes; empty where nothing changed."""
+    """What ``git apply`` takes; empty where nothing changed. It fits the files as they stand."""
     changes: tuple[Change, ...]
     base_tree: str
     """Tree id (hex) of the baseline."""
     tree: str
     """Tree id (hex) of baseline + patch, as found by applying the patch."""
+    index: IndexPatch | None = None
+    """None where git stores these files as they stand."""
     left_out: tuple[LeftOut, ...] = ()
     results: Mapping[bytes, ManifestEntry | None] = field(default_factory=dict)
     """Each touched path as applying the patch left it; None where nothing is. Blobs: in the store.

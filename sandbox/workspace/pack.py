@@ -31,12 +31,15 @@ _RULE_FILE_LIMIT = 1 << 20
 _INDEX_LIMIT = 1 << 28
 _CONFIG_LIMIT = 1 << 20
 _RESTLESS_LIMIT = 1 << 26
+_INDEX, _CONFIG = b".git/index", b".git/config"
+_GIT_FILES = {
+    _INDEX: _INDEX_LIMIT,
+    _CONFIG: _CONFIG_LIMIT,
+    b".git/info/exclude": _RULE_FILE_LIMIT,
+    b".git/info/attributes": _RULE_FILE_LIMIT,
+}
+"""What the manifest wants of a repository, and how large each may be."""
 _TOP = WORKSPACE.strip("/").encode()
-
-
-def _tracked(index: bytes) -> frozenset[bytes] | None:
-    blobs = tracked_blobs(index)
-    return None if blobs is None else frozenset(blobs)
 
 
 def _in_git(path: bytes) -> bool:
@@ -62,9 +65,10 @@ class Packer:
         self._kept: dict[bytes, bytes] = {}
         self._links: dict[bytes, bytes] = {}
         self._digest = hashlib.sha256(salt.encode() + b"\n")
-        # Which files are tracked counts where no history goes in too.
-        self._index = _index_left_out(root, selection)
-        self._digest.update(self._index or b"")
+        # What git is told of the files counts where no history goes in too.
+        self._git_files = _git_files_left_out(root, selection)
+        for path, data in self._git_files.items():
+            self._note(path, data)
         self._contents: dict[bytes, bytes] = {}
         """What is not read while the tar is written, by path."""
         for item in selection.copied:
@@ -80,11 +84,22 @@ class Packer:
 
     def manifest(self) -> Manifest:
         """What was copied; to be asked when the stream is at its end."""
-        index = self._kept.pop(b".git/index", self._index)
+        files = self._git_files | self._kept
+        if _CONFIG in files:
+            files[_CONFIG] = git_config.sanitized(files[_CONFIG])
+        tracked = tracked_blobs(files.pop(_INDEX, b""))
+        ids = {path: blob.hex() for path, blob in (tracked or {}).items()}
+        said = git_config.value(files.get(_CONFIG, b""), b"extensions", b"objectformat")
         return Manifest(
             entries=self._entries,
-            tracked=None if index is None else _tracked(index),
-            ignore_files=self._kept,
+            tracked=None if tracked is None else frozenset(ids),
+            rule_files=files,
+            stored={
+                path: blob
+                for path, blob in ids.items()
+                if path in self._entries and self._entries[path].blob != blob
+            },
+            object_format="sha256" if said.lower() == b"sha256" else "sha1",
             links=self._links,
         )
 
@@ -226,27 +241,26 @@ def _is_git_config(item: FoundFile) -> bool:
 
 def _is_kept(item: FoundFile) -> bool:
     """Files whose content the manifest wants."""
-    if item.path == b".git/index":
-        return item.size <= _INDEX_LIMIT
-    if item.path == b".git/info/exclude" or (
-        item.path.rpartition(b"/")[2] == b".gitignore" and not _in_git(item.path)
-    ):
-        return item.size <= _RULE_FILE_LIMIT
-    return False
+    if item.path in _GIT_FILES:
+        return item.size <= _GIT_FILES[item.path]
+    name = item.path.rpartition(b"/")[2]
+    rules = name in {b".gitignore", b".gitattributes"} and not _in_git(item.path)
+    return rules and item.size <= _RULE_FILE_LIMIT
 
 
-def _index_left_out(root: Path, selection: Selection) -> bytes | None:
-    """The repository's index, where it is not among what is copied."""
-    if not any(item.path == b".git" for item in selection.left_out):
-        return None
-    try:
-        if stat.S_ISDIR(os.lstat(root / ".git").st_mode):
-            with open_file(root, b".git/index") as file:
-                data = file.read(_INDEX_LIMIT + 1)
-                return data if len(data) <= _INDEX_LIMIT else None
-    except OSError:
-        pass
-    return None
+def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
+    """Of what the manifest wants: files of a repository that is not among what is copied."""
+    found: dict[bytes, bytes] = {}
+    if any(item.path == b".git" for item in selection.left_out):
+        for path, limit in _GIT_FILES.items():
+            with contextlib.suppress(OSError):
+                # A repository elsewhere, to which a link leads, is nobody's business here.
+                if stat.S_ISDIR(os.lstat(root / ".git").st_mode):
+                    with open_file(root, path) as file:
+                        data = file.read(limit + 1)
+                    if len(data) <= limit:
+                        found[path] = data
+    return found
 
 
 def _changed(item: FoundFile, how: str) -> WorkspaceChanged:

@@ -34,7 +34,7 @@ _WORTH_A_LINE_BYTES = 50 << 20
 _TRIES = 6
 """How often a workspace that changes meanwhile is looked at again."""
 _NAMED = 4
-_FORM = 2
+_FORM = 3
 """Version of the kept manifest's form; one of another form is as good as none."""
 
 
@@ -239,9 +239,11 @@ def _dump_manifest(manifest: Manifest) -> bytes:
                 for path, entry in manifest.entries.items()
             ],
             "tracked": None if manifest.tracked is None else sorted(map(text, manifest.tracked)),
-            "ignore_files": [
-                [text(path), data.decode("latin-1")] for path, data in manifest.ignore_files.items()
+            "rule_files": [
+                [text(path), data.decode("latin-1")] for path, data in manifest.rule_files.items()
             ],
+            "stored": [[text(path), blob] for path, blob in manifest.stored.items()],
+            "object_format": manifest.object_format,
             "links": [[text(path), text(target)] for path, target in manifest.links.items()],
         }
     ).encode()
@@ -260,7 +262,9 @@ def _load_manifest(file: Path) -> Manifest:
                 for name, mode, blob, size in raw["entries"]
             },
             tracked=None if tracked is None else frozenset(map(path, tracked)),
-            ignore_files={path(name): data.encode("latin-1") for name, data in raw["ignore_files"]},
+            rule_files={path(name): data.encode("latin-1") for name, data in raw["rule_files"]},
+            stored={path(name): blob for name, blob in raw["stored"]},
+            object_format=raw["object_format"],
             links={path(name): path(target) for name, target in raw["links"]},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

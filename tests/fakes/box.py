@@ -295,7 +295,7 @@ class TmpBox:
             base = self._base(store)
             now = dict(self._entries(store))
             changed = {path: now.get(path) for path in {*base, *now}}
-            manifest = Manifest(entries=base, tracked=None, ignore_files={})
+            manifest = Manifest(entries=base, tracked=None, rule_files={})
             patch = make_patch(store, manifest, changed, compared=compared)
             if keep_old is not None and patch.data:
                 touched = {path: base.get(path) for path in patch.results}

@@ -73,7 +73,7 @@ def entries(store: Store, world: World) -> dict[bytes, ManifestEntry]:
 
 
 def manifest(store: Store, world: World) -> Manifest:
-    return Manifest(entries=entries(store, world), tracked=None, ignore_files={})
+    return Manifest(entries=entries(store, world), tracked=None, rule_files={})
 
 
 def changes(store: Store, old: World, new: World) -> Mapping[bytes, ManifestEntry | None]:

@@ -10,7 +10,7 @@ from agent.cli.setup.options import RUN
 from agent.errors import UsageError
 from agent.record.applied_patch import applied_of
 from agent.record.reader import read_record
-from agent.record.runs import RecordedRun, baseline_of, find, patch_of
+from agent.record.runs import RecordedRun, baseline_of, find, index_patch_of, patch_of
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
 from agent.untrusted_text import one_line, path_text
@@ -43,7 +43,7 @@ def apply(given: Given) -> int:
             file=sys.stderr,
         )
         return exit_codes.EXPORT_REFUSED
-    data = patch_of(run)
+    data = patch_of(run) if given[BRANCH] is None else index_patch_of(run)
     target = given[DIRECTORY] or Path(run.summary.workspace)
     if given[DIRECTORY] is None and given[BRANCH] is None:
         rest = _rest(run, data)
@@ -60,7 +60,7 @@ def apply(given: Given) -> int:
         if given[DIRECTORY] is not None:
             raise UsageError(f"-w {target} is not a directory")
         raise UsageError(f"{target} is not there any more: name a directory with -w")
-    baseline = baseline_of(run) if given[THREE_WAY] else None
+    baseline = baseline_of(run, stored=given[BRANCH] is not None) if given[THREE_WAY] else None
     if given[BRANCH] is not None:
         return _apply_to_branch(run, data, target, baseline, given)
     try:

@@ -33,6 +33,11 @@ class Exported(RecordedModel):
     """Tree id (hex) of baseline + patch."""
     patch_sha256: str
     patch_bytes: int
+    index_patch: str | None = None
+    """Where the same change was written in what git stores, where that is something else."""
+    index_patch_sha256: str | None = None
+    git_note: str | None = None
+    """What a person must know who applies the patch with git itself; None where nothing is."""
     changes: tuple[Change, ...]
     """The riskiest first."""
     left_out: tuple[LeftOut, ...]

@@ -14,7 +14,7 @@ from agent.record.chain import chain_of
 from agent.record.events.calls import CallEnded
 from agent.record.events.encoding import STRING_LIMIT, plain
 from agent.record.events.model_turns import ModelReplied
-from agent.record.store import RunRecord, new_run_id
+from agent.record.store import PATCH, RunRecord, new_run_id
 from fakes.model import call
 from sandbox.atomic_write import write_atomically
 
@@ -88,7 +88,7 @@ def test_words_that_end_as_keys_begin_stay(tmp_path: Path) -> None:
 def test_a_patch_is_written_as_it_is(tmp_path: Path) -> None:
     data = b"\x00\xff sk-ant-" + b"a1" * 20 + b"\r\n"
     record = RunRecord.create(tmp_path)
-    assert record.write_patch(data).read_bytes() == data
+    assert record.write_patch(PATCH, data).read_bytes() == data
 
 
 def test_lines_are_ascii_whatever_stands_in_them(tmp_path: Path) -> None:

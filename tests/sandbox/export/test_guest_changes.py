@@ -33,7 +33,7 @@ LIMIT = 1 << 20
 
 def manifest(*paths: bytes) -> Manifest:
     entry = ManifestEntry(FILE, blob_id(b"content\n"), 8)
-    return Manifest(entries=dict.fromkeys(paths, entry), tracked=None, ignore_files={})
+    return Manifest(entries=dict.fromkeys(paths, entry), tracked=None, rule_files={})
 
 
 class Copy:

@@ -31,7 +31,7 @@ def rules(
     work_limit: int = WORK_LIMIT,
 ) -> IgnoreRules:
     known = Manifest(
-        entries=dict.fromkeys(baseline, ENTRY), tracked=tracked, ignore_files=ignore_files
+        entries=dict.fromkeys(baseline, ENTRY), tracked=tracked, rule_files=ignore_files
     )
     return IgnoreRules(known, extra, included, work_limit=work_limit)
 
@@ -214,7 +214,7 @@ def test_an_ignore_file_that_is_a_link_is_not_read() -> None:
     known = Manifest(
         entries={b".gitignore": ManifestEntry(SYMLINK, "a" * 40, 1)},
         tracked=frozenset(),
-        ignore_files={b".gitignore": b"*\n"},
+        rule_files={b".gitignore": b"*\n"},
     )
     assert not IgnoreRules(known).ignored(b"x")
 

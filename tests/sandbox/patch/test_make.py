@@ -85,7 +85,7 @@ def test_results_and_links_are_what_applying_gave(store: Store) -> None:
 def test_unchanged_files_need_not_be_in_the_store(store: Store) -> None:
     known = entries(store, {b"d/a": file()})
     absent = {b"d/b": ManifestEntry(FILE, "b" * 40, 7), b"e/f/g": ManifestEntry(FILE, "c" * 40, 7)}
-    before = Manifest(entries={**known, **absent}, tracked=None, ignore_files={})
+    before = Manifest(entries={**known, **absent}, tracked=None, rule_files={})
     patch = make_patch(store, before, {b"d/a": entries(store, {b"x": file(b"new\n")})[b"x"]})
     assert [change.path for change in patch.changes] == [b"d/a"]
 
