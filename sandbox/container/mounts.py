@@ -16,6 +16,7 @@ HELD = VOLUMES.decode()
 """Where a sandbox keeps hold of its volumes, so that no `docker volume prune` empties them under
 it. Only root can enter, and the engine masks it."""
 
+HOSTS = "/etc/hosts"
 PLACES = ("workspace", "home")
 UPPER, WORK, LOWER = KINDS = ("", "-work", "-lower")
 """In there, by place: `workspace`, `workspace-work`, `workspace-lower` and so on."""
@@ -113,17 +114,28 @@ def volumes(mounts: Sequence[Mount], labels: Mapping[str, str]) -> list[dict[str
     return rows
 
 
+def hosts_mount(file: str) -> dict[str, object]:
+    """The row of `HostConfig.Mounts` that has a file of this machine stand at /etc/hosts."""
+    how = {"Propagation": "rprivate"}
+    return {"Type": "bind", "Source": file, "Target": HOSTS, "ReadOnly": True, "BindOptions": how}
+
+
 def noexec_targets(mounts: Sequence[Mount]) -> tuple[str, ...]:
     """Where nothing can be executed."""
     return tuple(mount.target for mount in mounts if not isinstance(mount, HeldVolume))
 
 
 def mount_differences(
-    mounts: Sequence[Mount], labels: Mapping[str, str], running: Mapping[str, Any]
+    mounts: Sequence[Mount], labels: Mapping[str, str], hosts: str, running: Mapping[str, Any]
 ) -> list[str]:
     """Compare what an engine says of a container's mounts with the plan, both what it was asked
-    for and what it did."""
-    asked = sorted(map(_essence, (running.get("HostConfig") or {}).get("Mounts") or ()))
+    for and what it did.
+
+    Args:
+        hosts: the one file of this machine that may be mounted, read-only, at /etc/hosts.
+    """
+    rows = (running.get("HostConfig") or {}).get("Mounts") or ()
+    asked = sorted(set(map(_essence, rows)) - {_essence(hosts_mount(hosts))})
     wrong = []
     if asked != sorted(map(_essence, volumes(mounts, labels))):
         wrong.append("Mounts: differ from what was asked for")
@@ -137,6 +149,13 @@ def mount_differences(
         target = row.get("Destination")
         if row.get("Type") == "tmpfs" and target in tmpfs(mounts):
             continue  # some engines list these too
+        if (row.get("Type"), target, row.get("Source"), row.get("RW")) == (
+            "bind",
+            HOSTS,
+            hosts,
+            False,
+        ):
+            continue
         if target not in planned or row.get("Type") != "volume" or row.get("Driver") != "local":
             wrong.append(f"Mounts: {target!r} was not planned")
         elif planned[target] not in (None, row.get("Name")):
@@ -161,4 +180,5 @@ def _essence(row: object) -> tuple[str, ...]:
         str(how.get("Subpath") or ""),
         str(driver.get("Name") or ""),
         str(sorted((driver.get("Options") or {}).items())),
+        str((row.get("BindOptions") or {}).get("Propagation") or ""),
     )

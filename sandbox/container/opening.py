@@ -83,8 +83,7 @@ def _start(
     spec = dataclasses.replace(made.spec, mounts=own.mounts)
     container = None
     try:
-        container = engine.create(spec.body())
-        engine.put_archive(container, "/", [own_files.of_container()])
+        container = _created(engine, spec)
         return _greet(engine, made, spec, own.names, container, since_ns=0, meanwhile=meanwhile)
     except BaseException:
         with contextlib.suppress(SandboxError):
@@ -92,6 +91,18 @@ def _start(
                 engine.remove(container)
         volumes.remove(engine, own.names)
         raise
+
+
+def _created(engine: Engine, spec: ContainerSpec) -> str:
+    """A container with its /etc/hosts: mounted, or put in where an engine does not see our file."""
+    own_files.keep_hosts_file()
+    try:
+        return engine.create(spec.body(mounts_hosts=True))
+    except EngineError:
+        # Any other reason to refuse is one here too.
+        container = engine.create(spec.body())
+    engine.put_archive(container, "/", [own_files.of_container()])
+    return container
 
 
 def discard(engine: Engine, started: StartedContainer) -> None:
@@ -144,6 +155,7 @@ def take_up(
     """
     engine.kill(container)
     engine.wait(container, timeout_s=_GREETING_TIMEOUT_S)
+    own_files.keep_hosts_file()
     return _greet(engine, made, spec, volumes, container, since_ns=since_ns, meanwhile=lambda: None)
 
 

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.kernel.inventory import Inventory
@@ -11,6 +11,7 @@ from policies.kernel.rules import Access, KernelRules, kernel_rules
 from policies.paths import WORKSPACE
 from policies.policy import Policy
 from policies.shell.words import HOME
+from sandbox.container import own_files
 from sandbox.container.prepared_image import GUEST_COMMAND, PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
@@ -120,12 +121,22 @@ def plan(
         policy=policy,
         prepared_image=prepared.id,
         snapshot_image=snapshot_image,
-        spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels=labels),
+        spec=_spec(policy, snapshot_image, labels),
         search_path=prepared.inventory.search_path,
         rules=rules,
         kernel_policy=kernel_policy,
         probe=_forbidden(prepared, rules),
         lifetime_s=lifetime_s,
+    )
+
+
+def _spec(policy: Policy, image: str, labels: Mapping[str, str]) -> ContainerSpec:
+    return container_spec(
+        policy,
+        image=image,
+        command=GUEST_COMMAND,
+        labels=labels,
+        hosts_file=str(own_files.hosts_path()),
     )
 
 
@@ -138,7 +149,7 @@ def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
         policy=policy,
         prepared_image="",
         snapshot_image=snapshot_image,
-        spec=container_spec(policy, image=snapshot_image, command=GUEST_COMMAND, labels={}),
+        spec=_spec(policy, snapshot_image, {}),
         search_path=(),
         rules=kernel_rules(policy, _NOTHING),
         kernel_policy=KernelPolicy.REQUIRE,

@@ -12,7 +12,7 @@ from typing import Any
 from policies.policy import Policy
 from policies.shell.words import HOME
 from sandbox.container import seccomp
-from sandbox.container.mounts import HELD, Mount, mount_differences, tmpfs, volumes
+from sandbox.container.mounts import HELD, Mount, hosts_mount, mount_differences, tmpfs, volumes
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
 
 USER = "1000:1000"
@@ -62,9 +62,21 @@ class ContainerSpec:
     seccomp_profile: str
     mounts: tuple[Mount, ...] = ()
     """Over the image's own files; none where the policy lets the workspace's files be executed."""
+    hosts_file: str = ""
+    """Absolute path, on this machine, of what stands at /etc/hosts where the engine sees it."""
 
-    def body(self) -> dict[str, object]:
-        """The JSON body of the engine's create call (API 1.41 and later)."""
+    def body(self, *, mounts_hosts: bool = False) -> dict[str, object]:
+        """The JSON body of the engine's create call (API 1.41 and later).
+
+        Args:
+            mounts_hosts: have the file of this machine stand at /etc/hosts.
+        """
+        host_config = self.host_config()
+        if mounts_hosts:
+            host_config["Mounts"] = [
+                *volumes(self.mounts, self.labels),
+                hosts_mount(self.hosts_file),
+            ]
         return {
             "Image": self.image,
             "Entrypoint": list(self.command),
@@ -84,7 +96,7 @@ class ContainerSpec:
             # An image may bring a health check; it would be a second way to run things.
             "Healthcheck": {"Test": ["NONE"]},
             "Volumes": {},
-            "HostConfig": self.host_config(),
+            "HostConfig": host_config,
         }
 
     def host_config(self) -> dict[str, object]:
@@ -149,10 +161,16 @@ def shelf(image: str) -> dict[str, object]:
 
 
 def container_spec(
-    policy: Policy, *, image: str, command: Sequence[str], labels: Mapping[str, str]
+    policy: Policy,
+    *,
+    image: str,
+    command: Sequence[str],
+    labels: Mapping[str, str],
+    hosts_file: str,
 ) -> ContainerSpec:
     """What a policy asks of the container itself; its kernel rules go to the guest."""
     return ContainerSpec(
+        hosts_file=hosts_file,
         image=image,
         command=tuple(command),
         labels=labels,
@@ -186,7 +204,7 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
         elif key == "Ulimits":
             wrong += _ulimit_differences(wanted, found)
         elif key == "Mounts":
-            wrong += mount_differences(spec.mounts, spec.labels, running)
+            wrong += mount_differences(spec.mounts, spec.labels, spec.hosts_file, running)
         elif _normal(found) != _normal(wanted):
             shown = "differs" if key == "SecurityOpt" else f"is {found!r}, not {wanted!r}"
             wrong.append(f"{key}: {shown}")

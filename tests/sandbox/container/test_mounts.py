@@ -99,6 +99,24 @@ def test_another_mount_than_was_planned_is_found(spoil: Any) -> None:
     assert found.startswith("Mounts")
 
 
+def test_our_hosts_file_may_be_mounted_and_only_it_and_only_to_be_read() -> None:
+    def with_hosts(**found: object) -> list[str]:
+        container = running()
+        asked = replace(MOUNTED, hosts_file="/c/hosts").body(mounts_hosts=True)["HostConfig"]
+        container["HostConfig"]["Mounts"] = copy.deepcopy(asked["Mounts"])  # type: ignore[index]
+        container["HostConfig"]["Mounts"][-1] |= found.pop("asked", {})
+        seen = {"Type": "bind", "Destination": "/etc/hosts", "Source": "/c/hosts", "RW": False}
+        container["Mounts"].append({**seen, **found})
+        return differences(replace(MOUNTED, hosts_file="/c/hosts"), container)
+
+    assert with_hosts() == []
+    for odd in (
+        {"RW": True}, {"Source": "/etc/shadow"}, {"Destination": "/etc/passwd"},
+        {"asked": {"Source": "/"}}, {"asked": {"ReadOnly": False}}, {"asked": {"Target": "/etc"}},
+    ):  # fmt: skip
+        assert with_hosts(**odd), odd
+
+
 def test_a_larger_or_an_executable_scratch_directory_is_found() -> None:
     for options in ("size=9999999", MOUNTS[0].options().replace("noexec", "exec")):  # type: ignore[union-attr]
         container = running()

@@ -1,6 +1,7 @@
 """Names, places and search path that a suite which passes on the host relies on inside."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_names_resolve_still_after_a_restart(box: Sandbox) -> None:
     box.break_off()
     assert box.rouse()
     assert b"localhost" in box.run("cat /etc/hosts").stdout
+
+
+def test_an_engine_that_does_not_see_our_files_gets_them_sent(
+    open_box: OpenBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.container.own_files.hosts_path", lambda: Path("/nonexistent/h"))
+    monkeypatch.setattr("sandbox.container.own_files.keep_hosts_file", lambda: None)
+    box = open_box()
+    assert b"/etc/hosts" not in box.run("cat /proc/mounts").stdout
+    assert box.run("grep -c . /etc/hosts").stdout == b"2\n"
 
 
 def test_what_resolves_is_not_the_agents_to_say(box: Sandbox) -> None:

@@ -151,7 +151,7 @@ def test_an_engine_that_says_nothing_proves_nothing(described: dict[str, object]
 
 def test_the_policy_s_limits_are_the_container_s() -> None:
     policy = load("default")
-    spec = container_spec(policy, image="i", command=["c"], labels={})
+    spec = container_spec(policy, image="i", command=["c"], labels={}, hosts_file="")
     host = spec.host_config()
     assert host["Memory"] == host["MemorySwap"] == policy.limits.memory_bytes
     assert host["NanoCpus"] == int(policy.limits.cpus * 1_000_000_000)
