@@ -6,7 +6,7 @@ texts. Works off a list, not the stack; past a bound it denies, so no cap weaken
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies import paths
 from policies.commands import builtins, wrappers
@@ -153,6 +153,16 @@ class _Judge:
             and item.words[0].value in builtins.MOVING
         ]
         moved_to = {word.value for words in moving for word in words if word.value}
+        context = _Context(
+            task.depth,
+            task.level,
+            0,
+            functions,
+            bool(moving),
+            tuple(sorted(top for top in moved_to if top.startswith("/")))[:_MAX_TOPS],
+            posix=task.posix,
+            handing_on=functions,
+        )
         tasks: list[_Task] = [
             _part("${…@P}", task.depth, left_to_kernel(note)) for note in parsed.notes
         ]
@@ -169,17 +179,8 @@ class _Judge:
                         shown = f"{item.operator}{item.target.text}"
                         tasks.append(_part(shown, depth + 1, decision))
                 case SimpleCommand():
-                    context = _Context(
-                        depth,
-                        task.level,
-                        item.offset,
-                        functions,
-                        bool(moving),
-                        tuple(sorted(top for top in moved_to if top.startswith("/")))[:_MAX_TOPS],
-                        posix=task.posix,
-                        handing_on=functions,
-                    )
-                    tasks.append((item, context))
+                    here = replace(context, depth=depth, offset=item.offset)
+                    tasks.append((item, here))
         return tasks
 
     def _simple(self, command: SimpleCommand, context: _Context) -> list[_Task]:
@@ -343,15 +344,11 @@ def _part(shown: str, depth: int, decision: CommandDecision) -> JudgedPart:
 
 def _deeper(context: _Context, *, is_program: bool, hands_on: bool = False) -> _Context:
     """Within a wrapper: bash starts a program there, never a function."""
-    return _Context(
+    return replace(
+        context,
         depth=context.depth + 1,
-        level=context.level,
-        offset=context.offset,
         functions=NO_FUNCTIONS,
-        moved=context.moved,
-        moved_to=context.moved_to,
         is_program=is_program,
         chain=context.chain + 1,
-        posix=context.posix,
         handing_on=context.handing_on if hands_on else NO_FUNCTIONS,
     )

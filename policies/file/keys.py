@@ -77,6 +77,8 @@ class PolicyKey:
     about: str | None = None
     """For the JSON Schema."""
     combination: Combination = Combination.OWN
+    missing: str | None = None
+    """What Moonpool can't do yet that the key asks for: it is refused, unless it is empty."""
 
     @property
     def section(self) -> str:
@@ -155,6 +157,10 @@ def _list(path: str, kind: Any, combination: Combination, about: str, **of: Any)
 
 
 _COUNT = Annotated[int, Field(ge=1)]
+_NO_SETUP = (
+    "this Moonpool has no set-up phase, so nothing of it would be carried out: leave it out, and "
+    "work with what the image holds"
+)
 _HISTORIES = (History.NONE, History.HEAD, History.FULL)
 
 KEYS: tuple[PolicyKey, ...] = (
@@ -184,8 +190,12 @@ KEYS: tuple[PolicyKey, ...] = (
              spelled=lambda value: str(value.value), rank=_HISTORIES.index, is_text=True,
              about="How much of .git goes into the container."),
     _size("workspace.max_bytes", about="Largest workspace that is copied."),
-    _list("setup.commands", CommandLine, Combination.COMMON, "Commands of the set-up phase."),
-    _list("setup.network", Host, Combination.COMMON, "Hosts that the set-up phase may reach."),
+    _list("setup.commands", CommandLine, Combination.COMMON,
+          "Commands of the set-up phase. There is none yet: refused, unless empty.",
+          missing=_NO_SETUP),
+    _list("setup.network", Host, Combination.COMMON,
+          "Hosts that the set-up phase may reach. There is none yet: refused, unless empty.",
+          missing=_NO_SETUP),
     PolicyKey(path="env", field="env", type=dict[EnvName, EnvValue],
               about="Environment variables of every command."),
     _number("limits.cpus", Annotated[float, Field(gt=0, le=1024)]),

@@ -1,10 +1,13 @@
 """A policy file is read strictly, and every complaint says where it is and what to write."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from checkout import ROOT
 from policies.errors import PolicyError
+from policies.file.keys import KEYS
 from policies.loading import bundled_names, load
 
 HEAD = "version: 1\nname: x\n"
@@ -80,6 +83,9 @@ def complaint(tmp_path: Path, text: str | bytes) -> PolicyError:
         ("--- \nversion: 1", 3, 1, "", "one document"),
         ("budget: {usd: 0}", 3, 15, "budget.usd", "more than 0"),
         ("setup: {network: ['https://x']}", 3, 19, "setup.network[0]", "a host name"),
+        ("setup: {network: [example.org]}", 3, 9, "setup.network", "has no set-up phase"),
+        ("setup: {+commands: [ls]}", 3, 9, "setup.+commands", "has no set-up phase"),
+        ("services: [{name: db}]", 3, 1, "services", "unknown key"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_told_where_and_why(  # noqa: PLR0917 - a row of the table above
@@ -180,3 +186,26 @@ def test_values_are_decoded_with_their_units(tmp_path: Path) -> None:
 
 def test_the_bundled_ones_are_there() -> None:
     assert bundled_names() == ("default", "locked", "node-tests", "python-tests", "read-only")
+
+
+@pytest.mark.parametrize("text", ["setup: {}", "setup: {commands: [], +network: []}"])
+def test_an_empty_set_up_asks_for_nothing_and_is_taken(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.yaml").write_text(HEAD + text + "\n")
+    assert load(str(tmp_path / "p.yaml")).setup.commands == ()
+
+
+def test_every_key_is_heeded_somewhere_or_refused() -> None:
+    """A key that is taken and does nothing would let a policy promise what nobody keeps."""
+    apart = ("policies/file/", "policies/operator/")
+    text = "".join(
+        file.read_text("utf-8")
+        for room in ("agent", "sandbox", "images", "policies")
+        for file in (ROOT / room).rglob("*.py")
+        if not str(file.relative_to(ROOT)).startswith(apart)
+    )
+    unheard = [
+        key.path
+        for key in KEYS
+        if not re.search(rf"{key.section or 'policy'}\.{key.field.rpartition('.')[2]}\b", text)
+    ]
+    assert unheard == [key.path for key in KEYS if key.missing]

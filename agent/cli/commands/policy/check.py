@@ -4,7 +4,7 @@ import json
 import sys
 
 from agent.cli.arguments import Command, Given, argument, flag
-from agent.cli.commands.policy.image import about_image
+from agent.cli.commands.policy.image import about_image, unknown_image
 from agent.cli.setup import exit_codes
 from agent.cli.setup.options import CEILING
 from agent.cli.setup.policy import permit
@@ -25,7 +25,9 @@ def check(given: Given) -> int:
     try:
         policy = permit(file, given[CEILING])
         # As the file says them: a ceiling that narrows it breaks none of its examples.
-        found = broken_examples(policy.bounds.before if policy.bounds else policy)
+        found = unknown_image(policy) + broken_examples(
+            policy.bounds.before if policy.bounds else policy
+        )
     except PolicyError as unusable:
         found = unusable.all
     if given[ERRORS_AS_JSON]:

@@ -1,7 +1,8 @@
-"""What can be said of a policy in the image that it names, where that stands."""
+"""What can be said of the image that a policy names, and of the policy in it."""
 
 from agent.cli.setup import environment
 from images import recipes
+from policies.errors import PolicyError
 from policies.kernel.rules import kernel_rules
 from policies.policy import Policy
 from sandbox.container.prepared_image import prepare
@@ -9,28 +10,35 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, EngineUnavailable, ImageUnusable
 
 
-def about_image(policy: Policy) -> list[str]:
-    """That there is no image of that name, or what the policy can't hold apart in it.
-
-    Nothing where no engine is: a policy can be checked without.
-    """
-
+def unknown_image(policy: Policy) -> tuple[PolicyError, ...]:
+    """That there is no image of that name, in the place where it is written."""
     known = recipes.names()
-    unknown = (
-        []
-        if policy.image in known
-        else [f"image {policy.image}: there is no recipe of that name: {', '.join(known)}"]
-    )
+    if policy.image in known:
+        return ()
+    message = f"there is no recipe {policy.image!r} to make the image of: there is {_and(known)}"
+    where = policy.places.get("image", policy.where)
+    return (PolicyError(message, where=where, key="image"),)
+
+
+def about_image(policy: Policy) -> list[str]:
+    """What the policy can't hold apart in its image, or why that was not looked at.
+
+    A policy can be checked without an engine.
+    """
     try:
         engine = Engine.connect(environment.environ())
         info = engine.image(f"moonpool/{policy.image}:latest")
         if info is None:
-            return unknown
+            return [f"image {policy.image}: not built yet, so not looked into"]
         prepared = prepare(engine, info, on_progress=lambda _: None)
-    except (EngineError, EngineUnavailable, ImageUnusable):
-        return unknown
+    except (EngineError, EngineUnavailable, ImageUnusable) as error:
+        return [f"image {policy.image}: not looked into: {error}"]
     found = kernel_rules(policy, prepared.inventory, may_ask=True).granted
     return [
         *map(str, found.shared),
         *(f"{path}, which {by} loads, holds a program" for path, by in found.libraries.loaded),
     ]
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

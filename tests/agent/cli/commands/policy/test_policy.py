@@ -337,3 +337,22 @@ def test_a_bundled_policy_passes_its_own_test_in_the_kernel(moonpool: Shell, nam
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{name}: " in done.stdout
     assert "all hold" in done.stdout
+
+
+def test_check_refuses_an_image_that_there_is_not_in_its_place(
+    moonpool: Shell, tmp_path: Path
+) -> None:
+    file = written(tmp_path, "far", "extends: default\nimage: pyhton")
+    checked = moonpool("policy", "check", file)
+    assert checked.returncode == 2
+    assert checked.stdout == ""
+    assert f"{file}:4:8: image: there is no recipe 'pyhton'" in checked.stderr
+    errors = json.loads(moonpool("policy", "check", file, "--json").stdout)["errors"]
+    assert [error["key"] for error in errors] == ["image"]
+
+
+def test_check_says_that_it_could_not_look_into_the_image(moonpool: Shell) -> None:
+    moonpool.environ["DOCKER_HOST"] = "unix:///nowhere"
+    checked = moonpool("policy", "check", "default")
+    assert checked.returncode == 0
+    assert "image python: not looked into: no engine answers" in checked.stderr
