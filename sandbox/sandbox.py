@@ -159,7 +159,7 @@ class Sandbox(SessionCommands):
 
     @property
     def left_behind(self) -> tuple[LeftOut, ...]:
-        """What of the workspace was not copied in, and why."""
+        """What of the workspace was not copied in or does not work there, and why."""
         return self._opened.snapshot.left_out
 
     @property

@@ -72,7 +72,7 @@ class RunSummary(RecordedModel):
     left_out: tuple[LeftOut, ...] = ()
     """What changed in the container and is not in the patch."""
     left_behind: tuple[LeftOut, ...] = ()
-    """Paths of the workspace that were not copied in."""
+    """Paths of the workspace that were not copied in, and what was and does not work there."""
     kernel_refusals: tuple[KernelRefusal, ...] = ()
     verification: Verification = NotAsked()
     kernel_enforced: bool | None = None

@@ -251,7 +251,7 @@ def _lists(summary: RunSummary) -> Iterator[Markup]:
         yield _table(refused, head, last="n")
     for title, items in (
         ("Left out of the patch", summary.left_out),
-        ("Never copied in", summary.left_behind),
+        ("Not copied in, or of no use there", summary.left_behind),
     ):
         if items:
             yield tag("h2", title)

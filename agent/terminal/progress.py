@@ -155,9 +155,12 @@ class Display:
         if not event.kernel_enforced:
             self._say("the kernel does NOT enforce the policy in this run", "bold red")
         words = f"sealed container {event.container[:12]} ready"
-        if event.left_behind:
-            words += f"; not copied in: {_named([item.path for item in event.left_behind])}"
+        dead = [item for item in event.left_behind if item.kind == "unusable"]
+        if absent := [item.path for item in event.left_behind if item not in dead]:
+            words += f"; not copied in: {_named(absent)}"
         self._say(f"{words} ({event.seconds:.1f} s)", "dim")
+        for item in dead[:_LEFT_BEHIND_NAMED]:
+            self._say(one_line(f"{path_text(item.path)} {item.reason}", 600), "yellow")
         if event.seal.missing:
             self._say(f"not in this image: {one_line(', '.join(event.seal.missing), 300)}", "dim")
 

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.untrusted_text import decode, one_line
+from agent.untrusted_text import decode, one_line, path_text
 from policies.file.quantities import spelled_size
 from policies.policy import ContainerLimits
+from sandbox.patch.values import LeftOutKind
 from sandbox.results import CommandResult, Ending, LimitMet
 
 _LONGEST_S = 86_400
@@ -71,7 +72,7 @@ def act(arguments: BashArguments, sandbox: SandboxProtocol, context: ToolContext
     timeout_s = min(arguments.timeout_s or longest, longest)
     result = sandbox.run(arguments.command, timeout_s=timeout_s, on_output=context.on_output)
     return ToolAnswer(
-        text=_report(result, timeout_s, context),
+        text=_report(result, timeout_s, context) + _unusable(arguments.command, sandbox),
         brief=_brief(result),
         exit_code=result.exit_code,
         ending=result.ending,
@@ -91,6 +92,15 @@ def _report(result: CommandResult, timeout_s: float, context: ToolContext) -> st
         parts.append(f"[the kernel refused {_refused_in_words(result.refused, context)}]")
     parts.append(_last_line(result, timeout_s, context.limits))
     return "\n".join(parts)
+
+
+def _unusable(command: str, sandbox: SandboxProtocol) -> str:
+    """What a command names that was copied and does not work in the sandbox."""
+    return "".join(
+        f"\n[{path_text(item.path)} {one_line(item.reason)}]"
+        for item in sandbox.left_behind
+        if item.kind is LeftOutKind.UNUSABLE and path_text(item.path) in command
+    )
 
 
 def _refused_in_words(programs: tuple[str, ...], context: ToolContext) -> str:

@@ -28,7 +28,7 @@ def selected(
     """
     rules = IgnoreRules(manifest, policy.export.ignore, policy.export.include)
     exclude = OperatorPatterns(policy.workspace.exclude)
-    known = {item.path: item for item in not_copied}
+    known = {item.path: item for item in not_copied if item.kind is not LeftOutKind.UNUSABLE}
     writable = _writable(policy)
     kept: dict[bytes, ManifestEntry | None] = {}
     left_out = _without_ignored(found, rules)

@@ -45,6 +45,8 @@ class LeftOutKind(StrEnum):
     """It is in the patch, with other permission bits."""
     COLLISION = "collision"
     """It has the SHA-1 id of another file."""
+    UNUSABLE = "unusable"
+    """It was copied, and does not work in the container."""
     OTHER = "other"
 
 

@@ -29,6 +29,7 @@ from sandbox.workspace import git_history
 from sandbox.workspace.pack import Packer, ahead
 from sandbox.workspace.scan import Scan, open_file, scan
 from sandbox.workspace.selection import select
+from sandbox.workspace.virtual_environments import unusable
 
 _WORTH_A_LINE_BYTES = 50 << 20
 _TRIES = 6
@@ -44,6 +45,7 @@ class Snapshot:
     """The engine's reference of the image that holds image, guest and workspace."""
     key: str
     left_out: tuple[LeftOut, ...]
+    """What was not copied, and what was and does not work there (`LeftOutKind.UNUSABLE`)."""
 
     def manifest(self) -> Manifest:
         """What was copied.
@@ -187,7 +189,9 @@ def _take(
     key = packer.key()
     manifest = packer.manifest()
     cache.keep(manifest_file(key), _dump_manifest(manifest))
-    snapshot = Snapshot(image=reference(key), key=key, left_out=selection.left_out)
+    dead = unusable(looked.root, selection.copied, prepared.inventory)
+    left_out = (*selection.left_out, *dead)
+    snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
     return snapshot, manifest
 
 
