@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 
 def main() -> None:
@@ -19,17 +18,17 @@ def _trust_no_working_directory() -> None:
     """Take the current directory off the import path: an untrusted tree may hold a ``yaml.py``.
 
     A console script does not put it there, but an empty part in PYTHONPATH does. Where this very
-    package was loaded from stays (a checkout that is being worked on).
+    package was loaded from stays (a checkout that is being worked on). Nothing but what Python has
+    loaded already is imported here: it would come from that very directory.
     """
-    own = Path(__file__).resolve().parents[2]
+    own = os.path.realpath(__file__).rsplit(os.sep, 3)[0]
+    try:
+        here = os.path.realpath(os.getcwd())
+    except OSError:  # it is gone: relative entries lead nowhere then
+        here = own
 
     def stays(entry: str) -> bool:
-        if not os.path.isabs(entry):
-            return False
-        place = Path(entry).resolve()
-        return place == own or place != Path.cwd().resolve()
+        place = os.path.realpath(entry)
+        return os.path.isabs(entry) and (place == own or place != here)
 
-    try:
-        sys.path[:] = [entry for entry in sys.path if stays(entry)]
-    except OSError:  # the current directory is gone: relative entries then lead nowhere
-        sys.path[:] = [entry for entry in sys.path if os.path.isabs(entry)]
+    sys.path[:] = [entry for entry in sys.path if stays(entry)]

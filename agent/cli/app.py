@@ -42,7 +42,7 @@ def _in_group(name: str, group: Group, words: list[str]) -> int:
             return _in_group(f"{name} {words[0]}", below, words[1:])
         case Verb() as verb:
             return _verb(f"{name} {words[0]}", verb, words[1:])
-    from agent.cli import help as help_text  # textwrap and shutil
+    from agent.cli import help as help_text  # textwrap
 
     options = (_VERSION,) if group is VERBS else ()
     if not words:

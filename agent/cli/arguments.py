@@ -8,8 +8,10 @@ Owns what a value on the command line may be. Knows no command, and imports litt
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -125,13 +127,17 @@ def texts(*names: str, metavar: str, help: str) -> Parameter[tuple[str, ...]]:  
     return Parameter(*names, metavar=metavar, help=help, default=(), convert=str, many=True)
 
 
-def path(*names: str, metavar: str, help: str) -> Parameter[Path | None]:  # noqa: A002
+def path(*names: str, metavar: str, help: str) -> "Parameter[Path | None]":  # noqa: A002
     """The name of a file or directory."""
+    from pathlib import Path
+
     return Parameter(*names, metavar=metavar, help=help, default=None, convert=Path)
 
 
-def path_or(default: str, *names: str, metavar: str, help: str) -> Parameter[Path]:  # noqa: A002
+def path_or(default: str, *names: str, metavar: str, help: str) -> "Parameter[Path]":  # noqa: A002
     """The same, with one that counts where none is given."""
+    from pathlib import Path
+
     return Parameter(
         *names,
         metavar=metavar,

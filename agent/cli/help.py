@@ -1,6 +1,7 @@
 """What ``--help`` shows, and the usage line of an error. Owns the layout; knows no command."""
 
-import shutil
+import os
+import sys
 import textwrap
 from collections.abc import Iterable
 from typing import Any
@@ -56,7 +57,13 @@ def usage_of_command(name: str, command: Command) -> str:
 
 
 def _width() -> int:
-    return max(min(shutil.get_terminal_size().columns, _WIDEST) - _GAP, _NARROWEST)
+    """Of a terminal, as ``COLUMNS`` or the terminal itself says; without one as wide as may be."""
+    columns = os.environ.get("COLUMNS", "")
+    try:
+        wide = int(columns) if columns else os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        wide = _WIDEST
+    return max(min(wide, _WIDEST) - _GAP, _NARROWEST)
 
 
 def _paragraphs(text: str) -> str:

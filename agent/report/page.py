@@ -14,7 +14,9 @@ from agent.risk.finding import Finding, Severity
 from agent.untrusted_text import one_line, path_text, visible
 from sandbox.patch.values import Change
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = Markup(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
 _ROWS = 500
 """Of one table; the rest is counted."""
 _ENDED_BADLY = (3, 4, 5)
