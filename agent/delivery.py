@@ -17,9 +17,9 @@ from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job
 from agent.observe.run_log import OWN
-from agent.record.events.delivery import Exported, ExportFailed, VerificationEnded
 from agent.record.events.lifecycle import Notice
 from agent.record.events.live import Progress
+from agent.record.events.workspace import Exported, ExportFailed, VerificationEnded
 from agent.record.journal import Journal
 from agent.record.outcome import (
     Conversation,

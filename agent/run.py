@@ -36,8 +36,7 @@ from agent.record.outcome import (
     RecordFailed,
     SandboxFailed,
 )
-from agent.record.state.summary import running_summary, summary_of
-from agent.record.summary import RunResult
+from agent.record.summary import RunResult, running_summary, summary_of
 from agent.session import RunSession, RunSetup
 from agent.tools.sandbox_protocol import SandboxProtocol
 from sandbox.errors import SandboxError

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from agent.conversation.approval import Approve
 from agent.conversation.budget import Budget
 from agent.conversation.change_tracking import ChangeTracker
 from agent.conversation.context_files import context_of
 from agent.conversation.loop import AgentLoop
-from agent.conversation.resume_state import ResumeState
 from agent.conversation.stopwatch import Stopwatch
 from agent.conversation.system_prompt import system_prompt
 from agent.conversation.tool_calls import ToolExecutor
@@ -34,6 +34,9 @@ from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.version import VERSION
 from policies.file.rendering import as_data, spelled
 from policies.paths import WORKSPACE
+
+if TYPE_CHECKING:
+    from agent.conversation.resume_state import ResumeState
 
 _CONTEXT_S = 30.0
 """For three small files; for the words after a signal."""
@@ -94,7 +97,7 @@ class RunSetup:
     driver: SessionDriver = one_task
     """What is asked once the sandbox is ready; a run that is taken up goes on with what was asked
     already."""
-    past: ResumeState | None = None
+    past: "ResumeState | None" = None
     """What the record says of a run that another process began."""
     torn_bytes: int = 0
     """Of the record's last line, which that process did not finish."""

@@ -18,7 +18,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from agent.conversation.summary import ASK_FOR_NOTES
-from agent.record.events.messages import HistorySummarised, ResultsCleared
+from agent.record.events.conversation import HistorySummarised, ResultsCleared
 from agent.record.outcome import Finished
 from fakes.long import SIZES, converse, share_read, turns
 from policies.loading import load

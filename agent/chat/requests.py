@@ -17,8 +17,8 @@ from pathlib import Path
 from agent.chat.undo_text import to_model
 from agent.conversation.change_tracking import RestorePoint
 from agent.record.applied_patch import AppliedPatch
-from agent.record.events.delivery import PatchApplied
 from agent.record.events.lifecycle import RequestAwaited
+from agent.record.events.workspace import PatchApplied
 from agent.record.outcome import NOTHING_ASKED, Conversation
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.cli.setup.observers import Observers
 from agent.conversation.approval import Approve, nobody_to_ask
-from agent.conversation.resume_state import ResumeState
 from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job, OpenBox
@@ -35,6 +35,9 @@ from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
+
+if TYPE_CHECKING:
+    from agent.conversation.resume_state import ResumeState
 
 
 def notices_of(root: Path, policy: Policy) -> list[str]:
@@ -106,7 +109,7 @@ class RunController:
         *,
         notices: Sequence[str] = (),
         front: Frontend | None = None,
-        past: ResumeState | None = None,
+        past: "ResumeState | None" = None,
         torn_bytes: int = 0,
     ) -> int:
         """Gives the exit code."""

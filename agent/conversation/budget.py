@@ -20,7 +20,7 @@ from agent.models.interface import Usage
 from agent.models.pricing import Prices
 from agent.record.events.live import BudgetUsed
 from agent.record.outcome import LimitReached, RunLimit
-from agent.record.state.spending import BudgetSpent
+from agent.record.state.run import BudgetSpent
 from policies.policy import Policy
 
 _LAST_TURNS = 3

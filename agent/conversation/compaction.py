@@ -40,7 +40,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo
-from agent.record.events.messages import HistorySummarised, ResultsCleared, ResultsShortened
+from agent.record.events.conversation import HistorySummarised, ResultsCleared, ResultsShortened
 from agent.record.journal import Journal
 from agent.record.state.window import ContextWindow, SummaryNotes
 

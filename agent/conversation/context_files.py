@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from agent.record.events.messages import ContextShown, ShownFile
+from agent.record.events.conversation import ContextShown, ShownFile
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, visible
 from policies.decision import Allow, Call, decide

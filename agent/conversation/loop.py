@@ -20,15 +20,15 @@ from agent.models.interface import (
     Model,
     Reply,
     StopReason,
-    Text,
     ToolUse,
     UserMessage,
     images_in,
     uses_of,
+    words_of,
     worked,
 )
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.record.events.messages import (
+from agent.record.events.conversation import (
     ContextShown,
     ImagesWithdrawn,
     RequestWithdrawn,
@@ -202,22 +202,18 @@ class AgentLoop:
                 return self._answer(reply)
             case StopReason.MAX_TOKENS:
                 self._skip("torn", nudges.TORN)
-                return self._vain(
-                    "its answers are cut off", nudges.ASK_TO_GO_ON, unless=uses_of(reply)
-                )
+                nudge = None if uses_of(reply) else nudges.ASK_TO_GO_ON
+                return self._vain("its answers are cut off", nudge)
             case StopReason.PAUSE_TURN:
                 self._skip("torn", nudges.UNRUN)
                 if worked(reply):
                     # Sent back as it came, for the provider's own tools to go on; newer models
                     # take no other answer of theirs as the last message.
                     return None
-                return self._vain(
-                    "the service paused its answer again and again",
-                    nudges.ASK_AFTER_PAUSE,
-                    unless=uses_of(reply),
-                )
+                nudge = None if uses_of(reply) else nudges.ASK_AFTER_PAUSE
+                return self._vain("the service paused its answer again and again", nudge)
             case StopReason.REFUSAL:
-                words = _text(reply) or reply.detail or "no reason given"
+                words = words_of(reply) or reply.detail or "no reason given"
                 return Refused(message=words)
             case StopReason.CONTEXT_WINDOW | StopReason.COMPACTION:
                 return self._overflow("the conversation has filled it")
@@ -239,7 +235,7 @@ class AgentLoop:
             return self._vain("it asks for tools and does not wait for them", None)
         if reply.stop is StopReason.TOOL_USE:
             return self._vain("it stops for tools and asks for none", nudges.NO_CALLS)
-        words = _text(reply)
+        words = words_of(reply)
         if not words:
             return self._vain("its answers are empty", nudges.ASK_FOR_ANSWER)
         tool = call_as_text(words, self._calls.tools)
@@ -340,25 +336,11 @@ class AgentLoop:
             self._journal.emit(said)
         self._news.clear()
 
-    def _vain(
-        self, reason: str, nudge: str | None, unless: list[ToolUse] | None = None
-    ) -> Conversation | None:
-        """After an answer without substance: say `nudge` unless calls were answered."""
+    def _vain(self, reason: str, nudge: str | None) -> Conversation | None:
+        """After an answer without substance: end after several, else go on with a nudge."""
         in_vain = self._state.in_vain
         if in_vain >= _IN_A_ROW:
             return GaveUp(reason=f"{reason} ({in_vain} in a row)")
-        if nudge is not None and not unless:
+        if nudge is not None:
             self._say(nudge)
         return None
-
-
-def _text(reply: Reply) -> str:
-    """Its words. Where sources are named, one sentence is cut into several blocks."""
-    words = ""
-    cited = False
-    for block in reply.message.blocks:
-        if isinstance(block, Text) and block.text.strip():
-            goes_on = cited or "citations" in block.extra
-            words += block.text if goes_on else f"\n{block.text.strip()}"
-            cited = "citations" in block.extra
-    return words.strip()

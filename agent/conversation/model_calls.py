@@ -28,9 +28,9 @@ from agent.models.interface import (
     ToolSpec,
     Usage,
 )
+from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
 from agent.record.events.lifecycle import Notice
 from agent.record.events.live import TextDiscarded, TextPiece, ThinkingPiece
-from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
 from agent.record.journal import Journal
 
 _ESTIMATED = (

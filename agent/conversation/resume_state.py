@@ -11,6 +11,12 @@ from datetime import datetime
 from agent.errors import RecordError
 from agent.models.interface import Opaque, Reply, ToolUse
 from agent.record.events.calls import CallEnded, CallRefused
+from agent.record.events.conversation import (
+    ContextShown,
+    HistorySummarised,
+    ModelReplied,
+    UserMessageAdded,
+)
 from agent.record.events.encoding import Lossy, count_losses, is_whole
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
@@ -20,8 +26,6 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.messages import ContextShown, HistorySummarised, UserMessageAdded
-from agent.record.events.model_turns import ModelReplied
 from agent.record.outcome import Conversation
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import ConversationState, Recall, nothing_kept

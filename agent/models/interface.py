@@ -248,3 +248,15 @@ def worked(reply: Reply) -> bool:
             )
         case _:
             return False
+
+
+def words_of(reply: Reply) -> str:
+    """Its words. Where sources are named, one sentence is cut into several blocks."""
+    words = ""
+    cited = False
+    for block in reply.message.blocks:
+        if isinstance(block, Text) and block.text.strip():
+            goes_on = cited or "citations" in block.extra
+            words += block.text if goes_on else f"\n{block.text.strip()}"
+            cited = "citations" in block.extra
+    return words.strip()

@@ -25,7 +25,7 @@ from typing import Self
 
 from agent.record import outcome as outcomes
 from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.delivery import Exported, ExportFailed, VerificationEnded
+from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry, UserMessageAdded
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -43,10 +43,14 @@ from agent.record.events.live import (
     TextPiece,
     ThinkingPiece,
 )
-from agent.record.events.messages import UserMessageAdded
-from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry
 from agent.record.events.wording import call_in_words, decision_rule
-from agent.record.events.workspace import ChangesRescanned, ChangesTracked
+from agent.record.events.workspace import (
+    ChangesRescanned,
+    ChangesTracked,
+    Exported,
+    ExportFailed,
+    VerificationEnded,
+)
 from agent.record.outcome import Crashed, Finished, Outcome
 from agent.untrusted_text import one_line
 from agent.verification import in_words

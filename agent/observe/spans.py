@@ -35,7 +35,7 @@ from agent.observe.span_attributes import UNKNOWN
 from agent.observe.span_export import _TIMEOUT_S, _Ids, _Outlet
 from agent.record import outcome as outcomes
 from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.delivery import Exported
+from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -46,7 +46,7 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry
+from agent.record.events.workspace import Exported
 from agent.record.outcome import Finished
 from agent.tools import registry
 from policies.decision import Allow, Ask, Decision, Deny

@@ -17,7 +17,7 @@ from agent.errors import RecordError, UsageError
 from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.past_runs.fork_points import ForkPoint
 from agent.record.events.calls import CallEnded, CallRefused
-from agent.record.events.delivery import Exported, ExportFailed, PatchApplied, VerificationEnded
+from agent.record.events.conversation import ModelRetry, UserMessageAdded
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -30,12 +30,14 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.messages import UserMessageAdded
-from agent.record.events.model_turns import ModelRetry
 from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
+    Exported,
+    ExportFailed,
+    PatchApplied,
     TrackedFile,
+    VerificationEnded,
     WorkspaceRestored,
 )
 from agent.record.images import ImageStore

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from agent.errors import UsageError
 from agent.record.events.calls import CallEnded, CallRefused, CallStarted
+from agent.record.events.conversation import ModelCalled
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed
-from agent.record.events.model_turns import ModelCalled
 from agent.record.events.wording import call_in_words
 from agent.record.events.workspace import WorkspaceRestored
 from agent.record.reader import RecordLine

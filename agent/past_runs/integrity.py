@@ -17,13 +17,17 @@ from functools import partial
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.record.events.delivery import Exported
-from agent.record.events.workspace import ChangesRescanned, ChangesTracked, WorkspaceRestored
+from agent.record.events.workspace import (
+    ChangesRescanned,
+    ChangesTracked,
+    Exported,
+    WorkspaceRestored,
+)
 from agent.record.reader import ReadRecord, read_record
 from agent.record.runs import run_in
 from agent.record.state.run import RunState, fold
-from agent.record.state.summary import summary_of
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, REPORT, STEPS
+from agent.record.summary import summary_of
 from agent.untrusted_text import path_text
 from sandbox.errors import PatchError
 from sandbox.git.manifest import ManifestEntry

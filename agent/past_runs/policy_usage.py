@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from agent.models.interface import Opaque, Usage
 from agent.record.events.calls import CallEnded, CallRefused, CallStarted
-from agent.record.events.delivery import Exported
+from agent.record.events.conversation import ModelReplied
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import RunEnded, RunStarted
-from agent.record.events.model_turns import ModelReplied
+from agent.record.events.workspace import Exported
 from policies.decision import Ask
 from policies.errors import PolicyError
 from policies.file.rendering import spelled

@@ -18,9 +18,8 @@ from agent.models.interface import Reply, Request, StreamEvent
 from agent.record.events.lifecycle import RunStarted
 from agent.record.images import recall
 from agent.record.reader import lines_of
-from agent.record.state.summary import summary_of
 from agent.record.store import IMAGES, RunRecord
-from agent.record.summary import RunSummary
+from agent.record.summary import RunSummary, summary_of
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
 from policies.loading import loads

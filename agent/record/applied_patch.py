@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.record.events.delivery import PatchApplied
+from agent.record.events.workspace import PatchApplied
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline

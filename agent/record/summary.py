@@ -1,24 +1,29 @@
 """What a run came to: ``run.json``, the last line of ``--json``, and what the report is made of.
 
-`RunSummary` is the one place where the keys of ``run.json`` are spelled; how it follows from a
-run's events is `agent.record.state.summary`'s.
+`RunSummary` is the one place where the keys of ``run.json`` are spelled. It follows from the run's
+events alone: for the process that ran it, for one that finds the run over without its summary, and
+for whoever checks a summary against its events.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.models.interface import Usage
+from agent.record import outcome as outcomes
 from agent.record.events.calls import KernelRefusal
 from agent.record.events.lifecycle import ForkedFrom
 from agent.record.events.recorded import FORMAT, RecordedModel
-from agent.record.outcome import Outcome
+from agent.record.outcome import CutShort, ExportRefused, Outcome
+from agent.record.state.run import RunState
 from agent.risk.finding import Finding, risk_by_path
-from agent.verification import NotAsked, Verification
+from agent.verification import NotAsked, NotRun, Verification
 from sandbox.container.seal import SealReport
 from sandbox.patch.values import Change, LeftOut, Patch
 
 RUNNING = "running"
 """The outcome as long as no process has written how the run ended."""
+_ENDED = CutShort(detail="the process that ran it ended")
+_NOT_TOLD = "the process that ran it ended before it was checked"
 
 
 class RunSummary(RecordedModel):
@@ -81,6 +86,80 @@ class RunSummary(RecordedModel):
     """None where no container came to be."""
     container_left: str | None = None
     """Id of a container that still stands, because its patch could not be made."""
+
+
+_OF_PATCH = (
+    *("patch_sha256", "patch_bytes", "index_patch", "index_patch_sha256", "git_note"),
+    *("base_tree", "tree", "changes", "findings", "left_out"),
+)
+_OF_SANDBOX = ("left_behind", "kernel_enforced", "seal")
+_OF_END = ("exit_code", "turns", "usd_allowed", "container_left")
+
+
+def running_summary(state: RunState) -> RunSummary:
+    """Of a run that has just begun: it alone stands while the run runs."""
+    started = state.started
+    if started is None:
+        raise AssertionError("a run begins with run_started")
+    return RunSummary(
+        run_id=started.run_id,
+        outcome=RUNNING,
+        task=started.task or "chat",
+        workspace=started.workspace,
+        policy=started.policy,
+        policy_file=started.policy_file,
+        model=state.model,
+        server_tools=started.server_tools,
+        verify=started.verify,
+        accepted_risks=started.accepted_risks,
+        forked_from=started.forked_from,
+        started=started.began,
+    )
+
+
+def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:
+    """Of a run that is over, whether its last process came to say so or not.
+
+    Args:
+        worked_s: how long it worked, where that process did not say it.
+    """
+    over, exported, spent = state.over, state.exported, state.spent
+    running = running_summary(state)
+    outcome = over.outcome if over is not None else _outcome(state)
+    usd = over.usd if over is not None else spent.usd
+    chat = f"chat: {state.conversation.first_request or '(nothing was asked)'}"
+    values: dict[str, object] = {
+        "outcome": outcomes.name(outcome),
+        "detail": outcomes.detail(outcome),
+        "task": running.task if state.started and state.started.task else chat,
+        "turns": spent.turns,
+        "tokens": over.used if over is not None else spent.used,
+        "seconds": round(over.seconds if over is not None else worked_s, 3),
+        "usd": None if usd is None else round(usd, 6),
+        "usd_source": (over.usd_source or None) if over is not None else None,
+        "patch": exported.path if exported is not None else None,
+        "kernel_refusals": state.kernel_refusals,
+        "verification": _verification(state, running.verify),
+    }
+    for event, names in ((exported, _OF_PATCH), (state.ready, _OF_SANDBOX), (over, _OF_END)):
+        if event is not None:
+            values |= {name: getattr(event, name) for name in names}
+    return running.model_copy(update=values)
+
+
+def _outcome(state: RunState) -> Outcome:
+    ended = state.conversation.ended or _ENDED
+    if state.exported is not None and state.exported.refused:
+        return ExportRefused(findings=state.exported.findings, before=ended)
+    return ended
+
+
+def _verification(state: RunState, command: str | None) -> Verification:
+    if state.verification is not None:
+        return state.verification
+    if command is None or state.exported is None:
+        return NotAsked()
+    return NotRun(command=command, reason=_NOT_TOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,26 +11,26 @@ from enum import StrEnum
 from agent.models.interface import Opaque, Text
 from agent.record import outcome as outcomes
 from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.delivery import PatchApplied
-from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice, RequestAwaited
-from agent.record.events.messages import (
+from agent.record.events.conversation import (
     ContextShown,
     HistorySummarised,
     ImagesWithdrawn,
+    ModelReplied,
+    ModelRetry,
     RequestWithdrawn,
     ResultsCleared,
     ResultsShortened,
     UserMessageAdded,
 )
-from agent.record.events.model_turns import ModelReplied, ModelRetry
+from agent.record.events.kinds import Event
+from agent.record.events.lifecycle import Notice, RequestAwaited
 from agent.record.events.wording import (
     call_in_words,
     decision_rule,
     shown_in_words,
     spending_in_words,
 )
-from agent.record.events.workspace import WorkspaceRestored
+from agent.record.events.workspace import PatchApplied, WorkspaceRestored
 from agent.untrusted_text import one_line, visible
 
 _SLOW_S = 0.1

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from agent.models.interface import Opaque
 from agent.models.interface import Text as ModelText
 from agent.record.events.calls import CallEnded, CallRefused, CallStarted
-from agent.record.events.delivery import ExportFailed
+from agent.record.events.conversation import (
+    ContextShown,
+    HistorySummarised,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    ResultsCleared,
+    ResultsShortened,
+)
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice, RunStarted, SandboxReady
 from agent.record.events.live import (
@@ -22,19 +30,13 @@ from agent.record.events.live import (
     TextPiece,
     ThinkingPiece,
 )
-from agent.record.events.messages import (
-    ContextShown,
-    HistorySummarised,
-    ResultsCleared,
-    ResultsShortened,
-)
-from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry
 from agent.record.events.wording import (
     call_in_words,
     served_in_words,
     shown_in_words,
     spending_in_words,
 )
+from agent.record.events.workspace import ExportFailed
 from agent.terminal.screen import Line, Screen
 from agent.tools.plan import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, visible

@@ -16,6 +16,7 @@ import pytest
 
 import agent
 from command_line.zygote import Zygote, serves
+from fakes.records import check_recorded
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
 
@@ -80,7 +81,8 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture
-def moonpool(tmp_path: Path, zygote: Zygote) -> Shell:
+def moonpool(tmp_path: Path, zygote: Zygote) -> Iterator[Shell]:
+    """The command line with a home of its own; what it recorded is read again at the end."""
     for name in ("home", "work", "state"):
         (tmp_path / name).mkdir()
     environ = {
@@ -88,7 +90,9 @@ def moonpool(tmp_path: Path, zygote: Zygote) -> Shell:
         "HOME": str(tmp_path / "home"),
         "MOONPOOL_HOME": str(tmp_path / "state"),
     }
-    return Shell(directory=tmp_path / "work", zygote=zygote, environ=environ)
+    yield Shell(directory=tmp_path / "work", zygote=zygote, environ=environ)
+    for run in sorted((tmp_path / "state" / "runs").glob("*")):
+        check_recorded(run)
 
 
 @pytest.fixture

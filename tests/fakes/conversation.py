@@ -12,8 +12,8 @@ from agent.interrupts import Interrupts
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.calls import CallEnded, CallRefused
+from agent.record.events.conversation import UserMessageAdded
 from agent.record.events.kinds import Event
-from agent.record.events.messages import UserMessageAdded
 from agent.record.images import ImageStore
 from agent.record.journal import Journal
 from agent.record.outcome import Conversation

@@ -7,8 +7,8 @@ from dataclasses import replace
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Usage
 from agent.models.pricing import ModelInfo, facts_of
+from agent.record.events.conversation import ModelReplied
 from agent.record.events.kinds import Event
-from agent.record.events.model_turns import ModelReplied
 from agent.record.outcome import Conversation
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget

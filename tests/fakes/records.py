@@ -9,19 +9,24 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from agent.errors import RecordError
 from agent.models.interface import Image
+from agent.record.chain import HEAD
 from agent.record.events.calls import KeptImage
 from agent.record.events.encoding import count_losses, plain
 from agent.record.events.kinds import Event, Recorded, decode
 from agent.record.events.lifecycle import RunStarted
 from agent.record.events.recorded import RecordedModel
-from agent.record.reader import RecordLine, lines_of
+from agent.record.reader import RecordLine, lines_of, read_record
+from agent.record.runs import run_in
 from agent.record.state.conversation import ConversationState
 from agent.record.state.run import RunState, apply
-from agent.record.store import RunRecord
+from agent.record.store import EVENTS, RunRecord
+from agent.record.summary import RUNNING, summary_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
 
@@ -117,3 +122,26 @@ def run_started(**more: object) -> RunStarted:
         pid=7,
     )
     return begun.model_copy(update=more)
+
+
+def check_recorded(run: Path) -> None:
+    """What a process left of a run says one thing: each line is the event it reads as, and the
+    summary is what the events come to. A record that a test tampered with is none."""
+    if not (run / EVENTS).exists():
+        return
+    record = read_record(run)
+    if record.fault:
+        return
+    state = RunState()
+    for line, row in zip(record.lines, record.chain.rows, strict=True):
+        said = {key: row[key] for key in row if key not in HEAD}
+        assert json.loads(json.dumps(line.event.json_object())) == said
+        state = apply(state, line.event)
+        kinds = [type(message) for message in state.conversation.history]
+        assert all(one is not other for one, other in pairwise(kinds)), "turns alternate"
+    try:
+        summary = run_in(run).summary
+    except RecordError:
+        return
+    if state.over is not None and summary.outcome != RUNNING:
+        assert summary_of(state) == summary

@@ -9,8 +9,7 @@ from agent.cli.chat.voice import ChatVoice
 from agent.errors import RecordError
 from agent.record.events.calls import CallEnded, CallStarted
 from agent.record.events.kinds import Event
-from agent.record.state.summary import running_summary
-from agent.record.summary import RunSummary
+from agent.record.summary import RunSummary, running_summary
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch
 from agent.terminal.progress import Display

@@ -5,7 +5,19 @@ from typing import cast, get_args
 
 from agent.errors import RecordError
 from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.delivery import Exported, ExportFailed, PatchApplied, VerificationEnded
+from agent.record.events.conversation import (
+    ContextShown,
+    HistorySummarised,
+    ImagesWithdrawn,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    ReplyDiscarded,
+    RequestWithdrawn,
+    ResultsCleared,
+    ResultsShortened,
+    UserMessageAdded,
+)
 from agent.record.events.lifecycle import (
     ConversationEnded,
     Forked,
@@ -24,18 +36,16 @@ from agent.record.events.live import (
     TextPiece,
     ThinkingPiece,
 )
-from agent.record.events.messages import (
-    ContextShown,
-    HistorySummarised,
-    ImagesWithdrawn,
-    RequestWithdrawn,
-    ResultsCleared,
-    ResultsShortened,
-    UserMessageAdded,
-)
-from agent.record.events.model_turns import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
 from agent.record.events.recorded import RecordedModel
-from agent.record.events.workspace import ChangesRescanned, ChangesTracked, WorkspaceRestored
+from agent.record.events.workspace import (
+    ChangesRescanned,
+    ChangesTracked,
+    Exported,
+    ExportFailed,
+    PatchApplied,
+    VerificationEnded,
+    WorkspaceRestored,
+)
 from agent.untrusted_text import one_line
 
 Recorded = (

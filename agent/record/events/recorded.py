@@ -12,7 +12,6 @@ from pydantic_core import CoreSchema, core_schema
 
 from agent.errors import RecordError
 from agent.record.events.encoding import plain_model
-from agent.record.events.forms import form
 from agent.untrusted_text import one_line
 
 FORMAT = 1
@@ -41,6 +40,8 @@ class RecordedModel(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from agent.record.events.forms import form  # noqa: PLC0415 - a run that reads none needs it not
+
         if not cls.model_fields:
             return handler(source)
         names = {}

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from agent.models.interface import Usage
-from agent.record.events.live import BudgetUsed
-from agent.record.events.messages import (
+from agent.record.events.conversation import (
     ContextShown,
     HistorySummarised,
     ResultsCleared,
     ResultsShortened,
 )
+from agent.record.events.live import BudgetUsed
 from policies.decision import Allow, Ask, Decision, Deny
 
 _VERBS = {

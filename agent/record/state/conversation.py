@@ -25,18 +25,19 @@ from agent.models.interface import (
     worked,
 )
 from agent.record.events.calls import CallEnded, CallRefused, CallStarted, KeptImage
-from agent.record.events.kinds import Recorded
-from agent.record.events.lifecycle import ConversationEnded, RequestAwaited
-from agent.record.events.messages import (
+from agent.record.events.conversation import (
     ContextShown,
     HistorySummarised,
     ImagesWithdrawn,
+    ModelCalled,
+    ModelReplied,
     RequestWithdrawn,
     ResultsCleared,
     ResultsShortened,
     UserMessageAdded,
 )
-from agent.record.events.model_turns import ModelCalled, ModelReplied
+from agent.record.events.kinds import Recorded
+from agent.record.events.lifecycle import ConversationEnded, RequestAwaited
 from agent.record.outcome import Conversation
 from agent.record.state.loop_detection import Repetition
 from agent.record.state.window import ContextWindow, SummaryNotes

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
+from agent.models.interface import Usage
 from agent.record.events.calls import CallEnded, KernelRefusal
-from agent.record.events.delivery import Exported, ExportFailed, PatchApplied, VerificationEnded
+from agent.record.events.conversation import HistorySummarised, ModelReplied, ReplyDiscarded
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed, RunEnded, RunStarted, SandboxReady
+from agent.record.events.workspace import Exported, ExportFailed, PatchApplied, VerificationEnded
 from agent.record.state.conversation import (
     ConversationState,
     Recall,
@@ -19,8 +21,19 @@ from agent.record.state.conversation import (
     nothing_kept,
 )
 from agent.record.state.files import TrackedFiles
-from agent.record.state.spending import BudgetSpent, spend
 from agent.verification import Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSpent:
+    """What was used so far."""
+
+    turns: int = 0
+    used: Usage = field(default_factory=Usage)
+    last: Usage = field(default_factory=Usage)
+    """Of the newest reply."""
+    usd: float | None = None
+    """What `used` cost; None where the model's price is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +72,7 @@ def apply(state: RunState, event: Recorded, recall: Recall = nothing_kept) -> Ru
     return replace(
         _lifecycle(state, event),
         conversation=converse(state.conversation, event, recall),
-        spent=spend(state.spent, event),
+        spent=_spent(state.spent, event),
         files=state.files.after(event),
         over=event if isinstance(event, RunEnded) else None,
     )
@@ -91,3 +104,15 @@ def _lifecycle(state: RunState, event: Recorded) -> RunState:  # noqa: PLR0911 -
             return replace(state, verification=event.result)
         case _:
             return state
+
+
+def _spent(spent: BudgetSpent, event: Recorded) -> BudgetSpent:
+    match event:
+        case ModelReplied():
+            return BudgetSpent(
+                turns=event.turn, used=event.used, last=event.reply.usage, usd=event.usd
+            )
+        case ReplyDiscarded() | HistorySummarised():
+            return replace(spent, used=event.used, usd=event.usd)
+        case _:
+            return spent

@@ -31,10 +31,9 @@ from agent.models.pricing import ModelInfo
 from agent.past_runs.fork import NEWS, fork
 from agent.past_runs.fork_points import END, at, points
 from agent.record.events import schema as event_schema
+from agent.record.events.conversation import HistorySummarised, ModelCalled, ResultsCleared
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import RequestAwaited
-from agent.record.events.messages import HistorySummarised, ResultsCleared
-from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import Finished, Refused
 from agent.record.reader import RecordLine, read_record
 from agent.record.summary import RunSummary

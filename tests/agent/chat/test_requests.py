@@ -21,9 +21,9 @@ from agent.models.interface import (
 )
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.calls import CallStarted
+from agent.record.events.conversation import ModelCalled
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice, RequestAwaited
-from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import (
     Finished,
     Interrupted,

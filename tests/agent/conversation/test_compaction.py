@@ -11,7 +11,7 @@ import pytest
 
 from agent.conversation.summary import ASK_FOR_NOTES
 from agent.models.pricing import facts_of
-from agent.record.events.messages import HistorySummarised, ResultsCleared, ResultsShortened
+from agent.record.events.conversation import HistorySummarised, ResultsCleared, ResultsShortened
 from agent.record.outcome import Finished, LimitReached, RunLimit
 from fakes.long import TASK, converse, replied, share_read, turns
 from policies.policy import Policy

@@ -12,7 +12,7 @@ from agent.config.instructions import Instructions
 from agent.conversation.context_files import LARGEST_BYTES, NAMES, context_of
 from agent.conversation.resume_state import resume_state_of
 from agent.models.interface import Text, UserMessage
-from agent.record.events.messages import ContextShown
+from agent.record.events.conversation import ContextShown
 from agent.record.events.wording import shown_in_words
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say

@@ -12,10 +12,9 @@ from agent.models.interface import Model
 from agent.models.openai.client import OpenAIModel
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.service import RequestTiming
+from agent.record.events.conversation import ModelRetry, ResultsCleared
 from agent.record.events.lifecycle import Notice
 from agent.record.events.live import TextDiscarded
-from agent.record.events.messages import ResultsCleared
-from agent.record.events.model_turns import ModelRetry
 from agent.record.outcome import Finished, LimitReached, ModelFailed, RunLimit
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget

@@ -31,9 +31,9 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.record.events.calls import CallEnded
+from agent.record.events.conversation import ImagesWithdrawn
 from agent.record.events.kinds import Event, Recorded
 from agent.record.events.lifecycle import RunStarted
-from agent.record.events.messages import ImagesWithdrawn
 from agent.record.images import ImageStore, recall
 from agent.record.journal import Journal
 from agent.record.outcome import Finished, ModelFailed

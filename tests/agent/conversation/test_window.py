@@ -31,10 +31,14 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import ModelInfo
+from agent.record.events.conversation import (
+    HistorySummarised,
+    ModelCalled,
+    ResultsCleared,
+    ResultsShortened,
+)
 from agent.record.events.encoding import REDACTED
 from agent.record.events.kinds import Event
-from agent.record.events.messages import HistorySummarised, ResultsCleared, ResultsShortened
-from agent.record.events.model_turns import ModelCalled
 from agent.record.outcome import Finished
 from agent.record.state.window import ContextWindow, SummaryNotes
 from fakes.box import TmpBox

@@ -11,10 +11,10 @@ import pytest
 from agent.errors import ModelBilling
 from agent.observe import run_log
 from agent.observe.run_log import OWN, RunLog
+from agent.record.events.conversation import ModelRetry
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice
 from agent.record.events.live import OutputPiece, Progress, TextPiece
-from agent.record.events.model_turns import ModelRetry
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy

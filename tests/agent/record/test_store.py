@@ -12,8 +12,8 @@ from agent.errors import RecordError
 from agent.models.interface import Usage
 from agent.record.chain import chain_of
 from agent.record.events.calls import CallEnded
+from agent.record.events.conversation import ModelReplied
 from agent.record.events.encoding import STRING_LIMIT, plain
-from agent.record.events.model_turns import ModelReplied
 from agent.record.store import PATCH, RunRecord, new_run_id
 from fakes.model import call
 from sandbox.atomic_write import write_atomically

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from agent.models.script.player import ScriptModel
+from agent.record.events.conversation import ModelCalled, ModelReplied
 from agent.record.events.live import TextPiece
-from agent.record.events.model_turns import ModelCalled, ModelReplied
 from agent.record.runs import RecordedRun
 from agent.record.state.run import fold
-from agent.record.state.summary import running_summary
+from agent.record.summary import running_summary
 from agent.terminal.progress import Display, Layout
 from agent.terminal.result import print_result
 from agent.terminal.rich_screen import RichScreen

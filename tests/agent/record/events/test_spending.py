@@ -8,10 +8,14 @@ import pytest
 
 from agent.models.interface import Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
+from agent.record.events.conversation import (
+    HistorySummarised,
+    ModelReplied,
+    ResultsCleared,
+    ResultsShortened,
+)
 from agent.record.events.kinds import Event
 from agent.record.events.live import BudgetUsed
-from agent.record.events.messages import HistorySummarised, ResultsCleared, ResultsShortened
-from agent.record.events.model_turns import ModelReplied
 from agent.record.events.wording import spending_in_words, tokens_in_words
 from agent.record.runs import RecordedRun
 from agent.report.html import render

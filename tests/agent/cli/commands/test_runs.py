@@ -1,0 +1,62 @@
+"""``moonpool runs`` lists what there is, whatever state one of them is in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.errors import RecordError
+from agent.record.runs import RecordedRun, UnreadableRun, all_runs, find
+from agent.record.state.run import fold
+from agent.record.store import RunRecord
+from agent.record.summary import running_summary
+from command_line.running import Shell
+from fakes.records import run_started
+
+
+def summarised(home: Path, run_id: str) -> Path:
+    record = RunRecord.create(home, run_id=run_id)
+    begun = run_started(run_id=run_id)
+    record.append(begun.json_object())
+    record.write_summary(running_summary(fold([begun])).json_object())
+    record.close()
+    return record.directory
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{", "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b'{"run_id": "x", "outcome": "finished"}', "written by another version"),
+        (b'{"format": 1, "run_id": "x"}', "has no `outcome`"),
+        (None, "can't be read: No such file"),
+    ],
+)
+def test_one_run_that_can_not_be_read_hides_no_other(
+    moonpool: Shell, data: bytes | None, words: str
+) -> None:
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    summarised(home, "20260101-000000-aaaaaa")
+    bad = summarised(home, "20260101-000001-bbbbbb") / "run.json"
+    summarised(home, "20260101-000002-cccccc")
+    bad.unlink() if data is None else bad.write_bytes(data)
+    newest, unreadable, oldest = all_runs(home)
+    assert isinstance(newest, RecordedRun)
+    assert isinstance(oldest, RecordedRun)
+    assert isinstance(unreadable, UnreadableRun)
+    assert words in unreadable.problem
+    assert str(bad) in unreadable.problem
+    with pytest.raises(RecordError, match=r"run\.json"):
+        find(home, unreadable.id)
+    done = moonpool("runs")
+    assert done.returncode == 0, done.stderr
+    assert all(part in done.stdout for part in (newest.id, unreadable.id, "unreadable", oldest.id))
+    listed = [json.loads(line) for line in moonpool("runs", "--json").stdout.splitlines()]
+    assert [row["outcome"] for row in listed] == ["running", None, "running"]
+    assert words in listed[1]["problem"]
+    shown = moonpool("show", unreadable.id)
+    assert (shown.returncode, shown.stdout) == (3, "")
+    assert shown.stderr.count("\n") == 1
