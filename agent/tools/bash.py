@@ -1,5 +1,6 @@
 """The ``bash`` tool: commands in the foreground, and processes in the background."""
 
+import re
 import time
 from typing import Annotated, assert_never
 
@@ -99,7 +100,13 @@ def _unusable(command: str, sandbox: SandboxProtocol) -> str:
     return "".join(
         f"\n[{path_text(item.path)} {one_line(item.reason)}]"
         for item in sandbox.left_behind
-        if item.kind is LeftOutKind.UNUSABLE and path_text(item.path) in command
+        if item.kind is LeftOutKind.UNUSABLE and _touches(command, path_text(item.path))
+    )
+
+
+def _touches(command: str, path: str) -> bool:
+    return (
+        (re.search(r"\bgit\b", command) is not None) if path.startswith(".git") else path in command
     )
 
 

@@ -20,6 +20,7 @@ from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
 from sandbox.apply.target import InTheWayError, Target, opened
 from sandbox.errors import PatchError
+from sandbox.git import linked_tree
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
@@ -27,6 +28,7 @@ from sandbox.patch.touched_paths import touched_paths
 from sandbox.patch.values import Change
 
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _IDENTITY = "Moonpool <moonpool@moonpool.invalid>"
 
 
@@ -60,13 +62,13 @@ def branch_patch(
     try:
         with (
             opened(target) as directory,
-            _git_of(directory, target) as git,
+            _git_of(directory, target) as (git, own),
             tempfile.TemporaryDirectory(
                 prefix="moonpool-apply-", ignore_cleanup_errors=True
             ) as scratch,
         ):
             repo_refs.refuse_name(git, branch)
-            made = _Commit.of(patch, git, Path(scratch), message, baseline)
+            made = _Commit.of(patch, (git, own), Path(scratch), message, baseline)
             if not check:
                 made.write(git)
                 repo_refs.make_branch(git, branch, made.commit)
@@ -82,16 +84,26 @@ def branch_patch(
 
 
 @contextmanager
-def _git_of(directory: Target, shown: Path) -> Iterator[Target]:
+def _git_of(directory: Target, shown: Path) -> Iterator[tuple[Target, Target]]:
+    """The repository's directory, and the one that holds HEAD."""
+    linked = linked_tree.find(shown)
+    if linked is not None:
+        handles = [os.open(path, _DIRECTORY) for path in (linked.common, linked.own)]
+        try:
+            yield Target(handles[0]), Target(handles[1])
+        finally:
+            for handle in handles:
+                os.close(handle)
+        return
     try:
-        with directory.parent(b".git/HEAD") as (git, _):
-            yield Target(git)
+        with directory.parent(b".git/HEAD") as (handle, _):
+            yield Target(handle), Target(handle)
     except FileNotFoundError:
         raise PatchError(f"{shown} is not the top of a git repository: there is no .git.") from None
     except InTheWayError:
         raise PatchError(
-            f"{shown}/.git leads to a repository elsewhere (a worktree or a submodule): a branch "
-            "is made only where the repository itself is."
+            f"{shown}/.git leads to a repository elsewhere (a submodule, or one that does not name "
+            "this as its work tree): a branch is made only where the repository itself is."
         ) from None
 
 
@@ -108,10 +120,16 @@ class _Commit:
 
     @classmethod
     def of(
-        cls, patch: bytes, git: Target, scratch: Path, message: str, baseline: Baseline | None
+        cls,
+        patch: bytes,
+        repository: tuple[Target, Target],
+        scratch: Path,
+        message: str,
+        baseline: Baseline | None,
     ) -> "_Commit":
+        git, own = repository
         objects = Objects(git)
-        parent = repo_refs.head(git)
+        parent = repo_refs.head(git, own)
         tree = CommitTree(objects, objects.commit_tree(parent))
         store = Store(scratch / "store")
         before = tree.entries(touched_paths(patch), store)

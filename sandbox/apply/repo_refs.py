@@ -22,9 +22,13 @@ _BAD_NAME = re.compile(
 )
 
 
-def head(git: Target) -> str:
-    """The commit that HEAD leads to, 40 hex digits. Raises `PatchError` where there is none."""
-    value = _read(git, b"HEAD")
+def head(git: Target, own: Target) -> str:
+    """The commit that HEAD leads to, 40 hex digits. Raises `PatchError` where there is none.
+
+    Args:
+        own: where HEAD is: of a linked work tree, its own directory.
+    """
+    value = _read(own, b"HEAD")
     for _ in range(_CHAIN_LIMIT):
         if value is None:
             raise PatchError("the target's repository has no commit yet: commit something first.")

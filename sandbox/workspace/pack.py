@@ -20,8 +20,9 @@ from sandbox.engine import tar
 from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
 from sandbox.git.index import tracked_blobs
+from sandbox.git.linked_tree import host_path
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
-from sandbox.workspace.scan import FoundFile, open_file
+from sandbox.workspace.scan import FoundFile, open_file, read_git_file
 from sandbox.workspace.selection import Selection
 
 _UID = 1000
@@ -194,7 +195,7 @@ class Packer:
 
     def _opened(self, item: FoundFile) -> io.FileIO:
         try:
-            file = open_file(self._root, item.path)
+            file = open_file(self._root, item.path, self._selection.linked)
         except PermissionError:
             raise WorkspaceError(
                 f"the workspace's {os.fsdecode(item.path)} can't be read by this user: make it "
@@ -210,7 +211,7 @@ class Packer:
 
     def _target(self, item: FoundFile) -> bytes:
         try:
-            return os.readlink(os.fsencode(self._root) + b"/" + item.path)
+            return os.readlink(host_path(self._root, item.path, self._selection.linked))
         except OSError as error:
             raise _changed(item, str(error.strerror or error)) from None
 
@@ -220,7 +221,11 @@ class Packer:
 
     def _sanitized_config(self, item: FoundFile) -> bytes:
         with self._opened(item) as file:
-            return git_config.sanitized(file.read(_CONFIG_LIMIT))
+            config = git_config.sanitized(file.read(_CONFIG_LIMIT))
+        if self._selection.linked is not None and item.path == _CONFIG:
+            # A repository that has work trees only says that it is bare; the copy has one.
+            config += b"[core]\n\tbare = false\n"
+        return config
 
     def _note(self, path: bytes, what: bytes) -> None:
         self._digest.update(b"%d %s\0%d %s\n" % (len(path), path, len(what), what))
@@ -254,12 +259,9 @@ def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
     if any(item.path == b".git" for item in selection.left_out):
         for path, limit in _GIT_FILES.items():
             with contextlib.suppress(OSError):
-                # A repository elsewhere, to which a link leads, is nobody's business here.
-                if stat.S_ISDIR(os.lstat(root / ".git").st_mode):
-                    with open_file(root, path) as file:
-                        data = file.read(limit + 1)
-                    if len(data) <= limit:
-                        found[path] = data
+                data = read_git_file(root, path, selection.linked, limit + 1)
+                if len(data) <= limit:
+                    found[path] = data
     return found
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandbox.errors import WorkspaceError
+from sandbox.git.linked_tree import LinkedTree, host_path
+from sandbox.git.linked_tree import find as find_linked
 
 _RACY_NS = 2_000_000_000
 """A file changed this close to the look may change again without a new time stamp: the coarsest
@@ -53,6 +55,9 @@ class Scan:
     racy: tuple[bytes, ...]
     """Files too young for their time stamps to be trusted: compare their content."""
     unreadable: tuple[bytes, ...]
+    linked: LinkedTree | None
+    """Where the files below ``.git`` are, if the workspace is a linked work tree: in the rows they
+    stand as in any other."""
 
 
 def scan(root: Path) -> Scan:
@@ -63,6 +68,7 @@ def scan(root: Path) -> Scan:
     """
     started_ns = time.time_ns()
     base = _opened(root)
+    linked = find_linked(root)
     young = started_ns - _RACY_NS
     found: list[_Row] = []
     racy: list[bytes] = []
@@ -72,7 +78,15 @@ def scan(root: Path) -> Scan:
     while stack:
         directory, depth = stack.pop()
         try:
-            rows = _rows(base + b"/" + directory if directory else base)
+            if linked is not None and directory == b".git":
+                rows = [(name, os.lstat(linked.path(name))) for name in linked.names()]
+            else:
+                rows = _rows(host_path(root, directory, linked) if directory else base)
+            if linked is not None and not directory:
+                # Its own is a file, which names the repository's.
+                rows = [row for row in rows if row[0] != b".git"]
+                rows.append((b".git", os.lstat(linked.common)))
+                rows.sort()
         except (FileNotFoundError, NotADirectoryError):
             continue  # removed while we looked
         except OSError:
@@ -107,6 +121,7 @@ def scan(root: Path) -> Scan:
         fingerprint=digest.hexdigest(),
         racy=tuple(racy),
         unreadable=tuple(unreadable),
+        linked=linked,
     )
 
 
@@ -140,14 +155,24 @@ def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
     return rows
 
 
-def open_file(root: Path, path: bytes) -> io.FileIO:
+def open_file(root: Path, path: bytes, linked: LinkedTree | None = None) -> io.FileIO:
+    """A regular file of the workspace. Raises `OSError`."""
     handle = os.open(
-        os.fsencode(root) + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        host_path(root, path, linked), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     )
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError("not a regular file any more")
     return os.fdopen(handle, "rb", buffering=0)
+
+
+def read_git_file(root: Path, path: bytes, linked: LinkedTree | None, limit: int) -> bytes:
+    """A file below the workspace's own ``.git``, up to a limit in bytes. Raises `OSError`."""
+    # A repository elsewhere, to which a link leads, is nobody's business here.
+    if linked is None and not stat.S_ISDIR(os.lstat(root / ".git").st_mode):
+        raise NotADirectoryError(".git")
+    with open_file(root, path, linked) as file:
+        return file.read(limit)
 
 
 class BackgroundScan(threading.Thread):

@@ -5,16 +5,14 @@ TLS code works without them. Judged by content, on the host, before anything is 
 """
 
 import hashlib
-import os
 import re
 import stat
 from functools import cached_property
-from pathlib import Path
 
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.index import tracked_blobs
 from sandbox.patch.values import LeftOut, LeftOutKind
-from sandbox.workspace.scan import FoundFile, open_file
+from sandbox.workspace.scan import FoundFile, Scan, open_file, read_git_file
 
 _MAY_HOLD = "may hold a secret (the policy's workspace.secrets)"
 _FILE_LIMIT = 16 << 20
@@ -48,8 +46,9 @@ _ASSIGNED = re.compile(
 class SecretsGuard:
     """Judges what a policy's ``workspace.secrets`` match in one workspace."""
 
-    def __init__(self, root: Path, patterns: tuple[str, ...]) -> None:
-        self._root = root
+    def __init__(self, looked: Scan, patterns: tuple[str, ...]) -> None:
+        self._root = looked.root
+        self._linked = looked.linked
         self._patterns = OperatorPatterns(patterns)
         self._below: set[bytes] = set()
         """Directories that match and hold tracked files: all in them is judged."""
@@ -98,13 +97,10 @@ class SecretsGuard:
     def _tracked(self) -> dict[bytes, bytes]:
         """Object id of each path in the index of the workspace's repository."""
         try:
-            if stat.S_ISDIR(os.lstat(self._root / ".git").st_mode):
-                with open_file(self._root, b".git/index") as file:
-                    data = file.read(_INDEX_LIMIT + 1)
-                    return (tracked_blobs(data) if len(data) <= _INDEX_LIMIT else None) or {}
+            data = read_git_file(self._root, b".git/index", self._linked, _INDEX_LIMIT + 1)
         except OSError:
-            pass
-        return {}
+            return {}
+        return (tracked_blobs(data) if len(data) <= _INDEX_LIMIT else None) or {}
 
     @cached_property
     def _above_tracked(self) -> set[bytes]:

@@ -7,11 +7,21 @@ from dataclasses import dataclass, replace
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
 from sandbox.git.ignore import OperatorPatterns
+from sandbox.git.linked_tree import LinkedTree
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile, Scan
 from sandbox.workspace.secret_files import SecretsGuard
 
 _WHITEOUT = b".wh."
+_ELSEWHERE = (
+    "points to a repository elsewhere, which does not say that this is its work tree: git does not "
+    "work here in the sandbox"
+)
+_ALTERNATES = b".git/objects/info/alternates"
+_BORROWED = (
+    "names another repository's objects, which stay on the host: git does not work in the sandbox "
+    "until this one has its own (git repack -a -d, then remove that file)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +32,8 @@ class Selection:
     """Directories, regular files and symlinks; parents before children."""
     left_out: tuple[LeftOut, ...]
     total_bytes: int
+    linked: LinkedTree | None
+    """As of the scan."""
 
 
 _SPECIAL = {
@@ -39,7 +51,7 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
         WorkspaceError: more than ``max_bytes`` would be copied, or part of it can't be read.
     """
     exclude = OperatorPatterns(rules.exclude)
-    guard = SecretsGuard(looked.root, rules.secrets)
+    guard = SecretsGuard(looked, rules.secrets)
     left_out: list[LeftOut] = []
     copied: list[FoundFile] = []
     skipped: set[bytes] = set()
@@ -70,7 +82,9 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
             f"the workspace holds {total} bytes, more than the policy's workspace.max_bytes "
             f"({rules.max_bytes}): exclude what the task does not need, or raise it"
         )
-    return Selection(copied=tuple(copied), left_out=tuple(left_out), total_bytes=total)
+    return Selection(
+        copied=tuple(copied), left_out=tuple(left_out), total_bytes=total, linked=looked.linked
+    )
 
 
 def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -> LeftOut | None:
@@ -81,14 +95,26 @@ def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -
         # Unpacked as a layer, it would remove its neighbour.
         return _left("its name is one that image layers use for themselves")
     if b"/.git/" in b"/" + directory + b"/":
-        return _IDLE if kind in _SPECIAL or _idle_git_file(item.path) else None
-    if name == b".git" and kind != stat.S_IFDIR:
-        return _left("points to a repository elsewhere")
-    if name == b".git" and rules.history is History.NONE:
-        return _left("the policy copies no history", LeftOutKind.RULE)
+        return _of_repository(item.path, kind)
+    if name == b".git" and (found := _top_of_repository(kind, rules)) is not None:
+        return found
     if exclude.names(item.path, directory=kind == stat.S_IFDIR):
         return _left("excluded by the policy", LeftOutKind.RULE)
     return _left(_SPECIAL[kind], LeftOutKind.SPECIAL) if kind in _SPECIAL else None
+
+
+def _top_of_repository(kind: int, rules: WorkspaceRules) -> LeftOut | None:
+    if kind != stat.S_IFDIR:
+        return _left(_ELSEWHERE, LeftOutKind.UNUSABLE)
+    if rules.history is History.NONE:
+        return _left("the policy copies no history", LeftOutKind.RULE)
+    return None
+
+
+def _of_repository(path: bytes, kind: int) -> LeftOut | None:
+    if path == _ALTERNATES:
+        return _left(_BORROWED, LeftOutKind.UNUSABLE)
+    return _IDLE if kind in _SPECIAL or _idle_git_file(path) else None
 
 
 def _left(reason: str, kind: LeftOutKind = LeftOutKind.OTHER) -> LeftOut:
@@ -102,7 +128,7 @@ _IDLE = _left("is git's own and of no use in the copy")
 def _idle_git_file(path: bytes) -> bool:
     name = path.rpartition(b"/")[2]
     return (
-        name in (b"FETCH_HEAD", b"index.lock", b"credentials", b"gc.pid")
-        or path.endswith(b"/objects/info/alternates")
+        path.endswith(b"/objects/info/alternates")
+        or name in (b"FETCH_HEAD", b"index.lock", b"credentials", b"gc.pid")
         or (b"/hooks/" in path and name.endswith(b".sample"))
     )

@@ -115,7 +115,7 @@ def unchanged(looked: Scan, fingerprint: str, racy: dict[str, str]) -> bool:
         return False
     for name, blob in racy.items():
         try:
-            with open_file(looked.root, os.fsencode(name)) as file:
+            with open_file(looked.root, os.fsencode(name), looked.linked) as file:
                 data = file.read()
         except OSError:
             return False

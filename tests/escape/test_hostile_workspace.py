@@ -354,3 +354,45 @@ def test_an_index_that_claims_the_operators_secrets_does_not_bring_them_in(
     box = open_box()
     assert b"s3cr3t" not in box.run("cat .env id_rsa .npmrc .aws/* *.pem; grep -r s3cr3t .").stdout
     assert {item.path.decode() for item in box.left_behind} == set(names)
+
+
+@pytest.mark.parametrize("claim", ["common", "tree", "fake", "fake behind a link"])
+def test_a_tree_that_claims_to_be_a_work_tree_pulls_no_other_repository_in(
+    claim: str, workspace: Path, tmp_path: Path, open_box: OpenBox
+) -> None:
+    """Only what a repository says of its own work trees counts, and no word of the tree's."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "secret").write_text("s3cr3t")
+    named = {
+        f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    for words in (
+        ["init", "-q"], ["add", "."], ["commit", "-qm", "s3cr3t"],
+        ["worktree", "add", "-q", str(tmp_path / "theirs"), "-b", "b"],
+    ):  # fmt: skip
+        subprocess.run(
+            ["git", *words], cwd=other, check=True, env={"PATH": "/usr/bin:/bin", **named}
+        )
+    admin = workspace / "fake/worktrees/x"
+    admin.mkdir(parents=True)
+    (admin / "gitdir").write_text(f"{workspace}/.git\n")
+    (admin / "commondir").write_text(f"{other}/.git\n")
+    (admin / "HEAD").write_text("ref: refs/heads/b\n")
+    (workspace / "link").symlink_to(other / ".git")
+    if claim == "fake behind a link":
+        # Its common directory is its own, and what is below leads away.
+        (admin / "commondir").write_text("../..\n")
+        for name in ("objects", "refs", "packed-refs", "config", "info"):
+            (workspace / "fake" / name).symlink_to(other / ".git" / name)
+        (admin / "index").symlink_to(other / ".git/index")
+    target = {
+        "common": f"{other}/.git", "tree": "link/worktrees/theirs",
+        "fake": "fake/worktrees/x", "fake behind a link": f"{admin}",
+    }[claim]  # fmt: skip
+    (workspace / ".git").write_text(f"gitdir: {target}\n")
+    box = open_box()
+    said = box.run("git log --all; git status; git fsck --full; ls -laR .git; cat .git/*")
+    assert b"s3cr3t" not in said.stdout
+    found = box.run("find . -path '*objects/??/*' -o -name '*.pack' | wc -l; grep -rc s3cr3t .git")
+    assert found.stdout.startswith(b"0\n")
