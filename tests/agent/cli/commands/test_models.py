@@ -61,12 +61,14 @@ def test_what_a_hostile_service_calls_its_models_is_made_visible(
     moonpool: Shell, api: StandIn
 ) -> None:
     api.models = [
-        listing.model("m\x1b[2J\n[red]evil[/red]", "a\u202eb\r\x07" + "x" * 100_000),
+        listing.model("m\x1b[2J\n", "its id can be no model's"),
+        listing.model("[red]evil[/red]", "a\u202eb\r\x07" + "x" * 100_000),
     ]
     done = moonpool("models")
     assert done.returncode == 0
     assert not {"\x1b", "\r", "\x07", "\u202e"} & set(done.stdout)
-    assert "\\x1b[2J⏎[red]evil[/red]" in "".join(line.strip() for line in done.stdout.splitlines())
+    assert "[red]evil[/red]" in done.stdout
+    assert done.stdout.count("anthropic:") == 1
     assert len(done.stdout) < 5000
 
 
@@ -75,7 +77,7 @@ def test_errors_are_those_of_a_run(moonpool: Shell, api: StandIn) -> None:
     assert wrong.returncode == 4
     assert wrong.stderr == (
         "moonpool: 401 authentication_error: invalid x-api-key (request req_0001): check "
-        "ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN)\n"
+        f"ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN) for {api.url}\n"
     )
     api.queue(Refuse(402, message="your balance is empty"))
     poor = moonpool("models")

@@ -14,7 +14,7 @@ def test_a_policy_is_shown_as_the_files_that_it_lets_run(moonpool: Shell) -> Non
     done = moonpool("policy", "show", "locked", "--resolved")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    at = lines.index("  pytest  /usr/bin/pytest")
+    at = lines.index("  pytest  /usr/local/bin/pytest")
     assert lines[at + 1] == "    → /usr/bin/python3.11: needed, its first line names it"
     assert "    /usr/bin/rg" in lines
     assert any(line.startswith("  /usr/lib/") and "libperl" in line for line in lines)
@@ -25,14 +25,14 @@ def test_what_git_brings_is_counted(moonpool: Shell) -> None:
     done = moonpool("policy", "show", "default", "--resolved")
     assert "→ /usr/lib/git-core/ (" in done.stdout
     assert "→ /usr/bin/dash: needed" in done.stdout
-    assert "not in the image:\n  ruff\n" in done.stdout
+    assert "not in the image:" not in done.stdout
 
 
 def test_every_landlock_rule_can_be_printed(moonpool: Shell) -> None:
     done = moonpool("policy", "show", "locked", "--resolved", "--rules")
     rules = done.stdout.partition(" Landlock rules:\n")[2].splitlines()
     assert "  ---l /" in rules
-    assert "  r-x- /usr/bin/pytest" in rules
+    assert "  r-x- /usr/local/bin/pytest" in rules
     assert len(rules) > 100
 
 
@@ -61,13 +61,14 @@ def test_what_goes_with_resolved_goes_with_nothing_else(moonpool: Shell) -> None
     assert "--resolved" in done.stderr
 
 
-def test_the_check_of_a_policy_says_that_no_image_has_that_name(moonpool: Shell) -> None:
+def test_the_check_of_a_policy_refuses_an_image_that_does_not_exist(moonpool: Shell) -> None:
     (moonpool.directory / "p.yaml").write_text(
         "version: 1\nname: p\nextends: locked\nimage: pyton\n"
     )
     done = moonpool("policy", "check", "p.yaml")
-    assert done.returncode == 0
-    assert done.stderr == "p.yaml: image pyton: there is no recipe of that name: node, python\n"
+    assert done.returncode == 2
+    assert "p.yaml:4" in done.stderr
+    assert "there is no recipe 'pyton'" in done.stderr
 
 
 def test_the_check_of_a_policy_says_what_can_not_be_held_apart(moonpool: Shell) -> None:
