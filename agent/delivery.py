@@ -10,7 +10,9 @@ to know how the conversation went.
 import hashlib
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 from agent import verification
 from agent.errors import RecordError
@@ -34,13 +36,15 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, RunRecord
+from agent.record.state.files import entries_of
+from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, STEPS, RunRecord
 from agent.record.summary import DeliveredPatch
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import Failed, NotRun, verify
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
+from sandbox.git.store import Store
 from sandbox.patch.make import INDEX_PATCH
 from sandbox.patch.values import Patch
 
@@ -49,6 +53,14 @@ _PATIENCE_S = 60.0
 _LITTLE_PATIENCE_S = 4.0
 """The same where the operator, or what supervises us, wants the end at once."""
 _RETRY_S = 0.5
+
+
+class ExportOptions(TypedDict):
+    """Where a patch of this run is made, and what is kept for its review."""
+
+    keep_old: Path
+    spare: Path
+    compared: frozenset[bytes]
 
 
 class Delivery:
@@ -78,13 +90,10 @@ class Delivery:
         try:
             self._interrupts.unless_dropped()
             delivery = self._delivered(box)
-        except ContainerGone as error:
-            self.container_left = None
-            self._journal.quietly(ExportFailed(message=str(error)))
-            return SandboxFailed(message=f"the patch can't be made: {error}")
         except (SandboxError, OSError) as error:
-            self._journal.quietly(ExportFailed(message=str(error)))
-            return SandboxFailed(message=f"the patch can't be made: {error}")
+            if isinstance(error, ContainerGone):
+                self.container_left = None
+            return self._without_container(box, error)
         except SignalReceived as signal:
             return Interrupted(signal=f"{signal.name}, before the patch was made")
         except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
@@ -98,6 +107,34 @@ class Delivery:
             return ExportRefused(findings=delivery.findings, before=ended)
         return self._verify(box, delivery.patch, ended)
 
+    def _without_container(self, box: SandboxProtocol, why: SandboxError | OSError) -> Outcome:
+        """Where the container can't be read, the patch has what the calls were seen to change."""
+        files = self._journal.state.files
+        steps = self._record.directory / STEPS
+
+        def of_tracked() -> Patch:
+            entries = entries_of(files.checked(), Store(steps))
+            return box.export_tracked(entries, steps, left_out=files.left_out(), **self._places())
+
+        try:
+            with self._interrupts.shielded():
+                self.delivery = self._deliver(of_tracked)
+        except (SandboxError, RecordError, OSError) as error:
+            self._journal.quietly(ExportFailed(message=f"{why}; {error}"))
+            return SandboxFailed(message=f"the patch can't be made: {why}")
+        self._not_verified("the container could not be read")
+        seen = f"up to call {files.last}" if files.last else "from the start: no call was looked at"
+        calls = self._journal.state.conversation.calls
+        failed = SandboxFailed(
+            message=f"{why}. The patch has what was seen to change {seen}"
+            + (f" of {calls}" if files.last else "")
+            + "; what was done after that is missing"
+            + (f" ({files.unknown})" if files.unknown else "")
+        )
+        if self.delivery.refused:
+            return ExportRefused(findings=self.delivery.findings, before=failed)
+        return failed
+
     def _delivered(self, box: SandboxProtocol) -> DeliveredPatch:
         """Deliver; an engine that is away, as in a restart, is waited for."""
         begun = time.monotonic()
@@ -105,7 +142,7 @@ class Delivery:
         while True:
             try:
                 with self._interrupts.shielded():
-                    return self._deliver(box)
+                    return self._deliver(lambda: box.export(**self._places()))
             except EngineUnavailable:
                 patience = _LITTLE_PATIENCE_S if self._interrupts.at_once else _PATIENCE_S
                 if time.monotonic() - begun > patience:
@@ -117,10 +154,13 @@ class Delivery:
             with self._interrupts.shielded():
                 time.sleep(_RETRY_S)
 
-    def _deliver(self, box: SandboxProtocol) -> DeliveredPatch:
-        started = time.monotonic()
+    def _places(self) -> ExportOptions:
         directory = self._record.directory
-        patch = box.export(keep_old=directory / BASELINE, spare=directory, compared=COMPARED)
+        return {"keep_old": directory / BASELINE, "spare": directory, "compared": COMPARED}
+
+    def _deliver(self, export: Callable[[], Patch]) -> DeliveredPatch:
+        started = time.monotonic()
+        patch = export()
         findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()

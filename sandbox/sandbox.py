@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -13,9 +13,9 @@ from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
-from sandbox.export import export, patched_copy
-from sandbox.export.export import Still
-from sandbox.git.manifest import Manifest
+from sandbox.export import patched_copy
+from sandbox.export.export import Exporter, Still
+from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
 from sandbox.opened import OpenedContainer
@@ -240,26 +240,53 @@ class Sandbox(SessionCommands):
                 self._session.revive(SandboxLost(self._session.link.lost))
         return self._exported(keep_old, spare, compared, Still.ENDED)
 
+    def export_tracked(
+        self,
+        files: Mapping[bytes, ManifestEntry | None],
+        steps: Path,
+        *,
+        left_out: Sequence[LeftOut] = (),
+        keep_old: Path | None = None,
+        spare: Path | None = None,
+        compared: frozenset[bytes] = frozenset(),
+    ) -> Patch:
+        """The patch from what `checkpoint` saw change, where the container is lost.
+
+        Args:
+            files: everything that is not as it was copied in; None: gone.
+            steps: the directory that the looks were given.
+            left_out: what is known to lack.
+
+        Raises:
+            PatchError: the patch can't be made or proved.
+        """
+        maker = self._exporter(keep_old=keep_old, spare=spare, compared=compared)
+        return maker.of_tracked(files, Store(steps), left_out)
+
     def _exported(
         self, keep_old: Path | None, spare: Path | None, compared: frozenset[bytes], still: Still
     ) -> Patch:
+        maker = self._exporter(keep_old=keep_old, spare=spare, compared=compared)
         try:
-            return export.export(
-                engine=self._session.engine,
-                started=self._session.started,
-                copied=self._opened.snapshot,
-                manifest=lambda: self.manifest,
-                policy=self._session.plan.policy,
-                workspace=self._opened.workspace,
-                keep_old=keep_old,
-                spare=spare,
-                compared=compared,
-                still=still,
-            )
+            return maker.of_container(self._session.started, still)
         except SandboxError as error:
             if self._session.is_gone():
                 raise ContainerGone(f"the container was removed: {error}") from error
             raise
+
+    def _exporter(
+        self, *, keep_old: Path | None, spare: Path | None, compared: frozenset[bytes]
+    ) -> Exporter:
+        return Exporter(
+            engine=self._session.engine,
+            copied=self._opened.snapshot,
+            manifest=lambda: self.manifest,
+            policy=self._session.plan.policy,
+            workspace=self._opened.workspace,
+            keep_old=keep_old,
+            spare=spare,
+            compared=compared,
+        )
 
     def checkpoint(self, store: Path) -> Step:
         """What changed in the workspace since the last time this was asked, or since the start.

@@ -43,8 +43,8 @@ from agent.record.events.workspace import (
 from agent.record.images import ImageStore
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import Recall, nothing_kept
+from agent.record.state.files import entries_of
 from sandbox.errors import PatchError
-from sandbox.git.manifest import ManifestEntry
 from sandbox.git.store import Store
 from sandbox.restore.mark import Mark
 from sandbox.restore.tracking import FILE_LIMIT_BYTES
@@ -168,16 +168,7 @@ def mark_of(files: Mapping[bytes, TrackedFile], store: Path) -> Mark:
     Raises:
         PatchError: a content is not there.
     """
-    kept = Store(store)
-    return Mark(
-        store=store,
-        changed={
-            path: None
-            if item.blob is None
-            else ManifestEntry(item.mode, item.blob, kept.size(item.blob))
-            for path, item in files.items()
-        },
-    )
+    return Mark(store=store, changed=entries_of(files, Store(store)))
 
 
 def keep_steps(fork: Fork, steps: Path, target: Path) -> None:

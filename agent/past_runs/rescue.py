@@ -161,7 +161,7 @@ class Rescuer:
         taken.record.write_summary(result.document.json_object())
         taken.record.write_report(render(result, run.journal.log))
         delivery = result.delivery
-        if delivery is None:
+        if delivery is None or result.document.container_left is not None:
             words = f"{result.document.detail}: `moonpool resume {item.run} --export-only`"
             return KeptContainer(reason=words)
         return Rescued(

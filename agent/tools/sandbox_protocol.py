@@ -7,13 +7,14 @@ runs against both. It raises `sandbox.errors.FileError` for what the model is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     # Only their names are needed here; the modules bring the engine's SDK.
     from sandbox.container.seal import SealReport
+    from sandbox.git.manifest import ManifestEntry
     from sandbox.patch.values import LeftOut, Patch
     from sandbox.reattach import ContainerState
     from sandbox.restore.mark import Mark, Restored
@@ -72,6 +73,16 @@ class SandboxProtocol(Protocol):
     def export(
         self,
         *,
+        keep_old: Path | None = None,
+        spare: Path | None = None,
+        compared: frozenset[bytes] = frozenset(),
+    ) -> Patch: ...
+    def export_tracked(
+        self,
+        files: Mapping[bytes, ManifestEntry | None],
+        steps: Path,
+        *,
+        left_out: Sequence[LeftOut] = (),
         keep_old: Path | None = None,
         spare: Path | None = None,
         compared: frozenset[bytes] = frozenset(),

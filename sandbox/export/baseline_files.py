@@ -57,6 +57,15 @@ def bring(
     return modes
 
 
+def lacking_on_host(
+    store: Store, wanted: Mapping[bytes, ManifestEntry], workspace: Path
+) -> set[bytes]:
+    """As `bring`, from the host alone; gives the files that are not there as they were copied."""
+    return {
+        path for path, entry in wanted.items() if _from_host(store, workspace, path, entry) is None
+    }
+
+
 def _from_snapshot(
     engine: Engine, container: str, store: Store, absent: Mapping[bytes, ManifestEntry]
 ) -> dict[bytes, int]:

@@ -4,8 +4,9 @@ Owns the order of these steps and what happens when the guest no longer answers.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
@@ -31,6 +32,13 @@ _FILE_LIMIT_BYTES = 256 << 20
 """A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""
 
 
+_NO_OLD_SIDE = "changed, and what it was before is gone with the copy of the workspace"
+
+_Found = tuple[dict[bytes, ManifestEntry | None], dict[bytes, ManifestEntry], list[LeftOut]]
+"""New entries of changed paths (None: gone), their bytes in the store. Then what was looked at and
+has the id that it had, and what was left out."""
+
+
 class Still(Enum):
     """What has the files stand still while they are read."""
 
@@ -40,67 +48,114 @@ class Still(Enum):
     """All that runs waits, and goes on afterwards. Nothing but the guest is asked."""
 
 
-def export(
-    *,
-    engine: Engine,
-    started: StartedContainer,
-    copied: Snapshot,
-    manifest: Callable[[], Manifest],
-    policy: Policy,
-    workspace: Path,
-    keep_old: Path | None = None,
-    spare: Path | None = None,
-    compared: frozenset[bytes] = frozenset(),
-    still: Still = Still.ENDED,
-) -> Patch:
-    """Make the patch from what stands in the container now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporter:
+    """What patches of one workspace copy are made by, and where they are put."""
 
-    Args:
-        manifest: gives what was copied in; called from a thread.
-        keep_old: a directory to be made, for the old side of the changed files (`baseline`).
-        spare: where to work when the temporary directory can't be written.
-        compared: names of files that a review compares (`sandbox.patch.reviewed_content`).
+    engine: Engine
+    copied: Snapshot
+    manifest: Callable[[], Manifest]
+    """Gives what was copied in; called from a thread."""
+    policy: Policy
+    workspace: Path
+    keep_old: Path | None = None
+    """A directory to be made, for the old side of the changed files (`baseline`)."""
+    spare: Path | None = None
+    """Where to work when the temporary directory can't be written."""
+    compared: frozenset[bytes] = frozenset()
+    """Names of files that a review compares (`sandbox.patch.reviewed_content`)."""
 
-    Raises:
-        SandboxLost: neither the guest nor the engine can say.
-        PatchError: the patch can't be made or proved.
-    """
+    def of_container(self, started: StartedContainer, still: Still = Still.ENDED) -> Patch:
+        """Make the patch from what stands in the container now.
 
-    def make(parent: Path | None) -> Patch:
+        Raises:
+            SandboxLost: neither the guest nor the engine can say.
+            PatchError: the patch can't be made or proved.
+        """
+        return self._made(lambda store, copy: _changed(self.engine, started, copy, store, still))
+
+    def of_tracked(
+        self,
+        files: Mapping[bytes, ManifestEntry | None],
+        steps: Store,
+        left_out: Sequence[LeftOut] = (),
+    ) -> Patch:
+        """Make the patch from what was seen to change, without the container.
+
+        A file whose old side is nowhere any more is left out.
+
+        Args:
+            files: everything that is not as it was copied in; None: gone.
+            steps: has their content.
+
+        Raises:
+            PatchError: the patch can't be made or proved.
+        """
+
+        def found(store: Store, copy: Callable[[], Manifest]) -> _Found:
+            known = copy().entries
+            changed = {path: new for path, new in files.items() if new != known.get(path)}
+            for entry in filter(None, changed.values()):
+                # From a record, where somebody else may have put another content.
+                if store.put(steps.read(entry.blob), entry.size) != entry.blob:
+                    raise PatchError(f"the content {entry.blob} was changed since it was kept")
+            return changed, {}, list(left_out)
+
+        return self._made(found, lacking_baseline=True)
+
+    def _made(
+        self,
+        find: Callable[[Store, Callable[[], Manifest]], _Found],
+        *,
+        lacking_baseline: bool = False,
+    ) -> Patch:
+        try:
+            return self._made_in(None, find, lacking_baseline=lacking_baseline)
+        except NoSpace:
+            if self.spare is None:
+                raise
+        return self._made_in(self.spare, find, lacking_baseline=lacking_baseline)
+
+    def _made_in(
+        self,
+        parent: Path | None,
+        find: Callable[[Store, Callable[[], Manifest]], _Found],
+        *,
+        lacking_baseline: bool,
+    ) -> Patch:
         with (
             working_directory(parent) as directory,
             ThreadPoolExecutor(1, "moonpool-baseline") as pool,
         ):
             # What the baseline takes is worked out while the guest looks through its files.
-            loading = pool.submit(_baseline, manifest)
+            loading = pool.submit(_baseline, self.manifest)
             store = PackedStore(directory / "store")
-            changed, unchanged, left_out = _changed(
-                engine, started, lambda: loading.result()[0], store, still
-            )
+            changed, unchanged, left_out = find(store, lambda: loading.result()[0])
             copy, base = loading.result()
-            for item in baseline_files.collided(engine, copied, store, unchanged, workspace):
+            where = (self.engine, self.copied, store)
+            for item in baseline_files.collided(*where, unchanged, self.workspace):
                 left_out.append(item)
                 changed.pop(item.path, None)
-            changed, left_out = selected(changed, left_out, copy, policy, copied.left_out)
+            changed, left_out = selected(changed, left_out, copy, self.policy, self.copied.left_out)
             old = {path: copy.entries[path] for path in changed if path in copy.entries}
-            baseline_files.bring(engine, copied, store, old, workspace)
+            try:
+                baseline_files.bring(*where, old, self.workspace)
+            except SandboxError:
+                if not lacking_baseline:
+                    raise
+                for path in baseline_files.lacking_on_host(store, old, self.workspace):
+                    left_out.append(LeftOut(path=path, reason=_NO_OLD_SIDE))
+                    del changed[path]
             patch = make_patch(
-                store, copy, changed, base=base, left_out=left_out, compared=compared
+                store, copy, changed, base=base, left_out=left_out, compared=self.compared
             )
-            if keep_old is not None and patch.data:
+            if self.keep_old is not None and patch.data:
                 # Merging is a help for later: without space for it the patch still counts.
                 with contextlib.suppress(PatchError):
                     touched = {path: copy.entries.get(path) for path in patch.results}
                     stored = patch.index.before if patch.index is not None else None
-                    baseline.keep(keep_old, store, touched, stored=stored or None)
+                    baseline.keep(self.keep_old, store, touched, stored=stored or None)
             return patch
-
-    try:
-        return make(None)
-    except NoSpace:
-        if spare is None:
-            raise
-    return make(spare)
 
 
 def _baseline(manifest: Callable[[], Manifest]) -> tuple[Manifest, Trees]:
@@ -129,11 +184,7 @@ def _changed(
     baseline: Callable[[], Manifest],
     store: Store,
     still: Still,
-) -> tuple[dict[bytes, ManifestEntry | None], dict[bytes, ManifestEntry], list[LeftOut]]:
-    """New entries of changed paths (None: gone), their bytes in the store.
-
-    Then what was looked at and has the id that it had, and what was left out.
-    """
+) -> _Found:
     link = started.link
     if link.lost is None:
         try:

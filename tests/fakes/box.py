@@ -289,14 +289,43 @@ class TmpBox:
         self._called("export", "")
         return self._patch(keep_old, compared)
 
+    def export_tracked(
+        self,
+        files: Mapping[bytes, ManifestEntry | None],
+        steps: Path,
+        *,
+        left_out: Sequence[LeftOut] = (),
+        keep_old: Path | None = None,
+        spare: Path | None = None,
+        compared: frozenset[bytes] = frozenset(),
+    ) -> Patch:
+        self._called("export_tracked", "")
+        return self._made(keep_old, compared, files, Store(steps), left_out)
+
     def _patch(self, keep_old: Path | None, compared: frozenset[bytes]) -> Patch:
+        return self._made(keep_old, compared, None, None)
+
+    def _made(
+        self,
+        keep_old: Path | None,
+        compared: frozenset[bytes],
+        files: Mapping[bytes, ManifestEntry | None] | None,
+        steps: Store | None,
+        left_out: Sequence[LeftOut] = (),
+    ) -> Patch:
+        """Of these files, or of those that stand there."""
         with tempfile.TemporaryDirectory() as room:
             store = Store(Path(room) / "store")
             base = self._base(store)
-            now = dict(self._entries(store))
-            changed = {path: now.get(path) for path in {*base, *now}}
+            if files is None or steps is None:
+                now = dict(self._entries(store))
+                changed = {path: now.get(path) for path in {*base, *now}}
+            else:
+                changed = dict(files)
+                for entry in filter(None, files.values()):
+                    steps.lend(entry.blob, store)
             manifest = Manifest(entries=base, tracked=None, rule_files={})
-            patch = make_patch(store, manifest, changed, compared=compared)
+            patch = make_patch(store, manifest, changed, left_out=left_out, compared=compared)
             if keep_old is not None and patch.data:
                 touched = {path: base.get(path) for path in patch.results}
                 baseline.keep(keep_old, store, touched)

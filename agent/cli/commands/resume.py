@@ -9,13 +9,14 @@ from agent.cli.setup import model as model_setup
 from agent.cli.setup.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
 from agent.cli.setup.policy import bounded
 from agent.config.values import Configuration
-from agent.errors import RecordError, UsageError
+from agent.errors import UsageError
 from agent.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, take
 from agent.record.outcome import CutShort
 from agent.record.runs import find_id
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone
+from sandbox.sandbox import Sandbox
 
 EXPORT_ONLY = flag("--export-only", help="Make the patch of what stands, and end the run.")
 
@@ -56,11 +57,16 @@ def _resumed(taken: HeldRun, configuration: Configuration, given: Given) -> int:
     try:
         box, reason = reopen_sealed(taken.job, remembered, engine)
     except ContainerGone:
-        return _gone(taken, engine)
+        _refuse_what_is_exported(taken)
+        job = taken.job
+        box = Sandbox.unattended(
+            remembered, workspace=job.workspace, policy=job.policy, engine=engine
+        )
+        reason = f"its container is not at the engine {engine.facts().endpoint}"
     reason = obstacle or reason
     notices = []
     if reason and not over:
-        notices.append(f"the agent can't go on: {reason}; what stands in the container is exported")
+        notices.append(f"the agent can't go on: {reason}; what can be had of its work is exported")
     if past.ended is None and (over or reason):
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
@@ -97,21 +103,15 @@ def _refuse_what_is_over(taken: HeldRun) -> None:
     )
 
 
-def _gone(taken: HeldRun, engine: Engine) -> int:
-    """Say what is left of a run without its container."""
+def _refuse_what_is_exported(taken: HeldRun) -> None:
+    """Raises UsageError for a run whose patch is made, of which nothing else is left."""
     run_id = taken.job.run_id
-    container = taken.remembered.container_state.container[:12]
     if taken.past.state.exported is not None:
         taken.record.write_summary(taken.summary.json_object())
         raise UsageError(
             f"run {run_id} was exported before its process ended, and its container is gone: "
             f"`moonpool show {run_id}`, `moonpool apply {run_id}`"
         )
-    raise RecordError(
-        f"container {container} of run {run_id} is not at the engine {engine.facts().endpoint}: no "
-        "patch can be made. What is left is the record of its "
-        f"{taken.past.state.conversation.calls} calls (`moonpool show {run_id}`)"
-    )
 
 
 COMMAND = Command(

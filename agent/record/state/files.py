@@ -17,8 +17,10 @@ from agent.record.events.workspace import (
     WorkspaceRestored,
 )
 from agent.tools import registry
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import carried
+from sandbox.git.store import Store
+from sandbox.patch.values import LeftOut
 
 _MODES = frozenset({FILE, EXECUTABLE, SYMLINK})
 
@@ -29,6 +31,8 @@ class TrackedFiles:
 
     changed: Mapping[bytes, TrackedFile] = field(default_factory=dict)
     """Everything that is not, or was once not, as in the baseline."""
+    last: int = 0
+    """The newest call that a look covers; 0: none does."""
     _missed: frozenset[bytes] = frozenset()
     _waiting: int | None = None
     """The first call that may have changed something and that no look covers."""
@@ -59,6 +63,11 @@ class TrackedFiles:
             _check(item)
         return dict(self.changed)
 
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What changed, and is known by its name only."""
+        reason = "changed, and its content was not kept"
+        return tuple(LeftOut(path=path, reason=reason) for path in sorted(self._missed))
+
     def after(self, event: Recorded) -> "TrackedFiles":
         """With what one more event says of them."""
         match event:
@@ -69,6 +78,7 @@ class TrackedFiles:
             case ChangesRescanned() | WorkspaceRestored():
                 nothing = event.unfollowed is not None and not event.changed and not event.missed
                 return TrackedFiles(
+                    last=event.call if isinstance(event, WorkspaceRestored) else self.last,
                     changed={item.path: item for item in event.changed},
                     _missed=frozenset(event.missed),
                     _lost=f"what stood there is not known: {event.unfollowed}" if nothing else "",
@@ -82,10 +92,27 @@ class TrackedFiles:
             return replace(self, _unseen=event.unfollowed, _lost=lost)
         changed = {item.path: item for item in event.changed}
         return TrackedFiles(
+            last=event.last,
             changed={**self.changed, **changed},
             _missed=(self._missed - changed.keys()) | frozenset(event.missed),
             _lost=lost,
         )
+
+
+def entries_of(
+    files: Mapping[bytes, TrackedFile], steps: Store
+) -> dict[bytes, ManifestEntry | None]:
+    """These files with the size of their content.
+
+    Raises:
+        PatchError: a content is not there.
+    """
+    return {
+        path: None
+        if item.blob is None
+        else ManifestEntry(item.mode, item.blob, steps.size(item.blob))
+        for path, item in files.items()
+    }
 
 
 def _check(item: TrackedFile) -> None:

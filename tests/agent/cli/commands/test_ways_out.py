@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.record.chain import chain_of
-from command_line.running import DONE, SCRIPT, SLEEP, Start, bash, patch, stands
+from command_line.running import DONE, SCRIPT, SLEEP, Shell, Start, bash, patch, stands
 from fakes.engine_proxy import EngineProxy
 from sandbox.engine.docker import Engine
 from standins.anthropic.server import StandIn
@@ -188,15 +188,23 @@ def test_a_container_of_another_version_is_still_exported(
     assert b"+ran" in patch(summary)
 
 
-def test_a_container_that_is_gone_is_said_so(start: Start, engine: Engine) -> None:
-    going = start(bash(SLEEP), DONE)
-    going.until("call_started")
+def test_of_a_container_that_is_gone_there_is_what_its_calls_were_seen_to_change(
+    start: Start, engine: Engine
+) -> None:
+    going = start(bash("echo first > a; rm -f calc.py"), bash(SLEEP), DONE)
+    going.until("call_started", "sleep 60")
     going.kill()
     engine.remove(going.container)
+    code, summary, err = going.resume()
+    assert (code, summary["outcome"]) == (3, "sandbox failed"), err
+    assert "up to call 1 of" in summary["detail"]
+    assert b"+first" in patch(summary)
+    assert b"ran" not in patch(summary)
+    assert going.moonpool("apply", "last", "--check").returncode == 0
+    assert going.moonpool("verify", "last").returncode == 0
     code, _, err = going.resume()
-    assert code == 3
-    assert "no patch can be made" in err
-    assert "moonpool show" in err
+    assert code == 2
+    assert "its patch is made" in err
 
 
 # -- the container goes ------------------------------------------------------------------------
@@ -214,15 +222,34 @@ def test_a_container_that_is_killed_comes_back_and_the_run_goes_on(
     assert b"+ran" in patch(summary)
 
 
-def test_a_container_that_is_removed_ends_the_run_with_3_and_claims_nothing(
-    start: Start, engine: Engine
+@pytest.mark.parametrize("kept", ["with its copy", "without its copy", "with a link out"])
+def test_a_container_that_is_removed_ends_the_run_with_3_and_what_was_seen_is_the_patch(
+    kept: str, start: Start, engine: Engine, moonpool: Shell
 ) -> None:
-    going = start(bash(SLEEP), DONE)
-    going.until("call_started")
+    notes = moonpool.directory / "notes"
+    notes.write_text(f"{moonpool.directory}\n")
+    changes = "echo first > a; echo more >> notes"
+    if kept == "with a link out":
+        changes += "; ln -s /etc/passwd out"
+    going = start(bash(changes), bash(SLEEP), DONE)
+    going.until("call_started", "sleep 60")
+    going.process.send_signal(signal.SIGSTOP)
+    image = str(engine.inspect(going.container)["Image"])
     engine.remove(going.container)
+    if kept == "without its copy":
+        # What the old side was is nowhere any more: neither on the host nor at the engine.
+        notes.write_text("something else\n")
+        engine.remove_image(image)
+    going.process.send_signal(signal.SIGCONT)
     code, summary, _ = going.end()
-    assert (code, summary["outcome"]) == (3, "sandbox failed")
-    assert (summary["patch"], summary["container_left"]) == (None, None)
+    if kept == "with a link out":
+        assert (code, summary["outcome"]) == (5, "export refused")
+    else:
+        assert (code, summary["outcome"]) == (3, "sandbox failed")
+        assert "up to call 1 of" in summary["detail"]
+    assert summary["container_left"] is None
+    assert b"+first" in patch(summary)
+    assert (b"+more" in patch(summary)) == (kept != "without its copy")
 
 
 def test_out_of_memory_in_the_container_is_a_result_and_there_is_a_patch(start: Start) -> None:
