@@ -51,7 +51,7 @@ from sandbox.patch.values import Patch
 _PATIENCE_S = 60.0
 """How long an engine that went away is waited for, with the agent's work in it."""
 _LITTLE_PATIENCE_S = 4.0
-"""The same where the operator, or what supervises us, wants the end at once."""
+"""How long it is waited for where the operator, or what supervises us, wants the end at once."""
 _RETRY_S = 0.5
 
 

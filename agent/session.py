@@ -55,7 +55,7 @@ class RunSession:
     tracker: ChangeTracker
     interrupts: Interrupts
     clock: Stopwatch
-    """Of the run; the budget goes by it."""
+    """Seconds of the run's work; the budget goes by it."""
 
     def show_context(self) -> None:
         """Put the workspace's files for agents before what is said next, where that is wanted.
@@ -100,7 +100,7 @@ class RunSetup:
     past: "ResumeState | None" = None
     """What the record says of a run that another process began."""
     torn_bytes: int = 0
-    """Of the record's last line, which that process did not finish."""
+    """Length of the record's last line, which that process did not finish."""
 
     def image_store(self) -> ImageStore:
         shown = self.past.state.conversation.images if self.past is not None else ()
@@ -152,8 +152,8 @@ class RunSetup:
     def session(
         self, box: SandboxProtocol, *, journal: Journal, images: ImageStore, clock: Stopwatch
     ) -> RunSession:
-        """In a sandbox that is ready. The time of a run is the agent's, so it begins here: a first
-        build of the image does not count."""
+        """A session in a sandbox that is ready. A run's time begins here: it is the agent's, and a
+        first build of the image does not count."""
         job, past = self.job, self.past
         budget = self.budget(clock)
         tracker = ChangeTracker(

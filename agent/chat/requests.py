@@ -1,4 +1,4 @@
-"""A chat: several requests in one room, and what its person does between them.
+"""A chat: several requests in one session, and what its person does between them.
 
 Owns what each request needs before and after (a sandbox that lives, a mark to go back to, the
 waiting that costs no time), and taking the patch so far. Refuses to know the terminal.
@@ -55,7 +55,7 @@ class Preview:
 
 
 class Chat:
-    """One chat in one room. Mutable: it remembers the requests."""
+    """One chat in one session. Mutable: it remembers the requests."""
 
     def __init__(self, session: RunSession) -> None:
         self.session = session
@@ -115,7 +115,7 @@ class Chat:
         return Preview(patch=patch, findings=findings)
 
     def to_apply(self) -> Preview:
-        """As `preview`, for `apply`."""
+        """The patch so far, with the old files that `apply` needs."""
         old = self.session.record.directory / _OLD
         shutil.rmtree(old, ignore_errors=True)
         return self.preview(keep_old=old)
@@ -166,7 +166,7 @@ class Chat:
 
     @contextmanager
     def _at_the_box(self) -> Generator[None]:
-        """Inside, the box is asked: it lives, and only the second SIGINT breaks that off."""
+        """Inside, the sandbox is asked: it lives, and only the second SIGINT breaks that off."""
         session = self.session
         try:
             with session.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):

@@ -9,7 +9,7 @@ from policies.decision import Ask, Call
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
     digest: str
-    """Of the call that was shown: an answer counts for no other."""
+    """Digest of the call that was shown: an answer counts for no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

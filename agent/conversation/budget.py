@@ -29,7 +29,7 @@ BYTES_A_TOKEN = 3.0
 LEAST_ANSWER_TOKENS = 512
 """What a call must be able to answer to be worth its input."""
 _CACHE_LIVES_S = 300.0
-"""By the API's page on prompt caching; each read prolongs it."""
+"""How long a cached prefix is kept, by the API's page on prompt caching; a read prolongs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Which calls changed which files, told as the run goes: what `moonpool blame` reads later.
 
-Owns when the box is looked at (after calls that may have changed something, unless the look would
+Owns when the sandbox is looked at (after calls that may have changed something, unless that would
 cost too much) and which calls a look covers. A run never depends on it: what can't be followed is
 told as such, and the patch is made from the container alone. Going back goes by here, so that no
 call is taken for the writer of what was put back.
@@ -32,11 +32,11 @@ CHEAP_S = 0.25
 SHARE = 0.1
 """A dearer one waits until it is at most this part of the time since the last."""
 NAMES_BYTES = 1 << 20
-"""Of the paths in one event: who makes thousands of long names does not fill the record."""
+"""Most bytes of paths in one event: thousands of long names must not fill the record."""
 _UP_TO_S = 60.0
-"""Of a guest that does not answer; for the words after a signal."""
+"""How long a guest may take that does not answer; told to a person after a signal."""
 _BACK_S = 900.0
-"""The same for going back."""
+"""How long a guest may take to put the workspace back."""
 ROOM_BYTES = 1 << 30
 """Kept free on the record's disk: the patch is to be written there too."""
 
@@ -51,7 +51,7 @@ class RestorePoint:
 
 
 class ChangeTracker:
-    """Follows the box of one run."""
+    """Follows the changes in the sandbox of one run."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ChangeTracker:
         self._interrupts = interrupts
         self._clock = clock
         self._first: int | None = None
-        """Of the calls that no look covers yet."""
+        """The first of the calls that no look covers yet."""
         self._last = 0
         self._made = made
         """The newest call that ended, whatever it was."""
@@ -114,7 +114,7 @@ class ChangeTracker:
             return RestorePoint(call=self._made, mark=self._box.mark(self._store))
 
     def go_back(self, point: RestorePoint) -> Restored:
-        """Put the box back to what it was then, ending all that runs; tell, and follow on.
+        """Put the workspace back to what it was then, ending all that runs; tell, and go on.
 
         Raises:
             NotKept: nothing was touched.
@@ -192,7 +192,7 @@ class ChangeTracker:
         )
 
     def _unready(self) -> str | None:
-        """Why the box is not to be looked at now."""
+        """Why the sandbox is not to be looked at now."""
         if self._interrupts.at_once:
             return "the run was to end at once"
         try:

@@ -49,11 +49,11 @@ COMFORTABLE_TOKENS: Final = 150_000
 worse. Source: the threshold at which the API's own compaction begins by default."""
 _SHARE_OF_WINDOW: Final = 0.75
 _KEPT_SHARE: Final = 0.2
-"""Of the room, for the newest turns."""
+"""Share of the space that the newest turns keep."""
 _ENOUGH: Final = 0.6
-"""Of the room, that clearing must come down to: else it would be done again soon."""
+"""Share of the space that clearing must come down to: else it would be done again soon."""
 _SUMMARY_TOKENS: Final = 12_000
-"""Of the request for one, thinking included."""
+"""Most tokens that the answer to the request for a summary may have, thinking included."""
 _LEAST_SUMMARY_TOKENS: Final = 1_500
 _LEAST_RESULT_BYTES: Final = 400
 _AGAIN: Final = (
@@ -84,8 +84,8 @@ class Compactor:
         self._estimate = TokenEstimate(caller.system, caller.tools)
         limit = facts.output_tokens or max_tokens
         self.max_tokens = max(1, min(max_tokens, limit, facts.window // 4))
-        """Of an answer: a quarter of a small window, and what the model can."""
-        self._room = _room(facts.window, self.max_tokens)
+        """Most tokens of an answer: what the model can, and a quarter of a small window."""
+        self._space = _space(facts.window, self.max_tokens)
         self._service = facts.compaction
         self._hard = False
 
@@ -118,14 +118,14 @@ class Compactor:
         return sent(self._history, self._window)
 
     def fit(self) -> None:
-        """Make room where it is needed; then the next request fits, as far as can be told."""
+        """Leave out what is needed for the next request to fit, as far as can be told."""
         self._shorten_newest()
-        if self._tokens() > self._room:
-            self._make_room()
+        if self._tokens() > self._space:
+            self._leave_out()
         self._budget.expect(self._estimate.need(self._history, self._window))
 
     def overflowed(self) -> bool:
-        """The service says that the history is too long: make much room, once.
+        """The service says that the history is too long: leave out much of it, once.
 
         False where that was done already, or nothing is left to leave out.
         """
@@ -135,10 +135,10 @@ class Compactor:
         size = self._estimate.size(self._history, self._window)
         self._estimate.refused(self._history, self._window, least=self._facts.window)
         total = replies(self._history)
-        self._shorten(total, self._room // 4)
+        self._shorten(total, self._space // 4)
         before = self._tokens()
         self._clear(through=total - 1, before=before)
-        if self._tokens() > self._room * _ENOUGH:
+        if self._tokens() > self._space * _ENOUGH:
             self._write_down(total - 1, before=before, ask=False)
         self._budget.expect(self._estimate.need(self._history, self._window))
         return self._estimate.size(self._history, self._window) < size
@@ -168,21 +168,21 @@ class Compactor:
     def _tokens(self) -> int:
         return self._estimate.tokens(self._history, self._window)
 
-    # -- making room -----------------------------------------------------------------------
+    # -- leaving out -----------------------------------------------------------------------
 
-    def _make_room(self) -> None:
+    def _leave_out(self) -> None:
         before = self._tokens()
         keep_from = self._kept()
         if self._service and self._summarised_by_service(keep_from, before=before):
             return
         self._clear(through=keep_from, before=before)
-        if self._tokens() > self._room * _ENOUGH:
+        if self._tokens() > self._space * _ENOUGH:
             self._write_down(keep_from, before=before, ask=True)
 
     def _kept(self) -> int:
-        """The reply after which everything stays: the newest turns that have a share of the room,
-        and the newest one whatever it has."""
-        room = self._room * _KEPT_SHARE * BYTES_A_TOKEN
+        """The reply after which everything stays: the newest turns as far as their share of the
+        space goes, and the newest one whatever it has."""
+        room = self._space * _KEPT_SHARE * BYTES_A_TOKEN
         total = number = replies(self._history)
         size = 0
         for message in reversed(self._history):
@@ -198,8 +198,8 @@ class Compactor:
         if any(reply == newest for reply, _ in self._window.shortened):
             return
         results = _newest_results(self._history)
-        if bytes_of((results,)) / BYTES_A_TOKEN > self._room / 2:
-            self._shorten(newest, self._room // 3)
+        if bytes_of((results,)) / BYTES_A_TOKEN > self._space / 2:
+            self._shorten(newest, self._space // 3)
 
     def _shorten(self, reply: int, tokens: int) -> None:
         """Bring the results of the newest reply down to so many tokens together."""
@@ -281,7 +281,7 @@ class Compactor:
 
     def _asked(self, messages: tuple[Message, ...], *, compact: bool) -> Reply | None:
         """The reply to a request of our own, counted; None where there is none to be had."""
-        known = min(self._estimate.known, self._room)
+        known = min(self._estimate.known, self._space)
         rest = int((self._estimate.fixed_bytes + bytes_of(messages)) / BYTES_A_TOKEN)
         self._budget.expect(
             TokensNeeded(known=known, certain=known) if known else TokensNeeded(new=rest)
@@ -300,7 +300,7 @@ def _again(orders: Sequence[str]) -> str:
     return _AGAIN + "\n\n".join(orders)
 
 
-def _room(window: int, max_tokens: int) -> int:
+def _space(window: int, max_tokens: int) -> int:
     if window >= BOUNDLESS_TOKENS:
         return window
     return int(min(window * _SHARE_OF_WINDOW, window * 0.95 - max_tokens, COMFORTABLE_TOKENS))

@@ -20,7 +20,7 @@ from sandbox.errors import FileError
 NAMES: Final = ("AGENTS.md", "CLAUDE.md", ".cursorrules")
 """At the top of the workspace. What is for people (README, CONTRIBUTING) the model finds itself."""
 LARGEST_BYTES: Final = 16 * 1024
-"""Of one file."""
+"""So much of one file is shown."""
 
 _HEAD = """\
 The workspace holds files written for coding agents. They are shown below, each between two lines \
@@ -81,7 +81,7 @@ def _read(box: SandboxProtocol, policy: Policy, name: str) -> bytes | None:
 
 
 def _cut(name: str, data: bytes) -> str:
-    """As a person would see it: what acts or hides is shown as what it is."""
+    """The text as a person would see it: what acts or hides is shown as what it is."""
     if len(data) <= LARGEST_BYTES:
         return visible(decode(data)).strip("\n")
     text = visible(decode(data[:LARGEST_BYTES])).strip("\n")

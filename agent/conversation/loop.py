@@ -103,7 +103,7 @@ class AgentLoop:
         return self._until_ended()
 
     def go_on(self, task: str, *, same_container: bool) -> Conversation:
-        """As `run`, where another process got to and ended. No call is made a second time.
+        """Go on where another process got to and ended. No call is made a second time.
 
         Args:
             same_container: the sandbox's command server was started again in it.

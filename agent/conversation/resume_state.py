@@ -49,7 +49,7 @@ class ResumeState:
     ended: Conversation | None
     """How the conversation ended: it is not gone on with."""
     forked: Forked | None = None
-    """It is another run's, and this process begins a new one with it."""
+    """Set where the record was another run's, and this process begins a new run with it."""
 
     @property
     def conversation(self) -> ConversationState:

@@ -57,7 +57,7 @@ class TokenEstimate:
         self._last = _AnsweredRequest(window=window, size=size, tokens=tokens, counted=0)
 
     def forget(self) -> None:
-        """Of what the service has in its cache nobody knows how much this still is."""
+        """The history is another one: nobody knows how much of it the service has in its cache."""
         self._last = None
 
     def size(self, history: Sequence[Message], window: ContextWindow) -> int:
@@ -65,7 +65,7 @@ class TokenEstimate:
         return self.fixed_bytes + bytes_of(sent(history, window))
 
     def tokens(self, history: Sequence[Message], window: ContextWindow) -> int:
-        """Of the next request."""
+        """The size of the next request, in tokens."""
         need = self.need(history, window)
         return need.known + need.new
 

@@ -36,7 +36,7 @@ from sandbox.errors import FileError
 
 
 class ToolExecutor:
-    """Runs the calls of one run in its box, in order."""
+    """Runs the calls of one run in its sandbox, in order."""
 
     def __init__(
         self,

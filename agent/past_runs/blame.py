@@ -121,7 +121,7 @@ class _BlameWalk:
     spans: list[Span] = field(default_factory=list)
     histories: dict[bytes, list[_SeenAtPath]] = field(default_factory=dict)
     origins: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
-    """Of files that were moved: the first name, and how much of their history is from before."""
+    """Files that were moved: their first name, and how much of their history is from before."""
     unfollowed: list[str] = field(default_factory=list)
     _backgrounds: list[int] = field(default_factory=list)
     _missed: dict[bytes, int] = field(default_factory=dict)
@@ -173,7 +173,7 @@ class _BlameWalk:
             self._missed.setdefault(path, event.first)
 
     def _moved(self, changed: Sequence[TrackedFile]) -> dict[bytes, bytes]:
-        """New names of files that went in the same step, by their content: they keep their past."""
+        """New names of files that went in the same step, by content: they keep their writers."""
         gone: dict[str, bytes] = {}
         for item in changed:
             newest = self._newest(item.path)

@@ -70,7 +70,7 @@ class Fork:
     """What a new run begins with."""
 
     started: RunStarted
-    """Of the other run."""
+    """The first event of the other run."""
     origin: ForkedFrom
     events: tuple[Recorded, ...]
     """For the new record, after its first line."""

@@ -19,7 +19,7 @@ from agent.record.state.files import TrackedFiles
 from agent.tools import registry
 
 END = -1
-"""As a call: after everything that was said."""
+"""Stands for a call's number: after everything that was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class ForkPoint:
     ending: str
     """How it ended, in a word or two."""
     lines: int
-    """Of the record, up to there: the conversation."""
+    """How many lines of the record the conversation has up to there."""
     looks: int
     """Lines up to the next call that may change a file: a look before that still shows these."""
     files: TrackedFiles

@@ -183,7 +183,7 @@ class Replay:
     policy: Policy
     interrupts: Interrupts
     steps: Path
-    """Of the run's record: the content of a fork's first files."""
+    """Directory in the run's record with the content of a fork's first files."""
     on_call: Callable[[Remade], None]
     _decided: Decision | None = None
     _marks: dict[int, Mark] = field(default_factory=dict)

@@ -220,4 +220,4 @@ _UNSEEN = SealReport(
     missing=(),
     notes=(),
 )
-"""Of a container that nobody looked at: nothing is claimed."""
+"""The report on a container that nobody looked at: it claims nothing."""

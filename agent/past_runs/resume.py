@@ -35,7 +35,7 @@ class HeldRun:
     past: ResumeState
     job: Job
     torn_bytes: int
-    """Of the record's last line, which its process did not finish."""
+    """Length of the record's last line, which its process did not finish."""
     exact_policy: bool
     """False where the recorded policy is not, to the letter, the one that the run had."""
 

@@ -31,7 +31,7 @@ class AppliedPatch:
 
     @classmethod
     def of(cls, run: Path) -> "AppliedPatch":
-        """By the run's directory."""
+        """The applied patch of the run in this directory."""
         return cls(directory=run / APPLIED)
 
     @property

@@ -31,7 +31,7 @@ class Chain:
     end: int
     """Where the last of them ends, in bytes."""
     torn_bytes: int
-    """Of a last line without its end: a killed process leaves such a one, and did nothing after."""
+    """Length of a last line without its end, as a killed process leaves it; 0: there is none."""
     fault: str
     """What is wrong with the line after them; empty where nothing is."""
 
@@ -43,7 +43,7 @@ class Chain:
 
 
 def digest(line: bytes) -> str:
-    """Of a line without its newline."""
+    """The sha256, hex, of a line without its newline."""
     return hashlib.sha256(line).hexdigest()
 
 

@@ -114,7 +114,7 @@ Outcome = Conversation | NotVerified | ExportRefused
 
 
 NOTHING_ASKED = Finished(message="nothing was asked")
-"""Of a chat before its first request."""
+"""How a chat has ended before its first request."""
 
 
 def name(outcome: Outcome) -> str:

@@ -31,7 +31,7 @@ class RecordedRun:
 
     @property
     def is_running(self) -> bool:
-        """By its summary: no process has said yet that it ended."""
+        """No process has written into its summary yet that it ended."""
         return self.summary.outcome == RUNNING
 
     @property
@@ -96,7 +96,7 @@ def run_in(directory: Path) -> RecordedRun:
 
 
 def find_id(home: Path, wanted: str) -> str:
-    """As `find`, where the summary is not wanted.
+    """A run's full id, by what `find` takes.
 
     Raises:
         UsageError: none or several fit.
@@ -156,7 +156,7 @@ def _checked(run: RecordedRun, name: str, digest: str | None) -> bytes:
 
 
 def delivered_of(run: RecordedRun) -> bytes:
-    """As `patch_of`, and also where the gate refused the patch: to look at, not to apply."""
+    """The patch, checked, also where the gate refused it: to look at, not to apply."""
     name = REFUSED_PATCH if run.is_refused else PATCH
     return _checked(run, name, run.summary.patch_sha256)
 

@@ -32,7 +32,7 @@ class RunSummary(RecordedModel):
     format: int = FORMAT
     run_id: str
     outcome: str
-    """As `outcome.name` gives it, or ``running``."""
+    """The word that `outcome.name` gives, or ``running``."""
     task: str
     workspace: str
     policy: str
@@ -57,7 +57,7 @@ class RunSummary(RecordedModel):
     usd_source: str | None = None
     """Where the price comes from."""
     usd_allowed: float | None = None
-    """By the policy; None where it sets no limit."""
+    """What the policy allows; None where it sets no limit."""
     patch: str | None = None
     """Where the patch was written; None where none could be made."""
     patch_sha256: str | None = None
@@ -97,7 +97,7 @@ _OF_END = ("exit_code", "turns", "usd_allowed", "container_left")
 
 
 def running_summary(state: RunState) -> RunSummary:
-    """Of a run that has just begun: it alone stands while the run runs."""
+    """The summary of a run that has just begun, which stands as long as it runs."""
     started = state.started
     if started is None:
         raise AssertionError("a run begins with run_started")
@@ -118,7 +118,7 @@ def running_summary(state: RunState) -> RunSummary:
 
 
 def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:
-    """Of a run that is over, whether its last process came to say so or not.
+    """The summary of a run that is over, whether its last process came to say so or not.
 
     Args:
         worked_s: how long it worked, where that process did not say it.

@@ -60,7 +60,7 @@ class Row:
     kind: RowKind
     title: str
     number: int | None = None
-    """Of a call."""
+    """A call's number; None for what is no call."""
     brief: str = ""
     """How a call ended, or why it did not run."""
     more: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ _POLICY = Markup(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
 _ROWS = 500
-"""Of one table; the rest is counted."""
+"""Most rows of one table; the rest is counted."""
 _ENDED_BADLY = (3, 4, 5)
 """Exit codes."""
 

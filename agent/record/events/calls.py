@@ -52,9 +52,9 @@ class ApprovalAnswered(RecordedModel):
 
     event: Literal["approval_answered"] = "approval_answered"
     number: int
-    """Of the call."""
+    """The call's number."""
     digest: str
-    """Of the call, as `policies.decision.digest` makes it."""
+    """The call's digest, as `policies.decision.digest` makes it."""
     answer: Literal["approved", "approved before", "declined"]
     """``approved before``: for the rest of a chat."""
 

@@ -14,7 +14,7 @@ class ModelCalled(RecordedModel):
     turn: int
     system_sha256: str
     messages: int
-    """In the whole history, whatever of it is sent."""
+    """How many the whole history has, whatever of it is sent."""
 
 
 class ModelRetry(RecordedModel):
@@ -45,7 +45,7 @@ class ReplyDiscarded(RecordedModel):
 
     event: Literal["reply_discarded"] = "reply_discarded"
     usage: Usage
-    """Of the answer that broke off."""
+    """What the answer used that broke off."""
     used: Usage
     """Sum over the run so far."""
     usd: float | None
@@ -73,7 +73,7 @@ class ShownFile:
 
     name: str
     sha256: str
-    """Of what was read of the file."""
+    """Digest (hex) of what was read of the file."""
     size_bytes: int
     """So many bytes are shown."""
     cut: bool
@@ -138,7 +138,7 @@ class HistorySummarised(RecordedModel):
     author: Literal["service", "model", "nobody"]
     """Who wrote the summary; ``nobody``: a list of the calls stands in."""
     usage: Usage
-    """Of the request for the summary."""
+    """What the request for the summary used."""
     used: Usage
     """Sum over the run so far."""
     usd: float | None

@@ -33,9 +33,9 @@ class CutText(str):
     __slots__ = ("characters", "head", "sha256")
     head: str
     characters: int
-    """Of the whole string."""
+    """Length of the whole string."""
     sha256: str
-    """Of the whole string, in UTF-8."""
+    """Digest (hex) of the whole string in UTF-8."""
 
     @classmethod
     def of(cls, *, head: str, characters: int, sha256: str) -> Self:

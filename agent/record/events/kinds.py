@@ -4,90 +4,49 @@ from collections.abc import Callable, Mapping
 from typing import cast, get_args
 
 from agent.errors import RecordError
-from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.conversation import (
-    ContextShown,
-    HistorySummarised,
-    ImagesWithdrawn,
-    ModelCalled,
-    ModelReplied,
-    ModelRetry,
-    ReplyDiscarded,
-    RequestWithdrawn,
-    ResultsCleared,
-    ResultsShortened,
-    UserMessageAdded,
-)
-from agent.record.events.lifecycle import (
-    ConversationEnded,
-    Forked,
-    Notice,
-    RequestAwaited,
-    Resumed,
-    RunEnded,
-    RunStarted,
-    SandboxReady,
-)
-from agent.record.events.live import (
-    BudgetUsed,
-    OutputPiece,
-    Progress,
-    TextDiscarded,
-    TextPiece,
-    ThinkingPiece,
-)
+from agent.record.events import calls, conversation, lifecycle, live, workspace
 from agent.record.events.recorded import RecordedModel
-from agent.record.events.workspace import (
-    ChangesRescanned,
-    ChangesTracked,
-    Exported,
-    ExportFailed,
-    PatchApplied,
-    VerificationEnded,
-    WorkspaceRestored,
-)
 from agent.untrusted_text import one_line
 
 Recorded = (
-    RunStarted
-    | Forked
-    | Resumed
-    | SandboxReady
-    | ModelCalled
-    | ModelRetry
-    | ModelReplied
-    | ReplyDiscarded
-    | ResultsShortened
-    | ResultsCleared
-    | HistorySummarised
-    | UserMessageAdded
-    | ContextShown
-    | CallStarted
-    | CallRefused
-    | ApprovalAnswered
-    | CallEnded
-    | ImagesWithdrawn
-    | ChangesTracked
-    | ChangesRescanned
-    | WorkspaceRestored
-    | Notice
-    | RequestAwaited
-    | RequestWithdrawn
-    | PatchApplied
-    | ConversationEnded
-    | Exported
-    | ExportFailed
-    | VerificationEnded
-    | RunEnded
+    lifecycle.RunStarted
+    | lifecycle.Forked
+    | lifecycle.Resumed
+    | lifecycle.SandboxReady
+    | conversation.ModelCalled
+    | conversation.ModelRetry
+    | conversation.ModelReplied
+    | conversation.ReplyDiscarded
+    | conversation.ResultsShortened
+    | conversation.ResultsCleared
+    | conversation.HistorySummarised
+    | conversation.UserMessageAdded
+    | conversation.ContextShown
+    | calls.CallStarted
+    | calls.CallRefused
+    | calls.ApprovalAnswered
+    | calls.CallEnded
+    | conversation.ImagesWithdrawn
+    | workspace.ChangesTracked
+    | workspace.ChangesRescanned
+    | workspace.WorkspaceRestored
+    | lifecycle.Notice
+    | lifecycle.RequestAwaited
+    | conversation.RequestWithdrawn
+    | workspace.PatchApplied
+    | lifecycle.ConversationEnded
+    | workspace.Exported
+    | workspace.ExportFailed
+    | workspace.VerificationEnded
+    | lifecycle.RunEnded
 )
-Live = Progress | TextPiece | ThinkingPiece | TextDiscarded | OutputPiece | BudgetUsed
-Event = Live | Recorded
+Event = live.Live | Recorded
 Emit = Callable[[Event], None]
 
 KINDS: Mapping[str, type[RecordedModel]] = {
     made.model_fields["event"].default: made for made in get_args(Recorded)
 }
-"""By the name that stands in a line as ``event``."""
+"""The models, by the name that stands in a line as ``event``."""
 
 
 def decode(row: Mapping[str, object]) -> Recorded:

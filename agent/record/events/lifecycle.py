@@ -28,7 +28,7 @@ class RunStarted(RecordedModel):
 
     event: Literal["run_started"] = "run_started"
     format: int = FORMAT
-    """Of the record."""
+    """Version of the record's form."""
     run_id: str
     began: str
     """RFC 3339, to the second."""
@@ -45,11 +45,11 @@ class RunStarted(RecordedModel):
     server_tools: tuple[str, ...] = ()
     """Tools that the model's service may run itself."""
     version: str
-    """Of Moonpool."""
+    """The version of Moonpool."""
     policy_rules: Mapping[str, object]
     """The composed policy: a resumed run has this one, whatever its file says by then."""
     rules_sha256: str
-    """Of the policy's rules, spelled as YAML, before anything in them was redacted or cut."""
+    """Digest (hex) of the rules, spelled as YAML, before anything in them was redacted or cut."""
     kernel_policy: Literal["require", "prefer"]
     pid: int
     instructions: OperatorInstructions | None = None
@@ -62,12 +62,12 @@ class Forked(RecordedModel):
 
     event: Literal["forked"] = "forked"
     run_id: str
-    """Of the other run."""
+    """The id of the other run."""
     call: int
     """The last call of the other run that had ended where it was forked."""
     model: str
     version: str
-    """Of Moonpool."""
+    """The version of Moonpool."""
     pid: int
     lossy: Lossy
     """What of the conversation could not be given back as it was."""
@@ -79,10 +79,10 @@ class Resumed(RecordedModel):
     event: Literal["resumed"] = "resumed"
     model: str
     version: str
-    """Of Moonpool."""
+    """The version of Moonpool."""
     pid: int
     cut_bytes: int
-    """Of a last line that was torn, and is gone from the record."""
+    """Length of a last line that was torn, and is gone from the record."""
     in_doubt: int | None
     """Number of the call that had been started and may have been done or not."""
     lossy: Lossy
@@ -136,7 +136,7 @@ class RunEnded(RecordedModel):
     """Sum over the run."""
     turns: int
     seconds: float
-    """Of work: those in which a chat waited for its person are not in it."""
+    """Time of work, without that in which a chat waited for its person."""
     container_left: str | None
     """Id of a container that still stands, because its patch could not be made."""
     usd: float | None
@@ -144,4 +144,4 @@ class RunEnded(RecordedModel):
     usd_source: str
     """Where the price comes from; empty where none is known."""
     usd_allowed: float | None
-    """By the policy; None where it sets no limit."""
+    """What the policy allows; None where it sets no limit."""

@@ -52,3 +52,6 @@ class BudgetUsed:
     usd: float | None
     usd_allowed: float | None
     left_s: float
+
+
+Live = Progress | TextPiece | ThinkingPiece | TextDiscarded | OutputPiece | BudgetUsed

@@ -15,7 +15,7 @@ from agent.record.events.encoding import plain_model
 from agent.untrusted_text import one_line
 
 FORMAT = 1
-"""Of a record, ``run_started`` and ``run.json`` alike. A reader takes this one and no other."""
+"""Version of the form of ``events.jsonl`` and ``run.json``. A reader takes no other."""
 
 
 class RecordedModel(BaseModel):
@@ -61,7 +61,7 @@ class RecordedModel(BaseModel):
         )
 
     def json_object(self) -> dict[str, object]:
-        """As it stands in the record; `model_dump` gives the same, more slowly the first time."""
+        """The JSON form, as `model_dump` gives it too, but more slowly the first time."""
         return plain_model(self)
 
     @classmethod

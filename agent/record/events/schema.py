@@ -22,7 +22,7 @@ _CHAIN: Mapping[str, Schema] = {
 
 
 def schema(summary: type[RecordedModel]) -> Schema:
-    """Of one line.
+    """The JSON Schema of one line.
 
     Args:
         summary: the model of ``run.json``.

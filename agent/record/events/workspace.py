@@ -74,7 +74,7 @@ class PatchApplied(RecordedModel):
     event: Literal["patch_applied"] = "patch_applied"
     directory: str
     patch_sha256: str
-    """Of the whole patch so far, which the directory has now."""
+    """Digest (hex) of the whole patch so far, which the directory has now."""
     changes: tuple[Change, ...]
     """What it changed there."""
 

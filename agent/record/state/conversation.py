@@ -178,7 +178,7 @@ def _told(
 
 
 def _ordered(state: ConversationState, event: UserMessageAdded) -> ConversationState:
-    # It is answered from here on, be it that first room is to be made for it.
+    # It is answered from here on, even if something is to be left out first.
     first = event.text if event.what == "request" else None
     return replace(
         _anew(state),

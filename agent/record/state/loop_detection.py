@@ -44,7 +44,7 @@ class Repetition:
     found: NoLoop | WarnOfLoop | StopForLoop = field(default_factory=NoLoop)
     """What is to be done about it, by the newest call."""
     _failures: Mapping[str, int] = field(default_factory=dict)
-    """By call: how often it has failed with nothing that succeeded between."""
+    """How often each call has failed with nothing that succeeded between."""
     _seen: frozenset[str] = frozenset()
     """Calls with what they gave."""
     _nothing_new: int = 0

@@ -31,7 +31,7 @@ class BudgetSpent:
     turns: int = 0
     used: Usage = field(default_factory=Usage)
     last: Usage = field(default_factory=Usage)
-    """Of the newest reply."""
+    """What the newest reply used."""
     usd: float | None = None
     """What `used` cost; None where the model's price is not known."""
 
@@ -43,9 +43,9 @@ class RunState:
     started: RunStarted | None = None
     """None before the first event only."""
     model: str = ""
-    """As it was named last."""
+    """Name of the model, as a process gave it last."""
     pid: int = 0
-    """Of the process that worked on it last."""
+    """Id of the process that worked on it last."""
     ready: SandboxReady | None = None
     """The newest container; None where none was ready."""
     conversation: ConversationState = field(default_factory=ConversationState)
@@ -58,7 +58,7 @@ class RunState:
     exported: Exported | None = None
     """The newest patch; None where none could be made."""
     verification: Verification | None = None
-    """Of that patch; None where none was told."""
+    """What the check of that patch came to; None where none was told."""
     over: RunEnded | None = None
     """How the run ended, where nothing came after."""
 

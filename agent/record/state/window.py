@@ -1,6 +1,6 @@
 """What of a conversation's history is sent, as a value: the history itself only grows.
 
-Owns the three ways to make room: a turn's results shortened before they are sent, old results
+Owns the three ways to send less: a turn's results shortened before they are sent, old results
 cleared, old turns replaced by a summary. How the messages then read is for
 `agent.conversation.window`. Replies count from 1; the messages after a reply, up to the next,
 belong to it.
@@ -22,7 +22,7 @@ class SummaryNotes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextWindow:
-    """What was done to make room, so far."""
+    """What was left out so far, and what stands in its place."""
 
     head: SummaryNotes | Opaque | None = None
     """Stands for everything up to reply `cut`."""
