@@ -1,5 +1,6 @@
 """A workspace in a fresh sealed container, from the copy of the last time where nothing changed."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
+from sandbox.git import personal_config
 from sandbox.workspace import snapshot
 from sandbox.workspace.scan import BackgroundScan, scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
@@ -55,7 +57,8 @@ def open_workspace(
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
     prepared = _prepared(engine, policy, image, on_progress)
-    memory = SnapshotMemory(workspace, policy.workspace, prepared)
+    settings = personal_config.settings(os.environ)
+    memory = SnapshotMemory(workspace, policy.workspace, prepared, settings=settings)
 
     def planned(copied: Snapshot) -> OpeningPlan:
         return plan.plan(
@@ -94,7 +97,7 @@ def open_workspace(
     else:
         looked = scan(workspace)
     copied, manifest, looked = snapshot.take(
-        engine, looked, policy.workspace, prepared, on_progress=on_progress
+        engine, looked, policy.workspace, prepared, settings=settings, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)
     made = planned(copied)

@@ -51,9 +51,16 @@ class Packer:
     """Writes the tar and, on the way, the manifest and the content key."""
 
     def __init__(
-        self, root: Path, selection: Selection, salt: str, *, restless: Collection[bytes] = ()
+        self,
+        root: Path,
+        selection: Selection,
+        salt: str,
+        *,
+        restless: Collection[bytes] = (),
+        settings: bytes = b"",
     ) -> None:
-        """`restless`: files that something writes to. Their content is read now, in one go; of a
+        """`settings`: a configuration that counts where a repository's own says nothing.
+        `restless`: files that something writes to. Their content is read now, in one go; of a
         large one, what it began with when it was scanned is taken.
 
         Raises:
@@ -61,6 +68,7 @@ class Packer:
         """
         self._root = root
         self._restless = restless
+        self._settings = settings
         self._selection = selection
         self._entries: dict[bytes, ManifestEntry] = {}
         self._kept: dict[bytes, bytes] = {}
@@ -68,6 +76,8 @@ class Packer:
         self._digest = hashlib.sha256(salt.encode() + b"\n")
         # What git is told of the files counts where no history goes in too.
         self._git_files = _git_files_left_out(root, selection)
+        if _CONFIG in self._git_files:
+            self._git_files[_CONFIG] = settings + self._git_files[_CONFIG]
         for path, data in self._git_files.items():
             self._note(path, data)
         self._contents: dict[bytes, bytes] = {}
@@ -222,6 +232,8 @@ class Packer:
     def _sanitized_config(self, item: FoundFile) -> bytes:
         with self._opened(item) as file:
             config = git_config.sanitized(file.read(_CONFIG_LIMIT))
+        if item.path.endswith(b"/config"):
+            config = self._settings + config
         if self._selection.linked is not None and item.path == _CONFIG:
             # A repository that has work trees only says that it is bare; the copy has one.
             config += b"[core]\n\tbare = false\n"

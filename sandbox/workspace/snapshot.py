@@ -69,8 +69,10 @@ def manifest_file(key: str) -> Path:
 class SnapshotMemory:
     """What was copied the last time from one workspace under the same rules."""
 
-    def __init__(self, root: Path, rules: WorkspaceRules, prepared: PreparedImage) -> None:
-        text = repr((os.path.realpath(root), rules, prepared.key))
+    def __init__(
+        self, root: Path, rules: WorkspaceRules, prepared: PreparedImage, *, settings: bytes
+    ) -> None:
+        text = repr((os.path.realpath(root), rules, prepared.key, settings))
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._file = cache_directory() / "workspaces" / f"{name}.json"
 
@@ -130,10 +132,12 @@ def take(
     rules: WorkspaceRules,
     prepared: PreparedImage,
     *,
+    settings: bytes,
     on_progress: Callable[[str], None],
 ) -> tuple[Snapshot, Manifest, Scan]:
     """Copy a workspace into an image layer, unless one with the same content stands already.
 
+    `settings` are the person's own, for git (`sandbox.git.personal_config`).
     A file that something writes to meanwhile is taken as it is at one moment. Gives the look that
     the copy fits as well.
 
@@ -145,7 +149,13 @@ def take(
     for left in reversed(range(_TRIES)):
         try:
             taken = _take(
-                engine, looked, rules, prepared, restless=restless, on_progress=on_progress
+                engine,
+                looked,
+                rules,
+                prepared,
+                restless=restless,
+                settings=settings,
+                on_progress=on_progress,
             )
         except WorkspaceChanged:
             if not left:
@@ -174,16 +184,17 @@ def _take(
     prepared: PreparedImage,
     *,
     restless: Collection[bytes],
+    settings: bytes,
     on_progress: Callable[[str], None],
 ) -> tuple[Snapshot, Manifest]:
     selection = select(looked, rules)
     if selection.total_bytes > _WORTH_A_LINE_BYTES:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
     salt = f"{prepared.key} {rules.history}"
-    packer = Packer(looked.root, selection, salt, restless=restless)
+    packer = Packer(looked.root, selection, salt, restless=restless, settings=settings)
     cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
     if cuts or not _loaded(engine, prepared, packer):
-        packer = Packer(looked.root, selection, salt, restless=restless)
+        packer = Packer(looked.root, selection, salt, restless=restless, settings=settings)
         with contextlib.closing(ahead(packer.stream())) as stream:
             _through_a_container(engine, prepared, stream, packer, cuts=cuts)
     key = packer.key()
