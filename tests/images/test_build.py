@@ -110,10 +110,14 @@ def test_two_at_once_build_once(engine: FakeEngine) -> None:
 
     engine.while_building = hold
     first = threading.Thread(
-        target=ensure_recipe, args=(engine, RECIPE, {}), kwargs={"on_progress": quiet}
+        target=ensure_recipe,
+        args=(engine, RECIPE, {}),
+        kwargs={"environ": os.environ, "on_progress": quiet},
     )
     second = threading.Thread(
-        target=ensure_recipe, args=(engine, RECIPE, {}), kwargs={"on_progress": note}
+        target=ensure_recipe,
+        args=(engine, RECIPE, {}),
+        kwargs={"environ": os.environ, "on_progress": note},
     )
     first.start()
     assert building_now.wait(30)
