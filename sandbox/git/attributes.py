@@ -30,7 +30,7 @@ _BINARY: list[tuple[bytes, Value]] = [(b"diff", False), (b"merge", False), (b"te
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class _AttributeRule:
     pattern: PathPattern
     states: list[tuple[bytes, Value]]
 
@@ -45,7 +45,7 @@ class Attributes:
     def __init__(self, files: Mapping[bytes, bytes], *, work_limit: int = WORK_LIMIT) -> None:
         self._work_left = work_limit
         self._macros: dict[bytes, list[tuple[bytes, Value]]] = {b"binary": _BINARY}
-        self._files: dict[bytes | None, list[_Rule]] = {}
+        self._files: dict[bytes | None, list[_AttributeRule]] = {}
         """By directory; None: what counts everywhere, and more than all the others."""
         self._count = 0
         for path, data in files.items():
@@ -95,7 +95,7 @@ class Attributes:
                 if value is True:
                     waiting += self._macros.get(name, ())
 
-    def _parsed(self, data: bytes, *, macros: bool) -> list[_Rule]:
+    def _parsed(self, data: bytes, *, macros: bool) -> list[_AttributeRule]:
         rules = []
         for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
             text = line.partition(b"\0")[0].strip(b" \t\r")
@@ -117,7 +117,7 @@ class Attributes:
                 continue
             pattern = parse_pattern(written, "")
             if pattern is not None and pattern.reason is not None:  # git takes none with a ``!``
-                rules.append(_Rule(pattern, states))
+                rules.append(_AttributeRule(pattern, states))
         self._count += len(rules)
         return rules
 
