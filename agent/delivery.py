@@ -84,6 +84,14 @@ class Delivery:
         self._close(box)
         return outcome
 
+    def early(self, box: SandboxProtocol) -> DeliveredPatch:
+        """Export what stands now; nothing is verified, and the container stays.
+
+        Raises:
+            SandboxError, OSError: the patch can't be made.
+        """
+        return self._deliver(lambda: box.export(**self._places()))
+
     def _after(self, box: SandboxProtocol, ended: Conversation) -> Outcome:
         # Until the patch is written the container is all there is of the agent's work.
         self.container_left = box.id

@@ -49,6 +49,8 @@ class Leftover:
     state: str = "stored"
     expired: bool
     """Whether it may be removed now."""
+    deadline: float = 0.0
+    """Until when a container stays, in s since the epoch."""
 
 
 def leftovers(engine: Engine) -> tuple[Leftover, ...]:
@@ -61,6 +63,7 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
             run=row.labels.get(LABEL_RUN, ""),
             state=row.state,
             expired=deadline < now,
+            deadline=deadline,
         )
         for row in engine.containers(LABEL_DEADLINE)
         if (deadline := _deadline(row)) is not None

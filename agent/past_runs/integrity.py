@@ -103,7 +103,7 @@ def _events(record: ReadRecord) -> str:
 
 def _summary(directory: Path, state: RunState) -> str:
     found = run_in(directory)
-    if found.is_running:
+    if found.is_running or found.is_cut:
         raise _Nothing("the run has not ended, or its process was killed: `moonpool resume`")
     if state.started is None or state.over is None:
         raise _Broken("the events do not end with run_ended, and run.json says how the run ended")

@@ -13,13 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.conversation.approval import nobody_to_ask
+from agent.delivery import Delivery
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, UnaskedModel, take
-from agent.record.journal import unseen
+from agent.record.events.workspace import Exported
+from agent.record.journal import Journal, unseen
 from agent.record.outcome import CutShort, Outcome
+from agent.record.reader import read_record
 from agent.record.store import EVENTS, RecordHeld, runs_directory
+from agent.record.summary import RUNNING, DeliveredPatch, summary_of
 from agent.report.html import render
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
@@ -93,6 +97,52 @@ class Rescuer:
         except Exception as error:  # noqa: BLE001 - what stands in one must not keep all the others
             return KeptContainer(reason=f"a defect of Moonpool: {error!r:.200}")
 
+    def early(self, item: Leftover) -> Rescue:
+        """Export the work of a dead run whose container stays for `moonpool resume`, unless that
+        has been done since it ended."""
+        if item.kind is not LeftoverKind.CONTAINER or not _RUN_ID.fullmatch(item.run):
+            return NothingToRescue()
+        try:
+            taken = take(
+                self.home,
+                item.run,
+                environ=self.environ,
+                known_secrets=self.known_secrets,
+                may_ask=False,
+            )
+        except (RecordHeld, RecordError, UsageError, OSError):
+            # It is alive, or its record is not here or not to be used: its deadline will come.
+            return NothingToRescue()
+        try:
+            return self._exported(taken, item)
+        except Exception as error:  # noqa: BLE001 - as above
+            return KeptContainer(reason=f"a defect of Moonpool: {error!r:.200}")
+        finally:
+            taken.record.close()
+
+    def _exported(self, taken: HeldRun, item: Leftover) -> Rescue:
+        past, record = taken.past, taken.record
+        ready, lines = past.state.ready, read_record(record.directory).lines
+        mine = ready is not None and ready.container_state.container == item.id
+        if not mine or past.state.over is not None or isinstance(lines[-1].event, Exported):
+            return NothingToRescue()
+        interrupts = Interrupts()
+        journal = Journal(record=record, interrupts=interrupts, state=past.state)
+        try:
+            box, _ = reopen_sealed(taken.job, taken.remembered, self.engine)
+            try:
+                delivered = Delivery(
+                    taken.job, record=record, journal=journal, interrupts=interrupts
+                ).early(box)
+            finally:
+                box.break_off()
+        except (SandboxError, UsageError, RecordError, OSError) as error:
+            return KeptContainer(reason=str(error))
+        # How it ended nobody has said: whoever goes on with it may.
+        document = summary_of(journal.state).model_copy(update={"outcome": RUNNING, "detail": ""})
+        record.write_summary(document.json_object())
+        return _rescued_by(delivered)
+
     def _rescued(self, item: Leftover) -> Rescue:
         if not (runs_directory(self.home) / item.run / EVENTS).exists():
             return self._recover(item, "its run has no record here")
@@ -164,11 +214,7 @@ class Rescuer:
         if delivery is None or result.document.container_left is not None:
             words = f"{result.document.detail}: `moonpool resume {item.run} --export-only`"
             return KeptContainer(reason=words)
-        return Rescued(
-            path=delivery.path,
-            files=len(delivery.patch.changes),
-            refused=tuple(row for row in delivery.findings if row.refuses),
-        )
+        return _rescued_by(delivery)
 
     def _recover(self, item: Leftover, why: str) -> Rescue:
         """Export by what the container itself says, under the bundled default policy's rules."""
@@ -202,6 +248,14 @@ class Rescuer:
         return Sandbox.unattended(
             remembered, workspace=Path(os.devnull), policy=policy, engine=self.engine
         )
+
+
+def _rescued_by(delivered: DeliveredPatch) -> Rescued:
+    return Rescued(
+        path=delivered.path,
+        files=len(delivered.patch.changes),
+        refused=tuple(row for row in delivered.findings if row.refuses),
+    )
 
 
 _UNSEEN = SealReport(

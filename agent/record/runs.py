@@ -9,8 +9,8 @@ from pathlib import Path
 from agent.errors import RecordError, UsageError
 from agent.record import outcome as outcomes
 from agent.record.events.recorded import require_format
-from agent.record.outcome import ExportRefused, Finished
-from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, runs_directory
+from agent.record.outcome import CutShort, ExportRefused, Finished, Outcome
+from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, is_held, runs_directory
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
 from sandbox.errors import PatchError
@@ -28,10 +28,12 @@ class RecordedRun:
     id: str
     directory: Path
     summary: RunSummary
+    is_cut: bool = False
+    """Its process ended without a word of how: that it was cut short is all its summary says."""
 
     @property
     def is_running(self) -> bool:
-        """No process has written into its summary yet that it ended."""
+        """A process works on it."""
         return self.summary.outcome == RUNNING
 
     @property
@@ -90,9 +92,27 @@ def run_in(directory: Path) -> RecordedRun:
     if not isinstance(value, dict):
         raise RecordError(f"{path} is not a JSON object")
     require_format(value, str(path))
+    summary = RunSummary.read(value, str(path))
+    cut = summary.outcome == RUNNING and not is_held(directory)
     return RecordedRun(
-        id=directory.name, directory=directory, summary=RunSummary.read(value, str(path))
+        id=directory.name,
+        directory=directory,
+        summary=_cut_short(summary) if cut else summary,
+        is_cut=cut,
     )
+
+
+def _cut_short(summary: RunSummary) -> RunSummary:
+    """Of a run whose process can't say it any more."""
+    resume = f"`moonpool resume {summary.run_id}`"
+    words = f"its process ended: {resume} goes on with it, with --export-only it makes the patch"
+    if summary.patch is not None:
+        words = f"its process ended, and what it had done is exported: {resume} goes on with it"
+    ended: Outcome = CutShort(detail=words)
+    if any(finding.refuses for finding in summary.findings):
+        ended = ExportRefused(findings=summary.findings, before=CutShort(detail=words))
+    update = {"outcome": outcomes.name(ended), "detail": outcomes.detail(ended)}
+    return summary.model_copy(update=update)
 
 
 def find_id(home: Path, wanted: str) -> str:
@@ -143,7 +163,8 @@ def index_patch_of(run: RecordedRun) -> bytes:
 
 def _checked(run: RecordedRun, name: str, digest: str | None) -> bytes:
     if digest is None:
-        raise UsageError(f"run {run.id} has no patch: it ended as {run.summary.outcome}")
+        why = run.summary.detail if run.is_cut else f"it ended as {run.summary.outcome}"
+        raise UsageError(f"run {run.id} has no patch: {why}")
     try:
         data = (run.directory / name).read_bytes()
     except OSError as error:

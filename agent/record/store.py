@@ -28,6 +28,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,7 @@ BASELINE = "baseline"
 STEPS = "steps"
 IMAGES = "images"
 
+_LOCK_TRIES, _LOCK_RETRY_S = 3, 0.01
 _SHORTEST_SECRET = 8
 # Keys of the usual shape are taken out wherever they come from, known to us or not. In JSON the
 # character before one may stand escaped, and an escape ends in a letter or a digit.
@@ -220,11 +222,31 @@ class RecordHeld(UsageError):
         super().__init__(f"run {run_id} is still being worked on, by {who}")
 
 
-def _lock(handle: int, run_id: str) -> None:
+def is_held(directory: Path) -> bool:
+    """Whether a process works on the run of this directory, or that can't be told.
+
+    By the lock, which ends with its process: a process id may be another's by now.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise RecordHeld(run_id, _holder(handle)) from error
+        with (directory / EVENTS).open("rb") as events:
+            fcntl.flock(events, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _lock(handle: int, run_id: str) -> None:
+    for tries_left in reversed(range(_LOCK_TRIES)):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not tries_left:
+                raise RecordHeld(run_id, _holder(handle)) from error
+            time.sleep(_LOCK_RETRY_S)  # `is_held` may be looking at this moment
+        else:
+            return
 
 
 def _holder(handle: int) -> int:

@@ -244,8 +244,8 @@ def _verification(summary: RunSummary) -> tuple[str, str] | None:
 def _next(run: RecordedRun) -> str:
     if run.summary.container_left is not None:
         return f"moonpool resume {run.id} --export-only"
-    if run.is_running:
-        # Or its process was killed: then this takes it up, and else says who works on it.
+    if run.is_running or (run.is_cut and run.summary.patch is None):
+        # Where a process works on it, this says which.
         return f"moonpool resume {run.id}"
     if run.is_refused:
         return f"moonpool show {run.id} --patch"

@@ -1,6 +1,7 @@
 """``moonpool prune``: what runs left behind, exported first and then removed."""
 
 import sys
+from datetime import datetime
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.setup import environment, exit_codes
@@ -36,12 +37,8 @@ def prune(given: Given) -> int:
         match rescue(item):
             case NothingToRescue():
                 return True
-            case Rescued(path=path, files=files, refused=refused):
-                count = "1 file" if files == 1 else f"{files} files"
-                print(f"exported run {visible(item.run)}: {count} changed, {path}")
-                if refused:
-                    kinds = ", ".join(sorted({finding.id for finding in refused}))
-                    print(f"  the export gate refuses it: {kinds}; read it before you use it")
+            case Rescued() as done:
+                _print_rescued(item, done)
                 return True
             case KeptContainer(reason=reason):
                 lost += not force
@@ -57,11 +54,33 @@ def prune(given: Given) -> int:
         of_run = f" of run {visible(item.run)}" if item.run else ""
         print(f"removed {item.kind} {item.id.removeprefix('sha256:')[:12]}{of_run}")
     kept = leftovers(engine)
+    for item in kept:
+        match rescue.early(item):
+            case Rescued() as early:
+                _print_rescued(item, early)
+                until = datetime.fromtimestamp(item.deadline).astimezone()
+                print(
+                    f"  its container stays until {until:%Y-%m-%d %H:%M}: "
+                    f"moonpool resume {visible(item.run)}"
+                )
+            case KeptContainer(reason=reason):
+                words = f"container {item.id[:12]} of run {one_line(item.run, 80)} stays: {reason}"
+                print(f"moonpool: {visible(words)}", file=sys.stderr)
+            case NothingToRescue():
+                pass
     if not removed:
         print("nothing to remove")
     if len(kept) > lost:
         print(f"{len(kept) - lost} in use or not yet due; --all removes them too")
     return exit_codes.ENVIRONMENT if lost else exit_codes.DONE
+
+
+def _print_rescued(item: Leftover, done: Rescued) -> None:
+    count = "1 file" if done.files == 1 else f"{done.files} files"
+    print(f"exported run {visible(item.run)}: {count} changed, {done.path}")
+    if done.refused:
+        kinds = ", ".join(sorted({finding.id for finding in done.refused}))
+        print(f"  the export gate refuses it: {kinds}; read it before you use it")
 
 
 COMMAND = Command(

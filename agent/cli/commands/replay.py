@@ -27,7 +27,7 @@ from policies.policy import Policy
 def replay(given: Given) -> int:
     """Make the calls of a run again; gives the exit code."""
     run = find(environment.home(), given[RUN])
-    if run.is_running:
+    if run.is_running or run.is_cut:
         raise UsageError(f"run {run.id} has not ended: `moonpool resume {run.id}` goes on with it")
     recorded = recording(read_record(run.directory).require(), run.id)
     policy, exact = recorded_policy(recorded.started, file=str(run.directory / EVENTS))

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from agent.cli.setup.exit_code_of import of_outcome
-from agent.past_runs.rescue import RECOVERED, KeptContainer, Rescue, Rescued, Rescuer
+from agent.past_runs.rescue import (
+    RECOVERED,
+    KeptContainer,
+    NothingToRescue,
+    Rescue,
+    Rescued,
+    Rescuer,
+)
 from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
@@ -88,6 +95,59 @@ def test_the_work_of_a_killed_run_goes_to_its_record(start: Start, engine: Engin
     assert not stands(engine, going.container)
     assert not chain_of(going.directory / "events.jsonl").fault
     assert going.moonpool("apply", "last", "--check").returncode == 0
+
+
+def early(going: Going) -> Rescue:
+    """What prune does with a container that is not due."""
+    engine = EngineOfOneRun.connect(os.environ)
+    engine.only = going.container
+    (item,) = leftovers(engine)
+    home = Path(going.moonpool.environ["MOONPOOL_HOME"])
+    return Rescuer(
+        engine=engine,
+        home=home,
+        environ=os.environ,
+        known_secrets=(),
+        exit_code=of_outcome,
+        end_running=False,
+    ).early(item)
+
+
+@pytest.mark.parametrize("policy", ["exec_workspace: true", "exec_workspace: false"])
+def test_the_work_of_a_killed_run_is_exported_at_once_and_it_can_be_resumed(
+    start: Start, engine: Engine, policy: str
+) -> None:
+    going = start(bash(SLEEP), bash("echo more > later"), DONE, policy=policy)
+    going.until("call_started", "sleep 60")
+    time.sleep(0.5)
+    alive = going.moonpool("runs", "--json").stdout
+    assert json.loads(alive)["outcome"] == "running"
+    assert early(going) == NothingToRescue()
+    going.kill()
+    dead = json.loads(going.moonpool("runs", "--json").stdout)
+    assert (dead["outcome"], dead["patch"]) == ("cut short", None)
+    asked = going.moonpool("apply", "last", "--check")
+    assert (asked.returncode, "--export-only" in asked.stderr) == (2, True)
+    became = early(going)
+    assert became == Rescued(path=going.directory / "patch.diff", files=1)
+    assert stands(engine, going.container)
+    assert early(going) == NothingToRescue()  # nothing has been done since
+    assert going.moonpool("apply", "last", "--check").returncode == 0
+    assert going.moonpool("verify", "last").returncode == 0
+    assert json.loads(going.moonpool("runs", "--json").stdout)["outcome"] == "cut short"
+    code, over, err = going.resume()
+    assert (code, over["outcome"]) == (0, "finished"), err
+    assert {row["path"] for row in over["changes"]} == {"count", "later"}
+    assert going.moonpool("verify", "last").returncode == 0
+    assert not stands(engine, going.container)
+
+
+def test_what_the_gate_refuses_is_not_applied_while_the_container_stands(start: Start) -> None:
+    going = killed(start, command=f"ln -s /etc/passwd out; {SLEEP}")
+    became = early(going)
+    assert isinstance(became, Rescued)
+    assert [finding.id for finding in became.refused] == ["escaping-symlink"]
+    assert going.moonpool("apply", "last").returncode == 5
 
 
 @pytest.mark.parametrize("policy", ["exec_workspace: true", "exec_workspace: false"])
