@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +37,6 @@ class Sandbox(SessionCommands):
     def __init__(self, container: OpenedContainer) -> None:
         super().__init__(Session(container.engine, container.plan, container.started))
         self._opened = container
-        self._manifest: Manifest | None = None
         self._follower: Follower | None = None
 
     @classmethod
@@ -121,17 +121,15 @@ class Sandbox(SessionCommands):
         Raises:
             ContainerGone: when it is exported, and stands no more.
         """
-        made = cls(
-            reattach.unattended(remembered, workspace=workspace, policy=policy, engine=engine)
-        )
+        found = reattach.unattended(remembered, workspace=workspace, policy=policy, engine=engine)
+        made = cls(found)
         made._session.stay_down()
         return made
 
     def fresh(self) -> Self:
         """Another sandbox from the same baseline, in which nothing has run.
 
-        Raises:
-            SandboxLost: this one is unattended, so the other could not be planned.
+        Raises `SandboxLost` where this one is unattended: the other could not be planned.
         """
         return type(self)(self._opened.again())
 
@@ -174,12 +172,10 @@ class Sandbox(SessionCommands):
             volumes=self._session.started.volumes,
         )
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         """What was copied in."""
-        if self._manifest is None:
-            self._manifest = self._opened.snapshot.manifest()
-        return self._manifest
+        return self._opened.snapshot.manifest()
 
     @property
     def base_tree(self) -> str:
@@ -209,11 +205,9 @@ class Sandbox(SessionCommands):
     ) -> Patch:
         """As `export`, of what stands now: what runs waits meanwhile, and goes on.
 
-        Raises:
-            SandboxLost: the guest can't say what stands in the container.
-            PatchError: the patch can't be made or proved.
+        Raises `SandboxLost` where the guest can't say what stands there, and `PatchError`.
         """
-        return self._exported(keep_old, None, compared, Still.PAUSED)
+        return self._exported(self._exporter(keep_old, None, compared), Still.PAUSED)
 
     def export(
         self,
@@ -228,8 +222,7 @@ class Sandbox(SessionCommands):
             keep_old: a directory to be made, for the old side of the changed files: with it the
                 patch can be merged later into files that changed since (`sandbox.patch.baseline`).
             spare: a directory to work in where the temporary one is full or gone.
-            compared: names, in lower case, of files of which the patch keeps both versions whole,
-                for a review.
+            compared: names, in lower case, of files that the patch keeps whole, for a review.
 
         Raises:
             SandboxLost: neither the guest nor the engine can say what stands in the container.
@@ -238,7 +231,7 @@ class Sandbox(SessionCommands):
         with contextlib.suppress(SandboxError):
             if self._session.link.lost is not None:
                 self._session.revive(SandboxLost(self._session.link.lost))
-        return self._exported(keep_old, spare, compared, Still.ENDED)
+        return self._exported(self._exporter(keep_old, spare, compared), Still.ENDED)
 
     def export_tracked(
         self,
@@ -250,23 +243,16 @@ class Sandbox(SessionCommands):
         spare: Path | None = None,
         compared: frozenset[bytes] = frozenset(),
     ) -> Patch:
-        """The patch from what `checkpoint` saw change, where the container is lost.
+        """As `export`, of what `checkpoint` saw change, where the container is lost.
 
         Args:
             files: everything that is not as it was copied in; None: gone.
             steps: the directory that the looks were given.
             left_out: what is known to lack.
-
-        Raises:
-            PatchError: the patch can't be made or proved.
         """
-        maker = self._exporter(keep_old=keep_old, spare=spare, compared=compared)
-        return maker.of_tracked(files, Store(steps), left_out)
+        return self._exporter(keep_old, spare, compared).of_tracked(files, Store(steps), left_out)
 
-    def _exported(
-        self, keep_old: Path | None, spare: Path | None, compared: frozenset[bytes], still: Still
-    ) -> Patch:
-        maker = self._exporter(keep_old=keep_old, spare=spare, compared=compared)
+    def _exported(self, maker: Exporter, still: Still) -> Patch:
         try:
             return maker.of_container(self._session.started, still)
         except SandboxError as error:
@@ -275,7 +261,7 @@ class Sandbox(SessionCommands):
             raise
 
     def _exporter(
-        self, *, keep_old: Path | None, spare: Path | None, compared: frozenset[bytes]
+        self, keep_old: Path | None, spare: Path | None, compared: frozenset[bytes]
     ) -> Exporter:
         return Exporter(
             engine=self._session.engine,
@@ -294,8 +280,7 @@ class Sandbox(SessionCommands):
         Commands may go on running. Never raises: a step that could not be followed says so.
 
         Args:
-            store: a directory, made where it is missing, for the content of what changed; the same
-                one each time.
+            store: a directory, made where it is missing, for the content; the same one each time.
         """
         try:
             follower = self._following(store)
@@ -322,8 +307,7 @@ class Sandbox(SessionCommands):
         a patch can carry, and named what has changed since and stays as it is.
 
         Not gone back are ignored files, what was too large to be kept, any ``.git``, and whatever
-        lies outside of the workspace. The next command's directory, where it is gone, is the
-        workspace.
+        lies outside. The next command's directory, where it is gone, is the workspace.
 
         Raises:
             NotKept: the mark tells nothing; nothing was touched.
@@ -353,8 +337,7 @@ class Sandbox(SessionCommands):
     def apply(self, patch: Patch) -> None:
         """Put a proved patch's result in place, for a verification.
 
-        Raises:
-            FileError: the policy lets nothing be written where the patch does.
+        Raises `FileError` where the policy lets nothing be written where the patch does.
         """
         patched_copy.put_patched(
             engine=self._session.engine,
