@@ -28,8 +28,6 @@ MAX_LEVELS = 12
 MAX_CHAIN = 32
 """Of wrappers in front of each other (``env env …``)."""
 MAX_STEPS = 400_000
-_MAX_TOPS = 16
-"""Directories that a text goes to and that are looked at."""
 _NODES_OF_A_TEXT = 20
 """What a text of no length costs, in nodes."""
 
@@ -53,10 +51,8 @@ class _Context:
     level: int
     offset: int
     functions: DefinedFunctions
-    moved: bool
-    """The text changes the working directory somewhere."""
-    moved_to: tuple[str, ...] = ()
-    """Where to, of what is written out from the root."""
+    moved_to: frozenset[str] | None
+    """Directories that the text changes to, as far as it says them; None: it changes to none."""
     is_program: bool = False
     """Started by another program, which knows no builtins."""
     chain: int = 0
@@ -152,14 +148,13 @@ class _Judge:
             and item.words
             and item.words[0].value in builtins.MOVING
         ]
-        moved_to = {word.value for words in moving for word in words if word.value}
+        moved_to = frozenset(word.value for words in moving for word in words if word.value)
         context = _Context(
             task.depth,
             task.level,
             0,
             functions,
-            bool(moving),
-            tuple(sorted(top for top in moved_to if top.startswith("/")))[:_MAX_TOPS],
+            moved_to if moving else None,
             posix=task.posix,
             handing_on=functions,
         )
@@ -233,7 +228,7 @@ class _Judge:
 
     def _by_name(self, name: str, arguments: Sequence[Word], context: _Context) -> CommandDecision:
         relative = "/" in name and not name.startswith(("/", "~"))
-        if not relative or not context.moved or not self._policy.exec_workspace:
+        if not relative or context.moved_to is None or not self._policy.exec_workspace:
             return self._rules.program(name, arguments)
         known = of_the_image(name, context.moved_to)
         if known is not None:
@@ -293,7 +288,7 @@ class _Judge:
                 reason = "the commands come from its input"
                 tasks.append(_part(f"{name} <input>", context.depth + 1, left_to_kernel(reason)))
             for target in seen.writes:
-                decision = write(self._policy, target, moved=context.moved)
+                decision = write(self._policy, target, moved=context.moved_to is not None)
                 if decision is not None:
                     tasks.append(_part(target.text, context.depth + 1, decision))
         elif name == "git":

@@ -5,7 +5,7 @@ reads when none allows it.
 """
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from policies.commands.argument_rules import RuleFit, fitted
 from policies.commands.outcome import (
@@ -23,6 +23,7 @@ from policies.shell.words import HOME, Word
 STANDARD_DIRECTORIES = frozenset(
     {"/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"}
 )
+_MAX_TOPS = 16
 MAX_NAMED = 24
 """Programs named in one refusal."""
 
@@ -142,12 +143,13 @@ class CommandRules:
         return f"allowed programs: {_listed(programs)}{scripts}"
 
 
-def of_the_image(path: str, tops: Sequence[str]) -> str | None:
+def of_the_image(path: str, tops: Collection[str]) -> str | None:
     """The program of the image that a path such as ``../bin/ls`` leads to from one of these.
 
     ``..`` may lead up to the root from anywhere. None: it may be one of the workspace.
     """
-    for top in ("/", *tops) if path.startswith("../") else tops:
+    known = sorted(top for top in tops if top.startswith("/"))[:_MAX_TOPS]
+    for top in ("/", *known) if path.startswith("../") else known:
         full = posixpath.normpath(posixpath.join(top, path))
         if posixpath.dirname(full) in STANDARD_DIRECTORIES:
             return full
