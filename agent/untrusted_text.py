@@ -5,6 +5,7 @@ sequences, carriage returns, and characters that reorder or hide others are show
 (``\\x1b``, ``\\u202e``) instead of being obeyed. The model itself gets the plain decoded text.
 """
 
+import re
 import unicodedata
 
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
@@ -12,6 +13,9 @@ _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 surrogates, line and paragraph separators."""
 
 _KEPT = frozenset("\n\t")
+
+_WORD_END = 80
+_LONG_WORD = re.compile(rf"[^\s]{{{2 * _WORD_END + 2},}}")
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u180e")
 """Letters and symbols that show nothing, used to disguise names."""
@@ -35,6 +39,11 @@ def one_line(text: str, limit: int = 0) -> str:
     if limit and len(line) > limit:
         return line[: limit - 1] + "…"
     return line
+
+
+def shortened(text: str) -> str:
+    """The text with each long word cut in its middle: a path has its telling parts at both ends."""
+    return _LONG_WORD.sub(lambda found: f"{found[0][:_WORD_END]}…{found[0][-_WORD_END:]}", text)
 
 
 def path_text(path: bytes) -> str:

@@ -6,12 +6,17 @@ import sys
 
 def main() -> None:
     """Run ``moonpool``: the console script calls this."""
-    _trust_no_working_directory()
-    # Looking for plugins reads the metadata of every installed package. There are none of ours.
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
-    from agent.cli import app
+    try:
+        _trust_no_working_directory()
+        # Looking for plugins reads the metadata of every installed package. There are none of ours.
+        os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+        from agent.cli import app
 
-    sys.exit(app.run())
+        sys.exit(app.run())
+    except KeyboardInterrupt:
+        # Wherever it comes, while modules are loaded too.
+        sys.stderr.write("moonpool: interrupted\n")
+        sys.exit(130)
 
 
 def _trust_no_working_directory() -> None:

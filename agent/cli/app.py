@@ -25,8 +25,6 @@ def run() -> int:
             return _in_group("moonpool", VERBS, sys.argv[1:])
         finally:
             sys.stdout.flush()  # here, where an error still becomes words and a code
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
     except BrokenPipeError:
         # The reader left (`moonpool runs | head`).
         _close_output()
@@ -75,13 +73,16 @@ def _verb(name: str, verb: Verb, words: list[str]) -> int:
 
 
 def _misused(name: str, usage: str, what: str) -> int:
-    print(f"{usage}\nTry '{name} -h' for help.\n\nError: {what}", file=sys.stderr)
+    from agent.untrusted_text import shortened, visible
+
+    said = shortened(visible(what))
+    print(f"{usage}\nTry '{name} -h' for help.\n\nError: {said}", file=sys.stderr)
     return exit_codes.USAGE
 
 
 def _failed(error: Exception) -> int:
     from agent.cli.setup.exit_code_of import of_error
-    from agent.untrusted_text import visible
+    from agent.untrusted_text import shortened, visible
 
     code = of_error(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -91,7 +92,7 @@ def _failed(error: Exception) -> int:
         return exit_codes.ENVIRONMENT
     if code is None:
         raise error
-    print(f"moonpool: {visible(str(error))}", file=sys.stderr)
+    print(f"moonpool: {shortened(visible(str(error)))}", file=sys.stderr)
     return code
 
 

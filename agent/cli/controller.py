@@ -6,26 +6,28 @@ options: `run`, `chat`, `resume` and `fork` all come through here.
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.cli.setup.observers import Observers
 from agent.conversation.approval import Approve, nobody_to_ask
-from agent.errors import RecordError
+from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.job import Job, OpenBox
 from agent.observe.run_log import LOG
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice
 from agent.record.journal import Show, each
+from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun
-from agent.record.store import REPORT, SUMMARY, RunRecord
+from agent.record.store import PATCH, REFUSED_PATCH, REPORT, SUMMARY, RunRecord
 from agent.record.summary import RunResult
 from agent.report.html import render
 from agent.run import Run
@@ -33,11 +35,15 @@ from agent.session import RunSetup, SessionDriver, one_task
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
+from agent.untrusted_text import one_line, shortened, visible
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
+from sandbox.patch.make import INDEX_PATCH
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
+
+_FAILURE_WIDTH = 600
 
 
 def notices_of(root: Path, policy: Policy) -> list[str]:
@@ -50,9 +56,13 @@ def notices_of(root: Path, policy: Policy) -> list[str]:
     return notices if narrowed is None else [*notices, narrowed]
 
 
-def may_ask(*, json_lines: bool) -> bool:
-    """Is there a person at a terminal?"""
-    return not json_lines and sys.stdin.isatty() and sys.stdout.isatty()
+def may_ask(*, json_lines: bool, shown_on: TextIO | None = None) -> bool:
+    """Is there a person at a terminal?
+
+    Args:
+        shown_on: where questions are shown; None: on standard error.
+    """
+    return not json_lines and sys.stdin.isatty() and (shown_on or sys.stderr).isatty()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,8 @@ def _watching(job: Job, *, json_lines: bool) -> Frontend:
             approve=nobody_to_ask,
             driver=one_task,
         )
-    screen = open_screen(environment.environ(), leavable=True)
+    # What happens goes to standard error, as with any program; what came of it is its output.
+    screen = open_screen(environment.environ(), leavable=True, errors=True)
     display = Display(screen)
     approve: Approve = nobody_to_ask
     if job.may_ask:
@@ -155,12 +166,18 @@ def _finish(options: RunController, going: Run, result: RunResult, record: RunRe
         print(f"moonpool: {error}", file=sys.stderr)
     if options.out is not None:
         _copy_out(options.out, result, record)
+    apart = _outputs_differ()
+    if apart:
+        _tell_failure(result)
     try:
         if options.json_lines:
             _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
         else:
             screen = open_screen(environment.environ(), leavable=True)
             screen.print(Line())
+            if apart and isinstance(result.outcome, Finished):
+                # The answer itself; where both go to one place it stands there already.
+                screen.print(Line(visible(result.document.detail.rstrip()) + "\n"))
             print_result(
                 screen,
                 RecordedRun(id=record.run_id, directory=record.directory, summary=result.document),
@@ -169,9 +186,39 @@ def _finish(options: RunController, going: Run, result: RunResult, record: RunRe
         return  # nobody reads any more; the record has it all
 
 
+def _outputs_differ() -> bool:
+    """Does standard output go elsewhere than standard error?"""
+    try:
+        return not os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return True
+
+
+def _tell_failure(result: RunResult) -> None:
+    """Why a run did not do what it was asked, for whoever keeps standard output elsewhere."""
+    if isinstance(result.outcome, Finished):
+        return
+    why = shortened(one_line(result.document.detail, _FAILURE_WIDTH))
+    with contextlib.suppress(OSError):
+        print(f"moonpool: {result.document.outcome}{why and ': '}{why}", file=sys.stderr)
+
+
+def refuse_used(out: Path) -> None:
+    """Nothing of an earlier run is overwritten.
+
+    Raises:
+        UsageError: there is something of one in that directory.
+    """
+    for name in (SUMMARY, PATCH, REFUSED_PATCH, INDEX_PATCH, REPORT, LOG):
+        if os.path.lexists(out / name):
+            raise UsageError(
+                f"-o {out} holds {name} of an earlier run: name another directory, or move it away"
+            )
+
+
 def _copy_out(out: Path, result: RunResult, record: RunRecord) -> None:
     """Put patch, report and log where the operator wants them too; never through a link."""
-    sources = [record.directory / name for name in (REPORT, SUMMARY, LOG)]
+    sources = [record.directory / name for name in (REPORT, SUMMARY, LOG, INDEX_PATCH)]
     if result.delivery is not None:
         sources.append(result.delivery.path)
     try:

@@ -39,7 +39,7 @@ from agent.record.events.wording import (
 from agent.record.events.workspace import ExportFailed
 from agent.terminal.screen import Line, Screen
 from agent.tools.plan import PlanArguments, PlanStatus
-from agent.untrusted_text import decode, one_line, path_text, visible
+from agent.untrusted_text import decode, one_line, path_text, shortened, visible
 from policies.policy import SERVER_TOOLS
 
 if TYPE_CHECKING:
@@ -325,6 +325,6 @@ class Display:
 
 
 def _named(paths: Sequence[bytes]) -> str:
-    shown = ", ".join(one_line(path_text(path), 80) for path in paths[:_LEFT_BEHIND_NAMED])
+    shown = ", ".join(shortened(path_text(path)) for path in paths[:_LEFT_BEHIND_NAMED])
     rest = len(paths) - _LEFT_BEHIND_NAMED
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -10,14 +10,14 @@ from agent.observe.run_log import LOG
 from agent.record import outcome as outcomes
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.wording import served_in_words
-from agent.record.outcome import NotVerified
+from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFailed
 from agent.record.runs import RecordedRun
 from agent.record.store import REPORT
 from agent.record.summary import RunSummary
 from agent.risk.finding import Finding, Severity
 from agent.risk.kinds import NEVER_ACCEPTED
 from agent.terminal.screen import Line, Screen
-from agent.untrusted_text import one_line, path_text, visible
+from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified
 from policies.policy import SERVER_TOOLS
 from sandbox.patch.values import ChangeKind, LeftOut
@@ -30,6 +30,12 @@ _REFUSALS_NAMED = 10
 _CALLS_NAMED = 8
 _HANGING = "    "
 _FINDINGS_SHOWN = 8
+_WITHOUT_CHANGES = {
+    outcomes.name_of(Finished): "nothing: there is no change to apply",
+    outcomes.name_of(SandboxFailed): "moonpool doctor, which looks for what is missing here",
+    outcomes.name_of(ModelFailed): "moonpool run TASK, when the model's service answers again",
+}
+"""What is to be done next, by outcome, where there is no patch to speak of."""
 _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
 
@@ -143,7 +149,7 @@ def _risk(summary: RunSummary, limit: int) -> Iterator[tuple[str, str]]:
 
 
 def _place(finding: Finding) -> str:
-    where = path_text(finding.path) or "the patch"
+    where = _short(finding.path) or "the patch"
     return where if finding.line is None else f"{where}:{finding.line}"
 
 
@@ -174,10 +180,10 @@ def _diffstat(summary: RunSummary) -> list[Line]:
         words = "nothing changed" if not left_out else "nothing that a patch can carry changed"
         rows = [Line(words, "dim")] if summary.patch is not None else []
         return rows + _left_out(left_out)
-    width = min(_PATH_WIDTH, max(len(path_text(change.path)) for change in changes))
+    width = min(_PATH_WIDTH, max(len(_short(change.path)) for change in changes))
     rows = []
     for change in changes[:_FILES_SHOWN]:
-        row = Line(f"  {path_text(change.path):<{width}}  ")
+        row = Line(f"  {_short(change.path):<{width}}  ")
         added, deleted = change.added_lines, change.deleted_lines
         if added is not None and deleted is not None:
             row.append(f"{added + deleted:>5} ", "dim")
@@ -198,9 +204,13 @@ def _left_out(items: Sequence[LeftOut]) -> list[Line]:
     if len(items) > _LEFT_OUT_NAMED:
         return [Line(f"  {len(items)} paths left out of the patch, see the report", "yellow")]
     return [
-        Line(f"  left out of the patch: {path_text(item.path)} {one_line(item.reason)}", "yellow")
+        Line(f"  left out of the patch: {_short(item.path)} {one_line(item.reason)}", "yellow")
         for item in items
     ]
+
+
+def _short(path: bytes) -> str:
+    return shortened(path_text(path))
 
 
 def _kernel_refusals(summary: RunSummary) -> list[str]:
@@ -254,7 +264,9 @@ def _next(run: RecordedRun) -> str:
         return "nothing: the workspace has all of it, by /apply"
     if run.summary.changes or applied:
         return f"moonpool apply {run.id} --check"
-    return "moonpool run TASK"
+    return _WITHOUT_CHANGES.get(
+        run.summary.outcome, "moonpool run TASK, in other words or with wider limits"
+    )
 
 
 def _bars(added: int, deleted: int) -> tuple[int, int]:

@@ -11,10 +11,10 @@ _LEAST_WIDTH = 20
 _LEAST_HEAD = 8
 
 
-def console(*, leavable: bool = False) -> Console:
-    """Standard output."""
+def console(*, leavable: bool = False, errors: bool = False) -> Console:
+    """Standard output, or standard error."""
     kind = _LeavableConsole if leavable else Console
-    return kind(emoji=False, markup=False, highlight=False)
+    return kind(emoji=False, markup=False, highlight=False, stderr=errors)
 
 
 class RichScreen:

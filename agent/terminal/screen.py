@@ -105,17 +105,21 @@ class PlainScreen:
         pass
 
 
-def open_screen(environ: Mapping[str, str], *, leavable: bool = False) -> Screen:
+def open_screen(
+    environ: Mapping[str, str], *, leavable: bool = False, errors: bool = False
+) -> Screen:
     """Standard output, as a screen.
 
     Args:
         leavable: as for `PlainScreen`: a run goes on though its reader left.
+        errors: standard error instead.
     """
-    if sys.stdout.isatty() or any(environ.get(name) for name in _STYLED_ANYWAY):
+    file = sys.stderr if errors else sys.stdout
+    if file.isatty() or any(environ.get(name) for name in _STYLED_ANYWAY):
         from agent.terminal.rich_screen import RichScreen, console  # noqa: PLC0415 - slow
 
-        return RichScreen(console(leavable=leavable))
-    return PlainScreen(leavable=leavable)
+        return RichScreen(console(leavable=leavable, errors=errors))
+    return PlainScreen(file, leavable=leavable)
 
 
 def write_nowhere(file: IO[str]) -> None:

@@ -102,7 +102,10 @@ def _try(sandbox: SandboxProtocol, argv: list[str], timeout_s: float) -> Command
 
 
 def _answer(result: CommandResult, arguments: SearchArguments) -> ToolAnswer:
-    lines = decode(result.stdout).splitlines()
+    # By line feeds alone: a form feed, or a line separator, is a part of what was found.
+    lines = [line.removesuffix("\r") for line in decode(result.stdout).split("\n")]
+    if not lines[-1]:
+        lines.pop()
     if result.ending is not Ending.EXITED:
         return ToolAnswer(
             text="\n".join(

@@ -3,6 +3,7 @@
 Owns what `moonpool policy check` and `moonpool policy test` say.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ _SHOWN = 100
 """Columns of a line that are shown, around the place."""
 _BEFORE = 60
 
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+"""What ends a line of YAML, and is counted as one."""
 _SAID = {"allow": "allowed", "ask": "asked about", "deny": "denied"}
 
 
@@ -61,7 +64,7 @@ def shown(error: PolicyError, text: str | None = None) -> str:
     head = f"{where}{column}: {key}{error.message}"
     if text is None:
         text = _text_of(where.file)
-    lines = text.splitlines() if text is not None and where.line else []
+    lines = _LINE_END.split(text) if text is not None and where.line else []
     if not 0 < where.line <= len(lines) or not lines[where.line - 1].strip():
         return head
     line = "".join(_printable(char) for char in lines[where.line - 1])

@@ -23,6 +23,7 @@ from sandbox.apply.target import (
     opened,
 )
 from sandbox.errors import PatchError
+from sandbox.git.apply import AppliedAlready
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, leaves_tree, link_refusal, refusal
 from sandbox.git.store import Store
@@ -36,7 +37,7 @@ _KEPT = ManifestEntry(0, "", 0)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyReport:
     changes: tuple[Change, ...]
-    """What the patch did, or would do, to this directory."""
+    """What the patch did, or would do, to this directory; none: all of it was there already."""
     written: tuple[bytes, ...]
     """Paths that were made, replaced or removed; empty after a check."""
 
@@ -73,7 +74,10 @@ def _apply(
     seen = _look(target, store, touched_paths(patch))
     standing = {path: what for path, what in seen.items() if isinstance(what, PresentFile)}
     before = {path: what.entry for path, what in standing.items()}
-    touched = changed_by(patch, before, store, scratch, baseline=baseline)
+    try:
+        touched = changed_by(patch, before, store, scratch, baseline=baseline)
+    except AppliedAlready:
+        return ApplyReport(changes=(), written=())
     replacement = Replacement(
         removed={path: standing[path] for path in touched if path in standing},
         placed={path: entry for path, entry in touched.items() if entry is not None},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.apply.three_way import merge
 from sandbox.errors import PatchError
-from sandbox.git.apply import DoesNotApply, apply_to_entries
+from sandbox.git.apply import AppliedAlready, DoesNotApply, apply_to_entries
 from sandbox.git.diff import Comparison
 from sandbox.git.manifest import ManifestEntry
 from sandbox.git.pack import PackedStore
@@ -39,6 +39,7 @@ def changed_by(
         baseline: what the patch was made against; with it, what its hunks do not fit is merged.
 
     Raises:
+        AppliedAlready: the files are as the patch makes them.
         DoesNotApply: a hunk does not fit, or both sides changed the same.
     """
     file = scratch / "patch.diff"
@@ -48,16 +49,39 @@ def changed_by(
             store, before, file, index=scratch / "index", timeout_s=_GIT_S
         )
     except DoesNotApply as conflict:
+        if _is_applied(file, before, store, scratch):
+            raise AppliedAlready from None
         if baseline is None:
             raise DoesNotApply(
                 f"{conflict}. Nothing was changed.", conflicts=conflict.conflicts
             ) from None
         after = _merged(file, before, store, scratch, baseline)
-    return {
+    changed = {
         path: after.get(path)
         for path in sorted({*before, *after})
         if not same_file(before.get(path), after.get(path))
     }
+    if not changed:
+        raise AppliedAlready
+    return changed
+
+
+def _is_applied(
+    patch: Path, standing: Mapping[bytes, ManifestEntry], store: Store, scratch: Path
+) -> bool:
+    """Can all of it be taken back?"""
+    try:
+        apply_to_entries(
+            store,
+            standing,
+            patch,
+            index=scratch / "index-back",
+            timeout_s=_GIT_S,
+            backwards=True,
+        )
+    except DoesNotApply:
+        return False
+    return True
 
 
 def _merged(

@@ -41,7 +41,8 @@ class SessionCommands(SessionFiles):
 
         Args:
             timeout_s: at most the policy's ``command_timeout``, which is the default.
-            on_output: gets output as it comes, up to half of the policy's output limit.
+            on_output: gets output as it comes, up to half of the policy's output limit; when the
+                command has ended, on a line of its own, the last of what was more.
 
         Raises:
             SandboxLost: the container is gone and does not come back.

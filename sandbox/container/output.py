@@ -72,6 +72,9 @@ class Receiver:
     def _output(self, stream: int, end: StreamEnd) -> Output:
         if len(end.tail) > self._keep:
             raise ValueError("more output than is kept")
+        if end.tail and self._on_output is not None:
+            # What came is the first of it; whoever watches wants to see how it ended.
+            self._on_output("stdout" if stream == 1 else "stderr", b"\n" + end.tail)
         return Output(
             head=bytes(self._heads[stream]),
             tail=end.tail,

@@ -32,6 +32,13 @@ class DoesNotApply(PatchError):
         self.conflicts = conflicts
 
 
+class AppliedAlready(DoesNotApply):
+    """What the patch does is done: there is nothing to apply."""
+
+    def __init__(self) -> None:
+        super().__init__("all that the patch does is there already", conflicts=())
+
+
 def apply_to_entries(
     store: Store,
     entries: Mapping[bytes, ManifestEntry],
@@ -39,17 +46,18 @@ def apply_to_entries(
     *,
     index: Path,
     timeout_s: float,
+    backwards: bool = False,
 ) -> dict[bytes, ManifestEntry]:
-    """These files after the patch, as git made them of blobs in the store.
+    """These files after the patch, or before it, as git made them of blobs in the store.
 
     A patch for a repository whose ids are SHA-256 is applied to the same files in such a store.
     `index` is a path where nothing is yet. Raises `DoesNotApply`, or `PatchError` for the rest.
     """
     if not _has_long_ids(patch):
-        return _applied(store, entries, patch, index, timeout_s)
+        return _applied(store, entries, patch, index, timeout_s, backwards=backwards)
     twin = Store(index.with_name(f"{index.name}-sha256"), object_format="sha256")
     there = {path: _copied(entry, store, twin) for path, entry in entries.items()}
-    after = _applied(twin, there, patch, index, timeout_s)
+    after = _applied(twin, there, patch, index, timeout_s, backwards=backwards)
     same = {entry: entries[path] for path, entry in there.items()}
     return {path: same.get(entry) or _copied(entry, twin, store) for path, entry in after.items()}
 
@@ -72,6 +80,8 @@ def _applied(
     patch: Path,
     index: Path,
     timeout_s: float,
+    *,
+    backwards: bool,
 ) -> dict[bytes, ManifestEntry]:
     listed = b"".join(
         b"%06o %s 0\t%s\0" % (entry.mode, entry.blob.encode(), path)
@@ -87,7 +97,7 @@ def _applied(
     try:
         run_git(
             store.directory,
-            (*_APPLY, str(patch)),
+            (*_APPLY, *(["--reverse"] if backwards else []), str(patch)),
             index=index,
             settings=_OBJECTS_AS_THEY_ARE,
             timeout_s=timeout_s,
@@ -134,7 +144,8 @@ def _conflicts(complaint: bytes) -> tuple[str, ...]:
     """git's errors as one line for each file, with the line of the hunk where it names one."""
     hunks: dict[str, str] = {}
     found: dict[str, str] = {}
-    for line in complaint.decode("utf-8", "backslashreplace").splitlines():
+    # By line feeds alone: a name may hold whatever else `splitlines` takes for a line's end.
+    for line in complaint.decode("utf-8", "backslashreplace").split("\n"):
         if match := _FAILED_HUNK.fullmatch(line):
             hunks[match[1]] = f"the hunk at line {match[2]} does not match"
         elif match := _OTHER_BINARY.fullmatch(line):

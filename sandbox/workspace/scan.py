@@ -54,7 +54,8 @@ class Scan:
     """A text that is equal for two looks between which nothing changed (`racy` files aside)."""
     racy: tuple[bytes, ...]
     """Files too young for their time stamps to be trusted: compare their content."""
-    unreadable: tuple[bytes, ...]
+    unreadable: tuple[tuple[bytes, int], ...]
+    """Directories that could not be listed, each with the system's error number."""
     linked: LinkedTree | None
     """Where the files below ``.git`` are, if the workspace is a linked work tree: in the rows they
     stand as in any other."""
@@ -72,7 +73,7 @@ def scan(root: Path) -> Scan:
     young = started_ns - _RACY_NS
     found: list[_Row] = []
     racy: list[bytes] = []
-    unreadable: list[bytes] = []
+    unreadable: list[tuple[bytes, int]] = []
     digest = hashlib.sha256()
     stack: list[tuple[bytes, int]] = [(b"", 0)]
     while stack:
@@ -89,8 +90,8 @@ def scan(root: Path) -> Scan:
                 rows.sort()
         except (FileNotFoundError, NotADirectoryError):
             continue  # removed while we looked
-        except OSError:
-            unreadable.append(directory)
+        except OSError as error:
+            unreadable.append((directory, error.errno or 0))
             continue
         prefix = directory + b"/" if directory else b""
         seen: list[tuple[object, ...]] = []

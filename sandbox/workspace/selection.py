@@ -1,5 +1,6 @@
 """What of a workspace is copied into the container, and why something is not."""
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, replace
@@ -71,12 +72,9 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
         copied.append(item)
         if stat.S_ISREG(item.mode):
             total += item.size
-    for path in looked.unreadable:
+    for path, number in looked.unreadable:
         if path not in skipped:
-            raise WorkspaceError(
-                f"the workspace's {os.fsdecode(path) or '.'}/ can't be read by this user: "
-                "make it readable, or exclude it in the policy (workspace.exclude)"
-            )
+            raise _unlisted(path, number)
     if total > rules.max_bytes:
         raise WorkspaceError(
             f"the workspace holds {total} bytes, more than the policy's workspace.max_bytes "
@@ -84,6 +82,19 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
         )
     return Selection(
         copied=tuple(copied), left_out=tuple(left_out), total_bytes=total, linked=looked.linked
+    )
+
+
+def _unlisted(path: bytes, number: int) -> WorkspaceError:
+    """Why a directory could not be listed, by the system's error number."""
+    problem, mend = f"can't be read: {os.strerror(number)}", "make it readable"
+    if number == errno.EACCES:
+        problem = "can't be read by this user"
+    elif number == errno.ENAMETOOLONG:
+        problem, mend = "has too long a path for this system", "move it further up"
+    return WorkspaceError(
+        f"the workspace's {os.fsdecode(path) or '.'}/ {problem}: "
+        f"{mend}, or exclude it in the policy (workspace.exclude)"
     )
 
 

@@ -13,11 +13,11 @@ from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, baseline_of, find, index_patch_of, patch_of
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
-from agent.untrusted_text import one_line, path_text
+from agent.untrusted_text import one_line, path_text, shortened
 from sandbox.apply.branch import branch_patch
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
-from sandbox.git.apply import DoesNotApply
+from sandbox.git.apply import AppliedAlready, DoesNotApply
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.values import Change
 
@@ -61,8 +61,17 @@ def apply(given: Given) -> int:
             raise UsageError(f"-w {target} is not a directory")
         raise UsageError(f"{target} is not there any more: name a directory with -w")
     baseline = baseline_of(run, stored=given[BRANCH] is not None) if given[THREE_WAY] else None
-    if given[BRANCH] is not None:
-        return _apply_to_branch(run, data, target, baseline, given)
+    onto = _apply_to_directory if given[BRANCH] is None else _apply_to_branch
+    try:
+        onto(run, data, target, baseline, given)
+    except AppliedAlready:
+        _print_done_before(run, "HEAD")
+    return exit_codes.DONE
+
+
+def _apply_to_directory(
+    run: RecordedRun, data: bytes, target: Path, baseline: Baseline | None, given: Given
+) -> None:
     try:
         report = apply_patch(data, target, check=given[CHECK], baseline=baseline)
     except DoesNotApply as error:
@@ -73,12 +82,14 @@ def apply(given: Given) -> int:
         else:
             raise
         raise PatchError(f"{error} {hint}") from error
+    if not report.changes:
+        _print_done_before(run, str(target))
+        return
     does = "would change" if given[CHECK] else "changed"
     print(f"{does} {_count(report.changes)} in {target}:")
     _print_changes(report.changes)
-    if given[CHECK] and report.changes:
+    if given[CHECK]:
         print(f"it fits: moonpool apply {run.id}")
-    return exit_codes.DONE
 
 
 def _rest(run: RecordedRun, data: bytes) -> bytes:
@@ -89,12 +100,8 @@ def _rest(run: RecordedRun, data: bytes) -> bytes:
 
 
 def _apply_to_branch(
-    run: RecordedRun,
-    data: bytes,
-    target: Path,
-    baseline: Baseline | None,
-    given: Given,
-) -> int:
+    run: RecordedRun, data: bytes, target: Path, baseline: Baseline | None, given: Given
+) -> None:
     branch = given[BRANCH] or ""
     message = f"{one_line(run.summary.task, _SUBJECT_WIDTH)}\n\nMoonpool run {run.id}"
     report = branch_patch(
@@ -109,7 +116,10 @@ def _apply_to_branch(
             f"{_count(changes)}; nothing else in {target} is touched:"
         )
     _print_changes(changes)
-    return exit_codes.DONE
+
+
+def _print_done_before(run: RecordedRun, where: str) -> None:
+    print(f"nothing to do: all that run {run.id} changed is in {where} already")
 
 
 def _count(changes: Sequence[Change]) -> str:
@@ -119,7 +129,7 @@ def _count(changes: Sequence[Change]) -> str:
 def _print_changes(changes: Sequence[Change]) -> None:
     for change in changes:
         moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
-        print(f"  {change.kind:<9} {moved}{path_text(change.path)}")
+        print(f"  {change.kind:<9} {shortened(moved + path_text(change.path))}")
 
 
 COMMAND = Command(

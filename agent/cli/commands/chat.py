@@ -1,5 +1,6 @@
 """``moonpool chat``."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def chat(given: Given) -> int:
             policy=policy,
             verify=given[VERIFY],
             instructions=instructions,
-            may_ask=may_ask(json_lines=False),
+            may_ask=may_ask(json_lines=False, shown_on=sys.stdout),
             kernel_policy=given[KERNEL_POLICY],
             accepted_risks=accepted,
             environ=environment.environ(),

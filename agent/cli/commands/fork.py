@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, optional_argument, path, text
-from agent.cli.controller import RunController, may_ask
+from agent.cli.controller import RunController, may_ask, refuse_used
 from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup.options import BEGAN_WITH, EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
@@ -132,6 +132,7 @@ def _fork(given: Given, where: str) -> int:
     out = given[OUT]
     if out is not None:
         workspace.refuse_inside(out, root, "the output directory")
+        refuse_used(out)
     ready = model_setup.ready(
         given[MODEL_OF_RUN] or started.model, policy, configuration, prices=given[PRICES]
     )

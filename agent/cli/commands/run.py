@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, path, text
-from agent.cli.controller import RunController, may_ask, notices_of
+from agent.cli.controller import RunController, may_ask, notices_of, refuse_used
 from agent.cli.setup import environment, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
@@ -93,6 +93,7 @@ def _make_out(out: Path) -> None:
         raise UsageError(f"-o {out} is not a directory") from error
     except OSError as error:
         raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
+    refuse_used(out)
 
 
 COMMAND = Command(

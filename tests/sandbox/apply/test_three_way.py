@@ -94,14 +94,26 @@ def test_a_mode_changed_by_the_patch_meets_lines_changed_here(tmp_path: Path, ta
 
 
 def test_what_is_there_already_is_left_as_it_is(tmp_path: Path, target: Path) -> None:
-    done = merged(
+    there = {b"a": file(b"2\n"), b"new": link(b"a")}
+    patch, base = kept(tmp_path, {b"a": file(b"1\n"), b"b": file(b"x\n")}, there)
+    write_world(target, there)
+    for baseline in (None, base):
+        done = apply_patch(patch, target, check=False, baseline=baseline)
+        assert (done.changes, done.written) == ((), ())
+    assert read_world(target) == there
+
+
+def test_what_is_there_in_part_is_no_patch_that_is_there(tmp_path: Path, target: Path) -> None:
+    patch, _ = kept(
         tmp_path,
-        target,
-        old={b"a": file(b"1\n"), b"b": file(b"x\n")},
-        new={b"a": file(b"2\n"), b"new": link(b"a")},
-        here={b"a": file(b"2\n"), b"new": link(b"a")},
+        {b"a": file(b"1\n"), b"b": file(b"1\n")},
+        {b"a": file(b"2\n"), b"b": file(b"2\n")},
     )
-    assert done == {b"a": file(b"2\n"), b"new": link(b"a")}
+    half = {b"a": file(b"2\n"), b"b": file(b"1\n")}
+    write_world(target, half)
+    with pytest.raises(DoesNotApply):
+        apply_patch(patch, target, check=False)
+    assert read_world(target) == half
 
 
 def test_the_same_line_changed_differently_is_a_conflict(tmp_path: Path, target: Path) -> None:

@@ -1,5 +1,6 @@
 """What of a workspace is seen, and what of it would be copied."""
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -160,7 +161,7 @@ def test_what_can_not_be_read_is_an_error_unless_excluded() -> None:
         rows=(directory,),
         fingerprint="",
         racy=(),
-        unreadable=(b"closed",),
+        unreadable=((b"closed", errno.EACCES),),
         linked=None,
     )
     with pytest.raises(WorkspaceError, match="closed"):

@@ -115,5 +115,4 @@ def judged(example: ExampleResult, done: CommandResult) -> KernelExample:
 
 
 def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else ""
+    return text.strip().rpartition("\n")[2]

@@ -66,7 +66,7 @@ def _resolved(policy: Policy, given: Given) -> int:
         print(json.dumps(resolved.as_json(figure), indent=2))
     else:
         text = resolved.as_text(figure, every_rule=given[RULES])
-        print("\n".join(visible(line) for line in text.splitlines()))
+        print(visible(text.removesuffix("\n")))
     return exit_codes.DONE
 
 

@@ -473,7 +473,7 @@ def test_killed_in_a_request_the_run_goes_on_with_it(chat: Chatting) -> None:
     )  # fmt: skip
     done = chat.moonpool("resume", "last")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Went on." in done.stdout
+    assert "Went on." in done.stderr
     assert b"+one" in chat.patch
 
 
@@ -483,5 +483,5 @@ def test_killed_before_anything_was_asked_nothing_is_asked_of_the_model(chat: Ch
     terminal.end()
     done = chat.moonpool("resume", "last")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Never said." not in done.stdout
+    assert "Never said." not in done.stdout + done.stderr
     assert (chat.summary["detail"], chat.summary["changes"]) == ("nothing was asked", [])

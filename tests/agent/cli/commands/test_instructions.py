@@ -32,7 +32,7 @@ def events(shell: Shell) -> list[dict[str, Any]]:
 def test_both_are_recorded_and_told(shell: Shell) -> None:
     done = run(shell, "--instructions", "../mine.md")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "AGENTS.md shown to the model as untrusted context" in done.stdout
+    assert "AGENTS.md shown to the model as untrusted context" in done.stderr
     begun, *_ = events(shell)
     assert begun["instructions"]["text"] == "Use tabs."
     (shown,) = [event for event in events(shell) if event["event"] == "context_shown"]
@@ -43,7 +43,7 @@ def test_both_are_recorded_and_told(shell: Shell) -> None:
 def test_off_is_off(shell: Shell) -> None:
     done = run(shell, "--no-context-files")
     assert done.returncode == 0
-    assert "AGENTS.md" not in done.stdout
+    assert "AGENTS.md" not in done.stdout + done.stderr
     assert all(event["event"] != "context_shown" for event in events(shell))
 
 

@@ -34,8 +34,8 @@ def test_a_run_says_what_it_cost_while_it_runs_and_afterwards(
         command = ("run", "x", "-p", str(policy), "-m", "anthropic:claude-opus-5-5")
         done = moonpool(*command, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "turn 2/60" in done.stdout
-    assert " of $5, " in done.stdout
+    assert "turn 2/60" in done.stderr
+    assert " of $5, " in done.stderr
     summary = json.loads(
         next((moonpool.directory.parent / "state").glob("runs/*/run.json")).read_text()
     )

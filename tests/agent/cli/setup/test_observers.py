@@ -44,7 +44,8 @@ def test_with_one_a_run_sends_its_tree_and_its_headers(
 ) -> None:
     configure(moonpool, tmp_path, collector.url, ", headers_env: OTEL_TEAM")
     done = moonpool("run", "x", "-m", script, env={"OTEL_TEAM": f"x-team-key={CANARY}"})
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert "telemetry" not in done.stderr
     assert collector.tree() == "invoke_agent moonpool\n  turn\n    chat script"
     assert collector.headers[0]["x-team-key"] == CANARY
     written = [
