@@ -1,9 +1,12 @@
 """Errors of the policies room.
 
 PolicyError            what a person wrote in a policy can't be used (CLI exit code 2)
+CarryingError          what any error of Moonpool's is that is made with more than its words
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,25 @@ class Where:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-class PolicyError(Exception):
+class CarryingError(Exception):
+    """An error that is made with more than its words: it crosses processes with all of it.
+
+    Python would make it again there of its words alone.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_it_was, (type(self), self.args, vars(self))
+
+
+def _as_it_was(
+    kind: type[CarryingError], args: tuple[Any, ...], carried: Mapping[str, Any]
+) -> CarryingError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(carried)
+    return error
+
+
+class PolicyError(CarryingError):
     """A policy that can't be read, decoded or composed."""
 
     def __init__(

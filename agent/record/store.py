@@ -37,6 +37,7 @@ from typing import Self
 from agent.errors import RecordError, UsageError
 from agent.record.chain import FIRST, Chain, digest, read_chain
 from agent.record.events.encoding import REDACTED
+from policies.errors import CarryingError
 from sandbox.atomic_write import write_atomically
 
 SUMMARY = "run.json"
@@ -212,7 +213,7 @@ class RunRecord:
         return path
 
 
-class RecordHeld(UsageError):
+class RecordHeld(CarryingError, UsageError):
     """Another process works on the run."""
 
     def __init__(self, run_id: str, pid: int) -> None:

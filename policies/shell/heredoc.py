@@ -35,10 +35,10 @@ def delimiter(start: bytes) -> tuple[bytes, bool] | None:
 class UnclearHeredoc(Exception):
     """A here-document that bash may read otherwise than the grammar."""
 
-    def __init__(self, problem: str, node: Node, behind: int = 0) -> None:
-        super().__init__(problem)
+    def __init__(self, problem: str, offset: int) -> None:
+        super().__init__(problem, offset)
         self.problem = problem
-        self.offset = node.start_byte + behind
+        self.offset = offset
 
 
 class Heredocs:
@@ -60,16 +60,18 @@ class Heredocs:
         parts = {child.type: child for child in redirect}
         start, end = parts.get("heredoc_start"), parts.get("heredoc_end")
         if start is None or end is None:
-            raise UnclearHeredoc("a here-document that does not end", redirect[0])
+            raise UnclearHeredoc("a here-document that does not end", redirect[0].start_byte)
         announced = delimiter(self._source[start.start_byte : start.end_byte])
         if announced is None:
-            raise UnclearHeredoc("a here-document's delimiter in unusual quoting", start)
+            raise UnclearHeredoc("a here-document's delimiter in unusual quoting", start.start_byte)
         ending, is_literal = announced
         strip_tabs = "<<-" in parts
         if not self._lines.ends_there(
             end.start_byte, after=start.end_byte, ending=ending, strip_tabs=strip_tabs
         ):
-            raise UnclearHeredoc(f"bash may end the here-document {ending!r} elsewhere", start)
+            raise UnclearHeredoc(
+                f"bash may end the here-document {ending!r} elsewhere", start.start_byte
+            )
         body = parts.get("heredoc_body")
         if not is_literal and body is not None:
             yield from self._expanded(body, end, strip_tabs=strip_tabs)
@@ -80,7 +82,7 @@ class Heredocs:
             text = b"\n".join(line.lstrip(b"\t") for line in text.split(b"\n"))
         found = commands(text)
         if found is None:
-            raise UnclearHeredoc(OPEN_BACKQUOTE, body)
+            raise UnclearHeredoc(OPEN_BACKQUOTE, body.start_byte)
         # Where tabs are stripped the grammar looks for no substitutions; elsewhere it has them.
         yield from ((command, body.start_byte) for command in found[not strip_tabs :])
         if strip_tabs:
@@ -91,7 +93,9 @@ class Heredocs:
         for at in substitutions(text):
             position = body.start_byte + at
             if not any(first <= position < last for first, last in seen):
-                raise UnclearHeredoc("a substitution in a here-document, unclear", body, at)
+                raise UnclearHeredoc(
+                    "a substitution in a here-document, unclear", body.start_byte + at
+                )
 
 
 class _LineIndex:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
@@ -133,6 +134,9 @@ class InTheWayError(NotADirectoryError):
     def __init__(self, path: bytes) -> None:
         super().__init__(errno.ENOTDIR, "a link or a file is in the way", path)
         self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,), vars(self)
 
 
 @contextmanager

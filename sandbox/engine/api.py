@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any, BinaryIO, Self, cast
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
+from policies.errors import CarryingError
 from sandbox.engine.endpoints import Endpoint
 
 QUICK_TIMEOUT_S = 60.0
@@ -41,7 +42,7 @@ class Malformed(Exception):
     """The engine's answer is no HTTP."""
 
 
-class EngineRefused(Exception):
+class EngineRefused(CarryingError):
     """The engine answered with an error; the message is the engine's own."""
 
     def __init__(self, status: int, message: str) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from policies.errors import CarryingError
 from sandbox.errors import PatchError
 from sandbox.git.manifest import ManifestEntry
 from sandbox.git.run import GitRefused, run_git
@@ -24,7 +25,7 @@ _OTHER_BINARY = re.compile(r"error: the patch applies to '(.*)' \(.*which does n
 _FAILED_FILE = re.compile(r"error: (.*): (.*)")
 
 
-class DoesNotApply(PatchError):
+class DoesNotApply(CarryingError, PatchError):
     """The patch does not fit these files. `conflicts` has a line for each."""
 
     def __init__(self, message: str, *, conflicts: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from policies.errors import CarryingError
 from sandbox.errors import PatchError
 
 _SYSTEM_DIRECTORIES = (
@@ -52,7 +53,7 @@ class GitTooSlow(PatchError):
     """git was stopped at its time limit."""
 
 
-class GitRefused(PatchError):
+class GitRefused(CarryingError, PatchError):
     """git ended with an error. `complaint` holds what it wrote, bounded."""
 
     def __init__(self, message: str, *, complaint: bytes) -> None:

@@ -97,8 +97,8 @@ def test_what_is_there_already_is_left_as_it_is(tmp_path: Path, target: Path) ->
     there = {b"a": file(b"2\n"), b"new": link(b"a")}
     patch, base = kept(tmp_path, {b"a": file(b"1\n"), b"b": file(b"x\n")}, there)
     write_world(target, there)
-    for baseline in (None, base):
-        done = apply_patch(patch, target, check=False, baseline=baseline)
+    for known in (None, base):
+        done = apply_patch(patch, target, check=False, baseline=known)
         assert (done.changes, done.written) == ((), ())
     assert read_world(target) == there
 
