@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.untrusted_text import decode, one_line, path_text, visible
+from agent.untrusted_text import decode, one_line, path_text, shortened, visible
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,16 @@ def test_nothing_that_acts_ever_passes(text: str, limit: int) -> None:
     for shown in (visible(text).replace("\n", "").replace("\t", ""), one_line(text, limit)):
         assert not {unicodedata.category(char) for char in shown} & ACTING
     assert not limit or len(one_line(text, limit)) <= limit
+
+
+def test_a_long_path_is_cut_in_its_middle_and_keeps_both_ends() -> None:
+    path = "/start/" + "d" * 4000 + "/end.txt"
+    shown = shortened(f"no workspace {path}: File name too long")
+    assert shown.startswith("no workspace /start/ddd")
+    assert "ddd…ddd" in shown
+    assert shown.endswith("/end.txt: File name too long")
+    assert len(shown) < 250
+    assert shortened("a line of " + "short words " * 100).count("…") == 0
 
 
 @given(st.binary())

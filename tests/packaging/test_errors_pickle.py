@@ -48,9 +48,8 @@ def example(kind: Any, *, depth: int = 0) -> Any:
     if origin in {Union, UnionType}:
         return example(parts[0], depth=depth)
     if origin is tuple:
-        if depth:
-            return ()
-        return tuple(example(part, depth=depth) for part in parts if part is not ...)
+        kinds = () if depth else parts
+        return tuple(example(part, depth=depth) for part in kinds if part is not ...)
     if origin in {list, frozenset, set}:
         return origin([example(parts[0], depth=depth)])
     if inspect.isclass(kind) and issubclass(kind, BaseException):

@@ -1,7 +1,10 @@
 """What a run imports: no library that it does not use, and few modules in all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from command_line.running import Shell
@@ -41,3 +44,28 @@ def test_a_run_of_three_calls_imports_few_modules(
     ][1:]
     assert not NOT_NEEDED & set(loaded)
     assert len(loaded) <= MOST_MODULES
+
+
+CTRL_C = """
+import os, signal, sys
+class Key:
+    def find_spec(self, name, *_):
+        if name == "{name}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Key())
+sys.argv = ["moonpool", "doctor"]
+from agent.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["agent.cli.app", "agent.cli.commands.doctor", "pydantic"])
+def test_ctrl_c_while_modules_are_loaded_is_one_line(moonpool: Shell, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C.format(name=name)],
+        env=moonpool.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "moonpool: interrupted\n")

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from agent.models.script.player import ScriptModel
+from agent.record import outcome as outcomes
 from agent.record.events.conversation import ModelCalled, ModelReplied
 from agent.record.events.live import TextPiece
 from agent.record.runs import RecordedRun
@@ -121,6 +122,28 @@ def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
     assert "nothing that a patch can carry changed" in text
     assert "left out of the patch: big.bin is too large for a patch" in text
     assert "4 paths left out of the patch, see the report" in left_out(["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "next_one"),
+    [
+        ("finished", "nothing: there is no change to apply"),
+        ("running", "moonpool resume r"),
+        ("sandbox failed", "moonpool doctor"),
+        ("model failed", "moonpool run TASK, when the model's service answers again"),
+        ("limit: turns", "moonpool run TASK, in other words"),
+        ("export refused", "moonpool show r --patch"),
+    ],
+)
+def test_what_is_next_depends_on_how_it_ended(outcome: str, next_one: str) -> None:
+    assert outcome in {*outcomes.names(), "running"}
+    begun = running_summary(fold([run_started()]))
+    file = io.StringIO()
+    summary = begun.model_copy(update={"outcome": outcome})
+    print_result(
+        PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
+    )
+    assert file.getvalue().splitlines()[-1].startswith(f"next    {next_one}")
 
 
 def test_the_riskiest_file_comes_first(fake: FakeRun) -> None:

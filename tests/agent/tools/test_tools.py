@@ -197,6 +197,14 @@ def test_search_files_gives_path_line_and_text(box: TmpBox) -> None:
     assert answer.text == "calc.py:2:    return a + b"
 
 
+@pytest.mark.parametrize("sign", ["\f", "\v", "\x1c", "\x1e", "\x85", "\u2028", "\r"])
+def test_search_files_takes_a_line_feed_alone_for_the_end_of_a_hit(box: TmpBox, sign: str) -> None:
+    box.write_file("page", f"one {sign}needle two\r\nnext\nneedle\n".encode())
+    answer = searched_with_grep(box, pattern="needle")
+    assert answer.text.split("\n") == [f"page:1:one {sign}needle two", "page:3:needle"]
+    assert answer.brief == "2 hits"
+
+
 def test_search_files_without_a_hit_is_no_error(box: TmpBox) -> None:
     answer = searched_with_grep(box, pattern="nowhere")
     assert not answer.is_error

@@ -23,6 +23,7 @@ from sandbox.apply.branch import BranchReport, branch_patch
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.target import opened
 from sandbox.errors import PatchError
+from sandbox.git.apply import AppliedAlready
 from sandbox.git.store import Store
 from sandbox.patch import baseline
 
@@ -154,6 +155,17 @@ def test_what_head_lacks_is_merged_with_a_baseline(tmp_path: Path, target: Path)
         baseline=baseline.load(tmp_path / "kept"),
     )
     assert checked_out(tmp_path, target, report.commit) == {b"a": file(both)}
+
+
+def test_what_head_has_already_makes_no_branch(tmp_path: Path, target: Path) -> None:
+    there = {b"a": file(b"2\n")}
+    repository(target, there)
+    store = Store(tmp_path / "store")
+    patch = patch_between(store, {b"a": file(b"1\n")}, there)
+    for check in (True, False):
+        with pytest.raises(AppliedAlready, match="is there already"):
+            branch_patch(patch.data, target, branch="x", message="m", check=check)
+    assert not (target / ".git/refs/heads/x").exists()
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,16 @@ def test_output_is_streamed_as_it_comes(box: Sandbox) -> None:
     assert pieces == [("stdout", b"a\n"), ("stderr", b"b\n")]
 
 
+def test_of_long_output_the_last_is_streamed_too(box: Sandbox) -> None:
+    pieces: list[bytes] = []
+    result = box.run("seq 1 300000", on_output=lambda _, data: pieces.append(data))
+    assert result.out.cut
+    said = b"".join(pieces)
+    assert said.startswith(b"1\n2\n")
+    assert said.endswith(b"\n299999\n300000\n")
+    assert len(said) <= OUTPUT_LIMIT + 1
+
+
 def test_cancel_ends_the_running_command(box: Sandbox) -> None:
     result = box.run("echo started; sleep 1000", on_output=lambda *_: box.cancel())
     assert result.ending is Ending.CANCELLED

@@ -62,6 +62,35 @@ def test_the_calculator_from_run_to_apply(calculator: Shell, tmp_path: Path) -> 
     assert "does not fit" in other.stderr
 
 
+def test_an_earlier_run_in_the_output_directory_is_not_overwritten(
+    moonpool: Shell, script: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert moonpool("run", "x", "-m", script, "-o", str(out)).returncode == 0
+    before = snapshot(out)
+    again = moonpool("run", "y", "-m", script, "-o", str(out))
+    assert (again.returncode, again.stdout) == (2, "")
+    assert f"-o {out} holds run.json of an earlier run" in again.stderr
+    assert snapshot(out) == before
+    assert moonpool("runs").stdout.count("\n") == 2, "the second one did not begin"
+
+
+def test_progress_and_errors_go_to_standard_error_and_what_came_of_it_to_the_other(
+    moonpool: Shell, script: str
+) -> None:
+    done = moonpool("run", "x", "-m", script)
+    assert done.returncode == 0
+    assert "Nothing to do.\n\nfinished" in done.stdout
+    assert done.stdout.rstrip().endswith("next    nothing: there is no change to apply")
+    assert "sealed container" in done.stderr
+    assert "sealed container" not in done.stdout
+    for more in ((), ("--json",)):
+        failed = moonpool("run", "x", "-m", script, *more, env={"DOCKER_HOST": "unix:///nowhere"})
+        assert failed.returncode == 3
+        assert "moonpool: sandbox failed: no engine answers" in failed.stderr
+        assert "no engine answers" in failed.stdout
+
+
 @pytest.mark.parametrize("both", [False, True])
 def test_a_reader_that_leaves_costs_no_patch(calculator: Shell, *, both: bool) -> None:
     reading, writing = os.pipe()

@@ -23,6 +23,26 @@ def summarised(home: Path, run_id: str) -> Path:
     return record.directory
 
 
+def test_a_run_is_one_line_with_model_time_and_verification(moonpool: Shell, script: str) -> None:
+    task = "a task in several words " * 20
+    assert moonpool("run", task, "-m", script, "--verify", "true").returncode == 0
+    assert moonpool("run", task, "-m", script, "--verify", "false").returncode == 1
+    for env in ({}, {"FORCE_COLOR": "1", "COLUMNS": "60", "TERM": "xterm"}):
+        head, *rows = moonpool("runs", env=env).stdout.splitlines()
+        assert len(rows) == 2
+        assert "RUN  " in head
+        assert "not verified" in rows[0]
+    head, failed, verified = moonpool("runs").stdout.splitlines()
+    assert head.split() == [
+        "RUN", "OUTCOME", "VERIFIED", "FILES", "TIME", "MODEL", "TASK", "WORKSPACE",
+    ]  # fmt: skip
+    for row, outcome, answer in ((failed, "not verified", "no"), (verified, "finished", "yes")):
+        assert row[head.index("OUTCOME") :].startswith(outcome)
+        assert row[head.index("VERIFIED") :].startswith(answer)
+        assert row[head.index("TIME") :].split()[1] == "s"
+        assert row[head.index("MODEL") :].startswith("script:")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
