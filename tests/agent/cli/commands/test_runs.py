@@ -75,7 +75,7 @@ def test_one_run_that_can_not_be_read_hides_no_other(
     assert done.returncode == 0, done.stderr
     assert all(part in done.stdout for part in (newest.id, unreadable.id, "unreadable", oldest.id))
     listed = [json.loads(line) for line in moonpool("runs", "--json").stdout.splitlines()]
-    assert [row["outcome"] for row in listed] == ["running", None, "running"]
+    assert [row["outcome"] for row in listed] == ["cut short", None, "cut short"]
     assert words in listed[1]["problem"]
     shown = moonpool("show", unreadable.id)
     assert (shown.returncode, shown.stdout) == (3, "")
