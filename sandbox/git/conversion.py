@@ -61,7 +61,8 @@ class Conversion:
     def by(cls, attributes: Mapping[bytes, Value], autocrlf: bytes = b"") -> "Conversion":
         """By what attributes say of a file, and the value of ``core.autocrlf``."""
         text = attributes.get(b"text")
-        if text is None:
+        if text is None or (isinstance(text, bytes) and text not in {b"auto", b"input"}):
+            # git takes a value that it does not know for none.
             text = attributes.get(b"crlf")
         eol = attributes.get(b"eol")
         if text is False:

@@ -140,7 +140,10 @@ class Follower:
         self._told, self._told_missed = dict(state), set(missed)
 
     def ignored(self, path: bytes) -> str | None:
-        """The rule that keeps a path out of the patch, and out of all that is followed."""
+        """The rule that keeps a new path out of the patch, and out of all that is followed. What
+        stood in the baseline is followed, in a patch or not: it can be put back."""
+        if path in self.manifest().entries:
+            return None
         if self._ignore is None:
             self._ignore = IgnoreRules(self.manifest(), self.rules.ignore, self.rules.include)
         if path not in self._judged:  # the rules have only so much work in them

@@ -71,7 +71,7 @@ def play_aside(
     if aside.service is not None:
         api.queue(Refuse(aside.service))
     done = moonpool(*shlex.split(name_in(aside.command, provider)), env=env)
-    screen = done.stdout + done.stderr
+    screen = done.stderr + done.stdout
     assert done.returncode == aside.exit, screen
     assert_on_screen([name_in(words, provider) for words in aside.screen], screen)
     assert api.left == (), "the service was not asked"
@@ -89,7 +89,7 @@ def play(
         return terminal.play(moonpool, line, env=env, answers=scenario.answers())
     typed = "".join(f"{line}\n" for line in scenario.typed())
     done = moonpool(*line, env=env, stdin=typed)
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, done.stderr + done.stdout
 
 
 def command_line(scenario: Scenario, provider: Provider, tmp_path: Path) -> list[str]:

@@ -112,6 +112,13 @@ def test_secrets_are_taken_out_wherever_they_come_from(tmp_path: Path) -> None:
     assert text(tmp_path).count("[redacted]") >= 4
 
 
+@pytest.fixture
+def _no_capture() -> None:
+    """Another test's log may have been left open in this process: a killed run's, for one."""
+    logging.captureWarnings(False)
+
+
+@pytest.mark.usefixtures("_no_capture")
 def test_what_libraries_warn_of_goes_there_and_not_to_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
