@@ -18,6 +18,7 @@ from agent.errors import ModelError, ModelUnavailable
 from agent.models.interface import Retrying, StreamEvent
 
 _T = TypeVar("_T")
+_PIECE_S = 1.0
 _RANDOM = SystemRandom()
 _DOUBTFUL_ATTEMPTS = 2
 """For a failure that looks as if it would last: a person is told of a wrong setting soon."""
@@ -53,10 +54,18 @@ class RetryLimits:
     """A service that asks for more than this is not waited for: the run ends and says so."""
 
 
+def wait(seconds: float) -> None:
+    """Sleep in short pieces: a signal that comes just before a sleep begins does not end that one,
+    and what it asks for would be done only after all of a long wait."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _PIECE_S))
+
+
 class Retrier:
     """Runs one attempt after another until a reply, a lasting error, or the limit."""
 
-    def __init__(self, limits: RetryLimits, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, limits: RetryLimits, *, sleep: Callable[[float], None] = wait) -> None:
         self._limits = limits
         self._sleep = sleep
 

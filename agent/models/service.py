@@ -5,7 +5,6 @@ take. Refuses to know any SDK: the client of each provider sends through its own
 hears of it by an `ErrorMap` and a stream.
 """
 
-import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +18,7 @@ from agent.errors import ModelRefusedRequest
 from agent.models.http_errors import ServiceWords
 from agent.models.interface import Discarded, Reply, StreamEvent
 from agent.models.reply_stream import ReplyStream
-from agent.models.retrying import Retrier, RetryLimits, TransientError
+from agent.models.retrying import Retrier, RetryLimits, TransientError, wait
 from agent.models.service_errors import ErrorMap
 from agent.models.transport import READ_TIMEOUT_S, REPLY_TIMEOUT_S, check_events, decoded
 
@@ -33,7 +32,7 @@ class RequestTiming:
     read_timeout_s: float = READ_TIMEOUT_S
     reply_timeout_s: float = REPLY_TIMEOUT_S
     limits: RetryLimits = field(default_factory=RetryLimits)
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = wait
     """Waits between two attempts."""
 
 
