@@ -88,7 +88,11 @@ def _timed(command: Sequence[str], environ: dict[str, str]) -> tuple[float, floa
     """Seconds, and the largest resident size in MiB."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -74,6 +74,16 @@ def test_each_class_name_stands_once() -> None:
     assert {name: found for name, found in where.items() if len(found) > 1} == {}
 
 
+def test_no_module_is_past_its_bound() -> None:
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_bytes().splitlines())
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+    }
+    assert lines
+    assert {path: count for path, count in lines.items() if count > 350} == {}
+
+
 def test_no_folder_holds_more_than_one_look_takes_in() -> None:
     counts = {str(folder.relative_to(ROOT)): len(entries(folder)) for folder in folders()}
     assert {folder: count for folder, count in counts.items() if count > ENTRIES} == {}
