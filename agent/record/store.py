@@ -59,9 +59,10 @@ _KEY_SHAPES = re.compile(
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """Sortable by time to the second, unique by 24 random bits: ``20261121-031500-ab12cd``."""
+    """Sortable to a 65536th of a second, then 16 random bits: ``20261121-031500-ab12cd34``."""
     now = now or datetime.now(UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    fraction = (now.microsecond << 16) // 1_000_000
+    return f"{now:%Y%m%d-%H%M%S}-{fraction:04x}{secrets.token_hex(2)}"
 
 
 def runs_directory(home: Path) -> Path:

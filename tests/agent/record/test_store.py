@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,11 @@ from sandbox.atomic_write import write_atomically
 
 
 def test_run_ids_sort_by_time() -> None:
-    early = new_run_id(datetime(2026, 11, 21, 3, 15, 0, tzinfo=UTC))
-    late = new_run_id(datetime(2026, 11, 21, 3, 15, 1, tzinfo=UTC))
-    assert early < late
-    assert early.startswith("20261121-031500-")
+    begun = datetime(2026, 11, 21, 3, 15, 0, tzinfo=UTC)
+    steps = [timedelta(microseconds=20 * n) for n in range(1000)] + [timedelta(seconds=1)]
+    ids = [new_run_id(begun + step) for step in steps]
+    assert ids == sorted(ids)
+    assert ids[0].startswith("20261121-031500-0000")
 
 
 def test_each_line_carries_the_digest_of_the_one_before(tmp_path: Path) -> None:
