@@ -84,6 +84,8 @@ class WorkspaceRules:
     certificates alone, and in neither case with what looks like a live secret."""
     history: History
     max_bytes: int
+    borrow: bool = True
+    """Whether objects come along that the repository borrows from another one of the same user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,11 +157,11 @@ class Display:
         if not event.kernel_enforced:
             self._say("the kernel does NOT enforce the policy in this run", "bold red")
         words = f"sealed container {event.container[:12]} ready"
-        dead = [item for item in event.left_behind if item.kind == "unusable"]
-        if absent := [item.path for item in event.left_behind if item not in dead]:
+        told = [item for item in event.left_behind if item.kind in {"unusable", "borrowed"}]
+        if absent := [item.path for item in event.left_behind if item not in told]:
             words += f"; not copied in: {_named(absent)}"
         self._say(f"{words} ({event.seconds:.1f} s)", "dim")
-        for item in dead[:_LEFT_BEHIND_NAMED]:
+        for item in told[:_LEFT_BEHIND_NAMED]:
             self._say(one_line(f"{path_text(item.path)} {item.reason}", 600), "yellow")
         if event.seal.missing:
             self._say(f"not in this image: {one_line(', '.join(event.seal.missing), 300)}", "dim")

@@ -133,6 +133,10 @@ def _number_text(value: float | None) -> str:
     return "no bound" if value is None else f"{value:.12g}"
 
 
+def _flag_text(value: object) -> str:
+    return str(value).lower()
+
+
 def _number(path: str, kind: Any, about: str | None = None) -> BoundKey:
     return BoundKey(path=path, field=path, type=kind, about=about, spelled=_number_text)
 
@@ -172,7 +176,7 @@ KEYS: tuple[PolicyKey, ...] = (
     ListKey(path="commands", field="commands", type=Command, removed=ProgramName,
             about="Programs that may run. What is not listed does not run."),
     BoundKey(path="exec_workspace", field="exec_workspace", type=bool,
-             spelled=lambda value: str(value).lower(),
+             spelled=_flag_text,
              about="May scripts and binaries that live in the workspace run?"),
     _list("paths.write", Place, Combination.OWN,
           "Directories or files that may be written: relative to the workspace, or absolute. "
@@ -190,6 +194,9 @@ KEYS: tuple[PolicyKey, ...] = (
              spelled=lambda value: str(value.value), rank=_HISTORIES.index, is_text=True,
              about="How much of .git goes into the container."),
     _size("workspace.max_bytes", about="Largest workspace that is copied."),
+    BoundKey(path="workspace.borrow", field="workspace.borrow", type=bool, spelled=_flag_text,
+             about="May objects come along that the repository borrows from another one of yours "
+             "(git clone --shared, --reference)? Only what its own references reach."),
     _list("setup.commands", CommandLine, Combination.COMMON,
           "Commands of the set-up phase. There is none yet: refused, unless empty.",
           missing=_NO_SETUP),

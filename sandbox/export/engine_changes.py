@@ -62,7 +62,7 @@ def from_engine(
     # As for a fetch. Files with holes cost the container nothing, and us their full size.
     allowed = 4 * limit_bytes
     for path, member, tar in _members(engine, container, WORKSPACE):
-        if member.isdir() or b"/.git/" in b"/" + path:
+        if member.isdir() or b"/.git/" in b"/" + path + b"/":
             continue
         if not carried(path):
             shown = path[:PATH_LIMIT] or b"?"

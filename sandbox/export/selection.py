@@ -28,11 +28,14 @@ def selected(
     """
     rules = IgnoreRules(manifest, policy.export.ignore, policy.export.include)
     exclude = OperatorPatterns(policy.workspace.exclude)
-    known = {item.path: item for item in not_copied if item.kind is not LeftOutKind.UNUSABLE}
+    there = (LeftOutKind.UNUSABLE, LeftOutKind.BORROWED)
+    known = {item.path: item for item in not_copied if item.kind not in there}
     writable = _writable(policy)
     kept: dict[bytes, ManifestEntry | None] = {}
     left_out = _without_ignored(found, rules)
     for path, entry in changed.items():
+        if path.rpartition(b"/")[2] == b".git":
+            continue  # what a submodule has in place of a repository: no patch carries either
         reason = rules.ignored(path)
         if reason is None and exclude.cover(path):
             reason = "excluded by the policy"

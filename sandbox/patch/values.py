@@ -47,6 +47,8 @@ class LeftOutKind(StrEnum):
     """It has the SHA-1 id of another file."""
     UNUSABLE = "unusable"
     """It was copied, and does not work in the container."""
+    BORROWED = "borrowed"
+    """It was not copied; what it names on the host was, as far as the reason says."""
     OTHER = "other"
 
 

@@ -12,20 +12,19 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from pathlib import Path
 
-from policies.paths import WORKSPACE
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
 from sandbox.git.index import tracked_blobs
 from sandbox.git.linked_tree import host_path
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.workspace.added_files import TOP, UID, AddedFiles
 from sandbox.workspace.scan import FoundFile, open_file, read_git_file
 from sandbox.workspace.selection import Selection
 
-_UID = 1000
 _PIECE_BYTES = 1 << 20
 _QUEUE_PIECES = 8
 _RULE_FILE_LIMIT = 1 << 20
@@ -40,11 +39,10 @@ _GIT_FILES = {
     b".git/info/attributes": _RULE_FILE_LIMIT,
 }
 """What the manifest wants of a repository, and how large each may be."""
-_TOP = WORKSPACE.strip("/").encode()
 
 
 def _in_git(path: bytes) -> bool:
-    return b"/.git/" in b"/" + path
+    return b"/.git/" in b"/" + path + b"/"
 
 
 class Packer:
@@ -58,8 +56,10 @@ class Packer:
         *,
         restless: Collection[bytes] = (),
         settings: bytes = b"",
+        added: Mapping[bytes, Path | bytes] | None = None,
     ) -> None:
         """`settings`: a configuration that counts where a repository's own says nothing.
+        `added`: files of ours for the copy's ``.git`` (`AddedFiles`).
         `restless`: files that something writes to. Their content is read now, in one go; of a
         large one, what it began with when it was scanned is taken.
 
@@ -80,7 +80,9 @@ class Packer:
             self._git_files[_CONFIG] = settings + self._git_files[_CONFIG]
         for path, data in self._git_files.items():
             self._note(path, data)
-        self._contents: dict[bytes, bytes] = {}
+        folders = [item.path for item in selection.copied if stat.S_ISDIR(item.mode)]
+        self._added = AddedFiles(added or {}, folders)
+        self._contents = dict(selection.pointers)
         """What is not read while the tar is written, by path."""
         for item in selection.copied:
             if _is_git_config(item):
@@ -116,9 +118,9 @@ class Packer:
 
     def size(self) -> int:
         """Length of the stream in bytes."""
-        total = tar.header_size(_TOP + b"/") + len(tar.END)
+        total = tar.header_size(TOP + b"/") + len(tar.END)
         for item in self._selection.copied:
-            name = _TOP + b"/" + item.path
+            name = TOP + b"/" + item.path
             if stat.S_ISDIR(item.mode):
                 total += tar.header_size(name + b"/")
             elif stat.S_ISLNK(item.mode):
@@ -126,7 +128,7 @@ class Packer:
             else:
                 size = self._size(item)
                 total += tar.header_size(name) + size + len(tar.padding(size))
-        return total
+        return total + self._added.size()
 
     def stream(self) -> Iterator[bytes]:
         """The tar, in pieces of about a MiB.
@@ -134,17 +136,18 @@ class Packer:
         Raises:
             WorkspaceError: a file can't be read, or is not what the scan saw.
         """
-        waiting = [tar.header(_TOP + b"/", kind=tar.DIRECTORY, uid=_UID)]
+        waiting = [tar.header(TOP + b"/", kind=tar.DIRECTORY, uid=UID)]
         size = 0
         for item in self._selection.copied:
-            for piece in self._member(_TOP + b"/" + item.path, item):
+            for piece in self._member(TOP + b"/" + item.path, item):
                 waiting.append(piece)
                 size += len(piece)
                 if size >= _PIECE_BYTES:
                     yield b"".join(waiting)
                     waiting, size = [], 0
-        waiting.append(tar.END)
         yield b"".join(waiting)
+        yield from self._added.stream(self._digest.update)
+        yield tar.END
 
     def _member(self, name: bytes, item: FoundFile) -> Iterator[bytes]:
         mode = stat.S_IMODE(item.mode) & 0o777
@@ -153,7 +156,7 @@ class Packer:
             # Whoever owns the copy must be able to work in it.
             mode |= 0o700
             self._note(item.path, b"d%o" % mode)
-            yield tar.header(name + b"/", kind=tar.DIRECTORY, mode=mode, mtime=mtime, uid=_UID)
+            yield tar.header(name + b"/", kind=tar.DIRECTORY, mode=mode, mtime=mtime, uid=UID)
         elif stat.S_ISLNK(item.mode):
             target = self._target(item)
             self._note(item.path, b"l" + target)
@@ -161,13 +164,13 @@ class Packer:
                 self._links[item.path] = target
             self._add(item.path, ManifestEntry(SYMLINK, blob_id(target), len(target)))
             yield tar.header(
-                name, kind=tar.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=_UID
+                name, kind=tar.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=UID
             )
         else:
             mode |= 0o400
             size = self._size(item)
             self._note(item.path, b"f%o %d" % (mode, size))
-            yield tar.header(name, kind=tar.REGULAR, mode=mode, size=size, mtime=mtime, uid=_UID)
+            yield tar.header(name, kind=tar.REGULAR, mode=mode, size=size, mtime=mtime, uid=UID)
             yield from self._content(item, mode, size)
             yield tar.padding(size)
 

@@ -3,25 +3,23 @@
 import errno
 import os
 import stat
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
+from sandbox.git import alternates
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.linked_tree import LinkedTree
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile, Scan
 from sandbox.workspace.secret_files import SecretsGuard
+from sandbox.workspace.submodules import Submodules
 
 _WHITEOUT = b".wh."
 _ELSEWHERE = (
     "points to a repository elsewhere, which does not say that this is its work tree: git does not "
     "work here in the sandbox"
-)
-_ALTERNATES = b".git/objects/info/alternates"
-_BORROWED = (
-    "names another repository's objects, which stay on the host: git does not work in the sandbox "
-    "until this one has its own (git repack -a -d, then remove that file)"
 )
 
 
@@ -35,6 +33,10 @@ class Selection:
     total_bytes: int
     linked: LinkedTree | None
     """As of the scan."""
+    borrowing: tuple[bytes, ...] = ()
+    """Files that name object directories elsewhere, of the repositories that are copied."""
+    pointers: Mapping[bytes, bytes] = field(default_factory=dict)
+    """What a submodule's ``.git`` says in the copy, by the path of that file."""
 
 
 _SPECIAL = {
@@ -55,6 +57,8 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     guard = SecretsGuard(looked, rules.secrets)
     left_out: list[LeftOut] = []
     copied: list[FoundFile] = []
+    borrowing: list[bytes] = []
+    modules = Submodules(looked, history=rules.history)
     skipped: set[bytes] = set()
     total = 0
     for item in map(FoundFile._make, looked.rows):
@@ -62,9 +66,11 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
             if stat.S_ISDIR(item.mode):
                 skipped.add(item.path)
             continue
-        found = _reason(item, rules, exclude) or guard.refusal(item)
+        found = _reason(item, rules, exclude, modules) or guard.refusal(item)
         if found is not None:
-            if found is not _IDLE:
+            if found is _LENT:
+                borrowing.append(item.path)
+            elif found is not _IDLE:
                 left_out.append(replace(found, path=item.path))
             if stat.S_ISDIR(item.mode):
                 skipped.add(item.path)
@@ -81,7 +87,12 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
             f"({rules.max_bytes}): exclude what the task does not need, or raise it"
         )
     return Selection(
-        copied=tuple(copied), left_out=tuple(left_out), total_bytes=total, linked=looked.linked
+        copied=tuple(copied),
+        left_out=tuple(left_out),
+        total_bytes=total,
+        linked=looked.linked,
+        borrowing=tuple(borrowing),
+        pointers=modules.pointers,
     )
 
 
@@ -98,7 +109,9 @@ def _unlisted(path: bytes, number: int) -> WorkspaceError:
     )
 
 
-def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -> LeftOut | None:
+def _reason(
+    item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns, modules: Submodules
+) -> LeftOut | None:
     """Why an entry is not copied; None where nothing speaks against it."""
     kind = stat.S_IFMT(item.mode)
     directory, _, name = item.path.rpartition(b"/")
@@ -107,8 +120,10 @@ def _reason(item: FoundFile, rules: WorkspaceRules, exclude: OperatorPatterns) -
         return _left("its name is one that image layers use for themselves")
     if b"/.git/" in b"/" + directory + b"/":
         return _of_repository(item.path, kind)
-    if name == b".git" and (found := _top_of_repository(kind, rules)) is not None:
-        return found
+    if name == b".git":
+        found = None if modules.takes(item) else _top_of_repository(kind, rules)
+        if found is not None:
+            return found
     if exclude.names(item.path, directory=kind == stat.S_IFDIR):
         return _left("excluded by the policy", LeftOutKind.RULE)
     return _left(_SPECIAL[kind], LeftOutKind.SPECIAL) if kind in _SPECIAL else None
@@ -123,8 +138,8 @@ def _top_of_repository(kind: int, rules: WorkspaceRules) -> LeftOut | None:
 
 
 def _of_repository(path: bytes, kind: int) -> LeftOut | None:
-    if path == _ALTERNATES:
-        return _left(_BORROWED, LeftOutKind.UNUSABLE)
+    if kind == stat.S_IFREG and path.endswith(b"/" + alternates.FILE):
+        return _LENT
     return _IDLE if kind in _SPECIAL or _idle_git_file(path) else None
 
 
@@ -134,6 +149,8 @@ def _left(reason: str, kind: LeftOutKind = LeftOutKind.OTHER) -> LeftOut:
 
 _IDLE = _left("is git's own and of no use in the copy")
 """What nobody misses, and nobody is told of."""
+_LENT = _left("names objects elsewhere")
+"""`borrowed` says what becomes of it."""
 
 
 def _idle_git_file(path: bytes) -> bool:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.manifest import Manifest, ManifestEntry, blob_id
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace import git_history
+from sandbox.workspace.borrowed import borrow
 from sandbox.workspace.pack import Packer, ahead
 from sandbox.workspace.scan import Scan, open_file, scan
 from sandbox.workspace.selection import select
@@ -148,15 +150,17 @@ def take(
     restless: set[bytes] = set()
     for left in reversed(range(_TRIES)):
         try:
-            taken = _take(
-                engine,
-                looked,
-                rules,
-                prepared,
-                restless=restless,
-                settings=settings,
-                on_progress=on_progress,
-            )
+            with tempfile.TemporaryDirectory(prefix="moonpool-borrowed-") as directory:
+                taken = _take(
+                    engine,
+                    looked,
+                    rules,
+                    prepared,
+                    restless=restless,
+                    settings=settings,
+                    on_progress=on_progress,
+                    directory=Path(directory),
+                )
         except WorkspaceChanged:
             if not left:
                 raise
@@ -186,22 +190,35 @@ def _take(
     restless: Collection[bytes],
     settings: bytes,
     on_progress: Callable[[str], None],
+    directory: Path,
 ) -> tuple[Snapshot, Manifest]:
     selection = select(looked, rules)
+    borrowed = borrow(looked.root, selection, rules, directory)
     if selection.total_bytes > _WORTH_A_LINE_BYTES:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
     salt = f"{prepared.key} {rules.history}"
-    packer = Packer(looked.root, selection, salt, restless=restless, settings=settings)
+
+    def packing() -> Packer:
+        return Packer(
+            looked.root,
+            selection,
+            salt,
+            restless=restless,
+            settings=settings,
+            added=borrowed.files,
+        )
+
+    packer = packing()
     cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
     if cuts or not _loaded(engine, prepared, packer):
-        packer = Packer(looked.root, selection, salt, restless=restless, settings=settings)
+        packer = packing()
         with contextlib.closing(ahead(packer.stream())) as stream:
             _through_a_container(engine, prepared, stream, packer, cuts=cuts)
     key = packer.key()
     manifest = packer.manifest()
     cache.keep(manifest_file(key), _dump_manifest(manifest))
     dead = unusable(looked.root, selection.copied, prepared.inventory)
-    left_out = (*selection.left_out, *dead)
+    left_out = (*selection.left_out, *borrowed.notes, *dead)
     snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
     return snapshot, manifest
 

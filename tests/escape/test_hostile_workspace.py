@@ -125,6 +125,32 @@ def test_a_git_file_that_points_at_the_host_is_not_followed(
     assert [change.path for change in box.export().changes] == [b"a"]
 
 
+def test_a_repository_borrows_nothing_that_its_references_do_not_name(
+    workspace: Path, open_box: OpenBox, tmp_path: Path
+) -> None:
+    """It names the store of a private repository beside it: of that it has no id."""
+    other = tmp_path / "other"
+    for directory in (other, workspace):
+        directory.mkdir(exist_ok=True)
+        git(directory, "init", "-q")
+        (directory / "a.txt").write_text("public\n")
+        git(directory, "add", ".")
+        git(directory, "commit", "-qm", "first")
+    (other / "secret.txt").write_text(SECRET)
+    git(other, "add", ".")
+    git(other, "commit", "-qm", "secret")
+    (workspace / ".git/objects/info").mkdir(exist_ok=True)
+    (workspace / ".git/objects/info/alternates").write_text(f"{other}/.git/objects\n")
+    (workspace / ".git/refs/heads/main@{0}").write_text("refs/heads/master\n")
+    (workspace / ".git/refs/heads/all").symlink_to(other / ".git/refs/heads/master")
+    (workspace / ".git/logs/x").symlink_to(other / ".git/logs/HEAD")
+    (workspace / ".git/packed-refs").unlink(missing_ok=True)
+    (workspace / ".git/packed-refs").symlink_to(other / ".git/refs/heads/master")
+    said = open_box().run("git cat-file --batch-all-objects --batch; grep -r canary .git")
+    assert b"public" in said.stdout
+    assert SECRET.encode() not in said.stdout
+
+
 def test_links_are_copied_as_links_and_never_followed(
     workspace: Path, open_box: OpenBox, tmp_path: Path
 ) -> None:
