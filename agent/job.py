@@ -1,12 +1,13 @@
 """What is to be done, as one value: the CLI makes it, `run` does it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from agent.config.instructions import Instructions
 from agent.tools.sandbox_protocol import SandboxProtocol
+from policies.frozen import dataclass
 from policies.policy import Policy
 
 

@@ -8,7 +8,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.version import VERSION
 from policies.file.rendering import as_data, spelled
+from policies.frozen import dataclass
 from policies.paths import WORKSPACE
 
 if TYPE_CHECKING:

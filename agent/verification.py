@@ -5,10 +5,10 @@ So what is reviewed is what was tested: nothing that the agent did beside the pa
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
 
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode
+from policies.frozen import dataclass
 from sandbox.errors import FileError, SandboxError
 from sandbox.patch.values import Patch
 from sandbox.results import CommandResult, Ending

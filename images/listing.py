@@ -4,13 +4,13 @@ Owns the comparison of recipes with what an engine holds. Changes nothing, print
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from images import recipes
 from images.build import DIGEST_LABEL, RECIPE_LABEL
 from images.recipes import Recipe
 from images.trust import local_authorities
+from policies.frozen import dataclass
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 

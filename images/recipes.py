@@ -9,9 +9,9 @@ import io
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.errors import ImageUnusable
 
 REPOSITORY = "moonpool"

@@ -8,11 +8,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policies import paths
 from policies.commands.judge import judge
 from policies.commands.outcome import NO_MATCH, CommandOutcome, DecidingLayer, key_name
+from policies.frozen import dataclass
 from policies.policy import SERVER_TOOLS, CeilingBounds, Policy
 
 MAX_SHOWN_RULES = 64

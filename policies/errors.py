@@ -5,8 +5,10 @@ CarryingError          what any error of Moonpool's is that is made with more th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

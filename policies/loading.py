@@ -6,13 +6,13 @@ write its own permit.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from policies.errors import PolicyError, Where
 from policies.file.compose import PolicyLayer, compose
 from policies.file.decoding import decode
 from policies.file.document import PACKAGE, Document, packaged, parse, read_text
+from policies.frozen import dataclass
 from policies.policy import Policy
 
 MAX_CHAIN = 16

@@ -5,11 +5,12 @@ and what the kernel makes of it (`kernel`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Flag, StrEnum, auto
 from typing import Literal, get_args
 
 from policies.errors import Where
+from policies.frozen import dataclass
 
 Tool = Literal[
     "bash", "read_file", "write_file", "edit_file", "delete_file", "list_dir", "search_files",

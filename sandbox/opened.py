@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.container import opening, plan
 from sandbox.container.opening import StartedContainer

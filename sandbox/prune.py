@@ -7,10 +7,10 @@ deadline; only what carries our label is ever looked at.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from policies.frozen import dataclass
 from sandbox.container.inventory_cache import inventory_file
 from sandbox.container.volumes import lower_file, published
 from sandbox.engine.docker import Engine

@@ -4,9 +4,10 @@ Owns these facts as a value, to be written down while they are known, and the wa
 container, which has to be the one meant. Refuses to know where they are kept.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.container import opening, plan
 from sandbox.container.mounts import Mount

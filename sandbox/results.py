@@ -1,7 +1,9 @@
 """What comes back from a sandbox, as values."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from policies.frozen import dataclass
 
 
 class Ending(StrEnum):

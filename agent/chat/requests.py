@@ -11,7 +11,6 @@ import hashlib
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.chat.undo_text import to_model
@@ -25,6 +24,7 @@ from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
 from agent.session import RunSession
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch
 from sandbox.patch.values import Change, Patch
 from sandbox.restore.mark import Restored

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,6 +35,7 @@ from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
 from agent.untrusted_text import one_line, shortened, visible
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.patch.make import INDEX_PATCH

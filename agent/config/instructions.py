@@ -10,11 +10,11 @@ the configuration) and how they are put to the model (`agent.conversation.system
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent.errors import UsageError
+from policies.frozen import dataclass
 
 LARGEST_BYTES: Final = 32 * 1024
 """Some 8,000 tokens, in each request."""

@@ -1,9 +1,9 @@
 """A person's answer to a policy's ``ask``, bound to the exact call by its digest."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from policies.decision import Ask, Call
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,13 @@ the budgets of tokens hold; in dollars such an answer costs the most that it was
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from agent.models.interface import Usage
 from agent.models.pricing import Prices
 from agent.record.events.live import BudgetUsed
 from agent.record.outcome import LimitReached, RunLimit
 from agent.record.state.run import BudgetSpent
+from policies.frozen import dataclass
 from policies.policy import Policy
 
 _LAST_TURNS = 3

@@ -9,7 +9,6 @@ call is taken for the writer of what was put back.
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.interrupts import Interrupts
@@ -22,6 +21,7 @@ from agent.record.events.workspace import (
 )
 from agent.tools import registry
 from agent.tools.sandbox_protocol import SandboxProtocol
+from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 from sandbox.git.manifest import ManifestEntry
 from sandbox.restore.mark import Mark, Restored

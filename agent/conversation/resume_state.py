@@ -5,7 +5,7 @@ What the events come to is `agent.record.state`'s. Refuses to know files and con
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from agent.errors import RecordError
@@ -30,6 +30,7 @@ from agent.record.outcome import Conversation
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import ConversationState, Recall, nothing_kept
 from agent.record.state.run import RunState, fold
+from policies.frozen import dataclass
 
 _NOT_WHOLE = (
     "the program that runs this session ended before this call was made, and its arguments were "

@@ -6,12 +6,12 @@ once something was left out, all of it by the tokens that a byte had until then.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agent.conversation.budget import BYTES_A_TOKEN, TokensNeeded
 from agent.conversation.window import bytes_of, sent
 from agent.models.interface import Message, ToolSpec, Usage
 from agent.record.state.window import ContextWindow
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ our errors a failure becomes (`agent.models.service_errors`).
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 import httpx2
 
 from agent.models.transport import ReplyTooLongError
+from policies.frozen import dataclass
 
 _LONGEST_TEXT: Final = 300
 

@@ -9,8 +9,9 @@ one image, 8000 pixels a side where a request has at most 20 images, 32 MB for t
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from policies.frozen import dataclass
 
 LARGEST_BYTES: Final = 5 * 1024 * 1024 // 4 * 3
 """Of one image's file: its base64 is a third longer."""

@@ -5,10 +5,10 @@ one bad row does not cost a person the others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.models.transport import NotTheApiError
+from policies.frozen import dataclass
 
 _MOST_MODELS: Final = 10_000
 _LONGEST_ID: Final = 200

@@ -27,7 +27,6 @@ The longest name that matches is meant, and the operator's file before ours.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -39,6 +38,7 @@ from agent.models.interface import Usage
 from policies.errors import PolicyError
 from policies.file.document import Data, Document, KeyPath, own, parse, read_text, spelled
 from policies.file.strict import StrictModel
+from policies.frozen import dataclass
 
 ASSUMED_CONTEXT_TOKENS: Final = 128_000
 """The window of a model that no list knows: what most services offer at least."""

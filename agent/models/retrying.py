@@ -8,7 +8,6 @@ raising `TransientError`.
 import email.utils
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from random import SystemRandom
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ import tenacity
 
 from agent.errors import ModelError, ModelUnavailable
 from agent.models.interface import Retrying, StreamEvent
+from policies.frozen import dataclass
 
 _T = TypeVar("_T")
 _PIECE_S = 1.0

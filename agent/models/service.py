@@ -8,7 +8,7 @@ hears of it by an `ErrorMap` and a stream.
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -21,6 +21,7 @@ from agent.models.reply_stream import ReplyStream
 from agent.models.retrying import Retrier, RetryLimits, TransientError, wait
 from agent.models.service_errors import ErrorMap
 from agent.models.transport import READ_TIMEOUT_S, REPLY_TIMEOUT_S, check_events, decoded
+from policies.frozen import dataclass
 
 _T = TypeVar("_T")
 

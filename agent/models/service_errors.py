@@ -8,7 +8,6 @@ characters before a person sees it.
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -31,6 +30,7 @@ from agent.models.http_errors import (
 )
 from agent.models.retrying import TransientError, asked_wait_s
 from agent.models.transport import NotTheApiError, ReplyTooLongError, decoded
+from policies.frozen import dataclass
 
 _LONGEST_NAME = 60
 

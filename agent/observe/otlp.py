@@ -12,10 +12,11 @@ import http.client
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote, urlsplit
 
 from agent.errors import UsageError
+from policies.frozen import dataclass
 
 _PATH = "/v1/traces"
 """Where OTLP over HTTP takes traces, after the endpoint's own path. Source: OTLP, 1.5."""

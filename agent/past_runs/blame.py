@@ -7,7 +7,7 @@ the terminal.
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from agent.errors import UsageError
@@ -22,6 +22,7 @@ from agent.record.events.workspace import (
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, delivered_of
 from agent.record.store import BASELINE, STEPS
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git import line_authors
 from sandbox.git.apply import apply_to_entries

@@ -9,7 +9,6 @@ sandbox comes from.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.conversation.resume_state import ResumeState, resume_state_of
@@ -44,6 +43,7 @@ from agent.record.images import ImageStore
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import Recall, nothing_kept
 from agent.record.state.files import entries_of
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.store import Store
 from sandbox.restore.mark import Mark

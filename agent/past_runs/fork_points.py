@@ -5,7 +5,7 @@ is the nearest that works. Pure, from the lines of a record.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.errors import UsageError
 from agent.record.events.calls import CallEnded, CallRefused, CallStarted
@@ -17,6 +17,7 @@ from agent.record.events.workspace import WorkspaceRestored
 from agent.record.reader import RecordLine
 from agent.record.state.files import TrackedFiles
 from agent.tools import registry
+from policies.frozen import dataclass
 
 END = -1
 """Stands for a call's number: after everything that was said."""

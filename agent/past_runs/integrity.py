@@ -11,7 +11,6 @@ Owns the checks. Changes nothing; refuses to know the terminal.
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from agent.record.state.run import RunState, fold
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, REPORT, STEPS
 from agent.record.summary import summary_of
 from agent.untrusted_text import path_text
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.manifest import ManifestEntry
 from sandbox.git.store import NOTHING, Store

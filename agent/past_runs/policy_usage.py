@@ -4,7 +4,7 @@ Owns which events count. Refuses to know how a policy comes of it (`policies.ope
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.models.interface import Opaque, Usage
 from agent.record.events.calls import CallEnded, CallRefused, CallStarted
@@ -15,6 +15,7 @@ from agent.record.events.workspace import Exported
 from policies.decision import Ask
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
+from policies.frozen import dataclass
 from policies.loading import loads
 from policies.operator.needs import ObservedCall
 from policies.operator.proposal import ObservedUse

@@ -13,7 +13,7 @@ sandbox comes from.
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from agent.conversation.approval import Approved, Declined
@@ -34,6 +34,7 @@ from agent.record.reader import RecordLine
 from agent.record.state.run import fold
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.decision import Ask, Call, Decision
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
 from sandbox.patch.values import Change

@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from agent.conversation.approval import nobody_to_ask
@@ -30,6 +30,7 @@ from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
 from agent.run import Run
 from agent.session import RunSetup
+from policies.frozen import dataclass
 from policies.loading import load
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically

@@ -7,7 +7,6 @@ Owns the judgement: go on, only export, or neither, and why. The conversation it
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config.instructions import Instructions
@@ -22,6 +21,7 @@ from agent.record.store import IMAGES, RunRecord
 from agent.record.summary import RunSummary, summary_of
 from policies.errors import PolicyError
 from policies.file.rendering import spelled
+from policies.frozen import dataclass
 from policies.loading import loads
 from policies.policy import Policy
 from sandbox.reattach import ReattachState

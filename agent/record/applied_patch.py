@@ -8,11 +8,11 @@ Beside a run's record. Owns these two and what is left to apply of a later patch
 
 import hashlib
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError
 from agent.record.events.workspace import PatchApplied
+from policies.frozen import dataclass
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline

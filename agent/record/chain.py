@@ -7,11 +7,11 @@ the lines say (`reader`).
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import RecordError
+from policies.frozen import dataclass
 
 FIRST = "0" * 64
 """Stands on the first line for the digest of the one before."""

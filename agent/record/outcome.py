@@ -1,11 +1,11 @@
 """How a run ended, as variants. Owns the meanings; their exit codes are the CLI's."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import get_args
 
 from agent.risk.finding import Finding
+from policies.frozen import dataclass
 
 
 class RunLimit(StrEnum):

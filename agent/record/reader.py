@@ -5,7 +5,6 @@ The one way from ``events.jsonl`` to events. What a line says is checked against
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from agent.record.events.kinds import Recorded, decode
 from agent.record.events.lifecycle import RunEnded
 from agent.record.events.recorded import require_format
 from agent.record.store import EVENTS
+from policies.frozen import dataclass
 
 Row = Mapping[str, object]
 

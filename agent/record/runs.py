@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import RecordError, UsageError
@@ -13,6 +12,7 @@ from agent.record.outcome import CutShort, ExportRefused, Finished, Outcome
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, is_held, runs_directory
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
 from sandbox.patch.baseline import Baseline

@@ -5,7 +5,6 @@ events alone: for the process that ran it, for one that finds the run over witho
 for whoever checks a summary against its events.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.models.interface import Usage
@@ -17,6 +16,7 @@ from agent.record.outcome import CutShort, ExportRefused, Outcome
 from agent.record.state.run import RunState
 from agent.risk.finding import Finding, risk_by_path
 from agent.verification import NotAsked, NotRun, Verification
+from policies.frozen import dataclass
 from sandbox.container.seal import SealReport
 from sandbox.patch.values import Change, LeftOut, Patch
 

@@ -5,7 +5,6 @@ and the terminal.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.models.interface import Opaque, Text
@@ -32,6 +31,7 @@ from agent.record.events.wording import (
 )
 from agent.record.events.workspace import PatchApplied, WorkspaceRestored
 from agent.untrusted_text import one_line, visible
+from policies.frozen import dataclass
 
 _SLOW_S = 0.1
 """What took less says nothing of its duration."""

@@ -5,13 +5,14 @@ refuses to know events (`agent.report.html`).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from agent.record.summary import DeliveredPatch, RunSummary
 from agent.report.markup import Markup, joined, tag
 from agent.risk.finding import Finding, Severity
 from agent.untrusted_text import one_line, path_text, visible
+from policies.frozen import dataclass
 from sandbox.patch.values import Change
 
 _POLICY = Markup(

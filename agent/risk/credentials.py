@@ -9,7 +9,6 @@ baseline or its ``allowlist`` comments have a say here, for the patch could brin
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
@@ -17,6 +16,7 @@ from typing import Protocol
 from agent.risk.finding import Finding, Severity
 from agent.risk.inspected_patch import InspectedPatch
 from agent.risk.kinds import found
+from policies.frozen import dataclass
 
 _RULES = {
     "artifactory": "ArtifactoryDetector",

@@ -4,8 +4,9 @@ Owns the value. Refuses to know how anything is found.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from policies.frozen import dataclass
 
 
 class Severity(IntEnum):

@@ -8,10 +8,10 @@ import codecs
 import contextlib
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from agent.risk.hunks import HunksUnreadable, PatchSection, sections
 from agent.risk.symlinks import SymlinkAliases
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.git.manifest import SYMLINK
 from sandbox.patch.reviewed_content import START_BYTES, Side

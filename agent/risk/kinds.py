@@ -5,10 +5,10 @@ policy's schema has the same ids; a test holds the two together.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from agent.errors import UsageError
 from agent.risk.finding import Finding, Severity
+from policies.frozen import dataclass
 
 NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER
 

@@ -6,7 +6,6 @@ call may run (the policy).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
@@ -14,6 +13,7 @@ from pydantic import Field, ValidationError
 from agent.models.interface import Image
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
 from policies.file.strict import StrictModel
+from policies.frozen import dataclass
 from policies.policy import ContainerLimits
 from sandbox.results import Ending, LimitMet
 

@@ -6,9 +6,9 @@ text was not found. Knows no sandbox.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from agent.untrusted_text import decode
+from policies.frozen import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SAMPLE_BYTES = 1 << 20

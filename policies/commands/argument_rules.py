@@ -6,12 +6,12 @@ is denied whatever other rules say.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from policies.commands import git as git_rules
 from policies.commands.flags import FoundFlag, FoundFlags, read_flags
 from policies.commands.getopt import OptionSpec, read, stated
+from policies.frozen import dataclass
 from policies.policy import CommandRule, Forbids
 from policies.shell.words import Word, WordExpansion, literal
 

@@ -5,9 +5,9 @@ Owns the list, and where a builtin's arguments are shell text, a program or a va
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from policies.commands.getopt import OptionSpec, UnknownOption, read
+from policies.frozen import dataclass
 from policies.shell.words import Word, literal
 
 HARMLESS = frozenset(

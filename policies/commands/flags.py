@@ -17,9 +17,9 @@ An argument rule is a check, not enforcement: programs and paths are what the ke
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from policies.commands.getopt import OptionSpec, OptionStyle, TakesValue
+from policies.frozen import dataclass
 from policies.shell.words import Word, WordExpansion
 
 _UNKNOWN = OptionSpec()

@@ -6,12 +6,13 @@ say whether the next word is its value or the program it starts.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 from policies.file.document import packaged
+from policies.frozen import dataclass
 from policies.shell.words import Word, literal
 
 

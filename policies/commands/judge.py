@@ -6,7 +6,7 @@ texts. Works off a list, not the stack; past a bound it denies, so no cap weaken
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policies import paths
 from policies.commands import builtins, wrappers
@@ -15,6 +15,7 @@ from policies.commands.outcome import CommandDecision, allowed, denied, key_name
 from policies.commands.redirections import redirection, write
 from policies.commands.rules import CommandRules, of_the_image
 from policies.commands.variables import is_command_variable, variable
+from policies.frozen import dataclass
 from policies.policy import Policy
 from policies.shell import leading
 from policies.shell.arithmetic import ArithmeticCheck

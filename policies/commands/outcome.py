@@ -3,9 +3,9 @@
 Owns the values, and how a rule is named in them.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from policies.frozen import dataclass
 from policies.policy import CommandRule, Policy
 
 NO_MATCH = "no match"

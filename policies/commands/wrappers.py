@@ -7,10 +7,11 @@ stands. What can't be seen is said to be unknown or refused; it is never taken a
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 
 from policies.commands.getopt import OptionSpec, ReadOptions, UnknownOption, read, stated
+from policies.frozen import dataclass
 from policies.shell.words import UNKNOWN, Word, WordExpansion, literal
 
 

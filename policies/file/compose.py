@@ -8,7 +8,6 @@ Refuses to know where files come from (`loading`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from policies.errors import PolicyError, Where
@@ -16,6 +15,7 @@ from policies.file.document import Document, KeyPath, spelled
 from policies.file.fields import CommandEntry
 from policies.file.keys import KEYS, PROTECTING, BoundKey, ListKey, PolicyKey, fields_of
 from policies.file.schema import PolicyHead, said
+from policies.frozen import dataclass
 from policies.policy import CommandRule, Examples, Policy
 
 _WITH_WIDEN = ("limits", "budget")

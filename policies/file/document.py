@@ -9,13 +9,14 @@ its callers is what they call such a file.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from policies.errors import PolicyError, Where
+from policies.frozen import dataclass
 
 PACKAGE = Path(__file__).parents[1]
 """Holds the files that come with Moonpool."""

@@ -5,7 +5,6 @@ Decoding (`schema`), composing (`compose`), writing out (`rendering`), ceilings 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from operator import attrgetter
 from typing import Annotated, Any
@@ -28,6 +27,7 @@ from policies.file.fields import (
     Size,
 )
 from policies.file.quantities import spelled_duration, spelled_size
+from policies.frozen import dataclass
 from policies.policy import (
     BudgetLimits,
     ContainerLimits,

@@ -5,11 +5,11 @@ Owns reading that file and its patterns. Refuses to know policies and Landlock.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 from policies.file.document import packaged
+from policies.frozen import dataclass
 
 _MACHINE = re.compile(r"^[a-z0-9_]+-linux-[a-z0-9]+-")
 _VERSION = re.compile(r"[-.]?[0-9]+(\.[0-9]+)*\Z")

@@ -4,7 +4,9 @@ Taken once per image, by the guest, before anything of a workspace is in it. Own
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

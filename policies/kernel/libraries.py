@@ -6,8 +6,8 @@ listed. Where an allowed program can't start without one, it comes along, and th
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from policies.kernel.bundles import bundles, matching, stem
 from policies.kernel.image import ContainerImage
 

@@ -6,10 +6,10 @@ apart from it is `shared_files`'s to say, which libraries it may load `libraries
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from policies.commands.builtins import ALL as BUILTINS
+from policies.frozen import dataclass
 from policies.kernel.bundles import bundles, is_pattern, matching, stem
 from policies.kernel.image import ContainerImage
 from policies.kernel.libraries import Libraries, libraries

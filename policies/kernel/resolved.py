@@ -5,9 +5,9 @@ Owns that as text and as JSON. Pure: the rules were worked out before (`rules`).
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from policies.commands.builtins import ALL as BUILTINS
+from policies.frozen import dataclass
 from policies.kernel.resolution import BroughtFile, GrantReason
 from policies.kernel.rules import Access, KernelRules
 from policies.policy import CommandRule, Policy

@@ -7,9 +7,9 @@ forbidden is left. Pure: a policy and an image's inventory in, rules out.
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntFlag
 
+from policies.frozen import dataclass
 from policies.kernel.bundles import bundles
 from policies.kernel.image import ContainerImage, ForbiddenFiles
 from policies.kernel.intersection import intersection

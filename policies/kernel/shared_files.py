@@ -6,8 +6,8 @@ link in /etc/alternatives), allowing one of its names allows all; this module ow
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from policies.kernel.bundles import bundles, matching, stem
 from policies.kernel.image import ContainerImage
 

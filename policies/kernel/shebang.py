@@ -5,7 +5,8 @@ Owns what it starts. Refuses to know where programs stand.
 
 import re
 import shlex
-from dataclasses import dataclass
+
+from policies.frozen import dataclass
 
 _VALUED = "uC"
 """Options of ``env``, in short form, that take the next word for their value."""

@@ -15,13 +15,14 @@ may be read. Several ceilings all hold. Refuses to know where an operator keeps 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from policies.errors import PolicyError, Where
 from policies.file.compose import ComposedKeys, gather
 from policies.file.keys import KEYS, BoundKey, Combination, PolicyKey, fields_of, values_of
+from policies.frozen import dataclass
 from policies.loading import Accept, chain
 from policies.operator import ceiling_intersection
 from policies.policy import CeilingBounds, CommandRule, NarrowedKey, Policy

@@ -5,11 +5,11 @@ Owns what `moonpool policy check` and `moonpool policy test` say.
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 
 from policies.decision import Allow, Call, decide
 from policies.errors import PolicyError
+from policies.frozen import dataclass
 from policies.loading import chain
 from policies.policy import Policy
 

@@ -6,7 +6,6 @@ count. Refuses to know images: what the rules are in the kernel is `kernel`'s.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
 
@@ -14,6 +13,7 @@ from policies.commands.outcome import CommandOutcome
 from policies.commands.rules import CommandRules
 from policies.errors import Where
 from policies.file.keys import KEYS, BoundKey, PolicyKey
+from policies.frozen import dataclass
 from policies.paths import absolute, within
 from policies.policy import CommandRule, Policy
 from policies.shell.words import literal

@@ -5,9 +5,9 @@ found in `needs`, and written in `proposal`. Refuses to know the record of a run
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
+from policies.frozen import dataclass
 from policies.loading import loads
 from policies.operator.needs import VERIFY, ObservedCall, PolicyNeeds
 from policies.operator.proposal import ObservedUse, PolicyProposal

@@ -8,7 +8,7 @@ policy is written (`proposal`).
 import posixpath
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from policies import paths
 from policies.commands import git as git_rules
@@ -17,6 +17,7 @@ from policies.commands.outcome import CommandDecision, CommandOutcome, allowed, 
 from policies.commands.rules import STANDARD_DIRECTORIES, CommandRules
 from policies.decision import Deny
 from policies.file import names
+from policies.frozen import dataclass
 from policies.policy import TOOLS, Policy
 from policies.shell.words import HOME, Word
 

@@ -5,13 +5,13 @@ and a comment can't end before its line does.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import yaml
 
 from policies import paths
 from policies.file.quantities import spelled_duration
 from policies.file.rendering import as_data
+from policies.frozen import dataclass
 from policies.operator.needs import MAX_NAMED, VERIFY, Numbers, PolicyNeeds
 from policies.policy import Policy
 

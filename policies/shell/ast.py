@@ -1,7 +1,8 @@
 """What a parse of shell text gives: its parts as values, in the order they are written."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from policies.frozen import dataclass
 from policies.shell.words import Word
 
 

@@ -7,9 +7,9 @@ rules decide about a program of that name.
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from policies.frozen import dataclass
 from policies.shell.ast import (
     Construct,
     FunctionDefinition,

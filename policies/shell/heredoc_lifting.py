@@ -7,8 +7,8 @@ backquote or a subscript could make it a shift, nothing is lifted and the text s
 """
 
 import re
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from policies.shell.heredoc import delimiter
 
 _TOKEN = re.compile(

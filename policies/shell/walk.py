@@ -5,10 +5,10 @@ never a guess. Keeps its own stack: a thousand nested brackets must not exhaust 
 """
 
 import re
-from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
+from policies.frozen import dataclass
 from policies.shell import leading, patterns, redirect_nodes
 from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
 from policies.shell.blanks import BlankCheck, Complaint

@@ -5,10 +5,11 @@ brace expansion in it has no value here: only the run can know it, and it is not
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from tree_sitter import Node
+
+from policies.frozen import dataclass
 
 HOME = "/home/agent"
 

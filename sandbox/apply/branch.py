@@ -10,9 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.apply import repo_refs
 from sandbox.apply.directory import ApplyReport, check_link
 from sandbox.apply.merge import changed_by, changes_between

@@ -8,9 +8,9 @@ or attributes is not read. Works the same on a git checkout and on a plain direc
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.replace import Replacement, replace_files
 from sandbox.apply.target import (

@@ -10,9 +10,9 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 
+from policies.frozen import dataclass
 from sandbox.apply.target import InTheWayError, PresentFile, Target
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, SYMLINK, ManifestEntry

@@ -13,9 +13,9 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
+from policies.frozen import dataclass
 from sandbox.apply.target import InTheWayError, Target
 from sandbox.errors import PatchError
 

@@ -7,9 +7,9 @@ only: no directory, no attribute, no merge driver of anybody's.
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.run import GitRefused, run_git
 from sandbox.git.store import Store

@@ -12,10 +12,10 @@ stays for the export, after which it is removed, and the space with it.
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
 

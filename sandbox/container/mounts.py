@@ -7,9 +7,9 @@ form for the engine, and the comparison with what an engine says it mounted; kno
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, assert_never
 
+from policies.frozen import dataclass
 from sandbox.guest.protocol import VOLUMES
 
 HELD = VOLUMES.decode()

@@ -6,8 +6,8 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from policies.kernel.rules import Access, KernelRules
 from policies.paths import WORKSPACE
 from sandbox.container import own_files, seal, volumes

@@ -4,8 +4,8 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
 from policies.kernel.rules import Access, KernelRules, kernel_rules
 from policies.paths import WORKSPACE

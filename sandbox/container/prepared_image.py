@@ -8,9 +8,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 
+from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory, Program
 from policies.paths import WORKSPACE
 from sandbox.container import inventory_cache, own_files, seccomp

@@ -1,9 +1,9 @@
 """Whether a sandbox is sealed as planned: read back, from outside and inside, and compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from policies.frozen import dataclass
 from sandbox.container.mounts import Mount, noexec_targets
 from sandbox.container.spec import USER
 from sandbox.errors import KernelUnsupported, SealBroken

@@ -6,9 +6,9 @@ policy file: `container_spec` takes the policy as a value.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from policies.frozen import dataclass
 from policies.policy import Policy
 from policies.shell.words import HOME
 from sandbox.container import seccomp

@@ -11,9 +11,9 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from policies.paths import WORKSPACE
 from policies.shell.words import HOME
 from sandbox import cache

@@ -7,8 +7,9 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from policies.frozen import dataclass
 
 _FILE_LIMIT_BYTES = 1 << 20
 

@@ -1,7 +1,8 @@
 """What an engine tells of its images, its containers and itself, as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

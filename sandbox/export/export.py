@@ -6,10 +6,10 @@ Owns the order of these steps and what happens when the guest no longer answers.
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.container.opening import StartedContainer
 from sandbox.engine.docker import Engine

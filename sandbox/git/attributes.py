@@ -7,8 +7,8 @@ known, which is not the same as having none.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from sandbox.git.pattern import PathPattern, parse_pattern
 from sandbox.git.quoting import QUOTED, unquoted
 

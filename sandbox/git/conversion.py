@@ -6,9 +6,9 @@ never run by anybody. The file and what is said of it are the repository's.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from policies.frozen import dataclass
 from sandbox.git.attributes import Value
 
 LIMIT_BYTES = 32 << 20

@@ -6,9 +6,9 @@ and no proof.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.run import run_git, stream_git
 

@@ -6,9 +6,9 @@ about them. Knows steps as numbers, and no record.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.git.run import run_git
 from sandbox.git.store import Store
 

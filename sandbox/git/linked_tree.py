@@ -8,8 +8,9 @@ can't write.
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from policies.frozen import dataclass
 
 _POINTER_LIMIT = 1 << 13
 OWN = frozenset({

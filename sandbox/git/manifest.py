@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from policies.frozen import dataclass
 
 FILE = 0o100644
 EXECUTABLE = 0o100755

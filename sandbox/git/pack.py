@@ -13,10 +13,10 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.store import Store, check_announced
 

@@ -4,8 +4,7 @@ Ignore files, attribute files and a policy's lists have the same form. What a pa
 is told with the answer, since whoever wrote it may mean harm.
 """
 
-from dataclasses import dataclass
-
+from policies.frozen import dataclass
 from sandbox.git.wildmatch import Glob, literal_length
 
 _STEP_WORK = 4

@@ -7,9 +7,9 @@ lines of the old files only; merging it into files that changed since needs all 
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.pack import PackedStore

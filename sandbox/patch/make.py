@@ -6,9 +6,10 @@ it gets a baseline, what changed, and a store with the content of both.
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.diff import Comparison, DiffRecord, carry_whole, rewrite_headers

@@ -6,8 +6,8 @@ which files are compared, and what is made of them, is the caller's.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from sandbox.git.diff import DiffRecord
 from sandbox.git.store import NOTHING, Store
 

@@ -1,9 +1,10 @@
 """A patch and what it holds, as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from policies.frozen import dataclass
 from sandbox.git.manifest import ManifestEntry
 from sandbox.patch.reviewed_content import Side
 

@@ -3,8 +3,9 @@
 import hashlib
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.export import guest_changes
 from sandbox.export.guest_changes import FoundChanges

@@ -5,9 +5,10 @@ back, what else has changed since and stays as it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.git.manifest import ManifestEntry
 from sandbox.patch.values import LeftOut
 

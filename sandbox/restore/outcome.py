@@ -2,8 +2,8 @@
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from policies.frozen import dataclass
 from sandbox.git.manifest import ManifestEntry
 from sandbox.link.connection import GuestLink
 from sandbox.patch.left_out import bounded, special

@@ -7,8 +7,9 @@ decides what the patch is: that is made from the container alone.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from policies.frozen import dataclass
 from policies.policy import ExportRules
 from sandbox.errors import FileError, SandboxError, SandboxLost
 from sandbox.export import guest_changes

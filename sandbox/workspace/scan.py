@@ -11,10 +11,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
 from sandbox.git.linked_tree import LinkedTree, host_path
 from sandbox.git.linked_tree import find as find_linked

@@ -4,8 +4,9 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from policies.frozen import dataclass
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import WorkspaceError
 from sandbox.git import alternates

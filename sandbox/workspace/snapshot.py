@@ -11,9 +11,9 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from policies.policy import History, WorkspaceRules
 from sandbox import cache
 from sandbox.cache import cache_directory

@@ -4,7 +4,6 @@ Only what the person types is ever a command; what a model or a file says never 
 """
 
 import re
-from dataclasses import dataclass
 from typing import assert_never
 
 from agent.chat.requests import Chat
@@ -26,6 +25,7 @@ from agent.session import RunSession
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 
 _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")

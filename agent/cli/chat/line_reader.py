@@ -7,11 +7,11 @@ Owns reading. Refuses to know what a line means.
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from agent.interrupts import Interrupts, SignalReceived
+from policies.frozen import dataclass
 
 HISTORY = "chat-history"
 """In the state directory."""

@@ -1,7 +1,6 @@
 """The commands of a chat: what a person asks of it beside requests to the agent."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from agent.chat.requests import Chat, Preview
 from agent.chat.undo_text import to_person
@@ -15,6 +14,7 @@ from agent.terminal.diff import print_patch
 from agent.terminal.progress import Display
 from agent.terminal.result import print_diffstat, print_risk
 from agent.untrusted_text import one_line, path_text, visible
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError

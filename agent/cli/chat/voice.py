@@ -1,9 +1,8 @@
 """What a chat itself says on the screen: none of it begins where our own questions stand."""
 
-from dataclasses import dataclass
-
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import visible
+from policies.frozen import dataclass
 
 _HANGING = "    "
 

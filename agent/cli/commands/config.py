@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,7 @@ from agent.errors import UsageError
 from agent.models import open_model
 from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
 
 _BUILT_IN = "built in"
 

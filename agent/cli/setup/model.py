@@ -8,7 +8,7 @@ Precedence: flag, then environment, then configuration, then what is built in.
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, facts_of
 from agent.models.pricing import load as load_prices
 from agent.models.server_tools import refuse_what_cannot_be
+from policies.frozen import dataclass
 from policies.policy import Policy
 
 if TYPE_CHECKING:

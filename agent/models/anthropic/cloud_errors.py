@@ -6,13 +6,13 @@ they are. Knows them by name and imports neither: both are extras, and who uses 
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
 from agent.errors import ModelAuth, UsageError
 from agent.models.http_errors import FailureKind, line
 from agent.models.retrying import TransientError
+from policies.frozen import dataclass
 
 BY_NAME: Final[Mapping[str, FailureKind]] = {
     # Nothing but the search for credentials and the signing with them can raise these.

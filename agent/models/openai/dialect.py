@@ -7,9 +7,11 @@ Refuses to know how a request is sent again; a dialect once learnt is kept for t
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
+
+from policies.frozen import dataclass
 
 _LEAST_OUTPUT: Final = 256
 """Tokens of output. Where less is left, the window is full: no step of a task fits."""

@@ -5,7 +5,6 @@ Owns the form that `agent.models.script.player` documents. Refuses to know how a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -15,6 +14,7 @@ import yaml
 from agent.errors import UsageError
 from agent.models.interface import StopReason
 from policies.file.strict import StrictModel
+from policies.frozen import dataclass
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 _DEEPEST: Final = 60

@@ -1,11 +1,11 @@
 """Tool calls: decided, asked about, run or refused, and how each ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.record.events.recorded import RecordedModel
 from policies.decision import Decision
+from policies.frozen import dataclass
 from sandbox.results import Ending, LimitMet
 
 WhyRefused = Literal["unknown tool", "malformed", "denied", "not approved", "torn", "stopped"]

@@ -1,10 +1,10 @@
 """What is asked of the model and what it answers; what it is told; what of that is not sent."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.models.interface import Opaque, Reply, Usage
 from agent.record.events.recorded import RecordedModel
+from policies.frozen import dataclass
 
 
 class ModelCalled(RecordedModel):

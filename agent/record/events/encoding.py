@@ -8,11 +8,13 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Self
 
 from pydantic import BaseModel
+
+from policies.frozen import dataclass
 
 TOO_DEEP = "[nested too deeply]"
 """Stands in place of what a model nested deeper than the record does."""

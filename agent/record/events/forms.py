@@ -11,7 +11,7 @@ seen them, and text of a model's may hold what no JSON has (a lone surrogate).
 import base64
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from inspect import getdoc
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from agent.record.events.encoding import CutText, kind_of
+from policies.frozen import dataclass
 
 
 class CutString(BaseModel):

@@ -1,7 +1,6 @@
 """How a run begins, is taken up, waits and ends; its container; what its operator should know."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.config.instructions import OperatorInstructions
@@ -9,6 +8,7 @@ from agent.models.interface import Usage
 from agent.record.events.encoding import Lossy
 from agent.record.events.recorded import FORMAT, RecordedModel
 from agent.record.outcome import Conversation, Outcome
+from policies.frozen import dataclass
 from sandbox.container.seal import SealReport
 from sandbox.patch.values import LeftOut
 from sandbox.reattach import ContainerState

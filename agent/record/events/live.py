@@ -1,8 +1,7 @@
 """Events for the screen only: none has a line in the record; what they show is in a later one."""
 
-from dataclasses import dataclass
-
 from agent.models.interface import Usage
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

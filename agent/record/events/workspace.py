@@ -1,11 +1,11 @@
 """What the workspace in the container became, as looks at it told; the patch, and its check."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from agent.record.events.recorded import RecordedModel
 from agent.risk.finding import Finding
 from agent.verification import Verification
+from policies.frozen import dataclass
 from sandbox.patch.values import Change, LeftOut
 
 

@@ -6,7 +6,7 @@ with it must not make it again. Refuses to know files and containers.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from agent.models.interface import (
     AssistantMessage,
@@ -41,6 +41,7 @@ from agent.record.events.lifecycle import ConversationEnded, RequestAwaited
 from agent.record.outcome import Conversation
 from agent.record.state.loop_detection import Repetition
 from agent.record.state.window import ContextWindow, SummaryNotes
+from policies.frozen import dataclass
 
 NO_ANSWER = "(no answer)"
 """Stands for an answer of which nothing is sent: providers take no empty message."""

@@ -5,7 +5,7 @@ and modes are checked before anything is made of them (`TrackedFiles.checked`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from agent.errors import RecordError
 from agent.record.events.calls import CallEnded
@@ -17,6 +17,7 @@ from agent.record.events.workspace import (
     WorkspaceRestored,
 )
 from agent.tools import registry
+from policies.frozen import dataclass
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store

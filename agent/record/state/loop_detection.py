@@ -8,10 +8,11 @@ each other, a file read again and again. A plan is no step forward and none back
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from agent.models.interface import ToolUse
 from agent.record.events.encoding import plain
+from policies.frozen import dataclass
 
 TELL_AFTER = 3
 STOP_AFTER = 6

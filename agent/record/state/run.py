@@ -5,7 +5,7 @@ all have what they know from here. Pure: the same events give the same state, li
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import reduce
 
 from agent.models.interface import Usage
@@ -22,6 +22,7 @@ from agent.record.state.conversation import (
 )
 from agent.record.state.files import TrackedFiles
 from agent.verification import Verification
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

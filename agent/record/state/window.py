@@ -6,9 +6,10 @@ cleared, old turns replaced by a summary. How the messages then read is for
 belong to it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.models.interface import Opaque
+from policies.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

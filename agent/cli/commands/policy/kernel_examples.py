@@ -7,11 +7,11 @@ came back; refuses to know the policy's file (`policies.operator.check`) and the
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from agent.untrusted_text import decode, one_line
+from policies.frozen import dataclass
 from policies.operator.check import ExampleResult
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
