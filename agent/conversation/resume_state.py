@@ -122,7 +122,7 @@ def _safe(event: Recorded) -> Recorded:
     if blocks == event.reply.message.blocks:
         return event
     reply: Reply = replace(event.reply, message=replace(event.reply.message, blocks=blocks))
-    return event.model_copy(update={"reply": reply})
+    return event.replaced({"reply": reply})
 
 
 def _worked_s(lines: Sequence[RecordLine]) -> float:

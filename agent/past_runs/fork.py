@@ -155,11 +155,11 @@ def _conversation(events: Iterable[Recorded]) -> Iterator[Recorded]:
     for event in events:
         if isinstance(event, _OF_THE_OTHER_RUN):
             continue
-        fields = type(event).model_fields
+        fields = event.recorded_fields
         update = {name: value for name, value in _NOTHING_SPENT.items() if name in fields}
         if getattr(event, "usd", None) is None:
             update.pop("usd", None)
-        yield event.model_copy(update=update)
+        yield event.replaced(update)
 
 
 def mark_of(files: Mapping[bytes, TrackedFile], store: Path) -> Mark:

@@ -110,12 +110,12 @@ def _summary(directory: Path, state: RunState) -> str:
     expected = summary_of(state)
     differing = [
         name
-        for name in type(expected).model_fields
+        for name in type(expected).recorded_fields
         if getattr(found.summary, name) != getattr(expected, name)
     ]
     if differing:
         raise _Broken(f"run.json says otherwise than the events of: {', '.join(differing)}")
-    return f"run.json says the same as the events, in {len(type(expected).model_fields)} fields"
+    return f"run.json says the same as the events, in {len(type(expected).recorded_fields)} fields"
 
 
 def _exported(exported: Exported | None) -> Exported:

@@ -140,7 +140,7 @@ class Rescuer:
         except (SandboxError, UsageError, RecordError, OSError) as error:
             return KeptContainer(reason=str(error))
         # How it ended nobody has said: whoever goes on with it may.
-        document = summary_of(journal.state).model_copy(update={"outcome": RUNNING, "detail": ""})
+        document = summary_of(journal.state).replaced({"outcome": RUNNING, "detail": ""})
         record.write_summary(document.json_object())
         return _rescued_by(delivered)
 

@@ -112,7 +112,7 @@ def _cut_short(summary: RunSummary) -> RunSummary:
     if any(finding.refuses for finding in summary.findings):
         ended = ExportRefused(findings=summary.findings, before=CutShort(detail=words))
     update = {"outcome": outcomes.name(ended), "detail": outcomes.detail(ended)}
-    return summary.model_copy(update=update)
+    return summary.replaced(update)
 
 
 def find_id(home: Path, wanted: str) -> str:

@@ -144,7 +144,7 @@ def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:
     for event, names in ((exported, _OF_PATCH), (state.ready, _OF_SANDBOX), (over, _OF_END)):
         if event is not None:
             values |= {name: getattr(event, name) for name in names}
-    return running.model_copy(update=values)
+    return running.replaced(values)
 
 
 def _outcome(state: RunState) -> Outcome:

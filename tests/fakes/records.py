@@ -121,7 +121,7 @@ def run_started(**more: object) -> RunStarted:
         version="0",
         pid=7,
     )
-    return begun.model_copy(update=more)
+    return begun.replaced(more)
 
 
 def check_recorded(run: Path) -> None:

@@ -234,8 +234,8 @@ class SlashCommands:
 def _so_far(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> RunSummary:
     """As the commands show a run that is over; `changes` in place of the patch's own."""
     patch = taken.patch
-    return running_summary(chat.session.journal.state).model_copy(
-        update={
+    return running_summary(chat.session.journal.state).replaced(
+        {
             "findings": taken.findings,
             "changes": patch.changes if changes is None else changes,
             "left_out": patch.left_out,

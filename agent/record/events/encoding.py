@@ -10,9 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Self
-
-from pydantic import BaseModel
+from typing import Any, ClassVar, Self
 
 from policies.frozen import dataclass
 
@@ -47,6 +45,15 @@ class CutText(str):
         return made
 
 
+class Recordable:
+    """A value that is a line of a record, or all of a summary."""
+
+    recorded_fields: ClassVar[Mapping[str, Any]] = {}
+    """The type of each field."""
+    defaults: ClassVar[Mapping[str, object]] = {}
+    """Of the fields that may be left out."""
+
+
 def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
     """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
     if depth > _DEEPEST:
@@ -69,8 +76,8 @@ def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line fo
             return {_utf8(str(key)): plain(item, depth + 1) for key, item in value.items()}
         case tuple() | list() | set() | frozenset():
             return [plain(item, depth + 1) for item in value]
-        case BaseModel():
-            return plain_model(value)
+        case Recordable():
+            return plain_object(value)
         case _ if is_dataclass(value):
             items = {field.name: getattr(value, field.name) for field in fields(value)}
             return {"type": kind_of(type(value)), **_object(items, depth + 1)}
@@ -78,9 +85,9 @@ def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line fo
             return repr(value)
 
 
-def plain_model(value: BaseModel) -> dict[str, object]:
+def plain_object(value: Recordable) -> dict[str, object]:
     """An event or a summary as a JSON object."""
-    return _object({name: getattr(value, name) for name in type(value).model_fields}, 0)
+    return _object({name: getattr(value, name) for name in value.recorded_fields}, 0)
 
 
 def kind_of(made: type) -> str:
@@ -123,8 +130,8 @@ def texts_in(value: object) -> Iterator[str]:
                 waiting.extend(item.values())
             case tuple() | list():
                 waiting.extend(item)
-            case BaseModel():
-                waiting.extend(getattr(item, name) for name in type(item).model_fields)
+            case Recordable():
+                waiting.extend(getattr(item, name) for name in item.recorded_fields)
             case _ if is_dataclass(item):
                 waiting.extend(getattr(item, field.name) for field in fields(item))
 

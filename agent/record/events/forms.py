@@ -9,16 +9,20 @@ seen them, and text of a model's may hold what no JSON has (a lone surrogate).
 """
 
 import base64
+import json
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from inspect import getdoc
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from agent.record.events.encoding import CutText, kind_of
+from agent.errors import RecordError
+from agent.record.events.encoding import CutText, Recordable, kind_of
+from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 
 
@@ -38,6 +42,28 @@ class Base64Bytes(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     base64: str
+
+
+def read(made: type[Recordable], row: Mapping[str, object], what: str) -> dict[str, Any]:
+    """The fields of a value of that class, from a JSON object.
+
+    Args:
+        what: how it is called where it is not such a one.
+
+    Raises:
+        RecordError: it has not the shape that we write; the message begins with `what`.
+    """
+    try:
+        # As text: only there a list may stand for a tuple, and nothing else for anything.
+        return adapter(made).validate_json(json.dumps(row), strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise RecordError(_complaint(error, what)) from error
+
+
+@cache
+def adapter(made: type[Any]) -> TypeAdapter[dict[str, Any]]:
+    """What reads such values, and knows their JSON Schema."""
+    return TypeAdapter(Annotated[Any, _RecordForm(made)])
 
 
 def form(hint: Any) -> Any:
@@ -190,7 +216,43 @@ class _FieldsForm:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _RecordForm:
+    """The fields of an event or of a summary."""
+
+    made: type[Recordable]
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        made, names = self.made, {}
+        for name, hint in made.recorded_fields.items():
+            schema = handler.generate_schema(form(hint))
+            if name in made.defaults:
+                schema = core_schema.with_default_schema(schema, default=made.defaults[name])
+            names[name] = core_schema.typed_dict_field(schema, required=name not in made.defaults)
+        return core_schema.typed_dict_schema(
+            names,
+            cls_name=made.__name__,
+            extra_behavior="forbid",
+            metadata={"pydantic_js_updates": _described(made)},
+        )
+
+
 def _described(made: type) -> dict[str, str]:
     words = getdoc(made) or ""
     # A dataclass without a docstring has its signature for one.
     return {"description": words} if words and not words.startswith(f"{made.__name__}(") else {}
+
+
+def _complaint(error: ValidationError, what: str) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = one_line(".".join(map(str, first["loc"])), 120)
+    match first["type"]:
+        case "missing":
+            return f"{what} has no `{place}`"
+        case "extra_forbidden":
+            return f"{what} has a field `{place}` that this version does not write"
+        case _:
+            words = one_line(first["msg"].removeprefix("Input "), 120)
+            return f"{what} has a `{place}` that this version does not write: it {words}"

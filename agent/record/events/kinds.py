@@ -44,7 +44,7 @@ Event = live.Live | Recorded
 Emit = Callable[[Event], None]
 
 KINDS: Mapping[str, type[RecordedModel]] = {
-    made.model_fields["event"].default: made for made in get_args(Recorded)
+    str(made.defaults["event"]): made for made in get_args(Recorded)
 }
 """The models, by the name that stands in a line as ``event``."""
 

@@ -1,83 +1,73 @@
-"""What every event and the summary are: frozen pydantic models with one form in JSON.
+"""What every event and the summary are: frozen values with one form in JSON.
 
-`json_object` writes that form; `read` takes it back or says in one line what is wrong.
+`json_object` writes that form; `read` takes it back or says in one line what is wrong. pydantic
+checks what is read (`forms`), and is not needed to write.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any, Self
-
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, core_schema
+from dataclasses import FrozenInstanceError
+from typing import Any, ClassVar, Self, dataclass_transform, get_origin
 
 from agent.errors import RecordError
-from agent.record.events.encoding import plain_model
+from agent.record.events.encoding import Recordable, plain_object
 from agent.untrusted_text import one_line
 
 FORMAT = 1
 """Version of the form of ``events.jsonl`` and ``run.json``. A reader takes no other."""
 
 
-class RecordedModel(BaseModel):
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class RecordedModel(Recordable):
     """Its fields are of the types that `forms` knows."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, arbitrary_types_allowed=True
-    )
+    def __init_subclass__(cls) -> None:
+        hints = {
+            name: hint
+            for name, hint in vars(cls).get("__annotations__", {}).items()
+            if get_origin(hint) is not ClassVar
+        }
+        cls.recorded_fields = {**cls.recorded_fields, **hints}
+        own = {name: vars(cls)[name] for name in hints if name in vars(cls)}
+        cls.defaults = {**cls.defaults, **own}
 
     def __init__(self, /, **values: Any) -> None:
-        # What we make ourselves a type checker has seen; pydantic checks what was recorded. To have
-        # it build its validators for each kind that a run emits would cost a run's start 30 ms.
-        fields = type(self).model_fields
-        missing = [name for name in fields if name not in values and fields[name].is_required()]
-        if missing or values.keys() - fields.keys():
+        # A type checker has seen what we make ourselves; what was recorded, pydantic checks.
+        names, defaults = self.recorded_fields, self.defaults
+        missing = [name for name in names if name not in values and name not in defaults]
+        if missing or values.keys() - names.keys():
             raise TypeError(f"{type(self).__name__} of {sorted(values)}, without {missing}")
-        all_values = {name: values.get(name, fields[name].default) for name in fields}
-        object.__setattr__(self, "__dict__", all_values)
-        object.__setattr__(self, "__pydantic_fields_set__", set(values))
-        object.__setattr__(self, "__pydantic_extra__", None)
-        object.__setattr__(self, "__pydantic_private__", None)
+        self.__dict__.update((name, values.get(name, defaults.get(name))) for name in names)
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from agent.record.events.forms import form  # noqa: PLC0415 - a run that reads none needs it not
+    def __setattr__(self, name: str, _value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
-        if not cls.model_fields:
-            return handler(source)
-        names = {}
-        for name, info in cls.model_fields.items():
-            schema = handler.generate_schema(form(info.annotation))
-            if not info.is_required():
-                schema = core_schema.with_default_schema(schema, default=info.default)
-            names[name] = core_schema.model_field(schema)
-        made = core_schema.model_fields_schema(
-            names, model_name=cls.__name__, extra_behavior="forbid"
-        )
-        return core_schema.model_schema(
-            cls,
-            made,
-            frozen=True,
-            serialization=core_schema.plain_serializer_function_ser_schema(plain_model),
-        )
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        return f"{type(self).__name__}({shown})"
+
+    def replaced(self, changes: Mapping[str, object]) -> Self:
+        """The same with other values of some fields."""
+        return type(self)(**{**self.__dict__, **changes})
 
     def json_object(self) -> dict[str, object]:
-        """The JSON form, as `model_dump` gives it too, but more slowly the first time."""
-        return plain_model(self)
+        """The JSON form."""
+        return plain_object(self)
 
     @classmethod
     def read(cls, row: Mapping[str, object], what: str) -> Self:
-        """Args:
-        row: a JSON object.
-        what: how it is called where it is not such a one.
+        """A value from its JSON form; arguments and errors as `forms.read`."""
+        from agent.record.events import forms  # noqa: PLC0415 - a run that reads none needs it not
 
-        Raises:
-            RecordError: it has not the shape that we write; the message begins with `what`.
-        """
-        try:
-            # As text: only there a list may stand for a tuple, and nothing else for anything.
-            return cls.model_validate_json(json.dumps(row), strict=True)
-        except ValidationError as error:
-            raise RecordError(_complaint(error, what)) from error
+        return cls(**forms.read(cls, row, what))
 
 
 def require_format(row: Mapping[str, object], what: str) -> None:
@@ -88,16 +78,3 @@ def require_format(row: Mapping[str, object], what: str) -> None:
             f"{what} was written by another version of Moonpool (its record format: {other}; this "
             f"version reads {FORMAT} only): use the version that wrote it"
         )
-
-
-def _complaint(error: ValidationError, what: str) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = one_line(".".join(map(str, first["loc"])), 120)
-    match first["type"]:
-        case "missing":
-            return f"{what} has no `{place}`"
-        case "extra_forbidden":
-            return f"{what} has a field `{place}` that this version does not write"
-        case _:
-            words = one_line(first["msg"].removeprefix("Input "), 120)
-            return f"{what} has a `{place}` that this version does not write: it {words}"

@@ -7,8 +7,9 @@ Each line is one event; the last of ``--json`` is the summary, which is ``run.js
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
+from agent.record.events.forms import adapter
 from agent.record.events.kinds import KINDS
 from agent.record.events.recorded import RecordedModel
 
@@ -27,15 +28,21 @@ def schema(summary: type[RecordedModel]) -> Schema:
     Args:
         summary: the model of ``run.json``.
     """
-    models = [*KINDS.values(), summary]
-    places, made = models_json_schema([(model, "validation") for model in models])
-    events = [_event(kind, places[model, "validation"]) for kind, model in KINDS.items()]
+    models = {**KINDS, "summary": summary}
+    places, made = TypeAdapter.json_schemas(
+        [
+            (kind, "validation", adapter(model))  # type: ignore[arg-type]
+            for kind, model in models.items()
+        ]
+    )
+    own = {kind: places[kind, "validation"] for kind in models}
+    events = [_event(kind, own[kind]) for kind in KINDS]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A line of `moonpool run --json`",
         "description": "Lines come in the order of `seq`; the last is the summary. Nothing is "
         "printed where the run could not begin: see the exit code and standard error.",
-        "oneOf": [*events, _summary(places[summary, "validation"])],
+        "oneOf": [*events, _summary(own["summary"])],
         "$defs": made["$defs"],
     }
 

@@ -110,7 +110,7 @@ def left_out(names: list[str]) -> str:
     file = io.StringIO()
     items = tuple(LeftOut(path=name.encode(), reason="is too large for a patch") for name in names)
     begun = running_summary(fold([run_started()]))
-    summary = begun.model_copy(update={"outcome": "finished", "patch": "/p", "left_out": items})
+    summary = begun.replaced({"outcome": "finished", "patch": "/p", "left_out": items})
     print_result(
         PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
     )
@@ -139,7 +139,7 @@ def test_what_is_next_depends_on_how_it_ended(outcome: str, next_one: str) -> No
     assert outcome in {*outcomes.names(), "running"}
     begun = running_summary(fold([run_started()]))
     file = io.StringIO()
-    summary = begun.model_copy(update={"outcome": outcome})
+    summary = begun.replaced({"outcome": outcome})
     print_result(
         PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
     )

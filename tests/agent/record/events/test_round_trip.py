@@ -4,7 +4,7 @@ import hashlib
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -65,7 +65,7 @@ def made_of(hint: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - a line a ki
 
 
 def instances(model: type[RecordedModel]) -> st.SearchStrategy[RecordedModel]:
-    parts = {name: made_of(info.annotation) for name, info in model.model_fields.items()}
+    parts = {name: made_of(hint) for name, hint in model.recorded_fields.items()}
     return st.builds(model, **parts)
 
 
@@ -79,7 +79,6 @@ def test_an_event_reads_back_as_its_line_says(kind: str, data: st.DataObject) ->
     line = json.loads(json.dumps(row))
     read = model.read(line, kind)
     assert json.loads(json.dumps(read.json_object())) == line
-    assert event.model_dump() == row
     if all(_is_plain(text) for text in texts_in(event)):
         assert repr(read) == repr(event)
     shape = SHAPES[kind]
@@ -135,8 +134,10 @@ def test_a_line_nested_deeper_than_any_reader_goes_is_named_too() -> None:
 
 def test_an_event_is_never_changed() -> None:
     event = Notice(text="a")
-    with pytest.raises(ValueError, match="frozen"):
-        event.text = "b"
+    with pytest.raises(FrozenInstanceError, match="cannot assign"):
+        event.text = "b"  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError, match="cannot delete"):
+        del event.text
     with pytest.raises(TypeError, match="without"):
         Notice()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="Notice of"):
