@@ -7,7 +7,6 @@ context (a tar made in memory) and the content-addressed names. Knows no engine 
 import hashlib
 import io
 import re
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -88,6 +87,8 @@ def context_tar(recipe: Recipe, trust: Mapping[str, bytes]) -> bytes:
     would decide what arrives, and a link what is read. Owner, mode and time are fixed, so that the
     engine's own cache sees the same files on every machine.
     """
+    import tarfile  # noqa: PLC0415 - for a build only
+
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         # COPY of a folder that is not in the context fails, and there are often no authorities.

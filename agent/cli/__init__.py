@@ -8,8 +8,7 @@ def main() -> None:
     """Run ``moonpool``: the console script calls this."""
     try:
         _trust_no_working_directory()
-        # Looking for plugins reads the metadata of every installed package. There are none of ours.
-        os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+        _look_for_no_plugins()
         from agent.cli import app
 
         sys.exit(app.run())
@@ -17,6 +16,18 @@ def main() -> None:
         # Wherever it comes, while modules are loaded too.
         sys.stderr.write("moonpool: interrupted\n")
         sys.exit(130)
+
+
+def _look_for_no_plugins() -> None:
+    """Of pydantic's: there are none of ours, and the look reads what every package says of itself.
+
+    The module that would look imports 25 others, those for e-mail among them, before it asks
+    whether it may: an empty one stands in for it. Where pydantic has it elsewhere, it is asked.
+    """
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    loader = type(sys)("pydantic.plugin._loader")
+    vars(loader)["get_plugins"] = tuple
+    sys.modules[loader.__name__] = loader
 
 
 def _trust_no_working_directory() -> None:
