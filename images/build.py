@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
+from platformdirs import user_cache_path
+
 from images import recipes
 from images.recipes import Recipe
 from images.trust import local_authorities
@@ -171,8 +173,6 @@ def _is_there(engine: Engine, recipe: Recipe, trust: Mapping[str, bytes]) -> boo
 @contextmanager
 def _one_at_a_time(name: str, on_progress: Callable[[str], None]) -> Generator[None]:
     """Hold the recipe's lock. Without a place for it, two builds at once only waste time."""
-    from platformdirs import user_cache_path  # noqa: PLC0415 - for a missing image only
-
     directory = user_cache_path("moonpool")
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -97,7 +97,9 @@ def open_workspace(
         _discard(engine, started)
     else:
         looked = scan(workspace)
-    copied, manifest, looked = snapshot.take(
+    from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
+
+    copied, manifest, looked = take(
         engine, looked, policy.workspace, prepared, settings=settings, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)

@@ -14,7 +14,6 @@ from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
-from sandbox.export import patched_copy
 from sandbox.export.export import Exporter, Still
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.store import Store
@@ -22,7 +21,6 @@ from sandbox.git.trees import Trees
 from sandbox.opened import OpenedContainer
 from sandbox.patch.values import LeftOut, Patch
 from sandbox.reattach import ContainerState, ReattachState
-from sandbox.restore import restore
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Follower, Step
 
@@ -314,6 +312,8 @@ class Sandbox(SessionCommands):
             SandboxLost: the guest does not come back; the workspace is between now and the mark.
             PatchError, EngineError: the baseline's files can't be had; no file was touched.
         """
+        from sandbox.restore import restore  # noqa: PLC0415 - few runs go back
+
         restore.require(mark)
         return restore.restore(
             self._session,
@@ -339,6 +339,8 @@ class Sandbox(SessionCommands):
 
         Raises `FileError` where the policy lets nothing be written where the patch does.
         """
+        from sandbox.export import patched_copy  # noqa: PLC0415 - for a verification only
+
         patched_copy.put_patched(
             engine=self._session.engine,
             started=self._session.started,

@@ -12,7 +12,6 @@ from pathlib import Path
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.errors import CollisionError, PatchError
-from sandbox.export import engine_changes
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.guest.wire import PIECE
@@ -69,6 +68,8 @@ def lacking_on_host(
 def _from_snapshot(
     engine: Engine, container: str, store: Store, absent: Mapping[bytes, ManifestEntry]
 ) -> dict[bytes, int]:
+    from sandbox.export import engine_changes  # noqa: PLC0415 - for what the host has no more
+
     if len(absent) > _ONE_BY_ONE:
         found = engine_changes.many_from_engine(engine, container, absent.keys())
     else:
@@ -142,6 +143,8 @@ def _collided_with_copy(
     engine: Engine, copied: Snapshot, store: Store, files: list[tuple[bytes, int]]
 ) -> list[LeftOut]:
     """As `collided`, of files of which the host has another content by now: by the snapshot."""
+    from sandbox.export import engine_changes  # noqa: PLC0415 - for what the host has no more
+
     left_out = [
         LeftOut(path=path, reason="could not be compared with what was copied, and stays as it was")
         for path, _ in files[_COMPARED_LIMIT:]

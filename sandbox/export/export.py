@@ -14,7 +14,7 @@ from policies.policy import Policy
 from sandbox.container.opening import StartedContainer
 from sandbox.engine.docker import Engine
 from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
-from sandbox.export import baseline_files, engine_changes, guest_changes
+from sandbox.export import baseline_files, guest_changes
 from sandbox.export.selection import selected
 from sandbox.export.working_directory import NoSpace, working_directory
 from sandbox.git.manifest import Manifest, ManifestEntry
@@ -212,6 +212,8 @@ def _changed(
                 raise
     elif still is Still.PAUSED:
         raise SandboxLost(link.lost)
+    from sandbox.export import engine_changes  # noqa: PLC0415 - where no guest answers
+
     with contextlib.suppress(SandboxError):
         engine.kill(started.container)
     changed, left_out = engine_changes.from_engine(

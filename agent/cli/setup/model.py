@@ -21,8 +21,7 @@ from agent.models.host import Host, host_of
 from agent.models.interface import Model
 from agent.models.open_model import DEFAULT_MODEL
 from agent.models.open_model import open_model as opened
-from agent.models.pricing import ModelInfo, facts_of
-from agent.models.pricing import load as load_prices
+from agent.models.pricing import ModelInfo, PriceEntry, facts_of
 from agent.models.server_tools import refuse_what_cannot_be
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -174,8 +173,14 @@ def _known_facts(
     """
 
     named = configuration.prices if prices is None else prices
-    own = load_prices(named) if named is not None else ()
-    found = facts_of(model, own, listed=not host.is_cloud)
+    own: tuple[PriceEntry, ...] = ()
+    if named is not None:
+        from agent.models.price_list import load as load_prices
+
+        own = load_prices(named)
+    # A script is nobody's service, and to read the list takes longer than its first turns.
+    listed = not (host.is_cloud or model.startswith("script:"))
+    found = facts_of(model, own, listed=listed)
     asked = configuration.max_output_tokens
     if asked is None:
         return found

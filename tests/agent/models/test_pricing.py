@@ -8,7 +8,8 @@ import yaml
 
 from agent.errors import UsageError
 from agent.models.interface import Usage
-from agent.models.pricing import UNKNOWN, ModelInfo, decode, facts_of, load
+from agent.models.price_list import decode, load
+from agent.models.pricing import UNKNOWN, ModelInfo, facts_of
 from standins.anthropic.rules import KNOWN_MODELS
 
 HEAD = "version: 1\nmodels:\n"
