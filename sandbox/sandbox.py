@@ -312,10 +312,10 @@ class Sandbox(SessionCommands):
             SandboxLost: the guest does not come back; the workspace is between now and the mark.
             PatchError, EngineError: the baseline's files can't be had; no file was touched.
         """
-        from sandbox.restore import restore  # noqa: PLC0415 - few runs go back
+        from sandbox.restore.restore import require, restore  # noqa: PLC0415 - few runs go back
 
-        restore.require(mark)
-        return restore.restore(
+        require(mark)
+        return restore(
             self._session,
             self._following(mark.store),
             mark,
@@ -325,11 +325,9 @@ class Sandbox(SessionCommands):
 
     def _following(self, store: Path) -> Follower:
         if self._follower is None:
-            self._follower = Follower(
-                store=Store(store),
-                manifest=lambda: self.manifest,
-                rules=self._session.plan.policy.export,
-            )
+            rules = self._session.plan.policy.export
+            made = Follower(store=Store(store), manifest=lambda: self.manifest, rules=rules)
+            self._follower = made
         elif self._follower.store.directory != store:
             self._follower.store = Store(store)
         return self._follower
@@ -339,9 +337,9 @@ class Sandbox(SessionCommands):
 
         Raises `FileError` where the policy lets nothing be written where the patch does.
         """
-        from sandbox.export import patched_copy  # noqa: PLC0415 - for a verification only
+        from sandbox.export.patched_copy import put_patched  # noqa: PLC0415 - to verify only
 
-        patched_copy.put_patched(
+        put_patched(
             engine=self._session.engine,
             started=self._session.started,
             copied=self._opened.snapshot,
