@@ -7,6 +7,7 @@ from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.policy import Policy
+from sandbox.background import Background
 from sandbox.container import opening, plan
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan
@@ -16,7 +17,7 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.git import personal_config
 from sandbox.workspace import snapshot
-from sandbox.workspace.scan import BackgroundScan, scan
+from sandbox.workspace.scan import scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
 
 
@@ -88,10 +89,14 @@ def open_workspace(
         # once: the container is used only if the tree turns out to be the remembered one. The look
         # begins when the engine is at work and we wait: before, the two would fight over the
         # interpreter.
-        look = BackgroundScan(workspace)
+        look = Background(lambda: scan(workspace), name="scan")
         made = planned(known)
         started = _started_or_none(engine, made, look.begin)
-        looked = look.result(lambda: _discard(engine, started))
+        try:
+            looked = look.result()
+        except BaseException:
+            _discard(engine, started)
+            raise
         if started is not None and snapshot.unchanged(looked, fingerprint, racy):
             return opened(made, started, known)
         _discard(engine, started)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
+from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory, Program
@@ -54,7 +54,7 @@ class PreparedImage:
 
 def guest_sources() -> dict[str, bytes]:
     """The guest's modules by file name, from the installed package."""
-    folder = resources.files("sandbox") / "guest"
+    folder = Path(__file__).parents[1] / "guest"
     return {
         item.name: item.read_bytes()
         for item in sorted(folder.iterdir(), key=lambda item: item.name)

@@ -5,12 +5,12 @@ Owns the order of these steps and what happens when the guest no longer answers.
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.policy import Policy
+from sandbox.background import Background
 from sandbox.container.opening import StartedContainer
 from sandbox.engine.docker import Engine
 from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
@@ -123,12 +123,10 @@ class Exporter:
         *,
         lacking_baseline: bool,
     ) -> Patch:
-        with (
-            working_directory(parent) as directory,
-            ThreadPoolExecutor(1, "moonpool-baseline") as pool,
-        ):
-            # What the baseline takes is worked out while the guest looks through its files.
-            loading = pool.submit(_baseline, self.manifest)
+        # What the baseline takes is worked out while the guest looks through its files.
+        loading = Background(lambda: _baseline(self.manifest), name="baseline")
+        loading.begin()
+        with working_directory(parent) as directory:
             store = PackedStore(directory / "store")
             changed, unchanged, left_out = find(store, lambda: loading.result()[0])
             copy, base = loading.result()

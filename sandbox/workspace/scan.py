@@ -8,9 +8,7 @@ import io
 import marshal
 import os
 import stat
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,32 +172,3 @@ def read_git_file(root: Path, path: bytes, linked: LinkedTree | None, limit: int
         raise NotADirectoryError(".git")
     with open_file(root, path, linked) as file:
         return file.read(limit)
-
-
-class BackgroundScan(threading.Thread):
-    """A scan in a thread of its own, once it is begun."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(name="moonpool-scan", daemon=True)
-        self._root = root
-        self._scan: Scan | None = None
-        self._error: BaseException | None = None
-
-    def begin(self) -> None:
-        """Start, unless that has been done."""
-        if self.ident is None:
-            self.start()
-
-    def run(self) -> None:
-        try:
-            self._scan = scan(self._root)
-        except BaseException as error:  # noqa: BLE001 - raised again in `result`
-            self._error = error
-
-    def result(self, on_error: Callable[[], None]) -> Scan:
-        self.begin()
-        self.join()
-        if self._scan is None:
-            on_error()
-            raise self._error or WorkspaceError("the look at the workspace was interrupted")
-        return self._scan
