@@ -59,8 +59,10 @@ def open_workspace(
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
     prepared = _prepared(engine, policy, image, on_progress)
-    settings = personal_config.settings(os.environ)
-    memory = SnapshotMemory(workspace, policy.workspace, prepared, settings=settings)
+    personal = personal_config.read(os.environ, workspace)
+    for note in personal.notes:
+        on_progress(note)
+    memory = SnapshotMemory(workspace, policy.workspace, prepared, personal=personal)
 
     def planned(copied: Snapshot) -> OpeningPlan:
         return plan.plan(
@@ -105,7 +107,7 @@ def open_workspace(
     from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
 
     copied, manifest, looked = take(
-        engine, looked, policy.workspace, prepared, settings=settings, on_progress=on_progress
+        engine, looked, policy.workspace, prepared, personal=personal, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)
     made = planned(copied)

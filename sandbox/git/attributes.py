@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from policies.frozen import dataclass
+from sandbox.git.manifest import PERSONAL_ATTRIBUTES
 from sandbox.git.pattern import PathPattern, parse_pattern
 from sandbox.git.quoting import QUOTED, unquoted
 
@@ -18,6 +19,8 @@ Value = bytes | bool | None
 WORK_LIMIT = 20_000_000
 """Patterns tried and bytes matched, for all paths together: some seconds."""
 RULES_LIMIT = 20_000
+FILE_LIMIT_BYTES = 1 << 20
+"""Of a larger file it is not known what it says."""
 _LINE_LIMIT_BYTES = 2048
 """git ignores longer lines (attr.h, ATTR_MAX_LINE_LENGTH)."""
 _MACROS_LIMIT = 64
@@ -48,12 +51,19 @@ class Attributes:
         self._files: dict[bytes | None, list[_AttributeRule]] = {}
         """By directory; None: what counts everywhere, and more than all the others."""
         self._count = 0
+        self._too_large: set[bytes | None] = set()
+        self._personal = self._parsed(files.get(PERSONAL_ATTRIBUTES, b""), macros=True)
         for path, data in files.items():
             # Of two definitions of a macro, that of the repository's own file counts.
             if path.rpartition(b"/")[2] == _FILE:
-                self._files[path.rpartition(b"/")[0]] = self._parsed(data, macros=path == _FILE)
+                self._add(path.rpartition(b"/")[0], data, macros=path == _FILE)
         if _INFO_FILE in files:
-            self._files[None] = self._parsed(files[_INFO_FILE], macros=True)
+            self._add(None, files[_INFO_FILE], macros=True)
+
+    def _add(self, place: bytes | None, data: bytes, *, macros: bool) -> None:
+        if len(data) > FILE_LIMIT_BYTES:
+            self._too_large.add(place)
+        self._files[place] = self._parsed(data, macros=macros)
 
     def of(self, path: bytes) -> Mapping[bytes, Value]:
         """What is said of a file; a name that nothing is said of is missing, or None.
@@ -64,10 +74,15 @@ class Attributes:
         if self._count > RULES_LIMIT:
             raise AttributesUnknown(f"there are more than {RULES_LIMIT} rules for attributes")
         found: dict[bytes, Value] = {}
-        for directory in self._places(path):
+        name = path.rpartition(b"/")[2]
+        for directory, rules in self._places(path):
+            if directory in self._too_large:
+                where = (directory or b"").decode("utf-8", "replace") or "the workspace"
+                raise AttributesUnknown(
+                    f"the attributes file of {where} is larger than {FILE_LIMIT_BYTES} bytes"
+                )
             inner = path[len(directory) + 1 :] if directory else path
-            name = path.rpartition(b"/")[2]
-            for rule in reversed(self._files[directory]):
+            for rule in reversed(rules):
                 matched, work = rule.pattern.matches(inner, name)
                 self._work_left -= work
                 if self._work_left < 0:
@@ -76,14 +91,15 @@ class Attributes:
                     self._fill(found, rule.states)
         return found
 
-    def _places(self, path: bytes) -> Iterator[bytes | None]:
-        """Where rules for the path stand, those that count most first."""
+    def _places(self, path: bytes) -> Iterator[tuple[bytes | None, list[_AttributeRule]]]:
+        """Where rules for the path stand, and the rules; those that count most first."""
         if None in self._files:
-            yield None
+            yield None, self._files[None]
         while path:
             path = path.rpartition(b"/")[0]
             if path in self._files:
-                yield path
+                yield path, self._files[path]
+        yield b"", self._personal
 
     def _fill(self, found: dict[bytes, Value], states: list[tuple[bytes, Value]]) -> None:
         """Whoever speaks first counts; a macro that is set speaks at once (attr.c: fill_one)."""

@@ -39,7 +39,7 @@ def sanitized(config: bytes) -> bytes:
         if key in _KEPT.get(section, ()):
             header = b"[" + section + (b"" if name is None else _named(name)) + b"]\n"
             out += [header] if header != before else []
-            out.append(b"\t" + key + (b"" if value is None else _quoted(value)) + b"\n")
+            out.append(b"\t" + key + (b"" if value is None else quoted(value)) + b"\n")
             before = header
     return b"".join(out)
 
@@ -125,7 +125,8 @@ def _named(name: bytes) -> bytes:
     return b' "' + _escaped(_bare(re.sub(rb"\\(.)", rb"\1", name))) + b'"'
 
 
-def _quoted(value: bytes) -> bytes:
+def quoted(value: bytes) -> bytes:
+    """What stands behind a key that has this value."""
     return b' = "' + _escaped(_bare(value)).replace(b"\n", b"\\n") + b'"'
 
 

@@ -8,7 +8,7 @@ nothing, so that the most a hostile rule can do is to leave a file in the patch.
 
 from collections.abc import Iterable
 
-from sandbox.git.manifest import SYMLINK, Manifest
+from sandbox.git.manifest import PERSONAL_EXCLUDE, SYMLINK, Manifest
 from sandbox.git.pattern import PathPattern, parse_pattern
 
 FILE_LIMIT_BYTES = 1 << 20
@@ -78,8 +78,8 @@ class IgnoreRules:
             entry = manifest.entries.get(path)
             if entry is not None and entry.mode == SYMLINK:
                 continue  # git does not read ignore rules through a link
-            if path == _EXCLUDE_FILE:
-                self._everywhere = self._parsed(path, data)
+            if path in (_EXCLUDE_FILE, PERSONAL_EXCLUDE):  # sorted: the repository's counts more
+                self._everywhere += self._parsed(path, data)
             elif path.rpartition(b"/")[2] == _GITIGNORE:
                 self._files[path.rpartition(b"/")[0]] = self._parsed(path, data)
         operators = [
@@ -177,7 +177,8 @@ class IgnoreRules:
 
     def _parsed(self, path: bytes, data: bytes) -> list[PathPattern]:
         """The patterns of one file, last one first."""
-        shown = path.decode("utf-8", "backslashreplace")
+        own = path == PERSONAL_EXCLUDE
+        shown = "your core.excludesFile" if own else path.decode("utf-8", "backslashreplace")
         if len(data) > FILE_LIMIT_BYTES:
             self._notes.append(f"{shown} is larger than {FILE_LIMIT_BYTES} bytes: not applied")
             return []

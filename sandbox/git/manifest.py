@@ -10,6 +10,10 @@ FILE = 0o100644
 EXECUTABLE = 0o100755
 SYMLINK = 0o120000
 
+PERSONAL_EXCLUDE = b".git/info/personal-exclude"
+PERSONAL_ATTRIBUTES = b".git/info/personal-attributes"
+"""Where the person's own rules stand in a copy; they count less than all of the repository's."""
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
@@ -31,7 +35,8 @@ class Manifest:
     """Paths in the index of the workspace's own repository; None where there is none to read."""
     rule_files: Mapping[bytes, bytes]
     """Content of each ``.gitignore`` and ``.gitattributes`` in the copy by its path, of
-    ``.git/info/exclude``, ``.git/info/attributes``, and what is read of ``.git/config``."""
+    ``.git/info/exclude``, ``.git/info/attributes``, the person's own two files of rules, and what
+    is read of ``.git/config``."""
     stored: Mapping[bytes, str] = field(default_factory=dict)
     """Id (hex) in that index of each file that it knows by another id than `entries`: it was
     changed since, is stored in another form, or its repository has longer ids."""

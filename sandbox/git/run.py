@@ -2,6 +2,7 @@
 
 Owns which program that is, its environment and its bounds. Knows no trees and no patches. What git
 reads here is only what we wrote: the git directory, an index and a patch file named by the caller.
+One call reads a person's own configuration, as data, in no repository (`listed_config`).
 """
 
 import os
@@ -26,6 +27,8 @@ _SYSTEM_DIRECTORIES = (
     "/run/current-system/sw/bin",
 )
 _STDERR_LIMIT_BYTES = 256 * 1024
+_CONFIG_LIMIT_BYTES = 4 << 20
+_CONFIG_TIMEOUT_S = 20.0
 _PIECE_BYTES = 1 << 20
 # Set by us on every call: a value in the environment or in a file could name a program to run.
 _SETTINGS = (
@@ -179,6 +182,40 @@ def stream_git(
             f"git {arguments[0]} failed with status {process.returncode}: {first!r}",
             complaint=complaint,
         )
+
+
+def listed_config(environ: Mapping[str, str], file: bytes | None) -> bytes:
+    """A person's own configuration as ``git config --list -z --show-origin`` tells it.
+
+    Run in no repository, and nothing is included. Of `environ` git sees where a configuration is.
+
+    Args:
+        file: this one, instead of what counts everywhere on the host.
+
+    Raises:
+        PatchError: git is missing, fails, takes too long or says too much.
+    """
+    names = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
+             "GIT_CONFIG_NOSYSTEM")  # fmt: skip
+    seen = {name: environ[name] for name in names if name in environ}
+    which = [] if file is None else ["--file", os.fsdecode(file)]
+    command = [git_program(), "config", *which, "--list", "-z", "--show-origin", "--no-includes"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd="/",
+            env={**seen, "GIT_DIR": os.devnull, "LC_ALL": "C", "PATH": "/usr/bin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_CONFIG_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PatchError(f"git config can't be run: {error}") from error
+    if done.returncode or len(done.stdout) > _CONFIG_LIMIT_BYTES:
+        said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0][:300]
+        raise PatchError(f"git config failed with status {done.returncode}: {said!r}")
+    return done.stdout
 
 
 def _pump(

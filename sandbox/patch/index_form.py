@@ -74,10 +74,10 @@ def in_words(form: IndexForm, patch: str) -> str:
     """
     if form.unknown:
         return (
-            f"`git apply` does not fit in this repository: git stores {_listed(form.unknown)} in "
-            "another form (gitattributes), which is not known without running its filter or its "
-            "encoder, and Moonpool runs neither. `moonpool apply` writes the files themselves, and "
-            "git converts them as they are added"
+            f"`git apply` may not fit in this repository: git stores {_listed(form.unknown)} in "
+            "a form that is not known here (gitattributes), for Moonpool runs no filter and no "
+            "encoder and bounds what it reads of rules. `moonpool apply` writes the files "
+            "themselves, and git converts them as they are added"
         )
     if form.converted:
         return (

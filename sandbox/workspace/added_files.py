@@ -3,7 +3,7 @@
 Owns their form in the tar. They stand below ``.git`` only, so no patch ever sees them.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from policies.paths import WORKSPACE
@@ -18,17 +18,21 @@ _PIECE_BYTES = 1 << 20
 class AddedFiles:
     """Files by their path in the workspace: their content, or where on the host that is."""
 
-    def __init__(self, files: Mapping[bytes, Path | bytes], folders: Collection[bytes]) -> None:
-        """`folders`: the directories that the copy has without them."""
-        self._files = sorted(files.items())
-        known = {*folders, b""}
+    def __init__(self, files: Mapping[bytes, Path | bytes], taken: Mapping[bytes, bool]) -> None:
+        """`taken`: what the copy has without them, and whether each is a directory. Where that is
+        in a file's way, the file stays away: what the workspace has there may be a link.
+        """
         needed: set[bytes] = set()
-        for path, _ in self._files:
-            above = path.rpartition(b"/")[0]
-            while above not in known:
-                needed.add(above)
-                above = above.rpartition(b"/")[0]
+        self._files: list[tuple[bytes, Path | bytes]] = []
+        for path, file in sorted(files.items()):
+            above = list(_above(path))
+            if path not in taken and all(taken.get(each, True) for each in above):
+                self._files.append((path, file))
+                needed.update(each for each in above if each not in taken)
         self._new_folders = sorted(needed)
+
+    def __contains__(self, path: bytes) -> bool:
+        return any(path == each for each, _ in self._files)
 
     def size(self) -> int:
         """Their share of the tar, in bytes."""
@@ -51,6 +55,11 @@ class AddedFiles:
                 digest(data)
                 yield data
             yield tar.padding(size)
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while path := path.rpartition(b"/")[0]:
+        yield path
 
 
 def _size(file: Path | bytes) -> int:

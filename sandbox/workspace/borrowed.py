@@ -8,9 +8,9 @@ name of the lender: of the workspace's own objects and configuration it reads no
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
+from policies.frozen import dataclass
 from policies.policy import WorkspaceRules
 from sandbox.errors import PatchError, WorkspaceError
 from sandbox.git import alternates, config

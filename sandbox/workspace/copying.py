@@ -19,6 +19,7 @@ from sandbox.engine.image_archive import reference
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import EngineError, WorkspaceChanged
 from sandbox.git.manifest import Manifest
+from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace import git_history
 from sandbox.workspace.borrowed import borrow
 from sandbox.workspace.pack import Packer, ahead
@@ -39,12 +40,12 @@ def take(
     rules: WorkspaceRules,
     prepared: PreparedImage,
     *,
-    settings: bytes,
+    personal: PersonalConfig,
     on_progress: Callable[[str], None],
 ) -> tuple[Snapshot, Manifest, Scan]:
     """Copy a workspace into an image layer, unless one with the same content stands already.
 
-    `settings` are the person's own, for git (`sandbox.git.personal_config`).
+    `personal` is what the person's own configuration says to git.
     A file that something writes to meanwhile is taken as it is at one moment. Gives the look that
     the copy fits as well.
 
@@ -62,7 +63,7 @@ def take(
                     rules,
                     prepared,
                     restless=restless,
-                    settings=settings,
+                    personal=personal,
                     on_progress=on_progress,
                     directory=Path(directory),
                 )
@@ -93,7 +94,7 @@ def _take(
     prepared: PreparedImage,
     *,
     restless: Collection[bytes],
-    settings: bytes,
+    personal: PersonalConfig,
     on_progress: Callable[[str], None],
     directory: Path,
 ) -> tuple[Snapshot, Manifest]:
@@ -109,7 +110,7 @@ def _take(
             selection,
             salt,
             restless=restless,
-            settings=settings,
+            personal=personal,
             added=borrowed.files,
         )
 

@@ -18,25 +18,26 @@ from pathlib import Path
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
+from sandbox.git.ignore import FILE_LIMIT_BYTES as RULES_LIMIT
 from sandbox.git.index import tracked_blobs
 from sandbox.git.linked_tree import host_path
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace.added_files import TOP, UID, AddedFiles
 from sandbox.workspace.scan import FoundFile, open_file, read_git_file
 from sandbox.workspace.selection import Selection
 
 _PIECE_BYTES = 1 << 20
 _QUEUE_PIECES = 8
-_RULE_FILE_LIMIT = 1 << 20
 _INDEX_LIMIT = 1 << 28
 _CONFIG_LIMIT = 1 << 20
 _RESTLESS_LIMIT = 1 << 26
 _INDEX, _CONFIG = b".git/index", b".git/config"
+_RULES = (b".git/info/exclude", b".git/info/attributes")
 _GIT_FILES = {
     _INDEX: _INDEX_LIMIT,
     _CONFIG: _CONFIG_LIMIT,
-    b".git/info/exclude": _RULE_FILE_LIMIT,
-    b".git/info/attributes": _RULE_FILE_LIMIT,
+    **dict.fromkeys(_RULES, RULES_LIMIT),
 }
 """What the manifest wants of a repository, and how large each may be."""
 
@@ -55,10 +56,10 @@ class Packer:
         salt: str,
         *,
         restless: Collection[bytes] = (),
-        settings: bytes = b"",
+        personal: PersonalConfig | None = None,
         added: Mapping[bytes, Path | bytes] | None = None,
     ) -> None:
-        """`settings`: a configuration that counts where a repository's own says nothing.
+        """`personal`: what counts where a repository itself says nothing.
         `added`: files of ours for the copy's ``.git`` (`AddedFiles`).
         `restless`: files that something writes to. Their content is read now, in one go; of a
         large one, what it began with when it was scanned is taken.
@@ -68,7 +69,7 @@ class Packer:
         """
         self._root = root
         self._restless = restless
-        self._settings = settings
+        self._personal = personal or PersonalConfig()
         self._selection = selection
         self._entries: dict[bytes, ManifestEntry] = {}
         self._kept: dict[bytes, bytes] = {}
@@ -77,11 +78,14 @@ class Packer:
         # What git is told of the files counts where no history goes in too.
         self._git_files = _git_files_left_out(root, selection)
         if _CONFIG in self._git_files:
-            self._git_files[_CONFIG] = settings + self._git_files[_CONFIG]
+            self._git_files[_CONFIG] = self._personal.settings + self._git_files[_CONFIG]
+            self._git_files |= self._personal.files
         for path, data in self._git_files.items():
             self._note(path, data)
-        folders = [item.path for item in selection.copied if stat.S_ISDIR(item.mode)]
-        self._added = AddedFiles(added or {}, folders)
+        taken = {item.path: stat.S_ISDIR(item.mode) for item in selection.copied}
+        own = self._personal.files if _CONFIG in taken else {}
+        self._added = AddedFiles({**own, **(added or {})}, taken)
+        self._kept |= {path: data for path, data in own.items() if path in self._added}
         self._contents = dict(selection.pointers)
         """What is not read while the tar is written, by path."""
         for item in selection.copied:
@@ -176,18 +180,17 @@ class Packer:
 
     def _content(self, item: FoundFile, mode: int, size: int) -> Iterator[bytes]:
         blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        keep = _is_kept(item)
-        kept = []
+        keep = _kept_bytes(item)
+        kept = bytearray()
         for data in self._read(item):
             blob.update(data)
             # The key hashes all content itself: SHA-1 alone would let a repository that holds a
             # collision be taken for another.
             self._digest.update(data)
-            if keep:
-                kept.append(data)
+            kept += data[: keep - len(kept)]
             yield data
         if keep:
-            self._kept[item.path] = b"".join(kept)
+            self._kept[item.path] = bytes(kept)
         self._add(
             item.path, ManifestEntry(EXECUTABLE if mode & 0o100 else FILE, blob.hexdigest(), size)
         )
@@ -236,7 +239,7 @@ class Packer:
         with self._opened(item) as file:
             config = git_config.sanitized(file.read(_CONFIG_LIMIT))
         if item.path.endswith(b"/config"):
-            config = self._settings + config
+            config = self._personal.settings + config
         if self._selection.linked is not None and item.path == _CONFIG:
             # A repository that has work trees only says that it is bare; the copy has one.
             config += b"[core]\n\tbare = false\n"
@@ -259,13 +262,14 @@ def _is_git_config(item: FoundFile) -> bool:
     )
 
 
-def _is_kept(item: FoundFile) -> bool:
-    """Files whose content the manifest wants."""
+def _kept_bytes(item: FoundFile) -> int:
+    """How much of a file the manifest wants. Of one that is too large to be understood it has one
+    byte more than that, for then it is said; of an index nothing."""
     if item.path in _GIT_FILES:
-        return item.size <= _GIT_FILES[item.path]
-    name = item.path.rpartition(b"/")[2]
-    rules = name in {b".gitignore", b".gitattributes"} and not _in_git(item.path)
-    return rules and item.size <= _RULE_FILE_LIMIT
+        limit = _GIT_FILES[item.path]
+        return limit + 1 if item.size <= limit or item.path in _RULES else 0
+    rules = item.path.rpartition(b"/")[2] in {b".gitignore", b".gitattributes"}
+    return RULES_LIMIT + 1 if rules and not _in_git(item.path) else 0
 
 
 def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
@@ -275,7 +279,7 @@ def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
         for path, limit in _GIT_FILES.items():
             with contextlib.suppress(OSError):
                 data = read_git_file(root, path, selection.linked, limit + 1)
-                if len(data) <= limit:
+                if len(data) <= limit or path in _RULES:
                     found[path] = data
     return found
 

@@ -18,6 +18,7 @@ from sandbox.container.prepared_image import PreparedImage
 from sandbox.engine.image_archive import reference
 from sandbox.errors import WorkspaceError
 from sandbox.git.manifest import Manifest, ManifestEntry, blob_id
+from sandbox.git.personal_config import PersonalConfig
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import Scan, open_file
 
@@ -56,9 +57,14 @@ class SnapshotMemory:
     """What was copied the last time from one workspace under the same rules."""
 
     def __init__(
-        self, root: Path, rules: WorkspaceRules, prepared: PreparedImage, *, settings: bytes
+        self,
+        root: Path,
+        rules: WorkspaceRules,
+        prepared: PreparedImage,
+        *,
+        personal: PersonalConfig,
     ) -> None:
-        text = repr((os.path.realpath(root), rules, prepared.key, settings))
+        text = repr((os.path.realpath(root), rules, prepared.key, personal))
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._file = cache_directory() / "workspaces" / f"{name}.json"
 

@@ -235,3 +235,16 @@ def test_too_many_rules_make_no_patch_fail(tmp_path: Path) -> None:
     new = {**old, b"a" * 200: file(b"new\n"), b"a" * 199: file()}
     patch = made(tmp_path, repository(tmp_path / "target", old), old, new)
     assert patch.data
+
+
+@pytest.mark.parametrize("name", [b".gitattributes", b"d/.gitattributes", b".git/info/attributes"])
+def test_a_file_of_rules_that_is_too_large_is_told(name: bytes, tmp_path: Path) -> None:
+    old: World = {b"d/a.bat": file(LONG)}
+    target = tmp_path / "r"
+    manifest = repository(target, old)
+    (target / name.decode()).write_bytes(RULES + b"#" * (1 << 20))
+    manifest = copied(target)
+    patch = made(tmp_path, manifest, old, {b"d/a.bat": file(LONG + b"x\r\n")})
+    assert patch.index is not None
+    assert patch.index.data is None
+    assert "larger than 1048576 bytes" in patch.index.note
