@@ -15,8 +15,9 @@ from policies.kernel.image import ContainerImage, ForbiddenFiles
 from policies.kernel.intersection import intersection
 from policies.kernel.inventory import Inventory
 from policies.kernel.resolution import GrantedFiles, granted, named
-from policies.paths import SCRATCH, normal, within
+from policies.paths import SCRATCH, WORKSPACE, normal, within
 from policies.policy import Policy
+from policies.shell.words import HOME
 
 _DEVICES = (
     "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
@@ -56,8 +57,8 @@ def kernel_rules(
     policy: Policy,
     inventory: Inventory,
     *,
-    workspace: str = "/workspace",
-    home: str = "/home/agent",
+    workspace: str = WORKSPACE,
+    home: str = HOME,
     may_ask: bool = False,
 ) -> KernelRules:
     """The rules of a policy in an image; sorted by path, one rule a path.
