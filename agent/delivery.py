@@ -105,9 +105,8 @@ class Delivery:
         except SignalReceived as signal:
             return Interrupted(signal=f"{signal.name}, before the patch was made")
         except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
-            self._journal.quietly(ExportFailed(message=repr(error)))
             OWN.error("a defect of Moonpool in the export", exc_info=error)
-            return Crashed(message=f"a defect of Moonpool in the export: {error!r}")
+            return self._in_spite_of(box, error)
         self.container_left = None
         self.delivery = delivery
         if delivery.refused:
@@ -117,6 +116,37 @@ class Delivery:
 
     def _without_container(self, box: SandboxProtocol, why: SandboxError | OSError) -> Outcome:
         """Where the container can't be read, the patch has what the calls were seen to change."""
+        try:
+            delivery, words = self._tracked(box)
+        except (SandboxError, RecordError, OSError) as error:
+            self._journal.quietly(ExportFailed(message=f"{why}; {error}"))
+            return SandboxFailed(message=f"the patch can't be made: {why}")
+        self._not_verified("the container could not be read")
+        failed = SandboxFailed(message=f"{why}. {words}")
+        if delivery.refused:
+            return ExportRefused(findings=delivery.findings, before=failed)
+        return failed
+
+    def _in_spite_of(self, box: SandboxProtocol, defect: Exception) -> Outcome:
+        """After a defect of ours there is that patch too; the container stays, with the rest."""
+        crashed = f"a defect of Moonpool in the export: {defect!r}"
+        try:
+            delivery, words = self._tracked(box)
+        except Exception as error:  # noqa: BLE001 - the same defect, most likely
+            self._journal.quietly(ExportFailed(message=f"{defect!r}; {error!r}"))
+            return Crashed(message=crashed)
+        self._not_verified("the patch is not the whole one")
+        failed = Crashed(message=f"{crashed}. {words}")
+        if delivery.refused:
+            return ExportRefused(findings=delivery.findings, before=failed)
+        return failed
+
+    def _tracked(self, box: SandboxProtocol) -> tuple[DeliveredPatch, str]:
+        """Deliver what the calls were seen to change; and what a person must know of it.
+
+        Raises:
+            SandboxError, RecordError, OSError: not even that patch can be made.
+        """
         files = self._journal.state.files
         steps = self._record.directory / STEPS
 
@@ -124,24 +154,16 @@ class Delivery:
             entries = entries_of(files.checked(), Store(steps))
             return box.export_tracked(entries, steps, left_out=files.left_out(), **self._places())
 
-        try:
-            with self._interrupts.shielded():
-                self.delivery = self._deliver(of_tracked)
-        except (SandboxError, RecordError, OSError) as error:
-            self._journal.quietly(ExportFailed(message=f"{why}; {error}"))
-            return SandboxFailed(message=f"the patch can't be made: {why}")
-        self._not_verified("the container could not be read")
+        with self._interrupts.shielded():
+            self.delivery = delivery = self._deliver(of_tracked)
         seen = f"up to call {files.last}" if files.last else "from the start: no call was looked at"
         calls = self._journal.state.conversation.calls
-        failed = SandboxFailed(
-            message=f"{why}. The patch has what was seen to change {seen}"
+        return delivery, (
+            f"The patch has what was seen to change {seen}"
             + (f" of {calls}" if files.last else "")
             + "; what was done after that is missing"
             + (f" ({files.unknown})" if files.unknown else "")
         )
-        if self.delivery.refused:
-            return ExportRefused(findings=self.delivery.findings, before=failed)
-        return failed
 
     def _delivered(self, box: SandboxProtocol) -> DeliveredPatch:
         """Deliver; an engine that is away, as in a restart, is waited for."""

@@ -80,12 +80,11 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
     # An image without a name was replaced by a newer one of the same content.
     unused_since = now - SNAPSHOT_AGE_S
     for image in engine.images(LABEL_SNAPSHOT):
-        last_use = _last_use(image.labels.get(LABEL_SNAPSHOT, ""))
-        expired = not image.tags or last_use < unused_since
+        expired = not image.tags or _last_use(image) < unused_since
         found.append(Leftover(kind=LeftoverKind.SNAPSHOT, id=image.id, expired=expired))
     for image in engine.images(LABEL_PREPARED):
         if LABEL_SNAPSHOT not in image.labels:
-            expired = not image.tags or _prepared_last_use(image) < unused_since
+            expired = not image.tags or _last_use(image) < unused_since
             found.append(Leftover(kind=LeftoverKind.PREPARED_IMAGE, id=image.id, expired=expired))
     return tuple(found)
 
@@ -144,23 +143,27 @@ def _volume_end(row: VolumeInfo) -> float:
 
 
 def _created(row: VolumeInfo) -> float:
+    return _time_of(row.created)
+
+
+def _time_of(text: str) -> float:
+    """Seconds since the epoch of a time as the engine writes it; 0 where it writes none."""
     try:
-        return datetime.fromisoformat(row.created).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
 
 
-def _prepared_last_use(image: ImageInfo) -> float:
-    """When a prepared image was last opened, from the time of its inventory in the cache."""
+def _last_use(image: ImageInfo) -> float:
+    """When one was last opened, from the time of its file in the cache: a snapshot's manifest, a
+    prepared image's inventory. One without may be another user's: it counts from when it came."""
+    key = image.labels.get(LABEL_SNAPSHOT)
+    known = manifest_file(key) if key is not None else inventory_file(_tag(image))
     try:
-        return inventory_file(image.tags[0].rpartition(":")[2]).stat().st_mtime
+        return known.stat().st_mtime
     except OSError:
-        return 0.0
+        return max(_time_of(image.created), _time_of(image.tagged))
 
 
-def _last_use(key: str) -> float:
-    """When a snapshot was last opened, from the time of its manifest in the cache."""
-    try:
-        return manifest_file(key).stat().st_mtime
-    except OSError:
-        return 0.0
+def _tag(image: ImageInfo) -> str:
+    return image.tags[0].rpartition(":")[2]

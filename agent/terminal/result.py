@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.observe.run_log import LOG
 from agent.record import outcome as outcomes
-from agent.record.applied_patch import AppliedPatch
+from agent.record.applied_patch import AppliedPatch, place_of
 from agent.record.events.wording import served_in_words
 from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFailed
 from agent.record.runs import RecordedRun
@@ -259,9 +259,15 @@ def _next(run: RecordedRun) -> str:
         return f"moonpool resume {run.id}"
     if run.is_refused:
         return f"moonpool show {run.id} --patch"
+    return _next_with_patch(run)
+
+
+def _next_with_patch(run: RecordedRun) -> str:
     applied = AppliedPatch.of(run.directory).patch
     if applied and hashlib.sha256(applied).hexdigest() == run.summary.patch_sha256:
         return "nothing: the workspace has all of it, by /apply"
+    if place := place_of(run.directory, run.summary.patch_sha256 or ""):
+        return f"nothing: the patch was applied to {one_line(place, 300)}"
     if run.summary.changes or applied:
         return f"moonpool apply {run.id} --check"
     return _WITHOUT_CHANGES.get(

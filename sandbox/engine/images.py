@@ -127,6 +127,7 @@ def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
         labels=(raw.get("Config") or {}).get("Labels") or {},
         size_bytes=int(raw.get("Size") or 0),
         created=str(raw.get("Created", "")),
+        tagged=str((raw.get("Metadata") or {}).get("LastTagTime", "")),
         layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
         architecture=str(raw.get("Architecture", "")),
         os=str(raw.get("Os", "")),

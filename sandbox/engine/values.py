@@ -15,6 +15,8 @@ class ImageInfo:
     size_bytes: int
     created: str
     """RFC 3339."""
+    tagged: str = ""
+    """When this engine last gave it a name, likewise; empty where it does not say."""
     layers: tuple[str, ...]
     """Content ids of its layers, bottom first."""
     architecture: str

@@ -15,6 +15,7 @@ from agent.record.events.calls import CallStarted
 from agent.record.events.conversation import ModelCalled
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice
+from agent.record.events.workspace import ExportFailed
 from agent.record.outcome import (
     Crashed,
     ExportRefused,
@@ -194,10 +195,25 @@ def test_whatever_fails_in_the_export_the_container_stays(
     summary = fake.go(ToldModel(CHANGE, say("done")))
     assert isinstance(summary.outcome, SandboxFailed | Crashed)
     assert (summary.document.container_left, fake.box.closed) == (fake.box.id, False)
-    # What the calls were seen to change is there meanwhile, but after a defect of ours.
-    assert (summary.delivery is None) == isinstance(failure, KeyError)
+    # What the calls were seen to change is there meanwhile.
+    assert summary.delivery is not None
+    assert summary.delivery.patch.changes
+    assert "was seen to change up to call 1 of 1" in summary.outcome.message
     words = [event.text for event in fake.log if isinstance(event, Notice)]
     assert any(f"moonpool resume {fake.record.run_id} --export-only" in text for text in words)
+    fake.box.close()
+
+
+def test_a_defect_in_every_export_is_told_as_the_first_one(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["export"] = KeyError("oops")
+    fake.box.failures["export_tracked"] = ValueError("and again")
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert summary.outcome == Crashed(
+        message="a defect of Moonpool in the export: KeyError('oops')"
+    )
+    assert (summary.delivery, fake.box.closed) == (None, False)
+    assert "and again" in next(e.message for e in fake.log if isinstance(e, ExportFailed))
     fake.box.close()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from sandbox.workspace.snapshot import manifest_file
 class OneSnapshot(Engine):
     """An engine that holds the copy of one workspace and nothing else."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, *, created: str = "", tagged: str = "") -> None:
+        self.created = created
+        self.tagged = tagged
 
     def containers(self, label: str) -> list[ContainerInfo]:
         return []
@@ -29,7 +31,8 @@ class OneSnapshot(Engine):
     def images(self, label: str) -> list[ImageInfo]:
         held = ImageInfo(
             id="sha256:1", tags=("moonpool/snapshot:k",), labels={LABEL_SNAPSHOT: "k"},
-            size_bytes=0, created="", layers=(), architecture="amd64", os="linux",
+            size_bytes=0, created=self.created, tagged=self.tagged, layers=(),
+            architecture="amd64", os="linux",
         )  # fmt: skip
         return [held] if label in held.labels else []
 
@@ -51,3 +54,15 @@ def test_a_copy_whose_record_is_gone_may_go(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert [found.expired for found in leftovers(OneSnapshot())] == [True]
+
+
+@pytest.mark.parametrize("which", ["created", "tagged"])
+@pytest.mark.parametrize("age_s", [0, SNAPSHOT_AGE_S + 60])
+def test_a_copy_of_another_users_counts_from_when_it_came(
+    which: str, age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record is in that user's cache, which nobody else looks into."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    then = datetime.fromtimestamp(time.time() - age_s, UTC).isoformat().replace("+00:00", "123Z")
+    engine = OneSnapshot(**{"created": "0001-01-01T00:00:00Z", which: then})
+    assert [found.expired for found in leftovers(engine)] == [bool(age_s)]

@@ -8,7 +8,7 @@ from agent.cli.arguments import Command, Given, flag, path, text
 from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import RUN
 from agent.errors import UsageError
-from agent.record.applied_patch import applied_of
+from agent.record.applied_patch import applied_of, note_place
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, baseline_of, find, index_patch_of, patch_of
 from agent.record.state.run import fold
@@ -66,6 +66,9 @@ def apply(given: Given) -> int:
         onto(run, data, target, baseline, given)
     except AppliedAlready:
         _print_done_before(run, "HEAD")
+    if not given[CHECK] and run.summary.patch_sha256 is not None:
+        branch = f"branch {given[BRANCH]} in " if given[BRANCH] is not None else ""
+        note_place(run.directory, run.summary.patch_sha256, f"{branch}{target}")
     return exit_codes.DONE
 
 

@@ -48,7 +48,10 @@ def test_the_calculator_from_run_to_apply(calculator: Shell, tmp_path: Path) -> 
     assert "+    return a * b" in calculator("show", "last", "--patch").stdout
     assert calculator("apply", "last", "--check").returncode == 0
     assert snapshot(calculator.directory) == before
+    assert calculator("show", "last").stdout.rstrip().endswith("--check")
     assert calculator("apply", "last").returncode == 0
+    told = f"next    nothing: the patch was applied to {calculator.directory}"
+    assert calculator("show", "last").stdout.rstrip().endswith(told)
     assert b"return a * b" in (calculator.directory / "calculator/arithmetic.py").read_bytes()
     mended = snapshot(calculator.directory)
     for options in ((), ("--check",), ("--three-way",)):
