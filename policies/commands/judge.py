@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from policies import paths
-from policies.commands import builtins, wrappers
-from policies.commands import git as git_rules
+from policies.commands import builtins
 from policies.commands.outcome import CommandDecision, allowed, denied, key_name, left_to_kernel
 from policies.commands.redirections import redirection, write
 from policies.commands.rules import CommandRules, of_the_image
@@ -262,6 +261,8 @@ class _Judge:
 
     def _through(self, name: str, arguments: Sequence[Word], context: _Context) -> list[_Task]:
         """What a program starts by its own arguments."""
+        from policies.commands import wrappers  # noqa: PLC0415 - builtins need it not
+
         try:
             seen = wrappers.look(name, arguments)
         except wrappers.UnseenCommand as error:
@@ -269,18 +270,16 @@ class _Judge:
         tasks: list[_Task] = []
         if seen is not None:
             inner = _deeper(context, is_program=True, hands_on=name in wrappers.HANDING_ON)
-            exported = Surroundings(
-                functions=context.handing_on, at=context.offset, exported_only=True
-            )
+            handed, at = context.handing_on, context.offset
+            exported = Surroundings(functions=handed, at=at, exported_only=True)
             for started in seen.inner:
                 tasks += self._assigned(started.assigned, inner)
                 if started.text is not None:
                     posix = name in wrappers.POSIX_SHELLS
                     imports = name == "bash" and wrappers.imports_functions(arguments, started.text)
                     around = exported if imports else None
-                    tasks.append(
-                        self._inner_text(started.text, context, posix=posix, around=around)
-                    )
+                    text = self._inner_text(started.text, context, posix=posix, around=around)
+                    tasks.append(text)
                 elif started.words:
                     tasks.append(_Started(started.words, inner))
             if seen.script is not None:
@@ -300,11 +299,12 @@ class _Judge:
         return tasks
 
     def _git(self, arguments: Sequence[Word], inner: _Context) -> list[_Task]:
+        from policies.commands import git as git_rules  # noqa: PLC0415 - for git only
+
         try:
             rest = git_rules.after_options(arguments)
         except git_rules.GitRefusal:
-            # A rule without `args` lets it be; what it starts is the kernel's.
-            return []
+            return []  # a rule without `args` lets it be; what it starts is the kernel's
         texts, words = git_rules.started(rest)
         tasks: list[_Task] = [self._inner_text(text, inner) for text in texts]
         if words:

@@ -7,7 +7,6 @@ reads when none allows it.
 import posixpath
 from collections.abc import Collection, Sequence
 
-from policies.commands.argument_rules import RuleFit, fitted
 from policies.commands.outcome import (
     CommandDecision,
     CommandOutcome,
@@ -93,6 +92,8 @@ class CommandRules:
         """Deny beats ask beats allow, over all the rules of a program."""
         if not rules:
             return denied(f"{name} is not allowed here: {self._instead(name)}")
+        from policies.commands.argument_rules import RuleFit, fitted  # noqa: PLC0415 - builtins have none
+
         found = [(rule, fitted(rule, name, arguments)) for rule in rules]
         for rule, fit in found:
             if fit.fit is RuleFit.VETO:

@@ -11,7 +11,6 @@ from tree_sitter import Language, Parser, Tree
 
 from policies.shell.ast import NestedText, ParsedText, SimpleCommand
 from policies.shell.heredoc import OPEN_BACKQUOTE, commands
-from policies.shell.heredoc_lifting import lift
 from policies.shell.walk import TreeWalk
 
 MAX_TEXT_BYTES = 1_500_000
@@ -199,6 +198,8 @@ def _without_documents(source: bytes) -> ParsedText | None:
 
     None: it is not plain what is a document, or what is left does not parse either.
     """
+    from policies.shell.heredoc_lifting import lift  # noqa: PLC0415 - for documents only
+
     lifted = lift(source)
     tree = None if lifted is None else _tree(lifted.text)
     if lifted is None or tree is None or tree.root_node.has_error:
