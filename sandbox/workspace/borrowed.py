@@ -33,6 +33,8 @@ _REFERENCE = re.compile(rb"^\^?" + _ID + rb"(?=\s|\Z)", re.MULTILINE)
 _LOGGED = re.compile(rb"^" + _ID + b" " + _ID + b" ", re.MULTILINE)
 _STATE = re.compile(rb"[A-Z_]*HEAD|packed-refs")
 _PACK_TIMEOUT_S = 900.0
+_SAME_EACH_TIME = ("--threads=1", "--window=0")
+"""The pack is a part of the copy's key. What is stored as a difference in the lender stays so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,7 @@ class _Repository:
         self._folder_is_plain()
         run_git(
             store.directory,
-            ["pack-objects", "--revs", "--quiet", str(work / "pack")],
+            ["pack-objects", "--revs", "--quiet", *_SAME_EACH_TIME, str(work / "pack")],
             stdin=wanted,
             timeout_s=_PACK_TIMEOUT_S,
         )

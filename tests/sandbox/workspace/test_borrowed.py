@@ -138,6 +138,16 @@ def test_a_cut_clone_brings_no_more_than_it_has(lender: Path, tmp_path: Path) ->
     assert git(lender, "rev-parse", "HEAD~1") not in packed
 
 
+def test_one_clone_gives_one_pack(clone: Path, tmp_path: Path) -> None:
+    """Or the copy of the last time would not be found again."""
+    first, again = (brought(clone, tmp_path / name) for name in "ab")
+    read = [
+        {path: file.read_bytes() for path, file in made.files.items()} for made in (first, again)
+    ]
+    assert read[0] == read[1]
+    assert len(read[0]) == 2
+
+
 def test_of_the_lender_nothing_else_goes_in(clone: Path, lender: Path, tmp_path: Path) -> None:
     """Not what was committed there later, on another branch, or was never committed."""
     git(lender, "checkout", "-qb", "private")
