@@ -1,7 +1,9 @@
 """The person's own settings that decide whether a tree is clean."""
 
+import io
 import os
 import subprocess
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,12 @@ import pytest
 from conftest import OpenBox
 from policies.loading import load
 from policies.policy import History
-from sandbox.git.personal_config import read
+from sandbox.git.ignore import IgnoreRules
+from sandbox.git.manifest import PERSONAL_EXCLUDE
+from sandbox.git.personal_config import PersonalConfig, read
+from sandbox.workspace.pack import Packer
+from sandbox.workspace.scan import scan
+from sandbox.workspace.selection import select
 
 
 def said(tmp_path: Path, text: str) -> bytes:
@@ -158,3 +165,31 @@ def test_the_persons_own_rules_count_less_than_the_repositorys(
     assert patch.index is not None
     assert b"+2\r\n" in (patch.index.data or b"").partition(b"raw.txt")[2]
     assert b"\r" not in (patch.index.data or b"").partition(b"b/new.txt")[0]
+
+
+@pytest.mark.parametrize("place", [".git/info", ".git/info/personal-exclude"])
+def test_the_persons_rules_go_through_no_link_of_the_workspace(tmp_path: Path, place: str) -> None:
+    (tmp_path / ".git/info").mkdir(parents=True)
+    (tmp_path / ".git/config").write_text("")
+    if place == ".git/info":
+        (tmp_path / place).rmdir()
+    (tmp_path / place).symlink_to("/etc/cron.d")
+    personal = PersonalConfig(settings=b"", files={PERSONAL_EXCLUDE: b"*.swp\n"})
+    rules = replace(load("default").workspace, secrets=())
+    packer = Packer(tmp_path, select(scan(tmp_path), rules), "", personal=personal)
+    data = b"".join(packer.stream())
+    assert len(data) == packer.size()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        below = [member for member in archive if "/.git/info" in member.name]
+    assert [member.linkname for member in below if not member.isdir()] == ["/etc/cron.d"]
+    assert PERSONAL_EXCLUDE not in packer.manifest().rule_files
+
+
+def test_an_ignore_file_that_is_too_large_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*.x\n" + "#" * (1 << 20))
+    rules = replace(load("default").workspace, secrets=())
+    packer = Packer(tmp_path, select(scan(tmp_path), rules), "")
+    assert sum(map(len, packer.stream())) == packer.size()
+    found = IgnoreRules(packer.manifest())
+    assert found.ignored(b"a.x") is None
+    assert found.notes == (".gitignore is larger than 1048576 bytes: not applied",)
