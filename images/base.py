@@ -58,7 +58,8 @@ def refresh_base(
     """Get the base image as it is today, whatever the engine holds; errors as `ensure_base`."""
     on_progress(f"{ref}: pulling")
     try:
-        engine.pull(ref, timeout_s=_PULL_TIMEOUT_S)
+        tagged = ref if re.search(r"[:@][^/]*\Z", ref) else f"{ref}:latest"
+        engine.pull(tagged, timeout_s=_PULL_TIMEOUT_S)
         # An engine may answer 200 and report the failure in the body only: look at the result.
         if engine.image(ref) is not None:
             return

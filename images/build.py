@@ -9,13 +9,16 @@ import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from images import recipes
 from images.recipes import Recipe
 from images.trust import local_authorities
+from policies.file.names import is_path
 from sandbox.engine.docker import Engine
+from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable
 
 MANAGED_LABEL = "moonpool.managed"
@@ -33,20 +36,40 @@ _PROGRESS_EVERY_S = 1.0
 def ensure(
     engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
 ) -> str:
-    """Make sure the engine holds the image of a recipe; gives its content-addressed reference.
+    """Make sure the engine holds an image to work in; gives the reference to use.
 
     An unchanged recipe costs one question to the engine. Two processes at once build it once.
 
     Args:
+        name: a recipe's, an image reference that the engine has, or the path of a Dockerfile.
         environ: of this process: the proxy settings in it reach a build, and nothing else does.
 
     Raises:
-        ImageUnusable: there is no such recipe, or it does not build.
+        ImageUnusable: there is no such image, or it does not build.
         EngineError, EngineUnavailable: the engine fails otherwise.
     """
-    return ensure_recipe(
-        engine, recipes.find(name), local_authorities(), environ=environ, on_progress=on_progress
-    )
+    trust = local_authorities()
+
+    def made(recipe: Recipe) -> str:
+        return ensure_recipe(engine, recipe, trust, environ=environ, on_progress=on_progress)
+
+    if not is_path(name) and (name in recipes.names() or name == recipes.RUNTIME):
+        return made(recipes.find(name))
+    if is_path(name):
+        reference = made(recipes.of_operator(Path(name)))
+    else:
+        reference = name
+        if engine.image(name) is None:
+            raise ImageUnusable(
+                f"there is no image {name!r}: it is no recipe ({', '.join(recipes.names())}), and "
+                "the engine holds none of that name (`docker pull` it, or `docker load` it)"
+            )
+    from sandbox.container import guest_runtime  # noqa: PLC0415 - for such an image only
+
+    info = engine.image(reference)
+    if info is None or guest_runtime.is_needed(info):
+        made(recipes.find(recipes.RUNTIME))
+    return reference
 
 
 def ensure_recipe(
@@ -62,23 +85,55 @@ def ensure_recipe(
         with _one_at_a_time(recipe.name, on_progress):
             # Another process may have built it while this one waited.
             if not _is_there(engine, recipe, trust):
-                from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
-
-                ensure_base(engine, recipe.base, environ=environ, on_progress=on_progress)
+                _ensure_bases(engine, recipe, environ=environ, on_progress=on_progress)
                 build(engine, recipe, trust, environ=environ, on_progress=on_progress)
     return recipe.reference(trust)
+
+
+def held(engine: Engine, name: str) -> ImageInfo | None:
+    """What the engine has of an image that a policy names, as it was built or found last.
+
+    Raises:
+        ImageUnusable: there is no Dockerfile at the path that it names.
+    """
+    if is_path(name):
+        return engine.image(recipes.of_operator(Path(name)).latest)
+    found = engine.image(recipes.find(name).latest) if name in recipes.names() else None
+    return found or engine.image(name)
+
+
+def _ensure_bases(
+    engine: Engine,
+    recipe: Recipe,
+    *,
+    environ: Mapping[str, str],
+    on_progress: Callable[[str], None],
+) -> None:
+    from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
+
+    ours = {recipes.find(name).latest: name for name in recipes.names()}
+    for base in recipe.bases:
+        name = ours.get(base if ":" in base else f"{base}:latest")
+        if name is None:
+            ensure_base(engine, base, environ=environ, on_progress=on_progress)
+        else:
+            ensure(engine, name, environ=environ, on_progress=on_progress)
 
 
 def rebuild(
     engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
 ) -> str:
     """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
-    recipe = recipes.find(name)
+    recipe = recipes.of_operator(Path(name).absolute()) if is_path(name) else recipes.find(name)
     trust = local_authorities()
-    with _one_at_a_time(name, on_progress):
+    with _one_at_a_time(recipe.name, on_progress):
         from images.base import refresh_base  # noqa: PLC0415 - for a build only
 
-        refresh_base(engine, recipe.base, environ=environ, on_progress=on_progress)
+        for base in recipe.bases:
+            if not base.startswith(f"{recipes.REPOSITORY}/") and not (
+                is_path(name) and engine.image(base)
+            ):
+                refresh_base(engine, base, environ=environ, on_progress=on_progress)
         build(engine, recipe, trust, environ=environ, on_progress=on_progress)
     return recipe.reference(trust)
 
@@ -94,7 +149,7 @@ def build(
     """Build one recipe on a base the engine holds; errors as `ensure`."""
     from images.base import proxy_settings  # noqa: PLC0415 - for a build only
 
-    base = engine.image(recipe.base)
+    base = engine.image(recipe.base) if recipe.bases else None
     ref = recipe.reference(trust)
     labels = {
         MANAGED_LABEL: "1",

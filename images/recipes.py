@@ -6,6 +6,7 @@ context (a tar made in memory) and the content-addressed names. Knows no engine 
 
 import hashlib
 import io
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +15,20 @@ from policies.frozen import dataclass
 from sandbox.errors import ImageUnusable
 
 REPOSITORY = "moonpool"
+OPERATORS_REPOSITORY = "moonpool-operator"
+"""For images of an operator's own Dockerfiles: nothing is known of what is in them."""
 DOCKERFILE = "Dockerfile"
 SHARED_FOLDER = "shared"
 """What each recipe's context holds beside its own folder: the scripts that make them alike."""
 TRUST_FOLDER = "trust"
 """Where a build context holds the certificate authorities that the host adds to the public ones."""
 
-_FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+RUNTIME = "runtime"
+"""The recipe of what the guest needs in other images: no image to work in."""
+
+_FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
+_OPERATORS_FILES = 2_000
+_OPERATORS_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +37,21 @@ class Recipe:
     """The folder's name; a policy says ``image: NAME``."""
     files: Mapping[str, bytes]
     """Content by path relative to the folder; `DOCKERFILE` is among them, and `SHARED_FOLDER`."""
+    repository: str = REPOSITORY
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The images it starts from, a stage each; not those that only the build will know."""
+        found = _FROM.findall(self.files[DOCKERFILE].decode("utf-8", "replace"))
+        stages = {stage.lower() for _, stage in found} | {"scratch"}
+        return tuple(name for name, _ in found if name.lower() not in stages and "$" not in name)
 
     @property
     def base(self) -> str:
-        """The image it starts from: the last ``FROM``."""
-        found = _FROM.findall(self.files[DOCKERFILE].decode())
-        if not found:
+        """The last of them."""
+        if not self.bases:
             raise ImageUnusable(f"the recipe {self.name} names no base image: add a FROM line")
-        return str(found[-1])
+        return self.bases[-1]
 
     def digest(self, trust: Mapping[str, bytes]) -> str:
         """SHA-256 (hex) over everything that goes into a build.
@@ -53,18 +68,21 @@ class Recipe:
 
     def reference(self, trust: Mapping[str, bytes]) -> str:
         """The content-addressed name: ``moonpool/NAME:<12 hex digits>``."""
-        return f"{REPOSITORY}/{self.name}:{self.digest(trust)[:12]}"
+        return f"{self.repository}/{self.name}:{self.digest(trust)[:12]}"
 
     @property
     def latest(self) -> str:
         """The name for people: whatever was built or found last."""
-        return f"{REPOSITORY}/{self.name}:latest"
+        return f"{self.repository}/{self.name}:latest"
 
 
 def names() -> tuple[str, ...]:
-    """Names of the recipes there are, sorted."""
-    found = (folder.name for folder in _root().iterdir() if folder.joinpath(DOCKERFILE).is_file())
-    return tuple(sorted(found))
+    """Names of the recipes of images to work in, sorted."""
+    return tuple(sorted(_folders() - {RUNTIME}))
+
+
+def _folders() -> set[str]:
+    return {folder.name for folder in _root().iterdir() if folder.joinpath(DOCKERFILE).is_file()}
 
 
 def find(name: str) -> Recipe:
@@ -73,11 +91,59 @@ def find(name: str) -> Recipe:
     Raises:
         ImageUnusable: there is none of that name.
     """
-    if name not in names():
+    if name not in _folders():
         raise ImageUnusable(f"no image recipe named {name!r}: there is {', '.join(names())}")
     own = dict(_files(_root().joinpath(name)))
     shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
     return Recipe(name=name, files={**own, **shared})
+
+
+def of_operator(path: Path) -> Recipe:
+    """The recipe of a Dockerfile of the operator's: that file alone, or a folder with one.
+
+    Never what stands around a file: a folder of policies, or a repository, would go along with it.
+    Beside its files the context holds `SHARED_FOLDER` and `TRUST_FOLDER`, as for our own recipes.
+
+    Raises:
+        ImageUnusable: it is none, or too large.
+    """
+    try:
+        if path.is_dir():
+            files = _bounded_files(path)
+        else:
+            files = {DOCKERFILE: path.read_bytes()} if path.is_file() else {}
+    except OSError as error:
+        raise ImageUnusable(f"{path} can't be read: {error.strerror}") from error
+    if DOCKERFILE not in files:
+        raise ImageUnusable(f"there is no Dockerfile at {path}: the policy's `image` names it")
+    shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
+    # Two files of one name in two places are two recipes.
+    place = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    plain = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-") or "image"
+    return Recipe(
+        name=f"{plain[:40]}-{place}", files={**shared, **files}, repository=OPERATORS_REPOSITORY
+    )
+
+
+def _bounded_files(folder: Path) -> dict[str, bytes]:
+    """The regular files of a folder. A link is an error, neither followed nor left out."""
+    found: dict[str, bytes] = {}
+    size = 0
+    for top, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(top, name)
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise ImageUnusable(f"{path} is neither a file nor a folder: an image is of those")
+        for name in names:
+            path = Path(top, name)
+            size += path.stat().st_size
+            if size > _OPERATORS_BYTES or len(found) >= _OPERATORS_FILES:
+                raise ImageUnusable(
+                    f"{folder} holds more than {_OPERATORS_FILES} files or "
+                    f"{_OPERATORS_BYTES >> 20} MiB: give the Dockerfile a folder of its own"
+                )
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
 
 
 def context_tar(recipe: Recipe, trust: Mapping[str, bytes]) -> bytes:

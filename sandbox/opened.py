@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from policies.file.names import is_path
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.background import Background
@@ -117,11 +118,17 @@ def open_workspace(
 def _prepared(
     engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
 ) -> PreparedImage:
-    ref = image or f"moonpool/{policy.image}:latest"
-    info = engine.image(ref)
+    said = image or policy.image
+    # A recipe's name comes before an image of that name.
+    refs = (
+        [said]
+        if image or any(sign in said for sign in "/:@")
+        else [f"moonpool/{said}:latest", said]
+    )
+    info = None if is_path(said) else next(filter(None, map(engine.image, refs)), None)
     if info is None:
         raise ImageUnusable(
-            f"there is no image {ref}: build it with `moonpool image build {policy.image}`"
+            f"there is no image {said}: get it with `moonpool image build {policy.image}`"
         )
     return prepare(engine, info, on_progress=on_progress)
 

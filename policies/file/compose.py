@@ -7,6 +7,7 @@ exceed its parent's only if the child says so in ``widen``. What a child writes 
 Refuses to know where files come from (`loading`).
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from policies.errors import PolicyError, Where
 from policies.file.document import Document, KeyPath, spelled
 from policies.file.fields import CommandEntry
 from policies.file.keys import KEYS, PROTECTING, BoundKey, ListKey, PolicyKey, fields_of
+from policies.file.names import is_path
 from policies.file.schema import PolicyHead, said
 from policies.frozen import dataclass
 from policies.policy import CommandRule, Examples, Policy
@@ -83,6 +85,8 @@ def gather(layers: Sequence[PolicyLayer], *, ground: int = 0) -> ComposedKeys:
                 value = here[key.name]
                 if index > ground and key.name not in here.get("widen", ()):
                     _refuse_wider(key, value, layer.document, values, places)
+                if key.path == "image" and is_path(value):
+                    value = _beside(layer.document.file, value)
                 is_mapping = isinstance(value, dict)
                 values[key.path] = values.get(key.path, {}) | value if is_mapping else value
                 places[key.path] = layer.document.where(_path(key))
@@ -114,6 +118,11 @@ def _take_list(
     now += _entries(key, "+", added or (), document)
     values[key.path] = tuple(dict.fromkeys(now))
     places.setdefault(key.path, document.where(_path(key, "+")))
+
+
+def _beside(file: str, path: str) -> str:
+    """A path that a file names, absolute: seen from its folder."""
+    return os.path.normpath(os.path.join(os.path.realpath(os.path.dirname(file) or "."), path))
 
 
 def _path(key: PolicyKey, sign: str = "") -> KeyPath:

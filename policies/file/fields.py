@@ -60,6 +60,7 @@ PlainName = Annotated[
     AfterValidator(names.plain_name),
     WithJsonSchema({"type": "string", "pattern": names.PLAIN_NAME}),
 ]
+ImageName = Annotated[str, AfterValidator(names.image), WithJsonSchema({"type": "string"})]
 HistoryName = Annotated[History, BeforeValidator(_history)]
 ProgramName = Annotated[str, AfterValidator(names.program)]
 Place = Annotated[str, AfterValidator(names.place)]

@@ -20,9 +20,9 @@ from policies.file.fields import (
     Finding,
     HistoryName,
     Host,
+    ImageName,
     Pattern,
     Place,
-    PlainName,
     ProgramName,
     Size,
 )
@@ -168,7 +168,10 @@ _NO_SETUP = (
 _HISTORIES = (History.NONE, History.HEAD, History.FULL)
 
 KEYS: tuple[PolicyKey, ...] = (
-    PolicyKey(path="image", field="image", type=PlainName, about="The recipe of the container."),
+    PolicyKey(path="image", field="image", type=ImageName,
+              about="What the container is made of: a recipe's name, an image reference that "
+              "the engine knows, or the path of a Dockerfile, or of a folder with one, relative to "
+              "this file."),
     _list("tools", Tool, Combination.COMMON, "What the model may call."),
     _list("server_tools", ServerTool, Combination.COMMON,
           "What the model's own service may run for it. Text leaves this way: what the model read "

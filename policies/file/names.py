@@ -8,6 +8,11 @@ import re
 
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
+_COMPONENT = "[A-Za-z0-9][A-Za-z0-9._-]*"
+_IMAGE = re.compile(
+    rf"(?=.{{1,255}}\Z){_COMPONENT}(:[0-9]+(?=/))?(/{_COMPONENT})*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
+    r"(@sha256:[0-9a-f]{64})?\Z"
+)
 _PLAIN = re.compile(PLAIN_NAME)
 _PROGRAM = re.compile(r"[A-Za-z0-9_+.\[-][A-Za-z0-9_+.@-]{0,254}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
@@ -27,7 +32,7 @@ HIJACKING = re.compile(
     r"|PROMPT_COMMAND|PS4|CDPATH|GLOBIGNORE|EXECIGNORE|GCONV_PATH|LOCPATH|GLIBC_TUNABLES"
     r"|GIT_EXEC_PATH|GIT_CONFIG.*|GIT_TEMPLATE_DIR|COMPILER_PATH|GCC_EXEC_PREFIX)\Z"
 )
-_OURS = {"HOME", "PWD", "OLDPWD", "SHELL", "USER", "LOGNAME", "IFS", "TMPDIR"}
+OURS = {"HOME", "PWD", "OLDPWD", "SHELL", "USER", "LOGNAME", "IFS", "TMPDIR"}
 _CREDENTIAL = re.compile(r"(.*_API_KEY|ANTHROPIC_.*|OPENAI_.*)\Z")
 
 
@@ -35,6 +40,25 @@ def plain_name(text: str) -> str:
     if not _PLAIN.match(text) or "\n" in text:
         raise ValueError("expected a plain name: letters, digits, `.`, `_` and `-`")
     return text
+
+
+def image(text: str) -> str:
+    """A recipe, an image reference of the engine, or the path of a Dockerfile or its folder."""
+    if is_path(text):
+        if _CONTROL.search(text) or not text.strip():
+            raise ValueError("a path without control characters is expected")
+    elif not _IMAGE.match(text):
+        raise ValueError(
+            "expected a recipe's plain name (`python`), a reference that the engine knows "
+            "(`debian:bookworm-slim`, `repo/name:tag`, `sha256:…`), or the path of a Dockerfile "
+            "that begins with `./`, `../` or `/`"
+        )
+    return text
+
+
+def is_path(image_name: str) -> bool:
+    """Whether an image is named by where its Dockerfile stands."""
+    return image_name.startswith(("./", "../", "/"))
 
 
 def program(text: str) -> str:
@@ -103,7 +127,7 @@ def env_name(text: str) -> str:
             "can't be set: it decides which file a program's name leads to, or runs text before "
             "each command, so that what was checked would not be what runs"
         )
-    if text in _OURS:
+    if text in OURS:
         raise ValueError("can't be set: the sandbox sets it")
     if _CREDENTIAL.match(text):
         raise ValueError("can't be set: API keys never enter the container")

@@ -40,6 +40,18 @@ OPTIONAL = tuple(_WITHOUT)
 """Paths of those files that an image may hold itself; its own are the better ones."""
 
 
+GUEST_DIRECTORY = "opt/moonpool"
+"""Below it the guest is imported; relative to the root."""
+BROUGHT = f"/{GUEST_DIRECTORY}/rt"
+"""Where the runtime stands that is brought into an image which is not ours."""
+BROUGHT_PROGRAMS = f"{BROUGHT}/bin"
+"""For what the image does not hold: the last directory where commands look for programs."""
+OWN_PYTHON = "python3"
+"""What starts the guest in an image that is ours: found by the engine, on a PATH of ours."""
+ISOLATED = ("-I", "-S", "-c")
+"""For Python: it must not import from where it stands, nor by what an environment says."""
+
+
 def package(files: Mapping[str, bytes]) -> bytes:
     """A plain tar of root's files, readable by all, with the directories above them; paths relative
     to the root."""

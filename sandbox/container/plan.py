@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
@@ -11,8 +11,8 @@ from policies.kernel.rules import Access, KernelRules, kernel_rules
 from policies.paths import WORKSPACE
 from policies.policy import Policy
 from policies.shell.words import HOME
-from sandbox.container import own_files
-from sandbox.container.prepared_image import GUEST_COMMAND, PreparedImage
+from sandbox.container import image_environment, own_files
+from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
@@ -35,8 +35,8 @@ class OpeningPlan:
     snapshot_image: str
     """The engine's reference of that image with the workspace copy on top."""
     spec: ContainerSpec
-    search_path: tuple[str, ...]
-    """Where commands look for programs: the directories of the image's own PATH."""
+    environment: Mapping[str, str]
+    """What commands find in their environment."""
     rules: KernelRules
     """What the guest has the kernel enforce, by path."""
     kernel_policy: KernelPolicy
@@ -62,7 +62,7 @@ class OpeningPlan:
             workspace=WORKSPACE.encode(),
             environment=[
                 Variable(name=name.encode(), value=value.encode())
-                for name, value in _environment(self.policy, self.search_path).items()
+                for name, value in self.environment.items()
             ],
             keep_bytes=self.policy.limits.output_bytes,
             disk_bytes=self.policy.limits.disk_bytes,
@@ -73,10 +73,12 @@ class OpeningPlan:
         )
 
 
-def _environment(policy: Policy, search_path: Sequence[str]) -> dict[str, str]:
-    """What commands find in their environment. Nothing of the host's."""
+def _environment(policy: Policy, prepared: PreparedImage) -> dict[str, str]:
+    """What commands find in their environment: the image's own, ours, the policy's. Nothing of the
+    host's."""
     return {
-        "PATH": ":".join(search_path),
+        **image_environment.passed_on(prepared.environment, written=policy.paths.write),
+        "PATH": ":".join(prepared.inventory.search_path),
         "HOME": HOME,
         "USER": "agent",
         "LOGNAME": "agent",
@@ -121,22 +123,19 @@ def plan(
         policy=policy,
         prepared_image=prepared.id,
         snapshot_image=snapshot_image,
-        spec=_spec(policy, snapshot_image, labels),
-        search_path=prepared.inventory.search_path,
+        spec=container_spec(
+            policy,
+            image=snapshot_image,
+            command=prepared.command,
+            labels=labels,
+            hosts_file=str(own_files.hosts_path()),
+            unset=prepared.unset,
+        ),
+        environment=_environment(policy, prepared),
         rules=rules,
         kernel_policy=kernel_policy,
         probe=_forbidden(prepared, rules),
         lifetime_s=lifetime_s,
-    )
-
-
-def _spec(policy: Policy, image: str, labels: Mapping[str, str]) -> ContainerSpec:
-    return container_spec(
-        policy,
-        image=image,
-        command=GUEST_COMMAND,
-        labels=labels,
-        hosts_file=str(own_files.hosts_path()),
     )
 
 
@@ -149,8 +148,8 @@ def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
         policy=policy,
         prepared_image="",
         snapshot_image=snapshot_image,
-        spec=_spec(policy, snapshot_image, {}),
-        search_path=(),
+        spec=container_spec(policy, image=snapshot_image, command=(), labels={}, hosts_file=""),
+        environment={},
         rules=kernel_rules(policy, _NOTHING),
         kernel_policy=KernelPolicy.REQUIRE,
         probe=None,

@@ -62,6 +62,8 @@ class ContainerSpec:
     seccomp_profile: str
     mounts: tuple[Mount, ...] = ()
     """Over the image's own files; none where the policy lets the workspace's files be executed."""
+    unset: tuple[str, ...] = ()
+    """Variables of the image that its processes are not to get from the engine."""
     hosts_file: str = ""
     """Absolute path, on this machine, of what stands at /etc/hosts where the engine sees it."""
 
@@ -83,7 +85,12 @@ class ContainerSpec:
             "Cmd": [],
             "User": USER,
             "WorkingDir": "/",
-            "Env": [f"PATH={PATH}", f"HOME={HOME}"],
+            # A name alone takes away what the image sets.
+            "Env": [
+                f"PATH={PATH}",
+                f"HOME={HOME}",
+                *(name for name in self.unset if name not in {"PATH", "HOME"}),
+            ],
             "Labels": dict(self.labels),
             "Hostname": HOSTNAME,
             "Tty": False,
@@ -146,6 +153,11 @@ class ContainerSpec:
         }
 
 
+def variable_names(environment: Sequence[str]) -> tuple[str, ...]:
+    """Of rows ``NAME=VALUE``, as an engine gives them."""
+    return tuple(row.partition("=")[0] for row in environment)
+
+
 def shelf(image: str) -> dict[str, object]:
     """The body of a container that is never started: a place to put files into, or take from."""
     return {
@@ -167,9 +179,11 @@ def container_spec(
     command: Sequence[str],
     labels: Mapping[str, str],
     hosts_file: str,
+    unset: tuple[str, ...] = (),
 ) -> ContainerSpec:
     """What a policy asks of the container itself; its kernel rules go to the guest."""
     return ContainerSpec(
+        unset=unset,
         hosts_file=hosts_file,
         image=image,
         command=tuple(command),

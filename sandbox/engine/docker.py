@@ -6,7 +6,7 @@ request travels (`sandbox.engine.api`).
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -205,7 +205,7 @@ class Engine(EngineImages):
                 timeout_s=SLOW_TIMEOUT_S,
             )
 
-    def get_archive(self, container: str, path: str) -> Iterator[bytes]:
+    def get_archive(self, container: str, path: str) -> Generator[bytes]:
         """A plain tar of a file or directory of a container, in any state.
 
         Raises:

@@ -132,6 +132,7 @@ def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
         architecture=str(raw.get("Architecture", "")),
         os=str(raw.get("Os", "")),
         environment=tuple((raw.get("Config") or {}).get("Env") or ()),
+        volumes=tuple((raw.get("Config") or {}).get("Volumes") or ()),
     )
 
 

@@ -14,3 +14,6 @@ LABEL_LOWER = "moonpool.lower"
 
 LABEL_PREPARED = "moonpool.prepared"
 """On an image: the id of the image that it was prepared from."""
+
+LABEL_PYTHON = "moonpool.python"
+"""On a prepared image: the path of the Python that was brought into it for the guest."""

@@ -23,6 +23,8 @@ class ImageInfo:
     os: str
     environment: tuple[str, ...] = ()
     """What the image sets for its processes, as ``NAME=VALUE``."""
+    volumes: tuple[str, ...] = ()
+    """Paths at which the engine puts a volume of its own into each container."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,6 +99,8 @@ class ShellState:
         """Directories that `popd` goes back to, the next one first."""
         self.umask = 0o022
         self.environment = environment
+        # What only the image and the policy set: no command changes it for the next.
+        self._fixed = {name: environment[name] for name in _REFUSED if name in environment}
         own = (workspace, environment.get(b"HOME", b"/tmp"), b"/tmp", b"/var/tmp")
         # Of the PATH that the container began with, what no command can have put a program into.
         self.path = [
@@ -147,5 +149,6 @@ class ShellState:
             and not name.startswith(_REFUSED_PREFIXES)
             and b"\0" not in value
         }
+        self.environment.update(self._fixed)
         # bash counts its own depth; each command starts afresh.
         self.environment.pop(b"SHLVL", None)

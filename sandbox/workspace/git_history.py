@@ -8,6 +8,7 @@ import time
 
 from policies.paths import WORKSPACE
 from sandbox.container import seccomp
+from sandbox.container.own_files import BROUGHT_PROGRAMS
 from sandbox.container.spec import ContainerSpec
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
@@ -18,6 +19,7 @@ _MEMORY_BYTES = 2 << 30
 
 _SCRIPT = f"""
 set -e
+PATH=$PATH:{BROUGHT_PROGRAMS}
 cd {WORKSPACE}
 git rev-parse -q --verify HEAD^0 >/dev/null || exit 0
 git clone -q --bare --depth 1 file://{WORKSPACE}/.git /tmp/head

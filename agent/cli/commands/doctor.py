@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes
 from agent.errors import RecordError, UsageError
+from images.build import held
 from images.listing import rows
 from policies.loading import load
 from sandbox.atomic_write import write_atomically
@@ -65,7 +66,7 @@ def _image(engine: Engine) -> str:
 def _sealed(engine: Engine) -> str:
     """Open one on an empty workspace and read its seal back: the only test that proves it."""
     policy = load("locked")
-    if engine.image(f"moonpool/{policy.image}:latest") is None:
+    if held(engine, policy.image) is None:
         return f"not tried: there is no image yet (moonpool image build {policy.image})"
     with (
         tempfile.TemporaryDirectory(prefix="moonpool-doctor-") as empty,

@@ -1,8 +1,12 @@
 """What can be said of the image that a policy names, and of the policy in it."""
 
+from pathlib import Path
+
 from agent.cli.setup import environment
 from images import recipes
+from images.build import held
 from policies.errors import PolicyError
+from policies.file.names import is_path
 from policies.kernel.rules import kernel_rules
 from policies.policy import Policy
 from sandbox.container.prepared_image import prepare
@@ -11,11 +15,28 @@ from sandbox.errors import EngineError, EngineUnavailable, ImageUnusable
 
 
 def unknown_image(policy: Policy) -> tuple[PolicyError, ...]:
-    """That there is no image of that name, in the place where it is written."""
+    """That there is no image of that name, in the place where it is written.
+
+    Where no engine answers, a name that is no recipe's may be an image's: `about_image` says so.
+    """
     known = recipes.names()
     if policy.image in known:
         return ()
-    message = f"there is no recipe {policy.image!r} to make the image of: there is {_and(known)}"
+    try:
+        if is_path(policy.image):
+            recipes.of_operator(Path(policy.image))
+            return ()
+        if Engine.connect(environment.environ()).image(policy.image) is not None:
+            return ()
+    except (EngineError, EngineUnavailable):
+        return ()
+    except ImageUnusable as error:
+        message = str(error)
+    else:
+        message = (
+            f"there is no recipe {policy.image!r} to make the image of: there is {_and(known)}; "
+            "nor does the engine have an image of that name"
+        )
     where = policy.places.get("image", policy.where)
     return (PolicyError(message, where=where, key="image"),)
 
@@ -27,7 +48,7 @@ def about_image(policy: Policy) -> list[str]:
     """
     try:
         engine = Engine.connect(environment.environ())
-        info = engine.image(f"moonpool/{policy.image}:latest")
+        info = held(engine, policy.image)
         if info is None:
             return [f"image {policy.image}: not built yet, so not looked into"]
         prepared = prepare(engine, info, on_progress=lambda _: None)

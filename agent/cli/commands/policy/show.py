@@ -8,6 +8,7 @@ from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import CEILING
 from agent.cli.setup.policy import permit
 from agent.untrusted_text import one_line, visible
+from images.build import held
 from policies.file.rendering import render
 from policies.kernel import resolved
 from policies.kernel.rules import kernel_rules
@@ -47,9 +48,9 @@ def _composed(policy: Policy) -> int:
 
 def _resolved(policy: Policy, given: Given) -> int:
     """Print which files of an image the policy lets run, and why."""
-    ref = given[IMAGE] or f"moonpool/{policy.image}:latest"
+    ref = given[IMAGE] or policy.image
     engine = Engine.connect(environment.environ())
-    info = engine.image(ref)
+    info = engine.image(ref) if given[IMAGE] else held(engine, ref)
     if info is None:
         raise ImageUnusable(
             f"there is no image {ref}, and which files a policy lets run depends on it: build "

@@ -1,0 +1,173 @@
+"""A Python, a shell and git of our own, brought into an image that is not one of ours.
+
+Such an image may hold none of them, another C library, or a Python that is the adversary's: what
+enforces a policy in it is then still ours, started by its own loader. Owns what is put there and
+where it works; how it is made is `images`' to say.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+
+from policies.kernel.image import ContainerImage
+from policies.kernel.inventory import Inventory
+from policies.paths import SCRATCH, WORKSPACE, within
+from policies.shell.words import HOME
+from sandbox.container.own_files import BROUGHT, BROUGHT_PROGRAMS, GUEST_DIRECTORY
+from sandbox.container.spec import shelf
+from sandbox.engine import image_archive, tar
+from sandbox.engine.docker import Engine
+from sandbox.engine.values import ImageInfo
+from sandbox.errors import ImageUnusable
+
+OWN_NAMES = "moonpool/"
+"""What the names of our own images begin with: their Python is Debian's, and is used as it is."""
+REFERENCE = f"{OWN_NAMES}runtime:latest"
+PYTHON = f"{BROUGHT}/libexec/python3"
+
+_LINKS = (
+    ("/bin/bash", "bash"),
+    ("/bin/sh", "bash"),
+    ("/usr/bin/env", "env"),
+)
+"""Paths that first lines of scripts name, and the guest: made where nothing stands there."""
+_EXPECTED = ("bash", "sh", "env", "git", "ls", "cat", "grep", "sed", "find", "tar")
+"""An image that lacks one of these gets `BROUGHT_PROGRAMS` into its search path."""
+_USERS = (
+    ("/etc/passwd", b"agent:x:1000:1000::/home/agent:/bin/bash\n", b"root:x:0:0::/root:/bin/sh\n"),
+    ("/etc/group", b"agent:x:1000:\n", b"root:x:0:\n"),
+)
+_FILE_LIMIT = 1 << 20
+
+
+def is_needed(image: ImageInfo) -> bool:
+    """Whether an image gets it: by its names, which only this engine's operator gives."""
+    return not any(tag.startswith(OWN_NAMES) for tag in image.tags)
+
+
+def find(engine: Engine) -> ImageInfo:
+    """The image that it is taken from.
+
+    Raises:
+        ImageUnusable: it has not been built.
+    """
+    found = engine.image(REFERENCE)
+    if found is None:
+        raise ImageUnusable(
+            "an image that is not one of Moonpool's own needs the guest's runtime: build it with "
+            "`moonpool image build runtime`"
+        )
+    return found
+
+
+def without_volumes(engine: Engine, image: ImageInfo) -> str:
+    """The id of an image with the same files and no volumes where a sandbox has places of its own.
+
+    What is put below a volume never becomes part of an image.
+
+    Raises:
+        ImageUnusable: it has some, and this engine takes no image without its layers.
+    """
+    places = (WORKSPACE, HOME, BROUGHT, *SCRATCH, "/etc", "/bin", "/usr/bin")
+    if not any(within(place, volume) for place in places for volume in image.volumes):
+        return image.id
+    if not engine.stores_layers():
+        raise ImageUnusable(
+            f"the image declares volumes ({', '.join(image.volumes)}) where the sandbox has places "
+            "of its own: make it anew without them, by `docker export` and `docker import`"
+        )
+    key = f"plain-{image.id.removeprefix('sha256:')[:24]}"
+    engine.load(image_archive.archive(image, iter([tar.END]), len(tar.END), lambda: key))
+    made = engine.image(image_archive.reference(key))
+    if made is None:
+        raise ImageUnusable("the engine made no image without volumes of it")
+    return made.id
+
+
+def bring(engine: Engine, container: str, runtime: ImageInfo) -> None:
+    """Put it into a container that has not been started, with the agent's user and places.
+
+    Raises:
+        ImageUnusable: what it needs to stand at leads elsewhere in the image.
+    """
+    engine.put_archive(container, "/", [b"".join((*_members(engine, container), tar.END))])
+    source = engine.create(shelf(runtime.id))
+    try:
+        engine.put_archive(container, f"/{GUEST_DIRECTORY}", engine.get_archive(source, BROUGHT))
+    finally:
+        engine.remove(source)
+
+
+def _members(engine: Engine, container: str) -> Iterator[bytes]:
+    for path in ("/opt", "/home", "/etc", "/usr", "/usr/bin", "/bin", "/var"):
+        kind = _kind(engine, container, path)
+        if kind is None:
+            yield _directory(path)
+        elif kind == tarfile.SYMTYPE and path not in {"/bin", "/usr/bin"}:
+            raise ImageUnusable(f"{path} is a link in this image, and has to be a directory")
+        elif kind not in {tarfile.DIRTYPE, tarfile.SYMTYPE}:
+            raise ImageUnusable(f"{path} is no directory in this image")
+    for path, uid, mode in (
+        (f"/{GUEST_DIRECTORY}", 0, 0o755),
+        (WORKSPACE, 1000, 0o755),
+        (SCRATCH[0], 0, 0o1777),
+    ):
+        # A file takes the place of whatever stands there, all below it included: what comes next is
+        # a directory in which nothing is the image's.
+        yield tar.header(path[1:].encode(), kind=tar.REGULAR)
+        yield _directory(path, uid=uid, mode=mode)
+    yield _directory(HOME, uid=1000)
+    for path, name in _LINKS:
+        if _kind(engine, container, path) is None:
+            target = f"{BROUGHT_PROGRAMS}/{name}".encode()
+            yield tar.header(path[1:].encode(), kind=tar.SYMLINK, mode=0o777, target=target)
+    for path, row, otherwise in _USERS:
+        known = _content(engine, container, path) or otherwise
+        rows = [line.split(b":") for line in known.splitlines()]
+        if not any(fields[2:3] == [b"1000"] for fields in rows):
+            data = known + (b"" if known.endswith(b"\n") else b"\n") + row
+            yield tar.header(path[1:].encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
+            yield data + tar.padding(len(data))
+
+
+def _directory(path: str, *, uid: int = 0, mode: int = 0o755) -> bytes:
+    return tar.header(path[1:].encode() + b"/", kind=tar.DIRECTORY, mode=mode, uid=uid)
+
+
+def _kind(engine: Engine, container: str, path: str) -> bytes | None:
+    """What stands at a path, as a tar says it; None: nothing, or a link that leads nowhere."""
+    found = _first(engine, container, path)
+    return None if found is None else found[0].type
+
+
+def _content(engine: Engine, container: str, path: str) -> bytes:
+    """A small regular file; empty where there is none."""
+    found = _first(engine, container, path)
+    return b"" if found is None else found[1]
+
+
+def _first(engine: Engine, container: str, path: str) -> tuple[tarfile.TarInfo, bytes] | None:
+    """The first member of the engine's tar of a path, and what is in it."""
+    data = b""
+    try:
+        with closing(engine.get_archive(container, path)) as pieces:
+            for piece in pieces:
+                data += piece
+                if len(data) > _FILE_LIMIT:
+                    break
+    except FileNotFoundError:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        member = archive.next()
+        if member is None:
+            return None
+        file = archive.extractfile(member) if member.isreg() else None
+        return member, file.read() if file is not None and member.size < len(data) else b""
+
+
+def search_path(inventory: Inventory) -> tuple[str, ...]:
+    """Where commands look for programs in an image that got the runtime."""
+    known = ContainerImage(inventory)
+    lacks = any(known.find(name) is None for name in _EXPECTED)
+    return (*inventory.search_path, BROUGHT_PROGRAMS) if lacks else inventory.search_path

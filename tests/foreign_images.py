@@ -1,0 +1,32 @@
+"""Images that are not Moonpool's own, built for tests from Dockerfiles on top of what is here."""
+
+import contextlib
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+from images import recipes
+from images.build import RECIPE_LABEL, ensure, ensure_recipe
+from images.recipes import OPERATORS_REPOSITORY, Recipe
+from sandbox.container.inventory_cache import inventory_file
+from sandbox.container.prepared_image import prepare
+from sandbox.engine.docker import Engine
+from sandbox.errors import EngineError, ImageUnusable
+
+
+@contextmanager
+def foreign(engine: Engine, name: str, files: Mapping[str, bytes]) -> Generator[str]:
+    """Build one, with what the guest needs in it at hand; it goes in the end."""
+    ensure(engine, recipes.RUNTIME, environ=os.environ, on_progress=lambda _: None)
+    unique = f"{name}-{os.getpid()}"
+    recipe = Recipe(name=unique, files=files, repository=OPERATORS_REPOSITORY)
+    yield ensure_recipe(engine, recipe, {}, environ=os.environ, on_progress=lambda _: None)
+    for info in engine.images(f"{RECIPE_LABEL}={unique}"):
+        ours = list(info.tags)
+        with contextlib.suppress(ImageUnusable):
+            made = prepare(engine, info, on_progress=lambda _: None)
+            inventory_file(made.key).unlink(missing_ok=True)
+            ours.append(made.id)
+        for tag in ours:
+            with contextlib.suppress(EngineError):  # a copy on top of it is being removed
+                engine.remove_image(tag)
