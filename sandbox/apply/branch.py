@@ -6,10 +6,11 @@ by our own code, and only the private store is git's.
 """
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from policies.frozen import dataclass
@@ -20,7 +21,8 @@ from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
 from sandbox.apply.target import InTheWayError, Target, opened
 from sandbox.errors import PatchError
-from sandbox.git import linked_tree
+from sandbox.git import alternates, linked_tree
+from sandbox.git.alternates import NotLent
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
@@ -63,12 +65,15 @@ def branch_patch(
         with (
             opened(target) as directory,
             _git_of(directory, target) as (git, own),
+            _lenders(git, target) as lenders,
             tempfile.TemporaryDirectory(
                 prefix="moonpool-apply-", ignore_cleanup_errors=True
             ) as scratch,
         ):
             repo_refs.refuse_name(git, branch)
-            made = _Commit.of(patch, (git, own), Path(scratch), message, baseline)
+            made = _Commit.of(
+                patch, (Objects(git, lenders), git, own), Path(scratch), message, baseline
+            )
             if not check:
                 made.write(git)
                 repo_refs.make_branch(git, branch, made.commit)
@@ -107,6 +112,33 @@ def _git_of(directory: Target, shown: Path) -> Iterator[tuple[Target, Target]]:
         ) from None
 
 
+@contextmanager
+def _lenders(git: Target, shown: Path) -> Iterator[list[Objects]]:
+    """The repositories that this one borrows from, as far as they may be read."""
+    top = os.path.realpath(shown)
+    with ExitStack() as handles:
+        try:
+            stores = alternates.stores(_alternates(git), root=top, owner=os.stat(top).st_uid)
+        except NotLent:
+            stores = ()
+        found = []
+        for store in stores:
+            handle = os.open(os.path.dirname(store), _DIRECTORY)
+            handles.callback(os.close, handle)
+            found.append(Objects(Target(handle)))
+        yield found
+
+
+def _alternates(git: Target) -> bytes:
+    try:
+        with git.parent(alternates.FILE) as (directory, name):
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except (OSError, InTheWayError):
+        return b""
+    with os.fdopen(handle, "rb") as file:
+        return file.read(1 << 16) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Commit:
     """A commit made in the private store, with all that it needs beyond what the target has."""
@@ -122,13 +154,12 @@ class _Commit:
     def of(
         cls,
         patch: bytes,
-        repository: tuple[Target, Target],
+        repository: tuple[Objects, Target, Target],
         scratch: Path,
         message: str,
         baseline: Baseline | None,
     ) -> "_Commit":
-        git, own = repository
-        objects = Objects(git)
+        objects, git, own = repository
         parent = repo_refs.head(git, own)
         tree = CommitTree(objects, objects.commit_tree(parent))
         store = Store(scratch / "store")

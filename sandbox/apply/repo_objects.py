@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -61,10 +61,10 @@ class _InflateBudget:
 
 
 class Objects:
-    """The objects below an open ``.git``."""
+    """The objects below an open ``.git``, and in the repositories that it borrows from."""
 
-    def __init__(self, git: Target) -> None:
-        self._git = git
+    def __init__(self, git: Target, lenders: Sequence["Objects"] = ()) -> None:
+        self._git, self._lenders = git, lenders
         self._packs: list[bytes] | None = None
         self._work = _InflateBudget()
 
@@ -103,8 +103,8 @@ class Objects:
             return data
         else:
             raise PatchError(
-                f"object {object_id} is not in the target's own repository: it may be a partial "
-                "clone, or borrow its objects from another one."
+                f"object {object_id} is not in the target's own repository, nor in one that it "
+                "borrows from and that may be read: it may be a partial clone."
             )
         raise PatchError(f"object {object_id} of the target's repository is damaged.")
 
@@ -137,6 +137,8 @@ class Objects:
             if digest.hexdigest() != object_id:
                 raise PatchError(f"object {object_id} of the target's repository is damaged.")
             yield kind, data
+        for lender in self._lenders:
+            yield from lender._found(object_id, limit)  # noqa: SLF001 - one of the same
 
     # -- loose -----------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import pytest
 from conftest import OpenBox
 from policies.loading import load
 from policies.policy import History, WorkspaceRules
-from sandbox.errors import WorkspaceError
+from sandbox.apply.branch import branch_patch
+from sandbox.errors import PatchError, WorkspaceError
 from sandbox.patch.values import LeftOutKind
 from sandbox.workspace.borrowed import Borrowed, borrow
 from sandbox.workspace.scan import scan
@@ -106,6 +107,22 @@ def test_work_of_ones_own_and_what_it_stands_on_are_both_there(
     assert box.run("git log --format=%s -3; git fsck; git stash pop -q; ls").stdout == (
         b"own.txt\nb.txt\na.txt\na.txt\nb.txt\nown.txt\nstashed.txt\n"
     )
+
+
+def test_a_branch_can_be_made_in_a_borrowing_clone(
+    clone: Path, lender: Path, open_box: OpenBox
+) -> None:
+    git(lender, "gc", "-q")
+    box = open_box()
+    box.run("mkdir d; echo 3 > d/c.txt; echo 4 >> a.txt")
+    made = branch_patch(box.export().data, clone, branch="fix", message="m", check=False)
+    assert git(clone, "rev-parse", "fix") == made.commit
+    assert git(clone, "show", "fix:a.txt") == "1\n4"
+    assert not git(clone, "fsck", "--strict")
+    assert git(lender, "branch") == "* main"
+    (clone / ALTERNATES).write_text("../../../lender/.git/objects\n")
+    with pytest.raises(PatchError, match="borrows from and that may be read"):
+        branch_patch(box.export().data, clone, branch="fix2", message="m", check=False)
 
 
 def test_with_history_head_the_newest_commit_is_there_alone(clone: Path, open_box: OpenBox) -> None:
