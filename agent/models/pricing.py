@@ -95,20 +95,29 @@ class PriceEntry:
         return name == self.pattern or (rest != name and _DATED.match(rest) is not None)
 
 
+_FREE = Rates(input=0, output=0, cache_write=0, cache_read=0)
+_SCRIPT = ModelInfo(
+    prices=Prices(usual=_FREE),
+    context_tokens=1_000_000_000,
+    source="a recorded conversation asks nobody",
+)
+
+
 def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) -> ModelInfo:
     """What is known of ``PROVIDER:NAME``; ``own`` is the operator's list.
 
     Args:
         listed: whether our list is of the service that is asked.
     """
-    for entries in (own, _ours() if listed else ()):
-        found = [entry for entry in entries if entry.matches(name)]
-        if found:
-            # A name as it stands is more exact than a beginning of the same length.
-            return max(
-                found, key=lambda e: (len(e.pattern.rstrip("*")), "*" not in e.pattern)
-            ).facts
-    return UNKNOWN
+    found = [entry for entry in own if entry.matches(name)]
+    if not found and name.startswith("script:"):
+        return _SCRIPT  # to read the list takes longer than a script's first turns
+    if not found and listed:
+        found = [entry for entry in _ours() if entry.matches(name)]
+    if not found:
+        return UNKNOWN
+    # A name as it stands is more exact than a beginning of the same length.
+    return max(found, key=lambda e: (len(e.pattern.rstrip("*")), "*" not in e.pattern)).facts
 
 
 @cache

@@ -178,9 +178,7 @@ def _known_facts(
         from agent.models.price_list import load as load_prices
 
         own = load_prices(named)
-    # A script is nobody's service, and to read the list takes longer than its first turns.
-    listed = not (host.is_cloud or model.startswith("script:"))
-    found = facts_of(model, own, listed=listed)
+    found = facts_of(model, own, listed=not host.is_cloud)
     asked = configuration.max_output_tokens
     if asked is None:
         return found
