@@ -16,6 +16,12 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     """Engine ─► image ─► snapshot and container. Raises SandboxError and its children."""
     engine = Engine.connect(job.environ)
     image = ensure(engine, job.policy.image, environ=job.environ, on_progress=on_progress)
+    if job.policy.setup.makes_layer:
+        from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
+
+        image = find_or_make(
+            engine, image, job.policy, job.workspace, environ=job.environ, on_progress=on_progress
+        ).image
     on_progress(f"copying {Path(job.workspace).name or job.workspace} into a sealed container")
     return Sandbox.open(
         workspace=job.workspace,

@@ -8,7 +8,7 @@ import fcntl
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -82,7 +82,7 @@ def ensure_recipe(
 ) -> str:
     """As `ensure`, for a recipe from anywhere."""
     if not _is_there(engine, recipe, trust):
-        with _one_at_a_time(recipe.name, on_progress):
+        with _building(recipe.name, on_progress):
             # Another process may have built it while this one waited.
             if not _is_there(engine, recipe, trust):
                 _ensure_bases(engine, recipe, environ=environ, on_progress=on_progress)
@@ -126,7 +126,7 @@ def rebuild(
     """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
     recipe = recipes.of_operator(Path(name).absolute()) if is_path(name) else recipes.find(name)
     trust = local_authorities()
-    with _one_at_a_time(recipe.name, on_progress):
+    with _building(recipe.name, on_progress):
         from images.base import refresh_base  # noqa: PLC0415 - for a build only
 
         for base in recipe.bases:
@@ -226,12 +226,12 @@ def _is_there(engine: Engine, recipe: Recipe, trust: Mapping[str, bytes]) -> boo
 
 
 @contextmanager
-def _one_at_a_time(name: str, on_progress: Callable[[str], None]) -> Generator[None]:
-    """Hold the recipe's lock. Without a place for it, two builds at once only waste time."""
+def one_at_a_time(name: str, on_waiting: Callable[[], None]) -> Generator[None]:
+    """Hold the lock of what is made. Without a place for it, two at once only waste time."""
     directory = user_cache_path("moonpool")
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (directory / f"image-{name}.lock").open("ab")
+        lock = (directory / f"{name}.lock").open("ab")
     except OSError:
         yield
         return
@@ -239,7 +239,12 @@ def _one_at_a_time(name: str, on_progress: Callable[[str], None]) -> Generator[N
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            on_progress(f"image {name}: another moonpool is building it, waiting")
+            on_waiting()
             fcntl.flock(lock, fcntl.LOCK_EX)
         # Closing the file gives the lock back, also when this process is killed.
         yield
+
+
+def _building(name: str, on_progress: Callable[[str], None]) -> AbstractContextManager[None]:
+    waiting = f"image {name}: another moonpool is building it, waiting"
+    return one_at_a_time(f"image-{name}", lambda: on_progress(waiting))

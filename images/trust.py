@@ -35,10 +35,15 @@ def local_authorities(directories: Iterable[Path] = ANCHOR_DIRECTORIES) -> Mappi
     found: dict[str, bytes] = {}
     for directory in directories:
         for path in _files(directory):
-            for block in _CERTIFICATE.findall(_content(path)):
-                certificate = b"\n".join(block.split(b"\r\n")) + b"\n"
+            for certificate in certificates(path):
                 found[f"{hashlib.sha256(certificate).hexdigest()[:16]}.crt"] = certificate
     return found
+
+
+def certificates(path: Path) -> list[bytes]:
+    """The certificates in a file, PEM, each with a newline at its end."""
+    blocks = _CERTIFICATE.findall(_content(path))
+    return [b"\n".join(block.split(b"\r\n")) + b"\n" for block in blocks]
 
 
 def _files(directory: Path) -> list[Path]:

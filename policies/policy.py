@@ -91,8 +91,27 @@ class WorkspaceRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupRules:
+    """What is done before the agent begins: its result is a layer of the image, or the baseline."""
+
+    inputs: tuple[str, ...]
+    """Patterns (gitignore form) of the workspace's files that the commands find in it."""
     commands: tuple[str, ...]
+    """Shell lines, run in turn with a network of `network` alone."""
     network: tuple[str, ...]
+    """Host names, ``*.`` before one for all below it, and the words of `NETWORK_WORDS`."""
+    secrets: tuple[str, ...]
+    """Names of the operator's variables that the commands find in their environment."""
+    prepare: tuple[str, ...]
+    """Shell lines, run in turn with the whole workspace there and no network."""
+    as_root: bool
+    """The commands run as root, for the system's package manager."""
+    cooldown_s: float
+    """Releases younger than this are not taken, where a client can be told; 0: any."""
+
+    @property
+    def makes_layer(self) -> bool:
+        """There is something to do before the workspace is copied."""
+        return bool(self.commands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

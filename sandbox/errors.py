@@ -6,6 +6,7 @@ SandboxError                the run can't go on as it is (CLI exit code 3)
 │   ├── EngineDiskFull      no space is left where it keeps things
 │   └── VolumeRefused       it does not make or mount a volume as asked
 ├── ImageUnusable           no such image, or one without python3
+├── SetupFailed             a policy's set-up does not come to its end
 ├── KernelUnsupported       no Landlock, where the operator did not say that is fine
 ├── SealBroken              the running container is not what the spec says
 ├── WorkspaceError          the workspace can't be copied as it is
@@ -46,6 +47,10 @@ class VolumeRefused(EngineError):
 
 class ImageUnusable(SandboxError):
     """The image is missing or can't hold a guest."""
+
+
+class SetupFailed(SandboxError):
+    """A policy's set-up does not come to its end, or leaves what must not be kept."""
 
 
 class KernelUnsupported(SandboxError):

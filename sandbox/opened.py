@@ -59,13 +59,17 @@ def open_workspace(
     on_progress: Callable[[str], None],
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
-    prepared = _prepared(engine, policy, image, on_progress)
+    prepared = below = _prepared(engine, policy, image, on_progress)
     personal = personal_config.read(os.environ, workspace)
     for note in personal.notes:
         on_progress(note)
-    memory = SnapshotMemory(workspace, policy.workspace, prepared, personal=personal)
+    memory = SnapshotMemory(workspace, policy.workspace, below, personal=personal)
 
-    def planned(copied: Snapshot) -> OpeningPlan:
+    def planned(
+        copied: Snapshot,
+        policy: Policy = policy,
+        also_own: tuple[str, ...] = (),
+    ) -> OpeningPlan:
         return plan.plan(
             policy,
             prepared,
@@ -73,6 +77,7 @@ def open_workspace(
             run_id=run_id,
             may_ask=may_ask,
             kernel_policy=kernel_policy,
+            also_own=also_own,
         )
 
     def opened(made: OpeningPlan, started: StartedContainer, copied: Snapshot) -> OpenedContainer:
@@ -86,6 +91,14 @@ def open_workspace(
         )
 
     recalled = memory.recall()
+    if recalled is not None and policy.setup.prepare:
+        from sandbox import preparation  # noqa: PLC0415 - few policies have one
+
+        found = preparation.recalled(engine, policy, recalled[2])
+        if found is None:
+            recalled = None
+        else:
+            recalled, prepared = (*recalled[:2], found.copied), found.image
     if recalled is not None:
         fingerprint, racy, known = recalled
         # Looking through a large tree takes as long as a good part of the start, so both go at
@@ -107,10 +120,16 @@ def open_workspace(
         looked = scan(workspace)
     from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
 
+    prepared = below
     copied, manifest, looked = take(
-        engine, looked, policy.workspace, prepared, personal=personal, on_progress=on_progress
+        engine, looked, policy.workspace, below, personal=personal, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)
+    if policy.setup.prepare:
+        from sandbox import preparation  # noqa: PLC0415
+
+        done = preparation.prepared(engine, policy, copied, planned, on_progress=on_progress)
+        copied, prepared = done.copied, done.image
     made = planned(copied)
     return opened(made, opening.start(engine, made), copied)
 
@@ -118,6 +137,11 @@ def open_workspace(
 def _prepared(
     engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
 ) -> PreparedImage:
+    if image is None and policy.setup.makes_layer:
+        raise ImageUnusable(
+            f"the policy {policy.name} has a set-up, so its image is the layer that "
+            "images.setup.layer.find_or_make gives: hand it over"
+        )
     said = image or policy.image
     # A recipe's name comes before an image of that name.
     refs = (

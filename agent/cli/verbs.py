@@ -81,6 +81,9 @@ VERBS = Group(
             "run",
             "Let an agent work on a copy of a directory, and export what it changed as a patch.",
         ),
+        "setup": Verb(
+            "setup", "Install what a policy's set-up says, once for all runs that share it."
+        ),
         "chat": Verb(
             "chat", "Work with an agent request by request, in one sealed copy of a directory."
         ),

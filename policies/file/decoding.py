@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from policies.errors import PolicyError
 from policies.file.complaint import check_version, sentence, unknown_key, value_at
 from policies.file.document import Document, KeyPath, spelled
-from policies.file.keys import KEYS
 from policies.file.schema import PolicyFile, PolicyHead, known_keys
 
 
@@ -32,8 +31,6 @@ def decode(document: Document) -> PolicyHead:
             _complaint(detail, document)
             for detail in invalid.errors(include_url=False, include_context=True)
         ]
-    # What is wrong in itself is told first.
-    errors = errors or list(_without_effect(document))
     if errors:
         errors.sort(key=lambda error: (error.where.line, error.where.column))
         first, rest = errors[0], tuple(errors[1:])
@@ -50,16 +47,6 @@ def _contradictions(document: Document) -> Iterator[PolicyError]:
         if key in known_keys(path[:-1]) and (*path[:-1], bare) in document.keys:
             message = f"`{bare}` replaces the list, so there is nothing for `{key}` to change"
             yield PolicyError(message, where=where, key=spelled(path))
-
-
-def _without_effect(document: Document) -> Iterator[PolicyError]:
-    """Keys that nothing heeds yet: a policy must not seem to say what is not done."""
-    for key in KEYS:
-        for sign in ("", "+", "-") if key.missing is not None else ():
-            path = (*key.section.split("."), sign + key.name)
-            if path in document.keys and value_at(document.data, path):
-                where = document.keys[path]
-                yield PolicyError(str(key.missing), where=where, key=spelled(path))
 
 
 def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:

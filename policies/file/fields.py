@@ -55,6 +55,12 @@ Duration = Annotated[
     Field(gt=0),
     WithJsonSchema({"type": "string", "pattern": quantities.DURATION_PATTERN}),
 ]
+Waiting = Annotated[
+    float,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": quantities.DURATION_PATTERN}),
+]
+"""A duration that may be none at all: ``0d``."""
 PlainName = Annotated[
     str,
     AfterValidator(names.plain_name),
@@ -65,7 +71,8 @@ HistoryName = Annotated[History, BeforeValidator(_history)]
 ProgramName = Annotated[str, AfterValidator(names.program)]
 Place = Annotated[str, AfterValidator(names.place)]
 Pattern = Annotated[str, AfterValidator(names.pattern)]
-Host = Annotated[str, AfterValidator(names.host)]
+NetworkName = Annotated[str, AfterValidator(names.network_name)]
+SecretName = Annotated[str, AfterValidator(names.secret_name)]
 Argument = Annotated[str, AfterValidator(names.argument)]
 Flag = Annotated[str, AfterValidator(names.flag)]
 CommandLine = Annotated[str, AfterValidator(names.command_line)]

@@ -19,12 +19,14 @@ from policies.file.fields import (
     EnvValue,
     Finding,
     HistoryName,
-    Host,
     ImageName,
+    NetworkName,
     Pattern,
     Place,
     ProgramName,
+    SecretName,
     Size,
+    Waiting,
 )
 from policies.file.quantities import spelled_duration, spelled_size
 from policies.frozen import dataclass
@@ -77,8 +79,6 @@ class PolicyKey:
     about: str | None = None
     """For the JSON Schema."""
     combination: Combination = Combination.OWN
-    missing: str | None = None
-    """What Moonpool can't do yet that the key asks for: it is refused, unless it is empty."""
 
     @property
     def section(self) -> str:
@@ -161,10 +161,6 @@ def _list(path: str, kind: Any, combination: Combination, about: str, **of: Any)
 
 
 _COUNT = Annotated[int, Field(ge=1)]
-_NO_SETUP = (
-    "this Moonpool has no set-up phase, so nothing of it would be carried out: leave it out, and "
-    "work with what the image holds"
-)
 _HISTORIES = (History.NONE, History.HEAD, History.FULL)
 
 KEYS: tuple[PolicyKey, ...] = (
@@ -200,12 +196,27 @@ KEYS: tuple[PolicyKey, ...] = (
     BoundKey(path="workspace.borrow", field="workspace.borrow", type=bool, spelled=_flag_text,
              about="May objects come along that the repository borrows from another one of yours "
              "(git clone --shared, --reference)? Only what its own references reach."),
+    _list("setup.inputs", Pattern, Combination.COMMON_PATTERNS,
+          "Patterns (gitignore form) of the workspace's files that set-up sees: manifests and lock "
+          "files. A change of one makes set-up run again."),
     _list("setup.commands", CommandLine, Combination.COMMON,
-          "Commands of the set-up phase. There is none yet: refused, unless empty.",
-          missing=_NO_SETUP),
-    _list("setup.network", Host, Combination.COMMON,
-          "Hosts that the set-up phase may reach. There is none yet: refused, unless empty.",
-          missing=_NO_SETUP),
+          "Shell lines that install what the task needs, before the workspace is copied. Their "
+          "result is a layer of the image, kept for all runs with the same set-up."),
+    _list("setup.network", NetworkName, Combination.COMMON,
+          "Hosts that set-up may reach by TLS (`*.` before one: all below it), and the words pip, "
+          "npm, apt, cargo, go and maven: where the operator's own clients get packages from."),
+    _list("setup.secrets", SecretName, Combination.COMMON,
+          "Variables of the operator's environment that set-up's commands find in theirs, for "
+          "private registries. A layer that holds the value of one is refused."),
+    _list("setup.prepare", CommandLine, Combination.COMMON,
+          "Shell lines that build in the workspace, without network. What they change is part of "
+          "the baseline, not of the patch."),
+    BoundKey(path="setup.as_root", field="setup.as_root", type=bool,
+             spelled=lambda value: str(value).lower(),
+             about="Set-up's commands run as root, for apt and its like. The agent never does."),
+    BoundKey(path="setup.cooldown", field="setup.cooldown_s", type=Waiting,
+             spelled=spelled_duration, rank=lambda value: -value, is_text=True,
+             about="Set-up takes no release younger than this, where its client can: `7d`."),
     PolicyKey(path="env", field="env", type=dict[EnvName, EnvValue],
               about="Environment variables of every command."),
     _number("limits.cpus", Annotated[float, Field(gt=0, le=1024)]),

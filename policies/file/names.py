@@ -33,6 +33,10 @@ HIJACKING = re.compile(
     r"|GIT_EXEC_PATH|GIT_CONFIG.*|GIT_TEMPLATE_DIR|COMPILER_PATH|GCC_EXEC_PREFIX)\Z"
 )
 OURS = {"HOME", "PWD", "OLDPWD", "SHELL", "USER", "LOGNAME", "IFS", "TMPDIR"}
+_NUMERIC = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\Z")
+"""Names whose last label is a number are addresses to some clients."""
+NETWORK_WORDS = ("pip", "npm", "apt", "cargo", "go", "maven")
+"""Clients whose registries a policy names by one word."""
 _CREDENTIAL = re.compile(r"(.*_API_KEY|ANTHROPIC_.*|OPENAI_.*)\Z")
 
 
@@ -112,9 +116,28 @@ def pattern(text: str) -> str:
     return text
 
 
-def host(text: str) -> str:
-    if not _HOST.match(text):
-        raise ValueError("expected a host name in lower case, without scheme, port or path")
+def network_name(text: str) -> str:
+    """A host name, ``*.`` and one for all names below it, or a word for a client's registries."""
+    name = text.removeprefix("*.")
+    if not _HOST.match(name) or _NUMERIC.match(name):
+        words = ", ".join(NETWORK_WORDS)
+        raise ValueError(
+            "expected a host name in lower case, without scheme, port or path and not an address, "
+            f"or one of {words}"
+        )
+    if "." not in name and text not in NETWORK_WORDS:
+        raise ValueError(f"is neither a full host name nor one of {', '.join(NETWORK_WORDS)}")
+    return text
+
+
+def secret_name(text: str) -> str:
+    """The name of an operator's variable that set-up's commands may have."""
+    if not _ENV_NAME.match(text):
+        raise ValueError("is not the name of an environment variable")
+    if HIJACKING.match(text) or text in OURS:
+        raise ValueError("can't be a secret: it decides what runs, or the sandbox sets it")
+    if _CREDENTIAL.match(text):
+        raise ValueError("can't be given to set-up: the models' keys never enter a container")
     return text
 
 

@@ -53,4 +53,4 @@ def spelled_duration(seconds: float) -> str:
     for unit in ("d", "h", "m", "s"):
         if seconds and seconds % _DURATIONS[unit] == 0:
             return f"{int(seconds // _DURATIONS[unit])}{unit}"
-    return f"{round(seconds * 1000)}ms"
+    return f"{round(seconds * 1000)}ms" if seconds else "0s"

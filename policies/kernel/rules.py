@@ -60,12 +60,17 @@ def kernel_rules(
     workspace: str = WORKSPACE,
     home: str = HOME,
     may_ask: bool = False,
+    also_own: tuple[str, ...] = (),
 ) -> KernelRules:
     """The rules of a policy in an image; sorted by path, one rule a path.
 
     Programs with ``ask: true`` are executable only when ``may_ask``: somebody can be asked.
+
+    Args:
+        also_own: directories that are as the workspace is: all in them may be read, written and
+            executed.
     """
-    places = _Places(policy, workspace, home)
+    places = _Places(policy, workspace, home, also_own)
     image = ContainerImage(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
     forbidden = ForbiddenFiles(image, found.visible, found.libraries.withheld)
@@ -108,11 +113,14 @@ class _Rules:
 class _Places:
     """What is the agent's own: the workspace, its home, the scratch directories, devices."""
 
-    def __init__(self, policy: Policy, workspace: str, home: str) -> None:
+    def __init__(
+        self, policy: Policy, workspace: str, home: str, also_own: tuple[str, ...]
+    ) -> None:
         self._policy = policy
+        self._also_own = also_own
         self._workspace = workspace
         self._home = home
-        self.own = (workspace, home, *SCRATCH, "/proc", "/sys", "/dev")
+        self.own = (workspace, home, *also_own, *SCRATCH, "/proc", "/sys", "/dev")
         """Judged by themselves, never as part of the image."""
         narrowed = (workspace,) if policy.paths.read is not None else ()
         self.apart = ("/proc", "/sys", "/dev", *narrowed)
@@ -129,6 +137,8 @@ class _Places:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
         reading = Access.READ | Access.LIST
         # A rule is on a directory, never on a link.
+        for path in self._also_own:
+            rules.grant(path, reading | Access.WRITE | Access.EXECUTE)
         for path in (SCRATCH[0], self._home):
             rules.grant(path, reading | Access.WRITE | run)
         read = self._policy.paths.read

@@ -21,8 +21,10 @@ from policies.shell.words import literal
 _ALLOWED = {
     "tools": "the tool {}",
     "server_tools": "the service's {}: text can leave this way",
-    "setup.network": "reaching {} while the image is set up",
-    "setup.commands": "running {!r} while the image is set up",
+    "setup.network": "reaching {} in set-up",
+    "setup.commands": "running {!r} in set-up",
+    "setup.secrets": "the variable {} in set-up",
+    "setup.prepare": "running {!r} before the agent begins",
 }
 """Lists whose entries each allow something, and what."""
 _GUARDED = {
@@ -33,6 +35,7 @@ _GUARDED = {
 }
 """Lists whose entries each guard something, and what happens without."""
 _MATCHED = {
+    "setup.inputs": "set-up sees files {}",
     "export.ignore": "new files {} stay out of the patch, only listed",
     "export.include": "ignored files {} go into the patch",
 }

@@ -18,6 +18,7 @@ from sandbox.container.own_files import BROUGHT, BROUGHT_PROGRAMS, GUEST_DIRECTO
 from sandbox.container.spec import shelf
 from sandbox.engine import image_archive, tar
 from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_FOREIGN, LABEL_PYTHON
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
 
@@ -42,8 +43,10 @@ _FILE_LIMIT = 1 << 20
 
 
 def is_needed(image: ImageInfo) -> bool:
-    """Whether an image gets it: by its names, which only this engine's operator gives."""
-    return not any(tag.startswith(OWN_NAMES) for tag in image.tags)
+    """Whether an image gets it: by its names, which only this engine's operator gives, and where
+    others may have replaced what stands in one of ours."""
+    own = any(tag.startswith(OWN_NAMES) for tag in image.tags)
+    return not own or LABEL_FOREIGN in image.labels or LABEL_PYTHON in image.labels
 
 
 def find(engine: Engine) -> ImageInfo:

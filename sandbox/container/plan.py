@@ -109,9 +109,14 @@ def plan(
     run_id: str,
     may_ask: bool,
     kernel_policy: KernelPolicy,
+    also_own: tuple[str, ...] = (),
 ) -> OpeningPlan:
-    """Turn policy and image into a plan; nothing is done yet."""
-    rules = _rules(policy, prepared, may_ask=may_ask)
+    """Turn policy and image into a plan; nothing is done yet.
+
+    Args:
+        also_own: as for `kernel_rules`.
+    """
+    rules = _rules(policy, prepared, may_ask=may_ask, also_own=also_own)
     lifetime_s = int(policy.limits.time_s) + _GRACE_S
     labels = {
         LABEL_MANAGED: "1",
@@ -157,17 +162,19 @@ def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
     )
 
 
-_known_rules: dict[tuple[str, str, bool], KernelRules] = {}
+_known_rules: dict[tuple[object, ...], KernelRules] = {}
 """A batch opens many sandboxes under one policy; working the rules out takes some milliseconds. By
 key of the prepared image, policy, and whether somebody can be asked; the oldest goes first."""
 _KNOWN_RULES_LIMIT = 32
 
 
-def _rules(policy: Policy, prepared: PreparedImage, *, may_ask: bool) -> KernelRules:
-    key = (prepared.key, repr(policy), may_ask)
+def _rules(
+    policy: Policy, prepared: PreparedImage, *, may_ask: bool, also_own: tuple[str, ...]
+) -> KernelRules:
+    key = (prepared.key, repr(policy), may_ask, also_own)
     found = _known_rules.get(key)
     if found is None:
-        found = kernel_rules(policy, prepared.inventory, may_ask=may_ask)
+        found = kernel_rules(policy, prepared.inventory, may_ask=may_ask, also_own=also_own)
         while len(_known_rules) >= _KNOWN_RULES_LIMIT:
             # Another thread may have taken the oldest.
             _known_rules.pop(next(iter(_known_rules), key), None)

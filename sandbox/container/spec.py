@@ -64,6 +64,12 @@ class ContainerSpec:
     """Over the image's own files; none where the policy lets the workspace's files be executed."""
     unset: tuple[str, ...] = ()
     """Variables of the image that its processes are not to get from the engine."""
+    user: str = USER
+    """``uid:gid`` of the main process. Root only for a set-up, before anything of an agent's."""
+    capabilities: tuple[str, ...] = ()
+    """Those that root keeps, without ``CAP_``."""
+    keeps_environment: bool = False
+    """The main process gets what the image sets, and nothing else."""
     hosts_file: str = ""
     """Absolute path, on this machine, of what stands at /etc/hosts where the engine sees it."""
 
@@ -83,10 +89,12 @@ class ContainerSpec:
             "Image": self.image,
             "Entrypoint": list(self.command),
             "Cmd": [],
-            "User": USER,
+            "User": self.user,
             "WorkingDir": "/",
             # A name alone takes away what the image sets.
-            "Env": [
+            "Env": []
+            if self.keeps_environment
+            else [
                 f"PATH={PATH}",
                 f"HOME={HOME}",
                 *(name for name in self.unset if name not in {"PATH", "HOME"}),
@@ -111,7 +119,7 @@ class ContainerSpec:
         return {
             "NetworkMode": "none",
             "CapDrop": ["ALL"],
-            "CapAdd": [],
+            "CapAdd": list(self.capabilities),
             "Privileged": False,
             "SecurityOpt": ["no-new-privileges", f"seccomp={self.seccomp_profile}"],
             "NanoCpus": int(self.cpus * _NANO),
@@ -225,7 +233,7 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
     config = running.get("Config") or {}
     wrong += [
         f"{key}: is {config.get(key)!r}"
-        for key, wanted in (("Image", spec.image), ("User", USER), ("Tty", False))
+        for key, wanted in (("Image", spec.image), ("User", spec.user), ("Tty", False))
         if config.get(key) != wanted
     ]
     if list(config.get("Entrypoint") or ()) != list(spec.command) or config.get("Cmd"):

@@ -6,7 +6,7 @@ request travels (`sandbox.engine.api`).
 
 import os
 import socket
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -226,10 +226,20 @@ class Engine(EngineImages):
             with answer:
                 yield from answer.pieces()
 
-    def commit(self, container: str, *, ref: str, labels: Mapping[str, str]) -> str:
+    def commit(
+        self,
+        container: str,
+        *,
+        ref: str,
+        labels: Mapping[str, str],
+        environment: Sequence[str] = (),
+    ) -> str:
         """Make an image of a container's files; gives the image's id.
 
         The container's own deadline does not pass to the image, nor to what runs from it.
+
+        Args:
+            environment: ``NAME=VALUE`` that counts before the container's own.
         """
         repository, _, tag = ref.rpartition(":")
         with translated(f"storing {ref}"):
@@ -237,7 +247,7 @@ class Engine(EngineImages):
                 "POST",
                 "/commit",
                 query={"container": container, "repo": repository, "tag": tag, "pause": 0},
-                body=as_json({"Labels": {LABEL_DEADLINE: "", **labels}}),
+                body=as_json({"Labels": {LABEL_DEADLINE: "", **labels}, "Env": list(environment)}),
                 timeout_s=SLOW_TIMEOUT_S,
             )
             return str(answer["Id"])

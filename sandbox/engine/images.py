@@ -34,6 +34,13 @@ class EngineImages(EngineRequests):
             raw = self._looked_at(f"/images/{path_part(ref)}/json")
         return None if raw is None else _image_info(raw)
 
+    def history(self, ref: str) -> list[dict[str, Any]]:
+        """What an image was made by, and its whole description first, as the engine's API gives
+        both."""
+        with translated(f"looking at the image {ref}"):
+            described = self._api.json("GET", f"/images/{path_part(ref)}/json")
+            return [described, *self._api.json("GET", f"/images/{path_part(ref)}/history")]
+
     def images(self, label: str) -> list[ImageInfo]:
         """Images that carry a label (``KEY`` or ``KEY=VALUE``), newest first."""
         with translated("listing images"):

@@ -17,3 +17,15 @@ LABEL_PREPARED = "moonpool.prepared"
 
 LABEL_PYTHON = "moonpool.python"
 """On a prepared image: the path of the Python that was brought into it for the guest."""
+
+LABEL_SETUP = "moonpool.setup"
+"""On an image: the name of the set-up layer that it is, or that it rests on."""
+
+LABEL_FOREIGN = "moonpool.foreign"
+"""On an image of ours: what stands in it may be another's, so the guest trusts none of it."""
+
+LABEL_REPLACED = "moonpool.setup-replaced"
+"""On such an image: programs, and what they load, that set-up made or replaced; a JSON list."""
+
+LABEL_PROXY = "moonpool.proxy"
+"""On a container and its volume: the key of what the proxy in it lets through."""

@@ -41,7 +41,8 @@ def selected(
             reason = "excluded by the policy"
         if reason is None and (hidden := _covering(path, known)) is not None:
             # The patch can't be made against what stands on the host.
-            reason = f"was not copied in, as {os.fsdecode(hidden.path)} {hidden.reason}"
+            why = "stands below" if hidden.kind is LeftOutKind.PREPARED else "was not copied in, as"
+            reason = f"{why} {os.fsdecode(hidden.path)}, which {hidden.reason}"
         if reason is None and not writable(path):
             # Landlock holds content and names; a mode or an extended attribute it does not.
             reason = "outside of what the policy lets be written"

@@ -50,6 +50,8 @@ class LeftOutKind(StrEnum):
     """It was copied, and does not work in the container."""
     BORROWED = "borrowed"
     """It was not copied; what it names on the host was, as far as the reason says."""
+    PREPARED = "prepared"
+    """It was made before the agent began, and the workspace has nothing there."""
     OTHER = "other"
 
 

@@ -1,0 +1,56 @@
+"""Hands the bytes of each connection on to another socket. Python 3.8, standard library.
+
+Runs at both ends of a set-up's way out: inside it from 127.0.0.1 to the Unix socket, beside the
+proxy from the Unix socket to the proxy's port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Awaitable, Callable, Tuple  # noqa: UP035 - 3.8 runs these
+
+_PIECE = 1 << 16
+_CONNECTIONS = 256
+_IDLE_S = 600
+
+Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]  # noqa: UP006
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            data = await asyncio.wait_for(reader.read(_PIECE), _IDLE_S)
+            if not data:
+                break
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except (TimeoutError, OSError):
+        writer.close()
+
+
+def connection_handler(connect: Callable[[], Awaitable[Streams]]) -> Handler:
+    """What to call with each connection; `connect` gives the pair of streams on the other side."""
+    open_now = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now
+        if open_now >= _CONNECTIONS:
+            writer.close()
+            return
+        open_now += 1
+        try:
+            far_reader, far_writer = await connect()
+            try:
+                await asyncio.gather(_hand_on(reader, far_writer), _hand_on(far_reader, writer))
+            finally:
+                far_writer.close()
+        except OSError:
+            pass  # the other side is gone: the client sees its connection end
+        finally:
+            open_now -= 1
+            writer.close()
+
+    return handle

@@ -1,0 +1,124 @@
+"""The files of a workspace that its set-up sees: found by the policy's patterns, read as data.
+
+Nothing is followed: a link, a device or a folder where a file is named is an error that says so.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from policies.policy import Policy
+from sandbox.errors import WorkspaceError
+from sandbox.git.ignore import OperatorPatterns
+from sandbox.workspace.scan import open_file
+
+_TOTAL_BYTES = 64 << 20
+_COUNT = 10_000
+_DEPTH = 64
+_FOLDERS = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupInput:
+    path: bytes
+    """Relative to the workspace."""
+    executable: bool
+    content: bytes
+
+
+def read_inputs(workspace: Path, policy: Policy) -> tuple[SetupInput, ...]:
+    """What ``setup.inputs`` names, sorted by path; a pattern that fits nothing names nothing.
+
+    Raises:
+        WorkspaceError: one is no regular file, can't be read, is excluded, or they are too large.
+    """
+    exclude = OperatorPatterns(policy.workspace.exclude)
+    found: dict[bytes, SetupInput] = {}
+    total = 0
+    for pattern in policy.setup.inputs:
+        for path in _matching(workspace, pattern):
+            if path in found:
+                continue
+            if exclude.cover(path):
+                raise _refused(path, "is excluded by the policy (workspace.exclude)")
+            one = _read(workspace, path, _TOTAL_BYTES - total)
+            total += len(one.content)
+            found[path] = one
+            if len(found) > _COUNT:
+                raise WorkspaceError(
+                    f"setup.inputs names more than {_COUNT} files: name manifests and lock files"
+                )
+    return tuple(found[path] for path in sorted(found))
+
+
+def _read(workspace: Path, path: bytes, left: int) -> SetupInput:
+    try:
+        with open_file(workspace, path) as file:
+            info = os.fstat(file.fileno())
+            if info.st_size > left:
+                raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
+            content = file.read(left + 1)
+    except OSError as error:
+        raise _refused(path, f"is no regular file that can be read ({error})") from error
+    if len(content) > left:
+        raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
+    return SetupInput(path=path, executable=bool(info.st_mode & 0o100), content=content)
+
+
+def _refused(path: bytes, why: str) -> WorkspaceError:
+    return WorkspaceError(
+        f"set-up can't take the input {os.fsdecode(path)!r}: it {why}; change setup.inputs"
+    )
+
+
+def _matching(workspace: Path, pattern: str) -> Iterator[bytes]:
+    """Paths that a pattern fits, from the top of the workspace: ``*`` within a name, ``**`` for any
+    folders. Only folders that a pattern can lead into are looked at."""
+    parts = tuple(part for part in pattern.split("/") if part)
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", parts)]
+    seen = set(waiting)
+    while waiting:
+        for path, rest in _step(workspace, *waiting.pop()):
+            if not rest:
+                yield os.fsencode(path)
+            elif (path, rest) not in seen and path.count("/") <= _DEPTH:
+                seen.add((path, rest))
+                waiting.append((path, rest))
+        if len(seen) > _FOLDERS:
+            raise WorkspaceError(f"setup.inputs: {pattern!r} looks in too many folders: name some")
+
+
+def _step(
+    workspace: Path, folder: str, parts: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where the first part of a pattern leads from a folder: paths, each with the parts left, and
+    none for what the pattern fits."""
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield folder, rest or ("*",)
+        for entry in _entries(workspace / folder):
+            if entry.is_dir(follow_symlinks=False) and entry.name != ".git":
+                yield f"{folder}{entry.name}/", parts
+    elif not any(character in part for character in "*?["):
+        if rest:
+            yield f"{folder}{part}/", rest
+        elif os.path.lexists(workspace / folder / part):
+            yield folder + part, ()
+    else:
+        for entry in _entries(workspace / folder):
+            if fnmatchcase(entry.name, part) and bool(rest) == entry.is_dir(follow_symlinks=False):
+                yield f"{folder}{entry.name}" + ("/" if rest else ""), rest
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        # A link would lead out: only what is a folder itself is listed.
+        if not stat.S_ISDIR(os.lstat(str(folder).rstrip("/")).st_mode):
+            return []
+        with os.scandir(folder) as rows:
+            return list(rows)
+    except OSError:
+        return []

@@ -1,0 +1,172 @@
+"""Main process of a set-up's container: the relay to the proxy, then each command in its turn.
+
+Reads one line of JSON from standard input: ``commands``, ``variables``, ``files`` (text by path),
+``socket`` (the proxy's; empty: no network), ``authorities`` (PEM), ``scratch`` (a folder in
+memory), ``relay`` (source of the relay), ``as_root``. What commands print goes to standard output,
+and a line that begins with ``##`` before each one. Ends with 0, or with 10 + the place of the
+command that failed. It is on the hostile side: nothing rests on what it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+FIRST_FAILURE = 10
+TOO_MUCH = 9
+_LOOK_EVERY_S = 2.0
+_PORT = 3128
+_LITTER = (  # each a pattern; these folders are the container's
+    "/tmp/*", "/tmp/.[!.]*", "/var/cache/apt/archives/*.deb", "/var/cache/apt/*.bin",
+    "/var/lib/apt/lists/*", "/root/.cache", "{home}/.cache/pip", "{home}/.cache/uv",
+    "{home}/.npm/_logs",
+)  # fmt: skip
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _relay(source: str, path: str) -> None:
+    names: dict[str, object] = {"__name__": "relay"}
+    exec(compile(source, "relay", "exec"), names)  # noqa: S102 - our own text
+    handler = names["connection_handler"]
+    ready = threading.Event()
+
+    async def serve() -> None:
+        connect = handler(lambda: asyncio.open_unix_connection(path))  # type: ignore[operator]
+        server = await asyncio.start_server(connect, "127.0.0.1", _PORT)
+        ready.set()
+        async with server:
+            await server.serve_forever()
+
+    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
+    if not ready.wait(10):
+        raise SystemExit("the relay to the proxy does not start")
+
+
+def _trusted_bundle(scratch: str, authorities: str) -> str:
+    """The image's own authorities and the operator's, as one file."""
+    own = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+           "/etc/ssl/cert.pem")  # fmt: skip
+    path = os.path.join(scratch, "authorities.pem")
+    with open(path, "wb") as bundle:
+        for name in own:
+            if os.path.isfile(name):
+                with open(name, "rb") as file:
+                    bundle.write(file.read() + b"\n")
+                break
+        bundle.write(authorities.encode())
+    return path
+
+
+def _apt(scratch: str, bundle: str) -> dict[str, str]:
+    """The image's sources by TLS, and failures that are errors. Its own files stay as they are."""
+    folder = os.path.join(scratch, "apt")
+    os.makedirs(os.path.join(folder, "parts"))
+    for path in ["/etc/apt/sources.list", *glob.glob("/etc/apt/sources.list.d/*")]:
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read().replace("http://", "https://")
+            main = path == "/etc/apt/sources.list"
+            name = "sources.list" if main else os.path.join("parts", os.path.basename(path))
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+    rows = {
+        "Dir::Etc::sourcelist": folder + "/sources.list",
+        "Dir::Etc::sourceparts": folder + "/parts",
+        "Acquire::https::Proxy": "http://127.0.0.1:%d" % _PORT,  # noqa: UP031 - 3.8 has no quoting
+        "Acquire::https::CAInfo": bundle,
+        "APT::Update::Error-Mode": "any",
+        "APT::Install-Recommends": "false",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "2",
+    }
+    path = os.path.join(folder, "apt.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join('%s "%s";\n' % row for row in rows.items()))  # noqa: UP031
+    return {"APT_CONFIG": path, "DEBIAN_FRONTEND": "noninteractive"}
+
+
+def _watch_disk(limit: int) -> None:
+    """Ends everything once more than so much was written that still stands."""
+    begun_ns = time.time_ns()
+    free = _free()
+    while True:
+        time.sleep(_LOOK_EVERY_S)
+        # What others write to the same disk shows here too, so ours is counted.
+        if free - _free() > limit and _written(begun_ns) > limit:
+            _say("## it wrote more than limits.disk, " + str(limit >> 20) + " MiB")
+            os._exit(TOO_MUCH)
+
+
+def _free() -> int:
+    state = os.statvfs("/")
+    return state.f_bavail * state.f_frsize
+
+
+def _written(since_ns: int) -> int:
+    total, device = 0, os.lstat("/").st_dev
+    for folder, folders, names in os.walk("/"):
+        folders[:] = [
+            name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device
+        ]
+        for name in names:
+            try:
+                info = os.lstat(os.path.join(folder, name))
+            except OSError:
+                continue
+            if info.st_ctime_ns >= since_ns:
+                total += info.st_blocks * 512
+    return total
+
+
+def main() -> int:
+    said = json.loads(sys.stdin.buffer.readline())
+    scratch, home = said["scratch"], os.environ.get("HOME") or "/tmp"
+    bundle = _trusted_bundle(scratch, said["authorities"])
+    variables = {**os.environ, **said["variables"]}
+    variables.update((name, bundle) for name in said["trust"])
+    threading.Thread(target=_watch_disk, args=(said["disk_bytes"],), daemon=True).start()
+    if said["socket"]:
+        _relay(said["relay"], said["socket"])
+    if said["as_root"]:
+        variables.update(_apt(scratch, bundle))
+    for path, text in said["files"].items():
+        place = os.path.join(home, path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(place, "w", encoding="utf-8") as file:
+            file.write(text)
+    result = 0
+    for number, command in enumerate(said["commands"]):
+        _say("## " + " ".join(command.split()))
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", command],  # noqa: S607 - the image's
+            stdin=subprocess.DEVNULL, env=variables, cwd="/workspace", check=False,
+        )  # fmt: skip
+        if done.returncode:
+            _say("## ended with " + str(done.returncode))
+            result = FIRST_FAILURE + min(number, 99)
+            break
+    # What clients leave behind takes space in the layer, and serves nobody.
+    for pattern in _LITTER:
+        for path in glob.glob(pattern.format(home=home)):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""What a set-up left, looked through and named: nothing that gives rights, no secret, no device."""
+
+import base64
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from images.setup import job, secrets
+from sandbox.container import guest_runtime, seccomp
+from sandbox.container.own_files import GUEST_DIRECTORY
+from sandbox.container.spec import PATH, ContainerSpec
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import (
+    LABEL_DEADLINE,
+    LABEL_FOREIGN,
+    LABEL_MANAGED,
+    LABEL_REPLACED,
+    LABEL_SETUP,
+)
+from sandbox.engine.values import ImageInfo
+from sandbox.errors import SetupFailed
+
+ENVIRONMENT = "/opt/venv"
+"""The one folder outside of workspace and home that a set-up without root may fill."""
+
+_DRAFTS = "moonpool/setup"
+_CAPABILITIES = ("DAC_OVERRIDE", "FOWNER")
+_TIME_S = 600
+_MENTIONED = 5
+_LABELLED = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweptLayer:
+    """What the sweep saw, believed no more than what it looked at."""
+
+    found: tuple[str, ...]
+    """Files that hold a secret."""
+    changed: tuple[str, ...]
+    """Programs, and what they load, that are new or other."""
+    has_environment: bool
+
+
+def keep(
+    engine: Engine,
+    container: str,
+    below: ImageInfo,
+    known: Mapping[str, str],
+    ref: str,
+    *,
+    as_root: bool,
+) -> None:
+    """Make a named layer of what stands in a set-up's container, which has ended.
+
+    Args:
+        known: the secrets' values by name.
+
+    Raises:
+        SetupFailed: a secret is in it, or it can't be looked through.
+    """
+    if _stands(engine, container, f"/{GUEST_DIRECTORY}"):
+        raise SetupFailed(f"set-up wrote to /{GUEST_DIRECTORY}, which is Moonpool's own: not kept")
+    began = str(engine.inspect(container)["State"]["StartedAt"])
+    since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
+    draft = f"{_DRAFTS}:draft-{os.urandom(8).hex()}"
+    engine.commit(container, ref=draft, labels={LABEL_SETUP: ""})
+    try:
+        spec = _spec(draft)
+        sweeper = job.create(engine, spec)
+        try:
+            swept = _sweep(engine, sweeper, spec, since_ns, known)
+            _require_no_secret(engine, draft, swept, known)
+            labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(swept.changed[:_LABELLED])}
+            if as_root or guest_runtime.is_needed(below):
+                labels[LABEL_FOREIGN] = "1"
+            engine.commit(sweeper, ref=ref, labels=labels, environment=_environment(below, swept))
+        finally:
+            engine.remove(sweeper)
+    finally:
+        engine.remove_image(draft)
+
+
+def _stands(engine: Engine, container: str, path: str) -> bool:
+    try:
+        next(iter(engine.get_archive(container, path)), b"")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _spec(image: str) -> ContainerSpec:
+    return ContainerSpec(
+        image=image,
+        command=job.PYTHON,
+        labels={LABEL_MANAGED: "1", LABEL_DEADLINE: str(int(time.time()) + 2 * _TIME_S)},
+        cpus=2.0,
+        memory_bytes=1 << 30,
+        pids=16,
+        file_bytes=1 << 20,
+        seccomp_profile=seccomp.profile(exec_memory_files=False),
+        user="0:0",
+        capabilities=_CAPABILITIES,
+        hosts_file=job.hosts_file(),
+    )
+
+
+def _sweep(
+    engine: Engine, sweeper: str, spec: ContainerSpec, since_ns: int, known: Mapping[str, str]
+) -> SweptLayer:
+    needles = sorted({form for value in known.values() for form in secrets.forms(value)})
+    output = bytearray()
+    ended = job.run(
+        engine, sweeper, spec,
+        source=job.source("sweep"),
+        told={
+            "since_ns": since_ns,
+            "needles": [base64.b64encode(form).decode() for form in needles],
+            "environment": ENVIRONMENT,
+        },
+        on_output=output.extend, time_s=_TIME_S,
+    )  # fmt: skip
+    try:
+        seen = json.loads(output)
+        return SweptLayer(
+            found=tuple(map(str, seen["found"])),
+            changed=tuple(map(str, seen["changed"])),
+            has_environment=bool(seen["environment"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        said = ended.stopped or bytes(output[-500:]).decode("utf-8", "replace")
+        raise SetupFailed(f"what set-up left can't be looked through ({said})") from error
+
+
+def _require_no_secret(
+    engine: Engine, draft: str, swept: SweptLayer, known: Mapping[str, str]
+) -> None:
+    places = list(swept.found)
+    if secrets.search(json.dumps(engine.history(draft)), known):
+        places.append("the image's own settings")
+    if places:
+        shown = secrets.hidden(", ".join(places[:_MENTIONED]), known)
+        raise SetupFailed(
+            f"set-up left a secret in {shown}: nothing was kept; have the command remove it, or "
+            "take it from the variable alone"
+        )
+
+
+def _environment(below: ImageInfo, swept: SweptLayer) -> Sequence[str]:
+    """The image's own variables, with the environment's programs first where there are any."""
+    said = dict(row.partition("=")[::2] for row in below.environment)
+    said.setdefault("PATH", PATH)
+    if swept.has_environment:
+        said |= {"PATH": f"{ENVIRONMENT}/bin:{said['PATH']}", "VIRTUAL_ENV": ENVIRONMENT}
+    return [f"{name}={value}" for name, value in said.items()]

@@ -1,0 +1,125 @@
+"""A set-up's result: an image found again by what went into it, or made.
+
+Owns the key and the lock between processes. Nothing half is ever taken for whole: the layer gets
+its name last (`images.setup.keeping`).
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from images.build import one_at_a_time
+from images.setup.inputs import SetupInput, read_inputs
+from policies.policy import Policy
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_SETUP
+from sandbox.engine.values import ImageInfo
+from sandbox.errors import ImageUnusable, SetupFailed
+
+REPOSITORY = "moonpool/setup"
+_FORM = 1
+"""Version of what a layer is; one of another form is made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupLayer:
+    image: str
+    """The engine's reference."""
+    was_there: bool
+    seconds: float
+    """What making it took; 0 where it was there."""
+    added_bytes: int
+    """What it adds to the image below it."""
+
+    @property
+    def line(self) -> str:
+        """For a person."""
+        size = f"{self.added_bytes / (1 << 20):.0f} MiB"
+        if self.was_there:
+            return f"set-up: there already ({size})"
+        return f"set-up: done in {self.seconds:.0f} s ({size}), kept for the next runs"
+
+
+def find_or_make(
+    engine: Engine,
+    base: str,
+    policy: Policy,
+    workspace: Path,
+    *,
+    environ: Mapping[str, str],
+    refresh: bool = False,
+    on_progress: Callable[[str], None],
+) -> SetupLayer:
+    """The image that a policy's set-up makes of another; two processes at once make it once.
+
+    Args:
+        base: the engine's reference of the image that the commands run in.
+        refresh: make it again, whatever stands.
+
+    Raises:
+        SetupFailed: a command failed, took too long or too much, or left a secret.
+        ImageUnusable, WorkspaceError, EngineError: as they say.
+    """
+    below = engine.image(base)
+    if below is None:
+        raise ImageUnusable(f"there is no image {base}: build it with `moonpool image build`")
+    inputs = read_inputs(workspace, policy)
+    key = _key(below, policy, inputs)
+
+    def standing() -> SetupLayer | None:
+        found = None if refresh else engine.image(f"{REPOSITORY}:{key}")
+        return None if found is None else _layer(found, below, key, seconds=None)
+
+    layer = standing()
+    if layer is None:
+        waiting = "set-up: another moonpool runs the same, waiting"
+        with one_at_a_time(f"setup-{key}", lambda: on_progress(waiting)):
+            layer = standing() or _made(
+                engine, below, policy, inputs, key, environ=environ, on_progress=on_progress
+            )
+    on_progress(layer.line)
+    return layer
+
+
+def _made(
+    engine: Engine,
+    below: ImageInfo,
+    policy: Policy,
+    inputs: Sequence[SetupInput],
+    key: str,
+    *,
+    environ: Mapping[str, str],
+    on_progress: Callable[[str], None],
+) -> SetupLayer:
+    from images.setup.making import SetupMaker  # noqa: PLC0415 - most runs find theirs
+
+    began = time.monotonic()
+    ref = f"{REPOSITORY}:{key}"
+    SetupMaker(engine, below, policy, environ=environ, on_progress=on_progress).make(inputs, ref)
+    made = engine.image(ref)
+    if made is None or made.labels.get(LABEL_SETUP) != ref:
+        raise SetupFailed("the layer of the set-up is gone as soon as it was made: try again")
+    return _layer(made, below, key, seconds=time.monotonic() - began)
+
+
+def _layer(image: ImageInfo, below: ImageInfo, key: str, *, seconds: float | None) -> SetupLayer:
+    return SetupLayer(
+        image=f"{REPOSITORY}:{key}",
+        was_there=seconds is None,
+        seconds=seconds or 0.0,
+        added_bytes=max(image.size_bytes - below.size_bytes, 0),
+    )
+
+
+def _key(below: ImageInfo, policy: Policy, inputs: Sequence[SetupInput]) -> str:
+    rules = policy.setup
+    said = [_FORM, below.id, rules.commands, rules.network, rules.secrets, rules.as_root]
+    said += [rules.cooldown_s, sorted(policy.env.items())]
+    digest = hashlib.sha256(json.dumps(said).encode())
+    for one in inputs:
+        head = (len(one.path), one.path, one.executable, len(one.content))
+        digest.update(b"%d %s %d %d\0" % head + one.content)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,173 @@
+"""Running a set-up: its commands in a sealed container, with the way out that its policy lists."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from images.build import ensure
+from images.recipes import RUNTIME
+from images.setup import job, secrets
+from images.setup.authorities import VARIABLES, bundle
+from images.setup.egress import Egress, egress, relay
+from images.setup.inputs import SetupInput
+from images.setup.keeping import ENVIRONMENT, keep
+from images.setup.progress import SetupOutput
+from images.setup.proxy import SOCKET
+from policies.paths import WORKSPACE
+from policies.policy import Policy
+from sandbox.container import seccomp
+from sandbox.container.mounts import HeldVolume, Mount, Scratch
+from sandbox.container.spec import USER, ContainerSpec
+from sandbox.engine import tar
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER
+from sandbox.engine.values import ImageInfo
+from sandbox.errors import SetupFailed
+
+_UID = 1000
+_SCRATCH = "/run/moonpool-setup"
+_EGRESS = "/run/moonpool-egress"
+_SCRATCH_BYTES = 16 << 20
+_ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
+"""What package managers take; none of them reaches out of the container."""
+_FIRST_FAILURE = 10
+"""As of `images.setup.inside.runner`."""
+_KEPT_S = 3600
+"""How long the container of a set-up that failed stands, for a look."""
+
+
+class SetupMaker:
+    """One set-up, from its inputs to a named layer."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        below: ImageInfo,
+        policy: Policy,
+        *,
+        environ: Mapping[str, str],
+        on_progress: Callable[[str], None],
+    ) -> None:
+        """Raises SetupFailed where a secret is not set."""
+        self._engine = engine
+        self._below = below
+        self._policy = policy
+        self._environ = environ
+        self._on_progress = on_progress
+        self._owner = f"{os.getuid()}@{socket.gethostname()}"
+        self._secrets = secrets.values(policy.setup.secrets, environ)
+
+    def make(self, inputs: Sequence[SetupInput], ref: str) -> None:
+        """Run the commands and give their result a name; errors as `layer.find_or_make`."""
+        if self._policy.setup.as_root:
+            # What root may have replaced is not what a guest starts with.
+            ensure(self._engine, RUNTIME, environ=self._environ, on_progress=self._on_progress)
+        with egress(
+            self._engine, self._below, self._policy,
+            owner=self._owner, environ=self._environ, on_progress=self._on_progress,
+        ) as way_out:  # fmt: skip
+            spec = self._spec(way_out)
+            container = job.create(self._engine, spec)
+            failed = False
+            try:
+                self._engine.put_archive(container, "/", _files(inputs))
+                self._commands(container, spec, way_out)
+                self._on_progress("set-up: looking through what it made")
+                keep(
+                    self._engine, container, self._below, self._secrets, ref,
+                    as_root=self._policy.setup.as_root,
+                )  # fmt: skip
+            except SetupFailed:
+                failed = True
+                raise
+            finally:
+                if not failed:
+                    self._engine.remove(container)
+
+    def _commands(self, container: str, spec: ContainerSpec, way_out: Egress) -> None:
+        out = SetupOutput(self._on_progress, lambda text: secrets.hidden(text, self._secrets))
+        ended = job.run(
+            self._engine,
+            container,
+            spec,
+            source=job.source("runner"),
+            told=self._told(way_out),
+            on_output=out,
+            time_s=self._policy.limits.time_s,
+        )
+        if ended.code or ended.stopped:
+            raise self._failure(container, ended, out, way_out)
+
+    def _spec(self, way_out: Egress) -> ContainerSpec:
+        limits, as_root = self._policy.limits, self._policy.setup.as_root
+        mounts: tuple[Mount, ...] = (Scratch(target=_SCRATCH, size_bytes=_SCRATCH_BYTES),)
+        if way_out.volume:
+            mounts += (HeldVolume(volume=way_out.volume, target=_EGRESS, copies=False),)
+        deadline = int(time.time() + limits.time_s + _KEPT_S)
+        return ContainerSpec(
+            image=self._below.id,
+            command=job.PYTHON,
+            labels={LABEL_MANAGED: "1", LABEL_OWNER: self._owner, LABEL_DEADLINE: str(deadline)},
+            cpus=limits.cpus,
+            memory_bytes=limits.memory_bytes,
+            pids=limits.pids,
+            file_bytes=limits.disk_bytes,
+            seccomp_profile=seccomp.profile(exec_memory_files=True),
+            mounts=mounts,
+            user="0:0" if as_root else USER,
+            capabilities=_ROOT_CAPABILITIES if as_root else (),
+            keeps_environment=True,
+            hosts_file=job.hosts_file(),
+        )
+
+    def _told(self, way_out: Egress) -> dict[str, object]:
+        rules = self._policy.setup
+        return {
+            "commands": list(rules.commands),
+            "variables": {**self._policy.env, **way_out.variables, **self._secrets},
+            "files": dict(way_out.files),
+            "socket": f"{_EGRESS}/{SOCKET}" if way_out.volume else "",
+            "relay": relay(),
+            "authorities": bundle(self._environ),
+            "trust": list(VARIABLES),
+            "scratch": _SCRATCH,
+            "as_root": rules.as_root,
+            "disk_bytes": self._policy.limits.disk_bytes,
+        }
+
+    def _failure(
+        self, container: str, ended: job.JobEnd, out: SetupOutput, way_out: Egress
+    ) -> SetupFailed:
+        commands, number = self._policy.setup.commands, ended.code - _FIRST_FAILURE
+        what = "set-up was ended"
+        if ended.stopped:
+            what = f"set-up was ended: {ended.stopped}"
+        elif 0 <= number < len(commands):
+            what = f"set-up failed at {' '.join(commands[number].split())!r}"
+        lines = [what, *out.last]
+        refused = way_out.refused()
+        if refused:
+            lines.append("the proxy refused what setup.network does not list, or asks without TLS:")
+            lines += [f"  {row}" for row in refused]
+        if reason := way_out.ended():
+            lines.append(f"set-up's proxy is gone ({reason}): run it again")
+        lines.append(
+            f"what it had done stands for an hour: `moonpool setup --shell` looks into it "
+            f"(container {container[:12]})"
+        )
+        return SetupFailed("\n".join(lines))
+
+
+def _files(inputs: Sequence[SetupInput]) -> Iterator[bytes]:
+    """The inputs in their places, and the folder for an environment of packages."""
+    top = WORKSPACE.strip("/").encode()
+    above = [one.path.split(b"/")[:-1] for one in inputs]
+    folders = {b"/".join((top, *parts[: n + 1])) for parts in above for n in range(len(parts))}
+    for folder in sorted({top, ENVIRONMENT.strip("/").encode(), *folders}):
+        yield tar.header(folder + b"/", kind=tar.DIRECTORY, mode=0o755, uid=_UID)
+    for one in inputs:
+        mode, size = 0o755 if one.executable else 0o644, len(one.content)
+        yield tar.header(top + b"/" + one.path, kind=tar.REGULAR, mode=mode, size=size, uid=_UID)
+        yield one.content + tar.padding(size)
+    yield tar.END

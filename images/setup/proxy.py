@@ -1,0 +1,206 @@
+"""The proxy's container: started for the first set-up that needs it, shared by those that need the
+same, ended with the last.
+
+Each process that uses a proxy holds a shared lock on its file; whoever lets go and gets the lock
+alone ends it. A process that is killed lets go too, and the container ends at its deadline.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from images.build import ensure
+from images.setup.squid import AllowedHosts, configuration, upstream_of
+from sandbox.cache import cache_directory
+from sandbox.container.own_files import package
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_PROXY
+from sandbox.engine.values import ContainerInfo
+from sandbox.errors import EngineError, SandboxError
+
+RECIPE = "proxy"
+FOLDER = "/egress"
+SOCKET = "proxy.sock"
+_CONFIGURATION = "etc/moonpool/squid.conf"
+_MEMORY_BYTES = 512 << 20
+_PIDS = 64
+_FILE_BYTES = 64 << 20
+_START_TIMEOUT_S = 60.0
+_TICK_S = 0.1
+_SPARE_S = 600
+_REFUSED_LIMIT = 1 << 17
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningProxy:
+    """A proxy that answers."""
+
+    engine: Engine
+    container: str
+    volume: str
+    """The volume with its socket, `SOCKET`."""
+
+    def refused(self) -> tuple[str, ...]:
+        """What it refused so far, each ``METHOD ADDRESS`` once."""
+        return tuple(_file(self.engine, self.container, "refused").decode().splitlines())
+
+    def ended(self) -> str:
+        """Why it does not run any more; empty while it does."""
+        try:
+            state = self.engine.inspect(self.container).get("State") or {}
+        except EngineError:
+            return "its container was removed"
+        return "" if state.get("Running") else f"it ended with {state.get('ExitCode')}"
+
+
+@contextmanager
+def lease(
+    engine: Engine,
+    allowed: AllowedHosts,
+    *,
+    time_s: float,
+    owner: str,
+    environ: Mapping[str, str],
+    on_progress: Callable[[str], None],
+) -> Generator[RunningProxy]:
+    """A proxy that lets through what is allowed and nothing else, for so long at least.
+
+    Raises:
+        SandboxError: it does not start; the message has Squid's last words.
+    """
+    image = ensure(engine, RECIPE, environ=environ, on_progress=on_progress)
+    text = configuration(allowed, upstream_of(environ))
+    key = hashlib.sha256(f"{image}\0{owner}\0{text}".encode()).hexdigest()[:24]
+    folder = cache_directory() / "proxies"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / f"{key}.lock").open("ab") as lock, (folder / f"{key}.start").open("ab") as gate:
+        with _held(gate):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            running = _standing(engine, key, time_s)
+            if running is None:
+                on_progress("set-up: starting the proxy")
+                running = _started(engine, image, key, text, time_s=time_s, owner=owner)
+        try:
+            yield running
+        finally:
+            with _held(gate):
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                with contextlib.suppress(BlockingIOError, SandboxError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _end(engine, key)
+
+
+@contextmanager
+def _held(gate: IO[bytes]) -> Generator[None]:
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(gate, fcntl.LOCK_UN)
+
+
+def _standing(engine: Engine, key: str, time_s: float) -> RunningProxy | None:
+    """One that runs for long enough yet."""
+    for row in engine.containers(f"{LABEL_PROXY}={key}"):
+        if row.state == "running" and float(row.labels[LABEL_DEADLINE]) - time.time() > time_s:
+            return RunningProxy(engine=engine, container=row.id, volume=_volume_of(row))
+    return None
+
+
+def _volume_of(row: ContainerInfo) -> str:
+    return row.labels.get(f"{LABEL_PROXY}.volume", "")
+
+
+def _started(
+    engine: Engine, image: str, key: str, text: str, *, time_s: float, owner: str
+) -> RunningProxy:
+    lifetime = int(2 * time_s) + _SPARE_S
+    name = f"moonpool-proxy-{os.urandom(8).hex()}"
+    labels = {
+        LABEL_MANAGED: "1",
+        LABEL_OWNER: owner,
+        LABEL_PROXY: key,
+        f"{LABEL_PROXY}.volume": name,
+        LABEL_DEADLINE: str(int(time.time()) + lifetime),
+    }
+    engine.create_volume(name, labels)
+    container = ""
+    try:
+        container = engine.create(_body(image, name, labels, lifetime))
+        engine.put_archive(container, "/", [package({_CONFIGURATION: text.encode()})])
+        engine.start(container)
+        running = RunningProxy(engine=engine, container=container, volume=name)
+        until = time.monotonic() + _START_TIMEOUT_S
+        while not _exists(engine, container):
+            if (ended := running.ended()) or time.monotonic() > until:
+                said = _file(engine, container, "/tmp/cache.log")[-2000:].decode("utf-8", "replace")  # noqa: S108
+                raise SandboxError(
+                    f"set-up's proxy does not start ({ended or 'no answer in time'}); its last "
+                    f"words:\n{said}"
+                )
+            time.sleep(_TICK_S)
+    except BaseException:
+        with contextlib.suppress(SandboxError):
+            if container:
+                engine.remove(container)
+            engine.remove_volume(name)
+        raise
+    return running
+
+
+def _exists(engine: Engine, container: str) -> bool:
+    try:
+        next(iter(engine.get_archive(container, f"{FOLDER}/{SOCKET}")), b"")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _end(engine: Engine, key: str) -> None:
+    for row in engine.containers(f"{LABEL_PROXY}={key}"):
+        engine.remove(row.id)
+        if volume := _volume_of(row):
+            engine.remove_volume(volume)
+
+
+def _file(engine: Engine, container: str, path: str) -> bytes:
+    """The content of one of its files, cut; empty where there is none."""
+    data = b""
+    with contextlib.suppress(FileNotFoundError, SandboxError):
+        for piece in engine.get_archive(container, path if path[0] == "/" else f"{FOLDER}/{path}"):
+            data += piece
+            if len(data) > _REFUSED_LIMIT:
+                break
+    size = int(data[124:135].strip(b"\0 ") or b"0", 8) if len(data) >= 512 else 0
+    return data[512 : 512 + size]
+
+
+def _body(image: str, volume: str, labels: Mapping[str, str], lifetime_s: int) -> dict[str, object]:
+    """The one container of ours with a network: the engine's own bridge, for Squid alone."""
+    return {
+        "Image": image,
+        "Cmd": [
+            "/usr/bin/python3", "-I", "/usr/local/lib/moonpool/egress.py", f"/{_CONFIGURATION}",
+            str(lifetime_s),
+        ],
+        "Labels": dict(labels),
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "bridge",
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Memory": _MEMORY_BYTES,
+            "MemorySwap": _MEMORY_BYTES,
+            "PidsLimit": _PIDS,
+            "Ulimits": [{"Name": "fsize", "Soft": _FILE_BYTES, "Hard": _FILE_BYTES}],
+            "LogConfig": {"Type": "none", "Config": {}},
+            "Mounts": [{"Type": "volume", "Source": volume, "Target": FOLDER}],
+            "RestartPolicy": {"Name": "no"},
+        },
+    }  # fmt: skip

@@ -1,0 +1,174 @@
+"""Where the operator's clients get packages from: what a word of ``setup.network`` means.
+
+Each client is asked itself, on this machine; one that is not here, in the image. Credentials in an
+address stay outside. Owns what makes the same client in a set-up use the same registries.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from xml.etree import ElementTree as ET
+
+from images.setup import job
+from images.setup.squid import TLS_PORT
+from sandbox.errors import SandboxError
+
+_ASK_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRegistries:
+    """One client's registries, and what makes the same client in a set-up use them."""
+
+    hosts: tuple[tuple[str, int], ...]
+    """Host and port; ``*.`` before a host: it and all below it."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Content by path relative to the home directory."""
+
+
+def ask_here(words: Iterable[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the clients of this machine say, by word; those that are not here lack."""
+    path = ":".join(p for p in environ.get("PATH", "").split(":") if p.startswith("/"))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", job.source("ask_clients")],
+            input=json.dumps({"words": list(words)}).encode(),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd="/", timeout=_ASK_TIMEOUT_S, check=True, env={**environ, "PATH": path},
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
+    return found
+
+
+def registries(
+    word: str, answer: Mapping[str, Any], environ: Mapping[str, str]
+) -> ClientRegistries:
+    """What a client's answer means.
+
+    Raises:
+        SandboxError: it is none, or a registry is not reached by TLS, or only from this machine.
+    """
+    try:
+        index = _remote(map(str, answer["index"]))
+        scopes = {str(k): a[0] for k, v in answer["scopes"].items() if (a := _remote([str(v)]))}
+        extra = _remote(map(str, answer["extra"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SandboxError(f"what {word} says of its registries can't be read") from error
+    if not index:
+        raise SandboxError(
+            f"{word} is configured to use files of this machine alone, which set-up can't reach: "
+            "name a host in setup.network"
+        )
+    if word == "apt":  # written down with http:// nearly everywhere, and asked by TLS
+        index = tuple(address.replace("http://", "https://", 1) for address in index)
+    hosts = dict.fromkeys(_host(word, address) for address in (*index, *scopes.values(), *extra))
+    variables, files = _OWN.get(word, _nothing)(index, scopes, environ)
+    return ClientRegistries(hosts=tuple(hosts), variables=variables, files=files)
+
+
+def _host(word: str, address: str) -> tuple[str, int]:
+    parts = urlsplit(address.removeprefix("sparse+"))
+    host = (parts.hostname or "").lower()
+    if parts.scheme != "https":
+        raise SandboxError(
+            f"set-up reaches registries by TLS only, and {word} is configured to use "
+            f"{parts.scheme}://{host}: configure its https:// address, or name hosts instead of "
+            f"the word {word} in setup.network"
+        )
+    if not re.fullmatch(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+", host) or host.startswith("127."):
+        raise SandboxError(
+            f"{word} is configured to use {host or address!r}, which set-up can't reach: it takes "
+            "a host name that other machines know"
+        )
+    return host, parts.port or TLS_PORT
+
+
+def _bare(address: str) -> str:
+    """An address without user and password."""
+    parts = urlsplit(address.strip())
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _kept_form(address: str) -> str:
+    """An address without credentials, with cargo's word before it where it stands."""
+    word = "sparse+" if address.startswith("sparse+") else ""
+    return word + _bare(address.removeprefix("sparse+"))
+
+
+def _remote(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Those that are no files of this machine, each once and without credentials."""
+    bare = (_kept_form(address) for address in addresses if "://" in address)
+    return tuple(dict.fromkeys(address for address in bare if not address.startswith("file:")))
+
+
+Own = tuple[dict[str, str], dict[str, str]]
+"""Variables, and files by path relative to the home directory."""
+
+
+def _nothing(*_: object) -> Own:
+    return {}, {}
+
+
+def _pip(index: tuple[str, ...], scopes: object, environ: Mapping[str, str]) -> Own:
+    del scopes
+    first, rest = index[0], " ".join(index[1:])
+    variables = {"PIP_INDEX_URL": first, "UV_DEFAULT_INDEX": _uv(environ) or first}
+    return variables | ({"PIP_EXTRA_INDEX_URL": rest, "UV_INDEX": rest} if rest else {}), {}
+
+
+def _uv(environ: Mapping[str, str]) -> str:
+    return next(iter(_remote([environ.get("UV_DEFAULT_INDEX", "")])), "")
+
+
+def _npm(index: tuple[str, ...], scopes: Mapping[str, str], environ: object) -> Own:
+    del environ
+    lines = "".join(f"{scope}={address}\n" for scope, address in sorted(scopes.items()))
+    files = {".npmrc": lines} if lines else {}
+    return {"npm_config_registry": index[0], "YARN_NPM_REGISTRY_SERVER": index[0]}, files
+
+
+def _go(index: tuple[str, ...], scopes: object, environ: Mapping[str, str]) -> Own:
+    del scopes
+    kept = {name: environ[name] for name in ("GOSUMDB",) if environ.get(name)}
+    return {"GOPROXY": ",".join(index)} | kept, {}
+
+
+def _cargo(index: object, scopes: Mapping[str, str], environ: object) -> Own:
+    del index, environ
+    lines = []
+    for name, address in sorted(scopes.items()):
+        shown = f'"{address}"' if re.fullmatch(r"[^\s\"\\]+", address) else '""'
+        if name == "mirror":
+            lines += ["[source.crates-io]", 'replace-with = "mirror"', "[source.mirror]"]
+            lines.append(f"registry = {shown}")
+        elif re.fullmatch(r"[\w-]+", name):
+            lines += [f"[registries.{name}]", f"index = {shown}"]
+    return {}, {".cargo/config.toml": "\n".join(lines) + "\n"} if lines else {}
+
+
+def _maven(index: object, scopes: Mapping[str, str], environ: object) -> Own:
+    """It has no variable for a proxy."""
+    del index, environ
+    root = ET.Element("settings")
+    proxy = ET.SubElement(ET.SubElement(root, "proxies"), "proxy")
+    for name, text in (("protocol", "https"), ("host", "127.0.0.1"), ("port", "3128")):
+        ET.SubElement(proxy, name).text = text
+    rows = ET.SubElement(root, "mirrors")
+    for number, (of, address) in enumerate(sorted(scopes.items())):
+        row = ET.SubElement(rows, "mirror")
+        for name, text in (("id", f"operator-{number}"), ("mirrorOf", of), ("url", address)):
+            ET.SubElement(row, name).text = text
+    return {}, {".m2/settings.xml": ET.tostring(root, encoding="unicode")}
+
+
+_OWN: Mapping[str, Callable[..., Own]] = {
+    "pip": _pip, "npm": _npm, "go": _go, "cargo": _cargo, "maven": _maven,
+}  # fmt: skip
