@@ -53,7 +53,7 @@ def ensure(
     def made(recipe: Recipe) -> str:
         return ensure_recipe(engine, recipe, trust, environ=environ, on_progress=on_progress)
 
-    if not is_path(name) and (name in recipes.names() or name == recipes.RUNTIME):
+    if not is_path(name) and (name in recipes.names() or name in recipes.INTERNAL):
         return made(recipes.find(name))
     if is_path(name):
         reference = made(recipes.of_operator(Path(name)))

@@ -25,6 +25,10 @@ TRUST_FOLDER = "trust"
 
 RUNTIME = "runtime"
 """The recipe of what the guest needs in other images: no image to work in."""
+PROXY = "proxy"
+"""The one way out of a set-up."""
+INTERNAL = frozenset({RUNTIME, PROXY})
+"""What no agent works in."""
 
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
 _OPERATORS_FILES = 2_000
@@ -78,7 +82,7 @@ class Recipe:
 
 def names() -> tuple[str, ...]:
     """Names of the recipes of images to work in, sorted."""
-    return tuple(sorted(_folders() - {RUNTIME}))
+    return tuple(sorted(_folders() - INTERNAL))
 
 
 def _folders() -> set[str]:

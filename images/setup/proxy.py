@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from images.build import ensure
+from images.recipes import PROXY
 from images.setup.squid import AllowedHosts, configuration, upstream_of
 from sandbox.cache import cache_directory
 from sandbox.container.own_files import package
@@ -24,7 +25,6 @@ from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LA
 from sandbox.engine.values import ContainerInfo
 from sandbox.errors import EngineError, SandboxError
 
-RECIPE = "proxy"
 FOLDER = "/egress"
 SOCKET = "proxy.sock"
 _CONFIGURATION = "etc/moonpool/squid.conf"
@@ -74,7 +74,7 @@ def lease(
     Raises:
         SandboxError: it does not start; the message has Squid's last words.
     """
-    image = ensure(engine, RECIPE, environ=environ, on_progress=on_progress)
+    image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
     key = hashlib.sha256(f"{image}\0{owner}\0{text}".encode()).hexdigest()[:24]
     folder = cache_directory() / "proxies"
