@@ -12,6 +12,8 @@ from policies.loading import load
 from policies.policy import History, WorkspaceRules
 from sandbox.apply.branch import branch_patch
 from sandbox.errors import PatchError, WorkspaceError
+from sandbox.git import alternates
+from sandbox.git.alternates import NotLent
 from sandbox.patch.values import LeftOutKind
 from sandbox.workspace.borrowed import Borrowed, borrow
 from sandbox.workspace.scan import scan
@@ -232,9 +234,12 @@ def test_no_link_leads_to_another_store_than_is_shown(
     assert "not a repository's object directory" in refusal(brought(clone, tmp_path / "out"))
 
 
-def test_a_lender_of_another_user_lends_nothing(clone: Path, lender: Path, tmp_path: Path) -> None:
-    os.chown(lender / ".git/objects", 12345, -1)
-    assert "another user's" in refusal(brought(clone, tmp_path / "out"))
+def test_a_lender_of_another_user_lends_nothing(clone: Path, lender: Path) -> None:
+    text = (clone / ALTERNATES).read_bytes()
+    store = str(lender / ".git/objects")
+    assert alternates.stores(text, root=str(clone), owner=os.getuid()) == (store,)
+    with pytest.raises(NotLent, match="another user's"):
+        alternates.stores(text, root=str(clone), owner=os.getuid() + 1)
 
 
 def test_a_pack_goes_through_no_link_of_the_workspace(clone: Path, tmp_path: Path) -> None:
