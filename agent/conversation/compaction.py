@@ -19,14 +19,6 @@ from typing import Final, Literal
 
 from agent.conversation.budget import BYTES_A_TOKEN, LEAST_ANSWER_TOKENS, Budget, TokensNeeded
 from agent.conversation.model_calls import ModelCaller
-from agent.conversation.summary import (
-    ASK_FOR_NOTES,
-    block_in,
-    bounded,
-    digest,
-    earlier_words,
-    notes_in,
-)
 from agent.conversation.token_estimate import TokenEstimate
 from agent.conversation.window import bytes_of, replies, sent, until
 from agent.errors import ModelRefusedRequest
@@ -221,6 +213,8 @@ class Compactor:
         )
 
     def _summarised_by_service(self, through: int, *, before: int) -> bool:
+        from agent.conversation.summary import block_in  # noqa: PLC0415 - for a long run only
+
         if through <= self._window.cut:
             return False
         messages = sent(until(self._history, through), self._window)
@@ -233,14 +227,17 @@ class Compactor:
         return True
 
     def _write_down(self, through: int, *, before: int, ask: bool) -> None:
+        from agent.conversation import summary  # noqa: PLC0415 - for a long run only
+
         if through <= self._window.cut:
             return
         messages = sent(until(self._history, through), self._window)
-        question = UserMessage(blocks=(Text(text=ASK_FOR_NOTES),))
+        question = UserMessage(blocks=(Text(text=summary.ASK_FOR_NOTES),))
         reply = self._asked((*messages, question), compact=False) if ask else None
-        text = notes_in(reply) if reply is not None else ""
+        text = summary.notes_in(reply) if reply is not None else ""
         usage = reply.usage if reply is not None else Usage()
-        notes = bounded(text) if text else digest(messages, earlier_words(self._window))
+        earlier = summary.earlier_words(self._window)
+        notes = summary.bounded(text) if text else summary.digest(messages, earlier)
         orders = self._journal.state.conversation.orders
         self._put(
             through,

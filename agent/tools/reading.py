@@ -1,5 +1,6 @@
 """The ``read_file`` and ``list_dir`` tools."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -9,7 +10,6 @@ from agent.models import image_header
 from agent.models.interface import Image
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.tools.text_edit import BYTE_ORDER_MARK
 from agent.untrusted_text import decode, path_text
 from sandbox.results import DirectoryEntry, FileType
 
@@ -136,9 +136,9 @@ class _Window:
         self._number += 1
         if self._number < arguments.offset:
             return
-        if self._number == 1 and line.startswith(BYTE_ORDER_MARK):
+        if self._number == 1 and line.startswith(BOM_UTF8):
             self._byte_order_mark = True
-            line = line.removeprefix(BYTE_ORDER_MARK)
+            line = line.removeprefix(BOM_UTF8)
         (self._crlf_lines if line.endswith(b"\r") else self._lf_lines).append(self._number)
         line = line.removesuffix(b"\r")
         text = decode(line)

@@ -5,12 +5,12 @@ text was not found. Knows no sandbox.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 from agent.untrusted_text import decode
 from policies.frozen import dataclass
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SAMPLE_BYTES = 1 << 20
 """How much of a file tells its form."""
 _HINT_LINES = 5000
@@ -71,8 +71,8 @@ def in_form_of(before: bytes, content: bytes) -> tuple[bytes, list[str]]:
     if b"\r\n" in sample and not _lone_newlines(sample) and b"\r\n" not in content:
         content = content.replace(b"\n", b"\r\n")
         kept.append("its CR LF line ends")
-    if before.startswith(BYTE_ORDER_MARK) and not content.startswith(BYTE_ORDER_MARK):
-        content = BYTE_ORDER_MARK + content
+    if before.startswith(BOM_UTF8) and not content.startswith(BOM_UTF8):
+        content = BOM_UTF8 + content
         kept.append("its byte order mark")
     return content, kept
 
@@ -134,8 +134,8 @@ def _line_numbers(data: bytes, places: list[int]) -> Iterator[int]:
 
 def _why_not(data: bytes, wanted: bytes) -> str:
     """What stands where the text was looked for, as far as something like it does."""
-    lines = decode(_plain(data).removeprefix(BYTE_ORDER_MARK)).split("\n")
-    looked_for = decode(_plain(wanted).removeprefix(BYTE_ORDER_MARK)).split("\n")
+    lines = decode(_plain(data).removeprefix(BOM_UTF8)).split("\n")
+    looked_for = decode(_plain(wanted).removeprefix(BOM_UTF8)).split("\n")
     skipped = next((n for n, line in enumerate(looked_for) if line.strip()), None)
     if skipped is None:
         return "It is blank: give text that can be found."

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.tools.text_edit import SAMPLE_BYTES, NotEdited, in_form_of, replaced
 from policies.paths import WORKSPACE, absolute
 from sandbox.errors import FileDenied, FileError, FileExists
 from sandbox.patch.values import LeftOutKind
@@ -68,6 +67,8 @@ def write(arguments: WriteArguments, sandbox: SandboxProtocol, _context: ToolCon
     data = arguments.content.encode("utf-8", "replace")
     kept: list[str] = []
     if arguments.overwrite:
+        from agent.tools.text_edit import SAMPLE_BYTES, in_form_of  # noqa: PLC0415 - as below
+
         with contextlib.suppress(FileError):
             before = sandbox.read_file(arguments.path, limit=SAMPLE_BYTES)
             data, kept = in_form_of(before, data)
@@ -99,6 +100,8 @@ def edit(arguments: EditArguments, sandbox: SandboxProtocol, _context: ToolConte
             "use a program in bash.",
             "too large",
         )
+    from agent.tools.text_edit import NotEdited, replaced  # noqa: PLC0415 - runs that read need none
+
     edited = replaced(data, arguments.old_string, arguments.new_string, every=arguments.replace_all)
     if isinstance(edited, NotEdited):
         return _unchanged(f"{arguments.path} was not edited. {edited.reason}", edited.brief)
