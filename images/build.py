@@ -111,9 +111,8 @@ def _ensure_bases(
 ) -> None:
     from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
 
-    ours = {recipes.find(name).latest: name for name in recipes.names()}
     for base in recipe.bases:
-        name = ours.get(base if ":" in base else f"{base}:latest")
+        name = recipes.of_reference(base)
         if name is None:
             ensure_base(engine, base, environ=environ, on_progress=on_progress)
         else:

@@ -60,11 +60,14 @@ class Recipe:
     def digest(self, trust: Mapping[str, bytes]) -> str:
         """SHA-256 (hex) over everything that goes into a build.
 
-        The base takes part by the name in its ``FROM``, not by what an engine holds under it: so
-        an image that is there already is found with one question, on any engine, also where the
-        base itself was removed meanwhile. `images.build.rebuild` is the way to a newer base.
+        A base that is no recipe takes part by the name in its ``FROM``, not by what an engine holds
+        under it: so an image that is there already is found with one question, on any engine, also
+        where the base itself was removed meanwhile. `images.build.rebuild` is the way to a newer
+        base.
         """
         state = hashlib.sha256(b"moonpool recipe 1\0")
+        for base in filter(None, map(of_reference, self.bases)):
+            state.update(f"{find(base).digest(trust)}\0".encode())
         for path, content in sorted(_context(self, trust).items()):
             state.update(f"{path}\0{len(content)}\0".encode())
             state.update(content)
@@ -100,6 +103,12 @@ def find(name: str) -> Recipe:
     own = dict(_files(_root().joinpath(name)))
     shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
     return Recipe(name=name, files={**own, **shared})
+
+
+def of_reference(reference: str) -> str | None:
+    """The recipe whose image a ``FROM`` names; None: another's."""
+    name = reference.removesuffix(":latest").removeprefix(f"{REPOSITORY}/")
+    return name if reference.startswith(f"{REPOSITORY}/") and name in names() else None
 
 
 def of_operator(path: Path) -> Recipe:

@@ -15,8 +15,20 @@ AUTHORITY = {"abc.crt": b"-----BEGIN CERTIFICATE-----\n"}
 
 
 def test_the_recipes_that_ship() -> None:
-    assert recipes.names() == ("node", "python")
-    assert {recipes.find(name).base for name in recipes.names()} == {"debian:bookworm-slim"}
+    assert recipes.names() == ("c", "go", "java", "node", "polyglot", "python", "rust")
+    bases = {name: recipes.find(name).base for name in recipes.names()}
+    assert bases.pop("polyglot") == "moonpool/python:latest"
+    assert {*bases.values()} == {"debian:bookworm-slim"}
+
+
+def test_a_recipe_on_top_of_another_is_built_anew_with_it() -> None:
+    below = recipes.find("python")
+    one = Recipe(name="x", files={"Dockerfile": b"FROM moonpool/python\n"})
+    other = Recipe(name="x", files={"Dockerfile": b"FROM moonpool/python2\n"})
+    assert one.digest({}) != one.digest(AUTHORITY)
+    assert recipes.of_reference(below.latest) == "python"
+    assert recipes.of_reference("moonpool/python:472ae604bdf4") is None
+    assert other.bases == ("moonpool/python2",)
 
 
 @pytest.mark.parametrize("name", recipes.names())

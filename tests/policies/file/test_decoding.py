@@ -137,7 +137,7 @@ def test_a_file_that_is_not_there_or_no_file_is_told_so(tmp_path: Path) -> None:
         load(str(tmp_path / "none.yaml"))
     with pytest.raises(PolicyError, match="is not a file"):
         load(f"{tmp_path}/")
-    with pytest.raises(PolicyError, match="no policy 'nope'; bundled: default"):
+    with pytest.raises(PolicyError, match="no policy 'nope'; bundled: c, default"):
         load("nope")
 
 
@@ -195,7 +195,10 @@ def test_values_are_decoded_with_their_units(tmp_path: Path) -> None:
 
 
 def test_the_bundled_ones_are_there() -> None:
-    assert bundled_names() == ("default", "locked", "node-tests", "python-tests", "read-only")
+    assert bundled_names() == (
+        "c", "default", "go", "java", "locked", "node-tests", "polyglot", "python-tests",
+        "read-only", "rust",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["setup: {}", "setup: {commands: [], +network: []}"])
