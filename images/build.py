@@ -123,7 +123,7 @@ def rebuild(
     engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
 ) -> str:
     """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
-    recipe = recipes.of_operator(Path(name).absolute()) if is_path(name) else recipes.find(name)
+    recipe = recipes.of_operator(Path(name)) if is_path(name) else recipes.find(name)
     trust = local_authorities()
     with _building(recipe.name, on_progress):
         from images.base import refresh_base  # noqa: PLC0415 - for a build only

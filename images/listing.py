@@ -4,6 +4,8 @@ Owns the comparison of recipes with what an engine holds. Changes nothing, print
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from images import recipes
@@ -11,10 +13,12 @@ from images.build import DIGEST_LABEL, RECIPE_LABEL
 from images.recipes import Recipe
 from images.trust import local_authorities
 from policies.frozen import dataclass
+from sandbox.container.inventory_cache import inventory_file
 from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_PREPARED, LABEL_SNAPSHOT
 from sandbox.engine.values import ImageInfo
 
-State = Literal["ready", "outdated", "not built", "superseded"]
+State = Literal["ready", "outdated", "not built", "superseded", "no recipe", "set-up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +28,9 @@ class ImageRow:
     """The image's content-addressed name; for one to be built, the name that it will get."""
     state: State
     """``ready``: `ensure` will use it. ``not built``, ``outdated``: `ensure` will build (the latter
-    where an older build is there). ``superseded``: an older build that nothing needs any more."""
+    where an older build is there). ``superseded``: an older build that nothing needs any more.
+    ``no recipe``: an operator's own, by Dockerfile or by reference. ``set-up``: another one, with
+    what a set-up installed."""
     image_id: str
     """Empty where it is not built."""
     size_bytes: int
@@ -32,15 +38,63 @@ class ImageRow:
     """RFC 3339; empty where it is not built."""
     base: str
     """Name of the image it starts from; empty for a recipe that is no more."""
+    used_s: float | None = None
+    """When a sandbox of it was last opened by this user, in s since the epoch."""
 
 
 def rows(engine: Engine) -> tuple[ImageRow, ...]:
-    """One row for each recipe, in order, then one for each superseded build, newest first."""
-    return rows_of(
-        [recipes.find(name) for name in recipes.names()],
-        engine.images(RECIPE_LABEL),
-        local_authorities(),
+    """One row for each recipe, in order, one for each superseded build, newest first, and one for
+    each other image that was worked in or built for that."""
+    held = engine.images(RECIPE_LABEL)
+    used = _last_uses(engine)
+    known = [recipes.find(name) for name in (*recipes.names(), *sorted(recipes.INTERNAL))]
+    found = rows_of(known, held, local_authorities())
+    listed = {row.image_id for row in found}
+    others = {info.id: info for info in held if _is_operators(info)}
+    for origin in used:
+        if origin not in listed and (info := engine.image(origin)) is not None:
+            others[origin] = info
+    own = tuple(_other(info) for info in others.values())
+    return tuple(replace(row, used_s=used.get(row.image_id)) for row in (*found, *own))
+
+
+def _is_operators(info: ImageInfo) -> bool:
+    return any(tag.startswith(f"{recipes.OPERATORS_REPOSITORY}/") for tag in info.tags)
+
+
+def _other(info: ImageInfo) -> ImageRow:
+    by_name = sorted(info.tags, key=lambda tag: (not tag.endswith(":latest"), tag))
+    name = by_name[0] if by_name else info.id
+    return ImageRow(
+        recipe="",
+        reference=name,
+        state="set-up" if name.startswith(f"{recipes.REPOSITORY}/setup:") else "no recipe",
+        image_id=info.id,
+        size_bytes=info.size_bytes,
+        created=info.created,
+        base="",
     )
+
+
+def _last_uses(engine: Engine) -> dict[str, float]:
+    """By id of the image that a sandbox's was prepared from: when that was last opened."""
+    found: dict[str, float] = {}
+    for origin, prepared in prepared_of(engine):
+        for tag in prepared.tags:
+            with suppress(OSError):
+                when = inventory_file(tag.rpartition(":")[2]).stat().st_mtime
+                found[origin] = max(when, found.get(origin, 0.0))
+    return found
+
+
+def prepared_of(engine: Engine) -> list[tuple[str, ImageInfo]]:
+    """Every image that was prepared for sandboxes, behind the id of the one it was made from."""
+    return [
+        (info.labels[LABEL_PREPARED], info)
+        for info in engine.images(LABEL_PREPARED)
+        # Labels are inherited by a copy of a workspace that was put on top.
+        if LABEL_SNAPSHOT not in info.labels
+    ]
 
 
 def rows_of(

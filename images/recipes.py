@@ -120,6 +120,8 @@ def of_operator(path: Path) -> Recipe:
     Raises:
         ImageUnusable: it is none, or too large.
     """
+    # By one name, from wherever it is looked at.
+    path = path.parent.resolve() / path.name
     try:
         if path.is_dir():
             files = _bounded_files(path)

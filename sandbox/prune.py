@@ -143,10 +143,10 @@ def _volume_end(row: VolumeInfo) -> float:
 
 
 def _created(row: VolumeInfo) -> float:
-    return _time_of(row.created)
+    return time_of(row.created)
 
 
-def _time_of(text: str) -> float:
+def time_of(text: str) -> float:
     """Seconds since the epoch of a time as the engine writes it; 0 where it writes none."""
     try:
         return datetime.fromisoformat(text).timestamp()
@@ -162,7 +162,7 @@ def _last_use(image: ImageInfo) -> float:
     try:
         return known.stat().st_mtime
     except OSError:
-        return max(_time_of(image.created), _time_of(image.tagged))
+        return max(time_of(image.created), time_of(image.tagged))
 
 
 def _tag(image: ImageInfo) -> str:

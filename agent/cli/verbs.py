@@ -65,6 +65,10 @@ _IMAGE = Group(
     {
         "list": Verb("image.listing", "List the images that agents can work in."),
         "build": Verb("image.build", "Build images, unless they stand already."),
+        "rm": Verb("image.removal", "Remove images that Moonpool made."),
+        "shell": Verb(
+            "image.shell", "Look into an image: a sealed shell that leaves nothing behind."
+        ),
     },
 )
 

@@ -62,6 +62,8 @@ class ContainerSpec:
     seccomp_profile: str
     mounts: tuple[Mount, ...] = ()
     """Over the image's own files; none where the policy lets the workspace's files be executed."""
+    terminal: bool = False
+    """Whether the main process has a terminal, which is a person's."""
     unset: tuple[str, ...] = ()
     """Variables of the image that its processes are not to get from the engine."""
     user: str = USER
@@ -101,7 +103,7 @@ class ContainerSpec:
             ],
             "Labels": dict(self.labels),
             "Hostname": HOSTNAME,
-            "Tty": False,
+            "Tty": self.terminal,
             "OpenStdin": True,
             "StdinOnce": False,
             "AttachStdin": True,
@@ -233,7 +235,7 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
     config = running.get("Config") or {}
     wrong += [
         f"{key}: is {config.get(key)!r}"
-        for key, wanted in (("Image", spec.image), ("User", spec.user), ("Tty", False))
+        for key, wanted in (("Image", spec.image), ("User", spec.user), ("Tty", spec.terminal))
         if config.get(key) != wanted
     ]
     if list(config.get("Entrypoint") or ()) != list(spec.command) or config.get("Cmd"):

@@ -194,6 +194,12 @@ class Engine(EngineImages):
         with translated("attaching to the container"):
             return self._api.upgrade(f"/containers/{container}/attach", query)
 
+    def resize(self, container: str, *, rows: int, columns: int) -> None:
+        """Tell the terminal of a running container its size."""
+        with translated("resizing the terminal"):
+            query = {"h": rows, "w": columns}
+            self._api.json("POST", f"/containers/{container}/resize", query=query)
+
     def put_archive(self, container: str, path: str, tar: Iterable[bytes]) -> None:
         """Unpack an uncompressed tar below a directory of a container."""
         with translated("copying into the container"):

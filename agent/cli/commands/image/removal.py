@@ -1,0 +1,29 @@
+"""``moonpool image rm``."""
+
+from agent.cli.arguments import Command, Given, rest
+from agent.cli.setup import environment, exit_codes
+from images.removal import remove
+from sandbox.engine.docker import Engine
+
+NAMES = rest("NAME")
+
+
+def remove_images(given: Given) -> int:
+    """Remove each; gives the exit code."""
+    engine = Engine.connect(environment.environ())
+    for name in given[NAMES]:
+        removed = remove(engine, name)
+        print(f"{name}: removed {', '.join(removed) or 'nothing: nothing was made of it'}")
+    return exit_codes.DONE
+
+
+COMMAND = Command(
+    remove_images,
+    (NAMES,),
+    """
+
+    A name that is no recipe's is an image's: that stays, and what was prepared of it goes.
+
+    Example: moonpool image rm polyglot
+    """,
+)

@@ -1,0 +1,99 @@
+"""``moonpool image shell``."""
+
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import termios
+import tty
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+
+from agent.cli.arguments import Command, Given, Misuse, argument
+from agent.cli.setup import environment, exit_codes
+from images.build import ensure
+from sandbox.container import throwaway_shell
+from sandbox.container.prepared_image import prepare
+from sandbox.engine.docker import Engine
+from sandbox.errors import ImageUnusable, SandboxError
+
+NAME = argument("NAME")
+_PIECE = 1 << 14
+
+
+def shell(given: Given) -> int:
+    """A shell on this terminal until it ends; gives the exit code."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Misuse("image shell is for a person: it needs a terminal")
+    engine = Engine.connect(environment.environ())
+    reference = ensure(engine, given[NAME], environ=environment.environ(), on_progress=print)
+    info = engine.image(reference)
+    if info is None:
+        raise ImageUnusable(f"the image {reference} is gone again: build it once more")
+    prepared = prepare(engine, info, on_progress=print)
+    print(f"{given[NAME]}, sealed: no network, no rights, and nothing of it stays. `exit` ends it.")
+    with throwaway_shell.opened(engine, prepared) as (container, terminal):
+
+        def resize() -> None:
+            columns, rows = shutil.get_terminal_size()
+            with suppress(SandboxError):  # it may have ended
+                engine.resize(container, rows=rows, columns=columns)
+
+        with _raw(sys.stdin.fileno()), _on_resize(resize):
+            resize()
+            _relay(terminal, sys.stdin.fileno(), sys.stdout.fileno())
+    return exit_codes.DONE
+
+
+def _relay(terminal: socket.socket, keys: int, screen: int) -> None:
+    """Hand bytes on until the other side ends."""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(terminal, selectors.EVENT_READ)
+        waiting.register(keys, selectors.EVENT_READ)
+        while True:
+            for event, _ in waiting.select():
+                if event.fileobj is terminal:
+                    data = terminal.recv(_PIECE)
+                    if not data:
+                        return
+                    view = memoryview(data)
+                    while view:
+                        view = view[os.write(screen, view) :]
+                elif typed := os.read(keys, _PIECE):
+                    terminal.sendall(typed)
+                else:
+                    return
+
+
+@contextmanager
+def _raw(keys: int) -> Generator[None]:
+    """Keys go over as they are typed, Ctrl-C too."""
+    before = termios.tcgetattr(keys)
+    tty.setraw(keys)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keys, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _on_resize(resize: Callable[[], None]) -> Generator[None]:
+    before = signal.signal(signal.SIGWINCH, lambda *_: resize())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGWINCH, before)
+
+
+COMMAND = Command(
+    shell,
+    (NAME,),
+    """
+
+    What a policy allows does not count here; the container is sealed as any other.
+
+    Example: moonpool image shell debian:bookworm-slim
+    """,
+)
