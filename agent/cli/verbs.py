@@ -85,6 +85,7 @@ VERBS = Group(
             "run",
             "Let an agent work on a copy of a directory, and export what it changed as a patch.",
         ),
+        "init": Verb("init", "Propose a policy for a repository from what its files say."),
         "setup": Verb(
             "setup", "Install what a policy's set-up says, once for all runs that share it."
         ),

@@ -1,0 +1,70 @@
+"""JavaScript: the packages of a lock or a manifest, into the workspace's node_modules."""
+
+from collections.abc import Mapping
+
+from agent.proposal.repository import RepositoryFiles, section
+from agent.proposal.values import Proposed, ProposedLine
+
+_INPUTS = (
+    "package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+)  # fmt: skip
+_QUIET = "--ignore-scripts --no-audit --no-fund"
+
+
+def propose(files: RepositoryFiles) -> Proposed | None:
+    if "package.json" not in files:
+        return None
+    manifest = files.json("package.json")
+    needs = any(
+        isinstance(manifest.get(key), Mapping) and manifest[key]
+        for key in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+    )
+    notes = []
+    if ".npmrc" in files or ".yarnrc" in files or ".yarnrc.yml" in files:
+        notes.append(
+            "the repository configures its package client, perhaps with another registry: set-up "
+            "does not see that file; configure your own npm, or add the host to the network list"
+        )
+    if "workspaces" in manifest:
+        notes.append("workspaces: add the package.json of each of them to the inputs")
+    command = _install(files) if needs else None
+    scripts = section(manifest, "scripts")
+    verify = None
+    if isinstance(scripts.get("test"), str):
+        verify = ProposedLine("npm test", "package.json has a script test")
+    rebuild = ProposedLine("npm rebuild", "install scripts of packages, now without a network")
+    return Proposed(
+        image="node",
+        reason="package.json is JavaScript's",
+        inputs=tuple(
+            ProposedLine(name, "says which packages, and which versions")
+            for name in _INPUTS
+            if name in files and command
+        ),
+        commands=(command,) if command else (),
+        network=(ProposedLine("npm", "the registry that your own npm is configured for"),)
+        if command
+        else (),
+        prepare=(rebuild,) if command else (),
+        programs=(
+            ProposedLine("node", "runs the code"),
+            ProposedLine("npm", "runs the scripts of package.json"),
+        ),
+        verify=verify,
+        notes=tuple(notes),
+    )
+
+
+def _install(files: RepositoryFiles) -> ProposedLine:
+    if "package-lock.json" in files or "npm-shrinkwrap.json" in files:
+        return ProposedLine(f"npm ci {_QUIET}", "exactly what the lock of npm says")
+    if "pnpm-lock.yaml" in files:
+        line = "npx --yes pnpm@9 install --frozen-lockfile --ignore-scripts"
+        return ProposedLine(line, "exactly what pnpm-lock.yaml says")
+    if "yarn.lock" in files:
+        line = "npx --yes yarn@1 install --frozen-lockfile --ignore-scripts"
+        return ProposedLine(line, "exactly what yarn.lock says")
+    return ProposedLine(
+        f"npm install --no-package-lock {_QUIET}", "package.json has no lock: the newest that fit"
+    )

@@ -1,0 +1,126 @@
+"""A Python project as its manifests describe it: requirements, extras, groups, build backend."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+from agent.proposal import setup_script
+from agent.proposal.repository import RepositoryFiles, section, strings
+from agent.proposal.requirements import RequirementList, both, from_file, judged_all, normal
+
+_MAX_DEPTH = 8
+
+
+class PythonProject(NamedTuple):
+    name: str
+    """In its normal form; empty where it is not said."""
+    requires: RequirementList
+    build: RequirementList
+    backend: str
+    extras: Mapping[str, tuple[str, ...]]
+    groups: Mapping[str, Any]
+    """As written: texts, and mappings that include another group (PEP 735)."""
+    source: str
+    """Which files say so, for a comment."""
+    can_be_built: bool
+    has_extension: bool
+    notes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, files: RepositoryFiles) -> Self:
+        pyproject = files.toml("pyproject.toml")
+        project = section(pyproject, "project")
+        config = files.ini("setup.cfg")
+        options = section(config, "options")
+        script_text = files.text("setup.py")
+        script = setup_script.read(script_text or "")
+        poetry = section(pyproject, "tool", "poetry")
+        requires = [
+            judged_all(strings(project.get("dependencies")), "pyproject.toml"),
+            judged_all(_lines(options.get("install_requires")), "setup.cfg"),
+            judged_all(script.requires, "setup.py"),
+            judged_all(_poetry(poetry.get("dependencies")), "pyproject.toml"),
+        ]
+        dynamic = section(pyproject, "tool", "setuptools", "dynamic", "dependencies").get("file")
+        named = [dynamic] if isinstance(dynamic, str) else strings(dynamic)
+        requires += [from_file(files, path) for path in named]
+        has_build = bool(script_text) or bool(section(pyproject, "build-system")) or bool(project)
+        if not any(it.found for it in requires) and "requirements.txt" in files:
+            requires.append(from_file(files, "requirements.txt"))
+        extras = {
+            **{key: tuple(value) for key, value in script.extras.items()},
+            **{
+                key: _lines(value)
+                for key, value in section(config, "options.extras_require").items()
+            },
+            **{
+                key: strings(value)
+                for key, value in section(project, "optional-dependencies").items()
+            },
+        }
+        groups = {
+            **{
+                key: [*_poetry(section(value).get("dependencies"))]
+                for key, value in section(poetry, "group").items()
+            },
+            **section(pyproject, "dependency-groups"),
+        }
+        if "dev-dependencies" in poetry:
+            groups.setdefault("dev", [*_poetry(poetry["dev-dependencies"])])
+        system = section(pyproject, "build-system")
+        backend = system.get("build-backend")
+        name = project.get("name") or section(config, "metadata").get("name") or poetry.get("name")
+        sources = [it for it in ("pyproject.toml", "setup.cfg", "setup.py") if it in files]
+        return cls(
+            name=normal(name) if isinstance(name, str) else "",
+            requires=both(*requires),
+            build=judged_all(strings(system.get("requires")), "pyproject.toml"),
+            backend=backend if isinstance(backend, str) else "",
+            extras=extras,
+            groups=groups,
+            source=", ".join(sources),
+            can_be_built=has_build,
+            has_extension=script.has_extension,
+            notes=(script.problem,) if script.problem else (),
+        )
+
+    def of_extra(self, name: str, depth: int = 0) -> RequirementList:
+        """An extra's requirements; what it takes from the project's other extras included."""
+        found = judged_all(self.extras.get(name, ()), f"the extra {name}")
+        return self._with_own_extras(found, depth)
+
+    def of_group(self, name: str, depth: int = 0) -> RequirementList:
+        """A dependency group's requirements, included groups' too."""
+        entries = self.groups.get(name)
+        lists = [judged_all(strings(entries), f"the group {name}")]
+        for entry in entries if isinstance(entries, list) and depth < _MAX_DEPTH else ():
+            included = entry.get("include-group") if isinstance(entry, Mapping) else None
+            if isinstance(included, str) and len(lists) < 50:
+                lists.append(self.of_group(included, depth + 1))
+        return self._with_own_extras(both(*lists), depth)
+
+    def _with_own_extras(self, found: RequirementList, depth: int) -> RequirementList:
+        if depth >= _MAX_DEPTH or not self.name:
+            return found
+        own = {name for it in found.found if it.name == self.name for name in it.extras}
+        return both(found, *(self.of_extra(name, depth + 1) for name in sorted(own)[:20]))
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    lines = value.splitlines() if isinstance(value, str) else ()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _poetry(value: object) -> tuple[str, ...]:
+    """Poetry's table as requirements; a caret or tilde is read as the least version."""
+    found = []
+    for name, said in value.items() if isinstance(value, Mapping) else ():
+        version = said.get("version") if isinstance(said, Mapping) else said
+        if name == "python" or not isinstance(version, str):
+            continue
+        version = version.strip()
+        if version[:1] in ("^", "~") and version[1:2] != "=":
+            version = f">={version[1:]}"
+        elif version[:1].isdigit():
+            version = f"=={version}"
+        found.append(name + ("" if version == "*" else version))
+    return tuple(found)

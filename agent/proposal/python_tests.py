@@ -1,0 +1,87 @@
+"""What runs a Python project's tests, and what it needs: groups, extras, tox, requirement files."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from agent.proposal.python_project import PythonProject
+from agent.proposal.repository import RepositoryFiles, section
+from agent.proposal.requirements import RequirementList, both, from_file, judged_all
+from agent.proposal.values import ProposedLine
+
+_NAMES = ("tests", "test", "testing", "dev", "develop", "development")
+"""Of extras and groups; the first that is there counts."""
+_FOLDERS = ("", "requirements", "requirements-dev", "tests", "test", "testing", "reqs")
+_FILES = (
+    "test-requirements.txt", "test_requirements.txt", "tests-requirements.txt",
+    "requirements-test.txt", "requirements-tests.txt", "requirements_test.txt",
+    "requirements-testing.txt", "requirements-dev.txt", "requirements_dev.txt",
+    "dev-requirements.txt", "dev_requirements.txt",
+)  # fmt: skip
+_BELOW = ("tests.txt", "test.txt", "testing.txt", "dev.txt", "requirements.txt")
+
+
+class PythonTests(NamedTuple):
+    requirements: RequirementList
+    source: str
+    files: tuple[str, ...]
+    """Requirement files that were read."""
+    verify: ProposedLine
+    runner_is_unittest: bool
+    notes: tuple[str, ...] = ()
+
+
+def find(files: RepositoryFiles, project: PythonProject) -> PythonTests:
+    """The first source that says what the tests need, and the line that runs them."""
+    found, source, read = RequirementList(), "", set[str]()
+    for source, read, found in _sources(files, project):  # noqa: B007 - the first that has some
+        if found.found:
+            break
+    names = {it.name for it in both(found, project.requires).found}
+    unittest = not names & {"pytest"} and _only_unittest(files)
+    if unittest:
+        verify = ProposedLine("python3 -m unittest discover", "no file here names pytest")
+    else:
+        verify = ProposedLine("python3 -m pytest -q", "the tests are run by pytest")
+    return PythonTests(found, source if found.found else "", tuple(sorted(read)), verify, unittest)
+
+
+def _sources(
+    files: RepositoryFiles, project: PythonProject
+) -> Iterator[tuple[str, set[str], RequirementList]]:
+    for name in _NAMES:
+        if name in project.groups:
+            yield f"the dependency group {name}", set(), project.of_group(name)
+        if name in project.extras:
+            yield f"the extra {name}", set(), project.of_extra(name)
+    for folder in _FOLDERS:
+        for name in _BELOW if folder else _FILES:
+            path = f"{folder}/{name}" if folder else name
+            if path in files:
+                read: set[str] = set()
+                found = from_file(files, path, read)
+                yield path, read, found
+    yield "tox", set(), _tox(files)
+
+
+def _tox(files: RepositoryFiles) -> RequirementList:
+    """`deps` of tox's test environment; lines for one of several factors are read as for all."""
+    text = section(files.ini("tox.ini"), "testenv").get("deps", "")
+    lists = []
+    plain = []
+    for line in text.splitlines() if isinstance(text, str) else ():
+        said = line.rpartition(": ")[2].strip()
+        if said.startswith("-r"):
+            lists.append(from_file(files, said[2:].strip().removeprefix("{toxinidir}/")))
+        elif said and not said.startswith(("#", "-", "{")):
+            plain.append(said)
+    return both(judged_all(plain, "tox.ini"), *lists)
+
+
+def _only_unittest(files: RepositoryFiles) -> bool:
+    """Do the tests say unittest, and none of them pytest?"""
+    texts = [
+        files.text(path) or ""
+        for folder in ("tests", "test", "")
+        for path in files.matching(folder, "test_*.py", "*_test.py", "conftest.py")[:30]
+    ]
+    return any("unittest" in text for text in texts) and not any("pytest" in it for it in texts)

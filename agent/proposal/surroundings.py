@@ -1,0 +1,48 @@
+"""What CI, Dockerfiles and dev containers say beside the manifests: system packages, images.
+
+Only told, as comments: each is another machine's description, and root's work.
+"""
+
+import re
+from collections.abc import Iterator
+
+from agent.proposal.repository import RepositoryFiles
+
+_INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^\n&|;#`$()]{1,2000})")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}\Z", re.ASCII)
+_MAX_WORKFLOWS = 20
+_MAX_PACKAGES = 40
+
+
+def system_packages(files: RepositoryFiles) -> dict[str, str]:
+    """Debian packages that somebody installs, each with the file that says so."""
+    found: dict[str, str] = {}
+    for path in _scripts(files):
+        text = (files.text(path) or "").replace("\\\n", " ")
+        for install in _INSTALL.finditer(text):
+            for word in install[1].split():
+                if _PACKAGE.match(word) and len(found) < _MAX_PACKAGES:
+                    found.setdefault(word, path)
+    return found
+
+
+def _scripts(files: RepositoryFiles) -> Iterator[str]:
+    workflows = files.matching(".github/workflows", "*.yml", "*.yaml")
+    yield from workflows[:_MAX_WORKFLOWS]
+    for path in (".gitlab-ci.yml", ".travis.yml", "Dockerfile", ".devcontainer/Dockerfile"):
+        if path in files:
+            yield path
+
+
+def notes(files: RepositoryFiles) -> tuple[str, ...]:
+    """Images that others work in; none is used unseen."""
+    found = []
+    for path in ("Dockerfile", ".devcontainer/Dockerfile"):
+        base = re.search(r"(?mi)^FROM\s+(\S{1,200})", files.text(path) or "")
+        if base:
+            found.append(f"{path} builds on {base[1]}: as `image:` an engine's reference works too")
+    for path in (".devcontainer/devcontainer.json", ".devcontainer.json"):
+        image = re.search(r'"image"\s*:\s*"([^"\n]{1,200})"', files.text(path) or "")
+        if image:
+            found.append(f"{path} works in {image[1]}: as `image:` an engine's reference works too")
+    return tuple(found)

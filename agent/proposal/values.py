@@ -1,0 +1,27 @@
+"""What a reader of an ecosystem proposes: lines, each with its reason."""
+
+from typing import NamedTuple
+
+
+class ProposedLine(NamedTuple):
+    value: str
+    """As it stands in the policy; composed of judged names, never a repository's own text."""
+    reason: str
+    """For a comment; may hold a repository's own words, which are made harmless where written."""
+
+
+Lines = tuple[ProposedLine, ...]
+
+
+class Proposed(NamedTuple):
+    """What one ecosystem needs."""
+
+    image: str
+    reason: str
+    inputs: Lines = ()
+    commands: Lines = ()
+    network: Lines = ()
+    prepare: Lines = ()
+    programs: Lines = ()
+    verify: ProposedLine | None = None
+    notes: tuple[str, ...] = ()
