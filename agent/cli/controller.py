@@ -56,6 +56,15 @@ def notices_of(root: Path, policy: Policy) -> list[str]:
     return notices if narrowed is None else [*notices, narrowed]
 
 
+def setup_hint(root: Path) -> list[str]:
+    """For a run whose policy nobody chose: the repository asks for packages, and gets none."""
+    manifest = workspace.needing_setup(root)
+    if manifest is None:
+        return []
+    what = f"{manifest} names packages that this policy does not install"
+    return [f"{what}: moonpool init proposes one that does"]
+
+
 def may_ask(*, json_lines: bool, shown_on: TextIO | None = None) -> bool:
     """Is there a person at a terminal?
 

@@ -26,9 +26,7 @@ def rust(files: RepositoryFiles) -> Proposed | None:
     if "Cargo.toml" not in files:
         return None
     locked = "Cargo.lock" in files
-    notes = [
-        "cargo looks at a crate's targets before it fetches: src/ is among the inputs for that"
-    ]
+    notes = ["cargo looks at a crate's targets before it fetches: src/ is an input for that"]
     if ".cargo" in files or files.listed(".cargo"):
         notes.append(".cargo may name another registry: set-up does not see it; configure your own")
     return Proposed(
@@ -57,7 +55,7 @@ def java(files: RepositoryFiles) -> Proposed | None:
         notes: tuple[str, ...] = ()
         if "<repositor" in (files.text("pom.xml") or ""):
             notes = (
-                "pom.xml names a repository of its own: add its host to the network if you trust it",
+                "pom.xml names another repository: add its host to the network if you trust it",
             )
         return Proposed(
             image="java",

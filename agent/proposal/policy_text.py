@@ -48,8 +48,8 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
     yield "setup:" if proposed.commands or proposed.prepare else "# setup:"
     yield from _section("inputs", proposed.inputs, "  ")
     if packages:
-        yield "  # Installed by apt elsewhere; needs as_root. To take it: uncomment, add `apt` to the"
-        yield "  # network, and put the line in front of the other commands."
+        yield "  # Installed by apt elsewhere. To take it: uncomment, add `apt` to the"
+        yield "  # network, and put the line in front of the others, which then run as root too."
         for package, path in packages.items():
             yield f"  #   {package}: {comment(path)}"
         yield "  # as_root: true"

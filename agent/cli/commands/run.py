@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, path, text
-from agent.cli.controller import RunController, may_ask, notices_of, refuse_used
+from agent.cli.controller import RunController, may_ask, notices_of, refuse_used, setup_hint
 from agent.cli.setup import environment, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
@@ -80,7 +80,9 @@ def run(given: Given) -> int:
         conduct = RunController(
             record=record, json_lines=given[EVENTS_AS_JSON], out=out, ready=ready
         )
-        return conduct(job, open_sandbox, notices=notices_of(root, policy))
+        chosen = given[POLICY] or configuration.policy
+        notices = [*notices_of(root, policy), *(() if chosen else setup_hint(root))]
+        return conduct(job, open_sandbox, notices=notices)
     finally:
         record.close()
 

@@ -1,5 +1,7 @@
 """What the command line takes for a workspace, and what it takes from one: nothing."""
 
+import os
+import stat
 from pathlib import Path
 
 from agent.errors import UsageError
@@ -12,6 +14,18 @@ _LOOKS_LIKE_POLICY = (
     "moonpool-policy.yaml",
     ".moonpool",
 )
+
+_MANIFESTS = (
+    ("requirements.txt", b""),
+    ("pyproject.toml", b"ependencies"),
+    ("setup.py", b"install_requires"),
+    ("setup.cfg", b"install_requires"),
+    ("package.json", b"ependencies"),
+    ("go.mod", b"require"),
+    ("Cargo.toml", b"ependencies"),
+    ("pom.xml", b"<dependenc"),
+)
+"""Names of files in the top folder, and what in them asks for packages."""
 
 
 def resolve(directory: Path) -> Path:
@@ -68,6 +82,22 @@ def refuse_inside(path: Path, workspace: Path, what: str) -> None:
 def ignored_policies(workspace: Path) -> tuple[str, ...]:
     """Files of the workspace that someone may take for its policy; none is read."""
     return tuple(name for name in _LOOKS_LIKE_POLICY if (workspace / name).exists())
+
+
+def needing_setup(workspace: Path) -> str | None:
+    """The first manifest that names packages to install; a handful of looks, none at a link."""
+    for name, word in _MANIFESTS:
+        try:
+            file = os.open(workspace / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue
+        with os.fdopen(file, "rb", buffering=0) as stream:
+            try:
+                if stat.S_ISREG(os.fstat(file).st_mode) and word in (stream.read(1 << 16) or b""):
+                    return name
+            except OSError:
+                continue
+    return None
 
 
 def began_in(recorded: str, directory: Path | None) -> Path:
