@@ -1,6 +1,7 @@
 """A stranger's repository, read as data: bounded, no link followed, nothing of it run or imported.
 
-Owns opening, sizes, and decoding of TOML, JSON, YAML and INI. What can't be read becomes a
+Owns opening, sizes, and decoding of TOML, JSON and INI; YAML is read as text, so that no alias
+unfolds. What can't be read becomes a
 problem in words, never an error. Knows no ecosystem.
 """
 
@@ -17,7 +18,6 @@ from typing import Any
 _MAX_BYTES = 1 << 20
 _MAX_LISTED = 5_000
 """Names that are looked at in one folder."""
-_MAX_YAML_EVENTS = 20_000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -129,9 +129,6 @@ class RepositoryFiles:
     def json(self, path: str) -> Mapping[str, Any]:
         return self._decoded(path, json.loads)
 
-    def yaml(self, path: str) -> Mapping[str, Any]:
-        return self._decoded(path, _plain_yaml)
-
     def ini(self, path: str) -> Mapping[str, Any]:
         """Sections, each with its values as text."""
         return self._decoded(path, _sections)
@@ -148,18 +145,6 @@ class RepositoryFiles:
             self.problems.append(f"{path} can't be read: {type(error).__name__}")
             return {}
         return data if isinstance(data, Mapping) else {}
-
-
-def _plain_yaml(text: str) -> Any:
-    """YAML without aliases, which can be made to unfold without end."""
-    import yaml  # noqa: PLC0415 - half of what proposes for a repository without YAML would cost
-
-    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        if count > _MAX_YAML_EVENTS:
-            raise ValueError("too much")
-    return yaml.safe_load(text)
 
 
 def _sections(text: str) -> dict[str, dict[str, str]]:

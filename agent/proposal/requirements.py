@@ -13,10 +13,13 @@ from agent.proposal.repository import RepositoryFiles
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,99}[A-Za-z0-9])?"
 _VERSION = r"(?:===|~=|==|!=|<=|>=|<|>)\s*[A-Za-z0-9][A-Za-z0-9.*+!_-]{0,60}"
+_VALUE = r"(?:'[A-Za-z0-9_. +-]{0,60}'|\"[A-Za-z0-9_. +-]{0,60}\")"
+_VARIABLE = r"(?:python|os|sys|platform|implementation)_[a-z_]{2,30}|extra"
+_COMPARED = rf"(?:{_VARIABLE})\s*(?:<=|>=|==|!=|~=|<|>|in|not in)\s*{_VALUE}"
 _REQUIREMENT = re.compile(
     rf"(?P<name>{_NAME})\s*(?:\[\s*(?P<extras>{_NAME}(?:\s*,\s*{_NAME})*)?\s*\])?\s*"
     rf"\(?\s*(?P<versions>{_VERSION}(?:\s*,\s*{_VERSION})*)?\s*,?\s*\)?\s*"
-    r"(?:;\s*(?P<marker>[A-Za-z0-9_ .,<>=!~()'\"-]{1,300}))?",
+    rf"(?:;\s*(?P<marker>\(*{_COMPARED}(?:\)*\s+(?:and|or)\s+\(*{_COMPARED})*\s*\)*))?",
     re.ASCII,
 )
 _INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*([A-Za-z0-9_./-]{1,200})\Z")

@@ -1,0 +1,39 @@
+"""Small repositories of each kind, and what is proposed for them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.proposal.proposing import propose
+from images.recipes import names
+
+Proposer = Callable[[Mapping[str, str]], dict[str, Any]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
+    root = tmp_path / "repository"
+
+    def writer(files: Mapping[str, str]) -> Path:
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        root.mkdir(exist_ok=True)
+        return root
+
+    return writer
+
+
+@pytest.fixture
+def proposed(write: Callable[[Mapping[str, str]], Path]) -> Proposer:
+    """The policy as data, with its text under ``text`` and the verify command under ``verify``."""
+
+    def proposer(files: Mapping[str, str]) -> dict[str, Any]:
+        found = propose(write(files), images=frozenset(names()))
+        return {**yaml.safe_load(found.text), "text": found.text, "verify": found.verify}
+
+    return proposer

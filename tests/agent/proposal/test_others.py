@@ -1,0 +1,80 @@
+"""What is proposed for ecosystems beside Python."""
+
+import pytest
+
+from .conftest import Proposer
+
+PACKAGE = '{"scripts": {"test": "tap"}, "devDependencies": {"tap": "^1"}}'
+
+
+@pytest.mark.parametrize(
+    ("lock", "command"),
+    [
+        ("package-lock.json", "npm ci"),
+        ("npm-shrinkwrap.json", "npm ci"),
+        ("yarn.lock", "npx --yes yarn@1 install --frozen-lockfile"),
+        ("pnpm-lock.yaml", "npx --yes pnpm@9 install --frozen-lockfile"),
+        ("README", "npm install --no-package-lock"),
+    ],
+)
+def test_lock_decides_how_node_modules_are_made(
+    proposed: Proposer, lock: str, command: str
+) -> None:
+    policy = proposed({"package.json": PACKAGE, lock: ""})
+    assert policy["setup"]["commands"][0].startswith(command)
+    assert "--ignore-scripts" in policy["setup"]["commands"][0]
+    assert policy["setup"]["network"] == ["npm"]
+    assert policy["image"] == "node"
+    assert policy["verify"] == "npm test"
+
+
+def test_package_without_dependencies_needs_no_setup(proposed: Proposer) -> None:
+    assert "setup" not in proposed({"package.json": '{"scripts": {"test": "node --test"}}'})
+
+
+def test_registry_of_the_repository_is_told_and_not_taken(proposed: Proposer) -> None:
+    policy = proposed({"package.json": PACKAGE, ".npmrc": "registry=https://evil.example"})
+    assert policy["setup"]["inputs"] == ["package.json"]
+    assert "configures its package client" in policy["text"]
+    assert "evil" not in policy["text"]
+
+
+@pytest.mark.parametrize(
+    ("file", "image", "word", "verify"),
+    [
+        ("go.mod", "go", "go", "go test ./..."),
+        ("Cargo.toml", "rust", "cargo", "cargo test --offline"),
+        ("pom.xml", "java", "maven", "mvn -B -o test"),
+    ],
+)
+def test_manifest_decides_image_network_and_verify(
+    proposed: Proposer, file: str, image: str, word: str, verify: str
+) -> None:
+    policy = proposed({file: ""})
+    assert (policy["image"], policy["setup"]["network"]) == (image, [word])
+    assert policy["verify"] == verify
+    assert file in policy["setup"]["inputs"]
+
+
+def test_two_ecosystems_share_the_image_of_several(proposed: Proposer) -> None:
+    policy = proposed({"package.json": PACKAGE, "requirements.txt": "idna\n"})
+    assert policy["image"] == "polyglot"
+    assert policy["setup"]["network"] == ["pip", "npm"]
+
+
+def test_makefile_alone_gives_verify(proposed: Proposer) -> None:
+    assert proposed({"Makefile": "all:\n\ncheck: all\n\t./t\n"})["verify"] == "make check"
+
+
+def test_system_packages_of_ci_are_a_comment(proposed: Proposer) -> None:
+    step = "      - run: |\n          sudo apt-get install -y libyaml-dev ${X} && id\n"
+    policy = proposed({"setup.py": "", ".github/workflows/ci.yml": step})
+    assert "# as_root: true" in policy["text"]
+    assert "--no-install-recommends libyaml-dev" in policy["text"]
+    assert "libyaml" not in str(policy["setup"])
+
+
+def test_repository_without_manifest_gets_a_policy_too(proposed: Proposer) -> None:
+    policy = proposed({"a.txt": ""})
+    assert policy["image"] == "python"
+    assert "setup" not in policy

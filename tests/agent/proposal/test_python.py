@@ -1,0 +1,117 @@
+"""What is proposed for Python projects."""
+
+from typing import Any
+
+import pytest
+
+from .conftest import Proposer
+
+PROJECT = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+NAMED = '[project]\nname = "Some.Thing"\ndependencies = ["idna>=2.5,<4"]\n'
+
+
+def installs(policy: dict[str, Any]) -> str:
+    return "\n".join(policy["setup"]["commands"])
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": NAMED + '[dependency-groups]\ntests = ["freezegun"]\n'},
+        {
+            "pyproject.toml": NAMED
+            + '[dependency-groups]\nx = ["freezegun"]\ntest = [{include-group = "x"}]\n'
+        },
+        {"pyproject.toml": NAMED + '[project.optional-dependencies]\ntest = ["freezegun"]\n'},
+        {
+            "pyproject.toml": NAMED
+            + '[project.optional-dependencies]\nx = ["freezegun"]\ndev = ["some_thing[x]"]\n'
+        },
+        {"pyproject.toml": NAMED, "requirements/tests.txt": "freezegun==1.5  # pinned\n"},
+        {
+            "pyproject.toml": NAMED,
+            "requirements/tests.txt": "-r more.txt\n",
+            "requirements/more.txt": "freezegun\n",
+        },
+        {"pyproject.toml": NAMED, "requirements-dev.txt": "-e .[x]\nfreezegun\n"},
+        {"pyproject.toml": NAMED, "tox.ini": "[testenv]\ndeps =\n    py311: freezegun\n"},
+        {
+            "setup.cfg": "[options]\ninstall_requires =\n    idna>=2.5,<4\n"
+            "[options.extras_require]\ntests =\n    freezegun\n"
+        },
+        {
+            "setup.py": "from setuptools import setup\nREQ = ['idna>=2.5,<4']\n"
+            "setup(install_requires=REQ, extras_require={'test': ['freezegun']})\n"
+        },
+        {
+            "pyproject.toml": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\npython="*"\n'
+            'idna=">=2.5,<4"\n[tool.poetry.group.test.dependencies]\nfreezegun="^1.5"\n'
+        },
+    ],
+)
+def test_what_project_and_tests_ask_for_is_installed(
+    proposed: Proposer, files: dict[str, str]
+) -> None:
+    policy = proposed(files)
+    assert "'idna>=2.5,<4'" in installs(policy)
+    assert "freezegun" in installs(policy)
+    assert policy["image"] == "python"
+    assert policy["setup"]["network"] == ["pip"]
+    assert "pytest" in installs(policy)
+    assert policy["verify"] == "python3 -m pytest -q"
+
+
+def test_project_itself_is_built_without_network_by_a_backend_installed_before(
+    proposed: Proposer,
+) -> None:
+    policy = proposed({"pyproject.toml": PROJECT + NAMED})
+    assert policy["setup"]["prepare"] == [
+        "/opt/venv/bin/pip install --no-deps --no-build-isolation -e ."
+    ]
+    assert "hatchling" in installs(policy)
+    assert "editables" in installs(policy)
+
+
+def test_version_from_git_is_given_where_there_is_no_git(proposed: Proposer) -> None:
+    build = '[build-system]\nrequires = ["setuptools", "setuptools-scm>=8"]\n'
+    (line,) = proposed({"pyproject.toml": build})["setup"]["prepare"]
+    assert line.startswith("SETUPTOOLS_SCM_PRETEND_VERSION=")
+    (line,) = proposed({"PKG-INFO": "Version: 1"})["setup"]["prepare"]
+    assert not line.startswith("SETUPTOOLS_SCM_PRETEND_VERSION=")
+
+
+def test_requirement_files_alone_build_nothing(proposed: Proposer) -> None:
+    policy = proposed({"requirements.txt": "idna\n"})
+    assert "idna" in installs(policy)
+    assert "prepare" not in policy["setup"]
+
+
+def test_inputs_are_the_files_that_say_what_is_installed(proposed: Proposer) -> None:
+    policy = proposed({"pyproject.toml": NAMED, "requirements/tests.txt": "x\n", "a.py": ""})
+    assert policy["setup"]["inputs"] == ["pyproject.toml", "requirements/tests.txt"]
+
+
+def test_another_index_is_told_and_not_taken(proposed: Proposer) -> None:
+    policy = proposed({"requirements.txt": "--index-url https://evil.example/simple\nidna\n"})
+    assert "evil" not in str(policy["setup"])
+    assert "# Note: requirements.txt names another index" in policy["text"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x @ https://evil.example/x.whl", "git+https://evil.example/x", "../x", "x; touch y", "-e x",
+     "x'$(id)'", "--no-binary :all:", "x\x1b[2J", "x[`id`]", "x==1 || id", "--hash=x"],
+)  # fmt: skip
+def test_what_is_no_plain_requirement_is_told_and_not_installed(
+    proposed: Proposer, text: str
+) -> None:
+    policy = proposed({"requirements.txt": f"idna\n{text}\n"})
+    commands = installs(policy)
+    assert "evil" not in commands
+    assert not any(sign in commands for sign in "`$;|\x1b")
+    assert "is no plain requirement" in policy["text"]
+
+
+def test_tests_by_unittest_alone_are_run_by_it(proposed: Proposer) -> None:
+    policy = proposed({"setup.py": "", "tests/test_a.py": "import unittest\n"})
+    assert policy["verify"] == "python3 -m unittest discover"

@@ -1,0 +1,102 @@
+"""A repository that would write its own permit through what `init` reads of it."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent.proposal.proposing import propose
+from images.recipes import names
+
+BREAKING = "x\nimage: evil\r\nextends: evil\x85network: [evil.example]\u2028a: b\x1b]0;\x07\ufffe"
+
+
+def proposal_of(root: Path) -> str:
+    text = propose(root, images=frozenset(names())).text
+    policy = yaml.safe_load(text)
+    assert policy["extends"] == "default"
+    assert policy["image"] in names()
+    assert set(policy.get("setup", {}).get("network", [])) <= {"pip", "npm", "go", "cargo", "maven"}
+    assert text.isascii()
+    assert all(char.isprintable() or char == "\n" for char in text)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements.txt", BREAKING),
+        ("setup.py", f"setup(install_requires=[{BREAKING!r}])"),
+        ("pyproject.toml", f"[project]\ndependencies=[{json.dumps(BREAKING)}]"),
+        ("setup.cfg", f"[options]\ninstall_requires =\n  {BREAKING}"),
+        ("package.json", '{"scripts": {"test\\nimage: evil": "x", "test": "a\\nimage: evil"}}'),
+        ("Dockerfile", "FROM x\x1b[2J\u202e:y\nRUN apt-get install evil\x1b x'y z\n"),
+        (".devcontainer.json", '{"image": "x\u2028image: evil"}'),
+        ("Makefile", "test\rimage: evil:\n"),
+        ("setup.py", "(" * 50_000),
+        ("setup.py", "-" * 150_000 + "1"),
+        ("pyproject.toml", "a = " + "[" * 50_000),
+        ("package.json", "[" * 500_000),
+        ("pyproject.toml", "[project\n"),
+        ("package.json", "{"),
+        ("setup.cfg", "no section\n"),
+        ("pyproject.toml", "[project]\nname = 3\ndependencies = 3\n[dependency-groups]\ntest = 7"),
+        ("pyproject.toml", '[dependency-groups]\ntest = [{include-group = "test"}, {x = 1}]'),
+        ("requirements.txt", "-r requirements.txt\n-r ../../../etc/passwd\n-r /etc/passwd\n"),
+        ("requirements.txt", "a" * 900_000),
+        ("requirements.txt", "a>=1," * 100_000),
+        ("package.json", '{"dependencies": ["x"], "scripts": 3, "workspaces": 1}'),
+    ],
+)  # fmt: skip
+def test_text_of_a_repository_becomes_no_key_and_no_crash(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert "/etc" not in proposal_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "requirements.txt", "package.json", "go.mod"])
+def test_links_pipes_and_folders_in_place_of_a_manifest_are_not_read(
+    tmp_path: Path, name: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("swordfish")
+    plants: tuple[Callable[[Path], None], ...] = (
+        lambda path: path.symlink_to(secret),
+        os.mkfifo,
+        lambda path: path.mkdir(),
+        lambda path: path.symlink_to("/dev/zero"),
+    )
+    for number, plant in enumerate(plants):
+        root = tmp_path / str(number)
+        root.mkdir()
+        plant(root / name)
+        assert "swordfish" not in proposal_of(root)
+
+
+def test_linked_folder_is_not_entered(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "tests.txt").write_text("swordfish\n")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "setup.py").write_text("")
+    (root / "requirements").symlink_to(outside)
+    assert "swordfish" not in proposal_of(root)
+
+
+def test_huge_manifest_is_said_to_be_unread(tmp_path: Path) -> None:
+    with (tmp_path / "pyproject.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "# Not read: pyproject.toml can't be read: it is larger" in proposal_of(tmp_path)
+
+
+def test_nothing_of_the_repository_is_run_or_imported(tmp_path: Path) -> None:
+    touch = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    for name in ("setup.py", "noxfile.py", "yaml.py", "json.py", "conftest.py", "tomllib.py"):
+        (tmp_path / name).write_text(touch)
+    proposal_of(tmp_path)
+    assert not (tmp_path / "ran").exists()
