@@ -6,6 +6,7 @@ A run of three cheap calls on a small repository is compared with the engine's o
 """
 
 import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-RUN, HELP, ENGINE, PYTHON = "run", "help", "docker run", "python -c pass"
+RUN, HELP, INIT, ENGINE, PYTHON = "run", "help", "init", "docker run", "python -c pass"
 MODULES, MEMORY = "modules", "MiB"
 SCRIPT = """\
 version: 1
@@ -45,6 +46,7 @@ ROWS = (
     Row("modules imported by that run", MODULES, 400),
     Row("peak memory of that run, MiB", MEMORY, 42),
     Row("moonpool --help / python -c pass", HELP, 5, PYTHON),
+    Row("moonpool init on 10,000 files / python -c pass", INIT, 15, PYTHON),
 )
 
 
@@ -64,6 +66,8 @@ class Side:
             "MOONPOOL_HOME": str(scratch / "home"),
             "XDG_CACHE_HOME": str(scratch / "cache"),
         }
+        self._init = ["init", "-w", str(_repository(scratch / "repository"))]
+        self._proposes = (root / "agent/cli/commands/init.py").exists()
         # The first compiles the modules and copies the workspace.
         self._moonpool(self._run)
 
@@ -73,6 +77,8 @@ class Side:
         self.samples[RUN].append(seconds)
         self.samples[MEMORY].append(mebibytes)
         self.samples[HELP].append(self._moonpool(["--help"])[0])
+        if self._proposes:
+            self.samples[INIT].append(self._moonpool(self._init)[0])
 
     def count_modules(self) -> None:
         python, moonpool = str(self._bin / "python"), str(self._bin / "moonpool")
@@ -82,6 +88,21 @@ class Side:
 
     def _moonpool(self, arguments: Sequence[str]) -> tuple[float, float]:
         return _timed([str(self._bin / "moonpool"), *arguments], self._environ)
+
+
+def _repository(root: Path) -> Path:
+    """10,000 files in 101 folders, and manifests of two languages."""
+    for number in range(100):
+        folder = root / f"package{number}"
+        folder.mkdir(parents=True)
+        for file in range(80):
+            (folder / f"module{file}.py").touch()
+    (root / "tests").mkdir()
+    for file in range(1_998):
+        (root / "tests" / f"test_{file}.py").write_text("import unittest\n" * 100)
+    (root / "pyproject.toml").write_text('[project]\nname = "a"\ndependencies = ["idna"]\n')
+    (root / "package.json").write_text('{"devDependencies": {"tap": "1"}}')
+    return root
 
 
 def _timed(command: Sequence[str], environ: dict[str, str]) -> tuple[float, float]:
@@ -101,7 +122,7 @@ def _timed(command: Sequence[str], environ: dict[str, str]) -> tuple[float, floa
 
 
 def _figure(row: Row, side: Side, baselines: dict[str, list[float]]) -> float:
-    value = statistics.median(side.samples[row.measured])
+    value = statistics.median(side.samples[row.measured] or [math.nan])
     return value / statistics.median(baselines[row.baseline]) if row.baseline else value
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from agent.proposal import python_tests
 from agent.proposal.python_project import PythonProject
 from agent.proposal.repository import RepositoryFiles
-from agent.proposal.requirements import as_arguments, both
+from agent.proposal.requirements import as_arguments, both, normal
 from agent.proposal.values import Lines, Proposed, ProposedLine
 
 _PIP = "/opt/venv/bin/pip"
@@ -49,7 +49,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         )
     ]
     build = _prepare(files, project) if project.can_be_built else _Build((), ())
-    tools = [it for it in _build_tools(project) if it not in names] if build.lines else []
+    tools = [it for it in _build_tools(project) if normal(it) not in names] if build.lines else []
     if "pytest" not in names and not tests.runner_is_unittest:
         tools.append("pytest")
     if tools:
