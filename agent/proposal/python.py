@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from agent.proposal import python_tests
+from agent.proposal import python_locks, python_tests
 from agent.proposal.python_project import PythonProject
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.requirements import as_arguments, both, normal
@@ -14,7 +14,6 @@ _MARKS = (
     "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "tox.ini",
     "noxfile.py", "uv.lock", "poetry.lock",
 )  # fmt: skip
-_LOCKS = ("uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock", "pylock.toml")
 _BACKENDS = {
     "hatchling": ("hatchling", "editables"),
     "flit_core": ("flit_core",),
@@ -39,7 +38,9 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         return None
     project = PythonProject.read(files)
     tests = python_tests.find(files, project)
-    own = both(project.requires, project.build, tests.requirements)
+    pins = python_locks.pinned(files)
+    asked = python_locks.held_to(both(project.requires, tests.requirements), pins)
+    own = both(asked, project.build)
     wanted = [it for it in own.found if it.name != project.name]
     names = {it.name for it in wanted}
     commands = [
@@ -67,12 +68,13 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         ProposedLine(path, "says what is installed; a change of it makes set-up run again")
         for path in (*(name for name in _MARKS if name in files), *tests.files)
     )
-    locks = [name for name in _LOCKS if name in files]
     notes = [*own.refused, *build.notes, *project.notes, *tests.notes]
-    notes += [
-        f"{name} pins exact versions, and from the index it names: set-up takes the newest that fit"
-        for name in locks
-    ]
+    lock = next((name for name in python_locks.NAMES if name in files), None)
+    if lock is not None:
+        notes.append(
+            f"what is named here has the version that {lock} pins; what that needs in turn is the "
+            "newest that fits, from your index"
+        )
     return Proposed(
         image="python",
         reason=f"{mark} is Python's",

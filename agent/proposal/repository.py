@@ -90,13 +90,13 @@ class RepositoryFiles:
             opened = below
         return opened
 
-    def text(self, path: str) -> str | None:
+    def text(self, path: str, max_bytes: int = _MAX_BYTES) -> str | None:
         """The file as text; None where it is no regular file, too large, or unreadable."""
         if path not in self._texts:
-            self._texts[path] = self._text(path)
+            self._texts[path] = self._text(path, max_bytes)
         return self._texts[path]
 
-    def _text(self, path: str) -> str | None:
+    def _text(self, path: str, max_bytes: int) -> str | None:
         folder, _, name = path.rpartition("/")
         try:
             opened = self._open_folder(folder)
@@ -114,12 +114,12 @@ class RepositoryFiles:
                 self.problems.append(f"{path} can't be read: it is no regular file")
                 return None
             try:
-                data = stream.read(_MAX_BYTES + 1)
+                data = stream.read(max_bytes + 1)
             except OSError as error:
                 self.problems.append(f"{path} can't be read: {error.strerror}")
                 return None
-        if len(data) > _MAX_BYTES:
-            self.problems.append(f"{path} can't be read: it is larger than {_MAX_BYTES} bytes")
+        if len(data) > max_bytes:
+            self.problems.append(f"{path} can't be read: it is larger than {max_bytes} bytes")
             return None
         return data.decode("utf-8", "replace")
 

@@ -115,3 +115,19 @@ def test_what_is_no_plain_requirement_is_told_and_not_installed(
 def test_tests_by_unittest_alone_are_run_by_it(proposed: Proposer) -> None:
     policy = proposed({"setup.py": "", "tests/test_a.py": "import unittest\n"})
     assert policy["verify"] == "python3 -m unittest discover"
+
+
+@pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock"])
+def test_versions_of_a_lock_are_held_and_its_addresses_are_not(
+    proposed: Proposer, lock: str
+) -> None:
+    pins = (
+        '[[package]]\nname = "idna"\nversion = "3.1"\n'
+        'source = { registry = "https://evil.example" }\n'
+        '[[package]]\nname = "many"\nversion = "9"\n[[package]]\nname = "many"\nversion = "10"\n'
+        '[[package]]\nname = "odd"\nversion = "1\'; id"\n'
+    )
+    asked = '[project]\nname = "x"\ndependencies = ["idna>=2", "many>=1", "odd"]\n'
+    policy = proposed({"pyproject.toml": asked, lock: pins})
+    assert "idna==3.1 'many<=10' odd" in installs(policy)
+    assert "evil" not in policy["text"]
