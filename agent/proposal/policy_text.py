@@ -48,7 +48,7 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
     yield "setup:" if proposed.commands or proposed.prepare else "# setup:"
     yield from _section("inputs", proposed.inputs, "  ")
     if packages:
-        yield "  # Installed by apt elsewhere. To take it: uncomment, add `apt` to the"
+        yield "  # Of the system, by apt. To take it: uncomment, add `apt` to the"
         yield "  # network, and put the line in front of the others, which then run as root too."
         for package, path in packages.items():
             yield f"  #   {package}: {comment(path)}"

@@ -11,6 +11,8 @@ class SetupScript(NamedTuple):
     requires: tuple[str, ...] = ()
     extras: Mapping[str, tuple[str, ...]] = {}
     has_extension: bool = False
+    libraries: tuple[str, ...] = ()
+    """That its extensions are linked with."""
     problem: str | None = None
 
 
@@ -34,12 +36,15 @@ def _read(tree: ast.Module) -> SetupScript:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     given: dict[str, ast.expr] = {}
     extension = False
+    libraries: list[ast.expr] = []
     for call in calls:
         called = call.func.attr if isinstance(call.func, ast.Attribute) else None
         called = call.func.id if isinstance(call.func, ast.Name) else called
         if called == "setup":
             given |= {word.arg: word.value for word in call.keywords if word.arg is not None}
-        extension = extension or (called or "").endswith("Extension")
+        if (called or "").endswith("Extension"):
+            extension = True
+            libraries += [word.value for word in call.keywords if word.arg == "libraries"]
 
     def texts(node: ast.expr | None) -> tuple[str, ...]:
         if isinstance(node, ast.Name):
@@ -52,6 +57,7 @@ def _read(tree: ast.Module) -> SetupScript:
             if isinstance(it, ast.Constant) and isinstance(it.value, str)
         )
 
+    linked = tuple(name for node in libraries for name in texts(node))
     extras = given.get("extras_require")
     extras = named.get(extras.id) if isinstance(extras, ast.Name) else extras
     found: dict[str, tuple[str, ...]] = {}
@@ -59,4 +65,4 @@ def _read(tree: ast.Module) -> SetupScript:
         for key, value in zip(extras.keys, extras.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 found[key.value] = texts(value)
-    return SetupScript(texts(given.get("install_requires")), found, extension)
+    return SetupScript(texts(given.get("install_requires")), found, extension, linked)

@@ -6,17 +6,36 @@ Only told, as comments: each is another machine's description, and root's work.
 import re
 from collections.abc import Iterator
 
+from agent.proposal import setup_script
 from agent.proposal.repository import RepositoryFiles
 
 _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^\n&|;#`$()]{1,2000})")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}\Z", re.ASCII)
+_HEADERS = {
+    "curl": "libcurl4-openssl-dev",
+    "ffi": "libffi-dev",
+    "jpeg": "libjpeg-dev",
+    "pq": "libpq-dev",
+    "sqlite3": "libsqlite3-dev",
+    "ssl": "libssl-dev",
+    "xml2": "libxml2-dev",
+    "xslt": "libxslt1-dev",
+    "yaml": "libyaml-dev",
+    "z": "zlib1g-dev",
+}
+"""Debian's package with the headers of a library, by the name it is linked by."""
 _MAX_WORKFLOWS = 20
 _MAX_PACKAGES = 40
 
 
 def system_packages(files: RepositoryFiles) -> dict[str, str]:
     """Debian packages that somebody installs, each with the file that says so."""
-    found: dict[str, str] = {}
+    script = setup_script.read(files.text("setup.py") or "")
+    found = {
+        _HEADERS[name]: f"setup.py links with {name}"
+        for name in script.libraries
+        if name in _HEADERS
+    }
     for path in _scripts(files):
         text = (files.text(path) or "").replace("\\\n", " ")
         for install in _INSTALL.finditer(text):
