@@ -105,7 +105,8 @@ def bring(engine: Engine, container: str, runtime: ImageInfo) -> None:
 def _members(engine: Engine, container: str) -> Iterator[bytes]:
     for path in ("/opt", "/home", "/etc", "/usr", "/usr/bin", "/bin", "/var"):
         kind = _kind(engine, container, path)
-        if kind is None:
+        # Whoever the image gives it to: what stands in it is ours.
+        if kind is None or (path, kind) == ("/opt", tarfile.DIRTYPE):
             yield _directory(path)
         elif kind == tarfile.SYMTYPE and path not in {"/bin", "/usr/bin"}:
             raise ImageUnusable(f"{path} is a link in this image, and has to be a directory")

@@ -27,8 +27,25 @@ RUN gcc -static -o /static /tmp/static.c
 FROM scratch
 COPY --from=made /static /app/static
 ENV PATH=/app APP_MODE=alone LD_PRELOAD=/nowhere.so
+VOLUME /workspace /opt /tmp
 ENTRYPOINT ["/app/static"]
 USER 4711
+"""
+# As in Alpine: musl, and one program that is all the others.
+MUSL = b"""
+FROM debian:bookworm-slim AS made
+COPY trust/ /usr/local/share/ca-certificates/
+COPY static.c /tmp/static.c
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends busybox-static gcc \\
+    libc6-dev musl-tools >/dev/null
+RUN mkdir -p /r/bin /r/lib /r/etc /r/usr/bin && musl-gcc -o /r/usr/bin/static /tmp/static.c && \\
+    cp -L /usr/lib/*-linux-musl/libc.so /r/lib/ld-musl-$(uname -m).so.1 && \\
+    cp /bin/busybox /r/bin/ && \\
+    for name in sh ls cat; do ln -s busybox /r/bin/$name; done && \\
+    echo root:x:0:0:root:/root:/bin/ash > /r/etc/passwd
+FROM scratch
+COPY --from=made /r /
+ENV APP_MODE=musl
 """
 # Loaded into a process, it says so where everybody may write.
 EVIL = rb"""
@@ -59,7 +76,6 @@ RUN set -eu; gcc -shared -fPIC -o /usr/lib/evil.so /tmp/evil.c; \
 ENV LD_PRELOAD=/usr/lib/evil.so LD_AUDIT=/usr/lib/evil.so LD_LIBRARY_PATH=/usr/lib/evil \
     PYTHONPATH=/opt/moonpool PYTHONHOME=/opt/moonpool GIT_EXEC_PATH=/tmp BASH_ENV=/etc/activate \
     JAVA_HOME=/opt/java PATH=/tmp/x::/usr/bin:.:relative:/bin HOME=/tmp USER=root LANG=C.UTF-8
-VOLUME /workspace /opt
 ENTRYPOINT ["/bin/false"]
 USER 33
 """
@@ -113,6 +129,20 @@ def test_one_static_program_is_enough_of_an_image(in_alone: Sandbox) -> None:
     assert result.stdout == f"static alone\na.txt\n/app:{PLACE}/bin\n".encode()
     assert result.exit_code == 0
     assert [change.path for change in in_alone.export().changes] == [b"b.txt"]
+
+
+@pytest.mark.slow
+def test_musl_and_busybox_are_enough_too(engine: Engine, image: str, tmp_path: Path) -> None:
+    assert image  # its base is ours too
+    files = {"Dockerfile": MUSL, "static.c": STATIC}
+    with foreign(engine, "musl", files) as made, opened(engine, made, tmp_path) as box:
+        result = box.run("static; ls; git init -q && echo $PATH; ls --help 2>&1 | grep -c x")
+        assert result.stdout.startswith(b"static musl\na.txt\n/usr/local/sbin:")
+        assert f":{PLACE}/bin\n".encode() in result.stdout
+        # The check can't tell busybox's names apart, and says so.
+        assert any("ls can't be held apart from" in note or "held apart from busybox" in note
+                   for note in box.seal.notes)  # fmt: skip
+        assert box.run(f"{PLACE}/bin/cp a.txt b.txt").exit_code == 126
 
 
 def test_what_we_bring_runs_only_where_the_policy_lists_it(

@@ -351,8 +351,12 @@ def test_check_refuses_an_image_that_there_is_not_in_its_place(
     assert [error["key"] for error in errors] == ["image"]
 
 
-def test_check_says_that_it_could_not_look_into_the_image(moonpool: Shell) -> None:
+REFERRED = "extends: default\nimage: repo/name:1"
+
+
+def test_check_says_that_it_could_not_look_into_the_image(moonpool: Shell, tmp_path: Path) -> None:
     moonpool.environ["DOCKER_HOST"] = "unix:///nowhere"
-    checked = moonpool("policy", "check", "default")
-    assert checked.returncode == 0
-    assert "image python: not looked into: no engine answers" in checked.stderr
+    for name, image in (("default", "python"), (written(tmp_path, "far", REFERRED), "repo/name:1")):
+        checked = moonpool("policy", "check", name)
+        assert checked.returncode == 0
+        assert f"image {image}: not looked into: no engine answers" in checked.stderr
