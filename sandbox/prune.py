@@ -1,33 +1,27 @@
-"""Removing what runs left behind: what is past its deadline, and snapshots nobody uses.
+"""Removing what runs left behind: what is past its deadline, and what nobody has used for long.
 
 Owns the rule of what may go. Containers of runs that may still be resumed stay until their
-deadline; only what carries our label is ever looked at.
+deadline; only what carries our label is ever looked at. What is kept only so that it need not be
+made again (`sandbox.stored`) has one budget: beyond it, what was used least recently goes first.
 """
 
 import contextlib
 import time
 from collections.abc import Callable
-from datetime import datetime
 from enum import StrEnum
 
 from policies.frozen import dataclass
-from sandbox.container.inventory_cache import inventory_file
-from sandbox.container.volumes import lower_file, published
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import (
-    LABEL_DEADLINE,
-    LABEL_LOWER,
-    LABEL_MANAGED,
-    LABEL_PREPARED,
-    LABEL_RUN,
-    LABEL_SNAPSHOT,
-)
-from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_LOWER, LABEL_MANAGED, LABEL_RUN
+from sandbox.engine.values import ContainerInfo, VolumeInfo
 from sandbox.errors import EngineError
-from sandbox.workspace.snapshot import manifest_file
+from sandbox.stored import StoredItem, StoredKind, stored
 
-SNAPSHOT_AGE_S = 7 * 24 * 3600
-"""A workspace copy that no run has used for this long is removed."""
+UNUSED_AGE_S = 7 * 24 * 3600
+"""What no run has used for this long is removed."""
+DEFAULT_BUDGET_BYTES = 20 << 30
+_YOUNG_S = 600
+"""What was used so recently may be what another process is about to open."""
 _FILLING_S = 3600
 
 
@@ -36,6 +30,7 @@ class LeftoverKind(StrEnum):
     VOLUME = "volume"
     SNAPSHOT = "snapshot"
     PREPARED_IMAGE = "prepared image"
+    SETUP_LAYER = "set-up layer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +46,17 @@ class Leftover:
     """Whether it may be removed now."""
     deadline: float = 0.0
     """Until when a container stays, in s since the epoch."""
+    own_bytes: int = 0
+    """What goes with it, as far as that is known."""
 
 
-def leftovers(engine: Engine) -> tuple[Leftover, ...]:
-    """Everything of ours that stands, expired or not: containers before what they use."""
+def leftovers(engine: Engine, *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> tuple[Leftover, ...]:
+    """Everything of ours that stands, expired or not: containers before what they use, images
+    before those that they are made of.
+
+    Args:
+        budget_bytes: for all that can be made again; what it does not hold is expired.
+    """
     now = time.time()
     found = [
         Leftover(
@@ -73,34 +75,70 @@ def leftovers(engine: Engine) -> tuple[Leftover, ...]:
             kind=LeftoverKind.VOLUME,
             id=row.name,
             run=row.labels.get(LABEL_RUN, ""),
-            expired=_volume_end(row) < now,
+            expired=(_deadline(row) or 0.0) < now,
         )
         for row in engine.volumes(LABEL_MANAGED)
+        if LABEL_LOWER not in row.labels
     ]
-    # An image without a name was replaced by a newer one of the same content.
-    unused_since = now - SNAPSHOT_AGE_S
-    for image in engine.images(LABEL_SNAPSHOT):
-        expired = not image.tags or _last_use(image) < unused_since
-        found.append(Leftover(kind=LeftoverKind.SNAPSHOT, id=image.id, expired=expired))
-    for image in engine.images(LABEL_PREPARED):
-        if LABEL_SNAPSHOT not in image.labels:
-            expired = not image.tags or _last_use(image) < unused_since
-            found.append(Leftover(kind=LeftoverKind.PREPARED_IMAGE, id=image.id, expired=expired))
+    items = stored(engine)
+    expired = _unused(items, now) | over_budget(items, budget_bytes, now)
+    found += [
+        Leftover(
+            kind=LeftoverKind(item.kind),
+            id=item.id,
+            expired=item.id in expired,
+            own_bytes=item.own_bytes,
+        )
+        for item in sorted(items, key=lambda item: len(item.above))
+    ]
     return tuple(found)
 
 
+def _unused(items: tuple[StoredItem, ...], now: float) -> set[str]:
+    return {
+        item.id
+        for item in items
+        if not item.named
+        or item.last_use_s + UNUSED_AGE_S < now
+        or (
+            item.kind is StoredKind.VOLUME
+            and not item.finished
+            and item.last_use_s + _FILLING_S < now
+        )
+    }
+
+
+def over_budget(items: tuple[StoredItem, ...], budget_bytes: int, now: float) -> set[str]:
+    """Ids of what has to go for the rest to fit: least recently used first, none that is young."""
+    left = sum(item.own_bytes for item in items)
+    gone: set[str] = set()
+    # Of equal age: what is made of something else before that.
+    for item in sorted(items, key=lambda item: (item.last_use_s, len(item.above))):
+        if left <= budget_bytes or item.last_use_s + _YOUNG_S > now:
+            break
+        if item.above <= gone:
+            gone.add(item.id)
+            left -= item.own_bytes
+    return gone
+
+
 def prune(
-    engine: Engine, *, everything: bool = False, first: Callable[[Leftover], bool] = lambda _: True
+    engine: Engine,
+    *,
+    everything: bool = False,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    first: Callable[[Leftover], bool] = lambda _: True,
 ) -> tuple[Leftover, ...]:
     """Remove what is expired; with `everything`, all of it, running sandboxes too.
 
     Args:
+        budget_bytes: as for `leftovers`.
         first: called with each before it is removed, to save what is in it; False keeps it.
 
     Gives what was removed. A snapshot or volume that a standing container uses stays.
     """
     removed = []
-    for item in leftovers(engine):
+    for item in leftovers(engine, budget_bytes=budget_bytes):
         if not (item.expired or everything):
             continue
         if not first(item):
@@ -117,53 +155,9 @@ def prune(
     return tuple(removed)
 
 
-def _deadline(row: ContainerInfo) -> float | None:
+def _deadline(row: ContainerInfo | VolumeInfo) -> float | None:
     """None for a container that is not ours: labels of an image are inherited by anyone's."""
     try:
         return float(row.labels[LABEL_DEADLINE])
     except (KeyError, ValueError):
         return None
-
-
-def _volume_end(row: VolumeInfo) -> float:
-    """When a volume may go: at its sandbox's deadline, or as a snapshot may."""
-    key = row.labels.get(LABEL_LOWER)
-    if key is None:
-        try:
-            return float(row.labels[LABEL_DEADLINE])
-        except (KeyError, ValueError):
-            return 0.0
-    if published(key) != row.name:
-        # Another process may be filling it at this moment.
-        return _created(row) + _FILLING_S
-    try:
-        return lower_file(key).stat().st_mtime + SNAPSHOT_AGE_S
-    except OSError:
-        return 0.0
-
-
-def _created(row: VolumeInfo) -> float:
-    return time_of(row.created)
-
-
-def time_of(text: str) -> float:
-    """Seconds since the epoch of a time as the engine writes it; 0 where it writes none."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _last_use(image: ImageInfo) -> float:
-    """When one was last opened, from the time of its file in the cache: a snapshot's manifest, a
-    prepared image's inventory. One without may be another user's: it counts from when it came."""
-    key = image.labels.get(LABEL_SNAPSHOT)
-    known = manifest_file(key) if key is not None else inventory_file(_tag(image))
-    try:
-        return known.stat().st_mtime
-    except OSError:
-        return max(time_of(image.created), time_of(image.tagged))
-
-
-def _tag(image: ImageInfo) -> str:
-    return image.tags[0].rpartition(":")[2]

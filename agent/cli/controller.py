@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup import environment, exit_codes, tidying, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.cli.setup.observers import Observers
@@ -161,6 +161,7 @@ class RunController:
                 front.close()
             with interrupts.shielded():
                 _finish(self, going, result, self.record)
+                tidying.begin(job.environ)
             return result.exit_code
         return exit_codes.INTERRUPTED  # a third signal while the last words were written
 

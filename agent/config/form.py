@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pydantic
 
 from policies.file.document import KeyPath
+from policies.file.fields import Size
 from policies.file.strict import StrictModel
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
@@ -87,6 +88,7 @@ class ConfigForm(StrictModel):
     instructions: _Plain | None = None
     context_files: bool = True
     max_output_tokens: Annotated[int, pydantic.Field(ge=256, le=1_000_000)] | None = None
+    cache_budget: Size | None = None
     telemetry: TelemetryForm | None = None
 
 

@@ -90,6 +90,8 @@ class Configuration:
     max_output_tokens: int | None = None
     """The most tokens that one reply is asked for; None: 32,000, or fewer where the model gives
     fewer. It only lowers that."""
+    cache_budget_bytes: int | None = None
+    """For all that the engine keeps of ours and that can be made again; None: 20 GiB."""
     telemetry: TelemetryConfig | None = None
 
     def paths(self) -> Mapping[str, Path]:

@@ -151,7 +151,8 @@ def _cargo(index: object, scopes: Mapping[str, str], environ: object) -> Own:
             lines.append(f"registry = {shown}")
         elif re.fullmatch(r"[\w-]+", name):
             lines += [f"[registries.{name}]", f"index = {shown}"]
-    return {}, {".cargo/config.toml": "\n".join(lines) + "\n"} if lines else {}
+    files = {".cargo/config.toml": "\n".join(lines) + "\n"} if lines else {}
+    return {"CARGO_NET_OFFLINE": "false"}, files  # which a policy says of the agent's time
 
 
 def _maven(index: object, scopes: Mapping[str, str], environ: object) -> Own:

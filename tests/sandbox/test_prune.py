@@ -11,7 +11,8 @@ from sandbox import cache
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
-from sandbox.prune import SNAPSHOT_AGE_S, LeftoverKind, leftovers
+from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget
+from sandbox.stored import StoredItem, StoredKind, stored
 from sandbox.workspace.snapshot import manifest_file
 
 
@@ -37,7 +38,7 @@ class OneSnapshot(Engine):
         return [held] if label in held.labels else []
 
 
-@pytest.mark.parametrize("age_s", [0, SNAPSHOT_AGE_S + 60])
+@pytest.mark.parametrize("age_s", [0, UNUSED_AGE_S + 60])
 def test_a_copy_stays_while_it_is_used(
     age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +58,7 @@ def test_a_copy_whose_record_is_gone_may_go(
 
 
 @pytest.mark.parametrize("which", ["created", "tagged"])
-@pytest.mark.parametrize("age_s", [0, SNAPSHOT_AGE_S + 60])
+@pytest.mark.parametrize("age_s", [0, UNUSED_AGE_S + 60])
 def test_a_copy_of_another_users_counts_from_when_it_came(
     which: str, age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,3 +67,81 @@ def test_a_copy_of_another_users_counts_from_when_it_came(
     then = datetime.fromtimestamp(time.time() - age_s, UTC).isoformat().replace("+00:00", "123Z")
     engine = OneSnapshot(**{"created": "0001-01-01T00:00:00Z", which: then})
     assert [found.expired for found in leftovers(engine)] == [bool(age_s)]
+
+
+def item(name: str, size: int, age_s: float, *above: str) -> StoredItem:
+    return StoredItem(
+        kind=StoredKind.SNAPSHOT, id=name, own_bytes=size, last_use_s=1e9 - age_s,
+        above=frozenset(above),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("budget", "gone"),
+    [
+        (100, set()),
+        (99, {"old copy"}),
+        (75, {"old copy", "old base"}),
+        (60, {"old copy", "old base"}),
+        (59, {"old copy", "old base", "copy"}),
+        (0, {"old copy", "old base", "copy", "base"}),
+    ],
+)
+def test_beyond_the_budget_what_was_used_least_recently_goes_first(
+    budget: int, gone: set[str]
+) -> None:
+    items = (
+        item("base", 30, 1000, "copy"),
+        item("copy", 20, 1000),
+        item("old base", 30, 5000, "old copy"),
+        item("old copy", 10, 5000),
+        item("young", 10, 10),
+    )
+    assert over_budget(items, budget, 1e9) == gone
+
+
+def test_an_image_stays_as_long_as_one_that_is_made_of_it() -> None:
+    items = (item("base", 50, 9000, "young"), item("young", 50, 10))
+    assert over_budget(items, 60, 1e9) == set()
+
+
+class Images(Engine):
+    """An engine that holds these images."""
+
+    def __init__(self, *held: ImageInfo) -> None:
+        self.held = held
+
+    def volumes(self, label: str) -> list[VolumeInfo]:
+        return []
+
+    def images(self, label: str) -> list[ImageInfo]:
+        return [image for image in self.held if label in image.labels]
+
+
+def image(tag: str, size: int, layers: str, *labels: str) -> ImageInfo:
+    return ImageInfo(
+        id=tag, tags=(tag,) if tag else (), labels=dict.fromkeys(labels, "1"), size_bytes=size,
+        created="2026-11-21T00:00:00Z", tagged="", layers=tuple(layers), architecture="amd64",
+        os="linux",
+    )  # fmt: skip
+
+
+def test_each_counts_without_what_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    managed, prepared, setup = "moonpool.managed", "moonpool.prepared", "moonpool.setup"
+    found = stored(
+        Images(
+            image("moonpool/python:1", 500, "ab", managed),
+            image("moonpool/setup:1", 600, "abc", managed, setup),
+            image("moonpool/prepared:1", 601, "abcd", managed, setup, prepared),
+            image("moonpool/snapshot:1", 651, "abcde", LABEL_SNAPSHOT),
+            image("somebody/else:1", 900, "abcdf", managed, setup, prepared),
+        )
+    )
+    assert {(row.kind.value, row.own_bytes, len(row.above)) for row in found} == {
+        ("set-up layer", 100, 2),
+        ("prepared image", 1, 1),
+        ("snapshot", 50, 0),
+    }

@@ -15,6 +15,7 @@ from agent.errors import UsageError
 from agent.models import open_model
 from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
+from policies.file.quantities import spelled_size
 from policies.frozen import dataclass
 
 _BUILT_IN = "built in"
@@ -100,6 +101,7 @@ class _ConfigSources:
 
 def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Iterator[ConfigSetting]:
     from agent.models.open_model import DEFAULT_MAX_TOKENS
+    from sandbox.prune import DEFAULT_BUDGET_BYTES
 
     sources = _ConfigSources(configuration=configuration, environ=environ)
     yield sources.setting("model", configuration.model, built_in=_built_in_model(configuration))
@@ -115,6 +117,12 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
     yield sources.setting("context_files", configuration.context_files, built_in=True)
     yield sources.setting(
         "max_output_tokens", configuration.max_output_tokens, built_in=str(DEFAULT_MAX_TOKENS)
+    )
+    budget = configuration.cache_budget_bytes
+    yield sources.setting(
+        "cache_budget",
+        None if budget is None else spelled_size(budget),
+        built_in=spelled_size(DEFAULT_BUDGET_BYTES),
     )
     telemetry = configuration.telemetry
     if telemetry is None:
@@ -192,6 +200,7 @@ COMMAND = Command(
     instructions: FILE             # your own, for every run
     context_files: true            # false: show the model no AGENTS.md and the like
     max_output_tokens: 8192        # of one answer, where a service gives less than 32,000
+    cache_budget: 20GiB            # for all that the engine keeps of ours to be faster
     telemetry:
       otlp_endpoint: https://HOST  # where spans go; without: nowhere
       headers_env: NAME            # the variable that holds its headers

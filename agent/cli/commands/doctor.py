@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes
+from agent.cli.setup import model as model_setup
 from agent.errors import RecordError, UsageError
 from images.build import held
 from images.listing import rows
@@ -15,9 +16,12 @@ from policies.loading import load
 from sandbox.atomic_write import write_atomically
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
+from sandbox.prune import DEFAULT_BUDGET_BYTES
 from sandbox.sandbox import Sandbox
+from sandbox.stored import stored
 
 _GIGABYTE = 1_000_000_000
+_GIBIBYTE = 1 << 30
 _LITTLE_DISK_BYTES = 2 * _GIGABYTE
 
 
@@ -44,6 +48,7 @@ def doctor(_given: Given) -> int:
         working = engine
         attempt("image", lambda: _image(working))
         attempt("sealed container", lambda: _sealed(working))
+        attempt("cache", lambda: _cache(working))
     attempt("record", _record)
     print(f"{'ok    ' if _has_key() else 'note  '}model: {_model()}")
     return exit_codes.DONE if good else exit_codes.ENVIRONMENT
@@ -76,6 +81,17 @@ def _sealed(engine: Engine) -> str:
     return (
         f"Landlock ABI {seal.landlock_abi}, no capabilities, seccomp {seal.seccomp}, "
         f"only {', '.join(seal.interfaces)}"
+    )
+
+
+def _cache(engine: Engine) -> str:
+    said = model_setup.load(root=None).cache_budget_bytes
+    budget = DEFAULT_BUDGET_BYTES if said is None else said
+    items = stored(engine)
+    total = sum(item.own_bytes for item in items)
+    return (
+        f"{total / _GIBIBYTE:.1f} of {budget / _GIBIBYTE:.0f} GiB in {len(items)} images and "
+        "volumes (what was used least recently goes first)"
     )
 
 

@@ -287,7 +287,7 @@ def test_what_a_killed_run_left_is_listed_and_removed(
     later = time.time() + 10 * 24 * 3600
     monkeypatch.setattr("sandbox.prune.time.time", lambda: later)
     expired = tuple(item for item in leftovers(kind) if item.id in left and item.expired)
-    monkeypatch.setattr("sandbox.prune.leftovers", lambda _: expired)
+    monkeypatch.setattr("sandbox.prune.leftovers", lambda _, **__: expired)
     assert {item.id for item in prune(kind)} == left
     assert not ours(kind, workspace)
 
@@ -430,7 +430,7 @@ def test_a_volume_that_is_being_filled_is_not_removed(
 ) -> None:
     open_closed().close()
     (name, *_) = (str(published(file.stem)) for file in shared.glob("*.json"))
-    monkeypatch.setattr("sandbox.prune.published", lambda _: None)
+    monkeypatch.setattr("sandbox.stored.published", lambda _: None)
     (item,) = (item for item in leftovers(kind) if item.id == name)
     assert not item.expired
     later = time.time() + 2 * 3600

@@ -9,7 +9,7 @@ from agent.cli.setup import environment, exit_codes
 from agent.terminal.rich_screen import console
 from images.listing import rows
 from sandbox.engine.docker import Engine
-from sandbox.prune import time_of
+from sandbox.stored import time_of
 
 _MEGABYTE = 1_000_000
 
