@@ -10,8 +10,11 @@ from collections.abc import Iterator
 
 _KEPT = {
     b"core": {b"repositoryformatversion", b"filemode", b"bare", b"logallrefupdates", b"symlinks",
-              b"ignorecase", b"precomposeunicode", b"autocrlf", b"eol", b"safecrlf", b"quotepath"},
-    b"extensions": {b"objectformat", b"refstorage", b"partialclone", b"noop", b"preciousobjects"},
+              b"ignorecase", b"precomposeunicode", b"autocrlf", b"eol", b"safecrlf", b"quotepath",
+              b"sparsecheckout", b"sparsecheckoutcone"},
+    b"extensions": {b"objectformat", b"refstorage", b"partialclone", b"noop", b"preciousobjects",
+                    b"worktreeconfig"},
+    b"index": {b"sparse"},
     b"branch": {b"remote", b"merge", b"rebase"},
     b"remote": {b"url", b"fetch"},
     b"user": {b"name", b"email"},

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from policies.policy import History, WorkspaceRules
+from policies.policy import WorkspaceRules
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
 from sandbox.engine import image_archive
@@ -25,7 +25,7 @@ from sandbox.workspace.borrowed import borrow
 from sandbox.workspace.pack import Packer, ahead
 from sandbox.workspace.scan import Scan, scan
 from sandbox.workspace.selection import select
-from sandbox.workspace.snapshot import Snapshot, keep_manifest
+from sandbox.workspace.snapshot import COPY_FORM, Snapshot, keep_manifest
 from sandbox.workspace.virtual_environments import unusable
 
 _WORTH_A_LINE_BYTES = 50 << 20
@@ -102,7 +102,7 @@ def _take(
     borrowed = borrow(looked.root, selection, rules, directory)
     if selection.total_bytes > _WORTH_A_LINE_BYTES:
         on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
-    salt = f"{prepared.key} {rules.history}"
+    salt = f"{prepared.key} {rules.history} {COPY_FORM}"
 
     def packing() -> Packer:
         return Packer(
@@ -115,7 +115,7 @@ def _take(
         )
 
     packer = packing()
-    cuts = rules.history is History.HEAD and any(item.path == b".git" for item in selection.copied)
+    cuts = git_history.is_cut(rules, selection.copied)
     if cuts or not _loaded(engine, prepared, packer):
         packer = packing()
         with contextlib.closing(ahead(packer.stream())) as stream:
@@ -124,7 +124,8 @@ def _take(
     manifest = packer.manifest()
     keep_manifest(key, manifest)
     dead = unusable(looked.root, selection.copied, prepared.inventory)
-    left_out = (*selection.left_out, *borrowed.notes, *dead)
+    partial = git_history.lacking(rules, selection.copied)
+    left_out = (*selection.left_out, *borrowed.notes, *partial, *dead)
     snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
     return snapshot, manifest
 
@@ -153,7 +154,7 @@ def _through_a_container(
     engine: Engine, prepared: PreparedImage, stream: Iterator[bytes], packer: Packer, *, cuts: bool
 ) -> None:
     """The way for every engine, and for a copy that has to be worked on: put, then commit."""
-    body = git_history.cutter(prepared.id).body() if cuts else shelf(prepared.id)
+    body = git_history.cutter(prepared).body() if cuts else shelf(prepared.id)
     container = engine.create(body)
     try:
         engine.put_archive(container, "/", stream)

@@ -24,6 +24,8 @@ from sandbox.workspace.scan import Scan, open_file
 
 _FORM = 3
 """Version of the kept manifest's form; one of another form is as good as none."""
+COPY_FORM = 2
+"""Version of what is made of one and the same workspace; a copy of another is not used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class SnapshotMemory:
         *,
         personal: PersonalConfig,
     ) -> None:
-        text = repr((os.path.realpath(root), rules, prepared.key, personal))
+        text = repr((os.path.realpath(root), rules, prepared.key, personal, COPY_FORM))
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._file = cache_directory() / "workspaces" / f"{name}.json"
 
