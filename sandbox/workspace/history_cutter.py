@@ -31,7 +31,7 @@ def main() -> None:
     """Exits with `UNREADABLE` where git can't read the workspace's own repository."""
     found = dict(_repositories())
     for directory, tree in found.items():
-        _Repository(directory, tree).cut()
+        _CopiedRepository(directory, tree).cut()
     if os.path.isdir(MODULES):
         _remove_unused(MODULES, set(found))
 
@@ -52,11 +52,11 @@ def _repositories() -> Iterator[tuple[bytes, bytes]]:
                 yield where, folder
 
 
-class _Unreadable(Exception):
+class _GitFailed(Exception):
     """git can't read a repository."""
 
 
-class _Repository:
+class _CopiedRepository:
     def __init__(self, directory: bytes, tree: bytes) -> None:
         self._directory = directory
         self._tree = tree
@@ -78,7 +78,7 @@ class _Repository:
                 self._pack(commit, tags.values(), made + b"/pack/pack")
                 rows = self._try("ls-files", "-t", "-z")[1].split(b"\0")
                 hidden = {row[2:] for row in rows if row.startswith(b"S ")}
-        except _Unreadable:
+        except _GitFailed:
             if self._directory == TOP + b"/.git" and any(_files(objects)):
                 sys.exit(UNREADABLE)
             commit = b""
@@ -116,10 +116,10 @@ class _Repository:
         self._try("update-index", "-q", "--refresh")
 
     def _git(self, *words: str | bytes, stdin: bytes = b"") -> list[bytes]:
-        """The lines that git prints. Raises `_Unreadable` where it fails."""
+        """The lines that git prints. Raises `_GitFailed` where it fails."""
         good, said = self._try(*words, stdin=stdin)
         if not good:
-            raise _Unreadable
+            raise _GitFailed
         return said.splitlines()
 
     def _try(self, *words: str | bytes, stdin: bytes = b"") -> tuple[bool, bytes]:
