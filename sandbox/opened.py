@@ -15,6 +15,7 @@ from sandbox.container.plan import OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_LEFT
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.git import personal_config
 from sandbox.workspace import snapshot
@@ -59,7 +60,9 @@ def open_workspace(
     on_progress: Callable[[str], None],
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
-    prepared = below = _prepared(engine, policy, image, on_progress)
+    prepared, left = _prepared(engine, policy, image, on_progress)
+    below = prepared
+    prepares = bool(policy.setup.prepare) or left
     personal = personal_config.read(os.environ, workspace)
     for note in personal.notes:
         on_progress(note)
@@ -91,7 +94,7 @@ def open_workspace(
         )
 
     recalled = memory.recall()
-    if recalled is not None and policy.setup.prepare:
+    if recalled is not None and prepares:
         from sandbox import preparation  # noqa: PLC0415 - few policies have one
 
         found = preparation.recalled(engine, policy, recalled[2])
@@ -125,7 +128,7 @@ def open_workspace(
         engine, looked, policy.workspace, below, personal=personal, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)
-    if policy.setup.prepare:
+    if prepares:
         from sandbox import preparation  # noqa: PLC0415
 
         done = preparation.prepared(engine, policy, copied, planned, on_progress=on_progress)
@@ -136,7 +139,8 @@ def open_workspace(
 
 def _prepared(
     engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
-) -> PreparedImage:
+) -> tuple[PreparedImage, bool]:
+    """The image made ready, and whether its set-up left files in the workspace."""
     if image is None and policy.setup.makes_layer:
         raise ImageUnusable(
             f"the policy {policy.name} has a set-up, so its image is the layer that "
@@ -154,7 +158,8 @@ def _prepared(
         raise ImageUnusable(
             f"there is no image {said}: get it with `moonpool image build {policy.image}`"
         )
-    return prepare(engine, info, on_progress=on_progress)
+    left = policy.setup.makes_layer and LABEL_LEFT in info.labels
+    return prepare(engine, info, on_progress=on_progress), left
 
 
 def _started_or_none(

@@ -1,4 +1,5 @@
-"""What a policy's ``setup.prepare`` makes of a workspace copy: a baseline of its own, kept as one.
+"""What a policy's ``setup.prepare`` makes of a workspace copy, and what its set-up left there (such
+as ``node_modules``): a baseline of its own, kept as one.
 
 The commands run in the agent's own domain, without network, in a container of the copy; what stands
 then is what the agent, and whatever verifies its patch, begins with. What they made is no part of
@@ -36,8 +37,8 @@ from sandbox.workspace.snapshot import Snapshot
 
 _ENVIRONMENT = "/opt/venv"
 """Where set-up installs packages; an editable install writes there."""
-_MADE = "was made by setup.prepare, so the workspace has nothing there"
-_CHANGED = "was changed by setup.prepare: a patch of it may not fit the workspace"
+_MADE = "was made by set-up, so the workspace has nothing there"
+_CHANGED = "was changed by set-up: a patch of it may not fit the workspace"
 _TOLD = 1000
 _LINES = 30
 
@@ -108,7 +109,7 @@ def prepared(
     rows = [[os.fsdecode(item.path), item.reason, item.kind] for item in told]
     cache.keep(_told_file(key), json.dumps(rows).encode())
     if changed:
-        on_progress(f"prepare: {len(changed)} files of the workspace are new or other, as baseline")
+        on_progress(f"prepare: {len(changed)} files are new or other in the workspace, as baseline")
     return _with(engine, key, copied, told, on_progress)
 
 

@@ -15,7 +15,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_LOWER, LABEL_MANAGED, LABEL_RUN
 from sandbox.engine.values import ContainerInfo, VolumeInfo
 from sandbox.errors import EngineError
-from sandbox.stored import StoredItem, StoredKind, stored
+from sandbox.stored import StoredItem, stored
 
 UNUSED_AGE_S = 7 * 24 * 3600
 """What no run has used for this long is removed."""
@@ -100,11 +100,7 @@ def _unused(items: tuple[StoredItem, ...], now: float) -> set[str]:
         for item in items
         if not item.named
         or item.last_use_s + UNUSED_AGE_S < now
-        or (
-            item.kind is StoredKind.VOLUME
-            and not item.finished
-            and item.last_use_s + _FILLING_S < now
-        )
+        or (not item.finished and item.last_use_s + _FILLING_S < now)
     }
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from policies.frozen import dataclass
 from sandbox.container.inventory_cache import inventory_file
+from sandbox.container.setup_layers import DRAFT, layer_file
 from sandbox.container.volumes import lower_file, published
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import (
@@ -44,7 +45,7 @@ class StoredItem:
     named: bool = True
     """An image without a name was replaced by another of the same content."""
     finished: bool = True
-    """A volume that is not may be one that another process fills at this moment."""
+    """What is not may be at work in another process at this moment."""
 
 
 def stored(engine: Engine) -> tuple[StoredItem, ...]:
@@ -68,6 +69,7 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
             last_use_s=max(used[other] for other in (name, *above[name])),
             above=frozenset(above[name]),
             named=bool(images[name].tags),
+            finished=not _tag(images[name]).startswith(DRAFT),
         )
         for name, kind in kinds.items()
     ]
@@ -126,14 +128,21 @@ def _below(image: ImageInfo, among: list[ImageInfo]) -> int:
 
 def _last_use(image: ImageInfo, kind: StoredKind) -> float:
     """When one was last opened, from the time of its file in the cache: a snapshot's manifest, a
-    prepared image's inventory. One without may be another user's: it counts from when it came."""
-    tag = image.tags[0].rpartition(":")[2] if image.tags else ""
+    prepared image's inventory, a layer's own. One without may be another user's: it counts from
+    when it came."""
+    tag = _tag(image)
     with contextlib.suppress(OSError):
         if kind is StoredKind.SNAPSHOT:
             return manifest_file(image.labels.get(LABEL_SNAPSHOT, tag)).stat().st_mtime
         if kind is StoredKind.PREPARED_IMAGE:
             return inventory_file(tag).stat().st_mtime
+        if tag and kind is StoredKind.SETUP_LAYER:
+            return layer_file(tag).stat().st_mtime
     return max(time_of(image.created), time_of(image.tagged))
+
+
+def _tag(image: ImageInfo) -> str:
+    return image.tags[0].rpartition(":")[2] if image.tags else ""
 
 
 def _volume_last_use(volume: VolumeInfo) -> float:

@@ -16,7 +16,7 @@ from images.setup.registries import ask_here, registries
 from images.setup.squid import AllowedHosts
 from policies.file.names import NETWORK_WORDS
 from policies.policy import Policy
-from sandbox.container import seccomp
+from sandbox.container import guest_runtime, seccomp
 from sandbox.container.spec import ContainerSpec
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
@@ -130,9 +130,10 @@ def _answers(
 
 
 def _ask_image(engine: Engine, below: ImageInfo, words: Sequence[str]) -> dict[str, Any]:
+    foreign = guest_runtime.is_needed(below)
     spec = ContainerSpec(
-        image=below.id,
-        command=job.PYTHON,
+        image=guest_runtime.without_volumes(engine, below) if foreign else below.id,
+        command=job.BROUGHT_PYTHON if foreign else job.PYTHON,
         labels={LABEL_MANAGED: "1", LABEL_DEADLINE: str(int(time.time()) + 2 * _ASK_TIME_S)},
         cpus=1.0,
         memory_bytes=1 << 30,

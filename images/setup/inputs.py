@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import IO
 
 from policies.policy import Policy
 from sandbox.errors import WorkspaceError
 from sandbox.git.ignore import OperatorPatterns
-from sandbox.workspace.scan import open_file
+from sandbox.workspace.secret_files import live_secret
 
 _TOTAL_BYTES = 64 << 20
 _COUNT = 10_000
@@ -36,6 +37,7 @@ def read_inputs(workspace: Path, policy: Policy) -> tuple[SetupInput, ...]:
         WorkspaceError: one is no regular file, can't be read, is excluded, or they are too large.
     """
     exclude = OperatorPatterns(policy.workspace.exclude)
+    secret = OperatorPatterns(policy.workspace.secrets)
     found: dict[bytes, SetupInput] = {}
     total = 0
     for pattern in policy.setup.inputs:
@@ -44,6 +46,8 @@ def read_inputs(workspace: Path, policy: Policy) -> tuple[SetupInput, ...]:
                 continue
             if exclude.cover(path):
                 raise _refused(path, "is excluded by the policy (workspace.exclude)")
+            if secret.cover(path):
+                raise _refused(path, "may hold a secret (workspace.secrets)")
             one = _read(workspace, path, _TOTAL_BYTES - total)
             total += len(one.content)
             found[path] = one
@@ -56,8 +60,10 @@ def read_inputs(workspace: Path, policy: Policy) -> tuple[SetupInput, ...]:
 
 def _read(workspace: Path, path: bytes, left: int) -> SetupInput:
     try:
-        with open_file(workspace, path) as file:
+        with _opened(workspace, path) as file:
             info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise OSError("not a regular file")
             if info.st_size > left:
                 raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
             content = file.read(left + 1)
@@ -65,7 +71,24 @@ def _read(workspace: Path, path: bytes, left: int) -> SetupInput:
         raise _refused(path, f"is no regular file that can be read ({error})") from error
     if len(content) > left:
         raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
+    if kind := live_secret(content):
+        raise _refused(path, f"holds what looks like a live secret, a {kind}")
     return SetupInput(path=path, executable=bool(info.st_mode & 0o100), content=content)
+
+
+def _opened(workspace: Path, path: bytes) -> IO[bytes]:
+    """A file of the workspace, reached by no link. Raises `OSError`."""
+    *folders, name = path.split(b"/")
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    at = os.open(workspace, flags | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, flags | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = below
+        return os.fdopen(os.open(name, flags, dir_fd=at), "rb", buffering=0)
+    finally:
+        os.close(at)
 
 
 def _refused(path: bytes, why: str) -> WorkspaceError:
@@ -77,7 +100,9 @@ def _refused(path: bytes, why: str) -> WorkspaceError:
 def _matching(workspace: Path, pattern: str) -> Iterator[bytes]:
     """Paths that a pattern fits, from the top of the workspace: ``*`` within a name, ``**`` for any
     folders. Only folders that a pattern can lead into are looked at."""
-    parts = tuple(part for part in pattern.split("/") if part)
+    parts = tuple(part for part in pattern.split("/") if part not in {"", "."})
+    if ".." in parts or not parts:
+        raise WorkspaceError(f"setup.inputs: {pattern!r} names no files of the workspace")
     waiting: list[tuple[str, tuple[str, ...]]] = [("", parts)]
     seen = set(waiting)
     while waiting:

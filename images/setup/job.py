@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-from sandbox.container import own_files
+from sandbox.container import guest_runtime, own_files
 from sandbox.container.host_disk import HostDisk, look_at
 from sandbox.container.spec import ContainerSpec, differences
 from sandbox.engine.docker import Engine
@@ -22,6 +22,8 @@ _FROM_INPUT = (
 )
 PYTHON = ("python3", "-I", "-S", "-c", _FROM_INPUT)
 """The main process of a job: the source comes first, so that no image keeps it."""
+BROUGHT_PYTHON = (guest_runtime.PYTHON, *PYTHON[1:])
+"""Likewise, where the image's own Python is none, or anybody's."""
 
 _RECEIVE_BYTES = 1 << 16
 _HEADER_BYTES = 8
@@ -47,14 +49,25 @@ def hosts_file() -> str:
     return str(own_files.hosts_path())
 
 
-def create(engine: Engine, spec: ContainerSpec) -> str:
-    """A container for a job, not started; gives its id."""
+def create(engine: Engine, spec: ContainerSpec, *, keeps_workspace: bool = False) -> str:
+    """A container for a job, not started; gives its id.
+
+    Raises:
+        ImageUnusable: it needs the guest's runtime, and that is not built.
+    """
+    runtime = guest_runtime.find(engine) if spec.command == BROUGHT_PYTHON else None
     own_files.keep_hosts_file()
     try:
-        return engine.create(spec.body(mounts_hosts=True))
+        container = engine.create(spec.body(mounts_hosts=True))
     except EngineError:
         container = engine.create(spec.body())
-    engine.put_archive(container, "/", [own_files.of_container()])
+        engine.put_archive(container, "/", [own_files.of_container()])
+    if runtime is not None:
+        try:
+            guest_runtime.bring(engine, container, runtime, keeps_workspace=keeps_workspace)
+        except BaseException:
+            engine.remove(container)
+            raise
     return container
 
 

@@ -11,11 +11,14 @@ from datetime import datetime
 from images.setup import job, secrets
 from sandbox.container import guest_runtime, seccomp
 from sandbox.container.own_files import GUEST_DIRECTORY
+from sandbox.container.setup_layers import DRAFT, REPOSITORY
 from sandbox.container.spec import PATH, ContainerSpec
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import (
+    LABEL_ATTEMPT,
     LABEL_DEADLINE,
     LABEL_FOREIGN,
+    LABEL_LEFT,
     LABEL_MANAGED,
     LABEL_REPLACED,
     LABEL_SETUP,
@@ -26,8 +29,7 @@ from sandbox.errors import SetupFailed
 ENVIRONMENT = "/opt/venv"
 """The one folder outside of workspace and home that a set-up without root may fill."""
 
-_DRAFTS = "moonpool/setup"
-_CAPABILITIES = ("DAC_OVERRIDE", "FOWNER")
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 _TIME_S = 600
 _MENTIONED = 5
 _LABELLED = 200
@@ -42,6 +44,10 @@ class SweptLayer:
     changed: tuple[str, ...]
     """Programs, and what they load, that are new or other."""
     has_environment: bool
+    left: bool
+    """Whether anything stands in the workspace, besides what it was given."""
+    unseen: tuple[str, ...]
+    """Directories that it could not look into."""
 
 
 def keep(
@@ -51,30 +57,48 @@ def keep(
     known: Mapping[str, str],
     ref: str,
     *,
+    inputs: Sequence[bytes],
     as_root: bool,
+    limit_bytes: int,
 ) -> None:
     """Make a named layer of what stands in a set-up's container, which has ended.
 
     Args:
         known: the secrets' values by name.
+        inputs: files that the workspace brings itself.
+        limit_bytes: the most that it may add.
 
     Raises:
-        SetupFailed: a secret is in it, or it can't be looked through.
+        SetupFailed: a secret is in it, it is too large, or it can't be looked through.
     """
-    if _stands(engine, container, f"/{GUEST_DIRECTORY}"):
+    foreign = guest_runtime.is_needed(below)
+    if not foreign and _stands(engine, container, f"/{GUEST_DIRECTORY}"):
         raise SetupFailed(f"set-up wrote to /{GUEST_DIRECTORY}, which is Moonpool's own: not kept")
     began = str(engine.inspect(container)["State"]["StartedAt"])
     since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
-    draft = f"{_DRAFTS}:draft-{os.urandom(8).hex()}"
-    engine.commit(container, ref=draft, labels={LABEL_SETUP: ""})
+    draft = f"{REPOSITORY}:{DRAFT}{os.urandom(8).hex()}"
+    engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
     try:
-        spec = _spec(draft)
-        sweeper = job.create(engine, spec)
+        made = engine.image(draft)
+        if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
+            raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
+        # A Python that root may have replaced tells what it likes.
+        spec = _spec(draft, job.BROUGHT_PYTHON if as_root or foreign else job.PYTHON)
+        sweeper = job.create(engine, spec, keeps_workspace=True)
         try:
-            swept = _sweep(engine, sweeper, spec, since_ns, known)
+            swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
             _require_no_secret(engine, draft, swept, known)
-            labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(swept.changed[:_LABELLED])}
-            if as_root or guest_runtime.is_needed(below):
+            if swept.unseen:
+                raise SetupFailed(
+                    f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be looked "
+                    "into: nothing was kept"
+                )
+            stood = engine.changed_paths(container)
+            replaced = [path for path in swept.changed if path in stood]
+            labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
+            if swept.left:
+                labels[LABEL_LEFT] = "1"
+            if as_root or foreign:
                 labels[LABEL_FOREIGN] = "1"
             engine.commit(sweeper, ref=ref, labels=labels, environment=_environment(below, swept))
         finally:
@@ -91,10 +115,10 @@ def _stands(engine: Engine, container: str, path: str) -> bool:
     return True
 
 
-def _spec(image: str) -> ContainerSpec:
+def _spec(image: str, command: tuple[str, ...]) -> ContainerSpec:
     return ContainerSpec(
         image=image,
-        command=job.PYTHON,
+        command=command,
         labels={LABEL_MANAGED: "1", LABEL_DEADLINE: str(int(time.time()) + 2 * _TIME_S)},
         cpus=2.0,
         memory_bytes=1 << 30,
@@ -108,7 +132,13 @@ def _spec(image: str) -> ContainerSpec:
 
 
 def _sweep(
-    engine: Engine, sweeper: str, spec: ContainerSpec, since_ns: int, known: Mapping[str, str]
+    engine: Engine,
+    sweeper: str,
+    spec: ContainerSpec,
+    since_ns: int,
+    known: Mapping[str, str],
+    *,
+    inputs: Sequence[bytes],
 ) -> SweptLayer:
     needles = sorted({form for value in known.values() for form in secrets.forms(value)})
     output = bytearray()
@@ -119,6 +149,8 @@ def _sweep(
             "since_ns": since_ns,
             "needles": [base64.b64encode(form).decode() for form in needles],
             "environment": ENVIRONMENT,
+            "inputs": [base64.b64encode(path).decode() for path in inputs],
+            "brought": f"/{GUEST_DIRECTORY}" if spec.command == job.BROUGHT_PYTHON else "",
         },
         on_output=output.extend, time_s=_TIME_S,
     )  # fmt: skip
@@ -128,6 +160,8 @@ def _sweep(
             found=tuple(map(str, seen["found"])),
             changed=tuple(map(str, seen["changed"])),
             has_environment=bool(seen["environment"]),
+            left=bool(seen["left"]),
+            unseen=tuple(map(str, seen["unseen"])),
         )
     except (ValueError, KeyError, TypeError) as error:
         said = ended.stopped or bytes(output[-500:]).decode("utf-8", "replace")

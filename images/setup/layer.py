@@ -7,20 +7,21 @@ its name last (`images.setup.keeping`).
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from images.build import one_at_a_time
 from images.setup.inputs import SetupInput, read_inputs
 from policies.policy import Policy
+from sandbox import cache
+from sandbox.container.setup_layers import REPOSITORY, layer_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_SETUP
+from sandbox.engine.labels import LABEL_REPLACED, LABEL_SETUP
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable, SetupFailed
 
-REPOSITORY = "moonpool/setup"
-_FORM = 1
+_FORM = 2
 """Version of what a layer is; one of another form is made again."""
 
 
@@ -33,6 +34,8 @@ class SetupLayer:
     """What making it took; 0 where it was there."""
     added_bytes: int
     """What it adds to the image below it."""
+    replaced: tuple[str, ...]
+    """Paths of the image's programs, and of what they load, that it replaced."""
 
     @property
     def line(self) -> str:
@@ -71,7 +74,9 @@ def find_or_make(
 
     def standing() -> SetupLayer | None:
         found = None if refresh else engine.image(f"{REPOSITORY}:{key}")
-        return None if found is None else _layer(found, below, key, seconds=None)
+        if found is None or found.labels.get(LABEL_SETUP) != f"{REPOSITORY}:{key}":
+            return None
+        return _layer(found, below, key, seconds=None)
 
     layer = standing()
     if layer is None:
@@ -80,8 +85,24 @@ def find_or_make(
             layer = standing() or _made(
                 engine, below, policy, inputs, key, environ=environ, on_progress=on_progress
             )
+    cache.keep(layer_file(key), b"")  # its age tells `prune` when it was last used
     on_progress(layer.line)
+    for note in _notes(layer, policy):
+        on_progress(note)
     return layer
+
+
+def _notes(layer: SetupLayer, policy: Policy) -> Iterator[str]:
+    """What whoever reads a run's report should know of it."""
+    rules = policy.setup
+    if rules.network:
+        yield f"set-up reached: {', '.join(rules.network)}"
+    if rules.as_root:
+        yield "set-up ran as root (setup.as_root)"
+    named = {rule.program for rule in policy.commands}
+    told = [path for path in layer.replaced if path.rpartition("/")[2] in named]
+    if told:
+        yield f"set-up replaced programs that the policy lists: {', '.join(told)}"
 
 
 def _made(
@@ -111,6 +132,7 @@ def _layer(image: ImageInfo, below: ImageInfo, key: str, *, seconds: float | Non
         was_there=seconds is None,
         seconds=seconds or 0.0,
         added_bytes=max(image.size_bytes - below.size_bytes, 0),
+        replaced=tuple(map(str, json.loads(image.labels.get(LABEL_REPLACED) or "[]"))),
     )
 
 

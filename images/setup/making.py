@@ -16,12 +16,12 @@ from images.setup.progress import SetupOutput
 from images.setup.proxy import SOCKET
 from policies.paths import WORKSPACE
 from policies.policy import Policy
-from sandbox.container import seccomp
+from sandbox.container import guest_runtime, seccomp
 from sandbox.container.mounts import HeldVolume, Mount, Scratch
 from sandbox.container.spec import USER, ContainerSpec
 from sandbox.engine import tar
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER
+from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import SetupFailed
 
@@ -67,7 +67,7 @@ class SetupMaker:
             self._engine, self._below, self._policy,
             owner=self._owner, environ=self._environ, on_progress=self._on_progress,
         ) as way_out:  # fmt: skip
-            spec = self._spec(way_out)
+            spec = self._spec(way_out, ref)
             container = job.create(self._engine, spec)
             failed = False
             try:
@@ -76,7 +76,8 @@ class SetupMaker:
                 self._on_progress("set-up: looking through what it made")
                 keep(
                     self._engine, container, self._below, self._secrets, ref,
-                    as_root=self._policy.setup.as_root,
+                    inputs=[one.path for one in inputs], as_root=self._policy.setup.as_root,
+                    limit_bytes=self._policy.limits.disk_bytes,
                 )  # fmt: skip
             except SetupFailed:
                 failed = True
@@ -99,16 +100,21 @@ class SetupMaker:
         if ended.code or ended.stopped:
             raise self._failure(container, ended, out, way_out)
 
-    def _spec(self, way_out: Egress) -> ContainerSpec:
+    def _spec(self, way_out: Egress, ref: str) -> ContainerSpec:
         limits, as_root = self._policy.limits, self._policy.setup.as_root
         mounts: tuple[Mount, ...] = (Scratch(target=_SCRATCH, size_bytes=_SCRATCH_BYTES),)
         if way_out.volume:
             mounts += (HeldVolume(volume=way_out.volume, target=_EGRESS, copies=False),)
-        deadline = int(time.time() + limits.time_s + _KEPT_S)
+        below, foreign = self._below, guest_runtime.is_needed(self._below)
         return ContainerSpec(
-            image=self._below.id,
-            command=job.PYTHON,
-            labels={LABEL_MANAGED: "1", LABEL_OWNER: self._owner, LABEL_DEADLINE: str(deadline)},
+            image=guest_runtime.without_volumes(self._engine, below) if foreign else below.id,
+            command=job.BROUGHT_PYTHON if foreign else job.PYTHON,
+            labels={
+                LABEL_MANAGED: "1",
+                LABEL_OWNER: self._owner,
+                LABEL_ATTEMPT: ref,
+                LABEL_DEADLINE: str(int(time.time() + limits.time_s + _KEPT_S)),
+            },
             cpus=limits.cpus,
             memory_bytes=limits.memory_bytes,
             pids=limits.pids,
@@ -133,6 +139,7 @@ class SetupMaker:
             "trust": list(VARIABLES),
             "scratch": _SCRATCH,
             "as_root": rules.as_root,
+            "time_s": self._policy.limits.time_s,
             "disk_bytes": self._policy.limits.disk_bytes,
         }
 
@@ -140,7 +147,7 @@ class SetupMaker:
         self, container: str, ended: job.JobEnd, out: SetupOutput, way_out: Egress
     ) -> SetupFailed:
         commands, number = self._policy.setup.commands, ended.code - _FIRST_FAILURE
-        what = "set-up was ended"
+        what = f"set-up was ended (exit code {ended.code})"
         if ended.stopped:
             what = f"set-up was ended: {ended.stopped}"
         elif 0 <= number < len(commands):

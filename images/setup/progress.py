@@ -10,6 +10,7 @@ _EVERY_S = 1.0
 _SHOWN = 100
 _KEPT_LINES = 40
 _LINE = 400
+_OPEN = 1 << 16
 
 
 class SetupOutput:
@@ -30,8 +31,9 @@ class SetupOutput:
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def __call__(self, piece: bytes) -> None:
-        *whole, self._open = (self._open + piece).replace(b"\r", b"\n").split(b"\n")
-        self._open = self._open[-_LINE * 4 :]
+        *whole, rest = (self._open + piece).replace(b"\r", b"\n").split(b"\n")
+        # Its beginning is what is shown. Of its end a secret could be cut off, and not be known.
+        self._open = rest[:_OPEN]
         for line in whole:
             self._take(line)
 
@@ -51,5 +53,5 @@ class SetupOutput:
             self._on_progress(f"set-up: {line.removeprefix('## ')[:_SHOWN]}")
 
     def _clean(self, raw: bytes) -> str:
-        text = _CONTROL.sub(" ", raw.decode("utf-8", "replace")).rstrip()
+        text = _CONTROL.sub(" ", raw[:_OPEN].decode("utf-8", "replace")).rstrip()
         return self._hide(text)[:_LINE]

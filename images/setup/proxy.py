@@ -48,7 +48,9 @@ class RunningProxy:
 
     def refused(self) -> tuple[str, ...]:
         """What it refused so far, each ``METHOD ADDRESS`` once."""
-        return tuple(_file(self.engine, self.container, "refused").decode().splitlines())
+        said = _file(self.engine, self.container, "refused").decode("utf-8", "replace")
+        # Whoever talks to Squid may have taken it over: its rows go to a terminal.
+        return tuple(filter(str.isprintable, said.split("\n")[:-1]))
 
     def ended(self) -> str:
         """Why it does not run any more; empty while it does."""
@@ -76,8 +78,8 @@ def lease(
     """
     image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
-    key = hashlib.sha256(f"{image}\0{owner}\0{text}".encode()).hexdigest()[:24]
-    folder = cache_directory() / "proxies"
+    folder = cache_directory() / "proxies"  # those who lock elsewhere have a proxy of their own
+    key = hashlib.sha256(f"{image}\0{owner}\0{folder}\0{text}".encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / f"{key}.lock").open("ab") as lock, (folder / f"{key}.start").open("ab") as gate:
         with _held(gate):

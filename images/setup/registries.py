@@ -69,6 +69,8 @@ def registries(
         )
     if word == "apt":  # written down with http:// nearly everywhere, and asked by TLS
         index = tuple(address.replace("http://", "https://", 1) for address in index)
+    if word == "pip":
+        extra = (*extra, *_uv(environ))
     hosts = dict.fromkeys(_host(word, address) for address in (*index, *scopes.values(), *extra))
     variables, files = _OWN.get(word, _nothing)(index, scopes, environ)
     return ClientRegistries(hosts=tuple(hosts), variables=variables, files=files)
@@ -92,9 +94,10 @@ def _host(word: str, address: str) -> tuple[str, int]:
 
 
 def _bare(address: str) -> str:
-    """An address without user and password."""
+    """An address without user and password, and what else may be a key to it."""
     parts = urlsplit(address.strip())
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    netloc = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=netloc, query="", fragment=""))
 
 
 def _kept_form(address: str) -> str:
@@ -120,12 +123,14 @@ def _nothing(*_: object) -> Own:
 def _pip(index: tuple[str, ...], scopes: object, environ: Mapping[str, str]) -> Own:
     del scopes
     first, rest = index[0], " ".join(index[1:])
-    variables = {"PIP_INDEX_URL": first, "UV_DEFAULT_INDEX": _uv(environ) or first}
+    variables = {"PIP_INDEX_URL": first, "UV_DEFAULT_INDEX": (*_uv(environ), first)[0]}
     return variables | ({"PIP_EXTRA_INDEX_URL": rest, "UV_INDEX": rest} if rest else {}), {}
 
 
-def _uv(environ: Mapping[str, str]) -> str:
-    return next(iter(_remote([environ.get("UV_DEFAULT_INDEX", "")])), "")
+def _uv(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The index that uv is to use instead of pip's; none, or one."""
+    named = (environ.get("UV_DEFAULT_INDEX"), environ.get("UV_INDEX_URL"))
+    return _remote(filter(None, named))[:1]
 
 
 def _npm(index: tuple[str, ...], scopes: Mapping[str, str], environ: object) -> Own:

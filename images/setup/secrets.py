@@ -12,6 +12,11 @@ from urllib.parse import quote
 from sandbox.errors import SandboxError
 
 _SHORTEST = 8
+_WHOLE_LINE = 16
+_PIECE = 30
+_BROKEN = 2 * _PIECE
+"""From this length on, encoders break base64 into lines of 64 or 76 characters: of two pieces
+beside each other one is whole."""
 
 
 def values(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -36,7 +41,8 @@ def values(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def forms(value: str) -> tuple[bytes, ...]:
-    """As it stands, in an address, in JSON, in hexadecimal, and in base64 wherever it begins."""
+    """As it stands, each of its lines, in an address, in JSON, in hexadecimal, and in base64
+    wherever it begins and however it is broken into lines."""
     raw = value.encode("utf-8", "surrogateescape")
     found = {
         raw,
@@ -44,12 +50,20 @@ def forms(value: str) -> tuple[bytes, ...]:
         json.dumps(value)[1:-1].encode(),
         raw.hex().encode(),
     }
+    # The first and last line of a key in PEM stand in files by chance.
+    lines = (line.strip() for line in raw.splitlines())
+    found.update(
+        line for line in lines if len(line) >= _WHOLE_LINE and not line.startswith(b"-----")
+    )
     for shift in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             text = encode(b"\0" * shift + raw)
             # The first and last characters hold bits of what stands beside it.
             whole = text[(shift * 8 + 5) // 6 : (shift + len(raw)) * 8 // 6]
             found.add(whole)
+            if len(whole) >= _BROKEN:
+                middle = len(whole) // 2
+                found |= {whole[middle - _PIECE : middle], whole[middle : middle + _PIECE]}
     return tuple(sorted(found))
 
 

@@ -6,7 +6,7 @@ that looking up is no way out either. Pure: knows no engine.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sandbox.errors import SandboxError
 
@@ -63,7 +63,7 @@ class UpstreamProxy:
     host: str
     port: int
     login: str
-    """``user:password``, or empty."""
+    """``user:password``, each as in an address, or empty."""
     direct: tuple[str, ...]
     """Domain names that are reached without it."""
 
@@ -78,7 +78,8 @@ def upstream_of(environ: Mapping[str, str]) -> UpstreamProxy | None:
         (environ[name] for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
          if environ.get(name)), "",
     )  # fmt: skip
-    if not text:
+    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if not text or excepted.strip() == "*":
         return None
     parts = urlsplit(text if "//" in text else f"http://{text}")
     try:
@@ -92,16 +93,18 @@ def upstream_of(environ: Mapping[str, str]) -> UpstreamProxy | None:
             "HTTPS_PROXY names this machine's loopback, which no container reaches: name an "
             "address of this machine, or run set-up without it"
         )
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    if any(character.isspace() for character in parts.hostname + login):
-        raise SandboxError("HTTPS_PROXY holds white space, which set-up's proxy can't take")
-    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    direct = (name.strip().lower().lstrip("*").split(":")[0] for name in excepted.split(","))
+    # Squid takes `%XX` for a character; spelled so, none of them means anything to it.
+    words = (quote(unquote(part or ""), safe="") for part in (parts.username, parts.password))
+    login = ":".join(words) if parts.username else ""
+    if not _is_name(parts.hostname.replace(":", "a")):
+        raise SandboxError("HTTPS_PROXY names no host that set-up's proxy can take")
+    # As clients read it: a name and all below it.
+    direct = (name.strip().lower().lstrip("*.").split(":")[0] for name in excepted.split(","))
     return UpstreamProxy(
         host=parts.hostname,
         port=port,
         login=login,
-        direct=thinned(name for name in direct if _is_name(name.lstrip("."))),
+        direct=thinned(f"*.{name}" for name in direct if _is_name(name)),
     )
 
 
@@ -152,9 +155,8 @@ def _peer(upstream: UpstreamProxy | None) -> list[str]:
     if upstream is None:
         return ["always_direct allow all"]
     login = f" login={upstream.login}" if upstream.login else ""
-    lines = [
-        f"cache_peer {upstream.host} parent {upstream.port} 0 no-query no-digest default{login}"
-    ]
+    host = f"[{upstream.host}]" if ":" in upstream.host else upstream.host
+    lines = [f"cache_peer {host} parent {upstream.port} 0 no-query no-digest default{login}"]
     if upstream.direct:
         lines += [
             f"acl direct dstdomain -n {' '.join(upstream.direct)}",

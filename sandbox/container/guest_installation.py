@@ -86,7 +86,8 @@ def install(
     container = engine.create(spec.body())
     try:
         if runtime is not None:
-            guest_runtime.bring(engine, container, runtime)
+            kept = guest_runtime.is_looked_through(image)
+            guest_runtime.bring(engine, container, runtime, keeps_workspace=kept)
         package = {
             f"{GUEST_DIRECTORY}/sandbox/guest/{name}": data for name, data in sources.items()
         }
@@ -132,7 +133,8 @@ def _assemble(
     labels = {LABEL_PREPARED: origin.image.id, LABEL_PYTHON: origin.python}
     try:
         if origin.runtime is not None:
-            guest_runtime.bring(engine, container, origin.runtime)
+            kept = guest_runtime.is_looked_through(origin.image)
+            guest_runtime.bring(engine, container, origin.runtime, keeps_workspace=kept)
         package = dict(files)
         package[f"{GUEST_DIRECTORY}/sandbox/__init__.py"] = b""
         engine.put_archive(container, "/", [own_files.package(package)])

@@ -15,15 +15,17 @@ from policies.kernel.inventory import Inventory
 from policies.paths import SCRATCH, WORKSPACE, within
 from policies.shell.words import HOME
 from sandbox.container.own_files import BROUGHT, BROUGHT_PROGRAMS, GUEST_DIRECTORY
+from sandbox.container.setup_layers import REPOSITORY
 from sandbox.container.spec import shelf
 from sandbox.engine import image_archive, tar
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_FOREIGN, LABEL_PYTHON
+from sandbox.engine.labels import LABEL_FOREIGN, LABEL_PYTHON, LABEL_SETUP
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
 
 OWN_NAMES = "moonpool/"
 """What the names of our own images begin with: their Python is Debian's, and is used as it is."""
+SETUP_NAMES = f"{REPOSITORY}:"
 REFERENCE = f"{OWN_NAMES}runtime:latest"
 PYTHON = f"{BROUGHT}/libexec/python3"
 
@@ -47,6 +49,11 @@ def is_needed(image: ImageInfo) -> bool:
     others may have replaced what stands in one of ours."""
     own = any(tag.startswith(OWN_NAMES) for tag in image.tags)
     return not own or LABEL_FOREIGN in image.labels or LABEL_PYTHON in image.labels
+
+
+def is_looked_through(image: ImageInfo) -> bool:
+    """Whether it is a set-up's layer: by its name too, which only this engine's operator gives."""
+    return any(tag.startswith(SETUP_NAMES) for tag in image.tags) and LABEL_SETUP in image.labels
 
 
 def find(engine: Engine) -> ImageInfo:
@@ -88,13 +95,19 @@ def without_volumes(engine: Engine, image: ImageInfo) -> str:
     return made.id
 
 
-def bring(engine: Engine, container: str, runtime: ImageInfo) -> None:
+def bring(
+    engine: Engine, container: str, runtime: ImageInfo, *, keeps_workspace: bool = False
+) -> None:
     """Put it into a container that has not been started, with the agent's user and places.
+
+    Args:
+        keeps_workspace: what stands there was put there by a set-up, and looked through.
 
     Raises:
         ImageUnusable: what it needs to stand at leads elsewhere in the image.
     """
-    engine.put_archive(container, "/", [b"".join((*_members(engine, container), tar.END))])
+    members = _members(engine, container, keeps_workspace=keeps_workspace)
+    engine.put_archive(container, "/", [b"".join((*members, tar.END))])
     source = engine.create(shelf(runtime.id))
     try:
         engine.put_archive(container, f"/{GUEST_DIRECTORY}", engine.get_archive(source, BROUGHT))
@@ -102,7 +115,7 @@ def bring(engine: Engine, container: str, runtime: ImageInfo) -> None:
         engine.remove(source)
 
 
-def _members(engine: Engine, container: str) -> Iterator[bytes]:
+def _members(engine: Engine, container: str, *, keeps_workspace: bool) -> Iterator[bytes]:
     for path in ("/opt", "/home", "/etc", "/usr", "/usr/bin", "/bin", "/var"):
         kind = _kind(engine, container, path)
         # Whoever the image gives it to: what stands in it is ours.
@@ -119,7 +132,8 @@ def _members(engine: Engine, container: str) -> Iterator[bytes]:
     ):
         # A file takes the place of whatever stands there, all below it included: what comes next is
         # a directory in which nothing is the image's.
-        yield tar.header(path[1:].encode(), kind=tar.REGULAR)
+        if path != WORKSPACE or not keeps_workspace:
+            yield tar.header(path[1:].encode(), kind=tar.REGULAR)
         yield _directory(path, uid=uid, mode=mode)
     yield _directory(HOME, uid=1000)
     for path, name in _LINKS:

@@ -28,6 +28,8 @@ from sandbox.engine.requests import as_json, labelled
 from sandbox.engine.values import ContainerInfo, EngineInfo, VolumeInfo
 from sandbox.errors import EngineUnavailable
 
+_MODIFIED = 0
+"""Of the kinds of change; source: the engine's API, `ContainerChanges`."""
 _PIECE_BYTES = 1 << 20
 _STREAM_END_BYTES = 16 << 20
 
@@ -195,6 +197,12 @@ class Engine(EngineImages):
             ContainerInfo(id=row["Id"], labels=row.get("Labels") or {}, state=row["State"])
             for row in rows
         ]
+
+    def changed_paths(self, container: str) -> frozenset[str]:
+        """What stands in its image and otherwise in the container; not what is new in it."""
+        with translated("comparing the container with its image"):
+            rows = self._api.json("GET", f"/containers/{container}/changes") or ()
+        return frozenset(row["Path"] for row in rows if row["Kind"] == _MODIFIED)
 
     def attach(self, container: str) -> socket.socket:
         """A two-way stream to the main process: multiplexed as the engine documents it.

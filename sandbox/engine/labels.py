@@ -21,11 +21,18 @@ LABEL_PYTHON = "moonpool.python"
 LABEL_SETUP = "moonpool.setup"
 """On an image: the name of the set-up layer that it is, or that it rests on."""
 
+LABEL_ATTEMPT = "moonpool.setup-attempt"
+"""On a container: the name of the layer that the set-up in it was to become."""
+
+LABEL_LEFT = "moonpool.setup-left"
+"""On an image: set-up left files in the workspace, which are part of a baseline."""
+
 LABEL_FOREIGN = "moonpool.foreign"
 """On an image of ours: what stands in it may be another's, so the guest trusts none of it."""
 
 LABEL_REPLACED = "moonpool.setup-replaced"
-"""On such an image: programs, and what they load, that set-up made or replaced; a JSON list."""
+"""On such an image: programs of the image below, and what they load, that set-up replaced; a JSON
+list of paths."""
 
 LABEL_PROXY = "moonpool.proxy"
 """On a container and its volume: the key of what the proxy in it lets through."""

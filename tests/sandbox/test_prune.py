@@ -2,14 +2,16 @@
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sandbox import cache
+from sandbox.container.setup_layers import layer_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.engine.labels import LABEL_SETUP, LABEL_SNAPSHOT
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget
 from sandbox.stored import StoredItem, StoredKind, stored
@@ -145,3 +147,32 @@ def test_each_counts_without_what_it_is_made_of(
         ("prepared image", 1, 1),
         ("snapshot", 50, 0),
     }
+
+
+@pytest.mark.parametrize("age_s", [0, UNUSED_AGE_S + 60])
+def test_a_layer_of_a_set_up_stays_while_it_is_used(
+    age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache.keep(layer_file("k"), b"")
+    then = time.time() - age_s
+    os.utime(layer_file("k"), (then, then))
+    (found,) = leftovers(_OneLayer(image("moonpool/setup:k", 1, "a", LABEL_SETUP)))
+    assert (found.kind, found.expired) == (LeftoverKind.SETUP_LAYER, bool(age_s))
+
+
+@pytest.mark.parametrize("age_s", [60, 2 * 3600])
+def test_a_draft_of_a_layer_stays_while_it_may_be_at_work(
+    age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    created = datetime.fromtimestamp(time.time() - age_s, UTC).isoformat()
+    draft = replace(image("moonpool/setup:draft-1f", 1, "a", LABEL_SETUP), created=created)
+    assert [found.expired for found in leftovers(_OneLayer(draft))] == [age_s > 3600]
+
+
+class _OneLayer(Images):
+    """Such an engine without containers."""
+
+    def containers(self, label: str) -> list[ContainerInfo]:
+        return []

@@ -27,7 +27,7 @@ async def _hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-    except (TimeoutError, OSError):
+    except (asyncio.TimeoutError, OSError):  # noqa: UP041 - 3.8 has two of that name
         writer.close()
 
 

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import site
 import subprocess
 import sys
 import zipfile
@@ -47,25 +46,33 @@ def _answer(
     return {"index": index, "extra": list(extra), "scopes": scopes or {}, "cooldown": cooldown}
 
 
+_PIP = """
+import json
+from pip._internal.cli import cmdoptions
+from pip._internal.configuration import Configuration
+from pip._internal.models.index import PyPI
+settings = Configuration(isolated=False)
+settings.load()
+said = {}
+for key, value in settings.items():
+    # Newer ones give a table for each file.
+    rows = value.items() if isinstance(value, dict) else ((key, value),)
+    said.update((name.rpartition(".")[2], str(text)) for name, text in rows)
+print(json.dumps([
+    said.get("index-url", PyPI.simple_url).split() + said.get("extra-index-url", "").split(),
+    PyPI.netloc, PyPI.file_storage_domain, hasattr(cmdoptions, "uploaded_prior_to"),
+]))
+"""
+
+
 def pip() -> dict[str, object] | None:
-    try:
-        from pip._internal.cli import cmdoptions  # noqa: PLC0415 - it may not be there
-        from pip._internal.configuration import Configuration  # noqa: PLC0415
-        from pip._internal.models.index import PyPI  # noqa: PLC0415
-    except ImportError:
-        return None
-    settings = Configuration(isolated=False)
-    settings.load()
-    said: dict[str, str] = {}
-    for key, value in settings.items():
-        # Newer ones give a table for each file.
-        rows = value.items() if isinstance(value, dict) else ((key, value),)
-        said.update((name.rpartition(".")[2], str(text)) for name, text in rows)
-    index = said.get("index-url", PyPI.simple_url).split()
-    index += said.get("extra-index-url", "").split()
-    public = any(PyPI.netloc in address for address in index)
-    extra = ["https://" + PyPI.file_storage_domain] if public else []
-    return _answer(index, extra, cooldown=hasattr(cmdoptions, "uploaded_prior_to"))
+    for python in (sys.executable, "python3", "python"):
+        said = _said(python, "-I", "-c", _PIP)
+        if said:
+            index, public, files, cooldown = json.loads(said)
+            extra = ["https://" + files] if any(public in address for address in index) else []
+            return _answer(index, extra, cooldown=cooldown)
+    return None
 
 
 def npm() -> dict[str, object] | None:
@@ -162,8 +169,6 @@ def _maven_mirrors() -> dict[str, str]:
 
 
 def main() -> None:
-    if sys.flags.no_site:
-        site.main()  # pip is among the packages of the image
     clients = {"pip": pip, "npm": npm, "apt": apt, "cargo": cargo, "go": go, "maven": maven}
     words = json.loads(sys.stdin.buffer.readline())["words"]
     answers = {word: clients[word]() for word in words}

@@ -2,9 +2,9 @@
 
 Reads one line of JSON from standard input: ``commands``, ``variables``, ``files`` (text by path),
 ``socket`` (the proxy's; empty: no network), ``authorities`` (PEM), ``scratch`` (a folder in
-memory), ``relay`` (source of the relay), ``as_root``. What commands print goes to standard output,
-and a line that begins with ``##`` before each one. Ends with 0, or with 10 + the place of the
-command that failed. It is on the hostile side: nothing rests on what it says.
+memory), ``relay`` (source of the relay), ``as_root``, ``time_s``. What commands print goes to
+standard output, and a line that begins with ``##`` before each one. Ends with 0, or with 10 + the
+place of the command that failed. It is on the hostile side: nothing rests on what it says.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import time
 
 FIRST_FAILURE = 10
 TOO_MUCH = 9
+OUT_OF_TIME = 8
+"""Where nobody is left to end it."""
 _LOOK_EVERY_S = 2.0
 _PORT = 3128
 _LITTER = (  # each a pattern; these folders are the container's
@@ -136,6 +138,9 @@ def main() -> int:
     bundle = _trusted_bundle(scratch, said["authorities"])
     variables = {**os.environ, **said["variables"]}
     variables.update((name, bundle) for name in said["trust"])
+    end = threading.Timer(said["time_s"], os._exit, [OUT_OF_TIME])
+    end.daemon = True
+    end.start()
     threading.Thread(target=_watch_disk, args=(said["disk_bytes"],), daemon=True).start()
     if said["socket"]:
         _relay(said["relay"], said["socket"])

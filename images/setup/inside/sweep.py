@@ -1,21 +1,30 @@
 """Looks at what a set-up left, in a container of its own, as root and with nothing to reach.
 
-Reads one line of JSON from standard input: ``since_ns``, ``needles`` (texts in base64). Takes away
-what gives rights (setuid, setgid, a way to write for all) and what is no file (devices, sockets,
-pipes), and writes one line of JSON: ``mended`` and ``removed`` (paths), ``found`` (files with a
-needle), ``changed`` (programs and what they load that is new or other), and
-whether the folder ``environment`` holds programs.
+Reads one line of JSON from standard input: ``since_ns``, ``needles`` (texts in base64), ``inputs``
+(paths in the workspace, which brings them itself, likewise), ``brought`` (a directory of ours, gone
+at the end), ``environment``. Gives the workspace to the agent, and takes away what gives rights
+(setuid, setgid, a way to write for all) and what is no file (devices, sockets, pipes). Writes one
+line of JSON: ``mended`` and ``removed`` (paths), ``found`` (files with a needle), ``changed``
+(programs and what they load that is new or other), ``unseen`` (what it could not look into), and
+whether the folder ``environment`` holds programs, and the workspace anything (``left``).
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import shutil
 import stat
 import sys
 
 _PIECE = 1 << 22
+_PATH = 200
+_UID = 1000
+_WORKSPACE = "/workspace"
+_GIVEN = (_WORKSPACE + "/", "/opt/venv/")
+"""What is the agent's."""
 _SKIPPED = ("/proc", "/sys", "/dev")
 _PROGRAMS = ("/bin/", "/sbin/", "/usr/", "/lib", "/opt/moonpool/", "/etc/")
 _MENTIONED = 20_000
@@ -47,16 +56,18 @@ class Sweep:
         self._since_ns = since_ns
         self._needles = needles
         self.rows: dict[str, list[str]] = {
-            "mended": [], "removed": [], "found": [], "changed": []
+            "mended": [], "removed": [], "found": [], "changed": [], "unseen": []
         }  # fmt: skip
 
     def everything(self) -> None:
         device = os.lstat("/").st_dev
         waiting = ["/"]
         while waiting:
+            folder = waiting.pop()
             try:
-                entries = list(os.scandir(waiting.pop()))
-            except OSError:
+                entries = list(os.scandir(folder))
+            except OSError:  # such as a path longer than the kernel takes
+                self.rows["unseen"].append(folder[:_PATH])
                 continue
             for entry in entries:
                 try:
@@ -64,11 +75,13 @@ class Sweep:
                     if info.st_dev == device and self._look(entry.path, info):
                         waiting.append(entry.path)
                 except OSError:
-                    continue
+                    self.rows["unseen"].append(entry.path[:_PATH])
 
     def _look(self, path: str, info: os.stat_result) -> bool:
         """Gives whether it is a folder to go into."""
         kind = stat.S_IFMT(info.st_mode)
+        if info.st_uid != _UID and path.startswith(_GIVEN):
+            os.chown(path, _UID, _UID, follow_symlinks=False)
         if self._named(path):
             self.rows["found"].append(os.path.dirname(path))
         if kind == stat.S_IFLNK:
@@ -97,8 +110,32 @@ class Sweep:
         return any(needle in data for needle in self._needles)
 
 
+def _clear(inputs: list[bytes]) -> bool:
+    """Takes away what the workspace brings itself; gives whether anything else stands there."""
+    if os.path.islink(_WORKSPACE) or not os.path.isdir(_WORKSPACE):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_WORKSPACE)
+        os.mkdir(_WORKSPACE)
+    os.chown(_WORKSPACE, _UID, _UID)
+    top = os.fsencode(_WORKSPACE)
+    for path in inputs:
+        folder, *names = [top, *path.split(b"/")]
+        for name in names[:-1]:
+            folder = os.path.join(folder, name)
+            if os.path.islink(folder):
+                break
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, names[-1]))
+                while folder != top:
+                    os.rmdir(folder)
+                    folder = os.path.dirname(folder)
+    return bool(os.listdir(top))
+
+
 def main() -> None:
     said = json.loads(sys.stdin.buffer.readline())
+    left = _clear([base64.b64decode(path) for path in said["inputs"]])
     sweep = Sweep(said["since_ns"], [base64.b64decode(text) for text in said["needles"]])
     sweep.everything()
     shown: dict[str, object] = {
@@ -106,6 +143,9 @@ def main() -> None:
         for name, paths in sweep.rows.items()
     }
     shown["environment"] = os.path.isdir(said["environment"] + "/bin")
+    shown["left"] = left
+    if said["brought"]:
+        shutil.rmtree(said["brought"])
     sys.stdout.write(json.dumps(shown) + "\n")
 
 
