@@ -23,7 +23,7 @@ from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_PROXY
 from sandbox.engine.values import ContainerInfo
-from sandbox.errors import EngineError, SandboxError
+from sandbox.errors import ContainerGone, EngineError, SandboxError
 
 FOLDER = "/egress"
 SOCKET = "proxy.sock"
@@ -56,7 +56,7 @@ class RunningProxy:
         """Why it does not run any more; empty while it does."""
         try:
             state = self.engine.inspect(self.container).get("State") or {}
-        except EngineError:
+        except (ContainerGone, EngineError):
             return "its container was removed"
         return "" if state.get("Running") else f"it ended with {state.get('ExitCode')}"
 
