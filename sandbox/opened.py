@@ -125,7 +125,7 @@ def open_workspace(
 
     prepared = below
     copied, manifest, looked = take(
-        engine, looked, policy.workspace, below, personal=personal, on_progress=on_progress
+        engine, looked, policy.workspace, below, memory, personal=personal, on_progress=on_progress
     )
     memory.keep(looked, copied, manifest)
     if prepares:

@@ -23,9 +23,10 @@ from sandbox.container.commands import SessionCommands
 from sandbox.container.plan import OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.session import Session
+from sandbox.engine import image_archive
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_archive import reference
-from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.engine.labels import LABEL_LAYERS
 from sandbox.errors import SetupFailed
 from sandbox.export import engine_changes
 from sandbox.git.manifest import Manifest, ManifestEntry
@@ -99,7 +100,7 @@ def prepared(
         engine.commit(
             container,
             ref=reference(key),
-            labels={LABEL_SNAPSHOT: key},
+            labels=image_archive.snapshot_labels(key, _layers(engine, plan.snapshot_image) + 1),
             environment=() if below is None else below.environment,
         )
     finally:
@@ -198,6 +199,12 @@ def _with(
         # Looked at anew: what was installed beside the workspace has programs of its own.
         image=prepare(engine, image, on_progress=on_progress),
     )
+
+
+def _layers(engine: Engine, image: str) -> int:
+    """In how many layers of an image the workspace is."""
+    found = engine.image(image)
+    return 1 if found is None else int(found.labels.get(LABEL_LAYERS, 1))
 
 
 def _told_file(key: str) -> Path:

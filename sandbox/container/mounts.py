@@ -49,21 +49,25 @@ class Overlay:
 
     target: str
     lower: str
-    """Absolute on the engine's host, as the two below."""
+    """Absolute on the engine's host, as all of these."""
     upper: str
     work: str
     user_attributes: bool
     """The engine runs without root: overlayfs then keeps its marks where a user may."""
+    further: tuple[str, ...] = ()
+    """Directories below `lower`, uppermost first."""
 
     def options(self) -> str:
         """Moves copy, whatever the host's default: so times tell what changed."""
         own = "userxattr" if self.user_attributes else "redirect_dir=off,metacopy=off"
-        layers = f"lowerdir={self.lower},upperdir={self.upper},workdir={self.work}"
+        lower = ":".join((self.lower, *self.further))
+        layers = f"lowerdir={lower},upperdir={self.upper},workdir={self.work}"
         return f"{layers},index=off,{own},{_FLAGS}"
 
     def supported(self) -> bool:
         """Whether the paths can stand in a mount's options."""
-        return not any(_UNSAFE & set(path) for path in (self.lower, self.upper, self.work))
+        paths = (self.lower, *self.further, self.upper, self.work)
+        return not any(_UNSAFE & set(path) for path in paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,17 +81,18 @@ def make(
                 HeldVolume(volume=upper.name, target=held + UPPER, copies=True),
                 HeldVolume(volume=work.name, target=held + WORK, copies=False),
             )
-            layer = engine.layer_directory(image) if target == WORKSPACE else None
-            if layer is None:
+            layers = engine.workspace_layers(image) if target == WORKSPACE else ()
+            if not layers:
                 lower = _lower(engine, image, target)
                 mounts.append(HeldVolume(volume=lower.name, target=held + LOWER, copies=False))
-                source = lower.mountpoint
+                sources = [lower.mountpoint]
             else:
-                # The snapshot is one layer, and all of the workspace is in it.
-                source = layer + target
+                # All of the workspace is in these, and nothing of the image.
+                sources = [layer + target for layer in layers]
             overlay = Overlay(
                 target=target,
-                lower=source,
+                lower=sources[0],
+                further=tuple(sources[1:]),
                 upper=upper.mountpoint,
                 work=work.mountpoint,
                 user_attributes=engine.rootless(),

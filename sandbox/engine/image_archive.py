@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 
 from sandbox.engine import tar
-from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.engine.labels import LABEL_LAYERS, LABEL_SNAPSHOT
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
 
@@ -20,8 +20,13 @@ def reference(key: str) -> str:
     return f"moonpool/snapshot:{key}"
 
 
+def snapshot_labels(key: str, layers: int = 1) -> dict[str, str]:
+    """What a snapshot bears. All of it is said each time, for an image below may say something."""
+    return {LABEL_SNAPSHOT: key, LABEL_LAYERS: str(layers)}
+
+
 def archive(
-    base: ImageInfo, layer: Iterator[bytes], size: int, key: Callable[[], str]
+    base: ImageInfo, layer: Iterator[bytes], size: int, key: Callable[[], str], *, layers: int = 1
 ) -> Iterator[bytes]:
     """The tar to load.
 
@@ -29,6 +34,7 @@ def archive(
         layer: an uncompressed tar, in pieces.
         size: of that tar, in bytes; it must come to exactly that.
         key: gives the snapshot's key, once the layer has been read to its end.
+        layers: in how many of the uppermost the workspace is.
     """
     digest = hashlib.sha256()
     sent = 0
@@ -41,14 +47,14 @@ def archive(
         # A link on the host got another target between the count and the copy.
         raise WorkspaceError("the workspace changed while it was copied: run again")
     yield tar.padding(size)
-    layers = [*base.layers, f"sha256:{digest.hexdigest()}"]
+    contents = [*base.layers, f"sha256:{digest.hexdigest()}"]
     config = {
         "architecture": base.architecture,
         "os": base.os,
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Labels": {LABEL_SNAPSHOT: key()}},
-        "rootfs": {"type": "layers", "diff_ids": layers},
-        "history": [{"created_by": "moonpool"} for _ in layers],
+        "config": {"Labels": snapshot_labels(key(), layers)},
+        "rootfs": {"type": "layers", "diff_ids": contents},
+        "history": [{"created_by": "moonpool"} for _ in contents],
     }
     # The engine looks a layer up by its content before it opens the file named here.
     files = [f"old/{number}.tar" for number in range(len(base.layers))]

@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.engine.api import NOT_FOUND, path_part
 from sandbox.engine.api_errors import translated
+from sandbox.engine.labels import LABEL_LAYERS
 from sandbox.engine.requests import EngineRequests, labelled
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError
@@ -16,17 +17,21 @@ _PIECE_BYTES = 1 << 20
 class EngineImages(EngineRequests):
     """What can be done with images."""
 
-    def layer_directory(self, ref: str) -> str | None:
-        """Where an image's top layer lies on the engine's host; None where it does not say.
+    def workspace_layers(self, ref: str) -> tuple[str, ...]:
+        """Where an image's layers with the workspace lie on the engine's host, uppermost first;
+        none where it does not say.
 
-        The layer alone, as it is under an overlay mount: what the layers below hold is not in it.
+        The layers alone, as they are under an overlay mount: what those below hold is not in them.
         """
         with translated(f"looking at the image {ref}"):
             raw = self._api.json("GET", f"/images/{path_part(ref)}/json")
             driver = raw.get("GraphDriver") or {}
         if driver.get("Name") != "overlay2":
-            return None
-        return (driver.get("Data") or {}).get("UpperDir") or None
+            return ()
+        data = driver.get("Data") or {}
+        layers = [data.get("UpperDir") or "", *(data.get("LowerDir") or "").split(":")]
+        count = int(_image_info(raw).labels.get(LABEL_LAYERS, 1))
+        return tuple(layers[:count]) if all(layers[:count]) else ()
 
     def image(self, ref: str) -> ImageInfo | None:
         """Describe an image, or None where the engine has none of that name."""

@@ -82,6 +82,11 @@ def leaves_tree(path: bytes, target: bytes) -> bool:
     return False
 
 
+def in_git(path: bytes) -> bool:
+    """Whether it lies below a ``.git``: no patch touches that."""
+    return b"/.git/" in b"/" + path + b"/"
+
+
 def folded_path(path: bytes) -> bytes:
     """As systems compare it that know no case, take ``\\`` for ``/``, a colon for the start of a
     stream, and leave out dots and spaces at the end of a name and what is not seen in it."""

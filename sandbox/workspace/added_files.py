@@ -34,6 +34,11 @@ class AddedFiles:
     def __contains__(self, path: bytes) -> bool:
         return any(path == each for each, _ in self._files)
 
+    @property
+    def paths(self) -> frozenset[bytes]:
+        """All of them, and the directories made for them."""
+        return frozenset((*self._new_folders, *(path for path, _ in self._files)))
+
     def size(self) -> int:
         """Their share of the tar, in bytes."""
         total = sum(tar.header_size(TOP + b"/" + each + b"/") for each in self._new_folders)

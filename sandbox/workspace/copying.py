@@ -7,7 +7,7 @@ meanwhile. What is remembered of it afterwards is `snapshot`'s.
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from policies.policy import WorkspaceRules
@@ -16,16 +16,24 @@ from sandbox.container.spec import shelf
 from sandbox.engine import image_archive
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_archive import reference
-from sandbox.engine.labels import LABEL_SNAPSHOT
-from sandbox.errors import EngineError, WorkspaceChanged
+from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.manifest import Manifest
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace import git_history
 from sandbox.workspace.borrowed import borrow
-from sandbox.workspace.pack import Packer, ahead
+from sandbox.workspace.difference import FullCopy, difference, keep_full, loaded
+from sandbox.workspace.pack import Packer
+from sandbox.workspace.read_ahead import ahead
 from sandbox.workspace.scan import Scan, scan
-from sandbox.workspace.selection import select
-from sandbox.workspace.snapshot import COPY_FORM, Snapshot, keep_manifest
+from sandbox.workspace.selection import Selection, select
+from sandbox.workspace.snapshot import (
+    COPY_FORM,
+    Snapshot,
+    SnapshotMemory,
+    keep_manifest,
+    manifest_file,
+    recorded,
+)
 from sandbox.workspace.virtual_environments import unusable
 
 _WORTH_A_LINE_BYTES = 50 << 20
@@ -39,13 +47,14 @@ def take(
     looked: Scan,
     rules: WorkspaceRules,
     prepared: PreparedImage,
+    memory: SnapshotMemory,
     *,
     personal: PersonalConfig,
     on_progress: Callable[[str], None],
 ) -> tuple[Snapshot, Manifest, Scan]:
-    """Copy a workspace into an image layer, unless one with the same content stands already.
+    """Copy a workspace into an image layer: all of it, or what the last copy of all lacks.
 
-    `personal` is what the person's own configuration says to git.
+    `memory` holds that one, and `personal` is what the person's own configuration says to git.
     A file that something writes to meanwhile is taken as it is at one moment. Gives the look that
     the copy fits as well.
 
@@ -62,6 +71,7 @@ def take(
                     looked,
                     rules,
                     prepared,
+                    memory,
                     restless=restless,
                     personal=personal,
                     on_progress=on_progress,
@@ -92,6 +102,7 @@ def _take(
     looked: Scan,
     rules: WorkspaceRules,
     prepared: PreparedImage,
+    memory: SnapshotMemory,
     *,
     restless: Collection[bytes],
     personal: PersonalConfig,
@@ -100,11 +111,9 @@ def _take(
 ) -> tuple[Snapshot, Manifest]:
     selection = select(looked, rules)
     borrowed = borrow(looked.root, selection, rules, directory)
-    if selection.total_bytes > _WORTH_A_LINE_BYTES:
-        on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
     salt = f"{prepared.key} {rules.history} {COPY_FORM}"
 
-    def packing() -> Packer:
+    def packing(salt: str = salt) -> Packer:
         return Packer(
             looked.root,
             selection,
@@ -114,12 +123,20 @@ def _take(
             added=borrowed.files,
         )
 
-    packer = packing()
     cuts = git_history.is_cut(rules, selection.copied)
-    if cuts or not _loaded(engine, prepared, packer):
+    # What is cut or borrowed depends on more than the file system says of each file.
+    alone = not cuts and not borrowed.files
+    packer = _on_last(engine, looked, selection, memory, packing) if alone else None
+    if packer is None:
+        if selection.total_bytes > _WORTH_A_LINE_BYTES:
+            on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
         packer = packing()
-        with contextlib.closing(ahead(packer.stream())) as stream:
-            _through_a_container(engine, prepared, stream, packer, cuts=cuts)
+        if cuts or not _loaded(engine, prepared.id, packer):
+            packer = packing()
+            body = git_history.cutter(prepared).body() if cuts else shelf(prepared.id)
+            _through_a_container(engine, body, packer, cuts=cuts)
+        if alone:
+            keep_full(memory.full_copy_file, _full(packer, looked, selection))
     key = packer.key()
     manifest = packer.manifest()
     keep_manifest(key, manifest)
@@ -130,19 +147,64 @@ def _take(
     return snapshot, manifest
 
 
+def _full(packer: Packer, looked: Scan, selection: Selection) -> FullCopy:
+    copied = {item.path for item in selection.copied}
+    rows = {row[0]: row for row in looked.rows if row[0] in copied}
+    return FullCopy(
+        key=packer.key(),
+        rows=rows,
+        young=frozenset(rows.keys() & set(looked.racy)),
+        added=packer.added,
+    )
+
+
+def _on_last(
+    engine: Engine,
+    looked: Scan,
+    selection: Selection,
+    memory: SnapshotMemory,
+    packing: Callable[[str], Packer],
+) -> Packer | None:
+    """Put what changed on the last copy of all; None where all has to be copied."""
+    full = loaded(memory.full_copy_file)
+    if full is None:
+        return None
+    try:
+        os.utime(manifest_file(full.key))  # in use, though another one is opened
+        manifest = recorded(full.key, ()).manifest()
+    except (OSError, WorkspaceError):
+        return None
+    packer = packing(f"on {full.key}")
+    found = difference(full, manifest, looked, selection, anew=packer.anew, added=packer.added)
+    if found is None or engine.image(reference(full.key)) is None:
+        return None
+    packer.lay_on(found)
+    if not _loaded(engine, reference(full.key), packer, layers=2):
+        if found.gone:
+            return None  # only a layer can take away
+        packer = packing(f"on {full.key}")
+        packer.lay_on(found)
+        _through_a_container(engine, shelf(reference(full.key)), packer, layers=2)
+    if found.full.young != full.young:
+        keep_full(memory.full_copy_file, found.full)
+    return packer
+
+
 def _named(paths: Collection[bytes]) -> str:
     shown = ", ".join(map(os.fsdecode, sorted(paths)[:_NAMED]))
     return shown + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
-def _loaded(engine: Engine, prepared: PreparedImage, packer: Packer) -> bool:
+def _loaded(engine: Engine, image: str, packer: Packer, *, layers: int = 1) -> bool:
     """Load the copy as one layer; False where the engine does not take one alone."""
-    base = engine.image(prepared.id)
+    base = engine.image(image)
     if base is None or not engine.stores_layers():
         return False
     try:
         with contextlib.closing(ahead(packer.stream())) as stream:
-            engine.load(image_archive.archive(base, stream, packer.size(), packer.key))
+            engine.load(
+                image_archive.archive(base, stream, packer.size(), packer.key, layers=layers)
+            )
     except EngineError:
         # Its layers may just have been removed by another process, or its disk is full: the other
         # way finds that out, and says it.
@@ -151,17 +213,23 @@ def _loaded(engine: Engine, prepared: PreparedImage, packer: Packer) -> bool:
 
 
 def _through_a_container(
-    engine: Engine, prepared: PreparedImage, stream: Iterator[bytes], packer: Packer, *, cuts: bool
+    engine: Engine,
+    body: Mapping[str, object],
+    packer: Packer,
+    *,
+    cuts: bool = False,
+    layers: int = 1,
 ) -> None:
     """The way for every engine, and for a copy that has to be worked on: put, then commit."""
-    body = git_history.cutter(prepared).body() if cuts else shelf(prepared.id)
     container = engine.create(body)
     try:
-        engine.put_archive(container, "/", stream)
+        with contextlib.closing(ahead(packer.stream())) as stream:
+            engine.put_archive(container, "/", stream)
         key = packer.key()
         if engine.image(reference(key)) is None:
             if cuts:
                 git_history.cut(engine, container)
-            engine.commit(container, ref=reference(key), labels={LABEL_SNAPSHOT: key})
+            labels = image_archive.snapshot_labels(key, layers)
+            engine.commit(container, ref=reference(key), labels=labels)
     finally:
         engine.remove(container)

@@ -9,10 +9,8 @@ import contextlib
 import hashlib
 import io
 import os
-import queue
 import stat
-import threading
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from sandbox.engine import tar
@@ -22,13 +20,14 @@ from sandbox.git.ignore import FILE_LIMIT_BYTES as RULES_LIMIT
 from sandbox.git.index import tracked_blobs
 from sandbox.git.linked_tree import host_path
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.git.path_rules import in_git
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace.added_files import TOP, UID, AddedFiles
+from sandbox.workspace.difference import Difference
 from sandbox.workspace.scan import FoundFile, open_file, read_git_file
-from sandbox.workspace.selection import Selection
+from sandbox.workspace.selection import WHITEOUT, Selection
 
 _PIECE_BYTES = 1 << 20
-_QUEUE_PIECES = 8
 _INDEX_LIMIT = 1 << 28
 _CONFIG_LIMIT = 1 << 20
 _RESTLESS_LIMIT = 1 << 26
@@ -40,10 +39,6 @@ _GIT_FILES = {
     **dict.fromkeys(_RULES, RULES_LIMIT),
 }
 """What the manifest wants of a repository, and how large each may be."""
-
-
-def _in_git(path: bytes) -> bool:
-    return b"/.git/" in b"/" + path + b"/"
 
 
 class Packer:
@@ -71,6 +66,7 @@ class Packer:
         self._restless = restless
         self._personal = personal or PersonalConfig()
         self._selection = selection
+        self._below: Difference | None = None
         self._entries: dict[bytes, ManifestEntry] = {}
         self._kept: dict[bytes, bytes] = {}
         self._links: dict[bytes, bytes] = {}
@@ -94,6 +90,20 @@ class Packer:
             elif item.path in restless and stat.S_ISREG(item.mode) and item.size < _RESTLESS_LIMIT:
                 with self._opened(item) as file:
                     self._contents[item.path] = file.read(2 * _RESTLESS_LIMIT)
+
+    def lay_on(self, below: Difference) -> None:
+        """Have the tar hold only what a full copy lacks, on which it is unpacked."""
+        self._below = below
+
+    @property
+    def anew(self) -> Collection[bytes]:
+        """What is to be in the tar, whatever stands below it: it is read or written anew."""
+        return self._contents.keys() | _GIT_FILES.keys()
+
+    @property
+    def added(self) -> frozenset[bytes]:
+        """What of the copy is no file of the workspace."""
+        return self._added.paths
 
     def key(self) -> str:
         """Names the content; to be asked when the stream is at its end."""
@@ -124,6 +134,8 @@ class Packer:
         """Length of the stream in bytes."""
         total = tar.header_size(TOP + b"/") + len(tar.END)
         for item in self._selection.copied:
+            if self._stands_below(item):
+                continue
             name = TOP + b"/" + item.path
             if stat.S_ISDIR(item.mode):
                 total += tar.header_size(name + b"/")
@@ -132,7 +144,9 @@ class Packer:
             else:
                 size = self._size(item)
                 total += tar.header_size(name) + size + len(tar.padding(size))
-        return total + self._added.size()
+        if self._below is None:
+            return total + self._added.size()
+        return total + sum(tar.header_size(_whiteout(path)) for path in self._below.gone)
 
     def stream(self) -> Iterator[bytes]:
         """The tar, in pieces of about a MiB.
@@ -143,6 +157,9 @@ class Packer:
         waiting = [tar.header(TOP + b"/", kind=tar.DIRECTORY, uid=UID)]
         size = 0
         for item in self._selection.copied:
+            if self._below is not None and self._stands_below(item):
+                self._carry_over(item.path, self._below.manifest)
+                continue
             for piece in self._member(TOP + b"/" + item.path, item):
                 waiting.append(piece)
                 size += len(piece)
@@ -150,8 +167,25 @@ class Packer:
                     yield b"".join(waiting)
                     waiting, size = [], 0
         yield b"".join(waiting)
-        yield from self._added.stream(self._digest.update)
+        if self._below is None:
+            yield from self._added.stream(self._digest.update)
+        else:
+            for path in self._below.gone:
+                self._note(path, b"gone")
+                yield tar.header(_whiteout(path), kind=tar.REGULAR)
         yield tar.END
+
+    def _stands_below(self, item: FoundFile) -> bool:
+        return self._below is not None and item.path in self._below.same
+
+    def _carry_over(self, path: bytes, manifest: Manifest) -> None:
+        """Say of what is not in the tar what was said of it when it was copied."""
+        if path in manifest.entries:
+            self._entries[path] = manifest.entries[path]
+        if path in manifest.links:
+            self._links[path] = manifest.links[path]
+        if path in manifest.rule_files:
+            self._kept[path] = manifest.rule_files[path]
 
     def _member(self, name: bytes, item: FoundFile) -> Iterator[bytes]:
         mode = stat.S_IMODE(item.mode) & 0o777
@@ -164,7 +198,7 @@ class Packer:
         elif stat.S_ISLNK(item.mode):
             target = self._target(item)
             self._note(item.path, b"l" + target)
-            if not _in_git(item.path):
+            if not in_git(item.path):
                 self._links[item.path] = target
             self._add(item.path, ManifestEntry(SYMLINK, blob_id(target), len(target)))
             yield tar.header(
@@ -249,7 +283,7 @@ class Packer:
         self._digest.update(b"%d %s\0%d %s\n" % (len(path), path, len(what), what))
 
     def _add(self, path: bytes, entry: ManifestEntry) -> None:
-        if not _in_git(path):
+        if not in_git(path):
             self._entries[path] = entry
 
 
@@ -258,7 +292,7 @@ def _is_git_config(item: FoundFile) -> bool:
     return (
         stat.S_ISREG(item.mode)
         and item.path.endswith((b"/config", b"/config.worktree"))
-        and _in_git(item.path)
+        and in_git(item.path)
     )
 
 
@@ -269,7 +303,7 @@ def _kept_bytes(item: FoundFile) -> int:
         limit = _GIT_FILES[item.path]
         return limit + 1 if item.size <= limit or item.path in _RULES else 0
     rules = item.path.rpartition(b"/")[2] in {b".gitignore", b".gitattributes"}
-    return RULES_LIMIT + 1 if rules and not _in_git(item.path) else 0
+    return RULES_LIMIT + 1 if rules and not in_git(item.path) else 0
 
 
 def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
@@ -284,41 +318,13 @@ def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
     return found
 
 
+def _whiteout(path: bytes) -> bytes:
+    above, slash, name = path.rpartition(b"/")
+    return TOP + b"/" + above + slash + WHITEOUT + name
+
+
 def _changed(item: FoundFile, how: str) -> WorkspaceChanged:
     return WorkspaceChanged(
         f"the workspace changes faster than it can be copied: {os.fsdecode(item.path)}: {how}; "
         "stop what writes to it, or exclude that (workspace.exclude)"
     )
-
-
-def ahead(source: Iterator[bytes]) -> Generator[bytes]:
-    """Run an iterator in a thread, some pieces ahead: reading and sending then overlap."""
-    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE_PIECES)
-    stopped = threading.Event()
-
-    def put(piece: bytes | BaseException | None) -> None:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                pieces.put(piece, timeout=0.2)
-                return
-
-    def work() -> None:
-        try:
-            for piece in source:
-                put(piece)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again by the reader
-            put(error)
-
-    thread = threading.Thread(target=work, name="moonpool-pack", daemon=True)
-    thread.start()
-    try:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-    finally:
-        stopped.set()
-        thread.join()

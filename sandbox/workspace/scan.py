@@ -16,6 +16,7 @@ from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
 from sandbox.git.linked_tree import LinkedTree, host_path
 from sandbox.git.linked_tree import find as find_linked
+from sandbox.git.manifest import blob_id
 
 _RACY_NS = 2_000_000_000
 """A file changed this close to the look may change again without a new time stamp: the coarsest
@@ -23,10 +24,12 @@ clock of a common file system (FAT) ticks every two seconds."""
 
 _DEPTH_LIMIT = 512
 _KIND = 0o170000
+_WITH_CONTENT = frozenset({stat.S_IFREG, stat.S_IFLNK})
+_PIECE_BYTES = 1 << 18
 _COUNT_LIMIT = 2_000_000
 
 
-_Row = tuple[bytes, int, int, int, int, int]
+Row = tuple[bytes, int, int, int, int, int]
 
 
 class FoundFile(NamedTuple):
@@ -45,13 +48,13 @@ class Scan:
     """A look at the whole tree."""
 
     root: Path
-    rows: tuple[_Row, ...]
+    rows: tuple[Row, ...]
     """The fields of a `FoundFile` each; parents before children, sorted within a directory. Plain
     tuples, because most looks end with the fingerprint."""
     fingerprint: str
     """A text that is equal for two looks between which nothing changed (`racy` files aside)."""
     racy: tuple[bytes, ...]
-    """Files too young for their time stamps to be trusted: compare their content."""
+    """Files and links too young for their time stamps to be trusted: compare their content."""
     unreadable: tuple[tuple[bytes, int], ...]
     """Directories that could not be listed, each with the system's error number."""
     linked: LinkedTree | None
@@ -69,7 +72,7 @@ def scan(root: Path) -> Scan:
     base = _opened(root)
     linked = find_linked(root)
     young = started_ns - _RACY_NS
-    found: list[_Row] = []
+    found: list[Row] = []
     racy: list[bytes] = []
     unreadable: list[tuple[bytes, int]] = []
     digest = hashlib.sha256()
@@ -108,7 +111,7 @@ def scan(root: Path) -> Scan:
                 seen.append((row[0], mode, state.st_ino))
             else:
                 seen.append(row)
-                if (ctime >= young or mtime >= young) and kind == stat.S_IFREG:
+                if (ctime >= young or mtime >= young) and kind in _WITH_CONTENT:
                     racy.append(row[0])
         # Version 2 writes equal values equally; it is read by nobody.
         digest.update(marshal.dumps(seen, 2))
@@ -163,6 +166,22 @@ def open_file(root: Path, path: bytes, linked: LinkedTree | None = None) -> io.F
         os.close(handle)
         raise OSError("not a regular file any more")
     return os.fdopen(handle, "rb", buffering=0)
+
+
+def content_id(looked: Scan, path: bytes) -> str | None:
+    """git's object id of what a file holds now, of a link's target; None where there is neither."""
+    try:
+        place = host_path(looked.root, path, looked.linked)
+        if stat.S_ISLNK(os.lstat(place).st_mode):
+            return blob_id(os.readlink(place))
+        with open_file(looked.root, path, looked.linked) as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+            while data := file.read(_PIECE_BYTES):
+                digest.update(data)
+            return digest.hexdigest()
+    except OSError:
+        return None
 
 
 def read_git_file(root: Path, path: bytes, linked: LinkedTree | None, limit: int) -> bytes:

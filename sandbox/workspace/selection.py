@@ -17,7 +17,8 @@ from sandbox.workspace.scan import FoundFile, Scan
 from sandbox.workspace.secret_files import SecretsGuard
 from sandbox.workspace.submodules import Submodules
 
-_WHITEOUT = b".wh."
+WHITEOUT = b".wh."
+"""What a name begins with in a layer that removes what bears the rest of it below."""
 _ELSEWHERE = (
     "points to a repository elsewhere, which does not say that this is its work tree: git does not "
     "work here in the sandbox"
@@ -116,7 +117,7 @@ def _reason(
     """Why an entry is not copied; None where nothing speaks against it."""
     kind = stat.S_IFMT(item.mode)
     directory, _, name = item.path.rpartition(b"/")
-    if name.startswith(_WHITEOUT):
+    if name.startswith(WHITEOUT):
         # Unpacked as a layer, it would remove its neighbour.
         return _left("its name is one that image layers use for themselves")
     if b"/.git/" in b"/" + directory + b"/":

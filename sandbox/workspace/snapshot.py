@@ -17,10 +17,10 @@ from sandbox.cache import cache_directory
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.engine.image_archive import reference
 from sandbox.errors import WorkspaceError
-from sandbox.git.manifest import Manifest, ManifestEntry, blob_id
+from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.patch.values import LeftOut, LeftOutKind
-from sandbox.workspace.scan import Scan, open_file
+from sandbox.workspace.scan import Scan, content_id
 
 _FORM = 3
 """Version of the kept manifest's form; one of another form is as good as none."""
@@ -69,6 +69,8 @@ class SnapshotMemory:
         text = repr((os.path.realpath(root), rules, prepared.key, personal, COPY_FORM))
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._file = cache_directory() / "workspaces" / f"{name}.json"
+        self.full_copy_file = self._file.with_suffix(".full")
+        """Where the last copy of all of it is remembered (`FullCopy`)."""
 
     def recall(self) -> tuple[str, dict[str, str], Snapshot] | None:
         """(fingerprint, young files' blobs by path, snapshot), or None."""
@@ -109,15 +111,7 @@ def unchanged(looked: Scan, fingerprint: str, racy: dict[str, str]) -> bool:
     """Whether a look shows the tree that was remembered, young files compared by content."""
     if looked.fingerprint != fingerprint or "" in racy:
         return False
-    for name, blob in racy.items():
-        try:
-            with open_file(looked.root, os.fsencode(name), looked.linked) as file:
-                data = file.read()
-        except OSError:
-            return False
-        if blob_id(data) != blob:
-            return False
-    return True
+    return all(content_id(looked, os.fsencode(name)) == blob for name, blob in racy.items())
 
 
 def keep_manifest(key: str, manifest: Manifest) -> None:

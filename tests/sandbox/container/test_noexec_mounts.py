@@ -34,8 +34,8 @@ class EngineWithoutLayers(Engine):
     def stores_layers(self) -> bool:
         return False
 
-    def layer_directory(self, ref: str) -> str | None:
-        return None
+    def workspace_layers(self, ref: str) -> tuple[str, ...]:
+        return ()
 
 
 KINDS = {"layer": Engine, "volume": EngineWithoutLayers}

@@ -1,0 +1,152 @@
+"""What of a workspace is other than in the last copy of all of it.
+
+Owns what is remembered of that copy, and which of a later look stands in it already. A thing is the
+same while nothing that the file system says of it changed: what was too young for that to be
+believed is compared by content. Everything else is copied, whatever it is.
+"""
+
+import hashlib
+import marshal
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from policies.frozen import dataclass
+from sandbox import cache
+from sandbox.engine import tar
+from sandbox.git.manifest import Manifest
+from sandbox.git.path_rules import in_git
+from sandbox.workspace.scan import FoundFile, Row, Scan, content_id
+from sandbox.workspace.selection import Selection
+
+_FORM = 1
+"""Version of the kept form; one of another form is as good as none."""
+_DIGEST_BYTES = 32
+_SHARE = 2
+"""A difference is copied alone where it is at most one part in so many of the whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullCopy:
+    """A copy of all of a workspace, and what the file system said of it."""
+
+    key: str
+    """Names the copy."""
+    rows: Mapping[bytes, Row]
+    """What was copied, by path; parents before children."""
+    young: frozenset[bytes]
+    """Those of which the file system's word does not count."""
+    added: frozenset[bytes]
+    """What stands in the copy and is no file of the workspace."""
+
+    def dump(self) -> bytes:
+        """The kept form, for `loaded`."""
+        value = (_FORM, self.key, tuple(self.rows.values()), tuple(self.young), tuple(self.added))
+        data = marshal.dumps(value, 2)
+        return hashlib.sha256(data).digest() + data
+
+
+def loaded(file: Path) -> FullCopy | None:
+    """What was kept in a file; None where nothing whole is."""
+    try:
+        data = memoryview(file.read_bytes())
+        if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
+            return None
+        # Our own cache, and whole: what could harm the reader is not in it.
+        form, key, rows, young, added = marshal.loads(data[_DIGEST_BYTES:])  # noqa: S302
+        if form != _FORM:
+            return None
+        return FullCopy(
+            key=key,
+            rows={row[0]: row for row in rows},
+            young=frozenset(young),
+            added=frozenset(added),
+        )
+    except (OSError, ValueError, TypeError, EOFError, IndexError):
+        return None
+
+
+def keep_full(file: Path, full: FullCopy) -> None:
+    """Remember a copy."""
+    cache.keep(file, full.dump())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What makes a full copy the workspace of a later look, put on top of it."""
+
+    full: FullCopy
+    """With what is known of it by now."""
+    manifest: Manifest
+    """What the full copy holds."""
+    same: frozenset[bytes]
+    """What is copied and stands in it already."""
+    gone: tuple[bytes, ...]
+    """What stands in it and is not copied any more; nothing below another one."""
+
+
+def difference(
+    full: FullCopy,
+    manifest: Manifest,
+    looked: Scan,
+    selection: Selection,
+    *,
+    anew: Collection[bytes],
+    added: frozenset[bytes],
+) -> Difference | None:
+    """Compare a look with the copy; None where too little is the same.
+
+    Args:
+        anew: what is copied whatever is known of it.
+        added: what the copy would have of its own now.
+    """
+    if added != full.added:
+        return None
+    copied = {item.path: item for item in selection.copied}
+    young = set(full.young)
+    same: set[bytes] = set()
+    weight = 0
+    for item in selection.copied:
+        if item.path not in anew and full.rows.get(item.path) == item:
+            if item.path in young and _is_as_copied(looked, item, manifest):
+                # From now on the file system's word counts, if it is old enough by now.
+                young.discard(item.path)
+            if item.path not in young and _is_known(item, manifest):
+                same.add(item.path)
+                continue
+        weight += item.size if stat.S_ISREG(item.mode) else tar.header_size(item.path)
+    gone = tuple(_gone(full, copied))
+    if weight * _SHARE > selection.total_bytes:
+        return None
+    # A directory has to come with what is in it: an engine makes up the ones that are missing.
+    for path in (*(copied.keys() - same), *gone):
+        same.difference_update(_above(path))
+    young |= full.rows.keys() & set(looked.racy)
+    return Difference(
+        full=FullCopy(key=full.key, rows=full.rows, young=frozenset(young), added=full.added),
+        manifest=manifest,
+        same=frozenset(same),
+        gone=gone,
+    )
+
+
+def _is_as_copied(looked: Scan, item: FoundFile, manifest: Manifest) -> bool:
+    entry = manifest.entries.get(item.path)
+    return entry is not None and content_id(looked, item.path) == entry.blob
+
+
+def _is_known(item: FoundFile, manifest: Manifest) -> bool:
+    return stat.S_ISDIR(item.mode) or in_git(item.path) or item.path in manifest.entries
+
+
+def _gone(full: FullCopy, copied: Mapping[bytes, FoundFile]) -> Iterator[bytes]:
+    for path in full.rows:
+        if path not in copied:
+            parent = copied.get(path.rpartition(b"/")[0])
+            if b"/" not in path or (parent is not None and stat.S_ISDIR(parent.mode)):
+                yield path
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while path := path.rpartition(b"/")[0]:
+        yield path
