@@ -27,6 +27,11 @@ class Background(threading.Thread, Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised again in `result`
             self._error = error
 
+    def wait(self) -> None:
+        """Wait until it is done, whatever came of it; not at all where it was never begun."""
+        if self.ident is not None:
+            self.join()
+
     def result(self) -> T:
         """What the work gave, when it is done. Raises what it raised."""
         self.begin()

@@ -18,9 +18,13 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LEFT
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.git import personal_config
+from sandbox.git.manifest import Manifest
 from sandbox.workspace import snapshot
-from sandbox.workspace.scan import scan
+from sandbox.workspace.scan import Scan, scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
+
+_Copied = tuple[Scan, Snapshot, Manifest]
+"""A look, the copy that fits it, and what that holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,19 @@ def open_workspace(
             prepared_key=prepared.key,
         )
 
+    def copied_of(looked: Scan) -> _Copied:
+        from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
+
+        return take(
+            engine,
+            looked,
+            policy.workspace,
+            below,
+            memory,
+            personal=personal,
+            on_progress=on_progress,
+        )
+
     recalled = memory.recall()
     if recalled is not None and prepares:
         from sandbox import preparation  # noqa: PLC0415 - few policies have one
@@ -102,39 +119,84 @@ def open_workspace(
             recalled = None
         else:
             recalled, prepared = (*recalled[:2], found.copied), found.image
-    if recalled is not None:
-        fingerprint, racy, known = recalled
-        # Looking through a large tree takes as long as a good part of the start, so both go at
-        # once: the container is used only if the tree turns out to be the remembered one. The look
-        # begins when the engine is at work and we wait: before, the two would fight over the
-        # interpreter.
-        look = Background(lambda: scan(workspace), name="scan")
-        made = planned(known)
-        started = _started_or_none(engine, made, look.begin)
-        try:
-            looked = look.result()
-        except BaseException:
-            _discard(engine, started)
-            raise
-        if started is not None and snapshot.unchanged(looked, fingerprint, racy):
-            return opened(made, started, known)
-        _discard(engine, started)
+    if recalled is None:
+        new = copied_of(scan(workspace))
     else:
-        looked = scan(workspace)
-    from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
+        fingerprint, racy, known = recalled
 
+        def look() -> tuple[Scan, bool]:
+            looked = scan(workspace)
+            return looked, snapshot.unchanged(looked, fingerprint, racy)
+
+        made = planned(known)
+        got = _started_or_copied(engine, made, look, copied_of)
+        if isinstance(got, StartedContainer):
+            return opened(made, got, known)
+        new = got
     prepared = below
-    copied, manifest, looked = take(
-        engine, looked, policy.workspace, below, memory, personal=personal, on_progress=on_progress
-    )
-    memory.keep(looked, copied, manifest)
+    looked, copied, manifest = new
+    keeping = Background(lambda: memory.keep(looked, copied, manifest), name="keep")
     if prepares:
         from sandbox import preparation  # noqa: PLC0415
 
+        keeping.result()
         done = preparation.prepared(engine, policy, copied, planned, on_progress=on_progress)
         copied, prepared = done.copied, done.image
     made = planned(copied)
-    return opened(made, opening.start(engine, made), copied)
+    return opened(made, _start(engine, made, keeping), copied)
+
+
+def _started_or_copied(
+    engine: Engine,
+    plan: OpeningPlan,
+    look: Callable[[], tuple[Scan, bool]],
+    copied_of: Callable[[Scan], _Copied],
+) -> StartedContainer | _Copied:
+    """A container from the remembered copy, or another copy where that is not the workspace.
+
+    Looking through a large tree takes as long as a good part of the start, so both go at once: the
+    container is used only if the tree turns out to be the remembered one. The look begins when the
+    engine is at work and we wait: before, the two would fight over the interpreter. What changed is
+    copied while the container still comes up.
+
+    Args:
+        look: gives what it saw, and whether that is what was remembered.
+    """
+
+    def look_and_copy() -> tuple[Scan, bool]:
+        looked, same = look()
+        if not same:
+            copying.begin()
+        return looked, same
+
+    looking = Background(look_and_copy, name="look")
+    copying = Background(lambda: copied_of(looking.result()[0]), name="copy")
+    started = None
+    try:
+        started = _started_or_none(engine, plan, looking.begin)
+        if looking.result()[1] and started is not None:
+            return started
+        _discard(engine, started)
+        started = None
+        return copying.result()
+    except BaseException:
+        looking.wait()
+        copying.wait()
+        _discard(engine, started)
+        raise
+
+
+def _start(engine: Engine, plan: OpeningPlan, meanwhile: Background[None]) -> StartedContainer:
+    """Start a container, with some other work while it comes up."""
+    started = None
+    try:
+        started = opening.start(engine, plan, meanwhile=meanwhile.begin)
+        meanwhile.result()
+    except BaseException:
+        meanwhile.wait()
+        _discard(engine, started)
+        raise
+    return started
 
 
 def _prepared(

@@ -17,6 +17,9 @@ _PIECE_BYTES = 1 << 20
 class EngineImages(EngineRequests):
     """What can be done with images."""
 
+    _stores_layers: bool | None = None
+    """None until it was asked."""
+
     def workspace_layers(self, ref: str) -> tuple[str, ...]:
         """Where an image's layers with the workspace lie on the engine's host, uppermost first;
         none where it does not say.
@@ -107,9 +110,11 @@ class EngineImages(EngineRequests):
         Then an image may be loaded without the layers it has already. With containerd's store
         (the default from engine 29) every layer has to be sent.
         """
-        with translated("asking the engine how it stores images"):
-            status = self._api.json("GET", "/info").get("DriverStatus") or ()
-        return not any("containerd" in str(row) for row in status)
+        if self._stores_layers is None:
+            with translated("asking the engine how it stores images"):
+                status = self._api.json("GET", "/info").get("DriverStatus") or ()
+            self._stores_layers = not any("containerd" in str(row) for row in status)
+        return self._stores_layers
 
     def load(self, tar: Iterable[bytes]) -> None:
         """Load an image from a tar as `docker save` writes it.

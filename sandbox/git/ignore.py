@@ -33,10 +33,21 @@ class OperatorPatterns:
     def __init__(self, lines: Iterable[str]) -> None:
         parsed = [parse_pattern(line.encode("utf-8", "surrogateescape"), line) for line in lines]
         self._patterns = [pattern for pattern in reversed(parsed) if pattern is not None]
+        # Most paths fit none of them, and that can be told at once.
+        plain = [pattern for pattern in self._patterns if pattern.ending is None]
+        self._endings = tuple(p.ending for p in self._patterns if p.ending is not None)
+        self._names = tuple(pattern.literal for pattern in plain if pattern.by_name)
+        self._paths = tuple(pattern.literal for pattern in plain if not pattern.by_name)
 
     def names(self, path: bytes, *, directory: bool) -> bool:
         """Whether this very path is meant; what stands above it is not asked."""
         name = path.rpartition(b"/")[2]
+        if not (
+            name.endswith(self._endings)
+            or name.startswith(self._names)
+            or path.startswith(self._paths)
+        ):
+            return False
         for pattern in self._patterns:
             if (directory or not pattern.directory_only) and pattern.matches(path, name)[0]:
                 return pattern.reason is not None

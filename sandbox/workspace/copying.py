@@ -30,7 +30,6 @@ from sandbox.workspace.snapshot import (
     COPY_FORM,
     Snapshot,
     SnapshotMemory,
-    keep_manifest,
     manifest_file,
     recorded,
 )
@@ -51,12 +50,12 @@ def take(
     *,
     personal: PersonalConfig,
     on_progress: Callable[[str], None],
-) -> tuple[Snapshot, Manifest, Scan]:
+) -> tuple[Scan, Snapshot, Manifest]:
     """Copy a workspace into an image layer: all of it, or what the last copy of all lacks.
 
     `memory` holds that one, and `personal` is what the person's own configuration says to git.
     A file that something writes to meanwhile is taken as it is at one moment. Gives the look that
-    the copy fits as well.
+    the copy fits, the copy, and what it holds; all of it still to be remembered.
 
     Raises:
         WorkspaceError: it can't be copied as it is.
@@ -87,7 +86,7 @@ def take(
                 on_progress(
                     f"changed while it was copied: {_named(restless)} (taken at one moment)"
                 )
-            return (*taken, looked)
+            return (looked, *taken)
     raise AssertionError("unreachable")
 
 
@@ -139,7 +138,6 @@ def _take(
             keep_full(memory.full_copy_file, _full(packer, looked, selection))
     key = packer.key()
     manifest = packer.manifest()
-    keep_manifest(key, manifest)
     dead = unusable(looked.root, selection.copied, prepared.inventory)
     partial = git_history.lacking(rules, selection.copied)
     left_out = (*selection.left_out, *borrowed.notes, *partial, *dead)

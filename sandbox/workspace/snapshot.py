@@ -88,6 +88,8 @@ class SnapshotMemory:
             return None
 
     def keep(self, looked: Scan, snapshot: Snapshot, manifest: Manifest) -> None:
+        """Remember a copy, and what it holds."""
+        keep_manifest(snapshot.key, manifest)
         racy = {
             os.fsdecode(path): manifest.entries[path].blob
             for path in looked.racy
