@@ -100,7 +100,7 @@ def prepared(
         engine.commit(
             container,
             ref=reference(key),
-            labels=image_archive.snapshot_labels(key, _layers(engine, plan.snapshot_image) + 1),
+            labels=image_archive.snapshot_labels(key, _layers(engine, policy, plan.snapshot_image)),
             environment=() if below is None else below.environment,
         )
     finally:
@@ -201,10 +201,13 @@ def _with(
     )
 
 
-def _layers(engine: Engine, image: str) -> int:
-    """In how many layers of an image the workspace is."""
-    found = engine.image(image)
-    return 1 if found is None else int(found.labels.get(LABEL_LAYERS, 1))
+def _layers(engine: Engine, policy: Policy, below: str) -> int:
+    """In how many layers the workspace is, with the one that is laid on an image here; 0 where some
+    of it may be deeper, for a set-up left it."""
+    found = engine.image(below)
+    if policy.setup.makes_layer or found is None:
+        return 0
+    return int(found.labels.get(LABEL_LAYERS, 1)) + 1
 
 
 def _told_file(key: str) -> Path:

@@ -10,7 +10,7 @@ LABEL_SNAPSHOT = "moonpool.snapshot"
 """On an image: the content key of the workspace copy in it."""
 
 LABEL_LAYERS = "moonpool.workspace-layers"
-"""On such an image: in how many of its uppermost layers the workspace is."""
+"""On such an image: in how many of its uppermost layers the workspace is; 0: perhaps in any."""
 
 LABEL_LOWER = "moonpool.lower"
 """On a volume: the key of what an image holds at a path, under the mounts of sandboxes."""
