@@ -21,6 +21,7 @@ from sandbox.engine.labels import (
     LABEL_SNAPSHOT,
 )
 from sandbox.engine.values import ImageInfo, VolumeInfo
+from sandbox.errors import EngineError
 from sandbox.workspace.snapshot import manifest_file
 
 
@@ -74,7 +75,11 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
         for name, kind in kinds.items()
     ]
     volumes = engine.volumes(LABEL_LOWER)
-    sizes = engine.volume_sizes() if volumes else {}
+    sizes: dict[str, int] = {}
+    if volumes:
+        # An engine counts for one at a time, and refuses the others: they go without.
+        with contextlib.suppress(EngineError):
+            sizes = engine.volume_sizes()
     found += [
         StoredItem(
             kind=StoredKind.VOLUME,

@@ -13,6 +13,7 @@ from sandbox.container.setup_layers import layer_file
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SETUP, LABEL_SNAPSHOT
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.errors import EngineError
 from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget
 from sandbox.stored import StoredItem, StoredKind, stored
 from sandbox.workspace.snapshot import manifest_file
@@ -176,3 +177,18 @@ class _OneLayer(Images):
 
     def containers(self, label: str) -> list[ContainerInfo]:
         return []
+
+
+class Busy(Images):
+    """Another asks the same at this moment, which an engine answers to one only."""
+
+    def volumes(self, label: str) -> list[VolumeInfo]:
+        return [VolumeInfo(name="v", labels={label: "k"}, mountpoint="/x", created="")]
+
+    def volume_sizes(self) -> dict[str, int]:
+        raise EngineError("a disk usage operation is already running")
+
+
+def test_a_size_that_the_engine_does_not_say_now_is_none() -> None:
+    (found,) = stored(Busy())
+    assert (found.id, found.own_bytes) == ("v", 0)
