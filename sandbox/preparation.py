@@ -18,7 +18,7 @@ from typing import Protocol
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox import cache
-from sandbox.container import opening
+from sandbox.container import guest_runtime, opening
 from sandbox.container.commands import SessionCommands
 from sandbox.container.plan import OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, prepare
@@ -26,7 +26,7 @@ from sandbox.container.session import Session
 from sandbox.engine import image_archive
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_archive import reference
-from sandbox.engine.labels import LABEL_LAYERS
+from sandbox.engine.labels import LABEL_FOREIGN, LABEL_LAYERS, LABEL_PYTHON
 from sandbox.errors import SetupFailed
 from sandbox.export import engine_changes
 from sandbox.git.manifest import Manifest, ManifestEntry
@@ -97,10 +97,14 @@ def prepared(
             )
         told = _told(before, changed)
         below = engine.image(plan.prepared_image)
+        layers = _layers(engine, policy, plan.snapshot_image)
+        labels = dict(image_archive.snapshot_labels(key, layers))
+        if below is None or below.labels.get(LABEL_PYTHON) == guest_runtime.PYTHON:
+            labels[LABEL_FOREIGN] = "1"
         engine.commit(
             container,
             ref=reference(key),
-            labels=image_archive.snapshot_labels(key, _layers(engine, policy, plan.snapshot_image)),
+            labels=labels,
             environment=() if below is None else below.environment,
         )
     finally:
@@ -117,7 +121,7 @@ def prepared(
 def _key(policy: Policy, copied: Snapshot) -> str:
     """All that decides what the commands do."""
     said = (policy.setup.prepare, policy.commands, policy.paths, sorted(policy.env.items()))
-    return hashlib.sha256(f"{copied.key}\0prepared 3\0{said!r}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{copied.key}\0prepared 4\0{said!r}".encode()).hexdigest()[:32]
 
 
 def _domain(policy: Policy) -> Policy:

@@ -24,7 +24,7 @@ from sandbox.engine.labels import (
     LABEL_SETUP,
 )
 from sandbox.engine.values import ImageInfo
-from sandbox.errors import SetupFailed
+from sandbox.errors import EngineError, SetupFailed
 
 ENVIRONMENT = "/opt/venv"
 """The one folder outside of workspace and home that a set-up without root may fill."""
@@ -76,7 +76,7 @@ def keep(
         raise SetupFailed(f"set-up wrote to /{GUEST_DIRECTORY}, which is Moonpool's own: not kept")
     began = str(engine.inspect(container)["State"]["StartedAt"])
     since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
-    draft = f"{REPOSITORY}:{DRAFT}{os.urandom(8).hex()}"
+    draft = f"{REPOSITORY}:{DRAFT}{ref.rpartition(':')[2]}-{os.urandom(8).hex()}"
     engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
     try:
         made = engine.image(draft)
@@ -93,8 +93,7 @@ def keep(
                     f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be looked "
                     "into: nothing was kept"
                 )
-            stood = engine.changed_paths(container)
-            replaced = [path for path in swept.changed if path in stood]
+            replaced = _replaced(engine, container, swept)
             labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
             if swept.left:
                 labels[LABEL_LEFT] = "1"
@@ -105,6 +104,16 @@ def keep(
             engine.remove(sweeper)
     finally:
         engine.remove_image(draft)
+
+
+def _replaced(engine: Engine, container: str, swept: SweptLayer) -> list[str]:
+    try:
+        stood = engine.changed_paths(container)
+    except EngineError as error:
+        raise SetupFailed(
+            f"what set-up left can't be compared with the image: nothing was kept ({error!s:.200})"
+        ) from error
+    return [path for path in swept.changed if path in stood]
 
 
 def _stands(engine: Engine, container: str, path: str) -> bool:

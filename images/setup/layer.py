@@ -46,6 +46,16 @@ class SetupLayer:
         return f"set-up: done in {self.seconds:.0f} s ({size}), kept for the next runs"
 
 
+def reference(engine: Engine, base: str, policy: Policy, workspace: Path) -> str:
+    """The name that the layer of a policy's set-up has, or would get.
+
+    Raises:
+        ImageUnusable, WorkspaceError, EngineError: as `find_or_make`.
+    """
+    below = _below(engine, base)
+    return f"{REPOSITORY}:{_key(below, policy, read_inputs(workspace, policy))}"
+
+
 def find_or_make(
     engine: Engine,
     base: str,
@@ -66,9 +76,7 @@ def find_or_make(
         SetupFailed: a command failed, took too long or too much, or left a secret.
         ImageUnusable, WorkspaceError, EngineError: as they say.
     """
-    below = engine.image(base)
-    if below is None:
-        raise ImageUnusable(f"there is no image {base}: build it with `moonpool image build`")
+    below = _below(engine, base)
     inputs = read_inputs(workspace, policy)
     key = _key(below, policy, inputs)
 
@@ -90,6 +98,13 @@ def find_or_make(
     for note in _notes(layer, policy):
         on_progress(note)
     return layer
+
+
+def _below(engine: Engine, base: str) -> ImageInfo:
+    found = engine.image(base)
+    if found is None:
+        raise ImageUnusable(f"there is no image {base}: build it with `moonpool image build`")
+    return found
 
 
 def _notes(layer: SetupLayer, policy: Policy) -> Iterator[str]:

@@ -33,6 +33,8 @@ _ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SE
 """What package managers take; none of them reaches out of the container."""
 _FIRST_FAILURE = 10
 """As of `images.setup.inside.runner`."""
+_OUTLIVES_S = 60
+"""How much later the container ends itself where nobody else does."""
 _KEPT_S = 3600
 """How long the container of a set-up that failed stands, for a look."""
 
@@ -139,7 +141,7 @@ class SetupMaker:
             "trust": list(VARIABLES),
             "scratch": _SCRATCH,
             "as_root": rules.as_root,
-            "time_s": self._policy.limits.time_s,
+            "time_s": self._policy.limits.time_s + _OUTLIVES_S,
             "disk_bytes": self._policy.limits.disk_bytes,
         }
 

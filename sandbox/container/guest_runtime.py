@@ -19,13 +19,13 @@ from sandbox.container.setup_layers import REPOSITORY
 from sandbox.container.spec import shelf
 from sandbox.engine import image_archive, tar
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_FOREIGN, LABEL_PYTHON, LABEL_SETUP
+from sandbox.engine.labels import LABEL_FOREIGN, LABEL_PYTHON, LABEL_SETUP, LABEL_SNAPSHOT
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
 
 OWN_NAMES = "moonpool/"
 """What the names of our own images begin with: their Python is Debian's, and is used as it is."""
-SETUP_NAMES = f"{REPOSITORY}:"
+_WITH_WORKSPACE = (f"{REPOSITORY}:", f"{OWN_NAMES}snapshot:")
 REFERENCE = f"{OWN_NAMES}runtime:latest"
 PYTHON = f"{BROUGHT}/libexec/python3"
 
@@ -52,8 +52,11 @@ def is_needed(image: ImageInfo) -> bool:
 
 
 def is_looked_through(image: ImageInfo) -> bool:
-    """Whether it is a set-up's layer: by its name too, which only this engine's operator gives."""
-    return any(tag.startswith(SETUP_NAMES) for tag in image.tags) and LABEL_SETUP in image.labels
+    """Whether what stands in its workspace was put there by a set-up: by its name too, which only
+    this engine's operator gives."""
+    return image.labels.keys() & {LABEL_SETUP, LABEL_SNAPSHOT} != set() and any(
+        tag.startswith(_WITH_WORKSPACE) for tag in image.tags
+    )
 
 
 def find(engine: Engine) -> ImageInfo:
