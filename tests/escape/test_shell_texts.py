@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from escape.shelltexts import texts
+from generators.shelltexts import texts
 from images.build import RECIPE_LABEL, ensure_recipe
 from images.recipes import Recipe
 from policies.decision import Allow, Call, Decision, decide
