@@ -18,6 +18,9 @@ STREAMS = (
     "/dev/shm",  # noqa: S108 - the container's own
 )  # fmt: skip
 
+SERVICES = "/moonpool-services"
+"""Holds a directory for each service, which commands can neither read nor write."""
+
 MAX_PATH = 4096
 
 

@@ -115,6 +115,25 @@ class SetupRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRule:
+    """A program that the commands' tests need beside them: a database, a cache."""
+
+    name: str
+    command: str
+    """The shell line that it is started with, in a directory of its own."""
+    ready: str
+    """The shell line that succeeds once it can be used."""
+    programs: tuple[str, ...]
+    """What may run in its domain beside what the two lines name."""
+    timeout_s: float
+    """How long it may take until it is ready."""
+
+    def __str__(self) -> str:
+        beside = f" with {', '.join(self.programs)}" if self.programs else ""
+        return f"{self.name}, which runs {self.command!r}, then {self.ready!r}{beside}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerLimits:
     cpus: float
     memory_bytes: int
@@ -187,6 +206,8 @@ class Policy:
     paths: PathRules
     workspace: WorkspaceRules
     setup: SetupRules
+    services: tuple[ServiceRule, ...] = ()
+    """Started in this order before the first command, each when the one before it is ready."""
     env: Mapping[str, str]
     limits: ContainerLimits
     budget: BudgetLimits

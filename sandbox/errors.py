@@ -7,6 +7,7 @@ SandboxError                the run can't go on as it is (CLI exit code 3)
 │   └── VolumeRefused       it does not make or mount a volume as asked
 ├── ImageUnusable           no such image, or one without python3
 ├── SetupFailed             a policy's set-up does not come to its end
+├── ServiceFailed           a policy's service does not become ready
 ├── KernelUnsupported       no Landlock, where the operator did not say that is fine
 ├── SealBroken              the running container is not what the spec says
 ├── WorkspaceError          the workspace can't be copied as it is
@@ -51,6 +52,10 @@ class ImageUnusable(SandboxError):
 
 class SetupFailed(SandboxError):
     """A policy's set-up does not come to its end, or leaves what must not be kept."""
+
+
+class ServiceFailed(SandboxError):
+    """A policy's service does not become ready."""
 
 
 class KernelUnsupported(SandboxError):

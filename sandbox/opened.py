@@ -88,6 +88,8 @@ def open_workspace(
         )
 
     def opened(made: OpeningPlan, started: StartedContainer, copied: Snapshot) -> OpenedContainer:
+        for line in started.services:
+            on_progress(line)
         return OpenedContainer(
             engine=engine,
             plan=made,

@@ -120,7 +120,13 @@ def prepared(
 
 def _key(policy: Policy, copied: Snapshot) -> str:
     """All that decides what the commands do."""
-    said = (policy.setup.prepare, policy.commands, policy.paths, sorted(policy.env.items()))
+    said = (
+        policy.setup.prepare,
+        policy.services,
+        policy.commands,
+        policy.paths,
+        sorted(policy.env.items()),
+    )
     return hashlib.sha256(f"{copied.key}\0prepared 4\0{said!r}".encode()).hexdigest()[:32]
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from policies.errors import PolicyError, Where
 from policies.file.document import Document, KeyPath, spelled
-from policies.file.fields import CommandEntry
+from policies.file.fields import CommandEntry, ServiceEntry
 from policies.file.keys import KEYS, PROTECTING, BoundKey, ListKey, PolicyKey, fields_of
 from policies.file.names import is_path
 from policies.file.schema import PolicyHead, said
 from policies.frozen import dataclass
-from policies.policy import CommandRule, Examples, Policy
+from policies.policy import CommandRule, Examples, Policy, ServiceRule
 
 _WITH_WIDEN = ("limits", "budget")
 """Sections whose values may exceed the parent's only where their ``widen`` says so."""
@@ -118,6 +118,17 @@ def _take_list(
     now += _entries(key, "+", added or (), document)
     values[key.path] = tuple(dict.fromkeys(now))
     places.setdefault(key.path, document.where(_path(key, "+")))
+    if key.path == "services":
+        _refuse_same_names(values[key.path], document, _path(key, "" if added is None else "+"))
+
+
+def _refuse_same_names(services: Sequence[ServiceRule], document: Document, path: KeyPath) -> None:
+    """A service's name is that of its directory."""
+    names = [service.name for service in services]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        message = f"there are two services {twice!r}: take the other one away, or rename this one"
+        raise PolicyError(message, where=document.where(path), key=spelled(path))
 
 
 def _beside(file: str, path: str) -> str:
@@ -129,16 +140,36 @@ def _path(key: PolicyKey, sign: str = "") -> KeyPath:
     return (*key.section.split("."), sign + key.name) if key.section else (sign + key.name,)
 
 
-def _name(item: str | CommandRule) -> str:
-    return item.program if isinstance(item, CommandRule) else item
+def _name(item: str | CommandRule | ServiceRule) -> str:
+    match item:
+        case CommandRule():
+            return item.program
+        case ServiceRule():
+            return item.name
+        case _:
+            return item
 
 
 def _entries(key: ListKey, sign: str, items: Sequence[Any], document: Document) -> list[Any]:
     path = _path(key, sign)
     return [
-        _rule(item, document, (*path, index)) if isinstance(item, CommandEntry) else item
+        _service(item)
+        if isinstance(item, ServiceEntry)
+        else _rule(item, document, (*path, index))
+        if isinstance(item, CommandEntry)
+        else item
         for index, item in enumerate(items)
     ]
+
+
+def _service(entry: ServiceEntry) -> ServiceRule:
+    return ServiceRule(
+        name=entry.name,
+        command=entry.command,
+        ready=entry.ready,
+        programs=entry.programs,
+        timeout_s=entry.timeout,
+    )
 
 
 def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule:

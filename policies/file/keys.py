@@ -23,8 +23,10 @@ from policies.file.fields import (
     NetworkName,
     Pattern,
     Place,
+    PlainName,
     ProgramName,
     SecretName,
+    ServiceEntry,
     Size,
     Waiting,
 )
@@ -217,6 +219,10 @@ KEYS: tuple[PolicyKey, ...] = (
     BoundKey(path="setup.cooldown", field="setup.cooldown_s", type=Waiting,
              spelled=spelled_duration, rank=lambda value: -value, is_text=True,
              about="Set-up takes no release younger than this, where its client can: `7d`."),
+    ListKey(path="services", field="services", type=ServiceEntry, removed=PlainName,
+            combination=Combination.COMMON,
+            about="Databases and caches that tests need, each with programs of its own, reachable "
+            "on loopback and started before the first command. What they write is in no patch."),
     PolicyKey(path="env", field="env", type=dict[EnvName, EnvValue],
               about="Environment variables of every command."),
     _number("limits.cpus", Annotated[float, Field(gt=0, le=1024)]),

@@ -1,12 +1,13 @@
 """A composed policy written out as YAML again, as `moonpool policy show` prints it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
 from policies.file.keys import KEYS
-from policies.policy import CommandRule, Policy
+from policies.file.quantities import spelled_duration
+from policies.policy import CommandRule, Policy, ServiceRule
 
 
 def render(policy: Policy) -> str:
@@ -29,7 +30,9 @@ def as_data(policy: Policy) -> dict[str, Any]:
             continue
         section = data.setdefault(key.section, {}) if key.section else data
         section[key.name] = (
-            [_command(rule) for rule in value] if key.path == "commands" else key.written(value)
+            [_WRITTEN[key.path](rule) for rule in value]
+            if key.path in _WRITTEN
+            else key.written(value)
         )
     examples = policy.examples
     return data | {"examples": {"allow": list(examples.allow), "deny": list(examples.deny)}}
@@ -48,3 +51,17 @@ def _command(rule: CommandRule) -> str | dict[str, Any]:
     if rule.ask:
         entry["ask"] = True
     return entry
+
+
+def _service(rule: ServiceRule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "command": rule.command,
+        "ready": rule.ready,
+        "programs": list(rule.programs),
+        "timeout": spelled_duration(rule.timeout_s),
+    }
+
+
+_WRITTEN: Mapping[str, Callable[[Any], Any]] = {"commands": _command, "services": _service}
+"""Lists whose entries are more than a text."""

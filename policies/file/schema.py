@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from policies.file.fields import CommandEntry, CommandLine, PlainName
+from policies.file.fields import CommandEntry, CommandLine, PlainName, ServiceEntry
 from policies.file.keys import KEYS, ListKey
 from policies.file.strict import StrictModel
 
@@ -95,8 +95,8 @@ def said(model: PolicyHead, section: str) -> dict[str, Any]:
 
 def known_keys(path: tuple[str | int, ...]) -> list[str]:
     """The keys that may stand in the mapping at a place of a file."""
-    models = SECTIONS | {"examples": ExamplesEntry}
-    model = models.get(str(path[0]), CommandEntry) if path else PolicyFile
+    models = SECTIONS | {"examples": ExamplesEntry, "services": ServiceEntry}
+    model = models.get(str(path[0]).lstrip("+"), CommandEntry) if path else PolicyFile
     return list(model.model_fields)
 
 

@@ -4,12 +4,14 @@ Owns that as text and as JSON. Pure: the rules were worked out before (`rules`).
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
 
 from policies.commands.builtins import ALL as BUILTINS
 from policies.frozen import dataclass
 from policies.kernel.resolution import BroughtFile, GrantReason
 from policies.kernel.rules import Access, KernelRules
+from policies.kernel.services import ServiceDomain
 from policies.policy import CommandRule, Policy
 
 _MAX_LINES = 8
@@ -28,6 +30,8 @@ class ResolvedPolicy:
     image: str
     rules: KernelRules
     may_ask: bool
+    services: Mapping[str, ServiceDomain] = field(default_factory=dict)
+    """What each service may do in the image, by its name."""
 
 
 def as_json(resolved: ResolvedPolicy) -> dict[str, object]:
@@ -60,6 +64,17 @@ def as_json(resolved: ResolvedPolicy) -> dict[str, object]:
             "withheld": sorted(found.libraries.withheld),
             "loaded": [{"file": path, "by": by} for path, by in found.libraries.loaded],
         },
+        "services": [
+            {
+                "name": name,
+                "executable": sorted(domain.executable),
+                "missing": list(domain.missing),
+                "kernel_rules": [
+                    {"path": rule.path, "access": _letters(rule.access)} for rule in domain.rules
+                ],
+            }
+            for name, domain in resolved.services.items()
+        ],
         "notes": list(resolved.rules.notes),
         "kernel_rules": [
             {"path": rule.path, "access": _letters(rule.access)} for rule in resolved.rules.rules
@@ -110,6 +125,11 @@ def _lines(resolved: ResolvedPolicy, *, every_rule: bool) -> Iterator[str]:
         "libraries that hold a program and come along:",
         (f"{path}, which {by} loads" for path, by in found.libraries.loaded),
     )
+    for name, domain in resolved.services.items():
+        yield from _section(
+            f"service {name}, in a domain of its own, runs:",
+            (*sorted(domain.executable), *(f"{one} (not in the image)" for one in domain.missing)),
+        )
     yield from _section("to know:", resolved.rules.remarks)
     yield ""
     yield f"{len(found.executable)} files run; {len(resolved.rules.rules)} Landlock rules" + (

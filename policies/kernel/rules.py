@@ -15,7 +15,7 @@ from policies.kernel.image import ContainerImage, ForbiddenFiles
 from policies.kernel.intersection import intersection
 from policies.kernel.inventory import Inventory
 from policies.kernel.resolution import GrantedFiles, granted, named
-from policies.paths import SCRATCH, WORKSPACE, normal, within
+from policies.paths import SCRATCH, SERVICES, WORKSPACE, normal, within
 from policies.policy import Policy
 from policies.shell.words import HOME
 
@@ -61,6 +61,7 @@ def kernel_rules(
     home: str = HOME,
     may_ask: bool = False,
     also_own: tuple[str, ...] = (),
+    apart: tuple[str, ...] = (),
 ) -> KernelRules:
     """The rules of a policy in an image; sorted by path, one rule a path.
 
@@ -69,8 +70,9 @@ def kernel_rules(
     Args:
         also_own: directories that are as the workspace is: all in them may be read, written and
             executed.
+        apart: directories that no rule on one above them may make readable.
     """
-    places = _Places(policy, workspace, home, also_own)
+    places = _Places(policy, workspace, home, also_own, apart)
     image = ContainerImage(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
     forbidden = ForbiddenFiles(image, found.visible, found.libraries.withheld)
@@ -114,16 +116,21 @@ class _Places:
     """What is the agent's own: the workspace, its home, the scratch directories, devices."""
 
     def __init__(
-        self, policy: Policy, workspace: str, home: str, also_own: tuple[str, ...]
+        self,
+        policy: Policy,
+        workspace: str,
+        home: str,
+        also_own: tuple[str, ...],
+        apart: tuple[str, ...],
     ) -> None:
         self._policy = policy
         self._also_own = also_own
         self._workspace = workspace
         self._home = home
-        self.own = (workspace, home, *also_own, *SCRATCH, "/proc", "/sys", "/dev")
+        self.own = (workspace, home, *also_own, *SCRATCH, SERVICES, "/proc", "/sys", "/dev")
         """Judged by themselves, never as part of the image."""
         narrowed = (workspace,) if policy.paths.read is not None else ()
-        self.apart = ("/proc", "/sys", "/dev", *narrowed)
+        self.apart = ("/proc", "/sys", "/dev", *narrowed, *apart)
         """What a rule above must not make readable; the others of them are readable anyway."""
         self._write = [self._absolute(entry) for entry in policy.paths.write]
 

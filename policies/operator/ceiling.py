@@ -153,7 +153,7 @@ class _Narrowing:
         self.narrowings.append(NarrowedKey(key=key, change=change, by=by))
 
     def _tell_items(
-        self, key: str, mine: Sequence[str], met: Sequence[str], *, said_as: str = ""
+        self, key: str, mine: Sequence[object], met: Sequence[object], *, said_as: str = ""
     ) -> None:
         lost = [item for item in mine if item not in met]
         new = [item for item in met if item not in mine]
@@ -223,7 +223,7 @@ class _Narrowing:
         return mine if read is not None and narrowed else read
 
 
-def _named(items: Sequence[str]) -> str:
+def _named(items: Sequence[object]) -> str:
     rest = len(items) - _MAX_NAMED
-    shown = ", ".join(items[:_MAX_NAMED]) or "nothing"
+    shown = ", ".join(map(str, items[:_MAX_NAMED])) or "nothing"
     return shown + (f" and {rest} more" if rest > 0 else "")

@@ -24,6 +24,7 @@ _ALLOWED = {
     "setup.network": "reaching {} in set-up",
     "setup.commands": "running {!r} in set-up",
     "setup.secrets": "the variable {} in set-up",
+    "services": "the service {}",
     "setup.prepare": "running {!r} before the agent begins",
 }
 """Lists whose entries each allow something, and what."""

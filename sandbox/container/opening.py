@@ -22,6 +22,7 @@ from sandbox.errors import (
     KernelUnsupported,
     SandboxError,
     SandboxLost,
+    ServiceFailed,
     VolumeRefused,
 )
 from sandbox.guest.protocol import FirstWords
@@ -41,6 +42,8 @@ class StartedContainer:
     """Names of the volumes that no other container uses, to be removed after this one."""
     link: GuestLink
     seal: SealReport
+    services: tuple[str, ...] = ()
+    """That each of them is ready, and after how long; for a person."""
     since_ns: int
     """The file system's clock when the guest began; what changed later has a later ctime."""
 
@@ -54,7 +57,7 @@ def start(
         meanwhile: called just before the engine's longest piece of work is waited for.
 
     Raises:
-        SealBroken, KernelUnsupported, SandboxLost, EngineError: it is removed again.
+        SealBroken, KernelUnsupported, ServiceFailed, SandboxLost, EngineError: it is removed again.
     """
     if made.policy.exec_workspace:
         return _start(engine, made, volumes.NONE, meanwhile=meanwhile)
@@ -130,7 +133,7 @@ def restart(engine: Engine, made: OpeningPlan, before: StartedContainer) -> Star
         )
     except EngineUnavailable:
         raise
-    except EngineError as error:
+    except (EngineError, ServiceFailed) as error:
         raise SandboxLost(f"the sandbox ended and does not come back: {error}") from error
 
 
@@ -222,7 +225,14 @@ def _greet(
             words,
             kernel_policy=made.kernel_policy,
             probe=made.probe,
-            missing=made.rules.missing,
+            missing=(
+                *made.rules.missing,
+                *(
+                    f"{program} (of service {service.rule.name})"
+                    for service in made.services
+                    for program in service.missing
+                ),
+            ),
             notes=(
                 *made.rules.notes,
                 *_withheld(made.rules, words.missing),
@@ -238,8 +248,17 @@ def _greet(
             volumes=own,
             link=link,
             seal=report,
+            services=_served(link, made, words.abi),
             since_ns=since_ns or words.since_ns,
         )
     except BaseException:
         link.close()
         raise
+
+
+def _served(link: GuestLink, made: OpeningPlan, abi: int) -> tuple[str, ...]:
+    if not made.services:
+        return ()
+    from sandbox.container import services  # noqa: PLC0415 - few policies have some
+
+    return services.start(link, made.services, abi=abi)

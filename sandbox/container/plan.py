@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
@@ -17,6 +18,9 @@ from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
 from sandbox.guest.protocol import GuestSetup, PathAccess, Variable
+
+if TYPE_CHECKING:
+    from sandbox.container.services import PlannedService
 
 _GRACE_S = 600
 """How long past a run's own time limit its processes may live: for export and verification, or
@@ -44,6 +48,7 @@ class OpeningPlan:
     probe: str | None
     """A program of the image that the rules forbid, absolute: the guest tries to read and execute
     it before anything else runs, and has to fail. None where the rules allow every program."""
+    services: "tuple[PlannedService, ...]" = ()
     lifetime_s: int
     """How long after its start a guest ends everything, itself too; it can be prolonged. 0 for a
     container in which nothing is started."""
@@ -70,6 +75,7 @@ class OpeningPlan:
             probe=os.fsencode(self.probe) if self.probe else None,
             since_ns=since_ns,
             seal_memory=not self.policy.exec_workspace,
+            services=bool(self.services),
         )
 
 
@@ -140,8 +146,17 @@ def plan(
         rules=rules,
         kernel_policy=kernel_policy,
         probe=_forbidden(prepared, rules),
+        services=_services(policy, prepared),
         lifetime_s=lifetime_s,
     )
+
+
+def _services(policy: Policy, prepared: PreparedImage) -> "tuple[PlannedService, ...]":
+    if not policy.services:
+        return ()
+    from sandbox.container.services import planned  # noqa: PLC0415 - few policies have some
+
+    return planned(policy, prepared.inventory)
 
 
 _NOTHING = Inventory(programs={}, links={}, directories={}, search_path=())

@@ -9,10 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from policies.frozen import dataclass
+from policies.paths import SERVICES
 from policies.policy import Policy
 from policies.shell.words import HOME
 from sandbox.container import seccomp
-from sandbox.container.mounts import HELD, Mount, hosts_mount, mount_differences, tmpfs, volumes
+from sandbox.container.mounts import (
+    HELD,
+    Mount,
+    Scratch,
+    hosts_mount,
+    mount_differences,
+    tmpfs,
+    volumes,
+)
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
 
 USER = "1000:1000"
@@ -24,6 +33,8 @@ agent's to write, and an image's own PATH is for commands only."""
 _SHM_SHARE = 2
 """One part in so many of the memory limit, which its files count towards. A machine without a
 container has as much of its memory."""
+_SERVICES_SHARE = 8
+"""One part in so many of the memory limit, which files of services count towards."""
 _SHELF_LIFE_S = 3600
 _SIGNALS = 4096
 """Queued signals and timers: lowering works with every engine, raising does not."""
@@ -60,6 +71,8 @@ class ContainerSpec:
     file_bytes: int
     """Largest file a process can write (RLIMIT_FSIZE)."""
     seccomp_profile: str
+    services: tuple[Scratch, ...] = ()
+    """What services write to: in memory, bounded, gone with the main process."""
     mounts: tuple[Mount, ...] = ()
     """Over the image's own files; none where the policy lets the workspace's files be executed."""
     terminal: bool = False
@@ -142,7 +155,7 @@ class ContainerSpec:
             "VolumesFrom": [],
             "Devices": [],
             "DeviceCgroupRules": [],
-            "Tmpfs": tmpfs(self.mounts),
+            "Tmpfs": tmpfs((*self.mounts, *self.services)),
             "Sysctls": {},
             "GroupAdd": [],
             "ExtraHosts": [],
@@ -202,8 +215,16 @@ def container_spec(
         memory_bytes=policy.limits.memory_bytes,
         pids=policy.limits.pids,
         file_bytes=policy.limits.disk_bytes,
+        services=_services(policy),
         seccomp_profile=seccomp.profile(exec_memory_files=policy.exec_workspace),
     )
+
+
+def _services(policy: Policy) -> tuple[Scratch, ...]:
+    if not policy.services:
+        return ()
+    size = min(policy.limits.disk_bytes, policy.limits.memory_bytes // _SERVICES_SHARE)
+    return (Scratch(target=SERVICES, size_bytes=size),)
 
 
 def _normal(value: object) -> object:
@@ -228,7 +249,9 @@ def differences(spec: ContainerSpec, running: Mapping[str, Any]) -> list[str]:
         elif key == "Ulimits":
             wrong += _ulimit_differences(wanted, found)
         elif key == "Mounts":
-            wrong += mount_differences(spec.mounts, spec.labels, spec.hosts_file, running)
+            wrong += mount_differences(
+                (*spec.mounts, *spec.services), spec.labels, spec.hosts_file, running
+            )
         elif _normal(found) != _normal(wanted):
             shown = "differs" if key == "SecurityOpt" else f"is {found!r}, not {wanted!r}"
             wrong.append(f"{key}: {shown}")

@@ -44,11 +44,15 @@ class GuestCommands:
         self.first_look = True  # since something runs
         self.disk = config.disk
         self.paused = False
+        self.services = config.services
+        self.aside = 0 if config.services is None else config.services.pid
+        """The process that services descend from, which are no command's."""
 
     # -- starting --------------------------------------------------------------------------
 
     def run(self, number: int, wanted: protocol.RunCommand) -> None:
         """Start a command in the foreground; its end is reported when it comes."""
+        self._services_go_on()
         try:
             command = self.spawner.foreground(number, wanted)
         except OSError as error:
@@ -62,6 +66,7 @@ class GuestCommands:
 
     def start(self, number: int, wanted: protocol.StartProcess) -> GuestAnswer:
         """Start a background process."""
+        self._services_go_on()
         try:
             command = self.spawner.background(number, wanted.script)
         except OSError as error:
@@ -69,6 +74,10 @@ class GuestCommands:
         self.background[number] = command
         self._watch(command)
         return protocol.Done()
+
+    def _services_go_on(self) -> None:
+        if self.services is not None:
+            self.services.go_on()
 
     def _not_started(self, program: bytes, error: OSError) -> protocol.RequestFailed:
         path = b"/bin/bash" if program == b"bash" else program
@@ -118,7 +127,7 @@ class GuestCommands:
     def next_deadline(self) -> float | None:
         """Monotonic time of the next thing to do, or None."""
         times = [c.deadline for c in self.running.values() if c.deadline is not None]
-        if self.running and not self.paused:
+        if self._looked_at():
             times.append(self.look_at)
         return min(times) if times else None
 
@@ -132,15 +141,24 @@ class GuestCommands:
                 command.deadline = None
                 command.ending = b"timed out"
                 self._end_tree(command)
-        if self.running and now >= self.look_at and not self.paused:
+        if now >= self.look_at and self._looked_at():
             self._look_at_disk()
+
+    def _looked_at(self) -> bool:
+        """Whether something may be writing to the disk."""
+        serving = self.services is not None and not self.services.still
+        return bool(self.running or serving) and not self.paused
 
     def _look_at_disk(self) -> None:
         left = self.disk.left()
         if not left:
             # Stopped, so that nothing is written while we count.
             processes.stop_others()
-            over = self.disk.exceeded()
+            held = (0, False) if self.services is None else self.services.stop()
+            over = self.disk.exceeded(self.aside, held)
+            if self.services is not None and over and any(held):
+                # Only a command can have given them what lies outside of their directories.
+                self.services.end()
             if over:
                 self.noticed.limits[b"disk"] = None
             # What was there before any of these began is not their doing: one may delete it.
@@ -150,6 +168,7 @@ class GuestCommands:
                 self.kill_all()
             else:
                 processes.continue_others()
+            self._services_go_on()
         self.first_look = False
         self.look_at = time.monotonic() + self.disk.pause_s(left)
 
@@ -158,11 +177,14 @@ class GuestCommands:
         is not looked at: that look would have them go on."""
         self.paused = True
         processes.stop_others()
+        if self.services is not None:
+            self.services.stop()
 
     def go_on(self) -> None:
         """Have it go on, and report what ended meanwhile."""
         self.paused = False
         processes.continue_others()
+        self._services_go_on()
         self.reap()
         self.finish_ended()
 
@@ -182,11 +204,11 @@ class GuestCommands:
         keep.discard(0)
         if not keep:
             return self.kill_all()
-        return processes.end_unattached(keep, self.reap)
+        return processes.end_unattached(keep, self.reap, self.aside)
 
     def kill_all(self) -> int:
         """Kill every process but the guest; gives the number."""
-        return processes.end_all(self.reap)
+        return processes.end_all(self.reap, self.aside)
 
     def reap(self) -> bool:
         """Take every ended child's status, orphans' too; False where no child is left."""
@@ -196,7 +218,9 @@ class GuestCommands:
             except ChildProcessError:
                 return False
             if not pid:
-                return True
+                return not self.aside or bool(processes.others(self.aside))
+            if pid == self.aside:
+                raise RuntimeError("the supervisor of services ended")
             command = self.running.get(pid)
             if command is not None and command.status is None:
                 command.status = status

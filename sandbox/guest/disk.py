@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 
+from sandbox.guest import processes
 from sandbox.guest.unnamed import Unnamed
 
 TYPE_CHECKING = False
@@ -104,15 +105,19 @@ class Disk:
         shortest = _ALERT_PAUSE_S if self._tolerated else _SHORTEST_PAUSE_S
         return min(max(left / _FASTEST, shortest), _LONGEST_PAUSE_S)
 
-    def exceeded(self) -> bool:
+    def exceeded(self, aside: int = 0, held: tuple[int, bool] = (0, False)) -> bool:
         """Count: True when what is written below the roots takes more than the limit, and more
         than it did when that was last found.
 
         Others write to that disk too, so only our own files count; but while a process holds what
         can't be measured, all that a disk has grown by counts. Nothing may write meanwhile.
+
+        Args:
+            aside: a process that is looked at elsewhere, with all below it; 0: none.
+            held: what those hold without a name: bytes, and whether there may be more.
         """
         began = time.monotonic()
-        taken = self._count()
+        taken = self._count(aside, held)
         now = time.monotonic()
         self._recount_at = now + max(_RECOUNT_S, _RECOUNT_SHARE * (now - began))
         if taken >= _TOO_MUCH and not self._unclear:
@@ -133,14 +138,14 @@ class Disk:
         self._alarm = self._used() + (left if taken > self.limit else max(left, _MARGIN))
         return over
 
-    def _count(self) -> int:
+    def _count(self, aside: int, held: tuple[int, bool]) -> int:
         """Bytes, or `_TOO_MUCH` where it can't be told."""
-        total = sum(map(self._own, self.roots))
+        total = sum(map(self._own, self.roots)) + held[0]
         linked: set[tuple[int, int]] = set()
         deep: list[int] = []
         stack = list(self.roots)
         try:
-            unnamed = Unnamed()
+            unnamed = Unnamed([row[0] for row in processes.others(aside)] if aside else None)
             total += unnamed.least()
             while stack:
                 path = stack.pop()
@@ -157,7 +162,7 @@ class Disk:
                 os.close(handle)
         used = self._used_each()
         then, before = self._known
-        if unnamed.more():
+        if unnamed.more() or held[1]:
             grown = max(new - old for old, new in zip(before, used))  # noqa: B905 - Python 3.8
             return max(total, then + grown)
         self._known = (total, used)

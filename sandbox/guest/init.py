@@ -204,6 +204,12 @@ def main() -> None:
     if setup.seal_memory:
         landlock.seal_memory()
     abi = landlock.abi()
+    if setup.services and abi >= landlock.SCOPES_ABI:
+        # Before any rule: services are held to others than commands are.
+        from sandbox.guest import services, supervisor  # noqa: PLC0415 - few policies have some
+
+        made = supervisor.begin(config.environment, config.oom_adjust)
+        config.services = services.Services(*made)
     missing: list[bytes] = []
     if abi:
         landlock.no_new_privileges()

@@ -27,6 +27,9 @@ _REFER = 1 << 13  # since ABI 2
 _TRUNCATE = 1 << 14  # since ABI 3
 _IOCTL_DEV = 1 << 15  # since ABI 5
 
+SCOPES_ABI = 6
+"""Since then a domain can be kept from signalling what is outside of it."""
+
 _MAKE_CHAR = 1 << 6
 _MAKE_BLOCK = 1 << 11
 
@@ -47,6 +50,7 @@ _CREATE_RULESET_VERSION = 1
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_MDWE = 65  # since Linux 6.3
 _PR_GET_MDWE = 66
@@ -247,6 +251,11 @@ def keep_to_oneself() -> None:
 def close_to_tracing() -> None:
     """Take this process's memory and /proc entries out of reach of others of the same user."""
     _checked(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def adopt_orphans() -> None:
+    """Have every process that descends from this one stay below it, whoever between them ends."""
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def no_new_privileges() -> None:

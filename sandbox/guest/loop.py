@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.guest import disk
+    from sandbox.guest import disk, services
     from sandbox.guest.protocol import GuestSetup
 
 
@@ -23,6 +23,7 @@ class GuestConfig:
         self.keep_bytes = setup.keep_bytes
         self.executable: list[bytes] = []  # none where the kernel enforces nothing
         self.disk: disk.Disk
+        self.services: services.Services | None = None
         self.oom_adjust = _open_or_none(["/proc/self/oom_score_adj"], os.O_RDWR)
         self.oom_counter = _open_or_none(
             ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"],

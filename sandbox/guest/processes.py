@@ -27,8 +27,41 @@ def _signal(pid: int, number: int) -> bool:
     return True
 
 
-def _others() -> list[tuple[int, int, int]]:
-    """Ids of all processes but the guest, each with its parent and session."""
+def others(aside: int = 0) -> list[tuple[int, int, int]]:
+    """Ids of all processes but the guest, each with its parent and session.
+
+    Args:
+        aside: a process that is left out, with all that descend from it; 0: none.
+    """
+    found = [(pid, parent, session) for pid, parent, session, state in _all() if state != b"Z"]
+    if not aside:
+        return found
+    below_it = _descendants(aside, found)
+    return [row for row in found if row[0] not in below_it]
+
+
+def below(top: int) -> list[tuple[int, bytes]]:
+    """Ids of all processes that descend from one, each with the letter of its state."""
+    found = _all()
+    wanted = _descendants(top, [row[:3] for row in found]) - {top}
+    return [(pid, state) for pid, _, _, state in found if pid in wanted]
+
+
+def _descendants(top: int, found: list[tuple[int, int, int]]) -> set[int]:
+    """A process and all below it."""
+    children: dict[int, list[int]] = {}
+    for pid, parent, _ in found:
+        children.setdefault(parent, []).append(pid)
+    wanted, waiting = {top}, [top]
+    while waiting:
+        new = [pid for pid in children.get(waiting.pop(), ()) if pid not in wanted]
+        wanted.update(new)
+        waiting += new
+    return wanted
+
+
+def _all() -> list[tuple[int, int, int, bytes]]:
+    """All processes but the guest: id, parent, session, the letter of the state."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and name != "1":
@@ -42,25 +75,25 @@ def _others() -> list[tuple[int, int, int]]:
                 continue
             finally:
                 os.close(handle)
-            if len(fields) > 4 and fields[0] != b"Z":
-                found.append((int(name), int(fields[1]), int(fields[3])))
+            if len(fields) > 4:
+                found.append((int(name), int(fields[1]), int(fields[3]), fields[0]))
     return found
 
 
-def unattached(others: list[tuple[int, int, int]], keep: set[int]) -> list[int]:
+def unattached(found: list[tuple[int, int, int]], keep: set[int]) -> list[int]:
     """Processes that descend from none of `keep`, nor share a session with one."""
-    parents = {pid: parent for pid, parent, _ in others}
-    found = []
-    for pid, _, session in others:
+    parents = {pid: parent for pid, parent, _ in found}
+    loose = []
+    for pid, _, session in found:
         at = pid
         while at in parents and at not in keep:
             at = parents[at]
         if at not in keep and session not in keep:
-            found.append(pid)
-    return found
+            loose.append(pid)
+    return loose
 
 
-def end_unattached(keep: set[int], reap: Callable[[], bool]) -> int:
+def end_unattached(keep: set[int], reap: Callable[[], bool], aside: int) -> int:
     """Kill all that is not plainly part of one of `keep`; gives the number.
 
     Double forks and new sessions leave no trace of who started them, so the question is
@@ -72,7 +105,7 @@ def end_unattached(keep: set[int], reap: Callable[[], bool]) -> int:
         # Stopped, so that nothing can fork while we choose.
         if not _signal(-1, _SIGSTOP):
             break
-        doomed = unattached(_others(), keep)
+        doomed = unattached(others(aside), keep)
         if not doomed:
             break
         for pid in doomed:
@@ -85,9 +118,9 @@ def end_unattached(keep: set[int], reap: Callable[[], bool]) -> int:
     return len(killed)
 
 
-def end_all(reap: Callable[[], bool]) -> int:
+def end_all(reap: Callable[[], bool], aside: int) -> int:
     """Kill every process but the guest, in one call that no fork can outrun; gives the number."""
-    count = len(_others())
+    count = len(others(aside))
     if not _signal(-1, _SIGKILL):
         return 0
     until = time.monotonic() + _PATIENCE_S
@@ -101,6 +134,11 @@ def exit_code(status: int) -> int:
     if os.WIFSIGNALED(status):
         return 128 + os.WTERMSIG(status)
     return os.WEXITSTATUS(status)
+
+
+def signal_others(number: int) -> None:
+    """Send a signal to every process that this one may signal."""
+    _signal(-1, number)
 
 
 def stop_others() -> None:

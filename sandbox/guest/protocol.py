@@ -23,8 +23,6 @@ def background_output(number: int, stream: int) -> bytes:
 
 
 # -- opening ---------------------------------------------------------------------------------
-
-
 class PathAccess(Fields):
     """A rule for the kernel."""
 
@@ -55,6 +53,8 @@ class GuestSetup(HostRequest):
     since_ns: int
     """The file system's clock when the first guest of this container began; 0 for that one."""
     seal_memory: bool
+    services: bool
+    """Whether any will have to be started (`service_protocol`)."""
 
 
 class SealFact(Fields):
@@ -78,9 +78,6 @@ class FirstWords(GuestAnswer):
     since_ns: int
 
 
-# -- every request ---------------------------------------------------------------------------
-
-
 class Done(GuestAnswer):
     """The request was done; where its answer comes in pieces, this is the last one."""
 
@@ -95,8 +92,6 @@ class RequestFailed(GuestAnswer):
 
 
 # -- commands --------------------------------------------------------------------------------
-
-
 class RunCommand(HostRequest):
     """Answered by `Printed` as it prints, and one `CommandEnd`."""
 
@@ -185,8 +180,6 @@ class Prolong(HostRequest):
 
 
 # -- files -----------------------------------------------------------------------------------
-
-
 class ReadPiece(HostRequest):
     """Answered by `FilePiece`."""
 
@@ -234,8 +227,6 @@ class Listed(GuestAnswer):
 
 
 # -- the workspace ---------------------------------------------------------------------------
-
-
 class WalkTree(HostRequest):
     """Answered by any number of `TreeChanges`, then `Done`."""
 
@@ -300,8 +291,6 @@ class OddFolders(GuestAnswer):
 
 
 # -- putting in place ------------------------------------------------------------------------
-
-
 class PutFile(Fields):
     path: bytes
     mode: int

@@ -57,6 +57,11 @@ class Server:
             protocol.SetFolderModes: self._place,
         }
 
+        if config.services is not None:
+            from sandbox.guest.service_protocol import StartService  # noqa: PLC0415 - few have some
+
+            self._handlers[StartService] = config.services.start
+
     def send(self, number: int, answer: GuestAnswer) -> None:
         view = memoryview(message.frame(number, answer))
         while view:
@@ -122,6 +127,9 @@ class Server:
         ended = self.commands.kill_all()
         self.commands.reap()
         self.commands.finish_ended()
+        if self.config.services is not None:
+            # They could hold a file of the workspace that a command has handed them open.
+            self.config.services.stop()
         return protocol.Frozen(ended=ended)
 
     def _pause(self, _: int, __: protocol.Pause) -> GuestAnswer:

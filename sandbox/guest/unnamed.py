@@ -10,27 +10,33 @@ from __future__ import annotations
 import os
 import time
 
-_IN_MEMORY = (b"/memfd:", b"/dev/", b"/SYSV", b"/[aio]", b"anon_inode:")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_IN_MEMORY = (b"/memfd:", b"/dev/", b"/SYSV", b"/[aio]", b"anon_inode:", b"/moonpool-services/")
 _PATIENCE_S = 0.1
 _ENAMETOOLONG = 36
 
 
 class Unnamed:
-    """One look at all processes; they should stand still meanwhile."""
+    """One look at processes, which should stand still meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, pids: Iterable[int] | None = None) -> None:
+        """`pids`: which; None: all but the guest."""
         self._sizes: dict[tuple[int, int], int] = {}
         self._mapped: dict[tuple[int, int], int] = {}
         self._in_flight = False
         self._refused = False
         until = time.monotonic() + _PATIENCE_S
-        for pid in os.listdir(b"/proc"):
-            if pid.isdigit() and pid != b"1":
-                while not self._looked_into(b"/proc/" + pid):
-                    if time.monotonic() > until:
-                        self._refused = True
-                        return
-                    time.sleep(0.001)
+        if pids is None:
+            pids = [int(name) for name in os.listdir(b"/proc") if name.isdigit() and name != b"1"]
+        for pid in pids:
+            while not self._looked_into(b"/proc/%d" % pid):
+                if time.monotonic() > until:
+                    self._refused = True
+                    return
+                time.sleep(0.001)
 
     def least(self) -> int:
         """Bytes that were found, which is the least that there is."""

@@ -95,7 +95,7 @@ def complaint(tmp_path: Path, text: str | bytes) -> PolicyError:
         ("setup: {secrets: ['A B']}", 3, 19, "setup.secrets[0]", "not the name"),
         ("setup: {cooldown: 7}", 3, 19, "setup.cooldown", "with its unit"),
         ("setup: {as_root: 1}", 3, 18, "setup.as_root", "true or false"),
-        ("services: [{name: db}]", 3, 1, "services", "unknown key"),
+        ("servants: [{name: db}]", 3, 1, "servants", "unknown key"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_told_where_and_why(  # noqa: PLR0917 - a row of the table above

@@ -42,7 +42,9 @@ def check(given: Given) -> int:
         print(visible(policy.narrowed), file=sys.stderr)
     print(
         f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
-        f"{len(policy.commands)} command rules, {examples} examples hold"
+        f"{len(policy.commands)} command rules, "
+        + (f"{len(policy.services)} services, " if policy.services else "")
+        + f"{examples} examples hold"
     )
     if policy.server_tools:
         print(f"{file}: {served_in_words(policy.server_tools)}", file=sys.stderr)

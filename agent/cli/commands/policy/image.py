@@ -8,6 +8,7 @@ from images.build import held
 from policies.errors import PolicyError
 from policies.file.names import is_path
 from policies.kernel.rules import kernel_rules
+from policies.kernel.services import missing_programs
 from policies.policy import Policy
 from sandbox.container.prepared_image import prepare
 from sandbox.engine.docker import Engine
@@ -58,6 +59,7 @@ def about_image(policy: Policy) -> list[str]:
     return [
         *map(str, found.shared),
         *(f"{path}, which {by} loads, holds a program" for path, by in found.libraries.loaded),
+        *(f"not in the image: {one}" for one in missing_programs(policy, prepared.inventory)),
     ]
 
 

@@ -12,6 +12,7 @@ from images.build import held
 from policies.file.rendering import render
 from policies.kernel import resolved
 from policies.kernel.rules import kernel_rules
+from policies.kernel.services import service_domain
 from policies.policy import Policy
 from sandbox.container.prepared_image import prepare
 from sandbox.engine.docker import Engine
@@ -62,6 +63,10 @@ def _resolved(policy: Policy, given: Given) -> int:
         image=ref,
         rules=kernel_rules(policy, prepared.inventory, may_ask=given[ASK]),
         may_ask=given[ASK],
+        services={
+            service.name: service_domain(policy, service, prepared.inventory)
+            for service in policy.services
+        },
     )
     if given[AS_JSON]:
         print(json.dumps(resolved.as_json(figure), indent=2))

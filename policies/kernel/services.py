@@ -1,0 +1,99 @@
+"""What the kernel lets a policy's services do: each has a domain of its own, apart from commands'.
+
+Its programs are those that it lists and those that its two lines name. It reads what of the image
+belongs to nobody else, and writes in its own directory: not the workspace, not home, not `/tmp`,
+which it can't read either. Pure, as `rules`, which it asks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from policies.commands.judge import judge
+from policies.commands.outcome import CommandDecision, allowed
+from policies.commands.rules import CommandRules
+from policies.frozen import dataclass
+from policies.kernel.inventory import Inventory
+from policies.kernel.rules import Access, PathRule, kernel_rules
+from policies.paths import SCRATCH, SERVICES, WORKSPACE, within
+from policies.policy import TOOLS, CommandRule, PathRules, Policy, ServiceRule
+from policies.shell.words import HOME, Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDomain:
+    """What one service may do."""
+
+    rules: tuple[PathRule, ...]
+    executable: frozenset[str]
+    missing: tuple[str, ...]
+    """Programs that it lists, or that its lines name, and the image does not hold."""
+
+
+def service_directory(service: ServiceRule) -> str:
+    """Where it starts and may write; absolute in the container."""
+    return f"{SERVICES}/{service.name}"
+
+
+def service_domain(policy: Policy, service: ServiceRule, inventory: Inventory) -> ServiceDomain:
+    """The rules of one service in an image; sorted by path, one rule a path."""
+    own = replace(
+        policy,
+        tools=(),
+        commands=tuple(
+            CommandRule(program=program, args=None, ask=False, where=policy.where)
+            for program in programs(policy, service)
+        ),
+        exec_workspace=False,
+        paths=PathRules(write=(), read=(), protect=()),
+        bounds=None,
+    )
+    closed = (WORKSPACE, HOME, *SCRATCH, SERVICES, "/dev/pts")
+    found = kernel_rules(own, inventory, apart=closed)
+    rules = [rule for rule in found.rules if not any(within(rule.path, top) for top in closed)]
+    access = Access.READ | Access.WRITE | Access.LIST
+    rules.append(PathRule(path=service_directory(service), access=access))
+    return ServiceDomain(
+        rules=tuple(sorted(rules, key=lambda rule: rule.path)),
+        executable=found.granted.executable,
+        missing=found.missing,
+    )
+
+
+def missing_programs(policy: Policy, inventory: Inventory) -> tuple[str, ...]:
+    """What services list or name and the image does not hold, for a person to know."""
+    return tuple(
+        f"{program} (of service {service.name})"
+        for service in policy.services
+        for program in service_domain(policy, service, inventory).missing
+    )
+
+
+def programs(policy: Policy, service: ServiceRule) -> tuple[str, ...]:
+    """Those that a service lists, and those that its lines name."""
+    named = _NamedPrograms(policy)
+    anything = replace(
+        policy,
+        tools=TOOLS,
+        commands=(),
+        exec_workspace=True,
+        paths=replace(policy.paths, write=("/",), read=None),
+        bounds=None,
+    )
+    for line in (service.command, service.ready):
+        for _ in judge(anything, line, named):
+            pass
+    return tuple(dict.fromkeys((*service.programs, *named.seen)))
+
+
+class _NamedPrograms(CommandRules):
+    """Allows every program, and remembers which there were."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.seen: list[str] = []
+
+    def program(self, name: str, arguments: Sequence[Word]) -> CommandDecision:  # noqa: ARG002
+        # By a path from where the service starts it would be its own file, which nothing executes.
+        if "/" not in name or name.startswith("/"):
+            self.seen.append(name)
+        return allowed("seen")
