@@ -71,21 +71,22 @@ class SetupMaker:
         ) as way_out:  # fmt: skip
             spec = self._spec(way_out, ref)
             container = job.create(self._engine, spec)
-            failed = False
+            stays = False
             try:
                 self._engine.put_archive(container, "/", _files(inputs))
-                self._commands(container, spec, way_out)
+                try:
+                    self._commands(container, spec, way_out)
+                except SetupFailed:
+                    stays = True  # for a look
+                    raise
                 self._on_progress("set-up: looking through what it made")
                 keep(
                     self._engine, container, self._below, self._secrets, ref,
                     inputs=[one.path for one in inputs], as_root=self._policy.setup.as_root,
                     limit_bytes=self._policy.limits.disk_bytes,
                 )  # fmt: skip
-            except SetupFailed:
-                failed = True
-                raise
             finally:
-                if not failed:
+                if not stays:
                     self._engine.remove(container)
 
     def _commands(self, container: str, spec: ContainerSpec, way_out: Egress) -> None:

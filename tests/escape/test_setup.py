@@ -194,6 +194,7 @@ def test_a_secret_does_not_stay_in_any_form_that_clients_write(setups: Setups) -
                   "/workspace/url"):  # fmt: skip
         assert place in said
     assert SECRET not in said + "".join(setups.told)
+    assert setups.left() == []  # what holds a secret is not kept for a look
     assert "set-up: printed: [TOKEN]" in setups.told
     assert setups.layers() == []
 

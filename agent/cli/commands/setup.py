@@ -1,20 +1,35 @@
 """``moonpool setup``: what a policy installs, made ahead of a run or looked into."""
 
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
 from agent.cli.arguments import Command, Given, flag
+from agent.cli.commands.image.shell import look_into, require_terminal
 from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
-from agent.cli.setup.options import CEILING, POLICY, WORKSPACE
+from agent.cli.setup.options import AS_JSON, CEILING, POLICY, WORKSPACE
 from agent.errors import UsageError
 from images.build import ensure
-from images.setup.layer import find_or_make
+from images.recipes import RUNTIME
+from images.setup import failed
+from images.setup.layer import find_or_make, reference
+from policies.policy import Policy
 from sandbox.engine.docker import Engine
+from sandbox.errors import EngineError
 
 REFRESH = flag("--refresh", help="Run the commands again, whatever stands already.")
+SHELL = flag("--shell", help="Look into the layer, or into what a set-up that failed has left.")
 
 
 def setup(given: Given) -> int:
-    """Make the layer; gives the exit code."""
+    """Make the layer, or open a shell in what stands; gives the exit code."""
+    if given[SHELL]:
+        require_terminal("setup --shell")
     root = workspace.resolve(given[WORKSPACE])
     named = model_setup.policy_name(given[POLICY], model_setup.load(root=root))
     policy = policy_setup.permit(named, given[CEILING], root=root)
@@ -25,22 +40,42 @@ def setup(given: Given) -> int:
         )
     environ = environment.environ()
     engine = Engine.connect(environ)
+    on_progress = partial(print, file=sys.stderr) if given[AS_JSON] else print
+    base = ensure(engine, policy.image, environ=environ, on_progress=on_progress)
+    if given[SHELL]:
+        _look(engine, base, policy, root)
+        return exit_codes.DONE
     layer = find_or_make(
         engine,
-        ensure(engine, policy.image, environ=environ, on_progress=print),
+        base,
         policy,
         root,
         environ=environ,
         refresh=given[REFRESH],
-        on_progress=print,
+        on_progress=on_progress,
     )
-    print(layer.image)
+    print(json.dumps(asdict(layer)) if given[AS_JSON] else layer.image)
     return exit_codes.DONE
+
+
+def _look(engine: Engine, base: str, policy: Policy, root: Path) -> None:
+    ref = reference(engine, base, policy, root)
+    if engine.image(ref) is not None:
+        look_into(engine, ref, f"the set-up of {policy.name}")
+        return
+    with failed.as_image(engine, ref) as draft:
+        if draft is None:
+            raise UsageError("there is nothing to look into: run `moonpool setup` first")
+        ensure(engine, RUNTIME, environ=environment.environ(), on_progress=print)
+        prepared = look_into(engine, draft, f"what the failed set-up of {policy.name} left")
+        # It was not searched for secrets, so none of it stays.
+        with suppress(EngineError):
+            engine.remove_image(f"moonpool/prepared:{prepared.key}")
 
 
 COMMAND = Command(
     setup,
-    (WORKSPACE, POLICY, CEILING, REFRESH),
+    (WORKSPACE, POLICY, CEILING, REFRESH, SHELL, AS_JSON),
     """
 
     Example: moonpool setup -w path/to/repo -p policy.yaml

@@ -15,7 +15,7 @@ from agent.cli.arguments import Command, Given, Misuse, argument
 from agent.cli.setup import environment, exit_codes
 from images.build import ensure
 from sandbox.container import throwaway_shell
-from sandbox.container.prepared_image import prepare
+from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.engine.docker import Engine
 from sandbox.errors import ImageUnusable, SandboxError
 
@@ -25,15 +25,30 @@ _PIECE = 1 << 14
 
 def shell(given: Given) -> int:
     """A shell on this terminal until it ends; gives the exit code."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Misuse("image shell is for a person: it needs a terminal")
+    require_terminal("image shell")
     engine = Engine.connect(environment.environ())
     reference = ensure(engine, given[NAME], environ=environment.environ(), on_progress=print)
+    look_into(engine, reference, given[NAME])
+    return exit_codes.DONE
+
+
+def require_terminal(command: str) -> None:
+    """Raises `Misuse` where nobody could type."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Misuse(f"{command} is for a person: it needs a terminal")
+
+
+def look_into(engine: Engine, reference: str, name: str) -> PreparedImage:
+    """A shell in an image on this terminal, until it ends; gives what the image was made into.
+
+    Raises:
+        SandboxError: the image can't hold one, or the engine fails.
+    """
     info = engine.image(reference)
     if info is None:
         raise ImageUnusable(f"the image {reference} is gone again: build it once more")
     prepared = prepare(engine, info, on_progress=print)
-    print(f"{given[NAME]}, sealed: no network, no rights, and nothing of it stays. `exit` ends it.")
+    print(f"{name}, sealed: no network, no rights, and nothing of it stays. `exit` ends it.")
     with throwaway_shell.opened(engine, prepared) as (container, terminal):
 
         def resize() -> None:
@@ -44,7 +59,7 @@ def shell(given: Given) -> int:
         with _raw(sys.stdin.fileno()), _on_resize(resize):
             resize()
             _relay(terminal, sys.stdin.fileno(), sys.stdout.fileno())
-    return exit_codes.DONE
+    return prepared
 
 
 def _relay(terminal: socket.socket, keys: int, screen: int) -> None:

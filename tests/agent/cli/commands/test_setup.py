@@ -1,0 +1,129 @@
+"""`moonpool setup` as a person uses it."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line.running import Shell
+from sandbox.engine.docker import Engine
+from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_SETUP
+
+SECRET = "a-secret-of-the-operators"
+
+
+@pytest.fixture
+def setup(moonpool: Shell, engine: Engine, image: str) -> Iterator["Setup"]:
+    del image  # built before anything is timed out
+    running = Setup(moonpool)
+    yield running
+    for row in engine.containers(LABEL_ATTEMPT):
+        found = engine.inspect(row.id)["Config"]["Labels"]
+        if found[LABEL_ATTEMPT] in running.refs:
+            engine.remove(row.id)
+    for ref in running.refs:
+        if engine.image(ref) is not None:
+            engine.remove_image(ref)
+
+
+class Setup:
+    def __init__(self, moonpool: Shell) -> None:
+        self.moonpool = moonpool
+        self.refs: list[str] = []
+        (moonpool.directory / "ws").mkdir()
+
+    def policy(self, *commands: str, **rules: object) -> None:
+        said = {"commands": [f": {uuid.uuid4()}", *commands], **rules}
+        text = json.dumps({"version": 1, "name": "own", "extends": "default", "setup": said})
+        (self.moonpool.directory / "policy.yaml").write_text(text)
+
+    def __call__(self, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.moonpool("setup", "-w", "ws", "-p", "policy.yaml", *options, env=env)
+
+    def typed(self, lines: str) -> str:
+        """What a person sees who looks into it and types that."""
+        ours, theirs = pty.openpty()
+        program = Path(sys.executable).with_name("moonpool")
+        with subprocess.Popen(
+            [program, "setup", "-w", "ws", "-p", "policy.yaml", "--shell"],
+            stdin=theirs, stdout=theirs, stderr=theirs, env=self.moonpool.environ,
+            cwd=self.moonpool.directory,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            seen = b""
+            asked = False
+            while select.select([ours], [], [], 120)[0]:
+                try:
+                    data = os.read(ours, 1 << 16)
+                except OSError:
+                    break
+                seen += data
+                if not asked and b"$ " in seen:
+                    asked = True
+                    os.write(ours, f"{lines}\nexit\n".encode())
+            os.close(ours)
+            process.wait(60)
+            return seen.decode("utf-8", "replace")
+
+
+def test_a_layer_is_made_once_told_and_looked_into(setup: Setup, engine: Engine) -> None:
+    setup.policy("mkdir -p /opt/venv/bin && echo made-by-set-up > /opt/venv/mark")
+    first = setup()
+    assert first.returncode == 0, first.stderr
+    *told, ref = first.stdout.splitlines()
+    setup.refs.append(ref)
+    assert any(line.startswith("set-up: mkdir -p /opt/venv/bin") for line in told)
+    assert any(line.startswith("set-up: done in ") for line in told)
+    again = setup("--json")
+    said = json.loads(again.stdout)
+    assert (said["image"], said["was_there"]) == (ref, True)
+    assert "set-up: there already" in again.stderr
+    refreshed = json.loads(setup("--refresh", "--json").stdout)
+    assert (refreshed["image"], refreshed["was_there"]) == (ref, False)
+    seen = setup.typed("cat /opt/venv/mark; touch /opt/x")
+    assert "made-by-set-up\r\n" in seen
+    assert "Permission denied" in seen
+
+
+def test_what_a_failed_one_left_can_be_looked_into(setup: Setup, engine: Engine) -> None:
+    setup.policy("mkdir -p /opt/venv && echo half-way > /opt/venv/mark", "echo no-luck; exit 3")
+    failed = setup()
+    assert failed.returncode == 3
+    assert "set-up failed at 'echo no-luck; exit 3'" in failed.stderr
+    assert "moonpool setup --shell" in failed.stderr
+    (left,) = (row for row in engine.containers(LABEL_ATTEMPT) if row.id[:12] in failed.stderr)
+    setup.refs.append(left.labels[LABEL_ATTEMPT])
+    seen = setup.typed("cat /opt/venv/mark; ls /sys/class/net")
+    assert "half-way\r\n" in seen
+    key = left.labels[LABEL_ATTEMPT].rpartition(":")[2]
+    tags = [tag for row in engine.images(LABEL_SETUP) for tag in row.tags]
+    assert not [tag for tag in tags if key in tag]
+
+
+def test_mistakes_are_said_in_a_line(setup: Setup) -> None:
+    setup.policy("true", secrets=["NO_SUCH_TOKEN"])
+    lacking = setup()
+    assert lacking.returncode == 3
+    assert "needs the secret NO_SUCH_TOKEN (setup.secrets)" in lacking.stderr
+    assert setup("--shell").returncode == 2
+    none = setup.moonpool("setup", "-w", "ws", "-p", "default")
+    assert none.returncode == 2
+    assert "has no setup.commands" in none.stderr
+    setup.policy("true", network=["10.0.0.1"])
+    assert setup().returncode == 2
+
+
+def test_a_secret_does_not_reach_the_terminal(setup: Setup) -> None:
+    setup.policy('echo "## $TOKEN"; echo "$TOKEN" > /opt/venv/x', secrets=["TOKEN"])
+    done = setup(TOKEN=SECRET)
+    assert done.returncode == 3
+    assert "left a secret in /opt/venv/x" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert "stands for an hour" not in done.stderr
