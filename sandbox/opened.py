@@ -1,7 +1,7 @@
 """A workspace in a fresh sealed container, from the copy of the last time where nothing changed."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from policies.file.names import is_path
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.background import Background
-from sandbox.container import opening, plan
+from sandbox.container import opening, plan, setup_layers
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, prepare
@@ -64,9 +64,10 @@ def open_workspace(
     on_progress: Callable[[str], None],
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
-    prepared, left = _prepared(engine, policy, image, on_progress)
+    prepared, setup_labels = _prepared(engine, policy, image, on_progress)
     below = prepared
-    prepares = bool(policy.setup.prepare) or left
+    prepares = bool(policy.setup.prepare) or LABEL_LEFT in setup_labels
+    of_setup = setup_layers.notes(policy, setup_layers.replaced(setup_labels))
     personal = personal_config.read(os.environ, workspace)
     for note in personal.notes:
         on_progress(note)
@@ -77,7 +78,7 @@ def open_workspace(
         policy: Policy = policy,
         also_own: tuple[str, ...] = (),
     ) -> OpeningPlan:
-        return plan.plan(
+        made = plan.plan(
             policy,
             prepared,
             snapshot_image=copied.image,
@@ -86,6 +87,8 @@ def open_workspace(
             kernel_policy=kernel_policy,
             also_own=also_own,
         )
+        notes = (*made.rules.notes, *of_setup)
+        return replace(made, rules=replace(made.rules, notes=notes)) if of_setup else made
 
     def opened(made: OpeningPlan, started: StartedContainer, copied: Snapshot) -> OpenedContainer:
         for line in started.services:
@@ -203,8 +206,8 @@ def _start(engine: Engine, plan: OpeningPlan, meanwhile: Background[None]) -> St
 
 def _prepared(
     engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
-) -> tuple[PreparedImage, bool]:
-    """The image made ready, and whether its set-up left files in the workspace."""
+) -> tuple[PreparedImage, Mapping[str, str]]:
+    """The image made ready, and the labels of its set-up; none where there is no set-up."""
     if image is None and policy.setup.makes_layer:
         raise ImageUnusable(
             f"the policy {policy.name} has a set-up, so its image is the layer that "
@@ -222,8 +225,8 @@ def _prepared(
         raise ImageUnusable(
             f"there is no image {said}: get it with `moonpool image build {policy.image}`"
         )
-    left = policy.setup.makes_layer and LABEL_LEFT in info.labels
-    return prepare(engine, info, on_progress=on_progress), left
+    labels = info.labels if policy.setup.makes_layer else {}
+    return prepare(engine, info, on_progress=on_progress), labels
 
 
 def _started_or_none(

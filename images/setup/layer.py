@@ -7,7 +7,7 @@ its name last (`images.setup.keeping`).
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from images.build import one_at_a_time
 from images.setup.inputs import SetupInput, read_inputs
 from policies.policy import Policy
 from sandbox import cache
+from sandbox.container import setup_layers
 from sandbox.container.setup_layers import REPOSITORY, layer_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_REPLACED, LABEL_SETUP
+from sandbox.engine.labels import LABEL_SETUP
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable, SetupFailed
 
@@ -95,7 +96,7 @@ def find_or_make(
             )
     cache.keep(layer_file(key), b"")  # its age tells `prune` when it was last used
     on_progress(layer.line)
-    for note in _notes(layer, policy):
+    for note in setup_layers.notes(policy, layer.replaced):
         on_progress(note)
     return layer
 
@@ -105,19 +106,6 @@ def _below(engine: Engine, base: str) -> ImageInfo:
     if found is None:
         raise ImageUnusable(f"there is no image {base}: build it with `moonpool image build`")
     return found
-
-
-def _notes(layer: SetupLayer, policy: Policy) -> Iterator[str]:
-    """What whoever reads a run's report should know of it."""
-    rules = policy.setup
-    if rules.network:
-        yield f"set-up reached: {', '.join(rules.network)}"
-    if rules.as_root:
-        yield "set-up ran as root (setup.as_root)"
-    named = {rule.program for rule in policy.commands}
-    told = [path for path in layer.replaced if path.rpartition("/")[2] in named]
-    if told:
-        yield f"set-up replaced programs that the policy lists: {', '.join(told)}"
 
 
 def _made(
@@ -147,7 +135,7 @@ def _layer(image: ImageInfo, below: ImageInfo, key: str, *, seconds: float | Non
         was_there=seconds is None,
         seconds=seconds or 0.0,
         added_bytes=max(image.size_bytes - below.size_bytes, 0),
-        replaced=tuple(map(str, json.loads(image.labels.get(LABEL_REPLACED) or "[]"))),
+        replaced=setup_layers.replaced(image.labels),
     )
 
 

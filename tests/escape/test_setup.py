@@ -164,6 +164,8 @@ def test_root_may_replace_what_it_likes_and_neither_the_look_nor_the_guest_belie
     ) as box:
         said = box.run("cat a.lock; echo more >> d/built; cat d/built; echo new > new").stdout
         assert said == b"xmore\n"
+        assert replaced in box.seal.notes
+        assert "set-up ran as root (setup.as_root)" in box.seal.notes
         patch = box.export()
     assert [change.path for change in patch.changes] == [b"new"]
     assert b"d/built" in {item.path for item in patch.left_out}

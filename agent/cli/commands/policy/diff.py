@@ -63,6 +63,8 @@ def _inventory(policy: Policy) -> Inventory:
         print(text, file=sys.stderr)
 
     engine = Engine.connect(environment.environ())
+    if policy.setup.makes_layer:
+        progress("what the policy's set-up installs is not looked at")
     ref = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
     image = engine.image(ref)
     if image is None:

@@ -57,6 +57,12 @@ def _resolved(policy: Policy, given: Given) -> int:
             f"there is no image {ref}, and which files a policy lets run depends on it: build "
             f"it with `moonpool image build {policy.image}`, or name another by --image"
         )
+    if policy.setup.makes_layer and not given[IMAGE]:
+        print(
+            "what the policy's set-up installs is not in this list: name its layer by --image "
+            "(moonpool setup prints it)",
+            file=sys.stderr,
+        )
     prepared = prepare(engine, info, on_progress=lambda line: print(visible(line), file=sys.stderr))
     figure = resolved.ResolvedPolicy(
         policy=policy,

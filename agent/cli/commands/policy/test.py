@@ -13,6 +13,7 @@ from agent.cli.setup.options import AS_JSON, CEILING
 from agent.cli.setup.policy import permit
 from agent.untrusted_text import one_line
 from images.build import ensure
+from images.setup.layer import reference
 from policies.operator.check import ExampleResult, run_examples
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
@@ -60,6 +61,15 @@ def _in_containers(
         else:
             root = workspace.resolve(directory)
         image = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
+        if policy.setup.makes_layer:
+            layer = reference(engine, image, policy, root)
+            if engine.image(layer) is not None:
+                image = layer
+            else:
+                progress(
+                    f"the set-up of {policy.name} has not been made for this workspace (moonpool "
+                    "setup), so what it installs is not there"
+                )
         return list(
             trials(
                 policy, results, workspace=root, image=image, engine=engine, on_progress=progress
