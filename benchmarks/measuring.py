@@ -5,12 +5,15 @@ samples of one round of it (seconds, or MB, by the name of what was measured). U
 Moonpool but what is public and stays, so that it runs on the code of another checkout too.
 """
 
+import hashlib
+import io
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections import defaultdict
@@ -26,8 +29,21 @@ from sandbox import Sandbox
 IMAGE = "moonpool/python:latest"
 FILES = 10_000
 FILE_BYTES = 36_700  # 350 MiB in all
+MANY_FILES = 100_000
+MANY_FILE_BYTES = 12_000  # 1.2 GB in all
+CHANGED = ("d1/s1/f101.py", "d50/s3/f350.py", "d99/s9/f999.py")
+LOADED = "moonpool-bench-loaded:latest"
 YOUNG_S = 2.5
 """Younger files are compared by content, as git does; users' files are rarely that young."""
+
+_COPYING = """
+import resource, sys
+from pathlib import Path
+from policies.loading import load
+from sandbox import Sandbox
+Sandbox.open(workspace=Path(sys.argv[1]), policy=load("default")).close()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 Samples = dict[str, list[float]]
 
@@ -48,6 +64,7 @@ class Measuring:
         self.small.mkdir(parents=True)
         (self.small / "a.py").write_text("print('hello')\n")
         self.large = scratch / "large"
+        self.many_files = scratch / "many"
 
     def open(self, workspace: Path) -> Sandbox:
         box = Sandbox.open(workspace=workspace, policy=self.policy)
@@ -115,7 +132,7 @@ class Measuring:
         start = time.perf_counter()
         with self.open(self.large) as box:
             times["open to first result, 350 MB"].append(time.perf_counter() - start)
-            for name in ("d1/s1/f101.py", "d50/s3/f350.py", "d99/s9/f999.py"):
+            for name in CHANGED:
                 box.write_file(name, b"changed\n")
             start = time.perf_counter()
             patch = box.export()
@@ -127,17 +144,77 @@ class Measuring:
         os.sync()
         copied_s = timed(lambda: subprocess.run(["cp", "-a", self.large, copy], check=True))
         shutil.rmtree(copy)
-        (self.large / "turn").write_text(str(time.time_ns()))
-        os.sync()
-        start = time.perf_counter()
-        box = self.open(self.large)
-        first_s = time.perf_counter() - start
-        box.close()
+        loaded_s = self._load_large()
+        first_s = self._open_first(self._turned_over())
+        for name in CHANGED:
+            (self.large / name).write_text(str(time.time_ns()))
         time.sleep(YOUNG_S)
         return {
             "open to first result, 350 MB, first time": [first_s],
             "cp -a of it on the host": [copied_s],
+            "docker load of it as one layer": [loaded_s],
+            "open to first result, 350 MB, 3 files changed": [self._open_first(self.large)],
         }
+
+    def _turned_over(self) -> Path:
+        """The large workspace with another content at another place: all of it has to be copied."""
+        turn = str(time.time_ns())
+        (self.large / "turn").write_text(turn)
+        self.large = self.large.rename(self.large.with_name(f"large-{turn}"))
+        time.sleep(YOUNG_S)
+        return self.large
+
+    def _open_first(self, workspace: Path) -> float:
+        os.sync()
+        start = time.perf_counter()
+        box = self.open(workspace)
+        taken_s = time.perf_counter() - start
+        box.close()
+        return taken_s
+
+    def _load_large(self) -> float:
+        """Have the engine load an image of one layer that holds the same files."""
+        (self.large / "turn").write_text(str(time.time_ns()))
+        layer, image = self.large.with_name("layer.tar"), self.large.with_name("image.tar")
+        with tarfile.open(layer, "w") as tar:
+            tar.add(self.large, arcname="workspace")
+        with layer.open("rb") as file:
+            layers = [f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"]
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": layers},
+        }
+        manifest = [{"Config": "c.json", "RepoTags": [LOADED], "Layers": ["layer.tar"]}]
+        with tarfile.open(image, "w") as tar:
+            tar.add(layer, arcname="layer.tar")
+            for name, value in (("c.json", config), ("manifest.json", manifest)):
+                data = json.dumps(value).encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        layer.unlink()
+        os.sync()
+        load = ["docker", "load", "-q", "-i", str(image)]
+        loaded_s = timed(lambda: subprocess.run(load, check=True, capture_output=True))
+        image.unlink()
+        subprocess.run(["docker", "rmi", LOADED], check=True, capture_output=True)
+        return loaded_s
+
+    def huge(self) -> Samples:
+        """The memory of a process of its own that copies it, and how long another open takes."""
+        (self.many_files / "turn").write_text(str(time.time_ns()))
+        place = self.many_files.with_name(f"many-{time.time_ns()}")
+        self.many_files = self.many_files.rename(place)
+        time.sleep(YOUNG_S)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _COPYING, place], check=True, capture_output=True
+        )
+        times: Samples = defaultdict(list)
+        for _ in range(4):
+            times["open to first result, 1.2 GB in 100,000 files"].append(self._open_first(place))
+            times["open to first result, small"].append(self._open_first(self.small))
+        return times | {"MB of the process that copies these": [float(done.stdout) * 1024 / 1e6]}
 
     def many(self) -> Samples:
         count = 16
@@ -185,15 +262,24 @@ class Measuring:
 
     def fill(self) -> Samples:
         """Measures nothing: makes the large workspace, which `first` and `life` then use."""
-        chooser = random.Random(1)
-        block = chooser.randbytes(1 << 20)
-        for number in range(FILES):
-            folder = self.large / f"d{number % 100}/s{number // 100 % 10}"
-            folder.mkdir(parents=True, exist_ok=True)
-            start = chooser.randrange(len(block) - FILE_BYTES)
-            (folder / f"f{number}.py").write_bytes(block[start : start + FILE_BYTES])
-        time.sleep(YOUNG_S)
+        _fill(self.large, FILES, FILE_BYTES)
         return {}
+
+    def fill_huge(self) -> Samples:
+        """Likewise, for `huge`."""
+        _fill(self.many_files, MANY_FILES, MANY_FILE_BYTES)
+        return {}
+
+
+def _fill(top: Path, count: int, file_bytes: int) -> None:
+    chooser = random.Random(1)
+    block = chooser.randbytes(1 << 20)
+    for number in range(count):
+        folder = top / f"d{number % 100}/s{number // 100 % 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        start = chooser.randrange(len(block) - file_bytes)
+        (folder / f"f{number}.py").write_bytes(block[start : start + file_bytes])
+    time.sleep(YOUNG_S)
 
 
 def _in_turn(count: int, calls: dict[str, Callable[[], object]]) -> Samples:

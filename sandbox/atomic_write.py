@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -11,10 +12,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     A link that stands at `path` is replaced, never followed: in a directory that the repository's
     author had a hand in it may point anywhere. Raises `OSError`.
     """
+    write_pieces_atomically(path, (data,))
+
+
+def write_pieces_atomically(path: Path, data: Iterable[bytes]) -> None:
+    """As `write_atomically`, of what is written as it comes."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(data)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -1,10 +1,11 @@
 """The cache on the host: what the sandbox keeps there can be made again, and may be lost."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import platformdirs
 
-from sandbox.atomic_write import write_atomically
+from sandbox.atomic_write import write_pieces_atomically
 from sandbox.errors import SandboxError
 
 
@@ -19,9 +20,14 @@ def keep(path: Path, data: bytes) -> None:
     Raises:
         SandboxError: the cache can't be written; says what to do.
     """
+    keep_pieces(path, (data,))
+
+
+def keep_pieces(path: Path, data: Iterable[bytes]) -> None:
+    """As `keep`, of what is written as it comes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(path, data)
+        write_pieces_atomically(path, data)
     except OSError as error:
         raise SandboxError(
             f"the cache {path.parent} can't be written ({error.strerror}): free some space, or set "

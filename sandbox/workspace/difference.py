@@ -16,7 +16,7 @@ from sandbox import cache
 from sandbox.engine import tar
 from sandbox.git.manifest import Manifest
 from sandbox.git.path_rules import in_git
-from sandbox.workspace.scan import FoundFile, Row, Scan, content_id
+from sandbox.workspace.scan import FoundFile, Scan, content_id
 from sandbox.workspace.selection import Selection
 
 _FORM = 1
@@ -32,7 +32,7 @@ class FullCopy:
 
     key: str
     """Names the copy."""
-    rows: Mapping[bytes, Row]
+    rows: Mapping[bytes, FoundFile]
     """What was copied, by path; parents before children."""
     young: frozenset[bytes]
     """Those of which the file system's word does not count."""
@@ -41,7 +41,11 @@ class FullCopy:
 
     def dump(self) -> bytes:
         """The kept form, for `loaded`."""
-        value = (_FORM, self.key, tuple(self.rows.values()), tuple(self.young), tuple(self.added))
+        rows = tuple(
+            (row.path, row.mode, row.size, row.mtime_ns, row.ctime_ns, row.inode)
+            for row in self.rows.values()
+        )
+        value = (_FORM, self.key, rows, tuple(self.young), tuple(self.added))
         data = marshal.dumps(value, 2)
         return hashlib.sha256(data).digest() + data
 
@@ -58,7 +62,7 @@ def loaded(file: Path) -> FullCopy | None:
             return None
         return FullCopy(
             key=key,
-            rows={row[0]: row for row in rows},
+            rows={row[0]: FoundFile._make(row) for row in rows},
             young=frozenset(young),
             added=frozenset(added),
         )

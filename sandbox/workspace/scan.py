@@ -29,9 +29,6 @@ _PIECE_BYTES = 1 << 18
 _COUNT_LIMIT = 2_000_000
 
 
-Row = tuple[bytes, int, int, int, int, int]
-
-
 class FoundFile(NamedTuple):
     """One thing in the workspace. A tuple, because there are many of them."""
 
@@ -48,9 +45,8 @@ class Scan:
     """A look at the whole tree."""
 
     root: Path
-    rows: tuple[Row, ...]
-    """The fields of a `FoundFile` each; parents before children, sorted within a directory. Plain
-    tuples, because most looks end with the fingerprint."""
+    rows: tuple[FoundFile, ...]
+    """Parents before children, sorted within a directory."""
     fingerprint: str
     """A text that is equal for two looks between which nothing changed (`racy` files aside)."""
     racy: tuple[bytes, ...]
@@ -72,7 +68,8 @@ def scan(root: Path) -> Scan:
     base = _opened(root)
     linked = find_linked(root)
     young = started_ns - _RACY_NS
-    found: list[Row] = []
+    found: list[FoundFile] = []
+    modes: dict[int, int] = {}
     racy: list[bytes] = []
     unreadable: list[tuple[bytes, int]] = []
     digest = hashlib.sha256()
@@ -97,10 +94,12 @@ def scan(root: Path) -> Scan:
         prefix = directory + b"/" if directory else b""
         seen: list[tuple[object, ...]] = []
         for name, state in rows:
-            mode = state.st_mode
+            # One object for all that are equal: there may be a hundred thousand.
+            mode = modes.setdefault(state.st_mode, state.st_mode)
             mtime, ctime = state.st_mtime_ns, state.st_ctime_ns
+            ctime = mtime if ctime == mtime else ctime
             row = (prefix + name, mode, state.st_size, mtime, ctime, state.st_ino)
-            found.append(row)
+            found.append(tuple.__new__(FoundFile, row))
             kind = mode & _KIND
             if kind == stat.S_IFDIR:
                 if depth >= _DEPTH_LIMIT:

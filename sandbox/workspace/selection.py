@@ -63,7 +63,7 @@ def select(looked: Scan, rules: WorkspaceRules) -> Selection:
     modules = Submodules(looked, history=rules.history)
     skipped: set[bytes] = set()
     total = 0
-    for item in map(FoundFile._make, looked.rows):
+    for item in looked.rows:
         if item.path.rpartition(b"/")[0] in skipped:
             if stat.S_ISDIR(item.mode):
                 skipped.add(item.path)
