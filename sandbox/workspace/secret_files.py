@@ -1,7 +1,9 @@
 """Which of the files that may hold secrets are copied all the same.
 
 What git tracks is a fixture: whoever has the repository has it. Certificates are no secrets, and no
-TLS code works without them. Judged by content, on the host, before anything is copied.
+TLS code works without them. A source archive has no git to ask: there a file among the tests is a
+fixture if its content is harmless, or, of a Python archive, if it is as old as what was published.
+Judged by content, on the host, before anything is copied.
 """
 
 import hashlib
@@ -42,6 +44,12 @@ _ASSIGNED = re.compile(
 )
 """A name that speaks of a secret, with a value; an address with a password."""
 
+_RANDOM = re.compile(rb"[A-Za-z0-9+/_=-]{24,}")
+"""So much in one piece may be a token of a form that nobody knows."""
+_OF_TESTS = re.compile(rb"(?:^|/)(?:tests?|testing|testdata|fixtures|specs?|__tests__)/")
+_PUBLISHED = b"PKG-INFO"
+"""What Python's build tools write last into an archive of sources."""
+
 
 class SecretsGuard:
     """Judges what a policy's ``workspace.secrets`` match in one workspace."""
@@ -49,6 +57,7 @@ class SecretsGuard:
     def __init__(self, looked: Scan, patterns: tuple[str, ...]) -> None:
         self._root = looked.root
         self._linked = looked.linked
+        self._rows = looked.rows
         self._patterns = OperatorPatterns(patterns)
         self._below: set[bytes] = set()
         """Directories that match and hold tracked files: all in them is judged."""
@@ -69,8 +78,9 @@ class SecretsGuard:
         return self._of_file(item, self._tracked.get(item.path))
 
     def _of_file(self, item: FoundFile, blob: bytes | None) -> LeftOut | None:
+        fixture = blob is None and self._is_archive and _OF_TESTS.search(item.path) is not None
         public = blob is None and item.path.endswith(b".pem")
-        if stat.S_ISLNK(item.mode) or (blob is None and not public):
+        if stat.S_ISLNK(item.mode) or (blob is None and not public and not fixture):
             return None if blob else _UNTRACKED
         data = self._content(item)
         if data is None:
@@ -78,7 +88,9 @@ class SecretsGuard:
         if kind := live_secret(data):
             return _refused(f"holds what looks like a live secret: {kind}")
         if blob is None:
-            return None if _is_public(data) else _UNTRACKED
+            public = public and _is_public(data)
+            fixture = fixture and (item.mtime_ns <= self._published_ns or _is_harmless(data))
+            return None if public or fixture else _UNTRACKED
         if _object_id(data, len(blob)) != blob and (_KEY in data or _ASSIGNED.search(data)):
             # Whoever has the repository does not have this. An index may say that anything is
             # tracked, so its word alone brings in no secret of the operator's.
@@ -92,6 +104,21 @@ class SecretsGuard:
         except OSError:
             return None
         return data if len(data) <= _FILE_LIMIT else None
+
+    @cached_property
+    def _is_archive(self) -> bool:
+        """No history comes with it, nor a pointer to one, that would say what is tracked."""
+        return self._linked is None and all(row[0] != b".git" for row in self._rows)
+
+    @cached_property
+    def _published_ns(self) -> int:
+        """When an archive was made, by the time that its unpacking kept; 0 where nothing says so.
+
+        What a person puts there later is newer. What the archive itself says of times can hide
+        nothing but what came with it.
+        """
+        found = (FoundFile._make(row) for row in self._rows)
+        return next((it.mtime_ns for it in found if it.path == _PUBLISHED), 0)
 
     @cached_property
     def _tracked(self) -> dict[bytes, bytes]:
@@ -125,6 +152,16 @@ def live_secret(data: bytes) -> str | None:
 def _is_public(data: bytes) -> bool:
     """Text without a private key: certificates, public keys, parameters."""
     return b"\0" not in data and data.isascii() and _KEY not in data
+
+
+def _is_harmless(data: bytes) -> bool:
+    """Text in which nothing has a secret's name, or might be one by its look."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    found = (_KEY in data, b"\0" in data, _ASSIGNED.search(data), _RANDOM.search(data))
+    return not any(found)
 
 
 def _object_id(data: bytes, length: int) -> bytes:

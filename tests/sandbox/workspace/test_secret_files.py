@@ -1,5 +1,6 @@
 """Which files that may hold secrets are copied: by what git tracks, and by what they hold."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,41 @@ def test_certificates_are_no_secrets_and_keys_are(workspace: Path) -> None:
     put(workspace, **{".venv/certifi/cacert.pem": "# made\n" + CERTIFICATE * 3})
     (workspace / "der.pem").write_bytes(b"\x30\x82\x00\xff")
     assert kept(workspace) == {"ca.pem", ".venv", ".venv/certifi", ".venv/certifi/cacert.pem"}
+
+
+def test_of_an_archive_without_git_harmless_files_among_the_tests_are_fixtures(
+    workspace: Path,
+) -> None:
+    put(
+        workspace, **{"tests/app/.env": "FOO=env\nHAM=火腿\n", ".env": "A=1\n", "src/.env": "A=1\n"}
+    )
+    put(workspace, **{"tests/b/.env": "API_KEY=abcd\n", "tests/c/.env": f"A={TOKEN}\n"})
+    put(workspace, **{"tests/d/.env": "URL=db://me:secret@host\n", "tests/k.key": KEY})
+    put(
+        workspace, **{"tests/e/.env": "A=0f3b1c5d7e9a2b4c6d8e0f1a\n", "tests/.aws/credentials": "x"}
+    )
+    (workspace / "tests/f.key").write_bytes(b"\x30\x82\x00\xff")
+    (workspace / "tests/g.key").symlink_to("/etc/hosts")
+    files = {name for name in kept(workspace) if (workspace / name).is_file()}
+    assert files == {"tests/app/.env"}
+    track(workspace, "src/.env")
+    assert kept(workspace) == {
+        "src",
+        "src/.env",
+        "tests",
+        *(f"tests/{n}" for n in ["app", "b", "c", "d", "e"]),
+    }
+
+
+def test_keys_that_were_published_with_an_archive_are_fixtures_and_later_ones_are_not(
+    workspace: Path,
+) -> None:
+    put(workspace, **{"PKG-INFO": "Name: x\n", "tests/a.key": KEY, "tests/later.key": KEY})
+    put(workspace, **{"a.key": KEY, "tests/live.key": f"{KEY}{TOKEN}\n"})
+    for name in ("tests/a.key", "a.key", "tests/live.key"):
+        os.utime(workspace / name, (1_000_000_000, 1_000_000_000))
+    os.utime(workspace / "PKG-INFO", (1_000_000_001, 1_000_000_001))
+    assert kept(workspace) == {"PKG-INFO", "tests", "tests/a.key"}
 
 
 def test_the_operators_own_patterns_are_obeyed_whatever_git_tracks(
