@@ -13,17 +13,14 @@ _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^\n&|;#`$()]{1,
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}\Z", re.ASCII)
 _HEADERS = {
     "curl": "libcurl4-openssl-dev",
-    "ffi": "libffi-dev",
     "jpeg": "libjpeg-dev",
     "pq": "libpq-dev",
     "sqlite3": "libsqlite3-dev",
-    "ssl": "libssl-dev",
     "xml2": "libxml2-dev",
     "xslt": "libxslt1-dev",
-    "yaml": "libyaml-dev",
-    "z": "zlib1g-dev",
 }
-"""Debian's package with the headers of a library, by the name it is linked by."""
+"""Debian's package with the headers of a library, by the name it is linked by; the image `python`
+has those of ffi, ssl, yaml and z."""
 _MAX_WORKFLOWS = 20
 _MAX_PACKAGES = 40
 
