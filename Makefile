@@ -27,8 +27,9 @@ image: engine ## the images the agent works in: Python's and Node's
 test: image ## all tests, those that need the engine too
 	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup
 
-test-real: image ## a package nobody here wrote, from the registry (not part of `make test`)
+test-real: image ## packages nobody here wrote, from their registries (not part of `make test`)
 	@$(BIN)/pytest -q acceptance
+	@$(BIN)/python -P acceptance/real_packages.py
 
 check: setup ## format, lint, types, imports between rooms
 	@$(BIN)/ruff format --check $(CODE)

@@ -252,7 +252,7 @@ def main(names: list[str]) -> int:
         for number, one in enumerate(as_completed(waiting), 1):
             row = one.result()
             done.append(row)
-            mark = "as plainly" if row.good else "NOT as plainly"
+            mark = "as plainly" if row.good else f"NOT as plainly {row.problem[:800]}"
             print(
                 f"{number}/{len(waiting)} {row.package.name}: {mark} ({row.seconds:.0f} s)",
                 flush=True,
