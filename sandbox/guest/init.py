@@ -200,7 +200,6 @@ def main() -> None:
     config.since_ns = setup.since_ns or _clock_ns()
     config.prolong()
     config.disk = _disk(config, setup)
-    landlock.close_to_tracing()
     if setup.seal_memory:
         landlock.seal_memory()
     abi = landlock.abi()
@@ -208,8 +207,8 @@ def main() -> None:
         # Before any rule: services are held to others than commands are.
         from sandbox.guest import services, supervisor  # noqa: PLC0415 - few policies have some
 
-        made = supervisor.begin(config.environment, config.oom_adjust)
-        config.services = services.Services(*made)
+        config.services = services.Services(*supervisor.begin(config.environment))
+    landlock.close_to_tracing()
     missing: list[bytes] = []
     if abi:
         landlock.no_new_privileges()

@@ -39,7 +39,7 @@ _STILL_S = 2.0
 _SIGSTOP, _SIGCONT, _SIGKILL = 19, 18, 9
 
 
-def begin(environment: dict[bytes, bytes], oom_adjust: int) -> tuple[int, int, int]:
+def begin(environment: dict[bytes, bytes]) -> tuple[int, int, int]:
     """Fork the supervisor: its process id, and the ends of the pipes to it and from it.
 
     Called by the guest while it has one thread and no rules.
@@ -57,6 +57,9 @@ def begin(environment: dict[bytes, bytes], oom_adjust: int) -> tuple[int, int, i
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         os.dup2(null, 0)
         os.dup2(null, 1)  # the guest's frames are no business of this process
+        # Opened while that can be: the guest's own would change the guest.
+        oom_adjust = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        landlock.close_to_tracing()
         landlock.adopt_orphans()
         landlock.no_new_privileges()
         landlock.restrict_reach()
@@ -77,6 +80,7 @@ class Supervisor:
     ) -> None:
         self._environment = environment
         self._oom_adjust = oom_adjust
+        self._own = os.getpid()
         self._statuses: dict[int, int | None] = {}
         """Of processes that are waited for; None while they run."""
         self._printed: dict[int, bytearray] = {}
@@ -183,7 +187,13 @@ class Supervisor:
 
     def _start(self, service: StartService, line: bytes, output: int) -> int:
         """Start a shell line in the service's domain; gives its process id."""
-        pid = os.fork()
+        # It inherits this: under memory pressure the kernel ends services and commands, not us.
+        os.pwrite(self._oom_adjust, b"800", 0)
+        try:
+            pid = os.fork()
+        finally:
+            if os.getpid() == self._own:
+                os.pwrite(self._oom_adjust, b"0", 0)
         if pid:
             self._statuses[pid] = None
             return pid
@@ -199,9 +209,6 @@ class Supervisor:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.chdir(service.directory)
-        if self._oom_adjust >= 0:
-            # Under memory pressure the kernel ends services and commands, not us.
-            os.pwrite(self._oom_adjust, b"800", 0)
         landlock.restrict_files(service.rules)
         landlock.restrict_reach()
         landlock.keep_to_oneself()

@@ -157,6 +157,22 @@ def test_it_reaches_no_network(served: Sandbox, way: str) -> None:
 # -- one sandbox each: afterwards it is not what it was --------------------------------------------
 
 
+def test_memory_pressure_ends_services_and_commands_first(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    box = open_box(serving(default_policy))
+    pid = tell(box, "os.getpid()")
+    (supervisor,) = box.run(f"ps -o ppid= -p {pid}").stdout.split()
+    for process, adjusted in ((pid, b"800"), ("1", b"0"), (supervisor.decode(), b"0")):
+        assert box.read_file(f"/proc/{process}/oom_score_adj").strip() == adjusted
+    limits = replace(default_policy.limits, memory_bytes=256 * MIB)
+    box = open_box(serving(replace(default_policy, limits=limits)))
+    tell(box, "bytearray(300 << 20)")
+    assert tell(box, "1").startswith("not there")
+    assert box.run("echo fine").stdout == b"fine\n"
+    assert not box.rouse(), "the guest answers"
+
+
 def test_it_may_be_crashed_and_then_nothing_is_worse_than_that(
     open_box: OpenBox, default_policy: Policy
 ) -> None:
