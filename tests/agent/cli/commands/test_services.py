@@ -31,7 +31,7 @@ services:
   - name: postgres
     command: >-
       /usr/lib/postgresql/15/bin/initdb -D data -A trust -U agent &&
-      exec /usr/lib/postgresql/15/bin/postgres -D data -h 127.0.0.1 -k .
+      exec /usr/lib/postgresql/15/bin/postgres -D data -h 127.0.0.1 -k . -c jit=off
     ready: /usr/lib/postgresql/15/bin/pg_isready -h 127.0.0.1
     programs: [sh]
   - {name: redis, command: "exec redis-server --save '' --dir .", ready: redis-cli ping}
