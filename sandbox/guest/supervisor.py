@@ -172,7 +172,8 @@ class Supervisor:
                 os.killpg(pid, _SIGKILL)
             except ProcessLookupError:  # it has no session of its own yet
                 os.kill(pid, _SIGKILL)
-            said += b"\n(it did not end)"
+            if said or not before:
+                said += b"\n(it did not end)"
         elif open_:
             _take(output, said)
         os.close(output)

@@ -1,10 +1,12 @@
 """The domain of a service, worked out from an image's inventory."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from policies.kernel.inventory import Inventory, Program
+from policies.kernel.resolved import ResolvedPolicy, as_json, as_text
 from policies.kernel.rules import Access, kernel_rules
 from policies.kernel.services import missing_programs, programs, service_domain
 from policies.loading import load
@@ -69,6 +71,26 @@ def test_no_policy_lets_commands_into_the_directories_of_services(name: str) -> 
     assert not [rule for rule in rules if rule.path.startswith("/moonpool-services")]
     top = next(rule.access for rule in rules if rule.path == "/")
     assert top == Access.LIST
+
+
+def test_what_a_service_runs_is_shown_apart_from_what_commands_run() -> None:
+    policy = replace(load("default"), services=(STORE,))
+    figure = ResolvedPolicy(
+        policy=policy,
+        image="x",
+        rules=kernel_rules(policy, IMAGE),
+        may_ask=False,
+        services={"store": service_domain(policy, STORE, IMAGE)},
+    )
+    text = as_text(figure, every_rule=False)
+    title = "service store, in a domain of its own, runs:"
+    shown = text.partition(title)[2].partition("\n\n")[0].split("\n")
+    assert f"  {BIN}/postgres" in shown
+    assert "  grep (not in the image)" in shown
+    assert f"{BIN}/postgres" not in text.partition(title)[0]
+    (row,) = json.loads(json.dumps(as_json(figure)))["services"]
+    assert row["name"] == "store"
+    assert {"path": "/moonpool-services/store", "access": "rw-l"} in row["kernel_rules"]
 
 
 def test_programs_that_the_image_does_not_hold_are_told_by_service() -> None:

@@ -18,6 +18,8 @@ from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import KernelUnsupported, SandboxLost, ServiceFailed
 from sandbox.guest.protocol import Done
 from sandbox.guest.service_protocol import ServiceStarted
+from sandbox.reattach import ReattachState
+from sandbox.sandbox import Sandbox
 
 
 def test_a_service_is_ready_before_the_first_command(
@@ -60,6 +62,21 @@ def test_it_is_there_again_in_a_fresh_container_and_after_a_restart(
     box.break_off()
     assert box.rouse()
     assert tell(box, "os.listdir('.')") == "['handed']", "what it wrote was in memory"
+
+
+def test_it_is_there_again_where_another_process_takes_the_container_up(
+    open_box: OpenBox, default_policy: Policy, engine: Engine, workspace: Path
+) -> None:
+    policy = serving(default_policy)
+    run = secrets.token_hex(8)
+    box = open_box(policy, run_id=run)
+    box.write_file("kept", b"x")
+    remembered = ReattachState(container_state=box.container_state, left_out=(), seal=box.seal)
+    taken = Sandbox.take_up(
+        remembered, workspace=workspace, policy=policy, run_id=run, engine=engine
+    )
+    assert tell(taken, "6 * 7") == "42"
+    assert taken.read_file("kept") == b"x"
 
 
 def test_it_is_there_while_the_workspace_is_prepared(

@@ -43,7 +43,11 @@ def check(given: Given) -> int:
     print(
         f"{file}: fine: policy {policy.name}, image {policy.image}, {len(policy.tools)} tools, "
         f"{len(policy.commands)} command rules, "
-        + (f"{len(policy.services)} services, " if policy.services else "")
+        + (
+            f"{len(policy.services)} service{'s' * (len(policy.services) > 1)}, "
+            if policy.services
+            else ""
+        )
         + f"{examples} examples hold"
     )
     if policy.server_tools:
