@@ -179,6 +179,12 @@ class _Places:
             for path in self._write
             if not self._is_own(path) and image.programs_below(path)
         ]
+        if self._policy.services:
+            notes += [
+                f"{path} may be written: commands reach the directories of services"
+                for path in self._write
+                if within(SERVICES, path) or within(path, SERVICES)
+            ]
         held = [path for top in (self._home, *SCRATCH) for path in image.programs_below(top)]
         if held:
             notes.append(

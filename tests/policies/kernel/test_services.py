@@ -73,6 +73,15 @@ def test_no_policy_lets_commands_into_the_directories_of_services(name: str) -> 
     assert top == Access.LIST
 
 
+@pytest.mark.parametrize("place", ["/", "/moonpool-services", "/moonpool-services/store"])
+def test_a_policy_that_lets_commands_into_them_is_told_so(place: str) -> None:
+    policy = replace(load("default"), services=(STORE,))
+    open_ = replace(policy, paths=replace(policy.paths, write=(".", place)))
+    note = f"{place} may be written: commands reach the directories of services"
+    assert note in kernel_rules(open_, IMAGE).notes
+    assert note not in kernel_rules(policy, IMAGE).notes
+
+
 def test_what_a_service_runs_is_shown_apart_from_what_commands_run() -> None:
     policy = replace(load("default"), services=(STORE,))
     figure = ResolvedPolicy(
