@@ -34,8 +34,8 @@ _SHM_SHARE = 2
 """One part in so many of the memory limit, which its files count towards. A machine without a
 container has as much of its memory."""
 _SERVICES_SHARE = 8
-"""One part in so many of the memory limit, which files of services count towards: where `/tmp` is in
-memory as well, and that and /dev/shm are full, they leave an eighth of it."""
+"""One part in so many of the memory limit, which files of services count towards. Where `/tmp` is
+in memory too, and that and /dev/shm are full as well, they leave an eighth of it."""
 _SHELF_LIFE_S = 3600
 _SIGNALS = 4096
 """Queued signals and timers: lowering works with every engine, raising does not."""
