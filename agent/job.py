@@ -1,14 +1,14 @@
 """What is to be done, as one value: the CLI makes it, `run` does it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
-from pathlib import Path
+from dataclasses import field, replace
 from typing import Literal
 
 from agent.config.instructions import Instructions
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.frozen import dataclass
 from policies.policy import Policy
+from sandbox.workspace.place import ImageFolder, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +16,8 @@ class Job:
     run_id: str
     task: str
     """Empty in a chat: it is its first request, once that is made."""
-    workspace: Path
-    """Absolute, with no symlink in it."""
+    workspace: Workspace
+    """A directory: absolute, with no symlink in it. Or a folder of the policy's image."""
     policy: Policy
     verify: str | None
     """Shell text, run in a fresh container with baseline + patch."""
@@ -30,6 +30,13 @@ class Job:
     """Ids of findings that the operator lets pass in this run, whatever the policy refuses."""
     environ: Mapping[str, str]
     """The operator's environment, for finding the engine. None of it enters the container."""
+
+    @property
+    def policy_inside(self) -> Policy:
+        """The policy with the other name that an image's workspace has in the container."""
+        if not isinstance(self.workspace, ImageFolder):
+            return self.policy
+        return replace(self.policy, paths=replace(self.policy.paths, alias=self.workspace.path))
 
 
 OnProgress = Callable[[str], None]

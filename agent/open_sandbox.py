@@ -1,6 +1,6 @@
 """The real sandbox for a run: engine, image, container. Imported late: the docker SDK is slow."""
 
-from pathlib import Path
+from pathlib import PurePath
 
 from agent.job import Job, OnProgress
 from images.build import ensure
@@ -22,7 +22,8 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
         image = find_or_make(
             engine, image, job.policy, job.workspace, environ=job.environ, on_progress=on_progress
         ).image
-    on_progress(f"copying {Path(job.workspace).name or job.workspace} into a sealed container")
+    name = PurePath(str(job.workspace)).name or job.workspace
+    on_progress(f"copying {name} into a sealed container")
     return Sandbox.open(
         workspace=job.workspace,
         policy=job.policy,

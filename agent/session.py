@@ -34,6 +34,7 @@ from agent.version import VERSION
 from policies.file.rendering import as_data, spelled
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE
+from sandbox.workspace.place import ImageFolder
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
@@ -169,7 +170,7 @@ class RunSetup:
             model=self.model,
             calls=ToolExecutor(
                 box=box,
-                policy=job.policy,
+                policy=job.policy_inside,
                 approve=self.approve,
                 interrupts=self.interrupts,
                 journal=journal,
@@ -177,7 +178,7 @@ class RunSetup:
                 image_store=images,
             ),
             budget=budget,
-            system=system_prompt(job.policy, WORKSPACE, job.instructions.operator),
+            system=system_prompt(job.policy, _named(job), job.instructions.operator),
             server_tools=job.policy.server_tools,
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self.interrupts,
@@ -195,6 +196,13 @@ class RunSetup:
             interrupts=self.interrupts,
             clock=clock,
         )
+
+
+def _named(job: Job) -> str:
+    """The workspace as the model is told of it."""
+    if not isinstance(job.workspace, ImageFolder) or job.workspace.path == WORKSPACE:
+        return WORKSPACE
+    return f"{WORKSPACE}, to which the link {job.workspace.path} leads,"
 
 
 def run_started(job: Job, model: str, *, forked_from: ForkedFrom | None = None) -> RunStarted:

@@ -177,7 +177,7 @@ def _file(policy: Policy, call: Call) -> Decision:
     complaint = paths.path_complaint(path)
     if complaint is not None:
         return Deny(rule=NO_MATCH, reason=complaint)
-    place = paths.normal(str(path))
+    place = paths.place(policy, str(path))
     key = "paths.write" if call.tool in _WRITING else "paths.read"
     tops = paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
     if tops is not None and not _permitted(place, tops, writing=call.tool in _WRITING):

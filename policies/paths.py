@@ -42,6 +42,14 @@ def normal(path: str) -> str:
     return posixpath.normpath("/" + posixpath.join(WORKSPACE, path).lstrip("/"))
 
 
+def place(policy: Policy, path: str) -> str:
+    """As `normal`, with the workspace's other name read as its own."""
+    plain = normal(path)
+    if policy.paths.alias and within(plain, policy.paths.alias):
+        return WORKSPACE + plain.removeprefix(policy.paths.alias)
+    return plain
+
+
 def absolute(entry: str) -> str:
     """A policy's path entry as an absolute path in the container."""
     return normal(entry)
@@ -62,7 +70,7 @@ def write_standing(policy: Policy, path: str, *, moved: bool) -> PathStanding:
     """May a redirection write there? ``moved``: the command itself changes the directory."""
     tops = (*writable_tops(policy), *STREAMS)
     if path.startswith("/"):
-        inside = any(within(normal(path), top) for top in tops)
+        inside = any(within(place(policy, path), top) for top in tops)
         return PathStanding.INSIDE if inside else PathStanding.OUTSIDE
     if ".." in path.split("/") or moved:
         return PathStanding.UNCERTAIN

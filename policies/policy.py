@@ -74,6 +74,9 @@ class PathRules:
     """Likewise for reading beside the image's own libraries; None: all but unlisted programs."""
     protect: tuple[str, ...]
     """Globs (gitignore form) that the export gate guards."""
+    alias: str = ""
+    """Another name of the workspace in the container, by which paths may go as well: the folder of
+    the image that it was. Never in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

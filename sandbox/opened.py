@@ -1,7 +1,7 @@
 """A workspace in a fresh sealed container, from the copy of the last time where nothing changed."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +12,18 @@ from sandbox.background import Background
 from sandbox.container import opening, plan, setup_layers
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan
-from sandbox.container.prepared_image import PreparedImage, prepare
+from sandbox.container.prepared_image import prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LEFT
+from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.git import personal_config
 from sandbox.git.manifest import Manifest
 from sandbox.workspace import snapshot
-from sandbox.workspace.scan import Scan, scan
+from sandbox.workspace import source as workspace_source
+from sandbox.workspace.place import Workspace, on_host
+from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
 
 _Copied = tuple[Scan, Snapshot, Manifest]
@@ -37,7 +40,7 @@ class OpenedContainer:
     snapshot: Snapshot
     """The workspace copy in it."""
     workspace: Path
-    """The directory on the host that was copied."""
+    """The directory on the host that was copied; `NOWHERE` where a folder of the image was."""
     prepared_key: str
     """Names image and guest version together."""
 
@@ -53,7 +56,7 @@ class OpenedContainer:
 
 
 def open_workspace(
-    workspace: Path,
+    workspace: Workspace,
     policy: Policy,
     *,
     image: str | None,
@@ -64,11 +67,13 @@ def open_workspace(
     on_progress: Callable[[str], None],
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
-    prepared, setup_labels = _prepared(engine, policy, image, on_progress)
-    below = prepared
+    info = _image(engine, policy, image)
+    source = workspace_source.of(workspace, engine, info, policy.workspace)
+    prepared = below = prepare(engine, info, moved=source.moved, on_progress=on_progress)
+    setup_labels = info.labels if policy.setup.makes_layer else {}
     prepares = bool(policy.setup.prepare) or LABEL_LEFT in setup_labels
     of_setup = setup_layers.notes(policy, setup_layers.replaced(setup_labels))
-    personal = personal_config.read(os.environ, workspace)
+    personal = personal_config.read(os.environ, on_host(workspace))
     for note in personal.notes:
         on_progress(note)
     memory = SnapshotMemory(workspace, policy.workspace, below, personal=personal)
@@ -98,22 +103,23 @@ def open_workspace(
             plan=made,
             started=started,
             snapshot=copied,
-            workspace=workspace,
+            workspace=on_host(workspace),
             prepared_key=prepared.key,
         )
 
-    def copied_of(looked: Scan) -> _Copied:
+    def copied_of(looked: Scan | None) -> _Copied:
         from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
 
-        return take(
-            engine,
-            looked,
-            policy.workspace,
-            below,
-            memory,
-            personal=personal,
-            on_progress=on_progress,
-        )
+        with source.whole(looked) as whole:
+            return take(
+                engine,
+                whole,
+                policy.workspace,
+                below,
+                memory,
+                personal=personal,
+                on_progress=on_progress,
+            )
 
     recalled = memory.recall()
     if recalled is not None and prepares:
@@ -125,12 +131,12 @@ def open_workspace(
         else:
             recalled, prepared = (*recalled[:2], found.copied), found.image
     if recalled is None:
-        new = copied_of(scan(workspace))
+        new = copied_of(None)
     else:
         fingerprint, racy, known = recalled
 
         def look() -> tuple[Scan, bool]:
-            looked = scan(workspace)
+            looked = source.glance()
             return looked, snapshot.unchanged(looked, fingerprint, racy)
 
         made = planned(known)
@@ -204,10 +210,7 @@ def _start(engine: Engine, plan: OpeningPlan, meanwhile: Background[None]) -> St
     return started
 
 
-def _prepared(
-    engine: Engine, policy: Policy, image: str | None, on_progress: Callable[[str], None]
-) -> tuple[PreparedImage, Mapping[str, str]]:
-    """The image made ready, and the labels of its set-up; none where there is no set-up."""
+def _image(engine: Engine, policy: Policy, image: str | None) -> ImageInfo:
     if image is None and policy.setup.makes_layer:
         raise ImageUnusable(
             f"the policy {policy.name} has a set-up, so its image is the layer that "
@@ -225,8 +228,7 @@ def _prepared(
         raise ImageUnusable(
             f"there is no image {said}: get it with `moonpool image build {policy.image}`"
         )
-    labels = info.labels if policy.setup.makes_layer else {}
-    return prepare(engine, info, on_progress=on_progress), labels
+    return info
 
 
 def _started_or_none(

@@ -5,7 +5,6 @@ container, which has to be the one meant. Refuses to know where they are kept.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -18,6 +17,7 @@ from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import ImageUnusable, SandboxLost
 from sandbox.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
+from sandbox.workspace.place import Workspace, on_host
 from sandbox.workspace.snapshot import Snapshot, recorded
 
 
@@ -81,7 +81,7 @@ def _prepared(engine: Engine, state: ContainerState) -> PreparedImage:
 def take_up(
     remembered: ReattachState,
     *,
-    workspace: Path,
+    workspace: Workspace,
     policy: Policy,
     run_id: str,
     engine: Engine,
@@ -112,13 +112,13 @@ def take_up(
             since_ns=known.since_ns,
         ),
         snapshot=copied,
-        workspace=workspace,
+        workspace=on_host(workspace),
         prepared_key=known.prepared_key,
     )
 
 
 def unattended(
-    remembered: ReattachState, *, workspace: Path, policy: Policy, engine: Engine
+    remembered: ReattachState, *, workspace: Workspace, policy: Policy, engine: Engine
 ) -> OpenedContainer:
     """A standing container whose guest is not asked."""
     known = remembered.container_state
@@ -135,6 +135,6 @@ def unattended(
             seal=remembered.seal,
         ),
         snapshot=copied,
-        workspace=workspace,
+        workspace=on_host(workspace),
         prepared_key=known.prepared_key,
     )

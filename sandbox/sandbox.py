@@ -23,6 +23,7 @@ from sandbox.patch.values import LeftOut, Patch
 from sandbox.reattach import ContainerState, ReattachState
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Follower, Step
+from sandbox.workspace.place import Workspace
 
 
 class Sandbox(SessionCommands):
@@ -41,7 +42,7 @@ class Sandbox(SessionCommands):
     def open(
         cls,
         *,
-        workspace: Path,
+        workspace: Workspace,
         policy: Policy,
         image: str | None = None,
         run_id: str = "",
@@ -53,7 +54,7 @@ class Sandbox(SessionCommands):
         """Copy a workspace into a fresh sealed container.
 
         Args:
-            workspace: a directory on the host, git or not; it is only read.
+            workspace: a directory on the host, which is only read; or a folder of the image.
             image: an engine's image reference; None: what the policy names, as
                 ``moonpool image build`` left it.
             may_ask: somebody can be asked, so programs with ``ask: true`` may run.
@@ -83,7 +84,7 @@ class Sandbox(SessionCommands):
         cls,
         remembered: ReattachState,
         *,
-        workspace: Path,
+        workspace: Workspace,
         policy: Policy,
         run_id: str,
         engine: Engine,
@@ -112,7 +113,7 @@ class Sandbox(SessionCommands):
 
     @classmethod
     def unattended(
-        cls, remembered: ReattachState, *, workspace: Path, policy: Policy, engine: Engine
+        cls, remembered: ReattachState, *, workspace: Workspace, policy: Policy, engine: Engine
     ) -> Self:
         """A container that can be exported and closed, and nothing else: its guest is not asked.
 

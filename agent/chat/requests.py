@@ -26,6 +26,7 @@ from agent.session import RunSession
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch
+from sandbox.errors import PatchError
 from sandbox.patch.values import Change, Patch
 from sandbox.restore.mark import Restored
 
@@ -128,7 +129,7 @@ class Chat:
             PatchError: it does not fit.
         """
         rest = self._rest(taken)
-        return apply_patch(rest, self.session.job.workspace, check=True).changes if rest else ()
+        return apply_patch(rest, self._directory(), check=True).changes if rest else ()
 
     def apply(self, taken: Preview) -> tuple[Change, ...]:
         """Have the workspace be as the sandbox was when `taken` was: what of it is new since the
@@ -144,7 +145,7 @@ class Chat:
         applied = AppliedPatch.of(session.record.directory)
         old = session.record.directory / _OLD
         rest = self._rest(taken)
-        changes = apply_patch(rest, session.job.workspace, check=False).changes if rest else ()
+        changes = apply_patch(rest, self._directory(), check=False).changes if rest else ()
         if changes:
             applied.keep(data, old)
             session.journal.emit(
@@ -156,6 +157,16 @@ class Chat:
             )
         shutil.rmtree(old, ignore_errors=True)
         return changes
+
+    def _directory(self) -> Path:
+        """Raises `PatchError` where the workspace is a folder of an image."""
+        job = self.session.job
+        if isinstance(job.workspace, Path):
+            return job.workspace
+        raise PatchError(
+            f"the workspace {job.workspace} is a folder of its image, and nothing is applied "
+            f"there: afterwards, moonpool apply {job.run_id} -w DIR"
+        )
 
     def _rest(self, taken: Preview) -> bytes:
         directory = self.session.record.directory

@@ -39,6 +39,7 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.patch.make import INDEX_PATCH
+from sandbox.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _FAILURE_WIDTH = 600
 
 
-def notices_of(root: Path, policy: Policy) -> list[str]:
+def notices_of(root: Workspace, policy: Policy) -> list[str]:
     """What a person should know before anything is done."""
     notices = [
         f"{name} in the workspace is ignored: a policy is never read from there"
@@ -56,7 +57,7 @@ def notices_of(root: Path, policy: Policy) -> list[str]:
     return notices if narrowed is None else [*notices, narrowed]
 
 
-def setup_hint(root: Path) -> list[str]:
+def setup_hint(root: Workspace) -> list[str]:
     """For a run whose policy nobody chose: the repository asks for packages, and gets none."""
     manifest = workspace.needing_setup(root)
     if manifest is None:

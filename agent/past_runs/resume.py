@@ -25,6 +25,7 @@ from policies.frozen import dataclass
 from policies.loading import loads
 from policies.policy import Policy
 from sandbox.reattach import ReattachState
+from sandbox.workspace.place import named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ def take(
         job = Job(
             run_id=run_id,
             task=started.task,
-            workspace=Path(started.workspace),
+            workspace=named(started.workspace),
             policy=policy,
             verify=started.verify,
             may_ask=may_ask,

@@ -21,6 +21,7 @@ from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified
 from policies.policy import SERVER_TOOLS
 from sandbox.patch.values import ChangeKind, LeftOut
+from sandbox.workspace.place import PREFIX as IMAGE
 
 _BAR = 20
 _FILES_SHOWN = 40
@@ -269,7 +270,8 @@ def _next_with_patch(run: RecordedRun) -> str:
     if place := place_of(run.directory, run.summary.patch_sha256 or ""):
         return f"nothing: the patch was applied to {one_line(place, 300)}"
     if run.summary.changes or applied:
-        return f"moonpool apply {run.id} --check"
+        onto = " -w DIR" if run.summary.workspace.startswith(IMAGE) else ""
+        return f"moonpool apply {run.id} --check{onto}"
     return _WITHOUT_CHANGES.get(
         run.summary.outcome, "moonpool run TASK, in other words or with wider limits"
     )

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from policies.policy import Policy
 from sandbox.errors import WorkspaceError
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.workspace.secret_files import live_secret
+
+if TYPE_CHECKING:
+    from sandbox.workspace.image_tree import ImageTree
 
 _TOTAL_BYTES = 64 << 20
 _COUNT = 10_000
@@ -30,7 +33,7 @@ class SetupInput:
     content: bytes
 
 
-def read_inputs(workspace: Path, policy: Policy) -> tuple[SetupInput, ...]:
+def read_inputs(workspace: "Path | ImageTree", policy: Policy) -> tuple[SetupInput, ...]:
     """What ``setup.inputs`` names, sorted by path; a pattern that fits nothing names nothing.
 
     Raises:
@@ -58,14 +61,13 @@ def read_inputs(workspace: Path, policy: Policy) -> tuple[SetupInput, ...]:
     return tuple(found[path] for path in sorted(found))
 
 
-def _read(workspace: Path, path: bytes, left: int) -> SetupInput:
+def _read(workspace: "Path | ImageTree", path: bytes, left: int) -> SetupInput:
     try:
         with _opened(workspace, path) as file:
-            info = os.fstat(file.fileno())
-            if not stat.S_ISREG(info.st_mode):
-                raise OSError("not a regular file")
-            if info.st_size > left:
+            executable = _is_executable(workspace, path, file)
+            if file.seek(0, os.SEEK_END) > left:
                 raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
+            file.seek(0)
             content = file.read(left + 1)
     except OSError as error:
         raise _refused(path, f"is no regular file that can be read ({error})") from error
@@ -73,11 +75,22 @@ def _read(workspace: Path, path: bytes, left: int) -> SetupInput:
         raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
     if kind := live_secret(content):
         raise _refused(path, f"holds what looks like a live secret, a {kind}")
-    return SetupInput(path=path, executable=bool(info.st_mode & 0o100), content=content)
+    return SetupInput(path=path, executable=executable, content=content)
 
 
-def _opened(workspace: Path, path: bytes) -> IO[bytes]:
+def _is_executable(workspace: "Path | ImageTree", path: bytes, file: IO[bytes]) -> bool:
+    if not isinstance(workspace, Path):
+        return any(row[0] == path and row[1] & 0o100 for row in workspace.rows)
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError("not a regular file")
+    return bool(mode & 0o100)
+
+
+def _opened(workspace: "Path | ImageTree", path: bytes) -> IO[bytes]:
     """A file of the workspace, reached by no link. Raises `OSError`."""
+    if not isinstance(workspace, Path):
+        return workspace.open_file(path)
     *folders, name = path.split(b"/")
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     at = os.open(workspace, flags | os.O_DIRECTORY)
@@ -97,12 +110,43 @@ def _refused(path: bytes, why: str) -> WorkspaceError:
     )
 
 
-def _matching(workspace: Path, pattern: str) -> Iterator[bytes]:
-    """Paths that a pattern fits, from the top of the workspace: ``*`` within a name, ``**`` for any
-    folders. Only folders that a pattern can lead into are looked at."""
+def _matching(workspace: "Path | ImageTree", pattern: str) -> Iterator[bytes]:
+    if isinstance(workspace, Path):
+        yield from _matching_on_host(workspace, pattern)
+        return
+    parts = _parts(pattern)
+    magic = any(character in parts[-1] for character in "*?[")
+    for path, mode, *_ in workspace.rows:
+        fits = _fits(tuple(os.fsdecode(path).split("/")), parts)
+        if fits and not (magic and stat.S_ISDIR(mode)):
+            yield path
+
+
+def _parts(pattern: str) -> tuple[str, ...]:
     parts = tuple(part for part in pattern.split("/") if part not in {"", "."})
     if ".." in parts or not parts:
         raise WorkspaceError(f"setup.inputs: {pattern!r} names no files of the workspace")
+    return parts
+
+
+def _fits(names: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Whether the names of a path fit the parts of a pattern."""
+    if not names or not parts:
+        return not names and not parts
+    if parts[0] == "**":
+        rest = parts[1:] or ("*",)
+        return any(
+            _fits(names[skipped:], rest)
+            for skipped in range(len(names))
+            if ".git" not in names[:skipped]
+        )
+    return fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
+
+
+def _matching_on_host(workspace: Path, pattern: str) -> Iterator[bytes]:
+    """Paths that a pattern fits, from the top of the workspace: ``*`` within a name, ``**`` for any
+    folders. Only folders that a pattern can lead into are looked at."""
+    parts = _parts(pattern)
     waiting: list[tuple[str, tuple[str, ...]]] = [("", parts)]
     seen = set(waiting)
     while waiting:

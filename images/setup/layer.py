@@ -21,6 +21,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SETUP
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable, SetupFailed
+from sandbox.workspace.place import Workspace
 
 _FORM = 2
 """Version of what a layer is; one of another form is made again."""
@@ -47,21 +48,21 @@ class SetupLayer:
         return f"set-up: done in {self.seconds:.0f} s ({size}), kept for the next runs"
 
 
-def reference(engine: Engine, base: str, policy: Policy, workspace: Path) -> str:
+def reference(engine: Engine, base: str, policy: Policy, workspace: Workspace) -> str:
     """The name that the layer of a policy's set-up has, or would get.
 
     Raises:
         ImageUnusable, WorkspaceError, EngineError: as `find_or_make`.
     """
     below = _below(engine, base)
-    return f"{REPOSITORY}:{_key(below, policy, read_inputs(workspace, policy))}"
+    return f"{REPOSITORY}:{_keyed(below, workspace, policy)[0]}"
 
 
 def find_or_make(
     engine: Engine,
     base: str,
     policy: Policy,
-    workspace: Path,
+    workspace: Workspace,
     *,
     environ: Mapping[str, str],
     refresh: bool = False,
@@ -78,8 +79,7 @@ def find_or_make(
         ImageUnusable, WorkspaceError, EngineError: as they say.
     """
     below = _below(engine, base)
-    inputs = read_inputs(workspace, policy)
-    key = _key(below, policy, inputs)
+    key, inputs = _keyed(below, workspace, policy)
 
     def standing() -> SetupLayer | None:
         found = None if refresh else engine.image(f"{REPOSITORY}:{key}")
@@ -91,9 +91,13 @@ def find_or_make(
     if layer is None:
         waiting = "set-up: another moonpool runs the same, waiting"
         with one_at_a_time(f"setup-{key}", lambda: on_progress(waiting)):
-            layer = standing() or _made(
-                engine, below, policy, inputs, key, environ=environ, on_progress=on_progress
-            )
+            layer = standing()
+            if layer is None:
+                if inputs is None:
+                    inputs = _inputs_in_image(engine, below, workspace, policy)
+                layer = _made(
+                    engine, below, policy, inputs, key, environ=environ, on_progress=on_progress
+                )
     cache.keep(layer_file(key), b"")  # its age tells `prune` when it was last used
     on_progress(layer.line)
     for note in setup_layers.notes(policy, layer.replaced):
@@ -106,6 +110,28 @@ def _below(engine: Engine, base: str) -> ImageInfo:
     if found is None:
         raise ImageUnusable(f"there is no image {base}: build it with `moonpool image build`")
     return found
+
+
+def _keyed(
+    below: ImageInfo, workspace: Workspace, policy: Policy
+) -> tuple[str, Sequence[SetupInput] | None]:
+    """The key, and the inputs where they had to be read for it."""
+    if isinstance(workspace, Path):
+        inputs = read_inputs(workspace, policy)
+        return _key(below, policy, inputs), inputs
+    # An image never changes, so the names of what is read of it say all.
+    return _key(below, policy, (), str(workspace), policy.setup.inputs), None
+
+
+def _inputs_in_image(
+    engine: Engine, below: ImageInfo, workspace: Workspace, policy: Policy
+) -> tuple[SetupInput, ...]:
+    from sandbox.workspace.image_tree import opened  # noqa: PLC0415 - most runs find their layer
+
+    if isinstance(workspace, Path) or not policy.setup.inputs:
+        return ()
+    with opened(engine, below, workspace, max_bytes=policy.workspace.max_bytes) as tree:
+        return read_inputs(tree, policy)
 
 
 def _made(
@@ -139,10 +165,10 @@ def _layer(image: ImageInfo, below: ImageInfo, key: str, *, seconds: float | Non
     )
 
 
-def _key(below: ImageInfo, policy: Policy, inputs: Sequence[SetupInput]) -> str:
+def _key(below: ImageInfo, policy: Policy, inputs: Sequence[SetupInput], *in_image: object) -> str:
     rules = policy.setup
     said = [_FORM, below.id, rules.commands, rules.network, rules.secrets, rules.as_root]
-    said += [rules.cooldown_s, sorted(policy.env.items())]
+    said += [rules.cooldown_s, sorted(policy.env.items()), *in_image]
     digest = hashlib.sha256(json.dumps(said).encode())
     for one in inputs:
         head = (len(one.path), one.path, one.executable, len(one.content))

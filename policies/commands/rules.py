@@ -15,7 +15,7 @@ from policies.commands.outcome import (
     key_name,
     rule_name,
 )
-from policies.paths import SCRATCH, WORKSPACE, normal, within
+from policies.paths import SCRATCH, WORKSPACE, place, within
 from policies.policy import CommandRule, Policy
 from policies.shell.words import HOME, Word
 
@@ -60,7 +60,7 @@ class CommandRules:
                 if rules and not any(rule.looks_at_arguments for rule in rules):
                     self._whatever_arguments[name] = known
             return known
-        path = normal(name)
+        path = place(self.policy, name)
         if any(within(path, top) for top in (WORKSPACE, *SCRATCH, HOME)):
             key = key_name(self.policy, "exec_workspace")
             if self.policy.exec_workspace:

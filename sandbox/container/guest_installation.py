@@ -10,11 +10,17 @@ from dataclasses import replace
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory, Program
 from policies.paths import WORKSPACE
-from sandbox.container import guest_runtime, own_files, seccomp
+from sandbox.container import guest_runtime, moved_folder, own_files, seccomp
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
 from sandbox.container.spec import PATH, ContainerSpec, shelf, variable_names
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_PREPARED, LABEL_PYTHON
+from sandbox.engine.labels import (
+    LABEL_DEADLINE,
+    LABEL_MANAGED,
+    LABEL_MOVED,
+    LABEL_PREPARED,
+    LABEL_PYTHON,
+)
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.guest import image_protocol
@@ -41,6 +47,8 @@ class _Origin:
     """The engine's id of an image with the same files."""
     runtime: ImageInfo | None
     """Brought into it; None: it has a Python that the guest may use."""
+    moved: str
+    """Folder of it that becomes a link to the workspace; empty: none."""
 
     @property
     def python(self) -> str:
@@ -53,6 +61,7 @@ def install(
     ref: str,
     sources: Mapping[str, bytes],
     *,
+    moved: str,
     on_progress: Callable[[str], None],
 ) -> Inventory:
     """Make the prepared form of an image, and give what it holds.
@@ -60,6 +69,7 @@ def install(
     Args:
         ref: the name that the image made gets.
         sources: the guest's modules by file name.
+        moved: as `prepared_image.prepare`.
 
     Raises:
         ImageUnusable: the guest does not run in it, or the runtime that it needs is not built.
@@ -70,6 +80,7 @@ def install(
         image=image,
         base=image.id if runtime is None else guest_runtime.without_volumes(engine, image),
         runtime=runtime,
+        moved=moved,
     )
     deadline = str(int(time.time() + 10 * _SCAN_TIMEOUT_S))
     spec = ContainerSpec(
@@ -85,9 +96,7 @@ def install(
     )
     container = engine.create(spec.body())
     try:
-        if runtime is not None:
-            kept = guest_runtime.is_looked_through(image)
-            guest_runtime.bring(engine, container, runtime, keeps_workspace=kept)
+        _bring(engine, container, origin)
         package = {
             f"{GUEST_DIRECTORY}/sandbox/guest/{name}": data for name, data in sources.items()
         }
@@ -131,10 +140,9 @@ def _assemble(
     variables = {"Env": list(origin.image.environment)}
     container = engine.create({**shelf(origin.base), **variables})
     labels = {LABEL_PREPARED: origin.image.id, LABEL_PYTHON: origin.python}
+    labels |= {LABEL_MOVED: origin.moved} if origin.moved else {}
     try:
-        if origin.runtime is not None:
-            kept = guest_runtime.is_looked_through(origin.image)
-            guest_runtime.bring(engine, container, origin.runtime, keeps_workspace=kept)
+        _bring(engine, container, origin)
         package = dict(files)
         package[f"{GUEST_DIRECTORY}/sandbox/__init__.py"] = b""
         engine.put_archive(container, "/", [own_files.package(package)])
@@ -143,6 +151,15 @@ def _assemble(
         engine.commit(container, ref=ref, labels=labels)
     finally:
         engine.remove(container)
+
+
+def _bring(engine: Engine, container: str, origin: _Origin) -> None:
+    """What the image lacks, and the link in place of the folder that is the workspace."""
+    if origin.moved:
+        moved_folder.link(engine, container, origin.image, origin.moved)
+    if origin.runtime is not None:
+        kept = guest_runtime.is_looked_through(origin.image)
+        guest_runtime.bring(engine, container, origin.runtime, keeps_workspace=kept)
 
 
 def _lacks(engine: Engine, container: str, path: str) -> bool:

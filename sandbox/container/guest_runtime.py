@@ -75,17 +75,21 @@ def find(engine: Engine) -> ImageInfo:
 
 
 def without_volumes(engine: Engine, image: ImageInfo) -> str:
-    """The id of an image with the same files and no volumes where a sandbox has places of its own.
+    """The id of an image with the same files and no volumes.
 
-    What is put below a volume never becomes part of an image.
+    What is put below a volume never becomes part of an image, and no sandbox has one that it did
+    not plan.
 
     Raises:
-        ImageUnusable: it has some, and this engine takes no image without its layers.
+        ImageUnusable: it has some where a sandbox has places of its own, and this engine takes no
+            image without its layers.
     """
     places = (WORKSPACE, HOME, BROUGHT, *SCRATCH, "/etc", "/bin", "/usr/bin")
-    if not any(within(place, volume) for place in places for volume in image.volumes):
+    if not image.volumes:
         return image.id
     if not engine.stores_layers():
+        if not any(within(place, volume) for place in places for volume in image.volumes):
+            return image.id
         raise ImageUnusable(
             f"the image declares volumes ({', '.join(image.volumes)}) where the sandbox has places "
             "of its own: make it anew without them, by `docker export` and `docker import`"

@@ -15,7 +15,7 @@ from sandbox.container import inventory_cache, own_files
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
 from sandbox.container.spec import variable_names
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_PREPARED, LABEL_PYTHON
+from sandbox.engine.labels import LABEL_MOVED, LABEL_PREPARED, LABEL_PYTHON
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
 
@@ -59,15 +59,19 @@ def guest_sources() -> dict[str, bytes]:
 
 
 def prepare(
-    engine: Engine, image: ImageInfo, *, on_progress: Callable[[str], None]
+    engine: Engine, image: ImageInfo, *, moved: str = "", on_progress: Callable[[str], None]
 ) -> PreparedImage:
     """Find or make the prepared form of an image.
+
+    Args:
+        moved: a folder of the image that is the workspace: a link leads from it to where
+            workspaces are, so that programs in it are the workspace's.
 
     Raises:
         ImageUnusable: the guest does not run in it, or the runtime that it needs is not built.
     """
     sources = guest_sources()
-    key = _key(image.id, sources)
+    key = _key(image.id, sources, moved)
     ref = f"moonpool/prepared:{key}"
     found = engine.image(ref)
     if found is not None:
@@ -78,7 +82,9 @@ def prepare(
             return _described(found, key, inventory)
     from sandbox.container import guest_installation  # noqa: PLC0415 - once for an image
 
-    inventory = guest_installation.install(engine, image, ref, sources, on_progress=on_progress)
+    inventory = guest_installation.install(
+        engine, image, ref, sources, moved=moved, on_progress=on_progress
+    )
     made = engine.image(ref)
     if made is None:
         raise ImageUnusable("the prepared image is gone again: run once more")
@@ -105,13 +111,14 @@ def recalled(engine: Engine, key: str) -> PreparedImage | None:
     inventory = inventory_cache.load(key)
     if found is None or inventory is None:
         return None
-    if _key(found.labels.get(LABEL_PREPARED, ""), guest_sources()) != key:
+    said = found.labels
+    if _key(said.get(LABEL_PREPARED, ""), guest_sources(), said.get(LABEL_MOVED, "")) != key:
         return None
     return _described(found, key, inventory)
 
 
-def _key(image_id: str, sources: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256(image_id.encode())
+def _key(image_id: str, sources: Mapping[str, bytes], moved: str) -> str:
+    digest = hashlib.sha256(f"{image_id}{moved}".encode())
     for name, source in sources.items():
         digest.update(name.encode() + b"\0" + source)
     digest.update(own_files.of_image(own_files.OPTIONAL))

@@ -21,6 +21,9 @@ LABEL_PREPARED = "moonpool.prepared"
 LABEL_PYTHON = "moonpool.python"
 """On a prepared image: the path of the Python that was brought into it for the guest."""
 
+LABEL_MOVED = "moonpool.moved"
+"""On a prepared image: the folder of the image that is a link to the workspace in it."""
+
 LABEL_SETUP = "moonpool.setup"
 """On an image: the name of the set-up layer that it is, or that it rests on."""
 

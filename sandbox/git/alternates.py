@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from sandbox.git.quoting import QUOTED, unquoted
 
 FILE = b"objects/info/alternates"
-_FILE_LIMIT = 1 << 16
+FILE_LIMIT = 1 << 16
 _STORES_LIMIT = 16
 _DEPTH_LIMIT = 5
 """As deep as git itself follows."""
@@ -35,7 +35,7 @@ def stores(text: bytes, *, root: str, owner: int) -> tuple[str, ...]:
         NotLent: git would read one of them that may not be read here.
     """
     found: dict[str, None] = {}
-    waiting = [(name, 1) for name in _names(text)]
+    waiting = [(name, 1) for name in names(text)]
     while waiting:
         name, depth = waiting.pop(0)
         if depth > _DEPTH_LIMIT or len(found) > _STORES_LIMIT:
@@ -43,13 +43,14 @@ def stores(text: bytes, *, root: str, owner: int) -> tuple[str, ...]:
         store = _judged(os.fsdecode(name), root, owner)
         if store not in found:
             found[store] = None
-            waiting += [(each, depth + 1) for each in _names(_lent_by(store))]
+            waiting += [(each, depth + 1) for each in names(_lent_by(store))]
     if not found:
         raise NotLent("names no object directory")
     return tuple(found)
 
 
-def _names(text: bytes) -> Iterator[bytes]:
+def names(text: bytes) -> Iterator[bytes]:
+    """What such a file says, a name at a time; relative ones begin at its own object directory."""
     for line in text.split(b"\n"):
         if line and not line.startswith(b"#"):
             quoted = QUOTED.fullmatch(line)
@@ -90,7 +91,7 @@ def _is_store(path: str) -> bool:
 def _lent_by(store: str) -> bytes:
     try:
         with open(os.path.join(store, "info", "alternates"), "rb") as file:
-            return file.read(_FILE_LIMIT)
+            return file.read(FILE_LIMIT)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -8,10 +8,12 @@ name of the lender: of the workspace's own objects and configuration it reads no
 import os
 import re
 import stat
+from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 
 from policies.frozen import dataclass
-from policies.policy import WorkspaceRules
+from policies.policy import History, WorkspaceRules
 from sandbox.errors import PatchError, WorkspaceError
 from sandbox.git import alternates, config
 from sandbox.git.alternates import NotLent
@@ -19,6 +21,7 @@ from sandbox.git.index import tracked_blobs
 from sandbox.git.run import run_git
 from sandbox.git.store import Store
 from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.workspace.image_tree import ImageTree
 from sandbox.workspace.scan import FoundFile, open_file
 from sandbox.workspace.selection import Selection
 
@@ -26,6 +29,7 @@ _REMEDY = (
     "git does not work in the sandbox until this repository has its own objects "
     "(git repack -a -d, then remove that file)"
 )
+_SHOWN = 500
 _FILE_LIMIT = 1 << 28
 _IDS_LIMIT = 1 << 20
 _ID = rb"([0-9a-f]{40}(?:[0-9a-f]{24})?)"
@@ -41,8 +45,10 @@ _SAME_EACH_TIME = ("--threads=1", "--window=0")
 class Borrowed:
     """What is added to a copy."""
 
-    files: dict[bytes, Path]
+    files: Mapping[bytes, Path]
     """Packs and their indexes: where each is to be in the workspace, and where it is now."""
+    names: Mapping[bytes, bytes] = field(default_factory=dict)
+    """What names a lender that is in the image itself, by the path of that file."""
     notes: tuple[LeftOut, ...]
     """Of each file that names a lender: what was borrowed, or why nothing was."""
 
@@ -75,6 +81,26 @@ def borrow(root: Path, selection: Selection, rules: WorkspaceRules, directory: P
             "to false"
         )
     return Borrowed(files=files, notes=tuple(notes))
+
+
+def lent_in_image(tree: ImageTree, selection: Selection, rules: WorkspaceRules) -> Borrowed:
+    """What a folder of an image borrows stays where it is in that image, and is named."""
+    names: dict[bytes, bytes] = {}
+    notes: list[LeftOut] = []
+    for path in selection.borrowing:
+        with tree.open_file(path) as file:
+            text = file.read(alternates.FILE_LIMIT)
+        objects = os.path.join(
+            os.fsencode(tree.folder.path), path.removesuffix(b"/info/alternates")
+        )
+        lenders = [os.path.normpath(os.path.join(objects, each)) for each in alternates.names(text)]
+        names[path] = b"".join(each + b"\n" for each in lenders if b"\n" not in each)
+        where = os.fsdecode(b", ".join(lenders))[:_SHOWN]
+        reason = f"names {where}, which stays in the image as it is"
+        if rules.history is not History.FULL:
+            reason += ": it can be read there, later commits too"
+        notes.append(LeftOut(path=path, reason=reason, kind=LeftOutKind.BORROWED))
+    return Borrowed(files={}, names=names, notes=tuple(notes))
 
 
 class _Repository:

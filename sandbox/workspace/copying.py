@@ -20,7 +20,7 @@ from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.manifest import Manifest
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace import git_history
-from sandbox.workspace.borrowed import borrow
+from sandbox.workspace.borrowed import borrow, lent_in_image
 from sandbox.workspace.difference import FullCopy, difference, keep_full, loaded
 from sandbox.workspace.pack import Packer
 from sandbox.workspace.read_ahead import ahead
@@ -77,7 +77,7 @@ def take(
                     directory=Path(directory),
                 )
         except WorkspaceChanged:
-            if not left:
+            if not left or not isinstance(looked.root, Path):
                 raise
             before, looked = looked, scan(looked.root)
             restless |= _changed_between(before, looked)
@@ -109,7 +109,10 @@ def _take(
     directory: Path,
 ) -> tuple[Snapshot, Manifest]:
     selection = select(looked, rules)
-    borrowed = borrow(looked.root, selection, rules, directory)
+    if isinstance(looked.root, Path):
+        borrowed = borrow(looked.root, selection, rules, directory)
+    else:
+        borrowed = lent_in_image(looked.root, selection, rules)
     salt = f"{prepared.key} {rules.history} {COPY_FORM}"
 
     def packing(salt: str = salt) -> Packer:
@@ -119,12 +122,13 @@ def _take(
             salt,
             restless=restless,
             personal=personal,
-            added=borrowed.files,
+            added={**borrowed.files, **borrowed.names},
         )
 
     cuts = git_history.is_cut(rules, selection.copied)
-    # What is cut or borrowed depends on more than the file system says of each file.
-    alone = not cuts and not borrowed.files
+    # What is cut or borrowed depends on more than the file system says of each file; an image's
+    # folder is copied once.
+    alone = not cuts and not borrowed.files and isinstance(looked.root, Path)
     packer = _on_last(engine, looked, selection, memory, packing) if alone else None
     if packer is None:
         if selection.total_bytes > _WORTH_A_LINE_BYTES:
@@ -138,7 +142,11 @@ def _take(
             keep_full(memory.full_copy_file, _full(packer, looked, selection))
     key = packer.key()
     manifest = packer.manifest()
-    dead = unusable(looked.root, selection.copied, prepared.inventory)
+    dead = (
+        unusable(looked.root, selection.copied, prepared.inventory)
+        if isinstance(looked.root, Path)
+        else ()
+    )
     partial = git_history.lacking(rules, selection.copied)
     left_out = (*selection.left_out, *borrowed.notes, *partial, *dead)
     snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)

@@ -7,24 +7,24 @@ that something is known to write to.
 
 import contextlib
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
 from sandbox.git.ignore import FILE_LIMIT_BYTES as RULES_LIMIT
 from sandbox.git.index import tracked_blobs
-from sandbox.git.linked_tree import host_path
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import in_git
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace.added_files import TOP, UID, AddedFiles
 from sandbox.workspace.difference import Difference
-from sandbox.workspace.scan import FoundFile, open_file, read_git_file
+from sandbox.workspace.image_tree import ImageTree
+from sandbox.workspace.scan import FoundFile, open_file, read_git_file, read_link
 from sandbox.workspace.selection import WHITEOUT, Selection
 
 _PIECE_BYTES = 1 << 20
@@ -46,7 +46,7 @@ class Packer:
 
     def __init__(
         self,
-        root: Path,
+        root: Path | ImageTree,
         selection: Selection,
         salt: str,
         *,
@@ -243,7 +243,7 @@ class Packer:
                 left -= len(data)
                 yield data
 
-    def _opened(self, item: FoundFile) -> io.FileIO:
+    def _opened(self, item: FoundFile) -> BinaryIO:
         try:
             file = open_file(self._root, item.path, self._selection.linked)
         except PermissionError:
@@ -253,7 +253,8 @@ class Packer:
             ) from None
         except OSError as error:
             raise _changed(item, str(error.strerror or error)) from None
-        size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         if size != item.size and (size < item.size or item.path not in self._restless):
             file.close()
             raise _changed(item, "its size changed")
@@ -261,7 +262,7 @@ class Packer:
 
     def _target(self, item: FoundFile) -> bytes:
         try:
-            return os.readlink(host_path(self._root, item.path, self._selection.linked))
+            return read_link(self._root, item.path, self._selection.linked)
         except OSError as error:
             raise _changed(item, str(error.strerror or error)) from None
 
@@ -306,7 +307,7 @@ def _kept_bytes(item: FoundFile) -> int:
     return RULES_LIMIT + 1 if rules and not in_git(item.path) else 0
 
 
-def _git_files_left_out(root: Path, selection: Selection) -> dict[bytes, bytes]:
+def _git_files_left_out(root: Path | ImageTree, selection: Selection) -> dict[bytes, bytes]:
     """Of what the manifest wants: files of a repository that is not among what is copied."""
     found: dict[bytes, bytes] = {}
     if any(item.path == b".git" for item in selection.left_out):

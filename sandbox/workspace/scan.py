@@ -1,22 +1,25 @@
-"""The workspace on the host: what stands there, and whether it changed.
+"""The workspace where it is: what stands there, and whether it changed.
 
-Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
+A look is at a directory of the host; one at a folder of an image is `image_tree`'s, in the same
+form. Only ever reads, never follows a link, and runs nothing. Paths are bytes relative to the root.
 """
 
 import hashlib
-import io
 import marshal
 import os
 import stat
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
 from sandbox.git.linked_tree import LinkedTree, host_path
 from sandbox.git.linked_tree import find as find_linked
 from sandbox.git.manifest import blob_id
+
+if TYPE_CHECKING:
+    from sandbox.workspace.image_tree import ImageTree
 
 _RACY_NS = 2_000_000_000
 """A file changed this close to the look may change again without a new time stamp: the coarsest
@@ -44,7 +47,7 @@ class FoundFile(NamedTuple):
 class Scan:
     """A look at the whole tree."""
 
-    root: Path
+    root: "Path | ImageTree"
     rows: tuple[FoundFile, ...]
     """Parents before children, sorted within a directory."""
     fingerprint: str
@@ -156,8 +159,10 @@ def _rows(directory: bytes) -> list[tuple[bytes, os.stat_result]]:
     return rows
 
 
-def open_file(root: Path, path: bytes, linked: LinkedTree | None = None) -> io.FileIO:
+def open_file(root: "Path | ImageTree", path: bytes, linked: LinkedTree | None = None) -> BinaryIO:
     """A regular file of the workspace. Raises `OSError`."""
+    if not isinstance(root, Path):
+        return root.open_file(path)
     handle = os.open(
         host_path(root, path, linked), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     )
@@ -167,8 +172,17 @@ def open_file(root: Path, path: bytes, linked: LinkedTree | None = None) -> io.F
     return os.fdopen(handle, "rb", buffering=0)
 
 
+def read_link(root: "Path | ImageTree", path: bytes, linked: LinkedTree | None = None) -> bytes:
+    """The target of a symbolic link of the workspace. Raises `OSError`."""
+    if not isinstance(root, Path):
+        return root.read_link(path)
+    return os.readlink(host_path(root, path, linked))
+
+
 def content_id(looked: Scan, path: bytes) -> str | None:
     """git's object id of what a file holds now, of a link's target; None where there is neither."""
+    if not isinstance(looked.root, Path):
+        return None
     try:
         place = host_path(looked.root, path, looked.linked)
         if stat.S_ISLNK(os.lstat(place).st_mode):
@@ -183,10 +197,24 @@ def content_id(looked: Scan, path: bytes) -> str | None:
         return None
 
 
-def read_git_file(root: Path, path: bytes, linked: LinkedTree | None, limit: int) -> bytes:
+def read_git_file(
+    root: "Path | ImageTree", path: bytes, linked: LinkedTree | None, limit: int
+) -> bytes:
     """A file below the workspace's own ``.git``, up to a limit in bytes. Raises `OSError`."""
-    # A repository elsewhere, to which a link leads, is nobody's business here.
-    if linked is None and not stat.S_ISDIR(os.lstat(root / ".git").st_mode):
+    # A repository elsewhere, to which a link leads, is nobody's business here; what is known of an
+    # image's folder is never below a link.
+    if (
+        isinstance(root, Path)
+        and linked is None
+        and not stat.S_ISDIR(os.lstat(root / ".git").st_mode)
+    ):
         raise NotADirectoryError(".git")
     with open_file(root, path, linked) as file:
         return file.read(limit)
+
+
+def own_name(root: "Path | ImageTree") -> bytes:
+    """The absolute path of the workspace where it is, without links in it."""
+    if not isinstance(root, Path):
+        return os.fsencode(root.folder.path)
+    return os.path.realpath(os.fsencode(root))

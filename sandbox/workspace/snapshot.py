@@ -22,6 +22,7 @@ from sandbox.errors import WorkspaceError
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.workspace.place import Workspace
 from sandbox.workspace.scan import Scan, content_id
 
 _FORM = 3
@@ -63,13 +64,14 @@ class SnapshotMemory:
 
     def __init__(
         self,
-        root: Path,
+        workspace: Workspace,
         rules: WorkspaceRules,
         prepared: PreparedImage,
         *,
         personal: PersonalConfig,
     ) -> None:
-        text = repr((os.path.realpath(root), rules, prepared.key, personal, COPY_FORM))
+        where = os.path.realpath(workspace) if isinstance(workspace, Path) else str(workspace)
+        text = repr((where, rules, prepared.key, personal, COPY_FORM))
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._file = cache_directory() / "workspaces" / f"{name}.json"
         self.full_copy_file = self._file.with_suffix(".full")

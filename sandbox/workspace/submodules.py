@@ -9,7 +9,7 @@ import stat
 from functools import cached_property
 
 from policies.policy import History
-from sandbox.workspace.scan import FoundFile, Scan, open_file
+from sandbox.workspace.scan import FoundFile, Scan, open_file, own_name
 
 _MODULES = b".git/modules/"
 _SAYS = b"gitdir: "
@@ -22,7 +22,7 @@ class Submodules:
     def __init__(self, looked: Scan, *, history: History) -> None:
         self._looked = looked
         self._copied = history is not History.NONE
-        self._top = os.path.realpath(os.fsencode(looked.root))
+        self._top = own_name(looked.root)
         self.pointers: dict[bytes, bytes] = {}
         """What each ``.git`` file says in the copy, by its path, of those that were asked for."""
 

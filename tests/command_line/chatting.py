@@ -19,12 +19,15 @@ class Chatting:
         self.directory = tmp_path
         self.begun: list[Terminal] = []
 
-    def command(self, *turns: dict[str, Any], policy: str = "", model: str = "") -> list[str]:
+    def command(
+        self, *turns: dict[str, Any], policy: str = "", model: str = "", workspace: str = "."
+    ) -> list[str]:
         script = self.directory / "script.yaml"
         script.write_text(json.dumps({"version": 1, "turns": turns}))
         rules = self.directory / "policy.yaml"
         rules.write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
-        return [str(SCRIPT), "chat", "-p", str(rules), "-m", model or f"script:{script}"]
+        said = ["-w", workspace, "-p", str(rules), "-m", model or f"script:{script}"]
+        return [str(SCRIPT), "chat", *said]
 
     def at_terminal(
         self,
@@ -33,9 +36,10 @@ class Chatting:
         model: str = "",
         term: str = "xterm",
         env: dict[str, str] | None = None,
+        workspace: str = ".",
     ) -> Terminal:
         terminal = Terminal(
-            self.command(*turns, policy=policy, model=model),
+            self.command(*turns, policy=policy, model=model, workspace=workspace),
             directory=self.moonpool.directory,
             environ={**self.moonpool.environ, **(env or {})},
             term=term,

@@ -197,7 +197,11 @@ def start(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterat
     started: list[Going] = []
 
     def starter(
-        *turns: dict[str, Any], model: str = "", env: dict[str, str] | None = None, policy: str = ""
+        *turns: dict[str, Any],
+        model: str = "",
+        env: dict[str, str] | None = None,
+        policy: str = "",
+        workspace: str = ".",
     ) -> Going:
         script = tmp_path / "script.yaml"
         script.write_text(json.dumps({"version": 1, "turns": turns}))
@@ -205,7 +209,7 @@ def start(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterat
         process = subprocess.Popen(
             [
                 *(SCRIPT, "run", "x", "--json", "-p", str(tmp_path / "policy.yaml")),
-                *("-m", model or f"script:{script}"),
+                *("-m", model or f"script:{script}", "-w", workspace),
             ],
             cwd=moonpool.directory,
             env={**moonpool.environ, **(env or {})},

@@ -20,6 +20,7 @@ from sandbox.errors import PatchError
 from sandbox.git.apply import AppliedAlready, DoesNotApply
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.values import Change
+from sandbox.workspace.place import NOWHERE, named, on_host
 
 _SUBJECT_WIDTH = 72
 
@@ -44,7 +45,7 @@ def apply(given: Given) -> int:
         )
         return exit_codes.EXPORT_REFUSED
     data = patch_of(run) if given[BRANCH] is None else index_patch_of(run)
-    target = given[DIRECTORY] or Path(run.summary.workspace)
+    target = given[DIRECTORY] or on_host(named(run.summary.workspace))
     if given[DIRECTORY] is None and given[BRANCH] is None:
         rest = _rest(run, data)
         if rest != data and given[THREE_WAY]:
@@ -57,6 +58,11 @@ def apply(given: Given) -> int:
         print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
         return exit_codes.DONE
     if not target.is_dir():
+        if given[DIRECTORY] is None and target == NOWHERE:
+            raise UsageError(
+                f"the workspace of run {run.id} is {run.summary.workspace}, a folder of its image: "
+                "name the directory that gets the patch with -w DIR"
+            )
         if given[DIRECTORY] is not None:
             raise UsageError(f"-w {target} is not a directory")
         raise UsageError(f"{target} is not there any more: name a directory with -w")

@@ -19,7 +19,7 @@ FORCE = flag("--force", help="Replace FILE if there is one.")
 
 def init(given: Given) -> int:
     """Propose a policy; gives the exit code."""
-    root = workspace.resolve(given[WORKSPACE])
+    root = workspace.directory(given[WORKSPACE], "init")
     out = given[OUT]
     if out is not None and workspace.is_inside(out, root):
         raise UsageError(

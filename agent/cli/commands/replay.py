@@ -3,7 +3,6 @@
 import contextlib
 import json
 import sys
-from pathlib import Path
 
 from agent.cli.arguments import Command, Given
 from agent.cli.setup import environment, exit_codes, workspace
@@ -22,6 +21,7 @@ from agent.record.runs import RecordedRun, find
 from agent.record.store import EVENTS, STEPS
 from agent.untrusted_text import one_line, path_text
 from policies.policy import Policy
+from sandbox.workspace.place import Workspace
 
 
 def replay(given: Given) -> int:
@@ -41,7 +41,7 @@ def replay(given: Given) -> int:
 
 
 def _replayed(
-    run: RecordedRun, recorded: Recording, policy: Policy, root: Path, *, as_json: bool
+    run: RecordedRun, recorded: Recording, policy: Policy, root: Workspace, *, as_json: bool
 ) -> int:
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -65,7 +65,7 @@ def _replayed(
         result = Replay(
             recording=recorded,
             box=box,
-            policy=policy,
+            policy=job.policy_inside,
             interrupts=Interrupts(),
             steps=run.directory / STEPS,
             on_call=lambda call: progress(_call_line(call)),

@@ -5,7 +5,6 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.commands.image.shell import look_into, require_terminal
@@ -21,6 +20,7 @@ from images.setup.layer import find_or_make, reference
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
+from sandbox.workspace.place import Workspace
 
 REFRESH = flag("--refresh", help="Run the commands again, whatever stands already.")
 SHELL = flag("--shell", help="Look into the layer, or into what a set-up that failed has left.")
@@ -58,7 +58,7 @@ def setup(given: Given) -> int:
     return exit_codes.DONE
 
 
-def _look(engine: Engine, base: str, policy: Policy, root: Path) -> None:
+def _look(engine: Engine, base: str, policy: Policy, root: Workspace) -> None:
     ref = reference(engine, base, policy, root)
     if engine.image(ref) is not None:
         look_into(engine, ref, f"the set-up of {policy.name}")

@@ -25,6 +25,7 @@ from agent.models.pricing import ModelInfo, PriceEntry, facts_of
 from agent.models.server_tools import refuse_what_cannot_be
 from policies.frozen import dataclass
 from policies.policy import Policy
+from sandbox.workspace.place import Workspace, on_host
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
@@ -36,7 +37,7 @@ _LIST_PRICES = (
 )
 
 
-def load(*, root: Path | None) -> Configuration:
+def load(*, root: Workspace | None) -> Configuration:
     """The operator's configuration; an empty one where there is no file.
 
     Args:
@@ -58,7 +59,7 @@ def load(*, root: Path | None) -> Configuration:
     return configuration
 
 
-def refuse_in(configuration: Configuration, root: Path) -> None:
+def refuse_in(configuration: Configuration, root: Workspace) -> None:
     """A repository decides no model: the workspace holds neither the file nor those it names.
 
     Raises:
@@ -201,7 +202,7 @@ def brief(
     configuration: Configuration,
     *,
     context_files: bool | None,
-    workspace: Path,
+    workspace: Workspace,
 ) -> Instructions:
     """What the model is given beside its task: by flags, or by the configuration.
 
@@ -212,7 +213,7 @@ def brief(
     return made(
         configuration.instructions if instructions is None else instructions,
         context_files=configuration.context_files if context_files is None else context_files,
-        workspace=workspace,
+        workspace=on_host(workspace),
     )
 
 
@@ -236,7 +237,7 @@ def policy_name(named: str | None, configuration: Configuration) -> str:
     return configuration.policy if configuration.policy is not None else BUILT_IN_POLICY
 
 
-def _refuse_inside(path: Path, root: Path, what: str) -> None:
+def _refuse_inside(path: Path, root: Workspace, what: str) -> None:
     if workspace.is_inside(path, root):
         raise UsageError(
             f"{path}{what} lies in the workspace, and a repository decides no model: keep it "

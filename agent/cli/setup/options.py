@@ -15,7 +15,13 @@ from agent.cli.arguments import (
 )
 
 RUN = argument("RUN", "A run's id, its beginning, or `last`.")
-WORKSPACE = path_or(".", "-w", "--workspace", metavar="DIR", help="A copy of it is worked on.")
+WORKSPACE = path_or(
+    ".",
+    "-w",
+    "--workspace",
+    metavar="DIR",
+    help="A copy of it is worked on; image:PATH is a folder of the policy's image.",
+)
 POLICY = text(
     "-p", "--policy", metavar="POLICY", help="A name or a file; without: config.yaml's, or default."
 )

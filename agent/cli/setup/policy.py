@@ -9,9 +9,10 @@ from pathlib import Path
 from agent.cli.setup import environment, workspace
 from policies.loading import Accept, load
 from policies.policy import Policy
+from sandbox.workspace.place import Workspace
 
 
-def permit(policy: str, ceiling: str | None, *, root: Path | None = None) -> Policy:
+def permit(policy: str, ceiling: str | None, *, root: Workspace | None = None) -> Policy:
     """A policy under the operator's own ceiling and the one named on the command line: both hold.
 
     Args:

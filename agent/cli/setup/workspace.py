@@ -5,6 +5,8 @@ import stat
 from pathlib import Path
 
 from agent.errors import UsageError
+from sandbox.errors import WorkspaceError
+from sandbox.workspace.place import ImageFolder, Workspace, named, on_host
 
 _LOOKS_LIKE_POLICY = (
     "moonpool.yaml",
@@ -28,12 +30,19 @@ _MANIFESTS = (
 """Names of files in the top folder, and what in them asks for packages."""
 
 
-def resolve(directory: Path) -> Path:
-    """The workspace as an absolute path without links in it.
+def resolve(directory: Path) -> Workspace:
+    """The workspace as an absolute path without links in it; or, as ``image:PATH``, a folder of the
+    image.
 
     Raises:
-        UsageError: it is not a directory.
+        UsageError: it is not a directory, or can't be one of an image.
     """
+    try:
+        place = named(str(directory))
+    except WorkspaceError as error:
+        raise UsageError(str(error)) from error
+    if isinstance(place, ImageFolder):
+        return place
     try:
         found = directory.resolve(strict=True)
     except OSError as error:
@@ -45,9 +54,21 @@ def resolve(directory: Path) -> Path:
     return found
 
 
-def is_inside(path: Path, workspace: Path) -> bool:
+def directory(given: Path, what: str) -> Path:
+    """As `resolve`, for what takes a directory of this machine alone.
+
+    Raises:
+        UsageError: likewise.
+    """
+    place = resolve(given)
+    if isinstance(place, Path):
+        return place
+    raise UsageError(f"{what} takes a directory of this machine: {place} is a folder of an image")
+
+
+def is_inside(path: Path, workspace: Workspace) -> bool:
     """Does `path` lie in the workspace, by its name or by where its links lead?"""
-    return any(
+    return isinstance(workspace, Path) and any(
         form == workspace or workspace in form.parents
         for form in (path.resolve(), _without_dots(path))
     )
@@ -59,7 +80,7 @@ def _without_dots(path: Path) -> Path:
     return absolute.parent.resolve() / absolute.name
 
 
-def refuse_policy_inside(policy: str, workspace: Path) -> None:
+def refuse_policy_inside(policy: str, workspace: Workspace) -> None:
     """A repository does not get to write its own permit, not even by the operator's hand.
 
     Raises:
@@ -73,22 +94,22 @@ def refuse_policy_inside(policy: str, workspace: Path) -> None:
         )
 
 
-def refuse_inside(path: Path, workspace: Path, what: str) -> None:
+def refuse_inside(path: Path, workspace: Workspace, what: str) -> None:
     """Raises UsageError where something of the operator's would lie in the workspace."""
     if is_inside(path, workspace):
         raise UsageError(f"{what} {path} lies in the workspace, which a run never writes to")
 
 
-def ignored_policies(workspace: Path) -> tuple[str, ...]:
+def ignored_policies(workspace: Workspace) -> tuple[str, ...]:
     """Files of the workspace that someone may take for its policy; none is read."""
-    return tuple(name for name in _LOOKS_LIKE_POLICY if (workspace / name).exists())
+    return tuple(name for name in _LOOKS_LIKE_POLICY if (on_host(workspace) / name).exists())
 
 
-def needing_setup(workspace: Path) -> str | None:
+def needing_setup(workspace: Workspace) -> str | None:
     """The first manifest that names packages to install; a handful of looks, none at a link."""
     for name, word in _MANIFESTS:
         try:
-            file = os.open(workspace / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = os.open(on_host(workspace) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue
         with os.fdopen(file, "rb", buffering=0) as stream:
@@ -100,15 +121,15 @@ def needing_setup(workspace: Path) -> str | None:
     return None
 
 
-def began_in(recorded: str, directory: Path | None) -> Path:
-    """The directory that a run began with: as recorded, or a checkout of then.
+def began_in(recorded: str, directory: Path | None) -> Workspace:
+    """The workspace that a run began with: as recorded, or a checkout of then.
 
     Raises:
         UsageError: it is not there.
     """
     if directory is not None:
         return resolve(directory)
-    then = Path(recorded)
-    if not then.is_dir():
+    then = named(recorded)
+    if isinstance(then, Path) and not then.is_dir():
         raise UsageError(f"{then} is not there any more: name a checkout of then with -w DIR")
-    return resolve(then)
+    return resolve(then) if isinstance(then, Path) else then

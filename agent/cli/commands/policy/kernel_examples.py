@@ -8,7 +8,6 @@ came back; refuses to know the policy's file (`policies.operator.check`) and the
 import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from pathlib import Path
 
 from agent.untrusted_text import decode, one_line
 from policies.frozen import dataclass
@@ -17,6 +16,7 @@ from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.results import CommandResult, Ending
 from sandbox.sandbox import Sandbox
+from sandbox.workspace.place import Workspace
 
 TIMEOUT_S = 20.0
 _NOT_EXECUTABLE = 126
@@ -68,7 +68,7 @@ def trials(
     policy: Policy,
     results: tuple[ExampleResult, ...],
     *,
-    workspace: Path,
+    workspace: Workspace,
     image: str,
     engine: Engine,
     on_progress: Callable[[str], None],

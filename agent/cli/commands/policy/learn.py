@@ -12,6 +12,7 @@ from agent.record.runs import find_id
 from agent.record.store import EVENTS, runs_directory
 from agent.untrusted_text import one_line
 from policies.operator.learn import learn as learned
+from sandbox.workspace.place import named, on_host
 
 RUN_OR_DIRECTORY = argument("RUN", "A run's id, its beginning, `last`, or its directory.")
 INCLUDE_REFUSED = flag("--include-refused", help="Allow what the policy refused, too.")
@@ -31,7 +32,7 @@ def learn(given: Given) -> int:
             "and limits are the built-in ones",
             file=sys.stderr,
         )
-    workspace = Path(found.workspace)
+    workspace = on_host(named(found.workspace))
     lesson = learned(
         found.calls,
         base=found.policy,

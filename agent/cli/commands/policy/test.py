@@ -17,6 +17,7 @@ from images.setup.layer import reference
 from policies.operator.check import ExampleResult, run_examples
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
+from sandbox.workspace.place import Workspace
 
 _WIDEST = 60
 """Of a command in the table."""
@@ -57,7 +58,7 @@ def _in_containers(
     with contextlib.ExitStack() as stack:
         if directory is None:
             empty = tempfile.TemporaryDirectory(prefix="moonpool-test-")
-            root = Path(stack.enter_context(empty)).resolve()
+            root: Workspace = Path(stack.enter_context(empty)).resolve()
         else:
             root = workspace.resolve(directory)
         image = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
