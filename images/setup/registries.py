@@ -133,11 +133,16 @@ def _uv(environ: Mapping[str, str]) -> tuple[str, ...]:
     return _remote(filter(None, named))[:1]
 
 
+_NPM_PATIENCE = {"npm_config_fetch_timeout": "60000", "npm_config_fetch_retries": "4"}
+"""Of itself it waits five minutes (in ms) for a connection on which nothing comes any more."""
+
+
 def _npm(index: tuple[str, ...], scopes: Mapping[str, str], environ: object) -> Own:
     del environ
     lines = "".join(f"{scope}={address}\n" for scope, address in sorted(scopes.items()))
     files = {".npmrc": lines} if lines else {}
-    return {"npm_config_registry": index[0], "YARN_NPM_REGISTRY_SERVER": index[0]}, files
+    variables = {"npm_config_registry": index[0], "YARN_NPM_REGISTRY_SERVER": index[0]}
+    return variables | _NPM_PATIENCE, files
 
 
 def _go(index: tuple[str, ...], scopes: object, environ: Mapping[str, str]) -> Own:
