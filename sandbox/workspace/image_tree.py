@@ -26,6 +26,7 @@ _COUNT_LIMIT = 2_000_000
 _TAR_SHARE = 4
 """The tar may be so many times as large as what may be copied of it: rules leave things out."""
 _TIMEOUT_S = 900.0
+_END_BYTES = 1024
 _KINDS = {
     tarfile.REGTYPE: stat.S_IFREG,
     tarfile.AREGTYPE: stat.S_IFREG,
@@ -85,6 +86,7 @@ class ImageTree:
             with tarfile.open(
                 fileobj=spool, mode="r:", encoding="utf-8", errors="surrogateescape"
             ) as tar:
+                _require_end(spool)
                 for member in tar:
                     tar.members = []  # type: ignore[attr-defined]  # or each header is kept
                     self._take(member)
@@ -168,6 +170,17 @@ def opened(
             yield ImageTree(folder, spool)
     finally:
         engine.remove(container)
+
+
+def _require_end(spool: IO[bytes]) -> None:
+    """`tarfile` takes one that breaks off in a header for one that is at its end."""
+    at = spool.tell()
+    size = spool.seek(0, os.SEEK_END)
+    spool.seek(max(size - _END_BYTES, 0))
+    last = spool.read()
+    spool.seek(at)
+    if last != bytes(_END_BYTES):
+        raise ValueError("it breaks off")
 
 
 def _packed(engine: Engine, container: str, folder: ImageFolder) -> Generator[bytes]:
