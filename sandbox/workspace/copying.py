@@ -21,7 +21,7 @@ from sandbox.git.manifest import Manifest
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace import git_history
 from sandbox.workspace.borrowed import borrow, lent_in_image
-from sandbox.workspace.difference import FullCopy, difference, keep_full, loaded
+from sandbox.workspace.difference import difference, keep_full, loaded
 from sandbox.workspace.pack import Packer
 from sandbox.workspace.read_ahead import ahead
 from sandbox.workspace.scan import Scan, scan
@@ -139,7 +139,13 @@ def _take(
             body = git_history.cutter(prepared).body() if cuts else shelf(prepared.id)
             _through_a_container(engine, body, packer, cuts=cuts)
         if alone:
-            keep_full(memory.full_copy_file, _full(packer, looked, selection))
+            keep_full(
+                memory.full_copy_file,
+                selection.copied,
+                key=packer.key(),
+                young=looked.racy,
+                added=packer.added,
+            )
     key = packer.key()
     manifest = packer.manifest()
     dead = (
@@ -151,17 +157,6 @@ def _take(
     left_out = (*selection.left_out, *borrowed.notes, *partial, *dead)
     snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
     return snapshot, manifest
-
-
-def _full(packer: Packer, looked: Scan, selection: Selection) -> FullCopy:
-    copied = {item.path for item in selection.copied}
-    rows = {row[0]: row for row in looked.rows if row[0] in copied}
-    return FullCopy(
-        key=packer.key(),
-        rows=rows,
-        young=frozenset(rows.keys() & set(looked.racy)),
-        added=packer.added,
-    )
 
 
 def _on_last(
@@ -191,8 +186,14 @@ def _on_last(
         packer = packing(f"on {full.key}")
         packer.lay_on(found)
         _through_a_container(engine, shelf(reference(full.key)), packer, layers=2)
-    if found.full.young != full.young:
-        keep_full(memory.full_copy_file, found.full)
+    if found.young != full.young:
+        keep_full(
+            memory.full_copy_file,
+            full.rows.values(),
+            key=full.key,
+            young=found.young,
+            added=full.added,
+        )
     return packer
 
 

@@ -6,10 +6,13 @@ believed is compared by content. Everything else is copied, whatever it is.
 """
 
 import hashlib
+import io
 import marshal
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from policies.frozen import dataclass
 from sandbox import cache
@@ -19,9 +22,10 @@ from sandbox.git.path_rules import in_git
 from sandbox.workspace.scan import FoundFile, Scan, content_id
 from sandbox.workspace.selection import Selection
 
-_FORM = 1
+_FORM = 2
 """Version of the kept form; one of another form is as good as none."""
 _DIGEST_BYTES = 32
+_PIECE_ROWS = 1000
 _SHARE = 2
 """A difference is copied alone where it is at most one part in so many of the whole."""
 
@@ -39,48 +43,64 @@ class FullCopy:
     added: frozenset[bytes]
     """What stands in the copy and is no file of the workspace."""
 
-    def dump(self) -> bytes:
-        """The kept form, for `loaded`."""
-        rows = tuple(
-            (row.path, row.mode, row.size, row.mtime_ns, row.ctime_ns, row.inode)
-            for row in self.rows.values()
-        )
-        value = (_FORM, self.key, rows, tuple(self.young), tuple(self.added))
-        data = marshal.dumps(value, 2)
-        return hashlib.sha256(data).digest() + data
-
 
 def loaded(file: Path) -> FullCopy | None:
     """What was kept in a file; None where nothing whole is."""
     try:
-        data = memoryview(file.read_bytes())
-        if hashlib.sha256(data[_DIGEST_BYTES:]).digest() != data[:_DIGEST_BYTES]:
+        data = file.read_bytes()
+        end = len(data) - _DIGEST_BYTES
+        if end < 0 or hashlib.sha256(memoryview(data)[:end]).digest() != data[end:]:
             return None
         # Our own cache, and whole: what could harm the reader is not in it.
-        form, key, rows, young, added = marshal.loads(data[_DIGEST_BYTES:])  # noqa: S302
+        values = io.BytesIO(data)
+        form, key, young, added = marshal.load(values)  # noqa: S302
+        rows: dict[bytes, FoundFile] = {}
+        while form == _FORM and values.tell() < end:
+            piece = map(FoundFile._make, marshal.load(values))  # noqa: S302
+            rows.update((row.path, row) for row in piece)
         if form != _FORM:
             return None
-        return FullCopy(
-            key=key,
-            rows={row[0]: FoundFile._make(row) for row in rows},
-            young=frozenset(young),
-            added=frozenset(added),
-        )
-    except (OSError, ValueError, TypeError, EOFError, IndexError):
+        return FullCopy(key=key, rows=rows, young=frozenset(young), added=frozenset(added))
+    except (OSError, ValueError, TypeError, EOFError):
         return None
 
 
-def keep_full(file: Path, full: FullCopy) -> None:
-    """Remember a copy."""
-    cache.keep(file, full.dump())
+def keep_full(
+    file: Path,
+    rows: Iterable[FoundFile],
+    *,
+    key: str,
+    young: Collection[bytes],
+    added: Collection[bytes],
+) -> None:
+    """Remember a copy: the fields of a `FullCopy`. Never all in memory once more."""
+    head = (_FORM, key, tuple(young), tuple(added))
+    cache.keep_pieces(file, _with_digest(chain((head,), _pieces(rows))))
+
+
+def _pieces(rows: Iterable[FoundFile]) -> Iterator[tuple[Any, ...]]:
+    # Plain tuples, for nothing else can be written.
+    plain = map(tuple, rows)
+    while piece := tuple(islice(plain, _PIECE_ROWS)):
+        yield piece
+
+
+def _with_digest(values: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+    """Values one after another, and the digest of them all."""
+    digest = hashlib.sha256()
+    for value in values:
+        piece = marshal.dumps(value, 2)
+        digest.update(piece)
+        yield piece
+    yield digest.digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """What makes a full copy the workspace of a later look, put on top of it."""
 
-    full: FullCopy
-    """With what is known of it by now."""
+    young: frozenset[bytes]
+    """Of the full copy, by what is known now."""
     manifest: Manifest
     """What the full copy holds."""
     same: frozenset[bytes]
@@ -127,7 +147,7 @@ def difference(
         same.difference_update(_above(path))
     young |= full.rows.keys() & set(looked.racy)
     return Difference(
-        full=FullCopy(key=full.key, rows=full.rows, young=frozenset(young), added=full.added),
+        young=frozenset(young),
         manifest=manifest,
         same=frozenset(same),
         gone=gone,

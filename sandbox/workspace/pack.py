@@ -27,7 +27,7 @@ from sandbox.workspace.image_tree import ImageTree
 from sandbox.workspace.scan import FoundFile, open_file, read_git_file, read_link
 from sandbox.workspace.selection import WHITEOUT, Selection
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
 _INDEX_LIMIT = 1 << 28
 _CONFIG_LIMIT = 1 << 20
 _RESTLESS_LIMIT = 1 << 26
@@ -149,7 +149,7 @@ class Packer:
         return total + sum(tar.header_size(_whiteout(path)) for path in self._below.gone)
 
     def stream(self) -> Iterator[bytes]:
-        """The tar, in pieces of about a MiB.
+        """The tar, in pieces of a quarter of a MiB or so.
 
         Raises:
             WorkspaceError: a file can't be read, or is not what the scan saw.

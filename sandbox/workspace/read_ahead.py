@@ -5,7 +5,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterator
 
-_QUEUE_PIECES = 8
+_QUEUE_PIECES = 4
 
 
 def ahead(source: Iterator[bytes]) -> Generator[bytes]:

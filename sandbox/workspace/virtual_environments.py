@@ -19,27 +19,30 @@ from sandbox.workspace.scan import FoundFile
 
 _PYTHON = re.compile(rb"(?:^|(.*)/)(?:bin|Scripts)/python3?$")
 _LIBRARY = re.compile(rb"(.*)/lib/python(3\.\d+)$")
+_ACTIVATE = b"/bin/activate"
 _SHOWN = 200
 
 
 def unusable(root: Path, copied: Iterable[FoundFile], inventory: Inventory) -> list[LeftOut]:
     """One entry for each environment, with what to do instead; by its directory."""
-    return list(_unusable(root, {item.path: item for item in copied}, inventory))
+    return list(_unusable(root, tuple(copied), inventory))
 
 
-def _unusable(
-    root: Path, copied: dict[bytes, FoundFile], inventory: Inventory
-) -> Iterator[LeftOut]:
-    versions = {match[1]: match[2].decode() for path in copied if (match := _LIBRARY.match(path))}
+def _unusable(root: Path, copied: tuple[FoundFile, ...], inventory: Inventory) -> Iterator[LeftOut]:
+    versions = {
+        match[1]: match[2].decode() for item in copied if (match := _LIBRARY.match(item.path))
+    }
+    activated = {item.path for item in copied if item.path.endswith(_ACTIVATE)}
     image = ContainerImage(inventory)
     seen: set[bytes] = set()
-    for path, item in copied.items():
+    for item in copied:
+        path = item.path
         match = _PYTHON.match(path)
         if match is None or not stat.S_ISLNK(item.mode) or not match[1] or match[1] in seen:
             continue
         environment = match[1]
         outside = _leads_out(root, path, image)
-        if outside is None and environment + b"/bin/activate" not in copied:
+        if outside is None and environment + _ACTIVATE not in activated:
             continue
         seen.add(environment)
         version = versions.get(environment)

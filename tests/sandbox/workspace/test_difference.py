@@ -233,7 +233,7 @@ def test_what_was_young_and_is_found_unchanged_is_looked_into_once(workspace: Pa
     looked = aged(workspace)
     found = difference(full, manifest, looked, select(looked, RULES), anew=(), added=frozenset())
     assert found is not None
-    assert found.full.young == frozenset()
+    assert found.young == frozenset()
     assert b"ballast" in found.same
 
 
@@ -257,7 +257,7 @@ def test_what_is_remembered_is_read_back_or_nothing_is(workspace: Path, tmp_path
     (workspace / "a\udcff").write_text("1\n")
     full, _, _ = full_copy(scan(workspace))
     file = tmp_path / "full"
-    keep_full(file, full)
+    keep_full(file, full.rows.values(), key=full.key, young=full.young, added=full.added)
     assert loaded(file) == full
     data = file.read_bytes()
     for torn in (b"", data[:10], data[:-1], data + b"x", bytes(len(data))):
