@@ -12,6 +12,7 @@ from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
 from agent.cli.setup.options import AS_JSON, CEILING, POLICY, WORKSPACE
+from agent.cli.setup.signals import SignalGuard
 from agent.errors import UsageError
 from images.build import ensure
 from images.recipes import RUNTIME
@@ -45,15 +46,16 @@ def setup(given: Given) -> int:
     if given[SHELL]:
         _look(engine, base, policy, root)
         return exit_codes.DONE
-    layer = find_or_make(
-        engine,
-        base,
-        policy,
-        root,
-        environ=environ,
-        refresh=given[REFRESH],
-        on_progress=on_progress,
-    )
+    with SignalGuard().installed():
+        layer = find_or_make(
+            engine,
+            base,
+            policy,
+            root,
+            environ=environ,
+            refresh=given[REFRESH],
+            on_progress=on_progress,
+        )
     print(json.dumps(asdict(layer)) if given[AS_JSON] else layer.image)
     return exit_codes.DONE
 

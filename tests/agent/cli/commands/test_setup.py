@@ -1,8 +1,10 @@
 """`moonpool setup` as a person uses it."""
 
+import contextlib
 import json
 import os
 import pty
+import random
 import select
 import subprocess
 import sys
@@ -14,7 +16,8 @@ import pytest
 
 from command_line.running import Shell
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_SETUP
+from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_MANAGED, LABEL_SETUP
+from sandbox.errors import EngineError
 
 SECRET = "a-secret-of-the-operators"
 
@@ -127,3 +130,31 @@ def test_a_secret_does_not_reach_the_terminal(setup: Setup) -> None:
     assert "left a secret in /opt/venv/x" in done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert "stands for an hour" not in done.stderr
+
+
+def test_a_set_up_that_is_ended_leaves_no_container(setup: Setup, engine: Engine) -> None:
+    setup.policy("while :; do echo begun; sleep 1; done")
+    file = setup.moonpool.directory / "policy.yaml"
+    pids = 100 + random.randrange(400)  # by which it is known
+    file.write_text(json.dumps({**json.loads(file.read_text()), "limits": {"pids": pids}}))
+
+    def standing() -> list[str]:
+        found = []
+        for row in engine.containers(LABEL_MANAGED):
+            with contextlib.suppress(EngineError):
+                if engine.inspect(row.id)["HostConfig"]["PidsLimit"] == pids:
+                    found.append(row.id)
+        return found
+
+    program = Path(sys.executable).with_name("moonpool")
+    with subprocess.Popen(
+        [program, "setup", "-w", "ws", "-p", "policy.yaml"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**setup.moonpool.environ, "PYTHONUNBUFFERED": "1"}, cwd=setup.moonpool.directory,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert any(line.endswith(": begun\n") for line in process.stdout)
+        assert len(standing()) == 1
+        process.terminate()
+        assert process.wait(60) == 130
+    assert standing() == []
