@@ -170,7 +170,7 @@ def tried(package: Package, image: str, folder: Path) -> Row:
     run = scripted(package, root, policy, verify, folder)
     summary = json.loads(run.stdout.splitlines()[-1]) if run.stdout.startswith("{") else {}
     if summary.get("exit_code") not in (0, 1) or "run_id" not in summary:
-        return Row(package=package, plain=plain, problem=(run.stderr + run.stdout)[-1500:])
+        return Row(package=package, plain=plain, problem=(run.stderr or run.stdout)[-1500:])
     report = json.loads((folder / "home/runs" / summary["run_id"] / "run.json").read_text())
     output = str(report["verification"].get("output", ""))
     if not output:
