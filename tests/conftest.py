@@ -1,5 +1,6 @@
 """What every test may ask for. The engine is real: where there is none, tests that need it fail."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
 from sandbox.sandbox import Sandbox
+from sandbox.stored import StoredItem, StoredKind, stored
 
 OpenBox = Callable[..., Sandbox]
+_BEFORE = pytest.StashKey[frozenset[str]]()
 
 # A slow machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,6 +61,35 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         pytest.exit(reason, returncode=3)
     session.shouldstop = reason  # a worker of xdist hands this on; it can't exit
     return True
+
+
+def _kept_by_engine() -> dict[str, StoredItem]:
+    return {item.id: item for item in stored(Engine.connect(os.environ))}
+
+
+@pytest.hookimpl
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What stands before: all that comes by the tests goes with them."""
+    if not hasattr(session.config, "workerinput"):
+        with contextlib.suppress(SandboxError):
+            session.config.stash[_BEFORE] = frozenset(_kept_by_engine())
+
+
+@pytest.hookimpl
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Images and volumes that a run would make again are removed, those of use to others too."""
+    before = session.config.stash.get(_BEFORE, None)
+    if before is None:
+        return
+    with contextlib.suppress(SandboxError):
+        engine = Engine.connect(os.environ)
+        made = [item for name, item in _kept_by_engine().items() if name not in before]
+        for item in sorted(made, key=lambda item: len(item.above)):
+            with contextlib.suppress(SandboxError):
+                if item.kind is StoredKind.VOLUME:
+                    engine.remove_volume(item.id)
+                else:
+                    engine.remove_image(item.id)
 
 
 @pytest.fixture(scope="session")
