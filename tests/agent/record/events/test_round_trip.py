@@ -79,10 +79,19 @@ def test_an_event_reads_back_as_its_line_says(kind: str, data: st.DataObject) ->
     line = json.loads(json.dumps(row))
     read = model.read(line, kind)
     assert json.loads(json.dumps(read.json_object())) == line
-    if all(_is_plain(text) for text in texts_in(event)):
+    if all(_is_plain(text) for text in texts_in(event)) and not _holds_forged(line):
         assert repr(read) == repr(event)
     shape = SHAPES[kind]
     assert fits({**line, "event": kind} if kind == "summary" else {**line, **HEAD}, shape, SCHEMA)
+
+
+def _holds_forged(value: object) -> bool:
+    """Whether data of a stranger's look as a cut text does: they are read as one, to no harm."""
+    if isinstance(value, dict):
+        return value.keys() in ({"head", "characters", "sha256"}, {"base64"}) or any(
+            map(_holds_forged, value.values())
+        )
+    return isinstance(value, list) and any(map(_holds_forged, value))
 
 
 def _is_plain(text: str) -> bool:
