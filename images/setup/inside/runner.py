@@ -28,7 +28,7 @@ _LOOK_EVERY_S = 2.0
 _PORT = 3128
 _LITTER = (  # each a pattern; these folders are the container's
     "/tmp/*", "/tmp/.[!.]*", "/var/cache/apt/archives/*.deb", "/var/cache/apt/*.bin",
-    "/var/lib/apt/lists/*", "/root/.cache", "{home}/.cache/pip", "{home}/.cache/uv",
+    "/var/lib/apt/lists/*", "~root/.cache", "{home}/.cache/pip", "{home}/.cache/uv",
     "{home}/.npm/_logs",
 )  # fmt: skip
 
@@ -164,7 +164,7 @@ def main() -> int:
             break
     # What clients leave behind takes space in the layer, and serves nobody.
     for pattern in _LITTER:
-        for path in glob.glob(pattern.format(home=home)):
+        for path in glob.glob(os.path.expanduser(pattern.format(home=home))):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path, ignore_errors=True)
             else:
