@@ -1,12 +1,12 @@
 """Commits that come after the one that is worked on: by no way is one in the copy with `head`."""
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
+from fakes.git import git
 from policies.loading import load
 from policies.policy import History, Policy
 
@@ -39,22 +39,6 @@ for folder, folders, files in os.walk("/workspace"):
             at += 1
 print("\n".join(sorted(found)))
 """
-
-
-def git(directory: Path, *words: str, stdin: str = "") -> str:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"} | {
-        f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    done = subprocess.run(
-        ["git", "-c", "protocol.file.allow=always", *words],
-        cwd=directory,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-        input=stdin,
-    )
-    return done.stdout.strip()
 
 
 def commit(directory: Path, name: str, text: str) -> str:

@@ -1,12 +1,12 @@
 """Repositories that lack something on purpose: git works in their copy, whole or cut."""
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
+from fakes.git import git
 from policies.loading import load
 from policies.policy import History, Policy
 from sandbox.patch.values import LeftOutKind
@@ -19,21 +19,6 @@ WORK = (
     "git status --short"
 )
 WORKED = "{}\nmore\n\n new.txt | 1 +\n 1 file changed, 1 insertion(+)\n"
-
-
-def git(directory: Path, *words: str) -> str:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"} | {
-        f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    done = subprocess.run(
-        ["git", "-c", "protocol.file.allow=always", *words],
-        cwd=directory,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
 
 
 def policy(history: History) -> Policy:

@@ -1,32 +1,17 @@
 """Submodules, whose repositories lie in that of the workspace: git works in them in the copy."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
+from fakes.git import git
 from policies.loading import load
 from sandbox.patch.values import LeftOutKind
 from sandbox.workspace.scan import scan
 from sandbox.workspace.selection import select
 
 RULES = load("default").workspace
-
-
-def git(directory: Path, *words: str) -> str:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"} | {
-        f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    done = subprocess.run(
-        ["git", "-c", "protocol.file.allow=always", *words],
-        cwd=directory,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture
