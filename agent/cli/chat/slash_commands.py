@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from agent.chat.requests import Chat, Preview
-from agent.chat.undo_text import to_person
+from agent.cli.chat.requests import Chat, Preview
+from agent.cli.chat.undo_text import to_person
 from agent.cli.chat.voice import ChatVoice
 from agent.errors import RecordError
 from agent.record.events.calls import CallEnded, CallStarted

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.chat.undo_text import to_model
+from agent.cli.chat.undo_text import to_model
 from agent.conversation.change_tracking import RestorePoint
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.lifecycle import RequestAwaited

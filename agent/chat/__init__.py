@@ -1,1 +1,0 @@
-"""A chat: several requests in one container, and what is asked and taken back in it."""
