@@ -51,7 +51,11 @@ class AttemptResult(RecordedModel):
     output_tokens: int = 0
     usd: float | None = None
     seconds: float = 0.0
+    started: str = ""
+    """RFC 3339, to the second; empty where it came to no run."""
     chosen: bool | None = None
     """Of several attempts the one that counts; None as long as that is not decided."""
     reason: str = ""
     """Why this attempt was chosen, or was not."""
+    note: str = ""
+    """What is to be known of the chosen patch: why it is not in the predictions, for one."""

@@ -1,0 +1,110 @@
+"""``junit.xml``: a test case a task, for whatever shows the results of a build.
+
+A ``failure`` is the agent's (a limit, a failed verification), an ``error`` is somebody else's (the
+engine, the model's service, a setting); a task that was not run is skipped. Everything that comes
+from a run is hostile: only what XML may hold stands in the file, and what may not is spelled out.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+from agent.batch.attempt import AttemptResult, ErrorKind
+from agent.batch.task import Task
+from agent.record.outcome import Finished, name_of
+from agent.record.store import SUMMARY, runs_directory
+from agent.untrusted_text import one_line, visible
+
+_FINISHED = name_of(Finished)
+# https://www.w3.org/TR/xml/#charsets, without the characters that it discourages
+_ILLEGAL = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
+_LARGEST_SUMMARY = 64 << 20
+
+
+def pieces(
+    directory: Path,
+    began: datetime,
+    tasks: Sequence[Task],
+    choices: Mapping[str, AttemptResult],
+    notes: Mapping[str, str],
+) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    rows = [choices.get(task.id) for task in tasks]
+    verdicts = [verdict(row) for row in rows]
+    counts = " ".join(
+        f'{attribute}="{count}"'
+        for attribute, count in (
+            ("tests", len(tasks)),
+            ("failures", verdicts.count("failure")),
+            ("errors", verdicts.count("error")),
+            ("skipped", verdicts.count("skipped")),
+            ("time", f"{sum(row.seconds for row in rows if row is not None):.3f}"),
+        )
+    )
+    yield b'<?xml version="1.0" encoding="UTF-8"?>\n'
+    name = f'name={_attribute(directory.name)} timestamp="{began.isoformat(timespec="seconds")}"'
+    yield f"<testsuites {counts}>\n<testsuite {name} {counts}>\n".encode()
+    for task, row, ended in zip(tasks, rows, verdicts, strict=True):
+        yield _case(directory, task, row, ended, notes.get(task.id, "")).encode()
+    yield b"</testsuite>\n</testsuites>\n"
+
+
+def verdict(row: AttemptResult | None) -> str:
+    """``passed``, or the name of the element that says why not."""
+    if row is None:
+        return "skipped"
+    if row.error_kind not in {None, ErrorKind.AGENT}:
+        return "error"
+    if row.error_kind is None and row.outcome == _FINISHED and row.verified is not False:
+        return "passed"
+    return "failure"
+
+
+def _case(directory: Path, task: Task, row: AttemptResult | None, ended: str, note: str) -> str:
+    seconds = 0.0 if row is None else row.seconds
+    inside = ""
+    if row is None:
+        inside = '<skipped message="it was not run"/>\n'
+    elif ended != "passed":
+        kind = row.error_kind or row.outcome
+        message = f"{row.outcome}: {row.detail}" if row.detail else row.outcome
+        inside = f"<{ended} type={_attribute(kind)} message={_attribute(message)}/>\n"
+    if row is not None and row.run_id is not None:
+        output = legal(_output(runs_directory(directory) / row.run_id))
+        inside += f"<system-out>{escape(output)}</system-out>\n" if output else ""
+    if note:
+        inside += f"<system-err>{escape(legal(note))}</system-err>\n"
+    head = f'<testcase classname="moonpool" name={_attribute(task.id)} time="{seconds:.3f}"'
+    return f"{head}>\n{inside}</testcase>\n" if inside else f"{head}/>\n"
+
+
+def legal(text: str) -> str:
+    """The text with whatever acts, hides or may not stand in XML spelled out."""
+    return _ILLEGAL.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text))
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(legal(one_line(text)))
+
+
+def _output(run: Path) -> str:
+    """What the verification printed, as run.json has it; empty where it can't be read."""
+    try:
+        with (run / SUMMARY).open("rb") as file:
+            said = json.loads(file.read(_LARGEST_SUMMARY))["verification"]["output"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return ""
+    return _whole(said)
+
+
+def _whole(said: object) -> str:
+    match said:
+        case str():
+            return said
+        case {"head": str(head)}:
+            return f"{head}\n[cut: the rest was not recorded]"
+        case _:
+            return ""

@@ -1,0 +1,79 @@
+"""A run as a row of ``results.jsonl``: what its run.json says, and nothing else.
+
+Refuses to know whose failure it was (the caller says it) and which attempt is chosen
+(`agent.batch.results.choice`).
+"""
+
+from pathlib import Path
+
+from agent.batch.attempt import AttemptResult, ErrorKind
+from agent.batch.task import Task
+from agent.record.runs import run_in
+from agent.record.summary import RunSummary
+from agent.verification import Failed, Verified
+
+_DETAIL_CHARACTERS = 500
+
+
+def attempt_row(
+    task: Task,
+    attempt: int,
+    directory: Path,
+    run: Path,
+    *,
+    error_kind: ErrorKind | None = None,
+) -> AttemptResult:
+    """What one attempt came to, by its run's directory.
+
+    Args:
+        attempt: from 1.
+        directory: the batch's folder, from which the patch's path is told.
+        error_kind: whose failure it was; None where it was none.
+
+    Raises:
+        RecordError: the run's summary can't be read.
+    """
+    recorded = run_in(run)
+    summary = recorded.summary
+    worst = max((finding.severity for finding in summary.findings), default=None)
+    return AttemptResult(
+        task_id=task.id,
+        attempt=attempt,
+        run_id=recorded.id,
+        outcome=summary.outcome,
+        error_kind=error_kind,
+        detail=summary.detail.partition("\n")[0][:_DETAIL_CHARACTERS],
+        verified=_verified(summary),
+        reward=getattr(summary.verification, "reward", None),
+        patch=_patch(summary, directory, run),
+        patch_sha256=summary.patch_sha256,
+        patch_bytes=summary.patch_bytes,
+        worst_finding=None if worst is None else worst.name.lower(),
+        model=summary.model,
+        turns=summary.turns,
+        input_tokens=summary.tokens.all_input,
+        output_tokens=summary.tokens.output_tokens,
+        usd=summary.usd,
+        seconds=summary.seconds,
+        started=summary.started,
+    )
+
+
+def _verified(summary: RunSummary) -> bool | None:
+    match summary.verification:
+        case Verified():
+            return True
+        case Failed():
+            return False
+        case _:
+            return None
+
+
+def _patch(summary: RunSummary, directory: Path, run: Path) -> str | None:
+    if summary.patch is None:
+        return None
+    # A run that another machine made has its path there, and its files here.
+    path = run / Path(summary.patch).name
+    if path.is_file() and path.is_relative_to(directory):
+        return str(path.relative_to(directory))
+    return summary.patch
