@@ -4,6 +4,7 @@ Owns the value. Refuses to know in which form it was written (`agent.batch.tasks
 with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class ImageWorkspace:
 
     path: str | None
     """Absolute; None: the work folder that the image is known to have, found in it."""
+    candidates: tuple[str, ...] = ()
+    """Where `path` is None: folders to look for, the likeliest first, before the image's own
+    working directory."""
 
 
 TaskWorkspace = FolderWorkspace | GitWorkspace | ImageWorkspace
@@ -54,6 +58,15 @@ class TaskBudget:
     input_tokens: int | None = None
     output_tokens: int | None = None
     time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLimits:
+    """What a task says it needs of the machine. A policy that gives less refuses it."""
+
+    cpus: float | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,9 @@ class Task:
     attempts: int | None = None
     """None: the batch's."""
     budget: TaskBudget = field(default_factory=TaskBudget)
+    limits: TaskLimits = field(default_factory=TaskLimits)
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every command, beside the policy's; names as a policy may set them."""
     instance_id: str | None = None
     """The id by which graders know it, where that is not `id`."""
     origin: TaskOrigin

@@ -116,6 +116,11 @@ def decoded(raw: bytes, *, file: str, called: str = "policy") -> str:
             f"is larger than {MAX_FILE_BYTES // 1024} KiB; a {called} is a page or two",
             where=Where(file=file, line=0),
         )
+    return utf8(raw, file=file)
+
+
+def utf8(raw: bytes, *, file: str) -> str:
+    """As `decoded`, of bytes that are bounded already."""
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,6 +141,42 @@ def parse(
     Raises:
         PolicyError: it is not YAML, or uses more of YAML than a policy may; with the place.
     """
+    builder = _built(text, file, called, loader)
+    data = builder.root
+    if not isinstance(data, dict):
+        where = builder.values.get((), Where(file=file, line=1, column=1))
+        raise PolicyError(
+            f"a {called} is a mapping that starts with `version: 1`"
+            + (", and this file is empty" if data is None else ""),
+            where=where,
+        )
+    return Document(file=file, text=text, data=data, keys=builder.keys, values=builder.values)
+
+
+def parse_list(text: str, *, file: str, key: str, called: str) -> Document:
+    """As `parse`, where a list may be the whole file: it is what stands under `key` then.
+
+    Made for long files. The parser in C goes first, and where it complains, the one that words it
+    better.
+    """
+    try:
+        builder = _built(text, file, called, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except PolicyError:
+        _built(text, file, called, yaml.SafeLoader)
+        raise  # the two disagree: what one of them does not take is not taken
+    data, keys, values = builder.root, builder.keys, builder.values
+    if isinstance(data, tuple):
+        keys = {(key, *path): where for path, where in keys.items()}
+        values = {(): values[()]} | {(key, *path): where for path, where in values.items()}
+        data = {key: data}
+    if not isinstance(data, dict):
+        where = values.get((), Where(file=file, line=1, column=1))
+        empty = ", and this file is empty" if data is None else ""
+        raise PolicyError(f"a {called} is a list, or a mapping with `{key}:`{empty}", where=where)
+    return Document(file=file, text=text, data=data, keys=keys, values=values)
+
+
+def _built(text: str, file: str, called: str, loader: Any) -> "_Builder":
     builder = _Builder(file, called)
     try:
         for event in yaml.parse(text, Loader=loader):
@@ -148,15 +189,7 @@ def parse(
         raise PolicyError("a character that YAML does not allow", where=where) from error
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, file) from error
-    data = builder.root
-    if not isinstance(data, dict):
-        where = builder.values.get((), Where(file=file, line=1, column=1))
-        raise PolicyError(
-            f"a {called} is a mapping that starts with `version: 1`"
-            + (", and this file is empty" if data is None else ""),
-            where=where,
-        )
-    return Document(file=file, text=text, data=data, keys=builder.keys, values=builder.values)
+    return builder
 
 
 class _Builder:

@@ -1,0 +1,30 @@
+"""Everything that is wrong with a tasks file, told at once: a line each, with its place.
+
+Owns the form of such a line. Refuses to know what may be wrong.
+"""
+
+from agent.errors import UsageError
+
+_SHOWN = 20
+
+
+class Complaints:
+    """Gathers them; `settle` raises where there are any."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    def add(self, place: str, key: str, message: str) -> None:
+        """`place`: ``FILE:LINE``, or what stands for it where a form has no lines."""
+        self._lines[f"{place}: {key}: {message}" if key else f"{place}: {message}"] = None
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def settle(self) -> None:
+        """Raises `UsageError`: the message is a line for each complaint, in order, up to twenty."""
+        if self._lines:
+            lines = list(self._lines)
+            more = len(lines) - _SHOWN
+            rest = [f"and {more} more of these"] if more > 0 else []
+            raise UsageError("\n".join((*lines[:_SHOWN], *rest)))
