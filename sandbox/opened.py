@@ -3,31 +3,36 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from policies.file.names import is_path
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.background import Background
-from sandbox.container import opening, plan, setup_layers
+from sandbox.container import plan, setup_layers
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan
-from sandbox.container.prepared_image import prepare
+from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.seal import KernelPolicy
+from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LEFT
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.git import personal_config
 from sandbox.git.manifest import Manifest
+from sandbox.git.personal_config import PersonalConfig
+from sandbox.pool.supply import DIRECT, ContainerSupply
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
 from sandbox.workspace.place import Workspace, on_host
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
+from sandbox.workspace.source import HostSource, ImageSource
 
-_Copied = tuple[Scan, Snapshot, Manifest]
-"""A look, the copy that fits it, and what that holds."""
+_Copied = tuple[Scan, Snapshot, Manifest | None]
+"""A look, the copy that fits it, and what that holds; None where that is remembered already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,13 @@ class OpenedContainer:
     """The directory on the host that was copied; `NOWHERE` where a folder of the image was."""
     prepared_key: str
     """Names image and guest version together."""
+    supply: ContainerSupply = DIRECT
+    """Where it is from, and who removes it."""
+
+    def session(self) -> Session:
+        """The right to use it, and to start it again; there is one."""
+        discard = partial(self.supply.discard, self.engine)
+        return Session(self.engine, self.plan, self.started, discard=discard)
 
     def again(self) -> "OpenedContainer":
         """Another one from the same baseline, in which nothing has run.
@@ -52,7 +64,8 @@ class OpenedContainer:
         """
         if not self.plan.lifetime_s:
             raise SandboxLost("a container that is only exported gives no fresh one")
-        return replace(self, started=opening.start(self.engine, self.plan))
+        started = self.supply.start(self.engine, self.plan, meanwhile=lambda: None)
+        return replace(self, started=started)
 
 
 def open_workspace(
@@ -65,96 +78,171 @@ def open_workspace(
     kernel_policy: KernelPolicy,
     engine: Engine,
     on_progress: Callable[[str], None],
+    supply: ContainerSupply = DIRECT,
 ) -> OpenedContainer:
-    """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`."""
+    """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`.
+
+    Args:
+        supply: what it shares with others of this process.
+    """
     info = _image(engine, policy, image)
     source = workspace_source.of(workspace, engine, info, policy.workspace)
-    prepared = below = prepare(engine, info, moved=source.moved, on_progress=on_progress)
     setup_labels = info.labels if policy.setup.makes_layer else {}
-    prepares = bool(policy.setup.prepare) or LABEL_LEFT in setup_labels
-    of_setup = setup_layers.notes(policy, setup_layers.replaced(setup_labels))
     personal = personal_config.read(os.environ, on_host(workspace))
     for note in personal.notes:
         on_progress(note)
-    memory = SnapshotMemory(workspace, policy.workspace, below, personal=personal)
+    below = prepare(engine, info, moved=source.moved, on_progress=on_progress)
+    return _Opening(
+        workspace=workspace,
+        policy=policy,
+        run_id=run_id,
+        may_ask=may_ask,
+        kernel_policy=kernel_policy,
+        engine=engine,
+        on_progress=on_progress,
+        supply=supply,
+        source=source,
+        personal=personal,
+        below=below,
+        memory=SnapshotMemory(workspace, policy.workspace, below, personal=personal),
+        of_setup=setup_layers.notes(policy, setup_layers.replaced(setup_labels)),
+        prepares=bool(policy.setup.prepare) or LABEL_LEFT in setup_labels,
+    ).opened()
 
-    def planned(
-        copied: Snapshot,
-        policy: Policy = policy,
-        also_own: tuple[str, ...] = (),
-    ) -> OpeningPlan:
-        made = plan.plan(
-            policy,
-            prepared,
-            snapshot_image=copied.image,
-            run_id=run_id,
-            may_ask=may_ask,
-            kernel_policy=kernel_policy,
-            also_own=also_own,
-        )
-        notes = (*made.rules.notes, *of_setup)
-        return replace(made, rules=replace(made.rules, notes=notes)) if of_setup else made
 
-    def opened(made: OpeningPlan, started: StartedContainer, copied: Snapshot) -> OpenedContainer:
-        for line in started.services:
-            on_progress(line)
-        return OpenedContainer(
-            engine=engine,
-            plan=made,
-            started=started,
-            snapshot=copied,
-            workspace=on_host(workspace),
-            prepared_key=prepared.key,
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """One call of `open_workspace`, with what its image says of it."""
 
-    def copied_of(looked: Scan | None) -> _Copied:
-        from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
+    workspace: Workspace
+    policy: Policy
+    run_id: str
+    may_ask: bool
+    kernel_policy: KernelPolicy
+    engine: Engine
+    on_progress: Callable[[str], None]
+    supply: ContainerSupply
+    source: HostSource | ImageSource
+    personal: PersonalConfig
+    below: PreparedImage
+    """The image that the workspace is laid on."""
+    memory: SnapshotMemory
+    of_setup: tuple[str, ...]
+    """What a person should know of the set-up."""
+    prepares: bool
+    """The copy is worked on before an agent sees it."""
 
-        with source.whole(looked) as whole:
-            return take(
-                engine,
-                whole,
-                policy.workspace,
-                below,
-                memory,
-                personal=personal,
-                on_progress=on_progress,
-            )
+    def opened(self) -> OpenedContainer:
+        recalled, prepared = self.memory.recall(), self.below
+        if recalled is not None and self.prepares:
+            from sandbox import preparation  # noqa: PLC0415 - few policies have one
 
-    recalled = memory.recall()
-    if recalled is not None and prepares:
-        from sandbox import preparation  # noqa: PLC0415 - few policies have one
-
-        found = preparation.recalled(engine, policy, recalled[2])
-        if found is None:
-            recalled = None
-        else:
-            recalled, prepared = (*recalled[:2], found.copied), found.image
-    if recalled is None:
-        new = copied_of(None)
-    else:
+            found = preparation.recalled(self.engine, self.policy, recalled[2])
+            if found is None:
+                recalled = None
+            else:
+                recalled, prepared = (*recalled[:2], found.copied), found.image
+        if recalled is None:
+            return self._from_copy(self._copied(None))
         fingerprint, racy, known = recalled
 
         def look() -> tuple[Scan, bool]:
-            looked = source.glance()
+            looked = self.supply.look(self.source)
             return looked, snapshot.unchanged(looked, fingerprint, racy)
 
-        made = planned(known)
-        got = _started_or_copied(engine, made, look, copied_of)
+        made = self._planned(known, prepared)
+        got = _started_or_copied(self.engine, made, look, self._copied, self.supply)
         if isinstance(got, StartedContainer):
-            return opened(made, got, known)
-        new = got
-    prepared = below
-    looked, copied, manifest = new
-    keeping = Background(lambda: memory.keep(looked, copied, manifest), name="keep")
-    if prepares:
-        from sandbox import preparation  # noqa: PLC0415
+            return self._with(made, got, known, prepared)
+        return self._from_copy(got)
 
-        keeping.result()
-        done = preparation.prepared(engine, policy, copied, planned, on_progress=on_progress)
-        copied, prepared = done.copied, done.image
-    made = planned(copied)
-    return opened(made, _start(engine, made, keeping), copied)
+    def _copied(self, looked: Scan | None) -> _Copied:
+        from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
+
+        with self.supply.copying(self.source) as shared:
+            again = self.memory.recall() if shared else None
+            if again is not None:
+                looked = looked or self.supply.look(self.source)
+                same = snapshot.unchanged(looked, *again[:2])
+                if same and self.engine.image(again[2].image) is not None:
+                    return looked, again[2], None
+            with self.source.whole(looked) as whole:
+                looked, copied, manifest = take(
+                    self.engine,
+                    whole,
+                    self.policy.workspace,
+                    self.below,
+                    self.memory,
+                    personal=self.personal,
+                    on_progress=self.on_progress,
+                )
+            if self.supply is not DIRECT:
+                # Whoever waits for this copy finds it by what is remembered.
+                self.memory.keep(looked, copied, manifest)
+                return looked, copied, None
+        return looked, copied, manifest
+
+    def _from_copy(self, new: _Copied) -> OpenedContainer:
+        looked, copied, manifest = new
+        prepared = self.below
+
+        def keep() -> None:
+            if manifest is not None:
+                self.memory.keep(looked, copied, manifest)
+
+        keeping = Background(keep, name="keep")
+        if self.prepares:
+            from sandbox import preparation  # noqa: PLC0415 - few policies have one
+
+            keeping.result()
+            with self.supply.copying(self.source):
+                done = preparation.prepared(
+                    self.engine,
+                    self.policy,
+                    copied,
+                    partial(self._planned, prepared=prepared),
+                    on_progress=self.on_progress,
+                )
+            copied, prepared = done.copied, done.image
+        made = self._planned(copied, prepared)
+        return self._with(made, _start(self.engine, made, keeping, self.supply), copied, prepared)
+
+    def _planned(
+        self,
+        copied: Snapshot,
+        prepared: PreparedImage,
+        *,
+        policy: Policy | None = None,
+        also_own: tuple[str, ...] = (),
+    ) -> OpeningPlan:
+        made = plan.plan(
+            policy or self.policy,
+            prepared,
+            snapshot_image=copied.image,
+            run_id=self.run_id,
+            may_ask=self.may_ask,
+            kernel_policy=self.kernel_policy,
+            also_own=also_own,
+        )
+        if not self.of_setup:
+            return made
+        notes = (*made.rules.notes, *self.of_setup)
+        return replace(made, rules=replace(made.rules, notes=notes))
+
+    def _with(
+        self, made: OpeningPlan, started: StartedContainer, copied: Snapshot, image: PreparedImage
+    ) -> OpenedContainer:
+        for line in started.services:
+            self.on_progress(line)
+        return OpenedContainer(
+            engine=self.engine,
+            plan=made,
+            started=started,
+            snapshot=copied,
+            workspace=on_host(self.workspace),
+            prepared_key=image.key,
+            supply=self.supply,
+        )
 
 
 def _started_or_copied(
@@ -162,6 +250,7 @@ def _started_or_copied(
     plan: OpeningPlan,
     look: Callable[[], tuple[Scan, bool]],
     copied_of: Callable[[Scan], _Copied],
+    supply: ContainerSupply,
 ) -> StartedContainer | _Copied:
     """A container from the remembered copy, or another copy where that is not the workspace.
 
@@ -184,28 +273,30 @@ def _started_or_copied(
     copying = Background(lambda: copied_of(looking.result()[0]), name="copy")
     started = None
     try:
-        started = _started_or_none(engine, plan, looking.begin)
+        started = _started_or_none(engine, plan, looking.begin, supply)
         if looking.result()[1] and started is not None:
             return started
-        _discard(engine, started)
+        _discard(engine, started, supply)
         started = None
         return copying.result()
     except BaseException:
         looking.wait()
         copying.wait()
-        _discard(engine, started)
+        _discard(engine, started, supply)
         raise
 
 
-def _start(engine: Engine, plan: OpeningPlan, meanwhile: Background[None]) -> StartedContainer:
+def _start(
+    engine: Engine, plan: OpeningPlan, meanwhile: Background[None], supply: ContainerSupply
+) -> StartedContainer:
     """Start a container, with some other work while it comes up."""
     started = None
     try:
-        started = opening.start(engine, plan, meanwhile=meanwhile.begin)
+        started = supply.start(engine, plan, meanwhile=meanwhile.begin)
         meanwhile.result()
     except BaseException:
         meanwhile.wait()
-        _discard(engine, started)
+        _discard(engine, started, supply)
         raise
     return started
 
@@ -232,17 +323,17 @@ def _image(engine: Engine, policy: Policy, image: str | None) -> ImageInfo:
 
 
 def _started_or_none(
-    engine: Engine, plan: OpeningPlan, meanwhile: Callable[[], None]
+    engine: Engine, plan: OpeningPlan, meanwhile: Callable[[], None], supply: ContainerSupply
 ) -> StartedContainer | None:
     """Start from a remembered snapshot; None where the engine no longer has it."""
     if engine.image(plan.snapshot_image) is None:
         return None
     try:
-        return opening.start(engine, plan, meanwhile=meanwhile)
+        return supply.start(engine, plan, meanwhile=meanwhile)
     except EngineError:
         return None
 
 
-def _discard(engine: Engine, started: StartedContainer | None) -> None:
+def _discard(engine: Engine, started: StartedContainer | None, supply: ContainerSupply) -> None:
     if started is not None:
-        opening.discard(engine, started)
+        supply.discard(engine, started)

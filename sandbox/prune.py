@@ -15,6 +15,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_LOWER, LABEL_MANAGED, LABEL_RUN
 from sandbox.engine.values import ContainerInfo, VolumeInfo
 from sandbox.errors import EngineError
+from sandbox.pool import ownership
 from sandbox.stored import StoredItem, stored
 
 UNUSED_AGE_S = 7 * 24 * 3600
@@ -62,9 +63,9 @@ def leftovers(engine: Engine, *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> tu
         Leftover(
             kind=LeftoverKind.CONTAINER,
             id=row.id,
-            run=row.labels.get(LABEL_RUN, ""),
+            run=ownership.run_of(row.labels, row.name),
             state=row.state,
-            expired=deadline < now,
+            expired=deadline < now or (ownership.is_waiting(row) and ownership.is_left(row.labels)),
             deadline=deadline,
         )
         for row in engine.containers(LABEL_DEADLINE)
@@ -75,7 +76,8 @@ def leftovers(engine: Engine, *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> tu
             kind=LeftoverKind.VOLUME,
             id=row.name,
             run=row.labels.get(LABEL_RUN, ""),
-            expired=(_deadline(row) or 0.0) < now,
+            # One that a container still has is refused by the engine.
+            expired=(_deadline(row) or 0.0) < now or ownership.is_left(row.labels),
         )
         for row in engine.volumes(LABEL_MANAGED)
         if LABEL_LOWER not in row.labels

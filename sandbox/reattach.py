@@ -13,10 +13,10 @@ from sandbox.container.mounts import Mount
 from sandbox.container.prepared_image import PreparedImage, recalled
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import ImageUnusable, SandboxLost
 from sandbox.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
+from sandbox.pool import ownership
 from sandbox.workspace.place import Workspace, on_host
 from sandbox.workspace.snapshot import Snapshot, recorded
 
@@ -58,8 +58,9 @@ def require(engine: Engine, state: ContainerState, run_id: str) -> None:
         ContainerGone: there is none of that id.
         SandboxLost: it is another run's.
     """
-    labels = (engine.inspect(state.container).get("Config") or {}).get("Labels") or {}
-    if labels.get(LABEL_RUN) != run_id:
+    found = engine.inspect(state.container)
+    labels = (found.get("Config") or {}).get("Labels") or {}
+    if ownership.run_of(labels, str(found.get("Name") or "").lstrip("/")) != run_id:
         raise SandboxLost(f"container {state.container[:12]} is not that of run {run_id}")
 
 

@@ -11,7 +11,6 @@ from policies.policy import Policy
 from sandbox import opened, reattach
 from sandbox.container.commands import SessionCommands
 from sandbox.container.seal import KernelPolicy, SealReport
-from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
 from sandbox.export.export import Exporter, Still
@@ -34,7 +33,7 @@ class Sandbox(SessionCommands):
     """
 
     def __init__(self, container: OpenedContainer) -> None:
-        super().__init__(Session(container.engine, container.plan, container.started))
+        super().__init__(container.session())
         self._opened = container
         self._follower: Follower | None = None
 

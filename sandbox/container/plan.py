@@ -107,6 +107,20 @@ def _environment(policy: Policy, prepared: PreparedImage) -> dict[str, str]:
     }
 
 
+def labels(run_id: str, *, lifetime_s: float) -> dict[str, str]:
+    """What a container that begins its life now carries.
+
+    Args:
+        lifetime_s: how long its processes live at most.
+    """
+    return {
+        LABEL_MANAGED: "1",
+        LABEL_RUN: run_id,
+        LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
+        LABEL_DEADLINE: str(int(time.time() + lifetime_s) + _AFTERLIFE_S),
+    }
+
+
 def plan(
     policy: Policy,
     prepared: PreparedImage,
@@ -124,12 +138,6 @@ def plan(
     """
     rules = _rules(policy, prepared, may_ask=may_ask, also_own=also_own)
     lifetime_s = int(policy.limits.time_s) + _GRACE_S
-    labels = {
-        LABEL_MANAGED: "1",
-        LABEL_RUN: run_id,
-        LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
-        LABEL_DEADLINE: str(int(time.time()) + lifetime_s + _AFTERLIFE_S),
-    }
     return OpeningPlan(
         policy=policy,
         prepared_image=prepared.id,
@@ -138,7 +146,7 @@ def plan(
             policy,
             image=snapshot_image,
             command=prepared.command,
-            labels=labels,
+            labels=labels(run_id, lifetime_s=lifetime_s),
             hosts_file=str(own_files.hosts_path()),
             unset=prepared.unset,
         ),

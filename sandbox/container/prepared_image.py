@@ -6,6 +6,7 @@ image with the guest compiled for its own Python, and an inventory kept in the h
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,23 +74,36 @@ def prepare(
     sources = guest_sources()
     key = _key(image.id, sources, moved)
     ref = f"moonpool/prepared:{key}"
-    found = engine.image(ref)
+    found = _found(engine, ref, key)
     if found is not None:
-        inventory = inventory_cache.load(key)
-        if inventory is not None:
-            # Its age tells `prune` when the image was last used.
-            os.utime(inventory_cache.inventory_file(key))
-            return _described(found, key, inventory)
+        return found
     from sandbox.container import guest_installation  # noqa: PLC0415 - once for an image
 
-    inventory = guest_installation.install(
-        engine, image, ref, sources, moved=moved, on_progress=on_progress
-    )
-    made = engine.image(ref)
-    if made is None:
-        raise ImageUnusable("the prepared image is gone again: run once more")
-    inventory_cache.keep(key, inventory)
-    return _described(made, key, inventory)
+    with _installing:
+        found = _found(engine, ref, key)
+        if found is not None:
+            return found  # by another thread, meanwhile
+        inventory = guest_installation.install(
+            engine, image, ref, sources, moved=moved, on_progress=on_progress
+        )
+        made = engine.image(ref)
+        if made is None:
+            raise ImageUnusable("the prepared image is gone again: run once more")
+        inventory_cache.keep(key, inventory)
+        return _described(made, key, inventory)
+
+
+_installing = threading.Lock()
+
+
+def _found(engine: Engine, ref: str, key: str) -> PreparedImage | None:
+    found = engine.image(ref)
+    inventory = None if found is None else inventory_cache.load(key)
+    if found is None or inventory is None:
+        return None
+    # Its age tells `prune` when the image was last used.
+    os.utime(inventory_cache.inventory_file(key))
+    return _described(found, key, inventory)
 
 
 def _described(found: ImageInfo, key: str, inventory: Inventory) -> PreparedImage:

@@ -2,6 +2,8 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from sandbox.container import host_disk, opening
 from sandbox.container.host_disk import HostDisk
@@ -20,7 +22,16 @@ _RESTARTS = 3
 class Session:
     """A started container, and the right to start it again."""
 
-    def __init__(self, engine: Engine, plan: OpeningPlan, started: StartedContainer) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        plan: OpeningPlan,
+        started: StartedContainer,
+        *,
+        discard: Callable[[StartedContainer], None] | None = None,
+    ) -> None:
+        """`discard` removes the container in the end, where that is not ours to do."""
+        self._discard = discard or partial(opening.discard, engine)
         self.engine = engine
         self.plan = plan
         self.started = started
@@ -109,7 +120,7 @@ class Session:
         if not self._closed:
             self._closed = True
             self._disk.stop()
-            opening.discard(self.engine, self.started)
+            self._discard(self.started)
 
 
 def path_bytes(path: str) -> bytes:

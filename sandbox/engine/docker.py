@@ -172,6 +172,11 @@ class Engine(EngineImages):
                 if error.status != CONFLICT and "is zombie" not in str(error):
                     raise
 
+    def rename(self, container: str, name: str) -> None:
+        """Give a container in any state another name, which no other has."""
+        with translated("naming the container"):
+            self._api.json("POST", f"/containers/{container}/rename", query={"name": name})
+
     def wait(self, container: str, *, timeout_s: float) -> int:
         """Wait until the main process ended; gives its exit code."""
         with translated("waiting for the container"):
@@ -194,7 +199,12 @@ class Engine(EngineImages):
             query = {"all": 1, **labelled(label)}
             rows = self._api.json("GET", "/containers/json", query=query)
         return [
-            ContainerInfo(id=row["Id"], labels=row.get("Labels") or {}, state=row["State"])
+            ContainerInfo(
+                id=row["Id"],
+                labels=row.get("Labels") or {},
+                state=row["State"],
+                name=str((row.get("Names") or ("",))[0]).lstrip("/"),
+            )
             for row in rows
         ]
 

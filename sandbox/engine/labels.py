@@ -6,6 +6,11 @@ LABEL_OWNER = "moonpool.owner"
 LABEL_DEADLINE = "moonpool.deadline"
 """Seconds since the epoch after which anyone may remove the thing (`moonpool prune`)."""
 
+LABEL_POOL = "moonpool.pool"
+"""On a container and its volumes that were made ahead of need: the process that did, which owns
+them (`sandbox.pool.ownership`). Of which run such a container is says its name, once it is one's:
+an engine changes no label."""
+
 LABEL_SNAPSHOT = "moonpool.snapshot"
 """On an image: the content key of the workspace copy in it."""
 

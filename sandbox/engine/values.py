@@ -35,6 +35,8 @@ class ContainerInfo:
     labels: Mapping[str, str]
     state: str
     """``created``, ``running``, ``paused``, ``exited`` or ``dead``."""
+    name: str = ""
+    """As the engine has it, without the slash before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,95 @@
+"""The sandboxes of a batch: opened from containers that were made ahead, removed behind it."""
+
+import hashlib
+from collections.abc import Hashable, Mapping
+
+from agent.job import Job, OnProgress
+from images.build import ensure
+from sandbox import opened
+from sandbox.container.seal import KernelPolicy
+from sandbox.engine.docker import Engine
+from sandbox.errors import SandboxError
+from sandbox.opened import OpenedContainer
+from sandbox.pool.supply import ContainerSupply
+from sandbox.pool.warm_supply import WarmSupply
+from sandbox.sandbox import Sandbox
+
+
+class SandboxPool:
+    """For all runs of one process, in any number of threads. `open_box` is an `OpenBox`."""
+
+    def __init__(self, environ: Mapping[str, str], *, jobs: int) -> None:
+        """`jobs`: how many runs there are at once.
+
+        Raises:
+            EngineUnavailable: no engine answers.
+        """
+        self.engine = Engine.connect(environ)
+        self._supply = WarmSupply(self.engine, limit=jobs)
+        self._images: dict[Hashable, str] = {}
+
+    def open_box(self, job: Job, on_progress: OnProgress) -> Sandbox:
+        """A sandbox for this run alone; errors as for `open_sandbox`."""
+        try:
+            found = self._opened(job, on_progress, self._supply)
+        except SandboxError:
+            # What an image was may be what is wrong.
+            self._images.clear()
+            raise
+        self._supply.opened(_key(job), found.plan)
+        return Sandbox(found)
+
+    def expect(self, job: Job, count: int) -> None:
+        """Say that so many runs more of the same workspace, policy and image come next.
+
+        The first of them need not have been opened. Its own `open_box` counts as one.
+        """
+        self._supply.expect(
+            _key(job), count, lambda supply: self._opened(job, lambda _: None, supply, run_id="")
+        )
+
+    def close(self) -> tuple[str, ...]:
+        """Remove what nobody took, and wait until what was closed is gone; gives what is not, in
+        words. Sandboxes that are still open stay their runs'."""
+        return self._supply.close()
+
+    def _opened(
+        self,
+        job: Job,
+        on_progress: OnProgress,
+        supply: ContainerSupply,
+        *,
+        run_id: str | None = None,
+    ) -> OpenedContainer:
+        return opened.open_workspace(
+            job.workspace,
+            job.policy,
+            image=self._image(job, on_progress),
+            run_id=job.run_id if run_id is None else run_id,
+            may_ask=job.may_ask,
+            kernel_policy=KernelPolicy(job.kernel_policy),
+            engine=self.engine,
+            on_progress=on_progress,
+            supply=supply,
+        )
+
+    def _image(self, job: Job, on_progress: OnProgress) -> str:
+        """What the policy's image is called in the engine; looked up once in a batch."""
+        name, environ = job.policy.image, job.environ
+        image = self._images.get(name)
+        if image is None:
+            image = ensure(self.engine, name, environ=environ, on_progress=on_progress)
+            self._images[name] = image
+        if not job.policy.setup.makes_layer:
+            return image
+        from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
+
+        return find_or_make(
+            self.engine, image, job.policy, job.workspace, environ=environ, on_progress=on_progress
+        ).image
+
+
+def _key(job: Job) -> Hashable:
+    """What jobs have in common whose sandboxes are alike."""
+    policy = hashlib.sha256(repr(job.policy).encode()).digest()
+    return job.workspace, policy, job.may_ask, job.kernel_policy
