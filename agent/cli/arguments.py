@@ -176,7 +176,7 @@ def choice(*names: str, words: tuple[Word, ...], help: str = "") -> Parameter[Wo
 
     return Parameter(
         *names,
-        metavar=f"<{'|'.join(words)}>" if names else words[0],
+        metavar=f"<{'|'.join(words)}>" if names else "|".join(words),
         help=help,
         default=words[0],
         convert=convert,

@@ -114,7 +114,8 @@ VERBS = Group(
         ),
         "schema": Verb(
             "schema",
-            "Print the JSON Schema of the lines of `--json`, which are those of `events.jsonl`.",
+            "Print the JSON Schema of the lines of `--json`, which are those of `events.jsonl`; or "
+            "of a batch's tasks file.",
         ),
         "doctor": Verb("doctor", "Try everything that a run needs, and say what is missing."),
         "prune": Verb(

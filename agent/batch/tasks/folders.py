@@ -71,13 +71,15 @@ def matches(directory: Path, pattern: str) -> Sequence[tuple[str, Path]]:
         if path.is_symlink() or path.is_dir():
             if path.is_symlink() and not path.is_dir() and path.exists():
                 continue
-            found.append((_name(match.rstrip("/").split("/")[top:]), resolved(directory, match)))
+            found.append(
+                (plain_name(match.rstrip("/").split("/")[top:]), resolved(directory, match))
+            )
     if not found:
         raise NoFolder(f"no folder matches {directory / pattern}")
     return found
 
 
-def _name(parts: Sequence[str]) -> str:
+def plain_name(parts: Sequence[str]) -> str:
     """A plain name from the parts of a path that a pattern left open. What is lost is told apart by
     a digest, so a name stays when others come or go."""
     text = "-".join(parts)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from agent.batch.task import Task
-from agent.batch.tasks import rows_csv, rows_json, rows_yaml
+from agent.batch.tasks import rows_csv, rows_json, rows_parquet, rows_yaml
 from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.entries import TaskMaker
 from agent.batch.tasks.permits import Permits
 from agent.batch.tasks.row import TaskRow
+from agent.batch.tasks.swebench import MARK, InstanceRows
 from agent.errors import UsageError
 from policies.frozen import dataclass
 
@@ -60,16 +61,26 @@ def _read(
     path: Path,
     policies: Path | None,
     complaints: Complaints,
-    notes: list[str],  # noqa: ARG001
+    notes: list[str],
 ) -> Iterator[Task]:
     if path.is_dir():
         raise UsageError(f"{path} is a folder")
     maker = TaskMaker(path.parent.resolve(), Permits(policies), complaints)
+    instances: InstanceRows | None = None
     for row in _rows(path, complaints):
-        yield from maker.tasks(row)
+        if MARK not in row.data:
+            yield from maker.tasks(row)
+            continue
+        instances = instances or InstanceRows(complaints)
+        turned = instances(row)
+        if turned is not None:
+            yield from maker.tasks(*turned)
+    notes += instances.notes if instances else ()
 
 
 def _rows(path: Path, complaints: Complaints) -> Iterator[TaskRow]:
+    if path.suffix.lower() == ".parquet" and path.is_file():
+        return rows_parquet.rows(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"{path} is in no form that tasks come in: {_FORMS}")

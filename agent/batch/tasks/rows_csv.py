@@ -14,6 +14,7 @@ from agent.batch.task import TaskOrigin
 from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.form import BUDGET_KEYS, ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
+from agent.batch.tasks.swebench import MARK
 from policies.errors import PolicyError
 from policies.file.complaint import unknown_key
 from policies.file.document import utf8
@@ -57,8 +58,7 @@ def _named(names: list[str], file: str, complaints: Complaints) -> bool:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             complaints.add(f"{file}:1", name, "this key is there twice")
-    is_ours = "instance_id" not in (name.lower() for name in names)
-    for name in names if is_ours else ():
+    for name in () if MARK in names else names:
         if name not in _COLUMNS:
             complaints.add(f"{file}:1", name, unknown_key(name, _COLUMNS))
     return not complaints

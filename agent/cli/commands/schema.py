@@ -8,18 +8,23 @@ from agent.cli.setup import exit_codes
 from agent.record.events import schema as event_schema
 from agent.record.summary import RunSummary
 
-EVENTS: Parameter[Literal["events"]] = choice(words=("events",))
+WHICH: Parameter[Literal["events", "tasks"]] = choice(words=("events", "tasks"))
 
 
-def schema(_given: Given) -> int:
-    """Print the schema; gives the exit code."""
-    print(json.dumps(event_schema.schema(RunSummary), indent=2))
+def schema(given: Given) -> int:
+    """Print a schema; gives the exit code."""
+    if given[WHICH] == "tasks":
+        from agent.batch.tasks.form import json_schema
+
+        print(json.dumps(json_schema(), indent=2))
+    else:
+        print(json.dumps(event_schema.schema(RunSummary), indent=2))
     return exit_codes.DONE
 
 
 COMMAND = Command(
     schema,
-    (EVENTS,),
+    (WHICH,),
     """
 
     Example: moonpool schema events > events.schema.json

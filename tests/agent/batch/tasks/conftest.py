@@ -7,6 +7,9 @@ import pytest
 
 from agent.batch.tasks.reading import TaskList, read_tasks
 from agent.errors import UsageError
+from command_line.running import moonpool, zygote
+
+__all__ = ["moonpool", "zygote"]
 
 Write = Callable[[str, str], Path]
 Refused = Callable[[str, str], list[str]]
