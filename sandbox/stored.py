@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from policies.frozen import dataclass
 from sandbox.container.inventory_cache import inventory_file
@@ -45,6 +46,8 @@ class StoredItem:
     """Ids of the images that are made of it."""
     named: bool = True
     """An image without a name was replaced by another of the same content."""
+    known: bool = True
+    """Whether the cache of this user has a file for it: others use the engine too."""
     finished: bool = True
     """What is not may be at work in another process at this moment."""
 
@@ -61,7 +64,8 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
     kinds = {name: kind for name, image in images.items() if (kind := _kind(image)) is not None}
     bases = [*images.values(), *others]
     above = {name: _above(images[name], images.values()) & kinds.keys() for name in kinds}
-    used = {name: _last_use(images[name], kind) for name, kind in kinds.items()}
+    files = {name: _cache_file(images[name], kind) for name, kind in kinds.items()}
+    used = {name: _last_use(images[name], file) for name, file in files.items()}
     found = [
         StoredItem(
             kind=kind,
@@ -70,6 +74,7 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
             last_use_s=max(used[other] for other in (name, *above[name])),
             above=frozenset(above[name]),
             named=bool(images[name].tags),
+            known=_is_there(files[name]),
             finished=not _tag(images[name]).startswith(DRAFT),
         )
         for name, kind in kinds.items()
@@ -87,6 +92,7 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
             own_bytes=sizes.get(volume.name, 0),
             last_use_s=_volume_last_use(volume),
             above=frozenset(),
+            known=_is_there(lower_file(volume.labels.get(LABEL_LOWER, ""))),
             finished=published(volume.labels.get(LABEL_LOWER, "")) == volume.name,
         )
         for volume in volumes
@@ -131,18 +137,28 @@ def _below(image: ImageInfo, among: list[ImageInfo]) -> int:
     return max(sizes, default=0)
 
 
-def _last_use(image: ImageInfo, kind: StoredKind) -> float:
-    """When one was last opened, from the time of its file in the cache: a snapshot's manifest, a
-    prepared image's inventory, a layer's own. One without may be another user's: it counts from
-    when it came."""
+def _cache_file(image: ImageInfo, kind: StoredKind) -> Path | None:
+    """The file of the cache whose time says when one was last opened: a snapshot's manifest, a
+    prepared image's inventory, a layer's own."""
     tag = _tag(image)
+    match kind:
+        case StoredKind.SNAPSHOT:
+            return manifest_file(image.labels.get(LABEL_SNAPSHOT, tag))
+        case StoredKind.PREPARED_IMAGE:
+            return inventory_file(tag)
+        case _:
+            return layer_file(tag) if tag else None
+
+
+def _is_there(file: Path | None) -> bool:
+    return file is not None and file.is_file()
+
+
+def _last_use(image: ImageInfo, file: Path | None) -> float:
+    """One without a file may be another user's: it counts from when it came."""
     with contextlib.suppress(OSError):
-        if kind is StoredKind.SNAPSHOT:
-            return manifest_file(image.labels.get(LABEL_SNAPSHOT, tag)).stat().st_mtime
-        if kind is StoredKind.PREPARED_IMAGE:
-            return inventory_file(tag).stat().st_mtime
-        if tag and kind is StoredKind.SETUP_LAYER:
-            return layer_file(tag).stat().st_mtime
+        if file is not None:
+            return file.stat().st_mtime
     return max(time_of(image.created), time_of(image.tagged))
 
 

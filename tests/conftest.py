@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from sandbox.sandbox import Sandbox
 from sandbox.stored import StoredItem, StoredKind, stored
 
 OpenBox = Callable[..., Sandbox]
-_BEFORE = pytest.StashKey[frozenset[str]]()
+_CACHE = pytest.StashKey[str]()
 
 # A slow machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,33 +65,33 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
-def _kept_by_engine() -> dict[str, StoredItem]:
-    return {item.id: item for item in stored(Engine.connect(os.environ))}
-
-
 @pytest.hookimpl
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """What stands before: all that comes by the tests goes with them."""
+    """All tests together have a cache of their own: so it is known what the engine keeps of it."""
     if not hasattr(session.config, "workerinput"):
-        with contextlib.suppress(SandboxError):
-            session.config.stash[_BEFORE] = frozenset(_kept_by_engine())
+        session.config.stash[_CACHE] = cache = tempfile.mkdtemp(prefix="moonpool-tests-cache-")
+        os.environ["XDG_CACHE_HOME"] = cache
 
 
 @pytest.hookimpl
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Images and volumes that a run would make again are removed, those of use to others too."""
-    before = session.config.stash.get(_BEFORE, None)
-    if before is None:
+    """Images and volumes that only these tests would use again are removed, with their cache."""
+    cache = session.config.stash.get(_CACHE, None)
+    if cache is None:
         return
     with contextlib.suppress(SandboxError):
         engine = Engine.connect(os.environ)
-        made = [item for name, item in _kept_by_engine().items() if name not in before]
-        for item in sorted(made, key=lambda item: len(item.above)):
+        for item in sorted(filter(_known, stored(engine)), key=lambda item: len(item.above)):
             with contextlib.suppress(SandboxError):
                 if item.kind is StoredKind.VOLUME:
                     engine.remove_volume(item.id)
                 else:
                     engine.remove_image(item.id)
+    shutil.rmtree(cache, ignore_errors=True)
+
+
+def _known(item: StoredItem) -> bool:
+    return item.known
 
 
 @pytest.fixture(scope="session")

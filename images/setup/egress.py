@@ -49,8 +49,8 @@ class Egress:
     def volume(self) -> str:
         return self.proxy.volume if self.proxy else ""
 
-    def refused(self) -> Sequence[str]:
-        return self.proxy.refused() if self.proxy else ()
+    def failed(self, name: str) -> Sequence[str]:
+        return self.proxy.failed(name) if self.proxy else ()
 
     def ended(self) -> str:
         return self.proxy.ended() if self.proxy else ""

@@ -33,6 +33,10 @@ _ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SE
 """What package managers take; none of them reaches out of the container."""
 _FIRST_FAILURE = 10
 """As of `images.setup.inside.runner`."""
+_FAILED_REQUESTS = {
+    "refused": "the proxy refused what setup.network does not list, or asks without TLS:",
+    "unanswered": "the proxy may reach these and got no answer (down, or no such name):",
+}
 _OUTLIVES_S = 60
 """How much later the container ends itself where nobody else does."""
 _KEPT_S = 3600
@@ -156,10 +160,9 @@ class SetupMaker:
         elif 0 <= number < len(commands):
             what = f"set-up failed at {' '.join(commands[number].split())!r}"
         lines = [what, *out.last]
-        refused = way_out.refused()
-        if refused:
-            lines.append("the proxy refused what setup.network does not list, or asks without TLS:")
-            lines += [f"  {row}" for row in refused]
+        for name, words in _FAILED_REQUESTS.items():
+            if rows := way_out.failed(name):
+                lines += [words, *(f"  {row}" for row in rows)]
         if reason := way_out.ended():
             lines.append(f"set-up's proxy is gone ({reason}): run it again")
         lines.append(

@@ -34,7 +34,7 @@ _FILE_BYTES = 64 << 20
 _START_TIMEOUT_S = 60.0
 _TICK_S = 0.1
 _SPARE_S = 600
-_REFUSED_LIMIT = 1 << 17
+_LIST_LIMIT = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,9 @@ class RunningProxy:
     volume: str
     """The volume with its socket, `SOCKET`."""
 
-    def refused(self) -> tuple[str, ...]:
-        """What it refused so far, each ``METHOD ADDRESS`` once."""
-        said = _file(self.engine, self.container, "refused").decode("utf-8", "replace")
+    def failed(self, name: str) -> tuple[str, ...]:
+        """What it ``refused`` so far, or what was ``unanswered``: each ``METHOD ADDRESS`` once."""
+        said = _file(self.engine, self.container, name).decode("utf-8", "replace")
         # Whoever talks to Squid may have taken it over: its rows go to a terminal.
         return tuple(filter(str.isprintable, said.split("\n")[:-1]))
 
@@ -177,7 +177,7 @@ def _file(engine: Engine, container: str, path: str) -> bytes:
     with contextlib.suppress(FileNotFoundError, SandboxError):
         for piece in engine.get_archive(container, path if path[0] == "/" else f"{FOLDER}/{path}"):
             data += piece
-            if len(data) > _REFUSED_LIMIT:
+            if len(data) > _LIST_LIMIT:
                 break
     size = int(data[124:135].strip(b"\0 ") or b"0", 8) if len(data) >= 512 else 0
     return data[512 : 512 + size]

@@ -1,5 +1,6 @@
-"""Main process of the proxy's container: Squid, the socket set-ups reach it by, and a list of what
-it refused. Ends with Squid, or at its deadline. Python 3.11, standard library.
+"""Main process of the proxy's container: Squid, the socket set-ups reach it by, and lists of what
+it refused and of what did not answer it. Ends with Squid, or at its deadline. Python 3.11, standard
+library.
 
     egress.py CONFIGURATION LIFETIME_S
 """
@@ -15,21 +16,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import relay  # type: ignore[import-not-found]
 
 SOCKET = Path("/egress/proxy.sock")
-REFUSED = Path("/egress/refused")
+LISTS = {"403": Path("/egress/refused"), "5": Path("/egress/unanswered")}
+"""Which requests are kept, by how their status begins, and where."""
 PORT = 3128
 LOG = Path("/tmp/answered")  # noqa: S108 - the container's
-_FORBIDDEN = "403 "
 _ROWS = 200
 _LINE_BYTES = 1 << 16
 _ROW_CHARACTERS = 300
 _TRIES, _PAUSE_S = 400, 0.05
 
 
-class RefusedRequests:
-    """Keeps each refused request once, from the lines of Squid's log."""
+class FailedRequests:
+    """Keeps each request that failed once, from the lines of Squid's log."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, None] = {}
+        self._rows: dict[str, dict[str, None]] = {status: {} for status in LISTS}
 
     async def read(self) -> None:
         # A pipe: Squid tells other kinds of readers only when it has much to tell.
@@ -46,16 +47,19 @@ class RefusedRequests:
                 line = (await lines.readline()).decode("utf-8", "replace")
             except ValueError:
                 continue  # a longer line than anybody needs
-            if line.startswith(_FORBIDDEN):
-                self._keep(line.removeprefix(_FORBIDDEN))
+            status, _, request = line.partition(" ")
+            for begins in LISTS:
+                if status.startswith(begins):
+                    self._keep(begins, request)
 
-    def _keep(self, line: str) -> None:
+    def _keep(self, begins: str, line: str) -> None:
         row = "".join(c if c.isprintable() else "?" for c in line.strip())[:_ROW_CHARACTERS]
-        if row not in self._rows and len(self._rows) < _ROWS:
-            self._rows[row] = None
-            new = REFUSED.with_suffix(".new")
-            new.write_text("\n".join(self._rows) + "\n", "utf-8")
-            new.replace(REFUSED)
+        rows = self._rows[begins]
+        if row not in rows and len(rows) < _ROWS:
+            rows[row] = None
+            new = LISTS[begins].with_suffix(".new")
+            new.write_text("\n".join(rows) + "\n", "utf-8")
+            new.replace(LISTS[begins])
 
 
 async def _answers() -> None:
@@ -71,8 +75,8 @@ async def _answers() -> None:
 
 
 async def main(configuration: str, lifetime_s: float) -> None:
-    refused = RefusedRequests()
-    await refused.read()
+    failed = FailedRequests()
+    await failed.read()
     squid = await asyncio.create_subprocess_exec("/usr/sbin/squid", "-N", "-f", configuration)
     ended = asyncio.ensure_future(squid.wait())
     answers = asyncio.ensure_future(_answers())

@@ -116,6 +116,11 @@ async def ask(request: str) -> str:
     return answer.decode("latin-1")[:3000]
 
 
+def listed(name: str) -> str:
+    path = Path("/egress") / name
+    return path.read_text("utf-8") if path.exists() else ""
+
+
 async def main() -> None:
     said = json.loads(Path("/stage.json").read_text("utf-8"))
     add_addresses()
@@ -136,12 +141,12 @@ async def main() -> None:
     asked = {name: asyncio.ensure_future(ask(said)) for name, said in said["requests"].items()}
     answers = {name: await answer for name, answer in asked.items()}
     code = await proxy.wait() if not answers else None
-    refused = Path("/egress/refused")
     told = {
         "answers": answers,
         "asked": list(names.asked),
         "upstream": upstream.heard,
-        "refused": refused.read_text("utf-8") if refused.exists() else "",
+        "refused": listed("refused"),
+        "unanswered": listed("unanswered"),
         "code": code,
     }
     Path("/answer.json").write_text(json.dumps(told), "utf-8")

@@ -58,7 +58,7 @@ def test_those_who_need_the_same_share_one_and_the_last_ends_it(engine: Engine) 
         assert two.ended() == ""
     assert _standing(engine, one) == (False, False)
     assert one.ended() == "its container was removed"
-    assert one.refused() == ()
+    assert one.failed("refused") == ()
 
 
 def test_one_that_was_killed_is_not_used_again(engine: Engine) -> None:

@@ -39,6 +39,7 @@ ADDRESSES: Mapping[str, list[list[str]]] = {
     "mapped.example": [["::ffff:10.1.2.3"]],
     "six.example": [["::1"]],
     "registry.example": [[PRIVATE]],
+    "down.example": [[PRIVATE]],
 }
 
 
@@ -61,6 +62,11 @@ REACHED = {
     "a name that was rebound meanwhile": (connect("rebound.example:443"), PUBLIC + ":443"),
     "a name that was rebound, again": (connect("rebound.example:443"), PUBLIC + ":443"),
 }  # fmt: skip
+
+UNANSWERED = {
+    "a name that nobody has": connect("nowhere.example:443"),
+    "a registry that is down": connect("down.example:9999"),
+}
 
 REFUSED = {
     "another host": connect("other.example:443"),
@@ -141,6 +147,7 @@ class Staged:
     asked: set[str]
     upstream: list[str]
     refused: set[str]
+    unanswered: set[str]
     code: int | None
 
 
@@ -175,7 +182,8 @@ def _staged(
         engine.remove(container)
     return Staged(
         answers=told["answers"], asked=set(told["asked"]), upstream=told["upstream"],
-        refused=set(told["refused"].splitlines()), code=told["code"],
+        refused=set(told["refused"].splitlines()),
+        unanswered=set(told["unanswered"].splitlines()), code=told["code"],
     )  # fmt: skip
 
 
@@ -189,9 +197,12 @@ def _answer(engine: Engine, container: str) -> Any:
 
 @pytest.fixture(scope="module")
 def staged(engine: Engine) -> Staged:
-    squid = configuration(AllowedHosts(names=NAMES, registries=(("registry.example", 8443),)), None)
+    registries = (("registry.example", 8443), ("down.example", 9999))
+    squid = configuration(AllowedHosts(names=NAMES, registries=registries), None)
     reached = {name: request for name, (request, _) in REACHED.items()}
-    return _staged(engine, squid, {**reached, **REFUSED, **NEWER, **MALFORMED, **RELAYED})
+    return _staged(
+        engine, squid, {**reached, **UNANSWERED, **REFUSED, **NEWER, **MALFORMED, **RELAYED}
+    )
 
 
 @pytest.mark.parametrize("name", REACHED)
@@ -214,6 +225,11 @@ def test_what_is_refused_is_reported(staged: Staged, name: str) -> None:
         row.startswith(f"{method} ") and row.split(" ")[1].rstrip("/") == target.rstrip("/")
         for row in staged.refused
     )
+
+
+def test_what_may_be_reached_and_does_not_answer_is_reported_apart(staged: Staged) -> None:
+    assert {"CONNECT nowhere.example:443", "CONNECT down.example:9999"} <= staged.unanswered
+    assert not {row for row in staged.unanswered if row in staged.refused}
 
 
 @pytest.mark.parametrize("name", NEWER)
@@ -241,7 +257,7 @@ def test_nothing_behind_a_refused_request_is_let_through(staged: Staged) -> None
 
 def test_no_name_is_looked_up_that_is_not_listed(staged: Staged) -> None:
     """A look-up is a way out: `SECRET.evil.example`."""
-    listed = {name for name in ADDRESSES if "other" not in name}
+    listed = {*(name for name in ADDRESSES if "other" not in name), "nowhere.example"}
     assert staged.asked <= listed
     assert "public.example" in staged.asked
 
