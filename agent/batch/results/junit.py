@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from agent.batch.attempt import AttemptResult, ErrorKind
+from agent.batch.attempt import AttemptResult
+from agent.batch.results.rows import run_of
+from agent.batch.results.verdict import TaskVerdict, verdict
 from agent.batch.task import Task
-from agent.record.outcome import Finished, name_of
-from agent.record.store import SUMMARY, runs_directory
+from agent.record.store import SUMMARY
 from agent.untrusted_text import one_line, visible
 
-_FINISHED = name_of(Finished)
 # https://www.w3.org/TR/xml/#charsets, without the characters that it discourages
 _ILLEGAL = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
 _LARGEST_SUMMARY = 64 << 20
@@ -38,9 +38,9 @@ def pieces(
         f'{attribute}="{count}"'
         for attribute, count in (
             ("tests", len(tasks)),
-            ("failures", verdicts.count("failure")),
-            ("errors", verdicts.count("error")),
-            ("skipped", verdicts.count("skipped")),
+            ("failures", verdicts.count(TaskVerdict.FAILURE)),
+            ("errors", verdicts.count(TaskVerdict.ERROR)),
+            ("skipped", verdicts.count(TaskVerdict.NOT_DONE)),
             ("time", f"{sum(row.seconds for row in rows if row is not None):.3f}"),
         )
     )
@@ -52,28 +52,20 @@ def pieces(
     yield b"</testsuite>\n</testsuites>\n"
 
 
-def verdict(row: AttemptResult | None) -> str:
-    """``passed``, or the name of the element that says why not."""
-    if row is None:
-        return "skipped"
-    if row.error_kind not in {None, ErrorKind.AGENT}:
-        return "error"
-    if row.error_kind is None and row.outcome == _FINISHED and row.verified is not False:
-        return "passed"
-    return "failure"
-
-
-def _case(directory: Path, task: Task, row: AttemptResult | None, ended: str, note: str) -> str:
+def _case(
+    directory: Path, task: Task, row: AttemptResult | None, ended: TaskVerdict, note: str
+) -> str:
     seconds = 0.0 if row is None else row.seconds
     inside = ""
     if row is None:
         inside = '<skipped message="it was not run"/>\n'
-    elif ended != "passed":
+    elif ended is not TaskVerdict.PASSED:
         kind = row.error_kind or row.outcome
         message = f"{row.outcome}: {row.detail}" if row.detail else row.outcome
         inside = f"<{ended} type={_attribute(kind)} message={_attribute(message)}/>\n"
-    if row is not None and row.run_id is not None:
-        output = legal(_output(runs_directory(directory) / row.run_id))
+    run = None if row is None else run_of(row, directory)
+    if run is not None:
+        output = legal(_output(run))
         inside += f"<system-out>{escape(output)}</system-out>\n" if output else ""
     if note:
         inside += f"<system-err>{escape(legal(note))}</system-err>\n"

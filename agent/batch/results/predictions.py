@@ -12,10 +12,10 @@ from pathlib import Path
 
 from agent.batch.attempt import AttemptResult
 from agent.batch.results.choice import REFUSED, is_exported
+from agent.batch.results.rows import run_of
 from agent.batch.task import Task
 from agent.errors import RecordError, UsageError
 from agent.record.runs import index_patch_of, patch_of, run_in
-from agent.record.store import runs_directory
 from agent.untrusted_text import one_line
 from sandbox.errors import PatchError
 
@@ -43,7 +43,7 @@ class Predictions:
         """``preds.jsonl``, line by line."""
         for task in self._tasks:
             row = self._choices.get(task.id)
-            if row is None or row.run_id is None:
+            if row is None:
                 continue
             patch = self._patch(task, row)
             if patch is None:
@@ -72,12 +72,13 @@ class Predictions:
 
     def _patch(self, task: Task, row: AttemptResult) -> str | None:
         """As a grader applies it with git; None where there is none that it could."""
-        if row.run_id is None or not is_exported(row):
+        run = run_of(row, self._directory)
+        if run is None or not is_exported(row):
             if row.outcome == REFUSED:
                 self.notes[task.id] = _REFUSED
             return None
         try:
-            data, note = gradable(runs_directory(self._directory) / row.run_id)
+            data, note = gradable(run)
             if note:
                 self.notes[task.id] = note
             return data.decode()

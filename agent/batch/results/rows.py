@@ -4,15 +4,25 @@ Refuses to know whose failure it was (the caller says it) and which attempt is c
 (`agent.batch.results.choice`).
 """
 
+import re
 from pathlib import Path
 
 from agent.batch.attempt import AttemptResult, ErrorKind
 from agent.batch.task import Task
 from agent.record.runs import run_in
+from agent.record.store import runs_directory
 from agent.record.summary import RunSummary
 from agent.verification import Failed, Verified
 
 _DETAIL_CHARACTERS = 500
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def run_of(row: AttemptResult, directory: Path) -> Path | None:
+    """The directory of an attempt's run in the batch's folder; no other name leads anywhere."""
+    if row.run_id is None or not _PLAIN_NAME.fullmatch(row.run_id):
+        return None
+    return runs_directory(directory) / row.run_id
 
 
 def attempt_row(

@@ -16,11 +16,13 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.batch.attempt import AttemptResult
-from agent.batch.results import junit
+from agent.batch.results import junit, page
 from agent.batch.results.choice import choices, chosen
+from agent.batch.results.page import BatchSummary
 from agent.batch.results.predictions import Predictions
 from agent.batch.task import Task
 from agent.errors import RecordError
+from agent.untrusted_text import one_line
 from sandbox.atomic_write import write_pieces_atomically
 
 RESULTS = "results.jsonl"
@@ -55,8 +57,11 @@ def write_all(
     notes = preds.notes
     rows = [_noted(row, notes) for row in rows]
     _write(directory / RESULTS, _lines(rows))
+    best = choices(rows)
     _write(directory / JUNIT, junit.pieces(directory, began, tasks, best, notes))
-    return tuple(f"{task}: {note}" for task, note in notes.items())
+    summary = BatchSummary(name=directory.name, began=began, tasks=tasks, rows=rows, choices=best)
+    _write(directory / SUMMARY_PAGE, page.pieces(summary))
+    return tuple(f"{one_line(task)}: {note}" for task, note in notes.items())
 
 
 def _noted(row: AttemptResult, notes: Mapping[str, str]) -> AttemptResult:
