@@ -38,6 +38,7 @@ from sandbox.workspace.place import ImageFolder
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
+    from agent.conversation.run_share import RunShare
 
 _CONTEXT_S = 30.0
 """For three small files; for the words after a signal."""
@@ -102,6 +103,8 @@ class RunSetup:
     """What the record says of a run that another process began."""
     torn_bytes: int = 0
     """Length of the record's last line, which that process did not finish."""
+    share: "RunShare | None" = None
+    """What the runs of a batch have in common; None: this one is alone."""
 
     def image_store(self) -> ImageStore:
         shown = self.past.state.conversation.images if self.past is not None else ()
@@ -119,7 +122,10 @@ class RunSetup:
         )
 
     def stopwatch(self) -> Stopwatch:
-        return Stopwatch(before_s=self.past.worked_s if self.past is not None else 0.0)
+        watch = Stopwatch(before_s=self.past.worked_s if self.past is not None else 0.0)
+        if self.share is not None:
+            self.share.stop_in_waits(watch)
+        return watch
 
     def budget(self, clock: Stopwatch) -> Budget:
         past = self.past
@@ -156,6 +162,8 @@ class RunSetup:
         """A session in a sandbox that is ready. A run's time begins here: it is the agent's, and a
         first build of the image does not count."""
         job, past = self.job, self.past
+        if self.share is not None:
+            self.share.lead(self.model)
         budget = self.budget(clock)
         tracker = ChangeTracker(
             box,
@@ -184,6 +192,7 @@ class RunSetup:
             interrupts=self.interrupts,
             journal=journal,
             facts=self.facts,
+            share=self.share,
         )
         return RunSession(
             job=job,

@@ -44,6 +44,27 @@ class TokensNeeded:
     """What it will have at the very least."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCost:
+    """What one call may use at the most, were nothing of it read from a cache."""
+
+    input_tokens: int
+    input_usd: float | None
+    """None: no price is known."""
+    answer_tokens: int
+    least_answer_tokens: int
+    """With less it is not worth its input."""
+    usd_per_answer_token: float | None
+
+
+class BudgetReached(Exception):
+    """What is left does not pay for another call, or for the wait before it."""
+
+    def __init__(self, limit: LimitReached) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
 class Budget:
     """Counts turns, tokens, money and seconds. Mutable: there is one to a run."""
 
@@ -146,6 +167,23 @@ class Budget:
         if self.left_s <= 0:
             return self.out_of_time()
         return None
+
+    def worst(self, answer_tokens: int) -> CallCost:
+        """What the next call costs at the most."""
+        tokens = self._need.known + self._need.new
+        least = min(answer_tokens, LEAST_ANSWER_TOKENS)
+        input_usd = rate = None
+        if self._prices is not None:
+            rates = self._prices.rates(tokens)
+            dearest = max(rates.input, rates.cache_write, rates.cache_read)
+            input_usd, rate = tokens * dearest / 1_000_000, rates.output / 1_000_000
+        return CallCost(
+            input_tokens=tokens,
+            input_usd=input_usd,
+            answer_tokens=answer_tokens,
+            least_answer_tokens=least,
+            usd_per_answer_token=rate,
+        )
 
     def out_of_money(self) -> LimitReached:
         detail = (

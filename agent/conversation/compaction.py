@@ -17,7 +17,13 @@ In this order, each only where the one before was not enough:
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from agent.conversation.budget import BYTES_A_TOKEN, LEAST_ANSWER_TOKENS, Budget, TokensNeeded
+from agent.conversation.budget import (
+    BYTES_A_TOKEN,
+    LEAST_ANSWER_TOKENS,
+    Budget,
+    BudgetReached,
+    TokensNeeded,
+)
 from agent.conversation.model_calls import ModelCaller
 from agent.conversation.token_estimate import TokenEstimate
 from agent.conversation.window import bytes_of, replies, sent, until
@@ -290,6 +296,10 @@ class Compactor:
         try:
             return self._caller.aside(messages, max_tokens=tokens, compact=compact)
         except ModelRefusedRequest:
+            return None
+        except BudgetReached as over:
+            if not over.limit.limit.of_batch:
+                raise
             return None
 
 

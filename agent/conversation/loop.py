@@ -6,13 +6,13 @@ request is made (`model_calls`) and a call (`tool_calls`), what is left of the b
 and what happens to the files afterwards (`agent.delivery`).
 """
 
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from agent.conversation import nudges
-from agent.conversation.budget import Budget
+from agent.conversation.budget import Budget, BudgetReached
 from agent.conversation.calls_as_text import call_as_text
 from agent.conversation.compaction import Compactor
-from agent.conversation.model_calls import ModelCaller, OutOfMoney, WaitTooLong
+from agent.conversation.model_calls import ModelCaller
 from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import ModelError, ModelRefusedRequest, ModelTooLong
 from agent.interrupts import Interrupts, SignalReceived, TimeUp
@@ -51,6 +51,9 @@ from agent.record.state.loop_detection import NoLoop, StopForLoop, WarnOfLoop
 from agent.tools import registry
 from sandbox.errors import SandboxError
 
+if TYPE_CHECKING:
+    from agent.conversation.run_share import RunShare
+
 _IN_A_ROW = 5
 """How many answers without substance (empty, cut off, paused) end the run."""
 
@@ -70,6 +73,7 @@ class AgentLoop:
         interrupts: Interrupts,
         journal: Journal,
         facts: ModelInfo = UNKNOWN,
+        share: "RunShare | None" = None,
     ) -> None:
         self._calls = calls
         self._budget = budget
@@ -83,6 +87,7 @@ class AgentLoop:
             server_tools=server_tools,
             interrupts=interrupts,
             journal=journal,
+            share=share,
         )
         self._compactor = Compactor(
             facts=facts,
@@ -152,11 +157,10 @@ class AgentLoop:
             return SandboxFailed(message=str(error))
         except SignalReceived as signal:
             return Interrupted(signal=signal.name)
-        except OutOfMoney:
-            return self._budget.out_of_money()
-        except (TimeUp, WaitTooLong) as over:
-            wait_s = over.wait_s if isinstance(over, WaitTooLong) else None
-            return self._budget.out_of_time(wait_s=wait_s)
+        except BudgetReached as over:
+            return over.limit
+        except TimeUp:
+            return self._budget.out_of_time()
 
     def _finish(self) -> Conversation | None:
         """Do what is left of a turn that another process was in the middle of."""

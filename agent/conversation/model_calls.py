@@ -9,12 +9,14 @@ into a request (`compaction`).
 
 import hashlib
 import time
-from collections.abc import Callable
-from typing import assert_never
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, assert_never
 
-from agent.conversation.budget import Budget
+from agent.conversation.budget import Budget, BudgetReached
 from agent.conversation.window import bytes_of
-from agent.interrupts import Interrupts
+from agent.errors import ModelError
+from agent.interrupts import Interrupts, TimeUp
 from agent.models.interface import (
     Discarded,
     Message,
@@ -33,22 +35,13 @@ from agent.record.events.lifecycle import Notice
 from agent.record.events.live import TextDiscarded, TextPiece, ThinkingPiece
 from agent.record.journal import Journal
 
+if TYPE_CHECKING:
+    from agent.conversation.run_share import PaidCall, RunShare
+
 _ESTIMATED = (
     "the service does not say what its answers use: their tokens are estimated by their size, and "
     "against budget.usd each counts for the longest that it could have been"
 )
-
-
-class OutOfMoney(Exception):
-    """An answer broke off, and what is left does not pay for it again."""
-
-
-class WaitTooLong(Exception):
-    """The run's time would be over before the service is asked again."""
-
-    def __init__(self, wait_s: float) -> None:
-        super().__init__(wait_s)
-        self.wait_s = wait_s
 
 
 class ModelCaller:
@@ -64,8 +57,11 @@ class ModelCaller:
         server_tools: tuple[str, ...],
         interrupts: Interrupts,
         journal: Journal,
+        share: "RunShare | None" = None,
     ) -> None:
         self._model = model
+        self._share = share
+        self._paid: PaidCall | None = None
         self._budget = budget
         self.system = system
         self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
@@ -82,21 +78,21 @@ class ModelCaller:
 
         Raises:
             ModelError: there is no reply to be had.
-            OutOfMoney, WaitTooLong: there is none within the budget.
+            BudgetReached: there is none within the run's budget or its batch's.
             SignalReceived, TimeUp: the wait was broken off.
         """
         emit = self._journal.emit
-        emit(
-            ModelCalled(
-                turn=self._budget.turns + 1,
-                system_sha256=self._system_sha256,
-                messages=len(self._journal.state.conversation.history),
+        with self._paid_for(max(1, self._budget.answer_tokens(max_tokens))) as tokens:
+            emit(
+                ModelCalled(
+                    turn=self._budget.turns + 1,
+                    system_sha256=self._system_sha256,
+                    messages=len(self._journal.state.conversation.history),
+                )
             )
-        )
-        tokens = max(1, self._budget.answer_tokens(max_tokens))
-        started = time.monotonic()
-        reply = self._get(self._request(messages, tokens), self._on_event)
-        self._budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
+            started = time.monotonic()
+            reply = self._get(self._request(messages, tokens), self._on_event)
+            self._budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
         self._own_up(reply.usage)
         emit(
             ModelReplied(
@@ -115,9 +111,37 @@ class ModelCaller:
 
         Raises: as `turn`.
         """
-        reply = self._get(self._request(messages, max_tokens, compact=compact), self._aside)
-        self._budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
-        return reply
+        with self._paid_for(max_tokens) as tokens:
+            reply = self._get(self._request(messages, tokens, compact=compact), self._aside)
+            self._budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
+            return reply
+
+    @contextmanager
+    def _paid_for(self, max_tokens: int) -> Generator[int]:
+        """Inside, a call is paid for by what the runs of a batch have together; gives how long its
+        answer may be. Alone, a run goes by its own budget only."""
+        if self._share is None:
+            yield max_tokens
+            return
+        with self._share.paid(self._budget, max_tokens) as paid:
+            self._paid = paid
+            try:
+                yield self._budget.answer_tokens(paid.answer_tokens)
+            except (ModelError, BudgetReached):
+                raise
+            except BaseException:
+                if self._share.was_in_flight(came=self._came_bytes > 0):
+                    # It is billed, and nobody says how much.
+                    self._discard(Usage(uncounted_replies=1))
+                raise
+            finally:
+                self._paid = None
+
+    def _discard(self, usage: Usage) -> None:
+        budget = self._budget
+        budget.add_void(usage, came_bytes=self._came_bytes)
+        self._came_bytes = 0
+        self._journal.emit(ReplyDiscarded(usage=usage, used=budget.used, usd=budget.usd))
 
     def _request(
         self, messages: tuple[Message, ...], max_tokens: int, *, compact: bool = False
@@ -138,8 +162,15 @@ class ModelCaller:
         def heard(event: StreamEvent) -> None:
             if isinstance(event, TextDelta | ThinkingDelta):
                 self._came_bytes += len(event.text.encode("utf-8", "replace"))
+            if self._share is not None and self._budget.left_s <= 0:
+                raise TimeUp
             on_event(event)
 
+        if self._share is not None:
+            # In a thread nothing rings, and a wait for others is none of the run's time: each piece
+            # that comes looks at the clock.
+            with self._interrupts.immediate():
+                return self._model.reply(request, heard)
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
         with self._interrupts.within(self._budget.left_s):
@@ -159,14 +190,14 @@ class ModelCaller:
             case Retrying():
                 # What broke off was billed: is another attempt still paid for?
                 if not budget.affords(self._asking):
-                    raise OutOfMoney
+                    raise BudgetReached(budget.out_of_money())
+                if self._paid is not None:
+                    self._paid.again()
                 emit(ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt))
-                if event.wait_s >= budget.left_s:
-                    raise WaitTooLong(event.wait_s)
+                if self._share is None and event.wait_s >= budget.left_s:
+                    raise BudgetReached(budget.out_of_time(wait_s=event.wait_s))
             case Discarded():
-                budget.add_void(event.usage, came_bytes=self._came_bytes)
-                self._came_bytes = 0
-                emit(ReplyDiscarded(usage=event.usage, used=budget.used, usd=budget.usd))
+                self._discard(event.usage)
                 emit(TextDiscarded())
             case _:
                 assert_never(event)

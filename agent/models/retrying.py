@@ -9,13 +9,16 @@ import email.utils
 import time
 from collections.abc import Callable, Mapping
 from random import SystemRandom
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
 from agent.errors import ModelError, ModelUnavailable
 from agent.models.interface import Retrying, StreamEvent
 from policies.frozen import dataclass
+
+if TYPE_CHECKING:
+    from agent.models.request_gate import RequestGate
 
 _T = TypeVar("_T")
 _PIECE_S = 1.0
@@ -33,9 +36,12 @@ class TransientError(Exception):
         *,
         asked_wait_s: float | None = None,
         lasting: ModelError | None = None,
+        overload: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.overload = overload
+        """The service says that too much is asked of it, by this request or by others."""
         self.lasting = lasting
         """Set where the failure looks as if it would last, though by its status it may not: one
         more attempt is made, and then this ends the run."""
@@ -68,6 +74,13 @@ class Retrier:
     def __init__(self, limits: RetryLimits, *, sleep: Callable[[float], None] = wait) -> None:
         self._limits = limits
         self._sleep = sleep
+        self.gate: RequestGate | None = None
+        """The way of a batch's runs to their model; None: this run has it for itself."""
+
+    def accepted(self) -> None:
+        """The service has begun to answer an attempt."""
+        if self.gate is not None:
+            self.gate.accepted()
 
     def run(self, attempt: Callable[[int], _T], on_event: Callable[[StreamEvent], None]) -> _T:
         """Call ``attempt`` with its number, from 1, until it returns.
@@ -76,11 +89,16 @@ class Retrier:
             ModelUnavailable: every attempt failed, or the service asks for too long a wait.
         """
         number = 0
+        trials = None if self.gate is None else self.gate.trials(self._limits)
 
         def numbered() -> _T:
             nonlocal number
-            number += 1
-            return attempt(number)
+            if trials is None:
+                number += 1
+                return attempt(number)
+            with trials.admitted():
+                number += 1
+                return attempt(number)
 
         def report(state: tenacity.RetryCallState) -> None:
             wait_s = state.next_action.sleep if state.next_action is not None else 0.0
@@ -88,10 +106,10 @@ class Retrier:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            stop=self._is_enough,
-            wait=self._wait_s,
+            stop=self._is_enough if trials is None else lambda s: trials.enough(_failure(s)),
+            wait=self._wait_s if trials is None else lambda s: trials.wait_s(_failure(s)),
             before_sleep=report,
-            sleep=self._sleep,
+            sleep=self._sleep if trials is None else trials.sleep,
             reraise=True,
         )
         try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import httpx2
 
@@ -22,6 +22,9 @@ from agent.models.retrying import Retrier, RetryLimits, TransientError, wait
 from agent.models.service_errors import ErrorMap
 from agent.models.transport import READ_TIMEOUT_S, REPLY_TIMEOUT_S, check_events, decoded
 from policies.frozen import dataclass
+
+if TYPE_CHECKING:
+    from agent.models.request_gate import RequestGate
 
 _T = TypeVar("_T")
 
@@ -75,6 +78,10 @@ class Service:
         self._retrier = Retrier(timing.limits, sleep=timing.sleep)
         self.close = weakref.finalize(self, close)
 
+    def through(self, gate: "RequestGate") -> None:
+        """Make every request by way of a gate, which then does the waiting too."""
+        self._retrier.gate = gate
+
     def retried(self, attempt: Callable[[int], _T], on_event: Callable[[StreamEvent], None]) -> _T:
         """Call ``attempt`` with its number, from 1, until it returns; see `Retrier.run`."""
         return self._retrier.run(attempt, on_event)
@@ -125,6 +132,7 @@ class Service:
                 with self.guard(reading=True):
                     self._errors.refuse_error(answer.response)
                     check_events(answer.response, *types)
+                self._retrier.accepted()
                 # What the reader and its listener raise never passes through the translation.
                 for event in self._events(iter(answer)):
                     for shown in reply.feed(event):

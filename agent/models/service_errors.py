@@ -6,9 +6,10 @@ and what the service answered. Text that came from the service is bounded and st
 characters before a person sees it.
 """
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 
@@ -33,6 +34,8 @@ from agent.models.transport import NotTheApiError, ReplyTooLongError, decoded
 from policies.frozen import dataclass
 
 _LONGEST_NAME = 60
+_OVERLOAD: Final = (429, 503, 529)
+_OVERLOAD_NAME: Final = re.compile(r"overload|rate.?limit|too.?many.?(?:req|tok)|throttl|capacity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,7 @@ class ErrorMap:
             case FailureKind.RETRY:
                 response = None if answer is None else answer.response
                 asked_s = None if response is None else asked_wait_s(response.headers)
-                return TransientError(what, asked_wait_s=asked_s)
+                return TransientError(what, asked_wait_s=asked_s, overload=_is_overload(answer))
             case FailureKind.DOUBTFUL:
                 lasting = ModelRefusedRequest(_refusal(what, answer, service))
                 return TransientError(what, lasting=lasting)
@@ -135,6 +138,13 @@ class ErrorMap:
         if isinstance(error, self.connection | httpx2.HTTPError):
             return connection_failure(error, service)
         return service.shown(str(error)) or type(error).__name__
+
+
+def _is_overload(answer: ErrorAnswer | None) -> bool:
+    if answer is None:
+        return False
+    # Within a stream there is no status, and only the name says it.
+    return answer.status in _OVERLOAD or _OVERLOAD_NAME.search(answer.name.lower()) is not None
 
 
 def _error_in(body: Any) -> Any:

@@ -15,6 +15,14 @@ class RunLimit(StrEnum):
     USD = "dollars"
     TIME = "time"
     CONTEXT = "context window"
+    BATCH_USD = "the batch's dollars"
+    BATCH_TOKENS = "the batch's tokens"
+    BATCH_TIME = "the batch's time"
+
+    @property
+    def of_batch(self) -> bool:
+        """It is shared by all runs of a batch, and says nothing of the one that reached it."""
+        return self in {RunLimit.BATCH_USD, RunLimit.BATCH_TOKENS, RunLimit.BATCH_TIME}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from agent.conversation.approval import Approve, nobody_to_ask
 from agent.conversation.budget import Budget
 from agent.conversation.loop import AgentLoop
 from agent.conversation.resume_state import ResumeState
+from agent.conversation.run_share import RunShare
 from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
 from agent.models.interface import Model
@@ -36,6 +37,7 @@ class FakeConversation:
     also: Callable[[Event], None] = lambda event: None
     facts: ModelInfo = UNKNOWN
     max_tokens: int = 1000
+    share: RunShare | None = None
     past: ResumeState | None = None
     """What another process did of it."""
 
@@ -47,6 +49,8 @@ class FakeConversation:
         """A loop that was not begun."""
         before = self.past.state if self.past is not None else RunState()
         self.budget = Budget(self.policy, before=before.spent, prices=self.facts.prices)
+        if self.share is not None:
+            self.share.lead(model)
         images = self.image_store or ImageStore(None)
         self.journal = Journal(
             record=None,
@@ -73,6 +77,7 @@ class FakeConversation:
             interrupts=self.interrupts,
             journal=self.journal,
             facts=self.facts,
+            share=self.share,
         )
 
     def _show(self, event: Event, _line: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.conversation.approval import nobody_to_ask
+from agent.conversation.run_share import RunShare
 from agent.interrupts import Interrupts
 from agent.job import Job, OnProgress
 from agent.models.interface import Model
@@ -38,6 +39,7 @@ class FakeRun:
     driver: SessionDriver = one_task
     workspace: Path | None = None
     facts: ModelInfo = UNKNOWN
+    share: RunShare | None = None
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
@@ -70,6 +72,7 @@ class FakeRun:
                 exit_code=of_outcome,
                 driver=self.driver,
                 facts=self.facts,
+                share=self.share,
             )
         )
         result = self.run.go()

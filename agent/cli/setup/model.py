@@ -128,9 +128,17 @@ class PreparedModel:
 
 
 def ready(
-    named: str | None, policy: Policy, configuration: Configuration, *, prices: Path | None
+    named: str | None,
+    policy: Policy,
+    configuration: Configuration,
+    *,
+    prices: Path | None,
+    batch_usd: bool = False,
 ) -> PreparedModel:
     """Open a command's model, and refuse what the policy asks of it in vain.
+
+    Args:
+        batch_usd: it is used in a batch that has a budget in dollars.
 
     Raises:
         UsageError: there is no such model, its price is not known and must be, it lacks what the
@@ -141,11 +149,15 @@ def ready(
     model = open_model(named, configuration)
     host = host_of(model.name, environ=environment.environ(), configuration=configuration)
     facts = _known_facts(model.name, host, prices, configuration)
-    _refuse_dollars(policy, model.name, host, facts)
+    if policy.budget.usd is not None:
+        _refuse_dollars(f"policy {policy.name} has budget.usd", model.name, host, facts)
+    if batch_usd:
+        _refuse_dollars("the batch has a budget in dollars", model.name, host, facts)
     refuse_what_cannot_be(policy, model.name, host)
     listed = prices is None and configuration.prices is None
     notices: tuple[str, ...] = ()
-    if host is Host.GATEWAY and policy.budget.usd is not None and listed:
+    in_dollars = batch_usd or policy.budget.usd is not None
+    if host is Host.GATEWAY and in_dollars and listed:
         notices = (_LIST_PRICES,)
     return PreparedModel(
         model=model, facts=facts, telemetry=telemetry(configuration), notices=notices
@@ -186,12 +198,12 @@ def _known_facts(
     return replace(found, output_tokens=min(asked, found.output_tokens or asked))
 
 
-def _refuse_dollars(policy: Policy, model: str, host: Host, facts: ModelInfo) -> None:
+def _refuse_dollars(what: str, model: str, host: Host, facts: ModelInfo) -> None:
     """Raises UsageError for a budget in dollars that could not be kept."""
-    if policy.budget.usd is not None and facts.prices is None:
+    if facts.prices is None:
         where = f" on {host.value}" if host.is_cloud else ""
         raise UsageError(
-            f"policy {policy.name} has budget.usd, but the price of {model}{where} is not known: "
+            f"{what}, but the price of {model}{where} is not known: "
             "supply it with --prices FILE, as\n{version: 1, models: [{model: "
             f"{json.dumps(model)}, usd_per_million: {{input: 1.25, output: 10}}}}]}}"
         )

@@ -14,7 +14,7 @@ environment says, until `AnthropicModel.trace_with`.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anthropic
 from anthropic.types import RawMessageStreamEvent
@@ -30,6 +30,9 @@ from agent.models.interface import Reply, Request, StreamEvent
 from agent.models.listing import OfferedModel
 from agent.models.service import RequestTiming, Service
 from agent.models.transport import credential, guarded, timeouts, url
+
+if TYPE_CHECKING:
+    from agent.models.request_gate import RequestGate
 
 PUBLIC_URL: Final = "https://api.anthropic.com"
 """The SDK's own default; given explicitly, so that the SDK does not look into the environment."""
@@ -179,6 +182,10 @@ class AnthropicModel:
                 "traces": {"enabled": True, "content_mode": "metadata_only"},
             }
         )
+
+    def request_through(self, gate: "RequestGate") -> None:
+        """Make every request by way of a batch's gate."""
+        self._service.through(gate)
 
     def close(self) -> None:
         """Close the connections; also done when the object or the process ends."""

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from functools import partial
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import openai
 
@@ -40,6 +40,9 @@ from agent.models.openai.listing import listed
 from agent.models.openai.stream import OpenAIReplyStream
 from agent.models.service import RequestTiming, Service
 from agent.models.transport import credential, guarded, is_of, on_this_machine, timeouts, url
+
+if TYPE_CHECKING:
+    from agent.models.request_gate import RequestGate
 
 PUBLIC_URL: Final = "https://api.openai.com/v1"
 """The SDK's own default; given explicitly, so that the SDK does not look into the environment."""
@@ -126,6 +129,10 @@ class OpenAIModel:
     @property
     def name(self) -> str:
         return f"{openai_request.PROVIDER}:{self._model}"
+
+    def request_through(self, gate: "RequestGate") -> None:
+        """Make every request by way of a batch's gate."""
+        self._service.through(gate)
 
     def close(self) -> None:
         """Close the connections; also done when the object or the process ends."""
