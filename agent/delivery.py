@@ -120,9 +120,11 @@ class Delivery:
             delivery, words = self._tracked(box)
         except (SandboxError, RecordError, OSError) as error:
             self._journal.quietly(ExportFailed(message=f"{why}; {error}"))
-            return SandboxFailed(message=f"the patch can't be made: {why}")
+            return SandboxFailed(
+                message=f"the patch can't be made: {why}", cause=type(why).__name__
+            )
         self._not_verified("the container could not be read")
-        failed = SandboxFailed(message=f"{why}. {words}")
+        failed = SandboxFailed(message=f"{why}. {words}", cause=type(why).__name__)
         if delivery.refused:
             return ExportRefused(findings=delivery.findings, before=failed)
         return failed

@@ -11,6 +11,8 @@ for. In the middle of a call to the sandbox the second one asks the guest to end
 stream stays whole, and the third raises. The export goes on until the third. Everywhere else a
 signal is counted, and the run looks at the count before each step. While the record is written
 nothing raises at all: a line is whole or not there.
+
+A run in a thread beside the main one gets no signal: `agent.batch.thread_interrupts`.
 """
 
 import contextlib
@@ -22,11 +24,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import Enum, auto
 from types import FrameType
+from typing import TypeVar
 
 from policies.file.quantities import spelled_duration
 
+Heard = TypeVar("Heard")
+T = TypeVar("T")
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_NOW = 2
+NOW = 2
+"""The level at which nobody waits for what takes long any more."""
 _DROP = 3
 _SHORTEST_S = 0.001
 """A timer of 0 would never ring."""
@@ -78,7 +85,7 @@ class Interrupts:
     @property
     def at_once(self) -> bool:
         """Nobody waits for what takes long any more."""
-        return self.level >= _NOW
+        return self.level >= NOW
 
     @property
     def broken_off(self) -> bool:
@@ -86,16 +93,19 @@ class Interrupts:
         return self.level >= _DROP
 
     def receive(self, name: str) -> None:
-        if name == "SIGINT":
-            # In a chat nothing is to be exported yet, so the first means the command already.
-            self.level = min(max(self.level + 1, _NOW if self._stepwise else 0), _DROP)
-        else:
-            self.leaving = True
-            self.level = max(self.level, _NOW)
-        self.name = name
+        self._count(name)
         if self._writing or (self._held and self.level < _DROP):
             return
         self._judge()
+
+    def _count(self, name: str) -> None:
+        if name == "SIGINT":
+            # In a chat nothing is to be exported yet, so the first means the command already.
+            self.level = min(max(self.level + 1, NOW if self._stepwise else 0), _DROP)
+        else:
+            self.leaving = True
+            self.level = max(self.level, NOW)
+        self.name = name
 
     def _judge(self) -> None:
         match self._where:
@@ -104,7 +114,7 @@ class Interrupts:
             case _InterruptPoint.CALLING:
                 if self.level >= _DROP:
                     raise SignalReceived(self.name)
-                if self.level >= _NOW:
+                if self.level >= NOW:
                     self._cancel()
             case _InterruptPoint.EXPORTING:
                 if self.level >= _DROP:
@@ -145,7 +155,7 @@ class Interrupts:
             self._stepwise = before
 
     def _forget(self) -> None:
-        self.level = _NOW if self.leaving else 0
+        self.level = NOW if self.leaving else 0
 
     @contextmanager
     def calling(self, cancel: Callable[[], None], *, up_to_s: float) -> Generator[None]:
@@ -186,6 +196,17 @@ class Interrupts:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
             self._late = False
+
+    def awaited(
+        self,
+        work: Callable[[Callable[[Heard], None]], T],
+        listener: Callable[[Heard], None],
+        *,
+        seconds: float,
+    ) -> T:
+        """What the work gives that was handed the listener, for as long as `within` lets it."""
+        with self.within(seconds):
+            return work(listener)
 
     @contextmanager
     def shielded(self) -> Generator[None]:

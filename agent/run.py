@@ -62,7 +62,7 @@ class Run:
         try:
             ended: Conversation = self._converse(beginning)
         except SandboxError as error:
-            ended = SandboxFailed(message=str(error))
+            ended = SandboxFailed(message=str(error), cause=type(error).__name__)
         except SignalReceived as signal:
             ended = Interrupted(signal=signal.name)
         except RecordError as error:

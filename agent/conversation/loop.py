@@ -152,9 +152,9 @@ class AgentLoop:
                 ended = self._turn()
             return ended
         except ModelError as error:
-            return ModelFailed(message=str(error))
+            return ModelFailed(message=str(error), cause=type(error).__name__)
         except SandboxError as error:
-            return SandboxFailed(message=str(error))
+            return SandboxFailed(message=str(error), cause=type(error).__name__)
         except SignalReceived as signal:
             return Interrupted(signal=signal.name)
         except BudgetReached as over:

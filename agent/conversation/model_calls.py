@@ -173,8 +173,11 @@ class ModelCaller:
                 return self._model.reply(request, heard)
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
-        with self._interrupts.within(self._budget.left_s):
-            return self._model.reply(request, heard)
+        return self._interrupts.awaited(
+            lambda listener: self._model.reply(request, listener),
+            heard,
+            seconds=self._budget.left_s,
+        )
 
     def _aside(self, event: StreamEvent) -> None:
         if not isinstance(event, TextDelta | ThinkingDelta):

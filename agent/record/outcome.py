@@ -1,6 +1,7 @@
 """How a run ended, as variants. Owns the meanings; their exit codes are the CLI's."""
 
 import re
+from dataclasses import field
 from enum import StrEnum
 from typing import get_args
 
@@ -61,11 +62,15 @@ class Interrupted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFailed:
     message: str
+    cause: str = field(default="", compare=False)
+    """The name of the error's class; empty where a record does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxFailed:
     message: str
+    cause: str = field(default="", compare=False)
+    """As in `ModelFailed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,12 @@ def names() -> frozenset[str]:
 def name_of(made: type[Outcome]) -> str:
     """The word for a kind of outcome, but for `LimitReached`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", made.__name__).lower()
+
+
+def cause(outcome: Outcome) -> str:
+    """The name of the class of the error that ended it; empty where none did."""
+    ended = outcome.before if isinstance(outcome, ExportRefused) else outcome
+    return ended.cause if isinstance(ended, ModelFailed | SandboxFailed) else ""
 
 
 def detail(outcome: Outcome) -> str:

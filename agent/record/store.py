@@ -245,13 +245,13 @@ def _lock(handle: int, run_id: str) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if not tries_left:
-                raise RecordHeld(run_id, _holder(handle)) from error
+                raise RecordHeld(run_id, lock_holder(handle)) from error
             time.sleep(_LOCK_RETRY_S)  # `is_held` may be looking at this moment
         else:
             return
 
 
-def _holder(handle: int) -> int:
+def lock_holder(handle: int) -> int:
     """The process that holds a lock on a file, as the kernel lists it; 0: it can't be told."""
     status = os.fstat(handle)
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"

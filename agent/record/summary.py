@@ -47,6 +47,8 @@ class RunSummary(RecordedModel):
     """RFC 3339, to the second."""
     detail: str = ""
     """What there is to say of the outcome; may have several lines."""
+    cause: str = ""
+    """The name of the class of the error that ended it, where one did."""
     exit_code: int | None = None
     """None where no process has written how the run ended."""
     seconds: float = 0.0
@@ -131,6 +133,7 @@ def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:
     values: dict[str, object] = {
         "outcome": outcomes.name(outcome),
         "detail": outcomes.detail(outcome),
+        "cause": outcomes.cause(outcome),
         "task": running.task if state.started and state.started.task else chat,
         "turns": spent.turns,
         "tokens": over.used if over is not None else spent.used,

@@ -1,0 +1,1 @@
+"""Where attempts are made: in threads here, or on other machines."""

@@ -1,0 +1,25 @@
+"""What a scheduler needs of whatever makes attempts.
+
+An engine takes orders and reports how they ended, in any order and from any thread. How many it is
+given at once is the scheduler's.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from agent.batch.order import AttemptEnd, AttemptOrder
+
+Report = Callable[[AttemptOrder, AttemptEnd], None]
+"""Called once for each order, from any thread."""
+
+
+class AttemptEngine(Protocol):
+    def submit(self, order: AttemptOrder, report: Report) -> None:
+        """Begin an attempt. Returns at once."""
+
+    def interrupt(self, run_id: str, name: str) -> None:
+        """Tell a run what `agent.interrupts` would: ``SIGINT`` to come to its end soon, anything
+        else at once. No such run: nothing happens."""
+
+    def close(self) -> None:
+        """Nothing more will be submitted, and all that was has been reported."""

@@ -1,0 +1,180 @@
+"""Whose failure it was: from how a run ended, or the error that kept it from beginning, to a kind.
+
+Owns what is worth another try, and what fails all that share it. Refuses to know what is done about
+it (`agent.batch.scheduler`).
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import assert_never
+
+from agent import errors
+from agent.batch.attempt import ErrorKind
+from agent.errors import RecordError
+from agent.record import outcome as outcomes
+from agent.record.outcome import (
+    Crashed,
+    CutShort,
+    ExportRefused,
+    Finished,
+    GaveUp,
+    Interrupted,
+    LimitReached,
+    ModelFailed,
+    NotVerified,
+    Outcome,
+    RecordFailed,
+    Refused,
+    RunLimit,
+    SandboxFailed,
+)
+from agent.record.summary import RUNNING, RunSummary
+from agent.verification import NotRun
+from policies.errors import CarryingError, PolicyError
+from policies.frozen import dataclass
+from sandbox import errors as sandbox_errors
+
+
+class SharedBy(Enum):
+    """Whom it would hit as well."""
+
+    NOBODY = auto()
+    MODEL = auto()
+    """Every task of the same model."""
+    POLICY = auto()
+    """Every task of the same policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    kind: ErrorKind
+    again: bool = False
+    """Another try may go better."""
+    shared: SharedBy = SharedBy.NOBODY
+
+
+PASSING = Failure(kind=ErrorKind.ENVIRONMENT, again=True)
+LASTING = Failure(kind=ErrorKind.ENVIRONMENT)
+BUSY = Failure(kind=ErrorKind.SERVICE, again=True)
+BY_AGENT = Failure(kind=ErrorKind.AGENT)
+OF_TASK = Failure(kind=ErrorKind.SETTING)
+OF_MODEL = Failure(kind=ErrorKind.SETTING, shared=SharedBy.MODEL)
+OF_POLICY = Failure(kind=ErrorKind.SETTING, shared=SharedBy.POLICY)
+
+OF_ERRORS: Mapping[type[Exception], Failure] = MappingProxyType(
+    {
+        errors.UsageError: OF_TASK,
+        errors.ModelError: OF_TASK,
+        errors.ModelUnavailable: BUSY,
+        errors.ModelRefusedRequest: OF_TASK,
+        errors.ModelTooLong: BY_AGENT,
+        errors.ModelAuth: OF_MODEL,
+        errors.ModelBilling: OF_MODEL,
+        errors.RecordError: PASSING,
+        PolicyError: OF_POLICY,
+        sandbox_errors.SandboxError: PASSING,
+        sandbox_errors.EngineUnavailable: PASSING,
+        sandbox_errors.EngineError: PASSING,
+        sandbox_errors.EngineDiskFull: PASSING,
+        sandbox_errors.VolumeRefused: PASSING,
+        # A missing image, or one for another platform, is the same a minute later.
+        sandbox_errors.ImageUnusable: LASTING,
+        sandbox_errors.SetupFailed: PASSING,
+        sandbox_errors.ServiceFailed: PASSING,
+        sandbox_errors.KernelUnsupported: LASTING,
+        sandbox_errors.SealBroken: PASSING,
+        sandbox_errors.WorkspaceError: LASTING,
+        sandbox_errors.WorkspaceChanged: PASSING,
+        sandbox_errors.SandboxLost: PASSING,
+        sandbox_errors.ContainerGone: PASSING,
+        sandbox_errors.PatchError: PASSING,
+        # Two files of one SHA-1 id are no accident.
+        sandbox_errors.CollisionError: BY_AGENT,
+        sandbox_errors.FileError: PASSING,
+        OSError: PASSING,
+        CarryingError: PASSING,
+        # A defect of ours, which is never the agent's.
+        Exception: PASSING,
+    }
+)
+"""By the class of the error; what is not named here fails as its nearest base does."""
+
+_BY_NAME = {made.__name__: failure for made, failure in OF_ERRORS.items()}
+
+
+def of_error(error: Exception) -> Failure:
+    """Of an error that kept a run from beginning."""
+    return next(OF_ERRORS[made] for made in type(error).__mro__ if made in OF_ERRORS)
+
+
+def of_outcome(outcome: Outcome, *, turns: int = 1, verification: object = None) -> Failure | None:
+    """Of how a run ended; None where nobody failed.
+
+    Args:
+        turns: answers of the model that there were: what refuses the first request refuses all.
+        verification: what came of the operator's check.
+    """
+    match outcome:
+        case Finished() | Interrupted():
+            return None
+        case LimitReached() | GaveUp() | Refused() | ExportRefused():
+            return BY_AGENT
+        case NotVerified():
+            # A check that could not be run says nothing of the agent.
+            return PASSING if isinstance(verification, NotRun) else BY_AGENT
+        case ModelFailed(cause=cause):
+            if cause == errors.ModelRefusedRequest.__name__ and not turns:
+                return OF_MODEL
+            return _BY_NAME.get(cause, OF_TASK)
+        case SandboxFailed(cause=cause):
+            return _BY_NAME.get(cause, PASSING)
+        case RecordFailed() | Crashed() | CutShort():
+            return PASSING
+        case _:
+            assert_never(outcome)
+
+
+def of_summary(summary: RunSummary) -> Failure | None:
+    """Of a run that is over, by its summary alone."""
+    outcome = outcome_of(summary)
+    return of_outcome(outcome, turns=summary.turns, verification=summary.verification)
+
+
+def outcome_of(summary: RunSummary) -> Outcome:
+    """How a run ended, from the words of its summary.
+
+    Raises:
+        RecordError: they are none of ours.
+    """
+    word, detail = summary.outcome, summary.detail
+    if word == RUNNING:
+        return CutShort(detail="the process that ran it ended")
+    kind, _, limit = word.partition(": ")
+    if kind == "limit" and limit in RunLimit:
+        return LimitReached(limit=RunLimit(limit), detail=detail)
+    made = _MADE.get(word)
+    if made is None:
+        raise RecordError(f"run {summary.run_id} ended as {word!r:.60}, which no run of ours does")
+    return made(summary)
+
+
+_MADE: Mapping[str, Callable[[RunSummary], Outcome]] = {
+    outcomes.name_of(made): make
+    for made, make in (
+        (Finished, lambda summary: Finished(message=summary.detail)),
+        (GaveUp, lambda summary: GaveUp(reason=summary.detail)),
+        (Refused, lambda summary: Refused(message=summary.detail)),
+        (Interrupted, lambda summary: Interrupted(signal=summary.detail.removeprefix("by "))),
+        (ModelFailed, lambda s: ModelFailed(message=s.detail, cause=s.cause)),
+        (SandboxFailed, lambda s: SandboxFailed(message=s.detail, cause=s.cause)),
+        (RecordFailed, lambda summary: RecordFailed(message=summary.detail)),
+        (Crashed, lambda summary: Crashed(message=summary.detail)),
+        (CutShort, lambda summary: CutShort(detail=summary.detail)),
+        (NotVerified, lambda summary: NotVerified(detail=summary.detail)),
+        (
+            ExportRefused,
+            lambda s: ExportRefused(findings=s.findings, before=CutShort(detail=s.detail)),
+        ),
+    )
+}

@@ -1,0 +1,109 @@
+"""The interrupts of a run in a worker thread, where no signal raises.
+
+Signals reach the main thread alone. It tells each run, and the run raises by itself, where it waits
+or between two steps.
+"""
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from agent.interrupts import NOW, Interrupts, SignalReceived, TimeUp
+from sandbox.background import Background
+
+Heard = TypeVar("Heard")
+T = TypeVar("T")
+
+
+class ThreadInterrupts(Interrupts):
+    """Those of a run in a worker thread. Any other thread may call `receive`.
+
+    The first lets the step that goes on come to its end, an answer of the model included: it is
+    paid for. The second ends it, and the run exports at once. There is no third: who wants to leave
+    the export behind ends the process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bell = threading.Condition()
+        self._cancels: list[Callable[[], None]] = []
+
+    def receive(self, name: str) -> None:
+        """Count it, and break off what waits."""
+        with self._bell:
+            self._count(name)
+            self.level = min(self.level, NOW)
+            if self.at_once:
+                for cancel in self._cancels:
+                    cancel()
+            self._bell.notify_all()
+
+    def _judge(self) -> None:
+        """Nothing raises between two steps."""
+
+    def _raise_at(self, level: int) -> None:
+        if self.level >= level:
+            raise SignalReceived(self.name)
+
+    @contextmanager
+    def immediate(self) -> Generator[None]:
+        """Inside, nothing raises: at its beginning one that came before, at its end the second."""
+        self._raise_at(1)
+        yield
+        self._raise_at(NOW)
+
+    @contextmanager
+    def calling(self, cancel: Callable[[], None], *, up_to_s: float) -> Generator[None]:  # noqa: ARG002
+        """Inside (a call to the sandbox), the second calls `cancel` from its own thread."""
+        with self._bell:
+            self._cancels.append(cancel)
+            if self.at_once:
+                cancel()
+        try:
+            yield
+        finally:
+            with self._bell:
+                self._cancels.remove(cancel)
+
+    def awaited(
+        self,
+        work: Callable[[Callable[[Heard], None]], T],
+        listener: Callable[[Heard], None],
+        *,
+        seconds: float,
+    ) -> T:
+        """As for others, in a thread of its own: nothing else can end what waits for a network.
+
+        Where it is broken off, the listener hears nothing more, and what the work still hears ends
+        it. Between two attempts, when nothing is under way, the first counts as the second.
+        """
+        self._raise_at(1)
+        gate = threading.Lock()
+        over = done = False
+
+        def gated(heard: Heard) -> None:
+            with gate:
+                if over:
+                    raise SignalReceived(self.name or "the clock")
+                listener(heard)
+
+        def finish() -> T:
+            nonlocal done
+            try:
+                return work(gated)
+            finally:
+                with self._bell:
+                    done = True
+                    self._bell.notify_all()
+
+        going = Background(finish, name="awaited")
+        going.begin()
+        with self._bell:
+            self._bell.wait_for(lambda: done or self.at_once, timeout=seconds)
+        with gate:
+            over = True
+        if done:
+            return going.result()
+        self._raise_at(NOW)
+        raise TimeUp

@@ -1,0 +1,135 @@
+"""One attempt at a task, from its order to its row of the results.
+
+policy, model and record ─► Job ─► Run.go ─► summary and report ─► the row
+
+Every engine calls `perform`, in a thread here or in a process elsewhere. Whatever goes wrong is a
+value in what it gives: a task that fails fails alone.
+"""
+
+from dataclasses import replace
+
+from agent.batch import failure
+from agent.batch.attempt import AttemptResult
+from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
+from agent.batch.standin import attempt_row
+from agent.batch.take_up import taken_up
+from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
+from agent.conversation.approval import nobody_to_ask
+from agent.job import Job
+from agent.models.open_model import open_model
+from agent.observe.run_log import OWN, RunLog
+from agent.record.journal import each
+from agent.record.runs import RecordedRun
+from agent.record.store import EVENTS, RunRecord, runs_directory
+from agent.record.summary import RunSummary
+from agent.report.html import render
+from agent.run import Run
+from agent.session import RunSetup
+from sandbox.errors import WorkspaceError
+from sandbox.workspace.place import Workspace, folder
+
+NOT_BEGUN = "not begun"
+"""In place of an outcome, where it came to no run."""
+
+
+def perform(order: AttemptOrder, services: WorkerServices) -> AttemptEnd:
+    """Do it, or go on with it; gives its row, and whose failure it was if it failed."""
+    try:
+        summary = _summary(order, services)
+        if summary is None:
+            return AttemptEnd(result=not_begun(order, "begun again"), begin_again=True)
+        run = RecordedRun(
+            id=order.run_id,
+            directory=runs_directory(order.directory) / order.run_id,
+            summary=summary,
+        )
+        failed = failure.of_summary(summary)
+        row = attempt_row(order.task, order.attempt, order.directory, run)
+        kind = None if failed is None else failed.kind
+        return AttemptEnd(
+            result=row.replaced({"error_kind": kind}),
+            failure=failed,
+            interrupted=summary.outcome == "interrupted",
+        )
+    except Exception as error:  # noqa: BLE001 - a defect of ours in one task must not end the others
+        if not isinstance(error, tuple(failure.OF_ERRORS)[:-1]):
+            OWN.error("a defect of Moonpool in a batch", exc_info=error)
+        failed = failure.of_error(error)
+        result = not_begun(order, str(error) or repr(error))
+        return AttemptEnd(result=result.replaced({"error_kind": failed.kind}), failure=failed)
+
+
+def not_begun(order: AttemptOrder, why: str) -> AttemptResult:
+    """The row of an attempt that came to no run."""
+    begun = (runs_directory(order.directory) / order.run_id).is_dir()
+    return AttemptResult(
+        task_id=order.task.id,
+        attempt=order.attempt,
+        run_id=order.run_id if begun else None,
+        outcome=NOT_BEGUN,
+        detail=why,
+        model=order.model,
+    )
+
+
+def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None:
+    """What the run came to; None: it can't be gone on with."""
+    if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
+        return taken_up(order, services, _finished)
+    workspace = _workspace(order)
+    model = open_model(
+        order.model, environ=services.environ, configuration=order.configuration
+    )
+    record = RunRecord.create(
+        order.directory, run_id=order.run_id, known_secrets=services.known_secrets
+    )
+    try:
+        return _finished(
+            RunSetup(
+                job=Job(
+                    run_id=order.run_id,
+                    task=order.task.prompt,
+                    workspace=workspace,
+                    policy=order.policy,
+                    verify=order.task.verify,
+                    instructions=order.instructions,
+                    may_ask=False,
+                    kernel_policy=order.kernel_policy,
+                    accepted_risks=order.accepted_risks,
+                    environ=services.environ,
+                ),
+                model=model,
+                open_box=services.open_box,
+                record=record,
+                show=services.show,
+                approve=nobody_to_ask,
+                interrupts=services.interrupts,
+                exit_code=order.exit_code,
+                facts=order.facts,
+            )
+        )
+    finally:
+        record.close()
+
+
+def _finished(setup: RunSetup) -> RunSummary:
+    """Do the run, and write what is left to write."""
+    record = setup.record
+    with RunLog(record.directory, redact=record.redact) as log:
+        run = Run(replace(setup, show=each(log.show, setup.show)))
+        result = run.go()
+        record.write_summary(result.document.json_object())
+        record.write_report(render(result, run.journal.log))
+    return result.document
+
+
+def _workspace(order: AttemptOrder) -> Workspace:
+    match order.task.workspace:
+        case FolderWorkspace(path=path):
+            return path
+        case ImageWorkspace(path=str(path)):
+            return folder(path)
+        case ImageWorkspace():
+            raise WorkspaceError("name the folder of the image: path: /testbed")
+        case GitWorkspace():
+            raise WorkspaceError("not yet")
