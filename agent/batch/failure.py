@@ -108,7 +108,9 @@ def of_error(error: Exception) -> Failure:
     return next(OF_ERRORS[made] for made in type(error).__mro__ if made in OF_ERRORS)
 
 
-def of_outcome(outcome: Outcome, *, turns: int = 1, verification: object = None) -> Failure | None:
+def of_outcome(  # noqa: PLR0911 - one a kind
+    outcome: Outcome, *, turns: int = 1, verification: object = None
+) -> Failure | None:
     """Of how a run ended; None where nobody failed.
 
     Args:
@@ -151,7 +153,7 @@ def outcome_of(summary: RunSummary) -> Outcome:
     if word == RUNNING:
         return CutShort(detail="the process that ran it ended")
     kind, _, limit = word.partition(": ")
-    if kind == "limit" and limit in RunLimit:
+    if kind == "limit" and limit in {str(one) for one in RunLimit}:
         return LimitReached(limit=RunLimit(limit), detail=detail)
     made = _MADE.get(word)
     if made is None:

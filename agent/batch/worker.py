@@ -11,7 +11,7 @@ from dataclasses import replace
 from agent.batch import failure
 from agent.batch.attempt import AttemptResult
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
-from agent.batch.standin import attempt_row
+from agent.batch.results.rows import attempt_row
 from agent.batch.take_up import taken_up
 from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
 from agent.conversation.approval import nobody_to_ask
@@ -19,7 +19,8 @@ from agent.job import Job
 from agent.models.open_model import open_model
 from agent.observe.run_log import OWN, RunLog
 from agent.record.journal import each
-from agent.record.runs import RecordedRun
+from agent.record import outcome as outcomes
+from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
 from agent.report.html import render
@@ -28,6 +29,8 @@ from agent.session import RunSetup
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.place import Workspace, folder
 
+STORE = "store"
+"""The folder of git repositories that tasks name, below the batch's."""
 NOT_BEGUN = "not begun"
 """In place of an outcome, where it came to no run."""
 
@@ -38,18 +41,18 @@ def perform(order: AttemptOrder, services: WorkerServices) -> AttemptEnd:
         summary = _summary(order, services)
         if summary is None:
             return AttemptEnd(result=not_begun(order, "begun again"), begin_again=True)
-        run = RecordedRun(
-            id=order.run_id,
-            directory=runs_directory(order.directory) / order.run_id,
-            summary=summary,
-        )
         failed = failure.of_summary(summary)
-        row = attempt_row(order.task, order.attempt, order.directory, run)
-        kind = None if failed is None else failed.kind
+        row = attempt_row(
+            order.task,
+            order.attempt,
+            order.directory,
+            runs_directory(order.directory) / order.run_id,
+            error_kind=None if failed is None else failed.kind,
+        )
         return AttemptEnd(
-            result=row.replaced({"error_kind": kind}),
+            result=row,
             failure=failed,
-            interrupted=summary.outcome == "interrupted",
+            interrupted=summary.outcome == outcomes.name_of(Interrupted),
         )
     except Exception as error:  # noqa: BLE001 - a defect of ours in one task must not end the others
         if not isinstance(error, tuple(failure.OF_ERRORS)[:-1]):
@@ -131,5 +134,7 @@ def _workspace(order: AttemptOrder) -> Workspace:
             return folder(path)
         case ImageWorkspace():
             raise WorkspaceError("name the folder of the image: path: /testbed")
-        case GitWorkspace():
-            raise WorkspaceError("not yet")
+        case GitWorkspace() as place:
+            from agent.batch.tasks.checkout import materialize  # noqa: PLC0415 - few tasks have one
+
+            return materialize(place, order.directory / STORE)

@@ -72,6 +72,13 @@ _IMAGE = Group(
     },
 )
 
+_BATCH = Group(
+    "Many tasks in one process: a night's work that goes on where it stopped.",
+    {
+        "run": Verb("batch.run", "Do the tasks of a file, or go on with them."),
+    },
+)
+
 _CONFIG = Group(
     "What you wrote down once for every run, in config.yaml.",
     {"show": Verb("config", "Print what counts, and where each value comes from.")},
@@ -85,6 +92,7 @@ VERBS = Group(
             "run",
             "Let an agent work on a copy of a directory, and export what it changed as a patch.",
         ),
+        "batch": _BATCH,
         "init": Verb("init", "Propose a policy for a repository from what its files say."),
         "setup": Verb(
             "setup", "Install what a policy's set-up says, once for all runs that share it."

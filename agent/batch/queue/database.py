@@ -40,7 +40,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (task, attempt)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX by_state ON attempts (state, position, attempt);
-CREATE TABLE steering (name TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {VERSION};
 """

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,12 @@ from agent.errors import UsageError
 from policies.frozen import dataclass
 
 _COLUMNS = "task, attempt, state, tries, run_id, cancelling, result"
+_TAKE = f"""
+UPDATE attempts SET state = ?, run_id = ? WHERE (task, attempt) IN (
+    SELECT task, attempt FROM attempts JOIN tasks ON id = task WHERE state = ? AND listed
+    ORDER BY attempts.position, attempt LIMIT 1
+) RETURNING {_COLUMNS}
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +131,7 @@ class BatchQueue:
         """The next attempt that waits, which runs from now on; None: none waits."""
         with self._transaction() as connection:
             row = connection.execute(
-                f"UPDATE attempts SET state = ?, run_id = ? WHERE (task, attempt) IN "
-                "(SELECT task, attempt FROM attempts JOIN tasks ON id = task WHERE state = ? "
-                "AND listed ORDER BY attempts.position, attempt LIMIT 1) "
-                f"RETURNING {_COLUMNS}",
-                (AttemptState.RUNNING, run_id, AttemptState.WAITING),
+                _TAKE, (AttemptState.RUNNING, run_id, AttemptState.WAITING)
             ).fetchone()
         return None if row is None else _attempt(row)
 
@@ -157,25 +160,32 @@ class BatchQueue:
 
     def _set(self, one: QueuedAttempt, what: str, *values: object) -> None:
         with self._transaction() as connection:
-            connection.execute(
-                f"UPDATE attempts SET {what} WHERE task = ? AND attempt = ?",
-                (*values, one.task_id, one.attempt),
-            )
+            statement = f"UPDATE attempts SET {what} WHERE task = ? AND attempt = ?"  # noqa: S608
+            connection.execute(statement, (*values, one.task_id, one.attempt))
 
     # -- what others ask for ----------------------------------------------------------------
 
     def steering(self) -> Steering:
         with database.translated(self.directory):
-            found = dict(self._connection.execute("SELECT name, value FROM steering"))
+            found = dict(self._connection.execute("SELECT name, value FROM settings"))
         workers = found.get("workers")
         return Steering(paused="paused" in found, workers=None if workers is None else int(workers))
 
     def steer(self, name: str, value: str | None) -> None:
         """Say what is wanted of the batch; None: nothing any more."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM steering WHERE name = ?", (name,))
+            connection.execute("DELETE FROM settings WHERE name = ?", (name,))
             if value is not None:
-                connection.execute("INSERT INTO steering VALUES (?, ?)", (name, value))
+                connection.execute("INSERT INTO settings VALUES (?, ?)", (name, value))
+
+    def began(self) -> datetime:
+        """When the batch was first started; now, where it is."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO settings VALUES ('began', ?)", (now,))
+            query = "SELECT value FROM settings WHERE name = 'began'"
+            (began,) = connection.execute(query).fetchone()
+        return datetime.fromisoformat(began)
 
     def cancel(self, task_id: str | None) -> tuple[int, int]:
         """End what waits, and ask for what runs to end; of one task, or of all.
@@ -232,8 +242,8 @@ class BatchQueue:
         """Whether another process wrote since this was asked last."""
         with database.translated(self.directory):
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        changed, self._seen = version != self._seen, version
-        return changed
+        before, self._seen = self._seen, int(version)
+        return before != self._seen
 
     def get(self, task_id: str, attempt: int) -> QueuedAttempt:
         (found,) = self._attempts("task = ? AND attempt = ?", task_id, attempt)
@@ -254,8 +264,10 @@ class BatchQueue:
 
     def _attempts(self, where: str, *values: object) -> list[QueuedAttempt]:
         with database.translated(self.directory):
+            # `where` is a text of this module, never another's.
             rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM attempts WHERE {where} ORDER BY position, attempt", values
+                f"SELECT {_COLUMNS} FROM attempts WHERE {where} ORDER BY position, attempt",  # noqa: S608
+                values,
             ).fetchall()
         return [_attempt(row) for row in rows]
 

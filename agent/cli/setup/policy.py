@@ -4,6 +4,8 @@ The one way from a name to a policy that is used: whoever loads one past this fo
 """
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from agent.cli.setup import environment, workspace
@@ -12,11 +14,20 @@ from policies.policy import Policy
 from sandbox.workspace.place import Workspace
 
 
-def permit(policy: str, ceiling: str | None, *, root: Workspace | None = None) -> Policy:
+def permit(
+    policy: str,
+    ceiling: str | None,
+    *,
+    root: Workspace | None = None,
+    roots: Iterable[Workspace] = (),
+    image: str | None = None,
+) -> Policy:
     """A policy under the operator's own ceiling and the one named on the command line: both hold.
 
     Args:
         root: the workspace, which may hold no file of either.
+        roots: further ones, of a batch.
+        image: in place of the policy's.
 
     Raises:
         PolicyError: one of them can't be used. A ceiling is never passed over.
@@ -24,11 +35,13 @@ def permit(policy: str, ceiling: str | None, *, root: Workspace | None = None) -
     """
 
     def accept(file: Path) -> None:
-        if root is not None:
-            workspace.refuse_policy_inside(str(file.absolute()), root)
+        for place in (*roots, *([] if root is None else [root])):
+            workspace.refuse_policy_inside(str(file.absolute()), place)
 
-    directory = environment.policy_directory()
-    return bounded(load(policy, directory=directory, accept=accept), ceiling, accept=accept)
+    found = load(policy, directory=environment.policy_directory(), accept=accept)
+    if image is not None:
+        found = replace(found, image=image)
+    return bounded(found, ceiling, accept=accept)
 
 
 def bounded(policy: Policy, ceiling: str | None = None, *, accept: Accept | None = None) -> Policy:

@@ -1,0 +1,104 @@
+"""What a batch is made of beside its queue: its tasks, and what is settled for all of them.
+
+Owns how a task narrows its policy, and the order that a worker gets. Refuses to know where policies
+and models come from: the command line prepares them, once for all tasks that share them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from agent.batch.order import AttemptOrder
+from agent.batch.queue.states import QueuedAttempt
+from agent.batch.task import Task, TaskBudget
+from agent.config.instructions import Instructions
+from agent.config.values import Configuration
+from agent.models.pricing import ModelInfo
+from agent.record.outcome import Outcome
+from policies.frozen import dataclass
+from policies.policy import Policy
+
+
+class Choices(NamedTuple):
+    """What a task chooses of that others may choose as well."""
+
+    policy: str | None
+    image: str | None
+    model: str | None
+
+
+def choices_of(task: Task) -> Choices:
+    return Choices(policy=task.policy, image=task.image, model=task.model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedChoices:
+    """What comes of them: found, read and opened once before anything starts."""
+
+    policy: Policy
+    model: str
+    facts: ModelInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    directory: Path
+    """The batch's folder, absolute, without links."""
+    tasks: Mapping[str, Task]
+    """By id, in the order of the file."""
+    prepared: Mapping[Choices, PreparedChoices]
+    configuration: Configuration
+    instructions: Instructions
+    kernel_policy: Literal["require", "prefer"]
+    accepted_risks: frozenset[str]
+    exit_code: Callable[[Outcome], int]
+
+    def choices(self, task_id: str) -> PreparedChoices:
+        return self.prepared[choices_of(self.tasks[task_id])]
+
+    def order(self, one: QueuedAttempt, *, take_up: bool) -> AttemptOrder:
+        """The order for an attempt that is running."""
+        if one.run_id is None:
+            raise AssertionError("an attempt that runs has a run")
+        task, chosen = self.tasks[one.task_id], self.choices(one.task_id)
+        return AttemptOrder(
+            task=task,
+            attempt=one.attempt,
+            run_id=one.run_id,
+            take_up=take_up,
+            directory=self.directory,
+            policy=narrowed(chosen.policy, task.budget),
+            model=chosen.model,
+            facts=chosen.facts,
+            configuration=self.configuration,
+            instructions=self.instructions,
+            kernel_policy=self.kernel_policy,
+            accepted_risks=self.accepted_risks,
+            exit_code=self.exit_code,
+        )
+
+
+def narrowed(policy: Policy, budget: TaskBudget) -> Policy:
+    """The policy with a task's budget, which widens nothing."""
+
+    def least(allowed: int, asked: int | None) -> int:
+        return allowed if asked is None else min(allowed, asked)
+
+    allowed = policy.budget
+    dollars = [usd for usd in (allowed.usd, budget.usd) if usd is not None]
+    time_s = policy.limits.time_s
+    return replace(
+        policy,
+        budget=replace(
+            allowed,
+            turns=least(allowed.turns, budget.turns),
+            input_tokens=least(allowed.input_tokens, budget.input_tokens),
+            output_tokens=least(allowed.output_tokens, budget.output_tokens),
+            usd=min(dollars, default=None),
+        ),
+        limits=replace(
+            policy.limits,
+            time_s=time_s if budget.time_s is None else min(time_s, budget.time_s),
+        ),
+    )

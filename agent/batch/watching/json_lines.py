@@ -1,0 +1,58 @@
+"""A batch for a program: one JSON object a line, the last one the summary."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from agent.batch.watching.events import (
+    AttemptBegun,
+    AttemptDelayed,
+    AttemptEnded,
+    BatchEvent,
+    BatchNotice,
+)
+
+class JsonWatcher:
+    """Fits `agent.batch.watching.interface.Watcher`."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        """Args:
+        write: takes a line without its end.
+        """
+        self._write = write
+
+    def tell(self, event: BatchEvent) -> None:
+        self._write(json.dumps(as_data(event)))
+
+    def refresh(self) -> None:
+        """Nothing is shown but what happens."""
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+def as_data(event: BatchEvent) -> Mapping[str, object]:
+    """The JSON form, with its kind as ``event``."""
+    match event:
+        case AttemptBegun():
+            return {
+                "event": "attempt_begun",
+                "task_id": event.task_id,
+                "attempt": event.attempt,
+                "run_id": event.run_id,
+                "taken_up": event.taken_up,
+            }
+        case AttemptDelayed():
+            return {
+                "event": "attempt_delayed",
+                "wait_s": event.wait_s,
+                "tries": event.tries,
+                **event.result.json_object(),
+            }
+        case AttemptEnded():
+            return {
+                "event": "attempt_ended",
+                "state": event.state.value,
+                **event.result.json_object(),
+            }
+        case BatchNotice():
+            return {"event": "notice", "text": event.text}

@@ -1,0 +1,1 @@
+"""What the commands of ``moonpool batch`` are made of."""

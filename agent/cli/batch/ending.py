@@ -1,0 +1,38 @@
+"""What a batch came to: its exit code, its last words, and the last line of ``--json``."""
+
+from agent.batch.scheduler import Scheduler, Stopping
+from agent.batch.watching.tally import Tally
+from agent.cli.setup import exit_codes
+
+
+def exit_code(scheduler: Scheduler, tally: Tally) -> int:
+    """Of a batch that has ended."""
+    if scheduler.stopping is not Stopping.NOT:
+        return exit_codes.INTERRUPTED
+    if scheduler.trouble:
+        return exit_codes.ENVIRONMENT
+    return exit_codes.NOT_FINISHED if tally.unfinished_tasks() else exit_codes.DONE
+
+
+def summary(scheduler: Scheduler, tally: Tally) -> dict[str, object]:
+    """The last line of ``--json``."""
+    return {
+        "event": "summary",
+        "exit_code": exit_code(scheduler, tally),
+        "attempts": tally.total,
+        "over": tally.over,
+        "finished": tally.finished(),
+        "failed": dict(tally.failed()),
+        "unfinished_tasks": len(tally.unfinished_tasks()),
+        "usd": round(tally.usd, 6),
+        "tokens": tally.tokens,
+    }
+
+
+def closing_words(tally: Tally) -> str:
+    """One line for a person."""
+    words = [f"{tally.finished()} of {tally.total} attempts finished"]
+    words += [f"{count} failed: {kind}" for kind, count in sorted(tally.failed().items())]
+    if tally.total > tally.over:
+        words.append(f"{tally.total - tally.over} are still to be done")
+    return f"{', '.join(words)}; ${tally.usd:.2f}"

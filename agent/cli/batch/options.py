@@ -1,0 +1,88 @@
+"""Options and arguments of ``moonpool batch``."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.cli.arguments import Parameter
+
+_MEMORY_A_RUN = 1 << 30
+"""What a run takes of the machine's memory, guessed: its container may take what its policy says."""
+_RUNS_A_CORE = 2
+"""Most of a run's time is spent waiting for its model."""
+
+
+class Shard(NamedTuple):
+    number: int
+    """From 1."""
+    of: int
+
+
+def _directory(word: str) -> Path:
+    return Path(word)
+
+
+def _count(word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,4}", word, re.ASCII) or int(word) < 1:
+        raise ValueError(f"{word!r} is not a whole number from 1 to 9999")
+    return int(word)
+
+
+def _dollars(word: str) -> float:
+    if not re.fullmatch(r"\$?[0-9]+(\.[0-9]+)?", word, re.ASCII) or float(word.lstrip("$")) <= 0:
+        raise ValueError(f"{word!r} is not an amount of dollars, such as 20 or 12.50")
+    return float(word.lstrip("$"))
+
+
+def _shard(word: str) -> Shard:
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", word, re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"{word!r} is not I/N, such as 2/8 for the second of eight parts")
+    return Shard(int(found[1]), int(found[2]))
+
+
+DIRECTORY: Parameter[Path] = Parameter(
+    metavar="DIR", help="The batch's folder.", default=Path(), convert=_directory, required=True
+)
+TASK_ID: Parameter[str | None] = Parameter(
+    metavar="ID", help="One task; without: all.", default=None, convert=str
+)
+WORKERS: Parameter[int | None] = Parameter(
+    "-j",
+    "--jobs",
+    metavar="N",
+    help="How many tasks run at once; without: by cores and memory.",
+    default=None,
+    convert=_count,
+)
+ATTEMPTS: Parameter[int] = Parameter(
+    "--attempts",
+    metavar="N",
+    help="Independent attempts at each task that does not say how many; one is chosen.",
+    default=1,
+    convert=_count,
+    notes="default: 1",
+)
+DOLLARS: Parameter[float | None] = Parameter(
+    "--usd",
+    metavar="X",
+    help="What the whole batch may cost, in dollars.",
+    default=None,
+    convert=_dollars,
+)
+SHARD: Parameter[Shard | None] = Parameter(
+    "--shard",
+    metavar="I/N",
+    help="Only every N-th task, from the I-th on: one of N machines, each with its own DIR.",
+    default=None,
+    convert=_shard,
+)
+
+
+def usual_workers() -> tuple[int, str]:
+    """How many tasks run at once where nobody says it, and why, for a person."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    count = max(1, min(cores * _RUNS_A_CORE, memory // _MEMORY_A_RUN))
+    return count, f"{cores} cores, {memory >> 30} GiB of memory"

@@ -1,0 +1,95 @@
+"""Everything that is settled before a batch's first task: policies, models, and where nothing lies.
+
+What tasks share is prepared once. Whatever can't be fails here, before anything is spent.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of
+from agent.batch.task import FolderWorkspace, Task
+from agent.cli.arguments import Given
+from agent.cli.setup import environment, workspace
+from agent.cli.setup import model as model_setup
+from agent.cli.setup import policy as policy_setup
+from agent.cli.setup.exit_code_of import of_outcome
+from agent.cli.setup.options import (
+    ACCEPT_RISK,
+    CEILING,
+    CONTEXT_FILES,
+    INSTRUCTIONS,
+    KERNEL_POLICY,
+    POLICY,
+    PRICES,
+)
+from agent.config.values import Configuration
+from agent.errors import ModelError, UsageError
+from agent.risk.kinds import accepted_risks
+from sandbox.workspace.place import NOWHERE
+
+
+def prepared(
+    tasks: Iterable[Task], given: Given, *, model: str | None, directory: Path
+) -> BatchPlan:
+    """The plan of a batch.
+
+    Args:
+        model: as ``-m`` names it.
+        directory: the batch's folder.
+
+    Raises:
+        UsageError, PolicyError: something can't be used; the message says for which task.
+    """
+    known = {task.id: task for task in tasks}
+    configuration = model_setup.load(root=None)
+    folders = {
+        task.workspace.path
+        for task in known.values()
+        if isinstance(task.workspace, FolderWorkspace)
+    }
+    for folder in folders:
+        workspace.refuse_inside(directory, folder, "the batch's folder")
+        model_setup.refuse_in(configuration, folder)
+    return BatchPlan(
+        directory=directory,
+        tasks=known,
+        prepared=_choices(known, given, configuration, model=model, folders=folders),
+        configuration=configuration,
+        instructions=model_setup.brief(
+            given[INSTRUCTIONS],
+            configuration,
+            context_files=given[CONTEXT_FILES],
+            workspace=NOWHERE,
+        ),
+        kernel_policy=given[KERNEL_POLICY],
+        accepted_risks=accepted_risks(given[ACCEPT_RISK]),
+        exit_code=of_outcome,
+    )
+
+
+def _choices(
+    tasks: Mapping[str, Task],
+    given: Given,
+    configuration: Configuration,
+    *,
+    model: str | None,
+    folders: Iterable[Path],
+) -> Mapping[Choices, PreparedChoices]:
+    found: dict[Choices, PreparedChoices] = {}
+    usual = model_setup.policy_name(given[POLICY], configuration)
+    for task in tasks.values():
+        choices = choices_of(task)
+        if choices in found:
+            continue
+        where = f"{task.origin.file}:{task.origin.line}: task {task.id}"
+        policy = policy_setup.permit(
+            choices.policy or usual, given[CEILING], image=choices.image, roots=folders
+        )
+        try:
+            ready = model_setup.ready(
+                choices.model or model, policy, configuration, prices=given[PRICES]
+            )
+        except (UsageError, ModelError) as error:
+            raise UsageError(f"{where}: model: {error}") from error
+        found[choices] = PreparedChoices(policy=policy, model=ready.model.name, facts=ready.facts)
+    return found

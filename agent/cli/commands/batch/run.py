@@ -1,0 +1,175 @@
+"""``moonpool batch run``."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from agent.batch.board import Board
+from agent.batch.engines.local import LocalEngine
+from agent.batch.plan import BatchPlan
+from agent.batch.queue.ownership import owned
+from agent.batch.queue.store import BatchQueue, Enlisted
+from agent.batch.scheduler import Scheduler, SchedulerOptions
+from agent.batch.task import Task
+from agent.batch.tasks.reading import read_tasks
+from agent.batch.watching.files import ResultFiles
+from agent.batch.watching.tally import Tally
+from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, path, text
+from agent.cli.batch import signals
+from agent.cli.batch.ending import closing_words, exit_code, summary
+from agent.cli.batch.options import ATTEMPTS, SHARD, WORKERS, Shard, usual_workers
+from agent.cli.batch.preparation import prepared
+from agent.cli.batch.watchers import open_watcher, print_line
+from agent.cli.setup import environment, tidying
+from agent.cli.setup import model as model_setup
+from agent.cli.setup.options import (
+    ACCEPT_RISK,
+    CEILING,
+    CONTEXT_FILES,
+    EVENTS_AS_JSON,
+    INSTRUCTIONS,
+    KERNEL_POLICY,
+    POLICY,
+    PRICES,
+)
+from agent.batch.watching.events import BatchEvent, BatchNotice
+from agent.errors import RecordError, UsageError
+from agent.open_sandbox import open_sandbox
+from agent.untrusted_text import visible
+from sandbox.engine.docker import Engine
+
+_NAMED = 5
+
+TASKS = argument("TASKS", "A file of tasks (.yaml, .jsonl, .json, .csv), or a folder of them.")
+OUT = path(
+    "-o", "--out", metavar="DIR", help="The batch's folder; without: TASKS' name with .batch."
+)
+MODEL = text(
+    "-m", "--model", metavar="MODEL", help="For tasks that name none; as for `moonpool run`."
+)
+ENGINE: Parameter[Literal["local", "ray"]] = choice(
+    "--engine", words=("local", "ray"), help="Where the runs are: here, or on a Ray cluster."
+)
+FAIL_FAST = flag("--fail-fast", help="Begin no further task once one has failed.")
+
+
+def run(given: Given) -> int:
+    """Do a batch, or go on with it; gives the exit code."""
+    if given[ENGINE] == "ray":
+        raise UsageError("--engine ray is not there yet: leave it out, and runs are made here")
+    file = Path(given[TASKS])
+    directory = Path(os.path.realpath(given[OUT] or f"{file.stem}.batch"))
+    listed = read_tasks(file, policies=environment.policy_directory())
+    tasks = _shard(listed.tasks, given[SHARD])
+    plan = prepared(tasks, given, model=given[MODEL], directory=directory)
+    Engine.connect(environment.environ())  # said once, and not by each task
+    with owned(directory):
+        store = BatchQueue.open(directory, create=True)
+        try:
+            return _run(given, plan, store, notes=listed.notes)
+        finally:
+            store.close()
+
+
+def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, ...]) -> int:
+    tasks = tuple(plan.tasks.values())
+    enlisted = store.enlist(tasks, attempts=given[ATTEMPTS])
+    files = ResultFiles(plan.directory, tasks, began=store.began())
+    tally = Tally(store.all())
+    board = Board()
+    watcher = open_watcher(tally, board, json_lines=given[EVENTS_AS_JSON])
+
+    def tell(event: BatchEvent) -> None:
+        tally.hear(event)
+        watcher.tell(event)
+
+    def refresh() -> None:
+        watcher.refresh()
+        files.keep_up(tally.rows())
+
+    asked = given[WORKERS]
+    workers, why = usual_workers() if asked is None else (asked, "")
+    scheduler = Scheduler(
+        plan=plan,
+        store=store,
+        engine=LocalEngine(
+            environ=environment.environ(),
+            known_secrets=model_setup.known_secrets(plan.configuration),
+            open_box=open_sandbox,
+            board=board,
+        ),
+        board=board,
+        options=SchedulerOptions(workers=workers, fail_fast=given[FAIL_FAST]),
+        tell=tell,
+        refresh=refresh,
+    )
+    with signals.stopping(scheduler):
+        try:
+            for note in (*notes, *_beginning(enlisted, tally, workers, why)):
+                tell(BatchNotice(text=note))
+            scheduler.run()
+        finally:
+            watcher.close()
+    _finish(files, tally, directory=plan.directory)
+    if given[EVENTS_AS_JSON]:
+        print_line(json.dumps(summary(scheduler, tally)))
+    else:
+        print(f"{closing_words(tally)}\n{visible(str(plan.directory))}")
+    tidying.begin(environment.environ())
+    return exit_code(scheduler, tally)
+
+
+def _shard(tasks: tuple[Task, ...], shard: Shard | None) -> tuple[Task, ...]:
+    return tasks if shard is None else tasks[shard.number - 1 :: shard.of]
+
+
+def _beginning(enlisted: Enlisted, tally: Tally, workers: int, why: str) -> Iterator[str]:
+    words = f"{tally.total - tally.over} of {tally.total} attempts to do, {workers} at once"
+    yield words + (f" ({why}; -j N says otherwise)" if why else "")
+    if enlisted.gone:
+        named = ", ".join(enlisted.gone[:_NAMED])
+        yield f"{len(enlisted.gone)} tasks are not in the file any more, and are kept: {named}"
+
+
+def _finish(files: ResultFiles, tally: Tally, *, directory: Path) -> None:
+    try:
+        notes = files.finish(tally.rows())
+    except RecordError as error:
+        notes = (visible(str(error)),)
+    for note in notes[:_NAMED]:
+        print(f"moonpool: {note}", file=sys.stderr)
+    if len(notes) > _NAMED:
+        print(f"moonpool: and {len(notes) - _NAMED} more: {directory}", file=sys.stderr)
+
+
+COMMAND = Command(
+    run,
+    (
+        TASKS,
+        OUT,
+        WORKERS,
+        ENGINE,
+        ATTEMPTS,
+        SHARD,
+        FAIL_FAST,
+        POLICY,
+        CEILING,
+        MODEL,
+        INSTRUCTIONS,
+        CONTEXT_FILES,
+        EVENTS_AS_JSON,
+        ACCEPT_RISK,
+        KERNEL_POLICY,
+        PRICES,
+    ),
+    """
+
+    The same command goes on where it stopped. Ctrl-C once: no new tasks, those that run finish
+    their call and export; twice: they export at once.
+
+    Example: moonpool batch run tasks.yaml -o night -j 4
+    """,
+)
