@@ -1,8 +1,8 @@
 """Which attempt is begun when, and what becomes of it when it ends.
 
 Owns the loop of the main thread: it takes from the queue, gives to an engine, and writes down what
-comes back before it acts on it. Refuses to know how an attempt is made (`worker`), where (`engines`)
-and what a person sees (`watching`).
+comes back before it acts on it. Refuses to know how an attempt is made (`worker`), where
+(`engines`) and what a person sees (`watching`).
 """
 
 import heapq
@@ -71,7 +71,7 @@ class SchedulerOptions:
 
 
 class Scheduler:
-    """Mutable: one to a process. For the main thread; `stop` may be called by a signal's handler."""
+    """Mutable: one to a process. For the main thread; a signal's handler may call `stop`."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from agent.session import RunSetup
 from policies.file.rendering import as_data, spelled
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
-from sandbox.errors import ContainerGone, EngineError, EngineUnavailable, SandboxError
+from sandbox.errors import ContainerGone, EngineError, SandboxError
 from sandbox.prune import Leftover, LeftoverKind
 from sandbox.sandbox import Sandbox
 

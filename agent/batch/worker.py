@@ -18,8 +18,8 @@ from agent.conversation.approval import nobody_to_ask
 from agent.job import Job
 from agent.models.open_model import open_model
 from agent.observe.run_log import OWN, RunLog
-from agent.record.journal import each
 from agent.record import outcome as outcomes
+from agent.record.journal import each
 from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
@@ -29,8 +29,6 @@ from agent.session import RunSetup
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.place import Workspace, folder
 
-STORE = "store"
-"""The folder of git repositories that tasks name, below the batch's."""
 NOT_BEGUN = "not begun"
 """In place of an outcome, where it came to no run."""
 
@@ -80,9 +78,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
     if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
         return taken_up(order, services, _finished)
     workspace = _workspace(order)
-    model = open_model(
-        order.model, environ=services.environ, configuration=order.configuration
-    )
+    model = open_model(order.model, environ=services.environ, configuration=order.configuration)
     record = RunRecord.create(
         order.directory, run_id=order.run_id, known_secrets=services.known_secrets
     )
@@ -135,6 +131,4 @@ def _workspace(order: AttemptOrder) -> Workspace:
         case ImageWorkspace():
             raise WorkspaceError("name the folder of the image: path: /testbed")
         case GitWorkspace() as place:
-            from agent.batch.tasks.checkout import materialize  # noqa: PLC0415 - few tasks have one
-
-            return materialize(place, order.directory / STORE)
+            raise WorkspaceError(f"git repositories are not there yet: {place.url}")

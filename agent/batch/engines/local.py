@@ -1,7 +1,7 @@
 """Attempts in threads of this process: the SDKs are imported once, images and copies are shared."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from agent.batch.board import Board
 from agent.batch.engines.interface import Report

@@ -28,7 +28,7 @@ UPDATE attempts SET state = ?, run_id = ? WHERE (task, attempt) IN (
     SELECT task, attempt FROM attempts JOIN tasks ON id = task WHERE state = ? AND listed
     ORDER BY attempts.position, attempt LIMIT 1
 ) RETURNING {_COLUMNS}
-"""
+"""  # noqa: S608 - texts of this module
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

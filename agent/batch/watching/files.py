@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -34,10 +35,8 @@ class ResultFiles:
 
         def write() -> None:
             begun = time.monotonic()
-            try:
+            with suppress(RecordError):  # the last time says so
                 write_all(self._directory, self._tasks, rows, began=self._began)
-            except RecordError:
-                pass  # the last time says so
             took = time.monotonic() - begun
             self._due_s = time.monotonic() + max(_EVERY_S, took * _SHARE)
 

@@ -11,6 +11,7 @@ from agent.batch.watching.events import (
     BatchNotice,
 )
 
+
 class JsonWatcher:
     """Fits `agent.batch.watching.interface.Watcher`."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from agent.batch.attempt import AttemptResult, ErrorKind
+from agent.batch.attempt import AttemptResult
 from agent.batch.queue.states import OPEN, AttemptState, QueuedAttempt
 from agent.batch.watching.events import AttemptDelayed, AttemptEnded, BatchEvent
 from agent.record import outcome as outcomes

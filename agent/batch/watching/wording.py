@@ -31,12 +31,12 @@ def in_words(event: BatchEvent) -> str:
                 f"{event.wait_s:.0f} s"
             )
         case AttemptEnded(result=result):
-            return f"{named(result.task_id, result.attempt)}: {_ended(event, result)}"
+            return f"{named(result.task_id, result.attempt)}: {_ended(result)}"
         case BatchNotice(text=text):
             return visible(text)
 
 
-def _ended(event: AttemptEnded, result: AttemptResult) -> str:
+def _ended(result: AttemptResult) -> str:
     words = [one_line(result.outcome, 60)]
     if result.verified is not None:
         words.append("verified" if result.verified else "not verified")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from agent.cli.arguments import Parameter
 
 _MEMORY_A_RUN = 1 << 30
-"""What a run takes of the machine's memory, guessed: its container may take what its policy says."""
+"""What a run takes of the machine's memory, guessed: its policy may allow its container more."""
 _RUNS_A_CORE = 2
 """Most of a run's time is spent waiting for its model."""
 
@@ -82,7 +82,9 @@ SHARD: Parameter[Shard | None] = Parameter(
 
 def usual_workers() -> tuple[int, str]:
     """How many tasks run at once where nobody says it, and why, for a person."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     count = max(1, min(cores * _RUNS_A_CORE, memory // _MEMORY_A_RUN))
     return count, f"{cores} cores, {memory >> 30} GiB of memory"

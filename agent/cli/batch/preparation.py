@@ -9,9 +9,9 @@ from pathlib import Path
 from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of
 from agent.batch.task import FolderWorkspace, Task
 from agent.cli.arguments import Given
-from agent.cli.setup import environment, workspace
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
+from agent.cli.setup import workspace
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.cli.setup.options import (
     ACCEPT_RISK,

@@ -11,7 +11,7 @@ from agent.cli.setup import environment
 from agent.terminal.screen import open_screen, write_nowhere
 
 
-def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:
+def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:  # noqa: ARG001
     """What happens goes to standard error, as with a run; with ``--json`` it is the output."""
     if json_lines:
         return JsonWatcher(print_line)

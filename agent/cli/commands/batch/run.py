@@ -15,6 +15,7 @@ from agent.batch.queue.store import BatchQueue, Enlisted
 from agent.batch.scheduler import Scheduler, SchedulerOptions
 from agent.batch.task import Task
 from agent.batch.tasks.reading import read_tasks
+from agent.batch.watching.events import BatchEvent, BatchNotice
 from agent.batch.watching.files import ResultFiles
 from agent.batch.watching.tally import Tally
 from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, path, text
@@ -35,7 +36,6 @@ from agent.cli.setup.options import (
     POLICY,
     PRICES,
 )
-from agent.batch.watching.events import BatchEvent, BatchNotice
 from agent.errors import RecordError, UsageError
 from agent.open_sandbox import open_sandbox
 from agent.untrusted_text import visible
