@@ -202,10 +202,14 @@ class Interrupts:
         work: Callable[[Callable[[Heard], None]], T],
         listener: Callable[[Heard], None],
         *,
-        seconds: float,
+        left_s: Callable[[], float],
     ) -> T:
-        """What the work gives that was handed the listener, for as long as `within` lets it."""
-        with self.within(seconds):
+        """What the work gives that was handed the listener, for as long as `within` lets it.
+
+        Args:
+            left_s: seconds that are left for it, whenever it is asked.
+        """
+        with self.within(left_s()):
             return work(listener)
 
     @contextmanager

@@ -14,6 +14,8 @@ from sandbox.background import Background
 
 Heard = TypeVar("Heard")
 T = TypeVar("T")
+_SHORTEST_S = 0.1
+"""Before the clock is looked at again."""
 
 
 class ThreadInterrupts(Interrupts):
@@ -71,7 +73,7 @@ class ThreadInterrupts(Interrupts):
         work: Callable[[Callable[[Heard], None]], T],
         listener: Callable[[Heard], None],
         *,
-        seconds: float,
+        left_s: Callable[[], float],
     ) -> T:
         """As for others, in a thread of its own: nothing else can end what waits for a network.
 
@@ -100,7 +102,9 @@ class ThreadInterrupts(Interrupts):
         going = Background(finish, name="awaited")
         going.begin()
         with self._bell:
-            self._bell.wait_for(lambda: done or self.at_once, timeout=seconds)
+            while not (done or self.at_once) and (seconds := left_s()) > 0:
+                # Time that a run waits for others is none of its own, and then as much is left.
+                self._bell.wait(max(seconds, _SHORTEST_S))
         with gate:
             over = True
         if done:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, assert_never
 from agent.conversation.budget import Budget, BudgetReached
 from agent.conversation.window import bytes_of
 from agent.errors import ModelError
-from agent.interrupts import Interrupts, TimeUp
+from agent.interrupts import Interrupts
 from agent.models.interface import (
     Discarded,
     Message,
@@ -162,21 +162,14 @@ class ModelCaller:
         def heard(event: StreamEvent) -> None:
             if isinstance(event, TextDelta | ThinkingDelta):
                 self._came_bytes += len(event.text.encode("utf-8", "replace"))
-            if self._share is not None and self._budget.left_s <= 0:
-                raise TimeUp
             on_event(event)
 
-        if self._share is not None:
-            # In a thread nothing rings, and a wait for others is none of the run's time: each piece
-            # that comes looks at the clock.
-            with self._interrupts.immediate():
-                return self._model.reply(request, heard)
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
         return self._interrupts.awaited(
             lambda listener: self._model.reply(request, listener),
             heard,
-            seconds=self._budget.left_s,
+            left_s=lambda: self._budget.left_s,
         )
 
     def _aside(self, event: StreamEvent) -> None:

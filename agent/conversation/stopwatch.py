@@ -13,15 +13,21 @@ class Stopwatch:
     ) -> None:
         self._clock = clock
         self._begun = clock() - before_s
+        self._stopped: float | None = None
 
     def __call__(self) -> float:
-        return self._clock() - self._begun
+        stopped = self._stopped
+        return (self._clock() if stopped is None else stopped) - self._begun
 
     @contextmanager
     def stopped(self) -> Generator[None]:
-        """Inside, no time passes."""
-        stopped = self._clock()
+        """Inside, no time passes, for other threads too."""
+        if self._stopped is not None:
+            yield
+            return
+        self._stopped = stopped = self._clock()
         try:
             yield
         finally:
             self._begun += self._clock() - stopped
+            self._stopped = None
