@@ -54,7 +54,7 @@ def _require(engine: Engine, container: str, image: ImageInfo, path: str) -> Non
 def _require_folder(engine: Engine, container: str, place: str, path: str) -> None:
     where = "it" if place == path else f"{place} in it"
     try:
-        member = _first(engine, container, place)
+        member = first(engine, container, place)
     except FileNotFoundError:
         raise WorkspaceError(
             f"there is no workspace image:{path}: the image has nothing at {place}"
@@ -68,7 +68,7 @@ def _require_folder(engine: Engine, container: str, place: str, path: str) -> No
         raise WorkspaceError(f"the workspace image:{path} can't be used: {where} is no folder")
 
 
-def _first(engine: Engine, container: str, path: str) -> tarfile.TarInfo | None:
+def first(engine: Engine, container: str, path: str) -> tarfile.TarInfo | None:
     """What stands at a path, by the engine's tar of it. Raises `FileNotFoundError`."""
     data = b""
     with closing(engine.get_archive(container, path)) as pieces:

@@ -150,6 +150,7 @@ def _image_info(raw: Mapping[str, Any]) -> ImageInfo:
         os=str(raw.get("Os", "")),
         environment=tuple((raw.get("Config") or {}).get("Env") or ()),
         volumes=tuple((raw.get("Config") or {}).get("Volumes") or ()),
+        directory=str((raw.get("Config") or {}).get("WorkingDir") or ""),
     )
 
 

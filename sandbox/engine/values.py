@@ -25,6 +25,8 @@ class ImageInfo:
     """What the image sets for its processes, as ``NAME=VALUE``."""
     volumes: tuple[str, ...] = ()
     """Paths at which the engine puts a volume of its own into each container."""
+    directory: str = ""
+    """Where its processes start unless told otherwise; empty: it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,8 +89,13 @@ def _in_work_tree(program: Path) -> bool:
     return any((above / ".git").exists() for above in (*program.parents, *real.parents))
 
 
-def environment(git_directory: Path, index: Path | None) -> Mapping[str, str]:
-    """All that git gets to see of the host; nothing is inherited."""
+_NOTHING: Mapping[str, str] = {}
+
+
+def environment(
+    git_directory: Path, index: Path | None, more: Mapping[str, str] = _NOTHING
+) -> Mapping[str, str]:
+    """All that git gets to see of the host; nothing is inherited but what is in `more`."""
     values = {
         "GIT_DIR": str(git_directory),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -111,7 +116,7 @@ def environment(git_directory: Path, index: Path | None) -> Mapping[str, str]:
     }
     if index is not None:
         values["GIT_INDEX_FILE"] = str(index)
-    return values
+    return {**values, **more}
 
 
 def run_git(
@@ -120,11 +125,15 @@ def run_git(
     *,
     index: Path | None = None,
     settings: Sequence[str] = (),
+    more: Mapping[str, str] = _NOTHING,
     stdin: bytes = b"",
     output_limit_bytes: int = 1 << 28,
     timeout_s: float = 120,
 ) -> bytes:
     """Run git there and give what it prints.
+
+    Args:
+        more: variables beside those that git always gets: for a fetch from a server.
 
     Raises `GitRefused` (it failed), `GitTooSlow`, and `PatchError` (more output than the limit).
     """
@@ -135,6 +144,7 @@ def run_git(
         pieces.append,
         index=index,
         settings=settings,
+        more=more,
         stdin=stdin,
         output_limit_bytes=output_limit_bytes,
         timeout_s=timeout_s,
@@ -149,6 +159,7 @@ def stream_git(
     *,
     index: Path | None = None,
     settings: Sequence[str] = (),
+    more: Mapping[str, str] = _NOTHING,
     stdin: bytes = b"",
     output_limit_bytes: int,
     timeout_s: float,
@@ -164,7 +175,7 @@ def stream_git(
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=git_directory,
-            env=environment(git_directory, index),
+            env=environment(git_directory, index, more),
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -128,11 +128,12 @@ class TaskMaker:
 
     def _repository(self, said: Mapping[str, Any]) -> GitWorkspace:
         from agent.batch.tasks.addresses import NoAddress, address  # noqa: PLC0415 - few have one
+        from sandbox.git.clone import is_revision  # noqa: PLC0415 - likewise
 
         if "rev" not in said:
             raise _Wrong("rev", "is missing: a commit, a branch or a tag of the repository")
         revision = said["rev"]
-        if revision.startswith("-") or not revision.isprintable() or " " in revision:
+        if not is_revision(revision):
             raise _Wrong("rev", f"{revision!r:.80} is no commit, branch or tag")
         try:
             return GitWorkspace(url=address(said["git"], self._directory), revision=revision)
