@@ -17,7 +17,6 @@ def go(files: RepositoryFiles) -> Proposed | None:
         inputs=_lines("says which modules", *(it for it in ("go.mod", "go.sum") if it in files)),
         commands=_lines("the modules of go.mod, into the module cache", "go mod download"),
         network=_lines("the module proxy that your own go is configured for", "go"),
-        programs=_lines("builds and tests", "go"),
         verify=ProposedLine("go test ./...", "go.mod is there"),
     )
 
@@ -43,7 +42,6 @@ def rust(files: RepositoryFiles) -> Proposed | None:
             "cargo fetch --locked" if locked else "cargo fetch",
         ),
         network=_lines("the registry that your own cargo is configured for", "cargo"),
-        programs=_lines("builds and tests", "cargo", "rustc"),
         verify=ProposedLine("cargo test --offline", "Cargo.toml is there"),
         notes=tuple(notes),
     )
@@ -65,7 +63,6 @@ def java(files: RepositoryFiles) -> Proposed | None:
                 "artifacts and plugins, into Maven's own store", "mvn -B -q dependency:go-offline"
             ),
             network=_lines("the repository that your own Maven is configured for", "maven"),
-            programs=_lines("builds and tests", "mvn", "java", "javac"),
             verify=ProposedLine("mvn -B -o test", "pom.xml is there"),
             notes=notes,
         )
@@ -74,7 +71,6 @@ def java(files: RepositoryFiles) -> Proposed | None:
     return Proposed(
         image="java",
         reason=f"{gradle} is Gradle's",
-        programs=_lines("builds and tests", "java", "javac"),
         notes=(
             f"{gradle} is a program, which is not run here: write the set-up commands yourself",
         ),

@@ -47,10 +47,6 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         if command
         else (),
         prepare=(rebuild,) if command else (),
-        programs=(
-            ProposedLine("node", "runs the code"),
-            ProposedLine("npm", "runs the scripts of package.json"),
-        ),
         verify=verify,
         notes=tuple(notes),
     )

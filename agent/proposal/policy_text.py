@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from agent.proposal.values import Lines, Proposed, ProposedLine
 from agent.untrusted_text import one_line
+from policies.loading import bundled_names
 
 _WIDEST = 240
 
@@ -31,10 +32,9 @@ def policy_text(
             "version: 1",
             f"name: {json.dumps(name)}",
             "# The usual tools of a repository; git without remotes; nothing that has a network",
-            "extends: default",
+            f"extends: {proposed.image if proposed.image in bundled_names() else 'default'}",
             f"# {comment(proposed.reason)}",
             f"image: {proposed.image}",
-            *_section("+commands", proposed.programs, ""),
             *_setup(proposed, packages),
             "",
         ]

@@ -50,6 +50,8 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
     if len(wanted) > 1:
         reason = "; ".join(part.reason for part in parts)
         image = _MIXED
+        if "java" in wanted:
+            notes.append("polyglot has no Java: for it, name an image of your own that has it all")
     if image not in images:
         missing, image = image, first.image if first.image in images else "python"
         notes.append(f"there is no image {missing} here: {image} stands for it, and may lack tools")
@@ -62,7 +64,6 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
         commands=tuple(line for part in parts for line in part.commands),
         network=tuple(line for part in parts for line in part.network),
         prepare=tuple(line for part in parts for line in part.prepare),
-        programs=tuple(line for part in parts for line in part.programs),
         verify=next((part.verify for part in parts if part.verify), None),
         notes=tuple(notes),
     )

@@ -22,6 +22,5 @@ class Proposed(NamedTuple):
     commands: Lines = ()
     network: Lines = ()
     prepare: Lines = ()
-    programs: Lines = ()
     verify: ProposedLine | None = None
     notes: tuple[str, ...] = ()

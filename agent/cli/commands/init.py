@@ -13,7 +13,9 @@ from agent.proposal.proposing import propose
 from agent.untrusted_text import visible
 from images.recipes import names
 
-OUT = path("-o", "--out", metavar="FILE", help="Write the policy there; without: print it.")
+OUT = path(
+    "-o", "--out", metavar="FILE", help="Write the policy there; without, or with -: print it."
+)
 FORCE = flag("--force", help="Replace FILE if there is one.")
 
 
@@ -21,6 +23,8 @@ def init(given: Given) -> int:
     """Propose a policy; gives the exit code."""
     root = workspace.directory(given[WORKSPACE], "init")
     out = given[OUT]
+    if out == Path("-"):
+        out = None
     if out is not None and workspace.is_inside(out, root):
         raise UsageError(
             f"-o {out} lies in the workspace, and a policy is never read from there: name a file "

@@ -52,14 +52,20 @@ def test_manifest_decides_image_network_and_verify(
 ) -> None:
     policy = proposed({file: ""})
     assert (policy["image"], policy["setup"]["network"]) == (image, [word])
+    assert policy["extends"] == image
     assert policy["verify"] == verify
     assert file in policy["setup"]["inputs"]
 
 
 def test_two_ecosystems_share_the_image_of_several(proposed: Proposer) -> None:
     policy = proposed({"package.json": PACKAGE, "requirements.txt": "idna\n"})
-    assert policy["image"] == "polyglot"
+    assert policy["image"] == policy["extends"] == "polyglot"
     assert policy["setup"]["network"] == ["pip", "npm"]
+
+
+def test_an_image_of_several_without_java_is_said(proposed: Proposer) -> None:
+    policy = proposed({"pom.xml": "", "requirements.txt": "idna\n"})
+    assert "polyglot has no Java" in policy["text"]
 
 
 def test_makefile_alone_gives_verify(proposed: Proposer) -> None:

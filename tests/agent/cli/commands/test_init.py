@@ -31,10 +31,11 @@ def test_proposal_is_a_policy_that_check_takes(moonpool: Shell, manifest: str) -
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.parametrize("said", [(), ("-o", "-")])
 def test_without_a_file_it_is_printed_and_nothing_is_written(
-    moonpool: Shell, repository: Path
+    moonpool: Shell, repository: Path, said: tuple[str, ...]
 ) -> None:
-    done = moonpool("init", "-w", "repository")
+    done = moonpool("init", "-w", "repository", *said)
     assert "extends: default" in done.stdout
     assert [path.name for path in repository.iterdir()] == ["pyproject.toml"]
     assert [path.name for path in moonpool.directory.iterdir()] == ["repository"]
