@@ -28,7 +28,6 @@ from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun
 from agent.record.store import PATCH, REFUSED_PATCH, REPORT, SUMMARY, RunRecord
 from agent.record.summary import RunResult
-from agent.report.html import render
 from agent.run import Run
 from agent.session import RunSetup, SessionDriver, one_task
 from agent.terminal.progress import Display
@@ -169,10 +168,12 @@ class RunController:
 
 def _finish(options: RunController, going: Run, result: RunResult, record: RunRecord) -> None:
     """Write what is left to write, and show what came of it."""
+    from agent.report.writing import write_reports  # what only the end needs costs no start
+
     document = result.document.json_object()
     try:
         record.write_summary(document)
-        record.write_report(render(result, going.journal.log))
+        write_reports(record, result, going.journal.log)
     except RecordError as error:
         print(f"moonpool: {error}", file=sys.stderr)
     if options.out is not None:

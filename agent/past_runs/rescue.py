@@ -24,7 +24,7 @@ from agent.record.outcome import CutShort, Outcome
 from agent.record.reader import read_record
 from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.record.summary import RUNNING, DeliveredPatch, summary_of
-from agent.report.html import render
+from agent.report.writing import write_reports
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
@@ -210,7 +210,7 @@ class Rescuer:
         )
         result = run.go()
         taken.record.write_summary(result.document.json_object())
-        taken.record.write_report(render(result, run.journal.log))
+        write_reports(taken.record, result, run.journal.log)
         delivery = result.delivery
         if delivery is None or result.document.container_left is not None:
             words = f"{result.document.detail}: `moonpool resume {item.run} --export-only`"

@@ -5,6 +5,7 @@
         events.jsonl    one JSON object a line, appended
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
+        trajectory.json for the tools of others (`agent.report.trajectory`)
         run.log         for a person, too: `agent.observe.run_log`
         baseline/       the old side of the changed files, for a three-way merge
         images/         those that the model was shown, by sha256
@@ -45,6 +46,7 @@ EVENTS = "events.jsonl"
 PATCH = "patch.diff"
 REFUSED_PATCH = "patch.refused.diff"
 REPORT = "report.html"
+TRAJECTORY = "trajectory.json"
 BASELINE = "baseline"
 STEPS = "steps"
 IMAGES = "images"
@@ -199,6 +201,10 @@ class RunRecord:
 
     def write_report(self, html: str) -> Path:
         return self._write(REPORT, self.redact(html).encode("utf-8", "replace"))
+
+    def write_trajectory(self, document: Mapping[str, object]) -> Path:
+        text = self.redact(json.dumps(document))
+        return self._write(TRAJECTORY, text.encode("utf-8", "replace") + b"\n")
 
     def close(self) -> None:
         if self._events >= 0:

@@ -29,7 +29,7 @@ _LINE_CHARACTERS = 2_000
 def render(result: RunResult, log: Sequence[Event]) -> str:
     """The page as HTML text."""
     delivery, summary = result.delivery, result.document
-    hide = _hiding(delivery)
+    hide = hiding(delivery)
     return page(
         ReportContent(
             summary=summary,
@@ -47,7 +47,7 @@ def render(result: RunResult, log: Sequence[Event]) -> str:
     )
 
 
-def _hiding(delivery: DeliveredPatch | None) -> Callable[[str], str]:
+def hiding(delivery: DeliveredPatch | None) -> Callable[[str], str]:
     """What blots out secrets: where the gate found one, the agent's steps may show it too."""
     findings = delivery.findings if delivery else ()
     if any(finding.id == "secret" for finding in findings):

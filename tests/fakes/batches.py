@@ -9,7 +9,7 @@ from agent.batch.attempt import AttemptResult, ErrorKind
 from agent.batch.results.rows import attempt_row
 from agent.batch.task import FolderWorkspace, Task, TaskOrigin
 from agent.record.store import runs_directory
-from agent.report.html import render
+from agent.report.writing import write_reports
 from fakes.model import Step, ToldModel
 from fakes.runs import FakeRun
 from policies.policy import Policy
@@ -66,6 +66,6 @@ class FakeBatch:
         )
         result = fake.go(ToldModel(*steps), task.prompt)
         fake.record.write_summary(result.document.json_object())
-        fake.record.write_report(render(result, fake.run.journal.log))
+        write_reports(fake.record, result, fake.run.journal.log)
         run = runs_directory(self.directory) / fake.record.run_id
         return attempt_row(task, attempt, self.directory, run, error_kind=error_kind)

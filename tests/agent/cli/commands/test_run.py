@@ -12,6 +12,7 @@ import pytest
 
 from checkout import EXAMPLES
 from command_line.running import SCRIPT, Shell
+from fakes.atif import Trajectory
 
 pytestmark = pytest.mark.usefixtures("image")
 
@@ -42,6 +43,9 @@ def test_the_calculator_from_run_to_apply(calculator: Shell, tmp_path: Path) -> 
         "run.json",
         "run.log",
     }
+    (written,) = Path(calculator.environ["MOONPOOL_HOME"]).rglob("trajectory.json")
+    steps = Trajectory.model_validate_json(written.read_bytes()).steps
+    assert steps[0].message == "fix the failing tests"
     assert "fix the failing tests" in calculator("runs").stdout
     shown = calculator("show", "last")
     assert "calculator/arithmetic.py" in shown.stdout
