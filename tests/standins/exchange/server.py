@@ -11,7 +11,7 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -66,6 +66,8 @@ class Exchange(ABC):
         self.key = key
         self.requests: list[Recorded] = []
         self.closing = threading.Event()
+        self.instead: Callable[[], Behaviour | None] = lambda: None
+        """What a request gets in place of the queue's next; None: the queue's next."""
         self._queue: deque[Behaviour] = deque()
         self._lock = threading.Lock()
         self._answers = 0
@@ -191,6 +193,9 @@ class Exchange(ABC):
         return bool(self._queue) and isinstance(self._queue[0], Refuse | Page)
 
     def _next(self) -> Behaviour:
+        instead = self.instead()
+        if instead is not None:
+            return instead
         if not self._queue:
             raise FaultError("the stand-in has nothing queued for this request")
         return self._queue.popleft()
