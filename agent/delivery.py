@@ -245,7 +245,13 @@ class Delivery:
         self._journal.quietly(Progress(text=f"verifying in a fresh container: {command}"))
         try:
             with self._interrupts.immediate():
-                result = verify(box, patch, command, timeout_s=self._job.policy.limits.time_s)
+                result = verify(
+                    box,
+                    patch,
+                    command,
+                    timeout_s=self._job.policy.limits.time_s,
+                    ended_by=self._interrupts.ended_by,
+                )
         except SignalReceived as signal:
             self._not_verified(f"interrupted by {signal.name}")
             return Interrupted(signal=f"{signal.name}, while verifying")

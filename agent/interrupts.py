@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum, auto
 from types import FrameType
 from typing import TypeVar
@@ -134,6 +134,10 @@ class Interrupts:
             if self.requested:
                 raise SignalReceived(self.name)
             yield
+
+    def ended_by(self, cancel: Callable[[], None]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Around a wait inside `immediate` that `cancel` ends too: here a signal raises in it."""
+        return contextlib.nullcontext()
 
     @contextmanager
     def prompting(self) -> Generator[None]:

@@ -4,7 +4,8 @@ So what is reviewed is what was tested: nothing that the agent did beside the pa
 """
 
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode
@@ -46,13 +47,25 @@ class NotRun:
 Verification = Verified | Failed | NotAsked | NotRun
 
 
-def verify(box: SandboxProtocol, patch: Patch, command: str, *, timeout_s: float) -> Verification:
-    """Run `command` in a new sandbox from the baseline of `box` with the patch applied."""
+def verify(
+    box: SandboxProtocol,
+    patch: Patch,
+    command: str,
+    *,
+    timeout_s: float,
+    ended_by: Callable[[Callable[[], None]], AbstractContextManager[None]],
+) -> Verification:
+    """Run `command` in a new sandbox from the baseline of `box` with the patch applied.
+
+    Args:
+        ended_by: around the command, with what ends it; see `agent.interrupts`.
+    """
     started = time.monotonic()
     try:
         with closing(box.fresh()) as fresh:
             fresh.apply(patch)
-            result = fresh.run(command, timeout_s=timeout_s)
+            with ended_by(fresh.cancel):
+                result = fresh.run(command, timeout_s=timeout_s)
     except (SandboxError, FileError) as error:
         return NotRun(command=command, reason=str(error))
     seconds = time.monotonic() - started

@@ -44,6 +44,8 @@ class SharedBy(Enum):
     """Every task of the same model."""
     POLICY = auto()
     """Every task of the same policy."""
+    BATCH = auto()
+    """All of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ BUSY = Failure(kind=ErrorKind.SERVICE, again=True)
 BY_AGENT = Failure(kind=ErrorKind.AGENT)
 OF_TASK = Failure(kind=ErrorKind.SETTING)
 OF_MODEL = Failure(kind=ErrorKind.SETTING, shared=SharedBy.MODEL)
+OF_BATCH = Failure(kind=ErrorKind.SETTING, shared=SharedBy.BATCH)
 OF_POLICY = Failure(kind=ErrorKind.SETTING, shared=SharedBy.POLICY)
 
 OF_ERRORS: Mapping[type[Exception], Failure] = MappingProxyType(
@@ -120,6 +123,8 @@ def of_outcome(  # noqa: PLR0911 - one a kind
     match outcome:
         case Finished() | Interrupted():
             return None
+        case LimitReached(limit=limit) if limit.of_batch:
+            return OF_BATCH
         case LimitReached() | GaveUp() | Refused() | ExportRefused():
             return BY_AGENT
         case NotVerified():

@@ -13,9 +13,12 @@ from agent.batch.failure import Failure
 from agent.batch.task import Task
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
+from agent.conversation.run_share import RunShare
+from agent.conversation.shared_budget import BatchBudget
 from agent.interrupts import Interrupts
 from agent.job import OpenBox
 from agent.models.pricing import ModelInfo
+from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show
 from agent.record.outcome import Outcome
 from policies.frozen import dataclass
@@ -53,8 +56,16 @@ class WorkerServices:
     known_secrets: tuple[str, ...]
     """Values that must not get into a record."""
     open_box: OpenBox
+    budget: BatchBudget | None
+    """What all runs may use together; None: as much as may be."""
+    rate: Callable[[str], RequestRate | None]
+    """That of a model, by its name, which all runs share."""
     interrupts: Interrupts
     show: Show
+
+    def share(self, model: str) -> RunShare:
+        """What a run has in common with the others."""
+        return RunShare(interrupts=self.interrupts, budget=self.budget, rate=self.rate(model))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

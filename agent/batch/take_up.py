@@ -103,6 +103,7 @@ def _of_record(
             facts=order.facts,
             past=past,
             torn_bytes=taken.torn_bytes,
+            share=services.share(order.model),
         )
     )
 

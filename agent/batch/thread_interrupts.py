@@ -6,7 +6,7 @@ or between two steps.
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from agent.interrupts import NOW, Interrupts, SignalReceived, TimeUp
@@ -68,6 +68,10 @@ class ThreadInterrupts(Interrupts):
             with self._bell:
                 self._cancels.remove(cancel)
 
+    def ended_by(self, cancel: Callable[[], None]) -> AbstractContextManager[None]:
+        """Inside, the second calls `cancel`, as in `calling`."""
+        return self.calling(cancel, up_to_s=0.0)
+
     def awaited(
         self,
         work: Callable[[Callable[[Heard], None]], T],
@@ -78,7 +82,7 @@ class ThreadInterrupts(Interrupts):
         """As for others, in a thread of its own: nothing else can end what waits for a network.
 
         Where it is broken off, the listener hears nothing more, and what the work still hears ends
-        it. Between two attempts, when nothing is under way, the first counts as the second.
+        it. What waits for others looks by itself whether it is to stop (`agent.conversation.run_share`).
         """
         self._raise_at(1)
         gate = threading.Lock()

@@ -105,6 +105,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
                 interrupts=services.interrupts,
                 exit_code=order.exit_code,
                 facts=order.facts,
+                share=services.share(order.model),
             )
         )
     finally:

@@ -29,5 +29,6 @@ class Stopwatch:
         try:
             yield
         finally:
+            # In this order: whoever looks in between sees less time, and never a later one.
             self._begun += self._clock() - stopped
             self._stopped = None

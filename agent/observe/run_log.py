@@ -70,7 +70,11 @@ _INFO, _WARNING, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
 
 
 class RunLog:
-    """A context manager. Inside, Python's own logging and warnings go to the file."""
+    """A context manager. Inside, Python's own logging and warnings go to the file.
+
+    In a thread beside the main one there may be others at the same time: each has what is logged in
+    its own thread, and Python's warnings in none.
+    """
 
     def __init__(
         self,
@@ -95,8 +99,12 @@ class RunLog:
             self._size = os.fstat(self._file).st_size
         except OSError:
             self._file = -1
+        if threading.current_thread() is threading.main_thread():
+            logging.captureWarnings(True)
+        else:
+            own = threading.get_ident()
+            self._handler.addFilter(lambda record: record.thread == own)
         logging.getLogger().addHandler(self._handler)
-        logging.captureWarnings(True)
         return self
 
     def __exit__(
@@ -107,7 +115,8 @@ class RunLog:
     ) -> None:
         if isinstance(error, Exception):
             self.failed("a defect of Moonpool", error)
-        logging.captureWarnings(False)
+        if threading.current_thread() is threading.main_thread():
+            logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._handler)
         with self._lock:
             if self._file >= 0:

@@ -8,7 +8,9 @@ from agent.batch.engines.interface import Report
 from agent.batch.order import AttemptOrder, WorkerServices
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import perform
+from agent.conversation.shared_budget import SharedBudget
 from agent.job import OpenBox
+from agent.models.rate_limit import ModelRates
 
 
 class LocalEngine:
@@ -20,11 +22,15 @@ class LocalEngine:
         environ: Mapping[str, str],
         known_secrets: tuple[str, ...],
         open_box: OpenBox,
+        budget: SharedBudget | None,
+        rates: ModelRates,
         board: Board,
     ) -> None:
         self._environ = environ
         self._known_secrets = known_secrets
         self._open_box = open_box
+        self._budget = budget
+        self._rates = rates
         self._board = board
         self._lock = threading.Lock()
         self._running: dict[str, ThreadInterrupts] = {}
@@ -37,6 +43,8 @@ class LocalEngine:
             environ=self._environ,
             known_secrets=self._known_secrets,
             open_box=self._open_box,
+            budget=self._budget,
+            rate=self._rates.of,
             interrupts=interrupts,
             show=self._board.listener(order.run_id),
         )
@@ -55,6 +63,9 @@ class LocalEngine:
             found = self._running.get(run_id)
         if found is not None:
             found.receive(name)
+            self._rates.wake()
+            if self._budget is not None:
+                self._budget.wake()
 
     def close(self) -> None:
         pass
