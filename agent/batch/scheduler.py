@@ -185,9 +185,12 @@ class Scheduler:
 
     def _why_refused(self, one: QueuedAttempt) -> str:
         chosen = self._plan.choices(one.task_id)
-        return self._refused.get((SharedBy.MODEL, chosen.model)) or self._refused.get(
-            (SharedBy.POLICY, chosen.policy.name), ""
+        shared = (
+            (SharedBy.BATCH, ""),
+            (SharedBy.MODEL, chosen.model),
+            (SharedBy.POLICY, chosen.policy.name),
         )
+        return next((self._refused[one] for one in shared if one in self._refused), "")
 
     def _not_begun(self, one: QueuedAttempt, why: str) -> AttemptResult:
         return AttemptResult(
@@ -207,7 +210,7 @@ class Scheduler:
         self._board.end(order.run_id)
         result, failure = end.result, end.failure
         if end.begin_again and self.stopping is Stopping.NOT:
-            self._guarded(lambda: self._again(one))
+            self._guarded(lambda: self._again(one, result))
         elif end.begin_again or end.interrupted:
             self._broken_off(one, result)
         elif failure is None or failure.kind is ErrorKind.AGENT:
@@ -226,8 +229,8 @@ class Scheduler:
             self._closed = True
             self._tell(BatchNotice(text=f"{one.task_id} failed: no further task is begun"))
 
-    def _again(self, one: QueuedAttempt) -> None:
-        self._submit(self._store.begin_again(one, new_run_id()), take_up=False)
+    def _again(self, one: QueuedAttempt, before: AttemptResult) -> None:
+        self._submit(self._store.begin_again(one, new_run_id(), before), take_up=False)
 
     def _broken_off(self, one: QueuedAttempt, result: AttemptResult) -> None:
         state = AttemptState.CANCELLED if one.cancelling else AttemptState.STOPPED
@@ -251,11 +254,17 @@ class Scheduler:
 
     def _refuse(self, one: QueuedAttempt, shared: SharedBy, why: str) -> None:
         chosen = self._plan.choices(one.task_id)
-        what = chosen.model if shared is SharedBy.MODEL else chosen.policy.name
+        match shared:
+            case SharedBy.MODEL:
+                what, words = chosen.model, f"no further task of {chosen.model} is begun"
+            case SharedBy.POLICY:
+                what = chosen.policy.name
+                words = f"no further task under policy {what} is begun"
+            case _:
+                what, words = "", "no further task is begun"
         if (shared, what) not in self._refused:
             self._refused[shared, what] = why
-            words = f"no further task of {what} is begun: {why}"
-            self._tell(BatchNotice(text=words))
+            self._tell(BatchNotice(text=f"{words}: {why}"))
 
     def _write(self, one: QueuedAttempt, state: AttemptState, result: AttemptResult) -> None:
         self._guarded_write(lambda: self._store.ended(one, state, result))

@@ -7,6 +7,7 @@ another run may begin: no container stays, and no work is lost.
 import contextlib
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 from agent.batch.order import AttemptOrder, WorkerServices
 from agent.conversation.approval import nobody_to_ask
@@ -15,6 +16,8 @@ from agent.models.open_model import open_model
 from agent.open_sandbox import reopen_sealed
 from agent.past_runs.rescue import KeptContainer, Rescuer
 from agent.past_runs.resume import HeldRun, take
+from agent.record.reader import read_record
+from agent.record.state.run import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld
 from agent.record.summary import RunSummary
 from agent.session import RunSetup
@@ -24,6 +27,16 @@ from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import ContainerGone, EngineError, SandboxError
 from sandbox.prune import Leftover, LeftoverKind
 from sandbox.sandbox import Sandbox
+
+
+def spent_of(directory: Path) -> BudgetSpent:
+    """What a run has used so far, by its record; nothing where that can't be read."""
+    state = RunState()
+    with contextlib.suppress(RecordError):
+        for line in read_record(directory).lines:
+            state = apply(state, line.event)
+    return state.spent
+
 
 Finish = Callable[[RunSetup], RunSummary]
 """Does the run, and writes what is left to write."""

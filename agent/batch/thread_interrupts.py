@@ -82,7 +82,7 @@ class ThreadInterrupts(Interrupts):
         """As for others, in a thread of its own: nothing else can end what waits for a network.
 
         Where it is broken off, the listener hears nothing more, and what the work still hears ends
-        it. What waits for others looks by itself whether it is to stop (`agent.conversation.run_share`).
+        it. What waits for other runs looks by itself whether it is to stop: `RunShare`.
         """
         self._raise_at(1)
         gate = threading.Lock()

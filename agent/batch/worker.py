@@ -15,6 +15,7 @@ from agent.batch.results.rows import attempt_row
 from agent.batch.take_up import taken_up
 from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
 from agent.conversation.approval import nobody_to_ask
+from agent.errors import RecordError
 from agent.job import Job
 from agent.models.open_model import open_model
 from agent.observe.run_log import OWN, RunLog
@@ -38,7 +39,7 @@ def perform(order: AttemptOrder, services: WorkerServices) -> AttemptEnd:
     try:
         summary = _summary(order, services)
         if summary is None:
-            return AttemptEnd(result=not_begun(order, "begun again"), begin_again=True)
+            return AttemptEnd(result=_void(order), begin_again=True)
         failed = failure.of_summary(summary)
         row = attempt_row(
             order.task,
@@ -71,6 +72,15 @@ def not_begun(order: AttemptOrder, why: str) -> AttemptResult:
         detail=why,
         model=order.model,
     )
+
+
+def _void(order: AttemptOrder) -> AttemptResult:
+    """The row of a run that could not be gone on with: what it used counts."""
+    run = runs_directory(order.directory) / order.run_id
+    try:
+        return attempt_row(order.task, order.attempt, order.directory, run)
+    except RecordError:
+        return not_begun(order, "its record can't be read")
 
 
 def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None:

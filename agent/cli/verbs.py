@@ -76,6 +76,11 @@ _BATCH = Group(
     "Many tasks in one process: a night's work that goes on where it stopped.",
     {
         "run": Verb("batch.run", "Do the tasks of a file, or go on with them."),
+        "status": Verb("batch.status", "Say how far a batch is."),
+        "pause": Verb("batch.pause", "Begin no further task; those that run go on."),
+        "resume": Verb("batch.resume", "Begin tasks again, or another number at once."),
+        "cancel": Verb("batch.cancel", "End a task of a batch, or all of them."),
+        "retry": Verb("batch.retry", "Let what did not come to its end begin again."),
     },
 )
 

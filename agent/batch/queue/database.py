@@ -37,6 +37,8 @@ CREATE TABLE attempts (
     run_id TEXT,
     cancelling INTEGER NOT NULL DEFAULT 0,
     result TEXT,
+    usd REAL NOT NULL DEFAULT 0,
+    tokens INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (task, attempt)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX by_state ON attempts (state, position, attempt);

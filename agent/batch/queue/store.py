@@ -19,10 +19,12 @@ from agent.batch.queue import database
 from agent.batch.queue.digest import digest_of
 from agent.batch.queue.states import AttemptState, QueuedAttempt, Steering
 from agent.batch.task import Task
+from agent.conversation.shared_budget import BatchUsed
 from agent.errors import UsageError
 from policies.frozen import dataclass
 
 _COLUMNS = "task, attempt, state, tries, run_id, cancelling, result"
+_RESULT = "result = ?, usd = usd + ?, tokens = tokens + ?"
 _TAKE = f"""
 UPDATE attempts SET state = ?, run_id = ? WHERE (task, attempt) IN (
     SELECT task, attempt FROM attempts JOIN tasks ON id = task WHERE state = ? AND listed
@@ -135,20 +137,19 @@ class BatchQueue:
             ).fetchone()
         return None if row is None else _attempt(row)
 
-    def begin_again(self, one: QueuedAttempt, run_id: str) -> QueuedAttempt:
-        """A running attempt gets another run."""
-        self._set(one, "run_id = ?", run_id)
+    def begin_again(self, one: QueuedAttempt, run_id: str, before: AttemptResult) -> QueuedAttempt:
+        """A running attempt gets another run. `before`: what the one before came to."""
+        self._set(one, f"{_RESULT}, run_id = ?", *_spent(before), run_id)
         return replace(one, run_id=run_id)
 
     def ended(self, one: QueuedAttempt, state: AttemptState, result: AttemptResult) -> None:
         """An attempt is over."""
-        text = json.dumps(result.json_object())
-        self._set(one, "state = ?, result = ?, cancelling = 0", state, text)
+        self._set(one, f"{_RESULT}, state = ?, cancelling = 0", *_spent(result), state)
 
     def delay(self, one: QueuedAttempt, result: AttemptResult) -> None:
         """An attempt failed by no fault of the agent, and waits to be tried again."""
-        text = json.dumps(result.json_object())
-        self._set(one, "state = ?, tries = tries + 1, result = ?", AttemptState.DELAYED, text)
+        what = f"{_RESULT}, state = ?, tries = tries + 1"
+        self._set(one, what, *_spent(result), AttemptState.DELAYED)
 
     def wait_no_more(self, task_id: str, attempt: int) -> None:
         """A delayed attempt may be taken."""
@@ -171,12 +172,39 @@ class BatchQueue:
         workers = found.get("workers")
         return Steering(paused="paused" in found, workers=None if workers is None else int(workers))
 
-    def steer(self, name: str, value: str | None) -> None:
-        """Say what is wanted of the batch; None: nothing any more."""
+    def pause(self) -> None:
+        """Ask that no further task is begun."""
+        self._keep("paused", "")
+
+    def resume(self) -> None:
+        """Ask that tasks are begun again."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM settings WHERE name = ?", (name,))
-            if value is not None:
-                connection.execute("INSERT INTO settings VALUES (?, ?)", (name, value))
+            connection.execute("DELETE FROM settings WHERE name = 'paused'")
+
+    def employ(self, workers: int | None) -> None:
+        """Ask for so many tasks at once; None: as the command says that the owner began with."""
+        if workers is not None:
+            self._keep("workers", str(workers))
+            return
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM settings WHERE name = 'workers'")
+
+    def worked(self, seconds: float) -> None:
+        """Say for how long the batch was worked on."""
+        self._keep("seconds", str(seconds))
+
+    def _keep(self, name: str, value: str) -> None:
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def spent(self) -> BatchUsed:
+        """What all runs used that are over, those too whose results are void."""
+        with database.translated(self.directory):
+            query = "SELECT coalesce(sum(usd), 0.0), coalesce(sum(tokens), 0) FROM attempts"
+            usd, tokens = self._connection.execute(query).fetchone()
+            query = "SELECT value FROM settings WHERE name = 'seconds'"
+            (seconds,) = self._connection.execute(query).fetchone() or ("0",)
+        return BatchUsed(usd=usd, tokens=tokens, seconds=float(seconds))
 
     def began(self) -> datetime:
         """When the batch was first started; now, where it is."""
@@ -270,6 +298,11 @@ class BatchQueue:
                 values,
             ).fetchall()
         return [_attempt(row) for row in rows]
+
+
+def _spent(result: AttemptResult) -> tuple[str, float, int]:
+    tokens = result.input_tokens + result.output_tokens
+    return json.dumps(result.json_object()), result.usd or 0.0, tokens
 
 
 def _attempt(row: tuple[str, int, str, int, str | None, int, str | None]) -> QueuedAttempt:

@@ -2,9 +2,13 @@
 
 import os
 import re
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.batch.queue.ownership import owner_of
+from agent.batch.queue.store import BatchQueue
 from agent.cli.arguments import Parameter
 
 _MEMORY_A_RUN = 1 << 30
@@ -33,6 +37,18 @@ def _dollars(word: str) -> float:
     if not re.fullmatch(r"\$?[0-9]+(\.[0-9]+)?", word, re.ASCII) or float(word.lstrip("$")) <= 0:
         raise ValueError(f"{word!r} is not an amount of dollars, such as 20 or 12.50")
     return float(word.lstrip("$"))
+
+
+def _tokens(word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", word, re.ASCII) or int(word) < 1:
+        raise ValueError(f"{word!r} is not a number of tokens")
+    return int(word)
+
+
+def _seconds(word: str) -> float:
+    from policies.file.quantities import duration_s
+
+    return duration_s(word)
 
 
 def _shard(word: str) -> Shard:
@@ -71,6 +87,20 @@ DOLLARS: Parameter[float | None] = Parameter(
     default=None,
     convert=_dollars,
 )
+TOKENS: Parameter[int | None] = Parameter(
+    "--tokens",
+    metavar="N",
+    help="What the whole batch may use, in tokens of input and output.",
+    default=None,
+    convert=_tokens,
+)
+TIME: Parameter[float | None] = Parameter(
+    "--time",
+    metavar="TIME",
+    help="How long the whole batch may take, such as 8h; what runs then is exported.",
+    default=None,
+    convert=_seconds,
+)
 SHARD: Parameter[Shard | None] = Parameter(
     "--shard",
     metavar="I/N",
@@ -78,6 +108,24 @@ SHARD: Parameter[Shard | None] = Parameter(
     default=None,
     convert=_shard,
 )
+
+
+@contextmanager
+def opened(directory: Path) -> Generator[BatchQueue]:
+    """The queue of a batch that was begun, whoever works on it.
+
+    Raises:
+        UsageError: there is none.
+        RecordError: it can't be used.
+    """
+    with closing(BatchQueue.open(directory)) as store:
+        yield store
+
+
+def unowned(directory: Path) -> None:
+    """Say so where nobody does what was just asked for."""
+    if owner_of(directory) is None:
+        print("no process works on it: give the command again that began it")
 
 
 def usual_workers() -> tuple[int, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of
 from agent.batch.task import FolderWorkspace, Task
 from agent.cli.arguments import Given
+from agent.cli.batch.options import DOLLARS
 from agent.cli.setup import model as model_setup
 from agent.cli.setup import policy as policy_setup
 from agent.cli.setup import workspace
@@ -87,7 +88,11 @@ def _choices(
         )
         try:
             ready = model_setup.ready(
-                choices.model or model, policy, configuration, prices=given[PRICES]
+                choices.model or model,
+                policy,
+                configuration,
+                prices=given[PRICES],
+                batch_usd=given[DOLLARS] is not None,
             )
         except (UsageError, ModelError) as error:
             raise UsageError(f"{where}: model: {error}") from error

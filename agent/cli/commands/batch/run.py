@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from agent.batch.plan import BatchPlan
 from agent.batch.queue.ownership import owned
 from agent.batch.queue.store import BatchQueue, Enlisted
 from agent.batch.scheduler import Scheduler, SchedulerOptions
+from agent.batch.take_up import spent_of
 from agent.batch.task import Task
 from agent.batch.tasks.reading import read_tasks
 from agent.batch.watching.events import BatchEvent, BatchNotice
@@ -21,7 +23,16 @@ from agent.batch.watching.tally import Tally
 from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, path, text
 from agent.cli.batch import signals
 from agent.cli.batch.ending import closing_words, exit_code, summary
-from agent.cli.batch.options import ATTEMPTS, SHARD, WORKERS, Shard, usual_workers
+from agent.cli.batch.options import (
+    ATTEMPTS,
+    DOLLARS,
+    SHARD,
+    TIME,
+    TOKENS,
+    WORKERS,
+    Shard,
+    usual_workers,
+)
 from agent.cli.batch.preparation import prepared
 from agent.cli.batch.watchers import open_watcher, print_line
 from agent.cli.setup import environment, tidying
@@ -36,12 +47,16 @@ from agent.cli.setup.options import (
     POLICY,
     PRICES,
 )
+from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError, UsageError
+from agent.models.rate_limit import ModelRates
 from agent.open_sandbox import open_sandbox
+from agent.record.store import runs_directory
 from agent.untrusted_text import visible
 from sandbox.engine.docker import Engine
 
 _NAMED = 5
+_WORKED_EVERY_S = 30.0
 
 TASKS = argument("TASKS", "A file of tasks (.yaml, .jsonl, .json, .csv), or a folder of them.")
 OUT = path(
@@ -86,12 +101,20 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
         tally.hear(event)
         watcher.tell(event)
 
-    def refresh() -> None:
-        watcher.refresh()
-        files.keep_up(tally.rows())
-
     asked = given[WORKERS]
     workers, why = usual_workers() if asked is None else (asked, "")
+    budget = _budget(given, plan, store)
+    worked_s = 0.0
+
+    def refresh() -> None:
+        nonlocal worked_s
+        watcher.refresh()
+        files.keep_up(tally.rows())
+        if budget.spent.seconds - worked_s > _WORKED_EVERY_S:
+            worked_s = budget.spent.seconds
+            with suppress(RecordError):  # whatever else is written says so
+                store.worked(worked_s)
+
     scheduler = Scheduler(
         plan=plan,
         store=store,
@@ -122,6 +145,25 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
         print(f"{closing_words(tally)}\n{visible(str(plan.directory))}")
     tidying.begin(environment.environ())
     return exit_code(scheduler, tally)
+
+
+def _budget(given: Given, plan: BatchPlan, store: BatchQueue) -> SharedBudget:
+    before = store.spent()
+    taken_up = used_by(
+        spent_of(runs_directory(plan.directory) / one.run_id)
+        for one in store.interrupted()
+        if one.run_id is not None
+    )
+    return SharedBudget(
+        usd=given[DOLLARS],
+        tokens=given[TOKENS],
+        seconds=given[TIME],
+        used=BatchUsed(
+            usd=before.usd + taken_up.usd,
+            tokens=before.tokens + taken_up.tokens,
+            seconds=before.seconds,
+        ),
+    )
 
 
 def _shard(tasks: tuple[Task, ...], shard: Shard | None) -> tuple[Task, ...]:
@@ -155,6 +197,9 @@ COMMAND = Command(
         WORKERS,
         ENGINE,
         ATTEMPTS,
+        DOLLARS,
+        TOKENS,
+        TIME,
         SHARD,
         FAIL_FAST,
         POLICY,

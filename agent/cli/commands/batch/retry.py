@@ -1,0 +1,28 @@
+"""``moonpool batch retry``."""
+
+from agent.cli.arguments import Command, Given
+from agent.cli.batch.options import DIRECTORY, TASK_ID, opened, unowned
+from agent.cli.setup import exit_codes
+
+
+def retry(given: Given) -> int:
+    """Let what did not come to its end begin again; gives the exit code."""
+    with opened(given[DIRECTORY]) as store:
+        count = store.retry(given[TASK_ID])
+    print(f"{count} attempts wait to be begun again")
+    if count:
+        unowned(given[DIRECTORY])
+    return exit_codes.DONE
+
+
+COMMAND = Command(
+    retry,
+    (DIRECTORY, TASK_ID),
+    """
+
+    Without ID: what was set aside, cancelled or stopped. With it also what the agent failed. Runs
+    that there were are kept.
+
+    Example: moonpool batch retry night
+    """,
+)
