@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from agent.batch.task import Task
-from agent.batch.tasks import rows_csv, rows_json, rows_parquet, rows_yaml
+from agent.batch.tasks import harbor, rows_csv, rows_json, rows_parquet, rows_yaml
 from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.entries import TaskMaker
 from agent.batch.tasks.permits import Permits
@@ -64,7 +64,8 @@ def _read(
     notes: list[str],
 ) -> Iterator[Task]:
     if path.is_dir():
-        raise UsageError(f"{path} is a folder")
+        yield from harbor.tasks(path, complaints, notes)
+        return
     maker = TaskMaker(path.parent.resolve(), Permits(policies), complaints)
     instances: InstanceRows | None = None
     for row in _rows(path, complaints):
