@@ -148,7 +148,8 @@ class Retrier:
 def asked_wait_s(headers: Mapping[str, str], *, now_s: float | None = None) -> float | None:
     """What ``retry-after-ms`` or ``retry-after`` (seconds or HTTP date) ask for, never below 0.
 
-    ``headers`` looks names up in lower case; ``now_s`` is seconds since the epoch.
+    ``headers`` looks names up in lower case; ``now_s`` is seconds since the epoch, by default as
+    the service's own ``date`` says it: the clock of this machine may be wrong, or jump.
     """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -157,14 +158,21 @@ def asked_wait_s(headers: Mapping[str, str], *, now_s: float | None = None) -> f
             continue
         if seconds == seconds and seconds != float("inf"):  # noqa: PLR0124 - NaN differs from itself
             return max(0.0, seconds)
-    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
-    if date is None:
+    when_s = _seconds_of(headers.get("retry-after", ""))
+    if when_s is None:
         return None
+    if now_s is None:
+        now_s = _seconds_of(headers.get("date", ""))
+    return max(0.0, when_s - (time.time() if now_s is None else now_s))
+
+
+def _seconds_of(date: str) -> float | None:
+    """Since the epoch, of an HTTP date; None: it is none."""
+    parsed = email.utils.parsedate_tz(date)
     try:
-        when_s = float(email.utils.mktime_tz(date))
+        return None if parsed is None else float(email.utils.mktime_tz(parsed))
     except (OverflowError, ValueError):
         return None
-    return max(0.0, when_s - (time.time() if now_s is None else now_s))
 
 
 def _failure(state: tenacity.RetryCallState) -> TransientError:

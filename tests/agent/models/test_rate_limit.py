@@ -1,5 +1,7 @@
 """All runs of a batch slow down together, lose nothing by it, and find the rate again."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from agent.errors import ModelError, ModelRefusedRequest, ModelUnavailable
 from agent.models.rate_limit import RateLimiter, RateWindow, RequestEnd
 from agent.models.request_gate import PATIENCE_S, RequestGate
-from agent.models.retrying import Retrier, RetryLimits, TransientError
+from agent.models.retrying import Retrier, RetryLimits, TransientError, asked_wait_s
 from fakes.virtual_time import VirtualRate, VirtualTime, VirtualWait
 
 ANSWER_S = 4.0
@@ -204,6 +206,26 @@ def test_a_wrong_setting_is_told_after_one_more_request() -> None:
     batch = VirtualBatch(1, 1, lambda *_: TransientError("500", lasting=lasting)).run()
     assert batch.lost[0, 0] is lasting
     assert len(batch.made_at) == 2
+
+
+def test_a_clock_of_ours_that_jumps_changes_no_wait_that_the_service_asked_for() -> None:
+    headers = {
+        "date": "Mon, 01 Jan 2001 00:00:00 GMT",
+        "retry-after": "Mon, 01 Jan 2001 00:00:30 GMT",
+    }
+    assert asked_wait_s(headers) == 30
+    assert asked_wait_s({**headers, "date": "yesterday"}) == 0
+
+
+def test_a_run_alone_imports_nothing_of_it() -> None:
+    code = (
+        "import sys, agent.run, agent.cli.commands.run, agent.models.anthropic.client; "
+        "print([m for m in sys.modules if m.rpartition('.')[2] in "
+        "('rate_limit', 'request_gate', 'run_share', 'shared_budget')])"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
 
 
 # -- the window -----------------------------------------------------------------------------------
