@@ -137,18 +137,20 @@ class _Opening:
         if recalled is not None and self.prepares:
             from sandbox import preparation  # noqa: PLC0415 - few policies have one
 
-            found = preparation.recalled(self.engine, self.policy, recalled[2])
+            found = preparation.recalled(self.engine, self.policy, recalled.snapshot)
             if found is None:
                 recalled = None
             else:
-                recalled, prepared = (*recalled[:2], found.copied), found.image
+                recalled, prepared = recalled._replace(snapshot=found.copied), found.image
         if recalled is None:
             return self._from_copy(self._copied(None))
-        fingerprint, racy, known = recalled
+        remembered, known = recalled, recalled.snapshot
 
-        def look() -> tuple[Scan, bool]:
+        def look() -> tuple[Scan | None, bool]:
+            if self.supply is DIRECT and self.source.is_as_walked(remembered.walk):
+                return None, True
             looked = self.supply.look(self.source)
-            return looked, snapshot.unchanged(looked, fingerprint, racy)
+            return looked, snapshot.unchanged(looked, remembered)
 
         made = self._planned(known, prepared)
         got = _started_or_copied(self.engine, made, look, self._copied, self.supply)
@@ -163,9 +165,9 @@ class _Opening:
             again = self.memory.recall() if shared else None
             if again is not None:
                 looked = looked or self.supply.look(self.source)
-                same = snapshot.unchanged(looked, *again[:2])
-                if same and self.engine.image(again[2].image) is not None:
-                    return looked, again[2], None
+                same = snapshot.unchanged(looked, again)
+                if same and self.engine.image(again.snapshot.image) is not None:
+                    return looked, again.snapshot, None
             with self.source.whole(looked) as whole:
                 looked, copied, manifest = take(
                     self.engine,
@@ -248,8 +250,8 @@ class _Opening:
 def _started_or_copied(
     engine: Engine,
     plan: OpeningPlan,
-    look: Callable[[], tuple[Scan, bool]],
-    copied_of: Callable[[Scan], _Copied],
+    look: Callable[[], tuple[Scan | None, bool]],
+    copied_of: Callable[[Scan | None], _Copied],
     supply: ContainerSupply,
 ) -> StartedContainer | _Copied:
     """A container from the remembered copy, or another copy where that is not the workspace.
@@ -260,10 +262,10 @@ def _started_or_copied(
     copied while the container still comes up.
 
     Args:
-        look: gives what it saw, and whether that is what was remembered.
+        look: gives what it saw, if it had to look so far, and whether that is what was remembered.
     """
 
-    def look_and_copy() -> tuple[Scan, bool]:
+    def look_and_copy() -> tuple[Scan | None, bool]:
         looked, same = look()
         if not same:
             copying.begin()

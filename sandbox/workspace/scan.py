@@ -59,6 +59,8 @@ class Scan:
     linked: LinkedTree | None
     """Where the files below ``.git`` are, if the workspace is a linked work tree: in the rows they
     stand as in any other."""
+    walk: str = ""
+    """What `walk_digest` gave just before, for a large tree."""
 
 
 def scan(root: Path) -> Scan:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from policies.frozen import dataclass
 from policies.policy import WorkspaceRules
@@ -59,6 +60,17 @@ def manifest_file(key: str) -> Path:
     return cache_directory() / "manifests" / f"{key}.{_FORM}.json"
 
 
+class RememberedCopy(NamedTuple):
+    """The last copy of a workspace, and how that was."""
+
+    fingerprint: str
+    racy: dict[str, str]
+    """Blobs of the files that were young then, by path."""
+    snapshot: Snapshot
+    walk: str
+    """As `Scan.walk`, where no file was young."""
+
+
 class SnapshotMemory:
     """What was copied the last time from one workspace under the same rules."""
 
@@ -77,8 +89,7 @@ class SnapshotMemory:
         self.full_copy_file = self._file.with_suffix(".full")
         """Where the last copy of all of it is remembered (`FullCopy`)."""
 
-    def recall(self) -> tuple[str, dict[str, str], Snapshot] | None:
-        """(fingerprint, young files' blobs by path, snapshot), or None."""
+    def recall(self) -> RememberedCopy | None:
         try:
             raw = json.loads(self._file.read_bytes())
             left_out = tuple(
@@ -88,7 +99,7 @@ class SnapshotMemory:
             key = raw["key"]
             os.utime(manifest_file(key))  # its age tells `prune` when it was last used
             snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
-            return raw["fingerprint"], raw["racy"], snapshot
+            return RememberedCopy(raw["fingerprint"], raw["racy"], snapshot, raw["walk"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -106,6 +117,7 @@ class SnapshotMemory:
         record = {
             "fingerprint": looked.fingerprint,
             "racy": racy,
+            "walk": "" if looked.racy else looked.walk,
             "key": snapshot.key,
             "left_out": [
                 [os.fsdecode(item.path), item.reason, item.kind] for item in snapshot.left_out
@@ -114,9 +126,10 @@ class SnapshotMemory:
         cache.keep(self._file, json.dumps(record).encode())
 
 
-def unchanged(looked: Scan, fingerprint: str, racy: dict[str, str]) -> bool:
+def unchanged(looked: Scan, remembered: RememberedCopy) -> bool:
     """Whether a look shows the tree that was remembered, young files compared by content."""
-    if looked.fingerprint != fingerprint or "" in racy:
+    racy = remembered.racy
+    if looked.fingerprint != remembered.fingerprint or "" in racy:
         return False
     return all(content_id(looked, os.fsencode(name)) == blob for name, blob in racy.items())
 

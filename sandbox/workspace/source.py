@@ -5,6 +5,7 @@ A glance tells whether it is what was copied the last time; the whole is for a c
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from policies.frozen import dataclass
@@ -13,6 +14,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.workspace.place import NOWHERE, ImageFolder, Workspace
 from sandbox.workspace.scan import Scan, scan
+from sandbox.workspace.walk import WORTH_FILES, walk_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,16 @@ class HostSource:
     @contextmanager
     def whole(self, glance: Scan | None) -> Generator[Scan]:
         """All of it; a glance that was just made is that already."""
-        yield glance or self.glance()
+        if glance is None:
+            walk = walk_digest(self.directory)
+            glance = self.glance()
+            if len(glance.rows) >= WORTH_FILES:
+                glance = replace(glance, walk=walk)
+        yield glance
+
+    def is_as_walked(self, walk: str) -> bool:
+        """Whether nothing changed since `walk_digest` gave that; an empty one says nothing."""
+        return bool(walk) and walk_digest(self.directory) == walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,10 @@ class ImageSource:
     def glance(self) -> Scan:
         """An image's id says all of it, and the memory of a copy is kept by that."""
         return Scan(root=NOWHERE, rows=(), fingerprint=_SAME, racy=(), unreadable=(), linked=None)
+
+    def is_as_walked(self, _: str) -> bool:
+        """Nothing is walked through."""
+        return False
 
     @contextmanager
     def whole(self, _: Scan | None) -> Generator[Scan]:

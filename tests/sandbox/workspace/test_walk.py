@@ -1,0 +1,110 @@
+"""A large tree's digest: equal only where nothing changed."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from policies.kernel.inventory import Inventory
+from policies.loading import load
+from sandbox.container.prepared_image import PreparedImage
+from sandbox.git.manifest import Manifest
+from sandbox.git.personal_config import PersonalConfig
+from sandbox.workspace import source
+from sandbox.workspace.scan import Scan, scan
+from sandbox.workspace.snapshot import RememberedCopy, SnapshotMemory, recorded
+from sandbox.workspace.source import HostSource
+from sandbox.workspace.walk import walk_digest
+
+_OLD_NS = 1_000_000_000 * 10**9
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    (root / "deep" / "er").mkdir(parents=True)
+    for name in ("a", "deep/b", "deep/er/new\nline", "-dash"):
+        (root / name).write_text("one")
+    (root / "link").symlink_to("a")
+    return root
+
+
+def _rewritten(root: Path) -> None:
+    state = (root / "a").stat()
+    (root / "a").write_text("two")
+    os.utime(root / "a", ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def _relinked(root: Path) -> None:
+    (root / "link").unlink()
+    (root / "link").symlink_to("deep")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "content, its time put back": _rewritten,
+    "a new file": lambda root: (root / "deep" / "c").touch(),
+    "one gone": lambda root: (root / "deep" / "b").unlink(),
+    "a mode": lambda root: (root / "a").chmod(0o755),
+    "a name": lambda root: (root / "a").rename(root / "z"),
+    "a link's target": _relinked,
+    "an empty folder": lambda root: (root / "deep" / "d").mkdir(),
+}
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scan], RememberedCopy]:
+    """What is remembered of a copy that was made after such a look."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    inventory = Inventory(programs={}, links={}, directories={}, search_path=())
+    image = PreparedImage(id="i", key="k", inventory=inventory, python="python3", environment=())
+    memory = SnapshotMemory(tmp_path, load("default").workspace, image, personal=PersonalConfig())
+
+    def keep(looked: Scan) -> RememberedCopy:
+        memory.keep(looked, recorded("key", ()), Manifest(entries={}, tracked=None, rule_files={}))
+        remembered = memory.recall()
+        assert remembered is not None
+        return remembered
+
+    return keep
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_shows(tree: Path, change: str) -> None:
+    before = walk_digest(tree)
+    assert before == walk_digest(tree) != ""
+    CHANGES[change](tree)
+    assert walk_digest(tree) != before
+
+
+def test_what_can_not_be_told_is_said_by_nothing(tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / ".git").write_text("gitdir: /elsewhere\n")
+    assert walk_digest(linked) == ""
+    assert walk_digest(tmp_path / "missing") == ""
+    assert not HostSource(linked).is_as_walked("")
+
+
+def test_a_large_tree_is_remembered_by_it_and_one_with_young_files_is_not(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, kept: Callable[[Scan], RememberedCopy]
+) -> None:
+    with HostSource(tree).whole(None) as small:
+        assert small.walk == ""
+    monkeypatch.setattr(source, "WORTH_FILES", 3)
+    with HostSource(tree).whole(None) as young:
+        assert young.racy
+        assert kept(young).walk == ""
+    monkeypatch.setattr("sandbox.workspace.scan._RACY_NS", -_OLD_NS)
+    with HostSource(tree).whole(None) as looked:
+        remembered = kept(looked)
+    assert HostSource(tree).is_as_walked(remembered.walk)
+    (tree / "a").write_text("two")
+    assert not HostSource(tree).is_as_walked(remembered.walk)
+
+
+def test_a_look_made_before_is_no_walk(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed between that look and the walk would be in the one and not in the other."""
+    monkeypatch.setattr(source, "WORTH_FILES", 0)
+    with HostSource(tree).whole(scan(tree)) as looked:
+        assert looked.walk == ""
