@@ -9,7 +9,8 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from agent.conversation.approval import Approve
 from agent.conversation.budget import Budget
@@ -34,6 +35,8 @@ from agent.version import VERSION
 from policies.file.rendering import as_data, spelled
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE
+from policies.policy import Policy
+from sandbox.recent import Recent, Same
 from sandbox.workspace.place import ImageFolder
 
 if TYPE_CHECKING:
@@ -216,7 +219,7 @@ def _named(job: Job) -> str:
 
 def run_started(job: Job, model: str, *, forked_from: ForkedFrom | None = None) -> RunStarted:
     """The first line of a new run's record."""
-    rules = as_data(job.policy)
+    rules, rules_sha256 = _RULES.get(Same(job.policy), partial(_rules_of, job.policy))
     return RunStarted(
         run_id=job.run_id,
         began=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -225,7 +228,7 @@ def run_started(job: Job, model: str, *, forked_from: ForkedFrom | None = None) 
         policy=job.policy.name,
         policy_file=job.policy.where.file,
         policy_rules=rules,
-        rules_sha256=hashlib.sha256(spelled(rules).encode()).hexdigest(),
+        rules_sha256=rules_sha256,
         kernel_policy=job.kernel_policy,
         model=model,
         verify=job.verify,
@@ -236,3 +239,12 @@ def run_started(job: Job, model: str, *, forked_from: ForkedFrom | None = None) 
         instructions=job.instructions.operator,
         forked_from=forked_from,
     )
+
+
+_RULES = Recent[tuple[dict[str, Any], str]](8)
+"""Of the policies that many runs of a batch have."""
+
+
+def _rules_of(policy: Policy) -> tuple[dict[str, Any], str]:
+    rules = as_data(policy)
+    return rules, hashlib.sha256(spelled(rules).encode()).hexdigest()

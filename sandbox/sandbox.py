@@ -178,7 +178,7 @@ class Sandbox(SessionCommands):
     @property
     def base_tree(self) -> str:
         """Tree id of what was copied in: the left side of every patch from here."""
-        return Trees.of(self.manifest.entries).root
+        return Trees.known(self.manifest.entries).root
 
     # -- the patch -------------------------------------------------------------------------
 

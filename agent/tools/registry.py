@@ -1,12 +1,14 @@
 """Which tools there are, and which of them a policy offers."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from agent.models.interface import ToolSpec
 from agent.tools import bash, plan, reading, searching, writing
 from agent.tools.interface import Tool
 from policies.policy import Policy
+from sandbox.recent import Recent, Same
 
 ALL: Mapping[str, Tool[Any]] = {
     tool.name: tool
@@ -32,7 +34,11 @@ def offered(policy: Policy) -> dict[str, Tool[Any]]:
 
 
 def specs(tools: Mapping[str, Tool[Any]]) -> tuple[ToolSpec, ...]:
-    return tuple(
-        ToolSpec(name=tool.name, description=tool.description, schema=tool.schema())
-        for tool in tools.values()
-    )
+    return tuple(_SPECS.get(Same(tool), partial(_spec, tool)) for tool in tools.values())
+
+
+_SPECS = Recent[ToolSpec](len(ALL))
+
+
+def _spec(tool: Tool[Any]) -> ToolSpec:
+    return ToolSpec(name=tool.name, description=tool.description, schema=tool.schema())

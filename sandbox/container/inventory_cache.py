@@ -8,6 +8,7 @@ from typing import Any
 from policies.kernel.inventory import Inventory, Program
 from sandbox import cache
 from sandbox.cache import cache_directory
+from sandbox.recent import Recent
 
 
 def inventory_file(key: str) -> Path:
@@ -43,15 +44,24 @@ def _programs_of(rows: list[Any]) -> dict[str, Program]:
 
 def load(key: str) -> Inventory | None:
     """What `keep` kept; None where there is nothing that can be read."""
+    file = inventory_file(key)
     try:
-        raw = json.loads(inventory_file(key).read_bytes())
-        return Inventory(
-            programs=_programs_of(raw["programs"]),
-            scripts=_programs_of(raw["scripts"]),
-            libraries={path: tuple(needs) for path, needs in raw["libraries"].items()},
-            links=raw["links"],
-            directories={path: tuple(names) for path, names in raw["directories"].items()},
-            search_path=tuple(raw["search_path"]),
-        )
+        file.stat()
+        return _loaded.get(file, lambda: _load(file))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+_loaded = Recent[Inventory](4)
+
+
+def _load(file: Path) -> Inventory:
+    raw = json.loads(file.read_bytes())
+    return Inventory(
+        programs=_programs_of(raw["programs"]),
+        scripts=_programs_of(raw["scripts"]),
+        libraries={path: tuple(needs) for path, needs in raw["libraries"].items()},
+        links=raw["links"],
+        directories={path: tuple(names) for path, names in raw["directories"].items()},
+        search_path=tuple(raw["search_path"]),
+    )

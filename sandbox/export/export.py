@@ -158,7 +158,7 @@ class Exporter:
 
 def _baseline(manifest: Callable[[], Manifest]) -> tuple[Manifest, Trees]:
     loaded = manifest()
-    return loaded, Trees.of(loaded.entries)
+    return loaded, Trees.known(loaded.entries)
 
 
 @contextlib.contextmanager

@@ -7,13 +7,14 @@ than leave the liar's own change out.
 
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.errors import CollisionError, SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
+from sandbox.git.trees import Trees
 from sandbox.guest import protocol
 from sandbox.guest.message import GuestAnswer
 from sandbox.link.connection import GuestLink
@@ -90,14 +91,16 @@ def from_guest(
     walk.take(link, b"", everything=not times_tell)
     touched = set(walk.listings) if times_tell else set()
     manifest = baseline()
-    folders = _Folders(manifest)
+    baseline_trees = Trees.known(manifest.entries)
     # A directory that the baseline did not have may have been moved there with everything in it
     # as it was: nothing below it shows as changed, so all of it is looked at.
     looked_at: set[bytes] = set()
     for directory, names in sorted(walk.listings.items()):  # parents before children
         for name in names:
             path = directory + b"/" + name[1:] if directory else name[1:]
-            if name[:1] == b"d" and name != b"d.git" and path not in folders and carried(path):
+            if name[:1] != b"d" or name == b"d.git" or baseline_trees.has_directory(path):
+                continue
+            if carried(path):
                 looked_at.add(path)
                 if directory not in looked_at:
                     walk.take(link, path, everything=True)
@@ -112,7 +115,8 @@ def from_guest(
             if name[:1] in b"fl" and path not in manifest.entries and carried(path):
                 changes.candidates.add(path)
     changes.left_out += _notes(walk, touched)
-    changes.deleted = _deleted(manifest, walk.listings)
+    for directory, names in walk.listings.items():
+        changes.deleted.update(baseline_trees.missing(directory, names))
     changes.candidates -= changes.deleted
     return changes
 
@@ -135,44 +139,6 @@ def _notes(walk: _GuestWalk, touched: set[bytes]) -> list[LeftOut]:
     ]
     odd = [note for path, file in walk.files.items() for note in mode_notes(path, file.mode)]
     return empty + odd
-
-
-class _Folders:
-    """The directories that a manifest implies."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._known: set[bytes] = {b""}
-        for path in manifest.entries:
-            parent = path.rpartition(b"/")[0]
-            while parent not in self._known:
-                self._known.add(parent)
-                parent = parent.rpartition(b"/")[0]
-
-    def __contains__(self, path: bytes) -> bool:
-        return path in self._known
-
-
-def _deleted(manifest: Manifest, listings: Mapping[bytes, set[bytes]]) -> set[bytes]:
-    """Entries of the baseline that no listing shows: removed, or turned into something else."""
-    gone: dict[bytes, bool] = {b"": False}
-
-    def is_gone(directory: bytes) -> bool:
-        known = gone.get(directory)
-        if known is None:
-            parent, _, name = directory.rpartition(b"/")
-            listing = listings.get(parent)
-            known = is_gone(parent) or (listing is not None and b"d" + name not in listing)
-            gone[directory] = known
-        return known
-
-    deleted = set()
-    for path in manifest.entries:
-        parent, _, name = path.rpartition(b"/")
-        listing = listings.get(parent)
-        missing = listing is not None and not (b"f" + name in listing or b"l" + name in listing)
-        if missing or is_gone(parent):
-            deleted.add(path)
-    return deleted
 
 
 def fetch(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
+from sandbox.recent import Recent, Same
 
 _MODES = {FILE: b"100644", EXECUTABLE: b"100755", SYMLINK: b"120000"}
 _TREE_MODE = b"40000"
@@ -35,6 +36,11 @@ class Trees:
         trees._compute(trees._directories)
         return trees
 
+    @classmethod
+    def known(cls, entries: Mapping[bytes, ManifestEntry]) -> "Trees":
+        """As `of`, for entries that never change: those who ask for the same share it."""
+        return _known.get(Same(entries), lambda: cls.of(entries))
+
     @property
     def root(self) -> str:
         """Tree id of the whole, hex."""
@@ -43,6 +49,27 @@ class Trees:
     def names(self, directory: bytes) -> Collection[bytes]:
         """What stands in a directory; nothing where there is none."""
         return self._directories.get(directory, {}).keys()
+
+    def has_directory(self, path: bytes) -> bool:
+        return path in self._directories
+
+    def missing(self, directory: bytes, listing: Collection[bytes]) -> Iterator[bytes]:
+        """Paths of the files that a directory holds and a listing of it does not, those below too.
+
+        Args:
+            listing: its entries now, each a letter for its kind (f, l, d) and its name.
+        """
+        left = [directory]
+        while left:  # no recursion: the depth is the adversary's
+            at = left.pop()
+            prefix = at + b"/" if at else b""
+            for name, entry in self._directories.get(at, {}).items():
+                if entry is None:
+                    if b"d" + name not in listing:
+                        left.append(prefix + name)
+                elif b"f" + name not in listing and b"l" + name not in listing:
+                    yield prefix + name
+            listing = ()
 
     def changed(
         self, changes: Mapping[bytes, ManifestEntry | None]
@@ -144,3 +171,6 @@ def _above(paths: Iterable[bytes]) -> Iterator[bytes]:
         while end > 0:
             yield path[:end]
             end = path.find(b"/", end + 1)
+
+
+_known = Recent[Trees](2)

@@ -13,6 +13,7 @@ import os
 import time
 
 from sandbox.guest import processes
+from sandbox.guest.files import is_untouched
 from sandbox.guest.unnamed import Unnamed
 
 TYPE_CHECKING = False
@@ -52,10 +53,20 @@ _TOO_MUCH = 1 << 62
 class Disk:
     """Growth since the start, against a limit in bytes (0: no limit)."""
 
-    def __init__(self, roots: list[bytes], limit: int, since_ns: int, *, restarted: bool) -> None:
+    def __init__(
+        self,
+        roots: list[bytes],
+        limit: int,
+        since_ns: int,
+        *,
+        layered: frozenset[int] = frozenset(),
+        restarted: bool,
+    ) -> None:
         """`since_ns`: what changed before is of the image and not counted, as no process without
         privileges can set that time back. `restarted`: there may be something to count already.
+        `layered`: as for `files.is_untouched`.
         """
+        self._layered = layered
         self.roots = _outermost(roots)
         self.limit = limit
         self._since_ns = since_ns
@@ -188,7 +199,7 @@ class Disk:
                 except FileNotFoundError:
                     continue
                 directory = state.st_mode & _TYPE == _DIRECTORY
-                if directory:
+                if directory and not is_untouched(state, self._since_ns, self._layered):
                     stack.append(entry.path)
                 if state.st_ctime_ns < self._since_ns:
                     continue

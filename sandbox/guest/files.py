@@ -116,10 +116,25 @@ def enter(path: bytes, mode: int) -> list[os.DirEntry[bytes]]:
     return list(os.scandir(path))
 
 
+def is_untouched(state: os.stat_result, since_ns: int, layered: frozenset[int]) -> bool:
+    """Whether nothing in or below a directory can have changed since a time.
+
+    On a layered file system nothing below it was written where it lies in a lower layer alone: the
+    kernel first copies every directory above a file that it copies up. A directory that lies in two
+    layers has one link there, by the kernel's own rule, and any other at least two (overlayfs: the
+    comment in `ovl_getattr`). What lies in the upper layer alone has been made since.
+
+    Args:
+        layered: devices of such file systems; elsewhere a directory tells nothing.
+    """
+    return state.st_dev in layered and state.st_nlink > 1 and state.st_ctime_ns < since_ns
+
+
 def walk(
     root: bytes,
     start: bytes,
     since_ns: int,
+    layered: frozenset[int],
     send: Callable[[protocol.TreeChanges], None],
 ) -> None:
     """Report what changed in the workspace `root`, at or below the directory `start`.
@@ -145,7 +160,7 @@ def walk(
             if changed:
                 names.append(_letter(state.st_mode) + name)
             if kind == _DIRECTORY and len(directory) + len(name) < _PATH_LIMIT:
-                if name != b".git":
+                if name != b".git" and not is_untouched(state, since_ns, layered):
                     stack.append(directory + b"/" + name)
             elif state.st_ctime_ns >= since_ns:
                 # A directory that is too deep for the kernel to take its path stands for itself.

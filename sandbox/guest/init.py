@@ -117,6 +117,25 @@ def _moves_copy(mounts: dict[bytes, tuple[list[bytes], bytes, bytes]], workspace
     return kind == b"overlay" and not listed and (unlisted or setting == b"N")
 
 
+def _layered(mounts: dict[bytes, tuple[list[bytes], bytes, bytes]]) -> frozenset[int]:
+    """Devices of the layered file systems on which a directory tells whether anything below it was
+    changed (`files.is_untouched`).
+
+    Not where several names of one file may lie in the layers below and be changed by any of them:
+    the kernel then keeps an index, which breaks links no more (overlayfs.rst, "Index").
+    """
+    setting = _slurp("/sys/module/overlay/parameters/index").strip()
+    found = set()
+    for path, (_, kind, options) in mounts.items():
+        off = b"index=off" in options or (setting == b"N" and b"index=on" not in options)
+        if kind == b"overlay" and off:
+            try:
+                found.add(os.stat(path).st_dev)
+            except OSError:
+                continue
+    return frozenset(found)
+
+
 def _read_probe(path: bytes) -> int:
     """Try to read what the policy forbids; gives the error number, 0 for success."""
     try:
@@ -199,6 +218,7 @@ def main() -> None:
     config = GuestConfig(setup)
     config.since_ns = setup.since_ns or _clock_ns()
     config.prolong()
+    config.layered = _layered(_mounts())
     config.disk = _disk(config, setup)
     if setup.seal_memory:
         landlock.seal_memory()
@@ -228,4 +248,6 @@ def _disk(config: GuestConfig, setup: GuestSetup) -> disk.Disk:
     ]
     roots = [config.workspace, b"/tmp", config.environment.get(b"HOME", b"/tmp"), *writable]
     restarted = bool(setup.since_ns)
-    return disk.Disk(roots, setup.disk_bytes, config.since_ns, restarted=restarted)
+    return disk.Disk(
+        roots, setup.disk_bytes, config.since_ns, layered=config.layered, restarted=restarted
+    )

@@ -33,6 +33,7 @@ class GuestConfig:
             ["/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"], os.O_RDONLY
         )
         self.since_ns = 0
+        self.layered: frozenset[int] = frozenset()  # devices; see `files.is_untouched`
         self.lifetime_s = setup.lifetime_s
         self.end = 0.0  # monotonic; the leader ends everything then
 

@@ -150,6 +150,7 @@ class Server:
             root,
             root + b"/" + wanted.start if wanted.start else root,
             0 if wanted.everything else self.config.since_ns,
+            self.config.layered,
             lambda piece: self.send(number, piece),
         )
         return Done()

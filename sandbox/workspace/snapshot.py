@@ -23,6 +23,7 @@ from sandbox.errors import WorkspaceError
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.recent import Recent
 from sandbox.workspace.place import Workspace
 from sandbox.workspace.scan import Scan, content_id
 
@@ -42,12 +43,17 @@ class Snapshot:
     """What was not copied, and what was and does not work there (`LeftOutKind.UNUSABLE`)."""
 
     def manifest(self) -> Manifest:
-        """What was copied.
+        """What was copied. Those who ask for the same share it.
 
         Raises:
             WorkspaceError: the host's cache was cleared while the sandbox ran.
         """
-        return _load_manifest(manifest_file(self.key))
+        file = manifest_file(self.key)
+        return _manifests.get(file, lambda: _load_manifest(file))
+
+
+_manifests = Recent[Manifest](2)
+"""By file. A hundred thousand files take 60 MB, so not for many workspaces."""
 
 
 def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:

@@ -64,7 +64,9 @@ class Copy:
         match request:
             case WalkTree(start=start, everything=everything):
                 top = root + b"/" + start if start else root
-                files.walk(root, top, 0 if everything else self.since_ns, pieces.append)
+                files.walk(
+                    root, top, 0 if everything else self.since_ns, frozenset(), pieces.append
+                )
             case FetchFiles(paths=paths, limit=limit):
                 for path in paths:
                     limit -= files.fetch(root, path, limit, pieces.append)
