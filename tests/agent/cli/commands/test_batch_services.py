@@ -1,0 +1,160 @@
+"""Whole batches on a service that fails or costs: real containers, the real SDKs, a stand-in."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line.running import Shell
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
+from standins.openai.server import StandInOpenAI
+
+LIMIT = "limit: the batch's dollars"
+PRICES = """\
+version: 1
+models:
+  - model: {model}
+    usd_per_million: {{input: 1, output: 5}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    api: StandIn | StandInOpenAI
+    model: str
+    environ: dict[str, str]
+
+
+@pytest.fixture(params=["anthropic", "openai"])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    if request.param == "anthropic":
+        with StandIn() as api:
+            environ = {"ANTHROPIC_API_KEY": api.key, "ANTHROPIC_BASE_URL": api.url}
+            yield Service(api=api, model="anthropic:claude-opus-5-5", environ=environ)
+        return
+    with StandInOpenAI() as other:
+        environ = {"OPENAI_API_KEY": other.key, "OPENAI_BASE_URL": other.url}
+        yield Service(api=other, model="openai:gpt-4o", environ=environ)
+
+
+class Batch:
+    """A batch of tasks on one small workspace, as a person starts it again and again."""
+
+    def __init__(self, moonpool: Shell, service: Service, *, tasks: int) -> None:
+        self._moonpool = moonpool
+        self._service = service
+        (moonpool.directory / "readme.txt").write_text("A small project.\n")
+        self._scratch = moonpool.directory.parent / "batch"
+        self._scratch.mkdir()
+        self._file = self._scratch / "tasks.jsonl"
+        workspace = str(moonpool.directory)
+        self._file.write_text(
+            "".join(
+                json.dumps({"id": f"t{number}", "task": "x", "workspace": workspace}) + "\n"
+                for number in range(tasks)
+            )
+        )
+        self.prices = self._scratch / "prices.yaml"
+        self.prices.write_text(PRICES.format(model=service.model))
+
+    def run(self, *said: str) -> tuple[int, str]:
+        done = self._moonpool(
+            *("batch", "run", str(self._file), "-o", str(self._scratch / "out"), "-j", "4"),
+            *("-m", self._service.model, *said),
+            env=self._service.environ,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def rows(self) -> list[dict[str, Any]]:
+        lines = (self._scratch / "out/results.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    @property
+    def begun(self) -> bool:
+        runs: Path = self._scratch / "out/runs"
+        return runs.is_dir() and any(runs.iterdir())
+
+
+@pytest.fixture
+def batch(moonpool: Shell, service: Service) -> Batch:
+    return Batch(moonpool, service, tasks=8)
+
+
+@pytest.mark.usefixtures("image")
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(Break(How.DROP, before=None), id="gone"),
+        pytest.param(Refuse(429), id="refusing"),
+    ],
+)
+def test_a_service_that_is_down_for_a_while_costs_no_task(
+    service: Service, batch: Batch, failure: Behaviour
+) -> None:
+    until: list[float] = []
+
+    def down() -> Behaviour:
+        until.append(time.monotonic() + 2.0)
+        return failure if time.monotonic() < until[0] else answer("Done.")
+
+    service.api.instead = down
+    code, said = batch.run()
+    assert code == 0, said
+    assert [row["outcome"] for row in batch.rows()] == ["finished"] * 8
+    # Each task needs one answer; what came before it is bounded, whoever asked.
+    assert len(service.api.requests) <= 8 + 4 + 8
+
+
+@pytest.mark.usefixtures("image")
+def test_a_batch_ends_at_its_budget_and_goes_on_with_a_larger_one(
+    service: Service, batch: Batch
+) -> None:
+    number = itertools.count()
+
+    def busy() -> Behaviour:
+        return answer("I look around. " * 50, Call("bash", {"command": f"echo {next(number)}"}))
+
+    service.api.instead = busy
+    prices = ("--prices", str(batch.prices))
+    code, said = batch.run("--usd", "0.5", *prices)
+    assert code == 1, said
+    rows = batch.rows()
+    assert LIMIT in {row["outcome"] for row in rows}
+    assert {row["error_kind"] for row in rows if row["outcome"] == LIMIT} == {"setting"}
+    spent = sum(row["usd"] or 0.0 for row in rows)
+    assert 0.3 < spent <= 0.5
+    asked = len(service.api.requests)
+
+    # What was spent is spent: the same budget asks nobody any more.
+    code, said = batch.run("--usd", "0.5", *prices)
+    assert code == 1, said
+    assert sum(row["usd"] or 0.0 for row in batch.rows()) <= 0.5
+    assert len(service.api.requests) - asked <= 3
+
+    service.api.instead = lambda: answer("Done.")
+    code, said = batch.run("--usd", "5", *prices)
+    assert code == 0, said
+    assert {row["outcome"] for row in batch.rows()} == {"finished"}
+
+
+def test_dollars_without_a_price_are_refused_before_anything_starts(
+    service: Service, batch: Batch
+) -> None:
+    if service.model.startswith("anthropic"):
+        batch.prices.write_text(PRICES.format(model="openai:other"))
+        service = Service(api=service.api, model="anthropic:unheard-of", environ=service.environ)
+    else:
+        service = Service(api=service.api, model="openai:unheard-of", environ=service.environ)
+    batch._service = service
+    code, said = batch.run("--usd", "5")
+    assert code == 2
+    assert "the batch has a budget in dollars, but the price of" in said
+    assert "--prices FILE" in said
+    assert service.api.requests == []
+    assert not batch.begun
