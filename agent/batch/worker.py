@@ -24,7 +24,7 @@ from agent.record.journal import each
 from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
-from agent.report.html import render
+from agent.report.writing import write_reports
 from agent.run import Run
 from agent.session import RunSetup
 from sandbox.errors import WorkspaceError
@@ -129,7 +129,7 @@ def _finished(setup: RunSetup) -> RunSummary:
         run = Run(replace(setup, show=each(log.show, setup.show)))
         result = run.go()
         record.write_summary(result.document.json_object())
-        record.write_report(render(result, run.journal.log))
+        write_reports(record, result, run.journal.log)
     return result.document
 
 

@@ -15,12 +15,14 @@ import agent
 import images
 import policies
 import sandbox
+from agent.record.outcome import LimitReached, RunLimit
 from policies.errors import Where
 
 ROOMS = (agent, images, policies, sandbox)
 EXAMPLES: dict[Any, Any] = {
     str: "some words", bytes: b"a\xff", int: 7, float: 1.5, bool: True, Path: Path("/a"),
     Where: Where(file="p.yaml", line=3, column=2, width=4), object: "anything", Any: "anything",
+    LimitReached: LimitReached(limit=RunLimit.TIME, detail="some words"),
 }  # fmt: skip
 """A value of each kind that an error is made with."""
 

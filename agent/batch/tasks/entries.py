@@ -26,6 +26,7 @@ from agent.batch.tasks.permits import Permits
 from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.rows_json import as_data
 from agent.models.open_model import providers
+from policies.errors import CarryingError
 from policies.file.complaint import sentence, unknown_key, value_at
 from policies.file.document import KeyPath, spelled
 from policies.file.names import is_path
@@ -177,7 +178,7 @@ class TaskMaker:
         return name
 
 
-class _Wrong(Exception):
+class _Wrong(CarryingError):
     def __init__(self, key: str, message: str) -> None:
         self.key = key
         super().__init__(message)

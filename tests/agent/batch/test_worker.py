@@ -1,0 +1,222 @@
+"""One attempt, from its order to its row: everything is real but the box."""
+
+import json
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
+from agent.batch.plan import narrowed
+from agent.batch.task import ImageWorkspace, TaskBudget
+from agent.batch.thread_interrupts import ThreadInterrupts
+from agent.batch.worker import perform
+from agent.cli.setup.exit_code_of import of_outcome
+from agent.config.instructions import Instructions
+from agent.config.values import Configuration
+from agent.conversation.shared_budget import SharedBudget
+from agent.job import Job, OnProgress
+from agent.models.pricing import UNKNOWN
+from agent.record.journal import unseen
+from agent.tools.sandbox_protocol import SandboxProtocol
+from fakes.batches import a_task
+from fakes.box import TmpBox
+from policies.policy import Policy
+from sandbox.errors import EngineUnavailable, ImageUnusable, SandboxError
+
+WRITES = {"calls": [{"tool": "write_file", "arguments": {"path": "new.txt", "content": "made\n"}}]}
+DONE = {"text": "Done."}
+
+
+class AWorker:
+    """Set it up, `perform`, look at what came of it."""
+
+    def __init__(self, directory: Path, policy: Policy) -> None:
+        self.directory = directory
+        self.policy = policy
+        self.interrupts = ThreadInterrupts()
+        self.boxes: list[TmpBox] = []
+        self.before_open: Callable[[], None] = lambda: None
+        self.budget: SharedBudget | None = None
+
+    def order(self, *turns: object, **changes: object) -> AttemptOrder:
+        script = self.directory / "script.yaml"
+        script.write_text(json.dumps({"version": 1, "turns": turns}))
+        order = AttemptOrder(
+            task=replace(a_task("t1"), verify=None),
+            attempt=1,
+            run_id="20261129-010000-00000000",
+            take_up=False,
+            directory=self.directory,
+            policy=self.policy,
+            model=f"script:{script}",
+            facts=UNKNOWN,
+            configuration=Configuration(),
+            instructions=Instructions(),
+            kernel_policy="require",
+            accepted_risks=frozenset(),
+            exit_code=of_outcome,
+        )
+        return replace(order, **changes)  # type: ignore[arg-type]
+
+    def perform(self, order: AttemptOrder) -> AttemptEnd:
+        return perform(
+            order,
+            WorkerServices(
+                environ={},
+                known_secrets=("0123456789-secret",),
+                open_box=self._open,
+                budget=self.budget,
+                rate=lambda _: None,
+                interrupts=self.interrupts,
+                show=unseen,
+            ),
+        )
+
+    def _open(self, _job: Job, _progress: OnProgress) -> SandboxProtocol:
+        self.before_open()
+        self.boxes.append(TmpBox(files={"a.txt": b"one\n"}))
+        return self.boxes[-1]
+
+
+@pytest.fixture
+def worker(tmp_path: Path, policy: Policy) -> AWorker:
+    return AWorker(tmp_path, policy)
+
+
+def test_its_run_is_recorded_below_the_batchs_folder_and_its_row_says_so(worker: AWorker) -> None:
+    end = worker.perform(worker.order(WRITES, DONE))
+    row = end.result
+    assert (row.task_id, row.outcome, row.error_kind, end.failure) == ("t1", "finished", None, None)
+    run = worker.directory / "runs" / str(row.run_id)
+    assert row.patch == f"runs/{row.run_id}/patch.diff"
+    assert b"+made" in (run / "patch.diff").read_bytes()
+    names = {path.name for path in run.iterdir()}
+    assert {"run.json", "events.jsonl", "report.html", "trajectory.json", "run.log"} <= names
+    assert worker.boxes[0].closed
+
+
+def test_an_order_crosses_processes(worker: AWorker) -> None:
+    order = worker.order(DONE)
+    assert pickle.loads(pickle.dumps(order)) == order
+    end = worker.perform(pickle.loads(pickle.dumps(order)))
+    assert pickle.loads(pickle.dumps(end)) == end
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "again"),
+    [
+        (EngineUnavailable("no engine answers"), "environment", True),
+        (ImageUnusable("for another platform"), "environment", False),
+        (SandboxError("it failed"), "environment", True),
+        (RuntimeError("a defect"), "environment", True),
+    ],
+)
+def test_a_box_that_can_not_be_opened_is_the_environments(
+    worker: AWorker, error: Exception, kind: str, *, again: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    worker.before_open = fail
+    end = worker.perform(worker.order(DONE))
+    assert end.failure is not None
+    assert (end.result.error_kind, end.failure.again) == (kind, again)
+    assert str(error) in end.result.detail
+
+
+def test_a_model_that_is_none_is_a_setting_and_leaves_no_run(worker: AWorker) -> None:
+    end = worker.perform(worker.order(DONE, model="script:/nowhere.yaml"))
+    assert (end.result.outcome, end.result.error_kind) == ("not begun", "setting")
+    assert end.result.run_id is None
+    assert not (worker.directory / "runs").exists()
+
+
+def test_a_run_directory_that_stands_already_is_not_written_to(worker: AWorker) -> None:
+    order = worker.order(DONE)
+    outside = worker.directory / "outside"
+    outside.mkdir()
+    (worker.directory / "runs").mkdir()
+    (worker.directory / "runs" / order.run_id).symlink_to(outside)
+    end = worker.perform(order)
+    assert end.result.error_kind == "environment"
+    assert list(outside.iterdir()) == []
+
+
+def test_a_defect_of_ours_is_a_value_too(worker: AWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("agent.batch.worker.write_reports", broken)
+    end = worker.perform(worker.order(DONE))
+    assert end.failure is not None
+    assert (end.result.error_kind, end.failure.again) == ("environment", True)
+
+
+def test_a_script_that_does_not_fit_is_the_settings_and_is_not_tried_again(worker: AWorker) -> None:
+    end = worker.perform(worker.order(WRITES, {"expect": "never there", "text": "x"}))
+    assert end.failure is not None
+    assert (end.result.outcome, end.result.error_kind, end.failure.again) == (
+        "model failed",
+        "setting",
+        False,
+    )
+
+
+def test_told_to_end_it_exports_what_it_has_done(worker: AWorker) -> None:
+    order = worker.order(WRITES, WRITES, DONE)
+    worker.before_open = lambda: worker.interrupts.receive("SIGINT")
+    end = worker.perform(order)
+    assert end.interrupted
+    assert (end.result.outcome, end.failure) == ("interrupted", None)
+    assert worker.boxes[0].closed
+
+
+def test_told_to_end_from_another_thread_while_a_box_is_opened(worker: AWorker) -> None:
+    opening, told = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        opening.set()
+        told.wait()
+
+    def tell() -> None:
+        opening.wait()
+        worker.interrupts.receive("SIGTERM")
+        told.set()
+
+    worker.before_open = slow
+    threading.Thread(target=tell).start()
+    end = worker.perform(worker.order(WRITES, DONE))
+    assert end.interrupted
+    assert worker.boxes[0].closed
+
+
+def test_a_batch_whose_time_is_over_asks_no_model(worker: AWorker) -> None:
+    worker.budget = SharedBudget(seconds=0.0)
+    end = worker.perform(worker.order(WRITES, DONE))
+    assert end.result.outcome == "limit: the batch's time"
+    assert end.result.error_kind == "setting"
+
+
+def test_a_folder_that_no_image_has_as_its_workspace_fails_once(worker: AWorker) -> None:
+    task = replace(a_task("t1"), workspace=ImageWorkspace(path="/usr/bin"))
+    end = worker.perform(worker.order(DONE, task=task))
+    assert end.failure is not None
+    assert not end.failure.again
+
+
+def test_a_task_narrows_its_policy_and_widens_nothing(policy: Policy) -> None:
+    wide = TaskBudget(usd=1e9, turns=10**9, input_tokens=10**12, output_tokens=10**12, time_s=1e9)
+    same = narrowed(policy, replace(wide, usd=policy.budget.usd))
+    assert (same.budget, same.limits) == (policy.budget, policy.limits)
+    narrow = narrowed(
+        policy, TaskBudget(usd=0.5, turns=1, input_tokens=2, output_tokens=3, time_s=4)
+    )
+    budget = narrow.budget
+    assert (budget.usd, budget.turns, budget.input_tokens, budget.output_tokens) == (0.5, 1, 2, 3)
+    assert narrow.limits.time_s == 4
+    without = replace(policy, budget=replace(policy.budget, usd=None))
+    assert narrowed(without, TaskBudget(usd=2.0)).budget.usd == 2.0
