@@ -147,7 +147,7 @@ class _Opening:
         remembered, known = recalled, recalled.snapshot
 
         def look() -> tuple[Scan | None, bool]:
-            if self.supply is DIRECT and self.source.is_as_walked(remembered.walk):
+            if remembered.walk and self.supply.walk(self.source) == remembered.walk:
                 return None, True
             looked = self.supply.look(self.source)
             return looked, snapshot.unchanged(looked, remembered)

@@ -1,11 +1,11 @@
 """The sandboxes of a batch: opened from containers that were made ahead, removed behind it."""
 
-import hashlib
 from collections.abc import Hashable, Mapping
 
 from agent.job import Job, OnProgress
 from images.build import ensure
 from sandbox import opened
+from sandbox.container.plan import whole_text
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
@@ -91,5 +91,4 @@ class SandboxPool:
 
 def _key(job: Job) -> Hashable:
     """What jobs have in common whose sandboxes are alike."""
-    policy = hashlib.sha256(repr(job.policy).encode()).digest()
-    return job.workspace, policy, job.may_ask, job.kernel_policy
+    return job.workspace, whole_text(job.policy), job.may_ask, job.kernel_policy

@@ -11,6 +11,7 @@ stays for the export, after which it is removed, and the space with it.
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
@@ -61,7 +62,7 @@ class Floor:
 
 
 class HostDisk:
-    """A thread that looks at the disk while a sandbox stands."""
+    """Has the disk looked at while a sandbox stands, by one thread for all that do."""
 
     def __init__(
         self,
@@ -71,54 +72,96 @@ class HostDisk:
         kill: Callable[[str], None],
         every_s: float = _LOOK_EVERY_S,
     ) -> None:
-        """`look` gives None where there is nothing to be seen: the thread then ends. `kill` gets
+        """`look` gives None where there is nothing to be seen: that is the end of it. `kill` gets
         the reason, for a person."""
-        self._look = look
+        self.look = look
+        self.every_s = every_s
+        self.over = threading.Event()
+        """Nobody looks any more."""
         self._end_command = end_command
         self._kill = kill
-        self._every_s = every_s
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="host disk", daemon=True)
-        self._thread.start()
+        self._floor: Floor | None = None
+        _watch.begin(self)
 
     def stop(self) -> None:
-        self._over.set()
+        self.over.set()
 
-    def _watch(self) -> None:
-        space = self._look()
+    def judge(self, space: Space | None) -> None:
+        """Do what a look asks for."""
         if space is None:
+            self.over.set()
             return
-        floor = Floor(space)
-        while not self._over.wait(self._every_s):
-            space = self._look()
-            if space is None:
-                return
-            match floor.judge(space.free):
-                case DiskState.END_COMMAND:
-                    self._end_command()
-                case DiskState.KILL:
-                    self._kill(
-                        f"the host's disk is nearly full ({space.free >> 20} MiB free, floor "
-                        f"{floor.floor_bytes >> 20} MiB): the container was killed; make room there"
-                    )
+        if self._floor is None:
+            self._floor = Floor(space)
+            return
+        match self._floor.judge(space.free):
+            case DiskState.END_COMMAND:
+                self._end_command()
+            case DiskState.KILL:
+                self.over.set()
+                self._kill(
+                    f"the host's disk is nearly full ({space.free >> 20} MiB free, floor "
+                    f"{self._floor.floor_bytes >> 20} MiB): the container was killed; make room "
+                    "there"
+                )
+            case DiskState.FINE:
+                pass
+
+
+class _Watch:
+    """The thread: it stands as long as there is something to look after."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._disks: list[HostDisk] = []
+        self._stands = False
+
+    def begin(self, disk: HostDisk) -> None:
+        with self._lock:
+            self._disks.append(disk)
+            if not self._stands:
+                self._stands = True
+                threading.Thread(target=self._run, name="host disk", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                disks = self._disks = [disk for disk in self._disks if not disk.over.is_set()]
+                if not disks:
+                    self._stands = False
                     return
-                case DiskState.FINE:
-                    pass
+            seen: dict[Callable[[], Space | None], Space | None] = {}
+            for disk in disks:
+                # Sandboxes of one engine are on one disk.
+                if disk.look not in seen:
+                    seen[disk.look] = disk.look()
+                if not disk.over.is_set():
+                    disk.judge(seen[disk.look])
+            time.sleep(min(disk.every_s for disk in disks))
 
 
-def look_at(engine: Engine) -> Callable[[], Space | None]:
+_watch = _Watch()
+
+
+class EngineDisk:
     """Looks at the disk of an engine; the first look asks the engine where that is."""
-    place: Path | None = None
 
-    def look() -> Space | None:
-        nonlocal place
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._place: Path | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EngineDisk) and other._engine is self._engine
+
+    def __hash__(self) -> int:
+        return hash(self._engine)
+
+    def __call__(self) -> Space | None:
         try:
-            place = place or engine.local_root()
-            if place is None:
+            self._place = self._place or self._engine.local_root()
+            if self._place is None:
                 return None
-            state = os.statvfs(place)
+            state = os.statvfs(self._place)
         except (SandboxError, OSError):
             return None
         return Space(free=state.f_bavail * state.f_frsize, total=state.f_blocks * state.f_frsize)
-
-    return look

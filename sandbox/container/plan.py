@@ -18,6 +18,7 @@ from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
 from sandbox.guest.protocol import GuestSetup, PathAccess, Variable
+from sandbox.recent import Recent, Same
 
 if TYPE_CHECKING:
     from sandbox.container.services import PlannedService
@@ -194,7 +195,7 @@ _KNOWN_RULES_LIMIT = 32
 def _rules(
     policy: Policy, prepared: PreparedImage, *, may_ask: bool, also_own: tuple[str, ...]
 ) -> KernelRules:
-    key = (prepared.key, repr(policy), may_ask, also_own)
+    key = (prepared.key, whole_text(policy), may_ask, also_own)
     found = _known_rules.get(key)
     if found is None:
         found = kernel_rules(policy, prepared.inventory, may_ask=may_ask, also_own=also_own)
@@ -203,6 +204,14 @@ def _rules(
             _known_rules.pop(next(iter(_known_rules), key), None)
         _known_rules[key] = found
     return found
+
+
+_texts = Recent[str](_KNOWN_RULES_LIMIT)
+
+
+def whole_text(policy: Policy) -> str:
+    """All that a policy says, as a text; worked out once for the runs of a process."""
+    return _texts.get(Same(policy), lambda: repr(policy))
 
 
 def _forbidden(prepared: PreparedImage, rules: KernelRules) -> str | None:

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from sandbox.container import host_disk, opening
-from sandbox.container.host_disk import HostDisk
+from sandbox.container import opening
+from sandbox.container.host_disk import EngineDisk, HostDisk
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan
 from sandbox.engine.docker import Engine
@@ -40,9 +40,7 @@ class Session:
         self._doomed: str | None = None
         self.disk_low = threading.Event()
         """The host's disk is filling up: the running command is to end."""
-        self._disk = HostDisk(
-            host_disk.look_at(engine), end_command=self.disk_low.set, kill=self._kill
-        )
+        self._disk = HostDisk(EngineDisk(engine), end_command=self.disk_low.set, kill=self._kill)
 
     @property
     def link(self) -> GuestLink:

@@ -30,6 +30,9 @@ class ContainerSupply(Protocol):
     def look(self, source: HostSource | ImageSource) -> Scan:
         """A look that began after this was called; errors as for `HostSource.glance`."""
 
+    def walk(self, source: HostSource | ImageSource) -> str:
+        """What `HostSource.walk` gives, likewise begun after this was called."""
+
     def copying(self, source: HostSource | ImageSource) -> AbstractContextManager[bool]:
         """Around making a copy; True where another may have made the same one meanwhile."""
 
@@ -47,6 +50,9 @@ class DirectSupply:
 
     def look(self, source: HostSource | ImageSource) -> Scan:
         return source.glance()
+
+    def walk(self, source: HostSource | ImageSource) -> str:
+        return source.walk()
 
     def copying(self, source: HostSource | ImageSource) -> AbstractContextManager[bool]:  # noqa: ARG002
         return nullcontext(False)

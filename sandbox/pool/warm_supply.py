@@ -158,6 +158,9 @@ class _Ahead:
     def look(self, source: HostSource | ImageSource) -> Scan:
         return self._pool.look(source)
 
+    def walk(self, source: HostSource | ImageSource) -> str:
+        return self._pool.walk(source)
+
     def copying(self, source: HostSource | ImageSource) -> AbstractContextManager[bool]:
         return self._pool.copying(source)
 

@@ -39,9 +39,9 @@ class HostSource:
                 glance = replace(glance, walk=walk)
         yield glance
 
-    def is_as_walked(self, walk: str) -> bool:
-        """Whether nothing changed since `walk_digest` gave that; an empty one says nothing."""
-        return bool(walk) and walk_digest(self.directory) == walk
+    def walk(self) -> str:
+        """What `walk_digest` gives now."""
+        return walk_digest(self.directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class ImageSource:
         """An image's id says all of it, and the memory of a copy is kept by that."""
         return Scan(root=NOWHERE, rows=(), fingerprint=_SAME, racy=(), unreadable=(), linked=None)
 
-    def is_as_walked(self, _: str) -> bool:
+    def walk(self) -> str:
         """Nothing is walked through."""
-        return False
+        return ""
 
     @contextmanager
     def whole(self, _: Scan | None) -> Generator[Scan]:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from itertools import chain, repeat
 
-from sandbox.container.host_disk import DiskState, Floor, HostDisk, Space, look_at
+from sandbox.container.host_disk import DiskState, EngineDisk, Floor, HostDisk, Space
 from sandbox.engine.docker import Engine
 
 GIB = 1 << 30
@@ -53,9 +53,7 @@ def watched(*free: int) -> tuple[int, list[str]]:
     disk = HostDisk(
         lambda: next(looks), end_command=lambda: ended.append(1), kill=killed.append, every_s=0.001
     )
-    for thread in threading.enumerate():
-        if thread.name == "host disk" and thread is disk._thread:
-            thread.join()
+    assert disk.over.wait(60)
     return len(ended), killed
 
 
@@ -67,7 +65,27 @@ def test_the_thread_acts_on_what_it_sees_and_ends_with_the_container() -> None:
     assert "host's disk is nearly full (1024 MiB free, floor 20480 MiB)" in killed[0]
 
 
+def test_one_thread_looks_after_all_and_ends_with_the_last() -> None:
+    looks: list[int] = []
+    seen = threading.Event()
+
+    def look() -> Space:
+        looks.append(threading.get_ident())
+        if len(looks) > 3:
+            seen.set()
+        return Space(free=500 * GIB, total=1000 * GIB)
+
+    disks = [
+        HostDisk(look, end_command=lambda: None, kill=lambda _: None, every_s=0.001)
+        for _ in range(10)
+    ]
+    assert seen.wait(60)
+    assert len(set(looks)) == 1
+    for disk in disks:
+        disk.stop()
+
+
 def test_a_look_sees_the_disk_of_an_engine_on_this_machine(engine: Engine) -> None:
-    space = look_at(engine)()
+    space = EngineDisk(engine)()
     assert space is not None
     assert 0 < space.free < space.total

@@ -83,7 +83,7 @@ def test_what_can_not_be_told_is_said_by_nothing(tmp_path: Path) -> None:
     (linked / ".git").write_text("gitdir: /elsewhere\n")
     assert walk_digest(linked) == ""
     assert walk_digest(tmp_path / "missing") == ""
-    assert not HostSource(linked).is_as_walked("")
+    assert HostSource(linked).walk() == ""
 
 
 def test_a_large_tree_is_remembered_by_it_and_one_with_young_files_is_not(
@@ -98,9 +98,9 @@ def test_a_large_tree_is_remembered_by_it_and_one_with_young_files_is_not(
     monkeypatch.setattr("sandbox.workspace.scan._RACY_NS", -_OLD_NS)
     with HostSource(tree).whole(None) as looked:
         remembered = kept(looked)
-    assert HostSource(tree).is_as_walked(remembered.walk)
+    assert HostSource(tree).walk() == remembered.walk
     (tree / "a").write_text("two")
-    assert not HostSource(tree).is_as_walked(remembered.walk)
+    assert HostSource(tree).walk() != remembered.walk
 
 
 def test_a_look_made_before_is_no_walk(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
