@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from sandbox.container import guest_runtime, own_files
-from sandbox.container.host_disk import HostDisk, look_at
+from sandbox.container.host_disk import EngineDisk, HostDisk
 from sandbox.container.spec import ContainerSpec, differences
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, SandboxError, SealBroken
@@ -99,7 +99,7 @@ def run(
 
     stream = engine.attach(container)
     full = "the host's disk is nearly full: make room there"
-    watch = HostDisk(look_at(engine), end_command=lambda: stop(full), kill=stop)
+    watch = HostDisk(EngineDisk(engine), end_command=lambda: stop(full), kill=stop)
     try:
         engine.start(container)
         wrong = [row for row in differences(spec, engine.inspect(container)) if "State" not in row]
