@@ -90,7 +90,7 @@ class RateWindow:
         first: float = 8.0,
         most: float = 1024.0,
         first_pause_s: float = 1.0,
-        longest_pause_s: float = 60.0,
+        longest_pause_s: float = 30.0,
         random: Callable[[], float] = _RANDOM.random,
     ) -> None:
         """Args:
