@@ -251,6 +251,7 @@ class Delivery:
                     command,
                     timeout_s=self._job.policy.limits.time_s,
                     ended_by=self._interrupts.ended_by,
+                    files=self._job.verifier,
                 )
         except SignalReceived as signal:
             self._not_verified(f"interrupted by {signal.name}")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from agent.config.instructions import Instructions
 from agent.tools.sandbox_protocol import SandboxProtocol
+from agent.verification import VerifierFiles
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.place import ImageFolder, Workspace
@@ -21,6 +22,8 @@ class Job:
     policy: Policy
     verify: str | None
     """Shell text, run in a fresh container with baseline + patch."""
+    verifier: VerifierFiles | None = None
+    """What stands in that container beside, and decides; never in the agent's."""
     may_ask: bool
     """A person is there to approve what the policy asks about."""
     kernel_policy: Literal["require", "prefer"]

@@ -8,25 +8,26 @@ from pathlib import Path
 
 from policies.file.names import is_path
 from policies.frozen import dataclass
+from policies.paths import WORKSPACE
 from policies.policy import Policy
 from sandbox.background import Background
-from sandbox.container import plan, setup_layers
+from sandbox.container import opening, plan, setup_layers
 from sandbox.container.opening import StartedContainer
-from sandbox.container.plan import OpeningPlan
+from sandbox.container.plan import BroughtFiles, OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LEFT
 from sandbox.engine.values import ImageInfo
-from sandbox.errors import EngineError, ImageUnusable, SandboxLost
+from sandbox.errors import EngineError, ImageUnusable, SandboxLost, WorkspaceError
 from sandbox.git import personal_config
 from sandbox.git.manifest import Manifest
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.pool.supply import DIRECT, ContainerSupply
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
-from sandbox.workspace.place import Workspace, on_host
+from sandbox.workspace.place import Workspace, folder, on_host
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
 from sandbox.workspace.source import HostSource, ImageSource
@@ -56,14 +57,22 @@ class OpenedContainer:
         discard = partial(self.supply.discard, self.engine)
         return Session(self.engine, self.plan, self.started, discard=discard)
 
-    def again(self) -> "OpenedContainer":
-        """Another one from the same baseline, in which nothing has run.
+    def again(self, files: BroughtFiles | None = None) -> "OpenedContainer":
+        """Another one from the same baseline, in which nothing has run; with `files`, if given.
 
         Raises:
             SandboxLost: this one is only exported, so the other could not be planned.
+            WorkspaceError: the files can't be brought, or not to where they are to stand.
         """
         if not self.plan.lifetime_s:
             raise SandboxLost("a container that is only exported gives no fresh one")
+        if files is not None:
+            for path in filter(None, (files.target, files.writable)):
+                if folder(path).path != path or path == WORKSPACE:
+                    raise WorkspaceError(f"no files can be brought to {path}")
+            made = self.plan.bringing(files)
+            started = opening.start(self.engine, made)
+            return replace(self, plan=made, started=started, supply=DIRECT)
         started = self.supply.start(self.engine, self.plan, meanwhile=lambda: None)
         return replace(self, started=started)
 

@@ -10,6 +10,7 @@ from typing import Self
 from policies.policy import Policy
 from sandbox import opened, reattach
 from sandbox.container.commands import SessionCommands
+from sandbox.container.plan import BroughtFiles
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
@@ -124,12 +125,12 @@ class Sandbox(SessionCommands):
         made._session.stay_down()
         return made
 
-    def fresh(self) -> Self:
-        """Another sandbox from the same baseline, in which nothing has run.
+    def fresh(self, files: BroughtFiles | None = None) -> Self:
+        """Another sandbox from the same baseline, in which nothing has run; with `files`, if given.
 
-        Raises `SandboxLost` where this one is unattended: the other could not be planned.
+        Raises `SandboxLost` where this one is unattended, `WorkspaceError` where they can't be put.
         """
-        return type(self)(self._opened.again())
+        return type(self)(self._opened.again(files))
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 
+from agent.verification import VerifierFiles
 from policies.frozen import dataclass
 
 
@@ -67,19 +68,6 @@ class TaskLimits:
     cpus: float | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifierFiles:
-    """A check that brings files of its own, which the agent never sees."""
-
-    folder: Path
-    """Its files, on the host."""
-    target: str
-    """Where they stand in the fresh container, absolute."""
-    reward: bool
-    """Whether the check writes a reward (0 to 1) that decides, in place of its exit code."""
-    time_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

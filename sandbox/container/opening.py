@@ -87,6 +87,10 @@ def _start(
     container = None
     try:
         container = _created(engine, spec)
+        if made.brought is not None:
+            from sandbox.container.brought_files import archive  # noqa: PLC0415 - few runs bring any
+
+            engine.put_archive(container, "/", archive(made.brought))
         return _greet(engine, made, spec, own.names, container, since_ns=0, meanwhile=meanwhile)
     except BaseException:
         with contextlib.suppress(SandboxError):

@@ -3,13 +3,15 @@
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
-from policies.kernel.rules import Access, KernelRules, kernel_rules
-from policies.paths import WORKSPACE
+from policies.kernel.rules import Access, KernelRules, PathRule, kernel_rules
+from policies.paths import WORKSPACE, within
 from policies.policy import Policy
 from policies.shell.words import HOME
 from sandbox.container import image_environment, own_files
@@ -28,6 +30,26 @@ _GRACE_S = 600
 until the guest of a run whose orchestrator died ends itself."""
 _AFTERLIFE_S = 3600
 """How long after that the stopped container stands, for a resume or an export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroughtFiles:
+    """Files of the operator's that a container has before its first command (`brought_files`)."""
+
+    folder: Path
+    """On this machine: all regular files in it are brought; it may hold no links."""
+    target: str
+    """Where they stand in the container: absolute, and no place that the sandbox makes itself."""
+    writable: str | None = None
+    """A directory that is empty at the start, and that commands may write."""
+
+    def rules(self) -> tuple[PathRule, ...]:
+        """What commands may do there."""
+        found = [PathRule(path=self.target, access=Access.READ | Access.LIST | Access.EXECUTE)]
+        if self.writable is not None:
+            may = Access.READ | Access.LIST | Access.WRITE
+            found.append(PathRule(path=self.writable, access=may))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +72,24 @@ class OpeningPlan:
     """A program of the image that the rules forbid, absolute: the guest tries to read and execute
     it before anything else runs, and has to fail. None where the rules allow every program."""
     services: "tuple[PlannedService, ...]" = ()
+    brought: BroughtFiles | None = None
+    """What stands in the container beside image and workspace before it is started."""
     lifetime_s: int
     """How long after its start a guest ends everything, itself too; it can be prolonged. 0 for a
     container in which nothing is started."""
+
+    def bringing(self, files: BroughtFiles) -> "OpeningPlan":
+        """The same with files beside it, and rules for them in place of any that were there."""
+        own = {rule.path: rule for rule in files.rules()}
+        kept = (rule for rule in self.rules.rules if not within_any(rule.path, own))
+        rules = sorted((*kept, *own.values()), key=lambda rule: rule.path)
+        probed = self.probe is not None and within_any(self.probe, own)
+        return replace(
+            self,
+            rules=replace(self.rules, rules=tuple(rules)),
+            probe=None if probed else self.probe,
+            brought=files,
+        )
 
     def setup(self, since_ns: int) -> GuestSetup:
         """What a guest is told first.
@@ -78,6 +115,11 @@ class OpeningPlan:
             seal_memory=not self.policy.exec_workspace,
             services=bool(self.services),
         )
+
+
+def within_any(path: str, tops: Iterable[str]) -> bool:
+    """Whether a path is one of some others, or lies below one."""
+    return any(within(path, top) for top in tops)
 
 
 def _environment(policy: Policy, prepared: PreparedImage) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.tools.sandbox_protocol import OnOutput
+from sandbox.container.plan import BroughtFiles
 from sandbox.container.seal import SealReport
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
@@ -420,7 +421,8 @@ class TmpBox:
             found.append((name, ManifestEntry(mode, store.put([data], len(data)), len(data))))
         return found
 
-    def fresh(self) -> "TmpBox":
+    def fresh(self, files: BroughtFiles | None = None, /) -> "TmpBox":
+        assert files is None, "what is brought to a path of a container has no place on this host"
         self._called("fresh", "")
         box = TmpBox(files=self.files)
         self.opened.append(box)

@@ -20,7 +20,6 @@ from agent.batch.task import (
     TaskBudget,
     TaskLimits,
     TaskOrigin,
-    VerifierFiles,
 )
 from agent.batch.tasks import harbor_form
 from agent.batch.tasks.complaints import Complaints
@@ -29,6 +28,7 @@ from agent.batch.tasks.harbor_form import HarborFile
 from agent.batch.tasks.rows_json import as_data
 from agent.batch.tasks.toml_places import error_line, line_of
 from agent.errors import UsageError
+from agent.verification import VerifierFiles
 from policies.errors import PolicyError
 from policies.file import names
 from policies.file.complaint import sentence, unknown_key, value_at

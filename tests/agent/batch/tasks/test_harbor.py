@@ -12,10 +12,10 @@ from agent.batch.task import (
     TaskBudget,
     TaskLimits,
     TaskOrigin,
-    VerifierFiles,
 )
 from agent.batch.tasks.reading import read_tasks
 from agent.errors import UsageError
+from agent.verification import VerifierFiles
 
 FULL = """\
 schema_version = "1.4"

@@ -16,6 +16,7 @@ from agent.batch.task import (
 from agent.batch.tasks.reading import TaskList, read_tasks
 from agent.errors import UsageError
 from fakes.git import git
+from policies.loading import bundled_names
 
 Read = Callable[[str, str], TaskList]
 Refused = Callable[[str, str], list[str]]
@@ -239,9 +240,8 @@ COMPLAINTS = {
         "t.yaml:1: model: there is no script none"
     ),
     "- {id: a, workspace: repos/one, policy: nope, task: x}\n": (
-        "t.yaml:1: policy: can't be used: nope: there is no policy 'nope'; bundled: c, "
-        "default, go, java, locked, node-tests, polyglot, python-tests, read-only, rust; a "
-        "file's name ends in .yaml"
+        "t.yaml:1: policy: can't be used: nope: there is no policy 'nope'; bundled: "
+        f"{', '.join(bundled_names())}; a file's name ends in .yaml"
     ),
     "- {id: a, workspace: repos/one, policy: p.yaml, task: x}\n": (
         "t.yaml:1: policy: can't be used: p.yaml: there is no such file"

@@ -1,0 +1,90 @@
+"""Files of the operator's that a container has before its first command.
+
+They stand beside image and workspace, at a path of their own, as root's: commands read and run
+them, and write none. What the image has at that path is gone, so nothing of it takes part. Owns
+their tar.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from sandbox.container.plan import BroughtFiles
+from sandbox.engine import tar
+from sandbox.errors import WorkspaceError
+
+_BYTES_LIMIT = 1 << 30
+_COUNT_LIMIT = 50_000
+_PIECE_BYTES = 1 << 20
+_AGENT = 1000
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def archive(files: BroughtFiles) -> Iterator[bytes]:
+    """All of it as a plain tar, relative to the root.
+
+    Raises:
+        WorkspaceError: the folder can't be read, is too large, or holds what is no file.
+    """
+    try:
+        yield from _place(files.target, owner=0)
+        yield from _contents(files)
+        if files.writable is not None:
+            yield from _place(files.writable, owner=_AGENT)
+        yield tar.END
+    except OSError as error:
+        raise WorkspaceError(f"the files of {files.folder} can't be read: {error}") from error
+
+
+def _contents(brought: BroughtFiles) -> Iterator[bytes]:
+    total = count = 0
+    top = os.fsencode(brought.folder)
+    for at, folders, files in os.walk(top, onerror=_raise):
+        folders.sort()
+        inside = os.path.normpath(
+            os.path.join(brought.target.encode()[1:], os.path.relpath(at, top))
+        )
+        for name in folders:
+            if os.path.islink(os.path.join(at, name)):
+                raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is a link")
+            yield tar.header(inside + b"/" + name + b"/", kind=tar.DIRECTORY, mode=0o755)
+        for name in sorted(files):
+            handle = os.open(os.path.join(at, name), _READ)
+            with os.fdopen(handle, "rb") as stream:
+                found = os.fstat(handle)
+                total += found.st_size
+                count += 1
+                if not stat.S_ISREG(found.st_mode):
+                    raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is no file")
+                if total > _BYTES_LIMIT or count > _COUNT_LIMIT:
+                    raise WorkspaceError(
+                        f"{brought.folder} holds more than {_COUNT_LIMIT} files or "
+                        f"{_BYTES_LIMIT >> 20} MiB"
+                    )
+                yield tar.header(
+                    inside + b"/" + name, kind=tar.REGULAR, mode=0o755, size=found.st_size
+                )
+                left = found.st_size
+                while left:
+                    piece = stream.read(min(left, _PIECE_BYTES))
+                    if not piece:
+                        raise WorkspaceError(f"{brought.folder} changed while it was read")
+                    left -= len(piece)
+                    yield piece
+                yield tar.padding(found.st_size)
+
+
+def _place(path: str, *, owner: int) -> Iterator[bytes]:
+    """An empty directory, whatever the image has there; and real ones on the way."""
+    for parent in reversed(PurePosixPath(path).parents[:-1]):
+        # In place of a link that stands there; a directory stays as it is, with what is in it.
+        yield tar.header(str(parent).encode()[1:] + b"/", kind=tar.DIRECTORY, mode=0o755)
+    name = path.encode()[1:]
+    # A file takes the place of all that stands there.
+    yield tar.header(name, kind=tar.REGULAR)
+    yield tar.header(name + b"/", kind=tar.DIRECTORY, mode=0o755, uid=owner)
+
+
+def _raise(error: OSError) -> None:
+    raise error
