@@ -5,7 +5,7 @@ and models come from: the command line prepares them, once for all tasks that sh
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -53,22 +53,22 @@ class BatchPlan:
     kernel_policy: Literal["require", "prefer"]
     accepted_risks: frozenset[str]
     exit_code: Callable[[Outcome], int]
+    narrowed: dict[tuple[int, TaskBudget], Policy] = field(default_factory=dict)
+    """Policies with budgets of tasks, once for all that are the same."""
 
     def choices(self, task_id: str) -> PreparedChoices:
         return self.prepared[choices_of(self.tasks[task_id])]
 
     def order(self, one: QueuedAttempt, *, take_up: bool) -> AttemptOrder:
-        """The order for an attempt that is running."""
-        if one.run_id is None:
-            raise AssertionError("an attempt that runs has a run")
+        """The order for an attempt; one that waits has no run yet."""
         task, chosen = self.tasks[one.task_id], self.choices(one.task_id)
         return AttemptOrder(
             task=task,
             attempt=one.attempt,
-            run_id=one.run_id,
+            run_id=one.run_id or "",
             take_up=take_up,
             directory=self.directory,
-            policy=narrowed(chosen.policy, task.budget),
+            policy=self._policy(chosen.policy, task.budget),
             model=chosen.model,
             facts=chosen.facts,
             configuration=self.configuration,
@@ -77,6 +77,11 @@ class BatchPlan:
             accepted_risks=self.accepted_risks,
             exit_code=self.exit_code,
         )
+
+    def _policy(self, policy: Policy, budget: TaskBudget) -> Policy:
+        """As `narrowed`; the same value for all that are the same."""
+        key = id(policy), budget
+        return self.narrowed.setdefault(key, narrowed(policy, budget))
 
 
 def narrowed(policy: Policy, budget: TaskBudget) -> Policy:

@@ -161,16 +161,21 @@ class Scheduler:
             heapq.heappop(self._delayed)
         if self._closed or self.stopping is not Stopping.NOT or self.paused or self._unwritten:
             return
+        taken = False
         while len(self._running) < self.workers:
             one = self._store.take(new_run_id())
             if one is None:
                 self._idle = True
-                return
+                break
             refused = self._why_refused(one)
             if refused:
                 self._write(one, AttemptState.STOPPED, self._not_begun(one, refused))
             else:
                 self._submit(one, take_up=False)
+                taken = True
+        if taken:
+            coming = self._store.waiting(self.workers)
+            self._engine.expect([self._plan.order(one, take_up=False) for one in coming])
 
     def _submit(self, one: QueuedAttempt, *, take_up: bool) -> None:
         order = self._plan.order(one, take_up=take_up)

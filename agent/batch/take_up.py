@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.batch.leftovers import LeftoverRemover
 from agent.batch.order import AttemptOrder, WorkerServices
 from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError, UsageError
 from agent.models.open_model import open_model
 from agent.open_sandbox import reopen_sealed
-from agent.past_runs.rescue import KeptContainer, Rescuer
 from agent.past_runs.resume import HeldRun, take
 from agent.record.reader import read_record
 from agent.record.state.run import BudgetSpent, RunState, apply
@@ -23,9 +23,7 @@ from agent.record.summary import RunSummary
 from agent.session import RunSetup
 from policies.file.rendering import as_data, spelled
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
-from sandbox.errors import ContainerGone, EngineError, SandboxError
-from sandbox.prune import Leftover, LeftoverKind
+from sandbox.errors import ContainerGone
 from sandbox.sandbox import Sandbox
 
 
@@ -49,7 +47,13 @@ def taken_up(order: AttemptOrder, services: WorkerServices, finish: Finish) -> R
         RecordHeld: another process works on it.
         EngineUnavailable, SandboxError: it can't be said, or what it did can't be exported yet.
     """
-    engine = Engine.connect(services.environ)
+    leftovers = LeftoverRemover(
+        engine=Engine.connect(services.environ),
+        directory=order.directory,
+        environ=services.environ,
+        known_secrets=services.known_secrets,
+        exit_code=order.exit_code,
+    )
     try:
         taken = take(
             order.directory,
@@ -65,12 +69,12 @@ def taken_up(order: AttemptOrder, services: WorkerServices, finish: Finish) -> R
         taken = None
     if taken is not None:
         try:
-            found = _of_record(taken, order, services, engine, finish)
+            found = _of_record(taken, order, services, leftovers, finish)
         finally:
             taken.record.close()
         if found is not None:
             return found
-    _close(order, services, engine)
+    leftovers.close(order.run_id)
     return None
 
 
@@ -78,13 +82,13 @@ def _of_record(
     taken: HeldRun,
     order: AttemptOrder,
     services: WorkerServices,
-    engine: Engine,
+    leftovers: LeftoverRemover,
     finish: Finish,
 ) -> RunSummary | None:
     past = taken.past
     over, ready = past.state.over, past.state.ready
     if over is not None and over.container_left is None:
-        _remove_all(engine, order.run_id)
+        leftovers.remove(order.run_id)
         # It may have been killed between its last event and its summary.
         taken.record.write_summary(taken.summary.json_object())
         return taken.summary
@@ -92,17 +96,17 @@ def _of_record(
         taken.record.write_summary(taken.summary.json_object())
         return None
     try:
-        box = _reopened(taken, order, engine)
+        box = _reopened(taken, order, leftovers.engine)
     except ContainerGone:
         if past.state.exported is None:
             return None
-        _remove_all(engine, order.run_id)
+        leftovers.remove(order.run_id)
         taken.record.write_summary(taken.summary.json_object())
         return taken.summary
     if box is None:
         return None
     model = open_model(order.model, environ=services.environ, configuration=order.configuration)
-    _remove_all(engine, order.run_id, but=box.id)
+    leftovers.remove(order.run_id, but=box.id)
     return finish(
         RunSetup(
             job=taken.job,
@@ -132,38 +136,3 @@ def _reopened(taken: HeldRun, order: AttemptOrder, engine: Engine) -> Sandbox | 
         return box
     box.break_off()
     return None
-
-
-def _close(order: AttemptOrder, services: WorkerServices, engine: Engine) -> None:
-    """Export what stands of the run, and remove it. Raises SandboxError where that can't be."""
-    rescue = Rescuer(
-        engine=engine,
-        home=order.directory,
-        environ=services.environ,
-        known_secrets=services.known_secrets,
-        exit_code=order.exit_code,
-        end_running=False,
-    )
-    for row in engine.containers(f"{LABEL_RUN}={order.run_id}"):
-        item = Leftover(
-            kind=LeftoverKind.CONTAINER, id=row.id, run=order.run_id, state=row.state, expired=True
-        )
-        match rescue(item):
-            case KeptContainer(reason=reason):
-                raise SandboxError(f"what run {order.run_id} did can't be exported: {reason}")
-            case _:
-                pass
-    _remove_all(engine, order.run_id)
-
-
-def _remove_all(engine: Engine, run_id: str, *, but: str = "") -> None:
-    """Containers and volumes of a run, such as that of its verification, but for one container
-    with its volumes."""
-    for row in engine.containers(f"{LABEL_RUN}={run_id}"):
-        if row.id != but:
-            with contextlib.suppress(EngineError):
-                engine.remove(row.id)
-    for volume in engine.volumes(f"{LABEL_RUN}={run_id}"):
-        # The engine refuses what is in use.
-        with contextlib.suppress(EngineError):
-            engine.remove_volume(volume.name)

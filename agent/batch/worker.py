@@ -6,6 +6,7 @@ Every engine calls `perform`, in a thread here or in a process elsewhere. Whatev
 value in what it gives: a task that fails fails alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.batch import failure
@@ -13,7 +14,7 @@ from agent.batch.attempt import AttemptResult
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.results.rows import attempt_row
 from agent.batch.take_up import taken_up
-from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
+from agent.batch.workspace import workspace_of
 from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError
 from agent.job import Job
@@ -27,8 +28,7 @@ from agent.record.summary import RunSummary
 from agent.report.writing import write_reports
 from agent.run import Run
 from agent.session import RunSetup
-from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import Workspace, folder
+from sandbox.workspace.place import Workspace
 
 NOT_BEGUN = "not begun"
 """In place of an outcome, where it came to no run."""
@@ -87,7 +87,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
     """What the run came to; None: it can't be gone on with."""
     if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
         return taken_up(order, services, _finished)
-    workspace = _workspace(order)
+    workspace = workspace_of(order, services)
     model = open_model(order.model, environ=services.environ, configuration=order.configuration)
     record = RunRecord.create(
         order.directory, run_id=order.run_id, known_secrets=services.known_secrets
@@ -95,18 +95,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
     try:
         return _finished(
             RunSetup(
-                job=Job(
-                    run_id=order.run_id,
-                    task=order.task.prompt,
-                    workspace=workspace,
-                    policy=order.policy,
-                    verify=order.task.verify,
-                    instructions=order.instructions,
-                    may_ask=False,
-                    kernel_policy=order.kernel_policy,
-                    accepted_risks=order.accepted_risks,
-                    environ=services.environ,
-                ),
+                job=job_of(order, workspace, services.environ),
                 model=model,
                 open_box=services.open_box,
                 record=record,
@@ -122,6 +111,22 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
         record.close()
 
 
+def job_of(order: AttemptOrder, workspace: Workspace, environ: Mapping[str, str]) -> Job:
+    """What an order asks of a run."""
+    return Job(
+        run_id=order.run_id,
+        task=order.task.prompt,
+        workspace=workspace,
+        policy=order.policy,
+        verify=order.task.verify,
+        instructions=order.instructions,
+        may_ask=False,
+        kernel_policy=order.kernel_policy,
+        accepted_risks=order.accepted_risks,
+        environ=environ,
+    )
+
+
 def _finished(setup: RunSetup) -> RunSummary:
     """Do the run, and write what is left to write."""
     record = setup.record
@@ -131,15 +136,3 @@ def _finished(setup: RunSetup) -> RunSummary:
         record.write_summary(result.document.json_object())
         write_reports(record, result, run.journal.log)
     return result.document
-
-
-def _workspace(order: AttemptOrder) -> Workspace:
-    match order.task.workspace:
-        case FolderWorkspace(path=path):
-            return path
-        case ImageWorkspace(path=str(path)):
-            return folder(path)
-        case ImageWorkspace():
-            raise WorkspaceError("name the folder of the image: path: /testbed")
-        case GitWorkspace() as place:
-            raise WorkspaceError(f"git repositories are not there yet: {place.url}")

@@ -57,6 +57,8 @@ class FakeEngine:
     interrupts: list[tuple[str, str]] = field(default_factory=list)
     """(task, name) of each."""
     _open: dict[str, tuple[AttemptOrder, Report]] = field(default_factory=dict)
+    expected: list[str] = field(default_factory=list)
+    """What was said last to come next."""
     most: int = 0
     """How many went on at once at the most."""
 
@@ -81,8 +83,11 @@ class FakeEngine:
             order, report = self._open.pop(run_id)
             report(order, finished(order))
 
-    def close(self) -> None:
-        pass
+    def expect(self, orders: Sequence[AttemptOrder]) -> None:
+        self.expected = [order.task.id for order in orders]
+
+    def close(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def begun(self) -> list[str]:

@@ -4,7 +4,7 @@ An engine takes orders and reports how they ended, in any order and from any thr
 given at once is the scheduler's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.batch.order import AttemptEnd, AttemptOrder
@@ -17,9 +17,13 @@ class AttemptEngine(Protocol):
     def submit(self, order: AttemptOrder, report: Report) -> None:
         """Begin an attempt. Returns at once."""
 
+    def expect(self, orders: Sequence[AttemptOrder]) -> None:
+        """Say which come next, so that what they need may be made ready. They may never come."""
+
     def interrupt(self, run_id: str, name: str) -> None:
         """Tell a run what `agent.interrupts` would: ``SIGINT`` to come to its end soon, anything
         else at once. No such run: nothing happens."""
 
-    def close(self) -> None:
-        """Nothing more will be submitted, and all that was has been reported."""
+    def close(self) -> tuple[str, ...]:
+        """Remove what was made ready, and wait for what is being removed; gives what a person
+        should be told. Nothing more will be submitted."""

@@ -1,16 +1,45 @@
 """Attempts in threads of this process: the SDKs are imported once, images and copies are shared."""
 
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from agent.batch.board import Board
 from agent.batch.engines.interface import Report
 from agent.batch.order import AttemptOrder, WorkerServices
+from agent.batch.task import FolderWorkspace
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.batch.worker import perform
+from agent.batch.worker import job_of, perform
 from agent.conversation.shared_budget import SharedBudget
-from agent.job import OpenBox
+from agent.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
+from agent.tools.sandbox_protocol import SandboxProtocol
+
+
+class BoxSupply(Protocol):
+    """Where sandboxes come from: `agent.batch.sandbox_pool.SandboxPool`, or a test's."""
+
+    def open_box(self, job: Job, on_progress: OnProgress, /) -> SandboxProtocol: ...
+    def expect(self, job: Job, count: int, /) -> None: ...
+    def close(self) -> tuple[str, ...]: ...
+
+
+class _Like(NamedTuple):
+    """What orders have in common that work in sandboxes of one kind."""
+
+    place: Path
+    policy: int
+    """Which value it is: those of one plan are one where they are equal."""
+
+
+def _like(order: AttemptOrder) -> _Like | None:
+    """None where the workspace is to be got or found first."""
+    place = order.task.workspace
+    if not isinstance(place, FolderWorkspace):
+        return None
+    return _Like(place.path, id(order.policy))
 
 
 class LocalEngine:
@@ -21,24 +50,30 @@ class LocalEngine:
         *,
         environ: Mapping[str, str],
         known_secrets: tuple[str, ...],
-        open_box: OpenBox,
+        boxes: BoxSupply,
         budget: SharedBudget | None,
         rates: ModelRates,
         board: Board,
     ) -> None:
         self._environ = environ
         self._known_secrets = known_secrets
-        self._open_box = open_box
+        self._boxes = boxes
         self._budget = budget
         self._rates = rates
         self._board = board
         self._lock = threading.Lock()
         self._running: dict[str, ThreadInterrupts] = {}
+        self._unopened: dict[str, _Like] = {}
+        """Runs that have not asked for their sandbox yet, of those that may find one ready."""
+        self._expected: dict[_Like, Job] = {}
 
     def submit(self, order: AttemptOrder, report: Report) -> None:
         interrupts = ThreadInterrupts()
+        like = _like(order)
         with self._lock:
             self._running[order.run_id] = interrupts
+            if like is not None and not order.take_up:
+                self._unopened[order.run_id] = like
         services = WorkerServices(
             environ=self._environ,
             known_secrets=self._known_secrets,
@@ -53,10 +88,35 @@ class LocalEngine:
             end = perform(order, services)
             with self._lock:
                 del self._running[order.run_id]
+                self._unopened.pop(order.run_id, None)
             report(order, end)
 
         # Whoever leaves at once leaves these behind: their containers are taken up later.
         threading.Thread(target=work, name=f"attempt-{order.run_id}", daemon=True).start()
+
+    def _open_box(self, job: Job, on_progress: OnProgress) -> SandboxProtocol:
+        try:
+            return self._boxes.open_box(job, on_progress)
+        finally:
+            with self._lock:
+                self._unopened.pop(job.run_id, None)
+
+    def expect(self, orders: Sequence[AttemptOrder]) -> None:
+        """See `AttemptEngine.expect`. What is to be got or found first is not made ready."""
+        jobs: dict[_Like, Job] = {}
+        with self._lock:
+            counts = Counter(self._unopened.values())
+        for order in orders:
+            like = _like(order)
+            if like is not None:
+                counts[like] += 1
+                jobs[like] = self._expected.get(like) or job_of(order, like.place, self._environ)
+        for like, job in self._expected.items():
+            if like not in jobs:
+                self._boxes.expect(job, counts[like])
+        for like, job in jobs.items():
+            self._boxes.expect(job, counts[like])
+        self._expected = jobs
 
     def interrupt(self, run_id: str, name: str) -> None:
         with self._lock:
@@ -67,5 +127,5 @@ class LocalEngine:
             if self._budget is not None:
                 self._budget.wake()
 
-    def close(self) -> None:
-        pass
+    def close(self) -> tuple[str, ...]:
+        return self._boxes.close()

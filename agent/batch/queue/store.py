@@ -25,10 +25,14 @@ from policies.frozen import dataclass
 
 _COLUMNS = "task, attempt, state, tries, run_id, cancelling, result"
 _RESULT = "result = ?, usd = usd + ?, tokens = tokens + ?"
+_WAITING = """
+FROM attempts JOIN tasks ON id = task WHERE state = ? AND listed
+ORDER BY attempts.position, attempt LIMIT
+"""
+_NEXT = f"SELECT {_COLUMNS} {_WAITING} ?"
 _TAKE = f"""
 UPDATE attempts SET state = ?, run_id = ? WHERE (task, attempt) IN (
-    SELECT task, attempt FROM attempts JOIN tasks ON id = task WHERE state = ? AND listed
-    ORDER BY attempts.position, attempt LIMIT 1
+    SELECT task, attempt {_WAITING} 1
 ) RETURNING {_COLUMNS}
 """  # noqa: S608 - texts of this module
 
@@ -124,6 +128,12 @@ class BatchQueue:
         return Enlisted(added=len(digests.keys() - known.keys()), gone=names)
 
     # -- what its owner does ----------------------------------------------------------------
+
+    def waiting(self, most: int) -> list[QueuedAttempt]:
+        """The attempts that are taken next."""
+        with database.translated(self.directory):
+            rows = self._connection.execute(_NEXT, (AttemptState.WAITING, most)).fetchall()
+        return [_attempt(row) for row in rows]
 
     def interrupted(self) -> list[QueuedAttempt]:
         """Those that ran when the process ended that had taken them."""

@@ -3,17 +3,19 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from agent.batch.board import Board
 from agent.batch.engines.local import LocalEngine
+from agent.batch.leftovers import LeftoverRemover
 from agent.batch.plan import BatchPlan
 from agent.batch.queue.ownership import owned
 from agent.batch.queue.store import BatchQueue, Enlisted
-from agent.batch.scheduler import Scheduler, SchedulerOptions
+from agent.batch.sandbox_pool import SandboxPool
+from agent.batch.scheduler import Scheduler, SchedulerOptions, Stopping
 from agent.batch.take_up import spent_of
 from agent.batch.task import Task
 from agent.batch.tasks.reading import read_tasks
@@ -50,7 +52,6 @@ from agent.cli.setup.options import (
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError, UsageError
 from agent.models.rate_limit import ModelRates
-from agent.open_sandbox import open_sandbox
 from agent.record.store import runs_directory
 from agent.untrusted_text import visible
 from sandbox.engine.docker import Engine
@@ -115,17 +116,28 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
             with suppress(RecordError):  # whatever else is written says so
                 store.worked(worked_s)
 
+    environ = environment.environ()
+    secrets = model_setup.known_secrets(plan.configuration)
+    pool = SandboxPool(environ, jobs=workers)
+    LeftoverRemover(
+        engine=pool.engine,
+        directory=plan.directory,
+        environ=environ,
+        known_secrets=secrets,
+        exit_code=plan.exit_code,
+    ).sweep(keep={one.run_id or "" for one in store.interrupted()})
+    machine = LocalEngine(
+        environ=environ,
+        known_secrets=secrets,
+        boxes=pool,
+        budget=budget,
+        rates=ModelRates(),
+        board=board,
+    )
     scheduler = Scheduler(
         plan=plan,
         store=store,
-        engine=LocalEngine(
-            environ=environment.environ(),
-            known_secrets=model_setup.known_secrets(plan.configuration),
-            open_box=open_sandbox,
-            budget=budget,
-            rates=ModelRates(),
-            board=board,
-        ),
+        engine=machine,
         board=board,
         options=SchedulerOptions(workers=workers, fail_fast=given[FAIL_FAST]),
         tell=tell,
@@ -136,9 +148,11 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
             for note in (*notes, *_beginning(enlisted, tally, workers, why)):
                 tell(BatchNotice(text=note))
             scheduler.run()
+            left = () if scheduler.stopping is Stopping.DROPPED else machine.close()
         finally:
             watcher.close()
-    _finish(files, tally, directory=plan.directory)
+    _tell(left)
+    _finish(files, tally)
     if given[EVENTS_AS_JSON]:
         print_line(json.dumps(summary(scheduler, tally)))
     else:
@@ -178,15 +192,19 @@ def _beginning(enlisted: Enlisted, tally: Tally, workers: int, why: str) -> Iter
         yield f"{len(enlisted.gone)} tasks are not in the file any more, and are kept: {named}"
 
 
-def _finish(files: ResultFiles, tally: Tally, *, directory: Path) -> None:
+def _finish(files: ResultFiles, tally: Tally) -> None:
     try:
         notes = files.finish(tally.rows())
     except RecordError as error:
         notes = (visible(str(error)),)
+    _tell(notes)
+
+
+def _tell(notes: Sequence[str]) -> None:
     for note in notes[:_NAMED]:
         print(f"moonpool: {note}", file=sys.stderr)
     if len(notes) > _NAMED:
-        print(f"moonpool: and {len(notes) - _NAMED} more: {directory}", file=sys.stderr)
+        print(f"moonpool: and {len(notes) - _NAMED} more", file=sys.stderr)
 
 
 COMMAND = Command(

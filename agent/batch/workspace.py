@@ -1,0 +1,49 @@
+"""Where a task works: what its file names, made ready on this machine.
+
+Owns the way from a task to a workspace. How a repository is got is `agent.batch.tasks.checkout`'s,
+which folder of an image is meant `sandbox.workspace.work_folder`'s.
+"""
+
+from agent.batch.order import AttemptOrder, WorkerServices
+from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
+from sandbox.workspace.place import ImageFolder, Workspace, folder
+
+STORE = "store"
+"""The folder of repositories that tasks name, below the batch's."""
+
+
+def workspace_of(order: AttemptOrder, services: WorkerServices) -> Workspace:
+    """A directory of this machine, or a folder of the image.
+
+    Raises:
+        WorkspaceError: there is none.
+        SandboxError: the image can't be looked into.
+    """
+    match order.task.workspace:
+        case FolderWorkspace(path=path):
+            return path
+        case ImageWorkspace(path=str(path)):
+            return folder(path)
+        case ImageWorkspace(candidates=candidates):
+            return _found(order, services, candidates)
+        case GitWorkspace() as place:
+            from agent.batch.tasks.checkout import materialize  # noqa: PLC0415 - few tasks have one
+
+            return materialize(place, order.directory / STORE, environ=services.environ)
+
+
+def _found(
+    order: AttemptOrder, services: WorkerServices, candidates: tuple[str, ...]
+) -> ImageFolder:
+    from images.build import ensure  # noqa: PLC0415 - few tasks leave it open
+    from sandbox.engine.docker import Engine  # noqa: PLC0415
+    from sandbox.errors import ImageUnusable  # noqa: PLC0415
+    from sandbox.workspace.work_folder import work_folder  # noqa: PLC0415
+
+    engine = Engine.connect(services.environ)
+    name = order.policy.image
+    reference = ensure(engine, name, environ=services.environ, on_progress=lambda _: None)
+    image = engine.image(reference)
+    if image is None:
+        raise ImageUnusable(f"the image {name!r} was removed while it was looked at")
+    return work_folder(engine, image, candidates)
