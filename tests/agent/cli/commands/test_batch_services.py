@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from command_line.running import Shell
+from command_line.running import SCRIPT, WAIT_S, Shell
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
 from standins.openai.server import StandInOpenAI
@@ -49,6 +51,7 @@ class Batch:
     def __init__(self, moonpool: Shell, service: Service, *, tasks: int) -> None:
         self._moonpool = moonpool
         self._service = service
+        self.model = service.model
         (moonpool.directory / "readme.txt").write_text("A small project.\n")
         self._scratch = moonpool.directory.parent / "batch"
         self._scratch.mkdir()
@@ -63,13 +66,23 @@ class Batch:
         self.prices = self._scratch / "prices.yaml"
         self.prices.write_text(PRICES.format(model=service.model))
 
+    def command(self, *said: str) -> tuple[str, ...]:
+        out = str(self._scratch / "out")
+        return ("batch", "run", str(self._file), "-o", out, "-j", "4", "-m", self.model, *said)
+
     def run(self, *said: str) -> tuple[int, str]:
-        done = self._moonpool(
-            *("batch", "run", str(self._file), "-o", str(self._scratch / "out"), "-j", "4"),
-            *("-m", self._service.model, *said),
-            env=self._service.environ,
-        )
+        done = self._moonpool(*self.command(*said), env=self._service.environ)
         return done.returncode, done.stdout + done.stderr
+
+    def begin(self, *said: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(SCRIPT), *self.command(*said)],
+            cwd=self._moonpool.directory,
+            env={**self._moonpool.environ, **self._service.environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         lines = (self._scratch / "out/results.jsonl").read_text().splitlines()
@@ -143,15 +156,32 @@ def test_a_batch_ends_at_its_budget_and_goes_on_with_a_larger_one(
     assert {row["outcome"] for row in batch.rows()} == {"finished"}
 
 
+@pytest.mark.usefixtures("image")
+def test_a_batch_that_waits_for_the_service_stops_at_the_first_signal(
+    service: Service, batch: Batch
+) -> None:
+    service.api.instead = lambda: Refuse(429, {"retry-after": "3000"})
+    going = batch.begin("--usd", "50", "--prices", str(batch.prices))
+    late = time.monotonic() + WAIT_S
+    while not service.api.requests:
+        assert going.poll() is None
+        assert time.monotonic() < late
+        time.sleep(0.01)
+    going.send_signal(signal.SIGINT)
+    # The wait is longer than any test waits.
+    said, _ = going.communicate(timeout=WAIT_S)
+    assert going.returncode == 130, said
+    assert len(service.api.requests) <= 4
+    service.api.instead = lambda: answer("Done.")
+    code, said = batch.run("--usd", "50", "--prices", str(batch.prices))
+    assert code == 0, said
+    assert [row["outcome"] for row in batch.rows()] == ["finished"] * 8
+
+
 def test_dollars_without_a_price_are_refused_before_anything_starts(
     service: Service, batch: Batch
 ) -> None:
-    if service.model.startswith("anthropic"):
-        batch.prices.write_text(PRICES.format(model="openai:other"))
-        service = Service(api=service.api, model="anthropic:unheard-of", environ=service.environ)
-    else:
-        service = Service(api=service.api, model="openai:unheard-of", environ=service.environ)
-    batch._service = service
+    batch.model = f"{service.model.partition(':')[0]}:unheard-of"
     code, said = batch.run("--usd", "5")
     assert code == 2
     assert "the batch has a budget in dollars, but the price of" in said
