@@ -10,6 +10,7 @@ from dataclasses import dataclass as mutable
 from dataclasses import field, replace
 
 from policies.frozen import dataclass
+from policies.policy import BudgetLimits
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan
 
@@ -17,9 +18,17 @@ LONGEST_WAIT_S = 600.0
 """How long a container waits for a taker at most: shorter than any guest lives by itself."""
 
 
+_NO_BUDGET = BudgetLimits(turns=0, input_tokens=0, output_tokens=0, usd=None)
+
+
 def identity(plan: OpeningPlan) -> OpeningPlan:
-    """All of a plan that decides what a container is. Two of equal identity are alike."""
-    return replace(plan, spec=replace(plan.spec, labels={}))
+    """All of a plan that decides what a container is. Two of equal identity are alike.
+
+    Of a policy all but the budget counts: that is the conversation's, and each task may have its
+    own.
+    """
+    spec = replace(plan.spec, labels={})
+    return replace(plan, spec=spec, policy=replace(plan.policy, budget=_NO_BUDGET))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,6 +159,15 @@ def test_another_policy_gets_none_of_them(
     assert waiting(engine) == made
 
 
+def test_a_task_with_another_budget_gets_one_of_them(
+    pool: WarmSupply, engine: Engine, open_one: OpenOne
+) -> None:
+    made = ready(pool, engine, open_one)
+    policy = replace(DEFAULT, budget=replace(DEFAULT.budget, turns=1))
+    with closing(Sandbox(open_one(pool, policy=policy, run_id=RUN))) as box:
+        assert {box.id} == made
+
+
 def kill(engine: Engine, container: str) -> None:
     engine.kill(container)
     engine.wait(container, timeout_s=LONG_S)
