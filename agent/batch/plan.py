@@ -7,7 +7,7 @@ and models come from: the command line prepares them, once for all tasks that sh
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from agent.batch.order import AttemptOrder
 from agent.batch.queue.states import QueuedAttempt
@@ -16,6 +16,7 @@ from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import ModelInfo
 from agent.record.outcome import Outcome
+from policies.file.quantities import spelled_size
 from policies.frozen import dataclass
 from policies.policy import Policy
 
@@ -53,8 +54,8 @@ class BatchPlan:
     kernel_policy: Literal["require", "prefer"]
     accepted_risks: frozenset[str]
     exit_code: Callable[[Outcome], int]
-    narrowed: dict[tuple[int, TaskBudget], Policy] = field(default_factory=dict)
-    """Policies with budgets of tasks, once for all that are the same."""
+    fitted: dict[tuple[object, ...], Policy] = field(default_factory=dict)
+    """Policies as tasks have them, once for all that are the same."""
 
     def choices(self, task_id: str) -> PreparedChoices:
         return self.prepared[choices_of(self.tasks[task_id])]
@@ -68,7 +69,7 @@ class BatchPlan:
             run_id=one.run_id or "",
             take_up=take_up,
             directory=self.directory,
-            policy=self._policy(chosen.policy, task.budget),
+            policy=self._policy(chosen.policy, task),
             model=chosen.model,
             facts=chosen.facts,
             configuration=self.configuration,
@@ -78,10 +79,41 @@ class BatchPlan:
             exit_code=self.exit_code,
         )
 
-    def _policy(self, policy: Policy, budget: TaskBudget) -> Policy:
-        """As `narrowed`; the same value for all that are the same."""
-        key = id(policy), budget
-        return self.narrowed.setdefault(key, narrowed(policy, budget))
+    def _policy(self, policy: Policy, task: Task) -> Policy:
+        """As `fitted`; the same value for all that are the same."""
+        key = id(policy), task.budget, task.limits, *sorted(task.env.items())
+        return self.fitted.setdefault(key, fitted(policy, task))
+
+
+def fitted(policy: Policy, task: Task) -> Policy:
+    """The policy as a task has it: with its budget, what it needs of the machine, and its
+    variables, where the policy does not set them itself. Nothing of it is more than the policy's.
+    """
+    found = narrowed(policy, task.budget)
+    wanted, allowed = task.limits, found.limits
+    limits = replace(
+        allowed,
+        cpus=min(wanted.cpus or allowed.cpus, allowed.cpus),
+        memory_bytes=min(wanted.memory_bytes or allowed.memory_bytes, allowed.memory_bytes),
+        disk_bytes=min(wanted.disk_bytes or allowed.disk_bytes, allowed.disk_bytes),
+    )
+    return replace(found, limits=limits, env={**task.env, **found.env})
+
+
+def lacking(policy: Policy, task: Task) -> list[str]:
+    """What a task needs of the machine and its policy does not give, for a person."""
+    limits = policy.limits
+    rows: tuple[tuple[str, float | None, float, Callable[[Any], str]], ...] = (
+        ("cpus", task.limits.cpus, limits.cpus, "{:g}".format),
+        ("memory", task.limits.memory_bytes, limits.memory_bytes, spelled_size),
+        ("disk", task.limits.disk_bytes, limits.disk_bytes, spelled_size),
+    )
+    return [
+        f"needs limits.{name} of {spelled(wanted)}, and policy {policy.name} gives "
+        f"{spelled(given)}: take a policy that gives it"
+        for name, wanted, given, spelled in rows
+        if wanted is not None and wanted > given
+    ]
 
 
 def narrowed(policy: Policy, budget: TaskBudget) -> Policy:

@@ -7,6 +7,7 @@ another run may begin: no container stays, and no work is lost.
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agent.batch.leftovers import LeftoverRemover
@@ -109,7 +110,8 @@ def _of_record(
     leftovers.remove(order.run_id, but=box.id)
     return finish(
         RunSetup(
-            job=taken.job,
+            # What a check brings is in no record.
+            job=replace(taken.job, verifier=order.task.verifier),
             model=model,
             open_box=lambda _job, _progress: box,
             record=taken.record,

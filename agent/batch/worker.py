@@ -119,6 +119,7 @@ def job_of(order: AttemptOrder, workspace: Workspace, environ: Mapping[str, str]
         workspace=workspace,
         policy=order.policy,
         verify=order.task.verify,
+        verifier=order.task.verifier,
         instructions=order.instructions,
         may_ask=False,
         kernel_policy=order.kernel_policy,

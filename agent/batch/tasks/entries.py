@@ -172,6 +172,11 @@ class TaskMaker:
         if policy is None:
             return None
         workspaces = [place.path for place in places if isinstance(place, FolderWorkspace)]
+        workspaces += [
+            Path(place.url)
+            for place in places
+            if isinstance(place, GitWorkspace) and place.url.startswith("/")
+        ]
         complaint, name = self._permits.named(policy, self._directory, workspaces)
         if complaint:
             raise _Wrong("policy", complaint)

@@ -6,8 +6,9 @@ What tasks share is prepared once. Whatever can't be fails here, before anything
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of
+from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of, lacking
 from agent.batch.task import FolderWorkspace, Task
+from agent.batch.tasks.complaints import Complaints
 from agent.cli.arguments import Given
 from agent.cli.batch.options import DOLLARS
 from agent.cli.setup import model as model_setup
@@ -26,6 +27,7 @@ from agent.cli.setup.options import (
 from agent.config.values import Configuration
 from agent.errors import ModelError, UsageError
 from agent.risk.kinds import accepted_risks
+from policies.policy import Policy
 from sandbox.workspace.place import NOWHERE
 
 
@@ -77,10 +79,12 @@ def _choices(
     folders: Iterable[Path],
 ) -> Mapping[Choices, PreparedChoices]:
     found: dict[Choices, PreparedChoices] = {}
+    complaints = Complaints()
     usual = model_setup.policy_name(given[POLICY], configuration)
     for task in tasks.values():
         choices = choices_of(task)
         if choices in found:
+            _refuse_lacking(task, found[choices].policy, complaints)
             continue
         where = f"{task.origin.file}:{task.origin.line}: task {task.id}"
         policy = policy_setup.permit(
@@ -97,4 +101,11 @@ def _choices(
         except (UsageError, ModelError) as error:
             raise UsageError(f"{where}: model: {error}") from error
         found[choices] = PreparedChoices(policy=policy, model=ready.model.name, facts=ready.facts)
+        _refuse_lacking(task, policy, complaints)
+    complaints.settle()
     return found
+
+
+def _refuse_lacking(task: Task, policy: Policy, complaints: Complaints) -> None:
+    for message in lacking(policy, task):
+        complaints.add(f"{task.origin.file}:{task.origin.line}", f"task {task.id}", message)

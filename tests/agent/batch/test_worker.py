@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
-from agent.batch.plan import narrowed
-from agent.batch.task import ImageWorkspace, TaskBudget
+from agent.batch.plan import fitted, lacking, narrowed
+from agent.batch.task import ImageWorkspace, TaskBudget, TaskLimits
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import perform
 from agent.cli.setup.exit_code_of import of_outcome
@@ -206,6 +206,22 @@ def test_a_folder_that_no_image_has_as_its_workspace_fails_once(worker: AWorker)
     end = worker.perform(worker.order(DONE, task=task))
     assert end.failure is not None
     assert not end.failure.again
+
+
+def test_a_task_gets_what_it_needs_below_its_policy_and_its_variables(policy: Policy) -> None:
+    task = replace(
+        a_task("t1"),
+        limits=TaskLimits(cpus=1, memory_bytes=1 << 30, disk_bytes=1 << 50),
+        env={"COLOUR": "red", "LEVEL": "1"},
+    )
+    found = fitted(replace(policy, env={"LEVEL": "2"}), task)
+    assert (found.limits.cpus, found.limits.memory_bytes) == (1, 1 << 30)
+    assert found.limits.disk_bytes == policy.limits.disk_bytes
+    assert found.env == {"COLOUR": "red", "LEVEL": "2"}
+    assert lacking(policy, task) == [
+        "needs limits.disk of 1024TiB, and policy default gives 4GiB: take a policy that gives it"
+    ]
+    assert lacking(policy, a_task("t1")) == []
 
 
 def test_a_task_narrows_its_policy_and_widens_nothing(policy: Policy) -> None:

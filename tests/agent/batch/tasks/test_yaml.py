@@ -309,6 +309,9 @@ def test_policy_in_the_workspace_is_refused_by_name_and_by_link(
     for policy in ("repos/one/p.yaml", "link.yaml", "child.yaml"):
         content = f"- {{id: x, workspace: repos/one, policy: {policy}, task: x}}\n"
         assert refused("t.yaml", content) == [f"t.yaml:1: policy: {tail}"]
+        git(folder / "repos/one", "init", "-q")
+        content = f"- {{id: x, git: repos/one, rev: main, policy: {policy}, task: x}}\n"
+        assert refused("t.yaml", content) == [f"t.yaml:1: policy: {tail}"]
 
 
 def test_what_is_no_file_of_tasks_is_told(folder: Path) -> None:
