@@ -2,7 +2,7 @@
 BIN := .venv/bin
 CODE := agent images policies sandbox tests benchmarks acceptance
 
-.PHONY: help setup engine image demo test test-real check format bench lock build clean
+.PHONY: help setup engine image demo test test-real test-graders check format bench lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,6 +30,9 @@ test: image ## all tests, those that need the engine too
 test-real: image ## packages nobody here wrote, from their registries (not part of `make test`)
 	@$(BIN)/pytest -q acceptance
 	@$(BIN)/python -P acceptance/real_packages.py
+
+test-graders: image ## predictions graded by swebench, trajectories read by harbor (from the package index)
+	@$(BIN)/python -P acceptance/graders.py
 
 check: setup ## format, lint, types, imports between rooms
 	@$(BIN)/ruff format --check $(CODE)
