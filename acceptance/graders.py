@@ -1,10 +1,10 @@
 """What a batch exports, judged by those it is made for: ``swebench`` grades, ``harbor`` validates.
 
 `make test-graders` installs both from the package index into throw-away environments, builds an
-image with a repository in it under the name that the grader's data set gives, lets scripted runs
-work on a copy of that repository, and writes their results as a batch does. Then the real grader
-applies the predictions in containers of that image and runs its tests, from either form of them,
-and harbor's own models read each trajectory. A row a check; one that does not hold is exit code 1.
+image with a repository in it under the name that the grader's data set gives, and lets a batch of
+scripted tasks work on a copy of that repository. Then the real grader applies the predictions in
+containers of that image and runs its tests, from either form of them, and harbor's own models read
+each trajectory. A row a check; one that does not hold is exit code 1.
 
 harbor wants Python 3.12: one is looked for on PATH. The grader wants an engine, and no network: the
 image is here, and its name is looked up before anything is pulled.
@@ -19,16 +19,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
-
-from agent.batch.attempt import AttemptResult, ErrorKind
-from agent.batch.results.rows import attempt_row
-from agent.batch.results.writing import write_all
-from agent.batch.task import ImageWorkspace, Task, TaskOrigin
-from agent.record.store import runs_directory
 
 SWEBENCH, HARBOR = "swebench==5.0.2", "harbor==0.26.0"
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,28 +132,26 @@ def build(files: Mapping[str, bytes]) -> None:
     subprocess.run(command, input=data.getvalue(), check=True, stdout=subprocess.DEVNULL)
 
 
-def run_all(batch: Path, workspace: Path, scratch: Path) -> list[tuple[Task, AttemptResult]]:
-    """Scripted runs, one a task, and what each came to as a row."""
-    found = []
-    environ = {**os.environ, "MOONPOOL_HOME": str(batch)}
-    for name, script in scripts(scratch):
-        before = set(runs_directory(batch).glob("*"))
-        options = ["-w", str(workspace), "-m", f"script:{script}", "--verify", "pytest -q"]
-        command = [MOONPOOL, "run", "fix the failing tests", *options]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-        new = set(runs_directory(batch).glob("*")) - before
-        if len(new) != 1:
-            raise SystemExit(f"no run of {name}: {done.stdout}{done.stderr}")
-        task = Task(
-            id=name.replace("__", "."),
-            prompt="fix the failing tests",
-            workspace=ImageWorkspace(path="/testbed"),
-            instance_id=name,
-            origin=TaskOrigin(file="graders", line=0),
-        )
-        kind = None if done.returncode == 0 else ErrorKind.AGENT
-        found.append((task, attempt_row(task, 1, batch, new.pop(), error_kind=kind)))
-    return found
+def run_batch(workspace: Path, batch: Path, scratch: Path) -> str:
+    """A scripted run a task; gives what a person is told."""
+    tasks = [
+        {
+            "id": name,
+            "task": "fix the failing tests",
+            "workspace": str(workspace),
+            "model": f"script:{script}",
+            "verify": "pytest -q",
+        }
+        for name, script in scripts(scratch)
+    ]
+    file = scratch / "tasks.yaml"
+    file.write_text(yaml.safe_dump({"tasks": tasks}))
+    command = [MOONPOOL, "batch", "run", str(file), "-o", str(batch), "-j", "2"]
+    environ = {**os.environ, "MOONPOOL_HOME": str(scratch / "home")}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode != 1:  # three of the tasks fail, as they are meant to
+        raise SystemExit(f"{done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
 
 
 def graded(python: str, predictions: Path, folder: Path) -> dict[str, list[str]]:
@@ -219,13 +210,10 @@ def main() -> None:
         for path, data in files.items():
             (workspace / path).parent.mkdir(parents=True, exist_ok=True)
             (workspace / path).write_bytes(data)
-        batch.mkdir()
-        done = run_all(batch, workspace, scratch)
-        notes = write_all(
-            batch, [task for task, _ in done], [row for _, row in done], began=datetime.now(UTC)
-        )
-        check("verified", [row.verified for _, row in done], [True, False, False, False])
-        check("said of the fourth", ["not UTF-8" in note for note in notes], [True])
+        told = run_batch(workspace, batch, scratch)
+        rows = [json.loads(line) for line in (batch / "results.jsonl").read_text().splitlines()]
+        check("verified", [row["verified"] for row in rows], [True, False, False, False])
+        check("it is said which can't be graded", "calculator-4: the patch has" in told, True)
         patches = (batch / "preds.json").read_text()
         check("caches in the predictions", ".pyc" in patches or "cache" in patches, False)
         for form in ("preds.json", "preds.jsonl"):
@@ -233,9 +221,8 @@ def main() -> None:
             for key, ids in EXPECTED.items():
                 check(f"swebench on {form}, {key}", found[key], ids)
         paths = sorted(map(str, batch.glob("runs/*/trajectory.json")))
-        told = checked([harbor, "-c", VALIDATE, *paths])
-        check(f"harbor on {len(paths)} trajectories, errors", told, "")
-        check("trajectories", len(paths), len(done))
+        check("trajectories", len(paths), len(rows))
+        check("harbor on them, errors", checked([harbor, "-c", VALIDATE, *paths]), "")
     subprocess.run(["docker", "rmi", IMAGE], stdout=subprocess.DEVNULL, check=False)
     raise SystemExit(1 if wrong else 0)
 

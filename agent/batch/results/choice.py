@@ -7,7 +7,6 @@ first. All attempts are kept. Refuses to know files.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 
 from agent.batch.attempt import AttemptResult
 from agent.record import outcome as outcomes
@@ -59,10 +58,6 @@ _CRITERIA = (
         rank=lambda row: row.patch_bytes or 0,
         words=lambda row: f"a patch of {row.patch_bytes or 0} bytes",
     ),
-    ChoiceCriterion(
-        rank=attrgetter("attempt"),
-        words=lambda row: f"equally good, and attempt {row.attempt}",
-    ),
 )
 
 
@@ -89,17 +84,20 @@ def choices(rows: Iterable[AttemptResult]) -> dict[str, AttemptResult]:
 
 
 def _key(row: AttemptResult) -> tuple[float, ...]:
-    return tuple(criterion.rank(row) for criterion in _CRITERIA)
+    return (*(criterion.rank(row) for criterion in _CRITERIA), row.attempt)
 
 
 def _decided(row: AttemptResult, ranked: Sequence[AttemptResult]) -> AttemptResult:
-    best = ranked[0]
-    is_best = row is best
     if len(ranked) == 1:
-        reason = "the only attempt"
-    else:
-        other = ranked[1] if is_best else best
-        telling = next((it for it in _CRITERIA if it.rank(row) != it.rank(other)), _CRITERIA[-1])
+        return row.replaced({"chosen": True, "reason": "the only attempt"})
+    is_best = row is ranked[0]
+    other = ranked[1] if is_best else ranked[0]
+    telling = next((it for it in _CRITERIA if it.rank(row) != it.rank(other)), None)
+    if telling is not None:
         what = "the next best" if is_best else "which is chosen"
         reason = f"{telling.words(row)}; attempt {other.attempt}, {what}: {telling.words(other)}"
+    elif is_best:
+        reason = f"as good as attempt {other.attempt}, and the first"
+    else:
+        reason = f"as good as attempt {other.attempt}, which is chosen as the first"
     return row.replaced({"chosen": is_best, "reason": reason})

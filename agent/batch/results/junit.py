@@ -61,7 +61,8 @@ def _case(
         inside = '<skipped message="it was not run"/>\n'
     elif ended is not TaskVerdict.PASSED:
         kind = row.error_kind or row.outcome
-        message = f"{row.outcome}: {row.detail}" if row.detail else row.outcome
+        told = () if row.detail.startswith(row.outcome) else (row.outcome,)
+        message = ": ".join(filter(None, (*told, row.detail)))
         inside = f"<{ended} type={_attribute(kind)} message={_attribute(message)}/>\n"
     run = None if row is None else run_of(row, directory)
     if run is not None:

@@ -27,6 +27,8 @@ from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 
 _DETAIL_CHARACTERS = 240
+_BEYOND = 1.02
+"""A curve goes on a little past its last step, which is seen then."""
 _WORDS = {
     TaskVerdict.PASSED: ("good", "finished"),
     TaskVerdict.FAILURE: ("", "failed"),
@@ -131,11 +133,11 @@ def _plots(summary: BatchSummary) -> Iterator[Markup]:
     until = max(at for at, _ in (*finished, *spent)) or 1.0
     time = duration(until)
     figures = [
-        curve("Tasks done", finished, until_s=until, shown=(f"{len(finished):,}", time)),
+        curve("Tasks done", finished, until_s=until * _BEYOND, shown=(f"{len(finished):,}", time)),
     ]
     if spent:
         sum_usd = f"{spent[-1][1]:,.2f}"
-        figures.append(curve("Dollars", spent, until_s=until, shown=(sum_usd, time)))
+        figures.append(curve("Dollars", spent, until_s=until * _BEYOND, shown=(sum_usd, time)))
     yield tag("h2", "Over time")
     yield tag("div", *figures, class_="plots")
 

@@ -46,8 +46,8 @@ def test_reasons_name_what_decided_on_both_sides() -> None:
     assert best.reason == "verified; attempt 2, the next best: its verification failed"
     assert worst.reason == "its verification failed; attempt 1, which is chosen: verified"
     one, two = chosen([a_row(attempt=1), a_row(attempt=2)])
-    assert "equally good" in one.reason
-    assert "attempt 1" in two.reason
+    assert one.reason == "as good as attempt 2, and the first"
+    assert two.reason == "as good as attempt 1, which is chosen as the first"
     assert chosen([a_row()])[0].reason == "the only attempt"
 
 

@@ -103,7 +103,7 @@ def test_curves_end_at_what_was_done_and_spent(tmp_path: Path) -> None:
     page = page_of(tmp_path, [a_task(row.task_id) for row in rows], rows)
     assert 'aria-label="Tasks done: from 0 to 4 in 3 min 30 s"' in page
     assert 'aria-label="Dollars: from 0 to 2.00 in 3 min 30 s"' in page
-    assert 'd="M0 100H142.9V75.0H428.6V50.0H714.3V25.0H1000.0V0.0H1000"' in page
+    assert 'd="M0 100H140.1V75.0H420.2V50.0H700.3V25.0H980.4V0.0H1000"' in page
 
 
 @pytest.mark.parametrize("started", ["", "not a time", "2026-11-29", "1999-01-01T00:00:00+00:00"])
