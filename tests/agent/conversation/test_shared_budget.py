@@ -1,5 +1,6 @@
 """The runs of a batch have one budget together, and what is under way counts before it is known."""
 
+import pickle
 import threading
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.conversation.budget import LEAST_ANSWER_TOKENS, CallCost
+from agent.conversation.budget import LEAST_ANSWER_TOKENS, BudgetReached, CallCost
 from agent.conversation.run_share import RunShare
 from agent.conversation.shared_budget import (
     COMFORTABLE_ANSWER_TOKENS,
@@ -22,6 +23,7 @@ from agent.conversation.shared_budget import (
 from agent.interrupts import Interrupts
 from agent.models.interface import Reply, Request, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
+from agent.models.rate_limit import RateReading, RequestEnd, ServiceHealth
 from agent.record.outcome import Finished, Interrupted, LimitReached, RunLimit, name
 from agent.record.state.run import BudgetSpent
 from fakes.box import TmpBox
@@ -327,3 +329,30 @@ def test_every_limit_of_the_batch_says_that_it_is_no_runs_own() -> None:
         RunLimit.BATCH_TOKENS,
         RunLimit.BATCH_TIME,
     ]
+
+
+# -- other processes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        cost(),
+        Reservation(number=1, answer_tokens=2, usd=0.5, tokens=3),
+        LimitReached(limit=RunLimit.BATCH_USD, detail="spent"),
+        BatchAllowance(usd=1.0),
+        BatchUsed(usd=1.0, tokens=2, seconds=3.0),
+        ServiceHealth(succeeded=1, failing_s=2.0, closed_s=3.0),
+        RateReading(window=1.0, in_flight=2, closed_s=3.0),
+        RequestEnd.SLOWED,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_asked_and_answered_crosses_processes(value: object) -> None:
+    assert pickle.loads(pickle.dumps(value)) == value
+
+
+def test_the_reason_for_an_end_crosses_processes() -> None:
+    limit = LimitReached(limit=RunLimit.BATCH_TIME, detail="over")
+    came = pickle.loads(pickle.dumps(BudgetReached(limit)))
+    assert (type(came), came.limit) == (BudgetReached, limit)

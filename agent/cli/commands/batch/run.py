@@ -57,7 +57,7 @@ from agent.untrusted_text import visible
 from sandbox.engine.docker import Engine
 
 _NAMED = 5
-_WORKED_EVERY_S = 30.0
+_WORKED_EVERY_S = 5.0
 
 TASKS = argument("TASKS", "A file of tasks (.yaml, .jsonl, .json, .csv), or a folder of them.")
 OUT = path(
@@ -107,14 +107,17 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
     budget = _budget(given, plan, store)
     worked_s = 0.0
 
-    def refresh() -> None:
+    def keep_time() -> None:
         nonlocal worked_s
+        worked_s = budget.spent.seconds
+        with suppress(RecordError):  # whatever else is written says so
+            store.worked(worked_s)
+
+    def refresh() -> None:
         watcher.refresh()
         files.keep_up(tally.rows())
         if budget.spent.seconds - worked_s > _WORKED_EVERY_S:
-            worked_s = budget.spent.seconds
-            with suppress(RecordError):  # whatever else is written says so
-                store.worked(worked_s)
+            keep_time()
 
     environ = environment.environ()
     secrets = model_setup.known_secrets(plan.configuration)
@@ -148,6 +151,7 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
             for note in (*notes, *_beginning(enlisted, tally, workers, why)):
                 tell(BatchNotice(text=note))
             scheduler.run()
+            keep_time()
             left = () if scheduler.stopping is Stopping.DROPPED else machine.close()
         finally:
             watcher.close()

@@ -178,6 +178,20 @@ def test_a_batch_that_waits_for_the_service_stops_at_the_first_signal(
     assert [row["outcome"] for row in batch.rows()] == ["finished"] * 8
 
 
+@pytest.mark.usefixtures("image")
+def test_the_time_of_a_batch_is_that_of_all_its_processes(service: Service, batch: Batch) -> None:
+    service.api.instead = lambda: answer("Done.")
+    code, said = batch.run("--time", "1s")
+    assert code == 1, said
+    assert "limit: the batch's time" in {row["outcome"] for row in batch.rows()}
+    asked = len(service.api.requests)
+    code, said = batch.run("--time", "1s")
+    assert code == 1, said
+    assert len(service.api.requests) == asked
+    code, said = batch.run("--time", "1h")
+    assert code == 0, said
+
+
 def test_dollars_without_a_price_are_refused_before_anything_starts(
     service: Service, batch: Batch
 ) -> None:
