@@ -1,6 +1,9 @@
 """The cache on the host: what the sandbox keeps there can be made again, and may be lost."""
 
-from collections.abc import Iterable
+import contextlib
+import fcntl
+import os
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import platformdirs
@@ -33,3 +36,17 @@ def keep_pieces(path: Path, data: Iterable[bytes]) -> None:
             f"the cache {path.parent} can't be written ({error.strerror}): free some space, or set "
             "XDG_CACHE_HOME to a directory of yours"
         ) from error
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Generator[None]:
+    """Around work that one process at a time does, and one thread of it; where the cache can't be
+    written, all of them."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            cache_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(cache_directory() / f"{name}.lock", flags, 0o600)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -6,12 +6,12 @@ image with the guest compiled for its own Python, and an inventory kept in the h
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
+from sandbox import cache
 from sandbox.container import inventory_cache, own_files
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
 from sandbox.container.spec import variable_names
@@ -79,10 +79,10 @@ def prepare(
         return found
     from sandbox.container import guest_installation  # noqa: PLC0415 - once for an image
 
-    with _installing:
+    with cache.alone("preparing"):
         found = _found(engine, ref, key)
         if found is not None:
-            return found  # by another thread, meanwhile
+            return found  # another one did, meanwhile
         inventory = guest_installation.install(
             engine, image, ref, sources, moved=moved, on_progress=on_progress
         )
@@ -91,9 +91,6 @@ def prepare(
             raise ImageUnusable("the prepared image is gone again: run once more")
         inventory_cache.keep(key, inventory)
         return _described(made, key, inventory)
-
-
-_installing = threading.Lock()
 
 
 def _found(engine: Engine, ref: str, key: str) -> PreparedImage | None:
