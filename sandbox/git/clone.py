@@ -96,6 +96,12 @@ def read_over(folder: Path, directory: Path) -> Store:
         raise PatchError(
             f"the repository {folder} {error}: give it its own objects (git repack -a -d)"
         ) from error
+    if len(lenders) > 1:
+        raise PatchError(
+            f"the repository {folder} borrows objects from {lenders[1]}, which may hold more than "
+            "it has a right to: give it its own (git repack -a -d, then remove "
+            "objects/info/alternates)"
+        )
     store = Store(directory, object_format="sha256" if said == b"sha256" else "sha1")
     (directory / "objects" / "info").mkdir()
     (directory / "objects" / "info" / "alternates").write_text(

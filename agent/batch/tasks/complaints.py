@@ -6,6 +6,13 @@ Owns the form of such a line. Refuses to know what may be wrong.
 from agent.errors import UsageError
 
 _SHOWN = 20
+_KEY_LIMIT = 200
+
+
+def one_line(name: str) -> str:
+    """A key that somebody wrote, as it can stand in a line."""
+    short = name if len(name) <= _KEY_LIMIT else f"{name[:_KEY_LIMIT]}…"
+    return short if short.isprintable() else ascii(short)
 
 
 class Complaints:
@@ -16,6 +23,7 @@ class Complaints:
 
     def add(self, place: str, key: str, message: str) -> None:
         """`place`: ``FILE:LINE``, or what stands for it where a form has no lines."""
+        key = one_line(key)
         self._lines[f"{place}: {key}: {message}" if key else f"{place}: {message}"] = None
 
     def __bool__(self) -> bool:

@@ -212,6 +212,8 @@ class _Folder:
                 return None
         if (image := file.environment.docker_image) is not None:
             try:
+                if names.is_path(image):
+                    raise ValueError("expected an image's name, and this is a path")
                 return names.image(image)
             except ValueError as error:
                 self._complain(

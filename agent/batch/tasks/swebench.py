@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from agent.batch.tasks.complaints import Complaints
+from agent.batch.tasks.complaints import Complaints, one_line
 from agent.batch.tasks.entries import KnownOfRow
 from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.form import ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.rows_json import as_data
 from policies.file.complaint import shown_value
+from policies.file.names import is_path
 
 MARK = "instance_id"
 """The key by which a row is known to be in this form."""
@@ -25,8 +26,10 @@ _IMAGES = ("image_name", "docker_image", "image")
 """Of SWE-Gym and its like, of SWE-rebench and its like, of swebench 5."""
 _NEEDED = (MARK, "repo", "base_commit", "problem_statement")
 _LISTS = ("FAIL_TO_PASS", "PASS_TO_PASS", "fail_to_pass", "pass_to_pass")
-_OURS = ("path", "policy", "model", "verify", "attempts", "budget")
-"""Keys of ours that may stand in such a row."""
+_OURS = ("path", "verify", "budget")
+"""Keys of ours that may stand in such a row. It is somebody's data, as often as not: what widens
+anything, or costs more, is not for it to say."""
+_OPTIONS = {"policy": "--policy", "model": "--model", "attempts": "--attempts"}
 _USED = (*_NEEDED, *_IMAGES, *_LISTS, *_OURS, "dockerhub_tag", "requirements", "interface")
 _UNUSED = frozenset((
     "patch", "test_patch", "hints_text", "created_at", "version", "environment_setup_commit",
@@ -40,6 +43,7 @@ _FORMS = (
     ("repo", _REPO, "is no repository: expected OWNER/NAME"),
     ("base_commit", _COMMIT, "is no commit's id"),
 )
+_SHOWN = 20
 _FOLDERS = ("/testbed", "/app")
 
 
@@ -61,12 +65,14 @@ class InstanceRows:
                 "each is used, and the engine has to have it"
             )
         if self._strange:
-            notes.append(f"columns that are not used: {', '.join(sorted(self._strange))}")
+            names = [one_line(name) for name in sorted(self._strange)]
+            more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+            notes.append(f"columns that are not used: {', '.join((*names[:_SHOWN], *more))}")
         return tuple(notes)
 
     def __call__(self, row: TaskRow) -> tuple[TaskRow, KnownOfRow] | None:
         """The same as a row of ours; None where there is something to complain of."""
-        wrong = list(self._wrong(row.data))
+        wrong = [*self._unknown(row.data), *_malformed(row.data)]
         for key, message in wrong:
             self._complaints.add(row.place((key,)), key, message)
         if wrong:
@@ -85,31 +91,19 @@ class InstanceRows:
             line_of=lambda path: row.line_of((_theirs(path, data), *path[1:])),
         ), KnownOfRow(instance_id=instance if instance != identity else None, candidates=candidates)
 
-    def _wrong(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """What is wrong with a row, by key."""
+    def _unknown(self, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Keys that do not stand in such a row; strange ones are kept in mind."""
         for key in data:
             if key not in _USED and key not in _UNUSED and key not in self._strange:
                 near = get_close_matches(key, _USED, n=1, cutoff=0.8)
-                if key in ENTRY_KEYS:
+                if key in _OPTIONS:
+                    yield key, f"a row of SWE-bench does not say this: {_OPTIONS[key]} does"
+                elif key in ENTRY_KEYS:
                     yield key, f"`{MARK}` says it: a row of SWE-bench has no key of this name"
                 elif near and near[0] not in data:
                     yield key, f"unknown key; did you mean `{near[0]}`?"
                 else:
                     self._strange[key] = None
-        texts = (*_NEEDED, *_IMAGES, "dockerhub_tag", "requirements", "interface")
-        for key in texts:
-            value = data.get(key)
-            if value is None and key in _NEEDED:
-                yield key, f"is missing: a row with `{MARK}` is one of SWE-bench"
-            elif value is not None and (not isinstance(value, str) or not value.strip()):
-                yield key, f"expected text, got {shown_value(as_data(value))}"
-        for key, form, message in _FORMS:
-            value = data.get(key)
-            if isinstance(value, str) and value.strip() and not form.match(value):
-                yield key, f"{value!r:.80} {message}"
-        for key in _LISTS:
-            if key in data and not _is_list(data[key]):
-                yield key, "expected a list of tests, or one as JSON in text"
 
     def _image(self, data: Mapping[str, Any]) -> str:
         named = [data[key] for key in _IMAGES if key in data]
@@ -119,6 +113,27 @@ class InstanceRows:
             return f"jefzda/sweap-images:{data['dockerhub_tag']}"
         self._unnamed += 1
         return f"swebench/sweb.eval.x86_64.{data[MARK].replace('__', '_1776_')}:latest".lower()
+
+
+def _malformed(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the values of a row, by key."""
+    texts = (*_NEEDED, *_IMAGES, "dockerhub_tag", "requirements", "interface")
+    for key in texts:
+        value = data.get(key)
+        if value is None and key in _NEEDED:
+            yield key, f"is missing: a row with `{MARK}` is one of SWE-bench"
+        elif value is not None and (not isinstance(value, str) or not value.strip()):
+            yield key, f"expected text, got {shown_value(as_data(value))}"
+    for key in _IMAGES:
+        if isinstance(data.get(key), str) and is_path(data[key]):
+            yield key, "expected an image's name, and this is a path"
+    for key, form, message in _FORMS:
+        value = data.get(key)
+        if isinstance(value, str) and value.strip() and not form.match(value):
+            yield key, f"{value!r:.80} {message}"
+    for key in _LISTS:
+        if key in data and not _is_list(data[key]):
+            yield key, "expected a list of tests, or one as JSON in text"
 
 
 def _theirs(path: tuple[str | int, ...], data: Mapping[str, Any]) -> str | int:

@@ -284,6 +284,21 @@ def test_objects_of_another_repository_are_not_lent_by_a_link(
         get(commit)
 
 
+def test_objects_of_another_repository_are_not_lent_by_name(
+    get: Callable[[str], Path], repository: Path, tmp_path: Path
+) -> None:
+    """Who knows the id of a commit of somebody's could have it brought in by a reference to it."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    git(secret, "init", "-q")
+    git(secret, "commit", "-q", "--allow-empty", "-m", "secret")
+    commit = git(secret, "rev-parse", "HEAD")
+    (repository / ".git/objects/info/alternates").write_text(f"{secret}/.git/objects\n")
+    (repository / ".git/refs/heads/main").write_text(f"{commit}\n")
+    with pytest.raises(WorkspaceError, match="borrows objects from"):
+        get("main")
+
+
 @pytest.mark.parametrize("what", ["config", "packed-refs", "HEAD", "shallow"])
 def test_file_of_it_that_is_a_link_or_a_pipe_is_refused(
     get: Callable[[str], Path], repository: Path, what: str

@@ -235,6 +235,10 @@ COMPLAINTS = {
         "(`python`), a reference that the engine knows (`debian:bookworm-slim`, `repo/name:tag`, "
         "`sha256:…`), or the path of a Dockerfile that begins with `./`, `../` or `/`"
     ),
+    '[environment]\ndocker_image = "/srv/Dockerfile"\n': (
+        "task.toml:2: environment.docker_image: '/srv/Dockerfile' can't be used: expected an "
+        "image's name, and this is a path"
+    ),
     '[environment]\nmemory_mb = 1024\nmemory = "2G"\n': (
         "task.toml:3: environment.memory: says another size than memory_mb: leave it out"
     ),

@@ -90,6 +90,10 @@ LINES = {
     '{"id": "a", "workspace": "x\\u0000y", "task": "x"}': (
         "t.jsonl:1: workspace: a path without NUL is expected"
     ),
+    '{"a\\nb": 1, "id": "a", "workspace": "repos/one", "task": "x"}': (
+        "t.jsonl:1: 'a\\nb': unknown key; known here: attempts, budget, git, id, image, model, "
+        "path, policy, rev, task, verify, workspace"
+    ),
     "[" * 100_000: "t.jsonl:1: not JSON: it is nested too deeply",
 }
 

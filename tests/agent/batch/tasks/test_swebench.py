@@ -102,8 +102,9 @@ def test_pro_row_has_lower_case_keys_and_more_to_say(tasks_of: Read) -> None:
 
 
 def test_keys_of_ours_may_stand_in_a_row(tasks_of: Read) -> None:
-    (task,) = tasks_of("t.jsonl", line(image="i", path="/srv/x", attempts=2, verify="make")).tasks
-    assert (task.workspace, task.attempts, task.verify) == (
+    more = {"path": "/srv/x", "verify": "make", "budget": {"turns": 2}}
+    (task,) = tasks_of("t.jsonl", line(image="i", **more)).tasks
+    assert (task.workspace, task.budget.turns, task.verify) == (
         ImageWorkspace(path="/srv/x"),
         2,
         "make",
@@ -118,6 +119,10 @@ def test_id_that_is_no_plain_name_is_kept_for_graders(tasks_of: Read) -> None:
 def test_strange_columns_are_listed_once(tasks_of: Read) -> None:
     rows = line(image="i", stars=3) + line(image="i", stars=4, zeal=1, instance_id="two")
     assert tasks_of("t.jsonl", rows).notes == ("columns that are not used: stars, zeal",)
+    rows = line(image="i", **{"two\nlines": 1}, **{f"x{n:02}": n for n in range(30)})
+    (note,) = tasks_of("t.jsonl", rows).notes
+    assert note.startswith(r"columns that are not used: 'two\nlines', x00, x01, ")
+    assert note.endswith(", x18, and 11 more")
 
 
 COMPLAINTS = {
@@ -133,7 +138,16 @@ COMPLAINTS = {
     line(FAIL_TO_PASS=[1]): (
         "t.jsonl:1: FAIL_TO_PASS: expected a list of tests, or one as JSON in text"
     ),
-    line(modle="x"): "t.jsonl:1: modle: unknown key; did you mean `model`?",
+    line(verfy="x"): "t.jsonl:1: verfy: unknown key; did you mean `verify`?",
+    line(policy="polyglot"): (
+        "t.jsonl:1: policy: a row of SWE-bench does not say this: --policy does"
+    ),
+    line(attempts=100): (
+        "t.jsonl:1: attempts: a row of SWE-bench does not say this: --attempts does"
+    ),
+    line(image="/srv/Dockerfile"): (
+        "t.jsonl:1: image: expected an image's name, and this is a path"
+    ),
     line(workspace="x"): (
         "t.jsonl:1: workspace: `instance_id` says it: a row of SWE-bench has no key of this name"
     ),

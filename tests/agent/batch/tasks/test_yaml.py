@@ -287,6 +287,16 @@ def test_all_complaints_come_at_once(refused: Refused) -> None:
     assert refused("t.yaml", many)[-1] == "and 13 more of these"
 
 
+def test_ten_thousand_tasks_have_their_lines(tasks_of: Read, refused: Refused) -> None:
+    rows = [f"- {{id: t{n}, workspace: repos/one, task: x}}\n" for n in range(10_000)]
+    found = tasks_of("t.yaml", "".join(rows)).tasks
+    assert [task.origin.line for task in found] == list(range(1, 10_001))
+    rows[7_776] = rows[7_776].replace("task:", "tsk:")
+    assert refused("t.yaml", "".join(rows)) == [
+        "t.yaml:7777: tsk: unknown key; did you mean `task`?"
+    ]
+
+
 def test_circle_of_links_is_said_to_be_one(refused: Refused, folder: Path) -> None:
     (folder / "repos/a").symlink_to(folder / "repos/b")
     (folder / "repos/b").symlink_to(folder / "repos/a")
