@@ -1,0 +1,231 @@
+"""A part of a patch, chosen by file and hunk, as a patch of its own.
+
+Owns taking a patch apart into what can be chosen, and the proof of what is put together again: it
+is applied to the old files that were kept, and made anew from what that gives. Content that looks
+like a patch is content: hunks are read by their counts.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from policies.frozen import dataclass
+from sandbox.errors import PatchError
+from sandbox.git.apply import apply_to_entries
+from sandbox.git.manifest import Manifest, ManifestEntry
+from sandbox.git.pack import PackedStore
+from sandbox.patch.baseline import Baseline
+from sandbox.patch.make import make_patch, same_file
+from sandbox.patch.values import Change, Patch
+
+MODE = 0
+"""In place of a hunk's number: the change of a file's mode, beside its hunks."""
+_GIT_S = 600
+_FILE = b"diff --git "
+_HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_MODES = (b"old mode ", b"new mode ")
+_WHOLE = (b"new file mode ", b"deleted file mode ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchHunk:
+    """One hunk, as it stands in the patch."""
+
+    header: bytes
+    lines: tuple[bytes, ...]
+    """With their signs and line feeds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDiff:
+    """What a patch does to one file."""
+
+    path: bytes
+    old_path: bytes | None
+    head: tuple[bytes, ...]
+    """The lines before the hunks."""
+    hunks: tuple[PatchHunk, ...]
+    raw: bytes
+    """All of it, as it stands in the patch."""
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Numbers of the hunks from 1, and `MODE`; empty: it is taken as a whole or not at all."""
+        if not self.hunks or any(line.startswith(_WHOLE) for line in self.head):
+            return ()
+        numbers = tuple(range(1, len(self.hunks) + 1))
+        return (MODE, *numbers) if any(line.startswith(_MODES) for line in self.head) else numbers
+
+
+HunkChoice = Mapping[bytes, frozenset[int] | None]
+"""What is wanted of each file, by its new path: these of its `choices`, or None for all of it."""
+
+
+def file_diffs(data: bytes, changes: Sequence[Change]) -> tuple[FileDiff, ...]:
+    """The files of a patch, in its order.
+
+    Args:
+        changes: what the patch is known to do, in the same order.
+
+    Raises:
+        PatchError: the patch is not what is known of it.
+    """
+    sections = list(_sections(data))
+    found = []
+    at = 0
+    for change in changes:
+        # git prints a change of type (a file that is a link now) as one deleted and one created.
+        both = change.old_mode and change.new_mode
+        count = 2 if both and (change.old_mode ^ change.new_mode) & 0o170000 else 1
+        parts = sections[at : at + count]
+        at += count
+        if len(parts) != count:
+            raise PatchError("the patch has fewer files than are known of it")
+        head, hunks = _taken_apart(parts[0]) if count == 1 else ((), ())
+        raw = b"".join(b"".join(part) for part in parts)
+        found.append(
+            FileDiff(path=change.path, old_path=change.old_path, head=head, hunks=hunks, raw=raw)
+        )
+    if at != len(sections):
+        raise PatchError("the patch has more files than are known of it")
+    return tuple(found)
+
+
+def chosen_text(files: Sequence[FileDiff], choice: HunkChoice) -> bytes:
+    """The chosen part, not yet proved; empty where that is nothing.
+
+    Raises:
+        PatchError: a file or a hunk is chosen that is not there, or can't be taken alone.
+    """
+    known = {file.path for file in files}
+    for path in choice:
+        if path not in known:
+            raise PatchError(f"the patch touches no {path.decode(errors='replace')}")
+    return b"".join(_chosen(file, choice[file.path]) for file in files if file.path in choice)
+
+
+def chosen_patch(
+    data: bytes, changes: Sequence[Change], choice: HunkChoice, baseline: Baseline
+) -> Patch:
+    """The chosen part of a patch, proved against the files that it was made against.
+
+    Args:
+        baseline: of the whole patch. What git stores otherwise than it stood is not told of it.
+
+    Raises:
+        PatchError: the choice can't be taken, or does not fit the old files.
+    """
+    text = chosen_text(file_diffs(data, changes), choice)
+    old = {path: entry for path, entry in baseline.entries.items() if entry is not None}
+    try:
+        with tempfile.TemporaryDirectory(prefix="moonpool-choice-") as place:
+            scratch = Path(place)
+            store = PackedStore(scratch / "store")
+            for entry in old.values():
+                baseline.store.lend(entry.blob, store)
+            after: Mapping[bytes, ManifestEntry] = old
+            if text:
+                file = scratch / "patch.diff"
+                file.write_bytes(text)
+                after = apply_to_entries(
+                    store, old, file, index=scratch / "index", timeout_s=_GIT_S
+                )
+            changed = {
+                path: after.get(path)
+                for path in {*old, *after}
+                if not same_file(old.get(path), after.get(path))
+            }
+            return make_patch(store, Manifest(entries=old, tracked=None, rule_files={}), changed)
+    except OSError as problem:
+        raise PatchError(f"the chosen part can't be made: {problem}") from problem
+
+
+def _sections(data: bytes) -> Iterator[list[bytes]]:
+    """The lines of each ``diff --git`` part."""
+    current: list[bytes] = []
+    old = new = 0
+    for line in _lines(data):
+        if old > 0 or new > 0:
+            sign = line[:1]
+            old -= sign in (b"-", b" ")
+            new -= sign in (b"+", b" ")
+        elif line.startswith(_FILE):
+            if current:
+                yield current
+            current = []
+        elif match := _HUNK.match(line):
+            old, new = int(match[2] or b"1"), int(match[4] or b"1")
+        current.append(line)
+    if current:
+        yield current
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """By line feeds alone."""
+    *lines, rest = data.split(b"\n")
+    return [*(line + b"\n" for line in lines), *([rest] if rest else [])]
+
+
+def _taken_apart(section: list[bytes]) -> tuple[tuple[bytes, ...], tuple[PatchHunk, ...]]:
+    starts = []
+    old = new = 0
+    for number, line in enumerate(section):
+        if old > 0 or new > 0:
+            sign = line[:1]
+            old -= sign in (b"-", b" ")
+            new -= sign in (b"+", b" ")
+        elif match := _HUNK.match(line):
+            starts.append(number)
+            old, new = int(match[2] or b"1"), int(match[4] or b"1")
+    if not starts:
+        return tuple(section), ()
+    ends = [*starts[1:], len(section)]
+    hunks = tuple(
+        PatchHunk(header=section[start], lines=tuple(section[start + 1 : end]))
+        for start, end in zip(starts, ends, strict=True)
+    )
+    return tuple(section[: starts[0]]), hunks
+
+
+def _chosen(file: FileDiff, wanted: frozenset[int] | None) -> bytes:
+    if wanted is None or wanted == frozenset(file.choices):
+        return file.raw
+    name = file.path.decode(errors="replace")
+    if not file.choices:
+        if wanted == {1} and file.hunks:
+            return file.raw
+        raise PatchError(f"{name} is taken as a whole, or not at all")
+    if unknown := wanted - set(file.choices):
+        hunks = "1 hunk" if len(file.hunks) == 1 else f"{len(file.hunks)} hunks"
+        said = "mode" if MODE in unknown else min(unknown)
+        raise PatchError(f"{name} has {hunks}, and no {said}")
+    if not wanted:
+        return b""
+    head = [
+        line
+        for line in file.head
+        # The ids of the whole file are those of another content.
+        if not line.startswith((b"index ", b"similarity index "))
+        and (MODE in wanted or not line.startswith(_MODES))
+    ]
+    pieces = []
+    moved = 0
+    for number, hunk in enumerate(file.hunks, 1):
+        match = _HUNK.match(hunk.header)
+        assert match is not None
+        old, new = int(match[2] or b"1"), int(match[4] or b"1")
+        if number not in wanted:
+            moved -= new - old
+            continue
+        header = b"@@ -%s%s +%d%s @@%s" % (
+            match[1],
+            b"" if match[2] is None else b"," + match[2],
+            int(match[3]) + moved,
+            b"" if match[4] is None else b"," + match[4],
+            hunk.header[match.end() :],
+        )
+        pieces += [header, *hunk.lines]
+    if not pieces:  # the mode alone: git reads no names from these two lines
+        head = [line for line in head if not line.startswith((b"--- ", b"+++ "))]
+    return b"".join([*head, *pieces])
