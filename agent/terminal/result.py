@@ -146,7 +146,8 @@ def _risk(summary: RunSummary, limit: int) -> Iterator[tuple[str, str]]:
         yield f"  {name} can't be let pass: {NEVER_ACCEPTED[name]}", "dim"
     if names and not names & NEVER_ACCEPTED.keys():
         words = " ".join(f"--accept-risk {name}" for name in sorted(names))
-        yield f"  to let these pass, run it again with {words}", "dim"
+        yield f"  without what is refused: moonpool apply -i {summary.run_id}", "dim"
+        yield f"  to let it pass: moonpool apply {summary.run_id} {words} --because TEXT", "dim"
 
 
 def _place(finding: Finding) -> str:

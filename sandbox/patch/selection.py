@@ -17,6 +17,7 @@ from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import make_patch, same_file
+from sandbox.patch.touched_paths import touched_paths
 from sandbox.patch.values import Change, Patch
 
 MODE = 0
@@ -26,6 +27,10 @@ _FILE = b"diff --git "
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _MODES = (b"old mode ", b"new mode ")
 _WHOLE = (b"new file mode ", b"deleted file mode ")
+
+
+class ChoiceRefused(PatchError):
+    """There is no such part of the patch, or it can't be taken alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,12 @@ class FileDiff:
     @property
     def choices(self) -> tuple[int, ...]:
         """Numbers of the hunks from 1, and `MODE`; empty: it is taken as a whole or not at all."""
-        if not self.hunks or any(line.startswith(_WHOLE) for line in self.head):
+        modes = sum(line.startswith(_MODES) for line in self.head)
+        mode_alone = modes > 0 and len(self.head) == 1 + modes
+        if any(line.startswith(_WHOLE) for line in self.head) or not (self.hunks or mode_alone):
             return ()
         numbers = tuple(range(1, len(self.hunks) + 1))
-        return (MODE, *numbers) if any(line.startswith(_MODES) for line in self.head) else numbers
+        return (MODE, *numbers) if modes else numbers
 
 
 HunkChoice = Mapping[bytes, frozenset[int] | None]
@@ -66,7 +73,7 @@ def file_diffs(data: bytes, changes: Sequence[Change]) -> tuple[FileDiff, ...]:
     """The files of a patch, in its order.
 
     Args:
-        changes: what the patch is known to do, in the same order.
+        changes: what the patch is known to do, in any order.
 
     Raises:
         PatchError: the patch is not what is known of it.
@@ -74,7 +81,7 @@ def file_diffs(data: bytes, changes: Sequence[Change]) -> tuple[FileDiff, ...]:
     sections = list(_sections(data))
     found = []
     at = 0
-    for change in changes:
+    for change in sorted(changes, key=lambda change: change.path):
         # git prints a change of type (a file that is a link now) as one deleted and one created.
         both = change.old_mode and change.new_mode
         count = 2 if both and (change.old_mode ^ change.new_mode) & 0o170000 else 1
@@ -82,6 +89,8 @@ def file_diffs(data: bytes, changes: Sequence[Change]) -> tuple[FileDiff, ...]:
         at += count
         if len(parts) != count:
             raise PatchError("the patch has fewer files than are known of it")
+        if change.path not in touched_paths(b"".join(_taken_apart(parts[0])[0])):
+            raise PatchError("the patch has other files than are known of it")
         head, hunks = _taken_apart(parts[0]) if count == 1 else ((), ())
         raw = b"".join(b"".join(part) for part in parts)
         found.append(
@@ -96,25 +105,32 @@ def chosen_text(files: Sequence[FileDiff], choice: HunkChoice) -> bytes:
     """The chosen part, not yet proved; empty where that is nothing.
 
     Raises:
-        PatchError: a file or a hunk is chosen that is not there, or can't be taken alone.
+        ChoiceRefused: a file or a hunk is chosen that is not there, or can't be taken alone.
     """
     known = {file.path for file in files}
     for path in choice:
         if path not in known:
-            raise PatchError(f"the patch touches no {path.decode(errors='replace')}")
+            raise ChoiceRefused(f"the patch touches no {path.decode(errors='replace')}")
     return b"".join(_chosen(file, choice[file.path]) for file in files if file.path in choice)
 
 
 def chosen_patch(
-    data: bytes, changes: Sequence[Change], choice: HunkChoice, baseline: Baseline
+    data: bytes,
+    changes: Sequence[Change],
+    choice: HunkChoice,
+    baseline: Baseline,
+    *,
+    compared: frozenset[bytes] = frozenset(),
 ) -> Patch:
     """The chosen part of a patch, proved against the files that it was made against.
 
     Args:
+        compared: names, in lower case, of files that are kept whole, for a review.
         baseline: of the whole patch. What git stores otherwise than it stood is not told of it.
 
     Raises:
-        PatchError: the choice can't be taken, or does not fit the old files.
+        ChoiceRefused: see `chosen_text`.
+        PatchError: what was kept of the patch does not fit it.
     """
     text = chosen_text(file_diffs(data, changes), choice)
     old = {path: entry for path, entry in baseline.entries.items() if entry is not None}
@@ -136,7 +152,8 @@ def chosen_patch(
                 for path in {*old, *after}
                 if not same_file(old.get(path), after.get(path))
             }
-            return make_patch(store, Manifest(entries=old, tracked=None, rule_files={}), changed)
+            manifest = Manifest(entries=old, tracked=None, rule_files={})
+            return make_patch(store, manifest, changed, compared=compared)
     except OSError as problem:
         raise PatchError(f"the chosen part can't be made: {problem}") from problem
 
@@ -195,11 +212,11 @@ def _chosen(file: FileDiff, wanted: frozenset[int] | None) -> bytes:
     if not file.choices:
         if wanted == {1} and file.hunks:
             return file.raw
-        raise PatchError(f"{name} is taken as a whole, or not at all")
+        raise ChoiceRefused(f"{name} is taken as a whole, or not at all")
     if unknown := wanted - set(file.choices):
         hunks = "1 hunk" if len(file.hunks) == 1 else f"{len(file.hunks)} hunks"
         said = "mode" if MODE in unknown else min(unknown)
-        raise PatchError(f"{name} has {hunks}, and no {said}")
+        raise ChoiceRefused(f"{name} has {hunks}, and no {said}")
     if not wanted:
         return b""
     head = [

@@ -4,21 +4,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.cli.arguments import Command, Given, flag, path, text
-from agent.cli.setup import environment, exit_codes
-from agent.cli.setup.options import RUN
+from agent.cli.arguments import Command, Given, flag, path, text, texts
+from agent.cli.setup import decided, environment, exit_codes
+from agent.cli.setup.hunks import chosen, spelled
+from agent.cli.setup.options import ACCEPT_RISK, BECAUSE, RUN
 from agent.errors import UsageError
+from agent.past_runs.reviewed_patch import reviewed_patch
 from agent.record.applied_patch import applied_of, note_place
 from agent.record.reader import read_record
-from agent.record.runs import RecordedRun, baseline_of, find, index_patch_of, patch_of
+from agent.record.runs import RecordedRun, baseline_of, delivered_of, find, index_patch_of, patch_of
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
+from agent.terminal.screen import open_screen
 from agent.untrusted_text import one_line, path_text, shortened
 from sandbox.apply.branch import branch_patch
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
 from sandbox.git.apply import AppliedAlready, DoesNotApply
 from sandbox.patch.baseline import Baseline
+from sandbox.patch.selection import ChoiceRefused, HunkChoice, file_diffs
 from sandbox.patch.values import Change
 from sandbox.workspace.place import NOWHERE, named, on_host
 
@@ -35,17 +39,21 @@ BRANCH = text(
 )
 
 
+HUNKS = texts(
+    "--hunks",
+    metavar="FILE:N,…",
+    help="Only these: a file, or hunks of it (FILE:2, FILE:1-3, FILE:mode); may be given again.",
+)
+ASKING = flag("-i", "--interactive", help="Ask about each hunk what is to be done with it.")
+
+
 def apply(given: Given) -> int:
     run = find(environment.home(), given[RUN])
+    if any((given[HUNKS], given[ASKING], given[ACCEPT_RISK])):
+        return _apply_part(run, given)
     if run.is_refused:
-        print(
-            f"moonpool: the export gate refused the patch of run {run.id}: see "
-            f"`moonpool show {run.id}`; it is kept in {run.summary.patch}",
-            file=sys.stderr,
-        )
-        return exit_codes.EXPORT_REFUSED
+        return _refused(run)
     data = patch_of(run) if given[BRANCH] is None else index_patch_of(run)
-    target = given[DIRECTORY] or on_host(named(run.summary.workspace))
     if given[DIRECTORY] is None and given[BRANCH] is None:
         rest = _rest(run, data)
         if rest != data and given[THREE_WAY]:
@@ -57,25 +65,106 @@ def apply(given: Given) -> int:
     if not data:
         print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
         return exit_codes.DONE
-    if not target.is_dir():
-        if given[DIRECTORY] is None and target == NOWHERE:
-            raise UsageError(
-                f"the workspace of run {run.id} is {run.summary.workspace}, a folder of its image: "
-                "name the directory that gets the patch with -w DIR"
-            )
-        if given[DIRECTORY] is not None:
-            raise UsageError(f"-w {target} is not a directory")
-        raise UsageError(f"{target} is not there any more: name a directory with -w")
+    target = _target(run, given)
+    _put(run, data, target, given)
+    if not given[CHECK] and run.summary.patch_sha256 is not None:
+        note_place(run.directory, run.summary.patch_sha256, _place(given, target))
+    return exit_codes.DONE
+
+
+def _apply_part(run: RecordedRun, given: Given) -> int:
+    """Apply what a person chose of a patch, or let pass in it; and keep that they did."""
+    accepted = decided.accepted(given)
+    if given[BRANCH] is not None and run.summary.git_note is not None:
+        raise UsageError(
+            "git stores some of these files otherwise than they stand, so a part of the patch is "
+            "not committed: apply it to the files, or all of it with --branch NAME"
+        )
+    if given[DIRECTORY] is None and _rest(run, delivered_of(run)) != delivered_of(run):
+        raise UsageError(f"a part of run {run.id} was applied in its chat: apply the rest whole")
+    choice = _choice(run, given)
+    if choice is not None and not choice:
+        print("nothing is chosen: nothing is applied")
+        return exit_codes.DONE
+    try:
+        part = reviewed_patch(run, choice, accepted=accepted)
+    except ChoiceRefused as error:
+        raise UsageError(str(error)) from error
+    if part.refusing:
+        for finding in part.refusing:
+            words = one_line(f"{finding.id}: {path_text(finding.path)}: {finding.reason}")
+            print(f"moonpool: refused: {words}", file=sys.stderr)
+        may = " ".join(sorted({f"--accept-risk {one.id}" for one in part.refusing}))
+        print(f"moonpool: leave that out, or say {may} --because TEXT", file=sys.stderr)
+        return exit_codes.EXPORT_REFUSED
+    target = _target(run, given)
+    _put(run, part.patch.data, target, given)
+    if not given[CHECK]:
+        whole = part.sha256 == run.summary.patch_sha256
+        if whole:
+            note_place(run.directory, part.sha256, _place(given, target))
+        decided.keep(
+            given,
+            run.directory,
+            place=_place(given, target),
+            patch_sha256=part.sha256,
+            hunks="" if whole or choice is None else spelled(choice),
+        )
+    return exit_codes.DONE
+
+
+def _choice(run: RecordedRun, given: Given) -> HunkChoice | None:
+    """What is wanted of the patch; None: all of it."""
+    if given[HUNKS]:
+        if given[ASKING]:
+            raise UsageError("--hunks says what is taken, and -i asks: only one of them")
+        return chosen(given[HUNKS], [change.path for change in run.summary.changes])
+    if not given[ASKING]:
+        return None
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("-i asks at a terminal, and there is none: say --hunks FILE:N")
+    from agent.terminal.hunk_prompt import at_terminal
+
+    screen = open_screen(environment.environ(), errors=True)
+    return at_terminal(screen)(file_diffs(delivered_of(run), run.summary.changes))
+
+
+def _refused(run: RecordedRun) -> int:
+    print(
+        f"moonpool: the export gate refused the patch of run {run.id}: see "
+        f"`moonpool show {run.id}`; it is kept in {run.summary.patch}. What is not refused of it: "
+        f"moonpool apply -i {run.id}; all of it: --accept-risk ID --because TEXT",
+        file=sys.stderr,
+    )
+    return exit_codes.EXPORT_REFUSED
+
+
+def _target(run: RecordedRun, given: Given) -> Path:
+    target = given[DIRECTORY] or on_host(named(run.summary.workspace))
+    if target.is_dir():
+        return target
+    if given[DIRECTORY] is None and target == NOWHERE:
+        raise UsageError(
+            f"the workspace of run {run.id} is {run.summary.workspace}, a folder of its image: "
+            "name the directory that gets the patch with -w DIR"
+        )
+    if given[DIRECTORY] is not None:
+        raise UsageError(f"-w {target} is not a directory")
+    raise UsageError(f"{target} is not there any more: name a directory with -w")
+
+
+def _place(given: Given, target: Path) -> str:
+    branch = f"branch {given[BRANCH]} in " if given[BRANCH] is not None else ""
+    return f"{branch}{target}"
+
+
+def _put(run: RecordedRun, data: bytes, target: Path, given: Given) -> None:
     baseline = baseline_of(run, stored=given[BRANCH] is not None) if given[THREE_WAY] else None
     onto = _apply_to_directory if given[BRANCH] is None else _apply_to_branch
     try:
         onto(run, data, target, baseline, given)
     except AppliedAlready:
         _print_done_before(run, "HEAD")
-    if not given[CHECK] and run.summary.patch_sha256 is not None:
-        branch = f"branch {given[BRANCH]} in " if given[BRANCH] is not None else ""
-        note_place(run.directory, run.summary.patch_sha256, f"{branch}{target}")
-    return exit_codes.DONE
 
 
 def _apply_to_directory(
@@ -98,7 +187,11 @@ def _apply_to_directory(
     print(f"{does} {_count(report.changes)} in {target}:")
     _print_changes(report.changes)
     if given[CHECK]:
-        print(f"it fits: moonpool apply {run.id}")
+        print(f"it fits: moonpool apply {run.id}" if data == _whole(run) else "it fits")
+
+
+def _whole(run: RecordedRun) -> bytes:
+    return b"" if run.is_refused else patch_of(run)
 
 
 def _rest(run: RecordedRun, data: bytes) -> bytes:
@@ -143,7 +236,7 @@ def _print_changes(changes: Sequence[Change]) -> None:
 
 COMMAND = Command(
     apply,
-    (RUN, DIRECTORY, CHECK, THREE_WAY, BRANCH),
+    (RUN, DIRECTORY, CHECK, THREE_WAY, BRANCH, HUNKS, ASKING, ACCEPT_RISK, BECAUSE),
     """
 
     Example: moonpool apply last --check

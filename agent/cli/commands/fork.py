@@ -10,9 +10,17 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, optional_argument, path, text
 from agent.cli.controller import RunController, may_ask, refuse_used
-from agent.cli.setup import environment, exit_codes, workspace
+from agent.cli.setup import decided, environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
-from agent.cli.setup.options import BEGAN_WITH, EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
+from agent.cli.setup.options import (
+    ACCEPT_RISK,
+    BECAUSE,
+    BEGAN_WITH,
+    EVENTS_AS_JSON,
+    MODEL_OF_RUN,
+    PRICES,
+    RUN,
+)
 from agent.cli.setup.policy import bounded
 from agent.cli.setup.signals import SignalGuard
 from agent.config.instructions import Instructions
@@ -101,6 +109,7 @@ def _fork(given: Given, where: str) -> int:
     task = given[TASK]
     if task is not None and not task.strip():
         raise UsageError("an empty task: say what to do, or leave it out to go on as it was")
+    accepted = decided.accepted(given)
     configuration = model_setup.load(root=None)
     secrets = model_setup.known_secrets(configuration)
     home = environment.home()
@@ -144,7 +153,7 @@ def _fork(given: Given, where: str) -> int:
         verify=started.verify,
         may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
         kernel_policy=started.kernel_policy,
-        accepted_risks=frozenset(started.accepted_risks),
+        accepted_risks=frozenset(started.accepted_risks) | accepted,
         instructions=Instructions(operator=started.instructions),
         environ=environment.environ(),
     )
@@ -181,6 +190,8 @@ def _go_on(
         images = record.directory / IMAGES
         keep_images(forked, partial(recall, other / IMAGES), ImageStore(images))
         past = _begun(record, forked, job, ready.model)
+        if given[ACCEPT_RISK]:
+            decided.keep(given, record.directory, place=f"forked from run {origin.run_id}")
     except BaseException:
         box.close()
         if record is not None:
@@ -275,7 +286,7 @@ def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeSta
 
 COMMAND = Command(
     fork_run,
-    (RUN, TASK, AT, MODEL_OF_RUN, BEGAN_WITH, OUT, PRICES, EVENTS_AS_JSON),
+    (RUN, TASK, AT, MODEL_OF_RUN, BEGAN_WITH, OUT, PRICES, EVENTS_AS_JSON, ACCEPT_RISK, BECAUSE),
     """
 
     Without --at, list the calls of the run. The policy is the recorded one, under today's

@@ -10,6 +10,7 @@ from agent.cli.commands.runs import document_of
 from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import RUN
 from agent.errors import UsageError
+from agent.record.decisions import Decision, decisions
 from agent.record.reader import read_record
 from agent.record.runs import find
 from agent.record.timeline import RowKind, timeline
@@ -17,8 +18,11 @@ from agent.terminal.diff import print_patch
 from agent.terminal.result import print_result
 from agent.terminal.screen import Line, Screen, open_screen
 from agent.untrusted_text import one_line, visible
+from agent.verification import Failed
 
 _WORDS_WIDTH = 160
+_SAID_LINES = 200
+_OUTPUT_LINES = 60
 _MARKS = {RowKind.ASKED: "> ", RowKind.ANSWERED: "< "}
 PATCH = flag("--patch", help="Print the patch itself.")
 AS_JSON = flag("--json", help="The summary as a JSON object.")
@@ -48,14 +52,45 @@ def show(given: Given) -> int:
     ):
         row = Line(f"{label:<8}", "dim").append(visible(words), "default")
         out.print(row)
-    _print_steps(out, run.directory)
+    last_words = _print_steps(out, run.directory)
+    if last_words:
+        out.print(Line("said", "dim"))
+        _print_indented(out, last_words, most=_SAID_LINES)
+    if isinstance(run.summary.verification, Failed):
+        out.print(Line("verify", "dim").append(f"  {visible(run.summary.verification.command)}"))
+        _print_indented(out, run.summary.verification.output, most=-_OUTPUT_LINES)
     print_result(out, run, findings_limit=sys.maxsize)
+    for decision in decisions(run.directory):
+        out.print_hanging(Line(_decided(decision), "dim"), margin="        ")
     return exit_codes.DONE
 
 
-def _print_steps(out: Screen, directory: Path) -> None:
-    """The calls of the run, and in a chat what its person did, one to a line."""
+def _print_indented(out: Screen, text: str, *, most: int) -> None:
+    """So many lines of a text: the first, or where the number is negative the last."""
+    lines = visible(text.strip()).splitlines()
+    shown = lines[:most] if most > 0 else lines[most:]
+    rest = len(lines) - len(shown)
+    if rest and most < 0:
+        out.print(Line(f"  … {rest} lines before that", "dim"))
+    for line in shown:
+        out.print_hanging(Line(f"  {line}"), margin="  ")
+    if rest and most > 0:
+        out.print(Line(f"  … {rest} lines more", "dim"))
+
+
+def _decided(decision: Decision) -> str:
+    what = f"{one_line(decision.hunks)} of the patch" if decision.hunks else "the patch"
+    risks = ", ".join(map(one_line, decision.accepted_risks))
+    passed = f"; let pass: {risks} ({one_line(decision.reason)})" if risks else ""
+    put = f"{what} put in {one_line(decision.place)}" if decision.patch_sha256 else decision.place
+    return f"decided {decision.at} by {one_line(decision.by)}: {put}{passed}"
+
+
+def _print_steps(out: Screen, directory: Path) -> str:
+    """The calls of the run, and in a chat what its person did, one to a line; gives the last words
+    that the model said."""
     record = read_record(directory)
+    said = ""
     for row in timeline(line.event for line in record.lines):
         title = one_line(row.title, _WORDS_WIDTH)
         match row.kind:
@@ -66,13 +101,17 @@ def _print_steps(out: Screen, directory: Path) -> None:
                 line = Line(f"  {title}").append(f"  {row.brief}", style)
             case RowKind.ASKED | RowKind.ANSWERED | RowKind.DONE:
                 line = Line(f"  {_MARKS.get(row.kind, '')}{title}", "bold")
-            case RowKind.SAID | RowKind.NOTE:
+            case RowKind.SAID:
+                said = row.title
+                continue
+            case RowKind.NOTE:
                 continue
             case _:
                 assert_never(row.kind)
         out.print(line)
     if record.fault:
         out.print(Line(f"  {one_line(record.fault)}", "bold red"))
+    return said
 
 
 def _print_patch(out: Screen, path: Path) -> None:

@@ -32,6 +32,16 @@ def home() -> Path:
     )
 
 
+def user() -> str:
+    """The name of whoever runs this process."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def policy_directory() -> Path:
     """Where an operator keeps policies of their own, by name."""
     return Path(platformdirs.user_config_path("moonpool")) / "policies"

@@ -57,6 +57,7 @@ ACCEPT_RISK = texts(
     metavar="ID",
     help="Let this finding of the export gate pass; may be given again.",
 )
+BECAUSE = text("--because", metavar="TEXT", help="Why what --accept-risk names may pass; kept.")
 KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
     "--kernel-policy",
     words=("require", "prefer"),

@@ -1,0 +1,80 @@
+"""What people decided about a run's patch: ``decisions.jsonl`` beside its record, one to a line.
+
+Nothing that the run did is in it, and nothing of it changes what the run did.
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from agent.errors import RecordError
+from agent.record.events.recorded import RecordedModel
+from agent.untrusted_text import one_line
+
+DECISIONS = "decisions.jsonl"
+_LIMIT_BYTES = 16 << 20
+
+
+class Decision(RecordedModel):
+    """One thing that a person decided."""
+
+    at: str
+    """RFC 3339, to the second."""
+    by: str
+    """The name of the user who typed it."""
+    place: str
+    """Where the patch was put, or the id of the run that was begun from it."""
+    patch_sha256: str | None = None
+    """Of what was put there; None where that is no patch."""
+    hunks: str = ""
+    """Which part of the patch, as it was asked for; empty: all of it."""
+    accepted_risks: tuple[str, ...] = ()
+    reason: str = ""
+    """Why these may pass."""
+
+
+def note(directory: Path, decision: Decision) -> None:
+    """Add a decision to those of the run in this directory.
+
+    Raises:
+        RecordError: that can't be written.
+    """
+    path = directory / DECISIONS
+    line = json.dumps(decision.json_object()).encode() + b"\n"
+    try:
+        handle = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        with os.fdopen(handle, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(line)
+    except OSError as error:
+        raise RecordError(f"{path} can't be written: {error.strerror}") from error
+
+
+def decisions(directory: Path) -> tuple[Decision, ...]:
+    """All of them, the oldest first.
+
+    Raises:
+        RecordError: they can't be read.
+    """
+    path = directory / DECISIONS
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_LIMIT_BYTES).splitlines()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise RecordError(f"{path} can't be read: {error.strerror}") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        what = f"line {number} of {path}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise RecordError(f"{what} is not JSON: {one_line(str(error), 80)}") from error
+        if not isinstance(row, dict):
+            raise RecordError(f"{what} is not a JSON object")
+        found.append(Decision.read(row, what))
+    return tuple(found)
