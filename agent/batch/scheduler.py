@@ -174,7 +174,7 @@ class Scheduler:
                 self._submit(one, take_up=False)
                 taken = True
         if taken:
-            coming = self._store.waiting(self.workers)
+            coming = self._store.waiting(most=self.workers)
             self._engine.expect([self._plan.order(one, take_up=False) for one in coming])
 
     def _submit(self, one: QueuedAttempt, *, take_up: bool) -> None:
@@ -267,9 +267,21 @@ class Scheduler:
                 words = f"no further task under policy {what} is begun"
             case _:
                 what, words = "", "no further task is begun"
-        if (shared, what) not in self._refused:
-            self._refused[shared, what] = why
-            self._tell(BatchNotice(text=f"{words}: {why}"))
+                self._closed = True
+        if (shared, what) in self._refused:
+            return
+        self._refused[shared, what] = why
+        self._tell(BatchNotice(text=f"{words}: {why}"))
+        if not self._closed:
+            self._guarded_write(self._stop_refused)
+
+    def _stop_refused(self) -> None:
+        """All that waits and would fail alike, in one go."""
+        found = {one: self._why_refused(one) for one in self._store.waiting()}
+        rows = [self._not_begun(one, why) for one, why in found.items() if why]
+        self._store.stop(rows)
+        for row in rows:
+            self._tell(AttemptEnded(state=AttemptState.STOPPED, result=row))
 
     def _write(self, one: QueuedAttempt, state: AttemptState, result: AttemptResult) -> None:
         self._guarded_write(lambda: self._store.ended(one, state, result))

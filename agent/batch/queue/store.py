@@ -129,8 +129,19 @@ class BatchQueue:
 
     # -- what its owner does ----------------------------------------------------------------
 
-    def waiting(self, most: int) -> list[QueuedAttempt]:
-        """The attempts that are taken next."""
+    def stop(self, results: Sequence[AttemptResult]) -> None:
+        """Attempts that wait are left for the next start."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE attempts SET state = ?, result = ? WHERE task = ? AND attempt = ?",
+                [
+                    (AttemptState.STOPPED, _spent(row)[0], row.task_id, row.attempt)
+                    for row in results
+                ],
+            )
+
+    def waiting(self, *, most: int = -1) -> list[QueuedAttempt]:
+        """The attempts that are taken next; -1: all of them."""
         with database.translated(self.directory):
             rows = self._connection.execute(_NEXT, (AttemptState.WAITING, most)).fetchall()
         return [_attempt(row) for row in rows]

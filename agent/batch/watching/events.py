@@ -29,6 +29,11 @@ class AttemptEnded:
     state: AttemptState
     result: AttemptResult
 
+    @property
+    def is_said_already(self) -> bool:
+        """It was never begun, for a reason that was told for all that share it."""
+        return self.state is AttemptState.STOPPED and self.result.run_id is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchNotice:

@@ -1,8 +1,8 @@
 """A batch in a pipe: one line a task, and one at the end."""
 
-from agent.batch.watching.events import AttemptBegun, BatchEvent
+from agent.batch.watching.events import BatchEvent
 from agent.batch.watching.tally import Tally
-from agent.batch.watching.wording import in_words
+from agent.batch.watching.wording import in_words, is_silent
 from agent.terminal.screen import Line, Screen
 
 
@@ -14,7 +14,7 @@ class PlainWatcher:
         self._tally = tally
 
     def tell(self, event: BatchEvent) -> None:
-        if isinstance(event, AttemptBegun) and not event.taken_up:
+        if is_silent(event):
             return
         tally = self._tally
         self._screen.print(Line(f"[{tally.over}/{tally.total}] {in_words(event)}"))

@@ -17,6 +17,17 @@ def named(task_id: str, attempt: int) -> str:
     return one_line(task_id if attempt == 1 else f"{task_id} #{attempt}", 80)
 
 
+def is_silent(event: BatchEvent) -> bool:
+    """Whether a person is told nothing of it."""
+    match event:
+        case AttemptBegun(taken_up=taken_up):
+            return not taken_up
+        case AttemptEnded():
+            return event.is_said_already
+        case _:
+            return False
+
+
 def in_words(event: BatchEvent) -> str:
     """One line for a person."""
     match event:

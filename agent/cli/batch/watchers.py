@@ -7,16 +7,20 @@ from agent.batch.watching.interface import Watcher
 from agent.batch.watching.json_lines import JsonWatcher
 from agent.batch.watching.plain import PlainWatcher
 from agent.batch.watching.tally import Tally
-from agent.cli.setup import environment
-from agent.terminal.screen import open_screen, write_nowhere
+from agent.terminal.screen import PlainScreen, write_nowhere
 
 
-def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:  # noqa: ARG001
+def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:
     """What happens goes to standard error, as with a run; with ``--json`` it is the output."""
     if json_lines:
         return JsonWatcher(print_line)
-    screen = open_screen(environment.environ(), leavable=True, errors=True)
-    return PlainWatcher(screen, tally)
+    if sys.stderr.isatty():
+        from agent.batch.watching.live import LiveWatcher
+        from agent.terminal.live_block import LiveBlock
+        from agent.terminal.rich_screen import console
+
+        return LiveWatcher(LiveBlock(console(leavable=True, errors=True)), tally, board)
+    return PlainWatcher(PlainScreen(sys.stderr, leavable=True), tally)
 
 
 def print_line(line: str) -> None:

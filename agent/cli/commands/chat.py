@@ -10,9 +10,7 @@ from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.slash_commands import HELP
 from agent.cli.chat.voice import ChatVoice
 from agent.cli.controller import Frontend, RunController, may_ask, notices_of
-from agent.cli.setup import environment, workspace
-from agent.cli.setup import model as model_setup
-from agent.cli.setup import policy as policy_setup
+from agent.cli.setup import environment
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -23,12 +21,11 @@ from agent.cli.setup.options import (
     PRICES,
     WORKSPACE,
 )
+from agent.cli.setup.preparation import prepare
 from agent.conversation.approval import nobody_to_ask
 from agent.interrupts import Interrupts
 from agent.job import Job
 from agent.open_sandbox import open_sandbox
-from agent.record.store import RunRecord, new_run_id
-from agent.risk.kinds import accepted_risks
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display, Layout
 from agent.terminal.screen import open_screen
@@ -41,42 +38,22 @@ VERIFY = text(
 
 def chat(given: Given) -> int:
     """Have a chat; gives the exit code."""
-    accepted = accepted_risks(given[ACCEPT_RISK])
-    root = workspace.resolve(given[WORKSPACE])
-    configuration = model_setup.load(root=root)
-    named = model_setup.policy_name(given[POLICY], configuration)
-    policy = policy_setup.permit(named, given[CEILING], root=root)
-    home = environment.home()
-    workspace.refuse_inside(home, root, "MOONPOOL_HOME")
-
-    instructions = model_setup.brief(
-        given[INSTRUCTIONS],
-        configuration,
-        context_files=given[CONTEXT_FILES],
-        workspace=root,
-    )
-    ready = model_setup.ready(given[MODEL], policy, configuration, prices=given[PRICES])
-    secrets = model_setup.known_secrets(configuration)
-    record = RunRecord.create(home, run_id=new_run_id(), known_secrets=secrets)
-    try:
-        job = Job(
-            run_id=record.run_id,
+    prepared = prepare(given, model=given[MODEL])
+    with prepared.recorded() as record:
+        job = prepared.job(
+            given,
+            record,
             task="",
-            workspace=root,
-            policy=policy,
             verify=given[VERIFY],
-            instructions=instructions,
             may_ask=may_ask(json_lines=False, shown_on=sys.stdout),
-            kernel_policy=given[KERNEL_POLICY],
-            accepted_risks=accepted,
-            environ=environment.environ(),
         )
-        conduct = RunController(record=record, json_lines=False, out=None, ready=ready)
-        notices = notices_of(root, policy)
-        front = _front(job, home, record.redact)
-        return conduct(job, open_sandbox, notices=notices, front=front)
-    finally:
-        record.close()
+        conduct = RunController(record=record, json_lines=False, out=None, ready=prepared.ready)
+        return conduct(
+            job,
+            open_sandbox,
+            notices=notices_of(prepared.root, prepared.policy),
+            front=_front(job, prepared.home, record.redact),
+        )
 
 
 def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:

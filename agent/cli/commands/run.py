@@ -4,9 +4,7 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, path, text
 from agent.cli.controller import RunController, may_ask, notices_of, refuse_used, setup_hint
-from agent.cli.setup import environment, workspace
-from agent.cli.setup import model as model_setup
-from agent.cli.setup import policy as policy_setup
+from agent.cli.setup import workspace
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -18,11 +16,10 @@ from agent.cli.setup.options import (
     PRICES,
     WORKSPACE,
 )
+from agent.cli.setup.preparation import prepare
 from agent.errors import UsageError
-from agent.job import Job
 from agent.open_sandbox import open_sandbox
-from agent.record.store import RunRecord, new_run_id
-from agent.risk.kinds import accepted_risks
+from sandbox.workspace.place import Workspace
 
 TASK = argument("TASK", "What the agent is to do.")
 MODEL = text(
@@ -43,48 +40,29 @@ def run(given: Given) -> int:
     """Do a run; gives the exit code."""
     if not given[TASK].strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
-    accepted = accepted_risks(given[ACCEPT_RISK])
-    root = workspace.resolve(given[WORKSPACE])
-    configuration = model_setup.load(root=root)
-    named = model_setup.policy_name(given[POLICY], configuration)
-    policy = policy_setup.permit(named, given[CEILING], root=root)
-    home = environment.home()
-    workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     out = given[OUT]
-    if out is not None:
-        workspace.refuse_inside(out, root, "the output directory")
-        _make_out(out)
 
-    instructions = model_setup.brief(
-        given[INSTRUCTIONS],
-        configuration,
-        context_files=given[CONTEXT_FILES],
-        workspace=root,
-    )
-    ready = model_setup.ready(given[MODEL], policy, configuration, prices=given[PRICES])
-    secrets = model_setup.known_secrets(configuration)
-    record = RunRecord.create(home, run_id=new_run_id(), known_secrets=secrets)
-    try:
-        job = Job(
-            run_id=record.run_id,
+    def make_out(root: Workspace) -> None:
+        if out is not None:
+            workspace.refuse_inside(out, root, "the output directory")
+            _make_out(out)
+
+    prepared = prepare(given, model=given[MODEL], first=make_out)
+    json_lines = given[EVENTS_AS_JSON]
+    with prepared.recorded() as record:
+        job = prepared.job(
+            given,
+            record,
             task=given[TASK],
-            workspace=root,
-            policy=policy,
             verify=given[VERIFY],
-            instructions=instructions,
-            may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
-            kernel_policy=given[KERNEL_POLICY],
-            accepted_risks=accepted,
-            environ=environment.environ(),
+            may_ask=may_ask(json_lines=json_lines),
         )
-        conduct = RunController(
-            record=record, json_lines=given[EVENTS_AS_JSON], out=out, ready=ready
+        conduct = RunController(record=record, json_lines=json_lines, out=out, ready=prepared.ready)
+        chosen = given[POLICY] or prepared.configuration.policy
+        hint = () if chosen else setup_hint(prepared.root)
+        return conduct(
+            job, open_sandbox, notices=[*notices_of(prepared.root, prepared.policy), *hint]
         )
-        chosen = given[POLICY] or configuration.policy
-        notices = [*notices_of(root, policy), *(() if chosen else setup_hint(root))]
-        return conduct(job, open_sandbox, notices=notices)
-    finally:
-        record.close()
 
 
 def _make_out(out: Path) -> None:

@@ -155,6 +155,7 @@ def test_a_budget_that_is_used_up_stops_everything_until_the_next_start(
     batch.engine.end = failed(OF_BATCH, "$20 of $20")
     batch.go([a_task("a"), a_task("b")])
     assert batch.engine.begun == ["a"]
+    assert batch.notices().count("$20 of $20") == 1
     batch.engine.end = finished
     batch.go([a_task("a"), a_task("b")])
     assert set(batch.states().values()) == {"done"}
