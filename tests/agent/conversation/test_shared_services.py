@@ -1,5 +1,6 @@
 """Runs that share a budget and a rate, on each provider through the real SDKs."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -253,6 +254,42 @@ def test_sixteen_runs_at_once_lose_nothing_while_the_service_refuses_all(
     assert 0 < refused <= 16 + 3 + 5
     assert limiter.reading().in_flight == 0
     assert budget.spent.usd == pytest.approx(sum(one.budget.usd or 0 for one in runs))
+
+
+def test_runs_that_wait_for_money_and_for_the_rate_at_once_never_wait_for_each_other(
+    service: Service, run: Callable[..., FakeConversation]
+) -> None:
+    """One request at a time, money for two, and every other answer breaks off and is billed."""
+    number = itertools.count()
+
+    def torn() -> Behaviour | None:
+        if next(number) % 2:
+            return None
+        return Break(How.DROP, before=service.last_event, answer=answer("Torn. " * 20))
+
+    service.api.instead = torn
+    service.api.queue(*[answer("Done.") for _ in range(12)])
+    limiter = RateLimiter(RateWindow(first=1, most=1, first_pause_s=0.01, longest_pause_s=0.05))
+    budget = SharedBudget(usd=2.0)
+    ended: list[Conversation] = []
+
+    def work() -> None:
+        interrupts = Interrupts()
+        one = run(RunShare(interrupts=interrupts, budget=budget, rate=limiter), interrupts)
+        ended.append(one.on(service.model()))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    # A service that does not say what a torn answer used has used up the money before the end.
+    how = {"limit: the batch's dollars" if isinstance(end, LimitReached) else end for end in ended}
+    assert len(ended) == 12
+    assert Finished(message="Done.") in how
+    assert len(how) == 1 or (service.provider == "openai" and len(how) == 2)
+    assert budget.reserved == BatchUsed()
+    assert 0 < budget.spent.usd <= 2.0
 
 
 # -- money ----------------------------------------------------------------------------------------
