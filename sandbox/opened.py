@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from policies.file.names import is_path
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE
 from policies.policy import Policy
@@ -14,23 +13,22 @@ from sandbox.background import Background
 from sandbox.container import opening, plan, setup_layers
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import BroughtFiles, OpeningPlan
-from sandbox.container.prepared_image import PreparedImage, prepare
+from sandbox.container.prepared_image import PreparedImage, image_of, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LEFT
-from sandbox.engine.values import ImageInfo
-from sandbox.errors import EngineError, ImageUnusable, SandboxLost, WorkspaceError
+from sandbox.errors import EngineError, SandboxLost, WorkspaceError
 from sandbox.git import personal_config
 from sandbox.git.manifest import Manifest
 from sandbox.git.personal_config import PersonalConfig
 from sandbox.pool.supply import DIRECT, ContainerSupply
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
-from sandbox.workspace.place import Workspace, folder, on_host
+from sandbox.workspace.place import NOWHERE, Workspace, folder, on_host
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
-from sandbox.workspace.source import HostSource, ImageSource
+from sandbox.workspace.source import UNSEEN, HostSource, ImageSource
 
 _Copied = tuple[Scan, Snapshot, Manifest | None]
 """A look, the copy that fits it, and what that holds; None where that is remembered already."""
@@ -88,20 +86,22 @@ def open_workspace(
     engine: Engine,
     on_progress: Callable[[str], None],
     supply: ContainerSupply = DIRECT,
+    carried: Callable[[PreparedImage], Snapshot] | None = None,
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`.
 
     Args:
         supply: what it shares with others of this process.
+        carried: gives the copy, on its image, of a workspace that is not on this machine.
     """
-    info = _image(engine, policy, image)
+    info = image_of(engine, policy, image)
     source = workspace_source.of(workspace, engine, info, policy.workspace)
     setup_labels = info.labels if policy.setup.makes_layer else {}
-    personal = personal_config.read(os.environ, on_host(workspace))
+    personal = personal_config.read(os.environ, NOWHERE if carried else on_host(workspace))
     for note in personal.notes:
         on_progress(note)
     below = prepare(engine, info, moved=source.moved, on_progress=on_progress)
-    return _Opening(
+    opening = _Opening(
         workspace=workspace,
         policy=policy,
         run_id=run_id,
@@ -116,7 +116,8 @@ def open_workspace(
         memory=SnapshotMemory(workspace, policy.workspace, below, personal=personal),
         of_setup=setup_layers.notes(policy, setup_layers.replaced(setup_labels)),
         prepares=bool(policy.setup.prepare) or LABEL_LEFT in setup_labels,
-    ).opened()
+    )
+    return opening.from_copy((UNSEEN, carried(below), None)) if carried else opening.opened()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ class _Opening:
             else:
                 recalled, prepared = recalled._replace(snapshot=found.copied), found.image
         if recalled is None:
-            return self._from_copy(self._copied(None))
+            return self.from_copy(self._copied(None))
         remembered, known = recalled, recalled.snapshot
 
         def look() -> tuple[Scan | None, bool]:
@@ -165,7 +166,7 @@ class _Opening:
         got = _started_or_copied(self.engine, made, look, self._copied, self.supply)
         if isinstance(got, StartedContainer):
             return self._with(made, got, known, prepared)
-        return self._from_copy(got)
+        return self.from_copy(got)
 
     def _copied(self, looked: Scan | None) -> _Copied:
         from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
@@ -193,7 +194,7 @@ class _Opening:
                 return looked, copied, None
         return looked, copied, manifest
 
-    def _from_copy(self, new: _Copied) -> OpenedContainer:
+    def from_copy(self, new: _Copied) -> OpenedContainer:
         looked, copied, manifest = new
         prepared = self.below
 
@@ -310,27 +311,6 @@ def _start(
         _discard(engine, started, supply)
         raise
     return started
-
-
-def _image(engine: Engine, policy: Policy, image: str | None) -> ImageInfo:
-    if image is None and policy.setup.makes_layer:
-        raise ImageUnusable(
-            f"the policy {policy.name} has a set-up, so its image is the layer that "
-            "images.setup.layer.find_or_make gives: hand it over"
-        )
-    said = image or policy.image
-    # A recipe's name comes before an image of that name.
-    refs = (
-        [said]
-        if image or any(sign in said for sign in "/:@")
-        else [f"moonpool/{said}:latest", said]
-    )
-    info = None if is_path(said) else next(filter(None, map(engine.image, refs)), None)
-    if info is None:
-        raise ImageUnusable(
-            f"there is no image {said}: get it with `moonpool image build {policy.image}`"
-        )
-    return info
 
 
 def _started_or_none(

@@ -9,8 +9,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from policies.file.names import is_path
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
+from policies.policy import Policy
 from sandbox import cache
 from sandbox.container import inventory_cache, own_files
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
@@ -57,6 +59,28 @@ def guest_sources() -> dict[str, bytes]:
         for item in sorted(folder.iterdir(), key=lambda item: item.name)
         if item.name.endswith(".py")
     }
+
+
+def image_of(engine: Engine, policy: Policy, image: str | None) -> ImageInfo:
+    """The image that a policy names, or that it is given in its place. Raises ImageUnusable."""
+    if image is None and policy.setup.makes_layer:
+        raise ImageUnusable(
+            f"the policy {policy.name} has a set-up, so its image is the layer that "
+            "images.setup.layer.find_or_make gives: hand it over"
+        )
+    said = image or policy.image
+    # A recipe's name comes before an image of that name.
+    refs = (
+        [said]
+        if image or any(sign in said for sign in "/:@")
+        else [f"moonpool/{said}:latest", said]
+    )
+    info = None if is_path(said) else next(filter(None, map(engine.image, refs)), None)
+    if info is None:
+        raise ImageUnusable(
+            f"there is no image {said}: get it with `moonpool image build {policy.image}`"
+        )
+    return info
 
 
 def prepare(

@@ -1,10 +1,11 @@
 """The images of an engine: found, pulled, built, imported, loaded, named and removed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sandbox.engine.api import NOT_FOUND, path_part
+from sandbox.engine.api import NOT_FOUND, SLOW_TIMEOUT_S, path_part
 from sandbox.engine.api_errors import translated
 from sandbox.engine.labels import LABEL_LAYERS
 from sandbox.engine.requests import EngineRequests, labelled
@@ -123,6 +124,22 @@ class EngineImages(EngineRequests):
             EngineError: the engine can't make an image of it.
         """
         self._stream_in("/images/load", {"quiet": 1}, tar, "storing the workspace copy")
+
+    @contextmanager
+    def saved(self, ref: str) -> Generator[Iterator[bytes]]:
+        """Inside, an image as `docker save` writes it, in pieces."""
+        path = f"/images/{path_part(ref)}/get"
+        with (
+            translated(f"reading the image {ref}"),
+            self._api.call("GET", path, timeout_s=SLOW_TIMEOUT_S) as answer,
+        ):
+            yield answer.pieces()
+
+    def layer_lists(self) -> list[tuple[str, ...]]:
+        """The layers of every image that there is, lowest first."""
+        with translated("listing images"):
+            rows = self._api.json("GET", "/images/json")
+            return [info.layers for row in rows if (info := self.image(row["Id"])) is not None]
 
     def tag(self, ref: str, new_ref: str) -> None:
         """Give an image another name."""

@@ -7,8 +7,9 @@ meanwhile. What is remembered of it afterwards is `snapshot`'s.
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from policies.policy import WorkspaceRules
 from sandbox.container.prepared_image import PreparedImage
@@ -34,6 +35,20 @@ from sandbox.workspace.snapshot import (
     recorded,
 )
 from sandbox.workspace.virtual_environments import unusable
+
+
+class LayerContent(Protocol):
+    """A workspace as a layer."""
+
+    def stream(self) -> Iterator[bytes]:
+        """Its tar."""
+
+    def size(self) -> int:
+        """Length of that, in bytes."""
+
+    def key(self) -> str:
+        """Names the copy, once the stream is at its end."""
+
 
 _WORTH_A_LINE_BYTES = 50 << 20
 _TRIES = 6
@@ -134,10 +149,10 @@ def _take(
         if selection.total_bytes > _WORTH_A_LINE_BYTES:
             on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
         packer = packing()
-        if cuts or not _loaded(engine, prepared.id, packer):
+        if cuts or not load_layer(engine, prepared.id, packer):
             packer = packing()
             body = git_history.cutter(prepared).body() if cuts else shelf(prepared.id)
-            _through_a_container(engine, body, packer, cuts=cuts)
+            lay_through_container(engine, body, packer, cuts=cuts)
         if alone:
             keep_full(
                 memory.full_copy_file,
@@ -180,12 +195,12 @@ def _on_last(
     if found is None or engine.image(reference(full.key)) is None:
         return None
     packer.lay_on(found)
-    if not _loaded(engine, reference(full.key), packer, layers=2):
+    if not load_layer(engine, reference(full.key), packer, layers=2):
         if found.gone:
             return None  # only a layer can take away
         packer = packing(f"on {full.key}")
         packer.lay_on(found)
-        _through_a_container(engine, shelf(reference(full.key)), packer, layers=2)
+        lay_through_container(engine, shelf(reference(full.key)), packer, layers=2)
     if found.young != full.young:
         keep_full(
             memory.full_copy_file,
@@ -202,7 +217,7 @@ def _named(paths: Collection[bytes]) -> str:
     return shown + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
-def _loaded(engine: Engine, image: str, packer: Packer, *, layers: int = 1) -> bool:
+def load_layer(engine: Engine, image: str, packer: LayerContent, *, layers: int = 1) -> bool:
     """Load the copy as one layer; False where the engine does not take one alone."""
     base = engine.image(image)
     if base is None or not engine.stores_layers():
@@ -219,10 +234,10 @@ def _loaded(engine: Engine, image: str, packer: Packer, *, layers: int = 1) -> b
     return True
 
 
-def _through_a_container(
+def lay_through_container(
     engine: Engine,
     body: Mapping[str, object],
-    packer: Packer,
+    packer: LayerContent,
     *,
     cuts: bool = False,
     layers: int = 1,

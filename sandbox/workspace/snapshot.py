@@ -142,10 +142,10 @@ def unchanged(looked: Scan, remembered: RememberedCopy) -> bool:
 
 def keep_manifest(key: str, manifest: Manifest) -> None:
     """Remember what was copied, for `Snapshot.manifest`."""
-    cache.keep_pieces(manifest_file(key), _dump_manifest(manifest))
+    cache.keep_pieces(manifest_file(key), dump_manifest(manifest))
 
 
-def _dump_manifest(manifest: Manifest) -> Iterator[bytes]:
+def dump_manifest(manifest: Manifest) -> Iterator[bytes]:
     """In pieces: as one text, a hundred thousand files would take twice their room once more."""
 
     def text(path: bytes) -> str:

@@ -60,7 +60,7 @@ class ImageSource:
 
     def glance(self) -> Scan:
         """An image's id says all of it, and the memory of a copy is kept by that."""
-        return Scan(root=NOWHERE, rows=(), fingerprint=_SAME, racy=(), unreadable=(), linked=None)
+        return UNSEEN
 
     def walk(self) -> str:
         """Nothing is walked through."""
@@ -89,6 +89,8 @@ class ImageSource:
 
 
 _SAME = "image"
+UNSEEN = Scan(root=NOWHERE, rows=(), fingerprint=_SAME, racy=(), unreadable=(), linked=None)
+"""Stands for a look where there is nothing to look at: what a copy is of is known by its key."""
 
 
 def of(
