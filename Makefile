@@ -2,7 +2,7 @@
 BIN := .venv/bin
 CODE := agent images policies sandbox tests benchmarks acceptance
 
-.PHONY: help setup engine image demo test test-real test-graders check format bench lock build clean
+.PHONY: help setup engine image demo test test-real test-graders test-ray check format bench lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -34,6 +34,10 @@ test-real: image ## packages nobody here wrote, from their registries (not part 
 test-graders: image ## predictions graded by swebench, trajectories read by harbor (from the package index)
 	@$(BIN)/python -P acceptance/graders.py
 
+test-ray: image ## batches on a real cluster of two machines, both this one (installs Ray, 300 MB)
+	@sh scripts/ray_environment.sh
+	@.venv-ray/bin/pytest -q -p no:cacheprovider acceptance/on_ray.py
+
 check: setup ## format, lint, types, imports between rooms
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
@@ -56,5 +60,5 @@ build: setup ## the wheel, in dist/
 		|| { printf '%s\n' "$$log"; exit 1; }; ls dist/*.whl
 
 clean: ## what the other targets made in this checkout (images: `moonpool prune`)
-	@rm -rf .venv build dist *.egg-info .*_cache .hypothesis
+	@rm -rf .venv .venv-ray build dist *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -16,13 +16,25 @@ compile() {
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style line \
         --generate-hashes --strip-extras "$@"
 }
-compile --all-extras --build-deps-for wheel --allow-unsafe "$@" \
+# Ray is 300 MB: whoever wants it takes the second file, in which all else is as in the first.
+extras=$(.venv/bin/python -c 'import tomllib
+extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]
+print(*(f"--extra {name}" for name in extras if name != "ray"))')
+compile $extras --build-deps-for wheel --allow-unsafe "$@" \
     --output-file "$work/constraints.txt" pyproject.toml
+cp constraints-ray.txt "$work/constraints-ray.txt" 2>/dev/null || true
+(cd "$work" && cp "$OLDPWD/pyproject.toml" . && compile --extra ray "$@" \
+    --constraint constraints.txt --output-file constraints-ray.txt pyproject.toml)
 {
     echo "# Written by \`make lock\` from pyproject.toml; \`make lock\` keeps versions that still fit,"
     echo "# \`sh scripts/lock.sh --upgrade\` takes the newest. Hashes are of the public registry's files."
     cat "$work/constraints.txt"
 } >constraints.txt
+{
+    echo "# Written by \`make lock\`: Moonpool with the extra \`ray\`, and what is in constraints.txt at the same"
+    echo "# versions. \`pip install --require-hashes -r constraints-ray.txt\`, then Moonpool with --no-deps."
+    cat "$work/constraints-ray.txt"
+} >constraints-ray.txt
 # What the image `python` brings for projects' own commands.
 tools=images/recipes/python
 cp $tools/tools.txt "$work/tools.txt"

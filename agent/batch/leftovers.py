@@ -13,7 +13,7 @@ from agent.record.outcome import Outcome
 from agent.record.store import runs_directory
 from policies.frozen import dataclass
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_POOL, LABEL_RUN
 from sandbox.engine.values import ContainerInfo
 from sandbox.errors import EngineError, SandboxError
 from sandbox.pool import ownership
@@ -69,6 +69,12 @@ class LeftoverRemover:
             elif not run_id and ownership.is_left(row.labels):
                 self._removed(row)
         self._remove_volumes(runs)
+
+    def remove_ahead(self, owner: str) -> None:
+        """Remove what a process made ahead and nobody took, whether it still runs or not."""
+        for row in self._standing():
+            if row.labels.get(LABEL_POOL) == owner and not _run_of(row):
+                self._removed(row)
 
     def _standing(self) -> list[ContainerInfo]:
         return self.engine.containers(LABEL_DEADLINE)

@@ -54,11 +54,16 @@ def perform(order: AttemptOrder, services: WorkerServices) -> AttemptEnd:
             interrupted=summary.outcome == outcomes.name_of(Interrupted),
         )
     except Exception as error:  # noqa: BLE001 - a defect of ours in one task must not end the others
-        if not isinstance(error, tuple(failure.OF_ERRORS)[:-1]):
-            OWN.error("a defect of Moonpool in a batch", exc_info=error)
-        failed = failure.of_error(error)
-        result = not_begun(order, str(error) or repr(error))
-        return AttemptEnd(result=result.replaced({"error_kind": failed.kind}), failure=failed)
+        return not_done(order, error)
+
+
+def not_done(order: AttemptOrder, error: Exception) -> AttemptEnd:
+    """The end of an attempt that an error kept from beginning."""
+    if not isinstance(error, tuple(failure.OF_ERRORS)[:-1]):
+        OWN.error("a defect of Moonpool in a batch", exc_info=error)
+    failed = failure.of_error(error)
+    result = not_begun(order, str(error) or repr(error))
+    return AttemptEnd(result=result.replaced({"error_kind": failed.kind}), failure=failed)
 
 
 def not_begun(order: AttemptOrder, why: str) -> AttemptResult:
@@ -87,7 +92,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
     """What the run came to; None: it can't be gone on with."""
     if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
         return taken_up(order, services, _finished)
-    workspace = workspace_of(order, services)
+    workspace = workspace_of(order, services.environ)
     model = open_model(order.model, environ=services.environ, configuration=order.configuration)
     record = RunRecord.create(
         order.directory, run_id=order.run_id, known_secrets=services.known_secrets

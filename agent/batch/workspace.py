@@ -4,7 +4,9 @@ Owns the way from a task to a workspace. How a repository is got is `agent.batch
 which folder of an image is meant `sandbox.workspace.work_folder`'s.
 """
 
-from agent.batch.order import AttemptOrder, WorkerServices
+from collections.abc import Mapping
+
+from agent.batch.order import AttemptOrder
 from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
 from sandbox.workspace.place import ImageFolder, Workspace, folder
 
@@ -12,8 +14,11 @@ STORE = "store"
 """The folder of repositories that tasks name, below the batch's."""
 
 
-def workspace_of(order: AttemptOrder, services: WorkerServices) -> Workspace:
+def workspace_of(order: AttemptOrder, environ: Mapping[str, str]) -> Workspace:
     """A directory of this machine, or a folder of the image.
+
+    Args:
+        environ: for finding the engine, and what git needs for another machine's repository.
 
     Raises:
         WorkspaceError: there is none.
@@ -25,24 +30,24 @@ def workspace_of(order: AttemptOrder, services: WorkerServices) -> Workspace:
         case ImageWorkspace(path=str(path)):
             return folder(path)
         case ImageWorkspace(candidates=candidates):
-            return _found(order, services, candidates)
+            return _found(order, environ, candidates)
         case GitWorkspace() as place:
             from agent.batch.tasks.checkout import materialize  # noqa: PLC0415 - few tasks have one
 
-            return materialize(place, order.directory / STORE, environ=services.environ)
+            return materialize(place, order.directory / STORE, environ=environ)
 
 
 def _found(
-    order: AttemptOrder, services: WorkerServices, candidates: tuple[str, ...]
+    order: AttemptOrder, environ: Mapping[str, str], candidates: tuple[str, ...]
 ) -> ImageFolder:
     from images.build import ensure  # noqa: PLC0415 - few tasks leave it open
     from sandbox.engine.docker import Engine  # noqa: PLC0415
     from sandbox.errors import ImageUnusable  # noqa: PLC0415
     from sandbox.workspace.work_folder import work_folder  # noqa: PLC0415
 
-    engine = Engine.connect(services.environ)
+    engine = Engine.connect(environ)
     name = order.policy.image
-    reference = ensure(engine, name, environ=services.environ, on_progress=lambda _: None)
+    reference = ensure(engine, name, environ=environ, on_progress=lambda _: None)
     image = engine.image(reference)
     if image is None:
         raise ImageUnusable(f"the image {name!r} was removed while it was looked at")

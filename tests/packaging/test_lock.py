@@ -1,4 +1,4 @@
-"""constraints.txt: every package pinned with hashes, and no address of anything."""
+"""constraints.txt and that of the extra `ray`: every package pinned with hashes, and no address."""
 
 import itertools
 import re
@@ -6,8 +6,12 @@ import tomllib
 
 from checkout import ROOT
 
-LINES = (ROOT / "constraints.txt").read_text().splitlines()
-PINNED = [line for line in LINES if re.match(r"^[a-z0-9]", line)]
+LINES = [
+    line
+    for name in ("constraints.txt", "constraints-ray.txt")
+    for line in (ROOT / name).read_text().splitlines()
+]
+PINNED = [line.split(" ")[0] for line in LINES if re.match(r"^[a-z0-9]", line)]
 
 
 def test_every_package_is_pinned_to_one_version_with_a_hash() -> None:
@@ -33,3 +37,7 @@ def test_everything_the_project_asks_for_is_in_it() -> None:
     pinned = {line.partition("==")[0] for line in PINNED}
     names = {re.split(r"[^A-Za-z0-9._-]", entry)[0].lower() for entry in wanted}
     assert names - pinned == set()
+
+
+def test_what_both_files_hold_is_the_same_version_in_both() -> None:
+    assert len(set(PINNED)) == len({line.partition("==")[0] for line in PINNED})

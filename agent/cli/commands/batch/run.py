@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from agent.batch.board import Board
-from agent.batch.engines.local import LocalEngine
-from agent.batch.leftovers import LeftoverRemover
 from agent.batch.plan import BatchPlan
 from agent.batch.queue.ownership import owned
 from agent.batch.queue.store import BatchQueue, Enlisted
-from agent.batch.sandbox_pool import SandboxPool
 from agent.batch.scheduler import Scheduler, SchedulerOptions, Stopping
 from agent.batch.take_up import spent_of
 from agent.batch.task import Task
@@ -33,12 +30,11 @@ from agent.cli.batch.options import (
     TOKENS,
     WORKERS,
     Shard,
-    usual_workers,
 )
+from agent.cli.batch.places import AttemptPlace, place_of
 from agent.cli.batch.preparation import prepared
 from agent.cli.batch.watchers import open_watcher, print_line
 from agent.cli.setup import environment, tidying
-from agent.cli.setup import model as model_setup
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -50,8 +46,7 @@ from agent.cli.setup.options import (
     PRICES,
 )
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
-from agent.errors import RecordError, UsageError
-from agent.models.rate_limit import ModelRates
+from agent.errors import RecordError
 from agent.record.store import runs_directory
 from agent.untrusted_text import visible
 from sandbox.engine.docker import Engine
@@ -69,13 +64,16 @@ MODEL = text(
 ENGINE: Parameter[Literal["local", "ray"]] = choice(
     "--engine", words=("local", "ray"), help="Where the runs are: here, or on a Ray cluster."
 )
+RAY_ADDRESS = text(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="With --engine ray: the cluster, of which this machine is one.",
+)
 FAIL_FAST = flag("--fail-fast", help="Begin no further task once one has failed.")
 
 
 def run(given: Given) -> int:
     """Do a batch, or go on with it; gives the exit code."""
-    if given[ENGINE] == "ray":
-        raise UsageError("--engine ray is not there yet: leave it out, and runs are made here")
     file = Path(given[TASKS])
     directory = Path(os.path.realpath(given[OUT] or f"{file.stem}.batch"))
     listed = read_tasks(file, policies=environment.policy_directory())
@@ -85,12 +83,20 @@ def run(given: Given) -> int:
     with owned(directory):
         store = BatchQueue.open(directory, create=True)
         try:
-            return _run(given, plan, store, notes=listed.notes)
+            place = place_of(given[ENGINE], given[RAY_ADDRESS])
+            return _run(given, plan, store, place, notes=listed.notes)
         finally:
             store.close()
 
 
-def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, ...]) -> int:
+def _run(
+    given: Given,
+    plan: BatchPlan,
+    store: BatchQueue,
+    place: AttemptPlace,
+    *,
+    notes: tuple[str, ...],
+) -> int:
     tasks = tuple(plan.tasks.values())
     enlisted = store.enlist(tasks, attempts=given[ATTEMPTS])
     files = ResultFiles(plan.directory, tasks, began=store.began())
@@ -103,7 +109,7 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
         watcher.tell(event)
 
     asked = given[WORKERS]
-    workers, why = usual_workers() if asked is None else (asked, "")
+    workers, why = place.usual_workers() if asked is None else (asked, "")
     budget = _budget(given, plan, store)
     worked_s = 0.0
 
@@ -119,23 +125,12 @@ def _run(given: Given, plan: BatchPlan, store: BatchQueue, *, notes: tuple[str, 
         if budget.spent.seconds - worked_s > _WORKED_EVERY_S:
             keep_time()
 
-    environ = environment.environ()
-    secrets = model_setup.known_secrets(plan.configuration)
-    pool = SandboxPool(environ, jobs=workers)
-    LeftoverRemover(
-        engine=pool.engine,
-        directory=plan.directory,
-        environ=environ,
-        known_secrets=secrets,
-        exit_code=plan.exit_code,
-    ).sweep(keep={one.run_id or "" for one in store.interrupted()})
-    machine = LocalEngine(
-        environ=environ,
-        known_secrets=secrets,
-        boxes=pool,
+    machine = place.open(
+        plan,
+        workers=workers,
         budget=budget,
-        rates=ModelRates(),
         board=board,
+        interrupted=frozenset(one.run_id or "" for one in store.interrupted()),
     )
     scheduler = Scheduler(
         plan=plan,
@@ -218,6 +213,7 @@ COMMAND = Command(
         OUT,
         WORKERS,
         ENGINE,
+        RAY_ADDRESS,
         ATTEMPTS,
         DOLLARS,
         TOKENS,

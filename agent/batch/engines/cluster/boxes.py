@@ -1,0 +1,172 @@
+"""The sandboxes of one worker process, from what was sent for them.
+
+Owns what a machine still lacks: it is sent for once, and whoever else needs it waits. Sandboxes of
+the same kind are made ahead, as in a batch on one machine (`agent.batch.sandbox_pool`).
+"""
+
+from collections.abc import Hashable, Iterator, Mapping
+
+from agent.batch.engines.cluster.cargo import (
+    Cargo,
+    ImageParcel,
+    NeededImage,
+    PieceStore,
+    WorkspaceParcel,
+    get_all,
+)
+from agent.batch.engines.cluster.link import DeskLink
+from agent.job import Job, OnProgress
+from images.build import one_at_a_time
+from sandbox import opened
+from sandbox.container.plan import whole_text
+from sandbox.container.prepared_image import PreparedImage
+from sandbox.container.seal import KernelPolicy
+from sandbox.engine.docker import Engine
+from sandbox.engine.image_transfer import put_together
+from sandbox.errors import EngineError
+from sandbox.opened import OpenedContainer
+from sandbox.pool import ownership
+from sandbox.pool.supply import ContainerSupply
+from sandbox.pool.warm_supply import WarmSupply
+from sandbox.sandbox import Sandbox
+from sandbox.workspace.shipment import lay
+from sandbox.workspace.snapshot import Snapshot
+
+_CARRIED = "moonpool-carried"
+"""What an image is called whose own name means another one on this machine."""
+
+
+class CargoBoxes:
+    """For one attempt at a time."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Raises: EngineUnavailable: no engine answers."""
+        self._engine = Engine.connect(environ)
+        self._supply = WarmSupply(self._engine, limit=1)
+        self._kind: Hashable = None
+
+    @property
+    def owner(self) -> str:
+        """This process, as sandboxes made ahead name it."""
+        return ownership.this_process()
+
+    def open_box(
+        self,
+        job: Job,
+        on_progress: OnProgress,
+        cargo: Cargo,
+        link: DeskLink,
+        store: PieceStore,
+        *,
+        more: bool,
+    ) -> Sandbox:
+        """A sandbox for this run alone; errors as for `agent.open_sandbox`.
+
+        Args:
+            more: another one of the same kind is wanted next.
+        """
+        names = [self._image(one, on_progress, link, store) for one in cargo.images]
+        kind = _kind(job, cargo)
+
+        def opening(supply: ContainerSupply, run_id: str, say: OnProgress) -> OpenedContainer:
+            return opened.open_workspace(
+                job.workspace,
+                job.policy,
+                image=names[-1],
+                run_id=run_id,
+                may_ask=job.may_ask,
+                kernel_policy=KernelPolicy(job.kernel_policy),
+                engine=self._engine,
+                on_progress=say,
+                supply=supply,
+                carried=None
+                if cargo.workspace is None
+                else _Copy(self._engine, cargo.workspace, store, say),
+            )
+
+        if self._kind not in (None, kind):
+            self._supply.expect(self._kind, 0, lambda supply: opening(supply, "", _quiet))
+        self._kind = kind
+        self._supply.expect(kind, 1 + more, lambda supply: opening(supply, "", _quiet))
+        found = opening(self._supply, job.run_id, on_progress)
+        self._supply.opened(kind, found.plan)
+        return Sandbox(found)
+
+    def _image(
+        self, needed: NeededImage, on_progress: OnProgress, link: DeskLink, store: PieceStore
+    ) -> str:
+        """What the image is called here."""
+        engine = self._engine
+        name = _name_here(engine, needed)
+        if name is None:
+            waiting = f"image {needed.ref}: another run gets it, waiting"
+            with one_at_a_time(f"carried-{_digest(needed)}", lambda: on_progress(waiting)):
+                name = _name_here(engine, needed)
+                if name is None:
+                    on_progress(f"image {needed.ref}: it is not on this machine, and is sent for")
+                    name = self._arrived(needed, link, store)
+        if needed.also and engine.image(needed.also) is None:
+            engine.tag(name, needed.also)
+        return name
+
+    def _arrived(self, needed: NeededImage, link: DeskLink, store: PieceStore) -> str:
+        parcel = link.ask("want", needed.ref)
+        if not isinstance(parcel, ImageParcel):
+            raise EngineError(f"the image {needed.ref} can't be sent: {parcel}")
+        pieces = dict(parcel.pieces)
+        taken = self._engine.image(needed.ref) is not None
+        name = _other_name(needed) if taken else needed.ref
+        put_together(
+            self._engine, parcel.image, name, lambda digest: get_all(store, pieces[digest])
+        )
+        return name
+
+
+class _Copy:
+    """Lays a workspace's copy on an image, for `opened.open_workspace`."""
+
+    def __init__(
+        self, engine: Engine, parcel: WorkspaceParcel, store: PieceStore, say: OnProgress
+    ) -> None:
+        self._engine = engine
+        self._parcel = parcel
+        self._store = store
+        self._say = say
+
+    def __call__(self, prepared: PreparedImage) -> Snapshot:
+        workspace = self._parcel.workspace
+        waiting = "another run gets the workspace's copy, waiting"
+        with one_at_a_time(f"carried-{workspace.key}", lambda: self._say(waiting)):
+            return lay(self._engine, prepared, workspace, self._content)
+
+    def _content(self) -> Iterator[bytes]:
+        return get_all(self._store, self._parcel.pieces)
+
+
+def _kind(job: Job, cargo: Cargo) -> Hashable:
+    """What jobs have in common whose sandboxes are alike."""
+    copy = cargo.workspace and cargo.workspace.workspace.key
+    rules = whole_text(job.policy)
+    return copy, cargo.images[-1].ref, job.workspace, rules, job.may_ask, job.kernel_policy
+
+
+def _digest(needed: NeededImage) -> str:
+    return needed.layers[-1].removeprefix("sha256:")[:24]
+
+
+def _other_name(needed: NeededImage) -> str:
+    return f"{_CARRIED}:{_digest(needed)}"
+
+
+def _name_here(engine: Engine, needed: NeededImage) -> str | None:
+    for name in (needed.ref, _other_name(needed)):
+        found = engine.image(name)
+        # Names of our own images say what is in them.
+        said = name.startswith("moonpool/") and not name.endswith(":latest")
+        if found is not None and (said or found.layers == needed.layers):
+            return name
+    return None
+
+
+def _quiet(_text: str) -> None:
+    """Of a sandbox that is made ahead nobody wants to know how far it is."""

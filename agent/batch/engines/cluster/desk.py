@@ -1,0 +1,271 @@
+"""What all attempts of a batch share while they run on many machines: one place, asked by all.
+
+Owns the batch's ledger, the rate of each model, what is to be told to a run, what is told of it,
+and who still needs which image. It lives in one event loop and waits in it, so that a thousand who
+wait cost a thousand small objects. Refuses to know by which means it is asked (`link`), and any
+secret: keys never get here.
+
+A ``ticket`` names one wait of one run: who gives up waiting withdraws it, and what was granted
+meanwhile is taken back.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from agent.conversation.budget import CallCost
+from agent.conversation.shared_budget import BatchAllowance, BatchUsed, BudgetLedger, Reservation
+from agent.models.rate_limit import RateWindow, RequestEnd, ServiceHealth
+from agent.record.outcome import LimitReached
+from policies.frozen import dataclass
+
+T = TypeVar("T")
+Ticket = tuple[str, int]
+"""A run's id, and which of its waits it is."""
+
+_BEATS_A_SECOND = 200
+_SHORTEST_BEAT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProgress:
+    """What a run is at."""
+
+    node: str
+    """The cluster's name of the machine."""
+    turn: int
+    doing: str
+    usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskNews:
+    """What whoever runs the batch has not heard yet."""
+
+    progress: dict[str, RunProgress]
+    """Of each run of which something was told."""
+    wanted: tuple[str, ...]
+    """Images that a machine lacks."""
+
+
+class BatchDesk:
+    """For one event loop."""
+
+    def __init__(self, allowed: BatchAllowance, used: BatchUsed) -> None:
+        self._ledger = BudgetLedger(allowed, used)
+        self._open: dict[int, tuple[Ticket, Reservation]] = {}
+        self._spent: dict[str, BatchUsed] = {}
+        self._payers = _WaitingLine()
+        self._rates: dict[str, tuple[RateWindow, _WaitingLine]] = {}
+        self._admitted: dict[tuple[str, int], Ticket] = {}
+        self._told: dict[str, list[str]] = {}
+        self._progress: dict[str, RunProgress] = {}
+        self._news: dict[str, RunProgress] = {}
+        self._parcels: dict[str, object] = {}
+        self._wanted: list[str] = []
+        self._asked: set[str] = set()
+        self._changed = asyncio.Event()
+        self._bells: dict[str, asyncio.Event] = {}
+
+    # -- money -----------------------------------------------------------------------------
+
+    async def reserve(self, ticket: Ticket, cost: CallCost) -> Reservation | LimitReached | None:
+        """As `BatchBudget.reserve`; None: withdrawn."""
+
+        def ask() -> Reservation | LimitReached | None:
+            return self._ledger.ask(cost)
+
+        got: Reservation | LimitReached | None = await self._payers.turn(ticket, ask)
+        if isinstance(got, Reservation):
+            self._open[got.number] = (ticket, got)
+        return got
+
+    async def settle(self, number: int, usd: float, tokens: int) -> None:
+        """As `BatchBudget.settle`."""
+        if number not in self._open:
+            return
+        (run, _), _ = self._open.pop(number)
+        self._ledger.settle(number, usd, tokens)
+        before = self._spent.get(run, BatchUsed())
+        self._spent[run] = BatchUsed(usd=before.usd + usd, tokens=before.tokens + tokens)
+        self._payers.wake()
+
+    # -- rates -----------------------------------------------------------------------------
+
+    async def admit(self, ticket: Ticket, model: str) -> int | None:
+        """As `RequestRate.admit`; None: withdrawn."""
+        window, line = self._rate(model)
+        number = await line.turn(
+            ticket,
+            lambda: window.admit(time.monotonic()),
+            lambda: window.opens_in(time.monotonic()),
+        )
+        if number is not None:
+            self._admitted[model, number] = ticket
+        return number
+
+    async def accepted(self, model: str, number: int) -> None:
+        """As `RequestRate.accepted`."""
+        window, line = self._rate(model)
+        window.accepted(number)
+        line.wake()
+
+    async def ended(
+        self, model: str, number: int, how: RequestEnd, asked_s: float | None
+    ) -> ServiceHealth:
+        """As `RequestRate.ended`."""
+        window, line = self._rate(model)
+        self._admitted.pop((model, number), None)
+        health = window.ended(number, how, time.monotonic(), asked_s)
+        line.wake()
+        return health
+
+    def _rate(self, model: str) -> tuple[RateWindow, "_WaitingLine"]:
+        return self._rates.setdefault(model, (RateWindow(), _WaitingLine()))
+
+    async def withdraw(self, ticket: Ticket) -> None:
+        """Nobody waits for it any more. What it was granted in the same moment is taken back."""
+        for line in self._lines():
+            line.withdraw(ticket)
+        await self._close(lambda holder: holder == ticket, billed=False)
+
+    def _lines(self) -> list["_WaitingLine"]:
+        return [self._payers, *(line for _, line in self._rates.values())]
+
+    async def _close(self, held: Callable[[Ticket], bool], *, billed: bool) -> None:
+        for number, (holder, reserved) in list(self._open.items()):
+            if held(holder):
+                usd, tokens = (reserved.usd, reserved.tokens) if billed else (0.0, 0)
+                await self.settle(number, usd, tokens)
+        for (model, number), holder in list(self._admitted.items()):
+            if held(holder):
+                await self.ended(model, number, RequestEnd.WITHDRAWN, None)
+
+    # -- runs ------------------------------------------------------------------------------
+
+    async def begun(self, run: str, progress: RunProgress) -> None:
+        """Tell where a run is, and what it is at."""
+        if self._progress.get(run) != progress:
+            self._progress[run] = self._news[run] = progress
+            self._changed.set()
+
+    async def beat(self, run: str, progress: RunProgress, heard: int) -> tuple[str, ...]:
+        """Tell what a run is at, and wait a while for what is to be told to it.
+
+        Gives that, from the `heard`-th on. The more runs there are, the longer each waits.
+        """
+        await self.begun(run, progress)
+        if len(self._told.get(run, ())) <= heard:
+            bell = self._bells.setdefault(run, asyncio.Event())
+            bell.clear()
+            with suppress(TimeoutError):
+                pause_s = max(_SHORTEST_BEAT_S, len(self._progress) / _BEATS_A_SECOND)
+                await asyncio.wait_for(bell.wait(), pause_s)
+        return tuple(self._told.get(run, ())[heard:])
+
+    async def tell(self, run: str, name: str) -> None:
+        """Have a run told a signal's name, now or when it begins."""
+        self._told.setdefault(run, []).append(name)
+        if run in self._bells:
+            self._bells[run].set()
+
+    async def place_of(self, run: str) -> str:
+        """The machine that a run was last heard from; empty where it was not."""
+        known = self._progress.get(run)
+        return "" if known is None else known.node
+
+    async def forget(self, run: str) -> BatchUsed:
+        """A run is over, however: what it left open is closed. Gives what it was billed.
+
+        A call whose end nobody told is taken for billed in full.
+        """
+        for line in self._lines():
+            line.forget(run)
+        await self._close(lambda holder: holder[0] == run, billed=True)
+        for known in (self._progress, self._news, self._told, self._bells):
+            known.pop(run, None)
+        return self._spent.pop(run, BatchUsed())
+
+    # -- images ----------------------------------------------------------------------------
+
+    async def want(self, name: str) -> object:
+        """What `deliver` gave for it; waits until it did."""
+        if name not in self._asked:
+            self._asked.add(name)
+            self._wanted.append(name)
+            self._changed.set()
+        while name not in self._parcels:
+            bell = self._bells.setdefault(f"image {name}", asyncio.Event())
+            await bell.wait()
+        return self._parcels[name]
+
+    async def deliver(self, name: str, what: object) -> None:
+        """Give what was wanted to all who wait for it, and to who asks later."""
+        self._parcels[name] = what
+        if (bell := self._bells.get(f"image {name}")) is not None:
+            bell.set()
+
+    async def news(self) -> DeskNews:
+        """Wait a while for something new."""
+        if not self._news and not self._wanted:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _SHORTEST_BEAT_S)
+        self._changed.clear()
+        told = DeskNews(progress=dict(self._news), wanted=tuple(self._wanted))
+        self._news.clear()
+        self._wanted.clear()
+        return told
+
+
+class _WaitingLine:
+    """Who waits for the same thing, in the order in which they came; only the first is woken."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Ticket, asyncio.Event] = {}
+        self._withdrawn: set[Ticket] = set()
+
+    async def turn(
+        self,
+        ticket: Ticket,
+        ask: Callable[[], T | None],
+        opens_in_s: Callable[[], float] = lambda: float("inf"),
+    ) -> T | None:
+        """What `ask` gives, once it is this one's turn and it gives something; None: withdrawn."""
+        if ticket in self._withdrawn:
+            return None
+        bell = self._waiting[ticket] = asyncio.Event()
+        try:
+            while ticket in self._waiting:
+                left_s = float("inf")
+                if next(iter(self._waiting)) == ticket:
+                    got = ask()
+                    if got is not None:
+                        return got
+                    left_s = opens_in_s()
+                bell.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(bell.wait(), None if left_s == float("inf") else left_s)
+            return None
+        finally:
+            self._waiting.pop(ticket, None)
+            self.wake()
+
+    def wake(self) -> None:
+        for bell in self._waiting.values():
+            bell.set()
+            return
+
+    def withdraw(self, ticket: Ticket) -> None:
+        self._withdrawn.add(ticket)
+        bell = self._waiting.pop(ticket, None)
+        if bell is not None:
+            bell.set()
+        self.wake()
+
+    def forget(self, run: str) -> None:
+        for ticket in list(self._waiting):
+            if ticket[0] == run:
+                self.withdraw(ticket)
+        self._withdrawn = {ticket for ticket in self._withdrawn if ticket[0] != run}

@@ -1,0 +1,250 @@
+"""Attempts on a cluster: each is sent where there is room, and what comes home is put in its place.
+
+Owns what becomes of an attempt whose machine, or process, is lost: it is taken up where it stood if
+that can be, and fails by its environment if not. Refuses to know what a cluster is made of
+(`ray_cluster`).
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from agent.batch import failure
+from agent.batch.board import Board
+from agent.batch.engines.cluster.cargo import PieceStore
+from agent.batch.engines.cluster.desk import DeskNews
+from agent.batch.engines.cluster.link import DeskLink
+from agent.batch.engines.cluster.loading import CargoLoader
+from agent.batch.engines.cluster.node import BatchPlace, RemoteEnd, RemoteOrder
+from agent.batch.engines.cluster.parcel import read_tree, write_tree
+from agent.batch.engines.interface import Report
+from agent.batch.order import AttemptEnd, AttemptOrder
+from agent.batch.worker import not_begun, not_done
+from agent.conversation.shared_budget import BatchUsed, SharedBudget
+from agent.errors import RecordError
+from agent.record.state.run import BudgetSpent
+from agent.record.store import runs_directory
+from sandbox.errors import SandboxError
+
+_THREADS = 4
+"""So many read workspaces, or write what came home, at a time."""
+_FORCE_S = 180.0
+"""How long a run that is told to end at once may take, before its process is ended."""
+
+
+class MachineLost(Exception):
+    """The process that made an attempt ended without an answer, or its machine did."""
+
+
+class Cluster(Protocol):
+    """Machines on which `node.attempt` runs."""
+
+    def start(self, remote: RemoteOrder, *, node: str = "") -> "Future[RemoteEnd]":
+        """Make an attempt where there is room, or on one machine alone. The future raises
+        MachineLost."""
+
+    def end(self, run_id: str) -> None:
+        """End the process of a run, whatever it does."""
+
+    def holders(
+        self, place: BatchPlace, runs: tuple[str, ...]
+    ) -> Mapping[str, tuple[str, BudgetSpent]]:
+        """The machine on which each of the runs was begun, as far as one says so, and what it has
+        used."""
+
+    def sweep(self, place: BatchPlace, runs: tuple[str, ...]) -> tuple[str, ...]:
+        """Have every machine forget runs that are at home; gives which did not answer."""
+
+    def close(self) -> None:
+        """Leave it."""
+
+
+class ClusterEngine:
+    """Fits `agent.batch.engines.interface.AttemptEngine`."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        desk: DeskLink,
+        store: PieceStore,
+        place: BatchPlace,
+        budget: SharedBudget,
+        board: Board,
+        held: Mapping[str, tuple[str, BudgetSpent]],
+    ) -> None:
+        """Args:
+        budget: its time counts; its sums are the desk's.
+        held: where runs stand that an ended process began, as `Cluster.holders` says it.
+        """
+        self._cluster = cluster
+        self._desk = desk
+        self._place = place
+        self._budget = budget
+        self._board = board
+        self._held = held
+        self._loader = CargoLoader(store, place.settings.environ())
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cargo")
+        self._lock = threading.Lock()
+        self._home: list[str] = []
+        self._coming: set[object] = set()
+        self._force_at: dict[str, float] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._listen, name="desk", daemon=True).start()
+
+    # -- an `AttemptEngine` -----------------------------------------------------------------
+
+    def submit(self, order: AttemptOrder, report: Report) -> None:
+        self._threads.submit(self._send, order, report)
+
+    def expect(self, orders: Sequence[AttemptOrder]) -> None:
+        """See `AttemptEngine.expect`: whoever makes an attempt makes the next sandbox ready."""
+        self._coming = {_kind(order) for order in orders}
+
+    def interrupt(self, run_id: str, name: str) -> None:
+        self._desk.tell("tell", run_id, name)
+        if name != "SIGINT":
+            with self._lock:
+                self._force_at.setdefault(run_id, time.monotonic() + _FORCE_S)
+
+    def close(self) -> tuple[str, ...]:
+        self._closed.set()
+        self._threads.shutdown(wait=True)
+        silent = self._cluster.sweep(self._place, tuple(self._home))
+        self._cluster.close()
+        return tuple(
+            f"machine {node} does not answer: what it still has of this batch is removed by the "
+            "next one from this folder, or by `moonpool prune` there"
+            for node in silent
+        )
+
+    # -- sending ----------------------------------------------------------------------------
+
+    def _send(self, order: AttemptOrder, report: Report) -> None:
+        try:
+            if order.take_up:
+                node, _ = self._held.get(order.run_id, ("", None))
+                if not node:
+                    why = "the machine that it ran on is not there"
+                    ended = AttemptEnd(result=not_begun(order, why), begin_again=True)
+                    self._report(order, ended, report)
+                    return
+                remote = self._remote(order)
+            else:
+                sent, cargo = self._loader.loaded(order)
+                node = ""
+                remote = replace(self._remote(sent), cargo=cargo, more=_kind(order) in self._coming)
+            self._start(order, remote, node, report, again=not order.take_up)
+        except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
+            self._report(order, not_done(order, error), report)
+
+    def _remote(self, order: AttemptOrder) -> RemoteOrder:
+        verifier = order.task.verifier
+        return RemoteOrder(
+            order=order,
+            cargo=None,
+            verifier=None if verifier is None else read_tree(verifier.folder),
+            place=self._place,
+            allowed=self._budget.allowed,
+            elapsed_s=self._budget.spent.seconds,
+        )
+
+    def _start(
+        self, order: AttemptOrder, remote: RemoteOrder, node: str, report: Report, *, again: bool
+    ) -> None:
+        """`again`: where its process is lost, it is taken up on the same machine."""
+
+        def over(future: "Future[RemoteEnd]") -> None:
+            self._threads.submit(self._arrived, order, remote, future, report, again=again)
+
+        self._cluster.start(remote, node=node).add_done_callback(over)
+
+    # -- coming home ------------------------------------------------------------------------
+
+    def _arrived(
+        self,
+        order: AttemptOrder,
+        remote: RemoteOrder,
+        future: "Future[RemoteEnd]",
+        report: Report,
+        *,
+        again: bool,
+    ) -> None:
+        try:
+            came = future.result()
+            if came.run is not None:
+                write_tree(came.run, runs_directory(order.directory) / order.run_id)
+                self._home.append(order.run_id)
+            self._report(order, came.end, report)
+        except MachineLost as lost:
+            node = str(self._desk.ask("place_of", order.run_id))
+            if again and node:
+                taken_up = replace(remote, order=replace(remote.order, take_up=True))
+                self._start(order, taken_up, node, report, again=False)
+                return
+            words = f"{lost}: what it had done there is lost, and it is begun again"
+            ended = AttemptEnd(result=not_begun(order, words), failure=failure.PASSING)
+            self._report(order, ended, report)
+        except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
+            self._report(order, not_done(order, error), report)
+
+    def _report(self, order: AttemptOrder, end: AttemptEnd, report: Report) -> None:
+        with self._lock:
+            self._force_at.pop(order.run_id, None)
+        billed = self._desk.ask("forget", order.run_id)
+        if isinstance(billed, BatchUsed) and not end.result.turns and billed.tokens:
+            # Its record is lost, and its bill is not.
+            lost = {"usd": billed.usd, "input_tokens": billed.tokens}
+            end = replace(end, result=end.result.replaced(lost))
+        report(order, end)
+
+    # -- while they run ---------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            try:
+                news = self._desk.ask("news", until=self._closed.is_set)
+            except RecordError:
+                return
+            if isinstance(news, DeskNews):
+                for run_id, progress in news.progress.items():
+                    self._board.put(
+                        run_id, turn=progress.turn, doing=progress.doing, usd=progress.usd
+                    )
+                for name in news.wanted:
+                    self._threads.submit(self._deliver, name)
+            self._end_the_deaf()
+
+    def _deliver(self, name: str) -> None:
+        try:
+            what: object = self._loader.image_parcel(name)
+        except (SandboxError, RecordError) as error:
+            what = str(error)
+        self._desk.tell("deliver", name, what)
+
+    def _end_the_deaf(self) -> None:
+        """End processes that did not end when they were told to; what they leave is taken up."""
+        now = time.monotonic()
+        with self._lock:
+            due = [run for run, at in self._force_at.items() if at <= now]
+            for run in due:
+                del self._force_at[run]
+        for run in due:
+            self._cluster.end(run)
+
+
+def batch_name(directory: Path) -> str:
+    """Names a batch among all that a machine has seen, by its folder and where that is."""
+    place = f"{os.uname().nodename} {directory}"
+    return hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def _kind(order: AttemptOrder) -> object:
+    """What orders have in common whose sandboxes are alike, as far as it is known before."""
+    return str(order.task.workspace), id(order.policy)

@@ -1,0 +1,146 @@
+"""Where a batch's runs are made: the engine that ``--engine`` names."""
+
+from typing import Protocol
+
+from agent.batch.board import Board
+from agent.batch.engines.interface import AttemptEngine
+from agent.batch.leftovers import LeftoverRemover
+from agent.batch.plan import BatchPlan
+from agent.cli.batch.options import usual_workers
+from agent.cli.setup import environment
+from agent.cli.setup import model as model_setup
+from agent.cli.setup.exit_code_of import of_outcome
+from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
+from agent.errors import UsageError
+
+
+class AttemptPlace(Protocol):
+    """Where runs are made."""
+
+    def usual_workers(self) -> tuple[int, str]:
+        """How many run at once where nobody says it, and why, for a person."""
+
+    def open(
+        self,
+        plan: BatchPlan,
+        *,
+        workers: int,
+        budget: SharedBudget,
+        board: Board,
+        interrupted: frozenset[str],
+    ) -> AttemptEngine:
+        """`interrupted`: ids of the runs that an ended process left, to be gone on with."""
+
+
+class ThisMachine:
+    """An `AttemptPlace`."""
+
+    def usual_workers(self) -> tuple[int, str]:
+        return usual_workers()
+
+    def open(
+        self,
+        plan: BatchPlan,
+        *,
+        workers: int,
+        budget: SharedBudget,
+        board: Board,
+        interrupted: frozenset[str],
+    ) -> AttemptEngine:
+        from agent.batch.engines.local import LocalEngine
+        from agent.batch.sandbox_pool import SandboxPool
+        from agent.models.rate_limit import ModelRates
+
+        environ = environment.environ()
+        secrets = model_setup.known_secrets(plan.configuration)
+        pool = SandboxPool(environ, jobs=workers)
+        LeftoverRemover(
+            engine=pool.engine,
+            directory=plan.directory,
+            environ=environ,
+            known_secrets=secrets,
+            exit_code=plan.exit_code,
+        ).sweep(keep=interrupted)
+        return LocalEngine(
+            environ=environ,
+            known_secrets=secrets,
+            boxes=pool,
+            budget=budget,
+            rates=ModelRates(),
+            board=board,
+        )
+
+
+class RayMachines:
+    """An `AttemptPlace`: a Ray cluster, to which this process is connected."""
+
+    def __init__(self, address: str) -> None:
+        """Raises UsageError: nothing answers there, or it can't be used."""
+        from agent.batch.engines.cluster import ray_cluster
+
+        self._room = ray_cluster.connect(address)
+
+    def usual_workers(self) -> tuple[int, str]:
+        return self._room, "what the cluster's machines have room for"
+
+    def open(
+        self,
+        plan: BatchPlan,
+        *,
+        workers: int,  # noqa: ARG002 - each machine says itself how many it makes
+        budget: SharedBudget,
+        board: Board,
+        interrupted: frozenset[str],
+    ) -> AttemptEngine:
+        from agent.batch.engines.cluster import ray_cluster
+        from agent.batch.engines.cluster.engine import ClusterEngine, batch_name
+        from agent.batch.engines.cluster.node import BatchPlace, NodeFunctions
+
+        place = BatchPlace(
+            settings=NodeFunctions(
+                environ=environment.environ,
+                home=environment.home,
+                known_secrets=model_setup.known_secrets,
+                exit_code=of_outcome,
+            ),
+            name=batch_name(plan.directory),
+            configuration=plan.configuration,
+        )
+        cluster = ray_cluster.RayCluster()
+        held = cluster.holders(place, tuple(sorted(interrupted)))
+        there, used = used_by(spent for _, spent in held.values()), budget.spent
+        used = BatchUsed(usd=used.usd + there.usd, tokens=used.tokens + there.tokens)
+        return ClusterEngine(
+            cluster=cluster,
+            desk=cluster.open_desk(budget.allowed, used),
+            store=cluster.store,
+            place=place,
+            budget=budget,
+            board=board,
+            held=held,
+        )
+
+
+def place_of(engine: str, address: str | None) -> AttemptPlace:
+    """The place that ``--engine`` and ``--ray-address`` name.
+
+    Raises:
+        UsageError: they don't go together, or Ray is not there.
+    """
+    if engine != "ray":
+        if address is not None:
+            raise UsageError("--ray-address goes with --engine ray")
+        return ThisMachine()
+    if address is None or address in {"auto", "local"} or address.startswith("ray://"):
+        raise UsageError(
+            "--engine ray needs --ray-address HOST:PORT of a cluster of which this machine is one: "
+            "none is looked for, and none is started (docs/scaling.md)"
+        )
+    try:
+        return RayMachines(address)
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise UsageError(
+            "--engine ray needs Ray, here and on every machine: pip install 'moonpool[ray]'"
+        ) from error
