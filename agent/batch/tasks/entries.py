@@ -6,6 +6,7 @@ rows are written.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class TaskMaker:
         self._permits = permits
         self._complaints = complaints
         self._models: dict[str, str] = {}
+        self._resolved = cache(folders.resolved)  # thousands of tasks work in the same folder
 
     def tasks(self, row: TaskRow, known: KnownOfRow = KnownOfRow()) -> Iterator[Task]:  # noqa: B008 - frozen
         """The tasks of a row; none where there is something to complain of."""
@@ -118,7 +120,7 @@ class TaskMaker:
         text = said["workspace"]
         try:
             if not folders.is_pattern(text):
-                return [(said["id"], FolderWorkspace(path=folders.resolved(self._directory, text)))]
+                return [(said["id"], FolderWorkspace(path=self._resolved(self._directory, text)))]
             start = f"{said['id']}-" if "id" in said else ""
             return [
                 (start + name, FolderWorkspace(path=path))

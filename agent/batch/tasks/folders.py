@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 _WILD = re.compile(r"[*?\[]")
@@ -26,7 +25,6 @@ def is_pattern(text: str) -> bool:
     return bool(_WILD.search(text))
 
 
-@lru_cache(maxsize=1 << 15)
 def resolved(directory: Path, text: str) -> Path:
     """A folder by its path, absolute and without links in it.
 

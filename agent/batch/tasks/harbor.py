@@ -5,6 +5,7 @@ files. What a task asks for that can't be given is an error with the reason, nev
 """
 
 import os
+import re
 import shlex
 import stat
 import tomllib
@@ -41,6 +42,12 @@ _TEXT_LIMIT = 1 << 20
 _COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
 _TESTS = "/tests"
 _MIB = 1 << 20
+_SHOWN = 10
+_REACHES_OUT = re.compile(
+    r"^[^#\n]*\b(?:curl|wget|apt(?:-get)?|uvx|pip3? install|npm (?:i|ci|install)|git clone)\s",
+    re.MULTILINE,
+)
+"""A guess, for a note."""
 
 
 def tasks(path: Path, complaints: Complaints, notes: list[str]) -> Iterator[Task]:
@@ -70,6 +77,13 @@ def _notes(readers: list["_Folder"]) -> Iterator[str]:
         "Harbor tasks: only what changes in the work folder is in the patch and reaches the "
         "verification; there as elsewhere commands run as a user that is not root"
     )
+    reaching = [reader.identity for reader in readers if reader.reaches_out]
+    if reaching:
+        shown = ", ".join(reaching[:_SHOWN]) + (", …" if len(reaching) > _SHOWN else "")
+        yield (
+            f"{len(reaching)} tasks have tests that seem to get something from a network, and will "
+            f"fail for that where the image does not hold it: {shown}"
+        )
     silent = sum(reader.silent_on_network for reader in readers)
     if silent:
         yield (
@@ -95,6 +109,11 @@ class _Folder:
         self._wrong = False
         self.silent_on_network = False
         self.is_built = False
+        self.reaches_out = False
+
+    @property
+    def identity(self) -> str:
+        return plain_name([self._name])
 
     def task(self) -> Iterator[Task]:
         """The task; none where there is something to complain of."""
@@ -111,7 +130,7 @@ class _Folder:
             return
         self.silent_on_network = harbor_form.says_nothing_of_network(file)
         environment = file.environment
-        identity = plain_name([self._name])
+        identity = self.identity
         known = file.task.name if file.task else self._name
         yield Task(
             id=identity,
@@ -236,8 +255,10 @@ class _Folder:
             return ImageWorkspace(path=None)
 
     def _verifier(self, file: HarborFile) -> VerifierFiles | None:
-        if self._read("tests/test.sh") is None:
+        script = self._read("tests/test.sh")
+        if script is None:
             return None
+        self.reaches_out = bool(_REACHES_OUT.search(script))
         tests = self._path / "tests"
         for top, folders, files in os.walk(tests):
             for name in (*folders, *files):

@@ -124,6 +124,16 @@ def test_least_task_is_taken_and_its_silence_on_the_network_told(harbor: Path) -
     )
 
 
+def test_tests_that_get_something_from_a_network_are_named(harbor: Path) -> None:
+    (harbor / "tests/test.sh").write_text("#!/bin/bash\n# no curl here\npytest\n")
+    assert len(read_tasks(harbor).notes) == 2
+    (harbor / "tests/test.sh").write_text("#!/bin/bash\ncd x && curl -LsSf x | sh\n")
+    assert read_tasks(harbor).notes[1] == (
+        "1 tasks have tests that seem to get something from a network, and will fail for that "
+        "where the image does not hold it: hello-world"
+    )
+
+
 def test_older_file_is_taken(harbor: Path) -> None:
     (harbor / "task.toml").write_text(
         'version = "1.0"\n[environment]\nmemory = "2G"\nstorage = "512M"\nallow_internet = false\n'

@@ -10,6 +10,7 @@ import pytest
 from agent.verification import Failed, NotRun, Verified, VerifierFiles, in_words, reward_in, verify
 from foreign_images import foreign
 from policies.loading import load
+from policies.operator.ceiling import load_ceiling, under
 from policies.policy import Policy
 from sandbox.container.plan import BroughtFiles
 from sandbox.engine.docker import Engine
@@ -149,6 +150,23 @@ def test_they_run_whatever_the_policy_says_of_the_workspace(
 ) -> None:
     (tests / "test.sh").write_text("#!/bin/bash\necho 1 > /logs/verifier/reward.txt\n")
     box = open_box(replace(default_policy, exec_workspace=exec_workspace))
+    files = VerifierFiles(folder=tests, target="/tests", reward=True)
+    found = verify(
+        box, box.export(), "/tests/test.sh", timeout_s=60, ended_by=undisturbed, files=files
+    )
+    assert isinstance(found, Verified), found
+
+
+def test_they_run_below_a_ceiling_too(
+    open_box: OpenBox, tests: Path, default_policy: Policy, tmp_path: Path
+) -> None:
+    (tmp_path / "ceiling.yaml").write_text(
+        "version: 1\nname: ceiling\nlimits: {memory: 1GiB}\npaths: {write: [.]}\n"
+    )
+    (tests / "test.sh").write_text(
+        "#!/bin/bash\n(: > /opt/x) 2>/dev/null || echo 1 > /logs/verifier/reward.txt\n"
+    )
+    box = open_box(under(default_policy, [load_ceiling(str(tmp_path / "ceiling.yaml"))]))
     files = VerifierFiles(folder=tests, target="/tests", reward=True)
     found = verify(
         box, box.export(), "/tests/test.sh", timeout_s=60, ended_by=undisturbed, files=files
