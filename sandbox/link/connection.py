@@ -27,6 +27,8 @@ from sandbox.link.refused_programs import programs
 A = TypeVar("A", bound=GuestAnswer)
 
 _RECEIVE_BYTES = 1 << 18
+_FIRST_BYTES = 1 << 14
+"""What is received at a time at first: most guests never say more, and there may be hundreds."""
 _HEADER_BYTES = 8
 _STDOUT = 1
 _STDERR_LIMIT = 4096
@@ -57,7 +59,7 @@ class GuestLink:
         self._payload_kind = 0
         self._stderr = b""
         self._number = 0
-        self._buffer = bytearray(_RECEIVE_BYTES)
+        self._buffer = bytearray(_FIRST_BYTES)
         self.lost: str | None = None
         """Why the guest is given up; None while it is not."""
 
@@ -172,6 +174,8 @@ class GuestLink:
                 said = self._stderr.decode("utf-8", "replace").strip()
                 raise self._give_up(f"the guest ended{': ' + said if said else ''}")
             self._take(memoryview(self._buffer)[:count])
+            if count == len(self._buffer) < _RECEIVE_BYTES:
+                self._buffer = bytearray(_RECEIVE_BYTES)
         return self._pending.popleft()
 
     def _take(self, data: memoryview) -> None:
