@@ -51,6 +51,7 @@ format: setup ## let ruff format and fix what it can
 bench: image ## the speed table, as ratios to baselines measured in the same run
 	@$(BIN)/python -P benchmarks/bench.py
 	@$(BIN)/python -P benchmarks/start.py
+	@$(BIN)/python -P benchmarks/batch.py
 
 lock: setup ## constraints.txt again, from pyproject.toml
 	@sh scripts/lock.sh
