@@ -44,6 +44,8 @@ class SharedBy(Enum):
     """Every task of the same model."""
     POLICY = auto()
     """Every task of the same policy."""
+    ENGINE = auto()
+    """All, as long as the container engine does not answer."""
     BATCH = auto()
     """All of them."""
 
@@ -57,6 +59,7 @@ class Failure:
 
 
 PASSING = Failure(kind=ErrorKind.ENVIRONMENT, again=True)
+NO_ENGINE = Failure(kind=ErrorKind.ENVIRONMENT, again=True, shared=SharedBy.ENGINE)
 LASTING = Failure(kind=ErrorKind.ENVIRONMENT)
 BUSY = Failure(kind=ErrorKind.SERVICE, again=True)
 BY_AGENT = Failure(kind=ErrorKind.AGENT)
@@ -77,7 +80,7 @@ OF_ERRORS: Mapping[type[Exception], Failure] = MappingProxyType(
         errors.RecordError: PASSING,
         PolicyError: OF_POLICY,
         sandbox_errors.SandboxError: PASSING,
-        sandbox_errors.EngineUnavailable: PASSING,
+        sandbox_errors.EngineUnavailable: NO_ENGINE,
         sandbox_errors.EngineError: PASSING,
         sandbox_errors.EngineDiskFull: PASSING,
         sandbox_errors.VolumeRefused: PASSING,

@@ -35,6 +35,9 @@ MOST_TRIES = 3
 """Of what fails by its environment or the model's service, the first included."""
 _BACKOFF_S = {ErrorKind.ENVIRONMENT: 2.0, ErrorKind.SERVICE: 15.0}
 """Before the second try; four times as long before the third."""
+_ENGINE_PATIENCE_S = 1800.0
+"""For how long an engine that does not answer is awaited, as when it starts again."""
+_NO_ENGINE = "no container engine answers: one task at a time finds out whether it is back,"
 _LOOK_S = 0.25
 """How often what others wrote to the database is looked for."""
 _UNWRITTEN_S = 60.0
@@ -102,6 +105,8 @@ class Scheduler:
         self._refused: dict[tuple[SharedBy, str], str] = {}
         self._idle = False
         self._closed = False
+        self._engine_gone_s: float | None = None
+        """Since when the engine has not answered anybody."""
         self._trouble_since_s: float | None = None
         self.workers = options.workers
         self.paused = False
@@ -162,7 +167,8 @@ class Scheduler:
         if self._closed or self.stopping is not Stopping.NOT or self.paused or self._unwritten:
             return
         taken = False
-        while len(self._running) < self.workers:
+        most = self.workers if self._engine_gone_s is None else 1
+        while len(self._running) < most:
             one = self._store.take(new_run_id())
             if one is None:
                 self._idle = True
@@ -214,6 +220,8 @@ class Scheduler:
         one = self._running.pop(order.run_id)
         self._board.end(order.run_id)
         result, failure = end.result, end.failure
+        if failure is None or failure.shared is not SharedBy.ENGINE:
+            self._engine_gone_s = None
         if end.begin_again and self.stopping is Stopping.NOT:
             self._guarded(lambda: self._again(one, result))
         elif end.begin_again or end.interrupted:
@@ -222,6 +230,8 @@ class Scheduler:
             self._write(one, AttemptState.DONE, result)
         elif failure.again and self.stopping is not Stopping.NOT:
             self._write(one, AttemptState.STOPPED, result)
+        elif failure.shared is SharedBy.ENGINE and self._engine_is_awaited():
+            self._delay(one, result, failure.kind, counts=False)
         elif failure.again and one.tries + 1 < MOST_TRIES:
             self._delay(one, result, failure.kind)
         elif failure.kind is ErrorKind.ENVIRONMENT:
@@ -241,12 +251,22 @@ class Scheduler:
         state = AttemptState.CANCELLED if one.cancelling else AttemptState.STOPPED
         self._write(one, state, result)
 
-    def _delay(self, one: QueuedAttempt, result: AttemptResult, kind: ErrorKind) -> None:
-        wait_s = _BACKOFF_S[kind] * 4**one.tries
+    def _engine_is_awaited(self) -> bool:
+        """Whether an engine that does not answer may still come back; one at a time finds out."""
+        now_s = time.monotonic()
+        if self._engine_gone_s is None:
+            self._engine_gone_s = now_s
+            self._tell(BatchNotice(text=f"{_NO_ENGINE} for {_ENGINE_PATIENCE_S / 60:.0f} minutes"))
+        return now_s - self._engine_gone_s < _ENGINE_PATIENCE_S
+
+    def _delay(
+        self, one: QueuedAttempt, result: AttemptResult, kind: ErrorKind, *, counts: bool = True
+    ) -> None:
+        wait_s = _BACKOFF_S[kind] * 4 ** (one.tries if counts else 1)
         due = time.monotonic() + wait_s
 
         def write() -> None:
-            self._store.delay(one, result)
+            self._store.delay(one, result, counts=counts)
             heapq.heappush(self._delayed, (due, one.task_id, one.attempt))
 
         self._guarded_write(write)

@@ -167,10 +167,14 @@ class BatchQueue:
         """An attempt is over."""
         self._set(one, f"{_RESULT}, state = ?, cancelling = 0", *_spent(result), state)
 
-    def delay(self, one: QueuedAttempt, result: AttemptResult) -> None:
-        """An attempt failed by no fault of the agent, and waits to be tried again."""
-        what = f"{_RESULT}, state = ?, tries = tries + 1"
-        self._set(one, what, *_spent(result), AttemptState.DELAYED)
+    def delay(self, one: QueuedAttempt, result: AttemptResult, *, counts: bool = True) -> None:
+        """An attempt failed by no fault of the agent, and waits to be tried again.
+
+        Args:
+            counts: it was one of the tries that it has.
+        """
+        what = f"{_RESULT}, state = ?, tries = tries + ?"
+        self._set(one, what, *_spent(result), AttemptState.DELAYED, int(counts))
 
     def wait_no_more(self, task_id: str, attempt: int) -> None:
         """A delayed attempt may be taken."""

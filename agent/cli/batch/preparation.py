@@ -3,7 +3,7 @@
 What tasks share is prepared once. Whatever can't be fails here, before anything is spent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of, lacking
@@ -50,8 +50,11 @@ def prepared(
         for task in known.values()
         if isinstance(task.workspace, FolderWorkspace)
     }
-    for folder in folders:
+    for folder in workspace.holding(directory, folders):
         workspace.refuse_inside(directory, folder, "the batch's folder")
+    own = [configuration.file, given[INSTRUCTIONS], *configuration.paths().values()]
+    holding = {place for file in own if file for place in workspace.holding(file, folders)}
+    for folder in holding:
         model_setup.refuse_in(configuration, folder)
     return BatchPlan(
         directory=directory,
@@ -62,7 +65,8 @@ def prepared(
             given[INSTRUCTIONS],
             configuration,
             context_files=given[CONTEXT_FILES],
-            workspace=NOWHERE,
+            # In one that holds them they are refused.
+            workspace=next(iter(holding), NOWHERE),
         ),
         kernel_policy=given[KERNEL_POLICY],
         accepted_risks=accepted_risks(given[ACCEPT_RISK]),
@@ -76,7 +80,7 @@ def _choices(
     configuration: Configuration,
     *,
     model: str | None,
-    folders: Iterable[Path],
+    folders: Collection[Path],
 ) -> Mapping[Choices, PreparedChoices]:
     found: dict[Choices, PreparedChoices] = {}
     complaints = Complaints()

@@ -4,7 +4,7 @@ The one way from a name to a policy that is used: whoever loads one past this fo
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def permit(
     ceiling: str | None,
     *,
     root: Workspace | None = None,
-    roots: Iterable[Workspace] = (),
+    roots: Collection[Path] = (),
     image: str | None = None,
 ) -> Policy:
     """A policy under the operator's own ceiling and the one named on the command line: both hold.
@@ -35,7 +35,8 @@ def permit(
     """
 
     def accept(file: Path) -> None:
-        for place in (*roots, *([] if root is None else [root])):
+        within = workspace.holding(file.absolute(), roots) if roots else ()
+        for place in (*within, *([] if root is None else [root])):
             workspace.refuse_policy_inside(str(file.absolute()), place)
 
     found = load(policy, directory=environment.policy_directory(), accept=accept)

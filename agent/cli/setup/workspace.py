@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from agent.errors import UsageError
@@ -72,6 +73,13 @@ def is_inside(path: Path, workspace: Workspace) -> bool:
         form == workspace or workspace in form.parents
         for form in (path.resolve(), _without_dots(path))
     )
+
+
+def holding(path: Path, workspaces: Collection[Path]) -> tuple[Path, ...]:
+    """Those of many workspaces that a path lies in, as `is_inside` would say it of each."""
+    forms = (path.resolve(), _without_dots(path))
+    above = {place for form in forms for place in (form, *form.parents)}
+    return tuple(place for place in above if place in workspaces)
 
 
 def _without_dots(path: Path) -> Path:

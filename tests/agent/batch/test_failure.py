@@ -12,6 +12,7 @@ from agent.batch.failure import (
     BUSY,
     BY_AGENT,
     LASTING,
+    NO_ENGINE,
     OF_BATCH,
     OF_MODEL,
     OF_POLICY,
@@ -61,7 +62,7 @@ def test_every_error_class_has_its_kind_by_name(kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (sandbox_errors.EngineUnavailable("no engine"), PASSING),
+        (sandbox_errors.EngineUnavailable("no engine"), NO_ENGINE),
         (sandbox_errors.EngineDiskFull("no space"), PASSING),
         (sandbox_errors.SetupFailed("pip"), PASSING),
         (sandbox_errors.ImageUnusable("for another platform"), LASTING),

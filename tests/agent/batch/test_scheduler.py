@@ -10,6 +10,7 @@ from agent.batch.failure import (
     BUSY,
     BY_AGENT,
     LASTING,
+    NO_ENGINE,
     OF_BATCH,
     OF_MODEL,
     OF_POLICY,
@@ -91,6 +92,30 @@ def test_an_environment_that_fails_three_times_is_set_aside(batch: FakeSchedulin
     assert batch.states() == {"a": "set aside"}
     assert batch.ended()[-1].detail == "set aside: no engine answers (after 3 tries)"
     assert batch.ended()[-1].error_kind == "environment"
+
+
+def test_an_engine_that_starts_again_costs_no_task_a_try(batch: FakeScheduling) -> None:
+    batch.workers = 3
+    times = iter(range(20))
+
+    def end(order: AttemptOrder) -> AttemptEnd:
+        away = next(times) < 12
+        return failed(NO_ENGINE, "no engine answers")(order) if away else finished(order)
+
+    batch.engine.end = end
+    batch.go([a_task(name) for name in "abcd"])
+    assert set(batch.states().values()) == {"done"}
+    assert batch.notices().count("no container engine answers") == 1
+
+
+def test_an_engine_that_stays_away_is_not_awaited_for_ever(
+    batch: FakeScheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "_ENGINE_PATIENCE_S", 0.0)
+    batch.engine.end = failed(NO_ENGINE)
+    batch.go([a_task("a")])
+    assert batch.engine.begun == ["a"] * MOST_TRIES
+    assert batch.states() == {"a": "set aside"}
 
 
 def test_an_image_for_another_platform_fails_once(batch: FakeScheduling) -> None:
