@@ -11,30 +11,30 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
+from typing import assert_never
 
 from agent.batch.attempt import AttemptResult, ErrorKind
 from agent.batch.board import Board
+from agent.batch.disposition import BegunAgain, Postponed, Settled, dispose
 from agent.batch.engines.interface import AttemptEngine
-from agent.batch.failure import SharedBy
+from agent.batch.failure import Failure, SharedBy
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.plan import BatchPlan
 from agent.batch.queue.states import AttemptState, QueuedAttempt
 from agent.batch.queue.store import BatchQueue
+from agent.batch.shared_failures import SharedFailures
 from agent.batch.watching.events import (
     AttemptBegun,
     AttemptDelayed,
     AttemptEnded,
     BatchEvent,
     BatchNotice,
+    QueueSteered,
 )
 from agent.errors import RecordError
 from agent.record.store import new_run_id
 from policies.frozen import dataclass
 
-MOST_TRIES = 3
-"""Of what fails by its environment or the model's service, the first included."""
-_BACKOFF_S = {ErrorKind.ENVIRONMENT: 2.0, ErrorKind.SERVICE: 15.0}
-"""Before the second try; four times as long before the third."""
 _ENGINE_PATIENCE_S = 1800.0
 """For how long an engine that does not answer is awaited, as when it starts again."""
 _NO_ENGINE = "no container engine answers: one task at a time finds out whether it is back,"
@@ -42,9 +42,8 @@ _LOOK_S = 0.25
 """How often what others wrote to the database is looked for."""
 _UNWRITTEN_S = 60.0
 """How long a database that can't be written is tried again once nothing runs any more."""
-CANCELLED = "cancelled"
-SET_ASIDE = "set aside"
 STOPPED = "stopped"
+"""In place of an outcome, where an attempt was not begun."""
 
 
 class Stopping(Enum):
@@ -102,7 +101,8 @@ class Scheduler:
         self._running: dict[str, QueuedAttempt] = {}
         self._delayed: list[tuple[float, str, int]] = []
         self._unwritten: list[Callable[[], None]] = []
-        self._refused: dict[tuple[SharedBy, str], str] = {}
+        self._shared = SharedFailures()
+        self._looked = False
         self._idle = False
         self._closed = False
         self._engine_gone_s: float | None = None
@@ -173,7 +173,7 @@ class Scheduler:
             if one is None:
                 self._idle = True
                 break
-            refused = self._why_refused(one)
+            refused = self._shared.why(self._plan.choices(one.task_id))
             if refused:
                 self._write(one, AttemptState.STOPPED, self._not_begun(one, refused))
             else:
@@ -194,15 +194,6 @@ class Scheduler:
         )
         self._engine.submit(order, lambda order, end: self._inbox.put((order, end)))
 
-    def _why_refused(self, one: QueuedAttempt) -> str:
-        chosen = self._plan.choices(one.task_id)
-        shared = (
-            (SharedBy.BATCH, ""),
-            (SharedBy.MODEL, chosen.model),
-            (SharedBy.POLICY, chosen.policy.name),
-        )
-        return next((self._refused[one] for one in shared if one in self._refused), "")
-
     def _not_begun(self, one: QueuedAttempt, why: str) -> AttemptResult:
         return AttemptResult(
             task_id=one.task_id,
@@ -219,86 +210,68 @@ class Scheduler:
     def _ended(self, order: AttemptOrder, end: AttemptEnd) -> None:
         one = self._running.pop(order.run_id)
         self._board.end(order.run_id)
-        result, failure = end.result, end.failure
-        if failure is None or failure.shared is not SharedBy.ENGINE:
-            self._engine_gone_s = None
-        if end.begin_again and self.stopping is Stopping.NOT:
-            self._guarded(lambda: self._again(one, result))
-        elif end.begin_again or end.interrupted:
-            self._broken_off(one, result)
-        elif failure is None or failure.kind is ErrorKind.AGENT:
-            self._write(one, AttemptState.DONE, result)
-        elif failure.again and self.stopping is not Stopping.NOT:
-            self._write(one, AttemptState.STOPPED, result)
-        elif failure.shared is SharedBy.ENGINE and self._engine_is_awaited():
-            self._delay(one, result, failure.kind, counts=False)
-        elif failure.again and one.tries + 1 < MOST_TRIES:
-            self._delay(one, result, failure.kind)
-        elif failure.kind is ErrorKind.ENVIRONMENT:
-            self._set_aside(one, result)
-        else:
-            if failure.shared is not SharedBy.NOBODY:
-                self._refuse(one, failure.shared, result.detail)
-            self._write(one, AttemptState.STOPPED, result)
-        if self._options.fail_fast and failure is not None and not self._closed:
-            self._closed = True
-            self._tell(BatchNotice(text=f"{one.task_id} failed: no further task is begun"))
+        failure = end.failure
+        found = dispose(
+            end,
+            tries=one.tries,
+            cancelling=one.cancelling,
+            stopping=self.stopping is not Stopping.NOT,
+            engine_awaited=self._engine_is_awaited(failure),
+        )
+        match found:
+            case BegunAgain():
+                self._guarded(lambda: self._again(one, end.result))
+            case Postponed():
+                self._postpone(one, end.result, found)
+            case Settled(state=state, result=result):
+                self._write(one, state, result)
+            case _:
+                assert_never(found)
+        if failure is not None and isinstance(found, Settled):
+            self._refuse(one, failure, end.result)
 
     def _again(self, one: QueuedAttempt, before: AttemptResult) -> None:
         self._submit(self._store.begin_again(one, new_run_id(), before), take_up=False)
 
-    def _broken_off(self, one: QueuedAttempt, result: AttemptResult) -> None:
-        state = AttemptState.CANCELLED if one.cancelling else AttemptState.STOPPED
-        self._write(one, state, result)
-
-    def _engine_is_awaited(self) -> bool:
+    def _engine_is_awaited(self, failure: Failure | None) -> bool:
         """Whether an engine that does not answer may still come back; one at a time finds out."""
+        if failure is None or failure.shared is not SharedBy.ENGINE:
+            self._engine_gone_s = None
+            return False
         now_s = time.monotonic()
         if self._engine_gone_s is None:
             self._engine_gone_s = now_s
             self._tell(BatchNotice(text=f"{_NO_ENGINE} for {_ENGINE_PATIENCE_S / 60:.0f} minutes"))
         return now_s - self._engine_gone_s < _ENGINE_PATIENCE_S
 
-    def _delay(
-        self, one: QueuedAttempt, result: AttemptResult, kind: ErrorKind, *, counts: bool = True
-    ) -> None:
-        wait_s = _BACKOFF_S[kind] * 4 ** (one.tries if counts else 1)
-        due = time.monotonic() + wait_s
+    def _postpone(self, one: QueuedAttempt, result: AttemptResult, how: Postponed) -> None:
+        due = time.monotonic() + how.wait_s
 
         def write() -> None:
-            self._store.delay(one, result, counts=counts)
+            self._store.delay(one, result, counts=how.counts)
             heapq.heappush(self._delayed, (due, one.task_id, one.attempt))
 
         self._guarded_write(write)
-        self._tell(AttemptDelayed(result=result, wait_s=wait_s, tries=one.tries + 1))
+        tries = one.tries + int(how.counts)
+        self._tell(AttemptDelayed(result=result, wait_s=how.wait_s, tries=tries))
 
-    def _set_aside(self, one: QueuedAttempt, result: AttemptResult) -> None:
-        times = f"after {one.tries + 1} tries" if one.tries else "it would be the same again"
-        words = f"{SET_ASIDE}: {result.detail} ({times})"
-        self._write(one, AttemptState.SET_ASIDE, result.replaced({"detail": words}))
-
-    def _refuse(self, one: QueuedAttempt, shared: SharedBy, why: str) -> None:
-        chosen = self._plan.choices(one.task_id)
-        match shared:
-            case SharedBy.MODEL:
-                what, words = chosen.model, f"no further task of {chosen.model} is begun"
-            case SharedBy.POLICY:
-                what = chosen.policy.name
-                words = f"no further task under policy {what} is begun"
-            case _:
-                what, words = "", "no further task is begun"
-                self._closed = True
-        if (shared, what) in self._refused:
-            return
-        self._refused[shared, what] = why
-        self._tell(BatchNotice(text=f"{words}: {why}"))
-        if not self._closed:
-            self._guarded_write(self._stop_refused)
+    def _refuse(self, one: QueuedAttempt, failure: Failure, result: AttemptResult) -> None:
+        """Stop what shares the failure, or with `fail_fast` everything."""
+        words = self._shared.add(failure.shared, self._plan.choices(one.task_id), result.detail)
+        if self._options.fail_fast and not self._closed:
+            words = words or f"{one.task_id} failed: no further task is begun"
+            self._closed = True
+        if words:
+            self._closed = self._closed or failure.shared is SharedBy.BATCH
+            self._tell(BatchNotice(text=words))
+            if not self._closed:
+                self._guarded_write(self._stop_refused)
 
     def _stop_refused(self) -> None:
         """All that waits and would fail alike, in one go."""
-        found = {one: self._why_refused(one) for one in self._store.waiting()}
-        rows = [self._not_begun(one, why) for one, why in found.items() if why]
+        waiting = self._store.waiting()
+        found = [(one, self._shared.why(self._plan.choices(one.task_id))) for one in waiting]
+        rows = [self._not_begun(one, why) for one, why in found if why]
         self._store.stop(rows)
         for row in rows:
             self._tell(AttemptEnded(state=AttemptState.STOPPED, result=row))
@@ -312,6 +285,9 @@ class Scheduler:
     def _steer(self) -> None:
         if not self._store.changed():
             return
+        if self._looked:
+            self._tell(QueueSteered(attempts=tuple(self._store.all())))
+        self._looked = True
         wanted = self._store.steering()
         self.workers = wanted.workers or self._options.workers
         if wanted.paused is not self.paused:

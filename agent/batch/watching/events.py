@@ -1,7 +1,7 @@
 """What happens in a batch, as values: the lines of ``--json`` are made of these."""
 
 from agent.batch.attempt import AttemptResult
-from agent.batch.queue.states import AttemptState
+from agent.batch.queue.states import AttemptState, QueuedAttempt
 from policies.frozen import dataclass
 
 
@@ -42,4 +42,11 @@ class BatchNotice:
     text: str
 
 
-BatchEvent = AttemptBegun | AttemptDelayed | AttemptEnded | BatchNotice
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSteered:
+    """Another process changed the queue. For the tally alone."""
+
+    attempts: tuple[QueuedAttempt, ...]
+
+
+BatchEvent = AttemptBegun | AttemptDelayed | AttemptEnded | BatchNotice | QueueSteered

@@ -9,6 +9,7 @@ from agent.batch.watching.events import (
     AttemptEnded,
     BatchEvent,
     BatchNotice,
+    QueueSteered,
 )
 
 
@@ -22,7 +23,8 @@ class JsonWatcher:
         self._write = write
 
     def tell(self, event: BatchEvent) -> None:
-        self._write(json.dumps(as_data(event)))
+        if not isinstance(event, QueueSteered):
+            self._write(json.dumps(as_data(event)))
 
     def refresh(self) -> None:
         """Nothing is shown but what happens."""
@@ -31,7 +33,9 @@ class JsonWatcher:
         """There is nothing to give back."""
 
 
-def as_data(event: BatchEvent) -> Mapping[str, object]:
+def as_data(
+    event: AttemptBegun | AttemptDelayed | AttemptEnded | BatchNotice,
+) -> Mapping[str, object]:
     """The JSON form, with its kind as ``event``."""
     match event:
         case AttemptBegun():

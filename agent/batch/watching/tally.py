@@ -5,7 +5,12 @@ from collections.abc import Iterable
 
 from agent.batch.attempt import AttemptResult
 from agent.batch.queue.states import OPEN, AttemptState, QueuedAttempt
-from agent.batch.watching.events import AttemptDelayed, AttemptEnded, BatchEvent
+from agent.batch.watching.events import (
+    AttemptDelayed,
+    AttemptEnded,
+    BatchEvent,
+    QueueSteered,
+)
 from agent.record import outcome as outcomes
 from agent.record.outcome import Finished
 
@@ -21,10 +26,9 @@ class Tally:
         self._states: dict[tuple[str, int], AttemptState] = {}
         self.usd = 0.0
         self.tokens = 0
-        for one in attempts:
-            self._states[one.task_id, one.attempt] = one.state
-            if one.result is not None:
-                self._take(one.result)
+        self._know(attempts)
+        for row in self.results.values():
+            self._count(row)
 
     def hear(self, event: BatchEvent) -> None:
         match event:
@@ -33,11 +37,22 @@ class Tally:
                 self._take(event.result)
             case AttemptDelayed():
                 self._take(event.result)
+            case QueueSteered():
+                self._know(event.attempts)
             case _:
                 pass
 
+    def _know(self, attempts: Iterable[QueuedAttempt]) -> None:
+        for one in attempts:
+            self._states[one.task_id, one.attempt] = one.state
+            if one.result is not None:
+                self.results[one.task_id, one.attempt] = one.result
+
     def _take(self, result: AttemptResult) -> None:
         self.results[result.task_id, result.attempt] = result
+        self._count(result)
+
+    def _count(self, result: AttemptResult) -> None:
         self.usd += result.usd or 0.0
         self.tokens += result.input_tokens + result.output_tokens
 

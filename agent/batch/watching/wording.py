@@ -7,6 +7,7 @@ from agent.batch.watching.events import (
     AttemptEnded,
     BatchEvent,
     BatchNotice,
+    QueueSteered,
 )
 from agent.untrusted_text import one_line, visible
 
@@ -24,6 +25,8 @@ def is_silent(event: BatchEvent) -> bool:
             return not taken_up
         case AttemptEnded():
             return event.is_said_already
+        case QueueSteered():
+            return True
         case _:
             return False
 
@@ -45,6 +48,8 @@ def in_words(event: BatchEvent) -> str:
             return f"{named(result.task_id, result.attempt)}: {_ended(result)}"
         case BatchNotice(text=text):
             return visible(text)
+        case QueueSteered():
+            return "the queue was changed by another process"
 
 
 def _ended(result: AttemptResult) -> str:

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.batch import disposition
 from agent.batch import scheduler as scheduling
+from agent.batch.disposition import MOST_TRIES
 from agent.batch.failure import (
     BUSY,
     BY_AGENT,
@@ -21,7 +23,7 @@ from agent.batch.failure import (
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.queue.states import AttemptState
 from agent.batch.queue.store import BatchQueue
-from agent.batch.scheduler import MOST_TRIES, Stopping
+from agent.batch.scheduler import Stopping
 from agent.batch.watching.events import AttemptBegun, AttemptDelayed
 from agent.errors import RecordError
 from fakes.batches import a_row, a_task
@@ -31,7 +33,7 @@ from fakes.scheduling import FakeScheduling, failed, finished
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits before another try waits for nothing here."""
-    monkeypatch.setattr(scheduling, "_BACKOFF_S", dict.fromkeys(scheduling._BACKOFF_S, 0.0))
+    monkeypatch.setattr(disposition, "BACKOFF_S", dict.fromkeys(disposition.BACKOFF_S, 0.0))
     monkeypatch.setattr(scheduling, "_LOOK_S", 0.001)
 
 
