@@ -54,7 +54,7 @@ def attempt_row(
         error_kind=error_kind,
         detail=summary.detail.partition("\n")[0][:_DETAIL_CHARACTERS],
         verified=_verified(summary),
-        reward=getattr(summary.verification, "reward", None),
+        reward=_reward(summary),
         patch=_patch(summary, directory, run),
         patch_sha256=summary.patch_sha256,
         patch_bytes=summary.patch_bytes,
@@ -77,6 +77,11 @@ def _verified(summary: RunSummary) -> bool | None:
             return False
         case _:
             return None
+
+
+def _reward(summary: RunSummary) -> float | None:
+    checked = summary.verification
+    return checked.reward if isinstance(checked, Verified | Failed) else None
 
 
 def _patch(summary: RunSummary, directory: Path, run: Path) -> str | None:

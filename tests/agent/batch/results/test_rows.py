@@ -89,3 +89,14 @@ def test_summary_that_is_cut_is_an_error_and_no_row(batch: FakeBatch) -> None:
     (run / SUMMARY).write_bytes((run / SUMMARY).read_bytes()[:100])
     with pytest.raises(RecordError, match=r"run\.json is not JSON"):
         attempt_row(a_task(), 1, batch.directory, run)
+
+
+def test_reward_that_the_check_gave_stands_in_the_row(batch: FakeBatch) -> None:
+    row = batch.attempt(a_task(), say("done"), verify="false", error_kind=ErrorKind.AGENT)
+    assert row.reward is None
+    run = batch.directory / f"runs/{row.run_id}"
+    summary = json.loads((run / SUMMARY).read_text())
+    summary["verification"]["reward"] = 0.5
+    (run / SUMMARY).write_text(json.dumps(summary))
+    again = attempt_row(a_task(), 1, batch.directory, run)
+    assert (again.verified, again.reward) == (False, 0.5)
