@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from sandbox.errors import SandboxError
+from sandbox.pool.threads import BackgroundThreads
 
 _WAITING_EACH = 4
 """How many wait for each thread; who gives up one more removes it itself."""
@@ -14,22 +14,17 @@ class BackgroundRemoval:
     """A few threads that remove, a bounded number behind. For any number of threads."""
 
     def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="moonpool-remove")
+        self._threads = BackgroundThreads(threads, name="remove")
         self._room = threading.BoundedSemaphore(threads * (1 + _WAITING_EACH))
-        self._closed = False
         self.failures: list[str] = []
         """What was not removed, in words; `moonpool prune` finds it again."""
 
     def __call__(self, remove: Callable[[], None]) -> None:
         """Have it removed soon; on the spot where too many wait. Raises nothing."""
-        if self._closed or not self._room.acquire(blocking=False):
+        if not self._room.acquire(blocking=False):
             self._removed(remove)
-            return
-        try:
-            self._threads.submit(self._behind, remove)
-        except RuntimeError:  # the interpreter is about to end, and takes nothing more
-            self._room.release()
-            self._removed(remove)
+        elif not self._threads.submit(lambda: self._behind(remove)):
+            self._behind(remove)
 
     def _behind(self, remove: Callable[[], None]) -> None:
         try:
@@ -45,5 +40,4 @@ class BackgroundRemoval:
 
     def close(self) -> None:
         """Wait until all of it is removed."""
-        self._closed = True
-        self._threads.shutdown()
+        self._threads.close()

@@ -7,7 +7,6 @@ that moment. It is one taker's, and goes when that is done. Owns the threads tha
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from sandbox.pool.looks import SharedLooks
 from sandbox.pool.removal import BackgroundRemoval
 from sandbox.pool.stock import LONGEST_WAIT_S, Stock, WarmContainer, identity
 from sandbox.pool.supply import ContainerSupply
+from sandbox.pool.threads import BackgroundThreads
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.source import HostSource, ImageSource
 
@@ -59,7 +59,7 @@ class WarmSupply(SharedLooks):
         self._engine = engine
         self._stock = Stock(affordable(limit))
         self._opens: dict[Hashable, Open] = {}
-        self._makers = ThreadPoolExecutor(threads, thread_name_prefix="moonpool-warm")
+        self._makers = BackgroundThreads(threads, name="warm")
         self.removal = BackgroundRemoval(threads)
 
     # -- what is needed next ---------------------------------------------------------------
@@ -89,7 +89,7 @@ class WarmSupply(SharedLooks):
         What was taken stays its taker's.
         """
         self._remove(self._stock.emptied())
-        self._makers.shutdown(cancel_futures=True)
+        self._makers.close()
         self._remove(self._stock.emptied())
         self.removal.close()
         return tuple(self.removal.failures)
@@ -117,8 +117,8 @@ class WarmSupply(SharedLooks):
             made = None
             try:
                 made = self._made(key, plan)
-            except (SandboxError, FileError):
-                pass  # who opens one meets the same, and can say so
+            except Exception:  # noqa: BLE001, S110 - who opens one meets the same, and can say so
+                pass
             finally:
                 self._remove(self._stock.made(key, made))
 

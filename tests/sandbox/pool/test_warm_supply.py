@@ -303,3 +303,26 @@ def test_what_a_killed_process_made_ahead_is_prunable_at_once_and_its_run_can_go
 def test_memory_bounds_how_many_wait() -> None:
     assert affordable(1) == 1
     assert affordable(1 << 40) < 1 << 40
+
+
+_LEAVING = """
+import sys
+from sandbox.pool.removal import BackgroundRemoval
+import threading
+
+begun = threading.Event()
+
+def never() -> None:
+    begun.set()
+    threading.Event().wait()
+
+BackgroundRemoval(1)(never)
+begun.wait()
+print("left", flush=True)
+"""
+
+
+def test_who_leaves_at_once_waits_for_no_removal() -> None:
+    command = [sys.executable, "-P", "-c", _LEAVING]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONG_S)
+    assert done.stdout == "left\n"
