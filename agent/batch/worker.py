@@ -25,7 +25,7 @@ from agent.record.journal import each
 from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
-from agent.report.writing import write_reports
+from agent.review.report.writing import write_reports
 from agent.run import Run
 from agent.session import RunSetup
 from sandbox.workspace.place import Workspace

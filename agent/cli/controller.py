@@ -168,7 +168,7 @@ class RunController:
 
 def _finish(options: RunController, going: Run, result: RunResult, record: RunRecord) -> None:
     """Write what is left to write, and show what came of it."""
-    from agent.report.writing import write_reports  # what only the end needs costs no start
+    from agent.review.report.writing import write_reports  # what only the end needs costs no start
 
     document = result.document.json_object()
     try:

@@ -30,7 +30,7 @@ LOADED = (
     "agent.models.openai.client",
     "agent.models.pricing",
     "agent.models.script.player",
-    "agent.report.writing",
+    "agent.review.report.writing",
     "agent.run",
     "agent.open_sandbox",
     "agent.terminal.result",

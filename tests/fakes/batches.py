@@ -9,7 +9,7 @@ from agent.batch.attempt import AttemptResult, ErrorKind
 from agent.batch.results.rows import attempt_row
 from agent.batch.task import FolderWorkspace, Task, TaskOrigin
 from agent.record.store import runs_directory
-from agent.report.writing import write_reports
+from agent.review.report.writing import write_reports
 from fakes.model import Step, ToldModel
 from fakes.runs import FakeRun
 from policies.policy import Policy

@@ -3,7 +3,7 @@
 Its script sorts and filters the table that stands in it; without scripts the table is all there.
 The content security policy names script and style by their digests, and forbids all else. Whatever
 comes from a task, a model or a repository is escaped where it becomes markup
-(`agent.report.markup`), and what acts or hides in it is shown as what it is.
+(`agent.review.pages.markup`), and what acts or hides in it is shown as what it is.
 """
 
 import base64
@@ -20,8 +20,8 @@ from agent.batch.results.rows import run_of
 from agent.batch.results.verdict import TaskVerdict, verdict
 from agent.batch.task import Task
 from agent.record.store import REPORT
-from agent.report import html
-from agent.report.markup import Markup, joined, tag
+from agent.review.pages import markup
+from agent.review.pages.markup import Markup, joined, tag
 from agent.risk.finding import Severity
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
@@ -59,7 +59,7 @@ class BatchSummary:
 def pieces(summary: BatchSummary) -> Iterator[bytes]:
     """The page, piece by piece."""
     folder = Path(__file__).parent
-    style = Path(html.__file__).with_name("report.css").read_text("utf-8")
+    style = Path(markup.__file__).with_name("report.css").read_text("utf-8")
     style += (folder / "summary.css").read_text("utf-8")
     script = (folder / "summary.js").read_text("utf-8")
     policy = (

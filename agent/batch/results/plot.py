@@ -6,7 +6,7 @@ stay readable on a narrow screen. Refuses to know rows: it gets points.
 
 from collections.abc import Sequence
 
-from agent.report.markup import Markup, joined, tag
+from agent.review.pages.markup import Markup, joined, tag
 
 _WIDTH, _HEIGHT = 1000, 100
 _MOST_POINTS = 600

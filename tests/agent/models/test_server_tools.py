@@ -14,7 +14,7 @@ from agent.past_runs.policy_usage import policy_usage
 from agent.record.events.conversation import ModelReplied
 from agent.record.events.wording import served_in_words
 from agent.record.runs import RecordedRun
-from agent.report.html import render
+from agent.review.report.html import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import PlainScreen

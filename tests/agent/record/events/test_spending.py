@@ -18,7 +18,7 @@ from agent.record.events.kinds import Event
 from agent.record.events.live import BudgetUsed
 from agent.record.events.wording import spending_in_words, tokens_in_words
 from agent.record.runs import RecordedRun
-from agent.report.html import render
+from agent.review.report.html import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import PlainScreen

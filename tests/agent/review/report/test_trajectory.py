@@ -26,8 +26,8 @@ from agent.record.events.encoding import Lossy
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked
 from agent.record.summary import RunResult
-from agent.report.trajectory import recorded_times, trajectory
-from agent.report.writing import write_reports
+from agent.review.report.trajectory import recorded_times, trajectory
+from agent.review.report.writing import write_reports
 from fakes.atif import Trajectory
 from fakes.model import Step, ToldModel, call, calls, say
 from fakes.runs import FakeRun

@@ -2,7 +2,7 @@
 
 No scripts, no outside resources, and a content security policy that forbids both: what stands in it
 comes from a model and from a repository nobody trusts. Everything is escaped where it becomes
-markup (`agent.report.markup`), and characters that act or hide are shown as what they are.
+markup (`agent.review.pages.markup`), and characters that act or hide are shown as what they are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from agent.record.events.wording import served_in_words
 from agent.record.outcome import Finished
 from agent.record.summary import DeliveredPatch, RunResult
 from agent.record.timeline import RowKind, timeline
-from agent.report.page import DiffFile, DiffLine, ReportContent, ReportRow, RiskyFile, page
+from agent.review.pages.page import DiffFile, DiffLine, ReportContent, ReportRow, RiskyFile, page
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding, risk_by_path
 from agent.risk.inspected_patch import parts_of

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from agent.record.events.kinds import Recorded
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
-from agent.report.html import hiding, render
-from agent.report.trajectory import recorded_times, trajectory
+from agent.review.report.html import hiding, render
+from agent.review.report.trajectory import recorded_times, trajectory
 
 
 def write_reports(record: RunRecord, result: RunResult, log: Sequence[Recorded]) -> None:

@@ -1,7 +1,7 @@
 """The report's page: which words stand where. Made of tags that escape what they are given.
 
 Owns the layout. What a model or a repository had a hand in comes here as it is and is made visible;
-refuses to know events (`agent.report.html`).
+refuses to know events (`agent.review.report.html`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.record.summary import DeliveredPatch, RunSummary
-from agent.report.markup import Markup, joined, tag
+from agent.review.pages.markup import Markup, joined, tag
 from agent.risk.finding import Finding, Severity
 from agent.untrusted_text import one_line, path_text, visible
 from policies.frozen import dataclass

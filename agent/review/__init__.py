@@ -1,0 +1,1 @@
+"""Review: from a patch to a decision, on pages served to one browser or in one file."""
