@@ -6,7 +6,7 @@ know how an attempt is made (`worker`), and which one comes next (`scheduler`).
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.batch.attempt import AttemptResult
 from agent.batch.failure import Failure
@@ -23,6 +23,9 @@ from agent.record.journal import Show
 from agent.record.outcome import Outcome
 from policies.frozen import dataclass
 from policies.policy import Policy
+
+if TYPE_CHECKING:
+    from agent.observe.otlp import TelemetrySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class WorkerServices:
     """That of a model, by its name, which all runs share."""
     interrupts: Interrupts
     show: Show
+    telemetry: "TelemetrySettings | None" = None
+    """None: the operator configured none, and nothing is sent anywhere."""
 
     def share(self, model: str) -> RunShare:
         """What a run has in common with the others."""

@@ -127,6 +127,8 @@ class Scheduler:
         for one in self._store.interrupted():
             if one.task_id in self._plan.tasks:
                 self._submit(one, take_up=True)
+            else:
+                self._leave(one)
         told = Stopping.NOT
         while self.stopping is not Stopping.DROPPED:
             if told is not self.stopping:
@@ -193,6 +195,17 @@ class Scheduler:
             )
         )
         self._engine.submit(order, lambda order, end: self._inbox.put((order, end)))
+
+    def _leave(self, one: QueuedAttempt) -> None:
+        """One that ran, of a task that is not in the file any more: nothing of it stands."""
+        row = AttemptResult(
+            task_id=one.task_id,
+            attempt=one.attempt,
+            run_id=one.run_id,
+            outcome=STOPPED,
+            detail="its task is not in the file any more",
+        )
+        self._write(one, AttemptState.STOPPED, row)
 
     def _not_begun(self, one: QueuedAttempt, why: str) -> AttemptResult:
         return AttemptResult(

@@ -6,6 +6,7 @@ Every engine calls `perform`, in a thread here or in a process elsewhere. Whatev
 value in what it gives: a task that fails fails alone.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -91,7 +92,7 @@ def _void(order: AttemptOrder) -> AttemptResult:
 def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None:
     """What the run came to; None: it can't be gone on with."""
     if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
-        return taken_up(order, services, _finished)
+        return taken_up(order, services, lambda setup: _finished(setup, services))
     workspace = workspace_of(order, services.environ)
     model = open_model(order.model, environ=services.environ, configuration=order.configuration)
     record = RunRecord.create(
@@ -110,7 +111,8 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
                 exit_code=order.exit_code,
                 facts=order.facts,
                 share=services.share(order.model),
-            )
+            ),
+            services,
         )
     finally:
         record.close()
@@ -133,12 +135,24 @@ def job_of(order: AttemptOrder, workspace: Workspace, environ: Mapping[str, str]
     )
 
 
-def _finished(setup: RunSetup) -> RunSummary:
+def _finished(setup: RunSetup, services: WorkerServices) -> RunSummary:
     """Do the run, and write what is left to write."""
     record = setup.record
     with RunLog(record.directory, redact=record.redact) as log:
-        run = Run(replace(setup, show=each(log.show, setup.show)))
-        result = run.go()
+        watching = [log.show, setup.show]
+        spans = None
+        if services.telemetry is not None:
+            from agent.observe.spans import SpanRecorder  # noqa: PLC0415 - an extra
+
+            spans = SpanRecorder(services.telemetry, run_id=record.run_id, model=setup.model)
+            watching.append(spans.show)
+        run = Run(replace(setup, show=each(*watching)))
+        try:
+            result = run.go()
+        finally:
+            unsent = spans.close() if spans is not None else None
+            if unsent is not None:
+                log.write(logging.WARNING, unsent)
         record.write_summary(result.document.json_object())
         write_reports(record, result, run.journal.log)
     return result.document

@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.batch.board import Board
 from agent.batch.engines.interface import Report
@@ -16,6 +16,9 @@ from agent.conversation.shared_budget import SharedBudget
 from agent.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
 from agent.tools.sandbox_protocol import SandboxProtocol
+
+if TYPE_CHECKING:
+    from agent.observe.otlp import TelemetrySettings
 
 
 class BoxSupply(Protocol):
@@ -54,6 +57,7 @@ class LocalEngine:
         budget: SharedBudget | None,
         rates: ModelRates,
         board: Board,
+        telemetry: "TelemetrySettings | None" = None,
     ) -> None:
         self._environ = environ
         self._known_secrets = known_secrets
@@ -61,6 +65,7 @@ class LocalEngine:
         self._budget = budget
         self._rates = rates
         self._board = board
+        self._telemetry = telemetry
         self._lock = threading.Lock()
         self._running: dict[str, ThreadInterrupts] = {}
         self._unopened: dict[str, _Like] = {}
@@ -82,6 +87,7 @@ class LocalEngine:
             rate=self._rates.of,
             interrupts=interrupts,
             show=self._board.listener(order.run_id),
+            telemetry=self._telemetry,
         )
 
         def work() -> None:

@@ -94,8 +94,12 @@ def opened(directory: Path) -> sqlite3.Connection:
         ) from error
     except OSError as error:
         raise RecordError(f"{path} can't be looked at: {error.strerror}") from error
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        raise RecordError(f"{path} is a link or no file at all, which no batch of ours makes it")
+    beside = [path.with_name(NAME + ending) for ending in ("-wal", "-shm", "-journal")]
+    if not (_is_plain(found) and all(map(_is_plain_or_none, beside))):
+        raise RecordError(
+            f"{path}, or what SQLite keeps beside it, is a link or no file at all, which no batch "
+            "of ours makes it"
+        )
     with translated(directory):
         database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
         try:
@@ -107,6 +111,18 @@ def opened(directory: Path) -> sqlite3.Connection:
             database.close()
             raise
     return database
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def _is_plain_or_none(path: Path) -> bool:
+    # Whoever closes the database last removes it.
+    try:
+        return _is_plain(path.lstat())
+    except FileNotFoundError:
+        return True
 
 
 @contextmanager

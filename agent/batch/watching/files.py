@@ -1,7 +1,7 @@
 """The files of results, kept up to date while the batch goes on, and out of its way."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,11 +27,12 @@ class ResultFiles:
         self._due_s = time.monotonic() + _EVERY_S
         self._going: Background[None] | None = None
 
-    def keep_up(self, rows: Sequence[AttemptResult]) -> None:
+    def keep_up(self, newest: Callable[[], Sequence[AttemptResult]]) -> None:
         """Write them in a thread, if it is time to and none does. What fails is written later."""
         if time.monotonic() < self._due_s or (self._going is not None and self._going.is_alive()):
             return
         self._due_s = float("inf")
+        rows = newest()
 
         def write() -> None:
             begun = time.monotonic()

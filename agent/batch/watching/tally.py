@@ -1,7 +1,7 @@
 """How far a batch is, counted as it goes. For whoever shows it; reads nothing itself."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from agent.batch.attempt import AttemptResult
 from agent.batch.queue.states import OPEN, AttemptState, QueuedAttempt
@@ -20,7 +20,13 @@ FINISHED = outcomes.name_of(Finished)
 class Tally:
     """Mutable: of one batch. Spent is what all results together cost, those that are void too."""
 
-    def __init__(self, attempts: Iterable[QueuedAttempt] = ()) -> None:
+    def __init__(
+        self, attempts: Iterable[QueuedAttempt] = (), *, listed: Container[str] | None = None
+    ) -> None:
+        """Args:
+        listed: ids of the tasks that are to be done; None: all. Of others counts what is over.
+        """
+        self._listed = listed
         self.results: dict[tuple[str, int], AttemptResult] = {}
         """The newest of each attempt that has one."""
         self._states: dict[tuple[str, int], AttemptState] = {}
@@ -44,6 +50,8 @@ class Tally:
 
     def _know(self, attempts: Iterable[QueuedAttempt]) -> None:
         for one in attempts:
+            if not self._is_listed(one.task_id) and one.state in OPEN:
+                continue
             self._states[one.task_id, one.attempt] = one.state
             if one.result is not None:
                 self.results[one.task_id, one.attempt] = one.result
@@ -55,6 +63,9 @@ class Tally:
     def _count(self, result: AttemptResult) -> None:
         self.usd += result.usd or 0.0
         self.tokens += result.input_tokens + result.output_tokens
+
+    def _is_listed(self, task_id: str) -> bool:
+        return self._listed is None or task_id in self._listed
 
     @property
     def total(self) -> int:
@@ -79,4 +90,4 @@ class Tally:
     def unfinished_tasks(self) -> set[str]:
         """Tasks of which no attempt finished."""
         done = {task for (task, _), row in self.results.items() if row.outcome == FINISHED}
-        return {task for task, _ in self._states} - done
+        return {task for task, _ in self._states if self._is_listed(task)} - done

@@ -5,20 +5,24 @@ from agent.batch.watching.tally import Tally
 from agent.cli.setup import exit_codes
 
 
-def exit_code(scheduler: Scheduler, tally: Tally) -> int:
-    """Of a batch that has ended."""
+def exit_code(scheduler: Scheduler, tally: Tally, *, written: bool) -> int:
+    """Of a batch that has ended.
+
+    Args:
+        written: its results could be.
+    """
     if scheduler.stopping is not Stopping.NOT:
         return exit_codes.INTERRUPTED
-    if scheduler.trouble:
+    if scheduler.trouble or not written:
         return exit_codes.ENVIRONMENT
     return exit_codes.NOT_FINISHED if tally.unfinished_tasks() else exit_codes.DONE
 
 
-def summary(scheduler: Scheduler, tally: Tally) -> dict[str, object]:
+def summary(tally: Tally, code: int) -> dict[str, object]:
     """The last line of ``--json``."""
     return {
         "event": "summary",
-        "exit_code": exit_code(scheduler, tally),
+        "exit_code": code,
         "attempts": tally.total,
         "over": tally.over,
         "finished": tally.finished(),

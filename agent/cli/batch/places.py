@@ -68,6 +68,7 @@ class ThisMachine:
             budget=budget,
             rates=ModelRates(),
             board=board,
+            telemetry=model_setup.telemetry(plan.configuration),
         )
 
 

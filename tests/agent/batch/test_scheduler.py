@@ -207,6 +207,14 @@ def test_what_ran_when_a_process_ended_is_taken_up_in_its_run(batch: FakeSchedul
     assert (second.task.id, second.take_up) == ("b", False)
 
 
+def test_what_ran_of_a_task_that_is_gone_is_not_taken_up(batch: FakeScheduling) -> None:
+    batch.store.enlist([a_task("gone")], attempts=1)
+    batch.store.take("run-of-before")
+    batch.go([a_task("a")])
+    assert batch.engine.begun == ["a"]
+    assert batch.states() == {"gone": "stopped", "a": "done"}
+
+
 def test_one_that_can_not_be_gone_on_with_gets_another_run(batch: FakeScheduling) -> None:
     batch.store.enlist([a_task("a")], attempts=1)
     batch.store.take("run-of-before")

@@ -20,10 +20,12 @@ from agent.config.values import Configuration
 from agent.conversation.shared_budget import SharedBudget
 from agent.job import Job, OnProgress
 from agent.models.pricing import UNKNOWN
+from agent.observe.otlp import TelemetrySettings
 from agent.record.journal import unseen
 from agent.tools.sandbox_protocol import SandboxProtocol
 from fakes.batches import a_task
 from fakes.box import TmpBox
+from fakes.collector import Collector
 from policies.policy import Policy
 from sandbox.errors import EngineUnavailable, ImageUnusable, SandboxError
 
@@ -41,6 +43,7 @@ class AWorker:
         self.boxes: list[TmpBox] = []
         self.before_open: Callable[[], None] = lambda: None
         self.budget: SharedBudget | None = None
+        self.telemetry: TelemetrySettings | None = None
 
     def order(self, *turns: object, **changes: object) -> AttemptOrder:
         script = self.directory / "script.yaml"
@@ -73,6 +76,7 @@ class AWorker:
                 rate=lambda _: None,
                 interrupts=self.interrupts,
                 show=unseen,
+                telemetry=self.telemetry,
             ),
         )
 
@@ -199,6 +203,35 @@ def test_a_batch_whose_time_is_over_asks_no_model(worker: AWorker) -> None:
     end = worker.perform(worker.order(WRITES, DONE))
     assert end.result.outcome == "limit: the batch's time"
     assert end.result.error_kind == "setting"
+
+
+def test_runs_at_once_have_a_trace_and_a_log_each(worker: AWorker) -> None:
+    orders = [
+        worker.order({"text": f"words {n}"}, run_id=f"20261129-01000{n}-0000000{n}")
+        for n in range(4)
+    ]
+    scripts = [worker.directory / f"{n}.yaml" for n in range(4)]
+    for n, script in enumerate(scripts):
+        turns = [WRITES, {"text": f"words {n}"}]
+        script.write_text(json.dumps({"version": 1, "turns": turns}))
+    orders = [replace(o, model=f"script:{s}") for o, s in zip(orders, scripts, strict=True)]
+    ends: list[AttemptEnd] = []
+    with Collector() as collector:
+        worker.telemetry = TelemetrySettings(endpoint=collector.url)
+        threads = [
+            threading.Thread(target=lambda o=o: ends.append(worker.perform(o))) for o in orders
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        roots = [span for span in collector.spans if not span.parent]
+    assert [end.result.outcome for end in ends] == ["finished"] * 4
+    assert len({span.trace for span in roots}) == len(roots) == 4
+    for n, order in enumerate(orders):
+        log = (worker.directory / "runs" / order.run_id / "run.log").read_text()
+        assert [m for m in range(4) if f"words {m}" in log] == [n]
+        assert "Failed to detach context" not in log
 
 
 def test_a_folder_that_no_image_has_as_its_workspace_fails_once(worker: AWorker) -> None:

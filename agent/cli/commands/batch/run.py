@@ -1,6 +1,7 @@
 """``moonpool batch run``."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -97,10 +98,13 @@ def _run(
     *,
     notes: tuple[str, ...],
 ) -> int:
+    # A library's warning is no line for the person: it stands in the log of its run.
+    logging.captureWarnings(True)
+    logging.getLogger().addHandler(logging.NullHandler())
     tasks = tuple(plan.tasks.values())
     enlisted = store.enlist(tasks, attempts=given[ATTEMPTS])
     files = ResultFiles(plan.directory, tasks, began=store.began())
-    tally = Tally(store.all())
+    tally = Tally(store.all(), listed=plan.tasks)
     board = Board()
     watcher = open_watcher(tally, board, json_lines=given[EVENTS_AS_JSON])
 
@@ -121,7 +125,7 @@ def _run(
 
     def refresh() -> None:
         watcher.refresh()
-        files.keep_up(tally.rows())
+        files.keep_up(tally.rows)
         if budget.spent.seconds - worked_s > _WORKED_EVERY_S:
             keep_time()
 
@@ -130,7 +134,9 @@ def _run(
         workers=workers,
         budget=budget,
         board=board,
-        interrupted=frozenset(one.run_id or "" for one in store.interrupted()),
+        interrupted=frozenset(
+            one.run_id or "" for one in store.interrupted() if one.task_id in plan.tasks
+        ),
     )
     scheduler = Scheduler(
         plan=plan,
@@ -151,13 +157,13 @@ def _run(
         finally:
             watcher.close()
     _tell(left)
-    _finish(files, tally)
+    code = exit_code(scheduler, tally, written=_finish(files, tally))
     if given[EVENTS_AS_JSON]:
-        print_line(json.dumps(summary(scheduler, tally)))
+        print_line(json.dumps(summary(tally, code)))
     else:
         print(f"{closing_words(tally)}\n{visible(str(plan.directory))}")
     tidying.begin(environment.environ())
-    return exit_code(scheduler, tally)
+    return code
 
 
 def _budget(given: Given, plan: BatchPlan, store: BatchQueue) -> SharedBudget:
@@ -191,12 +197,14 @@ def _beginning(enlisted: Enlisted, tally: Tally, workers: int, why: str) -> Iter
         yield f"{len(enlisted.gone)} tasks are not in the file any more, and are kept: {named}"
 
 
-def _finish(files: ResultFiles, tally: Tally) -> None:
+def _finish(files: ResultFiles, tally: Tally) -> bool:
+    """Write the results; gives whether that could be done."""
     try:
-        notes = files.finish(tally.rows())
+        _tell(files.finish(tally.rows()))
     except RecordError as error:
-        notes = (visible(str(error)),)
-    _tell(notes)
+        _tell((visible(str(error)),))
+        return False
+    return True
 
 
 def _tell(notes: Sequence[str]) -> None:

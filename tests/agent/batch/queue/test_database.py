@@ -100,6 +100,16 @@ def test_what_is_not_ours_is_named_and_left_as_it_is(
     assert database.exists(tmp_path)
 
 
+@pytest.mark.parametrize("beside", ["batch.db-wal", "batch.db-shm", "batch.db-journal"])
+def test_what_stands_beside_it_is_no_link_either(tmp_path: Path, beside: str) -> None:
+    database.create(tmp_path)
+    (tmp_path / "mine.txt").write_text("of another's")
+    (tmp_path / beside).symlink_to("mine.txt")
+    with pytest.raises(RecordError, match="is a link"):
+        database.opened(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "of another's"
+
+
 def test_a_link_to_nowhere_is_something_that_stands_there(tmp_path: Path) -> None:
     (tmp_path / database.NAME).symlink_to("nowhere")
     assert database.exists(tmp_path)

@@ -118,6 +118,17 @@ def test_the_tally_counts_by_whose_failure_it_was() -> None:
     assert (tally.over, tally.finished(), tally.usd, tally.tokens) == (3, 2, 0.75, 3)
 
 
+def test_of_tasks_that_are_not_in_the_file_what_is_over_counts() -> None:
+    attempts = [
+        queued("a", AttemptState.DONE, usd=0.0),
+        queued("gone", AttemptState.WAITING),
+        queued("left", AttemptState.DONE, outcome="x", error_kind=ErrorKind.AGENT),
+    ]
+    tally = Tally(attempts, listed={"a"})
+    assert (tally.total, tally.over, tally.unfinished_tasks()) == (2, 2, set())
+    assert {row.task_id for row in tally.rows()} == {"a", "left"}
+
+
 def line_of(task: str, began_s: float = 0.0, **values: object) -> BoardLine:
     return BoardLine(task_id=task, attempt=1, began_s=began_s, **values)  # type: ignore[arg-type]
 

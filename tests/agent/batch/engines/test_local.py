@@ -1,0 +1,133 @@
+"""Attempts in threads: what is made ready for them, and how each is told to end."""
+
+import json
+import queue
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.batch.board import Board
+from agent.batch.engines.local import LocalEngine
+from agent.batch.order import AttemptEnd, AttemptOrder
+from agent.batch.task import FolderWorkspace, GitWorkspace
+from agent.cli.setup.exit_code_of import of_outcome
+from agent.config.instructions import Instructions
+from agent.config.values import Configuration
+from agent.job import Job, OnProgress
+from agent.models.pricing import UNKNOWN
+from agent.models.rate_limit import ModelRates
+from agent.tools.sandbox_protocol import SandboxProtocol
+from fakes.batches import a_task
+from fakes.box import TmpBox
+from policies.policy import Policy
+
+
+class Boxes:
+    """Fits `agent.batch.engines.local.BoxSupply`; opens one when it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.expected: dict[str, int] = {}
+        self.closed = False
+
+    def open_box(self, job: Job, _progress: OnProgress) -> SandboxProtocol:
+        self.asked.put(job.run_id)
+        self.may.wait()
+        return TmpBox(files={})
+
+    def expect(self, job: Job, count: int) -> None:
+        self.expected[str(job.workspace)] = count
+
+    def close(self) -> tuple[str, ...]:
+        self.closed = True
+        return ("something stays",)
+
+
+@pytest.fixture
+def boxes() -> Boxes:
+    return Boxes()
+
+
+@pytest.fixture
+def engine(boxes: Boxes) -> LocalEngine:
+    return LocalEngine(
+        environ={}, known_secrets=(), boxes=boxes, budget=None, rates=ModelRates(), board=Board()
+    )
+
+
+def order_of(directory: Path, policy: Policy, name: str, folder: str = "a") -> AttemptOrder:
+    script = directory / "script.yaml"
+    if not script.exists():
+        script.write_text(json.dumps({"version": 1, "turns": [{"text": "Done."}]}))
+    return AttemptOrder(
+        task=replace(a_task(name), workspace=FolderWorkspace(path=Path("/", folder))),
+        attempt=1,
+        run_id=name,
+        take_up=False,
+        directory=directory,
+        policy=policy,
+        model=f"script:{script}",
+        facts=UNKNOWN,
+        configuration=Configuration(),
+        instructions=Instructions(),
+        kernel_policy="require",
+        accepted_risks=frozenset(),
+        exit_code=of_outcome,
+    )
+
+
+def test_each_attempt_is_reported_from_a_thread_of_its_own(
+    engine: LocalEngine, boxes: Boxes, tmp_path: Path, policy: Policy
+) -> None:
+    ended: queue.SimpleQueue[tuple[str, AttemptEnd]] = queue.SimpleQueue()
+    for name in ("r1", "r2", "r3"):
+        order = order_of(tmp_path, policy, name)
+        engine.submit(order, lambda order, end: ended.put((order.run_id, end)))
+    assert {boxes.asked.get(timeout=60) for _ in range(3)} == {"r1", "r2", "r3"}
+    boxes.may.set()
+    ends = dict(ended.get(timeout=60) for _ in range(3))
+    assert {end.result.outcome for end in ends.values()} == {"finished"}
+    assert engine.close() == ("something stays",)
+
+
+def test_who_has_not_asked_yet_is_expected_beside_who_comes_next(
+    engine: LocalEngine, boxes: Boxes, tmp_path: Path, policy: Policy
+) -> None:
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    first = order_of(tmp_path, policy, "r1")
+    engine.submit(first, lambda order, _: ended.put(order.run_id))
+    boxes.asked.get(timeout=60)
+    coming = [order_of(tmp_path, policy, n, f) for n, f in (("r2", "a"), ("r3", "a"), ("r4", "b"))]
+    engine.expect(coming)
+    assert boxes.expected == {"/a": 3, "/b": 1}
+    boxes.may.set()
+    ended.get(timeout=60)
+    engine.expect(coming[2:])
+    assert boxes.expected == {"/a": 0, "/b": 1}
+
+
+def test_what_is_to_be_got_first_is_not_made_ready(
+    engine: LocalEngine, boxes: Boxes, tmp_path: Path, policy: Policy
+) -> None:
+    order = order_of(tmp_path, policy, "r1")
+    place = GitWorkspace(url="/repo", revision="main")
+    engine.expect([replace(order, task=replace(order.task, workspace=place))])
+    assert boxes.expected == {}
+
+
+def test_one_is_told_to_end_and_no_other(
+    engine: LocalEngine, boxes: Boxes, tmp_path: Path, policy: Policy
+) -> None:
+    ended: queue.SimpleQueue[tuple[str, AttemptEnd]] = queue.SimpleQueue()
+    for name in ("r1", "r2"):
+        order = order_of(tmp_path, policy, name)
+        engine.submit(order, lambda order, end: ended.put((order.run_id, end)))
+        boxes.asked.get(timeout=60)
+    engine.interrupt("r1", "SIGTERM")
+    engine.interrupt("never there", "SIGTERM")
+    boxes.may.set()
+    ends = dict(ended.get(timeout=60) for _ in range(2))
+    assert (ends["r1"].interrupted, ends["r2"].interrupted) == (True, False)
