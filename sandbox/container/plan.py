@@ -179,7 +179,7 @@ def plan(
     Args:
         also_own: as for `kernel_rules`.
     """
-    rules = _rules(policy, prepared, may_ask=may_ask, also_own=also_own)
+    rules, probe = _rules(policy, prepared, may_ask=may_ask, also_own=also_own)
     lifetime_s = int(policy.limits.time_s) + _GRACE_S
     return OpeningPlan(
         policy=policy,
@@ -196,7 +196,7 @@ def plan(
         environment=_environment(policy, prepared),
         rules=rules,
         kernel_policy=kernel_policy,
-        probe=_forbidden(prepared, rules),
+        probe=probe,
         services=_services(policy, prepared),
         lifetime_s=lifetime_s,
     )
@@ -228,27 +228,25 @@ def plan_of_none(policy: Policy, *, snapshot_image: str) -> OpeningPlan:
     )
 
 
-_known_rules: dict[tuple[object, ...], KernelRules] = {}
+_KNOWN_LIMIT = 32
+_known_rules = Recent[tuple[KernelRules, str | None]](_KNOWN_LIMIT)
 """A batch opens many sandboxes under one policy; working the rules out takes some milliseconds. By
-key of the prepared image, policy, and whether somebody can be asked; the oldest goes first."""
-_KNOWN_RULES_LIMIT = 32
+key of the prepared image, policy, and whether somebody can be asked."""
 
 
 def _rules(
     policy: Policy, prepared: PreparedImage, *, may_ask: bool, also_own: tuple[str, ...]
-) -> KernelRules:
-    key = (prepared.key, whole_text(policy), may_ask, also_own)
-    found = _known_rules.get(key)
-    if found is None:
-        found = kernel_rules(policy, prepared.inventory, may_ask=may_ask, also_own=also_own)
-        while len(_known_rules) >= _KNOWN_RULES_LIMIT:
-            # Another thread may have taken the oldest.
-            _known_rules.pop(next(iter(_known_rules), key), None)
-        _known_rules[key] = found
-    return found
+) -> tuple[KernelRules, str | None]:
+    """The rules, and what to try them with (`OpeningPlan.probe`)."""
+
+    def made() -> tuple[KernelRules, str | None]:
+        rules = kernel_rules(policy, prepared.inventory, may_ask=may_ask, also_own=also_own)
+        return rules, _forbidden(prepared, rules)
+
+    return _known_rules.get((prepared.key, whole_text(policy), may_ask, also_own), made)
 
 
-_texts = Recent[str](_KNOWN_RULES_LIMIT)
+_texts = Recent[str](_KNOWN_LIMIT)
 
 
 def whole_text(policy: Policy) -> str:

@@ -15,6 +15,7 @@ from agent.errors import UsageError
 from agent.models.interface import StopReason
 from policies.file.strict import StrictModel
 from policies.frozen import dataclass
+from sandbox.recent import Recent
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 _DEEPEST: Final = 60
@@ -53,7 +54,11 @@ def load(path: Path) -> tuple[Turn, ...]:
         raise UsageError(f"{path}: can't read the script: {error.strerror or error}") from error
     if len(data) > LARGEST_BYTES:
         raise UsageError(f"{path}: a script may have {LARGEST_BYTES} bytes at most")
-    return decode(data, str(path))
+    return _decoded.get((data, str(path)), lambda: decode(data, str(path)))
+
+
+_decoded = Recent[tuple["Turn", ...]](2)
+"""A batch plays one script in each of its runs."""
 
 
 def decode(data: bytes, name: str) -> tuple[Turn, ...]:
