@@ -80,11 +80,11 @@ def run(given: Given) -> int:
     listed = read_tasks(file, policies=environment.policy_directory())
     tasks = _shard(listed.tasks, given[SHARD])
     plan = prepared(tasks, given, model=given[MODEL], directory=directory)
+    place = place_of(given[ENGINE], given[RAY_ADDRESS])
     Engine.connect(environment.environ())  # said once, and not by each task
     with owned(directory):
         store = BatchQueue.open(directory, create=True)
         try:
-            place = place_of(given[ENGINE], given[RAY_ADDRESS])
             return _run(given, plan, store, place, notes=listed.notes)
         finally:
             store.close()

@@ -178,6 +178,25 @@ def test_the_batchs_folder_lies_in_no_workspace(moonpool: Shell, script: str) ->
     assert "lies in the workspace" in done.stderr
 
 
+@pytest.mark.parametrize("what", ["--instructions", "-p", "--ceiling", "MOONPOOL_CONFIG"])
+def test_a_workspace_decides_neither_model_nor_permit(
+    moonpool: Shell, script: str, what: str
+) -> None:
+    inside = moonpool.directory / "repo" / "deep" / "own.yaml"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("version: 1\nname: own\nextends: default\n")
+    row = {"id": "a", "workspace": "repo", "task": "x", "model": script}
+    (moonpool.directory / "tasks.jsonl").write_text(json.dumps(row))
+    option = [] if what.isupper() else [what, str(inside)]
+    if what.isupper():
+        inside.write_text(f"version: 1\nmodel: {script}\n")
+    env = {what: str(inside)} if what.isupper() else {}
+    done = moonpool("batch", "run", "tasks.jsonl", "-o", "out", *option, env=env)
+    assert done.returncode == 2, done.stderr
+    assert "in the workspace" in done.stderr
+    assert not (moonpool.directory / "out").exists()
+
+
 @pytest.mark.parametrize(
     "verb", [["status"], ["pause"], ["resume"], ["cancel"], ["retry"]], ids=lambda verb: verb[0]
 )
@@ -187,10 +206,14 @@ def test_where_there_is_no_batch_the_verbs_say_so(moonpool: Shell, verb: list[st
     assert "no batch in ." in done.stderr
 
 
-def test_ray_is_refused_until_it_is_there(moonpool: Shell) -> None:
-    done = moonpool("batch", "run", "tasks.jsonl", "--engine", "ray")
+def test_no_cluster_is_looked_for_and_nothing_is_begun(moonpool: Shell, script: str) -> None:
+    (moonpool.directory / "repo").mkdir()
+    row = {"id": "a", "workspace": "repo", "task": "x", "model": script}
+    (moonpool.directory / "tasks.jsonl").write_text(json.dumps(row))
+    done = moonpool("batch", "run", "tasks.jsonl", "-o", "out", "--engine", "ray")
     assert done.returncode == 2
-    assert "--engine ray is not there yet" in done.stderr
+    assert "needs --ray-address" in done.stderr
+    assert not (moonpool.directory / "out").exists()
 
 
 @pytest.mark.parametrize("word", ["0/4", "5/4", "x", "1/0", "-1/2"])
