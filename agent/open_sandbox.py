@@ -4,10 +4,10 @@ from pathlib import PurePath
 
 from agent.job import Job, OnProgress
 from images.build import ensure
-from sandbox import reattach
+from sandbox import opened, reattach
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
-from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
+from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError, WorkspaceError
 from sandbox.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
@@ -15,13 +15,7 @@ from sandbox.sandbox import Sandbox
 def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     """Engine ─► image ─► snapshot and container. Raises SandboxError and its children."""
     engine = Engine.connect(job.environ)
-    image = ensure(engine, job.policy.image, environ=job.environ, on_progress=on_progress)
-    if job.policy.setup.makes_layer:
-        from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
-
-        image = find_or_make(
-            engine, image, job.policy, job.workspace, environ=job.environ, on_progress=on_progress
-        ).image
+    image = _image(job, engine, on_progress)
     name = PurePath(str(job.workspace)).name or job.workspace
     on_progress(f"copying {name} into a sealed container")
     return Sandbox.open(
@@ -34,6 +28,65 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
         engine=engine,
         on_progress=on_progress,
     )
+
+
+def open_recorded(
+    job: Job, remembered: ReattachState, base_tree: str, on_progress: OnProgress
+) -> Sandbox:
+    """A fresh container with what a run began with, whatever stands in its workspace today.
+
+    From the copy that the engine keeps of it; else from the workspace, which must be that still.
+
+    Args:
+        base_tree: tree id of what the run began with.
+
+    Raises:
+        WorkspaceError: neither is to be had.
+        SandboxError: the container can't be opened.
+    """
+    copy = remembered.snapshot()
+    engine = Engine.connect(job.environ)
+    # What a set-up prepares is done to a copy: one that it was done to already is none.
+    setup = job.policy.setup
+    if setup.makes_layer or setup.prepare or engine.image(copy.image) is None:
+        box = open_sandbox(job, on_progress)
+    else:
+        on_progress("opening a sealed container on the copy that the run began with")
+        box = Sandbox(
+            opened.open_workspace(
+                job.workspace,
+                job.policy,
+                image=_image(job, engine, on_progress),
+                run_id=job.run_id,
+                may_ask=job.may_ask,
+                kernel_policy=KernelPolicy(job.kernel_policy),
+                engine=engine,
+                on_progress=on_progress,
+                carried=lambda _below: copy,
+            )
+        )
+    try:
+        if box.base_tree != base_tree:
+            raise WorkspaceError(
+                "the engine keeps no copy of what the run began with, and the workspace is not "
+                "that any more"
+            )
+    except BaseException:
+        box.close()
+        raise
+    return box
+
+
+def _image(job: Job, engine: Engine, on_progress: OnProgress) -> str:
+    """What the container is made from, below the workspace; made where it is missing."""
+    image = ensure(engine, job.policy.image, environ=job.environ, on_progress=on_progress)
+    if not job.policy.setup.makes_layer:
+        return image
+    from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
+
+    return find_or_make(
+        engine, image, job.policy, job.workspace, environ=job.environ, on_progress=on_progress
+    ).image
 
 
 def reopen_sealed(job: Job, remembered: ReattachState, engine: Engine) -> tuple[Sandbox, str]:

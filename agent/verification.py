@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
-from agent.tools.sandbox_protocol import SandboxProtocol
+from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
 from agent.untrusted_text import decode
 from policies.frozen import dataclass
 from sandbox.errors import FileError, FileMissing, SandboxError
@@ -92,14 +92,39 @@ def verify(
         ended_by: around the command, with what ends it; see `agent.interrupts`.
         files: what stands in that sandbox beside, and whether a reward decides.
     """
+    return verify_in(
+        lambda: _fresh(box, files),
+        patch,
+        command,
+        timeout_s=timeout_s,
+        ended_by=ended_by,
+        files=files,
+    )
+
+
+def verify_in(
+    fresh_box: Callable[[], SandboxProtocol],
+    patch: Patch,
+    command: str,
+    *,
+    timeout_s: float,
+    ended_by: Callable[[Callable[[], None]], AbstractContextManager[None]],
+    files: VerifierFiles | None = None,
+    on_output: OnOutput | None = None,
+) -> Verification:
+    """As `verify`, in a sandbox that `fresh_box` opens: one from the baseline in which nothing ran.
+
+    Args:
+        on_output: gets what the command prints, as it comes.
+    """
     started = time.monotonic()
     limit_s = timeout_s if files is None or files.time_s is None else min(timeout_s, files.time_s)
     reward: float | str | None = None
     try:
-        with closing(_fresh(box, files)) as fresh:
+        with closing(fresh_box()) as fresh:
             fresh.apply(patch)
             with ended_by(fresh.cancel):
-                result = fresh.run(command, timeout_s=limit_s)
+                result = fresh.run(command, timeout_s=limit_s, on_output=on_output)
             if files is not None and files.reward and result.ending is Ending.EXITED:
                 reward = _reward(fresh)
     except (SandboxError, FileError) as error:

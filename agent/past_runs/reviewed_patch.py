@@ -16,8 +16,9 @@ from agent.record.store import EVENTS
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding, ordered
+from agent.untrusted_text import path_text
 from policies.frozen import dataclass
-from sandbox.patch.selection import HunkChoice, chosen_patch
+from sandbox.patch.selection import MODE, HunkChoice, chosen_patch
 from sandbox.patch.values import Change, Patch
 
 
@@ -62,6 +63,18 @@ def reviewed_patch(
     found = gate.inspect(patch, policy, accepted=accepted)
     carried = _carried(run.summary.findings, found, patch.changes, accepted)
     return ReviewedPatch(patch=patch, findings=ordered((*found, *carried)))
+
+
+def spelled(choice: HunkChoice) -> str:
+    """A choice as a person writes it."""
+
+    def one(path: bytes, numbers: frozenset[int] | None) -> str:
+        if numbers is None:
+            return path_text(path)
+        words = ("mode" if number == MODE else str(number) for number in sorted(numbers))
+        return f"{path_text(path)}:{','.join(words)}"
+
+    return ",".join(one(path, numbers) for path, numbers in choice.items())
 
 
 def _carried(

@@ -31,7 +31,9 @@ class Decision(RecordedModel):
     """Which part of the patch, as it was asked for; empty: all of it."""
     accepted_risks: tuple[str, ...] = ()
     reason: str = ""
-    """Why these may pass."""
+    """Why these may pass, or why it was applied without a check that passes."""
+    verified: bool | None = None
+    """Whether what was put there passed the run's check before; None: there was none to run."""
 
 
 def note(directory: Path, decision: Decision) -> None:

@@ -41,18 +41,6 @@ def chosen(values: Iterable[str], paths: Iterable[bytes]) -> HunkChoice:
     return wanted
 
 
-def spelled(choice: HunkChoice) -> str:
-    """The same as text."""
-
-    def one(path: bytes, numbers: frozenset[int] | None) -> str:
-        if numbers is None:
-            return path_text(path)
-        words = ("mode" if number == MODE else str(number) for number in sorted(numbers))
-        return f"{path_text(path)}:{','.join(words)}"
-
-    return ",".join(one(path, numbers) for path, numbers in choice.items())
-
-
 def _numbers(item: str, text: str) -> frozenset[int]:
     match = _NUMBERS.fullmatch(text)
     if match is None:

@@ -159,7 +159,7 @@ class MarkStore:
         Raises:
             UsageError: it is empty, too long, or one too many.
         """
-        text = text.strip().replace("\r\n", "\n")
+        text = text.strip().replace("\r\n", "\n").replace("\0", "\ufffd")
         if not text or len(text) > COMMENT_CHARACTERS:
             raise UsageError(f"a comment has from 1 to {COMMENT_CHARACTERS} characters")
         if side not in {"new", "old"} or not 0 <= line < 1 << 31:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup.hunks import chosen, spelled
+from agent.cli.setup.hunks import chosen
 from agent.errors import UsageError
+from agent.past_runs.reviewed_patch import spelled
 from command_line.running import SCRIPT, Shell
 from command_line.terminal import Terminal
 
