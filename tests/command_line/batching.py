@@ -91,10 +91,14 @@ class Batching:
 
     def until_calls(self, process: subprocess.Popen[str], count: int) -> None:
         """Until so many runs have begun a call."""
+        self.until_recorded(process, '"call_started"', count)
+
+    def until_recorded(self, process: subprocess.Popen[str], text: str, count: int) -> None:
+        """Until the records of so many runs hold a text."""
         late = time.monotonic() + WAIT_S
-        while len([r for r in self.records() if '"call_started"' in r.read_text()]) < count:
-            assert process.poll() is None, "over before that"
-            assert time.monotonic() < late, "no call"
+        while len([record for record in self.records() if text in record.read_text()]) < count:
+            assert process.poll() is None, f"over before {text}"
+            assert time.monotonic() < late, f"no {text}"
             time.sleep(0.01)
 
     def records(self) -> list[Path]:

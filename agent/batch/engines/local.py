@@ -2,7 +2,8 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from agent.conversation.shared_budget import SharedBudget
 from agent.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
 from agent.tools.sandbox_protocol import SandboxProtocol
+from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
@@ -58,7 +60,11 @@ class LocalEngine:
         rates: ModelRates,
         board: Board,
         telemetry: "TelemetrySettings | None" = None,
+        sweep: Callable[[], None] = lambda: None,
     ) -> None:
+        """Args:
+        sweep: removes in the end what runs left that are over.
+        """
         self._environ = environ
         self._known_secrets = known_secrets
         self._boxes = boxes
@@ -66,6 +72,7 @@ class LocalEngine:
         self._rates = rates
         self._board = board
         self._telemetry = telemetry
+        self._sweep = sweep
         self._lock = threading.Lock()
         self._running: dict[str, ThreadInterrupts] = {}
         self._unopened: dict[str, _Like] = {}
@@ -134,4 +141,8 @@ class LocalEngine:
                 self._budget.wake()
 
     def close(self) -> tuple[str, ...]:
-        return self._boxes.close()
+        left = self._boxes.close()
+        # A container whose patch could not be made, as when the engine was away, still stands.
+        with suppress(SandboxError):
+            self._sweep()
+        return left

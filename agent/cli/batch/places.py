@@ -54,13 +54,14 @@ class ThisMachine:
         environ = environment.environ()
         secrets = model_setup.known_secrets(plan.configuration)
         pool = SandboxPool(environ, jobs=workers)
-        LeftoverRemover(
+        leftovers = LeftoverRemover(
             engine=pool.engine,
             directory=plan.directory,
             environ=environ,
             known_secrets=secrets,
             exit_code=plan.exit_code,
-        ).sweep(keep=interrupted)
+        )
+        leftovers.sweep(keep=interrupted)
         return LocalEngine(
             environ=environ,
             known_secrets=secrets,
@@ -69,6 +70,7 @@ class ThisMachine:
             rates=ModelRates(),
             board=board,
             telemetry=model_setup.telemetry(plan.configuration),
+            sweep=lambda: leftovers.sweep(keep=()),
         )
 
 

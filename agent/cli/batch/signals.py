@@ -22,6 +22,9 @@ def stopping(scheduler: Scheduler) -> Generator[None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal count
         count = count + 1 if number == signal.SIGINT else max(count, 2)
+        if count > len(_BY_COUNT):
+            # It does not get there, whatever it waits for.
+            raise KeyboardInterrupt
         scheduler.stop(_BY_COUNT[min(count, len(_BY_COUNT)) - 1])
 
     for number in _SIGNALS:

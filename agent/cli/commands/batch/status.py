@@ -46,6 +46,7 @@ def status(given: Given) -> int:
         found = [one for one in attempts if one.state is state]
         for one in found[:_SHOWN]:
             why = one.result.detail if one.result is not None else one.run_id or ""
+            why = why.removeprefix(f"{state}: ")
             print(f"  {state}: {named(one.task_id, one.attempt)}: {one_line(why, 200)}")
         if len(found) > _SHOWN:
             print(f"  and {len(found) - _SHOWN} more {state}")

@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from command_line.batching import Batching
 from command_line.running import DONE, Shell, bash
+from fakes.engine_proxy import EngineProxy
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE
 from sandbox.pool import ownership
@@ -124,3 +126,23 @@ def test_a_task_that_was_changed_is_told_by_its_line(batch: Batching) -> None:
     done = batch.run()
     assert done.returncode == 2
     assert "tasks.jsonl:2: task b is not what it was" in done.stderr
+
+
+def test_an_engine_that_goes_away_for_a_while_costs_no_task(
+    batch: Batching, tmp_path: Path
+) -> None:
+    batch.workers = 2
+    for n in range(4):
+        batch.task(f"t{n}", WRITE, bash("sleep 1"), WRITE, DONE)
+    with EngineProxy(tmp_path / "e.sock") as proxy:
+        batch.moonpool.environ["DOCKER_HOST"] = proxy.url
+        process = batch.start()
+        batch.until_calls(process, 2)
+        proxy.cut()
+        batch.until_recorded(process, "the engine does not answer", 2)
+        proxy.mend()
+        code, rows = batch.end(process)
+    assert code == 0
+    assert "attempt_delayed" in {row["event"] for row in rows}
+    assert set(batch.outcomes().values()) == {"finished"}
+    assert batch.left() == []
