@@ -13,6 +13,9 @@ from agent.cli.setup.exit_code_of import of_outcome
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import UsageError
 
+_LEAST_WAITING, _WAITING_SHARE = 2, 4
+"""So many attempts wait on the cluster, so that no machine waits for this one to send the next."""
+
 
 class AttemptPlace(Protocol):
     """Where runs are made."""
@@ -84,7 +87,9 @@ class RayMachines:
         self._room = ray_cluster.connect(address)
 
     def usual_workers(self) -> tuple[int, str]:
-        return self._room, "what the cluster's machines have room for"
+        waiting = max(_LEAST_WAITING, self._room // _WAITING_SHARE)
+        words = f"room for {self._room} on the cluster's machines, {waiting} waiting there"
+        return self._room + waiting, words
 
     def open(
         self,
@@ -110,7 +115,7 @@ class RayMachines:
             configuration=plan.configuration,
         )
         cluster = ray_cluster.RayCluster()
-        held = cluster.holders(place, tuple(sorted(interrupted)))
+        held = cluster.holders(place, tuple(sorted(interrupted))) if interrupted else {}
         there, used = used_by(spent for _, spent in held.values()), budget.spent
         used = BatchUsed(usd=used.usd + there.usd, tokens=used.tokens + there.tokens)
         return ClusterEngine(

@@ -5,6 +5,7 @@ that can be, and fails by its environment if not. Refuses to know what a cluster
 (`ray_cluster`).
 """
 
+import atexit
 import hashlib
 import os
 import threading
@@ -96,7 +97,10 @@ class ClusterEngine:
         self._coming: set[object] = set()
         self._force_at: dict[str, float] = {}
         self._closed = threading.Event()
-        threading.Thread(target=self._listen, name="desk", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="desk", daemon=True)
+        self._listener.start()
+        # Ray ends a process that asks something of it after it was left, whatever its exit code.
+        atexit.register(self._listen_no_more)
 
     # -- an `AttemptEngine` -----------------------------------------------------------------
 
@@ -113,8 +117,12 @@ class ClusterEngine:
             with self._lock:
                 self._force_at.setdefault(run_id, time.monotonic() + _FORCE_S)
 
-    def close(self) -> tuple[str, ...]:
+    def _listen_no_more(self) -> None:
         self._closed.set()
+        self._listener.join()
+
+    def close(self) -> tuple[str, ...]:
+        self._listen_no_more()
         self._threads.shutdown(wait=True)
         silent = self._cluster.sweep(self._place, tuple(self._home))
         self._cluster.close()

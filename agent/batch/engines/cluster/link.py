@@ -113,8 +113,8 @@ class RunAttendant:
         self._going.begin()
 
     def __exit__(self, *_: object) -> None:
+        # What is still asked is answered to nobody: the run has its end, and goes home.
         self._over.set()
-        self._going.wait()
 
     def _attend(self) -> None:
         heard = 0

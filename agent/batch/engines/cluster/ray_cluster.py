@@ -11,6 +11,7 @@ What of Ray would surprise is settled here, once:
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
@@ -45,6 +46,7 @@ RESOURCE = "sandbox"
 _AT_ONCE = 1 << 20
 """Calls that wait at the desk."""
 _GLANCE_S = 0.25
+_CONNECT_S = 10.0
 _ANSWER_S = 60.0
 """For a machine that is asked what it holds."""
 
@@ -96,6 +98,7 @@ class RayCluster:
         self._actor: Any = None
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
+        self._attempt = ray.remote(_attempt)
 
     def open_desk(self, allowed: BatchAllowance, used: BatchUsed) -> DeskLink:
         """The batch's desk, in a process of this machine that ends with this one."""
@@ -117,17 +120,13 @@ class RayCluster:
 
     def start(self, remote: RemoteOrder, *, node: str = "") -> "Future[RemoteEnd]":
         run_id = remote.order.run_id
-        task = (
-            ray.remote(_attempt)
-            .options(
-                name=f"moonpool {run_id}",
-                num_cpus=0,
-                resources={RESOURCE: 1},
-                max_retries=0,
-                scheduling_strategy=_only_on(node) if node else "SPREAD",
-            )
-            .remote(remote, self._actor)
-        )
+        task = self._attempt.options(
+            name=f"moonpool {run_id}",
+            num_cpus=0,
+            resources={RESOURCE: 1},
+            max_retries=0,
+            scheduling_strategy=_only_on(node) if node else "SPREAD",
+        ).remote(remote, self._actor)
         with self._lock:
             self._tasks[run_id] = task
         made: Future[RemoteEnd] = Future()
@@ -196,6 +195,7 @@ def connect(address: str) -> int:
         UsageError: nothing answers there, or none of its machines runs attempts.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _require_listener(address)
     try:
         with _in_nobodys_directory():
             ray.init(
@@ -217,6 +217,18 @@ def connect(address: str) -> int:
             f"may with --resources='{{\"{RESOURCE}\": 8}}', for eight at once"
         )
     return room
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself asks for minutes where nobody listens."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--ray-address {address}: nobody answers there ({error}): name HOST:PORT as "
+            "`ray start --head` prints it"
+        ) from error
 
 
 def _attempt(remote: RemoteOrder, actor: Any) -> RemoteEnd:
