@@ -140,7 +140,7 @@ def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for ref in (SEEN, HIDDEN):
         tar = tmp_path_factory.mktemp("image") / "root.tar"
         with tarfile.open(tar, "w") as archive:
-            content = f"{ref}\n".encode()
+            content = f"{ref} {os.urandom(8).hex()}\n".encode()
             member = tarfile.TarInfo("marker")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from agent.batch import failure
 from agent.batch.board import Board
 from agent.batch.engines.cluster.cargo import PieceStore
 from agent.batch.engines.cluster.desk import DeskNews
@@ -31,7 +30,7 @@ from agent.conversation.shared_budget import BatchUsed, SharedBudget
 from agent.errors import RecordError
 from agent.record.state.run import BudgetSpent
 from agent.record.store import runs_directory
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, SandboxLost
 
 _THREADS = 4
 """So many read workspaces, or write what came home, at a time."""
@@ -196,9 +195,8 @@ class ClusterEngine:
                 taken_up = replace(remote, order=replace(remote.order, take_up=True))
                 self._start(order, taken_up, node, report, again=False)
                 return
-            words = f"{lost}: what it had done there is lost, and it is begun again"
-            ended = AttemptEnd(result=not_begun(order, words), failure=failure.PASSING)
-            self._report(order, ended, report)
+            gone = SandboxLost(f"{lost}: what it had done there is lost")
+            self._report(order, not_done(order, gone), report)
         except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
             self._report(order, not_done(order, error), report)
 

@@ -111,8 +111,8 @@ def attempt(
     order = replace(remote.order, directory=place.home)
     if remote.version != VERSION:
         why = f"machine {node} has Moonpool {VERSION}, the batch {remote.version}: install the same"
-        ended = AttemptEnd(result=not_begun(order, why), failure=failure.LASTING)
-        return RemoteEnd(end=ended, run=None)
+        row = not_begun(order, why).replaced({"error_kind": failure.LASTING.kind})
+        return RemoteEnd(end=AttemptEnd(result=row, failure=failure.LASTING), run=None)
     board, interrupts = Board(), ThreadInterrupts()
     board.begin(order.run_id, order.task.id, order.attempt)
 

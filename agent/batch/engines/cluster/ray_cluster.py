@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import ray
 from ray import exceptions
+from ray._private import worker as ray_worker
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from agent.batch.engines.cluster.boxes import CargoBoxes
@@ -38,6 +39,7 @@ from agent.batch.engines.cluster.node import (
 from agent.conversation.shared_budget import BatchAllowance, BatchUsed
 from agent.errors import RecordError, UsageError
 from agent.record.state.run import BudgetSpent
+from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 
@@ -45,6 +47,8 @@ RESOURCE = "sandbox"
 """What a machine says it has as many of as it may run attempts at once."""
 _AT_ONCE = 1 << 20
 """Calls that wait at the desk."""
+_LOG = logging.getLogger("moonpool.cluster")
+_WIDTH = 500
 _GLANCE_S = 0.25
 _CONNECT_S = 10.0
 _ANSWER_S = 60.0
@@ -204,6 +208,8 @@ def connect(address: str) -> int:
                 logging_level=logging.ERROR,
                 namespace="moonpool",
             )
+        # Ray tells of lost machines on standard output, whatever `log_to_driver` says.
+        ray_worker.print_to_stdstream = _to_our_log
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise UsageError(
             f"--ray-address {address}: {_words(error)}; this machine has to be one of the "
@@ -217,6 +223,12 @@ def connect(address: str) -> int:
             f"may with --resources='{{\"{RESOURCE}\": 8}}', for eight at once"
         )
     return room
+
+
+def _to_our_log(data: Mapping[str, Any], **_: object) -> None:
+    """In place of Ray's own, which prints."""
+    for line in data.get("lines", ()):
+        _LOG.info("%s", one_line(str(line), _WIDTH))
 
 
 def _require_listener(address: str) -> None:

@@ -1,0 +1,176 @@
+"""What a run on another machine asks of its batch's desk, and what it leaves when it is lost."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from agent.batch.board import Board
+from agent.batch.engines.cluster.desk import DeskNews, RunProgress
+from agent.batch.engines.cluster.link import RemoteBudget, RemoteRate, RunAttendant
+from agent.batch.thread_interrupts import ThreadInterrupts
+from agent.conversation.budget import CallCost
+from agent.conversation.shared_budget import BatchAllowance, BatchUsed, Reservation
+from agent.models.rate_limit import RequestEnd
+from agent.record.outcome import LimitReached, RunLimit
+from fakes.cluster import ThreadDesk
+from sandbox.background import Background
+
+OpenDesk = Callable[..., ThreadDesk]
+COST = CallCost(
+    input_tokens=100,
+    input_usd=1.0,
+    answer_tokens=100,
+    least_answer_tokens=100,
+    usd_per_answer_token=0.01,
+)
+"""Two dollars at the most."""
+
+
+def never() -> bool:
+    return False
+
+
+def budget(desk: ThreadDesk, run: str, **allowed: float) -> RemoteBudget:
+    return RemoteBudget(desk, run, BatchAllowance(**allowed), 0.0)  # type: ignore[arg-type]
+
+
+def waits(work: Callable[[], object]) -> "Background[object]":
+    going = Background(work, name="waits")
+    going.begin()
+    return going
+
+
+def test_what_two_machines_may_spend_together_is_never_more_than_the_batchs_budget(
+    open_desk: OpenDesk,
+) -> None:
+    desk = open_desk(usd=3.0)
+    one, other = budget(desk, "one"), budget(desk, "other")
+    first = one.reserve(COST, never)
+    assert isinstance(first, Reservation)
+    second = waits(lambda: other.reserve(COST, never))
+    assert second.is_alive()  # the first may yet cost two of the three dollars
+    one.settle(first.number, 2.0, 200)
+    reached = second.result()
+    assert isinstance(reached, LimitReached)
+    assert reached.limit is RunLimit.BATCH_USD
+
+
+def test_money_that_a_call_did_not_need_goes_to_who_waits_for_it(open_desk: OpenDesk) -> None:
+    desk = open_desk(usd=3.0)
+    one, other = budget(desk, "one"), budget(desk, "other")
+    first = one.reserve(COST, never)
+    assert isinstance(first, Reservation)
+    second = waits(lambda: other.reserve(COST, never))
+    one.settle(first.number, 0.5, 50)
+    assert isinstance(second.result(), Reservation)
+
+
+def test_who_gives_up_waiting_leaves_nothing_set_aside(open_desk: OpenDesk) -> None:
+    desk = open_desk(usd=2.0)
+    one, other, third = (budget(desk, name) for name in ("one", "other", "third"))
+    first = one.reserve(COST, never)
+    assert isinstance(first, Reservation)
+    stop = threading.Event()
+    second = waits(lambda: other.reserve(COST, stop.is_set))
+    stop.set()
+    assert second.result() is None
+    one.settle(first.number, 0.0, 0)
+    assert isinstance(third.reserve(COST, never), Reservation)
+
+
+def test_a_lost_run_is_billed_for_its_call_in_flight_and_holds_up_nobody(
+    open_desk: OpenDesk,
+) -> None:
+    desk = open_desk(usd=4.0)
+    one, other = budget(desk, "one"), budget(desk, "other")
+    assert isinstance(one.reserve(COST, never), Reservation)
+    assert isinstance(other.reserve(COST, never), Reservation)
+    third = waits(lambda: budget(desk, "third").reserve(COST, never))
+    assert desk.ask("forget", "one") == BatchUsed(usd=2.0, tokens=200)
+    assert desk.ask("forget", "other") == BatchUsed(usd=2.0, tokens=200)
+    assert isinstance(third.result(), LimitReached)
+
+
+def test_the_batchs_time_is_over_for_a_run_on_any_machine(open_desk: OpenDesk) -> None:
+    desk = open_desk(seconds=10.0)
+    late = RemoteBudget(desk, "one", BatchAllowance(seconds=10.0), 11.0)
+    over = late.out_of_time()
+    assert over is not None
+    assert over.limit is RunLimit.BATCH_TIME
+    assert isinstance(late.reserve(COST, never), LimitReached)
+
+
+def test_a_refusal_on_one_machine_slows_every_other(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    one, other = RemoteRate(desk, "one", "m"), RemoteRate(desk, "other", "m")
+    number = one.admit(never)
+    assert number is not None
+    health = one.ended(number, RequestEnd.SLOWED, 60.0)
+    assert health.closed_s > 30
+    stop = threading.Event()
+    waiting = waits(lambda: other.admit(stop.is_set))
+    assert waiting.is_alive()
+    assert RemoteRate(desk, "third", "another model").admit(never) is not None
+    stop.set()
+    assert waiting.result() is None
+
+
+def test_a_lost_runs_request_leaves_room_for_others(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    full = [RemoteRate(desk, f"run{n}", "m").admit(never) for n in range(8)]
+    assert None not in full  # what a rate begins with
+    waiting = waits(lambda: RemoteRate(desk, "late", "m").admit(never))
+    assert waiting.is_alive()
+    desk.tell("forget", "run3")
+    assert waiting.result() is not None
+
+
+def test_a_run_hears_what_it_is_told_though_it_was_said_before_it_began(
+    open_desk: OpenDesk,
+) -> None:
+    desk, board, interrupts = open_desk(), Board(), ThreadInterrupts()
+    board.begin("one", "t1", 1)
+    desk.tell("tell", "one", "SIGINT")
+    with RunAttendant(desk, "one", board, interrupts, node="machine"):
+        _until(lambda: interrupts.requested)
+        desk.tell("tell", "one", "SIGTERM")
+        _until(lambda: interrupts.at_once)
+    assert desk.ask("place_of", "one") == "machine"
+
+
+def test_what_a_run_is_at_is_news_once(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    progress = RunProgress(node="machine", turn=3, doing="thinking", usd=0.5)
+    desk.tell("begun", "one", progress)
+    news = desk.ask("news")
+    assert isinstance(news, DeskNews)
+    assert news.progress == {"one": progress}
+    desk.tell("begun", "one", progress)
+    again = desk.ask("news")
+    assert isinstance(again, DeskNews)
+    assert again.progress == {}
+
+
+def test_an_image_is_asked_for_once_and_given_to_all_who_wait(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    waiting = [waits(lambda: desk.ask("want", "image:1")) for _ in range(3)]
+    names: list[str] = []
+
+    def asked() -> bool:
+        news = desk.ask("news")
+        assert isinstance(news, DeskNews)
+        names.extend(news.wanted)
+        return bool(names)
+
+    _until(asked)
+    desk.tell("deliver", "image:1", "its parcel")
+    assert [one.result() for one in waiting] == ["its parcel"] * 3
+    assert desk.ask("want", "image:1") == "its parcel"
+    assert names == ["image:1"]
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
