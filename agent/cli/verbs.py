@@ -107,6 +107,9 @@ VERBS = Group(
         ),
         "runs": Verb("runs", "List the runs there are."),
         "show": Verb("show", "Show what a run did and what came of it."),
+        "review": Verb(
+            "review", "Look at a run in a browser: what it changed, why, and what is risky in it."
+        ),
         "apply": Verb(
             "apply", "Apply a run's patch to the directory it was made for: all of it, or nothing."
         ),

@@ -158,6 +158,11 @@ def chosen_patch(
         raise PatchError(f"the chosen part can't be made: {problem}") from problem
 
 
+def hunks_of(raw: bytes) -> tuple[PatchHunk, ...]:
+    """All hunks in a piece of a patch, whatever stands between them."""
+    return tuple(hunk for part in _sections(raw) for hunk in _taken_apart(part)[1])
+
+
 def _sections(data: bytes) -> Iterator[list[bytes]]:
     """The lines of each ``diff --git`` part."""
     current: list[bytes] = []

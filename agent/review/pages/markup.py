@@ -1,7 +1,7 @@
 """HTML written so that nothing gets into it unescaped: text becomes markup only by `tag`."""
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
-_VOID = frozenset({"input", "meta"})
+_VOID = frozenset({"hr", "img", "input", "link", "meta"})
 
 
 class Markup(str):

@@ -1,132 +1,118 @@
-"""``report.html``: one self-contained file for the person who reviews the patch.
+"""``report.html``: the pages of a review in one file, without the parts that need a server.
 
 No scripts, no outside resources, and a content security policy that forbids both: what stands in it
 comes from a model and from a repository nobody trusts. Everything is escaped where it becomes
 markup (`agent.review.pages.markup`), and characters that act or hide are shown as what they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from agent import verification
 from agent.record.events.kinds import Event
-from agent.record.events.wording import served_in_words
-from agent.record.outcome import Finished
-from agent.record.summary import DeliveredPatch, RunResult
+from agent.record.summary import RunResult
 from agent.record.timeline import RowKind, timeline
-from agent.review.pages.page import DiffFile, DiffLine, ReportContent, ReportRow, RiskyFile, page
+from agent.review.pages.diff import file_card
+from agent.review.pages.frame import written_page
+from agent.review.pages.markup import Markup, tag
+from agent.review.pages.overview import Overview, overview_parts
+from agent.review.pages.patch_view import FileEntry, entries, file_view, shortened_view
+from agent.review.pages.steps import ReportRow, step_rows
 from agent.risk.credentials import SecretMask
-from agent.risk.finding import Finding, risk_by_path
-from agent.risk.inspected_patch import parts_of
-from agent.untrusted_text import decode, path_text, visible
-from agent.verification import Verified
+from agent.risk.finding import Finding
+from agent.untrusted_text import visible
 
 _DIFF_LINES = 20_000
+_SPARE_BYTES = 512 << 10
+"""What the markup of a patch may take beside 1.5 times its own bytes."""
+_RESULTS_CHARACTERS = 256 << 10
 _RESULT_CHARACTERS = 4_000
-_LINE_CHARACTERS = 2_000
+_LEAST_CHARACTERS = 400
 
 
 def render(result: RunResult, log: Sequence[Event]) -> str:
     """The page as HTML text."""
     delivery, summary = result.delivery, result.document
-    hide = hiding(delivery)
-    return page(
-        ReportContent(
-            summary=summary,
-            delivery=delivery,
-            server_side=served_in_words(summary.server_tools, could="could"),
-            detail=hide(summary.detail),
-            good=isinstance(result.outcome, Finished),
-            risks=tuple(risky_files(delivery)) if delivery else (),
-            files=tuple(diff_files(delivery)) if delivery else (),
-            rows=tuple(_rows(log, hide)),
-            verified=verification.in_words(summary.verification),
-            verification_good=isinstance(summary.verification, Verified),
-            verification_output=hide(getattr(summary.verification, "output", "")),
-        )
+    data = delivery.patch.data if delivery is not None else b""
+    hide = hiding(summary.findings)
+    files = entries(data, summary.changes, summary.findings) if delivery is not None else ()
+    shown = {entry.diff.path: entry.number for entry in files}
+
+    def address(path: bytes, _line: int | None) -> str:
+        return f"#part-{shown[path]}" if path in shown else ""
+
+    content = Overview(summary=summary, last_words=last_words(log), hide=hide, part_address=address)
+    return written_page(f"Moonpool run {summary.run_id}", _parts(content, files, data, log))
+
+
+def _parts(
+    content: Overview, files: Sequence[FileEntry], data: bytes, log: Sequence[Event]
+) -> Iterator[Markup]:
+    yield from overview_parts(content)
+    if files:
+        yield tag("h2", "The patch")
+        yield from _files(files, len(data))
+    yield tag("h2", "What happened")
+    yield tag("ol", *step_rows(_rows(log, content.hide)), class_="timeline")
+    yield tag(
+        "footer",
+        "Made by Moonpool on this machine; nothing in this page is loaded from anywhere else. "
+        f"With colours, and which call wrote each line: moonpool review {content.summary.run_id}",
     )
 
 
-def hiding(delivery: DeliveredPatch | None) -> Callable[[str], str]:
+def _files(files: Sequence[FileEntry], size: int) -> Iterator[Markup]:
+    lines, room = _DIFF_LINES, _SPARE_BYTES + size * 3 // 2
+    for number, entry in enumerate(files):
+        view = file_view(entry)
+        card = file_card(entry, view)
+        taken = len(card.encode("utf-8", "replace"))
+        if view.line_count > lines or taken > room:
+            shown = min(lines, view.line_count * room // taken)
+            yield file_card(entry, shortened_view(view, shown))
+            yield tag(
+                "p", f"[{_cut(_DIFF_LINES - lines + shown, number + 1, files)}]", class_="soft"
+            )
+            return
+        yield card
+        lines, room = lines - view.line_count, room - taken
+
+
+def _cut(lines: int, number: int, files: Sequence[FileEntry]) -> str:
+    more = f" and {len(files) - number} more files" if len(files) > number else ""
+    return f"cut after {lines} lines: the rest{more} is in the patch, and in moonpool review"
+
+
+def last_words(log: Iterable[Event]) -> str:
+    """What the agent said last."""
+    said = ""
+    for row in timeline(log):
+        if row.kind is RowKind.SAID:
+            said = row.title
+    return said
+
+
+def hiding(findings: Iterable[Finding]) -> Callable[[str], str]:
     """What blots out secrets: where the gate found one, the agent's steps may show it too."""
-    findings = delivery.findings if delivery else ()
     if any(finding.id == "secret" for finding in findings):
         return lambda text: SecretMask().text(text)
     return lambda text: text
 
 
-def diff_files(delivery: DeliveredPatch) -> Iterator[DiffFile]:
-    """The patch file by file, in the patch's own order; a very long one is cut and says so."""
-    names = _part_paths(delivery)
-    secrets = {finding.path for finding in delivery.findings if finding.id == "secret"}
-    sections: list[list[DiffLine]] = []
-    body = False
-    mask = SecretMask()
-    for number, raw in enumerate(delivery.patch.data.split(b"\n")):
-        if number >= _DIFF_LINES:
-            text = f"[cut after {_DIFF_LINES} lines: the whole patch is in {delivery.path.name}]"
-            sections.append([DiffLine(kind="meta", text=text)])
-            break
-        if raw.startswith(b"diff --git "):
-            sections.append([])
-            body = False
-            mask = SecretMask()
-        elif raw.startswith(b"@@ "):
-            body = True
-        if sections:
-            line = _diff_line(raw, body=body)
-            if body and secrets.intersection(names[len(sections) - 1 : len(sections)]):
-                line = replace(line, text=mask.line(line.text))
-            sections[-1].append(line)
-    for index, lines in enumerate(sections):
-        path = path_text(names[index]) if len(names) > index else ""
-        yield DiffFile(path=path, lines=tuple(lines))
-
-
-def risky_files(delivery: DeliveredPatch) -> Iterator[RiskyFile]:
-    """The gate's findings by file, the riskiest on top."""
-    parts = {path: number for number, path in enumerate(_part_paths(delivery), start=1)}
-    by_path: dict[bytes, list[Finding]] = {}
-    for finding in delivery.findings:
-        by_path.setdefault(finding.path, []).append(finding)
-    risk = risk_by_path(delivery.findings)
-    for path in sorted(by_path, key=lambda path: (*(-number for number in risk[path]), path)):
-        yield RiskyFile(path=path_text(path), findings=tuple(by_path[path]), part=parts.get(path))
-
-
-def _part_paths(delivery: DeliveredPatch) -> list[bytes]:
-    """Whose each ``diff --git`` part of the patch is."""
-    return [change.path for change in delivery.patch.changes for _ in range(parts_of(change))]
-
-
-def _diff_line(raw: bytes, *, body: bool) -> DiffLine:
-    kind = "meta"
-    if raw.startswith(b"@@ "):
-        kind = "hunk"
-    elif body:
-        kind = {b"+": "add", b"-": "del", b"\\": "meta"}.get(raw[:1], "same")
-    text = visible(decode(raw))
-    if len(text) > _LINE_CHARACTERS:
-        text = f"{text[:_LINE_CHARACTERS]} [cut, {len(raw)} bytes]"
-    return DiffLine(kind=kind, text=text)
-
-
 def _rows(log: Sequence[Event], hide: Callable[[str], str]) -> Iterator[ReportRow]:
-    for row in timeline(log):
-        if row.kind is RowKind.ANSWERED:
-            continue  # the model said it in so many words
+    rows = [row for row in timeline(log) if row.kind is not RowKind.ANSWERED]
+    each = max(_RESULTS_CHARACTERS // max(len(rows), 1), _LEAST_CHARACTERS)
+    for row in rows:
         title = row.title if row.number is None else f"{row.number}  {row.title}"
         yield ReportRow(
             style=RowKind.NOTE if row.kind is RowKind.DONE else row.kind,
             title=hide(title),
-            detail=hide(_shown(row.detail)),
+            detail=hide(_shown(row.detail, min(each, _RESULT_CHARACTERS))),
             aside=" · ".join(filter(None, (row.brief, *row.more))),
         )
 
 
-def _shown(text: str) -> str:
-    if len(text) > _RESULT_CHARACTERS:
-        half = _RESULT_CHARACTERS // 2
-        left = len(text) - _RESULT_CHARACTERS
+def _shown(text: str, most: int) -> str:
+    if len(text) > most:
+        half = most // 2
+        left = len(text) - most
         text = f"{text[:half]}\n[… {left} characters are in events.jsonl …]\n{text[-half:]}"
     return visible(text)

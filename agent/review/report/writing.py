@@ -20,5 +20,5 @@ def write_reports(record: RunRecord, result: RunResult, log: Sequence[Recorded])
     """
     record.write_report(render(result, log))
     times = recorded_times(record.directory)
-    hide = hiding(result.delivery)
+    hide = hiding(result.document.findings)
     record.write_trajectory(trajectory(result.document, log, times, hide))

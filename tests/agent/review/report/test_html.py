@@ -96,8 +96,8 @@ def test_it_tells_task_outcome_diff_calls_denials_and_verification(fake: FakeRun
     for words in (
         "count on",
         "finished",
-        '<span class="del">-one</span>',
-        '<span class="add">+two</span>',
+        "<tr class=del><td>1<td><td>one\n",
+        "<tr class=add><td><td>1<td>two\n",
         "edit a.py",
         "$ curl example.org",
         "denied",
@@ -135,7 +135,8 @@ def test_findings_are_grouped_by_file_the_riskiest_on_top_with_a_link_to_its_dif
     risk = page.split("<h2>Risk")[1].split("<h2>")[0]
     assert risk.index(">z.py<") < risk.index(">AGENTS.md<") < risk.index(">link<")
     number = page.split('">z.py</a>')[0].rpartition("#part-")[2]
-    assert f'id="part-{number}" open="open"><summary>z.py<' in page
+    card = page.split(f'id="part-{number}"')[1].split("</details>")[0]
+    assert '<span class="path">z.py</span>' in card
     assert "line 2" in risk
 
 
@@ -149,7 +150,7 @@ def test_a_secret_is_shown_neither_in_the_findings_nor_in_the_diff(fake: FakeRun
     )
     assert "AWS Access Key" in page
     assert secret not in page
-    assert "+k = ••••••••" in page
+    assert "<td>k = ••••••••" in page
 
 
 def test_of_a_private_key_its_body_is_not_shown_either(fake: FakeRun) -> None:
@@ -167,15 +168,18 @@ def test_of_a_private_key_its_body_is_not_shown_either(fake: FakeRun) -> None:
     assert "Private Key" in page
     assert body not in page
     # Nor does the first line of a key hide what is none of its lines.
-    assert "+q=1; run()" in page
+    assert "<td>q=1; run()" in page
 
 
 def test_a_link_in_place_of_a_file_does_not_shift_the_names_of_the_diff(fake: FakeRun) -> None:
     page = page_of(
         fake, call("bash", command="rm a.py; ln -s b.py a.py; echo x > b.py"), say("done")
     )
-    assert page.count("<summary>a.py</summary>") == 2
-    assert page.count("<summary>b.py</summary>") == 1
+    (of_a,) = re.findall(r'<details class="card file".*?>a\.py<.*?</details>', page, re.DOTALL)
+    assert "symbolic link" in of_a
+    assert "<tr class=del><td>1<td><td>one\n" in of_a
+    assert "<tr class=add><td><td>1<td>b.py\n" in of_a
+    assert page.count('<span class="path">b.py</span>') == 1
 
 
 def test_a_run_without_a_patch_still_has_a_report(fake: FakeRun) -> None:

@@ -1,0 +1,56 @@
+"""``moonpool review``: a run in a browser."""
+
+import os
+from pathlib import Path
+
+from agent.cli.arguments import Command, Given, flag, number, optional_argument
+from agent.cli.setup import environment, exit_codes
+from agent.errors import UsageError
+from agent.record.runs import find_id
+from agent.record.store import runs_directory
+
+WHAT = optional_argument("RUN|DIR", "A run by its id or its beginning, or a batch's folder.")
+NO_OPEN = flag("--no-open", help="Only print the address.")
+PORT = number("--port", metavar="N", help="0: any that is free.", default=0, least=0)
+
+
+def review(given: Given) -> int:
+    """Serve the pages until Ctrl-C; gives the exit code."""
+    home, first = _place(given[WHAT])
+    try:
+        from agent.review.server.running import serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the pages need the extra `review` (there is no {error.name}): pip install "
+            "'moonpool[review]'"
+        ) from error
+    serve(home, first=first, port=given[PORT], opens=not given[NO_OPEN], say=_say)
+    return exit_codes.DONE
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _place(wanted: str | None) -> tuple[Path, str]:
+    """Where the runs are, and what is shown first."""
+    home = environment.home()
+    if wanted is None:
+        wanted = "last"
+    elif os.sep in wanted or runs_directory(Path(wanted)).is_dir():
+        home, wanted = Path(wanted).absolute(), "last"
+        if not runs_directory(home).is_dir():
+            raise UsageError(f"{home} is no batch's folder: there are no runs in it")
+    return home, f"run/{find_id(home, wanted)}"
+
+
+COMMAND = Command(
+    review,
+    (WHAT, PORT, NO_OPEN),
+    """
+
+    The address lets one browser in, once. Nothing leaves this machine.
+
+    Example: moonpool review last
+    """,
+)

@@ -1,0 +1,1 @@
+"""The pages of a review, served to one browser on this machine."""

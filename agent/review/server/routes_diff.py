@@ -1,0 +1,175 @@
+"""The diff of a run: all files, the lines of one, unchanged lines between hunks."""
+
+from collections.abc import Iterator
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.review.pages.diff import (
+    DiffLayout,
+    FileLinks,
+    colourless,
+    file_card,
+    file_lines,
+    line_counts,
+    path_words,
+    same_lines,
+)
+from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.overview import alarms
+from agent.review.pages.patch_view import (
+    FileEntry,
+    LineKind,
+    LineView,
+    file_view,
+    line_text,
+)
+from agent.review.server.opened_run import OpenedRun
+from agent.review.server.request import answer, fragment, frame_of, opened
+from agent.review.server.routes_run import problems
+from agent.untrusted_text import visible
+
+_LINES_AT_ONCE = 400
+"""The first files have their lines in the page, up to so many; the others are fetched."""
+_BETWEEN = 200
+"""So many unchanged lines are fetched at once."""
+_CONTENT_BYTES = 4 << 20
+LAYOUT_COOKIE = "moonpool-layout"
+
+
+def routes() -> list[Route]:
+    return [
+        Route("/run/{run}/diff", diff),
+        Route("/run/{run}/file/{number:int}", lines),
+        Route("/run/{run}/between/{number:int}/{first:int}/{last:int}/{less}", between),
+    ]
+
+
+def layout_of(request: Request) -> DiffLayout:
+    wanted = request.cookies.get(LAYOUT_COOKIE)
+    return DiffLayout.SPLIT if wanted == DiffLayout.SPLIT else DiffLayout.UNIFIED
+
+
+def entry_of(request: Request, run: OpenedRun) -> FileEntry:
+    entry = run.by_number.get(request.path_params["number"])
+    if entry is None:
+        raise HTTPException(404, "The patch has no such file.")
+    return entry
+
+
+def diff(request: Request) -> Response:
+    run = opened(request)
+    return answer(request, run, "diff", _parts(request, run))
+
+
+def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
+    yield from alarms(run.run.summary, tuple(problems(run)))
+    if isinstance(run.files, str) or not run.files:
+        words = run.files if isinstance(run.files, str) else "The run changed nothing."
+        yield tag("h1", "The diff")
+        yield tag("p", visible(words), class_="card")
+        return
+    layout = layout_of(request)
+    yield tag("h1", "The diff", class_="unseen")
+    yield _bar(layout, len(run.files))
+    files = tag("ul", *(_item(entry) for entry in run.files), class_="file-list", id="file-list")
+    yield tag("nav", files, class_="files", aria_label="Files of the patch")
+    yield tag("div", *_cards(request, run, layout), class_="cards")
+
+
+def _bar(layout: DiffLayout, count: int) -> Markup:
+    is_split = layout is DiffLayout.SPLIT
+    layouts = tag(
+        "button",
+        "Unified" if is_split else "Side by side",
+        type="button",
+        id="layout-button",
+        data_layout=DiffLayout.UNIFIED if is_split else DiffLayout.SPLIT,
+        title="The other layout (s)",
+    )
+    find = tag(
+        "input",
+        type="search",
+        id="file-search",
+        placeholder=f"Find one of {count} files (f)",
+        aria_label="Find a file",
+        autocomplete="off",
+        spellcheck="false",
+    )
+    return tag("div", find, layouts, class_="bar")
+
+
+def _item(entry: FileEntry) -> Markup:
+    worst = max((int(finding.severity) for finding in entry.findings), default=0)
+    mark = tag("span", "!", class_=f"risk-{worst}", title="has findings") if worst > 1 else ""
+    return tag(
+        "li",
+        tag("a", mark, tag("span", *path_words(entry.change)), href=f"#part-{entry.number}"),
+        tag("span", *line_counts(entry.change), class_="lines"),
+    )
+
+
+def _cards(request: Request, run: OpenedRun, layout: DiffLayout) -> Iterator[Markup]:
+    room = _LINES_AT_ONCE
+    assert not isinstance(run.files, str)
+    for entry in run.files:
+        links = _links(request, run, entry)
+        size = (entry.change.added_lines or 0) + (entry.change.deleted_lines or 0)
+        view = file_view(entry) if size <= room else None
+        room -= view.line_count if view is not None else 0
+        yield joined(file_card(entry, view, layout=layout, links=links), "\n")
+
+
+def _links(request: Request, run: OpenedRun, entry: FileEntry) -> FileLinks:
+    frame = frame_of(request)
+
+    def address(first: int, last: int, less: int) -> str:
+        return frame.address("run", run.run.id, "between", entry.number, first, last, less)
+
+    kept = not isinstance(run.baseline, str) and run.has_old(entry)
+    return FileLinks(
+        lines=frame.address("run", run.run.id, "file", entry.number),
+        between=address if kept else None,
+    )
+
+
+def lines(request: Request) -> Response:
+    """The lines of one file: a piece for the page, or a page where a person follows the link."""
+    run = opened(request)
+    entry = entry_of(request, run)
+    view, links, layout = file_view(entry), _links(request, run, entry), layout_of(request)
+    if request.headers.get("sec-fetch-mode") == "navigate":
+        return answer(request, run, "diff", [file_card(entry, view, layout=layout, links=links)])
+    return fragment(file_lines(view, layout=layout, links=links))
+
+
+def between(request: Request) -> Response:
+    """Unchanged lines from the old file, as rows of the table that asks for them."""
+    run = opened(request)
+    entry = entry_of(request, run)
+    asked = request.path_params
+    try:
+        less = int(asked["less"])
+    except ValueError:
+        raise HTTPException(404) from None
+    first, last = asked["first"], asked["last"] or 1 << 40
+    content = run.old_content(entry, _CONTENT_BYTES)
+    if content is None:
+        raise HTTPException(404, "The old file was not kept, or is too large to show.")
+    old = content.split(b"\n")
+    if old and not old[-1]:
+        old.pop()
+    shown = []
+    for new in range(first, min(last, first + _BETWEEN - 1) + 1):
+        number = new - less
+        if not 0 < number <= len(old):
+            break
+        shown.append(
+            LineView(
+                kind=LineKind.SAME, old=number, new=new, text=line_text(entry, old[number - 1])
+            )
+        )
+    rows = same_lines(shown, layout_of(request), colourless)
+    return fragment(f"<table>{rows}</table>")

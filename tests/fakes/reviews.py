@@ -1,0 +1,43 @@
+"""A server of a review's pages without a socket, and a browser that came in."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from agent.review.report.writing import write_reports
+from agent.review.server.app import application
+from agent.review.server.session import ReviewSession
+from fakes.model import Step, ToldModel
+from fakes.runs import FakeRun
+
+
+def recorded(fake: FakeRun, *steps: Step, task: str = "mend it") -> str:
+    """A whole run with all that is written of it; gives its id."""
+    result = fake.go(ToldModel(*steps), task)
+    fake.record.write_summary(result.document.json_object())
+    write_reports(fake.record, result, fake.run.journal.log)
+    return fake.record.run_id
+
+
+@dataclass
+class FakeReview:
+    """The pages of the runs of one home."""
+
+    home: Path
+    first: str = "nothing"
+    session: ReviewSession = field(default_factory=lambda: ReviewSession(port=8000))
+
+    def __post_init__(self) -> None:
+        self.app = application(self.session, self.home, first=self.first)
+
+    def stranger(self) -> TestClient:
+        """A browser that has not come in."""
+        return TestClient(self.app, base_url=self.session.origin, follow_redirects=False)
+
+    def browser(self) -> TestClient:
+        """One that has, whose addresses begin below the base."""
+        came = self.stranger()
+        assert came.get(self.session.address).status_code == 200
+        came.base_url = f"{self.session.origin}{self.session.base}/"
+        return came
