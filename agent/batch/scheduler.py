@@ -38,6 +38,7 @@ from policies.frozen import dataclass
 _ENGINE_PATIENCE_S = 1800.0
 """For how long an engine that does not answer is awaited, as when it starts again."""
 _NO_ENGINE = "no container engine answers: one task at a time finds out whether it is back,"
+_PAUSED = "paused: no further task is begun before `moonpool batch resume {}`"
 _LOOK_S = 0.25
 """How often what others wrote to the database is looked for."""
 _UNWRITTEN_S = 60.0
@@ -305,7 +306,7 @@ class Scheduler:
         self.workers = wanted.workers or self._options.workers
         if wanted.paused is not self.paused:
             self.paused = wanted.paused
-            words = "paused: no further task is begun" if self.paused else "goes on"
+            words = _PAUSED.format(self._plan.directory) if self.paused else "goes on"
             self._tell(BatchNotice(text=words))
         for one in self._store.cancelling():
             known = self._running.get(one.run_id or "")

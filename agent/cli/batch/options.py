@@ -72,6 +72,14 @@ WORKERS: Parameter[int | None] = Parameter(
     default=None,
     convert=_count,
 )
+WORKERS_NOW: Parameter[int | None] = Parameter(
+    "-j",
+    "--jobs",
+    metavar="N",
+    help="How many tasks run at once from now on.",
+    default=None,
+    convert=_count,
+)
 ATTEMPTS: Parameter[int] = Parameter(
     "--attempts",
     metavar="N",

@@ -1,13 +1,13 @@
 """``moonpool batch resume``."""
 
 from agent.cli.arguments import Command, Given
-from agent.cli.batch.options import DIRECTORY, WORKERS, opened, unowned
+from agent.cli.batch.options import DIRECTORY, WORKERS_NOW, opened, unowned
 from agent.cli.setup import exit_codes
 
 
 def resume(given: Given) -> int:
     """Ask that tasks are begun again; gives the exit code."""
-    workers = given[WORKERS]
+    workers = given[WORKERS_NOW]
     with opened(given[DIRECTORY]) as store:
         store.resume()
         if workers is not None:
@@ -19,10 +19,10 @@ def resume(given: Given) -> int:
 
 COMMAND = Command(
     resume,
-    (DIRECTORY, WORKERS),
+    (DIRECTORY, WORKERS_NOW),
     """
 
-    With -j N, so many tasks run at once from now on, while the batch goes on.
+    With -j N, so many tasks run at once until the process ends that works on it.
 
     Example: moonpool batch resume night -j 8
     """,

@@ -103,6 +103,7 @@ def _run(
     logging.getLogger().addHandler(logging.NullHandler())
     tasks = tuple(plan.tasks.values())
     enlisted = store.enlist(tasks, attempts=given[ATTEMPTS])
+    store.employ(None)  # what was asked of a process that ended
     files = ResultFiles(plan.directory, tasks, began=store.began())
     tally = Tally(store.all(), listed=plan.tasks)
     board = Board()
@@ -242,6 +243,9 @@ COMMAND = Command(
 
     The same command goes on where it stopped. Ctrl-C once: no new tasks, those that run finish
     their call and export; twice: they export at once.
+
+    With --json each line has an ``event``: attempt_begun, attempt_delayed, attempt_ended (with a
+    row of results.jsonl), notice, and as the last summary.
 
     Example: moonpool batch run tasks.yaml -o night -j 4
     """,

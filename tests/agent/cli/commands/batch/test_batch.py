@@ -132,6 +132,23 @@ def test_a_running_task_is_cancelled_and_others_go_on(batch: Batching) -> None:
     assert batch.left() == []
 
 
+def test_paused_it_waits_and_resumed_it_goes_on(batch: Batching) -> None:
+    batch.task("first", DONE)
+    assert batch.run().returncode == 0
+    batch.task("second", WRITE, DONE)
+    assert batch.moonpool("batch", "pause", "out").returncode == 0
+    process = batch.start()
+    while "paused" not in (said := batch.until(process, "notice")["text"]):
+        pass
+    assert f"batch resume {batch.out}" in said
+    looked = json.loads(batch.moonpool("batch", "status", "out", "--json").stdout)
+    assert (looked["process"], looked["paused"]) == (process.pid, True)
+    batch.moonpool("batch", "resume", "out", "-j", "3")
+    code, _ = batch.end(process)
+    assert code == 0
+    assert batch.outcomes() == {"first": "finished", "second": "finished"}
+
+
 def test_a_task_that_fills_what_it_may_fails_alone(batch: Batching) -> None:
     policy = batch.moonpool.directory / "small.yaml"
     policy.write_text(
