@@ -4,20 +4,20 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.batch.board import Board
 from agent.batch.engines.interface import Report
 from agent.batch.order import AttemptOrder, WorkerServices
-from agent.batch.task import FolderWorkspace
+from agent.batch.task import FolderWorkspace, ImageWorkspace
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import job_of, perform
 from agent.conversation.shared_budget import SharedBudget
 from agent.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
 from agent.tools.sandbox_protocol import SandboxProtocol
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, WorkspaceError
+from sandbox.workspace.place import Workspace, folder
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
@@ -34,17 +34,20 @@ class BoxSupply(Protocol):
 class _Like(NamedTuple):
     """What orders have in common that work in sandboxes of one kind."""
 
-    place: Path
+    place: Workspace
     policy: int
     """Which value it is: those of one plan are one where they are equal."""
 
 
 def _like(order: AttemptOrder) -> _Like | None:
     """None where the workspace is to be got or found first."""
-    place = order.task.workspace
-    if not isinstance(place, FolderWorkspace):
-        return None
-    return _Like(place.path, id(order.policy))
+    match order.task.workspace:
+        case FolderWorkspace(path=path):
+            return _Like(path, id(order.policy))
+        case ImageWorkspace(path=str(inside)):
+            with suppress(WorkspaceError):  # the run says it
+                return _Like(folder(inside), id(order.policy))
+    return None
 
 
 class LocalEngine:

@@ -11,7 +11,7 @@ import pytest
 from agent.batch.board import Board
 from agent.batch.engines.local import LocalEngine
 from agent.batch.order import AttemptEnd, AttemptOrder
-from agent.batch.task import FolderWorkspace, GitWorkspace
+from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
 from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
@@ -116,6 +116,16 @@ def test_what_is_to_be_got_first_is_not_made_ready(
     place = GitWorkspace(url="/repo", revision="main")
     engine.expect([replace(order, task=replace(order.task, workspace=place))])
     assert boxes.expected == {}
+
+
+def test_a_folder_of_an_image_is_made_ready_where_it_is_known(
+    engine: LocalEngine, boxes: Boxes, tmp_path: Path, policy: Policy
+) -> None:
+    order = order_of(tmp_path, policy, "r1")
+    for path in ("/testbed", None, "/usr/bin"):
+        task = replace(order.task, workspace=ImageWorkspace(path=path))
+        engine.expect([replace(order, task=task)])
+    assert boxes.expected == {"image:/testbed": 0}
 
 
 def test_one_is_told_to_end_and_no_other(
