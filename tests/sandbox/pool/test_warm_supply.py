@@ -133,7 +133,8 @@ def test_a_workspace_that_changed_meanwhile_is_not_served_stale(
         assert pool.settle(LONG_S)
         with closing(Sandbox(open_one(pool, run_id=RUN))) as following:
             assert following.read_file("a") == b"two"
-            assert not waiting(engine)
+    pool.close()
+    assert not waiting(engine)
 
 
 def stricter(policy: Policy) -> Policy:
