@@ -18,6 +18,7 @@ from agent.batch.take_up import taken_up
 from agent.batch.workspace import workspace_of
 from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError
+from agent.interrupts import SignalReceived
 from agent.job import Job
 from agent.models.open_model import open_model
 from agent.observe.run_log import OWN, RunLog
@@ -54,6 +55,8 @@ def perform(order: AttemptOrder, services: WorkerServices) -> AttemptEnd:
             failure=failed,
             interrupted=summary.outcome == outcomes.name_of(Interrupted),
         )
+    except SignalReceived as signal:
+        return AttemptEnd(result=not_begun(order, f"by {signal.name}"), interrupted=True)
     except Exception as error:  # noqa: BLE001 - a defect of ours in one task must not end the others
         return not_done(order, error)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.batch.board import Board
 from agent.batch.engines.interface import Report
-from agent.batch.order import AttemptOrder, WorkerServices
+from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.task import FolderWorkspace, ImageWorkspace
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.batch.worker import job_of, perform
+from agent.batch.worker import job_of, not_done, perform
 from agent.conversation.shared_budget import SharedBudget
 from agent.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
@@ -100,15 +100,23 @@ class LocalEngine:
             telemetry=self._telemetry,
         )
 
-        def work() -> None:
-            end = perform(order, services)
+        def ended(end: AttemptEnd) -> None:
             with self._lock:
                 del self._running[order.run_id]
                 self._unopened.pop(order.run_id, None)
             report(order, end)
 
         # Whoever leaves at once leaves these behind: their containers are taken up later.
-        threading.Thread(target=work, name=f"attempt-{order.run_id}", daemon=True).start()
+        thread = threading.Thread(
+            target=lambda: ended(perform(order, services)),
+            name=f"attempt-{order.run_id}",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # As many as this machine lets one process have: it is tried again later.
+            ended(not_done(order, SandboxError(f"no thread for it: {error}; use fewer by -j")))
 
     def _open_box(self, job: Job, on_progress: OnProgress) -> SandboxProtocol:
         try:

@@ -18,6 +18,7 @@ from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.conversation.shared_budget import SharedBudget
+from agent.interrupts import SignalReceived
 from agent.job import Job, OnProgress
 from agent.models.pricing import UNKNOWN
 from agent.observe.otlp import TelemetrySettings
@@ -168,6 +169,18 @@ def test_a_script_that_does_not_fit_is_the_settings_and_is_not_tried_again(worke
         "setting",
         False,
     )
+
+
+def test_told_to_end_where_there_is_no_run_yet(
+    worker: AWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*_: object) -> None:
+        raise SignalReceived("SIGTERM")
+
+    monkeypatch.setattr("agent.batch.worker.workspace_of", told)
+    end = worker.perform(worker.order(DONE))
+    assert end.interrupted
+    assert (end.result.outcome, end.result.detail) == ("not begun", "by SIGTERM")
 
 
 def test_told_to_end_it_exports_what_it_has_done(worker: AWorker) -> None:

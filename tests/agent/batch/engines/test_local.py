@@ -93,6 +93,20 @@ def test_each_attempt_is_reported_from_a_thread_of_its_own(
     assert engine.close() == ("something stays",)
 
 
+def test_where_there_is_no_thread_for_it_it_is_tried_again(
+    engine: LocalEngine, tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ended: list[AttemptEnd] = []
+    monkeypatch.setattr(threading.Thread, "start", full)
+    engine.submit(order_of(tmp_path, policy, "r1"), lambda _, end: ended.append(end))
+    (end,) = ended
+    assert end.failure is not None
+    assert (end.result.error_kind, end.failure.again) == ("environment", True)
+
+
 def test_who_has_not_asked_yet_is_expected_beside_who_comes_next(
     engine: LocalEngine, boxes: Boxes, tmp_path: Path, policy: Policy
 ) -> None:
