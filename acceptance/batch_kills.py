@@ -22,7 +22,7 @@ from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
 from sandbox.pool import ownership
 from sandbox.stored import stored
 
-TASKS, KILLS, WORKERS = 40, 50, 4
+TASKS, KILLS, WORKERS, REPOSITORIES = 40, 50, 4, 8
 SHORTEST_S, LONGEST_S = 0.3, 3.0
 SCRIPT = Path(sys.executable).with_name("moonpool")
 
@@ -31,9 +31,11 @@ def write_tasks(directory: Path) -> Path:
     """Each task appends its number to a file, call by call: what is done twice would be seen."""
     lines = []
     for n in range(TASKS):
-        workspace = directory / "repos" / str(n % 8)
+        workspace = directory / "repos" / str(n % REPOSITORIES)
         workspace.mkdir(parents=True, exist_ok=True)
-        (workspace / "a.txt").write_text(f"{n % 8}\n")
+        if n < REPOSITORIES:
+            # No copy of it stands already, and making one takes a while: that is killed too.
+            (workspace / "data.bin").write_bytes(os.urandom(8 << 20))
         calls = [f"echo {n}.{step} >> log.txt; sleep 0.1" for step in range(4)]
         turns = [{"calls": [{"tool": "bash", "arguments": {"command": call}}]} for call in calls]
         script = directory / f"{n}.yaml"

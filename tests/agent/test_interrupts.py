@@ -2,10 +2,11 @@
 
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 
-from agent.interrupts import Interrupts, SignalReceived
+from agent.interrupts import Interrupts, SignalReceived, TimeUp
 
 
 def test_the_first_only_sets_a_mark() -> None:
@@ -184,3 +185,40 @@ def test_after_the_chat_signals_count_as_in_a_run() -> None:
         interrupts.receive("SIGINT")
         with pytest.raises(SignalReceived):
             interrupts.receive("SIGINT")
+
+
+# -- a wait with a listener ---------------------------------------------------------------------
+
+
+def test_what_is_awaited_hears_and_gives_what_it_comes_to() -> None:
+    heard: list[str] = []
+
+    def answer(hear: Callable[[str], None]) -> str:
+        hear("a piece")
+        return "the whole"
+
+    interrupts = Interrupts()
+    assert interrupts.awaited(answer, heard.append, left_s=lambda: 60.0) == "the whole"
+    assert heard == ["a piece"]
+
+
+def test_a_signal_raises_in_what_is_awaited_and_no_cancel_is_needed() -> None:
+    interrupts = Interrupts()
+    cancelled: list[str] = []
+
+    def answer(_hear: Callable[[str], None]) -> None:
+        with interrupts.ended_by(lambda: cancelled.append("it")):
+            interrupts.receive("SIGINT")
+
+    with pytest.raises(SignalReceived):
+        interrupts.awaited(answer, lambda _: None, left_s=lambda: 60.0)
+    assert cancelled == []
+
+
+def test_the_clock_raises_in_what_is_awaited() -> None:
+    def answer(_hear: Callable[[str], None]) -> None:
+        while True:
+            signal.pause()
+
+    with pytest.raises(TimeUp):
+        Interrupts().awaited(answer, lambda _: None, left_s=lambda: 0.01)
