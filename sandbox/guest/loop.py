@@ -14,6 +14,39 @@ if TYPE_CHECKING:
     from sandbox.guest.protocol import GuestSetup
 
 
+_STEP_NS = 10_000_000
+"""What the two clocks may differ by reading one after the other, and what files' clock lags."""
+
+
+class WallClock:
+    """Notices that the clock by which files get their times was set back.
+
+    What changes afterwards may have a time from before the sandbox began.
+    """
+
+    def __init__(self, read: Callable[[], tuple[int, int]] | None = None) -> None:
+        """`read` gives the wall clock and one that is never set, in ns."""
+        self._read = read or _clocks
+        wall, steady = self._read()
+        self._ahead = wall - steady
+        self._back = 0
+
+    def look(self) -> None:
+        wall, steady = self._read()
+        self._back = max(self._back, self._ahead - (wall - steady))
+
+    def since(self, since_ns: int) -> int:
+        """The earliest time that something can have that changed since then; 1: any."""
+        self.look()
+        if self._read()[0] < since_ns:
+            return 1  # set back before we began, nobody knows by how much
+        return since_ns if self._back < _STEP_NS else max(since_ns - self._back - _STEP_NS, 1)
+
+
+def _clocks() -> tuple[int, int]:
+    return time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 class GuestConfig:
     """What the host said in its first words, and what was opened before the restriction."""
 
@@ -33,6 +66,7 @@ class GuestConfig:
             ["/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events"], os.O_RDONLY
         )
         self.since_ns = 0
+        self.clock = WallClock()
         self.layered: frozenset[int] = frozenset()  # devices; see `files.is_untouched`
         self.lifetime_s = setup.lifetime_s
         self.end = 0.0  # monotonic; the leader ends everything then

@@ -84,6 +84,7 @@ class Server:
         if not data:
             self.open = False
             return
+        self.config.clock.look()
         self.reader.feed(data)
         for frame in self.reader:
             number, request = message.request(frame)
@@ -149,7 +150,7 @@ class Server:
         files.walk(
             root,
             root + b"/" + wanted.start if wanted.start else root,
-            0 if wanted.everything else self.config.since_ns,
+            0 if wanted.everything else self.config.clock.since(self.config.since_ns),
             self.config.layered,
             lambda piece: self.send(number, piece),
         )
