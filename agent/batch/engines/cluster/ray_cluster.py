@@ -213,7 +213,7 @@ def connect(address: str) -> int:
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise UsageError(
             f"--ray-address {address}: {_words(error)}; this machine has to be one of the "
-            "cluster's, see docs/scaling.md"
+            "cluster's, with RAY_AUTH_MODE=token where it asks for a token (docs/scaling.md)"
         ) from error
     room = int(cast("dict[str, float]", ray.cluster_resources()).get(RESOURCE, 0))
     if room < 1:
