@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from starlette.testclient import TestClient
 
+from agent.review.decide.applying import Operator
 from agent.review.report.writing import write_reports
 from agent.review.server.app import application
+from agent.review.server.desk import ReviewDesk
 from agent.review.server.session import ReviewSession
 from fakes.model import Step, ToldModel
 from fakes.runs import FakeRun
@@ -20,6 +23,15 @@ def recorded(fake: FakeRun, *steps: Step, task: str = "mend it") -> str:
     return fake.record.run_id
 
 
+def nobody() -> Operator:
+    """Who decides where nothing is decided."""
+
+    def none(*_: object) -> NoReturn:
+        raise AssertionError("no container is opened here")
+
+    return Operator(name="ann", environ={}, bounded=none, open_recorded=none)
+
+
 @dataclass
 class FakeReview:
     """The pages of the runs of one home."""
@@ -27,9 +39,11 @@ class FakeReview:
     home: Path
     first: str = "nothing"
     session: ReviewSession = field(default_factory=lambda: ReviewSession(port=8000))
+    operator: Operator | None = None
 
     def __post_init__(self) -> None:
-        self.app = application(self.session, self.home, first=self.first)
+        self.desk = ReviewDesk(self.home, self.operator or nobody())
+        self.app = application(self.session, self.desk, first=self.first)
 
     def stranger(self) -> TestClient:
         """A browser that has not come in."""

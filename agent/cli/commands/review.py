@@ -2,12 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.arguments import Command, Given, flag, number, optional_argument
 from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
+from agent.job import Job, OnProgress
 from agent.record.runs import find_id
 from agent.record.store import runs_directory
+from agent.tools.sandbox_protocol import SandboxProtocol
+
+if TYPE_CHECKING:
+    from agent.review.decide.applying import Operator
+    from sandbox.reattach import ReattachState
 
 WHAT = optional_argument("RUN|DIR", "A run by its id or its beginning, or a batch's folder.")
 NO_OPEN = flag("--no-open", help="Only print the address.")
@@ -24,8 +31,28 @@ def review(given: Given) -> int:
             f"the pages need the extra `review` (there is no {error.name}): pip install "
             "'moonpool[review]'"
         ) from error
-    serve(home, first=first, port=given[PORT], opens=not given[NO_OPEN], say=_say)
+    serve(home, _operator(), first=first, port=given[PORT], opens=not given[NO_OPEN], say=_say)
     return exit_codes.DONE
+
+
+def _operator() -> "Operator":
+    """Who sits at the browser: whoever began the server."""
+    from agent.cli.setup.policy import bounded
+    from agent.review.decide.applying import Operator
+
+    def open_recorded(
+        job: Job, remembered: "ReattachState", base_tree: str, on_progress: OnProgress
+    ) -> SandboxProtocol:
+        from agent import open_sandbox  # the engine's SDK: for whoever applies something
+
+        return open_sandbox.open_recorded(job, remembered, base_tree, on_progress)
+
+    return Operator(
+        name=environment.user(),
+        environ=environment.environ(),
+        bounded=bounded,
+        open_recorded=open_recorded,
+    )
 
 
 def _say(line: str) -> None:

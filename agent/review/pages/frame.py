@@ -12,6 +12,7 @@ from policies.frozen import dataclass
 
 STYLE = Path(__file__).with_name("report.css")
 SCRIPT = Path(__file__).with_name("review.js")
+DECIDE_SCRIPT = Path(__file__).with_name("decide.js")
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -62,7 +63,10 @@ def served_page(
             href=frame.address("static", "review.css"),
             nonce=frame.nonce,
         ),
-        tag("script", src=frame.address("static", "review.js"), nonce=frame.nonce, defer="defer"),
+        *(
+            tag("script", src=frame.address("static", name), nonce=frame.nonce, defer="defer")
+            for name in ("review.js", "decide.js")
+        ),
     )
     inside = tag(
         "body",

@@ -4,8 +4,6 @@ Owns which routes there are and what an error looks like. A module of routes giv
 and knows this one through `agent.review.server.request` alone.
 """
 
-from pathlib import Path
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,9 +11,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from agent.errors import RecordError, UsageError
-from agent.review.pages.frame import SCRIPT, STYLE, served_page
+from agent.review.pages.frame import DECIDE_SCRIPT, SCRIPT, STYLE, served_page
 from agent.review.pages.markup import tag
-from agent.review.server import routes_diff, routes_run
+from agent.review.server import routes_decide, routes_diff, routes_marks, routes_run
+from agent.review.server.desk import ReviewDesk
 from agent.review.server.guard import Guard
 from agent.review.server.opened_run import OpenedRuns
 from agent.review.server.request import frame_of
@@ -24,11 +23,11 @@ from agent.untrusted_text import visible
 from sandbox.errors import SandboxError
 
 
-def application(session: ReviewSession, home: Path, *, first: str) -> Guard:
+def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guard:
     """The whole server.
 
     Args:
-        home: where the runs are: the directory that has ``runs``.
+        desk: whose runs they are, and who decides; to be closed after.
         first: what is shown first, as a path below the session's base.
     """
 
@@ -41,6 +40,8 @@ def application(session: ReviewSession, home: Path, *, first: str) -> Guard:
             Route("/static/{name}", _static),
             *routes_run.routes(),
             *routes_diff.routes(),
+            *routes_marks.routes(),
+            *routes_decide.routes(),
         ],
         exception_handlers={
             HTTPException: _http_error,
@@ -51,13 +52,15 @@ def application(session: ReviewSession, home: Path, *, first: str) -> Guard:
     )
     # A path with another slash is another path.
     app.router.redirect_slashes = False
-    app.state.runs = OpenedRuns(home)
+    app.state.runs = OpenedRuns(desk.home)
+    app.state.desk = desk
     return Guard(app, session)
 
 
 _STATIC = {
     "review.css": (STYLE, "text/css; charset=utf-8"),
     "review.js": (SCRIPT, "text/javascript; charset=utf-8"),
+    "decide.js": (DECIDE_SCRIPT, "text/javascript; charset=utf-8"),
 }
 
 

@@ -34,6 +34,7 @@ def answer(request: Request, opened_run: OpenedRun, here: str, body: Iterable[Ma
         ("Overview", "", ""),
         ("Diff", "diff", str(len(summary.changes) or "")),
         ("Timeline", "timeline", str(summary.turns or "")),
+        ("Decide", "decide", ""),
     )
     links = [
         PageLink(

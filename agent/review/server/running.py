@@ -14,8 +14,10 @@ from pathlib import Path
 import uvicorn
 
 from agent.errors import UsageError
+from agent.review.decide.applying import Operator
 from agent.review.pages.messages import onward
 from agent.review.server.app import application
+from agent.review.server.desk import ReviewDesk
 from agent.review.server.session import ReviewSession
 
 _ADDRESS = "127.0.0.1"
@@ -23,10 +25,19 @@ _KEPT_ALIVE_S = 30
 _LAST_ANSWERS_S = 1
 
 
-def serve(home: Path, *, first: str, port: int, opens: bool, say: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C.
+def serve(
+    home: Path,
+    operator: Operator,
+    *,
+    first: str,
+    port: int,
+    opens: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Serve until Ctrl-C; what is done for a reviewer then is cancelled.
 
     Args:
+        operator: who decides.
         first: what is shown first, as a path.
         port: 0 for any that is free.
         opens: whether a browser is opened.
@@ -39,8 +50,9 @@ def serve(home: Path, *, first: str, port: int, opens: bool, say: Callable[[str]
         session = ReviewSession(port=listening.getsockname()[1])
         say(f"review: {session.address}")
         say("it lets one browser in, once; Ctrl-C ends it")
+        desk = ReviewDesk(home, operator)
         settings = uvicorn.Config(
-            application(session, home, first=first),
+            application(session, desk, first=first),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -53,7 +65,7 @@ def serve(home: Path, *, first: str, port: int, opens: bool, say: Callable[[str]
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
         opened = _opened_in_browser(session.address, say) if opens else contextlib.nullcontext()
-        with opened, contextlib.suppress(KeyboardInterrupt):
+        with opened, contextlib.suppress(KeyboardInterrupt), contextlib.closing(desk):
             uvicorn.Server(settings).run(sockets=[listening])
 
 
