@@ -83,6 +83,13 @@ class SharedLooks:
                 self._kept.pop(next(iter(self._kept))).forget()
         return found.scan
 
+    def forget(self) -> None:
+        """Watch nothing any more."""
+        with self._lock:
+            kept, self._kept = self._kept, {}
+        for look in kept.values():
+            look.forget()
+
     def walk(self, _: HostSource | ImageSource) -> str:
         """Nothing: a look is kept, and costs less from the second on."""
         return ""

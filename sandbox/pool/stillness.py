@@ -32,6 +32,7 @@ class Stillness:
         """
         self._root = root
         self.directories = frozenset(directories)
+        self._broken = False
         kernel = ctypes.CDLL(None, use_errno=True)
         self._handle = _checked(kernel.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         try:
@@ -43,15 +44,18 @@ class Stillness:
             raise
 
     def holds(self) -> bool:
-        """Whether nothing was heard of any of them, and the root's name still leads there."""
+        """Whether nothing was ever heard of any of them, and the root's name still leads there.
+
+        Once something was, another watch is needed: a directory may have been replaced.
+        """
         try:
-            if self._standing() != self._place:
-                return False
-            os.read(self._handle, _EVENTS_BYTES)
+            if not self._broken and self._standing() == self._place:
+                os.read(self._handle, _EVENTS_BYTES)
         except BlockingIOError:
             return True
         except OSError:
             pass
+        self._broken = True
         return False
 
     def close(self) -> None:

@@ -69,7 +69,10 @@ class WarmSupply(SharedLooks):
 
         Counted down as they are opened (`opened`); what is said last counts.
         """
-        self._opens[key] = open_one
+        if count > 0:
+            self._opens[key] = open_one
+        else:
+            self._opens.pop(key, None)
         self._remove(self._stock.expect(key, count))
         self._makers.submit(self._make)
 
@@ -92,6 +95,7 @@ class WarmSupply(SharedLooks):
         self._makers.close()
         self._remove(self._stock.emptied())
         self.removal.close()
+        self.forget()
         return tuple(self.removal.failures)
 
     # -- a `ContainerSupply` ---------------------------------------------------------------

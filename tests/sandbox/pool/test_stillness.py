@@ -66,6 +66,23 @@ def test_what_cannot_be_watched_is_an_error(tree: Path) -> None:
         Stillness(os.fsencode(tree), [b"missing"])
 
 
+def test_a_directory_that_was_replaced_is_watched_anew(tree: Path) -> None:
+    looks, source = SharedLooks(), HostSource(tree)
+    for _ in range(3):
+        looks.look(source)
+    (tree / "d/e").rename(tree.parent / "out")
+    (tree / "d/e").mkdir()
+    before = [looks.look(source).fingerprint for _ in range(3)][-1]
+    (tree / "d/e/f").write_text("new")
+    assert looks.look(source).fingerprint != before
+    looks.forget()
+
+
+def test_once_something_was_heard_it_is_not_quiet_again(tree: Path, watch: Stillness) -> None:
+    (tree / "d/e/f").write_text("two")
+    assert [watch.holds() for _ in range(3)] == [False] * 3
+
+
 class Counted(HostSource):
     """Counts looks."""
 
