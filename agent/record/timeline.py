@@ -73,23 +73,32 @@ def timeline(log: Iterable[Event]) -> Iterator[Row]:
     """The rows of these events."""
     started: dict[int, CallStarted] = {}
     for event in log:
-        match event:
-            case ModelReplied():
-                yield from _reply_rows(event)
-            case CallStarted():
-                started[event.number] = event
-            case CallEnded():
-                yield _call_row(event, started.get(event.number))
-            case CallRefused():
-                yield Row(
-                    kind=RowKind.DENIED,
-                    number=event.number,
-                    title=_call(event.tool, event.arguments),
-                    brief=event.why,
-                    detail=event.text,
-                )
-            case _:
-                yield from _rows_between(event)
+        yield from rows_of(event, started)
+
+
+def rows_of(event: Event, started: dict[int, CallStarted]) -> Iterator[Row]:
+    """The rows of one event.
+
+    Args:
+        started: the calls so far, by number; one that starts is added.
+    """
+    match event:
+        case ModelReplied():
+            yield from _reply_rows(event)
+        case CallStarted():
+            started[event.number] = event
+        case CallEnded():
+            yield _call_row(event, started.get(event.number))
+        case CallRefused():
+            yield Row(
+                kind=RowKind.DENIED,
+                number=event.number,
+                title=_call(event.tool, event.arguments),
+                brief=event.why,
+                detail=event.text,
+            )
+        case _:
+            yield from _rows_between(event)
 
 
 def _reply_rows(event: ModelReplied) -> Iterator[Row]:

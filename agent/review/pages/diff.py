@@ -46,6 +46,8 @@ _COLUMNS = {
     DiffLayout.SPLIT: "<col class=n><col><col class=n><col>",
 }
 
+_WIDTHS = {DiffLayout.UNIFIED: 3, DiffLayout.SPLIT: 4}
+
 Colours = Callable[[LineView], Iterable[ColourSpan]]
 """The colours of a line, in order and apart from each other."""
 
@@ -60,6 +62,8 @@ class FileLinks:
 
     lines: str = ""
     """Where the file's own lines come from, for pages that fetch them when they are looked at."""
+    why: str = ""
+    """What the address of a line's reason begins with."""
     between: Callable[[int, int, int], str] | None = None
     """The address of unchanged lines: first and last in the new file, and by how much the old one's
     numbers are less."""
@@ -97,7 +101,7 @@ def file_card(
         class_="card file",
         id=f"part-{entry.number}",
         open="open",
-        data_number=str(entry.number),
+        data_why=links.why,
     )
 
 
@@ -125,10 +129,10 @@ def file_lines(
     rows: list[str] = []
     last = 0
     for hunk in view.hunks:
-        rows += _between(view, hunk, last, links)
+        rows += _between(view, hunk, last, links, layout)
         rows += _hunk_rows(hunk, layout, colours)
         last = hunk.new_start + hunk.new_count - 1
-    rows += _after(view, last, links)
+    rows += _after(view, last, links, layout)
     table = Markup(f'<table class="diff {layout}">{_COLUMNS[layout]}{"".join(rows)}</table>')
     return tag("div", table, class_="hunks")
 
@@ -191,8 +195,8 @@ def _hunk_rows(hunk: HunkView, layout: DiffLayout, colours: Colours) -> Iterator
 
 def _row(line: LineView, layout: DiffLayout, colours: Colours) -> str:
     if line.kind is LineKind.NOTE:
-        before = "<td><td>" if layout is DiffLayout.UNIFIED else "<td>"
-        return f"<tr class=meta>{before}<td colspan=3>{escaped(line.text)}\n"
+        before = "<td><td><td>" if layout is DiffLayout.UNIFIED else "<td><td colspan=3>"
+        return f"<tr class=meta>{before}{escaped(line.text)}\n"
     if layout is DiffLayout.SPLIT:
         return f"<tr>{_half(line, colours, is_new=False)}{_half(line, colours, is_new=True)}\n"
     old, new = line.old or "", line.new or ""
@@ -237,7 +241,9 @@ def _text(line: LineView, colours: Colours) -> str:
     return "".join(out)
 
 
-def _between(view: FileView, hunk: HunkView, last: int, links: FileLinks) -> Iterator[str]:
+def _between(
+    view: FileView, hunk: HunkView, last: int, links: FileLinks, layout: DiffLayout
+) -> Iterator[str]:
     """The row above a hunk: where it is, and the unchanged lines before it."""
     first, end = last + 1, hunk.new_start - (1 if hunk.new_count else 0)
     less = hunk.new_start - hunk.old_start
@@ -246,15 +252,17 @@ def _between(view: FileView, hunk: HunkView, last: int, links: FileLinks) -> Ite
     more = _more(first, end, less, links)
     where = tag("span", words, class_="where")
     title = tag("span", hunk.title, class_="soft") if hunk.title else ""
-    yield (f'<tr class=hunk data-hunk="{hunk.number}"><td colspan=4>{joined(more, where, title)}\n')
+    shown = joined(more, where, title)
+    yield f"<tr class=hunk data-hunk={hunk.number}><td colspan={_WIDTHS[layout]}>{shown}\n"
 
 
-def _after(view: FileView, last: int, links: FileLinks) -> Iterator[str]:
+def _after(view: FileView, last: int, links: FileLinks, layout: DiffLayout) -> Iterator[str]:
     if links.between is not None and view.change.old_mode and view.change.new_mode:
         hunk = view.hunks[-1]
         less = hunk.new_start + hunk.new_count - hunk.old_start - hunk.old_count
         less += int(not hunk.new_count) - int(not hunk.old_count)
-        yield f"<tr class=hunk><td colspan=4>{_more(last + 1, None, less, links)}\n"
+        more = _more(last + 1, None, less, links)
+        yield f"<tr class=hunk><td colspan={_WIDTHS[layout]}>{more}\n"
 
 
 def _more(first: int, end: int | None, less: int, links: FileLinks) -> Markup:

@@ -15,10 +15,9 @@ from agent.review.pages.frame import written_page
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import Overview, overview_parts
 from agent.review.pages.patch_view import FileEntry, entries, file_view, shortened_view
-from agent.review.pages.steps import ReportRow, step_rows
+from agent.review.pages.steps import ReportRow, StepRows, step_rows
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding
-from agent.untrusted_text import visible
 
 _DIFF_LINES = 20_000
 _SPARE_BYTES = 512 << 10
@@ -98,21 +97,6 @@ def hiding(findings: Iterable[Finding]) -> Callable[[str], str]:
 
 
 def _rows(log: Sequence[Event], hide: Callable[[str], str]) -> Iterator[ReportRow]:
-    rows = [row for row in timeline(log) if row.kind is not RowKind.ANSWERED]
-    each = max(_RESULTS_CHARACTERS // max(len(rows), 1), _LEAST_CHARACTERS)
-    for row in rows:
-        title = row.title if row.number is None else f"{row.number}  {row.title}"
-        yield ReportRow(
-            style=RowKind.NOTE if row.kind is RowKind.DONE else row.kind,
-            title=hide(title),
-            detail=hide(_shown(row.detail, min(each, _RESULT_CHARACTERS))),
-            aside=" · ".join(filter(None, (row.brief, *row.more))),
-        )
-
-
-def _shown(text: str, most: int) -> str:
-    if len(text) > most:
-        half = most // 2
-        left = len(text) - most
-        text = f"{text[:half]}\n[… {left} characters are in events.jsonl …]\n{text[-half:]}"
-    return visible(text)
+    each = max(_RESULTS_CHARACTERS // max(len(log), 1) * 4, _LEAST_CHARACTERS)
+    made = StepRows(hide, most=min(each, _RESULT_CHARACTERS))
+    return (row for event in log for row in made.of(event))

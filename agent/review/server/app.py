@@ -13,7 +13,14 @@ from starlette.routing import Route
 from agent.errors import RecordError, UsageError
 from agent.review.pages.frame import DECIDE_SCRIPT, SCRIPT, STYLE, served_page
 from agent.review.pages.markup import tag
-from agent.review.server import routes_decide, routes_diff, routes_marks, routes_run
+from agent.review.server import (
+    routes_decide,
+    routes_diff,
+    routes_marks,
+    routes_run,
+    routes_timeline,
+    routes_why,
+)
 from agent.review.server.desk import ReviewDesk
 from agent.review.server.guard import Guard
 from agent.review.server.opened_run import OpenedRuns
@@ -42,6 +49,8 @@ def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guar
             *routes_diff.routes(),
             *routes_marks.routes(),
             *routes_decide.routes(),
+            *routes_timeline.routes(),
+            *routes_why.routes(),
         ],
         exception_handlers={
             HTTPException: _http_error,

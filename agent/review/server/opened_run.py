@@ -7,14 +7,17 @@ import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 from agent.errors import RecordError, UsageError
 from agent.past_runs.blame import Blame, blame
 from agent.past_runs.integrity import CheckState, IntegrityCheck, checks
+from agent.record.events.kinds import Event
 from agent.record.reader import ReadRecord, read_record
 from agent.record.runs import RecordedRun, baseline_of, delivered_of, find_id, run_in
 from agent.record.store import EVENTS, SUMMARY, runs_directory
 from agent.review.pages.patch_view import FileEntry, entries
+from agent.review.pages.why import CallStory, call_stories
 from sandbox.errors import PatchError
 from sandbox.git.store import NOTHING
 from sandbox.patch.baseline import Baseline
@@ -77,6 +80,16 @@ class OpenedRun:
             return str(error)
 
     @cached_property
+    def log(self) -> tuple[Event, ...]:
+        """What happened, as far as it can be read."""
+        return () if isinstance(self.record, str) else tuple(it.event for it in self.record.lines)
+
+    @cached_property
+    def stories(self) -> Mapping[int, CallStory]:
+        """Every call, by its number."""
+        return call_stories(self.log)
+
+    @cached_property
     def tampering(self) -> tuple[IntegrityCheck, ...]:
         """The checks that do not hold, of those that take no time."""
         found = itertools.islice(checks(self.run.directory), 3)
@@ -109,6 +122,7 @@ class OpenedRuns:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._kept: dict[str, tuple[object, OpenedRun]] = {}
+        self._lock = Lock()
 
     def open(self, run_id: str) -> OpenedRun:
         """A run by its whole id.
@@ -121,13 +135,14 @@ class OpenedRuns:
             raise UsageError(f"there is no run {run_id}")
         directory = runs_directory(self.home) / run_id
         state = tuple(map(_state, (directory / SUMMARY, directory / EVENTS)))
-        known, kept = self._kept.pop(run_id, (None, None))
-        if kept is None or known != state or kept.run.is_running:
-            kept = OpenedRun(run_in(directory))
-        self._kept[run_id] = state, kept
-        while len(self._kept) > _KEPT:
-            del self._kept[next(iter(self._kept))]
-        return kept
+        with self._lock:
+            known, kept = self._kept.pop(run_id, (None, None))
+            if kept is None or known != state or kept.run.is_running:
+                kept = OpenedRun(run_in(directory))
+            self._kept[run_id] = state, kept
+            while len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+            return kept
 
 
 def _state(path: Path) -> object:

@@ -108,6 +108,7 @@ def _item(entry: FileEntry) -> Markup:
         "li",
         tag("a", mark, tag("span", *path_words(entry.change)), href=f"#part-{entry.number}"),
         tag("span", *line_counts(entry.change), class_="lines"),
+        data_name=entry.path.lower(),
     )
 
 
@@ -131,6 +132,7 @@ def _links(request: Request, run: OpenedRun, entry: FileEntry) -> FileLinks:
     kept = not isinstance(run.baseline, str) and run.has_old(entry)
     return FileLinks(
         lines=frame.address("run", run.run.id, "file", entry.number),
+        why=frame.address("run", run.run.id, "why", entry.number),
         between=address if kept else None,
     )
 

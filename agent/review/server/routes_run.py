@@ -30,10 +30,9 @@ def overview(request: Request) -> Response:
         at = f"-{line}" if line else ""
         return f"{address('diff')}#part-{numbers[path]}{at}"
 
-    log = () if isinstance(run.record, str) else [line.event for line in run.record.lines]
     content = Overview(
         summary=run.run.summary,
-        last_words=last_words(log),
+        last_words=last_words(run.log),
         hide=hiding(run.run.summary.findings),
         part_address=part,
         call_address=lambda number: f"{address('timeline')}#call-{number}",

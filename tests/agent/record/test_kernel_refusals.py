@@ -70,7 +70,7 @@ def test_a_refused_program_reaches_the_model_the_record_show_and_the_report(fake
     assert "refused by the kernel: /usr/bin/perl (call 1, 2)" in shown(run)
     page = render(summary, fake.run.journal.log)
     assert "Refused by the kernel" in page
-    assert '<td class="mono">/usr/bin/perl</td><td class="n">2</td>' in page
+    assert '<td class="mono">/usr/bin/perl</td><td>call 2</td>' in page
 
 
 def test_a_hostile_name_acts_nowhere(fake: FakeRun) -> None:

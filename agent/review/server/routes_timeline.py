@@ -1,0 +1,130 @@
+"""What happened in a run, and what happens while it goes on."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from agent.errors import RecordError
+from agent.record.chain import HEAD
+from agent.record.events.kinds import Recorded, decode
+from agent.record.store import EVENTS, is_held
+from agent.review.pages.markup import Markup, tag
+from agent.review.pages.overview import alarms, header
+from agent.review.pages.steps import StepRows, step_rows
+from agent.review.report.html import hiding
+from agent.review.server.opened_run import OpenedRun
+from agent.review.server.request import answer, frame_of, opened
+from agent.review.server.routes_run import problems
+from agent.untrusted_text import visible
+
+_RESULT_CHARACTERS = 16_000
+_LOOK_S = 0.4
+_LINE_BYTES = 64 << 20
+_FILTERS = (
+    ("all", "everything"),
+    ("calls", "calls"),
+    ("failed", "failed"),
+    ("denied", "denied"),
+    ("kernel", "refused by the kernel"),
+    ("said", "said"),
+)
+
+
+def routes() -> list[Route]:
+    return [
+        Route("/run/{run}/timeline", timeline),
+        Route("/run/{run}/events", events),
+    ]
+
+
+def timeline(request: Request) -> Response:
+    run = opened(request)
+    return answer(request, run, "timeline", _parts(request, run))
+
+
+def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
+    summary = run.run.summary
+    address = partial(frame_of(request).address, "run", run.run.id)
+    hide = hiding(summary.findings)
+    yield from alarms(summary, tuple(problems(run)))
+    yield header(summary, hide)
+    buttons = [
+        tag(
+            "button",
+            words,
+            type="button",
+            data_filter=name,
+            aria_pressed="true" if name == "all" else "false",
+        )
+        for name, words in _FILTERS
+    ]
+    yield tag("div", *buttons, class_="bar filters", role="group", aria_label="Show")
+    rows = StepRows(hide, most=_RESULT_CHARACTERS)
+    items = step_rows(
+        (row for event in run.log for row in rows.of(event)), partial(address, "call")
+    )
+    live = f"{address('events')}?after={len(run.log)}" if run.run.is_running else ""
+    yield tag("ol", *items, class_="timeline", id="timeline", data_live=live)
+    if live:
+        yield tag("p", "The run goes on: what it does appears here.", class_="soft", id="live")
+
+
+async def events(request: Request) -> Response:
+    """The rows that follow while the run goes on, as server-sent events."""
+    run = opened(request)
+    last = request.headers.get("last-event-id") or request.query_params.get("after", "0")
+    after = int(last) if last.isdecimal() else 0
+    address = partial(frame_of(request).address, "run", run.run.id, "call")
+    stream = _stream(run.run.directory, after, address)
+    return StreamingResponse(stream, media_type="text/event-stream")
+
+
+async def _stream(directory: Path, after: int, address: partial[str]) -> AsyncIterator[bytes]:
+    rows = StepRows(str, most=_RESULT_CHARACTERS)
+    number = 0
+    with (directory / EVENTS).open("rb") as file:
+        while True:
+            held = is_held(directory)
+            found = await asyncio.to_thread(_whole_lines, file)
+            for line in found:
+                number += 1
+                try:
+                    event = _event(line)
+                except (ValueError, RecordError) as error:
+                    yield _message("fault", visible(str(error)), number)
+                    return
+                html = "".join(step_rows(rows.of(event), address))
+                if number > after and html:
+                    yield _message("rows", html, number)
+            if not held and not found:
+                yield _message("over", "the run has ended", number)
+                return
+            if not found:
+                yield b": still there\n\n"
+                await asyncio.sleep(_LOOK_S)
+
+
+def _whole_lines(file: BinaryIO) -> list[bytes]:
+    """The lines that were added; what has no end yet is left for the next look."""
+    start = file.tell()
+    data = file.read(_LINE_BYTES)
+    end = data.rfind(b"\n") + 1
+    file.seek(start + end)
+    return data[:end].splitlines()
+
+
+def _event(line: bytes) -> Recorded:
+    row = json.loads(line)
+    return decode({key: row[key] for key in row if key not in HEAD})
+
+
+def _message(event: str, text: str, number: int) -> bytes:
+    data = "".join(f"data: {line}\n" for line in text.splitlines())
+    return f"id: {number}\nevent: {event}\n{data}\n".encode("utf-8", "replace")

@@ -1,0 +1,89 @@
+"""What happened, and what happens while the run goes on."""
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from agent.record.store import runs_directory
+from fakes.model import call, say
+from fakes.reviews import FakeReview, recorded
+from fakes.runs import FakeRun
+from policies.policy import Policy
+
+
+@pytest.fixture
+def fake(tmp_path: Path, policy: Policy) -> FakeRun:
+    return FakeRun(home=tmp_path, policy=policy, files={"a.py": b"one\n"})
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> TestClient:
+    return FakeReview(home=tmp_path).browser()
+
+
+STEPS = (
+    call("bash", command="cat a.py"),
+    call("bash", command="curl example.org"),
+    call("bash", command="false"),
+    say("I am <b>done</b>."),
+)
+
+
+def test_it_tells_turns_calls_denials_and_failures(fake: FakeRun, browser: TestClient) -> None:
+    run = recorded(fake, *STEPS)
+    page = browser.get(f"run/{run}/timeline").text
+    styles = re.findall(r'<li class="(\w+)', page)
+    assert styles.count("turn") == 4
+    assert {"asked", "ok", "denied", "failed", "said"} <= set(styles)
+    assert "I am &lt;b&gt;done" in page
+    assert f"/run/{run}/call/1" in page
+    assert "data-live" not in page
+
+
+def test_what_a_run_does_arrives_while_it_goes_on(fake: FakeRun, browser: TestClient) -> None:
+    held, may_go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        held.set()
+        assert may_go_on.wait(30)
+
+    fake.before_open = wait
+    worker = threading.Thread(target=recorded, args=(fake, *STEPS))
+    worker.start()
+    assert held.wait(30)
+    run = fake.record.run_id
+    page = browser.get(f"run/{run}/timeline").text
+    (address,) = re.findall(r'data-live="[^"]*?/(run/[^"]+)"', page)
+    before = len(re.findall("<li ", page))
+    may_go_on.set()
+    stream = browser.get(address).text
+    worker.join()
+    assert stream.rstrip().endswith("data: the run has ended")
+    assert "event: rows" in stream
+    assert "curl example.org" in stream
+    after = len(re.findall("<li ", browser.get(f"run/{run}/timeline").text))
+    assert before + len(re.findall("<li ", stream)) == after
+
+
+def test_a_client_that_was_cut_off_goes_on_where_it_was(fake: FakeRun, browser: TestClient) -> None:
+    run = recorded(fake, *STEPS)
+    whole = browser.get(f"run/{run}/events").text
+    numbers = [int(number) for number in re.findall(r"id: (\d+)", whole)]
+    rest = browser.get(f"run/{run}/events", headers={"last-event-id": str(numbers[3])}).text
+    assert [int(number) for number in re.findall(r"id: (\d+)", rest)] == numbers[4:]
+
+
+def test_a_line_that_is_no_event_ends_the_stream_with_words(
+    fake: FakeRun, browser: TestClient
+) -> None:
+    run = recorded(fake, *STEPS)
+    with (runs_directory(fake.home) / run / "events.jsonl").open("a") as file:
+        file.write('{"event": "<script>"}\n')
+    stream = browser.get(f"run/{run}/events").text
+    assert "event: fault" in stream
+    assert "event: over" not in stream
+    page = browser.get(f"run/{run}/timeline").text
+    assert 'class="alarm"' in page
