@@ -8,9 +8,9 @@ comes back before it acts on it. Refuses to know how an attempt is made (`worker
 import heapq
 import queue
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum, auto
 from typing import assert_never
 
 from agent.batch.attempt import AttemptResult, ErrorKind
@@ -23,6 +23,7 @@ from agent.batch.plan import BatchPlan
 from agent.batch.queue.states import AttemptState, QueuedAttempt
 from agent.batch.queue.store import BatchQueue
 from agent.batch.shared_failures import SharedFailures
+from agent.batch.stopping import WORDS, Stopping
 from agent.batch.watching.events import (
     AttemptBegun,
     AttemptDelayed,
@@ -45,26 +46,6 @@ _UNWRITTEN_S = 60.0
 """How long a database that can't be written is tried again once nothing runs any more."""
 STOPPED = "stopped"
 """In place of an outcome, where an attempt was not begun."""
-
-
-class Stopping(Enum):
-    """How much is still to be done."""
-
-    NOT = auto()
-    SOON = auto()
-    """No new tasks; those that run come to the end of their call, and export."""
-    AT_ONCE = auto()
-    """Those that run export now."""
-    DROPPED = auto()
-    """Not even that: the same command takes them up."""
-
-
-_STOPPING_WORDS = {
-    Stopping.SOON: "no further task is begun; those that run finish their call and export; again: "
-    "at once",
-    Stopping.AT_ONCE: "those that run export at once; again: leave even that",
-    Stopping.DROPPED: "leaving; what runs is taken up by the same command",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +84,8 @@ class Scheduler:
         self._delayed: list[tuple[float, str, int]] = []
         self._unwritten: list[Callable[[], None]] = []
         self._shared = SharedFailures()
+        self._left: deque[QueuedAttempt] = deque()
+        """What a process left that ended; taken up before anything new is begun."""
         self._looked = False
         self._idle = False
         self._closed = False
@@ -127,7 +110,7 @@ class Scheduler:
         """Until nothing is left to be done, or `stop` was called and what ran has ended."""
         for one in self._store.interrupted():
             if one.task_id in self._plan.tasks:
-                self._submit(one, take_up=True)
+                self._left.append(one)
             else:
                 self._leave(one)
         told = Stopping.NOT
@@ -149,7 +132,7 @@ class Scheduler:
             # Whoever makes room in time loses nothing; what can't be written is taken up later.
             return time.monotonic() - self._trouble_since_s > _UNWRITTEN_S
         stopped = self._closed or self.stopping is not Stopping.NOT
-        return stopped or (self._idle and not self._delayed)
+        return stopped or (self._idle and not self._delayed and not self._left)
 
     def _hear(self) -> None:
         try:
@@ -167,10 +150,14 @@ class Scheduler:
             _, task_id, attempt = self._delayed[0]
             self._store.wait_no_more(task_id, attempt)
             heapq.heappop(self._delayed)
-        if self._closed or self.stopping is not Stopping.NOT or self.paused or self._unwritten:
+        if self._closed or self.stopping is not Stopping.NOT or self._unwritten:
+            return
+        most = self.workers if self._engine_gone_s is None else 1
+        while self._left and len(self._running) < most:
+            self._submit(self._left.popleft(), take_up=True)
+        if self.paused:
             return
         taken = False
-        most = self.workers if self._engine_gone_s is None else 1
         while len(self._running) < most:
             one = self._store.take(new_run_id())
             if one is None:
@@ -315,7 +302,7 @@ class Scheduler:
                 self._engine.interrupt(one.run_id or "", "moonpool batch cancel")
 
     def _interrupt_all(self) -> None:
-        self._tell(BatchNotice(text=_STOPPING_WORDS[self.stopping]))
+        self._tell(BatchNotice(text=WORDS[self.stopping]))
         name = "SIGINT" if self.stopping is Stopping.SOON else "SIGTERM"
         for run_id in self._running:
             self._engine.interrupt(run_id, name)

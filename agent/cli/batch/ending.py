@@ -1,6 +1,7 @@
 """What a batch came to: its exit code, its last words, and the last line of ``--json``."""
 
-from agent.batch.scheduler import Scheduler, Stopping
+from agent.batch.scheduler import Scheduler
+from agent.batch.stopping import Stopping
 from agent.batch.watching.tally import Tally
 from agent.cli.setup import exit_codes
 

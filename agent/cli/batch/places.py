@@ -73,7 +73,7 @@ class ThisMachine:
             rates=ModelRates(),
             board=board,
             telemetry=model_setup.telemetry(plan.configuration),
-            sweep=lambda: leftovers.sweep(keep=()),
+            sweep=lambda: leftovers.sweep(keep=interrupted),
         )
 
 

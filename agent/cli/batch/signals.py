@@ -8,7 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
-from agent.batch.scheduler import Scheduler, Stopping
+from agent.batch.scheduler import Scheduler
+from agent.batch.stopping import Stopping
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BY_COUNT = (Stopping.SOON, Stopping.AT_ONCE, Stopping.DROPPED)

@@ -23,7 +23,7 @@ from agent.batch.failure import (
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.queue.states import AttemptState
 from agent.batch.queue.store import BatchQueue
-from agent.batch.scheduler import Stopping
+from agent.batch.stopping import Stopping
 from agent.batch.watching.events import AttemptBegun, AttemptDelayed
 from agent.errors import RecordError
 from fakes.batches import a_row, a_task
@@ -205,6 +205,30 @@ def test_what_ran_when_a_process_ended_is_taken_up_in_its_run(batch: FakeSchedul
     first, second = batch.engine.orders
     assert (first.task.id, first.run_id, first.take_up) == ("a", "run-of-before", True)
     assert (second.task.id, second.take_up) == ("b", False)
+
+
+def test_no_more_are_taken_up_at_once_than_run_at_once(batch: FakeScheduling) -> None:
+    tasks = [a_task(name) for name in "abcd"]
+    batch.store.enlist(tasks, attempts=1)
+    for n in range(3):
+        batch.store.take(f"run-of-before-{n}")
+    batch.engine.end = lambda _: None
+    batch.on_refresh = lambda batch: batch.engine.finish_any()
+    batch.go(tasks)
+    assert batch.engine.most == 1
+    assert [order.take_up for order in batch.engine.orders] == [True, True, True, False]
+    assert set(batch.states().values()) == {"done"}
+
+
+def test_what_was_not_taken_up_before_it_was_stopped_is_so_later(batch: FakeScheduling) -> None:
+    tasks = [a_task("a"), a_task("b")]
+    batch.store.enlist(tasks, attempts=1)
+    for n in range(2):
+        batch.store.take(f"run-of-before-{n}")
+    batch.engine.end = lambda _: None
+    batch.on_refresh = lambda batch: batch.scheduler.stop(Stopping.SOON)
+    batch.go(tasks)
+    assert batch.states() == {"a": "stopped", "b": "running"}
 
 
 def test_what_ran_of_a_task_that_is_gone_is_not_taken_up(batch: FakeScheduling) -> None:

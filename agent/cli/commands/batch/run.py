@@ -13,7 +13,8 @@ from agent.batch.board import Board
 from agent.batch.plan import BatchPlan
 from agent.batch.queue.ownership import owned
 from agent.batch.queue.store import BatchQueue, Enlisted
-from agent.batch.scheduler import Scheduler, SchedulerOptions, Stopping
+from agent.batch.scheduler import Scheduler, SchedulerOptions
+from agent.batch.stopping import Stopping
 from agent.batch.take_up import spent_of
 from agent.batch.task import Task
 from agent.batch.tasks.reading import read_tasks

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.batch.scheduler import Stopping
+from agent.batch.stopping import Stopping
 from agent.cli.batch.signals import stopping
 
 
