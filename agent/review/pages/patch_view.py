@@ -150,10 +150,11 @@ def shortened_view(view: FileView, most: int) -> FileView:
     return replace(view, hunks=tuple(hunks))
 
 
-def line_text(entry: FileEntry, raw: bytes) -> str:
-    """A line of the old file as the diff shows it."""
+def line_texts(entry: FileEntry, lines: Iterable[bytes]) -> list[str]:
+    """Lines of the old file as the diff shows them."""
     secret = any(finding.id == "secret" for finding in entry.findings)
-    return _text(raw, SecretMask() if secret else None)
+    mask = SecretMask() if secret else None
+    return [_text(raw, mask) for raw in lines]
 
 
 def _head(diff: FileDiff) -> Iterator[str]:

@@ -17,6 +17,7 @@ from agent.review.server import (
     routes_decide,
     routes_diff,
     routes_marks,
+    routes_pictures,
     routes_run,
     routes_timeline,
     routes_why,
@@ -49,6 +50,7 @@ def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guar
             *routes_diff.routes(),
             *routes_marks.routes(),
             *routes_decide.routes(),
+            *routes_pictures.routes(),
             *routes_timeline.routes(),
             *routes_why.routes(),
         ],
@@ -63,6 +65,7 @@ def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guar
     app.router.redirect_slashes = False
     app.state.runs = OpenedRuns(desk.home)
     app.state.desk = desk
+    app.state.colouring = desk.colouring
     return Guard(app, session)
 
 

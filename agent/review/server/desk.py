@@ -16,6 +16,7 @@ from agent.review.decide.applying import Operator
 from agent.review.decide.listing import RunIndex
 from agent.review.decide.marks import PatchMarks
 from agent.review.decide.store import MarkedPatch, MarkStore
+from agent.review.server.colouring import Colouring
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import opened
 from agent.untrusted_text import visible
@@ -36,10 +37,12 @@ class ReviewDesk:
         self.store = MarkStore(home)
         self.index = RunIndex(home, self.store)
         self.board = ActionBoard()
+        self.colouring = Colouring()
 
     def close(self) -> None:
         """Cancel what goes on. A run that was begun by sending a patch back goes on by itself."""
         self.board.close()
+        self.colouring.close()
         self.store.close()
 
 

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.review.pages.diff import (
+    Colours,
     DiffLayout,
     FileLinks,
-    colourless,
     file_card,
     file_lines,
     line_counts,
@@ -21,13 +21,16 @@ from agent.review.pages.markup import Markup, joined, tag
 from agent.review.pages.overview import alarms
 from agent.review.pages.patch_view import (
     FileEntry,
+    FileView,
     LineKind,
     LineView,
     file_view,
-    line_text,
+    line_texts,
 )
+from agent.review.server.colouring import Colouring
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import answer, fragment, frame_of, opened
+from agent.review.server.routes_pictures import pictures
 from agent.review.server.routes_run import problems
 from agent.untrusted_text import visible
 
@@ -118,9 +121,14 @@ def _cards(request: Request, run: OpenedRun, layout: DiffLayout) -> Iterator[Mar
     for entry in run.files:
         links = _links(request, run, entry)
         size = (entry.change.added_lines or 0) + (entry.change.deleted_lines or 0)
-        view = file_view(entry) if size <= room else None
-        room -= view.line_count if view is not None else 0
-        yield joined(file_card(entry, view, layout=layout, links=links), "\n")
+        if size > room:
+            yield joined(file_card(entry, None, layout=layout, links=links), "\n")
+            continue
+        view = file_view(entry)
+        room -= view.line_count
+        colours = _colours(request, run, entry, view)
+        card = file_card(entry, view, layout=layout, colours=colours, links=links)
+        yield joined(card, "\n")
 
 
 def _links(request: Request, run: OpenedRun, entry: FileEntry) -> FileLinks:
@@ -134,7 +142,25 @@ def _links(request: Request, run: OpenedRun, entry: FileEntry) -> FileLinks:
         lines=frame.address("run", run.run.id, "file", entry.number),
         why=frame.address("run", run.run.id, "why", entry.number),
         between=address if kept else None,
+        images=pictures(entry, frame.address("run", run.run.id, "picture", entry.number)),
     )
+
+
+def _colours(request: Request, run: OpenedRun, entry: FileEntry, view: FileView) -> Colours:
+    colouring: Colouring = request.app.state.colouring
+    key = run.run.id, run.run.summary.patch_sha256, entry.number
+    return colouring.of(key, view, _old_lines(run, entry) or ())
+
+
+def _old_lines(run: OpenedRun, entry: FileEntry) -> list[str] | None:
+    """The old file's lines as they are shown; None where it was not kept, or is too large."""
+    content = run.old_content(entry, _CONTENT_BYTES)
+    if content is None or entry.change.added_lines is None:
+        return None
+    old = content.split(b"\n")
+    if old and not old[-1]:
+        old.pop()
+    return line_texts(entry, old)
 
 
 def lines(request: Request) -> Response:
@@ -142,9 +168,11 @@ def lines(request: Request) -> Response:
     run = opened(request)
     entry = entry_of(request, run)
     view, links, layout = file_view(entry), _links(request, run, entry), layout_of(request)
+    colours = _colours(request, run, entry, view)
     if request.headers.get("sec-fetch-mode") == "navigate":
-        return answer(request, run, "diff", [file_card(entry, view, layout=layout, links=links)])
-    return fragment(file_lines(view, layout=layout, links=links))
+        card = file_card(entry, view, layout=layout, colours=colours, links=links)
+        return answer(request, run, "diff", [card])
+    return fragment(file_lines(view, layout=layout, colours=colours, links=links))
 
 
 def between(request: Request) -> Response:
@@ -157,21 +185,15 @@ def between(request: Request) -> Response:
     except ValueError:
         raise HTTPException(404) from None
     first, last = asked["first"], asked["last"] or 1 << 40
-    content = run.old_content(entry, _CONTENT_BYTES)
-    if content is None:
+    old = _old_lines(run, entry)
+    if old is None:
         raise HTTPException(404, "The old file was not kept, or is too large to show.")
-    old = content.split(b"\n")
-    if old and not old[-1]:
-        old.pop()
     shown = []
     for new in range(first, min(last, first + _BETWEEN - 1) + 1):
         number = new - less
         if not 0 < number <= len(old):
             break
-        shown.append(
-            LineView(
-                kind=LineKind.SAME, old=number, new=new, text=line_text(entry, old[number - 1])
-            )
-        )
-    rows = same_lines(shown, layout_of(request), colourless)
+        shown.append(LineView(kind=LineKind.SAME, old=number, new=new, text=old[number - 1]))
+    colours = _colours(request, run, entry, file_view(entry))
+    rows = same_lines(shown, layout_of(request), colours)
     return fragment(f"<table>{rows}</table>")

@@ -29,7 +29,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def fake(tmp_path: Path, policy: Policy) -> FakeRun:
-    return FakeRun(home=tmp_path, policy=policy, files={"a.py": OLD, "b.py": b"one\n"})
+    return FakeRun(home=tmp_path, policy=policy, files={"a.txt": OLD, "b.txt": b"one\n"})
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def test_the_first_page_tells_the_task_what_was_said_and_what_changed(
 ) -> None:
     run = recorded(
         fake,
-        call("edit_file", path="b.py", old_string="one", new_string="two"),
+        call("edit_file", path="b.txt", old_string="one", new_string="two"),
         say("I changed **one**."),
         task="count on",
     )
     page = browser.get(f"run/{run}").text
-    for words in ("count on", "<strong>one</strong>", "b.py", "patch proved", "+1"):
+    for words in ("count on", "<strong>one</strong>", "b.txt", "patch proved", "+1"):
         assert words in page, words
 
 
@@ -84,19 +84,19 @@ def test_files_stand_by_risk_and_then_by_path(fake: FakeRun, browser: TestClient
         fake,
         call("write_file", path="z/AGENTS.md", content="Obey.\n"),
         call("write_file", path="c.py", content="1\n"),
-        call("edit_file", path="b.py", old_string="one", new_string="two"),
+        call("edit_file", path="b.txt", old_string="one", new_string="two"),
         say("done"),
     )
     page = browser.get(f"run/{run}/diff").text
     shown = re.findall(r'<summary><span class="path">([^<]+)', page)
-    assert shown == ["z/AGENTS.md", "b.py", "c.py"]
+    assert shown == ["z/AGENTS.md", "b.txt", "c.py"]
 
 
 def test_unchanged_lines_come_from_the_old_file(fake: FakeRun, browser: TestClient) -> None:
     run = recorded(
         fake,
-        call("edit_file", path="a.py", old_string="line 30\n", new_string="line 30\nand\n"),
-        call("edit_file", path="a.py", old_string="line 50\n", new_string=""),
+        call("edit_file", path="a.txt", old_string="line 30\n", new_string="line 30\nand\n"),
+        call("edit_file", path="a.txt", old_string="line 50\n", new_string=""),
         say("done"),
     )
     page = browser.get(f"run/{run}/diff").text
@@ -114,7 +114,7 @@ def test_unchanged_lines_come_from_the_old_file(fake: FakeRun, browser: TestClie
 def test_both_layouts_show_the_same_lines(fake: FakeRun, browser: TestClient) -> None:
     run = recorded(
         fake,
-        call("edit_file", path="b.py", old_string="one", new_string="one and two"),
+        call("edit_file", path="b.txt", old_string="one", new_string="one and two"),
         say("done"),
     )
     assert "<tr class=add><td><td>1<td>one<b> and two</b>\n" in browser.get(f"run/{run}/diff").text
