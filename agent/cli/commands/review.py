@@ -1,4 +1,4 @@
-"""``moonpool review``: a run in a browser."""
+"""``moonpool review``: a run, a batch or all runs in a browser."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from agent.review.decide.applying import Operator
     from sandbox.reattach import ReattachState
 
-WHAT = optional_argument("RUN|DIR", "A run by its id or its beginning, or a batch's folder.")
+WHAT = optional_argument(
+    "RUN|DIR", "A run by its id or its beginning, or a batch's folder; else all runs."
+)
 NO_OPEN = flag("--no-open", help="Only print the address.")
 PORT = number("--port", metavar="N", help="0: any that is free.", default=0, least=0)
 
@@ -63,11 +65,13 @@ def _place(wanted: str | None) -> tuple[Path, str]:
     """Where the runs are, and what is shown first."""
     home = environment.home()
     if wanted is None:
-        wanted = "last"
-    elif os.sep in wanted or runs_directory(Path(wanted)).is_dir():
-        home, wanted = Path(wanted).absolute(), "last"
+        find_id(home, "last")  # there are some
+        return home, "runs"
+    if os.sep in wanted or runs_directory(Path(wanted)).is_dir():
+        home = Path(wanted).absolute()
         if not runs_directory(home).is_dir():
             raise UsageError(f"{home} is no batch's folder: there are no runs in it")
+        return home, "runs"
     return home, f"run/{find_id(home, wanted)}"
 
 

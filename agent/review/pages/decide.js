@@ -5,13 +5,6 @@
 const runAddress = /^(.*\/run\/[^/]+)(?:\/|$)/.exec(location.pathname)?.[1];
 const marked = { state: null, files: new Map() };
 
-function make(name, words = "", attributes = {}) {
-  const made = document.createElement(name);
-  if (words) made.textContent = words;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
 async function post(address, body) {
   const answer = await fetch(address, {
     method: "POST",
@@ -62,7 +55,7 @@ function fileState(file) {
 }
 
 function choice(value, wish, words, act) {
-  const button = make("button", words, { type: "button", "aria-pressed": String(value === wish) });
+  const button = element("button", words, { type: "button", "aria-pressed": String(value === wish) });
   button.className = `mark ${wish}`;
   button.addEventListener("click", (event) => {
     event.preventDefault();
@@ -72,7 +65,7 @@ function choice(value, wish, words, act) {
 }
 
 function choices(value, act, name) {
-  const group = make("span", "", { role: "group", "aria-label": name });
+  const group = element("span", "", { role: "group", "aria-label": name });
   group.className = "choices";
   group.append(
     choice(value, "accepted", "Accept", act),
@@ -94,11 +87,11 @@ function showFile(card) {
   card.dataset.verdict = kind;
   let state = one("summary .verdict", card);
   if (!state) {
-    state = make("span", "", { class: "verdict" });
+    state = element("span", "", { class: "verdict" });
     one("summary", card).append(state);
   }
   state.textContent = (words === "undecided" ? "" : words) + (file.reviewed ? " · read" : "");
-  const bar = make("div", "", { class: "marks" });
+  const bar = element("div", "", { class: "marks" });
   const values = new Set(file.parts.map(([, value]) => value));
   const whole = values.size === 1 ? [...values][0] : null;
   bar.append(choices(whole, (value) => decideFile(number, value), `${file.path}: all of it`));
@@ -108,10 +101,10 @@ function showFile(card) {
     mode.prepend("mode: ");
     bar.append(mode);
   }
-  const read = make("button", "Read", { type: "button", "aria-pressed": String(file.reviewed) });
+  const read = element("button", "Read", { type: "button", "aria-pressed": String(file.reviewed) });
   read.className = "mark read";
   read.addEventListener("click", () => setRead(card, !file.reviewed));
-  const note = make("button", "Comment", { type: "button" });
+  const note = element("button", "Comment", { type: "button", class: "mark" });
   note.addEventListener("click", () => writeComment(card, null));
   bar.append(read, note);
   one("summary", card).after(bar);
@@ -135,7 +128,7 @@ function setRead(card, done) {
 
 // Old and new number of a row's line, by the layout of its table.
 function numbersOf(row) {
-  if (!row || row.matches(".hunk, .meta, .comment")) return null;
+  if (!row || !isLine(row) || row.matches(".meta")) return null;
   const cells = [...row.cells];
   const split = row.closest("table").classList.contains("split");
   const [old, fresh] = split ? [cells[0], cells[2]] : [cells[0], cells[1]];
@@ -151,28 +144,29 @@ function place(card, row, box) {
     one(".marks", card).append(box);
     return;
   }
-  const added = make("tr", "", { class: "comment" });
-  const cell = make("td", "", { colspan: "4" });
+  const added = element("tr", "", { class: "note-row" });
+  const columns = row.closest("table").classList.contains("split") ? "4" : "3";
+  const cell = element("td", "", { colspan: columns });
   cell.append(box);
   added.append(cell);
   let last = row;
-  while (last.nextElementSibling?.classList.contains("comment")) last = last.nextElementSibling;
+  while (last.nextElementSibling?.classList.contains("note-row")) last = last.nextElementSibling;
   last.after(added);
 }
 
 function commentBox(comment) {
-  const box = make("div", "", { class: "said" });
+  const box = element("div", "", { class: "said" });
   const where = comment.line ? `line ${comment.line}${comment.side === "old" ? " as it was" : ""}` : "the file";
-  box.append(make("p", `${comment.by}, ${where}`, { class: "soft" }));
-  box.append(make("p", comment.text, { class: "words" }));
-  const gone = make("button", "Withdraw", { type: "button" });
+  box.append(element("p", `${comment.by}, ${where}`, { class: "soft" }));
+  box.append(element("p", comment.text, { class: "words" }));
+  const gone = element("button", "Withdraw", { type: "button" });
   gone.addEventListener("click", () => mark("withdraw", { id: comment.id }));
   box.append(gone);
   return box;
 }
 
 function showComments(card, number) {
-  all(".comment, .marks .said", card).forEach((old) => old.querySelector("form") || old.remove());
+  all(".note-row, .marks .said", card).forEach((old) => old.querySelector("form") || old.remove());
   for (const comment of marked.state.comments) {
     if (comment.file !== +number) continue;
     const row = comment.line ? rowOf(card, comment.side, comment.line) : null;
@@ -184,14 +178,14 @@ function writeComment(card, row) {
   const numbers = numbersOf(row);
   const side = numbers && !numbers.new ? "old" : "new";
   const line = numbers ? numbers[side] : 0;
-  const form = make("form", "", { class: "write" });
-  const label = make("label", line ? `Comment on line ${line}` : "Comment on the file");
-  const text = make("textarea", "", { rows: "3", maxlength: "10000", required: "" });
+  const form = element("form", "", { class: "write" });
+  const label = element("label", line ? `Comment on line ${line}` : "Comment on the file");
+  const text = element("textarea", "", { rows: "3", maxlength: "10000", required: "" });
   label.append(text);
-  const stop = make("button", "Discard", { type: "button" });
-  form.append(label, make("button", "Add comment", { type: "submit", class: "main" }), " ", stop);
+  const stop = element("button", "Discard", { type: "button" });
+  form.append(label, element("button", "Add comment", { type: "submit", class: "main" }), " ", stop);
   place(card, row, form);
-  const end = () => (form.closest("tr.comment") || form).remove();
+  const end = () => (form.closest("tr.note-row") || form).remove();
   stop.addEventListener("click", end);
   form.addEventListener("keydown", (event) => {
     event.stopPropagation();
@@ -208,7 +202,7 @@ function writeComment(card, row) {
 }
 
 // The one button that begins a comment moves to the line that is pointed at.
-const plus = make("button", "+", { type: "button", class: "plus-line", "aria-label": "Comment on this line" });
+const plus = element("button", "+", { type: "button", class: "plus-line", "aria-label": "Comment on this line" });
 let pointed = null;
 document.addEventListener("pointerover", (event) => {
   const row = event.target.closest?.(".diff tr");
@@ -224,6 +218,75 @@ plus.addEventListener("click", (event) => {
   writeComment(row.closest(".file"), row);
 });
 
+// -- keys -------------------------------------------------------------------------------------
+
+function hunkOf(row) {
+  for (let it = row; it; it = it.previousElementSibling) if (it.dataset.hunk) return +it.dataset.hunk;
+  return null;
+}
+
+// What the keys are about: the hunk of the current line, or else the file.
+function decideHere(value) {
+  const card = currentCard();
+  if (!card || !marked.state) return;
+  const number = card.dataset.number;
+  const part = line?.isConnected ? hunkOf(line) : null;
+  const known = marked.state.files[number].parts.some(([it]) => it === part);
+  if (part !== null && known) decide([[+number, part, value]]);
+  else decideFile(number, value);
+}
+
+if (one(".cards")) {
+  key("a", "accept this hunk, or this file", () => decideHere("accepted"));
+  key("r", "reject this hunk, or this file", () => decideHere("rejected"));
+  key("z", "neither of both", () => decideHere(""));
+  key("m", "mark this file as read, or not", () => {
+    const card = currentCard();
+    if (card && marked.state) setRead(card, !marked.state.files[card.dataset.number].reviewed);
+  });
+  key("c", "comment on this line, or this file", () => {
+    const card = currentCard();
+    if (card && marked.state) writeComment(card, line?.isConnected ? line : null);
+  });
+}
+
+async function goBeside(which) {
+  const answer = await fetch(`${runAddress}/beside`, { credentials: "same-origin" });
+  const other = answer.ok && (await answer.json())[which];
+  const here = location.pathname.slice(runAddress.length);
+  if (other) location.assign(`${base}/run/${other}${here}`);
+  else say("there is no further run");
+}
+
+if (runAddress) {
+  key("]", "next run", () => goBeside("after"));
+  key("[", "run before", () => goBeside("before"));
+}
+
+// The list of runs: j and k walk through it.
+const runLinks = all("#runs td a");
+function moveRun(step) {
+  const at = runLinks.indexOf(document.activeElement);
+  runLinks[Math.min(runLinks.length - 1, Math.max(0, at + step))]?.focus();
+}
+if (one("#runs")) {
+  key("j", "next run", () => moveRun(1));
+  key("k", "run before", () => moveRun(-1));
+  key("f", "find a run", () => one("#run-search").focus());
+  key("]", "next page", () => one("a[rel=next]")?.click());
+  key("[", "page before", () => one("a[rel=prev]")?.click());
+}
+const acceptClean = one("#accept-clean");
+if (acceptClean) {
+  acceptClean.addEventListener("click", async () => {
+    acceptClean.disabled = true;
+    const { ok, said } = await post(`${base}/accept-clean`, {});
+    if (!ok) acceptClean.disabled = false;
+    else if (said.count) location.reload();
+    else say("there is none that nobody decided about");
+  });
+}
+
 // -- the page ---------------------------------------------------------------------------------
 
 function tally() {
@@ -233,12 +296,12 @@ function tally() {
   const list = one("#decided-files");
   if (!list) return;
   const rows = Object.entries(marked.state.files).map(([number, file]) => {
-    const row = make("li");
+    const row = element("li", "");
     const [words, kind] = fileState(file);
     row.dataset.verdict = kind;
     const said = marked.state.comments.filter((it) => it.file === +number);
-    row.append(make("a", file.path, { href: `${runAddress}/diff#part-${number}` }));
-    row.append(make("span", words + (file.reviewed ? " · read" : ""), { class: "verdict" }));
+    row.append(element("a", file.path, { href: `${runAddress}/diff#part-${number}` }));
+    row.append(element("span", words + (file.reviewed ? " · read" : ""), { class: "verdict" }));
     said.forEach((comment) => row.append(commentBox(comment)));
     return row;
   });
@@ -298,7 +361,7 @@ const forms = [one("#apply-form"), one("#send-back-form")].filter(Boolean);
 async function follow() {
   let at = 0;
   let id = "";
-  const log = make("pre", "", { class: "words", tabindex: "0", "aria-label": "What is done" });
+  const log = element("pre", "", { class: "words", tabindex: "0", "aria-label": "What is done" });
   for (;;) {
     const answer = await fetch(`${runAddress}/action?since=${at}&id=${id}`, { credentials: "same-origin" });
     if (answer.status !== 200) return;
@@ -306,9 +369,9 @@ async function follow() {
     if (state.id !== id) {
       id = state.id;
       log.textContent = "";
-      const stop = make("button", "Cancel", { type: "button", id: "cancel" });
+      const stop = element("button", "Cancel", { type: "button", id: "cancel" });
       stop.addEventListener("click", () => post(`${runAddress}/decide/cancel`, {}));
-      panel.replaceChildren(make("h2", state.kind === "apply" ? "Applying" : "Sending back"), log, stop);
+      panel.replaceChildren(element("h2", state.kind === "apply" ? "Applying" : "Sending back"), log, stop);
       panel.hidden = false;
     }
     at = state.at;

@@ -182,7 +182,8 @@ def _said(result: Verification) -> str:
         case NotAsked():
             return "the run has no check"
         case Verified() | Failed() | NotRun():
-            return visible(verification.in_words(result))
+            words = verification.in_words(result)
+            return visible(words.removeprefix("not ").removeprefix("verified: "))
 
 
 def conflict_words(message: str, *, merges: bool, regions: Sequence[Markup]) -> Markup:

@@ -90,7 +90,7 @@ def _top(frame: ServedFrame, links: Sequence[PageLink]) -> Markup:
         for link in links
     ]
     keys = tag("button", "?", type="button", id="keys-button", aria_label="Keys", title="Keys (?)")
-    brand = tag("a", "moonpool", href=frame.address(""), class_="brand")
+    brand = tag("a", "moonpool", href=frame.address("runs"), class_="brand", title="All runs")
     return tag("nav", brand, *shown, keys, class_="top", aria_label="Pages")
 
 

@@ -16,6 +16,7 @@ from agent.review.pages.markup import tag
 from agent.review.server import (
     routes_decide,
     routes_diff,
+    routes_list,
     routes_marks,
     routes_pictures,
     routes_run,
@@ -51,6 +52,7 @@ def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guar
             *routes_marks.routes(),
             *routes_decide.routes(),
             *routes_pictures.routes(),
+            *routes_list.routes(),
             *routes_timeline.routes(),
             *routes_why.routes(),
         ],

@@ -5,6 +5,7 @@ Owns the socket. It listens on 127.0.0.1 alone.
 
 import contextlib
 import os
+import signal
 import socket
 import tempfile
 import webbrowser
@@ -65,6 +66,8 @@ def serve(
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
         opened = _opened_in_browser(session.address, say) if opens else contextlib.nullcontext()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)  # ends as Ctrl-C does
         with opened, contextlib.suppress(KeyboardInterrupt), contextlib.closing(desk):
             uvicorn.Server(settings).run(sockets=[listening])
 
