@@ -29,6 +29,7 @@ from sandbox.engine.labels import LABEL_DEADLINE
 BIN = Path(sys.executable).parent
 SEEN, HIDDEN = "moonpool-on-ray/seen:1", "moonpool-on-ray/hidden:1"
 KEY = "sk-ant-REDACTED-000000000000"
+TOKEN = Path(tempfile.gettempdir()) / f"moonpool-on-ray-token-{os.getpid()}"
 LIMIT_S = 240.0
 WORKS = """
   - calls: [{tool: bash, arguments: {command: "echo step >> done.txt"}}]
@@ -112,7 +113,9 @@ class TwoMachines:
             "print(sum(row['Alive'] for row in ray.nodes()))"
         )
         words = [sys.executable, "-P", "-c", code, self.address]
-        done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, cwd="/", env=self.head.environ, capture_output=True, text=True, check=False
+        )
         return int(done.stdout.split()[-1]) if done.returncode == 0 else 0
 
 
@@ -132,6 +135,15 @@ def until(said: str, holds: Any, limit_s: float = LIMIT_S) -> None:
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine.connect(os.environ)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def token() -> Iterator[None]:
+    """The cluster asks for it, and nobody tells the command to send it."""
+    TOKEN.touch(0o600)
+    TOKEN.write_text(os.urandom(32).hex())
+    yield
+    TOKEN.unlink()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -160,6 +172,8 @@ def two_machines(place: Path) -> Iterator[TwoMachines]:
             **os.environ,
             "MOONPOOL_HOME": str(own / "home"),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(TOKEN),
         }
         environ.pop("ANTHROPIC_API_KEY", None)
         made.append(Machine(place=own, environ=environ))
@@ -244,6 +258,7 @@ class Batch:
             **os.environ,
             "MOONPOOL_HOME": str(self.place / "driver"),
             "ANTHROPIC_API_KEY": KEY,
+            "RAY_AUTH_TOKEN_PATH": str(TOKEN),
         }
         return subprocess.Popen(
             self.words(*more), env=environ, cwd=self.place, text=True,

@@ -1,5 +1,7 @@
 """Where a batch's runs are made: the engine that ``--engine`` names."""
 
+import os
+from pathlib import Path
 from typing import Protocol
 
 from agent.batch.board import Board
@@ -82,6 +84,7 @@ class RayMachines:
 
     def __init__(self, address: str) -> None:
         """Raises UsageError: nothing answers there, or it can't be used."""
+        _prepare_environment()
         from agent.batch.engines.cluster import ray_cluster
 
         self._room = ray_cluster.connect(address)
@@ -110,6 +113,7 @@ class RayMachines:
                 home=environment.home,
                 known_secrets=model_setup.known_secrets,
                 exit_code=of_outcome,
+                telemetry=model_setup.telemetry,
             ),
             name=batch_name(plan.directory),
             configuration=plan.configuration,
@@ -127,6 +131,20 @@ class RayMachines:
             board=board,
             held=held,
         )
+
+
+def _prepare_environment() -> None:
+    """Say what Ray reads when it is imported.
+
+    Ray makes a token's file by itself and has clusters ask for it from then on, but does not send
+    it to an address.
+    """
+    said = os.environ
+    said["RAY_USAGE_STATS_ENABLED"] = "0"
+    named = said.get("RAY_AUTH_TOKEN_PATH")
+    file = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    if said.get("RAY_AUTH_TOKEN") or file.is_file():
+        said.setdefault("RAY_AUTH_MODE", "token")
 
 
 def place_of(engine: str, address: str | None) -> AttemptPlace:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from agent.batch.board import Board
 from agent.batch.engines.cluster.cargo import PieceStore
@@ -25,11 +25,13 @@ from agent.batch.engines.cluster.node import BatchPlace, RemoteEnd, RemoteOrder
 from agent.batch.engines.cluster.parcel import read_tree, write_tree
 from agent.batch.engines.interface import Report
 from agent.batch.order import AttemptEnd, AttemptOrder
-from agent.batch.worker import not_begun, not_done
+from agent.batch.thread_interrupts import ThreadInterrupts
+from agent.batch.worker import not_begun, not_done, perform
 from agent.conversation.shared_budget import BatchUsed, SharedBudget
 from agent.errors import RecordError
+from agent.job import Job, OnProgress
 from agent.record.state.run import BudgetSpent
-from agent.record.store import runs_directory
+from agent.record.store import EVENTS, runs_directory
 from sandbox.errors import SandboxError, SandboxLost
 
 _THREADS = 4
@@ -93,6 +95,7 @@ class ClusterEngine:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cargo")
         self._lock = threading.Lock()
         self._home: list[str] = []
+        self._here: dict[str, ThreadInterrupts] = {}
         self._coming: set[object] = set()
         self._force_at: dict[str, float] = {}
         self._closed = threading.Event()
@@ -112,6 +115,10 @@ class ClusterEngine:
 
     def interrupt(self, run_id: str, name: str) -> None:
         self._desk.tell("tell", run_id, name)
+        with self._lock:
+            here = self._here.get(run_id)
+        if here is not None:
+            here.receive(name)
         if name != "SIGINT":
             with self._lock:
                 self._force_at.setdefault(run_id, time.monotonic() + _FORCE_S)
@@ -138,9 +145,7 @@ class ClusterEngine:
             if order.take_up:
                 node, _ = self._held.get(order.run_id, ("", None))
                 if not node:
-                    why = "the machine that it ran on is not there"
-                    ended = AttemptEnd(result=not_begun(order, why), begin_again=True)
-                    self._report(order, ended, report)
+                    self._report(order, self._not_held(order), report)
                     return
                 remote = self._remote(order)
             else:
@@ -150,6 +155,27 @@ class ClusterEngine:
             self._start(order, remote, node, report, again=not order.take_up)
         except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
             self._report(order, not_done(order, error), report)
+
+    def _not_held(self, order: AttemptOrder) -> AttemptEnd:
+        """Of a run that no machine holds: it is at home already, or was made here, or is lost."""
+        if not (runs_directory(order.directory) / order.run_id / EVENTS).exists():
+            why = "the machine that it ran on is not there"
+            return AttemptEnd(result=not_begun(order, why), begin_again=True)
+
+        def nothing(_job: Job, _on_progress: OnProgress) -> NoReturn:
+            raise SandboxLost("a run that is gone on with has its sandbox")
+
+        interrupts = ThreadInterrupts()
+        with self._lock:
+            self._here[order.run_id] = interrupts
+        services = self._place.services(
+            open_box=nothing,
+            budget=self._budget,
+            rate=lambda _: None,
+            interrupts=interrupts,
+            show=self._board.listener(order.run_id),
+        )
+        return perform(order, services)
 
     def _remote(self, order: AttemptOrder) -> RemoteOrder:
         verifier = order.task.verifier
@@ -203,6 +229,7 @@ class ClusterEngine:
     def _report(self, order: AttemptOrder, end: AttemptEnd, report: Report) -> None:
         with self._lock:
             self._force_at.pop(order.run_id, None)
+            self._here.pop(order.run_id, None)
         billed = self._desk.ask("forget", order.run_id)
         if isinstance(billed, BatchUsed) and not end.result.turns and billed.tokens:
             # Its record is lost, and its bill is not.

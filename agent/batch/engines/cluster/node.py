@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.batch import failure
 from agent.batch.board import Board
@@ -22,8 +23,10 @@ from agent.batch.take_up import spent_of
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import not_begun, not_done, perform
 from agent.config.values import Configuration
-from agent.conversation.shared_budget import BatchAllowance
-from agent.job import Job, OnProgress
+from agent.conversation.shared_budget import BatchAllowance, BatchBudget
+from agent.job import Job, OnProgress, OpenBox
+from agent.models.rate_limit import RequestRate
+from agent.record.journal import Show
 from agent.record.outcome import Outcome
 from agent.record.state.run import BudgetSpent
 from agent.record.store import runs_directory
@@ -32,6 +35,9 @@ from agent.version import VERSION
 from policies.frozen import dataclass
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, SandboxError
+
+if TYPE_CHECKING:
+    from agent.observe.otlp import TelemetrySettings
 
 _PROCESSES = "processes"
 """Below a batch's home: which processes of this machine made sandboxes ahead for it."""
@@ -46,6 +52,7 @@ class NodeFunctions:
     """Where records of runs are kept."""
     known_secrets: Callable[[Configuration], tuple[str, ...]]
     exit_code: Callable[[Outcome], int]
+    telemetry: Callable[[Configuration], "TelemetrySettings | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,27 @@ class BatchPlace:
     def known_secrets(self) -> tuple[str, ...]:
         """This machine's."""
         return self.settings.known_secrets(self.configuration)
+
+    def services(
+        self,
+        *,
+        open_box: OpenBox,
+        budget: BatchBudget | None,
+        rate: Callable[[str], RequestRate | None],
+        interrupts: ThreadInterrupts,
+        show: Show,
+    ) -> WorkerServices:
+        """What a worker has on this machine."""
+        return WorkerServices(
+            environ=self.settings.environ(),
+            known_secrets=self.known_secrets,
+            open_box=open_box,
+            budget=budget,
+            rate=rate,
+            interrupts=interrupts,
+            show=show,
+            telemetry=self.settings.telemetry(self.configuration),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +151,7 @@ def attempt(
         return boxes.open_box(job, on_progress, remote.cargo, link, store, more=remote.more)
 
     try:
-        services = WorkerServices(
-            environ=place.settings.environ(),
-            known_secrets=place.known_secrets,
+        services = place.services(
             open_box=open_box,
             budget=RemoteBudget(link, order.run_id, remote.allowed, remote.elapsed_s),
             rate=lambda model: RemoteRate(link, order.run_id, model),

@@ -198,7 +198,6 @@ def connect(address: str) -> int:
     Raises:
         UsageError: nothing answers there, or none of its machines runs attempts.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _require_listener(address)
     try:
         with _in_nobodys_directory():
@@ -213,7 +212,7 @@ def connect(address: str) -> int:
     except (ConnectionError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise UsageError(
             f"--ray-address {address}: {_words(error)}; this machine has to be one of the "
-            "cluster's, with RAY_AUTH_MODE=token where it asks for a token (docs/scaling.md)"
+            "cluster's, with its token where it asks for one (docs/scaling.md)"
         ) from error
     room = int(cast("dict[str, float]", ray.cluster_resources()).get(RESOURCE, 0))
     if room < 1:

@@ -52,6 +52,10 @@ def no_secrets(_configuration: Configuration) -> tuple[str, ...]:
     return ()
 
 
+def none(_configuration: Configuration) -> None:
+    """No telemetry."""
+
+
 class OnThreads:
     """A batch's engine on a `ThreadCluster`."""
 
@@ -62,7 +66,11 @@ class OnThreads:
         homes["here"] = directory / "machine"
         self.place = BatchPlace(
             settings=NodeFunctions(
-                environ=environ, home=home, known_secrets=no_secrets, exit_code=of_outcome
+                environ=environ,
+                home=home,
+                known_secrets=no_secrets,
+                exit_code=of_outcome,
+                telemetry=none,
             ),
             name=batch_name(self.directory),
             configuration=Configuration(),
@@ -214,6 +222,20 @@ def test_a_run_whose_machine_is_not_there_is_begun_again(batch: OnThreads) -> No
     end = batch.done(batch.order(WRITES, DONE, take_up=True))
     assert end.begin_again
     assert batch.cluster.sent == []
+
+
+def test_a_run_that_was_home_before_its_batchs_process_ended_is_not_made_again(
+    batch: OnThreads,
+) -> None:
+    order = batch.order(WRITES, DONE)
+    assert batch.done(order).result.outcome == "finished"
+    batch.engine.close()
+    batch.engine = batch.opened(order.run_id)
+    before = (batch.run(order) / "events.jsonl").read_bytes()
+    end = batch.done(replace(order, take_up=True))
+    assert (end.result.outcome, end.begin_again) == ("finished", False)
+    assert (batch.run(order) / "events.jsonl").read_bytes() == before
+    assert len(batch.cluster.sent) == 1
 
 
 def test_a_run_that_another_process_began_is_taken_up_where_it_stands(batch: OnThreads) -> None:
