@@ -8,7 +8,6 @@ to know HTML.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 from enum import StrEnum
 
 from agent.risk.credentials import SecretMask
@@ -249,6 +248,8 @@ def _marked(old: LineView, new: LineView) -> tuple[LineView, LineView]:
     if max(len(old.text), len(new.text)) > _COMPARED_CHARACTERS:
         return old, new
     before, after = _WORD.findall(old.text), _WORD.findall(new.text)
+    from difflib import SequenceMatcher  # noqa: PLC0415 - where a line was changed
+
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     shared = sum(
         len("".join(before[block.a : block.a + block.size]).strip())

@@ -5,15 +5,19 @@ no HTML in it is HTML, and what its parser gives is taken for the structure alon
 ours.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING
 
 from agent.review.pages.markup import Markup, escaped, tag
 from agent.untrusted_text import visible
 
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
 _LIMIT = 40_000
+_PLAIN = re.compile(r"(?!\d+[.)])[A-Za-z0-9(][A-Za-z0-9 ,.;:'\"()/?%-]*")
+"""One line of words that no mark of Markdown can stand in: most last words of a short run."""
 _NAMES = frozenset(
     {"p", "ul", "ol", "li", "blockquote", "em", "strong", "table", "thead", "tbody", "tr", "th"}
     | {"td"}
@@ -27,11 +31,15 @@ def rendered(text: str) -> Markup:
     shown = visible(text.strip())
     if len(shown) > _LIMIT:
         shown = f"{shown[:_LIMIT]}\n\n[cut, {len(shown)} characters]"
+    if _PLAIN.fullmatch(shown):
+        return tag("div", tag("p", shown), class_="markdown")
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - 70 modules, at the end of each run
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     return tag("div", Markup("".join(_pieces(parser.parse(shown)))), class_="markdown")
 
 
-def _pieces(tokens: Sequence[Token]) -> Iterator[str]:
+def _pieces(tokens: "Sequence[Token]") -> Iterator[str]:
     for token in tokens:
         match token.type:
             case "inline":
@@ -58,7 +66,7 @@ def _pieces(tokens: Sequence[Token]) -> Iterator[str]:
                 yield from _structure(token)
 
 
-def _structure(token: Token) -> Iterator[str]:
+def _structure(token: "Token") -> Iterator[str]:
     name = _TITLES.get(token.tag, token.tag)
     if name not in _NAMES and name not in _TITLES.values():
         yield escaped(token.content)
