@@ -18,6 +18,9 @@ async function post(address, body) {
   return { ok: answer.ok, said };
 }
 
+// A file's number in the patch, by its card.
+const fileOf = (card) => card.id.replace("part-", "");
+
 // -- marks ------------------------------------------------------------------------------------
 
 async function mark(what, body) {
@@ -79,7 +82,7 @@ function partName(part) {
 }
 
 function showFile(card) {
-  const number = card.dataset.number;
+  const number = fileOf(card);
   const file = marked.state.files[number];
   if (!file) return;
   all(".marks, .choices", card).forEach((old) => old.remove());
@@ -121,7 +124,7 @@ function showFile(card) {
 function setRead(card, done) {
   const seen = marked.state.revision;
   if (done) card.open = false;
-  return mark("reviewed", { seen, file: +card.dataset.number, done });
+  return mark("reviewed", { seen, file: +fileOf(card), done });
 }
 
 // -- comments ---------------------------------------------------------------------------------
@@ -194,7 +197,7 @@ function writeComment(card, row) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const said = { file: +card.dataset.number, side, line, text: text.value };
+    const said = { file: +fileOf(card), side, line, text: text.value };
     end();
     await mark("comment", said);
   });
@@ -229,7 +232,7 @@ function hunkOf(row) {
 function decideHere(value) {
   const card = currentCard();
   if (!card || !marked.state) return;
-  const number = card.dataset.number;
+  const number = fileOf(card);
   const part = line?.isConnected ? hunkOf(line) : null;
   const known = marked.state.files[number].parts.some(([it]) => it === part);
   if (part !== null && known) decide([[+number, part, value]]);
@@ -242,7 +245,7 @@ if (one(".cards")) {
   key("z", "neither of both", () => decideHere(""));
   key("m", "mark this file as read, or not", () => {
     const card = currentCard();
-    if (card && marked.state) setRead(card, !marked.state.files[card.dataset.number].reviewed);
+    if (card && marked.state) setRead(card, !marked.state.files[fileOf(card)].reviewed);
   });
   key("c", "comment on this line, or this file", () => {
     const card = currentCard();
@@ -309,7 +312,7 @@ function tally() {
 }
 
 function show(state) {
-  const focused = document.activeElement?.closest?.("[data-number], #decision");
+  const focused = document.activeElement?.closest?.(".card.file, #decision");
   const label = document.activeElement?.closest?.("[role=group]")?.getAttribute("aria-label");
   const pressed = document.activeElement?.textContent;
   marked.state = state;
@@ -327,12 +330,9 @@ function show(state) {
 async function refresh() {
   if (document.hidden) return;
   const seen = marked.state ? `?seen=${marked.state.revision}&patch=${marked.state.patch}` : "";
-  try {
-    const answer = await fetch(`${runAddress}/marks${seen}`, { credentials: "same-origin" });
-    if (answer.status === 200) show(await answer.json());
-  } catch {
-    // The server has ended; whoever clicks is told.
-  }
+  // Where the server has ended, whoever clicks is told.
+  const answer = await fetch(`${runAddress}/marks${seen}`, { credentials: "same-origin" }).catch(() => null);
+  if (answer?.status === 200) show(await answer.json());
 }
 
 function watched(card) {

@@ -67,6 +67,7 @@ _COLUMNS = (
     ("", "time"),
     ("", "decided"),
 )
+_NUMBERS = ("patch", "dollars", "time")
 
 
 def runs_parts(view: RunsView) -> Iterator[Markup]:
@@ -118,13 +119,14 @@ def runs_parts(view: RunsView) -> Iterator[Markup]:
 
 
 def _head(view: RunsView, key: str, words: str) -> Markup:
+    kind = "n" if words in _NUMBERS else ""
     if not key:
-        return tag("th", words, scope="col")
+        return tag("th", words, scope="col", class_=kind)
     is_here = key == view.sort
     turned = is_here and not view.backwards
     link = tag("a", words, href=view.address(sort=key, backwards=turned, page=1))
     order = ("descending" if view.backwards else "ascending") if is_here else ""
-    return tag("th", link, scope="col", aria_sort=order)
+    return tag("th", link, scope="col", class_=kind, aria_sort=order)
 
 
 def _row(row: RunCells) -> Markup:

@@ -108,6 +108,15 @@ def test_marks_are_kept_and_the_second_reviewer_sees_the_first_ones(make: Make) 
     second.desk.close()
 
 
+def test_the_diff_has_what_our_script_hangs_its_buttons_on(make: Make) -> None:
+    desk = make()
+    page = desk.browser.get(f"{desk.base}/diff").text
+    for number in desk.numbers.values():
+        assert f'id="part-{number}"' in page
+    assert page.count("data-hunk=") == 3
+    assert 'class="card file"' in page
+
+
 @pytest.mark.parametrize(
     "form",
     [
