@@ -14,7 +14,6 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.workspace.place import NOWHERE, ImageFolder, Workspace
 from sandbox.workspace.scan import Scan, scan
-from sandbox.workspace.walk import WORTH_FILES, walk_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,8 @@ class HostSource:
     def whole(self, glance: Scan | None) -> Generator[Scan]:
         """All of it; a glance that was just made is that already."""
         if glance is None:
+            from sandbox.workspace.walk import WORTH_FILES, walk_digest  # noqa: PLC0415 - for a copy
+
             walk = walk_digest(self.directory)
             glance = self.glance()
             if len(glance.rows) >= WORTH_FILES:
@@ -41,6 +42,8 @@ class HostSource:
 
     def walk(self) -> str:
         """What `walk_digest` gives now."""
+        from sandbox.workspace.walk import walk_digest  # noqa: PLC0415 - for large trees only
+
         return walk_digest(self.directory)
 
 

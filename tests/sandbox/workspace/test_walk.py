@@ -11,7 +11,7 @@ from policies.loading import load
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.git.manifest import Manifest
 from sandbox.git.personal_config import PersonalConfig
-from sandbox.workspace import source
+from sandbox.workspace import walk
 from sandbox.workspace.scan import Scan, scan
 from sandbox.workspace.snapshot import RememberedCopy, SnapshotMemory, recorded
 from sandbox.workspace.source import HostSource
@@ -91,7 +91,7 @@ def test_a_large_tree_is_remembered_by_it_and_one_with_young_files_is_not(
 ) -> None:
     with HostSource(tree).whole(None) as small:
         assert small.walk == ""
-    monkeypatch.setattr(source, "WORTH_FILES", 3)
+    monkeypatch.setattr(walk, "WORTH_FILES", 3)
     with HostSource(tree).whole(None) as young:
         assert young.racy
         assert kept(young).walk == ""
@@ -105,6 +105,6 @@ def test_a_large_tree_is_remembered_by_it_and_one_with_young_files_is_not(
 
 def test_a_look_made_before_is_no_walk(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What changed between that look and the walk would be in the one and not in the other."""
-    monkeypatch.setattr(source, "WORTH_FILES", 0)
+    monkeypatch.setattr(walk, "WORTH_FILES", 0)
     with HostSource(tree).whole(scan(tree)) as looked:
         assert looked.walk == ""
