@@ -10,7 +10,7 @@ import yaml
 from command_line.running import Shell
 
 MOST_MODULES = 505
-"""Seventy of them are pydantic's with what it imports, eighteen yaml's, a dozen the report's pages."""
+"""Seventy are pydantic's with what it imports, eighteen yaml's, a dozen the report's pages."""
 
 THREE_CALLS = {
     "version": 1,
