@@ -2,7 +2,7 @@
 BIN := .venv/bin
 CODE := agent images policies sandbox tests benchmarks acceptance
 
-.PHONY: help setup engine image demo test test-real test-graders test-ray check format bench lock build clean
+.PHONY: help setup engine image demo test test-real test-graders test-ray test-browser check format bench lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,6 +38,10 @@ test-ray: image ## batches on a real cluster of two machines, both this one (ins
 	@sh scripts/ray_environment.sh
 	@.venv-ray/bin/pytest -q -p no:cacheprovider acceptance/on_ray.py
 
+test-browser: setup ## the pages of a review in a real Chromium: attacks, accessibility, keys (installs Playwright)
+	@sh scripts/browser_environment.sh
+	@.venv-browser/bin/pytest -q -p no:cacheprovider acceptance/browser
+
 check: setup ## format, lint, types, imports between rooms
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
@@ -61,5 +65,5 @@ build: setup ## the wheel, in dist/
 		|| { printf '%s\n' "$$log"; exit 1; }; ls dist/*.whl
 
 clean: ## what the other targets made in this checkout (images: `moonpool prune`)
-	@rm -rf .venv .venv-ray build dist *.egg-info .*_cache .hypothesis
+	@rm -rf .venv .venv-ray .venv-browser build dist *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

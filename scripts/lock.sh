@@ -25,6 +25,14 @@ compile $extras --build-deps-for wheel --allow-unsafe "$@" \
 cp constraints-ray.txt "$work/constraints-ray.txt" 2>/dev/null || true
 (cd "$work" && cp "$OLDPWD/pyproject.toml" . && compile --extra ray "$@" \
     --constraint constraints.txt --output-file constraints-ray.txt pyproject.toml)
+# What a real browser is driven by, for `make test-browser`.
+browser=acceptance/browser
+cp $browser/packages.txt "$work/packages.txt" 2>/dev/null || true
+compile "$@" --output-file "$work/packages.txt" $browser/packages.in
+{
+    echo "# What \`make test-browser\` has beside the packages of constraints.txt; written from packages.in, with hashes."
+    grep -v '^# What' "$work/packages.txt"
+} >$browser/packages.txt
 {
     echo "# Written by \`make lock\` from pyproject.toml; \`make lock\` keeps versions that still fit,"
     echo "# \`sh scripts/lock.sh --upgrade\` takes the newest. Hashes are of the public registry's files."

@@ -55,3 +55,21 @@ class FakeReview:
         assert came.get(self.session.address).status_code == 200
         came.base_url = f"{self.session.origin}{self.session.base}/"
         return came
+
+
+@dataclass
+class ServedReview:
+    """A home of runs behind a `moonpool review` of its own."""
+
+    address: str
+    """What it printed."""
+    run: str
+
+    @property
+    def origin(self) -> str:
+        """What all addresses begin with."""
+        return self.address.partition("/enter")[0]
+
+    def of(self, part: str = "") -> str:
+        """The address of a page of the run."""
+        return f"{self.origin}/run/{self.run}{part}"

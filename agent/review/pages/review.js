@@ -135,6 +135,7 @@ if (search) {
   });
   search.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
+    event.preventDefault(); // or it would fold the file that gets the focus
     const first = items.find((item) => !item.hidden);
     if (!first) return;
     search.blur();
