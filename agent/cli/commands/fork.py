@@ -4,11 +4,12 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.cli.arguments import Command, Given, optional_argument, path, text
+from agent.cli.arguments import Command, Given, flag, optional_argument, path, text
 from agent.cli.controller import RunController, may_ask, refuse_used
 from agent.cli.setup import decided, environment, exit_codes, workspace
 from agent.cli.setup import model as model_setup
@@ -26,9 +27,9 @@ from agent.cli.setup.signals import SignalGuard
 from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
-from agent.job import Job
+from agent.job import Job, OnProgress
 from agent.models.interface import Model
-from agent.open_sandbox import open_sandbox
+from agent.open_sandbox import open_recorded, open_sandbox
 from agent.past_runs.fork import Fork, fork, keep_images, keep_steps, mark_of
 from agent.past_runs.fork_points import END, at, points
 from agent.past_runs.resume import recorded_policy
@@ -43,6 +44,7 @@ from agent.session import run_started
 from agent.untrusted_text import one_line, path_text
 from agent.version import VERSION
 from sandbox.errors import NotKept, SandboxLost
+from sandbox.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
 Lines = tuple[RecordLine, ...]
@@ -52,6 +54,9 @@ _WORDS_WIDTH = 100
 
 TASK = optional_argument("TASK", "Said to the model then; else it goes on as it was.")
 AT = text("--at", metavar="N", help="The call after which it forks, 0, or `end`.")
+RECORDED = flag(
+    "--recorded", help="From the copy that the engine keeps, whatever the workspace is today."
+)
 OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report and summary there.")
 
 
@@ -161,7 +166,8 @@ def _fork(given: Given, where: str) -> int:
         steps = Path(scratch) / "steps"
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, directory / STEPS, steps)
-        box = _opened(forked, lines, job, steps)
+        opens = partial(_open_recorded, lines) if given[RECORDED] else open_sandbox
+        box = _opened(forked, lines, job, steps, opens)
         return _go_on(given, forked, job, ready, box, secrets=secrets)
 
 
@@ -214,7 +220,24 @@ def _go_on(
         record.close()
 
 
-def _opened(forked: Fork, lines: Lines, job: Job, steps: Path) -> Sandbox:
+def _open_recorded(lines: Lines, job: Job, on_progress: OnProgress) -> Sandbox:
+    state = fold(line.event for line in lines)
+    ready, exported = state.ready, state.exported
+    if ready is None or exported is None:
+        raise UsageError("the record does not say what the run began with: leave out --recorded")
+    remembered = ReattachState(
+        container_state=ready.container_state, left_out=ready.left_behind, seal=ready.seal
+    )
+    return open_recorded(job, remembered, exported.base_tree, on_progress)
+
+
+def _opened(
+    forked: Fork,
+    lines: Lines,
+    job: Job,
+    steps: Path,
+    opens: Callable[[Job, OnProgress], Sandbox],
+) -> Sandbox:
     """A container that holds what the other run's held then.
 
     Raises:
@@ -228,7 +251,7 @@ def _opened(forked: Fork, lines: Lines, job: Job, steps: Path) -> Sandbox:
     leaving = SignalGuard()
     with leaving.installed():
         with leaving.opening():
-            box = open_sandbox(job, progress)
+            box = opens(job, progress)
         try:
             leaving.due()
             _require_same(box, lines)
@@ -286,7 +309,19 @@ def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeSta
 
 COMMAND = Command(
     fork_run,
-    (RUN, TASK, AT, MODEL_OF_RUN, BEGAN_WITH, OUT, PRICES, EVENTS_AS_JSON, ACCEPT_RISK, BECAUSE),
+    (
+        RUN,
+        TASK,
+        AT,
+        MODEL_OF_RUN,
+        BEGAN_WITH,
+        RECORDED,
+        OUT,
+        PRICES,
+        EVENTS_AS_JSON,
+        ACCEPT_RISK,
+        BECAUSE,
+    ),
     """
 
     Without --at, list the calls of the run. The policy is the recorded one, under today's

@@ -112,7 +112,7 @@ def send_back(
     watch.on_progress("opening a container with the files as the run left them")
     process = subprocess.Popen(
         [
-            *(sys.executable, "-P", "-c", _COMMAND, "fork", "--at", "end", "--json"),
+            *(sys.executable, "-P", "-c", _COMMAND, "fork", "--at", "end", "--recorded", "--json"),
             *(("-m", model) if model is not None else ()),
             *("--", run.id, request),
         ],
