@@ -125,9 +125,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def until(said: str, holds: Any, limit_s: float = LIMIT_S) -> None:
+def until(
+    said: str, holds: Any, limit_s: float = LIMIT_S, process: "subprocess.Popen[str] | None" = None
+) -> None:
     end = time.monotonic() + limit_s
     while not holds():
+        assert process is None or process.poll() is None, f"the command ended before: {said}"
         assert time.monotonic() < end, f"not within {limit_s:.0f} s: {said}"
         time.sleep(0.2)
 
@@ -363,7 +366,11 @@ def test_an_image_that_one_machine_lacks_is_sent_there_once(
 def test_a_machine_that_is_killed_loses_no_task(mortal: TwoMachines, tmp_path: Path) -> None:
     batch = Batch(tmp_path, mortal.address, script=SLOW)
     process = batch.start("--json")
-    until("the other machine works", lambda: list(mortal.other.home.rglob("events.jsonl")))
+    until(
+        "the other machine works",
+        lambda: list(mortal.other.home.rglob("events.jsonl")),
+        process=process,
+    )
     mortal.other.kill()
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, err
@@ -381,7 +388,11 @@ def test_a_batch_whose_own_process_is_killed_is_gone_on_with_by_the_same_command
     batch = Batch(tmp_path, machines.address, script=SLOW)
     process = batch.start()
     homes = (machines.head.home, machines.other.home)
-    until("both work", lambda: all(list(home.rglob("events.jsonl")) for home in homes))
+    until(
+        "both work",
+        lambda: all(list(home.rglob("events.jsonl")) for home in homes),
+        process=process,
+    )
     time.sleep(2.0)
     begun = {path.parent.name for home in homes for path in home.rglob("events.jsonl")}
     process.kill()
@@ -401,7 +412,11 @@ def test_a_task_is_cancelled_where_it_runs(
     batch = Batch(tmp_path, machines.address, script=script, count=2)
     process = batch.start("--json")
     homes = (machines.head.home, machines.other.home)
-    until("both work", lambda: len([p for h in homes for p in h.rglob("events.jsonl")]) == 2)
+    until(
+        "both work",
+        lambda: len([p for h in homes for p in h.rglob("events.jsonl")]) == 2,
+        process=process,
+    )
     cancel = [str(BIN / "moonpool"), "batch", "cancel", str(batch.out)]
     subprocess.run(cancel, check=True, capture_output=True)
     process.communicate(timeout=60)
