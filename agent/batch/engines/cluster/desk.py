@@ -194,17 +194,24 @@ class BatchDesk:
         """What `deliver` gave for it; waits until it did."""
         if name not in self._asked:
             self._asked.add(name)
+            self._parcels.pop(name, None)
             self._wanted.append(name)
             self._changed.set()
         while name not in self._parcels:
             bell = self._bells.setdefault(f"image {name}", asyncio.Event())
             await bell.wait()
-        return self._parcels[name]
+        got = self._parcels[name]
+        if isinstance(got, str):
+            self._asked.discard(name)
+        return got
 
     async def deliver(self, name: str, what: object) -> None:
-        """Give what was wanted to all who wait for it, and to who asks later."""
+        """Give what was wanted to all who wait for it, and to who asks later.
+
+        Why it can't be had, a text, is for those who wait: who asks later asks again.
+        """
         self._parcels[name] = what
-        if (bell := self._bells.get(f"image {name}")) is not None:
+        if (bell := self._bells.pop(f"image {name}", None)) is not None:
             bell.set()
 
     async def news(self) -> DeskNews:

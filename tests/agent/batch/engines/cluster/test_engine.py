@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -284,6 +286,27 @@ def test_a_run_that_is_told_to_end_before_it_begins_ends(batch: OnThreads, engin
     assert end.interrupted
     names = [row.name for row in engine.containers(LABEL_DEADLINE)]
     assert not any(order.run_id in name for name in names)
+
+
+def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "agent.batch.engines.cluster.ray_cluster", raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.raises(UsageError, match=r"pip install 'moonpool\[ray\]'"):
+        place_of("ray", "127.0.0.1:6379")
+
+
+def test_a_batch_on_this_machine_loads_nothing_of_a_cluster() -> None:
+    code = (
+        "import sys; from agent.cli.commands.batch import run;"
+        "from agent.cli.batch.places import place_of; place_of('local', None);"
+        " import agent.batch.engines.local, agent.batch.sandbox_pool;"
+        "print([name for name in sys.modules if name == 'ray' or 'engines.cluster' in name])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_no_option_of_the_command_finds_a_cluster_by_itself() -> None:

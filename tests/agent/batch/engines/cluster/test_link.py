@@ -163,10 +163,30 @@ def test_an_image_is_asked_for_once_and_given_to_all_who_wait(open_desk: OpenDes
         return bool(names)
 
     _until(asked)
-    desk.tell("deliver", "image:1", "its parcel")
-    assert [one.result() for one in waiting] == ["its parcel"] * 3
-    assert desk.ask("want", "image:1") == "its parcel"
+    desk.tell("deliver", "image:1", ("its", "parcel"))
+    assert [one.result() for one in waiting] == [("its", "parcel")] * 3
+    assert desk.ask("want", "image:1") == ("its", "parcel")
     assert names == ["image:1"]
+
+
+def test_an_image_that_could_not_be_sent_once_is_asked_for_again(open_desk: OpenDesk) -> None:
+    desk = open_desk()
+    wanted: list[str] = []
+
+    def asked(times: int) -> bool:
+        news = desk.ask("news")
+        assert isinstance(news, DeskNews)
+        wanted.extend(news.wanted)
+        return len(wanted) == times
+
+    first = waits(lambda: desk.ask("want", "image:1"))
+    _until(lambda: asked(1))
+    desk.tell("deliver", "image:1", "the engine is busy")
+    assert first.result() == "the engine is busy"
+    second = waits(lambda: desk.ask("want", "image:1"))
+    _until(lambda: asked(2))
+    desk.tell("deliver", "image:1", ("a", "parcel"))
+    assert second.result() == ("a", "parcel")
 
 
 def _until(holds: Callable[[], bool]) -> None:
