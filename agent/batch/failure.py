@@ -42,6 +42,9 @@ class SharedBy(Enum):
     NOBODY = auto()
     MODEL = auto()
     """Every task of the same model."""
+    FIRST_REQUEST = auto()
+    """Every task of the same model, if it refuses several and has answered none: a first request
+    holds words of the repository too, and those may be why it is refused."""
     POLICY = auto()
     """Every task of the same policy."""
     ENGINE = auto()
@@ -65,6 +68,7 @@ BUSY = Failure(kind=ErrorKind.SERVICE, again=True)
 BY_AGENT = Failure(kind=ErrorKind.AGENT)
 OF_TASK = Failure(kind=ErrorKind.SETTING)
 OF_MODEL = Failure(kind=ErrorKind.SETTING, shared=SharedBy.MODEL)
+OF_FIRST_REQUEST = Failure(kind=ErrorKind.SETTING, shared=SharedBy.FIRST_REQUEST)
 OF_BATCH = Failure(kind=ErrorKind.SETTING, shared=SharedBy.BATCH)
 OF_POLICY = Failure(kind=ErrorKind.SETTING, shared=SharedBy.POLICY)
 
@@ -120,7 +124,8 @@ def of_outcome(  # noqa: PLR0911 - one a kind
     """Of how a run ended; None where nobody failed.
 
     Args:
-        turns: answers of the model that there were: what refuses the first request refuses all.
+        turns: answers of the model that there were: what refuses one's first request may well
+            refuse those of all.
         verification: what came of the operator's check.
     """
     match outcome:
@@ -135,7 +140,7 @@ def of_outcome(  # noqa: PLR0911 - one a kind
             return PASSING if isinstance(verification, NotRun) else BY_AGENT
         case ModelFailed(cause=cause):
             if cause == errors.ModelRefusedRequest.__name__ and not turns:
-                return OF_MODEL
+                return OF_FIRST_REQUEST
             return _BY_NAME.get(cause, OF_TASK)
         case SandboxFailed(cause=cause):
             return _BY_NAME.get(cause, PASSING)

@@ -91,6 +91,8 @@ class Scheduler:
         self._closed = False
         self._engine_gone_s: float | None = None
         """Since when the engine has not answered anybody."""
+        self._engine_missed: dict[tuple[str, int], bool] = {}
+        """Attempts that it did not answer; and whether it has answered others since."""
         self._trouble_since_s: float | None = None
         self.workers = options.workers
         self.paused = False
@@ -217,7 +219,7 @@ class Scheduler:
             tries=one.tries,
             cancelling=one.cancelling,
             stopping=self.stopping is not Stopping.NOT,
-            engine_awaited=self._engine_is_awaited(failure),
+            engine_awaited=self._engine_is_awaited(one, failure),
         )
         match found:
             case BegunAgain():
@@ -228,22 +230,30 @@ class Scheduler:
                 self._write(one, state, result)
             case _:
                 assert_never(found)
+        if end.result.turns:
+            self._shared.answered(self._plan.choices(one.task_id))
         if failure is not None and isinstance(found, Settled):
             self._refuse(one, failure, end.result)
 
     def _again(self, one: QueuedAttempt, before: AttemptResult) -> None:
         self._submit(self._store.begin_again(one, new_run_id(), before), take_up=False)
 
-    def _engine_is_awaited(self, failure: Failure | None) -> bool:
-        """Whether an engine that does not answer may still come back; one at a time finds out."""
+    def _engine_is_awaited(self, one: QueuedAttempt, failure: Failure | None) -> bool:
+        """Whether an engine that does not answer may still come back; one at a time finds out.
+
+        Whom it does not answer again, having answered others between, wears it out himself: what
+        his container asks of it may be why.
+        """
         if failure is None or failure.shared is not SharedBy.ENGINE:
             self._engine_gone_s = None
+            self._engine_missed = dict.fromkeys(self._engine_missed, True)
             return False
+        again = self._engine_missed.setdefault((one.task_id, one.attempt), False)
         now_s = time.monotonic()
         if self._engine_gone_s is None:
             self._engine_gone_s = now_s
             self._tell(BatchNotice(text=f"{_NO_ENGINE} for {_ENGINE_PATIENCE_S / 60:.0f} minutes"))
-        return now_s - self._engine_gone_s < _ENGINE_PATIENCE_S
+        return not again and now_s - self._engine_gone_s < _ENGINE_PATIENCE_S
 
     def _postpone(self, one: QueuedAttempt, result: AttemptResult, how: Postponed) -> None:
         due = time.monotonic() + how.wait_s
@@ -258,7 +268,8 @@ class Scheduler:
 
     def _refuse(self, one: QueuedAttempt, failure: Failure, result: AttemptResult) -> None:
         """Stop what shares the failure, or with `fail_fast` everything."""
-        words = self._shared.add(failure.shared, self._plan.choices(one.task_id), result.detail)
+        chosen = self._plan.choices(one.task_id)
+        words = self._shared.add(failure.shared, one.task_id, chosen, result.detail)
         if self._options.fail_fast and not self._closed:
             words = words or f"{one.task_id} failed: no further task is begun"
             self._closed = True

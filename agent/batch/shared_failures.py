@@ -3,10 +3,14 @@
 Owns what is shared and the words for it. Refuses to know what is done with the tasks.
 """
 
+from collections import defaultdict
 from typing import assert_never
 
 from agent.batch.failure import SharedBy
 from agent.batch.plan import PreparedChoices
+
+_REFUSED_BY = 3
+"""So many tasks' first requests say that a model refuses all, where it has answered none."""
 
 
 class SharedFailures:
@@ -14,9 +18,21 @@ class SharedFailures:
 
     def __init__(self) -> None:
         self._why: dict[tuple[SharedBy, str], str] = {}
+        self._answering: set[str] = set()
+        self._refused: defaultdict[str, set[str]] = defaultdict(set)
+        """By model, the tasks whose first request it refused."""
 
-    def add(self, shared: SharedBy, chosen: PreparedChoices, why: str) -> str:
+    def answered(self, chosen: PreparedChoices) -> None:
+        """Take note that a model answers."""
+        self._answering.add(chosen.model)
+
+    def add(self, shared: SharedBy, task_id: str, chosen: PreparedChoices, why: str) -> str:
         """Take note; gives what a person should be told, empty where that was said already."""
+        if shared is SharedBy.FIRST_REQUEST:
+            self._refused[chosen.model].add(task_id)
+            many = len(self._refused[chosen.model]) >= _REFUSED_BY
+            if many and chosen.model not in self._answering:
+                shared = SharedBy.MODEL
         match shared:
             case SharedBy.MODEL:
                 what, words = chosen.model, f" of {chosen.model}"
@@ -24,7 +40,7 @@ class SharedFailures:
                 what, words = chosen.policy.name, f" under policy {chosen.policy.name}"
             case SharedBy.BATCH:
                 what = words = ""
-            case SharedBy.NOBODY | SharedBy.ENGINE:
+            case SharedBy.NOBODY | SharedBy.ENGINE | SharedBy.FIRST_REQUEST:
                 return ""
             case _:
                 assert_never(shared)

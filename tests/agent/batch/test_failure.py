@@ -14,6 +14,7 @@ from agent.batch.failure import (
     LASTING,
     NO_ENGINE,
     OF_BATCH,
+    OF_FIRST_REQUEST,
     OF_MODEL,
     OF_POLICY,
     OF_TASK,
@@ -119,9 +120,9 @@ def test_every_way_to_end_is_among_them() -> None:
     assert {type(outcome) for outcome, _ in OUTCOMES} == set(get_args(Outcome))
 
 
-def test_a_model_that_refuses_the_first_request_refuses_all() -> None:
+def test_a_model_that_refuses_a_first_request_may_refuse_all() -> None:
     refused = ModelFailed(message="404 no such model", cause="ModelRefusedRequest")
-    assert failure.of_outcome(refused, turns=0) is OF_MODEL
+    assert failure.of_outcome(refused, turns=0) is OF_FIRST_REQUEST
 
 
 def test_a_check_that_could_not_be_run_says_nothing_of_the_agent() -> None:

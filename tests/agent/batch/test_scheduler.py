@@ -14,6 +14,7 @@ from agent.batch.failure import (
     LASTING,
     NO_ENGINE,
     OF_BATCH,
+    OF_FIRST_REQUEST,
     OF_MODEL,
     OF_POLICY,
     OF_TASK,
@@ -120,6 +121,22 @@ def test_an_engine_that_stays_away_is_not_awaited_for_ever(
     assert batch.states() == {"a": "set aside"}
 
 
+def test_an_attempt_that_makes_the_engine_late_by_itself_is_not_tried_for_ever(
+    batch: FakeScheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disposition, "BACKOFF_S", dict.fromkeys(disposition.BACKOFF_S, 0.01))
+
+    def end(order: AttemptOrder) -> AttemptEnd:
+        assert batch.engine.begun.count("hostile") < 50
+        return failed(NO_ENGINE)(order) if order.task.id == "hostile" else finished(order)
+
+    batch.engine.end = end
+    batch.go([a_task("hostile"), *(a_task(str(n)) for n in range(3))])
+    states = batch.states()
+    assert states.pop("hostile") == "set aside"
+    assert set(states.values()) == {"done"}
+
+
 def test_an_image_for_another_platform_fails_once(batch: FakeScheduling) -> None:
     batch.engine.end = failed(LASTING, "the image is for arm64")
     batch.go([a_task("a")])
@@ -165,6 +182,42 @@ def test_a_key_that_is_refused_stops_all_of_its_model_and_is_said_once(
     assert batch.notices().count("401: check the key") == 1
     assert batch.states() == {"a": "stopped", "b": "stopped", "other": "done", "c": "stopped"}
     assert {row.error_kind for row in batch.ended() if row.task_id != "other"} == {"setting"}
+
+
+def test_a_model_that_refuses_several_first_requests_and_answers_none_is_asked_no_more(
+    batch: FakeScheduling,
+) -> None:
+    batch.engine.end = failed(OF_FIRST_REQUEST, "404: no such model")
+    batch.go([a_task(name) for name in "abcde"])
+    assert batch.engine.begun == ["a", "b", "c"]
+    assert batch.notices().count("404: no such model") == 1
+    assert set(batch.states().values()) == {"stopped"}
+
+
+def test_attempts_of_one_task_do_not_speak_for_all(batch: FakeScheduling) -> None:
+    def end(order: AttemptOrder) -> AttemptEnd:
+        return failed(OF_FIRST_REQUEST)(order) if order.task.id == "a" else finished(order)
+
+    batch.engine.end = end
+    batch.go([replace(a_task("a"), attempts=9), a_task("b")])
+    assert batch.engine.begun == ["a"] * 9 + ["b"]
+    assert batch.states()["b"] == "done"
+
+
+def test_repositories_whose_words_a_model_refuses_stop_no_other_that_it_answers(
+    batch: FakeScheduling,
+) -> None:
+    def end(order: AttemptOrder) -> AttemptEnd:
+        if order.task.id.startswith("hostile"):
+            return failed(OF_FIRST_REQUEST, "400: content filter")(order)
+        end = finished(order)
+        return replace(end, result=end.result.replaced({"turns": 1}))
+
+    batch.engine.end = end
+    names = ("hostile-0", "a", *(f"hostile-{n}" for n in range(1, 6)), "b")
+    batch.go([a_task(name) for name in names])
+    assert batch.engine.begun == list(names)
+    assert batch.states()["b"] == "done"
 
 
 def test_a_policy_that_can_not_be_used_stops_all_under_it(batch: FakeScheduling) -> None:
