@@ -87,7 +87,7 @@ def opened(directory: Path) -> sqlite3.Connection:
     path = directory / NAME
     try:
         found = path.lstat()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"no batch in {directory}: it holds no {NAME} (`moonpool batch run TASKS -o DIR` "
             "begins one)"

@@ -57,8 +57,9 @@ def _case(
 ) -> str:
     seconds = 0.0 if row is None else row.seconds
     inside = ""
-    if row is None:
-        inside = '<skipped message="it was not run"/>\n'
+    if row is None or ended is TaskVerdict.NOT_DONE:
+        message = "it was not run" if row is None else row.outcome
+        inside = f"<skipped message={_attribute(message)}/>\n"
     elif ended is not TaskVerdict.PASSED:
         kind = row.error_kind or row.outcome
         told = () if row.detail.startswith(row.outcome) else (row.outcome,)

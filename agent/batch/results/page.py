@@ -146,7 +146,7 @@ def _kinds(summary: BatchSummary) -> Iterator[Markup]:
     failed = Counter(
         (str(row.error_kind or "agent"), row.outcome)
         for row in summary.choices.values()
-        if verdict(row) is not TaskVerdict.PASSED
+        if verdict(row) in {TaskVerdict.FAILURE, TaskVerdict.ERROR}
     )
     if not failed:
         return

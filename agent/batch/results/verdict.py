@@ -16,15 +16,16 @@ class TaskVerdict(StrEnum):
     ERROR = "error"
     """Somebody else's: the engine, the model's service, a setting."""
     NOT_DONE = "not done"
-    """No attempt is over."""
+    """No attempt is over, or it was interrupted or cancelled, which is nobody's failure."""
 
 
 def verdict(row: AttemptResult | None) -> TaskVerdict:
     """By the chosen attempt; None where there is none."""
     if row is None:
         return TaskVerdict.NOT_DONE
-    if row.error_kind not in {None, ErrorKind.AGENT}:
-        return TaskVerdict.ERROR
-    if row.error_kind is None and row.outcome == _FINISHED and row.verified is not False:
-        return TaskVerdict.PASSED
-    return TaskVerdict.FAILURE
+    if row.error_kind is not None:
+        by_agent = row.error_kind is ErrorKind.AGENT
+        return TaskVerdict.FAILURE if by_agent else TaskVerdict.ERROR
+    if row.outcome != _FINISHED:
+        return TaskVerdict.NOT_DONE
+    return TaskVerdict.FAILURE if row.verified is False else TaskVerdict.PASSED

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from agent.batch.board import BoardLine
 from agent.batch.watching.tally import Tally
-from agent.batch.watching.wording import named
+from agent.batch.watching.wording import how_many, named
 from agent.terminal.screen import Line
 from policies.frozen import dataclass
 
@@ -79,7 +79,7 @@ def _bar(tally: Tally, running: int, *, fancy: bool) -> Line:
     line.append(empty * (_BAR_WIDTH - drawn), "dim")
     line.append(f" {finished} done", "green").append(f" · {running} running", "cyan")
     for kind, count in sorted(failed.items()):
-        line.append(f" · {count} failed: {kind}", _style(kind))
+        line.append(f" · {how_many(count, kind)}", _style(kind))
     waiting = max(tally.total - tally.over - running, 0)
     return line.append(f" · {waiting} waiting", "dim")
 

@@ -83,7 +83,7 @@ class Tally:
         return sum(row.outcome == FINISHED for row in self.rows())
 
     def failed(self) -> Counter[str]:
-        """Those that are over and did not finish, by whose failure it was."""
+        """Those that are over and did not finish, by whose failure it was, or how they ended."""
         rows = [row for row in self.rows() if row.outcome != FINISHED]
         return Counter(str(row.error_kind or row.outcome) for row in rows)
 

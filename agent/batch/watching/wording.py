@@ -1,6 +1,6 @@
 """The words of what happens in a batch. Whatever came from a task or a run is made visible."""
 
-from agent.batch.attempt import AttemptResult
+from agent.batch.attempt import AttemptResult, ErrorKind
 from agent.batch.watching.events import (
     AttemptBegun,
     AttemptDelayed,
@@ -16,6 +16,11 @@ _DETAIL = 200
 
 def named(task_id: str, attempt: int) -> str:
     return one_line(task_id if attempt == 1 else f"{task_id} #{attempt}", 80)
+
+
+def how_many(count: int, kind: str) -> str:
+    """So many that did not finish: by whose failure it was, or, where it was nobody's, how."""
+    return f"{count} failed: {kind}" if kind in set(ErrorKind) else f"{count} {kind}"
 
 
 def is_silent(event: BatchEvent) -> bool:
@@ -55,7 +60,8 @@ def in_words(event: BatchEvent) -> str:
 def _ended(result: AttemptResult) -> str:
     words = [one_line(result.outcome, 60)]
     if result.verified is not None:
-        words.append("verified" if result.verified else "not verified")
+        checked = "verified" if result.verified else "not verified"
+        words += [checked] if checked != result.outcome else []
     if result.worst_finding is not None:
         words.append(f"worst finding: {result.worst_finding}")
     if result.run_id is not None:
@@ -65,5 +71,5 @@ def _ended(result: AttemptResult) -> str:
         words.append(f"{result.seconds:.0f} s")
     text = ", ".join(words)
     if result.error_kind is not None or result.run_id is None:
-        text += f": {one_line(result.detail, _DETAIL)}"
+        text += f": {one_line(result.detail.removeprefix(f'{result.outcome}: '), _DETAIL)}"
     return text

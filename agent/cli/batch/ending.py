@@ -3,6 +3,7 @@
 from agent.batch.scheduler import Scheduler
 from agent.batch.stopping import Stopping
 from agent.batch.watching.tally import Tally
+from agent.batch.watching.wording import how_many
 from agent.cli.setup import exit_codes
 
 
@@ -37,7 +38,7 @@ def summary(tally: Tally, code: int) -> dict[str, object]:
 def closing_words(tally: Tally) -> str:
     """One line for a person."""
     words = [f"{tally.finished()} of {tally.total} attempts finished"]
-    words += [f"{count} failed: {kind}" for kind, count in sorted(tally.failed().items())]
+    words += [how_many(count, kind) for kind, count in sorted(tally.failed().items())]
     if tally.total > tally.over:
         words.append(f"{tally.total - tally.over} are still to be done")
     return f"{', '.join(words)}; ${tally.usd:.2f}"

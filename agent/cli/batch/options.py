@@ -24,12 +24,22 @@ class Shard(NamedTuple):
 
 
 def _directory(word: str) -> Path:
+    if not word:
+        raise ValueError("the name of a folder is expected, and this is empty")
     return Path(word)
 
 
 def _count(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", word, re.ASCII) or int(word) < 1:
         raise ValueError(f"{word!r} is not a whole number from 1 to 9999")
+    return int(word)
+
+
+def _attempts(word: str) -> int:
+    from agent.batch.tasks.form import ATTEMPTS_LIMIT
+
+    if _count(word) > ATTEMPTS_LIMIT:
+        raise ValueError(f"{word!r} is not a whole number from 1 to {ATTEMPTS_LIMIT}")
     return int(word)
 
 
@@ -58,6 +68,14 @@ def _shard(word: str) -> Shard:
     return Shard(int(found[1]), int(found[2]))
 
 
+OUT: Parameter[Path | None] = Parameter(
+    "-o",
+    "--out",
+    metavar="DIR",
+    help="The batch's folder; without: TASKS' name with .batch.",
+    default=None,
+    convert=_directory,
+)
 DIRECTORY: Parameter[Path] = Parameter(
     metavar="DIR", help="The batch's folder.", default=Path(), convert=_directory, required=True
 )
@@ -85,7 +103,7 @@ ATTEMPTS: Parameter[int] = Parameter(
     metavar="N",
     help="Independent attempts at each task that does not say how many; one is chosen.",
     default=1,
-    convert=_count,
+    convert=_attempts,
     notes="default: 1",
 )
 DOLLARS: Parameter[float | None] = Parameter(

@@ -9,8 +9,10 @@ def retry(given: Given) -> int:
     """Let what did not come to its end begin again; gives the exit code."""
     with opened(given[DIRECTORY]) as store:
         count = store.retry(given[TASK_ID])
-    print(f"{count} attempts wait to be begun again")
-    if count:
+    if not count:
+        print("nothing to begin again: what the agent failed is begun again by its ID alone")
+    else:
+        print(f"to be begun again: {count} attempt{'s' if count > 1 else ''}")
         unowned(given[DIRECTORY])
     return exit_codes.DONE
 

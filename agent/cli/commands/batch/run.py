@@ -21,12 +21,13 @@ from agent.batch.tasks.reading import read_tasks
 from agent.batch.watching.events import BatchEvent, BatchNotice
 from agent.batch.watching.files import ResultFiles
 from agent.batch.watching.tally import Tally
-from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, path, text
+from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, text
 from agent.cli.batch import signals
 from agent.cli.batch.ending import closing_words, exit_code, summary
 from agent.cli.batch.options import (
     ATTEMPTS,
     DOLLARS,
+    OUT,
     SHARD,
     TIME,
     TOKENS,
@@ -57,9 +58,6 @@ _NAMED = 5
 _WORKED_EVERY_S = 5.0
 
 TASKS = argument("TASKS", "A file of tasks (.yaml, .jsonl, .json, .csv), or a folder of them.")
-OUT = path(
-    "-o", "--out", metavar="DIR", help="The batch's folder; without: TASKS' name with .batch."
-)
 MODEL = text(
     "-m", "--model", metavar="MODEL", help="For tasks that name none; as for `moonpool run`."
 )

@@ -47,10 +47,14 @@ def status(given: Given) -> int:
         for one in found[:_SHOWN]:
             why = one.result.detail if one.result is not None else one.run_id or ""
             why = why.removeprefix(f"{state}: ")
-            print(f"  {state}: {named(one.task_id, one.attempt)}: {one_line(why, 200)}")
+            print(f"  {_word(state, pid)}: {named(one.task_id, one.attempt)}: {one_line(why, 200)}")
         if len(found) > _SHOWN:
             print(f"  and {len(found) - _SHOWN} more {state}")
     return exit_codes.DONE
+
+
+def _word(state: AttemptState, pid: int | None) -> str:
+    return "to be taken up" if state is AttemptState.RUNNING and pid is None else str(state)
 
 
 def _worked_on(pid: int | None) -> str:

@@ -76,6 +76,18 @@ def test_failures_are_the_agents_and_errors_everybody_elses(tmp_path: Path) -> N
     assert bad.get("message") == "not verified: false ends with 1", "the outcome stands there once"
 
 
+@pytest.mark.parametrize("outcome", ["interrupted", "cancelled"])
+def test_what_somebody_ended_is_nobodys_failure(tmp_path: Path, outcome: str) -> None:
+    write_all(tmp_path, [a_task()], [a_row(outcome=outcome, patch_sha256=None)], began=BEGAN)
+    found = suite(tmp_path)
+    counts = [found.get(name) for name in ("tests", "failures", "errors", "skipped")]
+    assert counts == ["1", "0", "0", "1"]
+    skipped = found.find("testcase/skipped")
+    assert skipped is not None
+    assert skipped.get("message") == outcome
+    assert "Failures by kind" not in (tmp_path / "summary.html").read_text("utf-8")
+
+
 def test_output_of_the_verification_stands_at_its_task(tmp_path: Path) -> None:
     row = a_row(outcome="not verified", verified=False, error_kind=ErrorKind.AGENT)
     run = runs_directory(tmp_path) / str(row.run_id)

@@ -19,6 +19,8 @@ from agent.batch.watching.json_lines import JsonWatcher
 from agent.batch.watching.live import LiveWatcher
 from agent.batch.watching.plain import PlainWatcher
 from agent.batch.watching.tally import Tally
+from agent.batch.watching.wording import in_words
+from agent.cli.batch.ending import closing_words
 from agent.record.events.calls import CallStarted
 from agent.record.events.conversation import ModelCalled, ModelRetry
 from agent.record.events.live import Progress
@@ -222,3 +224,26 @@ def test_durations_are_told_in_the_unit_that_fits() -> None:
         "1:00 h",
         "2:01 h",
     ]
+
+
+def test_a_check_that_failed_is_said_once() -> None:
+    detail = "not verified: false ends with 1 on a fresh copy"
+    row = a_row(outcome="not verified", verified=False, error_kind=ErrorKind.AGENT, detail=detail)
+    words = in_words(AttemptEnded(state=AttemptState.DONE, result=row))
+    assert words == "t1: not verified, 0 turns, 0 s: false ends with 1 on a fresh copy"
+
+
+def test_what_was_interrupted_or_cancelled_is_no_failure() -> None:
+    rows = [
+        a_row("a", outcome="interrupted"),
+        a_row("b", outcome="cancelled", run_id=None),
+        a_row("c", outcome="limit: turns", error_kind=ErrorKind.AGENT),
+    ]
+    tally = Tally()
+    for row in rows:
+        tally.hear(AttemptEnded(state=AttemptState.DONE, result=row))
+    assert closing_words(tally) == (
+        "0 of 3 attempts finished, 1 failed: agent, 1 cancelled, 1 interrupted; $0.00"
+    )
+    (bar, _) = framed(tally, [])[-2:]
+    assert "1 failed: agent · 1 cancelled · 1 interrupted" in bar

@@ -223,6 +223,32 @@ def test_where_there_is_no_batch_the_verbs_say_so(moonpool: Shell, verb: list[st
     assert "no batch in ." in done.stderr
 
 
+@pytest.mark.parametrize(
+    "verb", [["status"], ["pause"], ["resume"], ["cancel"], ["retry"]], ids=lambda verb: verb[0]
+)
+@pytest.mark.parametrize("name", ["", "tasks.jsonl"])
+def test_what_is_no_folder_is_no_batch(moonpool: Shell, verb: list[str], name: str) -> None:
+    (moonpool.directory / "tasks.jsonl").write_text("{}")
+    assert moonpool("batch", *verb, name).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [(("-o", ""), "the name of a folder"), (("--attempts", "101"), "from 1 to 100")],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_slip_of_the_hand_begins_nothing(
+    moonpool: Shell, script: str, option: tuple[str, str], words: str
+) -> None:
+    (moonpool.directory / "repo").mkdir()
+    row = {"id": "a", "workspace": "repo", "task": "x", "model": script}
+    (moonpool.directory / "tasks.jsonl").write_text(json.dumps(row))
+    done = moonpool("batch", "run", "tasks.jsonl", *option)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert {path.name for path in moonpool.directory.iterdir()} == {"repo", "tasks.jsonl"}
+
+
 def test_no_cluster_is_looked_for_and_nothing_is_begun(moonpool: Shell, script: str) -> None:
     (moonpool.directory / "repo").mkdir()
     row = {"id": "a", "workspace": "repo", "task": "x", "model": script}
