@@ -12,7 +12,7 @@ from fakes.reviews import ServedReview
 Enter = Callable[[ServedReview], Page]
 
 _AXE = Path(agent.__file__).parents[1] / ".venv-browser/node_modules/axe-core/axe.min.js"
-_PAGES = ("", "/diff", "/timeline", "/decide", "/call/2")
+_PAGES = ("", "/diff", "/timeline", "/decide", "/call/2", "/../../runs")
 _VIOLATIONS = """async () => {
   const found = await axe.run(document, {resultTypes: ["violations"]});
   const places = it => it.nodes.slice(0, 3).map(node => node.html).join(" | ");
@@ -43,6 +43,7 @@ def test_axe_finds_nothing_on_any_page(
                 )
                 page.evaluate("askWhy(one('table.diff .add, table.diff tr:has(.add)'))")
                 page.wait_for_selector(".why-row")
+                page.wait_for_selector(".marks")
             page.evaluate(_AXE.read_text("utf-8"))
             violations = page.evaluate(_VIOLATIONS)
             if violations:

@@ -6,11 +6,17 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from agent.record.store import REPORT, runs_directory
+from agent.review.decide.applying import apply_accepted
+from agent.review.decide.outcome import ApplyOrder
+from agent.review.decide.store import MarkedPatch
+from fakes.reviewed import SMALL, reviewed_run
 from fakes.reviews import FakeReview, recorded
 from fakes.runs import FakeRun
 from generators.page_attacks import attacks, steps, task
@@ -22,14 +28,16 @@ _TAGS = frozenset(
         "html head meta title link script style body a nav main header p h1 h2 h3 h4 h5 h6 div "
         "span button input label details summary table tr td th thead tbody col ol ul li pre code "
         "em strong blockquote hr br b i dl dt dd section figure figcaption footer form textarea "
-        "select option template caption",
+        "select option template caption small",
     )
 )
 _ATTRIBUTES = re.compile(
     r"(aria|data)-[a-z-]+|id|class|href|name|content|charset|nonce|rel|src|defer|lang|http-equiv|"
     r"type|title|open|tabindex|role|colspan|for|value|placeholder|autocomplete|spellcheck|download|"
-    r"checked|disabled|selected|rows|maxlength|required|hidden|method|scope|pattern|alt"
+    r"checked|disabled|selected|rows|maxlength|required|hidden|method|scope|pattern|alt|action"
 )
+
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f\x85\u200b\u2028\u2029\u202e\u2066\ufeff]")
 
 
 class Seen(HTMLParser):
@@ -60,6 +68,7 @@ def pages(run: str) -> Iterator[str]:
         yield f"run/{run}{part}"
     for number in range(1, 2 * len(attacks()) + 1):
         yield f"run/{run}/file/{number}"
+    yield "runs"
     yield f"run/{run}/why/1/new/1"
     for number in range(1, 9):
         yield f"run/{run}/call/{number}"
@@ -71,11 +80,11 @@ def assert_is_ours(page: str, base: str) -> None:
         assert tag in _TAGS, tag
         for name, value in attributes.items():
             assert _ATTRIBUTES.fullmatch(name), (tag, name, value)
-            if name in {"href", "src", "data-lines", "data-why", "data-live"}:
+            if name in {"href", "src", "action", "data-lines", "data-why", "data-live"}:
                 assert value is not None
                 assert value.startswith((f"{base}/", "#")) or not value, (tag, name, value)
         assert tag != "script" or attributes.get("nonce")
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\x85\u200b\u2028\u2029\u202e\u2066\ufeff]", page)
+    assert not _ACTING.search(page)
 
 
 def test_there_are_enough_attacks() -> None:
@@ -95,6 +104,54 @@ def test_no_page_holds_what_an_attacker_wrote_as_anything_but_text(
         seen += answer.text.count("canary")
     # They were there to be seen.
     assert seen > 20 * len(attacks())
+
+
+def test_what_is_said_and_done_while_deciding_is_text_too(tmp_path: Path) -> None:
+    """Comments, what a check prints, lines in conflict, what was decided: all of them hostile."""
+    rows = "".join(text.replace("\n", " ") + "\n" for text in attacks().values())
+    (tmp_path / "rows").write_text(rows)
+    check = f"cat {tmp_path}/rows; grep -q two notes.txt"
+    reviewed = reviewed_run(tmp_path, load("default"), work=SMALL, verify=check)
+    review = FakeReview(home=reviewed.home, operator=reviewed.operator)
+    browser = review.browser()
+    run, base = f"run/{reviewed.run.id}", review.session.base
+    of = MarkedPatch(run=reviewed.run.id, patch=reviewed.run.summary.patch_sha256 or "")
+    for text in attacks().values():
+        review.desk.store.comment(of, b"code.py", side="new", line=1, text=text, by=text)
+    marks = browser.get(f"{run}/marks")
+    assert marks.headers["content-type"] == "application/json"
+    said = "".join(one["text"] + one["by"] for one in marks.json()["comments"])
+    assert said.count("canary") > len(attacks())
+    assert not _ACTING.search(said.replace("\n", ""))
+
+    def applied(key: str, **order: Any) -> str:
+        action = review.desk.board.begin(
+            reviewed.run.id,
+            key,
+            "apply",
+            lambda watch: apply_accepted(
+                reviewed.run.directory, ApplyOrder(**order), reviewed.operator, watch
+            ),
+        )
+        action.join()
+        state = browser.get(f"{run}/action").json()
+        assert not _ACTING.search(state["text"].replace("\n", "")), "what the check printed"
+        page = browser.get(f"{run}/action/result").text
+        assert_is_ours(page, base)
+        return page
+
+    one_hunk = {b"code.py": frozenset({1})}
+    assert applied("1", choice=one_hunk).count("canary") >= len(attacks())
+    done = applied("2", choice=one_hunk, unverified=True, reason=rows)
+    assert "applied" in done
+    page = browser.get(f"{run}/decide").text
+    assert page.count("canary") >= len(attacks())
+    assert_is_ours(page, base)
+    (reviewed.workspace / "code.py").write_text(rows.replace("\0", ""))
+    conflict = applied("3", choice={b"code.py": frozenset({2})}, three_way=True)
+    assert "does not fit" in conflict
+    assert conflict.count("canary") >= len(attacks())
+    review.desk.close()
 
 
 def test_the_written_report_neither(attacked: FakeRun) -> None:

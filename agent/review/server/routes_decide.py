@@ -157,9 +157,9 @@ def action(request: Request) -> Response:
     if going is None:
         return Response(status_code=204)
     since = request.query_params.get("since", "0")
-    same = request.query_params.get("id", going.id) == going.id
-    at = int(since) if same and since.isdecimal() and len(since) < 12 else 0
-    return JSONResponse(_state(going, at, _WAIT_S if at else 0.0))
+    known = request.query_params.get("id") == going.id
+    at = int(since) if known and since.isdecimal() and len(since) < 12 else 0
+    return JSONResponse(_state(going, at, _WAIT_S if known else 0.0))
 
 
 def _state(going: ReviewAction, since: int, wait_s: float) -> dict[str, object]:

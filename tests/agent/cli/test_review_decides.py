@@ -77,10 +77,11 @@ class Browser:
 
     def until(self, run: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         before = time.monotonic()
-        at, text = 0, ""
+        at, text, known = 0, "", ""
         while time.monotonic() - before < WAIT_S:
-            state: dict[str, Any] = self.get(f"run/{run}/action?since={at}").json()
-            at, text = state["at"], text + state["text"]
+            asked = f"run/{run}/action?since={at}&id={known}"
+            state: dict[str, Any] = self.get(asked).json()
+            at, text, known = state["at"], text + state["text"], state["id"]
             state["text"] = text
             if holds(state):
                 return state
