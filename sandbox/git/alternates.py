@@ -78,14 +78,19 @@ def _judged(name: str, root: str, owner: int) -> str:
 
 
 def _is_store(path: str) -> bool:
-    """Whether it is one, without links, which would lead to another one than is shown."""
+    """Whether it is one, without links, which would lead to another one than is shown, and without
+    pipes, for which git would wait."""
     if os.path.basename(path) != "objects" or not os.path.isfile(path + "/../HEAD"):
         return False
     for name in os.listdir(path):
         with os.scandir(os.path.join(path, name)) as entries:
-            if os.path.islink(os.path.join(path, name)) or any(e.is_symlink() for e in entries):
+            if os.path.islink(os.path.join(path, name)) or not all(map(_is_plain, entries)):
                 return False
     return True
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
 
 
 def _lent_by(store: str) -> bytes:

@@ -87,6 +87,13 @@ def read_over(folder: Path, directory: Path) -> Store:
     top = folder / ".git" if os.path.lexists(folder / ".git") else folder
     if not stat.S_ISDIR(os.lstat(top).st_mode):
         raise PatchError(f"{top} leads to a repository that stands elsewhere: name that one")
+    for name in ("objects", "refs"):
+        # Git would follow one to whatever of this machine it leads to (CVE-2022-39253).
+        if (top / name).is_symlink():
+            raise PatchError(
+                f"{top / name} is a link, and may lead to what the repository has no right to: put "
+                "there what it leads to"
+            )
     said = config.value(_content(top / "config"), b"extensions", b"objectformat").lower()
     try:
         lenders = alternates.stores(

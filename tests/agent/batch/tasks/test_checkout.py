@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -296,6 +297,31 @@ def test_objects_of_another_repository_are_not_lent_by_name(
     (repository / ".git/objects/info/alternates").write_text(f"{secret}/.git/objects\n")
     (repository / ".git/refs/heads/main").write_text(f"{commit}\n")
     with pytest.raises(WorkspaceError, match="borrows objects from"):
+        get("main")
+
+
+@pytest.mark.parametrize("name", ["objects", "refs"])
+def test_a_folder_of_another_repository_is_not_lent_by_a_link(
+    get: Callable[[str], Path], repository: Path, tmp_path: Path, name: str
+) -> None:
+    secret = tmp_path / "secret"
+    git(tmp_path, "init", "-q", "-b", "main", str(secret))
+    git(secret, "commit", "-q", "--allow-empty", "-m", "secret")
+    (repository / ".git/refs/heads/main").write_text(git(secret, "rev-parse", "HEAD") + "\n")
+    shutil.rmtree(repository / ".git" / name)
+    (repository / ".git" / name).symlink_to(secret / ".git" / name)
+    with pytest.raises(WorkspaceError, match=f"{name} is a link"):
+        get("main")
+
+
+def test_a_pipe_in_place_of_an_object_holds_nothing_up(
+    get: Callable[[str], Path], repository: Path
+) -> None:
+    commit = git(repository, "rev-parse", "main")
+    loose = repository / ".git/objects" / commit[:2] / commit[2:]
+    loose.unlink()
+    os.mkfifo(loose)
+    with pytest.raises(WorkspaceError, match="is not a repository's object directory"):
         get("main")
 
 
