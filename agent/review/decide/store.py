@@ -285,6 +285,7 @@ def _opened(path: Path) -> sqlite3.Connection:
                 f"{path} holds no marks that this version reads: move it away, and begin anew"
             )
         database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last marks
         if not version:
             database.executescript(_SCHEMA)
     except BaseException:

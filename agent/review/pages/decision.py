@@ -76,7 +76,9 @@ def _apply(view: DecisionView) -> Markup:
         _field("branch", "On a new branch of its repository (else to the files)", "text"),
         _check("three_way", "Merge it with what was changed there since"),
         *(_check("risk", f"Let pass: {name}", value=name) for name in refusing),
-        _check("unverified", "Apply it though its check does not pass") if verify else "",
+        _check("unverified", "Apply it though its check does not pass, or can't be run")
+        if verify
+        else "",
         _field("reason", "Why, where something may pass", "text"),
         tag("button", "Apply what is accepted", type="submit", class_="main"),
     ]

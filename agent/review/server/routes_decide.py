@@ -27,6 +27,7 @@ from agent.review.pages.markup import Markup, joined, tag
 from agent.review.server.desk import DecidedRun, PostedForm, desk_of, taking
 from agent.review.server.request import answer, fragment, frame_of, opened
 from agent.untrusted_text import visible
+from agent.verification import NotRun
 from sandbox.workspace.place import NOWHERE, named, on_host
 
 _WAIT_S = 8.0
@@ -191,7 +192,9 @@ def _in_words(request: Request, came: object) -> Markup:  # noqa: PLR0911 - one 
         case PartRefused():
             return refused_words(came.findings)
         case CheckFailed():
-            words = "Nothing was written: its check does not pass with what is accepted."
+            could = not isinstance(came.verification, NotRun)
+            why = "does not pass with what is accepted" if could else "could not be run"
+            words = f"Nothing was written: its check {why}."
             return joined(tag("p", words), check_words(came.verification))
         case DoesNotFit():
             regions = [
