@@ -137,6 +137,7 @@ def served(home: Path, wanted: str, browser: Browser) -> Iterator[tuple[ServedRe
 
 
 def first_paint_ms(page: Page, address: str) -> float:
+    page.goto("about:blank")  # what was there before is not part of it
     page.goto(address, wait_until="commit")
     return float(page.evaluate(PAINT))
 
@@ -179,6 +180,7 @@ def rows(scratch: Path, browser: Browser) -> Iterator[Row]:
             f"{times[0]:.0f} and {times[1]:.0f} ms",
         )
         page.goto(big.of("/diff"))
+        page.evaluate("allCards")
         page.evaluate("Promise.all(all('.lines-later').map(fetchLines))")
         page.evaluate("askWhy(one('table.diff .add'))")
         page.wait_for_selector(".why-row", state="attached")

@@ -61,7 +61,20 @@ def test_every_file_is_reached_by_two_keys_and_its_name(
         page.keyboard.press("f")
         page.keyboard.type(name)
         page.keyboard.press("Enter")
-        assert name in page.evaluate("document.activeElement.textContent").lower()
+        page.wait_for_function(
+            "name => document.activeElement.textContent.toLowerCase().includes(name)", arg=name
+        )
+
+
+def test_a_file_that_was_not_in_the_page_at_first_is_reached_too(
+    attacked: ServedReview, enter: Enter
+) -> None:
+    page = enter(attacked)
+    page.goto(attacked.of("/diff"))
+    page.keyboard.press("f")
+    page.keyboard.type("video-error.svg")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.textContent.includes('video-error.svg')")
 
 
 def test_a_line_is_asked_about_by_keys_alone(ordinary: ServedReview, enter: Enter) -> None:

@@ -71,6 +71,8 @@ def test_no_canary_fires_where_every_file_is_fetched_and_each_thing_is_clicked(
     page = enter(attacked)
     canaries = Canaries(page, attacked.origin)
     page.goto(attacked.of("/diff"))
+    page.evaluate("allCards")
+    assert page.evaluate("all('.cards > .file').length") > 2 * len(attacks()) - 5
     page.evaluate("Promise.all(all('.lines-later').map(fetchLines))")
     assert page.evaluate("all('.lines-later').length") == 0
     page.evaluate("all('details').forEach(it => { it.open = true })")

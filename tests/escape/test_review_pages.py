@@ -64,7 +64,7 @@ def browser(attacked: FakeRun) -> TestClient:
 
 
 def pages(run: str) -> Iterator[str]:
-    for part in ("", "/diff", "/timeline", "/decide", "/events"):
+    for part in ("", "/diff", "/diff?all", "/cards", "/timeline", "/decide", "/events"):
         yield f"run/{run}{part}"
     for number in range(1, 2 * len(attacks()) + 1):
         yield f"run/{run}/file/{number}"

@@ -345,7 +345,11 @@ function watched(card) {
 
 if (one(".card.file") || one("#decision")) {
   all(".card.file").forEach(watched);
-  refresh();
+  allCards.then((cards) => {
+    cards.forEach(watched);
+    if (cards.length && marked.state) show(marked.state);
+  });
+  painted.then(refresh);
   setInterval(refresh, 4000);
 }
 

@@ -10,6 +10,12 @@ const trusted = window.trustedTypes
 const one = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
+// What can wait, waits until something is to be seen. A page in the background is not painted.
+const painted = new Promise((seen) => {
+  new PerformanceObserver(seen).observe({ type: "paint", buffered: true });
+  setTimeout(seen, 1500);
+});
+
 async function piece(address) {
   const answer = await fetch(address, { credentials: "same-origin" });
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
@@ -46,7 +52,26 @@ const near = new IntersectionObserver(
   (seen) => seen.filter((it) => it.isIntersecting).forEach((it) => fetchLines(it.target)),
   { rootMargin: "1200px" },
 );
-all(".lines-later").forEach((place) => near.observe(place));
+painted.then(() => all(".lines-later").forEach((place) => near.observe(place)));
+
+// The files behind the first ones, once these are seen. Gives their cards.
+async function fetchCards(place) {
+  await painted;
+  try {
+    const found = await piece(place.dataset.cards);
+    const made = all(":scope > div > .file", found);
+    one("#file-list").append(...all(":scope > ul > li", found));
+    one(".cards").append(...made);
+    place.remove();
+    made.forEach((card) => all(".lines-later", card).forEach((it) => near.observe(it)));
+    return made;
+  } catch (error) {
+    say(`The other files can't be fetched: ${error.message}`);
+    return [];
+  }
+}
+const cardsLater = one("#cards-later");
+const allCards = cardsLater ? fetchCards(cardsLater) : Promise.resolve([]);
 
 // Unchanged lines between hunks.
 async function fetchBetween(button) {
@@ -128,15 +153,18 @@ if (layoutButton) {
 // Finding a file: its name, then Enter.
 const search = one("#file-search");
 if (search) {
-  const items = all("#file-list > li");
-  search.addEventListener("input", () => {
+  search.addEventListener("input", async () => {
+    await allCards;
     const wanted = search.value.toLowerCase();
-    for (const item of items) item.hidden = !item.dataset.name.includes(wanted);
+    for (const item of all("#file-list > li")) item.hidden = !item.dataset.name.includes(wanted);
   });
-  search.addEventListener("keydown", (event) => {
+  search.addEventListener("keydown", async (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault(); // or it would fold the file that gets the focus
-    const first = items.find((item) => !item.hidden);
+    await allCards;
+    const wanted = search.value.toLowerCase();
+    const items = all("#file-list > li");
+    const first = items.find((item) => item.dataset.name.includes(wanted));
     if (!first) return;
     search.blur();
     search.value = "";
@@ -262,7 +290,9 @@ document.addEventListener("click", (event) => {
 // A link to a line of a file: #part-3-17.
 async function goToLine() {
   const [, part, number] = location.hash.match(/^#part-(\d+)(?:-(\d+))?$/) || [];
-  const card = part && one(`#part-${part}`);
+  if (!part) return;
+  if (!one(`#part-${part}`)) await allCards;
+  const card = one(`#part-${part}`);
   if (!card || !card.matches(".file")) return;
   card.open = true;
   const later = one(".lines-later", card);

@@ -1,6 +1,7 @@
 """The diff of a run: all files, the lines of one, unchanged lines between hunks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,8 +35,10 @@ from agent.review.server.routes_pictures import pictures
 from agent.review.server.routes_run import problems
 from agent.untrusted_text import visible
 
-_LINES_AT_ONCE = 400
+_LINES_AT_ONCE = 60
 """The first files have their lines in the page, up to so many; the others are fetched."""
+_FILES_AT_ONCE = 8
+"""So many files are in the page; the others, and their places in the list, are fetched then."""
 _BETWEEN = 200
 """So many unchanged lines are fetched at once."""
 _CONTENT_BYTES = 4 << 20
@@ -45,6 +48,7 @@ LAYOUT_COOKIE = "moonpool-layout"
 def routes() -> list[Route]:
     return [
         Route("/run/{run}/diff", diff),
+        Route("/run/{run}/cards", cards),
         Route("/run/{run}/file/{number:int}", lines),
         Route("/run/{run}/between/{number:int}/{first:int}/{last:int}/{less}", between),
     ]
@@ -77,9 +81,15 @@ def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
     layout = layout_of(request)
     yield tag("h1", "The diff", class_="unseen")
     yield _bar(layout, len(run.files))
-    files = tag("ul", *(_item(entry) for entry in run.files), class_="file-list", id="file-list")
+    at_once = len(run.files) if "all" in request.query_params else _FILES_AT_ONCE
+    first, later = run.files[:at_once], len(run.files) - at_once
+    files = tag("ul", *map(_item, first), class_="file-list", id="file-list")
     yield tag("nav", files, class_="files", aria_label="Files of the patch")
-    yield tag("div", *_cards(request, run, layout), class_="cards")
+    yield tag("div", *_cards(request, run, first), class_="cards")
+    if later > 0:
+        address = partial(frame_of(request).address, "run", run.run.id)
+        link = tag("a", f"Show {later} more files", href=f"{address('diff')}?all")
+        yield tag("p", link, id="cards-later", data_cards=address("cards"), class_="card")
 
 
 def _bar(layout: DiffLayout, count: int) -> Markup:
@@ -115,10 +125,19 @@ def _item(entry: FileEntry) -> Markup:
     )
 
 
-def _cards(request: Request, run: OpenedRun, layout: DiffLayout) -> Iterator[Markup]:
-    room = _LINES_AT_ONCE
-    assert not isinstance(run.files, str)
-    for entry in run.files:
+def cards(request: Request) -> Response:
+    """The files that the page did not have at once: their places in the list, and their cards."""
+    run = opened(request)
+    later = () if isinstance(run.files, str) else run.files[_FILES_AT_ONCE:]
+    shown = tag("div", *_cards(request, run, later, room=0))
+    return fragment(joined(tag("ul", *map(_item, later)), shown))
+
+
+def _cards(
+    request: Request, run: OpenedRun, files: Sequence[FileEntry], *, room: int = _LINES_AT_ONCE
+) -> Iterator[Markup]:
+    layout = layout_of(request)
+    for entry in files:
         links = _links(request, run, entry)
         size = (entry.change.added_lines or 0) + (entry.change.deleted_lines or 0)
         if size > room:

@@ -135,6 +135,21 @@ def test_large_files_are_fetched_when_they_are_looked_at(
     assert "<td>899\n" in browser.get(place.removeprefix("/")).text
 
 
+def test_of_many_files_the_first_are_in_the_page_and_the_others_come_after(
+    fake: FakeRun, browser: TestClient
+) -> None:
+    many = "; ".join(f"echo {number} > made_{number:02}" for number in range(40))
+    run = recorded(fake, call("bash", command=many), say("done"))
+    page = browser.get(f"run/{run}/diff").text
+    (place,) = re.findall(r'data-cards="[^"]*?/(run/[^"]+)"', page)
+    later = browser.get(place).text
+    names = re.findall(r'<summary><span class="path">(made_\d+)', page + later)
+    assert names == [f"made_{number:02}" for number in range(40)]
+    assert page.count("<li ") + later.count("<li ") == 40
+    # Without a script a link shows them all.
+    assert browser.get(f"run/{run}/diff?all").text.count('class="card file"') == 40
+
+
 def test_a_patch_is_saved_and_never_shown(fake: FakeRun, browser: TestClient) -> None:
     run = recorded(fake, call("write_file", path="x.html", content="<b>x</b>\n"), say("done"))
     answer = browser.get(f"run/{run}/patch")
