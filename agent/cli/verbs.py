@@ -108,7 +108,8 @@ VERBS = Group(
         "runs": Verb("runs", "List the runs there are."),
         "show": Verb("show", "Show what a run did and what came of it."),
         "review": Verb(
-            "review", "Look at a run in a browser: what it changed, why, and what is risky in it."
+            "review",
+            "Review runs in a browser: what they changed, why, what is risky; and decide.",
         ),
         "apply": Verb(
             "apply", "Apply a run's patch to the directory it was made for: all of it, or nothing."

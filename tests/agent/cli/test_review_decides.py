@@ -15,6 +15,7 @@ import pytest
 from agent.review.server.guard import CSRF_HEADER
 from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
 from sandbox.engine.docker import Engine
+from sandbox.engine.image_archive import reference
 from sandbox.engine.labels import LABEL_RUN
 
 pytestmark = pytest.mark.usefixtures("image")
@@ -194,3 +195,31 @@ def test_a_check_that_runs_is_ended_and_leaves_nothing(
         assert page.close() == 0
     assert (moonpool.directory / "code.txt").read_text() == CODE
     assert engine.containers(f"{LABEL_RUN}={run_id}") == []
+
+
+def test_what_can_not_be_checked_again_is_not_applied_without_a_reason(
+    moonpool: Shell, run: Callable[[str], str], browser: Callable[[], Browser], engine: Engine
+) -> None:
+    run_id = run("true")
+    record = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs" / run_id / "events.jsonl"
+    ready = next(
+        row
+        for row in map(json.loads, record.read_text().splitlines())
+        if row["event"] == "sandbox_ready"
+    )
+    engine.remove_image(reference(ready["container_state"]["snapshot_key"]))
+    (moonpool.directory / "another.txt").write_text("new\n")
+    page = browser()
+    page.decide(run_id, (1, 1, "accepted"))
+    page.act(run_id, "apply", "one")
+    _, came = page.over(run_id)
+    assert "its check could not be run" in came
+    assert "keeps no copy" in came
+    code = moonpool.directory / "code.txt"
+    assert code.read_text() == CODE
+    page.act(run_id, "apply", "two", unverified=True, reason="I read it")
+    _, came = page.over(run_id)
+    assert "applied" in came
+    assert code.read_text() == CODE.replace("line 1\n", "LINE 1\n")
+    (kept,) = map(json.loads, record.with_name("decisions.jsonl").read_text().splitlines())
+    assert (kept["verified"], kept["reason"]) == (False, "I read it")
