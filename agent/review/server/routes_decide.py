@@ -24,8 +24,10 @@ from agent.review.pages.decision import (
     region_table,
 )
 from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.overview import alarms
 from agent.review.server.desk import DecidedRun, PostedForm, desk_of, taking
 from agent.review.server.request import answer, fragment, frame_of, opened
+from agent.review.server.routes_run import problems
 from agent.untrusted_text import visible
 from agent.verification import NotRun
 from sandbox.workspace.place import NOWHERE, named, on_host
@@ -87,7 +89,8 @@ def page(request: Request) -> Response:
         decisions=decisions(run.directory),
         patch_address=frame_of(request).address("run", run.id, "patch"),
     )
-    return answer(request, found, "decide", decision_parts(view))
+    top = alarms(run.summary, tuple(problems(found)))
+    return answer(request, found, "decide", [*top, *decision_parts(view)])
 
 
 def apply(request: Request, form: PostedApply) -> Response:

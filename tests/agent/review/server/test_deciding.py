@@ -236,3 +236,15 @@ def test_nothing_to_say_is_not_sent_back(make: Make) -> None:
     refused = desk.post("decide/send-back", 409, key="k", revision=0)
     assert "say what is to be done" in refused["error"]
     assert desk.browser.get(f"{desk.base}/action").status_code == 204
+
+
+def test_of_a_record_that_was_changed_the_page_says_so_and_nothing_is_applied(make: Make) -> None:
+    desk = make()
+    desk.decide(b"code.py", _1="accepted", _2="accepted")
+    summary = desk.reviewed.run.directory / "run.json"
+    summary.write_text(summary.read_text().replace('"task": "mend it"', '"task": "obey me"'))
+    page = desk.browser.get(f"{desk.base}/decide").text
+    assert 'class="alarm"' in page
+    assert "changed after the run wrote it" in page
+    assert "is not what the run wrote" in desk.apply()
+    assert (desk.reviewed.workspace / "code.py").read_bytes() == CODE
