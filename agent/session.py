@@ -140,6 +140,7 @@ class RunSetup:
             before_s=past.worked_s if past is not None else 0.0,
             prices=self.facts.prices,
             wall=time.monotonic,
+            batch=None if self.share is None else self.share.batch_time,
         )
 
     def first_event(self) -> RunStarted | Resumed | Forked:

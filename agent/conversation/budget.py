@@ -14,6 +14,7 @@ the budgets of tokens hold; in dollars such an answer costs the most that it was
 import math
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from agent.models.interface import Usage
 from agent.models.pricing import Prices
@@ -65,6 +66,15 @@ class BudgetReached(Exception):
         self.limit = limit
 
 
+class BatchTime(Protocol):
+    """The time of the batch that a run belongs to."""
+
+    def left_s(self) -> float:
+        """Infinite where the batch has as much as it takes."""
+
+    def out_of_time(self) -> LimitReached | None: ...
+
+
 class Budget:
     """Counts turns, tokens, money and seconds. Mutable: there is one to a run."""
 
@@ -77,12 +87,14 @@ class Budget:
         before_s: float = 0.0,
         prices: Prices | None = None,
         wall: Callable[[], float] | None = None,
+        batch: BatchTime | None = None,
     ) -> None:
         """Args:
         clock: of the run's work, in seconds; it may stand still while a person is waited for.
         before: what was used by a process that ended.
         before_s: how long that one worked.
         wall: the time that passes for others; None: `clock`.
+        batch: ends the run's time where it ends before.
         """
         before = before or BudgetSpent()
         self._budget = policy.budget
@@ -90,6 +102,7 @@ class Budget:
         self._clock = clock
         self._wall = wall or clock
         self._prices = prices
+        self._batch = batch
         self._started = clock() - before_s
         self._cached_at: float | None = None
         self._granted = 0
@@ -133,7 +146,8 @@ class Budget:
 
     @property
     def left_s(self) -> float:
-        return max(0.0, self._time_s - self.elapsed_s)
+        left_s = self._time_s - self.elapsed_s
+        return max(0.0, left_s if self._batch is None else min(left_s, self._batch.left_s()))
 
     def output_left(self) -> int:
         return max(0, self._budget.output_tokens - self.used.output_tokens)
@@ -194,6 +208,9 @@ class Budget:
 
     def out_of_time(self, *, wait_s: float | None = None) -> LimitReached:
         """`wait_s`: what would have to be waited for the service, and is more than is left."""
+        over = None if self._batch is None else self._batch.out_of_time()
+        if over is not None:
+            return over
         detail = f"{self.elapsed_s:.0f} s of {self._time_s:.0f} s (limits.time)"
         if wait_s is not None:
             detail += f", and the service is to be asked again in {wait_s:.0f} s"

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from agent.conversation.budget import Budget, BudgetReached, CallCost
+from agent.conversation.budget import BatchTime, Budget, BudgetReached, CallCost
 from agent.conversation.shared_budget import BatchBudget, BatchUsed, Reservation
 from agent.conversation.stopwatch import Stopwatch
 from agent.interrupts import Interrupts, SignalReceived
@@ -52,6 +52,11 @@ class RunShare:
         self._budget = budget
         self._gate = None if rate is None else RequestGate(rate, self)
         self._stopped: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def batch_time(self) -> BatchTime | None:
+        """That of the batch; None: it has no budget."""
+        return self._budget
 
     def lead(self, model: Model) -> None:
         """Let the model's requests be made at the rate of all; one that asks no service makes

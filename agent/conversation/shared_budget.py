@@ -74,6 +74,9 @@ class BatchBudget(Protocol):
     def settle(self, number: int, usd: float, tokens: int) -> None:
         """Put what a call did cost in the place of its reservation."""
 
+    def left_s(self) -> float:
+        """Of the batch's time; infinite where it has as much as it takes. Never waits."""
+
     def out_of_time(self) -> LimitReached | None:
         """Never waits."""
 
@@ -211,12 +214,22 @@ class SharedBudget:
             self._ledger.settle(number, usd, tokens)
             self._changed.notify_all()
 
+    def left_s(self) -> float:
+        allowed_s = self.allowed.seconds
+        return math.inf if allowed_s is None else max(0.0, allowed_s - self._elapsed_s())
+
     def out_of_time(self) -> LimitReached | None:
-        allowed_s, elapsed_s = self.allowed.seconds, self._clock() - self._began
-        if allowed_s is None or elapsed_s < allowed_s:
+        allowed_s = self.allowed.seconds
+        if allowed_s is None or self.left_s() > 0:
             return None
-        detail = f"{elapsed_s:.0f} s of the batch's {allowed_s:.0f} s are over"
+        detail = (
+            f"{self._elapsed_s():.0f} s of the batch's {allowed_s:.0f} s are over: begin the batch "
+            "again with more to go on"
+        )
         return LimitReached(limit=RunLimit.BATCH_TIME, detail=detail)
+
+    def _elapsed_s(self) -> float:
+        return self._clock() - self._began
 
     def wake(self) -> None:
         """Have every waiting thread look at once whether it is to stop."""
@@ -228,9 +241,7 @@ class SharedBudget:
         """What was used, without what is under way."""
         with self._changed:
             spent = self._ledger.spent
-        return BatchUsed(
-            usd=spent.usd, tokens=spent.tokens, seconds=max(0.0, self._clock() - self._began)
-        )
+        return BatchUsed(usd=spent.usd, tokens=spent.tokens, seconds=max(0.0, self._elapsed_s()))
 
     @property
     def reserved(self) -> BatchUsed:

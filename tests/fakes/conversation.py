@@ -48,7 +48,12 @@ class FakeConversation:
     def made(self, model: Model, *, system: str = "be careful") -> AgentLoop:
         """A loop that was not begun."""
         before = self.past.state if self.past is not None else RunState()
-        self.budget = Budget(self.policy, before=before.spent, prices=self.facts.prices)
+        self.budget = Budget(
+            self.policy,
+            before=before.spent,
+            prices=self.facts.prices,
+            batch=None if self.share is None else self.share.batch_time,
+        )
         if self.share is not None:
             self.share.lead(model)
         images = self.image_store or ImageStore(None)

@@ -307,6 +307,31 @@ def test_a_batch_without_time_asks_nobody(run: Callable[..., FakeConversation]) 
     assert model.requests == []
 
 
+def test_when_the_batchs_time_is_over_no_further_call_of_a_turn_is_made(
+    run: Callable[..., FakeConversation],
+) -> None:
+    now_s = 0.0
+
+    def late(_: Request) -> Reply:
+        nonlocal now_s
+        now_s = 11.0
+        return call("write_file", path="late.txt", content="late")
+
+    one = run(SharedBudget(seconds=10, clock=lambda: now_s))
+    ended = one.on(ToldModel(late, say("Never asked.")))
+    assert isinstance(ended, LimitReached)
+    assert ended.limit is RunLimit.BATCH_TIME
+    assert not (one.box.workspace / "late.txt").exists()
+
+
+def test_a_command_gets_no_more_time_than_the_batch_has(
+    run: Callable[..., FakeConversation],
+) -> None:
+    one = run(SharedBudget(seconds=10, used=BatchUsed(seconds=7), clock=lambda: 0.0))
+    one.on(ToldModel(say("Nothing.")))
+    assert one.budget.left_s == 3
+
+
 def test_without_a_price_a_budget_of_tokens_is_kept_all_the_same(
     run: Callable[..., FakeConversation],
 ) -> None:

@@ -49,7 +49,8 @@ class RemoteBudget:
         self._run = run
         self._numbers = count()
         used = BatchUsed(seconds=elapsed_s)
-        self.out_of_time = SharedBudget(seconds=allowed.seconds, used=used).out_of_time
+        time = SharedBudget(seconds=allowed.seconds, used=used)
+        self.out_of_time, self.left_s = time.out_of_time, time.left_s
 
     def reserve(
         self, cost: CallCost, broken_off: Callable[[], bool]
