@@ -95,7 +95,8 @@ def header(summary: RunSummary, hide: Callable[[str], str]) -> Markup:
         badges.append(
             badge("verified" if verified else "not verified", "good" if verified else "bad")
         )
-    told = summary.detail and not refused
+    # How a run finished, the agent said in its last words.
+    told = summary.detail and not refused and not good
     return tag(
         "header",
         tag("p", f"moonpool · {summary.run_id}", class_="run"),
