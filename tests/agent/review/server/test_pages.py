@@ -184,6 +184,17 @@ def test_a_run_without_a_patch_has_its_pages(fake: FakeRun, browser: TestClient)
     assert "has no patch" in diff.text
 
 
+def test_a_run_whose_process_was_killed_says_how_to_go_on(
+    fake: FakeRun, browser: TestClient
+) -> None:
+    run = recorded(fake, say("done"))
+    summary = runs_directory(fake.home) / run / "run.json"
+    summary.write_text(re.sub(r'"outcome": *"\w+"', '"outcome": "running"', summary.read_text()))
+    page = browser.get(f"run/{run}").text
+    assert f"moonpool resume {run}" in page
+    assert ">running<" not in page
+
+
 def test_a_record_of_another_version_is_said_and_not_guessed_at(
     fake: FakeRun, browser: TestClient
 ) -> None:
