@@ -2,7 +2,7 @@
 BIN := .venv/bin
 CODE := agent images policies sandbox tests benchmarks acceptance
 
-.PHONY: help setup engine image demo test test-real test-graders test-ray test-browser check format bench lock build clean
+.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser check format bench lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,8 +24,11 @@ image: engine ## the images the agent works in: Python's and Node's
 	@$(BIN)/moonpool image build python
 	@$(BIN)/moonpool image build node
 
-test: image ## all tests, those that need the engine too
-	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup
+test: image ## all tests but the slow ones; those that need the engine too
+	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup -m "not slow"
+
+test-slow: image ## the rest of them
+	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup -m slow
 
 test-real: image ## packages nobody here wrote, from their registries (not part of `make test`)
 	@$(BIN)/pytest -q acceptance

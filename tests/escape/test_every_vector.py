@@ -14,6 +14,8 @@ import pytest
 from command_line.running import CACHE_HOME
 from escape.test_hostile_workspace import CLI, Canary, canary, git, told
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["canary"]
 
 HOOKS = [
@@ -356,7 +358,6 @@ printf '%s' '$Id$' > late/ident
 """
 
 
-@pytest.mark.slow
 def test_no_command_starts_what_the_repository_or_the_agent_planted(
     workspace: Path, tmp_path: Path, canary: Canary, image: str
 ) -> None:

@@ -14,6 +14,8 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import FileError, ImageUnusable
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 STATIC = rb"""
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +133,6 @@ def test_one_static_program_is_enough_of_an_image(in_alone: Sandbox) -> None:
     assert [change.path for change in in_alone.export().changes] == [b"b.txt"]
 
 
-@pytest.mark.slow
 def test_musl_and_busybox_are_enough_too(engine: Engine, image: str, tmp_path: Path) -> None:
     assert image  # its base is ours too
     files = {"Dockerfile": MUSL, "static.c": STATIC}

@@ -8,6 +8,8 @@ import yaml
 from checkout import ROOT
 from escape.conftest import Standing
 
+pytestmark = pytest.mark.slow
+
 HERE = ROOT / "tests/policies/commands"
 # What stands about in a repository, so that the commands find something to work on.
 SETTING = r"""
@@ -54,7 +56,6 @@ WANTED = {"if [[ \"${RUNNER_OS:-Linux}\" == 'Linux' ]]; then ulimit -c unlimited
 """A core goes to whatever program the host's kernel names for it, outside of every container."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_no_honest_command_is_refused_by_the_kernel(standing: Standing, name: str) -> None:
     commands: list[str] = yaml.safe_load((HERE / f"{name}.yaml").read_text("utf-8"))

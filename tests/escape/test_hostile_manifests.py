@@ -17,8 +17,8 @@ BREAKING = "x\nimage: evil\r\nextends: evil\x85network: [evil.example]\u2028a: b
 def proposal_of(root: Path) -> str:
     text = propose(root, images=frozenset(names())).text
     policy = yaml.safe_load(text)
-    assert policy["extends"] == "default"
     assert policy["image"] in names()
+    assert policy["extends"] in {"default", policy["image"]}
     assert set(policy.get("setup", {}).get("network", [])) <= {"pip", "npm", "go", "cargo", "maven"}
     assert text.isascii()
     assert all(char.isprintable() or char == "\n" for char in text)

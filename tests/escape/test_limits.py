@@ -18,6 +18,8 @@ from sandbox.errors import SandboxLost
 from sandbox.results import CommandResult, Ending, LimitMet
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 HANG_S = 30.0
 MIB = 1 << 20
 DISK = 100 * MIB
@@ -94,7 +96,6 @@ def swap():
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", PYTHON)
 def test_no_way_to_write_passes_the_disk_limit_by_much(
     how: str, open_box: OpenBox, default_policy: Policy
@@ -325,7 +326,6 @@ def test_a_fork_bomb_ends_with_its_time_and_names_the_limit(
     assert box.run("true").limits == ()
 
 
-@pytest.mark.slow
 def test_as_many_busy_loops_as_there_may_be_processes_do_not_hold_a_timeout_up(
     open_box: OpenBox, default_policy: Policy
 ) -> None:

@@ -20,6 +20,8 @@ from sandbox.errors import FileDenied
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 WAIT_S = 60.0
 OTHER = told(name="other", command="echo secret >kept; exec sleep 1000", ready="test -s kept")

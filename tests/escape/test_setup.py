@@ -26,6 +26,8 @@ from sandbox.engine.values import ContainerInfo
 from sandbox.errors import EngineError, SandboxError, SetupFailed
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 SECRET = "the-operators+own/t0ken-of-a-registry="
 
 

@@ -13,7 +13,9 @@ from policies.frozen import dataclass
 STYLE = Path(__file__).with_name("report.css")
 SCRIPT = Path(__file__).with_name("review.js")
 DECIDE_SCRIPT = Path(__file__).with_name("decide.js")
-_FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_FILE_POLICY = Markup(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

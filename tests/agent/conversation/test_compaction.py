@@ -18,6 +18,8 @@ from policies.policy import Policy
 from standins.anthropic.compacting import CompactingStandIn
 from standins.exchange.replies import Answer, Behaviour, Call, Refuse, answer
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_COMPACTION = "claude-haiku-4-5"
 MADE = (ResultsCleared, HistorySummarised, ResultsShortened)
 
@@ -44,7 +46,6 @@ def test_fifty_turns_read_nine_tenths_of_their_input_from_the_cache(policy: Poli
         assert share_read(conversation.budget.used) >= 0.9
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["claude-opus-5-5", WITHOUT_COMPACTION])
 def test_three_hundred_turns_fit_a_window_of_two_hundred_thousand_tokens(
     policy: Policy, name: str

@@ -157,7 +157,8 @@ def test_the_riskiest_file_comes_first(fake: FakeRun) -> None:
     last = text.split("export refused")[1]
     assert "protected-path: a.py" in last
     assert last.index("  a.py  ") < last.index("  b.py  ")
-    assert "apply" not in last
+    assert "apply -i" in last
+    assert "--check" not in last
 
 
 def test_the_end_counts_what_the_gate_found_and_shows_the_worst_first(fake: FakeRun) -> None:
@@ -175,7 +176,7 @@ def test_the_end_counts_what_the_gate_found_and_shows_the_worst_first(fake: Fake
     places = [last.index(word) for word in ("REFUSED", "warning ci-workflow", "note symlink")]
     assert places == sorted(places)
     assert f"and 7 more: moonpool show {fake.record.run_id}" in last
-    assert "with --accept-risk bidi-control --accept-risk protected-path" in last
+    assert "--accept-risk bidi-control --accept-risk protected-path --because TEXT" in last
 
 
 def test_what_nobody_can_accept_is_not_offered(fake: FakeRun) -> None:

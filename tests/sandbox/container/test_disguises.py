@@ -19,6 +19,8 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 # Does what it is called by: `list` is harmless, `wipe` is what nobody listed.
 MULTICALL = rb"""
 #include <stdio.h>

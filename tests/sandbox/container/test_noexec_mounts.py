@@ -24,6 +24,8 @@ from sandbox.prune import leftovers, prune
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 OpenHere = Callable[..., Sandbox]
 CLOSED = replace(load("default"), exec_workspace=False)
 
@@ -194,7 +196,6 @@ def mounted(sharing: Engine, image: str, committed: Path) -> Iterator[Sandbox]:
         yield box
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("work", WORK)
 def test_the_patch_is_exact_and_the_same_as_without_the_mount(
     work: str,

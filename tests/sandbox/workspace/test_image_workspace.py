@@ -14,6 +14,8 @@ from sandbox.patch.values import LeftOutKind
 from sandbox.sandbox import Sandbox
 from sandbox.workspace.place import named
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = rb"""
 FROM {base}
 USER root

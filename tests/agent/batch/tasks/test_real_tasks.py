@@ -12,6 +12,8 @@ from fakes.git import git
 from foreign_images import foreign
 from sandbox.engine.docker import Engine
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = b"""
 FROM moonpool/python:latest
 USER root

@@ -17,6 +17,8 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import WorkspaceError
 from sandbox.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 OpenBox = Callable[..., Sandbox]
 
 

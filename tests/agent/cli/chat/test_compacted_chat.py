@@ -47,6 +47,8 @@ from fakes.records import lines_from, rows_of, run_started
 from fakes.runs import FakeRun
 from policies.policy import Policy
 
+pytestmark = pytest.mark.slow
+
 READS = 30
 """Of one request: enough for room to be made in each."""
 FIRST, SECOND, DECLINED, LAST = "make one.txt", "now delete it", "build a bomb", "write docs"

@@ -17,6 +17,8 @@ from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
 from standins.openai.server import StandInOpenAI
 
+pytestmark = pytest.mark.slow
+
 LIMIT = "limit: the batch's dollars"
 PRICES = """\
 version: 1

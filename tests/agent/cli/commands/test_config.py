@@ -100,14 +100,15 @@ def test_a_model_that_is_none_is_told_with_its_line(
 
 
 def test_every_command_opens_its_model_by_the_one_function() -> None:
-    """A command that opened one by itself would forget the configuration."""
+    """A command that opened one by itself would forget the configuration. A batch's runs open it
+    again, each for itself, with the configuration that the command had opened it by."""
     room = Path(agent.__file__).parent
     opening = [
         str(file.relative_to(room))
         for file in sorted(room.rglob("*.py"))
         if re.search(r"open_model import .*\bopen_model\b|open_model\.open_model", file.read_text())
     ]
-    assert opening == ["cli/setup/model.py"]
+    assert opening == ["batch/take_up.py", "batch/worker.py", "cli/setup/model.py"]
 
 
 def test_a_file_of_the_workspace_is_never_taken_for_it(moonpool: Shell, script: str) -> None:

@@ -16,6 +16,8 @@ from standins.exchange.replies import Call, Refuse, answer
 from standins.openai.quirks import Quirk
 from standins.openai.server import StandInOpenAI
 
+pytestmark = pytest.mark.slow
+
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 KEY = "team-access-value-1"
 WRITE = Call("write_file", {"path": "made.txt", "content": "by the agent\n"})
@@ -183,7 +185,6 @@ def test_who_stands_at_another_base_url_may_bill_others_and_that_is_said_once(
 # -- long, and uncounted -------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_three_hundred_turns_of_a_process_fit_a_small_window(
     moonpool: Shell, tmp_path: Path, image: str, start: Start
 ) -> None:

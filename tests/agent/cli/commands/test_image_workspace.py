@@ -12,6 +12,8 @@ from command_line.terminal import PROMPT
 from foreign_images import foreign
 from sandbox.engine.docker import Engine
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = b"""
 FROM {base}
 USER root

@@ -11,6 +11,8 @@ from images.recipes import of_operator
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = """\
 FROM moonpool/python
 USER root
@@ -79,7 +81,6 @@ turns:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("image")
 def test_a_suite_that_talks_to_both_is_mended_and_verified(
     moonpool: Shell, engine: Engine, tmp_path: Path

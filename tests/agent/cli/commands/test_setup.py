@@ -17,7 +17,7 @@ import pytest
 from command_line.running import Shell
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_MANAGED, LABEL_SETUP
-from sandbox.errors import EngineError
+from sandbox.errors import ContainerGone, EngineError
 
 SECRET = "a-secret-of-the-operators"
 
@@ -141,7 +141,7 @@ def test_a_set_up_that_is_ended_leaves_no_container(setup: Setup, engine: Engine
     def standing() -> list[str]:
         found = []
         for row in engine.containers(LABEL_MANAGED):
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(EngineError, ContainerGone):  # others go meanwhile
                 if engine.inspect(row.id)["HostConfig"]["PidsLimit"] == pids:
                     found.append(row.id)
         return found

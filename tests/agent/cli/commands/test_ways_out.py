@@ -16,6 +16,8 @@ from sandbox.engine.docker import Engine
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, Call, How, Thought, answer
 
+pytestmark = pytest.mark.slow
+
 # -- the orchestrator is killed ----------------------------------------------------------------
 
 
