@@ -47,7 +47,8 @@ def test_close_leaves_no_container(open_box: OpenBox, engine: Engine) -> None:
 def test_the_second_open_of_a_tree_reuses_its_snapshot(
     open_box: OpenBox, workspace: Path, engine: Engine
 ) -> None:
-    (workspace / "a").write_text("one")
+    # A tree that no other test copies at this moment.
+    (workspace / "a").write_text(str(workspace))
     first = engine.inspect(open_box().id)["Image"]
     assert engine.inspect(open_box().id)["Image"] == first
     (workspace / "a").write_text("two")

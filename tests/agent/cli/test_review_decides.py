@@ -200,6 +200,8 @@ def test_a_check_that_runs_is_ended_and_leaves_nothing(
 def test_what_can_not_be_checked_again_is_not_applied_without_a_reason(
     moonpool: Shell, run: Callable[[str], str], browser: Callable[[], Browser], engine: Engine
 ) -> None:
+    # A tree of which no other test uses the copy.
+    (moonpool.directory / "own.txt").write_text(str(moonpool.directory))
     run_id = run("true")
     record = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs" / run_id / "events.jsonl"
     ready = next(
