@@ -141,7 +141,7 @@ class Bench:
             text=True,
         )
         # It stops its containers behind its back, ten seconds after each.
-        while self.client.containers.list(filters={"name": "minisweagent-"}):
+        while self.client.containers.list(ignore_removed=True, filters={"name": "minisweagent-"}):
             time.sleep(0.5)
         return float(done.stdout.split()[-1])
 
