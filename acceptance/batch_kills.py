@@ -19,8 +19,8 @@ from pathlib import Path
 
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
+from sandbox.opening.stored import stored
 from sandbox.pool import ownership
-from sandbox.stored import stored
 
 TASKS, KILLS, WORKERS, REPOSITORIES = 40, 50, 4, 8
 SHORTEST_S, LONGEST_S = 0.3, 3.0

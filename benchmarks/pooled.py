@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent.batch.sandbox_pool import SandboxPool
-from agent.job import Job
+from agent.lifecycle.job import Job
 from agent.record.store import new_run_id
 from policies.loading import load
 from sandbox.engine.docker import Engine

@@ -2,7 +2,8 @@
 
 Owns the rule of what may go. Containers of runs that may still be resumed stay until their
 deadline; only what carries our label is ever looked at. What is kept only so that it need not be
-made again (`sandbox.stored`) has one budget: beyond it, what was used least recently goes first.
+made again (`sandbox.opening.stored`) has one budget: beyond it, what was used least recently goes
+first.
 """
 
 import contextlib
@@ -15,8 +16,8 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_LOWER, LABEL_MANAGED, LABEL_RUN
 from sandbox.engine.values import ContainerInfo, VolumeInfo
 from sandbox.errors import EngineError
+from sandbox.opening.stored import StoredItem, stored
 from sandbox.pool import ownership
-from sandbox.stored import StoredItem, stored
 
 UNUSED_AGE_S = 7 * 24 * 3600
 """What no run has used for this long is removed."""

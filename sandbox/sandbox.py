@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 from policies.policy import Policy
-from sandbox import opened, reattach
 from sandbox.container.commands import SessionCommands
 from sandbox.container.plan import BroughtFiles
 from sandbox.container.seal import KernelPolicy, SealReport
@@ -18,9 +17,10 @@ from sandbox.export.export import Exporter, Still
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
-from sandbox.opened import OpenedContainer
+from sandbox.opening import opened, reattach
+from sandbox.opening.opened import OpenedContainer
+from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.reattach import ContainerState, ReattachState
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Follower, Step
 from sandbox.workspace.place import Workspace

@@ -15,8 +15,8 @@ from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
+from sandbox.opening.stored import StoredItem, StoredKind, stored
 from sandbox.sandbox import Sandbox
-from sandbox.stored import StoredItem, StoredKind, stored
 
 OpenBox = Callable[..., Sandbox]
 _CACHE = pytest.StashKey[str]()

@@ -16,7 +16,7 @@ from agent.config.values import Configuration
 from agent.conversation.run_share import RunShare
 from agent.conversation.shared_budget import BatchBudget
 from agent.interrupts import Interrupts
-from agent.job import OpenBox
+from agent.lifecycle.job import OpenBox
 from agent.models.pricing import ModelInfo
 from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show

@@ -2,14 +2,14 @@
 
 from collections.abc import Hashable, Mapping
 
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from images.build import ensure
-from sandbox import opened
 from sandbox.container.plan import whole_text
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
-from sandbox.opened import OpenedContainer
+from sandbox.opening import opened
+from sandbox.opening.opened import OpenedContainer
 from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox

@@ -14,14 +14,14 @@ from agent.batch.leftovers import LeftoverRemover
 from agent.batch.order import AttemptOrder, WorkerServices
 from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError, UsageError
+from agent.lifecycle.open_sandbox import reopen_sealed
+from agent.lifecycle.session import RunSetup
 from agent.models.open_model import open_model
-from agent.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, take
 from agent.record.reader import read_record
 from agent.record.state.run import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld
 from agent.record.summary import RunSummary
-from agent.session import RunSetup
 from policies.file.rendering import as_data, spelled
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone

@@ -6,9 +6,7 @@ Every engine calls `perform`, in a thread here or in a process elsewhere. Whatev
 value in what it gives: a task that fails fails alone.
 """
 
-import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 from agent.batch import failure
 from agent.batch.attempt import AttemptResult
@@ -19,17 +17,15 @@ from agent.batch.workspace import workspace_of
 from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
-from agent.job import Job
+from agent.lifecycle.job import Job
+from agent.lifecycle.session import RunSetup
 from agent.models.open_model import open_model
-from agent.observe.run_log import OWN, RunLog
+from agent.observe.run_log import OWN
+from agent.preparation.carry_out import carry_out
 from agent.record import outcome as outcomes
-from agent.record.journal import each
 from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
-from agent.review.report.writing import write_reports
-from agent.run import Run
-from agent.session import RunSetup
 from sandbox.workspace.place import Workspace
 
 NOT_BEGUN = "not begun"
@@ -140,22 +136,4 @@ def job_of(order: AttemptOrder, workspace: Workspace, environ: Mapping[str, str]
 
 def _finished(setup: RunSetup, services: WorkerServices) -> RunSummary:
     """Do the run, and write what is left to write."""
-    record = setup.record
-    with RunLog(record.directory, redact=record.redact) as log:
-        watching = [log.show, setup.show]
-        spans = None
-        if services.telemetry is not None:
-            from agent.observe.spans import SpanRecorder  # noqa: PLC0415 - an extra
-
-            spans = SpanRecorder(services.telemetry, run_id=record.run_id, model=setup.model)
-            watching.append(spans.show)
-        run = Run(replace(setup, show=each(*watching)))
-        try:
-            result = run.go()
-        finally:
-            unsent = spans.close() if spans is not None else None
-            if unsent is not None:
-                log.write(logging.WARNING, unsent)
-        record.write_summary(result.document.json_object())
-        write_reports(record, result, run.journal.log)
-    return result.document
+    return carry_out(setup, telemetry=services.telemetry).document

@@ -6,8 +6,8 @@ import sys
 
 from agent.cli.arguments import Misuse, flag
 from agent.cli.parsing import HELP, HelpWanted, parse
-from agent.cli.setup import exit_codes
 from agent.cli.verbs import VERBS, Group, Verb
+from agent.preparation import exit_codes
 from agent.version import VERSION
 
 _VERSION = flag("--version", help="Show the version.")
@@ -81,7 +81,7 @@ def _misused(name: str, usage: str, what: str) -> int:
 
 
 def _failed(error: Exception) -> int:
-    from agent.cli.setup.exit_code_of import of_error
+    from agent.preparation.exit_code_of import of_error
     from agent.untrusted_text import shortened, visible
 
     code = of_error(error)

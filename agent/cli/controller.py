@@ -12,24 +12,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from agent.cli.setup import environment, exit_codes, tidying, workspace
-from agent.cli.setup import model as model_setup
-from agent.cli.setup.exit_code_of import of_outcome
-from agent.cli.setup.observers import Observers
+from agent.cli.setup import tidying
 from agent.conversation.approval import Approve, nobody_to_ask
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
-from agent.job import Job, OpenBox
+from agent.lifecycle.job import Job, OpenBox
+from agent.lifecycle.run import Run
+from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.observe.run_log import LOG
+from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import model as model_setup
+from agent.preparation.carry_out import observed, write_down
+from agent.preparation.exit_code_of import of_outcome
 from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice
-from agent.record.journal import Show, each
+from agent.record.journal import Show
 from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun
 from agent.record.store import PATCH, REFUSED_PATCH, REPORT, SUMMARY, RunRecord
 from agent.record.summary import RunResult
-from agent.run import Run
-from agent.session import RunSetup, SessionDriver, one_task
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
@@ -81,7 +81,7 @@ class Frontend:
     interrupts: Interrupts
     show: Show
     close: Callable[[], None]
-    """Gives the terminal back."""
+    """Gives the terminal back; may be called again."""
     approve: Approve
     driver: SessionDriver
 
@@ -135,32 +135,36 @@ class RunController:
         """Gives the exit code."""
         front = front or _watching(job, json_lines=self.json_lines)
         interrupts = front.interrupts
-        observers = Observers(self.record, self.ready.model, self.ready.telemetry)
-        going = Run(
-            RunSetup(
-                job=job,
-                model=self.ready.model,
-                open_box=open_box,
-                record=self.record,
-                show=each(observers.show, front.show),
-                approve=front.approve,
-                interrupts=interrupts,
-                exit_code=of_outcome,
-                driver=front.driver,
-                past=past,
-                torn_bytes=torn_bytes,
-                facts=self.ready.facts,
-            )
+        setup = RunSetup(
+            job=job,
+            model=self.ready.model,
+            open_box=open_box,
+            record=self.record,
+            show=front.show,
+            approve=front.approve,
+            interrupts=interrupts,
+            exit_code=of_outcome,
+            driver=front.driver,
+            past=past,
+            torn_bytes=torn_bytes,
+            facts=self.ready.facts,
         )
-        with interrupts.installed(until_exit=True), observers, contextlib.suppress(SignalReceived):
-            try:
-                for notice in (*notices, *self.ready.notices):
-                    going.journal.emit(Notice(text=notice))
-                result = going.go()
-            finally:
-                front.close()
+        going = observed(
+            setup,
+            telemetry=self.ready.telemetry,
+            notices=(*notices, *self.ready.notices),
+            unsent=_say,
+        )
+        with (
+            interrupts.installed(until_exit=True),
+            contextlib.closing(front),
+            going as run,
+            contextlib.suppress(SignalReceived),
+        ):
+            result = run.go()
+            front.close()
             with interrupts.shielded():
-                _finish(self, going, result, self.record)
+                _finish(self, run, result, self.record)
                 tidying.begin(job.environ)
             return result.exit_code
         return exit_codes.INTERRUPTED  # a third signal while the last words were written
@@ -168,14 +172,11 @@ class RunController:
 
 def _finish(options: RunController, going: Run, result: RunResult, record: RunRecord) -> None:
     """Write what is left to write, and show what came of it."""
-    from agent.review.report.writing import write_reports  # what only the end needs costs no start
-
     document = result.document.json_object()
     try:
-        record.write_summary(document)
-        write_reports(record, result, going.journal.log)
+        write_down(record, going, result)
     except RecordError as error:
-        print(f"moonpool: {error}", file=sys.stderr)
+        _say(str(error))
     if options.out is not None:
         _copy_out(options.out, result, record)
     apart = _outputs_differ()
@@ -198,6 +199,11 @@ def _finish(options: RunController, going: Run, result: RunResult, record: RunRe
         return  # nobody reads any more; the record has it all
 
 
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"moonpool: {line}", file=sys.stderr)
+
+
 def _outputs_differ() -> bool:
     """Does standard output go elsewhere than standard error?"""
     try:
@@ -211,8 +217,7 @@ def _tell_failure(result: RunResult) -> None:
     if isinstance(result.outcome, Finished):
         return
     why = shortened(one_line(result.document.detail, _FAILURE_WIDTH))
-    with contextlib.suppress(OSError):
-        print(f"moonpool: {result.document.outcome}{why and ': '}{why}", file=sys.stderr)
+    _say(f"{result.document.outcome}{why and ': '}{why}")
 
 
 def refuse_used(out: Path) -> None:
@@ -238,7 +243,7 @@ def _copy_out(out: Path, result: RunResult, record: RunRecord) -> None:
             if source.exists():
                 write_atomically(out / source.name, source.read_bytes())
     except OSError as error:
-        print(f"moonpool: {out} can't be written: {error.strerror}", file=sys.stderr)
+        _say(f"{out} can't be written: {error.strerror}")
 
 
 def _print_line(_event: Event | None, line: str | None) -> None:

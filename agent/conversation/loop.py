@@ -3,7 +3,7 @@
 Owns what each of the model's reasons to stop means. What was said so far is the journal's state:
 whatever is told here as an event becomes history there, and nowhere else. Refuses to know how a
 request is made (`model_calls`) and a call (`tool_calls`), what is left of the budget (`budget`),
-and what happens to the files afterwards (`agent.delivery`).
+and what happens to the files afterwards (`agent.lifecycle.delivery`).
 """
 
 from typing import TYPE_CHECKING, Literal, assert_never

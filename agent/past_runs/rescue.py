@@ -13,10 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.conversation.approval import nobody_to_ask
-from agent.delivery import Delivery
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
-from agent.open_sandbox import reopen_sealed
+from agent.lifecycle.delivery import Delivery
+from agent.lifecycle.open_sandbox import reopen_sealed
+from agent.lifecycle.run import Run
+from agent.lifecycle.session import RunSetup
 from agent.past_runs.resume import HeldRun, UnaskedModel, take
 from agent.record.events.workspace import Exported
 from agent.record.journal import Journal, unseen
@@ -28,8 +30,6 @@ from agent.review.report.writing import write_reports
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
-from agent.run import Run
-from agent.session import RunSetup
 from policies.frozen import dataclass
 from policies.loading import load
 from policies.policy import Policy
@@ -38,8 +38,8 @@ from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SNAPSHOT
 from sandbox.errors import SandboxError
+from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.prune import Leftover, LeftoverKind
-from sandbox.reattach import ContainerState, ReattachState
 from sandbox.sandbox import Sandbox
 
 RECOVERED = "recovered"

@@ -1,8 +1,8 @@
 """Taking a run up whose process ended: what its record and its container still allow.
 
 Owns the judgement: go on, only export, or neither, and why. The conversation itself is
-`agent.conversation.resume_state`'s, the container `sandbox.reattach`'s, what happens then
-`agent.run`'s.
+`agent.conversation.resume_state`'s, the container `sandbox.opening.reattach`'s, what happens then
+`agent.lifecycle.run`'s.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import ModelError, RecordError, UsageError
-from agent.job import Job
+from agent.lifecycle.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
 from agent.record.events.lifecycle import RunStarted
 from agent.record.images import recall
@@ -24,7 +24,7 @@ from policies.file.rendering import spelled
 from policies.frozen import dataclass
 from policies.loading import loads
 from policies.policy import Policy
-from sandbox.reattach import ReattachState
+from sandbox.opening.reattach import ReattachState
 from sandbox.workspace.place import named
 
 

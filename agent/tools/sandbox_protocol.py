@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sandbox.container.plan import BroughtFiles
     from sandbox.container.seal import SealReport
     from sandbox.git.manifest import ManifestEntry
+    from sandbox.opening.reattach import ContainerState
     from sandbox.patch.values import LeftOut, Patch
-    from sandbox.reattach import ContainerState
     from sandbox.restore.mark import Mark, Restored
     from sandbox.restore.tracking import Step
     from sandbox.results import BackgroundStatus, CommandResult, Listing

@@ -71,6 +71,10 @@ class SessionCommands(SessionFiles):
         handler or another thread."""
         self._cancelled.set()
 
+    def forget_cancel(self) -> None:
+        """Have a `cancel` that came too late for its command end no other."""
+        self._cancelled.clear()
+
     def _run(
         self,
         argv: list[bytes] | None,

@@ -24,15 +24,15 @@ from pathlib import Path
 
 LOADED = (
     "agent.cli.app",
-    "agent.cli.setup.model",
+    "agent.preparation.model",
     "agent.cli.controller",
     "agent.models.anthropic.client",
     "agent.models.openai.client",
     "agent.models.pricing",
     "agent.models.script.player",
     "agent.review.report.writing",
-    "agent.run",
-    "agent.open_sandbox",
+    "agent.lifecycle.run",
+    "agent.lifecycle.open_sandbox",
     "agent.terminal.result",
     "agent.terminal.rich_screen",
     "policies.loading",

@@ -23,10 +23,10 @@ from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, Sand
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.store import Store
 from sandbox.git.trees import Trees
+from sandbox.opening.reattach import ContainerState
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.reattach import ContainerState
 from sandbox.restore.mark import Mark, Restored
 from sandbox.restore.tracking import Step
 from sandbox.results import (

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.interrupts import Interrupts
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from agent.record.runs import RecordedRun, run_in
 from agent.review.decide.applying import ActionWatch, Operator
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
+from sandbox.opening.reattach import ReattachState
 from sandbox.patch.selection import FileDiff, file_diffs
-from sandbox.reattach import ReattachState
 
 CODE = "".join(f"line {number}\n" for number in range(1, 31)).encode()
 FILES = {"code.py": CODE, "notes.txt": b"one\n"}

@@ -1,22 +1,22 @@
-"""A whole run without an engine: everything of `agent.run` is real but the box."""
+"""A whole run without an engine: everything of `agent.lifecycle.run` is real but the box."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.conversation.approval import nobody_to_ask
 from agent.conversation.run_share import RunShare
 from agent.interrupts import Interrupts
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
+from agent.lifecycle.run import Run
+from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
+from agent.preparation.exit_code_of import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
-from agent.run import Run
-from agent.session import RunSetup, SessionDriver, one_task
 from fakes.box import TmpBox
 from fakes.records import FoldedTwin
 from policies.policy import Policy

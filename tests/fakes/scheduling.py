@@ -13,10 +13,10 @@ from agent.batch.queue.store import BatchQueue
 from agent.batch.scheduler import Scheduler, SchedulerOptions
 from agent.batch.task import Task
 from agent.batch.watching.events import AttemptEnded, BatchEvent, BatchNotice
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN
+from agent.preparation.exit_code_of import of_outcome
 from fakes.batches import a_row
 from policies.policy import Policy
 

@@ -14,8 +14,8 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_SETUP, LABEL_SNAPSHOT
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError
+from sandbox.opening.stored import StoredItem, StoredKind, stored
 from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget
-from sandbox.stored import StoredItem, StoredKind, stored
 from sandbox.workspace.snapshot import manifest_file
 
 

@@ -13,7 +13,7 @@ from agent.batch.task import FolderWorkspace, ImageWorkspace
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import job_of, not_done, perform
 from agent.conversation.shared_budget import SharedBudget
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
 from agent.tools.sandbox_protocol import SandboxProtocol
 from sandbox.errors import SandboxError, WorkspaceError

@@ -4,7 +4,7 @@ from agent.batch.scheduler import Scheduler
 from agent.batch.stopping import Stopping
 from agent.batch.watching.tally import Tally
 from agent.batch.watching.wording import how_many
-from agent.cli.setup import exit_codes
+from agent.preparation import exit_codes
 
 
 def exit_code(scheduler: Scheduler, tally: Tally, *, written: bool) -> int:

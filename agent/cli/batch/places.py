@@ -9,11 +9,11 @@ from agent.batch.engines.interface import AttemptEngine
 from agent.batch.leftovers import LeftoverRemover
 from agent.batch.plan import BatchPlan
 from agent.cli.batch.options import usual_workers
-from agent.cli.setup import environment
-from agent.cli.setup import model as model_setup
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import UsageError
+from agent.preparation import environment
+from agent.preparation import model as model_setup
+from agent.preparation.exit_code_of import of_outcome
 
 _LEAST_WAITING, _WAITING_SHARE = 2, 4
 """So many attempts wait on the cluster, so that no machine waits for this one to send the next."""

@@ -11,10 +11,6 @@ from agent.batch.task import FolderWorkspace, Task
 from agent.batch.tasks.complaints import Complaints
 from agent.cli.arguments import Given
 from agent.cli.batch.options import DOLLARS
-from agent.cli.setup import model as model_setup
-from agent.cli.setup import policy as policy_setup
-from agent.cli.setup import workspace
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -26,6 +22,10 @@ from agent.cli.setup.options import (
 )
 from agent.config.values import Configuration
 from agent.errors import ModelError, UsageError
+from agent.preparation import model as model_setup
+from agent.preparation import policy as policy_setup
+from agent.preparation import workspace
+from agent.preparation.exit_code_of import of_outcome
 from agent.risk.kinds import accepted_risks
 from policies.policy import Policy
 from sandbox.workspace.place import NOWHERE

@@ -11,6 +11,7 @@ from agent.cli.chat.requests import Chat
 from agent.cli.chat.slash_commands import SlashCommands
 from agent.cli.chat.voice import ChatVoice
 from agent.interrupts import SignalReceived
+from agent.lifecycle.session import RunSession
 from agent.record import outcome as outcomes
 from agent.record.outcome import (
     Conversation,
@@ -21,7 +22,6 @@ from agent.record.outcome import (
     RunLimit,
     SandboxFailed,
 )
-from agent.session import RunSession
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display
 from agent.untrusted_text import one_line
@@ -33,7 +33,7 @@ _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatDriver:
-    """Leads a chat's conversation for a person; fits `agent.session.SessionDriver`."""
+    """Leads a chat's conversation for a person; fits `agent.lifecycle.session.SessionDriver`."""
 
     reader: LineReader
     voice: ChatVoice

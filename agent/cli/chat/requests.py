@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.cli.chat.undo_text import to_model
 from agent.conversation.change_tracking import RestorePoint
+from agent.lifecycle.session import RunSession
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.lifecycle import RequestAwaited
 from agent.record.events.workspace import PatchApplied
@@ -22,7 +23,6 @@ from agent.record.outcome import NOTHING_ASKED, Conversation
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
-from agent.session import RunSession
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, flag, path, text, texts
-from agent.cli.setup import decided, environment, exit_codes
+from agent.cli.setup import decided
 from agent.cli.setup.hunks import chosen
 from agent.cli.setup.options import ACCEPT_RISK, BECAUSE, RUN
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
+from agent.preparation import environment, exit_codes
 from agent.record.applied_patch import applied_of, note_place
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, baseline_of, delivered_of, find, index_patch_of, patch_of

@@ -4,10 +4,10 @@ import json
 import os
 
 from agent.cli.arguments import Command, Given, optional_argument
-from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import AS_JSON, RUN
 from agent.past_runs import blame as blame_lines
 from agent.past_runs.blame import Blame, TracedFile
+from agent.preparation import environment, exit_codes
 from agent.record.events.encoding import plain
 from agent.record.events.wording import call_in_words
 from agent.record.runs import RecordedRun, find

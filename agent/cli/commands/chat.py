@@ -10,7 +10,7 @@ from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.slash_commands import HELP
 from agent.cli.chat.voice import ChatVoice
 from agent.cli.controller import Frontend, RunController, may_ask, notices_of
-from agent.cli.setup import environment
+from agent.cli.setup import options
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -21,11 +21,12 @@ from agent.cli.setup.options import (
     PRICES,
     WORKSPACE,
 )
-from agent.cli.setup.preparation import prepare
 from agent.conversation.approval import nobody_to_ask
 from agent.interrupts import Interrupts
-from agent.job import Job
-from agent.open_sandbox import open_sandbox
+from agent.lifecycle.job import Job
+from agent.lifecycle.open_sandbox import open_sandbox
+from agent.preparation import environment
+from agent.preparation.prepare import prepare
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display, Layout
 from agent.terminal.screen import open_screen
@@ -38,10 +39,9 @@ VERIFY = text(
 
 def chat(given: Given) -> int:
     """Have a chat; gives the exit code."""
-    prepared = prepare(given, model=given[MODEL])
+    prepared = prepare(options.of_run(given, given[MODEL]))
     with prepared.recorded() as record:
         job = prepared.job(
-            given,
             record,
             task="",
             verify=given[VERIFY],

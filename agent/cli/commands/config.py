@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import environment, exit_codes
-from agent.cli.setup import model as model_setup
 from agent.cli.setup.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model
+from agent.preparation import environment, exit_codes
+from agent.preparation import model as model_setup
 from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
 from policies.file.quantities import spelled_size

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import environment, exit_codes
-from agent.cli.setup import model as model_setup
 from agent.errors import RecordError, UsageError
+from agent.preparation import environment, exit_codes
+from agent.preparation import model as model_setup
 from images.build import held
 from images.listing import rows
 from policies.loading import load
 from sandbox.atomic_write import write_atomically
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
+from sandbox.opening.stored import stored
 from sandbox.prune import DEFAULT_BUDGET_BYTES
 from sandbox.sandbox import Sandbox
-from sandbox.stored import stored
 
 _GIGABYTE = 1_000_000_000
 _GIBIBYTE = 1 << 30

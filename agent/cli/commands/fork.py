@@ -11,8 +11,7 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, flag, optional_argument, path, text
 from agent.cli.controller import RunController, may_ask, refuse_used
-from agent.cli.setup import decided, environment, exit_codes, workspace
-from agent.cli.setup import model as model_setup
+from agent.cli.setup import decided
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     BECAUSE,
@@ -22,17 +21,20 @@ from agent.cli.setup.options import (
     PRICES,
     RUN,
 )
-from agent.cli.setup.policy import bounded
 from agent.cli.setup.signals import SignalGuard
 from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
+from agent.lifecycle.open_sandbox import open_recorded, open_sandbox
+from agent.lifecycle.session import run_started
 from agent.models.interface import Model
-from agent.open_sandbox import open_recorded, open_sandbox
 from agent.past_runs.fork import Fork, fork, keep_images, keep_steps, mark_of
 from agent.past_runs.fork_points import END, at, points
 from agent.past_runs.resume import recorded_policy
+from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import model as model_setup
+from agent.preparation.policy import bounded
 from agent.record.events.encoding import plain
 from agent.record.events.lifecycle import Forked, SandboxReady
 from agent.record.images import ImageStore, recall
@@ -40,11 +42,10 @@ from agent.record.reader import RecordLine, read_record
 from agent.record.runs import find_id
 from agent.record.state.run import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord, new_run_id, runs_directory
-from agent.session import run_started
 from agent.untrusted_text import one_line, path_text
 from agent.version import VERSION
 from sandbox.errors import NotKept, SandboxLost
-from sandbox.reattach import ReattachState
+from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
 Lines = tuple[RecordLine, ...]

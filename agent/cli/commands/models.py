@@ -8,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.arguments import Command, Given, optional_argument
-from agent.cli.setup import environment, exit_codes
-from agent.cli.setup import model as model_setup
 from agent.cli.setup.options import AS_JSON
 from agent.models.interface import Retrying, StreamEvent
 from agent.models.listing import OfferedModel
 from agent.models.open_model import offered
+from agent.preparation import environment, exit_codes
+from agent.preparation import model as model_setup
 from agent.terminal.rich_screen import console
 from agent.untrusted_text import one_line
 

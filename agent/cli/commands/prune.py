@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agent.cli.arguments import Command, Given, flag
-from agent.cli.setup import environment, exit_codes
-from agent.cli.setup import model as model_setup
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
+from agent.preparation import environment, exit_codes
+from agent.preparation import model as model_setup
+from agent.preparation.exit_code_of import of_outcome
 from agent.untrusted_text import one_line, visible
 from sandbox.engine.docker import Engine
 from sandbox.prune import DEFAULT_BUDGET_BYTES, Leftover, LeftoverKind, leftovers

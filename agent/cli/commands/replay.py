@@ -5,16 +5,16 @@ import json
 import sys
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup.options import AS_JSON, BEGAN_WITH, RUN
-from agent.cli.setup.policy import bounded
 from agent.cli.setup.signals import SignalGuard
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
-from agent.job import Job
-from agent.open_sandbox import open_sandbox
+from agent.lifecycle.job import Job
+from agent.lifecycle.open_sandbox import open_sandbox
 from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recording
 from agent.past_runs.resume import recorded_policy
+from agent.preparation import environment, exit_codes, workspace
+from agent.preparation.policy import bounded
 from agent.record.events.encoding import plain
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, find

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.controller import RunController, may_ask
-from agent.cli.setup import environment
-from agent.cli.setup import model as model_setup
 from agent.cli.setup.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
-from agent.cli.setup.policy import bounded
 from agent.config.values import Configuration
 from agent.errors import UsageError
-from agent.open_sandbox import reopen_sealed
+from agent.lifecycle.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, take
+from agent.preparation import environment
+from agent.preparation import model as model_setup
+from agent.preparation.policy import bounded
 from agent.record.outcome import CutShort
 from agent.record.runs import find_id
 from sandbox.engine.docker import Engine

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.arguments import Command, Given, flag, number, optional_argument
-from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
+from agent.preparation import environment, exit_codes
 from agent.record.runs import find_id
 from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
 
 if TYPE_CHECKING:
     from agent.review.decide.applying import Operator
-    from sandbox.reattach import ReattachState
+    from sandbox.opening.reattach import ReattachState
 
 WHAT = optional_argument(
     "RUN|DIR", "A run by its id or its beginning, or a batch's folder; else all runs."
@@ -39,13 +39,13 @@ def review(given: Given) -> int:
 
 def _operator() -> "Operator":
     """Who sits at the browser: whoever began the server."""
-    from agent.cli.setup.policy import bounded
+    from agent.preparation.policy import bounded
     from agent.review.decide.applying import Operator
 
     def open_recorded(
         job: Job, remembered: "ReattachState", base_tree: str, on_progress: OnProgress
     ) -> SandboxProtocol:
-        from agent import open_sandbox  # the engine's SDK: for whoever applies something
+        from agent.lifecycle import open_sandbox  # the engine's SDK: for whoever applies something
 
         return open_sandbox.open_recorded(job, remembered, base_tree, on_progress)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, path, text
 from agent.cli.controller import RunController, may_ask, notices_of, refuse_used, setup_hint
-from agent.cli.setup import workspace
+from agent.cli.setup import options
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -16,9 +16,10 @@ from agent.cli.setup.options import (
     PRICES,
     WORKSPACE,
 )
-from agent.cli.setup.preparation import prepare
 from agent.errors import UsageError
-from agent.open_sandbox import open_sandbox
+from agent.lifecycle.open_sandbox import open_sandbox
+from agent.preparation import workspace
+from agent.preparation.prepare import prepare
 from sandbox.workspace.place import Workspace
 
 TASK = argument("TASK", "What the agent is to do.")
@@ -47,11 +48,10 @@ def run(given: Given) -> int:
             workspace.refuse_inside(out, root, "the output directory")
             _make_out(out)
 
-    prepared = prepare(given, model=given[MODEL], first=make_out)
+    prepared = prepare(options.of_run(given, given[MODEL]), first=make_out)
     json_lines = given[EVENTS_AS_JSON]
     with prepared.recorded() as record:
         job = prepared.job(
-            given,
             record,
             task=given[TASK],
             verify=given[VERIFY],

@@ -7,7 +7,7 @@ from typing import assert_never
 from rich.cells import cell_len
 
 from agent.cli.arguments import Command, Given, flag, number
-from agent.cli.setup import environment, exit_codes
+from agent.preparation import environment, exit_codes
 from agent.record import outcome as outcomes
 from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun, UnreadableRun, all_runs

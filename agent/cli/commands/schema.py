@@ -4,7 +4,7 @@ import json
 from typing import Literal
 
 from agent.cli.arguments import Command, Given, Parameter, choice
-from agent.cli.setup import exit_codes
+from agent.preparation import exit_codes
 from agent.record.events import schema as event_schema
 from agent.record.summary import RunSummary
 

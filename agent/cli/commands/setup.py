@@ -8,12 +8,12 @@ from functools import partial
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.commands.image.shell import look_into, require_terminal
-from agent.cli.setup import environment, exit_codes, workspace
-from agent.cli.setup import model as model_setup
-from agent.cli.setup import policy as policy_setup
 from agent.cli.setup.options import AS_JSON, CEILING, POLICY, WORKSPACE
 from agent.cli.setup.signals import SignalGuard
 from agent.errors import UsageError
+from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import model as model_setup
+from agent.preparation import policy as policy_setup
 from images.build import ensure
 from images.recipes import RUNTIME
 from images.setup import failed

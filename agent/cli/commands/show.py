@@ -7,9 +7,9 @@ from typing import assert_never
 
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
-from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import RUN
 from agent.errors import UsageError
+from agent.preparation import environment, exit_codes
 from agent.record.decisions import Decision, decisions
 from agent.record.reader import read_record
 from agent.record.runs import find

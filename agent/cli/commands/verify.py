@@ -3,10 +3,10 @@
 import json
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import AS_JSON, RUN
 from agent.past_runs import integrity
 from agent.past_runs.integrity import CheckState
+from agent.preparation import environment, exit_codes
 from agent.record.runs import find_id
 from agent.record.store import runs_directory
 from agent.untrusted_text import one_line

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.cli.arguments import Given
-from agent.cli.setup import environment
 from agent.cli.setup.options import ACCEPT_RISK, BECAUSE
 from agent.errors import UsageError
+from agent.preparation import environment
 from agent.record.decisions import Decision, note
 from agent.risk.kinds import accepted_risks
 

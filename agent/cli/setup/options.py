@@ -1,8 +1,9 @@
 """Options and arguments that several commands have, told in the same words."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.cli.arguments import (
+    Given,
     Parameter,
     argument,
     choice,
@@ -13,6 +14,9 @@ from agent.cli.arguments import (
     text,
     texts,
 )
+
+if TYPE_CHECKING:
+    from agent.preparation.prepare import RunOptions
 
 RUN = argument("RUN", "A run's id, its beginning, or `last`.")
 WORKSPACE = path_or(
@@ -65,3 +69,24 @@ KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
 )
 EVENTS_AS_JSON = flag("--json", help="Events as JSON lines; the last is the summary.")
 AS_JSON = flag("--json", help="One JSON object.")
+
+
+def of_run(given: Given, model: str | None) -> "RunOptions":
+    """What a command line says of a run; it has all of these options.
+
+    Args:
+        model: as the command's own ``-m`` names it.
+    """
+    from agent.preparation.prepare import RunOptions
+
+    return RunOptions(
+        workspace=given[WORKSPACE],
+        policy=given[POLICY],
+        ceiling=given[CEILING],
+        model=model,
+        instructions=given[INSTRUCTIONS],
+        context_files=given[CONTEXT_FILES],
+        prices=given[PRICES],
+        accept_risk=given[ACCEPT_RISK],
+        kernel_policy=given[KERNEL_POLICY],
+    )

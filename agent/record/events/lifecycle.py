@@ -10,8 +10,8 @@ from agent.record.events.recorded import FORMAT, RecordedModel
 from agent.record.outcome import Conversation, Outcome
 from policies.frozen import dataclass
 from sandbox.container.seal import SealReport
+from sandbox.opening.reattach import ContainerState
 from sandbox.patch.values import LeftOut
-from sandbox.reattach import ContainerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from agent.past_runs.integrity import CheckState, checks
 from agent.past_runs.resume import recorded_policy
 from agent.past_runs.reviewed_patch import ReviewedPatch, reviewed_patch, spelled
@@ -30,7 +30,7 @@ from agent.untrusted_text import one_line
 from agent.verification import NotAsked, NotRun, Verification, Verified, verify_in
 from policies.frozen import dataclass
 from policies.policy import Policy
-from sandbox.reattach import ReattachState
+from sandbox.opening.reattach import ReattachState
 from sandbox.workspace.place import named
 
 _LOCK = "review.lock"
@@ -47,7 +47,7 @@ class Operator:
     bounded: Callable[[Policy], Policy]
     """A recorded policy under today's ceilings."""
     open_recorded: OpenRecorded
-    """As `agent.open_sandbox.open_recorded`."""
+    """As `agent.lifecycle.open_sandbox.open_recorded`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,14 @@ from agent.batch.plan import fitted, lacking, narrowed
 from agent.batch.task import ImageWorkspace, TaskBudget, TaskLimits
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import perform
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.conversation.shared_budget import SharedBudget
 from agent.interrupts import SignalReceived
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from agent.models.pricing import UNKNOWN
 from agent.observe.otlp import TelemetrySettings
+from agent.preparation.exit_code_of import of_outcome
 from agent.record.journal import unseen
 from agent.tools.sandbox_protocol import SandboxProtocol
 from fakes.batches import a_task

@@ -218,7 +218,7 @@ def test_a_clock_of_ours_that_jumps_changes_no_wait_that_the_service_asked_for()
 
 def test_a_run_alone_imports_nothing_of_it() -> None:
     code = (
-        "import sys, agent.run, agent.cli.commands.run, agent.models.anthropic.client; "
+        "import sys, agent.lifecycle.run, agent.cli.commands.run, agent.models.anthropic.client; "
         "print([m for m in sys.modules if m.rpartition('.')[2] in "
         "('rate_limit', 'request_gate', 'run_share', 'shared_budget')])"
     )

@@ -431,7 +431,7 @@ def test_a_volume_that_is_being_filled_is_not_removed(
 ) -> None:
     open_closed().close()
     (name, *_) = (str(published(file.stem)) for file in shared.glob("*.json"))
-    monkeypatch.setattr("sandbox.stored.published", lambda _: None)
+    monkeypatch.setattr("sandbox.opening.stored.published", lambda _: None)
     (item,) = (item for item in leftovers(kind) if item.id == name)
     assert not item.expired
     later = time.time() + 2 * 3600

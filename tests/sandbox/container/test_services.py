@@ -18,7 +18,7 @@ from sandbox.engine.labels import LABEL_RUN
 from sandbox.errors import KernelUnsupported, SandboxLost, ServiceFailed
 from sandbox.guest.protocol import Done
 from sandbox.guest.service_protocol import ServiceStarted
-from sandbox.reattach import ReattachState
+from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
 

@@ -15,13 +15,13 @@ import pytest
 
 from policies.loading import load
 from policies.policy import Policy
-from sandbox import opened, reattach
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_DEADLINE, LABEL_POOL
 from sandbox.engine.values import ContainerInfo
 from sandbox.errors import SandboxLost
-from sandbox.opened import OpenedContainer
+from sandbox.opening import opened, reattach
+from sandbox.opening.opened import OpenedContainer
 from sandbox.pool import ownership
 from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply, affordable
@@ -259,7 +259,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from policies.loading import load
-from sandbox import opened
+from sandbox.opening import opened
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.pool.warm_supply import WarmSupply

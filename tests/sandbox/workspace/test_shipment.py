@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from policies.policy import Policy
-from sandbox import opened
 from sandbox.container.prepared_image import PreparedImage, image_of, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
 from sandbox.git import personal_config
+from sandbox.opening import opened
 from sandbox.sandbox import Sandbox
 from sandbox.workspace.scan import scan
 from sandbox.workspace.shipment import CarriedWorkspace, lay, pack

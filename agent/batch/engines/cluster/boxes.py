@@ -15,16 +15,16 @@ from agent.batch.engines.cluster.cargo import (
     get_all,
 )
 from agent.batch.engines.cluster.link import DeskLink
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from images.build import one_at_a_time
-from sandbox import opened
 from sandbox.container.plan import whole_text
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_transfer import put_together
 from sandbox.errors import EngineError
-from sandbox.opened import OpenedContainer
+from sandbox.opening import opened
+from sandbox.opening.opened import OpenedContainer
 from sandbox.pool import ownership
 from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply
@@ -60,7 +60,7 @@ class CargoBoxes:
         *,
         more: bool,
     ) -> Sandbox:
-        """A sandbox for this run alone; errors as for `agent.open_sandbox`.
+        """A sandbox for this run alone; errors as for `agent.lifecycle.open_sandbox`.
 
         Args:
             more: another one of the same kind is wanted next.

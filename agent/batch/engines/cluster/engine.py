@@ -29,7 +29,7 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import not_begun, not_done, perform
 from agent.conversation.shared_budget import BatchUsed, SharedBudget
 from agent.errors import RecordError
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from agent.record.state.run import BudgetSpent
 from agent.record.store import EVENTS, runs_directory
 from sandbox.errors import SandboxError, SandboxLost

@@ -59,7 +59,7 @@ class CargoLoader:
         """The order with its workspace found, and its image by a name that every engine takes.
 
         Raises:
-            SandboxError: something of it can't be had; as for `agent.open_sandbox`.
+            SandboxError: something of it can't be had; as for `agent.lifecycle.open_sandbox`.
         """
         place = workspace_of(order, self._environ)
         images = self._images_of(order.policy, place)

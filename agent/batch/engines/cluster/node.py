@@ -24,7 +24,7 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import not_begun, not_done, perform
 from agent.config.values import Configuration
 from agent.conversation.shared_budget import BatchAllowance, BatchBudget
-from agent.job import Job, OnProgress, OpenBox
+from agent.lifecycle.job import Job, OnProgress, OpenBox
 from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show
 from agent.record.outcome import Outcome

@@ -2,7 +2,7 @@
 
 from agent.cli.arguments import Command, Given
 from agent.cli.batch.options import DIRECTORY, WORKERS_NOW, opened, unowned
-from agent.cli.setup import exit_codes
+from agent.preparation import exit_codes
 
 
 def resume(given: Given) -> int:

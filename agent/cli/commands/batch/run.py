@@ -37,7 +37,7 @@ from agent.cli.batch.options import (
 from agent.cli.batch.places import AttemptPlace, place_of
 from agent.cli.batch.preparation import prepared
 from agent.cli.batch.watchers import open_watcher, print_line
-from agent.cli.setup import environment, tidying
+from agent.cli.setup import tidying
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     CEILING,
@@ -50,6 +50,7 @@ from agent.cli.setup.options import (
 )
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError
+from agent.preparation import environment
 from agent.record.store import runs_directory
 from agent.untrusted_text import visible
 from sandbox.engine.docker import Engine

@@ -1,7 +1,7 @@
 """``moonpool image build``."""
 
 from agent.cli.arguments import Command, Given, flag, rest
-from agent.cli.setup import environment, exit_codes
+from agent.preparation import environment, exit_codes
 from images.build import ensure, rebuild
 from sandbox.engine.docker import Engine
 

@@ -5,11 +5,11 @@ import time
 from rich.table import Table
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import environment, exit_codes
+from agent.preparation import environment, exit_codes
 from agent.terminal.rich_screen import console
 from images.listing import rows
 from sandbox.engine.docker import Engine
-from sandbox.stored import time_of
+from sandbox.opening.stored import time_of
 
 _MEGABYTE = 1_000_000
 

@@ -1,7 +1,7 @@
 """``moonpool image rm``."""
 
 from agent.cli.arguments import Command, Given, rest
-from agent.cli.setup import environment, exit_codes
+from agent.preparation import environment, exit_codes
 from images.removal import remove
 from sandbox.engine.docker import Engine
 

@@ -5,9 +5,9 @@ import sys
 
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.commands.policy.image import about_image, unknown_image
-from agent.cli.setup import exit_codes
 from agent.cli.setup.options import CEILING
-from agent.cli.setup.policy import permit
+from agent.preparation import exit_codes
+from agent.preparation.policy import permit
 from agent.record.events.wording import served_in_words
 from agent.untrusted_text import visible
 from policies.errors import PolicyError

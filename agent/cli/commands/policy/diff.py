@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 
 from agent.cli.arguments import Command, Given, argument, flag
-from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import AS_JSON
+from agent.preparation import environment, exit_codes
 from agent.untrusted_text import one_line
 from images.build import ensure
 from policies.kernel.inventory import Inventory

@@ -5,9 +5,9 @@ import shlex
 import sys
 
 from agent.cli.arguments import Command, Given, argument, choice, flag, rest
-from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import CEILING
-from agent.cli.setup.policy import permit
+from agent.preparation import environment, exit_codes
+from agent.preparation.policy import permit
 from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import visible
 from policies.commands.outcome import CommandOutcome

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, flag
-from agent.cli.setup import environment, exit_codes
 from agent.errors import UsageError
 from agent.past_runs.policy_usage import policy_usage
+from agent.preparation import environment, exit_codes
 from agent.record.reader import read_record
 from agent.record.runs import find_id
 from agent.record.store import EVENTS, runs_directory

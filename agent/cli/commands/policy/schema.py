@@ -3,7 +3,7 @@
 import json
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import exit_codes
+from agent.preparation import exit_codes
 from policies.file.schema import json_schema
 
 

@@ -4,9 +4,9 @@ import json
 import sys
 
 from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
-from agent.cli.setup import environment, exit_codes
 from agent.cli.setup.options import CEILING
-from agent.cli.setup.policy import permit
+from agent.preparation import environment, exit_codes
+from agent.preparation.policy import permit
 from agent.untrusted_text import one_line, visible
 from images.build import held
 from policies.file.rendering import render

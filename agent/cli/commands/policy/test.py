@@ -8,9 +8,9 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, flag, path
 from agent.cli.commands.policy.kernel_examples import KernelExample, trials
-from agent.cli.setup import environment, exit_codes, workspace
 from agent.cli.setup.options import AS_JSON, CEILING
-from agent.cli.setup.policy import permit
+from agent.preparation import environment, exit_codes, workspace
+from agent.preparation.policy import permit
 from agent.untrusted_text import one_line
 from images.build import ensure
 from images.setup.layer import reference

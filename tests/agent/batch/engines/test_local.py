@@ -12,12 +12,12 @@ from agent.batch.board import Board
 from agent.batch.engines.local import LocalEngine
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from agent.models.pricing import UNKNOWN
 from agent.models.rate_limit import ModelRates
+from agent.preparation.exit_code_of import of_outcome
 from agent.tools.sandbox_protocol import SandboxProtocol
 from fakes.batches import a_task
 from fakes.box import TmpBox

@@ -13,6 +13,7 @@ from agent.cli.chat.requests import Chat
 from agent.conversation.resume_state import resume_state_of
 from agent.conversation.summary import ASK_FOR_NOTES
 from agent.conversation.window import bytes_of, sent
+from agent.lifecycle.session import RunSession
 from agent.models.anthropic.request import body
 from agent.models.interface import (
     AssistantMessage,
@@ -38,7 +39,6 @@ from agent.record.outcome import Finished, Refused
 from agent.record.reader import RecordLine, read_record
 from agent.record.summary import RunSummary
 from agent.record.timeline import timeline
-from agent.session import RunSession
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
 from fakes.json_schema import fits

@@ -10,6 +10,7 @@ import pytest
 from agent.cli.chat.requests import Chat
 from agent.conversation.resume_state import resume_state_of
 from agent.errors import ModelUnavailable
+from agent.lifecycle.session import RunSession
 from agent.models.interface import (
     AssistantMessage,
     Message,
@@ -35,7 +36,6 @@ from agent.record.outcome import (
 from agent.record.reader import RecordLine, read_record
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
-from agent.session import RunSession
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, calls, say

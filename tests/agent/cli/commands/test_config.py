@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import agent
-from agent.cli.setup import model as model_setup
 from agent.config.form import SECTIONS
 from agent.config.values import Configuration
+from agent.preparation import model as model_setup
 from command_line.running import Shell
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}

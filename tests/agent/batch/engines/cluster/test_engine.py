@@ -21,12 +21,12 @@ from agent.batch.engines.cluster.node import BatchPlace, NodeFunctions, RemoteOr
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.task import FolderWorkspace
 from agent.cli.batch.places import place_of
-from agent.cli.setup.exit_code_of import of_outcome
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.conversation.shared_budget import BatchAllowance, SharedBudget
 from agent.errors import UsageError
 from agent.models.pricing import UNKNOWN
+from agent.preparation.exit_code_of import of_outcome
 from agent.record.store import new_run_id
 from agent.version import VERSION
 from fakes.batches import a_task

@@ -17,7 +17,7 @@ from typing import TypedDict
 from agent import verification
 from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
-from agent.job import Job
+from agent.lifecycle.job import Job
 from agent.observe.run_log import OWN
 from agent.record.events.lifecycle import Notice
 from agent.record.events.live import Progress

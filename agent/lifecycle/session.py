@@ -1,7 +1,7 @@
 """What a run is made of, and the sandbox with a conversation in it that it makes of that.
 
 Owns the construction: every part that a run needs is put together here, in the order in which one
-needs the other. Refuses to know what is done with them, and in which order (`agent.run`).
+needs the other. Refuses to know what is done with them, and in which order (`agent.lifecycle.run`).
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from agent.conversation.stopwatch import Stopwatch
 from agent.conversation.system_prompt import system_prompt
 from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
-from agent.job import Job, OpenBox
+from agent.lifecycle.job import Job, OpenBox
 from agent.models.interface import Model
 from agent.models.open_model import DEFAULT_MAX_TOKENS
 from agent.models.pricing import UNKNOWN, ModelInfo

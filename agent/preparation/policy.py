@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from agent.cli.setup import environment, workspace
+from agent.preparation import environment, workspace
 from policies.loading import Accept, load
 from policies.policy import Policy
 from sandbox.workspace.place import Workspace

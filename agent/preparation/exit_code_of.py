@@ -2,8 +2,8 @@
 
 from typing import assert_never
 
-from agent.cli.setup import exit_codes
 from agent.errors import ModelError, RecordError, UsageError
+from agent.preparation import exit_codes
 from agent.record.outcome import (
     Crashed,
     CutShort,

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.cli.setup import environment, observers, workspace
 from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
@@ -23,6 +22,8 @@ from agent.models.open_model import DEFAULT_MODEL
 from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of
 from agent.models.server_tools import refuse_what_cannot_be
+from agent.observe import observers
+from agent.preparation import environment, workspace
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.place import Workspace, on_host

@@ -1,4 +1,4 @@
-"""What a run and a chat settle before they begin, from the same options in the same order.
+"""What every run settles before it begins, from the same options in the same order.
 
 Owns that order: whatever is wrong is said before a record is made and anything is spent.
 """
@@ -6,29 +6,39 @@ Owns that order: whatever is wrong is said before a record is made and anything 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from agent.cli.arguments import Given
-from agent.cli.setup import environment, workspace
-from agent.cli.setup import model as model_setup
-from agent.cli.setup import policy as policy_setup
-from agent.cli.setup.options import (
-    ACCEPT_RISK,
-    CEILING,
-    CONTEXT_FILES,
-    INSTRUCTIONS,
-    KERNEL_POLICY,
-    POLICY,
-    PRICES,
-    WORKSPACE,
-)
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
-from agent.job import Job
+from agent.lifecycle.job import Job
+from agent.preparation import environment, workspace
+from agent.preparation import model as model_setup
+from agent.preparation import policy as policy_setup
 from agent.record.store import RunRecord, new_run_id
 from agent.risk.kinds import accepted_risks
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.place import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What an operator may say of a run beside its task, whoever asks: a command line, a server."""
+
+    workspace: Path
+    """A directory; ``image:PATH`` is a folder of the policy's image."""
+    policy: str | None = None
+    """A name or a file; None: the configuration's, or ``default``."""
+    ceiling: str | None = None
+    """A policy that nothing may exceed, beside the operator's standing one."""
+    model: str | None = None
+    """``anthropic:NAME`` and the like; None: the configuration's."""
+    instructions: Path | None = None
+    context_files: bool | None = None
+    """Whether the workspace's files for agents are shown; None: as the configuration says."""
+    prices: Path | None = None
+    accept_risk: tuple[str, ...] = ()
+    kernel_policy: Literal["require", "prefer"] = "require"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,7 @@ class Preparation:
     instructions: Instructions
     ready: model_setup.PreparedModel
     accepted: frozenset[str]
+    kernel_policy: Literal["require", "prefer"]
 
     @contextmanager
     def recorded(self) -> Generator[RunRecord]:
@@ -56,9 +67,7 @@ class Preparation:
         finally:
             record.close()
 
-    def job(
-        self, given: Given, record: RunRecord, *, task: str, verify: str | None, may_ask: bool
-    ) -> Job:
+    def job(self, record: RunRecord, *, task: str, verify: str | None, may_ask: bool) -> Job:
         return Job(
             run_id=record.run_id,
             task=task,
@@ -67,36 +76,35 @@ class Preparation:
             verify=verify,
             instructions=self.instructions,
             may_ask=may_ask,
-            kernel_policy=given[KERNEL_POLICY],
+            kernel_policy=self.kernel_policy,
             accepted_risks=self.accepted,
             environ=environment.environ(),
         )
 
 
 def prepare(
-    given: Given, *, model: str | None, first: Callable[[Workspace], None] = lambda _: None
+    options: RunOptions, *, first: Callable[[Workspace], None] = lambda _: None
 ) -> Preparation:
     """Settle it.
 
     Args:
-        model: as ``-m`` names it.
         first: done once the workspace is known, before a model is opened.
 
     Raises:
         UsageError, PolicyError, ModelAuth: something can't be used.
     """
-    accepted = accepted_risks(given[ACCEPT_RISK])
-    root = workspace.resolve(given[WORKSPACE])
+    accepted = accepted_risks(options.accept_risk)
+    root = workspace.resolve(options.workspace)
     configuration = model_setup.load(root=root)
-    named = model_setup.policy_name(given[POLICY], configuration)
-    policy = policy_setup.permit(named, given[CEILING], root=root)
+    named = model_setup.policy_name(options.policy, configuration)
+    policy = policy_setup.permit(named, options.ceiling, root=root)
     home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     first(root)
     instructions = model_setup.brief(
-        given[INSTRUCTIONS],
+        options.instructions,
         configuration,
-        context_files=given[CONTEXT_FILES],
+        context_files=options.context_files,
         workspace=root,
     )
     return Preparation(
@@ -105,6 +113,7 @@ def prepare(
         home=home,
         configuration=configuration,
         instructions=instructions,
-        ready=model_setup.ready(model, policy, configuration, prices=given[PRICES]),
+        ready=model_setup.ready(options.model, policy, configuration, prices=options.prices),
         accepted=accepted,
+        kernel_policy=options.kernel_policy,
     )

@@ -5,18 +5,19 @@ task + policy ─► image ─► snapshot of the workspace ─► container + g
      ─► patch, proved as it is made ─► gate ─► verified on a fresh copy ─► report
 
 Whatever ends the conversation, the patch of what stands in the container is exported; where that
-can't be, the container stays and the last words say how to get at it (`agent.delivery`). A run
-whose process was killed is taken up from its record: then the first row is `RunSetup.past`. A chat
-is a run of several requests: what leads it is a `SessionDriver`, and all else is the same. How the
-parts are made is `agent.session`'s.
+can't be, the container stays and the last words say how to get at it (`agent.lifecycle.delivery`).
+A run whose process was killed is taken up from its record: then the first row is `RunSetup.past`.
+A chat is a run of several requests: what leads it is a `SessionDriver`, and all else is the same.
+How the parts are made is `agent.lifecycle.session`'s.
 """
 
 import traceback
 from pathlib import Path
 
-from agent.delivery import Delivery
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
+from agent.lifecycle.delivery import Delivery
+from agent.lifecycle.session import RunSession, RunSetup
 from agent.observe.run_log import OWN
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -37,7 +38,6 @@ from agent.record.outcome import (
     SandboxFailed,
 )
 from agent.record.summary import RunResult, running_summary, summary_of
-from agent.session import RunSession, RunSetup
 from agent.tools.sandbox_protocol import SandboxProtocol
 from sandbox.errors import SandboxError
 

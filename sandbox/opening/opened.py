@@ -145,7 +145,7 @@ class _Opening:
     def opened(self) -> OpenedContainer:
         recalled, prepared = self.memory.recall(), self.below
         if recalled is not None and self.prepares:
-            from sandbox import preparation  # noqa: PLC0415 - few policies have one
+            from sandbox.opening import preparation  # noqa: PLC0415 - few policies have one
 
             found = preparation.recalled(self.engine, self.policy, recalled.snapshot)
             if found is None:
@@ -204,7 +204,7 @@ class _Opening:
 
         keeping = Background(keep, name="keep")
         if self.prepares:
-            from sandbox import preparation  # noqa: PLC0415 - few policies have one
+            from sandbox.opening import preparation  # noqa: PLC0415 - few policies have one
 
             keeping.result()
             with self.supply.copying(self.source):

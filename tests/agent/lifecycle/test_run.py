@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup import exit_codes
 from agent.errors import ModelBilling
 from agent.models.interface import Reply, StopReason
 from agent.models.script.player import ScriptModel
+from agent.preparation import exit_codes
 from agent.record.chain import chain_of
 from agent.record.events.calls import CallStarted
 from agent.record.events.conversation import ModelCalled

@@ -14,7 +14,7 @@ from sandbox.container.prepared_image import PreparedImage, recalled
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
 from sandbox.errors import ImageUnusable, SandboxLost
-from sandbox.opened import OpenedContainer
+from sandbox.opening.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
 from sandbox.pool import ownership
 from sandbox.workspace.place import Workspace, on_host

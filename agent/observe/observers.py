@@ -4,10 +4,8 @@ Owns when they begin and end, and the one line where spans could not be sent. Re
 they make of an event (`agent.observe.run_log`, `agent.observe.spans`).
 """
 
-import contextlib
 import logging
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -32,7 +30,7 @@ def telemetry(
     """
     if find_spec("opentelemetry.sdk") is None:
         raise UsageError("telemetry: is configured and not installed: pip install 'moonpool[otel]'")
-    from agent.observe.otlp import telemetry_settings  # http.client and ssl
+    from agent.observe.otlp import telemetry_settings  # noqa: PLC0415 - http.client and ssl
 
     return telemetry_settings(endpoint, headers_env, environ)
 
@@ -41,15 +39,22 @@ class Observers:
     """A context manager around one process of one run; `show` hears its events."""
 
     def __init__(
-        self, record: RunRecord, model: Model, telemetry: "TelemetrySettings | None" = None
+        self,
+        record: RunRecord,
+        model: Model,
+        telemetry: "TelemetrySettings | None" = None,
+        *,
+        unsent: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Args:
         telemetry: None: the operator configured no collector, and nothing is sent anywhere.
+        unsent: told where spans could not be sent.
         """
         self._log = RunLog(record.directory, redact=record.redact)
+        self._unsent = unsent
         self._spans = None
         if telemetry is not None:
-            from agent.observe.spans import SpanRecorder
+            from agent.observe.spans import SpanRecorder  # noqa: PLC0415 - an extra
 
             self._spans = SpanRecorder(telemetry, run_id=record.run_id, model=model)
 
@@ -66,8 +71,7 @@ class Observers:
         line = self._spans.close() if self._spans is not None else None
         if line is not None:
             self._log.write(logging.WARNING, line)
-            with contextlib.suppress(OSError):
-                print(f"moonpool: {line}", file=sys.stderr)
+            self._unsent(line)
         self._log.__exit__(kind, error, trace)
 
     def show(self, event: Event, line: str | None) -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import PurePath
 
-from agent.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress
 from images.build import ensure
-from sandbox import opened, reattach
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError, WorkspaceError
-from sandbox.reattach import ReattachState
+from sandbox.opening import opened, reattach
+from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
 

@@ -1,0 +1,1 @@
+"""What a run needs of its operator before it begins: environment, configuration, policy, model."""

@@ -1,0 +1,1 @@
+"""Moonpool from within other programs: editors, evaluation frameworks, clients of tools."""
