@@ -4,6 +4,7 @@ Whoever leads a run comes through here: the command line, a batch, a server, a p
 listens beside the one that shows it, and what is written when it is over.
 """
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup
-from agent.observe.observers import Observers
+from agent.observe.run_log import RunLog
 from agent.record.events.lifecycle import Notice
 from agent.record.journal import each
 from agent.record.store import RunRecord
@@ -55,11 +56,24 @@ def observed(
     Args:
         unsent: told where spans could not be sent; the run's log has it too.
     """
-    with Observers(setup.record, setup.model, telemetry, unsent=unsent) as observers:
-        run = Run(replace(setup, show=each(observers.show, setup.show)))
-        for notice in notices:
-            run.journal.emit(Notice(text=notice))
-        yield run
+    record = setup.record
+    with RunLog(record.directory, redact=record.redact) as log:
+        listening, spans = [log.show], None
+        if telemetry is not None:
+            from agent.observe.spans import SpanRecorder  # an extra
+
+            spans = SpanRecorder(telemetry, run_id=record.run_id, model=setup.model)
+            listening.append(spans.show)
+        run = Run(replace(setup, show=each(*listening, setup.show)))
+        try:
+            for notice in notices:
+                run.journal.emit(Notice(text=notice))
+            yield run
+        finally:
+            line = spans.close() if spans is not None else None
+            if line is not None:
+                log.write(logging.WARNING, line)
+                unsent(line)
 
 
 def write_down(record: RunRecord, run: Run, result: RunResult) -> None:

@@ -9,6 +9,7 @@ Precedence: flag, then environment, then configuration, then what is built in.
 import json
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from agent.models.open_model import DEFAULT_MODEL
 from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of
 from agent.models.server_tools import refuse_what_cannot_be
-from agent.observe import observers
 from agent.preparation import environment, workspace
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -239,8 +239,12 @@ def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
     if configuration.telemetry is None:
         return None
 
+    if find_spec("opentelemetry.sdk") is None:
+        raise UsageError("telemetry: is configured and not installed: pip install 'moonpool[otel]'")
+    from agent.observe.otlp import telemetry_settings  # http.client and ssl
+
     wanted = configuration.telemetry
-    return observers.telemetry(wanted.otlp_endpoint, wanted.headers_env, environment.environ())
+    return telemetry_settings(wanted.otlp_endpoint, wanted.headers_env, environment.environ())
 
 
 def policy_name(named: str | None, configuration: Configuration) -> str:

@@ -1,1 +1,1 @@
-"""What several commands need before they begin: environment, model, policy, observers."""
+"""What several commands share: options, signals, what was decided of a patch."""
