@@ -54,6 +54,8 @@ class RunSession:
     job: Job
     box: SandboxProtocol
     loop: AgentLoop
+    calls: ToolExecutor
+    """Makes the loop's calls, or those of whoever stands in a model's place."""
     budget: Budget
     record: RunRecord
     journal: Journal
@@ -178,17 +180,18 @@ class RunSetup:
         )
         if past is not None and past.forked is None and journal.state.conversation.calls:
             tracker.anew()
+        calls = ToolExecutor(
+            box=box,
+            policy=job.policy_inside,
+            approve=self.approve,
+            interrupts=self.interrupts,
+            journal=journal,
+            tracker=tracker,
+            image_store=images,
+        )
         loop = AgentLoop(
             model=self.model,
-            calls=ToolExecutor(
-                box=box,
-                policy=job.policy_inside,
-                approve=self.approve,
-                interrupts=self.interrupts,
-                journal=journal,
-                tracker=tracker,
-                image_store=images,
-            ),
+            calls=calls,
             budget=budget,
             system=system_prompt(job.policy, _named(job), job.instructions.operator),
             server_tools=job.policy.server_tools,
@@ -202,6 +205,7 @@ class RunSetup:
             job=job,
             box=box,
             loop=loop,
+            calls=calls,
             budget=budget,
             record=self.record,
             journal=journal,

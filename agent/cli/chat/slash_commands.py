@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from agent.cli.chat.requests import Chat, Preview
+from agent.cli.chat.requests import Chat
 from agent.cli.chat.undo_text import to_person
 from agent.cli.chat.voice import ChatVoice
 from agent.errors import RecordError
+from agent.lifecycle.patch_so_far import Preview
 from agent.record.events.calls import CallEnded, CallStarted
 from agent.record.events.kinds import Event
 from agent.record.summary import RunSummary, running_summary
@@ -74,7 +75,7 @@ class SlashCommands:
         }
 
     def diff(self) -> None:
-        taken = self._taken(self.chat.preview)
+        taken = self._taken(self.chat.patch.preview)
         if taken is None:
             return
         if not taken.patch.data:
@@ -109,7 +110,7 @@ class SlashCommands:
             self.voice.say(f"{len(taken.patch.left_out)} paths that no patch carries did", "yellow")
 
     def apply(self) -> None:
-        taken = self._taken(self.chat.to_apply)
+        taken = self._taken(self.chat.patch.to_apply)
         if taken is None:
             return
         print_risk(self.voice.screen, _so_far(self.chat, taken))
@@ -126,7 +127,7 @@ class SlashCommands:
             return
         try:
             if self._consented(taken):
-                for change in self.chat.apply(taken):
+                for change in self.chat.patch.apply(taken):
                     self.voice.say(f"  {change.kind:<9} {path_text(change.path)}", "green")
         except (PatchError, RecordError) as error:
             self.voice.quote(str(error), "red")
@@ -136,7 +137,7 @@ class SlashCommands:
 
     def _consented(self, taken: Preview) -> bool:
         # Not the patch so far: after an earlier /apply and an /undo this is what is written.
-        changes = self.chat.would_change(taken)
+        changes = self.chat.patch.would_change(taken)
         if not changes and not taken.patch.data:
             self._nothing(taken)
             return False

@@ -120,7 +120,7 @@ def having(fake: FakeRun, facts: ModelInfo) -> ToldModel:
     def conversation(session: RunSession) -> Finished:
         chat = Chat(session)
         assert isinstance(chat.ask(FIRST), Finished)
-        assert [change.path for change in chat.apply(chat.to_apply())] == [b"one.txt"]
+        assert [change.path for change in chat.patch.apply(chat.patch.to_apply())] == [b"one.txt"]
         assert isinstance(chat.ask(SECOND), Finished)
         assert chat.undo() is not None
         declined = chat.ask(DECLINED)

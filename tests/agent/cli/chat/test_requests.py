@@ -239,12 +239,12 @@ def test_undo_goes_back_request_by_request_and_the_model_is_told(fake: FakeRun) 
         undone = chat.undo()
         assert undone is not None
         assert (undone[0], undone[1].back) == (2, (b"calc.py", b"new.txt"))
-        assert chat.preview().patch.data.count(b"+made") == 1
+        assert chat.patch.preview().patch.data.count(b"+made") == 1
         undone = chat.undo()
         assert undone is not None
         assert (undone[0], undone[1].removed) == (1, (b"new.txt",))
         assert chat.undo() is None
-        assert chat.preview().patch.data == b""
+        assert chat.patch.preview().patch.data == b""
         chat.ask("third")
 
     having(fake, model, person)
@@ -263,7 +263,7 @@ def test_a_state_that_was_not_kept_is_not_gone_back_to(fake: FakeRun) -> None:
         fake.box.failures["restore"] = NotKept("too large")
         with pytest.raises(NotKept):
             chat.undo()
-        assert chat.preview().patch.data
+        assert chat.patch.preview().patch.data
         assert chat.undo() is not None
 
     having(fake, model, person)
@@ -280,16 +280,16 @@ def test_what_is_applied_on_the_way_is_what_is_new(fake: FakeRun, workspace: Pat
 
     def person(chat: Chat) -> None:
         chat.ask("first")
-        assert [change.path for change in chat.apply(chat.to_apply())] == [b"new.txt"]
+        assert [change.path for change in chat.patch.apply(chat.patch.to_apply())] == [b"new.txt"]
         assert (workspace / "new.txt").read_bytes() == b"made\n"
-        assert chat.apply(chat.to_apply()) == ()
+        assert chat.patch.apply(chat.patch.to_apply()) == ()
         chat.ask("second")
-        chat.apply(chat.to_apply())
+        chat.patch.apply(chat.patch.to_apply())
         assert (workspace / "new.txt").read_bytes() == b"two\n"
         assert (workspace / "calc.py").read_bytes() == b"one\ntwo\n"
         chat.undo()
         chat.undo()
-        chat.apply(chat.to_apply())
+        chat.patch.apply(chat.patch.to_apply())
         assert sorted(path.name for path in workspace.iterdir()) == ["calc.py"]
         assert (workspace / "calc.py").read_bytes() == b"one\n"
 
@@ -303,7 +303,7 @@ def test_a_workspace_that_others_changed_is_not_written_to(fake: FakeRun, worksp
         chat.ask("first")
         (workspace / "new.txt").write_bytes(b"mine\n")
         with pytest.raises(PatchError):
-            chat.apply(chat.to_apply())
+            chat.patch.apply(chat.patch.to_apply())
         assert (workspace / "new.txt").read_bytes() == b"mine\n"
         assert AppliedPatch.of(fake.record.directory).patch == b""
 
@@ -318,10 +318,10 @@ def test_what_the_gate_refuses_is_not_applied(fake: FakeRun, workspace: Path) ->
 
     def person(chat: Chat) -> None:
         chat.ask("first")
-        taken = chat.to_apply()
+        taken = chat.patch.to_apply()
         assert taken.refused
         with pytest.raises(AssertionError):
-            chat.apply(taken)
+            chat.patch.apply(taken)
 
     having(fake, model, person)
     assert sorted(path.name for path in workspace.iterdir()) == ["calc.py"]
