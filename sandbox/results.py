@@ -1,7 +1,7 @@
 """What comes back from a sandbox, as values."""
 
 from dataclasses import field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
 from policies.frozen import dataclass
 
@@ -19,6 +19,15 @@ class Ending(StrEnum):
     """The operator ended it, or the run did."""
     LOST = "lost"
     """The guest died under it and was started again; the files are still there."""
+
+
+class Leftovers(Enum):
+    """What becomes of what a command leaves running when it has ended by itself."""
+
+    END = auto()
+    KEEP = auto()
+    """It goes on, as a daemon does that the command has started; a command that is ended before its
+    time ends with all of its own."""
 
 
 class LimitMet(StrEnum):

@@ -2,16 +2,19 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 
+from policies.file import names
+from policies.frozen import dataclass
 from sandbox.container.files import SessionFiles
 from sandbox.container.output import OnOutput, Receiver
-from sandbox.container.session import Session
+from sandbox.container.session import Session, path_bytes
 from sandbox.errors import FileError, SandboxLost
 from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE
-from sandbox.link.connection import file_error
-from sandbox.results import BackgroundStatus, CommandResult, Output
+from sandbox.link.connection import GuestLink, file_error
+from sandbox.results import BackgroundStatus, CommandResult, Leftovers, Output
 
 _GRACE_S = 15.0
 """How long after a command's own time limit the guest may take to say so."""
@@ -19,8 +22,34 @@ _CANCEL_S = 5.0
 """How long a guest may take to end a command that the operator wants ended."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What is to run: a program and its arguments, or shell text."""
+
+    argv: list[bytes] | None = None
+    script: bytes | None = None
+    stdin: bytes | None = None
+    directory: bytes | None = None
+    variables: list[protocol.Variable] = field(default_factory=list)
+    leftovers: Leftovers = Leftovers.END
+
+
+def _variables(env: Mapping[str, str]) -> list[protocol.Variable]:
+    """Variables of one command, judged as a policy's are. Raises `FileError`."""
+    found: list[protocol.Variable] = []
+    for name, value in env.items():
+        try:
+            known, text = names.env_name(name), names.env_value(value)
+        except ValueError as error:
+            raise FileError(f"the variable {name!r:.80} {error}") from None
+        data = text.encode("utf-8", "surrogateescape")
+        found.append(protocol.Variable(name=known.encode(), value=data))
+    return found
+
+
 class SessionCommands(SessionFiles):
-    """Runs things in one session, one at a time in the foreground.
+    """Runs things in one session: shell text one at a time in the foreground, programs from as many
+    threads at once as ask.
 
     Long input goes in as a file, and output of the background is read from one.
     """
@@ -28,6 +57,9 @@ class SessionCommands(SessionFiles):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._cancelled = threading.Event()
+        self._counting = threading.Lock()
+        self._running = 0
+        """Commands in the foreground."""
 
     def run(
         self,
@@ -47,8 +79,8 @@ class SessionCommands(SessionFiles):
         Raises:
             SandboxLost: the container is gone and does not come back.
         """
-        script = command.encode("utf-8", "surrogateescape")
-        return self._run(None, script, timeout_s, stdin, on_output)
+        wanted = _Wanted(script=command.encode("utf-8", "surrogateescape"), stdin=stdin)
+        return self._run(wanted, timeout_s, on_output, self._cancelled)
 
     def run_program(
         self,
@@ -56,18 +88,36 @@ class SessionCommands(SessionFiles):
         *,
         timeout_s: float | None = None,
         stdin: bytes | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        leftovers: Leftovers = Leftovers.END,
+        cancel: threading.Event | None = None,
     ) -> CommandResult:
-        """Run one program without a shell.
+        """Run one program without a shell; several may run at once, each from a thread of its own.
+
+        Args:
+            timeout_s: as for `run`.
+            cwd: where it starts: relative to the workspace, or absolute in the container; None:
+                where the last `run` ended.
+            env: variables of this program alone; names and values as a policy's ``env`` takes them.
+            cancel: ends this program when it is set, as `cancel` ends all.
 
         Raises:
-            FileError: it does not exist, or the kernel refuses it under the policy.
+            FileError: it does not exist, or the kernel refuses it under the policy; no such `cwd`;
+                an `env` that no policy may set.
             SandboxLost: as for `run`.
         """
-        words = [word.encode("utf-8", "surrogateescape") for word in argv]
-        return self._run(words, None, timeout_s, stdin, None)
+        wanted = _Wanted(
+            argv=[word.encode("utf-8", "surrogateescape") for word in argv],
+            stdin=stdin,
+            directory=None if cwd is None else path_bytes(cwd),
+            variables=_variables(env or {}),
+            leftovers=leftovers,
+        )
+        return self._run(wanted, timeout_s, None, cancel or self._cancelled)
 
     def cancel(self) -> None:
-        """End the command that runs now, or where none does, the next; callable from a signal
+        """End what runs now, or where nothing does, the next command; callable from a signal
         handler or another thread."""
         self._cancelled.set()
 
@@ -77,37 +127,48 @@ class SessionCommands(SessionFiles):
 
     def _run(
         self,
-        argv: list[bytes] | None,
-        script: bytes | None,
+        wanted: _Wanted,
         timeout_s: float | None,
-        stdin: bytes | None,
         on_output: OnOutput | None,
+        cancel: threading.Event,
     ) -> CommandResult:
         limit_s = self._session.plan.policy.limits.command_timeout_s
         timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
-        if b"\0" in (script or b"") or any(b"\0" in word for word in argv or ()):
+        if b"\0" in (wanted.script or b"") or any(b"\0" in word for word in wanted.argv or ()):
             raise FileError("a command can't hold a NUL byte")
-        self._session.disk_low.clear()
+        with self._counting:
+            if not self._running:
+                self._session.disk_low.clear()
+            self._running += 1
         began = time.monotonic()
         receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
+        link = self._session.link
         try:
-            number = self._session.link.next_number()
-            wanted = protocol.RunCommand(
-                argv=argv,
-                script=script,
-                timeout_ms=int(timeout_s * 1000) + 1,
-                stdin=stdin if stdin is None or len(stdin) <= PIECE else None,
-                stdin_file=self._stored(number, stdin),
-            )
-            self._session.link.send(wanted, number=number)
-            end = self._await_end(wanted, number, receiver, began + timeout_s + _GRACE_S)
+            with link.request() as number:
+                stdin = wanted.stdin
+                request = protocol.RunCommand(
+                    argv=wanted.argv,
+                    script=wanted.script,
+                    directory=wanted.directory,
+                    variables=wanted.variables,
+                    keeps=wanted.leftovers is Leftovers.KEEP,
+                    timeout_ms=int(timeout_s * 1000) + 1,
+                    stdin=stdin if stdin is None or len(stdin) <= PIECE else None,
+                    stdin_file=self._stored(number, stdin),
+                )
+                link.send(request, number=number)
+                until = began + timeout_s + _GRACE_S
+                end = self._await_end(link, request, number, receiver, until=until, cancel=cancel)
         except SandboxLost as lost:
             # The link may have been lost before this command, which then never ran.
-            self._session.revive(lost)
+            self._session.revive(lost, link)
             return receiver.lost(time.monotonic() - began, str(lost))
         finally:
-            # Not at the start: it may have come a moment before.
-            self._cancelled.clear()
+            with self._counting:
+                self._running -= 1
+                if not self._running:
+                    # Not at the start: it may have come a moment before.
+                    self._cancelled.clear()
         return receiver.result(end, time.monotonic() - began)
 
     def _stored(self, number: int, stdin: bytes | None) -> bytes | None:
@@ -119,27 +180,32 @@ class SessionCommands(SessionFiles):
         return path
 
     def _await_end(
-        self, wanted: protocol.RunCommand, number: int, receiver: Receiver, until: float
+        self,
+        link: GuestLink,
+        wanted: protocol.RunCommand,
+        number: int,
+        receiver: Receiver,
+        *,
+        until: float,
+        cancel: threading.Event,
     ) -> protocol.CommandEnd:
         asked = False
 
         def on_tick() -> None:
             nonlocal asked, until
             low = self._session.disk_low.is_set()
-            if self._cancelled.is_set() or low:
+            if cancel.is_set() or self._cancelled.is_set() or low:
                 if not asked:
                     asked = True
                     receiver.disk_low = low
-                    self._session.link.send(protocol.EndProcess(process=number))
+                    link.send(protocol.EndProcess(process=number))
                     until = min(until, time.monotonic() + _CANCEL_S)
                 elif time.monotonic() > until:
                     raise SandboxLost("the guest does not end the command")
 
         while True:
-            answered, answer = self._session.link.receive(until=until, on_tick=on_tick)
+            answer = link.answer_to(number, until=until, on_tick=on_tick)
             on_tick()
-            if answered != number:
-                continue
             match answer:
                 case protocol.Printed(stream=stream, data=data):
                     if not receiver.take(stream, data):
@@ -149,24 +215,20 @@ class SessionCommands(SessionFiles):
                 case protocol.RequestFailed():
                     raise file_error(answer)
                 case _:
-                    raise self._session.link.refused(answer, wanted)
+                    raise link.refused(answer, wanted)
 
     def start(self, command: str) -> int:
         """Start shell text in the background; gives an id for `poll` and `stop`."""
         link = self._session.link
         wanted = protocol.StartProcess(script=command.encode("utf-8", "surrogateescape"))
-        number = link.send(wanted)
-        until = time.monotonic() + _GRACE_S
-        while True:
-            answered, answer = link.receive(until=until)
-            if answered != number:
-                continue
-            match answer:
+        with link.request() as number:
+            link.send(wanted, number=number)
+            match link.answer_to(number, until=time.monotonic() + _GRACE_S):
                 case protocol.Done():
                     return number
-                case protocol.RequestFailed():
-                    raise file_error(answer)
-                case _:
+                case protocol.RequestFailed() as failed:
+                    raise file_error(failed)
+                case answer:
                     raise link.refused(answer, wanted)
 
     def poll(self, background: int) -> BackgroundStatus:

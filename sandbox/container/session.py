@@ -35,6 +35,7 @@ class Session:
         self.engine = engine
         self.plan = plan
         self.started = started
+        self._reviving = threading.Lock()
         self._restarts = 0
         self._closed = False
         self._doomed: str | None = None
@@ -53,24 +54,31 @@ class Session:
             FileError: the guest's kernel refused it.
             SandboxLost: the guest does not come back.
         """
+        link = self.link
         try:
-            return self.link.ask(request, kind)
+            return link.ask(request, kind)
         except SandboxLost as lost:
-            self.revive(lost)
+            self.revive(lost, link)
             return self.link.ask(request, kind)
 
-    def revive(self, lost: SandboxLost) -> None:
+    def revive(self, lost: SandboxLost, link: GuestLink | None = None) -> None:
         """Start a dead guest again.
+
+        Args:
+            link: the one that it was lost on; nothing is done where another thread has seen to it.
 
         Raises:
             SandboxLost: it died too often, or does not come back.
         """
-        if self._doomed is not None:
-            raise SandboxLost(self._doomed) from lost
-        self._restarts += 1
-        if self._closed or self._restarts > _RESTARTS:
-            raise lost
-        self.started = opening.restart(self.engine, self.plan, self.started)
+        with self._reviving:
+            if link is not None and link is not self.link:
+                return
+            if self._doomed is not None:
+                raise SandboxLost(self._doomed) from lost
+            self._restarts += 1
+            if self._closed or self._restarts > _RESTARTS:
+                raise lost
+            self.started = opening.restart(self.engine, self.plan, self.started)
 
     def rouse(self) -> bool:
         """Have the guest live for a whole lifetime from now; True where it had to be started again.
@@ -80,16 +88,19 @@ class Session:
         Raises:
             SandboxLost: it does not come back.
         """
-        if self.link.lost is None:
+        link = self.link
+        if link.lost is None:
             try:
-                self.link.ask(Prolong(), Done)
+                link.ask(Prolong(), Done)
             except SandboxLost:
                 pass
             else:
                 return False
-        if self._doomed is not None or self._closed:
-            raise SandboxLost(self._doomed or "the sandbox was closed")
-        self.started = opening.restart(self.engine, self.plan, self.started)
+        with self._reviving:
+            if link is self.link:
+                if self._doomed is not None or self._closed:
+                    raise SandboxLost(self._doomed or "the sandbox was closed")
+                self.started = opening.restart(self.engine, self.plan, self.started)
         return True
 
     def stay_down(self) -> None:

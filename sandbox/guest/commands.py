@@ -10,7 +10,7 @@ import time
 
 from sandbox.guest import files, landlock, noticed, processes, protocol, shellstate
 from sandbox.guest.pipes import RunningCommand, Spills, Stream
-from sandbox.guest.spawn import Spawner
+from sandbox.guest.spawn import NoDirectory, Spawner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _PRINTED = 1 << 15
 """How much of a background process's output is looked at for refusals, in bytes of each stream."""
 _EACCES = 13
+_LAST_READS = 32
+"""How often a pipe is read at a command's end, where others live that could fill it without end:
+more than a pipe holds, so all that the command itself printed is there."""
 _TOO_LARGE = 128 + 25
 """Ended by SIGXFSZ: one file has reached the limit of the disk."""
 
@@ -38,6 +41,8 @@ class GuestCommands:
         self.spawner = Spawner(config, self.shell)
         self.running: dict[int, RunningCommand] = {}  # by pid
         self.background: dict[int, RunningCommand] = {}  # by number
+        self.kept: set[int] = set()
+        """Processes, by pid, that commands left running and that may go on."""
         self.noticed = noticed.Noticed(config, self.shell)
         self.spills = Spills()
         self.look_at = 0.0
@@ -84,7 +89,9 @@ class GuestCommands:
         return protocol.RequestFailed(
             errno=error.errno or 5,
             reason=os.fsencode(str(error.strerror)),
-            refused=self.noticed.not_started(path) if error.errno == _EACCES else [],
+            refused=self.noticed.not_started(path)
+            if error.errno == _EACCES and not isinstance(error, NoDirectory)
+            else [],
         )
 
     def _connect(self, command: RunningCommand) -> None:
@@ -100,7 +107,7 @@ class GuestCommands:
             self.loop.register(command.stdin, "w", lambda: self._stdin_writable(command))
 
     def _watch(self, command: RunningCommand) -> None:
-        if not self.running:
+        if not self.running and not self.kept:
             self.first_look, self.look_at = True, 0.0
         self.running[command.pid] = command
         try:
@@ -147,7 +154,7 @@ class GuestCommands:
     def _looked_at(self) -> bool:
         """Whether something may be writing to the disk."""
         serving = self.services is not None and not self.services.still
-        return bool(self.running or serving) and not self.paused
+        return bool(self.running or serving or self.kept) and not self.paused
 
     def _look_at_disk(self) -> None:
         left = self.disk.left()
@@ -169,6 +176,8 @@ class GuestCommands:
             else:
                 processes.continue_others()
             self._services_go_on()
+        if self.kept:
+            self.kept &= {pid for pid, _, _ in processes.others(self.aside)}
         self.first_look = False
         self.look_at = time.monotonic() + self.disk.pause_s(left)
 
@@ -199,15 +208,20 @@ class GuestCommands:
     # -- the end ---------------------------------------------------------------------------
 
     def _end_tree(self, command: RunningCommand) -> int:
-        """Kill all but other background processes and what hangs on them; gives the number."""
-        keep = {c.pid for c in self.background.values() if c.status is None and c is not command}
-        keep.discard(0)
+        """Kill all but what else runs or may go on, and what hangs on that; gives the number."""
+        keep = self.kept | {c.pid for c in self.running.values() if c is not command}
         if not keep:
             return self.kill_all()
         return processes.end_unattached(keep, self.reap, self.aside)
 
+    def _keep(self) -> None:
+        """Have what hangs on nothing that runs go on when the next command ends."""
+        running = {command.pid for command in self.running.values()}
+        self.kept = set(processes.unattached(processes.others(self.aside), running))
+
     def kill_all(self) -> int:
         """Kill every process but the guest; gives the number."""
+        self.kept = set()
         return processes.end_all(self.reap, self.aside)
 
     def reap(self) -> bool:
@@ -248,10 +262,16 @@ class GuestCommands:
 
     def _finish(self, command: RunningCommand, status: int) -> None:
         # Anything that still lives now was left behind, and may hold the pipes open.
-        leftovers = self._end_tree(command) if self.reap() else 0
+        leftovers = 0
+        if self.reap():
+            if command.keeps and command.ending == b"exited":
+                self._keep()
+            else:
+                leftovers = self._end_tree(command)
         for stream in (command.out, command.err):
-            while stream.handle >= 0 and self._readable(stream):
-                pass
+            reads = _LAST_READS
+            while stream.handle >= 0 and reads and self._readable(stream):
+                reads -= 1 if self.kept or self.running else 0
             if stream.handle >= 0:
                 self.loop.unregister(stream.handle)
         command.read_state()

@@ -127,6 +127,13 @@ class GuestAnswer(Message):
     """From the guest."""
 
 
+class RequestPart(HostRequest):
+    """A piece of a request that no frame takes whole; what follows it is the next piece."""
+
+    data: bytes
+    last: bool
+
+
 def frame(number: int, message: Message) -> bytes:
     """The bytes of a message.
 
@@ -136,9 +143,44 @@ def frame(number: int, message: Message) -> bytes:
     return wire.frame([type(message).__name__.encode(), number, *message.values()])
 
 
+def request_frames(number: int, wanted: HostRequest) -> bytes:
+    """The bytes of a request: one frame, or where that is too small, one for each `RequestPart`.
+
+    Raises:
+        WireError: they are more than `wire.MESSAGE_LIMIT`.
+    """
+    values = [type(wanted).__name__.encode(), number, *wanted.values()]
+    body = wire.encode(values, wire.MESSAGE_LIMIT)
+    if len(body) <= wire.FRAME_LIMIT:
+        return len(body).to_bytes(4, "big") + body
+    starts = range(0, len(body), wire.PIECE)
+    parts = [RequestPart(data=body[at : at + wire.PIECE], last=at == starts[-1]) for at in starts]
+    return b"".join(frame(number, part) for part in parts)
+
+
 def request(value: wire.Value) -> tuple[int, HostRequest]:
     """A frame from the host: its number and what it says. Raises `ProtocolError`."""
     return _read(value, HostRequest)
+
+
+class RequestReader:
+    """Reads requests off frames; those that come in pieces are put together."""
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+
+    def read(self, value: wire.Value) -> tuple[int, HostRequest] | None:
+        """A request and its number; None where more of it is to come. Raises `ProtocolError`."""
+        number, wanted = request(value)
+        if not isinstance(wanted, RequestPart):
+            return number, wanted
+        self._parts += wanted.data
+        if len(self._parts) > wire.MESSAGE_LIMIT:
+            raise ProtocolError("a request is too long")
+        if not wanted.last:
+            return None
+        whole, self._parts = bytes(self._parts), bytearray()
+        return request(wire.decode(whole))
 
 
 def answer(value: wire.Value) -> tuple[int, GuestAnswer]:

@@ -175,6 +175,7 @@ class RunningCommand:
         self.ending = b"exited"
         self.status: int | None = None
         self.background = False
+        self.keeps = False  # what it leaves running
 
     def read_state(self) -> None:
         """Take what the shell printed of its state; `state` is closed at the end of it."""

@@ -98,10 +98,16 @@ class RunCommand(HostRequest):
     argv: list[bytes] | None
     """A program and its arguments; None where there is a script."""
     script: bytes | None
+    directory: bytes | None
+    """Where it starts; None: where the last script ended."""
+    variables: list[Variable]
+    """Of this command alone, beside or in place of those that all have."""
+    keeps: bool
+    """Whether what it leaves running goes on when it has ended by itself."""
     timeout_ms: int
     stdin: bytes | None
     stdin_file: bytes | None
-    """The file to take standard input from, where it does not fit into `stdin`."""
+    """The file to take standard input from, where it does not fit into `stdin`; it is removed."""
 
 
 class Printed(GuestAnswer):

@@ -28,6 +28,7 @@ class Server:
         self.config = config
         self.loop = EventLoop()
         self.reader = wire.FrameReader()
+        self.requests = message.RequestReader()
         self.commands = commands.GuestCommands(self.loop, self.send, config)
         self.wake = wake
         self.loop.register(_FRAMES_IN, "r", self._receive)
@@ -87,7 +88,10 @@ class Server:
         self.config.clock.look()
         self.reader.feed(data)
         for frame in self.reader:
-            number, request = message.request(frame)
+            whole = self.requests.read(frame)
+            if whole is None:
+                continue
+            number, request = whole
             try:
                 answer = self._handlers[type(request)](number, request)
             except OSError as error:

@@ -36,6 +36,10 @@ _PUSHED = b'pushd -n "${%d}" >/dev/null; '
 _NO_MORE = b'set -- "$1"; '
 
 
+class NoDirectory(OSError):
+    """The directory that a command is to start in can't be entered."""
+
+
 class Spawner:
     """Starts commands in one shell's state."""
 
@@ -48,6 +52,8 @@ class Spawner:
     def foreground(self, number: int, wanted: RunCommand) -> RunningCommand:
         """Start a command with pipes to its outputs. Raises `OSError`."""
         command = RunningCommand(number)
+        command.keeps = wanted.keeps
+        own = {variable.name: variable.value for variable in wanted.variables}
         pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
         ends = [pipes[0][1], pipes[1][1]]
         actions: list[Any] = []
@@ -70,6 +76,7 @@ class Spawner:
             if wanted.stdin is None and wanted.stdin_file is not None:
                 # Opened here, not by the spawn, which would stand still before a named pipe.
                 ends.append(files.open_regular(wanted.stdin_file, os.O_RDONLY))
+                os.unlink(wanted.stdin_file)
                 actions.append((os.POSIX_SPAWN_DUP2, ends[-1], 0))
             argv = wanted.argv or []
             if wanted.script is not None:
@@ -80,7 +87,8 @@ class Spawner:
                 pushed = [_PUSHED % at for at in range(2, len(stack) + 2)]
                 wrapper = b"".join((*pushed, _NO_MORE if stack else b"", _WRAPPER))
                 argv = [b"bash", b"-c", wrapper, b"bash", script, *stack]
-            self._spawn(command, argv, actions)
+            self._enter(wanted.directory)
+            self._spawn(command, argv, actions, own)
         except OSError:
             for handle in (pipes[0][0], pipes[1][0], command.state, command.stdin):
                 if handle >= 0:
@@ -103,7 +111,8 @@ class Spawner:
                 handles.append(create(background_output(number, stream), os.O_APPEND))
                 actions.append((os.POSIX_SPAWN_DUP2, handles[-1], stream))
             argv = [b"bash", b"-c", self._as_argument(number, script), b"bash"]
-            self._spawn(command, argv, actions)
+            self._enter(None)
+            self._spawn(command, argv, actions, {})
         finally:
             for handle in handles:
                 os.close(handle)
@@ -123,8 +132,16 @@ class Spawner:
             os.close(handle)
         return b". " + path
 
-    def _spawn(self, command: RunningCommand, argv: list[bytes], actions: list[Any]) -> None:
+    def _enter(self, directory: bytes | None) -> None:
+        """Go to where a command starts: a process inherits that."""
         shell = self._shell
+        if directory is not None:
+            try:
+                os.chdir(os.path.join(shell.workspace, directory))
+            except OSError as error:
+                reason = "the working directory: " + str(error.strerror)
+                raise NoDirectory(error.errno, reason) from None
+            return
         try:
             os.chdir(shell.directory)
         except OSError:
@@ -135,6 +152,15 @@ class Spawner:
                 # A command took it from itself, and from all after it.
                 os.chmod(shell.directory, 0o700)
                 os.chdir(shell.directory)
+
+    def _spawn(
+        self,
+        command: RunningCommand,
+        argv: list[bytes],
+        actions: list[Any],
+        own: dict[bytes, bytes],
+    ) -> None:
+        shell = self._shell
         program = b"/bin/bash" if argv[0] == b"bash" else shell.find(argv[0])
         # A process inherits this: under memory pressure the kernel then ends commands, not us.
         # It needs no privilege to go back to what the container started with.
@@ -145,7 +171,7 @@ class Spawner:
             command.pid = os.posix_spawn(
                 program,
                 argv,
-                shell.environment,
+                {**shell.environment, **own} if own else shell.environment,
                 file_actions=actions,
                 setsid=True,
                 setsigmask=(),

@@ -27,6 +27,10 @@ FRAME_LIMIT = 1 << 20
 PIECE = 1 << 18
 """How much of a file or stream goes into one frame, in bytes."""
 
+MESSAGE_LIMIT = 1 << 23
+"""Largest message of the host, in bytes: what no frame takes goes in pieces. The kernel takes no
+command line of more than 6 MiB. A guest says nothing that is larger than a frame."""
+
 _DEPTH_LIMIT = 6
 
 
@@ -53,19 +57,24 @@ def _encode(value: Outgoing, out: list[bytes]) -> None:
         _encode(value.values(), out)  # type: ignore[union-attr]  # a list is no other sequence
 
 
-def frame(value: Outgoing) -> bytes:
-    """Bytes of one frame.
+def encode(value: Outgoing, limit: int) -> bytes:
+    """A value as `decode` reads it.
 
     Raises:
-        WireError: it would be larger than `FRAME_LIMIT`, or holds too large a number.
+        WireError: it would take more than `limit` bytes, or holds too large a number.
     """
-    out = [b""]
+    out: list[bytes] = []
     _encode(value, out)
     size = sum(map(len, out))
-    if size > FRAME_LIMIT:
-        raise WireError(f"{size} bytes, and a frame takes {FRAME_LIMIT}")
-    out[0] = size.to_bytes(4, "big")
+    if size > limit:
+        raise WireError(f"{size} bytes, and at most {limit} can be sent")
     return b"".join(out)
+
+
+def frame(value: Outgoing) -> bytes:
+    """Bytes of one frame. Raises `WireError` as `encode`."""
+    body = encode(value, FRAME_LIMIT)
+    return len(body).to_bytes(4, "big") + body
 
 
 def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
@@ -116,6 +125,8 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.size = 0
+        """Of the frame that was given last, in bytes."""
 
     def feed(self, data: bytes | memoryview) -> None:
         self._buffer += data
@@ -132,6 +143,7 @@ class FrameReader:
                     break
                 body = bytes(buffer[at + 4 : at + 4 + size])
                 at += 4 + size
+                self.size = size
                 yield decode(body)
         finally:
             del buffer[:at]

@@ -1,11 +1,13 @@
 """The host's end of the stream to a guest: requests out, answers in, nothing believed.
 
 Owns the engine's stream multiplexing, the bounds on what a guest may send, and the moment at
-which a guest counts as lost. Knows messages, not what they mean to a workspace.
+which a guest counts as lost. Knows messages, not what they mean to a workspace. Threads may ask at
+once: whichever of them finds nobody reading reads for all.
 """
 
 import contextlib
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from sandbox.guest import message, wire
 from sandbox.guest.message import GuestAnswer, HostRequest
 from sandbox.guest.protocol import Done, RequestFailed
 from sandbox.link.refused_programs import programs
+from sandbox.link.stream import ByteStream
 
 A = TypeVar("A", bound=GuestAnswer)
 
@@ -37,6 +40,27 @@ _ANSWER_TIMEOUT_S = 60.0
 _STREAM_TIMEOUT_S = 900.0
 """For all pieces of one answer: a guest that drips or repeats itself must not hold an export up."""
 _TICK_S = 0.25
+_UNTAKEN_BYTES = 32 << 20
+"""How much may have come for one request and not be taken: its thread has only to take it."""
+
+
+class _Inbox:
+    """What has come for one request and is not taken yet."""
+
+    def __init__(self) -> None:
+        self.answers: deque[tuple[GuestAnswer, int]] = deque()
+        self.bytes = 0
+
+    def put(self, answer: GuestAnswer, size: int) -> bool:
+        """False where too much is waiting."""
+        self.answers.append((answer, size))
+        self.bytes += size
+        return self.bytes <= _UNTAKEN_BYTES
+
+    def take(self) -> GuestAnswer:
+        answer, size = self.answers.popleft()
+        self.bytes -= size
+        return answer
 
 
 class GuestLink:
@@ -49,47 +73,60 @@ class GuestLink:
         answer_timeout_s: float = _ANSWER_TIMEOUT_S,
         stream_timeout_s: float = _STREAM_TIMEOUT_S,
     ) -> None:
-        self._stream = stream
+        self._stream = ByteStream(stream)
         self._answer_timeout_s = answer_timeout_s
         self._stream_timeout_s = stream_timeout_s
         self._frames = wire.FrameReader()
-        self._pending: deque[tuple[int, GuestAnswer]] = deque()
+        self._pending: deque[tuple[int, GuestAnswer, int]] = deque()
         self._raw = bytearray()
         self._payload_left = 0
         self._payload_kind = 0
         self._stderr = b""
         self._number = 0
         self._buffer = bytearray(_FIRST_BYTES)
+        self._inboxes: dict[int, _Inbox] = {}
+        self._changed = threading.Condition()
+        """Guards the inboxes and who reads; told when something came for somebody."""
+        self._read_by_one = False
         self.lost: str | None = None
         """Why the guest is given up; None while it is not."""
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.close()
+        self._stream.close()
 
     # -- requests --------------------------------------------------------------------------
 
     def next_number(self) -> int:
-        self._number += 1
-        return self._number
+        with self._changed:
+            self._number += 1
+            return self._number
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[int]:
+        """The number of a request to be sent, whose answers are kept meanwhile for `answer_to`."""
+        number = self.next_number()
+        self._inboxes[number] = _Inbox()
+        try:
+            yield number
+        finally:
+            del self._inboxes[number]
 
     def send(self, request: HostRequest, *, number: int | None = None) -> int:
         """Send a request; gives its number, the next one unless said.
 
         Raises:
-            FileError: it is larger than a frame can be.
+            FileError: it is larger than a message can be.
             SandboxLost: the stream is closed.
         """
         if self.lost is not None:
             raise SandboxLost(self.lost)
         number = self.next_number() if number is None else number
         try:
-            frame = message.frame(number, request)
+            frames = message.request_frames(number, request)
         except wire.WireError as error:
             raise FileError(f"can't be sent to the sandbox: {error}") from error
         try:
-            self._stream.settimeout(self._answer_timeout_s)
-            self._stream.sendall(frame)
+            self._stream.send(frames, within_s=self._answer_timeout_s)
         except OSError as error:
             raise self._give_up("the stream to the guest broke") from error
         return number
@@ -122,18 +159,16 @@ class GuestLink:
 
     def _answers(self, request: HostRequest) -> Iterator[GuestAnswer]:
         """All answers to a request, in time; without end, unless the request failed."""
-        number = self.send(request)
-        end = time.monotonic() + self._stream_timeout_s
-        until = time.monotonic() + self._answer_timeout_s
-        while True:
-            answered, answer = self.receive(until=min(until, end))
-            if answered != number:
-                # An answer to a request that was given up, such as an interrupted command.
-                continue
-            if isinstance(answer, RequestFailed):
-                raise file_error(answer)
-            yield answer
+        with self.request() as number:
+            self.send(request, number=number)
+            end = time.monotonic() + self._stream_timeout_s
             until = time.monotonic() + self._answer_timeout_s
+            while True:
+                answer = self.answer_to(number, until=min(until, end))
+                if isinstance(answer, RequestFailed):
+                    raise file_error(answer)
+                yield answer
+                until = time.monotonic() + self._answer_timeout_s
 
     def refused(self, answer: GuestAnswer, request: HostRequest) -> SandboxLost:
         """The error for an answer that is none to this request; the guest is given up."""
@@ -146,7 +181,7 @@ class GuestLink:
     def receive(
         self, *, until: float, on_tick: Callable[[], None] | None = None
     ) -> tuple[int, GuestAnswer]:
-        """The next answer, and the number of the request that it is to.
+        """The next answer, and the number of the request that it is to: for one thread alone.
 
         Args:
             until: monotonic time after which the guest counts as lost.
@@ -156,27 +191,71 @@ class GuestLink:
             SandboxLost: time is up, the stream ended, or what came is no message.
         """
         while not self._pending:
-            if self.lost is not None:
-                raise SandboxLost(self.lost)
-            left = until - time.monotonic()
-            if left <= 0:
-                raise self._give_up("the guest does not answer")
-            try:
-                self._stream.settimeout(min(left, _TICK_S))
-                count = self._stream.recv_into(self._buffer)
-            except TimeoutError:
-                if on_tick is not None:
-                    on_tick()
-                continue
-            except OSError as error:
-                raise self._give_up("the stream to the guest broke") from error
-            if not count:
-                said = self._stderr.decode("utf-8", "replace").strip()
-                raise self._give_up(f"the guest ended{': ' + said if said else ''}")
-            self._take(memoryview(self._buffer)[:count])
-            if count == len(self._buffer) < _RECEIVE_BYTES:
-                self._buffer = bytearray(_RECEIVE_BYTES)
-        return self._pending.popleft()
+            if not self._read(self._left(until)) and on_tick is not None:
+                on_tick()
+        number, answer, _ = self._pending.popleft()
+        return number, answer
+
+    def answer_to(
+        self, number: int, *, until: float, on_tick: Callable[[], None] | None = None
+    ) -> GuestAnswer:
+        """The next answer to a request that is open (`request`); arguments and errors as `receive`.
+
+        Answers to requests that were given up, such as an interrupted command, are passed over.
+        """
+        inbox = self._inboxes[number]
+        while True:
+            with self._changed:
+                if inbox.answers:
+                    return inbox.take()
+                left = self._left(until)
+                if self._read_by_one:
+                    came = self._changed.wait(min(left, _TICK_S))
+                else:
+                    self._read_by_one, came = True, None
+            if came is None:
+                came = self._read_for_all(left)
+            if not came and on_tick is not None:
+                on_tick()
+
+    def _read_for_all(self, left_s: float) -> bool:
+        """Read once, and hand out what came; False where that is nothing."""
+        try:
+            return self._read(left_s)
+        finally:
+            with self._changed:
+                self._read_by_one = False
+                while self._pending:
+                    number, answer, size = self._pending.popleft()
+                    inbox = self._inboxes.get(number)
+                    if inbox is not None and not inbox.put(answer, size):
+                        self.give_up("the guest sends more than is taken")
+                self._changed.notify_all()
+
+    def _left(self, until: float) -> float:
+        """Seconds that are left. Raises `SandboxLost` where none are, or the guest is lost."""
+        if self.lost is not None:
+            raise SandboxLost(self.lost)
+        left = until - time.monotonic()
+        if left <= 0:
+            raise self._give_up("the guest does not answer")
+        return left
+
+    def _read(self, left_s: float) -> bool:
+        """Wait for a moment and take what comes; False where nothing does."""
+        try:
+            count = self._stream.receive(self._buffer, within_s=min(left_s, _TICK_S))
+        except OSError as error:
+            raise self._give_up("the stream to the guest broke") from error
+        if count is None:
+            return False
+        if not count:
+            said = self._stderr.decode("utf-8", "replace").strip()
+            raise self._give_up(f"the guest ended{': ' + said if said else ''}")
+        self._take(memoryview(self._buffer)[:count])
+        if count == len(self._buffer) < _RECEIVE_BYTES:
+            self._buffer = bytearray(_RECEIVE_BYTES)
+        return True
 
     def _take(self, data: memoryview) -> None:
         """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""
@@ -199,7 +278,7 @@ class GuestLink:
                 self._deliver(piece)
             self._raw = bytearray(raw[at:])
         try:
-            answers = [message.answer(frame) for frame in self._frames]
+            answers = [(*message.answer(frame), self._frames.size) for frame in self._frames]
         except wire.WireError as error:
             raise self._give_up(f"the guest sent what is no frame ({error})") from error
         except message.ProtocolError as error:
@@ -218,7 +297,7 @@ class GuestLink:
         self.lost = self.lost or why
 
     def _give_up(self, why: str) -> SandboxLost:
-        self.lost = why
+        self.lost = self.lost or why
         return SandboxLost(why)
 
 

@@ -79,10 +79,11 @@ def guest(script: Script, *, answer_timeout_s: float = 20.0) -> Iterator[GuestLi
 
 def _answer(stream: socket.socket, script: Script) -> None:
     requests = wire.FrameReader()
+    whole = message.RequestReader()
     with contextlib.suppress(OSError):
         while data := stream.recv(1 << 16):
             requests.feed(data)
             for frame in requests:
-                number, request = message.request(frame)
-                for piece in script(request, number):
+                read = whole.read(frame)
+                for piece in () if read is None else script(read[1], read[0]):
                     stream.sendall(piece)

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,12 @@ from sandbox.errors import (
     SandboxLost,
 )
 from sandbox.guest import wire
-from sandbox.guest.message import GuestAnswer, HostRequest
+from sandbox.guest.message import (
+    GuestAnswer,
+    HostRequest,
+    ProtocolError,
+    RequestReader,
+)
 from sandbox.guest.protocol import (
     Done,
     FilePiece,
@@ -225,11 +231,11 @@ def test_a_header_that_announces_gigabytes_keeps_nothing() -> None:
     "wanted",
     [
         ReadPiece(path=b"a", offset=1 << 70, limit=1),
-        StartProcess(script=b"x" * (wire.FRAME_LIMIT + 1)),
-        ListDirectory(path=b"word" * 300_000, limit=1),
+        StartProcess(script=b"x" * (wire.MESSAGE_LIMIT + 1)),
+        ListDirectory(path=b"word" * (wire.MESSAGE_LIMIT // 4), limit=1),
     ],
 )
-def test_a_request_that_fits_in_no_frame_is_refused_and_the_guest_is_not_lost(
+def test_a_request_that_is_too_long_is_refused_and_the_guest_is_not_lost(
     wanted: HostRequest,
 ) -> None:
     with link_to(said(2, Frozen(ended=0))) as link:
@@ -271,3 +277,77 @@ def test_refused_programs_that_make_no_sense_are_not_told(refused: list[bytes]) 
 
 def test_a_long_reason_is_cut() -> None:
     assert len(str(file_error(RequestFailed(errno=2, reason=b"x" * 100_000, refused=[])))) <= 200
+
+
+def test_a_request_that_no_frame_takes_arrives_in_pieces() -> None:
+    scripts: list[bytes] = []
+
+    def record(request: HostRequest, number: int) -> Iterator[bytes]:
+        assert isinstance(request, StartProcess)
+        scripts.append(request.script)
+        yield said(number, Done())
+
+    sizes = [0, wire.FRAME_LIMIT - 40, wire.FRAME_LIMIT, 5 * wire.FRAME_LIMIT + 1]
+    sent = [bytes(range(256)) * (size // 256) + b"x" * (size % 256) for size in sizes]
+    with guest(record) as link:
+        for script in sent:
+            link.ask(StartProcess(script=script), Done)
+    assert scripts == sent
+
+
+def test_pieces_that_are_too_many_or_make_no_request_are_refused() -> None:
+    reader = RequestReader()
+    part: list[wire.Value] = [b"RequestPart", 1, b"x" * wire.PIECE, 0]
+    for _ in range(wire.MESSAGE_LIMIT // wire.PIECE):
+        assert reader.read(part) is None
+    with pytest.raises(ProtocolError, match="too long"):
+        reader.read(part)
+    with pytest.raises(wire.WireError):
+        RequestReader().read([b"RequestPart", 1, b"X", 1])
+
+
+def test_threads_that_ask_at_once_get_each_their_own_answer() -> None:
+    """The guest answers a number of requests only when it has seen them all, the last one first."""
+    waiting: list[int] = []
+
+    def collect(_: HostRequest, number: int) -> Iterator[bytes]:
+        waiting.append(number)
+        if len(waiting) == 8:
+            for at in reversed(waiting):
+                yield said(at, FilePiece(data=b"%d" % at, size=0))
+
+    def ask(_: int) -> bool:
+        with link.request() as number:
+            link.send(READ, number=number)
+            answer = link.answer_to(number, until=soon())
+            return isinstance(answer, FilePiece) and answer.data == b"%d" % number
+
+    with guest(collect) as link, ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(8)))
+
+
+def test_a_guest_lost_under_several_threads_is_lost_for_each() -> None:
+    def end(_: HostRequest, number: int) -> Iterator[bytes]:
+        if number == 4:
+            yield multiplexed(b"\xff\xff\xff\xff")
+
+    def ask(_: int) -> None:
+        with pytest.raises(SandboxLost, match="no frame"):
+            link.ask(READ, FilePiece)
+
+    with guest(end) as link, ThreadPoolExecutor(4) as threads:
+        list(threads.map(ask, range(4)))
+
+
+def test_what_nobody_takes_is_bounded() -> None:
+    """One request is flooded while another thread reads for all, and its own thread is busy."""
+
+    def flood(_: HostRequest, __: int) -> Iterator[bytes]:
+        piece = said(1, printed(b"x" * (1 << 19)))
+        return itertools.repeat(piece)
+
+    with guest(flood) as link, link.request() as busy:
+        assert busy == 1
+        with pytest.raises(SandboxLost, match="more than is taken"):
+            link.ask(READ, FilePiece)
+        assert link._inboxes[busy].bytes <= 40 << 20

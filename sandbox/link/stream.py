@@ -1,0 +1,78 @@
+"""The bytes between the host and a container's main process, for a thread that sends and one that
+receives at once.
+
+Owns waiting, in bounded time. Refuses to know what the bytes mean.
+"""
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+_TICK_S = 0.25
+
+
+class ByteStream:
+    """One socket. It never waits by itself, so that one call can't hold up another."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        stream.setblocking(False)
+        self._stream = stream
+        self._readable = _polled(stream, select.POLLIN)
+        self._writable = _polled(stream, select.POLLOUT)
+        # Bytes that were received and not handed out yet, where the stream is encrypted.
+        self._decrypted: Callable[[], int] = getattr(stream, "pending", int)
+        self._sending = threading.Lock()
+        self._touching = threading.Lock()
+        """Held around each call of the socket: an encrypted one is for one thread at a time."""
+
+    def send(self, data: bytes, *, within_s: float) -> None:
+        """Send all of it, in one piece as seen from other threads. Raises `OSError`."""
+        view = memoryview(data)
+        until = time.monotonic() + within_s
+        with self._sending:
+            while view:
+                try:
+                    with self._touching:
+                        view = view[self._stream.send(view) :]
+                except OSError as error:
+                    left = until - time.monotonic()
+                    if left <= 0 or not _would_wait(error):
+                        raise
+                    self._writable.poll(min(left, _TICK_S) * 1000)
+
+    def receive(self, buffer: bytearray, *, within_s: float) -> int | None:
+        """Take what has come or comes in that time: how much, 0 at the end, None for nothing.
+
+        Raises `OSError`.
+        """
+        if not self._decrypted() and not self._readable.poll(within_s * 1000):
+            return None
+        try:
+            with self._touching:
+                return self._stream.recv_into(buffer)
+        except OSError as error:
+            if _would_wait(error):
+                return None
+            raise
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)  # wakes a thread that receives
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+
+def _polled(stream: socket.socket, events: int) -> select.poll:
+    made = select.poll()
+    made.register(stream, events)
+    return made
+
+
+def _would_wait(error: OSError) -> bool:
+    """Whether a call failed because it would have had to wait."""
+    # By name: an engine on this machine has no need for the module `ssl`, which is large.
+    waits = type(error).__name__ in {"SSLWantReadError", "SSLWantWriteError"}
+    return waits or isinstance(error, BlockingIOError)
