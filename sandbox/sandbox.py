@@ -29,8 +29,9 @@ from sandbox.workspace.place import Workspace
 class Sandbox(SessionCommands):
     """A sealed container that holds a copy of a workspace. Use as a context manager.
 
-    What runs in it and what is read or written there is `SessionCommands` and `SessionFiles`. Not
-    to be shared between threads, `cancel` excepted.
+    What runs in it and what is read or written there is `SessionCommands` and `SessionFiles`: for
+    programs (`run_program`) and files, threads may share it. All else is for one at a time, `cancel`
+    excepted.
     """
 
     def __init__(self, container: OpenedContainer) -> None:
