@@ -29,9 +29,8 @@ from sandbox.workspace.place import Workspace
 class Sandbox(SessionCommands):
     """A sealed container that holds a copy of a workspace. Use as a context manager.
 
-    What runs in it and what is read or written there is `SessionCommands` and `SessionFiles`: for
-    programs (`run_program`) and files, threads may share it. All else is for one at a time, `cancel`
-    excepted.
+    What runs in it is `SessionCommands`, what is read or written `SessionFiles`. Threads may share
+    it for `run_program` and files; all else is for one at a time, `cancel` excepted.
     """
 
     def __init__(self, container: OpenedContainer) -> None:
