@@ -17,6 +17,7 @@ from images import recipes
 from images.recipes import Recipe
 from images.trust import local_authorities
 from policies.file.names import is_path
+from policies.suggestion import did_you_mean
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable
@@ -63,6 +64,7 @@ def ensure(
             raise ImageUnusable(
                 f"there is no image {name!r}: it is no recipe ({', '.join(recipes.names())}), and "
                 "the engine holds none of that name (`docker pull` it, or `docker load` it)"
+                f"{did_you_mean(name, recipes.names())}"
             )
     from sandbox.container import guest_runtime  # noqa: PLC0415 - for such an image only
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from policies.frozen import dataclass
+from policies.suggestion import did_you_mean
 from sandbox.errors import ImageUnusable
 
 REPOSITORY = "moonpool"
@@ -99,7 +100,9 @@ def find(name: str) -> Recipe:
         ImageUnusable: there is none of that name.
     """
     if name not in _folders():
-        raise ImageUnusable(f"no image recipe named {name!r}: there is {', '.join(names())}")
+        known = ", ".join(names())
+        near = did_you_mean(name, names())
+        raise ImageUnusable(f"no image recipe named {name!r}: there is {known}{near}")
     own = dict(_files(_root().joinpath(name)))
     shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
     return Recipe(name=name, files={**own, **shared})

@@ -14,6 +14,7 @@ from policies.file.decoding import decode
 from policies.file.document import PACKAGE, Document, packaged, parse, read_text
 from policies.frozen import dataclass
 from policies.policy import Policy
+from policies.suggestion import did_you_mean
 
 MAX_CHAIN = 16
 
@@ -72,6 +73,15 @@ def bundled_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
 
 
+def own_names(directory: Path | None) -> tuple[str, ...]:
+    """The policies in an operator's own folder, sorted."""
+    try:
+        found = () if directory is None else directory.glob("*.yaml")
+        return tuple(sorted(path.stem for path in found))
+    except OSError:
+        return ()
+
+
 def chain(
     name_or_path: str, *, directory: Path | None = None, accept: Accept | None = None
 ) -> tuple[PolicyLayer, ...]:
@@ -126,8 +136,11 @@ def _find(
         if directory is not None and (directory / f"{name}.yaml").exists():
             path = directory / f"{name}.yaml"
             return _Source(shown_as=str(path), path=path)
-        known = ", ".join(bundled_names())
-        message = f"there is no policy {name!r}; bundled: {known}; a file's name ends in .yaml"
+        known, own = bundled_names(), own_names(directory)
+        message = (
+            f"there is no policy {name!r}; bundled: {', '.join(known)}; a file's name ends in "
+            f".yaml{did_you_mean(name, (*known, *own))}"
+        )
         raise PolicyError(
             message,
             where=asked or Where(file=name, line=0),

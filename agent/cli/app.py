@@ -52,9 +52,13 @@ def _in_group(name: str, group: Group, words: list[str]) -> int:
     if options and words[0] in _VERSION.names:
         print(f"moonpool {VERSION}")
         return exit_codes.DONE
-    what = "option: " if words[0].startswith("-") else "command "
-    shown = words[0] if words[0].startswith("-") else f"'{words[0]}'."
-    return _misused(name, help_text.usage_of_group(name), f"No such {what}{shown}")
+    from policies.suggestion import did_you_mean
+
+    is_option = words[0].startswith("-")
+    what = f"option: {words[0]}" if is_option else f"command '{words[0]}'"
+    known = [*HELP.names, *_VERSION.names] if is_option else [*group.verbs]
+    said = f"No such {what}{did_you_mean(words[0], known)}"
+    return _misused(name, help_text.usage_of_group(name), said)
 
 
 def _verb(name: str, verb: Verb, words: list[str]) -> int:

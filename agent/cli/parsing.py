@@ -56,7 +56,9 @@ def _take_option(
         name, equals, value = word[:2], word[2:], word[2:]
     option = options.get(name)
     if option is None:
-        raise Misuse(f"No such option: {name}{_alike(name, options)}")
+        from policies.suggestion import did_you_mean
+
+        raise Misuse(f"No such option: {name}{did_you_mean(name, options)}")
     values = found.setdefault(option, [])
     if option.convert is None:
         values.append(name)
@@ -86,10 +88,3 @@ def _take_arguments(
             raise Misuse(f"Missing argument '{parameter.metavar}'.")
     if words:
         raise Misuse(f"Got unexpected extra argument(s) ({' '.join(words)})")
-
-
-def _alike(name: str, options: dict[str, Parameter[Any]]) -> str:
-    from difflib import get_close_matches
-
-    near = sorted(get_close_matches(name, options))
-    return f" (Possible options: {', '.join(near)})" if near else ""

@@ -145,5 +145,8 @@ VERBS = Group(
         "policy": _POLICY,
         "image": _IMAGE,
         "config": _CONFIG,
+        "completion": Verb(
+            "completion", "Print what makes a shell complete commands, options and names."
+        ),
     },
 )

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final
 from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
 from agent.errors import ModelAuth, UsageError
 from agent.models.interface import Model, StreamEvent
+from policies.suggestion import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from agent.models.anthropic.client import AnthropicModel
@@ -88,7 +89,8 @@ def offered(
     lister = _LISTERS.get(provider)
     if lister is None:
         known = " or ".join(_OPENERS)
-        raise UsageError(f"{provider!r} is not a provider: write {known}")
+        near = did_you_mean(provider, _OPENERS)
+        raise UsageError(f"{provider!r} is not a provider: write {known}{near}")
     return lister(environ, configuration, on_event)
 
 
@@ -245,4 +247,15 @@ def _not_a_model(spec: str, provider: str) -> str:
         return f"{spec!r} names no model: write {provider}:{_NOUNS[provider]}"
     if ":" not in spec and spec.startswith("claude"):
         return f"{spec!r} has no provider: write anthropic:{spec}"
-    return f"{spec!r} is not a model: write {known}"
+    return f"{spec!r} is not a model: write {known}{_meant(spec, provider)}"
+
+
+def _meant(spec: str, provider: str) -> str:
+    """A provider that is spelled wrong, or a name that one of ours has."""
+    if ":" in spec:
+        return did_you_mean(provider, (f"{known}:" for known in _OPENERS))
+    from agent.models.pricing import listed_models  # noqa: PLC0415 - for a mistake only
+
+    by_name = {model.partition(":")[2]: model for model in listed_models()}
+    near = nearest(spec, by_name)
+    return f"; did you mean `{by_name[near[0]]}`?" if near else ""

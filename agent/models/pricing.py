@@ -120,6 +120,11 @@ def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) 
     return max(found, key=lambda e: (len(e.pattern.rstrip("*")), "*" not in e.pattern)).facts
 
 
+def listed_models() -> tuple[str, ...]:
+    """The models of our own list by their whole names, as ``-m`` takes them."""
+    return tuple(entry.pattern for entry in _ours() if "*" not in entry.pattern)
+
+
 @cache
 def _ours() -> tuple[PriceEntry, ...]:
     from agent.models import price_list  # noqa: PLC0415 - a script has no price

@@ -47,6 +47,11 @@ def policy_directory() -> Path:
     return Path(platformdirs.user_config_path("moonpool")) / "policies"
 
 
+def cache_directory() -> Path:
+    """What can be made again."""
+    return Path(platformdirs.user_cache_path("moonpool"))
+
+
 def ceiling_file() -> Path:
     """The operator's ceiling over every policy, where there is one."""
     return Path(platformdirs.user_config_path("moonpool")) / "ceiling.yaml"

@@ -21,17 +21,20 @@ from agent.models.host import Host, host_of
 from agent.models.interface import Model
 from agent.models.open_model import DEFAULT_MODEL
 from agent.models.open_model import open_model as opened
-from agent.models.pricing import ModelInfo, PriceEntry, facts_of
+from agent.models.pricing import ModelInfo, PriceEntry, facts_of, listed_models
 from agent.models.server_tools import refuse_what_cannot_be
 from agent.preparation import environment, workspace
 from policies.frozen import dataclass
 from policies.policy import Policy
+from policies.suggestion import did_you_mean
 from sandbox.workspace.place import Workspace, on_host
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
 
 BUILT_IN_POLICY = "default"
+_ALIKE = 0.85
+"""How near the name of a model must be to one of our list to be told of."""
 _LIST_PRICES = (
     "dollars are counted by the list prices of the provider's own API; who stands at the base URL "
     "may bill others: --prices FILE says which"
@@ -160,6 +163,9 @@ def ready(
     in_dollars = batch_usd or policy.budget.usd is not None
     if host is Host.GATEWAY and in_dollars and listed:
         notices = (_LIST_PRICES,)
+    if facts.prices is None and facts.context_tokens is None:
+        near = did_you_mean(model.name, listed_models(), cutoff=_ALIKE)
+        notices += (f"price and window of {model.name} are not known{near}",) if near else ()
     return PreparedModel(
         model=model, facts=facts, telemetry=telemetry(configuration), notices=notices
     )

@@ -13,11 +13,13 @@ from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, is_held,
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
+from policies.suggestion import did_you_mean
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import INDEX_PATCH
 
+LAST = "last"
 _LARGEST_SUMMARY = 64 << 20
 
 
@@ -66,7 +68,7 @@ def all_runs(home: Path) -> Iterator[RecordedRun | UnreadableRun]:
 
 
 def find(home: Path, wanted: str) -> RecordedRun:
-    """A run by its id, a unique beginning of it, or ``last``.
+    """A run, by what `find_id` takes.
 
     Raises:
         UsageError: none or several fit.
@@ -115,8 +117,12 @@ def _cut_short(summary: RunSummary) -> RunSummary:
     return summary.replaced(update)
 
 
-def find_id(home: Path, wanted: str) -> str:
-    """A run's full id, by what `find` takes.
+def find_id(home: Path, wanted: str, *, around: Path | None = None) -> str:
+    """A run's full id: by the id, a unique beginning of it, or ``last``.
+
+    Args:
+        around: a directory, absolute: ``last`` is the newest run of the workspace that this lies
+            in, the innermost one; where there is none, the newest of all.
 
     Raises:
         UsageError: none or several fit.
@@ -124,17 +130,40 @@ def find_id(home: Path, wanted: str) -> str:
     names = sorted(path.name for path in _directories(home))
     if not names:
         raise UsageError("there are no runs yet: start one with `moonpool run TASK`")
-    if wanted == "last":
-        fitting = names[-1:]
+    if wanted == LAST:
+        own = None if around is None else last_of(home, around, *around.parents)
+        fitting = names[-1:] if own is None else [own]
     else:
         fitting = [name for name in names if name == wanted] or [
             name for name in names if wanted and name.startswith(wanted)
         ]
     if not fitting:
-        raise UsageError(f"no run {wanted!r}: see `moonpool runs`")
+        near = did_you_mean(wanted, (*names, LAST))
+        raise UsageError(f"no run {wanted!r}: see `moonpool runs`{near}")
     if len(fitting) > 1:
         raise UsageError(f"{wanted!r} fits {len(fitting)} runs: {', '.join(fitting[:5])} …")
     return fitting[0]
+
+
+def last_of(home: Path, *workspaces: Path) -> str | None:
+    """The newest run of the first of these workspaces that has one; None: none has."""
+    wanted = {str(path): rank for rank, path in enumerate(workspaces)}
+    spelled = [json.dumps(path).encode() for path in wanted]
+    best: tuple[int, str] | None = None
+    for name in sorted((path.name for path in _directories(home)), reverse=True):
+        try:
+            with (runs_directory(home) / name / SUMMARY).open("rb") as file:
+                data = file.read(_LARGEST_SUMMARY)
+            # Of two thousand summaries few are of this place, and only those are decoded.
+            said = json.loads(data) if any(path in data for path in spelled) else {}
+            rank = wanted.get(said.get("workspace", ""))
+        except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+            continue
+        if rank == 0:
+            return name
+        if rank is not None and (best is None or rank < best[0]):
+            best = rank, name
+    return None if best is None else best[1]
 
 
 def patch_of(run: RecordedRun) -> bytes:

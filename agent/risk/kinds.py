@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from agent.errors import UsageError
 from agent.risk.finding import Finding, Severity
 from policies.frozen import dataclass
+from policies.suggestion import did_you_mean
 
 NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER
 
@@ -110,6 +111,7 @@ def accepted_risks(names: Iterable[str]) -> frozenset[str]:
         if name in NEVER_ACCEPTED:
             raise UsageError(f"--accept-risk {name}: {NEVER_ACCEPTED[name]}")
         if name not in KINDS:
-            known = ", ".join(sorted(KINDS.keys() - NEVER_ACCEPTED.keys()))
-            raise UsageError(f"--accept-risk {name}: no such finding. There are: {known}")
+            may = KINDS.keys() - NEVER_ACCEPTED.keys()
+            known, near = ", ".join(sorted(may)), did_you_mean(name, may)
+            raise UsageError(f"--accept-risk {name}: no such finding. There are: {known}{near}")
     return chosen

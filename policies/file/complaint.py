@@ -8,6 +8,7 @@ from typing import Any
 
 from policies.errors import PolicyError
 from policies.file.document import Data, Document, KeyPath
+from policies.suggestion import did_you_mean, nearest
 
 _KIND = {
     "string_type": "text",
@@ -94,18 +95,12 @@ def _worded(message: str) -> str:
 
 def unknown_key(key: str, known: Collection[str]) -> str:
     """What to say of a key that is none."""
-    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
-
-    near = get_close_matches(key, known, n=1, cutoff=0.6)
-    if near:
-        return f"unknown key; did you mean `{near[0]}`?"
-    return f"unknown key; known here: {', '.join(sorted(known))}"
+    near = did_you_mean(key, known)
+    return f"unknown key{near or '; known here: ' + ', '.join(sorted(known))}"
 
 
 def _nearest_literal(value: Data, allowed: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
-
-    near = get_close_matches(str(value), allowed.replace("'", "").split(), n=1)
+    near = nearest(str(value), allowed.replace("'", "").split())
     word = near[0].rstrip(",") if near else ""
     return f"; did you mean {word}?" if word else ""
 

@@ -8,7 +8,6 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from agent.batch.tasks.complaints import Complaints, one_line
@@ -19,6 +18,7 @@ from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.rows_json import as_data
 from policies.file.complaint import shown_value
 from policies.file.names import is_path
+from policies.suggestion import nearest
 
 MARK = "instance_id"
 """The key by which a row is known to be in this form."""
@@ -95,7 +95,7 @@ class InstanceRows:
         """Keys that do not stand in such a row; strange ones are kept in mind."""
         for key in data:
             if key not in _USED and key not in _UNUSED and key not in self._strange:
-                near = get_close_matches(key, _USED, n=1, cutoff=0.8)
+                near = nearest(key, _USED, cutoff=0.8)
                 if key in _OPTIONS:
                     yield key, f"a row of SWE-bench does not say this: {_OPTIONS[key]} does"
                 elif key in ENTRY_KEYS:

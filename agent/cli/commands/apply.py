@@ -8,12 +8,13 @@ from agent.cli.arguments import Command, Given, flag, path, text, texts
 from agent.cli.setup import decided
 from agent.cli.setup.hunks import chosen
 from agent.cli.setup.options import ACCEPT_RISK, BECAUSE, RUN
+from agent.cli.setup.past_run import past_run
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
 from agent.preparation import environment, exit_codes
 from agent.record.applied_patch import applied_of, note_place
 from agent.record.reader import read_record
-from agent.record.runs import RecordedRun, baseline_of, delivered_of, find, index_patch_of, patch_of
+from agent.record.runs import RecordedRun, baseline_of, delivered_of, index_patch_of, patch_of
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
 from agent.terminal.screen import open_screen
@@ -49,7 +50,7 @@ ASKING = flag("-i", "--interactive", help="Ask about each hunk what is to be don
 
 
 def apply(given: Given) -> int:
-    run = find(environment.home(), given[RUN])
+    run = past_run(given)
     if any((given[HUNKS], given[ASKING], given[ACCEPT_RISK])):
         return _apply_part(run, given)
     if run.is_refused:

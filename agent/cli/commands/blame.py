@@ -5,12 +5,13 @@ import os
 
 from agent.cli.arguments import Command, Given, optional_argument
 from agent.cli.setup.options import AS_JSON, RUN
+from agent.cli.setup.past_run import OF_WORKSPACE, past_run
 from agent.past_runs import blame as blame_lines
 from agent.past_runs.blame import Blame, TracedFile
-from agent.preparation import environment, exit_codes
+from agent.preparation import exit_codes
 from agent.record.events.encoding import plain
 from agent.record.events.wording import call_in_words
-from agent.record.runs import RecordedRun, find
+from agent.record.runs import RecordedRun
 from agent.untrusted_text import decode, one_line, path_text
 
 _WORDS_WIDTH = 160
@@ -21,7 +22,7 @@ PATH = optional_argument("PATH", "Only this file, or below this directory.")
 def blame(given: Given) -> int:
     path = given[PATH]
 
-    run = find(environment.home(), given[RUN])
+    run = past_run(given)
     found = blame_lines.blame(run, path=None if path is None else os.fsencode(path))
     if given[AS_JSON]:
         print(json.dumps(_blame_document(run, found)))
@@ -141,7 +142,7 @@ def _blame_document(run: RecordedRun, found: Blame) -> dict[str, object]:
 
 COMMAND = Command(
     blame,
-    (RUN, PATH, AS_JSON),
+    (RUN, PATH, OF_WORKSPACE, AS_JSON),
     """
 
     Before each line stands the number of its call, or `?` where the run was not followed. Several

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, flag, optional_argument, path, text
 from agent.cli.controller import RunController, may_ask, refuse_used
-from agent.cli.setup import decided
+from agent.cli.setup import decided, past_run
 from agent.cli.setup.options import (
     ACCEPT_RISK,
     BECAUSE,
@@ -39,7 +39,6 @@ from agent.record.events.encoding import plain
 from agent.record.events.lifecycle import Forked, SandboxReady
 from agent.record.images import ImageStore, recall
 from agent.record.reader import RecordLine, read_record
-from agent.record.runs import find_id
 from agent.record.state.run import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord, new_run_id, runs_directory
 from agent.untrusted_text import one_line, path_text
@@ -103,7 +102,7 @@ def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple[str, Lines]:
         RecordError: somebody changed the record, or another version wrote it.
     """
     home = environment.home()
-    run_id = find_id(home, wanted)
+    run_id = past_run.run_id(wanted)
     record = read_record(runs_directory(home) / run_id)
     if not record.is_over:
         # Whoever works on it holds its lock; a killed one's torn line is cut off by that.

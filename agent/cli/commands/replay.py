@@ -6,6 +6,7 @@ import sys
 
 from agent.cli.arguments import Command, Given
 from agent.cli.setup.options import AS_JSON, BEGAN_WITH, RUN
+from agent.cli.setup.past_run import past_run
 from agent.cli.setup.signals import SignalGuard
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
@@ -17,7 +18,7 @@ from agent.preparation import environment, exit_codes, workspace
 from agent.preparation.policy import bounded
 from agent.record.events.encoding import plain
 from agent.record.reader import read_record
-from agent.record.runs import RecordedRun, find
+from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS, STEPS
 from agent.untrusted_text import one_line, path_text
 from policies.policy import Policy
@@ -26,7 +27,7 @@ from sandbox.workspace.place import Workspace
 
 def replay(given: Given) -> int:
     """Make the calls of a run again; gives the exit code."""
-    run = find(environment.home(), given[RUN])
+    run = past_run(given)
     if run.is_running or run.is_cut:
         raise UsageError(f"run {run.id} has not ended: `moonpool resume {run.id}` goes on with it")
     recorded = recording(read_record(run.directory).require(), run.id)

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.controller import RunController, may_ask
+from agent.cli.setup import past_run
 from agent.cli.setup.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
+from agent.cli.setup.past_run import OF_WORKSPACE
 from agent.config.values import Configuration
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import reopen_sealed
@@ -13,7 +15,6 @@ from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
 from agent.record.outcome import CutShort
-from agent.record.runs import find_id
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone
 from sandbox.sandbox import Sandbox
@@ -27,7 +28,7 @@ def resume(given: Given) -> int:
     configuration = model_setup.load(root=None)
     taken = take(
         home,
-        find_id(home, given[RUN]),
+        past_run.run_id(given[RUN], given[OF_WORKSPACE]),
         environ=environment.environ(),
         known_secrets=model_setup.known_secrets(configuration),
         may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
@@ -116,7 +117,7 @@ def _refuse_what_is_exported(taken: HeldRun) -> None:
 
 COMMAND = Command(
     resume,
-    (RUN, MODEL_OF_RUN, EXPORT_ONLY, EVENTS_AS_JSON, PRICES),
+    (RUN, OF_WORKSPACE, MODEL_OF_RUN, EXPORT_ONLY, EVENTS_AS_JSON, PRICES),
     """
 
     Example: moonpool resume last --export-only

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.arguments import Command, Given, flag, number, optional_argument
+from agent.cli.setup import past_run
 from agent.errors import UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.preparation import environment, exit_codes
-from agent.record.runs import find_id
 from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
 
@@ -65,14 +65,14 @@ def _place(wanted: str | None) -> tuple[Path, str]:
     """Where the runs are, and what is shown first."""
     home = environment.home()
     if wanted is None:
-        find_id(home, "last")  # there are some
+        past_run.run_id("last")  # there are some
         return home, "runs"
     if os.sep in wanted or runs_directory(Path(wanted)).is_dir():
         home = Path(wanted).absolute()
         if not runs_directory(home).is_dir():
             raise UsageError(f"{home} is no batch's folder: there are no runs in it")
         return home, "runs"
-    return home, f"run/{find_id(home, wanted)}"
+    return home, f"run/{past_run.run_id(wanted)}"
 
 
 COMMAND = Command(

@@ -4,28 +4,43 @@ import json
 from itertools import islice
 from typing import assert_never
 
-from rich.cells import cell_len
-
-from agent.cli.arguments import Command, Given, flag, number
-from agent.preparation import environment, exit_codes
+from agent.cli.arguments import Command, Given, flag, number, path
+from agent.preparation import environment, exit_codes, workspace
 from agent.record import outcome as outcomes
 from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun, UnreadableRun, all_runs
-from agent.terminal.screen import Line, open_screen
+from agent.terminal.screen import open_screen
+from agent.terminal.table import Column, print_table
 from agent.untrusted_text import one_line, shortened
 from agent.verification import Failed, NotAsked, NotRun, Verification, Verified
 
 FINISHED = outcomes.name_of(Finished)
-_HEAD = ("RUN", "OUTCOME", "VERIFIED", "FILES", "TIME", "MODEL", "TASK", "WORKSPACE")
+_STYLES = {FINISHED: "green", "unreadable": "red"}
+_COLUMNS = (
+    Column(head="RUN"),
+    Column(head="OUTCOME", least=14, style=lambda text: _STYLES.get(text, "yellow")),
+    Column(head="VERIFIED", drop=3, style=lambda text: "red" if text == "no" else "default"),
+    Column(head="FILES", drop=4),
+    Column(head="TIME", drop=2),
+    Column(head="MODEL", least=12, drop=5),
+    Column(head="TASK", least=12, drop=1),
+    Column(head="WORKSPACE", least=12, drop=6, from_end=True),
+)
 _MODEL_WIDTH = 30
 _TASK_WIDTH = 60
 LIMIT = number("-n", metavar="N", help="How many, the newest first.", default=20, least=1)
+OF_WORKSPACE = path("-w", "--workspace", metavar="DIR", help="Only those of this workspace.")
 AS_JSON_LINES = flag("--json", help="A JSON object a line.")
 
 
 def list_runs(given: Given) -> int:
     """Print a table, or a summary a line; the newest first."""
-    found = islice(all_runs(environment.home()), given[LIMIT])
+    runs = all_runs(environment.home())
+    of = given[OF_WORKSPACE]
+    if of is not None:
+        place = str(workspace.directory(of, "-w"))
+        runs = (it for it in runs if isinstance(it, RecordedRun) and it.summary.workspace == place)
+    found = islice(runs, given[LIMIT])
     if given[AS_JSON_LINES]:
         for run in found:
             print(json.dumps(document_of(run)))
@@ -34,26 +49,16 @@ def list_runs(given: Given) -> int:
     if not rows:
         print('no runs yet: start one with moonpool run "fix the failing tests"')
         return exit_codes.DONE
-    screen = open_screen(environment.environ())
-    widths = [max(cell_len(text) for text in column) for column in zip(_HEAD, *rows, strict=True)]
-    for row in (_HEAD, *rows):
-        line = Line()
-        for name, text, width in zip(_HEAD, row, widths, strict=True):
-            last = name == _HEAD[-1]
-            line.append(
-                text + " " * (0 if last else width - cell_len(text) + 2), _style(name, text)
-            )
-        # Cut, where a terminal is too narrow: what a person looks for stands in front.
-        screen.print_cut(Line(line.plain, "dim") if row is _HEAD else line)
+    print_table(open_screen(environment.environ()), _COLUMNS, rows)
     return exit_codes.DONE
 
 
 def _row(run: RecordedRun | UnreadableRun) -> tuple[str, ...]:
     if isinstance(run, UnreadableRun):
-        return run.id, "unreadable", "", "", "", "", one_line(run.problem), ""
+        return one_line(run.id), "unreadable", "", "", "", "", one_line(run.problem), ""
     summary = run.summary
     return (
-        run.id,
+        one_line(run.id),
         one_line(summary.outcome),
         _verified(summary.verification),
         str(len(summary.changes)),
@@ -74,12 +79,6 @@ def _verified(verification: Verification) -> str:
             return "no"
         case _:
             assert_never(verification)
-
-
-def _style(column: str, text: str) -> str:
-    if column == "OUTCOME":
-        return {FINISHED: "green", "unreadable": "red"}.get(text, "yellow")
-    return "red" if column == "VERIFIED" and text == "no" else "default"
 
 
 def spelled_seconds(seconds: float) -> str:
@@ -105,8 +104,10 @@ def document_of(run: RecordedRun | UnreadableRun) -> dict[str, object]:
 
 COMMAND = Command(
     list_runs,
-    (LIMIT, AS_JSON_LINES),
+    (LIMIT, OF_WORKSPACE, AS_JSON_LINES),
     """
+
+    A terminal shows of each what has room in its width; a pipe gets all of it, a line each.
 
     Example: moonpool runs -n 5
     """,

@@ -8,11 +8,11 @@ from typing import assert_never
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
 from agent.cli.setup.options import RUN
+from agent.cli.setup.past_run import OF_WORKSPACE, past_run
 from agent.errors import UsageError
 from agent.preparation import environment, exit_codes
 from agent.record.decisions import Decision, decisions
 from agent.record.reader import read_record
-from agent.record.runs import find
 from agent.record.timeline import RowKind, timeline
 from agent.terminal.diff import print_patch
 from agent.terminal.result import print_result
@@ -32,7 +32,7 @@ def show(given: Given) -> int:
     """Print a run: for a person, as JSON, or its patch; gives the exit code."""
     if given[AS_JSON] and given[PATCH]:
         raise Misuse("Invalid value: --json names the patch's file: --patch does not go with it")
-    run = find(environment.home(), given[RUN])
+    run = past_run(given)
     if given[AS_JSON]:
         print(json.dumps(document_of(run), indent=2))
         return exit_codes.DONE
@@ -124,7 +124,7 @@ def _print_patch(out: Screen, path: Path) -> None:
 
 COMMAND = Command(
     show,
-    (RUN, PATCH, AS_JSON),
+    (RUN, OF_WORKSPACE, PATCH, AS_JSON),
     """
 
     Example: moonpool show last --patch

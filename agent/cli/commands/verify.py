@@ -3,11 +3,12 @@
 import json
 
 from agent.cli.arguments import Command, Given
+from agent.cli.setup import past_run
 from agent.cli.setup.options import AS_JSON, RUN
+from agent.cli.setup.past_run import OF_WORKSPACE
 from agent.past_runs import integrity
 from agent.past_runs.integrity import CheckState
 from agent.preparation import environment, exit_codes
-from agent.record.runs import find_id
 from agent.record.store import runs_directory
 from agent.untrusted_text import one_line
 
@@ -16,7 +17,7 @@ def verify(given: Given) -> int:
     """Print what holds of a record, and what does not; gives the exit code."""
     as_json = given[AS_JSON]
     home = environment.home()
-    run_id = find_id(home, given[RUN])
+    run_id = past_run.run_id(given[RUN], given[OF_WORKSPACE])
     rows = []
     for check in integrity.checks(runs_directory(home) / run_id):
         rows.append(check)
@@ -44,7 +45,7 @@ def verify(given: Given) -> int:
 
 COMMAND = Command(
     verify,
-    (RUN, AS_JSON),
+    (RUN, OF_WORKSPACE, AS_JSON),
     """ Exit code 0: it is; 1: something is not.
 
     Checked are the chain of its events, its summary, its patch and what the patch makes of the old

@@ -18,7 +18,10 @@ from agent.cli.arguments import (
 if TYPE_CHECKING:
     from agent.preparation.prepare import RunOptions
 
-RUN = argument("RUN", "A run's id, its beginning, or `last`.")
+RUN = argument(
+    "RUN",
+    "A run's id, its beginning, or `last`: the newest of the workspace you are in, or of all.",
+)
 WORKSPACE = path_or(
     ".",
     "-w",

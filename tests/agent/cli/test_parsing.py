@@ -94,7 +94,7 @@ def test_behind_two_dashes_nothing_is_an_option(words: list[str]) -> None:
         ([], "Missing argument 'TASK'."),
         (["--json"], "Missing argument 'TASK'."),
         (["a", "b", "c", "d"], "Got unexpected extra argument(s) (c d)"),
-        (["a", "--modle", "x"], "No such option: --modle (Possible options: --model)"),
+        (["a", "--modle", "x"], "No such option: --modle; did you mean `--model`?"),
         (["a", "-z"], "No such option: -z"),
         (["a", "-m"], "Option '-m' requires an argument."),
         (["a", "--json=1"], "Option '--json' does not take a value."),

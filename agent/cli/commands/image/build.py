@@ -5,7 +5,7 @@ from agent.preparation import environment, exit_codes
 from images.build import ensure, rebuild
 from sandbox.engine.docker import Engine
 
-NAMES = rest("NAME")
+NAMES = rest("IMAGE")
 REFRESH = flag("--refresh", help="Build again, on the base as it is today.")
 
 

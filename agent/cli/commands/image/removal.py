@@ -5,7 +5,7 @@ from agent.preparation import environment, exit_codes
 from images.removal import remove
 from sandbox.engine.docker import Engine
 
-NAMES = rest("NAME")
+NAMES = rest("IMAGE")
 
 
 def remove_images(given: Given) -> int:

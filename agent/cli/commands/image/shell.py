@@ -19,7 +19,7 @@ from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.engine.docker import Engine
 from sandbox.errors import ImageUnusable, SandboxError
 
-NAME = argument("NAME")
+NAME = argument("IMAGE")
 _PIECE = 1 << 14
 
 

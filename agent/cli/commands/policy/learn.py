@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, flag
+from agent.cli.setup import past_run
 from agent.errors import UsageError
 from agent.past_runs.policy_usage import policy_usage
 from agent.preparation import environment, exit_codes
 from agent.record.reader import read_record
-from agent.record.runs import find_id
 from agent.record.store import EVENTS, runs_directory
 from agent.untrusted_text import one_line
 from policies.operator.learn import learn as learned
@@ -55,8 +55,7 @@ def _directory(name: str) -> Path:
     directory = Path(name)
     if "/" in name and (directory / EVENTS).is_file():
         return directory
-    home = environment.home()
-    return runs_directory(home) / find_id(home, name)
+    return runs_directory(environment.home()) / past_run.run_id(name)
 
 
 COMMAND = Command(

@@ -18,7 +18,7 @@ from sandbox.container.prepared_image import prepare
 from sandbox.engine.docker import Engine
 from sandbox.errors import ImageUnusable
 
-NAME = argument("NAME")
+NAME = argument("POLICY")
 RESOLVED = flag("--resolved", help="Which files of the image it lets run, and why.")
 IMAGE = text("--image", metavar="IMG", help="Instead of the policy's own.")
 ASK = flag("--ask", help="As where somebody can be asked, on a terminal.")

@@ -1,0 +1,1 @@
+"""What a shell offers for a word that is being typed."""
