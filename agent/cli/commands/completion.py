@@ -62,6 +62,7 @@ end
 complete -c moonpool -f -k -a '(__moonpool_complete)'
 """
 _SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_NAME = "moonpool"
 _BREAKS = ":=@"
 """Characters inside a name at which Bash may begin a word anew; of `COMP_WORDBREAKS`."""
 _BASH_FILES = {"files": "default", "folders": "dirnames"}
@@ -107,7 +108,8 @@ def _broken_off(line: str) -> tuple[tuple[str, ...], str]:
             *before, last = shlex.split(f"{line}x{quote}")
         except ValueError:
             continue
-        return (*before[1:], last[:-1]), quote
+        at = next((n for n, word in enumerate(before) if os.path.basename(word) == _NAME), 0)
+        return (*before[at + 1 :], last[:-1]), quote
     return ("",), ""
 
 

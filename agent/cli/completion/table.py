@@ -49,11 +49,16 @@ def load() -> Table:
     try:
         with cache.open("rb") as file:
             kept = json.loads(file.read(_LARGEST_CACHE))
-        if kept["form"] == _FORM and kept["of"] == str(_CODE) and _states(kept["seen"]):
+        if kept["form"] == _FORM and kept["of"] == _of() and _states(kept["seen"]):
             return _read(kept)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return _renew(cache)
+
+
+def _of() -> list[str]:
+    """Whose table it is: of this installation, under this configuration."""
+    return [str(_CODE), str(environment.configuration_file()[0])]
 
 
 def _renew(cache: Path) -> Table:
@@ -64,7 +69,7 @@ def _renew(cache: Path) -> Table:
     table, prices = _made()
     if prices is not None:
         seen[str(prices)] = _state(str(prices))
-    kept = {"form": _FORM, "of": str(_CODE), "seen": seen, **table._asdict()}
+    kept = {"form": _FORM, "of": _of(), "seen": seen, **table._asdict()}
     with contextlib.suppress(OSError):  # without a place for it, each time takes longer
         cache.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomically(cache, json.dumps(kept).encode())

@@ -14,9 +14,9 @@ from command_line.running import Shell
 from fakes.records import run_started
 
 
-def summarised(home: Path, run_id: str) -> Path:
+def summarised(home: Path, run_id: str, **more: object) -> Path:
     record = RunRecord.create(home, run_id=run_id)
-    begun = run_started(run_id=run_id)
+    begun = run_started(run_id=run_id, **more)
     record.append(begun.json_object())
     record.write_summary(running_summary(fold([begun])).json_object())
     record.close()
@@ -80,3 +80,27 @@ def test_one_run_that_can_not_be_read_hides_no_other(
     shown = moonpool("show", unreadable.id)
     assert (shown.returncode, shown.stdout) == (3, "")
     assert shown.stderr.count("\n") == 1
+
+
+def test_last_is_the_newest_run_of_the_workspace_one_stands_in(moonpool: Shell) -> None:
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    summarised(home, "20260101-000000-mine", workspace=str(moonpool.directory))
+    summarised(home, "20260101-000001-other", workspace=str(moonpool.directory.parent / "home"))
+    here = moonpool("show", "last", "--json")
+    there = moonpool("show", "last", "--json", "-w", "../home")
+    assert json.loads(here.stdout)["run_id"] == "20260101-000000-mine"
+    assert json.loads(there.stdout)["run_id"] == "20260101-000001-other"
+    assert "20260101-000000-mine" in moonpool("verify", "last").stdout
+    listed = moonpool("runs", "-w", "../home", "--json").stdout.splitlines()
+    assert [json.loads(line)["run_id"] for line in listed] == ["20260101-000001-other"]
+
+
+def test_a_hostile_task_is_one_visible_line_in_a_pipe_and_on_a_terminal(moonpool: Shell) -> None:
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    summarised(home, "20260101-000000-a", task="\x1b]0;x\x07 宽 one\ntwo \u202e" + "long " * 50)
+    for env in ({}, {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "70", "TERM": "xterm"}):
+        out = moonpool("runs", env=env).stdout
+        assert len(out.splitlines()) == 2
+        assert "\x1b]" not in out
+        assert "\u202e" not in out
+        assert "\\x1b]0;x\\x07" in out
