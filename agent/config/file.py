@@ -216,6 +216,7 @@ def _values(file: ConfigForm, document: Document, path: Path) -> Configuration:
         instructions=None if file.instructions is None else _path(file.instructions, folder),
         context_files=file.context_files,
         max_output_tokens=file.max_output_tokens,
+        tool_form=file.tool_form,
         cache_budget_bytes=file.cache_budget,
         telemetry=None
         if telemetry is None

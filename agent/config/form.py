@@ -88,6 +88,7 @@ class ConfigForm(StrictModel):
     instructions: _Plain | None = None
     context_files: bool = True
     max_output_tokens: Annotated[int, pydantic.Field(ge=256, le=1_000_000)] | None = None
+    tool_form: Literal["auto", "native", "text"] | None = None
     cache_budget: Size | None = None
     telemetry: TelemetryForm | None = None
 

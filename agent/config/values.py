@@ -8,6 +8,7 @@ any secret: a key is named by the environment variable that holds it.
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
+from typing import Literal
 
 from policies.frozen import dataclass
 
@@ -90,6 +91,8 @@ class Configuration:
     max_output_tokens: int | None = None
     """The most tokens that one reply is asked for; None: 32,000, or fewer where the model gives
     fewer. It only lowers that."""
+    tool_form: Literal["auto", "native", "text"] | None = None
+    """How a model is offered tools (`agent.models.interface.ToolForm`); None: ``auto``."""
     cache_budget_bytes: int | None = None
     """For all that the engine keeps of ours and that can be made again; None: 20 GiB."""
     telemetry: TelemetryConfig | None = None

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from agent.conversation import nudges
 from agent.conversation.budget import Budget, BudgetReached
-from agent.conversation.calls_as_text import call_as_text
 from agent.conversation.compaction import Compactor
 from agent.conversation.model_calls import ModelCaller
 from agent.conversation.tool_calls import ToolExecutor
+from agent.conversation.tool_form import ToolFormChoice
 from agent.errors import ModelError, ModelRefusedRequest, ModelTooLong
 from agent.interrupts import Interrupts, SignalReceived, TimeUp
 from agent.models.interface import (
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from agent.conversation.run_share import RunShare
 
 _IN_A_ROW = 5
-"""How many answers without substance (empty, cut off, paused) end the run."""
+"""So many answers without substance (empty, cut off, paused) end the run."""
 
 
 class AgentLoop:
@@ -79,12 +79,14 @@ class AgentLoop:
         self._budget = budget
         self._interrupts = interrupts
         self._journal = journal
+        self._form = ToolFormChoice(setting=facts.tool_form, model=model.name, journal=journal)
         self._caller = ModelCaller(
             model=model,
             budget=budget,
             system=system,
             tools=registry.specs(calls.tools),
             server_tools=server_tools,
+            form=self._form,
             interrupts=interrupts,
             journal=journal,
             share=share,
@@ -147,6 +149,7 @@ class AgentLoop:
 
     def _until_ended(self) -> Conversation:
         try:
+            self._form.begin()
             ended = self._finish()
             while ended is None:
                 ended = self._turn()
@@ -206,8 +209,7 @@ class AgentLoop:
                 return self._answer(reply)
             case StopReason.MAX_TOKENS:
                 self._skip("torn", nudges.TORN)
-                nudge = None if uses_of(reply) else nudges.ASK_TO_GO_ON
-                return self._vain("its answers are cut off", nudge)
+                return self._vain("its answers are cut off", self._form.cut_off(reply))
             case StopReason.PAUSE_TURN:
                 self._skip("torn", nudges.UNRUN)
                 if worked(reply):
@@ -242,11 +244,10 @@ class AgentLoop:
         words = words_of(reply)
         if not words:
             return self._vain("its answers are empty", nudges.ASK_FOR_ANSWER)
-        tool = call_as_text(words, self._calls.tools)
-        # A model that has made calls may mean to show one: it is told once.
-        if tool and not (self._state.calls and self._state.in_vain > 1):
-            return self._vain("it writes its calls as text", nudges.CALL_AS_TEXT.format(tool=tool))
-        return Finished(message=words)
+        missed = self._form.missed_call(words, self._calls.tools)
+        if missed is None:
+            return Finished(message=words)
+        return self._vain(missed.reason, missed.nudge)
 
     # -- the calls of a turn ---------------------------------------------------------------
 
@@ -310,8 +311,8 @@ class AgentLoop:
             return self._asked()
         except ModelTooLong:
             raise
-        except ModelRefusedRequest:
-            if not self._withdraw_images():
+        except ModelRefusedRequest as error:
+            if not (self._form.refused(error) or self._withdraw_images()):
                 raise
         return self._asked()
 
@@ -319,8 +320,7 @@ class AgentLoop:
         return self._caller.turn(self._compactor.messages(), max_tokens=self._compactor.max_tokens)
 
     def _withdraw_images(self) -> bool:
-        """What only looks like an image, or is too large a one, must not end a run, nor stand in
-        each later request. False: there is none in what is said now."""
+        """What is no image, or is too large, must not end a run. False: nothing shows one now."""
         if not images_in(self._state.history[-1:]):
             return False
         self._journal.emit(ImagesWithdrawn(text=nudges.NOT_TAKEN))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
 from agent.conversation.budget import Budget, BudgetReached
+from agent.conversation.tool_form import ToolFormChoice
 from agent.conversation.window import bytes_of
 from agent.errors import ModelError
 from agent.interrupts import Interrupts
@@ -29,6 +30,7 @@ from agent.models.interface import (
     ThinkingDelta,
     ToolSpec,
     Usage,
+    uses_of,
 )
 from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
 from agent.record.events.lifecycle import Notice
@@ -37,6 +39,7 @@ from agent.record.journal import Journal
 
 if TYPE_CHECKING:
     from agent.conversation.run_share import PaidCall, RunShare
+    from agent.conversation.text_calls.streaming import StreamedWords
 
 _ESTIMATED = (
     "the service does not say what its answers use: their tokens are estimated by their size, and "
@@ -55,6 +58,7 @@ class ModelCaller:
         system: str,
         tools: tuple[ToolSpec, ...],
         server_tools: tuple[str, ...],
+        form: ToolFormChoice,
         interrupts: Interrupts,
         journal: Journal,
         share: "RunShare | None" = None,
@@ -64,14 +68,15 @@ class ModelCaller:
         self._paid: PaidCall | None = None
         self._budget = budget
         self.system = system
-        self._system_sha256 = hashlib.sha256(system.encode()).hexdigest()
         self.tools = tools
         self._server_tools = server_tools
+        self._form = form
         self._interrupts = interrupts
         self._journal = journal
         self._asking = 0
         self._came_bytes = 0
         self._estimates = False
+        self._streamed: StreamedWords | None = None
 
     def turn(self, messages: tuple[Message, ...], *, max_tokens: int) -> Reply:
         """A turn of the conversation, of which `messages` are sent.
@@ -83,16 +88,21 @@ class ModelCaller:
         """
         emit = self._journal.emit
         with self._paid_for(max(1, self._budget.answer_tokens(max_tokens))) as tokens:
+            request = self._request(messages, tokens)
             emit(
                 ModelCalled(
                     turn=self._budget.turns + 1,
-                    system_sha256=self._system_sha256,
+                    system_sha256=hashlib.sha256(request.system.encode()).hexdigest(),
                     messages=len(self._journal.state.conversation.history),
                 )
             )
             started = time.monotonic()
-            reply = self._get(self._request(messages, tokens), self._on_event)
+            self._stream_anew()
+            reply = self._get(request, self._on_event)
             self._budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
+            reply = self._read(reply)
+        if self._streamed is not None and not uses_of(reply):
+            self._show(self._streamed.rest())
         self._own_up(reply.usage)
         emit(
             ModelReplied(
@@ -114,7 +124,7 @@ class ModelCaller:
         with self._paid_for(max_tokens) as tokens:
             reply = self._get(self._request(messages, tokens, compact=compact), self._aside)
             self._budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
-            return reply
+            return self._read(reply)
 
     @contextmanager
     def _paid_for(self, max_tokens: int) -> Generator[int]:
@@ -146,7 +156,7 @@ class ModelCaller:
     def _request(
         self, messages: tuple[Message, ...], max_tokens: int, *, compact: bool = False
     ) -> Request:
-        return Request(
+        request = Request(
             system=self.system,
             tools=self.tools,
             messages=messages,
@@ -154,6 +164,20 @@ class ModelCaller:
             server_tools=self._server_tools,
             compact=compact,
         )
+        label = self._form.label
+        if label is None:
+            return request
+        from agent.conversation.text_calls import rendering  # noqa: PLC0415 - most runs have none
+
+        return rendering.request_in_text(request, label)
+
+    def _read(self, reply: Reply) -> Reply:
+        label = self._form.label
+        if label is None:
+            return reply
+        from agent.conversation.text_calls import rendering  # noqa: PLC0415 - as above
+
+        return rendering.reply_with_call(reply, label, use_id=f"text_{self._budget.turns}")
 
     def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
         self._asking = request.max_tokens
@@ -180,7 +204,9 @@ class ModelCaller:
         emit, budget = self._journal.emit, self._budget
         match event:
             case TextDelta():
-                emit(TextPiece(text=event.text))
+                self._show(
+                    event.text if self._streamed is None else self._streamed.shown(event.text)
+                )
             case ThinkingDelta():
                 emit(ThinkingPiece(text=event.text))
             case Retrying():
@@ -195,8 +221,20 @@ class ModelCaller:
             case Discarded():
                 self._discard(event.usage)
                 emit(TextDiscarded())
+                self._stream_anew()
             case _:
                 assert_never(event)
+
+    def _show(self, text: str) -> None:
+        if text:
+            self._journal.emit(TextPiece(text=text))
+
+    def _stream_anew(self) -> None:
+        label = self._form.label
+        if label is not None:
+            from agent.conversation.text_calls.streaming import StreamedWords  # noqa: PLC0415 - as above
+
+            self._streamed = StreamedWords(label)
 
     def _own_up(self, usage: Usage) -> None:
         """Tell the person, once, that what is counted from now on is not the service's count."""

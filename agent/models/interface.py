@@ -98,6 +98,17 @@ class Request:
     which `agent.models.pricing` says that they do it; another reply means that there is none."""
 
 
+class ToolForm(StrEnum):
+    """How a model is offered tools."""
+
+    AUTO = "auto"
+    """By the service's own tool calls; in text once the model, or its service, has none."""
+    NATIVE = "native"
+    """By the service's own tool calls, whatever comes."""
+    TEXT = "text"
+    """In the prompt, and its calls are read from what it says (`agent.conversation.text_calls`)."""
+
+
 class StopReason(StrEnum):
     """Why the model stopped; the union of what the providers say.
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from agent.models.interface import Usage
+from agent.models.interface import ToolForm, Usage
 from policies.frozen import dataclass
 
 ASSUMED_CONTEXT_TOKENS: Final = 128_000
@@ -72,6 +72,8 @@ class ModelInfo:
     """The most tokens that one reply may have."""
     compaction: bool = False
     """The service summarises a conversation on demand."""
+    tool_form: ToolForm = ToolForm.AUTO
+    """As the operator has it."""
     source: str = ""
     """Where the figures come from and when they were seen there, in one line."""
 

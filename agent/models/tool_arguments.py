@@ -42,6 +42,34 @@ def decode(text: str) -> Mapping[str, object]:
     return value
 
 
+def decode_strictly(text: str) -> Mapping[str, object]:
+    """The one JSON object that a text is: by JSON's own grammar, with no key twice in an object.
+
+    Raises:
+        ArgumentsError: it is anything else.
+    """
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
+        )
+    except RecursionError:
+        raise ArgumentsError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise ArgumentsError(f"it is not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ArgumentsError("it is not one JSON object")
+    if _too_deep(value):
+        raise ArgumentsError("the JSON is nested too deeply")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
 def _parsed(text: str) -> Any:
     try:
         # Not strict: several models write a line break in a string as it is.

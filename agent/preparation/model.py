@@ -18,7 +18,7 @@ from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
 from agent.errors import UsageError
 from agent.models.host import Host, host_of
-from agent.models.interface import Model
+from agent.models.interface import Model, ToolForm
 from agent.models.open_model import DEFAULT_MODEL
 from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of, listed_models
@@ -199,6 +199,8 @@ def _known_facts(
 
         own = load_prices(named)
     found = facts_of(model, own, listed=not host.is_cloud)
+    if configuration.tool_form is not None:
+        found = replace(found, tool_form=ToolForm(configuration.tool_form))
     asked = configuration.max_output_tokens
     if asked is None:
         return found

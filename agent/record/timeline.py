@@ -19,6 +19,7 @@ from agent.record.events.conversation import (
     RequestWithdrawn,
     ResultsCleared,
     ResultsShortened,
+    TextFormChosen,
     UserMessageAdded,
 )
 from agent.record.events.kinds import Event
@@ -26,6 +27,7 @@ from agent.record.events.lifecycle import Notice, RequestAwaited
 from agent.record.events.wording import (
     call_in_words,
     decision_rule,
+    form_in_words,
     shown_in_words,
     spending_in_words,
 )
@@ -118,6 +120,8 @@ def _rows_between(event: Event) -> Iterator[Row]:  # noqa: C901, PLR0912 - a lin
             yield _note(one_line(f"the model was asked again: {event.reason}"))
         case ContextShown():
             yield Row(kind=RowKind.NOTE, title=shown_in_words(event), detail=event.text)
+        case TextFormChosen():
+            yield _note(form_in_words(event))
         case ImagesWithdrawn():
             yield _note("the service did not take the images: they were withdrawn")
         case UserMessageAdded() if event.what == "request":

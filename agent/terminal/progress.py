@@ -19,6 +19,7 @@ from agent.record.events.conversation import (
     ModelRetry,
     ResultsCleared,
     ResultsShortened,
+    TextFormChosen,
 )
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice, RunStarted, SandboxReady
@@ -32,6 +33,7 @@ from agent.record.events.live import (
 )
 from agent.record.events.wording import (
     call_in_words,
+    form_in_words,
     served_in_words,
     shown_in_words,
     spending_in_words,
@@ -97,6 +99,9 @@ class Display:
             case ContextShown():
                 self._rest()
                 self._say(shown_in_words(event), "dim")
+            case TextFormChosen():
+                self._rest()
+                self._say(form_in_words(event), "dim")
             case Notice():
                 self._say(visible(event.text), "yellow")
             case ExportFailed():

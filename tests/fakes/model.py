@@ -1,5 +1,7 @@
 """A model that says what a test tells it to, reply by reply, and keeps what it was asked."""
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.models.interface import (
@@ -71,3 +73,20 @@ def calls(
         for number, (name, arguments) in enumerate(uses)
     ]
     return Reply(message=AssistantMessage(blocks=tuple(blocks)), stop=stop, usage=usage or Usage())
+
+
+def label_in(request: Request) -> str:
+    """Of the fences that are calls, as a model reads it in its prompt."""
+    found = re.search(r"^```(call-[0-9a-f]{6})$", request.system, re.MULTILINE)
+    assert found is not None, "the prompt says how a call is written"
+    return found[1]
+
+
+def write(tool: str, /, **arguments: object) -> Callable[[Request], Reply]:
+    """A call in text, as the prompt asks for it."""
+    return fenced(json.dumps({"name": tool, "arguments": arguments}))
+
+
+def fenced(text: str, *, before: str = "", after: str = "") -> Callable[[Request], Reply]:
+    """Any text in the fence of a call, with more around it."""
+    return lambda request: say(f"{before}```{label_in(request)}\n{text}\n```{after}")

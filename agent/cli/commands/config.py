@@ -11,6 +11,7 @@ from agent.cli.setup.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model
+from agent.models.interface import ToolForm
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
 from agent.terminal.rich_screen import console
@@ -118,6 +119,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
     yield sources.setting(
         "max_output_tokens", configuration.max_output_tokens, built_in=str(DEFAULT_MAX_TOKENS)
     )
+    yield sources.setting("tool_form", configuration.tool_form, built_in=str(ToolForm.AUTO))
     budget = configuration.cache_budget_bytes
     yield sources.setting(
         "cache_budget",
@@ -200,6 +202,7 @@ COMMAND = Command(
     instructions: FILE             # your own, for every run
     context_files: true            # false: show the model no AGENTS.md and the like
     max_output_tokens: 8192        # of one answer, where a service gives less than 32,000
+    tool_form: auto                # text: the model writes its calls as text; native: never
     cache_budget: 20GiB            # for all that the engine keeps of ours to be faster
     telemetry:
       otlp_endpoint: https://HOST  # where spans go; without: nowhere

@@ -61,6 +61,18 @@ class UserMessageAdded(RecordedModel):
     """What the operator asked for and took back is said again where a summary stands for it."""
 
 
+class TextFormChosen(RecordedModel):
+    """From here on the tools stand in the prompt, and a call is read from the answer's text."""
+
+    event: Literal["text_form_chosen"] = "text_form_chosen"
+    model: str
+    """The model of which that holds; another one is asked as usual."""
+    label: str
+    """Of the fences that are calls; drawn for the run."""
+    why: Literal["configured", "learned", "refused"]
+    """``learned``: the model wrote its calls as text; ``refused``: its service takes no tools."""
+
+
 class RequestWithdrawn(RecordedModel):
     """A chat's newest request was declined: it, and what came of it, is not sent any more."""
 

@@ -22,6 +22,7 @@ Recorded = (
     | conversation.HistorySummarised
     | conversation.UserMessageAdded
     | conversation.ContextShown
+    | conversation.TextFormChosen
     | calls.CallStarted
     | calls.CallRefused
     | calls.ApprovalAnswered

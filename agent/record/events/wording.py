@@ -9,6 +9,7 @@ from agent.record.events.conversation import (
     HistorySummarised,
     ResultsCleared,
     ResultsShortened,
+    TextFormChosen,
 )
 from agent.record.events.live import BudgetUsed
 from policies.decision import Allow, Ask, Decision, Deny
@@ -58,6 +59,17 @@ def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
 def shown_in_words(context: ContextShown) -> str:
     names = [f"{file.name}{' (cut)' if file.cut else ''}" for file in context.files]
     return f"{', '.join(names)} shown to the model as untrusted context"
+
+
+_TEXT_FORM = {
+    "configured": "tool_form is text",
+    "learned": "it wrote calls as text, and none of them ran",
+    "refused": "its service takes no tools",
+}
+
+
+def form_in_words(chosen: TextFormChosen) -> str:
+    return f"the model's calls are read from its text: {_TEXT_FORM[chosen.why]}"
 
 
 def decision_rule(decision: Decision | None) -> str:

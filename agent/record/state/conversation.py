@@ -34,6 +34,7 @@ from agent.record.events.conversation import (
     RequestWithdrawn,
     ResultsCleared,
     ResultsShortened,
+    TextFormChosen,
     UserMessageAdded,
 )
 from agent.record.events.kinds import Recorded
@@ -97,6 +98,8 @@ class ConversationState:
     """What the operator asked for, and took back, in order."""
     first_request: str | None = None
     """The first that the operator asked for, be it withdrawn later."""
+    text_form: TextFormChosen | None = None
+    """The newest; None: calls are made as the service has them."""
     ended: Conversation | None = None
     """How the conversation ended, where nothing was said since."""
     in_vain: int = 0
@@ -146,6 +149,8 @@ def converse(  # noqa: PLR0911 - a line for each kind of event
             return replace(state, history=(*state.history[:-1], newest))
         case ResultsCleared() | ResultsShortened() | HistorySummarised():
             return replace(state, window=_narrowed(state.window, event))
+        case TextFormChosen():
+            return replace(state, text_form=event)
         case ConversationEnded():
             return replace(state, ended=event.outcome)
         case _:

@@ -21,11 +21,13 @@ from agent.record.events.conversation import (
     HistorySummarised,
     ModelReplied,
     ReplyDiscarded,
+    TextFormChosen,
     UserMessageAdded,
 )
 from agent.record.events.encoding import plain
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed, RunStarted
+from agent.record.events.wording import form_in_words
 from agent.record.events.workspace import VerificationEnded
 from agent.record.outcome import Finished, name_of
 from agent.record.store import EVENTS, IMAGES
@@ -117,6 +119,8 @@ class _Steps:
             case UserMessageAdded():
                 extra = None if event.what == "request" else {"kind": event.what}
                 self._step("user", event.text, time, extra=extra)
+            case TextFormChosen():
+                self._step("system", form_in_words(event), time, extra={"why": event.why})
             case ContextShown():
                 self._step("user", event.text, time, extra={"kind": "context files"})
             case ModelReplied() | ReplyDiscarded() | HistorySummarised():
