@@ -99,5 +99,6 @@ def _nothing_new(times: int) -> NoLoop | WarnOfLoop | StopForLoop:
 
 
 def _digest(use: ToolUse, result: str = "") -> str:
-    text = json.dumps([use.name, plain(use.arguments), result], sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    """Of a call as it is recorded: a run that is taken up finds the same."""
+    text = json.dumps(plain([use.name, use.arguments, result]), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
