@@ -1,8 +1,8 @@
 # Everything a person types while working on Moonpool. `make` alone lists it.
 BIN := .venv/bin
-CODE := agent images policies sandbox tests benchmarks acceptance
+CODE := agent images policies sandbox tests benchmarks acceptance scripts
 
-.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser check format bench lock build clean
+.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser check format bench docs lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,6 +60,10 @@ bench: image ## the speed table, as ratios to baselines measured in the same run
 	@$(BIN)/python -P benchmarks/start.py
 	@$(BIN)/python -P benchmarks/batch.py
 
+docs: setup ## the site of docs/, in build/site; a link that leads nowhere is an error
+	@$(BIN)/python -P scripts/docs_pages.py build/docs
+	@$(BIN)/zensical build --strict --clean
+
 lock: setup ## constraints.txt again, from pyproject.toml
 	@sh scripts/lock.sh
 
@@ -68,5 +72,5 @@ build: setup ## the wheel, in dist/
 		|| { printf '%s\n' "$$log"; exit 1; }; ls dist/*.whl
 
 clean: ## what the other targets made in this checkout (images: `moonpool prune`)
-	@rm -rf .venv .venv-ray .venv-browser build dist *.egg-info .*_cache .hypothesis
+	@rm -rf .venv .venv-ray .venv-browser .cache build dist *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
