@@ -11,8 +11,16 @@ from urllib.parse import urlsplit
 
 from agent.config.values import Bedrock, Configuration, Vertex
 
-_PUBLIC_HOSTS: Final = {"anthropic": "api.anthropic.com", "openai": "api.openai.com"}
-_URL_VARIABLES: Final = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL"}
+_PUBLIC_HOSTS: Final = {
+    "anthropic": "api.anthropic.com",
+    "openai": "api.openai.com",
+    "responses": "api.openai.com",
+}
+_URL_VARIABLES: Final = {
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "openai": "OPENAI_BASE_URL",
+    "responses": "OPENAI_BASE_URL",
+}
 
 
 class Host(Enum):
@@ -32,7 +40,7 @@ def host_of(model: str, *, environ: Mapping[str, str], configuration: Configurat
     provider = model.partition(":")[0]
     if provider not in _PUBLIC_HOSTS:
         return Host.PROVIDER
-    service = configuration.openai if provider == "openai" else configuration.anthropic
+    service = configuration.anthropic if provider == "anthropic" else configuration.openai
     match service:
         case Bedrock():
             return Host.BEDROCK

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from agent.models.anthropic.client import AnthropicModel
     from agent.models.listing import OfferedModel
     from agent.models.openai.client import OpenAIModel
+    from agent.models.openai.wire_api import WireApi
 
 DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
 """Source: listed in the SDK's ``types/model_param.py`` and used in its README (anthropic 2.11.0);
@@ -91,7 +92,7 @@ def offered(
         known = " or ".join(_OPENERS)
         near = did_you_mean(provider, _OPENERS)
         raise UsageError(f"{provider!r} is not a provider: write {known}{near}")
-    return lister(environ, configuration, on_event)
+    return lister("", environ, configuration).offered(on_event)
 
 
 def credential(environ: Mapping[str, str], configured: str | None, usual: str) -> str | None:
@@ -180,20 +181,37 @@ def _place(
 
 
 def _openai(name: str, environ: Mapping[str, str], configuration: Configuration) -> "OpenAIModel":
+    from agent.models.openai.chat import CHAT  # noqa: PLC0415 - see the module's docstring
+
+    return _openai_service(name, CHAT, environ, configuration.openai)
+
+
+def _responses(
+    name: str, environ: Mapping[str, str], configuration: Configuration
+) -> "OpenAIModel":
+    from agent.models.openai.responses.api import RESPONSES  # noqa: PLC0415 - as above
+
+    return _openai_service(name, RESPONSES, environ, configuration.openai)
+
+
+def _openai_service(
+    name: str, api: "WireApi", environ: Mapping[str, str], service: OpenAIService
+) -> "OpenAIModel":
+    """One service, one key, whichever of its two APIs is spoken."""
     try:
         from agent.models.openai.client import OpenAIModel  # noqa: PLC0415 - as above, and an extra
     except ModuleNotFoundError as error:
         if error.name != "openai":
             raise
         raise UsageError(
-            "openai:NAME needs the openai package: pip install 'moonpool[openai]'"
+            f"{api.provider}:NAME needs the openai package: pip install 'moonpool[openai]'"
         ) from error
-    service = configuration.openai
     elsewhere = environ.get("OPENAI_BASE_URL")
     if elsewhere and elsewhere != service.base_url:
         service = OpenAIService(base_url=elsewhere)
     return OpenAIModel.open(
         name,
+        api=api,
         api_key=credential(environ, service.api_key_env, "OPENAI_API_KEY"),
         base_url=service.base_url,
         credential_name=service.api_key_env or "",
@@ -209,35 +227,18 @@ def _script(name: str, environ: Mapping[str, str], configuration: Configuration)
 _OPENERS: Final[Mapping[str, Callable[[str, Mapping[str, str], Configuration], Model]]] = {
     "anthropic": _anthropic,
     "openai": _openai,
+    "responses": _responses,
     "script": _script,
 }
 
 
-def _anthropic_models(
-    environ: Mapping[str, str],
-    configuration: Configuration,
-    on_event: Callable[[StreamEvent], None],
-) -> "tuple[OfferedModel, ...]":
-    return _anthropic("", environ, configuration).offered(on_event)
-
-
-def _openai_models(
-    environ: Mapping[str, str],
-    configuration: Configuration,
-    on_event: Callable[[StreamEvent], None],
-) -> "tuple[OfferedModel, ...]":
-    return _openai("", environ, configuration).offered(on_event)
-
-
-_Lister = Callable[
-    [Mapping[str, str], Configuration, Callable[[StreamEvent], None]], "tuple[OfferedModel, ...]"
-]
-_LISTERS: Final[Mapping[str, _Lister]] = {
-    "anthropic": _anthropic_models,
-    "openai": _openai_models,
+_LISTERS: Final[Mapping[str, Callable[..., "AnthropicModel | OpenAIModel"]]] = {
+    "anthropic": _anthropic,
+    "openai": _openai,
+    "responses": _responses,
 }
 
-_NOUNS: Final = {"anthropic": "NAME", "openai": "NAME", "script": "FILE"}
+_NOUNS: Final = {"anthropic": "NAME", "openai": "NAME", "responses": "NAME", "script": "FILE"}
 
 
 def _not_a_model(spec: str, provider: str) -> str:

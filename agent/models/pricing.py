@@ -21,7 +21,8 @@ ASSUMED_CONTEXT_TOKENS: Final = 128_000
 BOUNDLESS_TOKENS: Final = 1_000_000_000
 """A window so large has no bound: nothing of the conversation is ever left out."""
 
-_DATED: Final = re.compile(r"[-@][0-9]{8}\Z")
+_DATED: Final = re.compile(r"(?:[-@][0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2})\Z")
+_RESPONSES: Final = "responses:"
 _MILLION: Final = 1_000_000
 
 
@@ -108,6 +109,9 @@ _SCRIPT = ModelInfo(
 def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) -> ModelInfo:
     """What is known of ``PROVIDER:NAME``; ``own`` is the operator's list.
 
+    The two APIs of an OpenAI-compatible service have the same models: where nothing stands under
+    ``responses:``, what stands under ``openai:`` counts.
+
     Args:
         listed: whether our list is of the service that is asked.
     """
@@ -116,6 +120,8 @@ def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) 
         return _SCRIPT  # to read the list takes longer than a script's first turns
     if not found and listed:
         found = [entry for entry in _ours() if entry.matches(name)]
+    if not found and name.startswith(_RESPONSES):
+        return facts_of(f"openai:{name.removeprefix(_RESPONSES)}", own, listed=listed)
     if not found:
         return UNKNOWN
     # A name as it stands is more exact than a beginning of the same length.

@@ -11,8 +11,14 @@ from agent.errors import UsageError
 from agent.models.host import Host
 from policies.policy import SERVER_TOOLS, Policy
 
-_HAVE: Final[Mapping[str, tuple[str, ...]]] = {"anthropic": SERVER_TOOLS}
+_HAVE: Final[Mapping[str, tuple[str, ...]]] = {
+    "anthropic": SERVER_TOOLS,
+    "responses": SERVER_TOOLS,
+}
 """By provider, as it stands before the colon of a model's name."""
+
+_ONLY_WITH: Final[Mapping[tuple[str, str], str]] = {("responses", "web_fetch"): "web_search"}
+"""A provider's tool that is a part of another: the search of the Responses API opens pages too."""
 
 _PAID_BY_TOKENS: Final = frozenset({"web_fetch"})
 """Source: the API's page on pricing (October 2026): a search costs by the piece, run code by the
@@ -40,8 +46,15 @@ def refuse_what_cannot_be(policy: Policy, model: str, host: Host = Host.PROVIDER
     if lacking:
         raise UsageError(
             f"policy {policy.name} lists server_tools {', '.join(lacking)}, and {provider}: models "
-            "have none of these here: take them out, or use an anthropic: model"
+            "have none of these here: take them out, or use an anthropic: or responses: model"
         )
+    for tool in policy.server_tools:
+        needed = _ONLY_WITH.get((provider, tool))
+        if needed is not None and needed not in policy.server_tools:
+            raise UsageError(
+                f"policy {policy.name} lists server_tools {tool} without {needed}, of which it is "
+                f"a part with {provider}: models: list both, or take it out"
+            )
     unpriced = [tool for tool in policy.server_tools if tool not in _PAID_BY_TOKENS]
     if unpriced and policy.budget.usd is not None:
         raise UsageError(

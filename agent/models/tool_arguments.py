@@ -37,7 +37,7 @@ def decode(text: str) -> Mapping[str, object]:
         return {}
     if not isinstance(value, dict):
         raise ArgumentsError("the arguments are not a JSON object")
-    if _too_deep(value):
+    if too_deep(value):
         raise ArgumentsError("the arguments are nested too deeply")
     return value
 
@@ -109,7 +109,8 @@ def _finite(text: str) -> Any:
     return number if math.isfinite(number) else _refuse(text)
 
 
-def _too_deep(value: object) -> bool:
+def too_deep(value: object) -> bool:
+    """Whether a value of JSON is nested beyond `DEEPEST`."""
     level = [value]
     for _ in range(DEEPEST):
         level = [

@@ -109,13 +109,18 @@ def _observed(event: CallStarted | CallRefused) -> ObservedCall:
 
 def _served(event: ModelReplied) -> list[str]:
     """Which of its tools the service used in a reply."""
-    raws = [block.raw for block in event.reply.message.blocks if isinstance(block, Opaque)]
-    names = [raw.get("name") for raw in raws if raw.get("type") == "server_tool_use"]
+    opaque = [block for block in event.reply.message.blocks if isinstance(block, Opaque)]
+    names = [
+        block.raw.get("name")
+        if block.raw.get("type") == "server_tool_use"
+        else block.server_side.partition(":")[0]
+        for block in opaque
+    ]
     # Code is run under names of its own: bash_code_execution, for one.
     return [
         "code_execution" if name.endswith("code_execution") else name
         for name in names
-        if isinstance(name, str)
+        if isinstance(name, str) and name
     ]
 
 

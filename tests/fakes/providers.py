@@ -20,9 +20,11 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.openai.client import OpenAIModel
+from agent.models.openai.responses.api import RESPONSES
 from agent.models.service import RequestTiming
 from standins.anthropic.server import StandIn
 from standins.openai.server import StandInOpenAI
+from standins.responses.server import StandInResponses
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -79,7 +81,7 @@ def result(tool_use_id: str, text: str = "ok", *, is_error: bool = False) -> Too
 def open_on(
     kind: type[AnthropicModel] | type[OpenAIModel],
     name: str,
-    api: StandIn | StandInOpenAI,
+    service: StandIn | StandInOpenAI | StandInResponses,
     *,
     timing: RequestTiming | None = None,
     **options: Any,
@@ -87,7 +89,7 @@ def open_on(
     """A model on a stand-in. It does not wait: how long it would have is in ``waits``."""
     waits: list[float] = []
     timing = replace(timing or RequestTiming(), sleep=waits.append)
-    options = {"api_key": api.key, "base_url": api.url, **options}
+    options = {"api_key": service.key, "base_url": service.url, **options}
     return ProviderConversation(model=kind.open(name, timing=timing, **options), waits=waits)
 
 
@@ -145,3 +147,36 @@ def openai_conversation(
     openai_api: StandInOpenAI, open_openai: Callable[..., ProviderConversation]
 ) -> ProviderConversation:
     return open_openai(openai_api)
+
+
+RESPONSES_MODEL = "gpt-5.4"
+
+
+@pytest.fixture
+def responses_api() -> Iterator[StandInResponses]:
+    with StandInResponses() as standin:
+        yield standin
+
+
+@pytest.fixture
+def open_responses() -> Iterator[Callable[..., ProviderConversation]]:
+    """On a stand-in of one's own."""
+    opened: list[AnthropicModel | OpenAIModel] = []
+
+    def open_(
+        api: StandInResponses, name: str = RESPONSES_MODEL, **options: Any
+    ) -> ProviderConversation:
+        conversation = open_on(OpenAIModel, name, api, api=RESPONSES, **options)
+        opened.append(conversation.model)
+        return conversation
+
+    yield open_
+    for model in opened:
+        model.close()
+
+
+@pytest.fixture
+def responses_conversation(
+    responses_api: StandInResponses, open_responses: Callable[..., ProviderConversation]
+) -> ProviderConversation:
+    return open_responses(responses_api)

@@ -10,6 +10,7 @@ from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour
 from standins.exchange.server import Recorded
 from standins.openai.server import StandInOpenAI
+from standins.responses.server import StandInResponses
 
 
 class Service(Protocol):
@@ -34,6 +35,8 @@ class Provider:
     model: str
     """For ``-m``."""
     open: Callable[[], AbstractContextManager[Service]]
+    section: str
+    """Of config.yaml."""
     url_variable: str
     key_variable: str
 
@@ -52,7 +55,7 @@ class Provider:
         """A config.yaml that says the same, with the key in a variable of another name."""
         return (
             f"version: 1\nmodel: {self.model}\nproviders:\n"
-            f"  {self.name}: {{base_url: '{service.url}', api_key_env: {key}}}\n"
+            f"  {self.section}: {{base_url: '{service.url}', api_key_env: {key}}}\n"
         )
 
 
@@ -61,6 +64,7 @@ PROVIDERS = (
         name="anthropic",
         model="anthropic:claude-opus-5-5",
         open=StandIn,
+        section="anthropic",
         url_variable="ANTHROPIC_BASE_URL",
         key_variable="ANTHROPIC_API_KEY",
         listed=lambda name: listing.model(name, name),
@@ -69,6 +73,16 @@ PROVIDERS = (
         name="openai",
         model="openai:gpt-4",
         open=StandInOpenAI,
+        section="openai",
+        url_variable="OPENAI_BASE_URL",
+        key_variable="OPENAI_API_KEY",
+        listed=lambda name: {"id": name, "object": "model", "owned_by": "team"},
+    ),
+    Provider(
+        name="responses",
+        model="responses:gpt-5.4",
+        open=StandInResponses,
+        section="openai",
         url_variable="OPENAI_BASE_URL",
         key_variable="OPENAI_API_KEY",
         listed=lambda name: {"id": name, "object": "model", "owned_by": "team"},
@@ -81,7 +95,7 @@ def new_words(requests: Sequence[Recorded]) -> list[str]:
     words: list[str] = []
     known: set[str] = set()
     for request in requests:
-        texts = list(_texts(request.body["messages"]))
+        texts = list(_texts(request.body.get("messages") or request.body["input"]))
         words.append("\n".join(text for text in texts if text not in known))
         known.update(texts)
     return words

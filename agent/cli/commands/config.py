@@ -195,7 +195,7 @@ COMMAND = Command(
         auth_token_env: NAME       # or a bearer token (api)
         region: NAME               # bedrock, vertex
         project: NAME              # vertex
-      openai:
+      openai:                      # and responses
         base_url: https://HOST/v1
         api_key_env: NAME
     prices: FILE                   # what a model costs, for budgets in dollars

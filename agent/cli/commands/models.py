@@ -21,7 +21,9 @@ _LONGEST = 120
 """Characters of a name that are shown; it comes from the service."""
 
 
-PROVIDER = optional_argument("PROVIDER", "anthropic, openai or script; without: as for -m.")
+PROVIDER = optional_argument(
+    "PROVIDER", "anthropic, openai, responses or script; without: as for -m."
+)
 
 
 def models(given: Given) -> int:

@@ -27,7 +27,7 @@ MODEL = text(
     "-m",
     "--model",
     metavar="MODEL",
-    help="anthropic:NAME, openai:NAME or script:FILE; without: config.yaml's.",
+    help="anthropic:NAME, openai:NAME, responses:NAME or script:FILE; without: config.yaml's.",
 )
 OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there.")
 VERIFY = text(

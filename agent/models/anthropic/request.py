@@ -6,7 +6,7 @@ one was, because prompt caching and the signatures of thinking blocks depend on 
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from agent.models.anthropic import server_tools as anthropic_server_tools
@@ -46,6 +46,9 @@ summary is asked for. Other models get no thinking field: some refuse it."""
 COMPACTION_BETA: Final = "compact-2026-09-04"
 """Source: the API's page on compaction on demand (October 2026): for the request that asks for a
 summary, and for every later one that carries it."""
+
+_OTHERS_FIELDS: Final = frozenset({"extra_content", "phase"})
+"""What the modules of other providers keep beside a text or a call."""
 
 _MOST_MARKS: Final = 2
 """Of the messages; the API takes four in all."""
@@ -187,7 +190,7 @@ def _assistant_block(block: Text | ToolUse | Opaque) -> Json | None:
                 "id": block.id,
                 "name": block.name,
                 "input": clean(block.arguments),
-                **block.extra,
+                **_own(block.extra),
             }
         case Opaque():
             return dict(block.raw) if block.provider == PROVIDER else None
@@ -196,7 +199,12 @@ def _assistant_block(block: Text | ToolUse | Opaque) -> Json | None:
 def _text(block: Text) -> Json | None:
     if not block.text.strip():
         return None
-    return {"type": "text", "text": encodable(block.text), **block.extra}
+    return {"type": "text", "text": encodable(block.text), **_own(block.extra)}
+
+
+def _own(extra: Mapping[str, object]) -> Json:
+    """The fields that this API gave; others took up the conversation at times."""
+    return {key: value for key, value in extra.items() if key not in _OTHERS_FIELDS}
 
 
 def _mark_tails(messages: list[Json]) -> None:

@@ -1,1 +1,1 @@
-"""Chat completions, of OpenAI and of every service that speaks the same."""
+"""The APIs of OpenAI, and of every service that speaks the same."""

@@ -2,21 +2,20 @@
 `errors`.
 
 Owns the client, and how a request is sent with it and written anew where the service refuses a
-field. Refuses to know the conversation's rules (`agent.models.openai.request`), how chunks become a
-reply (`agent.models.openai.stream`), what an error means (`agent.models.openai.errors`) and teaches
-(`agent.models.openai.dialect`), when a request is made again (`agent.models.service`) and what an
-answer may do to us (`agent.models.transport`).
+field. Refuses to know the rules of either API (`agent.models.openai.wire_api`), what an error means
+(`agent.models.openai.errors`) and teaches (`agent.models.openai.dialect`), when a request is made
+again (`agent.models.service`) and what an answer may do to us (`agent.models.transport`).
 
 Reads no environment: the key and the base URL come through `OpenAIModel.open`. The SDK itself reads
 ``OPENAI_CUSTOM_HEADERS`` and, for OpenAI's own service, the organisation and the project; its HTTP
 client reads the proxy and certificate variables. Those are the operator's.
 """
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import openai
 
@@ -32,12 +31,11 @@ from agent.models.interface import (
     Usage,
 )
 from agent.models.listing import OfferedModel
-from agent.models.openai import dialect as openai_dialect
-from agent.models.openai import request as openai_request
+from agent.models.openai.chat import CHAT
 from agent.models.openai.dialect import Complaint, Dialect
-from agent.models.openai.errors import ERRORS, complaint
+from agent.models.openai.errors import ERRORS, complaint, failed
 from agent.models.openai.listing import listed
-from agent.models.openai.stream import OpenAIReplyStream
+from agent.models.openai.wire_api import WireApi
 from agent.models.service import RequestTiming, Service
 from agent.models.transport import credential, guarded, is_of, on_this_machine, timeouts, url
 
@@ -66,13 +64,15 @@ class OpenAIModel:
         client: openai.OpenAI,
         *,
         model: str,
-        dialect: Dialect = openai_dialect.COMPATIBLE,
+        api: WireApi,
+        dialect: Dialect,
         credential_name: str = "",
         timing: RequestTiming,
     ) -> None:
         """``client`` becomes this object's own: closed with it. Its own retries must be off."""
         self._client = client
         self._model = model
+        self._api = api
         self._dialect = dialect
         words = ServiceWords(
             model=model,
@@ -88,6 +88,7 @@ class OpenAIModel:
         cls,
         model: str,
         *,
+        api: WireApi = CHAT,
         api_key: str | Key | None = None,
         base_url: str | None = None,
         credential_name: str = "",
@@ -121,14 +122,18 @@ class OpenAIModel:
             default_headers=cast("Mapping[str, str]", dict.fromkeys(unsent, openai.Omit())),
             http_client=guarded(openai.DefaultHttpxClient, reply_timeout_s=timing.reply_timeout_s),
         )
-        dialect = openai_dialect.PUBLIC if public else openai_dialect.COMPATIBLE
         return cls(
-            client, model=model, dialect=dialect, credential_name=credential_name, timing=timing
+            client,
+            model=model,
+            api=api,
+            dialect=api.public if public else api.compatible,
+            credential_name=credential_name,
+            timing=timing,
         )
 
     @property
     def name(self) -> str:
-        return f"{openai_request.PROVIDER}:{self._model}"
+        return f"{self._api.provider}:{self._model}"
 
     def request_through(self, gate: "RequestGate") -> None:
         """Make every request by way of a batch's gate."""
@@ -179,11 +184,11 @@ class OpenAIModel:
         on_event: Callable[[StreamEvent], None],
     ) -> Reply:
         while True:
-            body = openai_request.body(request, model=self._model, dialect=self._dialect)
+            body = self._api.body(request, model=self._model, dialect=self._dialect)
             try:
                 return self._service.stream(
                     partial(self._send, body),
-                    OpenAIReplyStream(token=secrets.token_hex(3)),
+                    self._api.stream(),
                     on_event,
                     attempts=number + rewrites.count,
                     id_header="x-request-id",
@@ -201,17 +206,47 @@ class OpenAIModel:
                 else:
                     raise
 
-    def _send(self, body: Mapping[str, Any]) -> openai.Stream[object]:
-        # Not by ``chat.completions.create``, which would fit both ways into OpenAI's own types:
-        # the fields of others are lost there, and half a character is an error.
-        return self._client.post(
-            "/chat/completions",
+    def _send(self, body: Mapping[str, Any]) -> "_EventsAndFailure":
+        # Not by the SDK's own methods, which would fit both ways into OpenAI's own types: the
+        # fields of others are lost there, and half a character is an error.
+        events = self._client.post(
+            self._api.path,
             body={**body, "stream": True},
             options={"headers": _credentials(self._client)},
             cast_to=object,
             stream=True,
             stream_cls=openai.Stream[object],
         )
+        return _EventsAndFailure(events, self._api)
+
+
+class _EventsAndFailure:
+    """A stream that also ends in the SDK's own error where an event says that it failed, after that
+    event: it may say what was used."""
+
+    def __init__(self, events: openai.Stream[object], api: WireApi) -> None:
+        self._events = events
+        self._api = api
+        self.response = events.response
+
+    def __iter__(self) -> Iterator[object]:
+        for event in self._events:
+            yield event
+            error = self._api.failure(event) if isinstance(event, Mapping) else None
+            if error is not None:
+                raise failed(error, self.response)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        self._events.close()
 
 
 class _RequestRewrites:

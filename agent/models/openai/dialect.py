@@ -20,18 +20,25 @@ _LEAST_TAKEN_FOR_A_LIMIT: Final = 256
 
 _LEAST_WINDOW: Final = 1024
 
-_OPTIONAL: Final = frozenset(
+_OPTIONAL_IN_CHAT: Final = frozenset(
     {
         *("stream_options", "image_url", "extra_content"),
         *("reasoning_content", "reasoning", "reasoning_details"),
     }
 )
-"""Fields that a request still makes sense without."""
+_OPTIONAL_IN_RESPONSES: Final = frozenset(
+    {
+        *("include", "store", "prompt_cache_key"),
+        *("reasoning", "encrypted_content", "input_image"),
+    }
+)
 
-_REFUSED_CODES: Final = frozenset({"unsupported_parameter", "unknown_parameter"})
+_REFUSED_CODES: Final = frozenset(
+    {"unsupported_parameter", "unknown_parameter", "unsupported_value"}
+)
 
 _REFUSED_WORDS: Final = re.compile(
-    r"unsupported|not supported|n't supported|unknown|unrecogni[sz]ed|unexpected|extra|"
+    r"unsupported|n[o']t support|unknown|unrecogni[sz]ed|unexpected|extra|"
     r"not permitted|not allowed|forbidden|additional propert|invalid (?:parameter|field)",
     re.IGNORECASE,
 )
@@ -99,14 +106,19 @@ class TokenLimitParameter(StrEnum):
     """OpenAI's own: its newer models refuse the other."""
     CLASSIC = "max_tokens"
     """What servers took before, and what many compatible ones take only."""
+    OUTPUT = "max_output_tokens"
+    """The only one of the Responses API."""
 
     @property
-    def other(self) -> "TokenLimitParameter":
-        return (
-            TokenLimitParameter.CLASSIC
-            if self is TokenLimitParameter.COMPLETION
-            else TokenLimitParameter.COMPLETION
-        )
+    def other(self) -> "TokenLimitParameter | None":
+        """The name to try where this one is refused."""
+        return _OTHER.get(self)
+
+
+_OTHER: Final = {
+    TokenLimitParameter.COMPLETION: TokenLimitParameter.CLASSIC,
+    TokenLimitParameter.CLASSIC: TokenLimitParameter.COMPLETION,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +151,10 @@ class Complaint:
 
     def refuses(self, field: str) -> bool:
         """That the request has this field at all."""
-        if self.param == field and self.code in _REFUSED_CODES:
+        # The API names what it was the value of, such as "reasoning.summary".
+        if self.param.partition(".")[0] == field and self.code in _REFUSED_CODES:
+            return True
+        if self.code == f"invalid_{field}":
             return True
         named = re.search(rf"(?<![\w-]){re.escape(field)}(?![\w-])", f"{self.param} {self.message}")
         return named is not None and _REFUSED_WORDS.search(self.message) is not None
@@ -150,6 +165,8 @@ class Dialect:
     limit: TokenLimitParameter
     most_tokens: int | None = None
     """Of output, where the service said that it gives no more."""
+    optional: frozenset[str] = _OPTIONAL_IN_CHAT
+    """Fields that a request still makes sense without."""
     without: frozenset[str] = frozenset()
     """Fields that it does not take."""
 
@@ -161,16 +178,18 @@ class Dialect:
 
         A service could teach in circles; the caller gives up on what it tried before.
         """
-        for field in sorted(_OPTIONAL - self.without):
+        for field in sorted(self.optional - self.without):
             if complaint.refuses(field):
                 return replace(self, without=self.without | {field})
         # Before the field's name: a complaint that its value is too large names it too.
         smaller = self._smaller(complaint, self.tokens(wanted))
         if smaller is not None:
             return replace(self, most_tokens=smaller)
-        if not complaint.of_a_full_window and complaint.refuses(self.limit):
+        if complaint.of_a_full_window or not complaint.refuses(self.limit):
+            return None
+        if self.limit.other is not None:
             return replace(self, limit=self.limit.other)
-        return None
+        return replace(self, without=self.without | {self.limit})
 
     def _smaller(self, complaint: Complaint, sent: int) -> int | None:
         for form in _WINDOW:
@@ -194,3 +213,8 @@ PUBLIC: Final = Dialect(limit=TokenLimitParameter.COMPLETION)
 
 COMPATIBLE: Final = Dialect(limit=TokenLimitParameter.CLASSIC)
 """Of every other, until it says otherwise."""
+
+PUBLIC_RESPONSES: Final = Dialect(limit=TokenLimitParameter.OUTPUT, optional=_OPTIONAL_IN_RESPONSES)
+
+COMPATIBLE_RESPONSES: Final = replace(PUBLIC_RESPONSES, without=frozenset({"prompt_cache_key"}))
+"""The key is of use to a service with many machines, and few others know it."""

@@ -89,11 +89,26 @@ BY_NAME: Final[Mapping[str, FailureKind]] = {
     "model_not_found": FailureKind.REFUSED,
     "content_policy_violation": FailureKind.REFUSED,
     "invalid_prompt": FailureKind.REFUSED,
+    "invalid_encrypted_content": FailureKind.REFUSED,
+    # The SDK's ``types/responses/response_error.py`` (openai 3.54.0): within a stream.
+    "data_residency_mismatch": FailureKind.REFUSED,
+    "bio_policy": FailureKind.REFUSED,
+    "misalignment_policy_violation": FailureKind.REFUSED,
+    **dict.fromkeys(
+        (
+            *("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url"),
+            *("image_too_large", "image_too_small", "image_parse_error", "invalid_image_mode"),
+            *("image_content_policy_violation", "image_file_too_large", "empty_image_file"),
+            *("unsupported_image_media_type", "failed_to_download_image", "image_file_not_found"),
+        ),
+        FailureKind.REFUSED,
+    ),
     "invalid_request_error": FailureKind.REFUSED,
     "rate_limit_exceeded": FailureKind.RETRY,
     "server_error": FailureKind.RETRY,
     "server_is_overloaded": FailureKind.RETRY,
     "slow_down": FailureKind.RETRY,
+    "vector_store_timeout": FailureKind.RETRY,
     "overloaded_error": FailureKind.RETRY,
 }
 """By ``error.code``, then ``error.type``: a name is stable where a status is not."""
@@ -139,10 +154,7 @@ def _complaint(error: openai.APIError) -> Complaint:
 def _kind_of_answer(error: openai.APIStatusError) -> FailureKind:
     for name in (_code(error), _type(error)):
         if name in BY_NAME and name not in _BROAD:
-            found = BY_NAME[str(name)]
-            # Services call a rate what no wait mends: one request above the rate by itself.
-            alone = found is FailureKind.RETRY and _said(error).startswith("Request too large")
-            return FailureKind.REFUSED if alone else found
+            return _by_name(str(name), error)
     by_class = BY_STATUS.get(error.status_code, nearest(error, BY_CLASS))
     if error.status_code == 500 and not isinstance(error.body, str):
         # Servers of one's own answer so to what they were not set up for, and to what is too long.
@@ -161,8 +173,15 @@ def _kind_within_stream(error: openai.APIError) -> FailureKind:
         return BY_STATUS.get(int(code), FailureKind.REFUSED if code < "500" else FailureKind.RETRY)
     for name in (code, _type(error)):
         if name in BY_NAME:
-            return BY_NAME[name]
+            return _by_name(name, error)
     return FailureKind.RETRY
+
+
+def _by_name(name: str, error: openai.APIError) -> FailureKind:
+    found = BY_NAME[name]
+    # Services call a rate what no wait mends: one request above the rate by itself.
+    alone = found is FailureKind.RETRY and _said(error).startswith("Request too large")
+    return FailureKind.REFUSED if alone else found
 
 
 def _answer(error: BaseException) -> ErrorAnswer | None:
@@ -215,7 +234,8 @@ def _type(error: openai.APIError) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def _of_body(error: Any, response: httpx2.Response) -> openai.APIError:
+def failed(error: Any, response: httpx2.Response) -> openai.APIError:
+    """The SDK's error for one that a service told with status 200."""
     return openai.APIError(str(error), request=response.request, body=error)
 
 
@@ -224,5 +244,5 @@ ERRORS: Final = ErrorMap(
     connection=openai.APIConnectionError,
     kind=kind_of,
     answer=_answer,
-    of_body=_of_body,
+    of_body=failed,
 )

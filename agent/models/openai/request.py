@@ -6,14 +6,12 @@ Keeps the prefix stable: a longer history starts with exactly what a shorter one
 services cache by prefix, most of them without being asked.
 """
 
-import base64
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, assert_never
 
 from agent.models.interface import (
     AssistantMessage,
-    Image,
     Message,
     Opaque,
     Request,
@@ -24,6 +22,13 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.openai.dialect import Dialect
+from agent.models.openai.tool_results import (
+    NOTHING_SAID,
+    data_url,
+    images_of,
+    outcome,
+    without_images,
+)
 from agent.models.utf8 import clean, encodable
 
 PROVIDER: Final = "openai"
@@ -35,10 +40,6 @@ from: DeepSeek and Kimi refuse a turn of calls without it, others pass it over."
 DETAILS: Final = "reasoning_details"
 """Where OpenRouter puts the same with the signatures of those who thought, in a list. It goes back
 as it came: Gemini and others refuse the results of calls without it."""
-
-_NOTHING_SAID: Final = "(an empty message)"
-_NO_OUTPUT: Final = "(no output)"
-"""Some services refuse a message of no text."""
 
 Json = dict[str, Any]
 
@@ -90,7 +91,7 @@ def _of_user(message: UserMessage, dialect: Dialect) -> Iterator[Json]:
         yield {
             "role": "tool",
             "tool_call_id": encodable(result.tool_use_id),
-            "content": _outcome(result),
+            "content": outcome(result),
         }
     parts: list[Json] = []
     for result in results:
@@ -99,32 +100,20 @@ def _of_user(message: UserMessage, dialect: Dialect) -> Iterator[Json]:
     parts += [_text(text) for text in texts if text.strip()]
     if not parts and not results:
         # Left out, it would make the answer before it the last message.
-        parts = [_text(_NOTHING_SAID)]
+        parts = [_text(NOTHING_SAID)]
     if parts:
         yield {"role": "user", "content": parts}
-
-
-def _outcome(result: ToolResult) -> str:
-    text = encodable(result.text) if result.text.strip() else _NO_OUTPUT
-    # A tool message has no other way to say it.
-    return f"Error: {text}" if result.is_error else text
 
 
 def _images(result: ToolResult, dialect: Dialect) -> Iterator[Json]:
     if not result.images:
         return
-    number = len(result.images)
-    shown = f"{number} image{'s' if number > 1 else ''} of the result of {result.tool_use_id}"
     if "image_url" in dialect.without:
-        yield _text(f"({shown}: left out, this service takes no images.)")
+        yield _text(without_images(result))
         return
-    yield _text(encodable(f"({shown}:)"))
+    yield _text(encodable(f"({images_of(result)}:)"))
     for image in result.images:
-        yield {"type": "image_url", "image_url": {"url": _data_url(image)}}
-
-
-def _data_url(image: Image) -> str:
-    return f"data:{image.media_type};base64,{base64.b64encode(image.data).decode('ascii')}"
+        yield {"type": "image_url", "image_url": {"url": data_url(image)}}
 
 
 def _of_assistant(message: AssistantMessage, dialect: Dialect) -> Iterator[Json]:

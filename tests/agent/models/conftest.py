@@ -5,8 +5,11 @@ from fakes.providers import (
     conversation,
     open_conversation,
     open_openai,
+    open_responses,
     openai_api,
     openai_conversation,
+    responses_api,
+    responses_conversation,
 )
 
 __all__ = [
@@ -14,6 +17,9 @@ __all__ = [
     "conversation",
     "open_conversation",
     "open_openai",
+    "open_responses",
     "openai_api",
     "openai_conversation",
+    "responses_api",
+    "responses_conversation",
 ]

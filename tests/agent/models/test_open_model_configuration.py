@@ -130,5 +130,6 @@ def test_a_key_that_an_openai_service_refuses_is_called_by_its_variable(
 
 
 def test_an_unknown_provider_has_no_list() -> None:
-    with pytest.raises(UsageError, match="is not a provider: write anthropic or openai or script"):
+    known = "anthropic or openai or responses or script"
+    with pytest.raises(UsageError, match=f"is not a provider: write {known}"):
         offered("mistral", environ={}, configuration=Configuration(), on_event=lambda _: None)

@@ -4,8 +4,9 @@ import gzip
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -36,25 +37,40 @@ from standins.anthropic import listing
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import (
     THE_END,
+    Behaviour,
     Break,
     Call,
     Framing,
     How,
     Page,
+    Raw,
     Refuse,
     Thought,
     answer,
 )
+from standins.exchange.server import Exchange
 from standins.openai.server import StandInOpenAI
+from standins.responses.server import StandInResponses
 
 CALL = answer("I will.", Call("bash", {"command": "rm -rf build"}))
+
+
+PHASED = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "status": "completed",
+    "phase": "commentary",
+    "content": [{"type": "output_text", "text": "I look.", "annotations": []}],
+}
+"""A message with what only the Responses API gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
     """A stand-in, and how models on it are opened."""
 
-    api: StandIn | StandInOpenAI
+    api: StandIn | StandInOpenAI | StandInResponses
     open: Callable[..., ProviderConversation]
     kinds: tuple[str, ...]
     """Of the events of `CALL`, each of which an answer can break before."""
@@ -63,28 +79,35 @@ class Provider:
     key_name: str
 
 
-@pytest.fixture(params=["anthropic", "openai"])
-def provider(
-    request: pytest.FixtureRequest,
-    open_conversation: Callable[..., ProviderConversation],
-    api: StandIn,
-    openai_api: StandInOpenAI,
-    open_openai: Callable[..., ProviderConversation],
-) -> Iterator[Provider]:
+@pytest.fixture(params=["anthropic", "openai", "responses"])
+def provider(request: pytest.FixtureRequest) -> Provider:
+    of = request.getfixturevalue
     if request.param == "anthropic":
-        yield Provider(
-            api=api,
-            open=open_conversation,
+        return Provider(
+            api=of("api"),
+            open=of("open_conversation"),
             kinds=("message_start", "content_block_delta", "content_block_stop", "message_stop"),
             length="max_tokens",
             key_name="ANTHROPIC_API_KEY",
         )
-        return
-    yield Provider(
-        api=openai_api,
-        open=lambda **options: open_openai(openai_api, **options),
-        kinds=("role", "content", "call", "finish"),
-        length="length",
+    if request.param == "openai":
+        return Provider(
+            api=of("openai_api"),
+            open=partial(of("open_openai"), of("openai_api")),
+            kinds=("role", "content", "call", "finish"),
+            length="length",
+            key_name="OPENAI_API_KEY",
+        )
+    return Provider(
+        api=of("responses_api"),
+        open=partial(of("open_responses"), of("responses_api")),
+        kinds=(
+            "response.created",
+            "response.output_text.delta",
+            "response.output_item.done",
+            "response.completed",
+        ),
+        length="max_output_tokens",
         key_name="OPENAI_API_KEY",
     )
 
@@ -136,21 +159,33 @@ def test_a_conversation_with_parallel_calls_goes_back_in_the_form_the_api_takes(
     ]
 
 
-def test_a_history_of_one_provider_goes_on_with_the_other(
-    api: StandIn,
-    openai_api: StandInOpenAI,
-    conversation: ProviderConversation,
-    openai_conversation: ProviderConversation,
+@pytest.mark.parametrize("first", ["anthropic", "openai", "responses"])
+def test_a_history_of_one_provider_goes_on_with_the_others(
+    first: str, request: pytest.FixtureRequest
 ) -> None:
-    api.queue(answer(Thought("Hm."), "Looking.", Call("bash", {"command": "ls"})), answer("Done."))
-    openai_api.queue(answer("And", Thought("Hm."), Call("bash", {"command": "ls"})))
+    call = Call("bash", {"command": "ls"})
+    thought = answer(Thought("Hm."), "Looking.", call)
+    said: dict[str, tuple[str, str, list[Behaviour]]] = {
+        "anthropic": ("conversation", "api", [thought]),
+        # This API's own service never shows what it thinks.
+        "openai": ("openai_conversation", "openai_api", [answer("And", call)]),
+        "responses": (
+            "responses_conversation",
+            "responses_api",
+            [thought, answer(Raw(PHASED), call)],
+        ),
+    }
+    order = [first, *(name for name in said if name != first), first]
     history: list[Message] = [user("Go.")]
-    for one in (conversation, openai_conversation):
-        reply = one.say(*history)
-        results = tuple(result(call.id) for call in calls_of(reply.message))
-        history += [reply.message, user(results=results)]
-    assert conversation.say(*history).message.blocks == (Text(text="Done."),)
-    assert [r.fault for r in (*api.requests, *openai_api.requests)] == [None, None, None]
+    for name in order:
+        one = request.getfixturevalue(said[name][0])
+        service: Exchange = request.getfixturevalue(said[name][1])
+        for behaviour in said[name][2]:
+            service.queue(behaviour)
+            reply = one.say(*history)
+            results = tuple(result(call.id) for call in calls_of(reply.message))
+            history += [reply.message, user(results=results)]
+        assert [taken.fault for taken in service.requests] == [None] * len(service.requests)
 
 
 def test_thinking_is_shown_and_kept_as_its_providers_own(provider: Provider) -> None:

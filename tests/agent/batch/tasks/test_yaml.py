@@ -234,7 +234,8 @@ COMPLAINTS = {
         "t.yaml:1: image: there is no none: name a Dockerfile, or a folder with one"
     ),
     "- {id: a, workspace: repos/one, model: gpt, task: x}\n": (
-        "t.yaml:1: model: 'gpt' is no model: write anthropic:NAME or openai:NAME or script:FILE"
+        "t.yaml:1: model: 'gpt' is no model: write anthropic:NAME or openai:NAME or responses:NAME "
+        "or script:FILE"
     ),
     "- {id: a, workspace: repos/one, model: 'script:none', task: x}\n": (
         "t.yaml:1: model: there is no script none"

@@ -1,0 +1,1 @@
+"""The Responses API, of OpenAI and of every service that speaks the same."""

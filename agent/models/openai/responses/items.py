@@ -1,0 +1,166 @@
+"""The items of one Responses API stream, each put together from its events.
+
+Pure. Owns what becomes of an item: words, a call, or what goes back as it came. Where an item's end
+says what its pieces said before, the two must agree: a call that came in two versions is neither.
+Refuses to know when a stream is whole (`agent.models.openai.responses.stream`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agent.models.interface import Opaque, StopReason, Text, ToolUse
+from agent.models.openai.responses.request import PHASE, PROVIDER, is_taken_back
+from agent.models.openai.responses.server_tools import in_words
+from agent.models.openai.tool_calls import GrowingText
+from agent.models.reply_stream import broken, call_problem
+from agent.models.tool_arguments import INVALID_JSON, read, too_deep
+from agent.models.utf8 import clean, encodable
+
+_WORDS: Final = {"output_text": "text", "refusal": "refusal"}
+"""Parts of a message that are words, and where those stand."""
+
+_ENDED: Final = ("completed", "failed")
+"""The statuses of work by the service's own tools that may go back."""
+
+
+class StreamedItem:
+    """One item as it grows."""
+
+    def __init__(self, raw: Mapping[str, Any] | None) -> None:
+        """``raw``: as it was announced; None: it was not, and its pieces came all the same."""
+        self._raw: Mapping[str, Any] = raw or {}
+        self._words: dict[tuple[int, str], GrowingText] = {}
+        self._arguments = GrowingText()
+        self.closed = False
+
+    @property
+    def id(self) -> str:
+        return _named(self._raw.get("id"))
+
+    @property
+    def kind(self) -> str:
+        """Its type; empty: nothing has named it."""
+        return _named(self._raw.get("type"))
+
+    @property
+    def is_call(self) -> bool:
+        """One that the service waits to see answered."""
+        return self.kind == "function_call" or (
+            # Of a kind that no request of ours offers.
+            self.kind.endswith("_call") and bool(_named(self._raw.get("call_id")))
+        )
+
+    def say(self, part: int, kind: str, piece: str) -> str:
+        """Add words to a message; gives what may be shown of them."""
+        return self._words.setdefault((part, kind), GrowingText()).add(piece)
+
+    def write(self, piece: str) -> None:
+        """Add to the arguments of a call."""
+        self._arguments.add(piece)
+
+    def end(self, raw: Mapping[str, Any]) -> str:
+        """Take the whole item; gives its words where none of them had come."""
+        if too_deep(raw):
+            raise broken("an item is nested too deeply")
+        self._raw, self.closed = raw, True
+        if self.kind != "message" or self._words:
+            return ""
+        return "".join(words for _, words in self._parts())
+
+    @property
+    def refusal(self) -> str:
+        return "".join(words for kind, words in self._parts() if kind == "refusal")
+
+    def blocks(
+        self, stop: StopReason, *, last: bool, spare: str, taken: set[str]
+    ) -> Iterator[Text | ToolUse | Opaque]:
+        """The item as the loop knows it: nothing where the API would not take it back.
+
+        Args:
+            last: no other item follows, so that a cut went through this one.
+            spare: an id for a call that has none of its own.
+            taken: the ids of calls before it.
+
+        Raises:
+            TransientError: it is no item, or contradicts itself.
+        """
+        if not self.kind:
+            raise broken("an item has no type")
+        torn = not self.closed or self._raw.get("status") == "incomplete"
+        if self.kind == "message":
+            yield from self._texts()
+        elif self.is_call:
+            cut = call_problem(StopReason.MAX_TOKENS if torn else stop, last=last or torn)
+            yield self._call(spare=spare, taken=taken, cut=cut)
+        elif self.closed:
+            yield from self._opaque()
+
+    def _texts(self) -> Iterator[Text]:
+        phase = self._raw.get(PHASE)
+        extra = {PHASE: phase} if isinstance(phase, str) else {}
+        for _, words in self._parts():
+            if words.strip():
+                yield Text(text=words, extra=extra)
+
+    def _parts(self) -> Iterator[tuple[str, str]]:
+        """Kind and words of each part: by the item's end, or by its pieces where that has none."""
+        content = self._raw.get("content")
+        whole = [
+            (kind, encodable(_named(part.get(_WORDS[kind]))))
+            for part in (content if isinstance(content, list) else ())
+            if isinstance(part, Mapping) and (kind := _named(part.get("type"))) in _WORDS
+        ]
+        if self.kind != "message" or any(words for _, words in whole):
+            yield from whole
+            return
+        for (_, kind), words in sorted(self._words.items(), key=lambda each: each[0][0]):
+            yield kind, words.whole
+
+    def _call(self, *, spare: str, taken: set[str], cut: str | None) -> ToolUse:
+        name = _named(self._raw.get("name")) or self.kind.removesuffix("_call")
+        identifier = _named(self._raw.get("call_id")) or self.id
+        if not identifier or identifier in taken:
+            identifier = spare
+        if self.kind == "function_call":
+            if not _named(self._raw.get("name")) and self.closed:
+                raise broken("a tool call has no name")
+            arguments, problem = self._read()
+        else:
+            given = self._raw.get("input") or self._arguments.whole or self._raw.get("action")
+            arguments = {INVALID_JSON: clean(given)}
+            problem = f"calls of type {self.kind:.40} are not offered here: call a function"
+        return ToolUse(
+            id=encodable(identifier),
+            name=encodable(name),
+            arguments=arguments,
+            problem=cut or problem,
+        )
+
+    def _read(self) -> tuple[Mapping[str, object], str | None]:
+        streamed, given = self._arguments.whole, self._raw.get("arguments")
+        if not isinstance(given, str):
+            # An object, where a text of one is expected.
+            return read(streamed, given={} if given is None else clean(given))
+        if not streamed.strip() or not given.strip() or streamed == given:
+            return read(given if given.strip() else streamed, given={})
+        found = read(encodable(given), given={})
+        if found != read(streamed, given={}):
+            raise broken("the arguments of a tool call came in two versions")
+        return found
+
+    def _opaque(self) -> Iterator[Opaque]:
+        raw = {key: value for key, value in clean(self._raw).items() if value is not None}
+        words = in_words(raw)
+        if self.kind == "reasoning":
+            raw.pop("status", None)
+            raw.setdefault("summary", [])
+            if not raw.get("content"):
+                raw.pop("content", None)
+        elif raw.get("status", "completed") not in _ENDED:
+            return
+        if words or is_taken_back(raw):
+            yield Opaque(provider=PROVIDER, raw=raw, server_side=words)
+
+
+def _named(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,278 @@
+"""From the events of one Responses API stream to one `agent.models.interface.Reply`.
+
+Pure: takes events as plain values, imports no SDK, does no I/O. Owns the rule that a reply exists
+only once the service said how it ended, so that no torn tool call ever leaves here.
+
+The order of a stream, by the SDK's types (openai 3.54.0): ``response.created``; for each item
+``response.output_item.added``, pieces, ``response.output_item.done``; then ``response.completed``,
+``response.incomplete`` or ``response.failed``, which carries the counts. An item's end counts
+before its pieces, and its place before its id, which gateways change on the way. Events of an
+unknown kind are passed over.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from agent.errors import ModelError
+from agent.models.interface import (
+    AssistantMessage,
+    Opaque,
+    Reply,
+    StopReason,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ThinkingDelta,
+    ToolUse,
+    Usage,
+)
+from agent.models.openai.responses.items import StreamedItem
+from agent.models.openai.responses.usage import usage_of
+from agent.models.reply_stream import broken, stop_of
+
+_MOST_ITEMS: Final = 1000
+"""Of one reply: far beyond what a model makes in one turn."""
+
+_REASONS: Final[Mapping[str, StopReason]] = {
+    "max_output_tokens": StopReason.MAX_TOKENS,
+    "content_filter": StopReason.REFUSAL,
+    # These two end between items: what came is whole, and more was to come.
+    "max_messages": StopReason.PAUSE_TURN,
+    "steered": StopReason.PAUSE_TURN,
+    "": StopReason.MAX_TOKENS,
+}
+"""Why a reply is incomplete; the SDK's ``types/responses/response.py``."""
+
+_ENDS: Final = frozenset({"response.completed", "response.incomplete"})
+_FAILURES: Final = frozenset({"response.failed", "response.cancelled"})
+_FAILED: Final = frozenset({"failed", "cancelled"})
+
+
+def failure_in(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The error with which an event ends the stream; None: it does not."""
+    kind, response = event.get("type"), _mapping(event.get("response"))
+    if kind == "error":
+        return {key: event.get(key) for key in ("code", "message", "param")}
+    if kind in _FAILURES or (kind in _ENDS and response.get("status") in _FAILED):
+        words = f"the service says that the response is {response.get('status') or 'failed'}"
+        return _mapping(response.get("error")) or {"message": words}
+    return None
+
+
+class ResponsesReplyStream:
+    """A `ReplyStream` of the Responses API."""
+
+    def __init__(self, *, token: str) -> None:
+        """``token``: six letters or digits that no other reply has, for calls without an id."""
+        self._token = token
+        self._started = False
+        self._items: list[StreamedItem] = []
+        self._at: dict[int, StreamedItem] = {}
+        self._place: dict[StreamedItem, int] = {}
+        self._by_id: dict[str, StreamedItem] = {}
+        self._number = 0
+        self._thought: tuple[object, ...] | None = None
+        self._incomplete: str | None = None
+        self._finished = False
+        self._usage: Usage | None = None
+
+    @property
+    def started(self) -> bool:
+        return self._started
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    @property
+    def usage(self) -> Usage:
+        if not self._started:
+            return Usage()
+        return self._usage or Usage(uncounted_replies=1)
+
+    def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
+        if self._finished:
+            return []
+        try:
+            self._ordered(event.get("sequence_number"))
+            return list(self._take(event))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            kind = str(event.get("type"))[:60]
+            raise broken(f"a {kind} event does not have the form of one") from error
+
+    def reply(self, *, attempts: int, request_id: str) -> Reply:
+        if not self._finished:
+            raise broken("its end is missing")
+        refusal = "".join(item.refusal for item in self._items).strip()
+        stop = self._stop(refusal)
+        detail = refusal or "the service's content filter stopped the answer"
+        return Reply(
+            message=AssistantMessage(blocks=tuple(self._blocks(stop))),
+            stop=stop,
+            usage=self.usage,
+            attempts=attempts,
+            detail=detail if stop is StopReason.REFUSAL else "",
+            request_id=request_id,
+        )
+
+    # -- events ----------------------------------------------------------------------------
+
+    def _ordered(self, number: object) -> None:
+        # Gateways that do not count say 0, or nothing.
+        if type(number) is int and number > 0:
+            if number < self._number:
+                raise broken("its events are out of order")
+            self._number = number
+
+    def _take(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        kind = event["type"]
+        if kind.startswith("response."):
+            self._started = True
+        match kind:
+            case "response.output_item.added":
+                self._added(event)
+            case "response.output_item.done":
+                yield from _shown(TextDelta, self._done(event))
+            case "response.output_text.delta":
+                yield from self._says(event, "output_text")
+            case "response.refusal.delta":
+                yield from self._says(event, "refusal")
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                yield from self._thinks(event)
+            case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
+                self._open(event).write(_string(event["delta"]))
+            case _ if kind in _ENDS or kind in _FAILURES:
+                yield from self._end(kind, _mapping(event["response"]))
+
+    def _says(self, event: Mapping[str, Any], kind: str) -> Iterator[StreamEvent]:
+        part = event.get("content_index")
+        words = _string(event["delta"])
+        shown = self._open(event).say(part if type(part) is int else 0, kind, words)
+        yield from _shown(TextDelta, shown)
+
+    def _thinks(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        """It is only shown: what goes back is the item's end."""
+        words = _string(event["delta"])
+        part = (event.get("output_index"), event.get("summary_index"))
+        apart = "\n\n" if self._thought not in {None, part} and words else ""
+        self._thought = part
+        yield from _shown(ThinkingDelta, apart + words)
+
+    def _added(self, event: Mapping[str, Any]) -> None:
+        item = event.get("item")
+        if not isinstance(item, Mapping):
+            return
+        known = self._known(event)
+        if known is None or known.closed or (known.id and known.id != item.get("id")):
+            self._begin(event, item)
+
+    def _done(self, event: Mapping[str, Any]) -> str:
+        item = event["item"]
+        known = self._known(event)
+        if known is not None and known.closed and known.id == item.get("id"):
+            return ""
+        if known is None or known.closed or known.kind not in {"", item.get("type")}:
+            known = self._begin(event, item)
+        return known.end(item)
+
+    def _known(self, event: Mapping[str, Any]) -> StreamedItem | None:
+        """The item that an event is about."""
+        place, identifier = event.get("output_index"), _id_in(event)
+        if type(place) is int:
+            return self._at.get(place)
+        if identifier:
+            return self._by_id.get(identifier)
+        return self._items[-1] if self._items else None
+
+    def _open(self, event: Mapping[str, Any]) -> StreamedItem:
+        known = self._known(event) or self._begin(event, None)
+        if known.closed:
+            raise broken("an item goes on after its end")
+        return known
+
+    def _begin(self, event: Mapping[str, Any], item: Mapping[str, Any] | None) -> StreamedItem:
+        if len(self._items) >= _MOST_ITEMS:
+            raise ModelError(f"the model answered with more than {_MOST_ITEMS} items")
+        made = StreamedItem(item)
+        self._items.append(made)
+        place = event.get("output_index")
+        if type(place) is int:
+            self._at[place] = made
+            self._place[made] = place
+        self._by_id[_id_in(event)] = made
+        return made
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _end(self, kind: str, response: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        found = usage_of(response)
+        self._usage = found or self._usage
+        if kind in _FAILURES or response.get("status") in _FAILED:
+            # `failure_in` tells the client.
+            return
+        if kind == "response.incomplete" or response.get("status") == "incomplete":
+            reason = _mapping(response.get("incomplete_details")).get("reason")
+            self._incomplete = reason if isinstance(reason, str) else ""
+        yield from self._compare([i for i in response.get("output") or () if _mapping(i)])
+        if self._incomplete is None and not all(item.closed for item in self._items):
+            raise broken("an item was not ended")
+        self._finished = True
+
+    def _compare(self, output: Sequence[Mapping[str, Any]]) -> Iterator[StreamEvent]:
+        """Hold what came against what the end says that came. Many services say nothing there, and
+        some say it there only."""
+        if not self._items:
+            for item in output:
+                yield from _shown(TextDelta, self._begin({}, item).end(item))
+            return
+        for item in output:
+            known = self._by_id.get(_id_in({"item": item}))
+            if known is not None and not known.closed and known.kind == item.get("type"):
+                yield from _shown(TextDelta, known.end(item))
+        calls = sum(item.get("type") == "function_call" for item in output)
+        if output and calls != sum(item.kind == "function_call" for item in self._items):
+            raise broken("its end does not have the calls that came")
+
+    def _stop(self, refusal: str) -> StopReason:
+        calls = any(item.is_call for item in self._items)
+        if refusal:
+            return StopReason.REFUSAL
+        if self._incomplete is None:
+            return StopReason.TOOL_USE if calls else StopReason.END_TURN
+        stop = stop_of(self._incomplete, _REASONS, calls=calls)
+        # It is incomplete, whatever word is used for it.
+        whole = stop in {StopReason.TOOL_USE, StopReason.END_TURN}
+        return StopReason.MAX_TOKENS if whole else stop
+
+    def _blocks(self, stop: StopReason) -> Iterator[Text | ToolUse | Opaque]:
+        # Indexes may have gaps; an item without one stays where it came.
+        places = [self._place.get(item, -1) for item in self._items]
+        items = self._items if -1 in places else sorted(self._items, key=self._place.__getitem__)
+        taken: set[str] = set()
+        for number, item in enumerate(items):
+            last = number == len(items) - 1
+            spare = f"{self._token}{number:03}"
+            for block in item.blocks(stop, last=last, spare=spare, taken=taken):
+                if isinstance(block, ToolUse):
+                    taken.add(block.id)
+                yield block
+
+
+def _id_in(event: Mapping[str, Any]) -> str:
+    found = _mapping(event.get("item")).get("id") or event.get("item_id")
+    return found if isinstance(found, str) else ""
+
+
+def _shown(kind: type[TextDelta] | type[ThinkingDelta], text: str) -> Iterator[StreamEvent]:
+    if text:
+        yield kind(text=text)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
