@@ -58,7 +58,7 @@ def decode_strictly(text: str) -> Mapping[str, object]:
         raise ArgumentsError(f"it is not valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise ArgumentsError("it is not one JSON object")
-    if _too_deep(value):
+    if too_deep(value):
         raise ArgumentsError("the JSON is nested too deeply")
     return value
 
