@@ -39,7 +39,7 @@ from agent.record.journal import Journal
 
 if TYPE_CHECKING:
     from agent.conversation.run_share import PaidCall, RunShare
-    from agent.conversation.text_calls.streaming import StreamedWords
+    from agent.models.text_calls.streaming import StreamedWords
 
 _ESTIMATED = (
     "the service does not say what its answers use: their tokens are estimated by their size, and "
@@ -167,7 +167,7 @@ class ModelCaller:
         label = self._form.label
         if label is None:
             return request
-        from agent.conversation.text_calls import rendering  # noqa: PLC0415 - most runs have none
+        from agent.models.text_calls import rendering  # noqa: PLC0415 - most runs have none
 
         return rendering.request_in_text(request, label)
 
@@ -175,7 +175,7 @@ class ModelCaller:
         label = self._form.label
         if label is None:
             return reply
-        from agent.conversation.text_calls import rendering  # noqa: PLC0415 - as above
+        from agent.models.text_calls import rendering  # noqa: PLC0415 - as above
 
         return rendering.reply_with_call(reply, label, use_id=f"text_{self._budget.turns}")
 
@@ -232,7 +232,7 @@ class ModelCaller:
     def _stream_anew(self) -> None:
         label = self._form.label
         if label is not None:
-            from agent.conversation.text_calls.streaming import StreamedWords  # noqa: PLC0415 - as above
+            from agent.models.text_calls.streaming import StreamedWords  # noqa: PLC0415 - as above
 
             self._streamed = StreamedWords(label)
 

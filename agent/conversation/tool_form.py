@@ -3,7 +3,7 @@
 Owns what an answer without a call is told that looks as if it were one, and when the run goes over
 to calls in text: where the operator says so, where the model writes a call as text once more after
 it was told, and where its service takes no tools. A model that made calls as it should is never
-taken at its text. Refuses to know how a call in text reads (`agent.conversation.text_calls`).
+taken at its text. Refuses to know how a call in text reads (`agent.models.text_calls`).
 """
 
 import re
@@ -11,9 +11,9 @@ from collections.abc import Collection
 from typing import Final, Literal
 
 from agent.conversation import nudges
-from agent.conversation.text_calls.detection import CallLike, Look, call_like
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import Reply, ToolForm, uses_of, words_of
+from agent.models.text_calls.detection import CallLike, Look, call_like
 from agent.record.events.conversation import TextFormChosen
 from agent.record.journal import Journal
 from policies.frozen import dataclass
@@ -77,7 +77,7 @@ class ToolFormChoice:
         state = self._journal.state.conversation
         label = self.label
         if label is not None:
-            from agent.conversation.text_calls import reading  # noqa: PLC0415 - most runs have none
+            from agent.models.text_calls import reading  # noqa: PLC0415 - most runs have none
 
             found = reading.read(words, label=label)
             if isinstance(found, reading.UnclearCall):
@@ -109,7 +109,7 @@ class ToolFormChoice:
         return self._setting is ToolForm.AUTO and self.label is None and not made
 
     def _choose(self, why: Literal["configured", "learned", "refused"]) -> str:
-        from agent.conversation.text_calls.rendering import drawn_label  # noqa: PLC0415 - as above
+        from agent.models.text_calls.rendering import drawn_label  # noqa: PLC0415 - as above
 
         chosen = TextFormChosen(model=self._model, label=drawn_label(), why=why)
         self._journal.emit(chosen)
@@ -127,6 +127,6 @@ class ToolFormChoice:
         return MissedCall(reason=reason, nudge=nudge)
 
     def _form(self, label: str) -> str:
-        from agent.conversation.text_calls.rendering import form_in_words  # noqa: PLC0415 - as above
+        from agent.models.text_calls.rendering import form_in_words  # noqa: PLC0415 - as above
 
         return form_in_words(label)

@@ -106,7 +106,7 @@ class ToolForm(StrEnum):
     NATIVE = "native"
     """By the service's own tool calls, whatever comes."""
     TEXT = "text"
-    """In the prompt, and its calls are read from what it says (`agent.conversation.text_calls`)."""
+    """In the prompt, and its calls are read from what it says (`agent.models.text_calls`)."""
 
 
 class StopReason(StrEnum):

@@ -19,6 +19,7 @@ class Service(Protocol):
     requests: list[Recorded]
     key: str
     models: Any
+    text_only: bool
 
     @property
     def url(self) -> str: ...

@@ -16,6 +16,7 @@ from scenarios.scenario import HERE, Aside, Scenario, Step, load
 from standins.exchange.replies import Refuse
 
 NOW = sorted(HERE.glob("*.yaml"))
+IN_TEXT = sorted(HERE.glob("in_text/*.yaml"))
 
 
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
@@ -23,13 +24,27 @@ NOW = sorted(HERE.glob("*.yaml"))
 def test_it_happens_as_written(
     path: Path, provider: Provider, moonpool: Shell, image: str, tmp_path: Path
 ) -> None:
-    scenario = load(path)
+    happens(load(path), provider, moonpool, tmp_path, text_only=False)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+@pytest.mark.parametrize("path", IN_TEXT, ids=lambda path: path.stem)
+def test_it_happens_as_written_with_a_model_that_has_no_tool_calls(
+    path: Path, provider: Provider, moonpool: Shell, image: str, tmp_path: Path
+) -> None:
+    happens(load(path), provider, moonpool, tmp_path, text_only=True)
+
+
+def happens(
+    scenario: Scenario, provider: Provider, moonpool: Shell, tmp_path: Path, *, text_only: bool
+) -> None:
     before = scenario.before()
     for name, data in before.items():
         file = moonpool.directory / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     with provider.open() as api:
+        api.text_only = text_only
         api.models = [provider.listed(name_in(name, provider)) for name in scenario.lists]
         env = environ(scenario, provider, api, tmp_path)
         for first in scenario.beforehand:

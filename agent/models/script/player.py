@@ -25,6 +25,8 @@ A turn has at least one of ``text``, ``calls`` and ``stop``. ``expect`` takes on
 a list of them that must all be found in the results of the turn before, taken together. A relative
 FILE is looked up from the current directory.
 
+Where the run is in text form (``tool_form: text``), a turn's call is written as the prompt asks.
+
 A resumed run goes on where its history stands: the first reply of a process is the turn after as
 many as the history holds answers.
 """
@@ -90,11 +92,16 @@ class ScriptModel:
             )
         number = self._next + 1
         turn = self._turns[self._next]
-        self._check(turn, number, last_results(request.messages))
+        label = None if request.tools else _label_in(request.system)
+        self._check(turn, number, last_results(request.messages, in_text=label is not None))
         self._next = number
-        if turn.text:
-            on_event(TextDelta(text=turn.text))
-        return Reply(message=_message(turn, number), stop=_stop(turn), usage=Usage())
+        message, stop = _message(turn, number), _stop(turn)
+        if turn.calls and label is not None:
+            message, stop = _in_text(message, label), StopReason.END_TURN
+        for block in message.blocks:
+            if isinstance(block, Text):
+                on_event(TextDelta(text=block.text))
+        return Reply(message=message, stop=stop, usage=Usage())
 
     def _check(self, turn: Turn, number: int, results: str) -> None:
         for expectation in turn.expect:
@@ -105,12 +112,17 @@ class ScriptModel:
                 )
 
 
-def last_results(messages: Sequence[Message]) -> str:
-    """The texts of the results in the newest message, a line break between two."""
+def last_results(messages: Sequence[Message], *, in_text: bool = False) -> str:
+    """The texts of the results in the newest message, a line break between two.
+
+    Args:
+        in_text: results are texts as all else.
+    """
     newest = messages[-1] if messages else None
     if not isinstance(newest, UserMessage):
         return ""
-    return "\n".join(block.text for block in newest.blocks if isinstance(block, ToolResult))
+    wanted = Text if in_text else ToolResult
+    return "\n".join(block.text for block in newest.blocks if isinstance(block, wanted))
 
 
 def found(expectation: Expectation, results: str) -> bool:
@@ -126,6 +138,24 @@ def _message(turn: Turn, number: int) -> AssistantMessage:
         for position, call in enumerate(turn.calls, start=1)
     ]
     return AssistantMessage(blocks=(*text, *calls))
+
+
+def _label_in(system: str) -> str | None:
+    from agent.models.text_calls import rendering  # noqa: PLC0415 - where no tools are offered
+
+    return rendering.label_in(system)
+
+
+def _in_text(message: AssistantMessage, label: str) -> AssistantMessage:
+    """Its calls, written as the prompt asks for them."""
+    from agent.models.text_calls import rendering  # noqa: PLC0415 - as above
+
+    parts = [
+        rendering.written(block, label) if isinstance(block, ToolUse) else block.text
+        for block in message.blocks
+        if isinstance(block, ToolUse | Text)
+    ]
+    return AssistantMessage(blocks=(Text(text="\n\n".join(parts)),))
 
 
 def _stop(turn: Turn) -> StopReason:

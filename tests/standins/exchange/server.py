@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 
 from standins.exchange.faults import FaultError
 from standins.exchange.replies import THE_END, Answer, Behaviour, Break, Framing, How, Page, Refuse
+from standins.exchange.text_only import in_text
 
 _PING_EVERY_S = 0.02
 
@@ -68,6 +69,8 @@ class Exchange(ABC):
         self.closing = threading.Event()
         self.instead: Callable[[], Behaviour | None] = lambda: None
         """What a request gets in place of the queue's next; None: the queue's next."""
+        self.text_only = False
+        """Whether the model has no tool calls of its own."""
         self._queue: deque[Behaviour] = deque()
         self._lock = threading.Lock()
         self._answers = 0
@@ -156,6 +159,8 @@ class Exchange(ABC):
                 self.check(path, headers, meant)
                 server_side = self.server_side(path)
                 chosen = self._next() if server_side is None or self._fails_next() else server_side
+                if isinstance(chosen, Answer) and self.text_only:
+                    chosen = in_text(chosen, meant)
                 if isinstance(chosen, Answer | Break):
                     usage = self.usage(meant)
             except FaultError as fault:

@@ -10,12 +10,12 @@ asked so (`agent.conversation.loop`).
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from agent.conversation.text_calls import reading
 from agent.models.interface import (
     AssistantMessage,
     Message,
@@ -31,6 +31,7 @@ from agent.models.interface import (
     uses_of,
     words_of,
 )
+from agent.models.text_calls import reading
 
 _NATIVE: Final = (
     "here a call is the one fence at the end of your answer, and this was written in another way."
@@ -53,12 +54,19 @@ The tools
 How you call a tool
 Here calls are written as text, one in each answer, whatever is said above of several.
 {form}"""
+_ASKED_FOR: Final = re.compile(r"^```(call-[0-9a-f]{6})$", re.MULTILINE)
 _EXAMPLE: Final = ToolUse(id="", name="list_dir", arguments={"path": "."})
 
 
 def drawn_label() -> str:
     """A label for the fences of one run: nobody who wrote a file before knows it."""
     return f"call-{secrets.token_hex(3)}"
+
+
+def label_in(system: str) -> str | None:
+    """The label that a prompt asks for, for a model that is no model; None: it asks for none."""
+    found = _ASKED_FOR.search(system)
+    return found[1] if found is not None else None
 
 
 def form_in_words(label: str) -> str:

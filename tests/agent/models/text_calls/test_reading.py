@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.conversation.text_calls.reading import UnclearCall, WrittenCall, read
-from agent.conversation.text_calls.rendering import drawn_label, written
 from agent.models.interface import ToolUse
+from agent.models.text_calls.reading import UnclearCall, WrittenCall, read
+from agent.models.text_calls.rendering import drawn_label, written
 
 LABEL = "call-3fa9c1"
 CALL = '{"name": "bash", "arguments": {"command": "ls"}}'
