@@ -1,14 +1,15 @@
 """``moonpool apply``: a run's patch into a directory, or onto a branch."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, flag, path, text, texts
 from agent.cli.setup import decided
 from agent.cli.setup.hunks import chosen
-from agent.cli.setup.options import ACCEPT_RISK, BECAUSE, RUN
+from agent.cli.setup.options import ACCEPT_RISK, AS_JSON, BECAUSE, RUN
 from agent.cli.setup.past_run import past_run
+from agent.cli.setup.saying import print_json
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
 from agent.preparation import environment, exit_codes
@@ -17,6 +18,7 @@ from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, baseline_of, delivered_of, index_patch_of, patch_of
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
+from agent.risk.finding import Finding
 from agent.terminal.screen import open_screen
 from agent.untrusted_text import one_line, path_text, shortened
 from sandbox.apply.branch import branch_patch
@@ -54,7 +56,7 @@ def apply(given: Given) -> int:
     if any((given[HUNKS], given[ASKING], given[ACCEPT_RISK])):
         return _apply_part(run, given)
     if run.is_refused:
-        return _refused(run)
+        return _refused(run, given)
     data = patch_of(run) if given[BRANCH] is None else index_patch_of(run)
     if given[DIRECTORY] is None and given[BRANCH] is None:
         rest = _rest(run, data)
@@ -65,7 +67,8 @@ def apply(given: Given) -> int:
             )
         data = rest
     if not data:
-        print(f"run {run.id} changed nothing that is not there: there is nothing to apply")
+        words = f"run {run.id} changed nothing that is not there: there is nothing to apply"
+        _tell(given, run, [words])
         return exit_codes.DONE
     target = _target(run, given)
     _put(run, data, target, given)
@@ -86,7 +89,7 @@ def _apply_part(run: RecordedRun, given: Given) -> int:
         raise UsageError(f"a part of run {run.id} was applied in its chat: apply the rest whole")
     choice = _choice(run, given)
     if choice is not None and not choice:
-        print("nothing is chosen: nothing is applied")
+        _tell(given, run, ["nothing is chosen: nothing is applied"])
         return exit_codes.DONE
     try:
         part = reviewed_patch(run, choice, accepted=accepted)
@@ -98,6 +101,8 @@ def _apply_part(run: RecordedRun, given: Given) -> int:
             print(f"moonpool: refused: {words}", file=sys.stderr)
         may = " ".join(sorted({f"--accept-risk {one.id}" for one in part.refusing}))
         print(f"moonpool: leave that out, or say {may} --because TEXT", file=sys.stderr)
+        if given[AS_JSON]:
+            _tell(given, run, (), refused=part.refusing)
         return exit_codes.EXPORT_REFUSED
     target = _target(run, given)
     _put(run, part.patch.data, target, given)
@@ -131,7 +136,9 @@ def _choice(run: RecordedRun, given: Given) -> HunkChoice | None:
     return at_terminal(screen)(file_diffs(delivered_of(run), run.summary.changes))
 
 
-def _refused(run: RecordedRun) -> int:
+def _refused(run: RecordedRun, given: Given) -> int:
+    if given[AS_JSON]:
+        _tell(given, run, (), refused=[it for it in run.summary.findings if it.refuses])
     print(
         f"moonpool: the export gate refused the patch of run {run.id}: see "
         f"`moonpool show {run.id}`; it is kept in {run.summary.patch}. What is not refused of it: "
@@ -166,7 +173,7 @@ def _put(run: RecordedRun, data: bytes, target: Path, given: Given) -> None:
     try:
         onto(run, data, target, baseline, given)
     except AppliedAlready:
-        _print_done_before(run, "HEAD")
+        _tell_done_before(given, run, "HEAD")
 
 
 def _apply_to_directory(
@@ -183,13 +190,18 @@ def _apply_to_directory(
             raise
         raise PatchError(f"{error} {hint}") from error
     if not report.changes:
-        _print_done_before(run, str(target))
+        _tell_done_before(given, run, str(target))
         return
     does = "would change" if given[CHECK] else "changed"
-    print(f"{does} {_count(report.changes)} in {target}:")
-    _print_changes(report.changes)
-    if given[CHECK]:
-        print(f"it fits: moonpool apply {run.id}" if data == _whole(run) else "it fits")
+    fits = f"it fits: moonpool apply {run.id}" if data == _whole(run) else "it fits"
+    _tell(
+        given,
+        run,
+        [f"{does} {_count(report.changes)} in {target}:", *_listed(report.changes)]
+        + [fits] * given[CHECK],
+        place=target,
+        changes=report.changes,
+    )
 
 
 def _whole(run: RecordedRun) -> bytes:
@@ -213,32 +225,71 @@ def _apply_to_branch(
     )
     changes = report.changes.changes
     if given[CHECK]:
-        print(f"it fits HEAD ({report.parent[:12]}) and would change {_count(changes)}:")
+        head = f"it fits HEAD ({report.parent[:12]}) and would change {_count(changes)}:"
     else:
-        print(
+        head = (
             f"branch {branch}: commit {report.commit[:12]} on {report.parent[:12]} changes "
             f"{_count(changes)}; nothing else in {target} is touched:"
         )
-    _print_changes(changes)
+    commit = None if given[CHECK] else report.commit
+    lines = [head, *_listed(changes)]
+    _tell(given, run, lines, place=target, commit=commit, changes=changes)
 
 
-def _print_done_before(run: RecordedRun, where: str) -> None:
-    print(f"nothing to do: all that run {run.id} changed is in {where} already")
+def _tell_done_before(given: Given, run: RecordedRun, where: str) -> None:
+    _tell(given, run, [f"nothing to do: all that run {run.id} changed is in {where} already"])
+
+
+def _tell(
+    given: Given,
+    run: RecordedRun,
+    lines: Sequence[str],
+    *,
+    place: Path | None = None,
+    commit: str | None = None,
+    changes: Sequence[Change] = (),
+    refused: Sequence[Finding] = (),
+) -> None:
+    """What came of it: lines for a person, or one object."""
+    if not given[AS_JSON]:
+        print(*lines, sep="\n")
+        return
+    print_json(
+        {
+            "run_id": run.id,
+            "checked_only": given[CHECK],
+            "place": None if place is None else str(place),
+            "branch": given[BRANCH],
+            "commit": commit,
+            "changes": [
+                {
+                    "kind": change.kind.value,
+                    "path": path_text(change.path),
+                    "old_path": path_text(change.old_path) if change.old_path else None,
+                }
+                for change in changes
+            ],
+            "refused": [
+                {"id": it.id, "path": path_text(it.path), "line": it.line, "reason": it.reason}
+                for it in refused
+            ],
+        }
+    )
 
 
 def _count(changes: Sequence[Change]) -> str:
     return f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
 
 
-def _print_changes(changes: Sequence[Change]) -> None:
+def _listed(changes: Sequence[Change]) -> Iterator[str]:
     for change in changes:
         moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
-        print(f"  {change.kind:<9} {shortened(moved + path_text(change.path))}")
+        yield f"  {change.kind:<9} {shortened(moved + path_text(change.path))}"
 
 
 COMMAND = Command(
     apply,
-    (RUN, DIRECTORY, CHECK, THREE_WAY, BRANCH, HUNKS, ASKING, ACCEPT_RISK, BECAUSE),
+    (RUN, DIRECTORY, CHECK, THREE_WAY, BRANCH, HUNKS, ASKING, ACCEPT_RISK, BECAUSE, AS_JSON),
     """
 
     Example: moonpool apply last --check

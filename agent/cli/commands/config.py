@@ -3,9 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from rich.table import Table
-from rich.text import Text
-
 from agent.cli.arguments import Command, Given
 from agent.cli.setup.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
@@ -14,7 +11,7 @@ from agent.models import open_model
 from agent.models.interface import ToolForm
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
-from agent.terminal.rich_screen import console
+from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import one_line
 from policies.file.quantities import spelled_size
 from policies.frozen import dataclass
@@ -46,12 +43,11 @@ def show(given: Given) -> int:
         print(json.dumps(data, indent=2))
         return exit_codes.DONE
     print(one_line(str(path) if configuration.file else f"{path} (not there)"))
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for _ in range(3):
-        table.add_column(overflow="fold")
+    screen = open_screen(environment.environ())
+    width = max(len(row.key) for row in rows)
     for row in rows:
-        table.add_row(row.key, Text(one_line(_spelled(row.value))), Text(row.source, style="dim"))
-    console().print(table)
+        line = Line(f"{row.key:<{width}}  {one_line(_spelled(row.value))}  ")
+        screen.print_hanging(line.append(row.source, "dim"), margin="    ")
     return exit_codes.DONE
 
 

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given
+from agent.cli.setup.options import AS_JSON
+from agent.cli.setup.saying import print_json
 from agent.errors import RecordError, UsageError
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
+from agent.untrusted_text import visible
 from images.build import held
 from images.listing import rows
 from policies.loading import load
@@ -25,18 +28,24 @@ _GIBIBYTE = 1 << 30
 _LITTLE_DISK_BYTES = 2 * _GIGABYTE
 
 
-def doctor(_given: Given) -> int:
+_MARKS = {"ok": "ok    ", "bad": "BAD   ", "note": "note  "}
+
+
+def doctor(given: Given) -> int:
     """Try everything a run needs, and say of each what is wrong; 3 where something is."""
     engine: Engine | None = None
-    good = True
+    checks: list[dict[str, object]] = []
+
+    def tell(state: str, what: str, detail: str) -> None:
+        checks.append({"name": what, "state": state, "detail": detail})
+        if not given[AS_JSON]:
+            print(visible(f"{_MARKS[state]}{what}: {detail}"), flush=True)
 
     def attempt(what: str, trial: Callable[[], str]) -> None:
-        nonlocal good
         try:
-            print(f"ok    {what}: {trial()}")
+            tell("ok", what, trial())
         except (SandboxError, RecordError, UsageError, OSError) as error:
-            good = False
-            print(f"BAD   {what}: {error}")
+            tell("bad", what, str(error))
 
     def connect() -> str:
         nonlocal engine
@@ -50,7 +59,10 @@ def doctor(_given: Given) -> int:
         attempt("sealed container", lambda: _sealed(working))
         attempt("cache", lambda: _cache(working))
     attempt("record", _record)
-    print(f"{'ok    ' if _has_key() else 'note  '}model: {_model()}")
+    tell("ok" if _has_key() else "note", "model", _model())
+    good = all(check["state"] != "bad" for check in checks)
+    if given[AS_JSON]:
+        print_json({"good": good, "checks": checks})
     return exit_codes.DONE if good else exit_codes.ENVIRONMENT
 
 
@@ -64,7 +76,11 @@ def _engine(engine: Engine) -> str:
 
 
 def _image(engine: Engine) -> str:
-    states = [f"{row.recipe} {row.state}" for row in rows(engine) if row.state != "superseded"]
+    states = [
+        f"{row.recipe} {row.state}"
+        for row in rows(engine)
+        if row.recipe and row.state != "superseded"
+    ]
     return ", ".join(states) + " (what is not ready is built by the first run)"
 
 
@@ -119,7 +135,7 @@ def _model() -> str:
 
 COMMAND = Command(
     doctor,
-    (),
+    (AS_JSON,),
     """
 
     Example: moonpool doctor

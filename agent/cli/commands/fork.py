@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from agent.cli.setup.options import (
     PRICES,
     RUN,
 )
+from agent.cli.setup.saying import progress
 from agent.cli.setup.signals import SignalGuard
 from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
@@ -244,10 +244,6 @@ def _opened(
         UsageError: the workspace is not what that run began with.
         SandboxError: it can't be made, or not to the letter.
     """
-
-    def progress(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
     leaving = SignalGuard()
     with leaving.installed():
         with leaving.opening():

@@ -4,9 +4,6 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rich.table import Table
-from rich.text import Text
-
 from agent.cli.arguments import Command, Given, optional_argument
 from agent.cli.setup.options import AS_JSON
 from agent.models.interface import Retrying, StreamEvent
@@ -14,11 +11,19 @@ from agent.models.listing import OfferedModel
 from agent.models.open_model import offered
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
-from agent.terminal.rich_screen import console
+from agent.terminal.screen import open_screen
+from agent.terminal.table import Column, print_table
 from agent.untrusted_text import one_line
 
 _LONGEST = 120
 """Characters of a name that are shown; it comes from the service."""
+_COLUMNS = (
+    Column(head="MODEL"),
+    Column(head="NAME", least=10, drop=2),
+    Column(head="READS", drop=1, right=True),
+    Column(head="WRITES", drop=3, right=True),
+    Column(head="", least=8, drop=4),
+)
 
 
 PROVIDER = optional_argument(
@@ -49,19 +54,17 @@ def models(given: Given) -> int:
 
 
 def _print_table(provider: str, found: Sequence[OfferedModel]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("MODEL", "NAME", "READS", "WRITES", ""):
-        table.add_column(name, overflow="fold", justify="right" if name.endswith("S") else "left")
-    for model in found:
-        state = "" if model.lifecycle in {"", "active"} else model.lifecycle
-        table.add_row(
-            Text(one_line(f"{provider}:{model.id}", _LONGEST)),
-            Text(one_line(model.name or "", _LONGEST)),
+    rows = [
+        (
+            one_line(f"{provider}:{model.id}", _LONGEST),
+            one_line(model.name or "", _LONGEST),
             _tokens(model.context_tokens),
             _tokens(model.output_tokens),
-            Text(one_line(state, _LONGEST)),
+            one_line("" if model.lifecycle == "active" else model.lifecycle, _LONGEST),
         )
-    console().print(table)
+        for model in found
+    ]
+    print_table(open_screen(environment.environ()), _COLUMNS, rows)
 
 
 def _tokens(count: int | None) -> str:

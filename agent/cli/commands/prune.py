@@ -1,10 +1,11 @@
 """``moonpool prune``: what runs left behind, exported first and then removed."""
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 
 from agent.cli.arguments import Command, Given, flag
+from agent.cli.setup.options import AS_JSON
+from agent.cli.setup.saying import print_json, progress
 from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
@@ -26,8 +27,10 @@ def prune(given: Given) -> int:
     budget = configuration.cache_budget_bytes
     budget_bytes = DEFAULT_BUDGET_BYTES if budget is None else budget
     engine = Engine.connect(environment.environ())
+    told = _Told(as_json=given[AS_JSON])
     if given[CACHE]:
-        _print_removed(remove(engine, budget_bytes=budget_bytes, first=_can_be_made_again))
+        told.removed(remove(engine, budget_bytes=budget_bytes, first=_can_be_made_again))
+        told.end()
         return exit_codes.DONE
     rescue = Rescuer(
         engine=engine,
@@ -45,38 +48,35 @@ def prune(given: Given) -> int:
             case NothingToRescue():
                 return True
             case Rescued() as done:
-                _print_rescued(item, done)
+                told.rescued(item, done)
                 return True
             case KeptContainer(reason=reason):
                 lost += not force
                 does = "removed all the same" if force else "kept (--force removes it all the same)"
-                words = (
-                    f"container {item.id[:12]} of run {one_line(item.run, 80)}: {reason}; {does}"
-                )
-                print(f"moonpool: {visible(words)}", file=sys.stderr)
+                told.not_exported(item, reason, f": {reason}; {does}")
                 return force
 
     removed = remove(engine, everything=everything, budget_bytes=budget_bytes, first=first)
-    _print_removed(removed)
+    told.removed(removed)
     kept = leftovers(engine)
     for item in kept:
         match rescue.early(item):
             case Rescued() as early:
-                _print_rescued(item, early)
+                told.rescued(item, early)
                 until = datetime.fromtimestamp(item.deadline).astimezone()
-                print(
+                told.say(
                     f"  its container stays until {until:%Y-%m-%d %H:%M}: "
                     f"moonpool resume {visible(item.run)}"
                 )
             case KeptContainer(reason=reason):
-                words = f"container {item.id[:12]} of run {one_line(item.run, 80)} stays: {reason}"
-                print(f"moonpool: {visible(words)}", file=sys.stderr)
+                told.not_exported(item, reason, f" stays: {reason}")
             case NothingToRescue():
                 pass
     if not removed:
-        print("nothing to remove")
+        told.say("nothing to remove")
     if len(kept) > lost:
-        print(f"{len(kept) - lost} in use or not yet due; --all removes them too")
+        told.say(f"{len(kept) - lost} in use or not yet due; --all removes them too")
+    told.end(kept)
     return exit_codes.ENVIRONMENT if lost else exit_codes.DONE
 
 
@@ -84,24 +84,67 @@ def _can_be_made_again(item: Leftover) -> bool:
     return item.kind is not LeftoverKind.CONTAINER and not item.deadline
 
 
-def _print_removed(removed: Sequence[Leftover]) -> None:
-    for item in removed:
-        of_run = f" of run {visible(item.run)}" if item.run else ""
-        size = f", {item.own_bytes >> 20} MiB" if item.own_bytes >> 20 else ""
-        print(f"removed {item.kind} {item.id.removeprefix('sha256:')[:12]}{of_run}{size}")
+class _Told:
+    """What is said while things are removed; or, as JSON, at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._removed: list[dict[str, object]] = []
+        self._exported: list[dict[str, object]] = []
+        self._not_exported: list[dict[str, object]] = []
+
+    def say(self, line: str) -> None:
+        if not self._as_json:
+            print(line)
+
+    def removed(self, removed: Sequence[Leftover]) -> None:
+        for item in removed:
+            self._removed.append(_as_data(item))
+            of_run = f" of run {visible(item.run)}" if item.run else ""
+            size = f", {item.own_bytes >> 20} MiB" if item.own_bytes >> 20 else ""
+            name = item.id.removeprefix("sha256:")[:12]
+            self.say(f"removed {item.kind} {name}{of_run}{size}")
+
+    def rescued(self, item: Leftover, done: Rescued) -> None:
+        refused = sorted({finding.id for finding in done.refused})
+        exported = {"run_id": item.run, "patch": str(done.path), "files": done.files}
+        self._exported.append({**exported, "refused": refused})
+        count = "1 file" if done.files == 1 else f"{done.files} files"
+        self.say(f"exported run {visible(item.run)}: {count} changed, {done.path}")
+        if refused:
+            self.say(
+                f"  the export gate refuses it: {', '.join(refused)}; read it before you use it"
+            )
+
+    def not_exported(self, item: Leftover, reason: str, words: str) -> None:
+        self._not_exported.append({**_as_data(item), "reason": reason})
+        progress(f"moonpool: container {item.id[:12]} of run {one_line(item.run, 80)}{words}")
+
+    def end(self, kept: Sequence[Leftover] = ()) -> None:
+        """With `--json`: all of it."""
+        if self._as_json:
+            print_json(
+                {
+                    "removed": self._removed,
+                    "exported": self._exported,
+                    "not_exported": self._not_exported,
+                    "kept": [_as_data(item) for item in kept],
+                }
+            )
 
 
-def _print_rescued(item: Leftover, done: Rescued) -> None:
-    count = "1 file" if done.files == 1 else f"{done.files} files"
-    print(f"exported run {visible(item.run)}: {count} changed, {done.path}")
-    if done.refused:
-        kinds = ", ".join(sorted({finding.id for finding in done.refused}))
-        print(f"  the export gate refuses it: {kinds}; read it before you use it")
+def _as_data(item: Leftover) -> dict[str, object]:
+    return {
+        "kind": item.kind.value,
+        "id": item.id,
+        "run_id": item.run or None,
+        "bytes": item.own_bytes,
+    }
 
 
 COMMAND = Command(
     prune,
-    (EVERYTHING, CACHE, FORCE),
+    (EVERYTHING, CACHE, FORCE, AS_JSON),
     """
 
     An agent's work in a container is exported to its run first.

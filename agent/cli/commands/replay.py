@@ -2,11 +2,11 @@
 
 import contextlib
 import json
-import sys
 
 from agent.cli.arguments import Command, Given
 from agent.cli.setup.options import AS_JSON, BEGAN_WITH, RUN
 from agent.cli.setup.past_run import past_run
+from agent.cli.setup.saying import progress
 from agent.cli.setup.signals import SignalGuard
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
@@ -44,9 +44,6 @@ def replay(given: Given) -> int:
 def _replayed(
     run: RecordedRun, recorded: Recording, policy: Policy, root: Workspace, *, as_json: bool
 ) -> int:
-    def progress(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
     job = Job(
         run_id="",
         task=recorded.started.task,

@@ -1,14 +1,13 @@
 """``moonpool setup``: what a policy installs, made ahead of a run or looked into."""
 
 import json
-import sys
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.commands.image.shell import look_into, require_terminal
 from agent.cli.setup.options import AS_JSON, CEILING, POLICY, WORKSPACE
+from agent.cli.setup.saying import progress
 from agent.cli.setup.signals import SignalGuard
 from agent.errors import UsageError
 from agent.preparation import environment, exit_codes, workspace
@@ -41,8 +40,7 @@ def setup(given: Given) -> int:
         )
     environ = environment.environ()
     engine = Engine.connect(environ)
-    on_progress = partial(print, file=sys.stderr) if given[AS_JSON] else print
-    base = ensure(engine, policy.image, environ=environ, on_progress=on_progress)
+    base = ensure(engine, policy.image, environ=environ, on_progress=progress)
     if given[SHELL]:
         _look(engine, base, policy, root)
         return exit_codes.DONE
@@ -54,7 +52,7 @@ def setup(given: Given) -> int:
             root,
             environ=environ,
             refresh=given[REFRESH],
-            on_progress=on_progress,
+            on_progress=progress,
         )
     print(json.dumps(asdict(layer)) if given[AS_JSON] else layer.image)
     return exit_codes.DONE
@@ -68,7 +66,7 @@ def _look(engine: Engine, base: str, policy: Policy, root: Workspace) -> None:
     with failed.as_image(engine, ref) as draft:
         if draft is None:
             raise UsageError("there is nothing to look into: run `moonpool setup` first")
-        ensure(engine, RUNTIME, environ=environment.environ(), on_progress=print)
+        ensure(engine, RUNTIME, environ=environment.environ(), on_progress=progress)
         prepared = look_into(engine, draft, f"what the failed set-up of {policy.name} left")
         # It was not searched for secrets, so none of it stays.
         with suppress(EngineError):

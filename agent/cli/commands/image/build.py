@@ -1,6 +1,8 @@
 """``moonpool image build``."""
 
 from agent.cli.arguments import Command, Given, flag, rest
+from agent.cli.setup.options import AS_JSON
+from agent.cli.setup.saying import print_json, progress
 from agent.preparation import environment, exit_codes
 from images.build import ensure, rebuild
 from sandbox.engine.docker import Engine
@@ -13,15 +15,20 @@ def build(given: Given) -> int:
     """Build each; gives the exit code."""
     make = rebuild if given[REFRESH] else ensure
     engine = Engine.connect(environment.environ())
+    built = []
     for name in given[NAMES]:
-        reference = make(engine, name, environ=environment.environ(), on_progress=print)
-        print(f"{name} is ready: {reference}")
+        reference = make(engine, name, environ=environment.environ(), on_progress=progress)
+        built.append({"image": name, "reference": reference})
+        if not given[AS_JSON]:
+            print(f"{name} is ready: {reference}", flush=True)
+    if given[AS_JSON]:
+        print_json({"images": built})
     return exit_codes.DONE
 
 
 COMMAND = Command(
     build,
-    (NAMES, REFRESH),
+    (NAMES, REFRESH, AS_JSON),
     """
 
     Example: moonpool image build python

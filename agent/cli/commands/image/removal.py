@@ -1,6 +1,8 @@
 """``moonpool image rm``."""
 
 from agent.cli.arguments import Command, Given, rest
+from agent.cli.setup.options import AS_JSON
+from agent.cli.setup.saying import print_json
 from agent.preparation import environment, exit_codes
 from images.removal import remove
 from sandbox.engine.docker import Engine
@@ -11,15 +13,20 @@ NAMES = rest("IMAGE")
 def remove_images(given: Given) -> int:
     """Remove each; gives the exit code."""
     engine = Engine.connect(environment.environ())
+    gone = []
     for name in given[NAMES]:
         removed = remove(engine, name)
-        print(f"{name}: removed {', '.join(removed) or 'nothing: nothing was made of it'}")
+        gone.append({"image": name, "removed": list(removed)})
+        if not given[AS_JSON]:
+            print(f"{name}: removed {', '.join(removed) or 'nothing: nothing was made of it'}")
+    if given[AS_JSON]:
+        print_json({"images": gone})
     return exit_codes.DONE
 
 
 COMMAND = Command(
     remove_images,
-    (NAMES,),
+    (NAMES, AS_JSON),
     """
 
     A name that is no recipe's is an image's: that stays, and what was prepared of it goes.

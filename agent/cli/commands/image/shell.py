@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from agent.cli.arguments import Command, Given, Misuse, argument
+from agent.cli.setup.saying import progress
 from agent.preparation import environment, exit_codes
 from images.build import ensure
 from sandbox.container import throwaway_shell
@@ -27,7 +28,7 @@ def shell(given: Given) -> int:
     """A shell on this terminal until it ends; gives the exit code."""
     require_terminal("image shell")
     engine = Engine.connect(environment.environ())
-    reference = ensure(engine, given[NAME], environ=environment.environ(), on_progress=print)
+    reference = ensure(engine, given[NAME], environ=environment.environ(), on_progress=progress)
     look_into(engine, reference, given[NAME])
     return exit_codes.DONE
 
@@ -47,7 +48,7 @@ def look_into(engine: Engine, reference: str, name: str) -> PreparedImage:
     info = engine.image(reference)
     if info is None:
         raise ImageUnusable(f"the image {reference} is gone again: build it once more")
-    prepared = prepare(engine, info, on_progress=print)
+    prepared = prepare(engine, info, on_progress=progress)
     print(f"{name}, sealed: no network, no rights, and nothing of it stays. `exit` ends it.")
     with throwaway_shell.opened(engine, prepared) as (container, terminal):
 

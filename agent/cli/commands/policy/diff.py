@@ -1,11 +1,11 @@
 """``moonpool policy diff``."""
 
 import json
-import sys
 from collections.abc import Iterator
 
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.setup.options import AS_JSON
+from agent.cli.setup.saying import progress
 from agent.preparation import environment, exit_codes
 from agent.untrusted_text import one_line
 from images.build import ensure
@@ -58,10 +58,6 @@ def _more(than: Policy, policy: Policy, inventory: Inventory | None) -> list[Wid
 
 def _inventory(policy: Policy) -> Inventory:
     """Of the image that the second policy names; the first is tried on the same."""
-
-    def progress(text: str) -> None:
-        print(text, file=sys.stderr)
-
     engine = Engine.connect(environment.environ())
     if policy.setup.makes_layer:
         progress("what the policy's set-up installs is not looked at")

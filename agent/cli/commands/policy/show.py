@@ -5,6 +5,7 @@ import sys
 
 from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
 from agent.cli.setup.options import CEILING
+from agent.cli.setup.saying import progress
 from agent.preparation import environment, exit_codes
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line, visible
@@ -63,7 +64,7 @@ def _resolved(policy: Policy, given: Given) -> int:
             "(moonpool setup prints it)",
             file=sys.stderr,
         )
-    prepared = prepare(engine, info, on_progress=lambda line: print(visible(line), file=sys.stderr))
+    prepared = prepare(engine, info, on_progress=progress)
     figure = resolved.ResolvedPolicy(
         policy=policy,
         image=ref,

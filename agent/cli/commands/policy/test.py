@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, flag, path
 from agent.cli.commands.policy.kernel_examples import KernelExample, trials
 from agent.cli.setup.options import AS_JSON, CEILING
+from agent.cli.setup.saying import progress
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line
@@ -51,9 +51,6 @@ def test(given: Given) -> int:
 def _in_containers(
     policy: Policy, results: tuple[ExampleResult, ...], directory: Path | None
 ) -> list[KernelExample]:
-    def progress(text: str) -> None:
-        print(text, file=sys.stderr)
-
     engine = Engine.connect(environment.environ())
     with contextlib.ExitStack() as stack:
         if directory is None:
