@@ -105,6 +105,9 @@ VERBS = Group(
         "chat": Verb(
             "chat", "Work with an agent request by request, in one sealed copy of a directory."
         ),
+        "mcp": Verb(
+            "mcp", "Serve sealed sandboxes to a client of the Model Context Protocol (stdio)."
+        ),
         "runs": Verb("runs", "List the runs there are."),
         "show": Verb("show", "Show what a run did and what came of it."),
         "review": Verb(

@@ -1,0 +1,118 @@
+"""``moonpool mcp``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.cli.arguments import Command, Given, flag, number, text, texts
+from agent.cli.setup.options import CEILING, KERNEL_POLICY
+from agent.errors import UsageError
+from agent.lifecycle.open_sandbox import open_sandbox
+from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import model as model_setup
+from agent.preparation.policy import permit
+from policies.file.quantities import duration_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agent.config.values import Configuration
+    from agent.servers.mcp.settings import McpSettings
+
+ROOTS = texts(
+    "--root", metavar="DIR", help="Clients may open this folder and those in it; again: more."
+)
+POLICIES = texts(
+    "-p",
+    "--policy",
+    metavar="POLICY",
+    help="A name or a file that clients may choose; again: more. The first counts where they "
+    "choose none. Without: config.yaml's, or default.",
+)
+VERIFY = text(
+    "--verify",
+    metavar="CMD",
+    help="Run this in a fresh container with the patch when a sandbox is closed.",
+)
+ALLOW_APPLY = flag(
+    "--allow-apply", help="Clients may apply a patch to the folder that it was made from."
+)
+IDLE = text(
+    "--idle", metavar="TIME", help="Close a sandbox that is asked nothing for so long (30m)."
+)
+SANDBOXES = number(
+    "--sandboxes", metavar="N", help="So many may stand at once.", default=4, least=1
+)
+
+
+def mcp(given: Given) -> int:
+    """Serve one client; gives the exit code."""
+    try:
+        from agent.servers.mcp.serving import serve_stdio
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the server needs the extra `mcp` (there is no {error.name}): pip install "
+            "'moonpool[mcp]'"
+        ) from error
+    ended_by = serve_stdio(_settings(given))
+    return exit_codes.DONE if ended_by is None else exit_codes.INTERRUPTED
+
+
+def _settings(given: Given) -> "McpSettings":
+    from agent.servers.mcp.settings import McpSettings
+
+    if not given[ROOTS]:
+        raise UsageError(
+            "name the folders that clients may open, as in moonpool mcp --root ~/work: where this "
+            "was started says nothing, for it may be a repository that nobody trusts"
+        )
+    configuration = model_setup.load(root=None)
+    return McpSettings(
+        roots=tuple(workspace.directory(Path(root), "--root") for root in given[ROOTS]),
+        policies=_policies(given, configuration),
+        ceiling=given[CEILING],
+        may_apply=given[ALLOW_APPLY],
+        verify=given[VERIFY],
+        idle_s=_idle_s(given[IDLE]),
+        most=given[SANDBOXES],
+        home=environment.home(),
+        known_secrets=model_setup.known_secrets(configuration),
+        telemetry=model_setup.telemetry(configuration),
+        kernel_policy=given[KERNEL_POLICY],
+        environ=environment.environ(),
+        open_box=open_sandbox,
+    )
+
+
+def _policies(given: Given, configuration: "Configuration") -> "Mapping[str, str]":
+    """By name, what each was named as; each can be used."""
+    named = given[POLICIES] or (model_setup.policy_name(None, configuration),)
+    found: dict[str, str] = {}
+    for one in named:
+        name = permit(one, given[CEILING]).name
+        if found.setdefault(name, one) != one:
+            raise UsageError(f"{found[name]} and {one} are both called {name}: rename one")
+    return found
+
+
+def _idle_s(given: str | None) -> float:
+    from agent.servers.mcp.settings import IDLE_S
+
+    if given is None:
+        return IDLE_S
+    try:
+        return duration_s(given)
+    except ValueError as error:
+        raise UsageError(f"--idle {given}: {error}") from error
+
+
+COMMAND = Command(
+    mcp,
+    (ROOTS, POLICIES, CEILING, VERIFY, ALLOW_APPLY, IDLE, SANDBOXES, KERNEL_POLICY),
+    """
+
+    For the configuration of an MCP client, which starts it. What a client does is recorded as any
+    run: `moonpool runs`, `review`, `show` and `apply` know of it.
+
+    Example: moonpool mcp --root ~/work -p default
+    """,
+)

@@ -1,0 +1,1 @@
+"""``moonpool mcp``: sealed sandboxes for any client of the Model Context Protocol."""

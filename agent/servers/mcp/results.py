@@ -1,0 +1,235 @@
+"""What the tools give a client, as values with a schema; and our own values in that form.
+
+Everything that comes out of the container is hostile text. It is bounded here where it is not
+already, and paths are made visible.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from agent.lifecycle.patch_so_far import Preview
+from agent.lifecycle.session import RunSession
+from agent.record.summary import RunSummary
+from agent.risk.finding import Finding
+from agent.untrusted_text import decode, one_line, path_text
+from agent.verification import Failed, NotAsked, NotRun, Verification, Verified, in_words
+from policies.policy import Policy
+from sandbox.patch.values import Change
+from sandbox.results import BackgroundStatus, Output
+
+_ROWS = 200
+_WIDTH = 400
+
+
+class OpenedSandbox(BaseModel):
+    sandbox: Annotated[str, Field(description="The handle that every other tool takes.")]
+    run: Annotated[str, Field(description="Id of its run, for `moonpool review|show|apply`.")]
+    folder: Annotated[str, Field(description="The workspace in the sandbox.")]
+    policy: str
+    tools: Annotated[list[str], Field(description="What the policy lets the agent use.")]
+    programs: Annotated[list[str], Field(description="Programs that may run, beside builtins.")]
+    asks_about: Annotated[list[str], Field(description="Programs a person is asked about.")]
+    command_timeout_s: float
+    left_out: Annotated[int, Field(description="Files of the workspace that were not copied in.")]
+    kernel_enforced: bool
+
+
+class CommandOutput(BaseModel):
+    output: Annotated[str, Field(description="Both streams, and how it ended.")]
+    exit_code: int | None
+    ending: Annotated[str, Field(description="`exited`, or what ended it instead.")]
+    refused: Annotated[list[str], Field(description="Programs that the kernel refused.")]
+
+
+class ToolOutput(BaseModel):
+    output: str
+
+
+class StartedProcess(BaseModel):
+    process: Annotated[int, Field(description="For background_read and background_stop.")]
+    output: str
+
+
+class ProcessOutput(BaseModel):
+    process: int
+    running: bool
+    exit_code: int | None
+    stdout: Annotated[str, Field(description="All so far; where it is long, cut in the middle.")]
+    stderr: str
+
+
+class PatchedFile(BaseModel):
+    path: str
+    kind: Literal["added", "modified", "deleted", "renamed"]
+    added_lines: Annotated[int | None, Field(description="None for a binary file.")]
+    deleted_lines: int | None
+
+
+class PatchFinding(BaseModel):
+    id: str
+    severity: Literal["note", "warning", "danger"]
+    path: str
+    reason: str
+    refuses: Annotated[bool, Field(description="The patch is not let out because of it.")]
+
+
+class PatchReport(BaseModel):
+    files: list[PatchedFile]
+    findings: list[PatchFinding]
+    refused: Annotated[bool, Field(description="The export gate refuses the patch.")]
+    bytes: int
+    more: Annotated[int, Field(description="Files and findings that are not listed.")]
+
+
+class DiffText(BaseModel):
+    patch: Annotated[str, Field(description="As `git diff` prints it.")]
+    cut: Annotated[bool, Field(description="There is more: see `export`, or ask for one file.")]
+    report: PatchReport
+
+
+class ExportedPatch(BaseModel):
+    file: Annotated[str, Field(description="On the machine that this server runs on.")]
+    report: PatchReport
+
+
+class VerificationReport(BaseModel):
+    verified: bool
+    summary: str
+    output: str
+
+
+class AppliedFiles(BaseModel):
+    directory: str
+    files: list[PatchedFile]
+    more: int
+
+
+class ClosedSandbox(BaseModel):
+    run: str
+    outcome: str
+    detail: str
+    patch: Annotated[str | None, Field(description="The patch's file; none could be made: null.")]
+    verified: Annotated[bool | None, Field(description="By the operator's command, if any.")]
+    files: list[PatchedFile]
+    findings: list[PatchFinding]
+    more: int
+    next: Annotated[str, Field(description="What a person does with it.")]
+
+
+def opened(handle: str, session: RunSession) -> OpenedSandbox:
+    job, box = session.job, session.box
+    programs = sorted({rule.program for rule in job.policy.commands})
+    return OpenedSandbox(
+        sandbox=handle,
+        run=job.run_id,
+        folder="/workspace",
+        policy=job.policy.name,
+        tools=list(job.policy.tools),
+        programs=programs[:_ROWS],
+        asks_about=_asks(job.policy)[:_ROWS] if job.may_ask else [],
+        command_timeout_s=job.policy.limits.command_timeout_s,
+        left_out=len(box.left_behind),
+        kernel_enforced=box.seal.kernel_enforced,
+    )
+
+
+def _asks(policy: Policy) -> list[str]:
+    return sorted({rule.program for rule in policy.commands if rule.ask})
+
+
+def process_output(status: BackgroundStatus) -> ProcessOutput:
+    return ProcessOutput(
+        process=status.id,
+        running=status.exit_code is None,
+        exit_code=status.exit_code,
+        stdout=_stream(status.out),
+        # The first line is the process id, which the tool that starts it prints there.
+        stderr=_stream(status.err).partition("\n")[2],
+    )
+
+
+def _stream(output: Output) -> str:
+    return decode(output.data)
+
+
+def report(taken: Preview) -> PatchReport:
+    changes, findings = taken.patch.changes, taken.findings
+    return PatchReport(
+        files=_files(changes),
+        findings=_findings(findings),
+        refused=taken.refused,
+        bytes=len(taken.patch.data),
+        more=max(0, len(changes) - _ROWS) + max(0, len(findings) - _ROWS),
+    )
+
+
+def diff_text(taken: Preview, data: bytes, most_bytes: int) -> DiffText:
+    """Args:
+    data: the patch, or what of it was asked for.
+    """
+    shown = data if len(data) <= most_bytes else data[:most_bytes].rpartition(b"\n")[0] + b"\n"
+    return DiffText(patch=decode(shown), cut=len(shown) < len(data), report=report(taken))
+
+
+def verification(result: Verification) -> VerificationReport:
+    output = result.output if isinstance(result, Verified | Failed) else ""
+    return VerificationReport(
+        verified=isinstance(result, Verified),
+        summary=one_line(in_words(result), _WIDTH),
+        output=output,
+    )
+
+
+def applied(directory: str, changes: tuple[Change, ...]) -> AppliedFiles:
+    return AppliedFiles(
+        directory=directory, files=_files(changes), more=max(0, len(changes) - _ROWS)
+    )
+
+
+def closed(summary: RunSummary) -> ClosedSandbox:
+    checked = summary.verification
+    return ClosedSandbox(
+        run=summary.run_id,
+        outcome=summary.outcome,
+        detail=summary.detail[: _WIDTH * 10],
+        patch=summary.patch,
+        verified=None if isinstance(checked, NotAsked | NotRun) else isinstance(checked, Verified),
+        files=_files(summary.changes),
+        findings=_findings(summary.findings),
+        more=max(0, len(summary.changes) - _ROWS) + max(0, len(summary.findings) - _ROWS),
+        next=f"moonpool review {summary.run_id}; moonpool apply {summary.run_id}",
+    )
+
+
+def _files(changes: tuple[Change, ...]) -> list[PatchedFile]:
+    return [
+        PatchedFile(
+            path=path_text(change.path),
+            kind=change.kind.value,
+            added_lines=change.added_lines,
+            deleted_lines=change.deleted_lines,
+        )
+        for change in changes[:_ROWS]
+    ]
+
+
+def _findings(findings: Iterable[Finding]) -> list[PatchFinding]:
+    return [
+        PatchFinding(
+            id=finding.id,
+            severity=_SEVERITIES[finding.severity],
+            path=path_text(finding.path),
+            reason=one_line(finding.reason, _WIDTH),
+            refuses=finding.refuses,
+        )
+        for finding in list(findings)[:_ROWS]
+    ]
+
+
+_SEVERITIES: dict[int, Literal["note", "warning", "danger"]] = {
+    1: "note",
+    2: "warning",
+    3: "danger",
+}

@@ -1,0 +1,125 @@
+"""The server that a client sees: what it is for, and its tools."""
+
+from typing import Annotated
+
+from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
+from mcp.types import CallToolResult
+from pydantic import Field
+
+from agent.record.outcome import Finished
+from agent.servers.mcp import called, results, wording
+from agent.servers.mcp.arguments import Handle, effects
+from agent.servers.mcp.command_tools import add_command_tools
+from agent.servers.mcp.desk import RequestRefused
+from agent.servers.mcp.file_tools import add_file_tools
+from agent.servers.mcp.patch_tools import add_patch_tools
+from agent.servers.mcp.refusals import refusing
+from agent.servers.mcp.results import ClosedSandbox, OpenedSandbox
+from agent.servers.mcp.sandboxes import Sandboxes, ended
+from agent.untrusted_text import one_line
+from agent.version import VERSION
+
+_NAME = 60
+
+INSTRUCTIONS = """\
+Sealed sandboxes for work on code that nobody trusts. `open` copies a folder into a container \
+without network, in which only the programs of a policy run, and gives a handle; every other \
+tool takes it. Work there with run, read_file, write_file, edit_file, search_files. Nothing on \
+the host changes: what comes out is a patch, which `diff` shows and `close` writes for a person \
+to review. Always `close` what you opened. A refusal says which rule refused and what is allowed \
+instead."""
+
+_OPEN = """\
+Copy a folder into a fresh sandbox and get its handle. The sandbox has no network, and only the \
+programs of its policy run in it. The folder itself is only read. Takes about a second; the \
+first time for a folder longer."""
+
+_CLOSE = """\
+End the sandbox with everything that runs in it. Its patch is written on the machine that this \
+server runs on, proved, looked through for what is risky, and verified with the operator's \
+command where there is one. The handle is of no use afterwards."""
+
+
+def build(sandboxes: Sandboxes) -> MCPServer:
+    """The server for one client, whose sandboxes these are."""
+    settings = sandboxes.settings
+    server: MCPServer = MCPServer(
+        name="moonpool",
+        title="Moonpool",
+        version=VERSION,
+        instructions=INSTRUCTIONS,
+        # Ours ends a question first, and says so.
+        request_state_security=RequestStateSecurity.ephemeral(ttl=settings.answer_s + 60),
+        subscriptions=False,
+        log_level="ERROR",
+    )
+    _add_sandbox_tools(server, sandboxes)
+    add_command_tools(server, sandboxes)
+    add_file_tools(server, sandboxes)
+    add_patch_tools(server, sandboxes)
+    return server
+
+
+def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
+    settings = sandboxes.settings
+    roots = ", ".join(map(str, settings.roots))
+    policies = ", ".join(settings.policies)
+
+    # Named otherwise than the tools: the builtin is not to be hidden.
+    @refusing
+    async def open_sandbox(
+        ctx: Context,
+        workspace: Annotated[
+            str, Field(max_length=4096, description=f"A folder in one of these: {roots}")
+        ] = "",
+        policy: Annotated[
+            str | None, Field(max_length=200, description=f"One of these: {policies}")
+        ] = None,
+        task: Annotated[
+            str,
+            Field(max_length=4000, description="What is to be done there, for who reviews it."),
+        ] = "",
+    ) -> Annotated[CallToolResult, OpenedSandbox]:
+        one, session = await sandboxes.open(
+            workspace, policy, task, client=_client(ctx), may_ask=_may_ask(ctx)
+        )
+        value = results.opened(one.handle, session)
+        return called.result(wording.of_opened(value), value)
+
+    @refusing
+    async def close_sandbox(
+        sandbox: Handle,
+        summary: Annotated[
+            str, Field(max_length=20_000, description="What was done, for who reviews the patch.")
+        ] = "",
+    ) -> Annotated[CallToolResult, ClosedSandbox]:
+        one = sandboxes.of(sandbox)
+        one.close(Finished(message=summary.strip() or "closed by its client"))
+        over = await ended(one)
+        if over is None:
+            raise RequestRefused(one.last_words())
+        value = results.closed(over.document)
+        return called.result(wording.of_closed(value), value)
+
+    server.add_tool(
+        open_sandbox, name="open", description=_OPEN, annotations=effects("Open a sandbox")
+    )
+    server.add_tool(
+        close_sandbox,
+        name="close",
+        description=_CLOSE,
+        annotations=effects("Close a sandbox", again=True),
+    )
+
+
+def _client(ctx: Context) -> str:
+    params = ctx.session.client_params
+    name = params.client_info.name if params is not None and params.client_info else "a client"
+    return one_line(name, _NAME)
+
+
+def _may_ask(ctx: Context) -> bool:
+    """Whether the client says that it can put a question to its person."""
+    capabilities = ctx.client_capabilities
+    asks = capabilities.elicitation if capabilities is not None else None
+    return asks is not None and (asks.form is not None or asks.url is None)
