@@ -1,0 +1,67 @@
+"""The examples of README.md and docs/: every block of code, as a reader sees it.
+
+A block names its language. One that can't be run here has a comment above it, ``<!-- not run:
+REASON -->``, which no page shows. YAML, TOML and JSON name the file that they are, as
+``title="small.yaml"``; such a file stands beside the commands that follow on its page, and one
+called ``FILE, a part`` holds a few keys of it. Owns what a block is; knows not what reads it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from checkout import ROOT
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+_NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
+PART = ", a part"
+"""Ends the title of what holds a few keys of a file."""
+_TITLE = re.compile(r'title="([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    page: str
+    line: int
+    """Of its first line of code, from 1."""
+    language: str
+    """Empty: none is named."""
+    title: str
+    text: str
+    not_run: str | None
+    """Why it can't be run here; None: it is."""
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+@cache
+def examples() -> tuple[Example, ...]:
+    """All there are, page by page, in their order."""
+    return tuple(it for page in PAGES for it in read(page))
+
+
+def of(*languages: str) -> tuple[Example, ...]:
+    return tuple(it for it in examples() if it.language in languages)
+
+
+def read(page: Path) -> Iterator[Example]:
+    above = None
+    for token in MarkdownIt().parse(page.read_text("utf-8")):
+        if token.type in {"fence", "code_block"}:
+            assert token.map is not None
+            title = _TITLE.search(token.info)
+            yield Example(
+                page=str(page.relative_to(ROOT)) if page.is_relative_to(ROOT) else page.name,
+                line=token.map[0] + (2 if token.type == "fence" else 1),
+                language=token.info.split(" ")[0],
+                title=title[1] if title else "",
+                text=token.content,
+                not_run=above,
+            )
+        found = _NOT_RUN.search(token.content) if token.type == "html_block" else None
+        above = found[1] if found else None

@@ -1,0 +1,125 @@
+"""Every example of README.md and docs/ is what reads it takes, as far as can be known unrun."""
+
+import json
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import agent.config.file
+from agent.batch.tasks.form import TasksFile
+from agent.models.script.file import load as load_script
+from documentation.commands import started, wrong_in_command, wrong_in_shell
+from documentation.examples import PART, Example, examples, of, read
+from policies.loading import load
+from policies.operator.check import broken_examples
+
+NOT_RUN = {
+    "README.md": 5,
+    "docs/batches.md": 1,
+    "docs/how-it-works.md": 1,
+    "docs/index.md": 1,
+    "docs/review.md": 2,
+    "docs/scaling.md": 2,
+    "docs/setup.md": 1,
+}
+"""How many blocks of a page are not run. One more is a decision, and needs its reason here too."""
+
+_CHECKED = {"sh", "python", "yaml", "json", "toml", "text"}
+_SETTINGS = {"json", "toml"}
+
+
+def test_every_block_names_its_language() -> None:
+    assert [str(it) for it in examples() if not it.language] == []
+
+
+def test_what_nothing_here_reads_says_so() -> None:
+    unread = [it for it in examples() if it.language not in _CHECKED]
+    assert [str(it) for it in unread if it.not_run is None] == []
+
+
+def test_what_is_not_run_is_counted_and_says_why() -> None:
+    left_out = [it for it in examples() if it.not_run is not None]
+    assert Counter(it.page for it in left_out) == NOT_RUN
+    assert [str(it) for it in left_out if len((it.not_run or "").split()) < 3] == []
+
+
+@pytest.mark.parametrize("example", of("sh"), ids=str)
+def test_a_shell_block_has_commands_options_and_files_that_there_are(example: Example) -> None:
+    assert wrong_in_shell(example.text) == []
+
+
+@pytest.mark.parametrize("example", of("python"), ids=str)
+def test_a_python_block_compiles(example: Example) -> None:
+    compile(example.text, str(example), "exec")
+
+
+@pytest.mark.parametrize("example", of("yaml"), ids=str)
+def test_a_yaml_block_is_taken_by_what_reads_its_file(example: Example, tmp_path: Path) -> None:
+    for other in of("yaml"):
+        if other.page == example.page and other.title and PART not in other.title:
+            (tmp_path / other.title).write_text(other.text)
+    file = tmp_path / example.title
+    if PART in example.title:
+        file = tmp_path / "part.yaml"
+        file.write_text(f"version: 1\nname: part\nextends: default\n{example.text}")
+    keys = set(yaml.safe_load(file.read_text()))
+    if "tasks" in keys:
+        TasksFile.model_validate_json(json.dumps(yaml.safe_load(example.text)))
+    elif "turns" in keys:
+        load_script(file)
+    elif "name" in keys:
+        (tmp_path / "Dockerfile").write_text("FROM moonpool/python\n")
+        assert broken_examples(load(str(file))) == ()
+    elif "jobs" in keys:
+        assert example.title.startswith(".github/workflows/")  # test_action looks at these
+    else:
+        file.chmod(0o600)
+        agent.config.file.load(file)
+
+
+def test_settings_are_whole_and_start_commands_that_there_are() -> None:
+    for example in of(*_SETTINGS):
+        decode: Any = json.loads if example.language == "json" else tomllib.loads
+        commands = list(started(decode(example.text)))
+        assert commands or "moonpool" not in example.text, str(example)
+        wrong = [what for words in commands for what in wrong_in_command(words)]
+        assert wrong == [], str(example)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("moonpool run x --no-such", "No such option"),
+        ("true && moonpool nothing", "no command 'nothing'"),
+        ("X=1 moonpool policy", "no command ''"),
+        ("if true; then moonpool apply; fi", "Missing argument"),
+        ("make nothing", "no target"),
+        ("pip install '.[nothing]'", "no extra"),
+        ("python benchmarks/nothing.py", "there is no benchmarks"),
+        ("echo 'x", "does not parse"),
+    ],
+)
+def test_a_wrong_line_is_found(text: str, wrong: str) -> None:
+    assert wrong in " ".join(wrong_in_shell(text))
+
+
+def test_blocks_are_read_as_they_stand(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# T\n\n<!-- not run: needs a key -->\n```sh\nls\n```\n\nSome text.\n\n"
+        '```yaml title="a.yaml"\nx: 1\n```\n\n    indented\n'
+    )
+    one, two, three = read(page)
+    assert (one.language, one.line, one.not_run, one.text) == ("sh", 5, "needs a key", "ls\n")
+    assert (two.title, two.not_run) == ("a.yaml", None)
+    assert (three.language, three.line) == ("", 14)
+
+
+def test_command_lines_are_found_in_settings() -> None:
+    settings = {"servers": {"m": {"command": "/opt/venv/bin/moonpool", "args": ["runs", "--x"]}}}
+    assert list(started(settings)) == [["moonpool", "runs", "--x"]]
+    assert list(started([{"command": ["moonpool", "runs"]}])) == [["moonpool", "runs"]]
