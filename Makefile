@@ -2,7 +2,7 @@
 BIN := .venv/bin
 CODE := agent images policies sandbox tests benchmarks acceptance scripts
 
-.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser check format bench docs lock build clean
+.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser test-model check format bench docs lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,6 +44,9 @@ test-ray: image ## batches on a real cluster of two machines, both this one (ins
 test-browser: setup ## the pages of a review in a real Chromium: attacks, accessibility, keys (installs Playwright)
 	@sh scripts/browser_environment.sh
 	@.venv-browser/bin/pytest -q -p no:cacheprovider acceptance/browser
+
+test-model: image ## a small model on llama.cpp works on the demo's repository, no key (fetches 1.1 GB once)
+	@$(BIN)/python -P acceptance/local_model/run.py
 
 check: setup ## format, lint, types, imports between rooms
 	@$(BIN)/ruff format --check $(CODE)
