@@ -37,7 +37,7 @@ POLICY = """\
 version: 1
 name: test-model
 extends: default
-limits: {time: 90m}
+limits: {time: 90m, widen: [time]}
 budget: {turns: 30}
 """
 BY_MODEL = {0, 1, 5}
@@ -177,8 +177,8 @@ def follow(event: Mapping[str, Any]) -> None:
     match event["event"]:
         case "model_replied":
             blocks = event["reply"]["message"]["blocks"]
-            words = " ".join(block["text"] for block in blocks if block["type"] == "Text")
-            uses = [block for block in blocks if block["type"] == "ToolUse"]
+            words = " ".join(block["text"] for block in blocks if block["type"] == "text")
+            uses = [block for block in blocks if block["type"] == "tool_use"]
             made = "; ".join(f"{use['name']} {json.dumps(use['arguments'])}" for use in uses)
             say(f"turn {event['turn']}, {event['seconds']:.0f} s: {short(words)} {short(made)}")
         case "text_form_chosen":
@@ -201,6 +201,7 @@ def report(events: Sequence[Mapping[str, Any]], code: int, seconds: float) -> No
         event["event"] == "user_message_added" and event["text"].startswith("Nothing ran")
         for event in events
     )
+    checked = summary.get("verification") or {}
     rows = {
         "model": MODEL,
         "ended": f"{summary.get('outcome')} (exit code {code}): {short(summary.get('detail'))}",
@@ -210,7 +211,7 @@ def report(events: Sequence[Mapping[str, Any]], code: int, seconds: float) -> No
         "calls refused": dict(refused),
         "answers told that nothing ran": vain,
         "files in the patch": [each["path"] for each in summary.get("changes", ())],
-        "verified": json.dumps(summary.get("verification")),
+        "verified": f"{checked.get('type')}, exit code {checked.get('exit_code')}",
         "time": f"{seconds:.0f} s",
     }
     print("\n".join(f"{name:30} {value}" for name, value in rows.items()))

@@ -10,6 +10,7 @@ import pytest
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import ToolForm
 from agent.models.openai.client import OpenAIModel
+from agent.models.openai.responses.api import RESPONSES
 from agent.models.pricing import ModelInfo
 from agent.record.events.conversation import TextFormChosen
 from agent.record.outcome import Finished
@@ -24,6 +25,8 @@ from standins.exchange.replies import Call, Refuse, Thought, answer
 from standins.exchange.server import Exchange
 from standins.openai.quirks import Quirk
 from standins.openai.server import StandInOpenAI
+from standins.responses.quirks import ResponsesQuirk
+from standins.responses.server import StandInResponses
 
 READ = answer("I look.", Call("read_file", {"path": "calc.py"}))
 MEND = answer(
@@ -35,17 +38,25 @@ DENIED = answer(Call("bash", {"command": "curl example.org"}))
 DONE = answer("Mended.")
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=["anthropic", "openai", "responses"])
 def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
     """A stand-in whose model has no tool calls, and the model through the SDK."""
-    standin: Callable[..., Any] = StandIn
-    if request.param == "openai":
-        standin = lambda: StandInOpenAI(Quirk.KEEPS_REASONING, Quirk.ANY_MODEL)  # noqa: E731
-    with standin() as api:
+    standins: dict[str, Callable[[], Any]] = {
+        "anthropic": StandIn,
+        "openai": lambda: StandInOpenAI(Quirk.KEEPS_REASONING, Quirk.ANY_MODEL),
+        "responses": lambda: StandInResponses(ResponsesQuirk.ANY_MODEL),
+    }
+    with standins[request.param]() as api:
         api.text_only = True
-        made: Any = AnthropicModel if request.param == "anthropic" else OpenAIModel
-        name = "claude-opus-5-5" if request.param == "anthropic" else "qwen2.5-coder:1.5b"
-        model = made.open(name, api_key=api.key, base_url=api.url, timing=AT_ONCE)
+        at: dict[str, Any] = {"api_key": api.key, "base_url": api.url, "timing": AT_ONCE}
+        model: Any
+        match request.param:
+            case "anthropic":
+                model = AnthropicModel.open("claude-opus-5-5", **at)
+            case "openai":
+                model = OpenAIModel.open("qwen2.5-coder:1.5b", **at)
+            case _:
+                model = OpenAIModel.open("qwen2.5-coder:1.5b", api=RESPONSES, **at)
         yield api, model
         model.close()
 

@@ -145,11 +145,17 @@ def _message(messages: Sequence[Message], label: str) -> Iterator[Message]:
 def _said(
     message: AssistantMessage, uses: Sequence[ToolUse], label: str
 ) -> Iterator[Text | Opaque]:
-    for block in message.blocks:
-        if not isinstance(block, ToolUse):
-            yield block
-    if uses:
-        yield Text(text="\n\n".join(written(use, label) for use in uses))
+    said = [block for block in message.blocks if not isinstance(block, ToolUse)]
+    if not uses:
+        yield from said
+        return
+    # As the model wrote it: words and fence are one text, which its service may have cached.
+    parts = [written(use, label) for use in uses]
+    if said and isinstance(said[-1], Text):
+        parts.insert(0, said[-1].text)
+        said.pop()
+    yield from said
+    yield Text(text="\n\n".join(parts))
 
 
 def _result(result: ToolResult, names: Mapping[str, str]) -> Text:
