@@ -34,6 +34,7 @@ def run(
     model: str | None = None,
     *,
     verify: str | None = None,
+    reviewer: str | None = None,
     instructions: str | os.PathLike[str] | None = None,
     context_files: bool | None = None,
     ceiling: str | os.PathLike[str] | None = None,
@@ -57,6 +58,8 @@ def run(
         policy: a bundled name, or a file outside of the workspace; None: the configuration's.
         model: ``anthropic:NAME`` and the like; None: the configuration's.
         verify: shell text, run in a fresh container with the patch.
+        reviewer: a model that gives a second opinion on the patch; None: the policy's, if it names
+            one.
         approve: asked, in the thread of the run, about each call that the policy says ``ask`` of;
             None: nobody is there, and such calls are denied.
         on_event: told of each event, in the thread of the run; it must not raise.
@@ -75,6 +78,7 @@ def run(
             policy=_text(policy),
             ceiling=_text(ceiling),
             model=model,
+            reviewer=reviewer,
             instructions=None if instructions is None else Path(instructions),
             context_files=context_files,
             prices=None if prices is None else Path(prices),
@@ -89,6 +93,7 @@ def run(
             job=prepared.job(record, task=task, verify=verify, may_ask=approve is not None),
             model=prepared.ready.model,
             facts=prepared.ready.facts,
+            reviewer=prepared.ready.reviewer,
             open_box=open_sandbox,
             record=record,
             show=lambda event, _line: on_event(event),

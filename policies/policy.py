@@ -170,6 +170,16 @@ class ExportRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewRules:
+    """A second opinion on the patch, by a model that did not make it."""
+
+    model: str | None = None
+    """Who is asked, in the form that ``-m`` has; None: nobody is."""
+    require: Literal["approve"] | None = None
+    """What the opinion must be for the patch to be exported; None: it is only shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
     allow: tuple[str, ...]
     deny: tuple[str, ...]
@@ -215,6 +225,7 @@ class Policy:
     limits: ContainerLimits
     budget: BudgetLimits
     export: ExportRules
+    review: ReviewRules = field(default_factory=ReviewRules)
     examples: Examples
     places: Mapping[str, Where] = field(default_factory=dict)
     """Where each key's value was written, by key path (``paths.write``); for rules and reports."""

@@ -14,7 +14,7 @@ from agent.batch.queue.states import QueuedAttempt
 from agent.batch.task import Task, TaskBudget
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
-from agent.models.pricing import ModelInfo
+from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.outcome import Outcome
 from policies.file.quantities import spelled_size
 from policies.frozen import dataclass
@@ -40,6 +40,8 @@ class PreparedChoices:
     policy: Policy
     model: str
     facts: ModelInfo
+    reviewer_facts: ModelInfo = UNKNOWN
+    """Of the model that the policy's `review` names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class BatchPlan:
             policy=self._policy(chosen.policy, task),
             model=chosen.model,
             facts=chosen.facts,
+            reviewer_facts=chosen.reviewer_facts,
             configuration=self.configuration,
             instructions=self.instructions,
             kernel_policy=self.kernel_policy,

@@ -123,6 +123,7 @@ def _of_record(
             past=past,
             torn_bytes=taken.torn_bytes,
             share=services.share(order.model),
+            reviewer=services.reviewer(order),
         )
     )
 

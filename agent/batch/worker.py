@@ -110,6 +110,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
                 exit_code=order.exit_code,
                 facts=order.facts,
                 share=services.share(order.model),
+                reviewer=services.reviewer(order),
             ),
             services,
         )

@@ -148,6 +148,7 @@ class RunController:
             past=past,
             torn_bytes=torn_bytes,
             facts=self.ready.facts,
+            reviewer=self.ready.reviewer,
         )
         going = observed(
             setup,

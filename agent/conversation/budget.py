@@ -14,6 +14,7 @@ the budgets of tokens hold; in dollars such an answer costs the most that it was
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from agent.models.interface import Usage
@@ -97,6 +98,7 @@ class Budget:
         batch: ends the run's time where it ends before.
         """
         before = before or BudgetSpent()
+        self._policy = policy
         self._budget = policy.budget
         self._time_s = policy.limits.time_s
         self._clock = clock
@@ -114,6 +116,33 @@ class Budget:
         if prices is not None and self.usd is None:
             # Begun without a price: an estimate, as all of it may have been one request or many.
             self.usd = prices.usual.usd(before.used)
+
+    @property
+    def is_priced(self) -> bool:
+        """What a reply costs is known."""
+        return self._prices is not None
+
+    def beside(self, *, turns: int, prices: Prices | None) -> "Budget":
+        """For another model in the same run: with turns of its own, and of all else what is left.
+
+        Args:
+            prices: the other model's.
+        """
+        allowed = replace(self._policy.budget, turns=turns)
+        return Budget(
+            replace(self._policy, budget=allowed),
+            clock=self._clock,
+            before=BudgetSpent(used=self.used, usd=self.usd),
+            before_s=self.elapsed_s,
+            prices=prices,
+            wall=self._wall,
+            batch=self._batch,
+        )
+
+    def settle(self, beside: "Budget") -> None:
+        """Count what one from `beside` used; in dollars where both models' prices are known."""
+        self.used = beside.used
+        self.usd = beside.usd if self.is_priced and beside.is_priced else None
 
     def add(self, usage: Usage, *, came_bytes: int = 0) -> None:
         """Count a reply; `came_bytes` is its size, where the service may not have counted it."""

@@ -1,6 +1,7 @@
 """What becomes of a sandbox's work when nobody is asked anything any more.
 
-patch, proved as it is made ─► gate ─► verified on a fresh copy ─► the container removed
+patch, proved as it is made ─► gate ─► verified on a fresh copy ─► a second opinion, where one is
+wanted ─► the container removed
 
 Owns the order of these and what happens where one fails: until the patch is written the container
 is all there is of the agent's work, so it stays, and the last words say how to get at it. Refuses
@@ -12,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from agent import verification
 from agent.errors import RecordError
@@ -48,6 +49,10 @@ from sandbox.git.store import Store
 from sandbox.patch.make import INDEX_PATCH
 from sandbox.patch.values import Patch
 
+if TYPE_CHECKING:
+    from agent.conversation.budget import Budget
+    from agent.review.opinion.reviewer import Reviewer
+
 _PATIENCE_S = 60.0
 """How long an engine that went away is waited for, with the agent's work in it."""
 _LITTLE_PATIENCE_S = 4.0
@@ -67,9 +72,16 @@ class Delivery:
     """The way out of one run, once. What came of it is told, and in its attributes."""
 
     def __init__(
-        self, job: Job, *, record: RunRecord, journal: Journal, interrupts: Interrupts
+        self,
+        job: Job,
+        *,
+        record: RunRecord,
+        journal: Journal,
+        interrupts: Interrupts,
+        reviewer: "Reviewer | None" = None,
     ) -> None:
         self._job = job
+        self._reviewer = reviewer
         self._record = record
         self._journal = journal
         self._interrupts = interrupts
@@ -78,9 +90,13 @@ class Delivery:
         self.container_left: str | None = None
         """Id of the container, where it still stands because its patch could not be made."""
 
-    def __call__(self, box: SandboxProtocol, ended: Conversation) -> Outcome:
-        """Export and verify, then remove the container if its patch is made."""
-        outcome = self._after(box, ended)
+    def __call__(self, box: SandboxProtocol, ended: Conversation, budget: "Budget") -> Outcome:
+        """Export, verify and review, then remove the container if its patch is made.
+
+        Args:
+            budget: the run's, from which a second opinion is paid.
+        """
+        outcome = self._reviewed(box, self._after(box, ended), ended, budget)
         self._close(box)
         return outcome
 
@@ -265,6 +281,26 @@ class Delivery:
         if self._job.verify is not None:
             result = NotRun(command=self._job.verify, reason=reason)
             self._journal.quietly(VerificationEnded(result=result))
+
+    def _reviewed(
+        self, box: SandboxProtocol, outcome: Outcome, ended: Conversation, budget: "Budget"
+    ) -> Outcome:
+        """How the run ends once its patch has a second opinion, where the policy wants one."""
+        delivery = self.delivery
+        if self._job.policy.review.model is None or delivery is None or not delivery.patch.changes:
+            return outcome
+        from agent.review.opinion.conclusion import PatchReview  # noqa: PLC0415 - few runs have one
+
+        review = PatchReview(
+            task=self._job.task,
+            policy=self._job.policy_inside,
+            accepted_risks=self._job.accepted_risks,
+            reviewer=self._reviewer,
+            interrupts=self._interrupts,
+            journal=self._journal,
+        )
+        self.delivery, outcome = review.concluded(box, delivery, outcome, ended, budget)
+        return outcome
 
     def _close(self, box: SandboxProtocol) -> None:
         if self.container_left is not None:

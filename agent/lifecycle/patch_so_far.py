@@ -13,9 +13,10 @@ from pathlib import Path
 from agent.lifecycle.session import RunSession
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.workspace import PatchApplied
+from agent.review.opinion.values import NoOpinion, finding_of
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
-from agent.risk.finding import Finding
+from agent.risk.finding import Finding, ordered
 from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
@@ -57,7 +58,13 @@ class PatchSoFar:
         session = self._session
         with self.at_the_box():
             patch = session.box.preview(keep_old=keep_old, compared=COMPARED)
-        findings = gate.inspect(patch, session.job.policy, accepted=session.job.accepted_risks)
+        job = session.job
+        findings = gate.inspect(patch, job.policy, accepted=job.accepted_risks)
+        rules = job.policy.review
+        if patch.changes and rules.require is not None:
+            none = NoOpinion(model=rules.model or "", reason="it is asked for at the end of the run")
+            awaited = finding_of(none, required=True, accepted=job.accepted_risks)
+            findings = ordered((*findings, *([] if awaited is None else [awaited])))
         return Preview(patch=patch, findings=findings)
 
     def to_apply(self) -> Preview:

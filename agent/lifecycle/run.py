@@ -52,7 +52,11 @@ class Run:
         self._images = setup.image_store()
         self.journal = setup.journal(self._images)
         self._delivery = Delivery(
-            setup.job, record=setup.record, journal=self.journal, interrupts=setup.interrupts
+            setup.job,
+            record=setup.record,
+            journal=self.journal,
+            interrupts=setup.interrupts,
+            reviewer=setup.reviewer,
         )
         self._box: SandboxProtocol | None = None
 
@@ -75,7 +79,7 @@ class Run:
         outcome: Outcome = ended
         self.journal.quietly(ConversationEnded(outcome=ended))
         if self._box is not None:
-            outcome = self._delivery(self._box, ended)
+            outcome = self._delivery(self._box, ended, self._budget)
         return self._result(outcome)
 
     def _converse(self, beginning: RunStarted | Resumed | Forked) -> Conversation:

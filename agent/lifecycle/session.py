@@ -42,6 +42,7 @@ from sandbox.workspace.place import ImageFolder
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
     from agent.conversation.run_share import RunShare
+    from agent.review.opinion.reviewer import Reviewer
 
 _CONTEXT_S = 30.0
 """For three small files; for the words after a signal."""
@@ -110,6 +111,8 @@ class RunSetup:
     """Length of the record's last line, which that process did not finish."""
     share: "RunShare | None" = None
     """What the runs of a batch have in common; None: this one is alone."""
+    reviewer: "Reviewer | None" = None
+    """Gives the second opinion that the policy wants; None: nobody is there to be asked."""
 
     def image_store(self) -> ImageStore:
         shown = self.past.state.conversation.images if self.past is not None else ()
@@ -130,6 +133,8 @@ class RunSetup:
         watch = Stopwatch(before_s=self.past.worked_s if self.past is not None else 0.0)
         if self.share is not None:
             self.share.stop_in_waits(watch)
+        if self.reviewer is not None and self.reviewer.share is not None:
+            self.reviewer.share.stop_in_waits(watch)
         return watch
 
     def budget(self, clock: Stopwatch) -> Budget:

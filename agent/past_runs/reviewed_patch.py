@@ -16,6 +16,7 @@ from agent.record.store import EVENTS
 from agent.risk import gate
 from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding, ordered
+from agent.risk.kinds import NOT_APPROVED
 from agent.untrusted_text import path_text
 from policies.frozen import dataclass
 from sandbox.patch.selection import MODE, HunkChoice, chosen_patch
@@ -84,11 +85,13 @@ def _carried(
     accepted: frozenset[str],
 ) -> Iterable[Finding]:
     """What was found in the whole about a file that is taken, and not about one of its lines: links
-    of the baseline that lead to it, for one, are not known of a part."""
+    of the baseline that lead to it, for one, are not known of a part. And what the reviewer that
+    was asked did not approve is not approved in part."""
     taken = {path for change in changes for path in (change.path, change.old_path)}
     known = {(one.id, one.path) for one in found}
     for one in whole:
-        if one.path in taken and one.line is None and (one.id, one.path) not in known:
+        told = one.line is None and (one.id, one.path) not in known
+        if (one.path in taken or one.id == NOT_APPROVED) and told:
             may_pass = one.id in accepted
             yield replace(
                 one, refuses=one.refuses and not may_pass, accepted=one.accepted or may_pass

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
-from agent.errors import UsageError
+from agent.errors import ModelError, UsageError
 from agent.models.host import Host, host_of
 from agent.models.interface import Model, ToolForm
 from agent.models.open_model import DEFAULT_MODEL
@@ -24,6 +24,7 @@ from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of, listed_models
 from agent.models.server_tools import refuse_what_cannot_be
 from agent.preparation import environment, workspace
+from agent.review.opinion.reviewer import Reviewer
 from policies.frozen import dataclass
 from policies.policy import Policy
 from policies.suggestion import did_you_mean
@@ -127,6 +128,8 @@ class PreparedModel:
     facts: ModelInfo
     telemetry: "TelemetrySettings | None"
     """None: the operator configured none, and nothing is sent anywhere."""
+    reviewer: Reviewer | None = None
+    """Who gives the second opinion that the policy wants; None: it wants none."""
     notices: tuple[str, ...] = ()
     """What a person should know of it before anything is done."""
 
@@ -167,11 +170,55 @@ def ready(
         near = did_you_mean(model.name, listed_models(), cutoff=_ALIKE)
         notices += (f"price and window of {model.name} are not known{near}",) if near else ()
     return PreparedModel(
-        model=model, facts=facts, telemetry=telemetry(configuration), notices=notices
+        model=model,
+        facts=facts,
+        telemetry=telemetry(configuration),
+        reviewer=reviewer(policy, configuration, prices=prices, batch_usd=batch_usd),
+        notices=notices,
     )
 
 
-def unasked(named: str, configuration: Configuration, *, prices: Path | None) -> PreparedModel:
+def reviewer(
+    policy: Policy,
+    configuration: Configuration,
+    *,
+    prices: Path | None,
+    batch_usd: bool = False,
+) -> Reviewer | None:
+    """Who gives the second opinion that a policy wants; None where it wants none.
+
+    Raises:
+        UsageError: it demands one and names nobody, there is no such model, or its price is not
+            known and must be.
+        ModelAuth: there is no credential for it.
+    """
+    rules = policy.review
+    if rules.model is None:
+        if rules.require is None:
+            return None
+        raise UsageError(
+            f"policy {policy.name} exports only what a reviewer approves (review.require), and "
+            "names no reviewer: say --reviewer MODEL"
+        )
+    try:
+        model = opened(rules.model, environ=environment.environ(), configuration=configuration)
+    except (UsageError, ModelError) as error:
+        raise UsageError(f"the reviewer (review.model, --reviewer): {error}") from error
+    host = host_of(model.name, environ=environment.environ(), configuration=configuration)
+    facts = _known_facts(model.name, host, prices, configuration)
+    if policy.budget.usd is not None or batch_usd:
+        what = f"policy {policy.name} has budget.usd, from which its reviewer is paid"
+        _refuse_dollars(what, model.name, host, facts)
+    return Reviewer(model=model, facts=facts)
+
+
+def unasked(
+    named: str,
+    configuration: Configuration,
+    *,
+    prices: Path | None,
+    reviewer: Reviewer | None = None,
+) -> PreparedModel:
     """As `ready`, for a run whose model is asked nothing more.
 
     Raises:
@@ -181,7 +228,12 @@ def unasked(named: str, configuration: Configuration, *, prices: Path | None) ->
 
     host = host_of(named, environ=environment.environ(), configuration=configuration)
     facts = _known_facts(named, host, prices, configuration)
-    return PreparedModel(model=UnaskedModel(named), facts=facts, telemetry=telemetry(configuration))
+    return PreparedModel(
+        model=UnaskedModel(named),
+        facts=facts,
+        telemetry=telemetry(configuration),
+        reviewer=reviewer,
+    )
 
 
 def _known_facts(

@@ -8,7 +8,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from agent.errors import UsageError
 from agent.preparation import environment, workspace
+from policies.file import names
 from policies.loading import Accept, load
 from policies.policy import Policy
 from sandbox.workspace.place import Workspace
@@ -21,6 +23,7 @@ def permit(
     root: Workspace | None = None,
     roots: Collection[Path] = (),
     image: str | None = None,
+    reviewer: str | None = None,
 ) -> Policy:
     """A policy under the operator's own ceiling and the one named on the command line: both hold.
 
@@ -28,6 +31,8 @@ def permit(
         root: the workspace, which may hold no file of either.
         roots: further ones, of a batch.
         image: in place of the policy's.
+        reviewer: the model that gives a second opinion, in place of the policy's; a ceiling's own
+            goes before it.
 
     Raises:
         PolicyError: one of them can't be used. A ceiling is never passed over.
@@ -42,7 +47,17 @@ def permit(
     found = load(policy, directory=environment.policy_directory(), accept=accept)
     if image is not None:
         found = replace(found, image=image)
+    if reviewer is not None:
+        found = replace(found, review=replace(found.review, model=_reviewer(reviewer)))
     return bounded(found, ceiling, accept=accept)
+
+
+def _reviewer(named: str) -> str:
+    """The name of a model, as a file may have it: a run's record keeps the policy as one."""
+    try:
+        return names.reviewer(named)
+    except ValueError as error:
+        raise UsageError(f"--reviewer {named!r}: {error}") from error
 
 
 def bounded(policy: Policy, ceiling: str | None = None, *, accept: Accept | None = None) -> Policy:

@@ -33,6 +33,8 @@ class RunOptions:
     """A policy that nothing may exceed, beside the operator's standing one."""
     model: str | None = None
     """``anthropic:NAME`` and the like; None: the configuration's."""
+    reviewer: str | None = None
+    """A model that gives a second opinion on the patch; None: the policy's, if it has one."""
     instructions: Path | None = None
     context_files: bool | None = None
     """Whether the workspace's files for agents are shown; None: as the configuration says."""
@@ -97,7 +99,7 @@ def prepare(
     root = workspace.resolve(options.workspace)
     configuration = model_setup.load(root=root)
     named = model_setup.policy_name(options.policy, configuration)
-    policy = policy_setup.permit(named, options.ceiling, root=root)
+    policy = policy_setup.permit(named, options.ceiling, root=root, reviewer=options.reviewer)
     home = environment.home()
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
     first(root)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from agent.errors import RecordError, UsageError
 from agent.record import outcome as outcomes
@@ -44,8 +44,10 @@ class RecordedRun:
 
     @property
     def is_refused(self) -> bool:
-        """The export gate refused the patch."""
-        return self.summary.outcome == outcomes.name_of(ExportRefused)
+        """The patch is not to be applied as it is: the export gate refused it, or no reviewer
+        approved it, and that was required."""
+        refused = self.summary.outcome == outcomes.name_of(ExportRefused)
+        return refused or any(finding.refuses for finding in self.summary.findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +209,9 @@ def _checked(run: RecordedRun, name: str, digest: str | None) -> bytes:
 
 def delivered_of(run: RecordedRun) -> bytes:
     """The patch, checked, also where the gate refused it: to look at, not to apply."""
-    name = REFUSED_PATCH if run.is_refused else PATCH
+    # Where the gate had nothing against it, and a reviewer had, it has the usual name.
+    refused = PurePath(run.summary.patch or "").name == REFUSED_PATCH
+    name = REFUSED_PATCH if refused else PATCH
     return _checked(run, name, run.summary.patch_sha256)
 
 

@@ -12,9 +12,11 @@ from agent.record import outcome as outcomes
 from agent.record.events.calls import KernelRefusal
 from agent.record.events.lifecycle import ForkedFrom
 from agent.record.events.recorded import FORMAT, RecordedModel
+from agent.record.events.review import OpinionGiven
 from agent.record.outcome import CutShort, ExportRefused, Outcome
 from agent.record.state.run import RunState
-from agent.risk.finding import Finding, risk_by_path
+from agent.review.opinion.values import NoOpinion, SecondOpinion, finding_of
+from agent.risk.finding import Finding, ordered, risk_by_path
 from agent.verification import NotAsked, NotRun, Verification
 from policies.frozen import dataclass
 from sandbox.container.seal import SealReport
@@ -24,6 +26,7 @@ RUNNING = "running"
 """The outcome as long as no process has written how the run ended."""
 _ENDED = CutShort(detail="the process that ran it ended")
 _NOT_TOLD = "the process that ran it ended before it was checked"
+_NOT_SAID = "the process that ran it ended before there was one"
 
 
 class RunSummary(RecordedModel):
@@ -82,6 +85,8 @@ class RunSummary(RecordedModel):
     """Paths of the workspace that were not copied in, and what was and does not work there."""
     kernel_refusals: tuple[KernelRefusal, ...] = ()
     verification: Verification = NotAsked()
+    opinion: SecondOpinion | None = None
+    """None where none was asked for, or nothing was changed."""
     kernel_enforced: bool | None = None
     """None where no container came to be."""
     seal: SealReport | None = None
@@ -147,6 +152,11 @@ def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:
     for event, names in ((exported, _OF_PATCH), (state.ready, _OF_SANDBOX), (over, _OF_END)):
         if event is not None:
             values |= {name: getattr(event, name) for name in names}
+    said = _opinion(state)
+    if said is not None and exported is not None:
+        values["opinion"] = said.opinion
+        if said.finding is not None:
+            values["findings"] = ordered((*exported.findings, said.finding))
     return running.replaced(values)
 
 
@@ -155,6 +165,21 @@ def _outcome(state: RunState) -> Outcome:
     if state.exported is not None and state.exported.refused:
         return ExportRefused(findings=state.exported.findings, before=ended)
     return ended
+
+
+def _opinion(state: RunState) -> OpinionGiven | None:
+    """The second opinion; where its process ended without one, that there is none."""
+    if state.opinion is not None or state.exported is None or not state.exported.changes:
+        return state.opinion
+    match state.started and state.started.policy_rules.get("review"):
+        case {"model": str(model), **rest}:
+            none = NoOpinion(model=model, reason=_NOT_SAID)
+            accepted = frozenset(state.started.accepted_risks) if state.started else frozenset()
+            required = rest.get("require") is not None
+            finding = finding_of(none, required=required, accepted=accepted)
+            return OpinionGiven(opinion=none, finding=finding)
+        case _:
+            return None
 
 
 def _verification(state: RunState, command: str | None) -> Verification:

@@ -72,7 +72,16 @@ KINDS = {
     "test-removed": FindingKind(severity=NOTE, meaning="a test deleted or skipped"),
     "long-line": FindingKind(severity=NOTE, meaning="a line too long for a person to review"),
     "too-large": FindingKind(severity=NOTE, meaning="more than a person reviews in one go"),
+    "prompt-injection": FindingKind(
+        severity=WARNING, meaning="text that tells a reviewer or a model what to decide"
+    ),
+    "not-approved": FindingKind(
+        severity=WARNING, meaning="the reviewer that was asked did not approve it"
+    ),
 }
+
+NOT_APPROVED = "not-approved"
+"""Not found in a patch but said of it (`agent.review.opinion.values`)."""
 
 ALWAYS = frozenset({"max-bytes", "inspection-failed"})
 """These refuse whatever the policy lists."""
@@ -89,14 +98,18 @@ def found(
     *,
     line: int | None = None,
     severity: Severity | None = None,
+    refuses: bool = False,
+    accepted: bool = False,
 ) -> Finding:
-    """A finding of this kind, not yet judged."""
+    """A finding of this kind; the gate judges it unless that is said."""
     return Finding(
         id=kind,
         severity=KINDS[kind].severity if severity is None else severity,
         path=path,
         line=line,
         reason=reason,
+        refuses=refuses,
+        accepted=accepted,
     )
 
 

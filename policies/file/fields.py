@@ -76,6 +76,7 @@ SecretName = Annotated[str, AfterValidator(names.secret_name)]
 Argument = Annotated[str, AfterValidator(names.argument)]
 Flag = Annotated[str, AfterValidator(names.flag)]
 CommandLine = Annotated[str, AfterValidator(names.command_line)]
+ReviewerName = Annotated[str, AfterValidator(names.reviewer), WithJsonSchema({"type": "string"})]
 EnvName = Annotated[str, AfterValidator(names.env_name)]
 EnvValue = Annotated[str, AfterValidator(names.env_value)]
 Finding = Literal[
@@ -83,7 +84,7 @@ Finding = Literal[
     "setuid", "new-executable", "symlink", "submodule", "ci-workflow", "git-hook", "editor-task",
     "agent-instructions", "install-script", "lockfile", "dependency-added", "bidi-control",
     "invisible-text", "lookalike-text", "odd-name", "case-collision", "secret", "binary",
-    "test-removed", "long-line", "too-large",
+    "test-removed", "long-line", "too-large", "prompt-injection", "not-approved",
 ]  # fmt: skip
 """What the export gate can find; a policy says which of them refuse the export."""
 

@@ -7,7 +7,7 @@ Decoding (`schema`), composing (`compose`), writing out (`rendering`), ceilings 
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ from policies.file.fields import (
     Place,
     PlainName,
     ProgramName,
+    ReviewerName,
     SecretName,
     ServiceEntry,
     Size,
@@ -39,6 +40,7 @@ from policies.policy import (
     History,
     PathRules,
     Policy,
+    ReviewRules,
     ServerTool,
     SetupRules,
     Tool,
@@ -133,6 +135,10 @@ class BoundKey(PolicyKey):
 
 def _number_text(value: float | None) -> str:
     return "no bound" if value is None else f"{value:.12g}"
+
+
+def _requirement_text(value: object) -> str:
+    return "nothing" if value is None else str(value)
 
 
 def _flag_text(value: object) -> str:
@@ -245,6 +251,12 @@ KEYS: tuple[PolicyKey, ...] = (
     _list("export.include", Pattern, Combination.COMMON_PATTERNS,
           "Patterns (gitignore form) of files that go into the patch though the repository's own "
           "ignore rules, or `export.ignore`, leave them out."),
+    PolicyKey(path="review.model", field="review.model", type=ReviewerName | None,
+              about="A model that gives a second opinion on the patch, in the form that -m has; "
+              "null: nobody does. What it reads of the workspace goes to its service."),
+    BoundKey(path="review.require", field="review.require", type=Literal["approve"] | None,
+             spelled=_requirement_text, rank=lambda _value: 0.0,
+             about="`approve`: any other opinion, and none, refuses the export (exit code 5)."),
 )  # fmt: skip
 
 _SECTIONS: Mapping[str, Any] = {
@@ -254,6 +266,7 @@ _SECTIONS: Mapping[str, Any] = {
     "limits": ContainerLimits,
     "budget": BudgetLimits,
     "export": ExportRules,
+    "review": ReviewRules,
 }
 
 

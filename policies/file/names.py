@@ -14,6 +14,7 @@ _IMAGE = re.compile(
     r"(@sha256:[0-9a-f]{64})?\Z"
 )
 _PLAIN = re.compile(PLAIN_NAME)
+_MODEL = re.compile(r"[a-z][a-z0-9]*:[^\x00-\x20\x7f][^\x00-\x1f\x7f]{0,1023}\Z")
 _PROGRAM = re.compile(r"[A-Za-z0-9_+.\[-][A-Za-z0-9_+.@-]{0,254}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _FLAG = re.compile(r"(--?|\+)[A-Za-z0-9?@#][A-Za-z0-9_.@#?-]{0,127}\Z")
@@ -43,6 +44,13 @@ _CREDENTIAL = re.compile(r"(.*_API_KEY|ANTHROPIC_.*|OPENAI_.*)\Z")
 def plain_name(text: str) -> str:
     if not _PLAIN.match(text) or "\n" in text:
         raise ValueError("expected a plain name: letters, digits, `.`, `_` and `-`")
+    return text
+
+
+def reviewer(text: str) -> str:
+    """A model as ``-m`` names one. Which there are is not known here."""
+    if not _MODEL.match(text):
+        raise ValueError("expected a model as -m names one: `PROVIDER:NAME`")
     return text
 
 

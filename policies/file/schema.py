@@ -78,6 +78,7 @@ SECTIONS: dict[str, type[StrictModel]] = {
     "limits": _bounds("limits", "Limits"),
     "budget": _bounds("budget", "Bounds"),
     "export": _section("export"),
+    "review": _section("review"),
 }
 _TOP: dict[str, Any] = {name: _absent(model) for name, model in SECTIONS.items()}
 PolicyFile: type[PolicyHead] = create_model(

@@ -9,6 +9,7 @@ What holds is what both allow:
     workspace.exclude, .secrets, paths.protect, export.refuse   what either guards
     export.ignore, export.include                               what both leave out, or take in
     image                                                       that one only, or an error
+    review.model, review.require                                the ceiling's, where it says one
 
 A ceiling that says ``paths.read`` and not ``paths.write`` bounds both by it: what may be written
 may be read. Several ceilings all hold. Refuses to know where an operator keeps one (the CLI).
@@ -125,6 +126,7 @@ class _Narrowing:
             "paths.write": self._writable,
             "paths.read": self._readable,
             "env": self._environment,
+            "review.model": self._reviewer,
         }
 
     def value(self, key: PolicyKey) -> Any:
@@ -171,6 +173,13 @@ class _Narrowing:
             where=self._said.places["image"],
             key="image",
         )
+
+    def _reviewer(self, mine: str | None, bound: str | None) -> str | None:
+        """Of two reviewers the ceiling's: another one might be easier to please."""
+        if bound in {None, mine}:
+            return mine
+        self._narrow("review.model", f"{mine or 'nobody'} becomes {bound}")
+        return bound
 
     def _environment(
         self, mine: Mapping[str, str], bound: Mapping[str, str] | None

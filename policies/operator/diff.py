@@ -80,10 +80,14 @@ def _wider(key: PolicyKey, mine: Any, before: Any) -> Iterator[str]:
     if isinstance(key, BoundKey) and key.exceeds(mine, before):
         if key.path == "exec_workspace":
             yield "programs and scripts of the workspace run"
+        elif key.path == "review.require":
+            yield "a patch is exported without a reviewer's approval"
         else:
             yield f"{key.spelled(mine)} instead of {key.spelled(before)}"
     elif key.path == "image" and mine != before:
         yield f"the image {mine} instead of {before}"
+    elif key.path == "review.model" and before is not None and mine != before:
+        yield "no second opinion" if mine is None else f"the opinion of {mine} instead of {before}"
     elif key.path == "env":
         new = sorted(name for name in mine if before.get(name) != mine[name])
         yield from (f"commands see {name}={mine[name]!r}" for name in new)

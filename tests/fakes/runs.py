@@ -17,6 +17,7 @@ from agent.preparation.exit_code_of import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
+from agent.review.opinion.reviewer import Reviewer
 from fakes.box import TmpBox
 from fakes.records import FoldedTwin
 from policies.policy import Policy
@@ -40,6 +41,7 @@ class FakeRun:
     workspace: Path | None = None
     facts: ModelInfo = UNKNOWN
     share: RunShare | None = None
+    reviewer: Reviewer | None = None
     box: TmpBox | None = None
     lines: list[str] = field(default_factory=list)
     log: list[Event] = field(default_factory=list)
@@ -73,6 +75,7 @@ class FakeRun:
                 driver=self.driver,
                 facts=self.facts,
                 share=self.share,
+                reviewer=self.reviewer,
             )
         )
         result = self.run.go()

@@ -19,9 +19,11 @@ from agent.cli.setup.options import (
     KERNEL_POLICY,
     POLICY,
     PRICES,
+    REVIEWER,
 )
 from agent.config.values import Configuration
 from agent.errors import ModelError, UsageError
+from agent.models.pricing import UNKNOWN
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
 from agent.preparation import workspace
@@ -92,7 +94,11 @@ def _choices(
             continue
         where = f"{task.origin.file}:{task.origin.line}: task {task.id}"
         policy = policy_setup.permit(
-            choices.policy or usual, given[CEILING], image=choices.image, roots=folders
+            choices.policy or usual,
+            given[CEILING],
+            image=choices.image,
+            roots=folders,
+            reviewer=given[REVIEWER],
         )
         try:
             ready = model_setup.ready(
@@ -104,7 +110,12 @@ def _choices(
             )
         except (UsageError, ModelError) as error:
             raise UsageError(f"{where}: model: {error}") from error
-        found[choices] = PreparedChoices(policy=policy, model=ready.model.name, facts=ready.facts)
+        found[choices] = PreparedChoices(
+            policy=policy,
+            model=ready.model.name,
+            facts=ready.facts,
+            reviewer_facts=UNKNOWN if ready.reviewer is None else ready.reviewer.facts,
+        )
         _refuse_lacking(task, policy, complaints)
     complaints.settle()
     return found

@@ -19,6 +19,7 @@ from agent.cli.setup.options import (
     KERNEL_POLICY,
     POLICY,
     PRICES,
+    REVIEWER,
     WORKSPACE,
 )
 from agent.conversation.approval import nobody_to_ask
@@ -101,6 +102,7 @@ COMMAND = Command(
         CEILING,
         MODEL,
         VERIFY,
+        REVIEWER,
         ACCEPT_RISK,
         KERNEL_POLICY,
         PRICES,

@@ -51,7 +51,10 @@ def _resumed(taken: HeldRun, configuration: Configuration, given: Given) -> int:
     named = given[MODEL_OF_RUN] or past.started.model
     # Before the container is touched: a wrong name must cost nothing.
     if over or obstacle:
-        ready = model_setup.unasked(named, configuration, prices=given[PRICES])
+        asks = past.ended is not None and not given[EXPORT_ONLY]
+        policy, prices = taken.job.policy, given[PRICES]
+        reviewer = model_setup.reviewer(policy, configuration, prices=prices) if asks else None
+        ready = model_setup.unasked(named, configuration, prices=prices, reviewer=reviewer)
     else:
         ready = model_setup.ready(named, taken.job.policy, configuration, prices=given[PRICES])
     engine = Engine.connect(environment.environ())

@@ -14,6 +14,7 @@ from agent.cli.setup.options import (
     KERNEL_POLICY,
     POLICY,
     PRICES,
+    REVIEWER,
     WORKSPACE,
 )
 from agent.errors import UsageError
@@ -86,6 +87,7 @@ COMMAND = Command(
         MODEL,
         OUT,
         VERIFY,
+        REVIEWER,
         INSTRUCTIONS,
         CONTEXT_FILES,
         EVENTS_AS_JSON,

@@ -38,6 +38,11 @@ CEILING = text(
     help="A policy that nothing may exceed, beside the ceiling.yaml of your configuration "
     "directory: both hold.",
 )
+REVIEWER = text(
+    "--reviewer",
+    metavar="MODEL",
+    help="Ask this model, which did not make the patch, for a second opinion on it.",
+)
 MODEL_OF_RUN = text("-m", "--model", metavar="MODEL", help="Instead of the run's own.")
 BEGAN_WITH = path(
     "-w",
@@ -87,6 +92,7 @@ def of_run(given: Given, model: str | None) -> "RunOptions":
         policy=given[POLICY],
         ceiling=given[CEILING],
         model=model,
+        reviewer=given[REVIEWER],
         instructions=given[INSTRUCTIONS],
         context_files=given[CONTEXT_FILES],
         prices=given[PRICES],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import cast, get_args
 
 from agent.errors import RecordError
-from agent.record.events import calls, conversation, lifecycle, live, workspace
+from agent.record.events import calls, conversation, lifecycle, live, review, workspace
 from agent.record.events.recorded import RecordedModel
 from agent.untrusted_text import one_line
 
@@ -39,6 +39,10 @@ Recorded = (
     | workspace.Exported
     | workspace.ExportFailed
     | workspace.VerificationEnded
+    | review.ReviewStarted
+    | review.ReviewerReplied
+    | review.ReviewerCalled
+    | review.OpinionGiven
     | lifecycle.RunEnded
 )
 Event = live.Live | Recorded

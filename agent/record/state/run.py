@@ -13,6 +13,7 @@ from agent.record.events.calls import CallEnded, KernelRefusal
 from agent.record.events.conversation import HistorySummarised, ModelReplied, ReplyDiscarded
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed, RunEnded, RunStarted, SandboxReady
+from agent.record.events.review import OpinionGiven, ReviewerReplied
 from agent.record.events.workspace import Exported, ExportFailed, PatchApplied, VerificationEnded
 from agent.record.state.conversation import (
     ConversationState,
@@ -60,6 +61,8 @@ class RunState:
     """The newest patch; None where none could be made."""
     verification: Verification | None = None
     """What the check of that patch came to; None where none was told."""
+    opinion: OpinionGiven | None = None
+    """The second opinion on that patch; None where none was asked for, or it is still awaited."""
     over: RunEnded | None = None
     """How the run ended, where nothing came after."""
 
@@ -98,11 +101,13 @@ def _lifecycle(state: RunState, event: Recorded) -> RunState:  # noqa: PLR0911 -
         case PatchApplied():
             return replace(state, applied=event)
         case Exported():
-            return replace(state, exported=event, verification=None)
+            return replace(state, exported=event, verification=None, opinion=None)
         case ExportFailed():
-            return replace(state, exported=None, verification=None)
+            return replace(state, exported=None, verification=None, opinion=None)
         case VerificationEnded():
             return replace(state, verification=event.result)
+        case OpinionGiven():
+            return replace(state, opinion=event)
         case _:
             return state
 
@@ -113,7 +118,7 @@ def _spent(spent: BudgetSpent, event: Recorded) -> BudgetSpent:
             return BudgetSpent(
                 turns=event.turn, used=event.used, last=event.reply.usage, usd=event.usd
             )
-        case ReplyDiscarded() | HistorySummarised():
+        case ReplyDiscarded() | HistorySummarised() | ReviewerReplied():
             return replace(spent, used=event.used, usd=event.usd)
         case _:
             return spent

@@ -47,6 +47,7 @@ from agent.cli.setup.options import (
     KERNEL_POLICY,
     POLICY,
     PRICES,
+    REVIEWER,
 )
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError
@@ -232,6 +233,7 @@ COMMAND = Command(
         POLICY,
         CEILING,
         MODEL,
+        REVIEWER,
         INSTRUCTIONS,
         CONTEXT_FILES,
         EVENTS_AS_JSON,

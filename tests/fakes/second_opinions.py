@@ -1,0 +1,55 @@
+"""A run with a reviewer: who is asked, and what the reviewer says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.models.interface import Reply
+from agent.models.pricing import UNKNOWN, ModelInfo
+from agent.record.summary import RunResult
+from agent.review.opinion.reviewer import Reviewer
+from fakes.model import Step, ToldModel, call, say
+from fakes.runs import FakeRun
+from policies.policy import Policy
+
+CHANGE = call("write_file", path="new.txt", content="made\n")
+
+
+def opinion(verdict: str = "approve", **more: object) -> Reply:
+    """An answer by the form."""
+    given = {"verdict": verdict, "reason": "I looked.", "concerns": [], "missed": [], **more}
+    return call("give_opinion", **given)
+
+
+@dataclass
+class ReviewedRun:
+    """Set it up, `go`, look at what came of it."""
+
+    home: Path
+    policy: Policy
+    require: bool = False
+    steps: tuple[Step, ...] = (CHANGE, say("done"))
+    """The agent's."""
+    files: Mapping[str, bytes] = field(default_factory=lambda: {"calc.py": b"one\n"})
+    facts: ModelInfo = UNKNOWN
+    """The reviewer's."""
+
+    def __post_init__(self) -> None:
+        rules = replace(
+            self.policy.review, model="told:test", require="approve" if self.require else None
+        )
+        self.fake = FakeRun(
+            home=self.home, policy=replace(self.policy, review=rules), files=self.files
+        )
+
+    def go(self, *said: Step) -> RunResult:
+        """The run, with what its reviewer says."""
+        self.reviewer = ToldModel(*said)
+        self.fake.reviewer = Reviewer(model=self.reviewer, facts=self.facts)
+        return self.fake.go(ToldModel(*self.steps))
+
+    @property
+    def question(self) -> str:
+        """What the reviewer was asked first."""
+        block = self.reviewer.requests[0].messages[0].blocks[0]
+        return str(getattr(block, "text", ""))
