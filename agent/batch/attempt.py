@@ -38,6 +38,8 @@ class AttemptResult(RecordedModel):
     """None: nothing was asked, or it could not be run."""
     reward: float | None = None
     """What a check that gives one gave, 0 to 1."""
+    opinion: str | None = None
+    """Of a second model: ``approve``, ``reject``, ``unsure``, or ``none`` where it gave none."""
     patch: str | None = None
     """Its path, relative to the batch's folder; None where there is none."""
     patch_sha256: str | None = None

@@ -236,13 +236,17 @@ def refuse_used(out: Path) -> None:
 
 def _copy_out(out: Path, result: RunResult, record: RunRecord) -> None:
     """Put patch, report and log where the operator wants them too; never through a link."""
-    sources = [record.directory / name for name in (REPORT, SUMMARY, LOG, INDEX_PATCH)]
+    copies = {name: record.directory / name for name in (REPORT, SUMMARY, LOG)}
     if result.delivery is not None:
-        sources.append(result.delivery.path)
+        # What is refused, by the gate or for want of approval, never has the name of a patch.
+        refused = result.delivery.refused
+        copies[REFUSED_PATCH if refused else PATCH] = result.delivery.path
+        if not refused:
+            copies[INDEX_PATCH] = record.directory / INDEX_PATCH
     try:
-        for source in sources:
+        for name, source in copies.items():
             if source.exists():
-                write_atomically(out / source.name, source.read_bytes())
+                write_atomically(out / name, source.read_bytes())
     except OSError as error:
         _say(f"{out} can't be written: {error.strerror}")
 

@@ -62,7 +62,9 @@ class PatchSoFar:
         findings = gate.inspect(patch, job.policy, accepted=job.accepted_risks)
         rules = job.policy.review
         if patch.changes and rules.require is not None:
-            none = NoOpinion(model=rules.model or "", reason="it is asked for at the end of the run")
+            none = NoOpinion(
+                model=rules.model or "", reason="it is asked for at the end of the run"
+            )
             awaited = finding_of(none, required=True, accepted=job.accepted_risks)
             findings = ordered((*findings, *([] if awaited is None else [awaited])))
         return Preview(patch=patch, findings=findings)

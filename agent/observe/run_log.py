@@ -43,6 +43,12 @@ from agent.record.events.live import (
     TextPiece,
     ThinkingPiece,
 )
+from agent.record.events.review import (
+    OpinionGiven,
+    ReviewerCalled,
+    ReviewerReplied,
+    ReviewStarted,
+)
 from agent.record.events.wording import call_in_words, decision_rule
 from agent.record.events.workspace import (
     ChangesRescanned,
@@ -52,6 +58,7 @@ from agent.record.events.workspace import (
     VerificationEnded,
 )
 from agent.record.outcome import Crashed, Finished, Outcome
+from agent.review.opinion.values import in_words as opinion_words
 from agent.untrusted_text import one_line
 from agent.verification import in_words
 
@@ -221,6 +228,8 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             return _ERROR, f"no patch: {event.message}"
         case VerificationEnded():
             return _INFO, f"verification: {in_words(event.result)}"
+        case ReviewStarted() | ReviewerReplied() | ReviewerCalled() | OpinionGiven():
+            return _of_review(event)
         case RunEnded():
             words = f"ended: {outcomes.name(event.outcome)}; exit code {event.exit_code}, "
             words += f"{event.turns} turns, {event.seconds:.1f} s"
@@ -273,6 +282,22 @@ def _of_call(event: ApprovalAnswered | CallStarted | CallRefused | CallEnded) ->
                 words += f"; the kernel refused {', '.join(event.refused)}"
             bad = event.is_error or event.refused or event.limits
             return (_WARNING if bad else _INFO), words
+
+
+def _of_review(
+    event: ReviewStarted | ReviewerReplied | ReviewerCalled | OpinionGiven,
+) -> tuple[int, str]:
+    match event:
+        case ReviewStarted():
+            words = f"second opinion: {event.model} is asked, with {event.shown_bytes} bytes"
+            return _INFO, words + (f"; not shown: {event.unshown}" if event.unshown else "")
+        case ReviewerReplied():
+            return _INFO, f"reviewer, turn {event.turn}: {event.reply.stop}, {event.seconds:.1f} s"
+        case ReviewerCalled():
+            words = f"{call_in_words(event.tool, event.arguments)}: {event.brief}"
+            return (_WARNING if event.is_error else _INFO), f"reviewer, {event.number}: {words}"
+        case OpinionGiven():
+            return (_INFO if event.finding is None else _WARNING), opinion_words(event.opinion)
 
 
 def _ended(outcome: Outcome) -> str:

@@ -24,6 +24,7 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice, RequestAwaited
+from agent.record.events.review import OpinionGiven, ReviewerCalled
 from agent.record.events.wording import (
     call_in_words,
     decision_rule,
@@ -32,6 +33,7 @@ from agent.record.events.wording import (
     spending_in_words,
 )
 from agent.record.events.workspace import PatchApplied, WorkspaceRestored
+from agent.review.opinion.values import in_words as opinion_words
 from agent.untrusted_text import one_line, visible
 from policies.frozen import dataclass
 
@@ -142,6 +144,12 @@ def _rows_between(event: Event) -> Iterator[Row]:  # noqa: C901, PLR0912 - a lin
             yield Row(kind=RowKind.DONE, title=visible(where))
         case ResultsCleared() | ResultsShortened() | HistorySummarised():
             yield _note(spending_in_words(event))
+        case ReviewerCalled():
+            looked = call_in_words(event.tool, event.arguments)
+            title = one_line(f"the reviewer: {looked}: {event.brief}", 300)
+            yield Row(kind=RowKind.NOTE, title=title, detail=event.text)
+        case OpinionGiven():
+            yield _note(opinion_words(event.opinion))
         case _:
             pass
 

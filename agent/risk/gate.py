@@ -16,6 +16,7 @@ from agent.risk import (
     lockfiles,
     manifests,
     paths,
+    prompt_injection,
     removed_tests,
     unicode,
 )
@@ -42,8 +43,9 @@ BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("long lines", binaries.long_lines),
     ("unseen text", unicode.inspect),
     ("secrets", credentials.inspect),
+    ("words to a reviewer", prompt_injection.inspect),
 )
-_QUOTING = frozenset({"install-script", "dependency-added"})
+_QUOTING = frozenset({"install-script", "dependency-added", "prompt-injection"})
 _EACH_KIND = 200
 """Of one kind and severity so many are listed, the rest counted."""
 

@@ -15,7 +15,8 @@ from agent.record.runs import RecordedRun
 from agent.record.store import REPORT
 from agent.record.summary import RunSummary
 from agent.risk.finding import Finding, Severity
-from agent.risk.kinds import NEVER_ACCEPTED
+from agent.risk.kinds import NEVER_ACCEPTED, NOT_APPROVED
+from agent.terminal.opinion_text import opinion_lines
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified
@@ -70,6 +71,8 @@ def print_result(
     verified = _verification(summary)
     if verified is not None:
         say(*verified)
+    for text, style in opinion_lines(summary.opinion):
+        screen.print_hanging(Line(text, style), margin=_HANGING)
     if summary.container_left is not None:
         left = summary.container_left[:12]
         say(f"container {left} still stands, with the agent's work in it", "yellow")
@@ -146,7 +149,8 @@ def _risk(summary: RunSummary, limit: int) -> Iterator[tuple[str, str]]:
         yield f"  {name} can't be let pass: {NEVER_ACCEPTED[name]}", "dim"
     if names and not names & NEVER_ACCEPTED.keys():
         words = " ".join(f"--accept-risk {name}" for name in sorted(names))
-        yield f"  without what is refused: moonpool apply -i {summary.run_id}", "dim"
+        if names != {NOT_APPROVED}:
+            yield f"  without what is refused: moonpool apply -i {summary.run_id}", "dim"
         yield f"  to let it pass: moonpool apply {summary.run_id} {words} --because TEXT", "dim"
 
 

@@ -1,9 +1,10 @@
 """Which of a task's attempts counts, and why, in words.
 
 An attempt that came to a patch which may be exported goes before one that did not: a patch is what
-is chosen. Then decide, in this order: verification (passed, not run, failed) and the reward where
-the check gave one; whether anything changed; the worst finding; the size of the patch; which came
-first. All attempts are kept. Refuses to know files.
+is chosen. Then decide, in this order: verification (passed, not run, failed); a second opinion
+(approve, none, unsure, reject); the reward where the check gave one; whether anything changed; the
+worst finding; the size of the patch; which came first. All attempts are kept. Refuses to know
+files.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ from policies.frozen import dataclass
 
 REFUSED = outcomes.name_of(ExportRefused)
 _FINDINGS = {severity.name.lower(): severity.value for severity in Severity}
+_OPINIONS = {"approve": 0, "none": 1, "unsure": 2, "reject": 3}
 _WORST = max(_FINDINGS.values()) + 1
 
 
@@ -41,6 +43,10 @@ _CRITERIA = (
             None: "not verified",
             False: "its verification failed",
         }[row.verified],
+    ),
+    ChoiceCriterion(
+        rank=lambda row: _OPINIONS.get(row.opinion or "none", 1),
+        words=lambda row: f"second opinion: {row.opinion or 'none'}",
     ),
     ChoiceCriterion(
         rank=lambda row: -(row.reward or 0.0),

@@ -12,6 +12,7 @@ from agent.batch.task import Task
 from agent.record.runs import run_in
 from agent.record.store import runs_directory
 from agent.record.summary import RunSummary
+from agent.review.opinion.values import NoOpinion, Opinion
 from agent.verification import Failed, Verified
 
 _DETAIL_CHARACTERS = 500
@@ -55,6 +56,7 @@ def attempt_row(
         detail=summary.detail.partition("\n")[0][:_DETAIL_CHARACTERS],
         verified=_verified(summary),
         reward=_reward(summary),
+        opinion=_opinion(summary),
         patch=_patch(summary, directory, run),
         patch_sha256=summary.patch_sha256,
         patch_bytes=summary.patch_bytes,
@@ -82,6 +84,16 @@ def _verified(summary: RunSummary) -> bool | None:
 def _reward(summary: RunSummary) -> float | None:
     checked = summary.verification
     return checked.reward if isinstance(checked, Verified | Failed) else None
+
+
+def _opinion(summary: RunSummary) -> str | None:
+    match summary.opinion:
+        case None:
+            return None
+        case Opinion(verdict=verdict):
+            return str(verdict)
+        case NoOpinion():
+            return "none"
 
 
 def _patch(summary: RunSummary, directory: Path, run: Path) -> str | None:

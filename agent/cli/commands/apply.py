@@ -19,6 +19,7 @@ from agent.record.runs import RecordedRun, baseline_of, delivered_of, index_patc
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
 from agent.risk.finding import Finding
+from agent.risk.kinds import NOT_APPROVED
 from agent.terminal.screen import open_screen
 from agent.untrusted_text import one_line, path_text, shortened
 from sandbox.apply.branch import branch_patch
@@ -139,10 +140,17 @@ def _choice(run: RecordedRun, given: Given) -> HunkChoice | None:
 def _refused(run: RecordedRun, given: Given) -> int:
     if given[AS_JSON]:
         _tell(given, run, (), refused=[it for it in run.summary.findings if it.refuses])
+    summary = run.summary
+    names = {finding.id for finding in summary.findings if finding.refuses}
+    who, part = "no reviewer approved", ""
+    if names != {NOT_APPROVED}:
+        # What a reviewer says is of the whole, and so of every part.
+        part = f"What is not refused of it: moonpool apply -i {run.id}; "
+        who = "the export gate refused"
+    may = " ".join(f"--accept-risk {one_line(name, 60)}" for name in sorted(names))
     print(
-        f"moonpool: the export gate refused the patch of run {run.id}: see "
-        f"`moonpool show {run.id}`; it is kept in {run.summary.patch}. What is not refused of it: "
-        f"moonpool apply -i {run.id}; all of it: --accept-risk ID --because TEXT",
+        f"moonpool: {who} the patch of run {run.id}: see `moonpool show {run.id}`; it is kept in "
+        f"{summary.patch}. {part}all of it: moonpool apply {run.id} {may} --because TEXT",
         file=sys.stderr,
     )
     return exit_codes.EXPORT_REFUSED

@@ -4,7 +4,8 @@ asked ─► looks into files, read-only ─► answers by the one form, or is t
 
 Owns its bounds: turns, looks, answers that do not fit. Whatever goes wrong ends in no opinion and
 says why; nothing of it ends a run. It costs from the run's own budget, and each step of it is told
-in events of its own kinds. Refuses to know what follows from an opinion (`agent.delivery`).
+in events of its own kinds. Refuses to know what follows from an opinion
+(`agent.review.opinion.conclusion`).
 """
 
 from collections.abc import Iterator

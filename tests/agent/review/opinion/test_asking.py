@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.preparation import exit_codes
 from agent.errors import ModelBilling
 from agent.models.interface import Reply, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
+from agent.preparation import exit_codes
 from agent.record.events.kinds import Event
 from agent.record.events.review import OpinionGiven, ReviewerCalled, ReviewerReplied, ReviewStarted
 from agent.record.outcome import ExportRefused, Finished, Interrupted, LimitReached, NotVerified
