@@ -17,12 +17,10 @@ from agent.conversation.run_share import RunShare
 from agent.conversation.shared_budget import BatchBudget
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import OpenBox
-from agent.models.open_model import open_model
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show
 from agent.record.outcome import Outcome
-from agent.review.opinion.reviewer import Reviewer
 from policies.frozen import dataclass
 from policies.policy import Policy
 
@@ -75,18 +73,6 @@ class WorkerServices:
     def share(self, model: str) -> RunShare:
         """What a run has in common with the others."""
         return RunShare(interrupts=self.interrupts, budget=self.budget, rate=self.rate(model))
-
-    def reviewer(self, order: AttemptOrder) -> Reviewer | None:
-        """Who gives the second opinion that the order's policy wants; None where it wants none.
-
-        Raises:
-            UsageError, ModelError: the model can't be opened.
-        """
-        name = order.policy.review.model
-        if name is None:
-            return None
-        model = open_model(name, environ=self.environ, configuration=order.configuration)
-        return Reviewer(model=model, facts=order.reviewer_facts, share=self.share(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

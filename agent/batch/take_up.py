@@ -22,6 +22,7 @@ from agent.record.reader import read_record
 from agent.record.state.run import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld
 from agent.record.summary import RunSummary
+from agent.review.opinion.reviewer import Reviewer
 from policies.file.rendering import as_data, spelled
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone
@@ -35,6 +36,19 @@ def spent_of(directory: Path) -> BudgetSpent:
         for line in read_record(directory).lines:
             state = apply(state, line.event)
     return state.spent
+
+
+def reviewer_of(order: AttemptOrder, services: WorkerServices) -> Reviewer | None:
+    """Who gives the second opinion that an order's policy wants; None where it wants none.
+
+    Raises:
+        UsageError, ModelError: the model can't be opened.
+    """
+    name = order.policy.review.model
+    if name is None:
+        return None
+    model = open_model(name, environ=services.environ, configuration=order.configuration)
+    return Reviewer(model=model, facts=order.reviewer_facts, share=services.share(name))
 
 
 Finish = Callable[[RunSetup], RunSummary]
@@ -123,7 +137,7 @@ def _of_record(
             past=past,
             torn_bytes=taken.torn_bytes,
             share=services.share(order.model),
-            reviewer=services.reviewer(order),
+            reviewer=reviewer_of(order, services),
         )
     )
 

@@ -12,7 +12,7 @@ from agent.batch import failure
 from agent.batch.attempt import AttemptResult
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.results.rows import attempt_row
-from agent.batch.take_up import taken_up
+from agent.batch.take_up import reviewer_of, taken_up
 from agent.batch.workspace import workspace_of
 from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError
@@ -110,7 +110,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
                 exit_code=order.exit_code,
                 facts=order.facts,
                 share=services.share(order.model),
-                reviewer=services.reviewer(order),
+                reviewer=reviewer_of(order, services),
             ),
             services,
         )
