@@ -17,8 +17,9 @@ from agent.conversation.approval import nobody_to_ask
 from agent.conversation.budget import BYTES_A_TOKEN, Budget, BudgetReached, TokensNeeded
 from agent.conversation.model_calls import ModelCaller
 from agent.conversation.tool_calls import ToolExecutor
+from agent.conversation.tool_form import ToolFormChoice
 from agent.conversation.window import bytes_of
-from agent.errors import ModelError
+from agent.errors import ModelError, ModelRefusedRequest
 from agent.interrupts import Interrupts, SignalReceived, TimeUp
 from agent.models.interface import (
     Message,
@@ -178,8 +179,14 @@ class _Review:
         )
         if reviewer.share is not None:
             reviewer.share.lead(reviewer.model)
+        # In text only where the operator says so, or the service takes no tools: with a mark of its
+        # own then. Nothing that merely looks like a call is one.
+        self._form = ToolFormChoice(
+            setting=reviewer.facts.tool_form, model=reviewer.model.name, journal=self._journal
+        )
         self._caller = ModelCaller(
             model=reviewer.model,
+            form=self._form,
             budget=budget,
             system=said.system,
             tools=(*registry.specs(self._calls.tools), spec()),
@@ -196,6 +203,7 @@ class _Review:
     def opinion(self, case: ReviewCase) -> Opinion:
         """Raises: _NoOpinion, ModelError, SandboxError, BudgetReached, TimeUp, SignalReceived."""
         begun = monotonic()
+        self._form.begin()
         self._journal.emit(UserMessageAdded(text=self._said.question, what="request"))
         while True:
             given = self._answered(self._turn())
@@ -223,7 +231,12 @@ class _Review:
         limit = self._budget.reached()
         if limit is not None:
             raise BudgetReached(limit)
-        reply = self._caller.turn(messages, max_tokens=self._answer_tokens)
+        try:
+            reply = self._caller.turn(messages, max_tokens=self._answer_tokens)
+        except ModelRefusedRequest as error:
+            if not self._form.refused(error):
+                raise
+            reply = self._caller.turn(messages, max_tokens=self._answer_tokens)
         self._counted = bytes_of(messages)
         return reply
 

@@ -1,13 +1,14 @@
 """A second opinion: what is asked, what counts as an answer, and what comes of none."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.errors import ModelBilling
-from agent.models.interface import Reply, StopReason, Usage
+from agent.errors import ModelBilling, ModelRefusedRequest
+from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.preparation import exit_codes
 from agent.record.events.kinds import Event
@@ -225,6 +226,21 @@ def test_an_opinion_beside_other_calls_is_none_and_the_calls_are_made(run: Revie
     assert "made" in looked.text
     assert refused.is_error
     assert "no other tool beside it" in refused.text
+
+
+def test_a_service_without_tools_is_asked_in_text_with_a_mark_of_its_own(
+    run: ReviewedRun,
+) -> None:
+    def answered(request: Request) -> Reply:
+        (label,) = set(re.findall(r"```(call-\w+)", request.system))
+        given = {"verdict": "approve", "reason": "x", "concerns": [], "missed": []}
+        made = json.dumps({"name": "give_opinion", "arguments": given})
+        return say(f"```{label}\n{made}\n```")
+
+    refused = ModelRefusedRequest("400: this model does not support tools")
+    result = run.go(refused, answered)
+    assert given(result).verdict is OpinionVerdict.APPROVE
+    assert run.reviewer.requests[-1].tools == ()
 
 
 # -- what goes wrong ---------------------------------------------------------------------------
