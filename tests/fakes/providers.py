@@ -2,7 +2,9 @@
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,9 +22,10 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.openai.client import OpenAIModel
-from agent.models.openai.responses.api import RESPONSES
 from agent.models.service import RequestTiming
+from fakes.services import SERVICES, ProviderService
 from standins.anthropic.server import StandIn
+from standins.exchange.server import Exchange
 from standins.openai.server import StandInOpenAI
 from standins.responses.server import StandInResponses
 
@@ -79,9 +82,8 @@ def result(tool_use_id: str, text: str = "ok", *, is_error: bool = False) -> Too
 
 
 def open_on(
-    kind: type[AnthropicModel] | type[OpenAIModel],
-    name: str,
-    service: StandIn | StandInOpenAI | StandInResponses,
+    opener: Callable[..., AnthropicModel | OpenAIModel],
+    api: Exchange,
     *,
     timing: RequestTiming | None = None,
     **options: Any,
@@ -89,8 +91,26 @@ def open_on(
     """A model on a stand-in. It does not wait: how long it would have is in ``waits``."""
     waits: list[float] = []
     timing = replace(timing or RequestTiming(), sleep=waits.append)
-    options = {"api_key": service.key, "base_url": service.url, **options}
-    return ProviderConversation(model=kind.open(name, timing=timing, **options), waits=waits)
+    return ProviderConversation(model=opener(api, timing=timing, **options), waits=waits)
+
+
+ANTHROPIC, OPENAI, RESPONSES = SERVICES
+OPENAI_MODEL = OPENAI.name
+
+
+@contextmanager
+def opening(service: ProviderService) -> Iterator[Callable[..., ProviderConversation]]:
+    """Opens models of a provider, on a stand-in of one's own, and closes them."""
+    opened: list[AnthropicModel | OpenAIModel] = []
+
+    def open_(api: Exchange, name: str = service.name, **options: Any) -> ProviderConversation:
+        conversation = open_on(service.open, api, model=name, **options)
+        opened.append(conversation.model)
+        return conversation
+
+    yield open_
+    for model in opened:
+        model.close()
 
 
 @pytest.fixture
@@ -101,24 +121,13 @@ def api() -> Iterator[StandIn]:
 
 @pytest.fixture
 def open_conversation(api: StandIn) -> Iterator[Callable[..., ProviderConversation]]:
-    opened: list[AnthropicModel | OpenAIModel] = []
-
-    def open_(name: str = "claude-opus-5-5", **options: Any) -> ProviderConversation:
-        conversation = open_on(AnthropicModel, name, api, **options)
-        opened.append(conversation.model)
-        return conversation
-
-    yield open_
-    for model in opened:
-        model.close()
+    with opening(ANTHROPIC) as open_:
+        yield partial(open_, api)
 
 
 @pytest.fixture
 def conversation(open_conversation: Callable[..., ProviderConversation]) -> ProviderConversation:
     return open_conversation()
-
-
-OPENAI_MODEL = "gpt-4o"
 
 
 @pytest.fixture
@@ -129,17 +138,8 @@ def openai_api() -> Iterator[StandInOpenAI]:
 
 @pytest.fixture
 def open_openai() -> Iterator[Callable[..., ProviderConversation]]:
-    """On a stand-in of one's own."""
-    opened: list[AnthropicModel | OpenAIModel] = []
-
-    def open_(api: StandInOpenAI, name: str = OPENAI_MODEL, **options: Any) -> ProviderConversation:
-        conversation = open_on(OpenAIModel, name, api, **options)
-        opened.append(conversation.model)
-        return conversation
-
-    yield open_
-    for model in opened:
-        model.close()
+    with opening(OPENAI) as open_:
+        yield open_
 
 
 @pytest.fixture
@@ -147,9 +147,6 @@ def openai_conversation(
     openai_api: StandInOpenAI, open_openai: Callable[..., ProviderConversation]
 ) -> ProviderConversation:
     return open_openai(openai_api)
-
-
-RESPONSES_MODEL = "gpt-5.4"
 
 
 @pytest.fixture
@@ -160,19 +157,8 @@ def responses_api() -> Iterator[StandInResponses]:
 
 @pytest.fixture
 def open_responses() -> Iterator[Callable[..., ProviderConversation]]:
-    """On a stand-in of one's own."""
-    opened: list[AnthropicModel | OpenAIModel] = []
-
-    def open_(
-        api: StandInResponses, name: str = RESPONSES_MODEL, **options: Any
-    ) -> ProviderConversation:
-        conversation = open_on(OpenAIModel, name, api, api=RESPONSES, **options)
-        opened.append(conversation.model)
-        return conversation
-
-    yield open_
-    for model in opened:
-        model.close()
+    with opening(RESPONSES) as open_:
+        yield open_
 
 
 @pytest.fixture

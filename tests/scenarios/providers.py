@@ -1,33 +1,14 @@
 """The services that every scenario is played on: each by its stand-in, SDK and variables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
-from standins.exchange.replies import Behaviour
-from standins.exchange.server import Recorded
+from standins.exchange.server import Exchange, Recorded
 from standins.openai.server import StandInOpenAI
 from standins.responses.server import StandInResponses
-
-
-class Service(Protocol):
-    """What a stand-in offers a scenario."""
-
-    requests: list[Recorded]
-    key: str
-    models: Any
-    text_only: bool
-
-    @property
-    def url(self) -> str: ...
-
-    @property
-    def left(self) -> tuple[Behaviour, ...]: ...
-
-    def queue(self, *behaviours: Behaviour) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +16,7 @@ class Provider:
     name: str
     model: str
     """For ``-m``."""
-    open: Callable[[], AbstractContextManager[Service]]
+    open: Callable[[], Exchange]
     section: str
     """Of config.yaml."""
     url_variable: str
@@ -49,10 +30,10 @@ class Provider:
         """As the service calls it."""
         return self.model.partition(":")[2]
 
-    def environ(self, service: Service) -> Mapping[str, str]:
+    def environ(self, service: Exchange) -> Mapping[str, str]:
         return {self.url_variable: service.url, self.key_variable: service.key}
 
-    def configuration(self, service: Service, key: str) -> str:
+    def configuration(self, service: Exchange, key: str) -> str:
         """A config.yaml that says the same, with the key in a variable of another name."""
         return (
             f"version: 1\nmodel: {self.model}\nproviders:\n"

@@ -11,9 +11,10 @@ import pytest
 
 from command_line.running import Shell
 from scenarios import terminal
-from scenarios.providers import PROVIDERS, Provider, Service, new_words
+from scenarios.providers import PROVIDERS, Provider, new_words
 from scenarios.scenario import HERE, Aside, Scenario, Step, load
 from standins.exchange.replies import Refuse
+from standins.exchange.server import Exchange
 
 NOW = sorted(HERE.glob("*.yaml"))
 IN_TEXT = sorted(HERE.glob("in_text/*.yaml"))
@@ -70,7 +71,7 @@ def happens(
 
 
 def environ(
-    scenario: Scenario, provider: Provider, api: Service, tmp_path: Path
+    scenario: Scenario, provider: Provider, api: Exchange, tmp_path: Path
 ) -> Mapping[str, str]:
     """How the command finds the service."""
     if scenario.key is None:
@@ -81,7 +82,7 @@ def environ(
 
 
 def play_aside(
-    aside: Aside, moonpool: Shell, provider: Provider, api: Service, env: Mapping[str, str]
+    aside: Aside, moonpool: Shell, provider: Provider, api: Exchange, env: Mapping[str, str]
 ) -> None:
     if aside.service is not None:
         api.queue(Refuse(aside.service))

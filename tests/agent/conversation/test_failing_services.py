@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Model
-from agent.models.openai.client import OpenAIModel
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.service import RequestTiming
 from agent.record.events.conversation import ModelRetry, ResultsCleared
@@ -20,11 +18,12 @@ from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.long import files, turns
 from fakes.runs import FakeRun
+from fakes.services import SERVICES, ProviderService
 from policies.policy import Policy
-from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
+from standins.exchange.server import Exchange
 from standins.openai.quirks import Quirk
-from standins.openai.server import StandInOpenAI
+from standins.responses.quirks import ResponsesQuirk
 
 PRICES = Prices(usual=Rates(input=1, output=10, cache_write=1, cache_read=1))
 
@@ -33,41 +32,21 @@ PRICES = Prices(usual=Rates(input=1, output=10, cache_write=1, cache_read=1))
 class On:
     """A service, a model on it, and the waits that it did not wait."""
 
-    api: StandIn | StandInOpenAI
+    api: Exchange
     model: Model
     waits: list[float]
-    in_a_call: tuple[str, str] = ("call", "finish")
+    in_a_call: tuple[str, ...] = ()
     """Kinds of events, of `DOING`, before which its call is not whole."""
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=SERVICES, ids=lambda service: service.provider)
 def on(request: pytest.FixtureRequest) -> Iterator[On]:
+    service: ProviderService = request.param
     waits: list[float] = []
-    if request.param == "anthropic":
-        with StandIn() as api:
-            claude = AnthropicModel.open(
-                "claude-opus-5-5",
-                api_key=api.key,
-                base_url=api.url,
-                timing=RequestTiming(sleep=waits.append),
-            )
-            yield On(
-                api=api,
-                model=claude,
-                waits=waits,
-                in_a_call=("content_block_stop", "message_delta"),
-            )
-            claude.close()
-        return
-    with StandInOpenAI() as other:
-        gpt = OpenAIModel.open(
-            "gpt-4o",
-            api_key=other.key,
-            base_url=other.url,
-            timing=RequestTiming(sleep=waits.append),
-        )
-        yield On(api=other, model=gpt, waits=waits)
-        gpt.close()
+    with service.stand_in() as api:
+        model = service.open(api, timing=RequestTiming(sleep=waits.append))
+        yield On(api=api, model=model, waits=waits, in_a_call=service.before_call)
+        model.close()
 
 
 @pytest.fixture
@@ -187,10 +166,12 @@ def test_an_answer_that_breaks_again_and_again_ends_the_run_and_runs_nothing(
 # -- a service that counts nothing ----------------------------------------------------------------
 
 
-@pytest.fixture
-def uncounted() -> Iterator[On]:
-    with StandInOpenAI(Quirk.NO_USAGE) as api:
-        model = OpenAIModel.open("gpt-4o", api_key=api.key, base_url=api.url)
+@pytest.fixture(params=SERVICES[1:], ids=lambda service: service.provider)
+def uncounted(request: pytest.FixtureRequest) -> Iterator[On]:
+    service: ProviderService = request.param
+    quirk = Quirk.NO_USAGE if service.provider == "openai" else ResponsesQuirk.NO_USAGE
+    with service.stand_in(quirk) as api:
+        model = service.open(api)
         yield On(api=api, model=model, waits=[])
         model.close()
 
@@ -228,7 +209,9 @@ def test_its_answers_are_paid_for_at_their_longest(
     ended = one.on(uncounted.model)
     assert isinstance(ended, LimitReached)
     assert ended.limit is RunLimit.USD
-    longest = sum(request.body["max_tokens"] for request in uncounted.api.requests)
+    limits = ("max_tokens", "max_output_tokens")
+    bodies = [request.body for request in uncounted.api.requests]
+    longest = sum(body[limit] for body in bodies for limit in limits if limit in body)
     assert one.budget.usd is not None
     assert longest * 10 / 1_000_000 <= one.budget.usd <= 0.1
 

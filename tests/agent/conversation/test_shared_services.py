@@ -15,7 +15,6 @@ from agent.conversation.stopwatch import Stopwatch
 from agent.interrupts import Interrupts
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Model
-from agent.models.openai.client import OpenAIModel
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.rate_limit import RateLimiter, RateWindow
 from agent.record.events.conversation import HistorySummarised, ModelRetry, ReplyDiscarded
@@ -31,12 +30,11 @@ from agent.record.outcome import (
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.long import files, turns
+from fakes.services import SERVICES, ProviderService
 from fakes.virtual_time import VirtualRate, VirtualTime
 from policies.policy import Policy
 from standins.anthropic.compacting import CompactingStandIn
-from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
-from standins.openai.server import StandInOpenAI
 
 PRICED = ModelInfo(
     prices=Prices(usual=Rates(input=10, output=50, cache_write=12.5, cache_read=1)),
@@ -47,32 +45,24 @@ PRICED = ModelInfo(
 class Service:
     """One provider's stand-in, and models on it."""
 
-    def __init__(self, provider: str, stack: ExitStack) -> None:
+    def __init__(self, of: ProviderService, stack: ExitStack) -> None:
         self._stack = stack
-        self.provider = provider
-        self.api: StandIn | StandInOpenAI = (
-            StandIn() if provider == "anthropic" else StandInOpenAI()
-        )
-        stack.enter_context(self.api)
+        self._of = of
+        self.provider = of.provider
+        self.api = stack.enter_context(of.stand_in())
 
     def model(self) -> Model:
-        model: AnthropicModel | OpenAIModel
-        if self.provider == "anthropic":
-            model = AnthropicModel.open(
-                "claude-opus-5-5", api_key=self.api.key, base_url=self.api.url
-            )
-        else:
-            model = OpenAIModel.open("gpt-4o", api_key=self.api.key, base_url=self.api.url)
+        model = self._of.open(self.api)
         self._stack.callback(model.close)
         return model
 
     @property
     def last_event(self) -> str:
         """Kind of the event without which an answer is not whole."""
-        return "message_stop" if self.provider == "anthropic" else "finish"
+        return self._of.kinds[-1]
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=SERVICES, ids=lambda service: service.provider)
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     with ExitStack() as stack:
         yield Service(request.param, stack)
@@ -287,7 +277,7 @@ def test_runs_that_wait_for_money_and_for_the_rate_at_once_never_wait_for_each_o
     how = {"limit: the batch's dollars" if isinstance(end, LimitReached) else end for end in ended}
     assert len(ended) == 12
     assert Finished(message="Done.") in how
-    assert len(how) == 1 or (service.provider == "openai" and len(how) == 2)
+    assert len(how) == 1 or (service.provider != "anthropic" and len(how) == 2)
     assert budget.reserved == BatchUsed()
     assert 0 < budget.spent.usd <= 2.0
 

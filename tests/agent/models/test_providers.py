@@ -4,7 +4,7 @@ import gzip
 import json
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,7 +32,8 @@ from agent.models.interface import (
 )
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
-from fakes.providers import ProviderConversation, result, user
+from fakes.providers import ProviderConversation, opening, result, user
+from fakes.services import SERVICES, ProviderService
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import (
@@ -49,8 +50,6 @@ from standins.exchange.replies import (
     answer,
 )
 from standins.exchange.server import Exchange
-from standins.openai.server import StandInOpenAI
-from standins.responses.server import StandInResponses
 
 CALL = answer("I will.", Call("bash", {"command": "rm -rf build"}))
 
@@ -70,7 +69,7 @@ PHASED = {
 class Provider:
     """A stand-in, and how models on it are opened."""
 
-    api: StandIn | StandInOpenAI | StandInResponses
+    api: Exchange
     open: Callable[..., ProviderConversation]
     kinds: tuple[str, ...]
     """Of the events of `CALL`, each of which an answer can break before."""
@@ -79,37 +78,17 @@ class Provider:
     key_name: str
 
 
-@pytest.fixture(params=["anthropic", "openai", "responses"])
-def provider(request: pytest.FixtureRequest) -> Provider:
-    of = request.getfixturevalue
-    if request.param == "anthropic":
-        return Provider(
-            api=of("api"),
-            open=of("open_conversation"),
-            kinds=("message_start", "content_block_delta", "content_block_stop", "message_stop"),
-            length="max_tokens",
-            key_name="ANTHROPIC_API_KEY",
+@pytest.fixture(params=SERVICES, ids=lambda service: service.provider)
+def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
+    service: ProviderService = request.param
+    with service.stand_in() as api, opening(service) as open_:
+        yield Provider(
+            api=api,
+            open=partial(open_, api),
+            kinds=service.kinds,
+            length=service.length,
+            key_name=service.key_name,
         )
-    if request.param == "openai":
-        return Provider(
-            api=of("openai_api"),
-            open=partial(of("open_openai"), of("openai_api")),
-            kinds=("role", "content", "call", "finish"),
-            length="length",
-            key_name="OPENAI_API_KEY",
-        )
-    return Provider(
-        api=of("responses_api"),
-        open=partial(of("open_responses"), of("responses_api")),
-        kinds=(
-            "response.created",
-            "response.output_text.delta",
-            "response.output_item.done",
-            "response.completed",
-        ),
-        length="max_output_tokens",
-        key_name="OPENAI_API_KEY",
-    )
 
 
 def calls_of(message: AssistantMessage) -> list[ToolUse]:

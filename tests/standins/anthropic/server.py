@@ -32,12 +32,6 @@ class StandIn(Exchange):
     def __init__(self, *, key: str = "test-key-1234") -> None:
         super().__init__(key=key)
         self.cache = Cache()
-        self.models: list[dict[str, Any]] = []
-        """What it lists, newest first."""
-
-    @property
-    def url(self) -> str:
-        return self.host
 
     def check(self, path: str, headers: Mapping[str, str], body: Any) -> None:
         if path.partition("?")[0] == listing.PATH:

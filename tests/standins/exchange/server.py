@@ -66,6 +66,8 @@ class Exchange(ABC):
     def __init__(self, *, key: str = "test-key-1234") -> None:
         self.key = key
         self.requests: list[Recorded] = []
+        self.models: Any = []
+        """What it lists."""
         self.closing = threading.Event()
         self.instead: Callable[[], Behaviour | None] = lambda: None
         """What a request gets in place of the queue's next; None: the queue's next."""
@@ -98,6 +100,11 @@ class Exchange(ABC):
     @property
     def host(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        """The base URL that an SDK is given."""
+        return self.host
 
     @property
     def left(self) -> tuple[Behaviour, ...]:

@@ -10,7 +10,7 @@ lists models, answers from the same queue of values as the other stand-in, and c
 ways. `Quirk`s make it the gateway that compatible services are. It knows nothing of the agent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from standins.exchange.faults import FaultError
@@ -34,7 +34,7 @@ class StandInOpenAI(Exchange):
         super().__init__(key=key)
         self.quirks = frozenset(quirks)
         self.prefixes = Prefixes()
-        self.models: Iterable[Mapping[str, Any]] = [
+        self.models = [
             {"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "system"}
             for name in sorted(rules.KNOWN_MODELS)
         ]

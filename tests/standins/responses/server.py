@@ -11,7 +11,7 @@ the same queue of values as the other stand-ins, and can fail in the same ways. 
 make it the gateway that compatible services are. It knows nothing of the agent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from standins.exchange.faults import FaultError
@@ -37,7 +37,7 @@ class StandInResponses(Exchange):
         super().__init__(key=key)
         self.quirks = frozenset(quirks)
         self.prefixes = Prefixes()
-        self.models: Iterable[Mapping[str, Any]] = [
+        self.models = [
             {"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "system"}
             for name in sorted(rules.KNOWN_MODELS)
         ]

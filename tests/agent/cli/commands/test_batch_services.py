@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from command_line.running import SCRIPT, WAIT_S, Shell
-from standins.anthropic.server import StandIn
+from fakes.services import SERVICES, ProviderService
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
-from standins.openai.server import StandInOpenAI
+from standins.exchange.server import Exchange
 
 pytestmark = pytest.mark.slow
 
@@ -30,21 +30,16 @@ models:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    api: StandIn | StandInOpenAI
+    api: Exchange
     model: str
     environ: dict[str, str]
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=SERVICES, ids=lambda service: service.provider)
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    if request.param == "anthropic":
-        with StandIn() as api:
-            environ = {"ANTHROPIC_API_KEY": api.key, "ANTHROPIC_BASE_URL": api.url}
-            yield Service(api=api, model="anthropic:claude-opus-5-5", environ=environ)
-        return
-    with StandInOpenAI() as other:
-        environ = {"OPENAI_API_KEY": other.key, "OPENAI_BASE_URL": other.url}
-        yield Service(api=other, model="openai:gpt-4o", environ=environ)
+    of: ProviderService = request.param
+    with of.stand_in() as api:
+        yield Service(api=api, model=of.model, environ=of.environ(api))
 
 
 class Batch:

@@ -1,5 +1,5 @@
 """Runs as a process on a service that fails, says the key back, bills by another list or counts
-nothing: on both providers, through the command line alone."""
+nothing: on each provider, through the command line alone."""
 
 import json
 import signal
@@ -11,8 +11,9 @@ import pytest
 
 from command_line.running import Shell, Start, patch
 from fakes.long import files, turns
-from standins.anthropic.server import StandIn
+from fakes.services import SERVICES, ProviderService
 from standins.exchange.replies import Call, Refuse, answer
+from standins.exchange.server import Exchange
 from standins.openai.quirks import Quirk
 from standins.openai.server import StandInOpenAI
 
@@ -25,7 +26,7 @@ WRITE = Call("write_file", {"path": "made.txt", "content": "by the agent\n"})
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    api: StandIn | StandInOpenAI
+    api: Exchange
     model: str
     key_name: str
 
@@ -35,14 +36,11 @@ class Service:
         return {url: self.api.url, self.key_name: self.api.key}
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=SERVICES, ids=lambda service: service.provider)
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
-    if request.param == "anthropic":
-        with StandIn(key=KEY) as api:
-            yield Service(api=api, model="anthropic:claude-opus-5-5", key_name="ANTHROPIC_API_KEY")
-        return
-    with StandInOpenAI(key=KEY) as other:
-        yield Service(api=other, model="openai:gpt-4", key_name="OPENAI_API_KEY")
+    of: ProviderService = request.param
+    with of.stand_in(key=KEY) as api:
+        yield Service(api=api, model=of.model, key_name=of.key_name)
 
 
 @pytest.fixture
@@ -95,8 +93,10 @@ def test_a_configured_key_that_the_service_says_back_is_nowhere(
     as_json: list[str],
 ) -> None:
     provider = service.model.partition(":")[0]
+    # Both APIs of one service stand under one name.
+    section = "anthropic" if provider == "anthropic" else "openai"
     configure(
-        f"providers: {{{provider}: {{base_url: '{service.api.url}', api_key_env: TEAM_ACCESS}}}}"
+        f"providers: {{{section}: {{base_url: '{service.api.url}', api_key_env: TEAM_ACCESS}}}}"
     )
     echo = {"request-id": KEY, "x-request-id": KEY, "retry-after": "0"}
     said = f"no account for key {KEY} (Bearer {KEY})"

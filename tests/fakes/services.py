@@ -1,0 +1,103 @@
+"""Each provider's service as a value: its stand-in, models on it, and its words for what all do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.models.anthropic.client import AnthropicModel
+from agent.models.openai.client import OpenAIModel
+from agent.models.openai.responses.api import RESPONSES
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Behaviour, Refuse, answer
+from standins.exchange.server import Exchange
+from standins.openai.server import StandInOpenAI
+from standins.responses.server import StandInResponses
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderService:
+    provider: str
+    """Before the colon of a model's name."""
+    stand_in: Callable[..., Exchange]
+    name: str
+    """Of a model that the stand-in knows."""
+    open_model: Callable[..., AnthropicModel | OpenAIModel]
+    key_name: str
+    """The environment variable of the key; its like for the base URL ends in ``BASE_URL``."""
+    kinds: tuple[str, ...]
+    """Of the events of words and a call, each of which an answer can break before: the first, one
+    within the words, one before which the call is not whole, and the one that ends the answer."""
+    before_call: tuple[str, ...]
+    """Kinds before each of which a call is not whole, or not the answer."""
+    length: str
+    """The stop reason of an answer that was cut off."""
+    refused: Behaviour
+    full: Behaviour
+    """The conversation fills the window."""
+
+    @property
+    def model(self) -> str:
+        """For ``-m``."""
+        return f"{self.provider}:{self.name}"
+
+    @property
+    def url_name(self) -> str:
+        return self.key_name.replace("API_KEY", "BASE_URL")
+
+    def environ(self, api: Exchange) -> dict[str, str]:
+        return {self.url_name: api.url, self.key_name: api.key}
+
+    def open(self, api: Exchange, **options: Any) -> AnthropicModel | OpenAIModel:
+        """A model on a stand-in; to be closed."""
+        return self.open_model(
+            **{"model": self.name, "api_key": api.key, "base_url": api.url, **options}
+        )
+
+
+def _responses(**options: Any) -> OpenAIModel:
+    return OpenAIModel.open(api=RESPONSES, **options)
+
+
+SERVICES = (
+    ProviderService(
+        provider="anthropic",
+        stand_in=StandIn,
+        name="claude-opus-5-5",
+        open_model=AnthropicModel.open,
+        key_name="ANTHROPIC_API_KEY",
+        kinds=("message_start", "content_block_delta", "content_block_stop", "message_stop"),
+        before_call=("content_block_stop", "message_delta"),
+        length="max_tokens",
+        refused=answer("I can't help with that.", stop="refusal"),
+        full=answer("hm", stop="model_context_window_exceeded"),
+    ),
+    ProviderService(
+        provider="openai",
+        stand_in=StandInOpenAI,
+        name="gpt-4o",
+        open_model=OpenAIModel.open,
+        key_name="OPENAI_API_KEY",
+        kinds=("role", "content", "call", "finish"),
+        before_call=("call", "finish"),
+        length="length",
+        refused=answer(stop_details={"refusal": "I can't help with that."}),
+        full=Refuse(400, code="context_length_exceeded"),
+    ),
+    ProviderService(
+        provider="responses",
+        stand_in=StandInResponses,
+        name="gpt-5.4",
+        open_model=_responses,
+        key_name="OPENAI_API_KEY",
+        kinds=(
+            "response.created",
+            "response.output_text.delta",
+            "response.output_item.done",
+            "response.completed",
+        ),
+        before_call=("response.output_item.done", "response.completed"),
+        length="max_output_tokens",
+        refused=answer(stop_details={"refusal": "I can't help with that."}),
+        full=Refuse(400, code="context_length_exceeded"),
+    ),
+)
