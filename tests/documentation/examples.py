@@ -38,6 +38,16 @@ class Example:
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
 
+    @property
+    def is_file(self) -> bool:
+        return bool(self.title) and not self.title.endswith(PART)
+
+    def write(self, directory: Path) -> None:
+        """As the file that its title names."""
+        file = directory / self.title
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.text, "utf-8")
+
 
 @cache
 def examples() -> tuple[Example, ...]:

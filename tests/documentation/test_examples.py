@@ -17,17 +17,8 @@ from documentation.examples import PART, Example, examples, of, read
 from policies.loading import load
 from policies.operator.check import broken_examples
 
-NOT_RUN = {
-    "README.md": 5,
-    "docs/batches.md": 1,
-    "docs/how-it-works.md": 1,
-    "docs/index.md": 1,
-    "docs/models.md": 1,
-    "docs/review.md": 2,
-    "docs/scaling.md": 2,
-    "docs/setup.md": 1,
-}
-"""How many blocks of a page are not run. One more is a decision, and needs its reason here too."""
+MOST_NOT_RUN = 1 / 3
+"""Of the blocks that can be run: what is left out is the exception."""
 
 _CHECKED = {"sh", "python", "yaml", "json", "toml", "text"}
 _SETTINGS = {"json", "toml"}
@@ -42,10 +33,13 @@ def test_what_nothing_here_reads_says_so() -> None:
     assert [str(it) for it in unread if it.not_run is None] == []
 
 
-def test_what_is_not_run_is_counted_and_says_why() -> None:
-    left_out = [it for it in examples() if it.not_run is not None]
-    assert Counter(it.page for it in left_out) == NOT_RUN
-    assert [str(it) for it in left_out if len((it.not_run or "").split()) < 3] == []
+def test_what_is_not_run_says_why_and_is_the_exception() -> None:
+    could_run = of("sh", "python")
+    left_out = [it for it in could_run if it.not_run is not None]
+    counted = f"not run: {sorted(Counter(it.page for it in left_out).items())}"
+    assert len(left_out) <= MOST_NOT_RUN * len(could_run), counted
+    without = [it for it in examples() if it.not_run is not None and len(it.not_run.split()) < 3]
+    assert [str(it) for it in without] == []
 
 
 @pytest.mark.parametrize("example", of("sh"), ids=str)
@@ -61,10 +55,11 @@ def test_a_python_block_compiles(example: Example) -> None:
 @pytest.mark.parametrize("example", of("yaml"), ids=str)
 def test_a_yaml_block_is_taken_by_what_reads_its_file(example: Example, tmp_path: Path) -> None:
     for other in of("yaml"):
-        if other.page == example.page and other.title and PART not in other.title:
-            (tmp_path / other.title).write_text(other.text)
+        if other.page == example.page and other.is_file:
+            other.write(tmp_path)
     file = tmp_path / example.title
-    if PART in example.title:
+    if not example.is_file:
+        assert example.title.endswith(PART), "the title names the file that it is"
         file = tmp_path / "part.yaml"
         file.write_text(f"version: 1\nname: part\nextends: default\n{example.text}")
     keys = set(yaml.safe_load(file.read_text()))
@@ -72,11 +67,11 @@ def test_a_yaml_block_is_taken_by_what_reads_its_file(example: Example, tmp_path
         TasksFile.model_validate_json(json.dumps(yaml.safe_load(example.text)))
     elif "turns" in keys:
         load_script(file)
+    elif "jobs" in keys:
+        assert example.title.startswith(".github/workflows/")  # test_action looks at these
     elif "name" in keys:
         (tmp_path / "Dockerfile").write_text("FROM moonpool/python\n")
         assert broken_examples(load(str(file))) == ()
-    elif "jobs" in keys:
-        assert example.title.startswith(".github/workflows/")  # test_action looks at these
     else:
         file.chmod(0o600)
         agent.config.file.load(file)

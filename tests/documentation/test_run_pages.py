@@ -16,7 +16,7 @@ import pytest
 
 from checkout import EXAMPLES
 from command_line.running import CACHE_HOME
-from documentation.examples import PART, Example, examples
+from documentation.examples import Example, examples
 from fakes.git import git
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
@@ -34,7 +34,7 @@ def _is_run(found: list[Example]) -> bool:
 _RUN = {
     page: list(found)
     for page, found in groupby(
-        (it for it in examples() if it.title or it.not_run is None), key=lambda it: it.page
+        (it for it in examples() if it.is_file or it.not_run is None), key=lambda it: it.page
     )
 }
 
@@ -81,9 +81,8 @@ def test_the_blocks_of_a_page_do_what_they_say(
     if " last" in shell:
         _run("moonpool run 'Fix the tests.' -w path/to/repo --verify 'pytest -q'", here, environ)
     for example in _RUN[page]:
-        if example.title:
-            if PART not in example.title:
-                (here / example.title).write_text(example.text)
+        if example.is_file:
+            example.write(here)
         elif example.language == "sh":
             _run(example.text, here, environ, str(example))
         elif example.language == "python":
