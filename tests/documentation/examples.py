@@ -75,3 +75,15 @@ def read(page: Path) -> Iterator[Example]:
             )
         found = _NOT_RUN.search(token.content) if token.type == "html_block" else None
         above = found[1] if found else None
+
+
+@cache
+def mentions() -> tuple[tuple[str, str], ...]:
+    """Every command line of ours within the text, as (page, command)."""
+    return tuple(
+        (str(page.relative_to(ROOT)), " ".join(child.content.split()))
+        for page in PAGES
+        for token in MarkdownIt("commonmark").enable("table").parse(page.read_text("utf-8"))
+        for child in token.children or ()
+        if child.type == "code_inline" and child.content.startswith("moonpool ")
+    )

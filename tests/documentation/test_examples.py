@@ -13,7 +13,7 @@ import agent.config.file
 from agent.batch.tasks.form import TasksFile
 from agent.models.script.file import load as load_script
 from documentation.commands import started, wrong_in_command, wrong_in_shell
-from documentation.examples import PART, Example, examples, of, read
+from documentation.examples import PART, Example, examples, mentions, of, read
 from policies.loading import load
 from policies.operator.check import broken_examples
 
@@ -45,6 +45,19 @@ def test_what_is_not_run_says_why_and_is_the_exception() -> None:
 @pytest.mark.parametrize("example", of("sh"), ids=str)
 def test_a_shell_block_has_commands_options_and_files_that_there_are(example: Example) -> None:
     assert wrong_in_shell(example.text) == []
+
+
+def test_a_command_within_the_text_is_one() -> None:
+    """Its arguments may be left out there, and a name of a group stands for what is below it."""
+    shortened = ("Missing argument", "there is no command ''")
+    wrong = [
+        f"{page}: {what}"
+        for page, command in mentions()
+        for what in wrong_in_shell(command.replace("moonpool COMMAND ", "moonpool runs "))
+        if not any(words in what for words in shortened)
+    ]
+    assert wrong == []
+    assert len(mentions()) > 10
 
 
 @pytest.mark.parametrize("example", of("python"), ids=str)
