@@ -17,7 +17,7 @@ from agent.batch.scheduler import Scheduler, SchedulerOptions
 from agent.batch.stopping import Stopping
 from agent.batch.take_up import spent_of
 from agent.batch.task import Task
-from agent.batch.tasks.reading import read_tasks
+from agent.batch.tasks.reading import TaskList, read_tasks
 from agent.batch.watching.events import BatchEvent, BatchNotice
 from agent.batch.watching.files import ResultFiles
 from agent.batch.watching.tally import Tally
@@ -86,7 +86,7 @@ def run(given: Given) -> int:
     with owned(directory):
         store = BatchQueue.open(directory, create=True)
         try:
-            return _run(given, plan, store, place, notes=listed.notes)
+            return _run(given, plan, store, place, listed)
         finally:
             store.close()
 
@@ -96,8 +96,7 @@ def _run(
     plan: BatchPlan,
     store: BatchQueue,
     place: AttemptPlace,
-    *,
-    notes: tuple[str, ...],
+    listed: TaskList,
 ) -> int:
     # A library's warning is no line for the person: it stands in the log of its run.
     logging.captureWarnings(True)
@@ -151,7 +150,7 @@ def _run(
     )
     with signals.stopping(scheduler):
         try:
-            for note in (*notes, *_beginning(enlisted, tally, workers, why)):
+            for note in (*listed.notes, *_beginning(enlisted, listed, tally, workers, why)):
                 tell(BatchNotice(text=note))
             scheduler.run()
             keep_time()
@@ -191,12 +190,19 @@ def _shard(tasks: tuple[Task, ...], shard: Shard | None) -> tuple[Task, ...]:
     return tasks if shard is None else tasks[shard.number - 1 :: shard.of]
 
 
-def _beginning(enlisted: Enlisted, tally: Tally, workers: int, why: str) -> Iterator[str]:
+def _beginning(
+    enlisted: Enlisted, listed: TaskList, tally: Tally, workers: int, why: str
+) -> Iterator[str]:
     words = f"{tally.total - tally.over} of {tally.total} attempts to do, {workers} at once"
     yield words + (f" ({why}; -j N says otherwise)" if why else "")
-    if enlisted.gone:
-        named = ", ".join(enlisted.gone[:_NAMED])
-        yield f"{len(enlisted.gone)} tasks are not in the file any more, and are kept: {named}"
+    in_file = {task.id for task in listed.tasks}
+    for names, where in (
+        ([name for name in enlisted.gone if name not in in_file], "are not in the file any more"),
+        ([name for name in enlisted.gone if name in in_file], "are another shard's"),
+    ):
+        if names:
+            named = ", ".join(names[:_NAMED])
+            yield f"{len(names)} of the folder's tasks {where}, and are kept: {named}"
 
 
 def _finish(files: ResultFiles, tally: Tally) -> bool:

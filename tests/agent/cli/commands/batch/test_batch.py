@@ -264,3 +264,23 @@ def test_a_shard_is_one_of_so_many(moonpool: Shell, word: str) -> None:
     done = moonpool("batch", "run", "tasks.jsonl", "--shard", word)
     assert done.returncode == 2
     assert "such as 2/8" in done.stderr
+
+
+@pytest.mark.usefixtures("image")
+def test_the_tasks_of_another_shard_are_not_called_gone(moonpool: Shell, script: str) -> None:
+    (moonpool.directory / "repo").mkdir()
+    rows = [
+        {"id": name, "workspace": "repo", "task": "x", "model": script} for name in ("a", "b", "c")
+    ]
+    tasks = moonpool.directory / "tasks.jsonl"
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    begin = ["batch", "run", "tasks.jsonl", "-o", "out", "--shard"]
+    first = moonpool(*begin, "1/2")
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    second = moonpool(*begin, "2/2")
+    assert (first.returncode, second.returncode) == (0, 0)
+    said = first.stdout + first.stderr
+    assert "are kept" not in said
+    said = second.stdout + second.stderr
+    assert "1 of the folder's tasks are not in the file any more, and are kept: c" in said
+    assert "1 of the folder's tasks are another shard's, and are kept: a" in said
