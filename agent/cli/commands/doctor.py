@@ -130,6 +130,8 @@ def _has_key() -> bool:
 def _model() -> str:
     if _has_key():
         return "a key is set"
+    if any(environment.environ().get(name) for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL")):
+        return "no ANTHROPIC_API_KEY: name a model with -m openai:NAME or responses:NAME"
     return "no ANTHROPIC_API_KEY: only -m script:FILE will work"
 
 

@@ -11,6 +11,7 @@ from agent.models.interface import Usage
 from agent.models.price_list import decode, load
 from agent.models.pricing import UNKNOWN, ModelInfo, facts_of
 from standins.anthropic.rules import KNOWN_MODELS
+from standins.responses import rules as responses_rules
 
 HEAD = "version: 1\nmodels:\n"
 
@@ -32,6 +33,9 @@ def test_every_model_we_price_is_one_that_the_sdk_lists() -> None:
     names = [model["model"] for model in yaml.safe_load(text)["models"]]
     ours = {name.removeprefix("anthropic:") for name in names if name.startswith("anthropic:")}
     assert ours <= KNOWN_MODELS
+    openais = {name.removeprefix("openai:") for name in names if name.startswith("openai:")}
+    assert openais
+    assert openais <= responses_rules.KNOWN_MODELS
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,32 @@ def test_a_date_behind_a_name_is_the_same_model() -> None:
     assert facts_of("anthropic:claude-opus-5-20260724") == plain
     assert facts_of("anthropic:claude-opus-5@20260724") == plain
     assert usual(plain) != usual(facts_of("anthropic:claude-opus-5-5"))
+
+
+def test_both_apis_of_a_service_have_one_price_and_its_own_name_is_before_the_others() -> None:
+    assert facts_of("responses:gpt-6.2-sol") == facts_of("openai:gpt-6.2-sol") != UNKNOWN
+    assert facts_of("responses:gpt-6.2-sol-2026-11-17") == facts_of("openai:gpt-6.2-sol")
+    assert facts_of("responses:gpt-6.2-sol", listed=False) is UNKNOWN
+    assert facts_of("responses:gpt-6.2-sol-pro") is UNKNOWN
+    own = decode(
+        HEAD
+        + "  - {model: openai:x, usd_per_million: {input: 1, output: 2}}\n"
+        + "  - {model: openai:y, usd_per_million: {input: 1, output: 2}}\n"
+        + "  - {model: 'responses:*', usd_per_million: {input: 3, output: 4}}\n",
+        file="own.yaml",
+    )
+    assert usual(facts_of("responses:x", own)) == (3, 4)
+    assert usual(facts_of("openai:x", own)) == (1, 2)
+    assert usual(facts_of("responses:x", own[:2])) == (1, 2)
+
+
+def test_a_long_prompt_costs_what_openai_says_for_all_of_it() -> None:
+    prices = facts_of("responses:gpt-6.2-sol").prices
+    assert prices is not None
+    assert prices.usd(Usage(input_tokens=200_000, output_tokens=100_000)) == pytest.approx(1.4)
+    assert prices.usd(Usage(input_tokens=300_000, output_tokens=100_000)) == pytest.approx(2.7)
+    cached = Usage(cache_read_tokens=272_001, output_tokens=100_000)
+    assert prices.usd(cached) == pytest.approx(272_001 * 0.20 / 1e6 + 1.5)
 
 
 def test_the_operators_price_is_before_ours_and_the_longest_name_is_meant() -> None:

@@ -115,11 +115,22 @@ def test_a_compatible_service_is_asked_by_its_configuration(
         done = moonpool("models", env=environ)
         gateway.queue(Refuse(402, message="your balance is 0"))
         poor = moonpool("models", "openai", "--json", env=environ)
+        other = moonpool("models", "responses", env=environ)
     assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert sorted(lines[1:]) == ["openai:big 262,144", "openai:qwen3:8b"]
     assert (poor.returncode, poor.stdout) == (4, "")
     assert "your balance is 0" in poor.stderr
+    lines = [" ".join(line.split()) for line in other.stdout.splitlines()]
+    assert sorted(lines[1:]) == ["responses:big 262,144", "responses:qwen3:8b"]
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_BASE_URL"])
+def test_doctor_says_what_may_be_named_where_only_openais_variables_are_set(
+    moonpool: Shell, name: str
+) -> None:
+    env = {"DOCKER_HOST": "unix:///nowhere.sock", name: "http://localhost:1/v1"}
+    assert "-m openai:NAME or responses:NAME" in moonpool("doctor", env=env).stdout
 
 
 def test_a_script_is_on_no_list(moonpool: Shell) -> None:
