@@ -6,26 +6,21 @@ it was told, and where its service takes no tools. A model that made calls as it
 taken at its text. Refuses to know how a call in text reads (`agent.models.text_calls`).
 """
 
-import re
 from collections.abc import Collection
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.conversation import nudges
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import Reply, ToolForm, uses_of, words_of
-from agent.models.text_calls.detection import CallLike, Look, call_like
 from agent.record.events.conversation import TextFormChosen
 from agent.record.journal import Journal
 from policies.frozen import dataclass
 
-_NO_TOOLS: Final = re.compile(
-    r"\b(?:tools?|functions?|tool[ _-](?:use|calls?|calling|choice|parser))\b[^.]{0,80}"
-    r"(?:not support|n't support|unsupported|not (?:enabled|available|allowed)|requires?\b)"
-    r"|(?:n[o']t support|unsupported|no endpoints? found|unknown|unexpected|unrecognized)[^.]{0,60}"
-    r"\b(?:tools?|function)\b",
-    re.IGNORECASE,
-)
-"""How services say that they take no tools: Ollama, vLLM, llama.cpp, OpenRouter."""
+if TYPE_CHECKING:
+    from agent.models.text_calls.detection import CallLike
+
+_MARKS = frozenset("`~<{[(")
+"""Every call that is written as text has one of these, and most last words have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +57,9 @@ class ToolFormChoice:
 
     def refused(self, error: ModelRefusedRequest) -> bool:
         """Whether a refused request is worth making again, with the tools in its prompt."""
-        if not self._may_learn or _NO_TOOLS.search(str(error)) is None:
+        from agent.models.text_calls.detection import no_tools_taken  # noqa: PLC0415 - as below
+
+        if not self._may_learn or not no_tools_taken(str(error)):
             return False
         self._choose("refused")
         return True
@@ -74,15 +71,23 @@ class ToolFormChoice:
             words: what it says.
             tools: the names of those that there are.
         """
-        state = self._journal.state.conversation
         label = self.label
-        if label is not None:
-            from agent.models.text_calls import reading  # noqa: PLC0415 - most runs have none
+        if label is None:
+            return None if _MARKS.isdisjoint(words) else self._call_like(words, tools, None)
+        from agent.models.text_calls import reading  # noqa: PLC0415 - most runs have none
 
-            found = reading.read(words, label=label)
-            if isinstance(found, reading.UnclearCall):
-                nudge = nudges.UNCLEAR_CALL.format(why=found.why, form=self._form(label))
-                return MissedCall(reason="its calls can't be read", nudge=nudge)
+        found = reading.read(words, label=label)
+        if isinstance(found, reading.UnclearCall):
+            nudge = nudges.UNCLEAR_CALL.format(why=found.why, form=self._form(label))
+            return MissedCall(reason="its calls can't be read", nudge=nudge)
+        return self._call_like(words, tools, label)
+
+    def _call_like(
+        self, words: str, tools: Collection[str], label: str | None
+    ) -> MissedCall | None:
+        from agent.models.text_calls.detection import Look, call_like  # noqa: PLC0415 - as above
+
+        state = self._journal.state.conversation
         seen = call_like(words, tools, calls_made=state.calls > 0)
         if seen is None:
             return None
@@ -115,7 +120,9 @@ class ToolFormChoice:
         self._journal.emit(chosen)
         return chosen.label
 
-    def _told(self, seen: CallLike, label: str | None) -> MissedCall:
+    def _told(self, seen: "CallLike", label: str | None) -> MissedCall:
+        from agent.models.text_calls.detection import Look  # noqa: PLC0415 - as above
+
         what, reason = "shell text", "it writes commands as text"
         if seen.look is Look.CALL:
             what = f"a call of {seen.tool}" if seen.tool else "a call"

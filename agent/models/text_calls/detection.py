@@ -13,15 +13,16 @@ from typing import Final
 from policies.frozen import dataclass
 
 _MARKS: Final = re.compile(
-    r"<tool_?calls?>|<function[=_ ]|<invoke\b|<\|(?:tool|python_tag|channel)|\[TOOL_CALLS\]"
-    r"|(?:```|~~~)[\w.+-]*\s*[\[{]|```tool_code\b|^\s*[\[{]",
+    r"<tool_?calls?>|<function[=_ ]|<invoke\b|<[|\uff5c](?:tool|python_tag|channel)"
+    r"|\[TOOL_CALLS\]|(?:```|~~~)[\w.+-]*\s*[\[{]|```tool_code\b|\A\s*(?:[\[{]|[a-z_]+\()",
     re.IGNORECASE,
 )
 _NAMES: Final = re.compile(
     r"\"(?:name|tool|tool_name|function)\"\s*:\s*\"(?P<json>[\w-]+)\""
     r"|<function=(?P<function>[\w-]+)|name=\"(?P<invoke>[\w-]+)\"|functions\.(?P<channel>[\w-]+)"
     r"|<tool_?call>\s*(?P<bare>[\w-]+)|\[TOOL_CALLS\]\s*(?P<mistral>[\w-]+)"
-    r"|```tool_code\s+(?:print\()?(?P<code>[\w-]+)\(",
+    r"|```tool_code\s+(?:print\()?(?P<code>[\w-]+)\(|sep[|\uff5c]>(?P<deepseek>[\w-]+)"
+    r"|\A\s*\[?(?P<pythonic>[a-z_]+)\([a-z_]+=",
     re.IGNORECASE,
 )
 _MADE_UP: Final = re.compile(
@@ -32,6 +33,15 @@ _MADE_UP: Final = re.compile(
 """An answer that is nothing but a call, of a tool that there may not be."""
 _FENCE: Final = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<label>[^\s`]*).*$", re.MULTILINE)
 _SHELLS: Final = frozenset({"bash", "sh", "shell", "zsh", "console", "terminal", "shell-session"})
+
+_NO_TOOLS: Final = re.compile(
+    r"\b(?:tools?|functions?|tool[ _-](?:use|calls?|calling|choice|parser))\b[^.]{0,80}"
+    r"(?:not support|n't support|unsupported|not (?:enabled|available|allowed)|requires?\b)"
+    r"|(?:n[o']t support|unsupported|no endpoints? found|unknown|unexpected|unrecognized)[^.]{0,60}"
+    r"\b(?:tools?|function)\b",
+    re.IGNORECASE,
+)
+"""How services say that they take no tools: Ollama, vLLM, llama.cpp, OpenRouter."""
 
 
 class Look(Enum):
@@ -73,3 +83,8 @@ def _lone_shell_fence(words: str, *, alone: bool) -> bool:
     around = words[: fences[0].start()] + words[fences[1].end() :]
     inside = words[fences[0].end() : fences[1].start()]
     return bool(inside.strip()) and not (alone and around.strip())
+
+
+def no_tools_taken(message: str) -> bool:
+    """Whether a service refused a request for the tools in it."""
+    return _NO_TOOLS.search(message) is not None

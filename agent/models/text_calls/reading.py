@@ -25,11 +25,11 @@ _KEYS: Final = frozenset({"name", "arguments"})
 _LONGEST_NAME: Final = 64
 _FENCE_LINE: Final = re.compile(r"\s*(?:`{3,}|~{3,})")
 _OTHER_CALL: Final = re.compile(
-    r"```|~~~|</?tool_?calls?\b|<function[=_ ]|<invoke\b|<\||\[TOOL_CALLS\]"
+    r"```|~~~|<think\b|</?tool_?calls?\b|<function[=_ ]|<invoke\b|<\||\[TOOL_CALLS\]"
     r"|\"(?:name|tool|function)\"\s*:",
     re.IGNORECASE,
 )
-"""What the words before a call must not hold: it could be another one."""
+"""What the words before a call must not hold: it could be another one, or still a thought."""
 _THOUGHT: Final = re.compile(r".*</think>[ \t]*$", re.DOTALL | re.MULTILINE)
 """No line of a call's JSON ends so."""
 
@@ -67,7 +67,8 @@ def read(answer: str, *, label: str) -> WrittenCall | UnclearCall | None:
     first, last = fences
     words = "\n".join(lines[:first])
     if _OTHER_CALL.search(words) or label in words:
-        return UnclearCall(why="what stands before the fence could be another call")
+        why = "what stands before its fence could be another call, or a thought without end"
+        return UnclearCall(why=why)
     return _decoded("\n".join(lines[first + 1 : last]), words=(thought + words).strip())
 
 

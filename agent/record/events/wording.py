@@ -63,8 +63,8 @@ def shown_in_words(context: ContextShown) -> str:
 
 _TEXT_FORM = {
     "configured": "tool_form is text",
-    "learned": "it wrote calls as text, and none of them ran",
-    "refused": "its service takes no tools",
+    "learned": "it wrote calls as text, and none of them ran (tool_form: text begins so)",
+    "refused": "its service takes no tools (tool_form: text begins so)",
 }
 
 

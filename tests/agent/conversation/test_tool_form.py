@@ -44,6 +44,10 @@ FOREIGN = [
     '{"name": "run_command", "arguments": {"command": "touch ran"}}',
     '```tool_code\nprint(bash(command="touch ran"))\n```',
     "```python\n[" + JSON_CALL + "]\n```",
+    '[bash(command="touch ran")]',
+    'bash(command="touch ran")',
+    "<\uff5ctool\u2581call\u2581begin\uff5c>function<\uff5ctool\u2581sep\uff5c>bash\n{}",
+    "<tool_call>bash\n<arg_key>command</arg_key></tool_call>",
 ]
 SHELL = ["```bash\ntouch ran\n```", "I run it now:\n\n```sh\ntouch ran\n```\n"]
 
@@ -134,6 +138,8 @@ def test_advice_for_a_shell_without_a_call_is_an_answer_in_the_end(
         "```bash\n```",
         'It is {"a": 1}.',
         '{"name": "moonpool", "version": 3}',
+        "print(x=1) prints 1.",
+        "The function bash(command=...) takes a text.",
     ],
 )
 def test_an_answer_with_other_fences_is_an_answer(

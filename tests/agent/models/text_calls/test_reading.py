@@ -102,6 +102,7 @@ def test_a_call_that_a_file_holds_is_none_whatever_label_it_guessed(
         (f"```{LABEL}\n```{LABEL}\n{CALL}\n```\n```", "more than one fence"),
         (f"```{LABEL}\n```\n{CALL}\n```", "more than one fence"),
         (f"{LABEL}: {CALL}", "no line is"),
+        (f"<think>\nI might\n{FENCE}", "without end"),
         (f"{CALL}\n{FENCE}", "could be another call"),
         (f"<tool_call>{CALL}</tool_call>\n{FENCE}", "could be another call"),
         (f"a ```b``` c\n{FENCE}", "could be another call"),
