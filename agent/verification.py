@@ -152,7 +152,7 @@ def _fresh(box: SandboxProtocol, files: VerifierFiles | None) -> SandboxProtocol
     from sandbox.container.plan import BroughtFiles  # noqa: PLC0415 - few runs bring some
 
     writable = REWARD_FOLDER if files.reward else None
-    return box.fresh(BroughtFiles(folder=files.folder, target=files.target, writable=writable))
+    return box.fresh(BroughtFiles(files=files.folder, target=files.target, writable=writable))
 
 
 def _reward(box: SandboxProtocol) -> float | str:

@@ -17,7 +17,6 @@ from images import recipes
 from images.recipes import Recipe
 from images.trust import local_authorities
 from policies.file.names import is_path
-from policies.suggestion import did_you_mean
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable
@@ -61,6 +60,8 @@ def ensure(
     else:
         reference = name
         if engine.image(name) is None:
+            from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
             raise ImageUnusable(
                 f"there is no image {name!r}: it is no recipe ({', '.join(recipes.names())}), and "
                 "the engine holds none of that name (`docker pull` it, or `docker load` it)"

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from policies.frozen import dataclass
-from policies.suggestion import did_you_mean
 from sandbox.errors import ImageUnusable
 
 REPOSITORY = "moonpool"
@@ -100,6 +99,8 @@ def find(name: str) -> Recipe:
         ImageUnusable: there is none of that name.
     """
     if name not in _folders():
+        from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
         known = ", ".join(names())
         near = did_you_mean(name, names())
         raise ImageUnusable(f"no image recipe named {name!r}: there is {known}{near}")

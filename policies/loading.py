@@ -14,7 +14,6 @@ from policies.file.decoding import decode
 from policies.file.document import PACKAGE, Document, packaged, parse, read_text
 from policies.frozen import dataclass
 from policies.policy import Policy
-from policies.suggestion import did_you_mean
 
 MAX_CHAIN = 16
 
@@ -136,6 +135,8 @@ def _find(
         if directory is not None and (directory / f"{name}.yaml").exists():
             path = directory / f"{name}.yaml"
             return _Source(shown_as=str(path), path=path)
+        from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
         known, own = bundled_names(), own_names(directory)
         message = (
             f"there is no policy {name!r}; bundled: {', '.join(known)}; a file's name ends in "

@@ -50,6 +50,7 @@ class Sandbox(SessionCommands):
         kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
         engine: Engine | None = None,
         on_progress: Callable[[str], None] = lambda _: None,
+        brought: BroughtFiles | None = None,
     ) -> Self:
         """Copy a workspace into a fresh sealed container.
 
@@ -58,6 +59,7 @@ class Sandbox(SessionCommands):
             image: an engine's image reference; None: what the policy names, as
                 ``moonpool image build`` left it.
             may_ask: somebody can be asked, so programs with ``ask: true`` may run.
+            brought: files that stand in it beside the workspace, and in no `fresh` one.
 
         Raises:
             EngineUnavailable, EngineError: no engine, or it fails.
@@ -76,6 +78,7 @@ class Sandbox(SessionCommands):
                 kernel_policy=kernel_policy,
                 engine=engine or Engine.connect(os.environ),
                 on_progress=on_progress,
+                brought=brought,
             )
         )
 
@@ -90,6 +93,7 @@ class Sandbox(SessionCommands):
         engine: Engine,
         may_ask: bool = False,
         kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
+        brought: BroughtFiles | None = None,
     ) -> Self:
         """Go on in a container whose orchestrator ended. Its guest is started again: files are as
         they were, processes are gone.
@@ -108,6 +112,7 @@ class Sandbox(SessionCommands):
                 engine=engine,
                 may_ask=may_ask,
                 kernel_policy=kernel_policy,
+                brought=brought,
             )
         )
 

@@ -75,6 +75,7 @@ class SandboxPool:
             engine=self.engine,
             on_progress=on_progress,
             supply=supply,
+            brought=job.brought,
         )
 
     def _image(self, job: Job, on_progress: OnProgress) -> str:

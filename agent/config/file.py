@@ -214,6 +214,7 @@ def _values(file: ConfigForm, document: Document, path: Path) -> Configuration:
         openai=OpenAIService(base_url=openai.base_url, api_key_env=openai.api_key_env),
         prices=None if file.prices is None else _path(file.prices, folder),
         instructions=None if file.instructions is None else _path(file.instructions, folder),
+        skills=None if file.skills is None else _path(file.skills, folder),
         context_files=file.context_files,
         max_output_tokens=file.max_output_tokens,
         tool_form=file.tool_form,

@@ -86,6 +86,7 @@ class ConfigForm(StrictModel):
     providers: ProvidersForm = pydantic.Field(default_factory=ProvidersForm)
     prices: _Plain | None = None
     instructions: _Plain | None = None
+    skills: _Plain | None = None
     context_files: bool = True
     max_output_tokens: Annotated[int, pydantic.Field(ge=256, le=1_000_000)] | None = None
     tool_form: Literal["auto", "native", "text"] | None = None

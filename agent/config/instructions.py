@@ -13,13 +13,12 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from agent.config.skills import NO_SKILLS, OperatorSkills
 from agent.errors import UsageError
 from policies.frozen import dataclass
 
 LARGEST_BYTES: Final = 32 * 1024
 """Some 8,000 tokens, in each request."""
-_LINKS_FOLLOWED: Final = 40
-"""As many as Linux follows in one path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,25 +42,37 @@ class Instructions:
     operator: OperatorInstructions | None = None
     context_files: bool = True
     """Show the model such files as AGENTS.md, as what a stranger wrote."""
+    skills: OperatorSkills = NO_SKILLS
+    """Named in the prompt; their files stand in the container."""
 
 
-def brief(file: Path | None, *, context_files: bool, workspace: Path) -> Instructions:
+def brief(
+    file: Path | None, *, context_files: bool, workspace: Path, skills: Path | None = None
+) -> Instructions:
     """What a command line or a configuration asks for.
 
     Args:
         file: of instructions; None: there are none.
+        skills: their folder; None: there are none.
         workspace: absolute, with no symlink in it.
 
     Raises:
         UsageError: the file lies in the workspace, or can't be instructions; it says what to do.
     """
     instructions = None if file is None else read_instructions(file, workspace=workspace)
-    return Instructions(operator=instructions, context_files=context_files)
+    found = NO_SKILLS
+    if skills is not None:
+        from agent.config.skill_reading import read_skills  # noqa: PLC0415 - few have some
+
+        found = read_skills(skills, workspace=workspace)
+    return Instructions(operator=instructions, context_files=context_files, skills=found)
 
 
 def read_instructions(file: Path, *, workspace: Path) -> OperatorInstructions:
     """The operator's instructions. Raises UsageError as `brief` does."""
-    for step in _steps(file):
+    from agent.config.path_steps import steps  # noqa: PLC0415 - few runs have some
+
+    for step in steps(file, "the instructions"):
         if workspace in step.parents:
             raise UsageError(
                 f"the instructions {file} lie in the workspace, or lead through it, and a "
@@ -74,34 +85,6 @@ def read_instructions(file: Path, *, workspace: Path) -> OperatorInstructions:
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-
-
-def _steps(file: Path) -> list[Path]:
-    """Every place that a path leads through: a link in the workspace may lead out again."""
-    steps: list[Path] = []
-    # Where one stands is no link of anybody's. Not `abspath`: `..` after a link leads elsewhere.
-    current = Path("/") if file.is_absolute() else Path.cwd()
-    waiting = list(reversed(file.parts[1:] if file.is_absolute() else file.parts))
-    followed = 0
-    while waiting:
-        part = waiting.pop()
-        if part == "..":
-            current = current.parent
-            continue
-        here = current / part
-        steps.append(here)
-        try:
-            target = here.readlink()
-        except OSError:
-            current = here
-            continue
-        followed += 1
-        if followed > _LINKS_FOLLOWED:
-            raise UsageError(f"the instructions {file} can't be read: too many links")
-        if target.is_absolute():
-            current = Path("/")
-        waiting += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-    return steps
 
 
 def _bytes(file: Path, workspace: Path) -> bytes:

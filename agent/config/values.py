@@ -86,6 +86,8 @@ class Configuration:
     """A file of prices. Absolute, as every path here."""
     instructions: Path | None = None
     """A file of the operator's own instructions to the model."""
+    skills: Path | None = None
+    """The folder of their skills; None: ``skills`` in the configuration directory."""
     context_files: bool = True
     """Are files such as AGENTS.md in the workspace shown to the model?"""
     max_output_tokens: int | None = None
@@ -105,6 +107,7 @@ class Configuration:
             "policy": Path(self.policy) if self.policy and "/" in self.policy else None,
             "prices": self.prices,
             "instructions": self.instructions,
+            "skills": self.skills,
         }
         return {key: path for key, path in named.items() if path is not None}
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.config.instructions import Instructions
+from agent.config.skills import TARGET
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import VerifierFiles
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.place import ImageFolder, Workspace
+
+if TYPE_CHECKING:
+    from sandbox.container.plan import BroughtFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,16 @@ class Job:
         if not isinstance(self.workspace, ImageFolder):
             return self.policy
         return replace(self.policy, paths=replace(self.policy.paths, alias=self.workspace.path))
+
+    @property
+    def brought(self) -> "BroughtFiles | None":
+        """The operator's skills, for the container: to be read, not to be run by their paths."""
+        if not self.instructions.skills.skills:
+            return None
+        from sandbox.container.plan import BroughtFiles  # noqa: PLC0415 - few runs bring some
+
+        files = self.instructions.skills.by_path
+        return BroughtFiles(files=files, target=TARGET, executable=False)
 
 
 OnProgress = Callable[[str], None]

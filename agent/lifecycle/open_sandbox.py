@@ -27,6 +27,7 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
         kernel_policy=KernelPolicy(job.kernel_policy),
         engine=engine,
         on_progress=on_progress,
+        brought=job.brought,
     )
 
 
@@ -63,6 +64,7 @@ def open_recorded(
                 engine=engine,
                 on_progress=on_progress,
                 carried=lambda _below: copy,
+                brought=job.brought,
             )
         )
     try:
@@ -108,6 +110,7 @@ def reopen_sealed(job: Job, remembered: ReattachState, engine: Engine) -> tuple[
             engine=engine,
             may_ask=job.may_ask,
             kernel_policy=KernelPolicy(job.kernel_policy),
+            brought=job.brought,
         )
     except (ContainerGone, EngineUnavailable):
         raise

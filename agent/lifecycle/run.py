@@ -84,6 +84,10 @@ class Run:
 
     def _converse(self, beginning: RunStarted | Resumed | Forked) -> Conversation:
         setup, emit = self._setup, self.journal.emit
+        if setup.job.instructions.skills.skills:
+            from agent.record.skills import keep_skills  # noqa: PLC0415 - few runs have some
+
+            keep_skills(setup.record.directory, setup.job.instructions.skills)
         emit(beginning)
         setup.record.write_summary(running_summary(self.journal.state).json_object())
         with setup.interrupts.immediate():

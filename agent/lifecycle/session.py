@@ -198,7 +198,9 @@ class RunSetup:
             model=self.model,
             calls=calls,
             budget=budget,
-            system=system_prompt(job.policy, _named(job), job.instructions.operator),
+            system=system_prompt(
+                job.policy, _named(job), job.instructions.operator, job.instructions.skills
+            ),
             server_tools=job.policy.server_tools,
             max_tokens=DEFAULT_MAX_TOKENS,
             interrupts=self.interrupts,
@@ -247,6 +249,7 @@ def run_started(job: Job, model: str, *, forked_from: ForkedFrom | None = None) 
         version=VERSION,
         pid=os.getpid(),
         instructions=job.instructions.operator,
+        skills=job.instructions.skills.skills,
         forked_from=forked_from,
     )
 

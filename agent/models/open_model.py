@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Final
 from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
 from agent.errors import ModelAuth, UsageError
 from agent.models.interface import Model, StreamEvent
-from policies.suggestion import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from agent.models.anthropic.client import AnthropicModel
@@ -90,6 +89,8 @@ def offered(
     lister = _LISTERS.get(provider)
     if lister is None:
         known = " or ".join(_OPENERS)
+        from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
         near = did_you_mean(provider, _OPENERS)
         raise UsageError(f"{provider!r} is not a provider: write {known}{near}")
     return lister("", environ, configuration).offered(on_event)
@@ -253,6 +254,8 @@ def _not_a_model(spec: str, provider: str) -> str:
 
 def _meant(spec: str, provider: str) -> str:
     """A provider that is spelled wrong, or a name that one of ours has."""
+    from policies.suggestion import did_you_mean, nearest  # noqa: PLC0415 - for a mistake only
+
     if ":" in spec:
         return did_you_mean(provider, (f"{known}:" for known in _OPENERS))
     from agent.models.pricing import listed_models  # noqa: PLC0415 - for a mistake only

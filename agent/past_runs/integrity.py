@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
+from agent.config.skills import Skill
 from agent.errors import RecordError
 from agent.record.events.workspace import (
     ChangesRescanned,
@@ -24,6 +25,7 @@ from agent.record.events.workspace import (
 )
 from agent.record.reader import ReadRecord, read_record
 from agent.record.runs import run_in
+from agent.record.skills import kept_skills
 from agent.record.state.run import RunState, fold
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, REPORT, STEPS
 from agent.record.summary import summary_of
@@ -70,6 +72,8 @@ def checks(directory: Path) -> Iterator[IntegrityCheck]:
     yield _check("result", lambda: _result(directory, exported))
     yield _check("steps", lambda: _steps(directory, record))
     yield _check("report", lambda: _report(directory, state))
+    if state.started is not None and state.started.skills:
+        yield _check("skills", partial(_skills, directory, state.started.skills))
 
 
 class _Broken(Exception):
@@ -90,6 +94,12 @@ def _check(name: str, holds: Callable[[], str]) -> IntegrityCheck:
     except OSError as error:
         detail = f"{error.filename} can't be read: {error.strerror}"
         return IntegrityCheck(name=name, state=CheckState.BROKEN, detail=detail)
+
+
+def _skills(directory: Path, skills: tuple[Skill, ...]) -> str:
+    if not kept_skills(directory, skills).whole:
+        raise _Broken("a file of a skill that the run had is gone, or is another")
+    return f"every file of {', '.join(skill.name for skill in skills)} is what the run had"
 
 
 def _events(record: ReadRecord) -> str:

@@ -17,6 +17,7 @@ from agent.models.interface import Reply, Request, StreamEvent
 from agent.record.events.lifecycle import RunStarted
 from agent.record.images import recall
 from agent.record.reader import lines_of
+from agent.record.skills import kept_skills
 from agent.record.store import IMAGES, RunRecord
 from agent.record.summary import RunSummary, summary_of
 from policies.errors import PolicyError
@@ -67,6 +68,8 @@ class HeldRun:
         instructions = self.job.instructions.operator
         if instructions is not None and not instructions.whole:
             return "the instructions could not be recorded to the letter (they hold a secret)"
+        if not self.job.instructions.skills.whole:
+            return "the skills that it had do not lie beside the record any more"
         if not self.past.lossy.exact_thinking:
             return "the model's thinking could not be recorded to the letter"
         return ""
@@ -121,7 +124,7 @@ def take(
             kernel_policy=started.kernel_policy,
             environ=environ,
             accepted_risks=frozenset(started.accepted_risks),
-            instructions=Instructions(operator=started.instructions),
+            instructions=recorded_instructions(started, record.directory),
         )
     except BaseException:
         record.close()
@@ -133,6 +136,12 @@ def take(
         torn_bytes=chain.torn_bytes,
         exact_policy=exact,
     )
+
+
+def recorded_instructions(started: RunStarted, directory: Path) -> Instructions:
+    """What a run was given beside its task, by its record; skills may lack files of theirs."""
+    skills = kept_skills(directory, started.skills)
+    return Instructions(operator=started.instructions, skills=skills)
 
 
 def recorded_policy(started: RunStarted, *, file: str) -> tuple[Policy, bool]:

@@ -47,6 +47,11 @@ def policy_directory() -> Path:
     return Path(platformdirs.user_config_path("moonpool")) / "policies"
 
 
+def skill_directory() -> Path:
+    """Where an operator keeps skills for every run."""
+    return Path(platformdirs.user_config_path("moonpool")) / "skills"
+
+
 def cache_directory() -> Path:
     """What can be made again."""
     return Path(platformdirs.user_cache_path("moonpool"))

@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
@@ -27,7 +27,6 @@ from agent.preparation import environment, workspace
 from agent.review.opinion.reviewer import Reviewer
 from policies.frozen import dataclass
 from policies.policy import Policy
-from policies.suggestion import did_you_mean
 from sandbox.workspace.place import Workspace, on_host
 
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ def ready(
     if host is Host.GATEWAY and in_dollars and listed:
         notices = (_LIST_PRICES,)
     if facts.prices is None and facts.context_tokens is None:
+        from policies.suggestion import did_you_mean
+
         near = did_you_mean(model.name, listed_models(), cutoff=_ALIKE)
         notices += (f"price and window of {model.name} are not known{near}",) if near else ()
     return PreparedModel(
@@ -276,18 +277,27 @@ def brief(
     *,
     context_files: bool | None,
     workspace: Workspace,
+    skills: Path | Literal["none"] | None = None,
 ) -> Instructions:
     """What the model is given beside its task: by flags, or by the configuration.
 
-    Raises:
-        UsageError: the instructions can't be read, or lie in the workspace.
-    """
+    Args:
+        skills: their folder; None: the configuration's, or the operator's own where it is there.
 
-    return made(
+    Raises:
+        UsageError: instructions or skills can't be read, or lie in the workspace.
+    """
+    folder = configuration.skills if skills is None else skills
+    if folder is None and _stands(environment.skill_directory()):
+        folder = environment.skill_directory()
+    found = made(
         configuration.instructions if instructions is None else instructions,
         context_files=configuration.context_files if context_files is None else context_files,
         workspace=on_host(workspace),
+        skills=None if folder == "none" else folder,
     )
+    found.skills.refuse_secrets(known_secrets(configuration))
+    return found
 
 
 def telemetry(configuration: Configuration) -> "TelemetrySettings | None":

@@ -38,6 +38,8 @@ class RunOptions:
     instructions: Path | None = None
     context_files: bool | None = None
     """Whether the workspace's files for agents are shown; None: as the configuration says."""
+    skills: Path | Literal["none"] | None = None
+    """Their folder; None: the configuration's, or ``skills`` beside it."""
     prices: Path | None = None
     accept_risk: tuple[str, ...] = ()
     kernel_policy: Literal["require", "prefer"] = "require"
@@ -108,6 +110,7 @@ def prepare(
         configuration,
         context_files=options.context_files,
         workspace=root,
+        skills=options.skills,
     )
     return Preparation(
         root=root,

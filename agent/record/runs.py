@@ -13,7 +13,6 @@ from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, is_held,
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
-from policies.suggestion import did_you_mean
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
 from sandbox.patch.baseline import Baseline
@@ -140,6 +139,8 @@ def find_id(home: Path, wanted: str, *, around: Path | None = None) -> str:
             name for name in names if wanted and name.startswith(wanted)
         ]
     if not fitting:
+        from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
         near = did_you_mean(wanted, (*names, LAST))
         raise UsageError(f"no run {wanted!r}: see `moonpool runs`{near}")
     if len(fitting) > 1:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from agent.errors import UsageError
 from agent.risk.finding import Finding, Severity
 from policies.frozen import dataclass
-from policies.suggestion import did_you_mean
 
 NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER
 
@@ -124,6 +123,8 @@ def accepted_risks(names: Iterable[str]) -> frozenset[str]:
         if name in NEVER_ACCEPTED:
             raise UsageError(f"--accept-risk {name}: {NEVER_ACCEPTED[name]}")
         if name not in KINDS:
+            from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
             may = KINDS.keys() - NEVER_ACCEPTED.keys()
             known, near = ", ".join(sorted(may)), did_you_mean(name, may)
             raise UsageError(f"--accept-risk {name}: no such finding. There are: {known}{near}")

@@ -153,6 +153,9 @@ class Display:
         self._print(head)
         facts = f"{event.policy} policy, {event.model}, on {event.workspace}"
         self._say(one_line(facts, 300), "dim")
+        if event.skills:
+            named = ", ".join(skill.name for skill in event.skills)
+            self._say(one_line(f"skills: {named}", 300), "dim")
         known = [name for name in SERVER_TOOLS if name in event.server_tools]
         if known:
             self._say(served_in_words(known), "yellow")

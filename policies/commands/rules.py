@@ -18,7 +18,6 @@ from policies.commands.outcome import (
 from policies.paths import SCRATCH, WORKSPACE, place, within
 from policies.policy import CommandRule, Policy
 from policies.shell.words import HOME, Word
-from policies.suggestion import nearest
 
 STANDARD_DIRECTORIES = frozenset(
     {"/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"}
@@ -132,6 +131,8 @@ class CommandRules:
         if base in _NO_OTHER_USER:
             return "there is no other user to become here"
         programs = sorted(self._by_program)
+        from policies.suggestion import nearest  # noqa: PLC0415 - for a refusal only
+
         near = nearest(base, programs, most=3, cutoff=0.7)
         scripts = (
             "; a program in the workspace runs by its path, such as ./x"

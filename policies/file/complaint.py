@@ -8,7 +8,6 @@ from typing import Any
 
 from policies.errors import PolicyError
 from policies.file.document import Data, Document, KeyPath
-from policies.suggestion import did_you_mean, nearest
 
 _KIND = {
     "string_type": "text",
@@ -95,11 +94,15 @@ def _worded(message: str) -> str:
 
 def unknown_key(key: str, known: Collection[str]) -> str:
     """What to say of a key that is none."""
+    from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
     near = did_you_mean(key, known)
     return f"unknown key{near or '; known here: ' + ', '.join(sorted(known))}"
 
 
 def _nearest_literal(value: Data, allowed: str) -> str:
+    from policies.suggestion import nearest  # noqa: PLC0415 - for a mistake only
+
     near = nearest(str(value), allowed.replace("'", "").split())
     word = near[0].rstrip(",") if near else ""
     return f"; did you mean {word}?" if word else ""

@@ -7,8 +7,8 @@ their tar.
 
 import os
 import stat
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
 from sandbox.container.plan import BroughtFiles
 from sandbox.engine import tar
@@ -34,17 +34,32 @@ def archive(files: BroughtFiles) -> Iterator[bytes]:
             yield from _place(files.writable, owner=_AGENT)
         yield tar.END
     except OSError as error:
-        raise WorkspaceError(f"the files of {files.folder} can't be read: {error}") from error
+        raise WorkspaceError(f"the files of {files.files} can't be read: {error}") from error
 
 
 def _contents(brought: BroughtFiles) -> Iterator[bytes]:
+    if isinstance(brought.files, Path):
+        return _of_folder(brought.files, brought.target)
+    return _of_memory(brought.files, brought.target)
+
+
+def _of_memory(files: Mapping[str, bytes], target: str) -> Iterator[bytes]:
+    top = PurePosixPath(target.removeprefix("/"))
+    places = {above for path in files for above in (top / path).parents if top in above.parents}
+    for place in sorted(places):
+        yield tar.header(str(place).encode() + b"/", kind=tar.DIRECTORY, mode=0o755)
+    for path, data in sorted(files.items()):
+        yield tar.header(str(top / path).encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
+        yield data
+        yield tar.padding(len(data))
+
+
+def _of_folder(folder: Path, target: str) -> Iterator[bytes]:
     total = count = 0
-    top = os.fsencode(brought.folder)
+    top = os.fsencode(folder)
     for at, folders, files in os.walk(top, onerror=_raise):
         folders.sort()
-        inside = os.path.normpath(
-            os.path.join(brought.target.encode()[1:], os.path.relpath(at, top))
-        )
+        inside = os.path.normpath(os.path.join(target.encode()[1:], os.path.relpath(at, top)))
         for name in folders:
             if os.path.islink(os.path.join(at, name)):
                 raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is a link")
@@ -59,8 +74,7 @@ def _contents(brought: BroughtFiles) -> Iterator[bytes]:
                     raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is no file")
                 if total > _BYTES_LIMIT or count > _COUNT_LIMIT:
                     raise WorkspaceError(
-                        f"{brought.folder} holds more than {_COUNT_LIMIT} files or "
-                        f"{_BYTES_LIMIT >> 20} MiB"
+                        f"{folder} holds more than {_COUNT_LIMIT} files or {_BYTES_LIMIT >> 20} MiB"
                     )
                 yield tar.header(
                     inside + b"/" + name, kind=tar.REGULAR, mode=0o755, size=found.st_size
@@ -69,7 +83,7 @@ def _contents(brought: BroughtFiles) -> Iterator[bytes]:
                 while left:
                     piece = stream.read(min(left, _PIECE_BYTES))
                     if not piece:
-                        raise WorkspaceError(f"{brought.folder} changed while it was read")
+                        raise WorkspaceError(f"{folder} changed while it was read")
                     left -= len(piece)
                     yield piece
                 yield tar.padding(found.st_size)

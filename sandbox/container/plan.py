@@ -36,19 +36,23 @@ _AFTERLIFE_S = 3600
 class BroughtFiles:
     """Files of the operator's that a container has before its first command (`brought_files`)."""
 
-    folder: Path
-    """On this machine: all regular files in it are brought; it may hold no links."""
+    files: Path | Mapping[str, bytes]
+    """A folder on this machine, of which all regular files are brought, and which may hold no
+    links; or content by paths below `target`."""
     target: str
     """Where they stand in the container: absolute, and no place that the sandbox makes itself."""
     writable: str | None = None
     """A directory that is empty at the start, and that commands may write."""
+    executable: bool = True
+    """Whether commands may execute them; else they read them alone."""
 
     def rules(self) -> tuple[PathRule, ...]:
         """What commands may do there."""
-        found = [PathRule(path=self.target, access=Access.READ | Access.LIST | Access.EXECUTE)]
+        may = Access.READ | Access.LIST
+        runs = Access.EXECUTE if self.executable else Access(0)
+        found = [PathRule(path=self.target, access=may | runs)]
         if self.writable is not None:
-            may = Access.READ | Access.LIST | Access.WRITE
-            found.append(PathRule(path=self.writable, access=may))
+            found.append(PathRule(path=self.writable, access=may | Access.WRITE))
         return tuple(found)
 
 
@@ -74,6 +78,8 @@ class OpeningPlan:
     services: "tuple[PlannedService, ...]" = ()
     brought: BroughtFiles | None = None
     """What stands in the container beside image and workspace before it is started."""
+    before: "OpeningPlan | None" = None
+    """The plan of a container without that."""
     lifetime_s: int
     """How long after its start a guest ends everything, itself too; it can be prolonged. 0 for a
     container in which nothing is started."""
@@ -89,7 +95,12 @@ class OpeningPlan:
             rules=replace(self.rules, rules=tuple(rules)),
             probe=None if probed else self.probe,
             brought=files,
+            before=self,
         )
+
+    def bringing_nothing(self) -> "OpeningPlan":
+        """The same without such files, as it was before."""
+        return self if self.before is None else self.before
 
     def setup(self, since_ns: int) -> GuestSetup:
         """What a guest is told first.

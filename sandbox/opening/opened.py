@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from policies.frozen import dataclass
-from policies.paths import WORKSPACE
+from policies.paths import WORKSPACE, within
 from policies.policy import Policy
 from sandbox.background import Background
 from sandbox.container import opening, plan, setup_layers
@@ -25,7 +25,7 @@ from sandbox.git.personal_config import PersonalConfig
 from sandbox.pool.supply import DIRECT, ContainerSupply
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
-from sandbox.workspace.place import NOWHERE, Workspace, folder, on_host
+from sandbox.workspace.place import NOWHERE, ImageFolder, Workspace, folder, on_host
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
 from sandbox.workspace.source import UNSEEN, HostSource, ImageSource
@@ -65,14 +65,20 @@ class OpenedContainer:
         if not self.plan.lifetime_s:
             raise SandboxLost("a container that is only exported gives no fresh one")
         if files is not None:
-            for path in filter(None, (files.target, files.writable)):
-                if folder(path).path != path or path == WORKSPACE:
-                    raise WorkspaceError(f"no files can be brought to {path}")
-            made = self.plan.bringing(files)
+            _require_place(files)
+            made = self.plan.bringing_nothing().bringing(files)
             started = opening.start(self.engine, made)
             return replace(self, plan=made, started=started, supply=DIRECT)
-        started = self.supply.start(self.engine, self.plan, meanwhile=lambda: None)
-        return replace(self, started=started)
+        # What the agent was given beside the workspace is no part of what is tested.
+        made = self.plan.bringing_nothing()
+        started = self.supply.start(self.engine, made, meanwhile=lambda: None)
+        return replace(self, plan=made, started=started)
+
+
+def _require_place(files: BroughtFiles) -> None:
+    for path in filter(None, (files.target, files.writable)):
+        if folder(path).path != path or path == WORKSPACE:
+            raise WorkspaceError(f"no files can be brought to {path}")
 
 
 def open_workspace(
@@ -87,13 +93,21 @@ def open_workspace(
     on_progress: Callable[[str], None],
     supply: ContainerSupply = DIRECT,
     carried: Callable[[PreparedImage], Snapshot] | None = None,
+    brought: BroughtFiles | None = None,
 ) -> OpenedContainer:
     """Copy a workspace into a fresh sealed container; arguments and errors as `Sandbox.open`.
 
     Args:
         supply: what it shares with others of this process.
         carried: gives the copy, on its image, of a workspace that is not on this machine.
+        brought: what stands in the container beside, and in none that is made from it.
     """
+    if brought is not None:
+        _require_place(brought)
+        if isinstance(workspace, ImageFolder) and (
+            within(workspace.path, brought.target) or within(brought.target, workspace.path)
+        ):
+            raise WorkspaceError(f"the workspace {workspace} lies where {brought.target} is put")
     info = image_of(engine, policy, image)
     source = workspace_source.of(workspace, engine, info, policy.workspace)
     setup_labels = info.labels if policy.setup.makes_layer else {}
@@ -115,6 +129,7 @@ def open_workspace(
         below=below,
         memory=SnapshotMemory(workspace, policy.workspace, below, personal=personal),
         of_setup=setup_layers.notes(policy, setup_layers.replaced(setup_labels)),
+        brought=brought,
         prepares=bool(policy.setup.prepare) or LABEL_LEFT in setup_labels,
     )
     return opening.from_copy((UNSEEN, carried(below), None)) if carried else opening.opened()
@@ -139,6 +154,7 @@ class _Opening:
     memory: SnapshotMemory
     of_setup: tuple[str, ...]
     """What a person should know of the set-up."""
+    brought: BroughtFiles | None
     prepares: bool
     """The copy is worked on before an agent sees it."""
 
@@ -236,10 +252,10 @@ class _Opening:
             kernel_policy=self.kernel_policy,
             also_own=also_own,
         )
-        if not self.of_setup:
-            return made
-        notes = (*made.rules.notes, *self.of_setup)
-        return replace(made, rules=replace(made.rules, notes=notes))
+        if self.of_setup:
+            notes = (*made.rules.notes, *self.of_setup)
+            made = replace(made, rules=replace(made.rules, notes=notes))
+        return made if self.brought is None or policy is not None else made.bringing(self.brought)
 
     def _with(
         self, made: OpeningPlan, started: StartedContainer, copied: Snapshot, image: PreparedImage

@@ -10,6 +10,7 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.container import opening, plan
 from sandbox.container.mounts import Mount
+from sandbox.container.plan import BroughtFiles
 from sandbox.container.prepared_image import PreparedImage, recalled
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
@@ -88,8 +89,13 @@ def take_up(
     engine: Engine,
     may_ask: bool,
     kernel_policy: KernelPolicy,
+    brought: BroughtFiles | None = None,
 ) -> OpenedContainer:
-    """Start the guest of a standing container again; errors as `Sandbox.take_up`."""
+    """Start the guest of a standing container again; errors as `Sandbox.take_up`.
+
+    Args:
+        brought: what was put in it when it was opened.
+    """
     known = remembered.container_state
     require(engine, known, run_id)
     copied = remembered.snapshot()
@@ -101,6 +107,8 @@ def take_up(
         may_ask=may_ask,
         kernel_policy=kernel_policy,
     )
+    if brought is not None:
+        made = made.bringing(brought)
     return OpenedContainer(
         engine=engine,
         plan=made,

@@ -20,13 +20,15 @@ from agent.cli.setup.options import (
     POLICY,
     PRICES,
     REVIEWER,
+    SKILLS,
+    skills_of,
 )
 from agent.config.values import Configuration
 from agent.errors import ModelError, UsageError
 from agent.models.pricing import UNKNOWN
+from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
-from agent.preparation import workspace
 from agent.preparation.exit_code_of import of_outcome
 from agent.risk.kinds import accepted_risks
 from policies.policy import Policy
@@ -54,7 +56,10 @@ def prepared(
     }
     for folder in workspace.holding(directory, folders):
         workspace.refuse_inside(directory, folder, "the batch's folder")
-    own = [configuration.file, given[INSTRUCTIONS], *configuration.paths().values()]
+    own = [
+        *(configuration.file, given[INSTRUCTIONS], given[SKILLS], environment.skill_directory()),
+        *configuration.paths().values(),
+    ]
     holding = {place for file in own if file for place in workspace.holding(file, folders)}
     for folder in holding:
         model_setup.refuse_in(configuration, folder)
@@ -69,6 +74,7 @@ def prepared(
             context_files=given[CONTEXT_FILES],
             # In one that holds them they are refused.
             workspace=next(iter(holding), NOWHERE),
+            skills=skills_of(given),
         ),
         kernel_policy=given[KERNEL_POLICY],
         accepted_risks=accepted_risks(given[ACCEPT_RISK]),

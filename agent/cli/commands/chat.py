@@ -17,9 +17,11 @@ from agent.cli.setup.options import (
     CONTEXT_FILES,
     INSTRUCTIONS,
     KERNEL_POLICY,
+    NO_SKILLS,
     POLICY,
     PRICES,
     REVIEWER,
+    SKILLS,
     WORKSPACE,
 )
 from agent.conversation.approval import nobody_to_ask
@@ -107,6 +109,8 @@ COMMAND = Command(
         KERNEL_POLICY,
         PRICES,
         INSTRUCTIONS,
+        SKILLS,
+        NO_SKILLS,
         CONTEXT_FILES,
     ),
     """

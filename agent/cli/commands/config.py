@@ -111,6 +111,7 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
     yield sources.key(f"{at}.api_key_env", openai.api_key_env, "OPENAI_API_KEY")
     yield sources.setting("prices", configuration.prices)
     yield sources.setting("instructions", configuration.instructions)
+    yield sources.setting("skills", configuration.skills)
     yield sources.setting("context_files", configuration.context_files, built_in=True)
     yield sources.setting(
         "max_output_tokens", configuration.max_output_tokens, built_in=str(DEFAULT_MAX_TOKENS)
@@ -196,6 +197,7 @@ COMMAND = Command(
         api_key_env: NAME
     prices: FILE                   # what a model costs, for budgets in dollars
     instructions: FILE             # your own, for every run
+    skills: DIR                    # instead of skills/ in your configuration directory
     context_files: true            # false: show the model no AGENTS.md and the like
     max_output_tokens: 8192        # of one answer, where a service gives less than 32,000
     tool_form: auto                # text: the model writes its calls as text; native: never

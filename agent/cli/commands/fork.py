@@ -22,7 +22,6 @@ from agent.cli.setup.options import (
 )
 from agent.cli.setup.saying import progress
 from agent.cli.setup.signals import SignalGuard
-from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress
@@ -31,7 +30,7 @@ from agent.lifecycle.session import run_started
 from agent.models.interface import Model
 from agent.past_runs.fork import Fork, fork, keep_images, keep_steps, mark_of
 from agent.past_runs.fork_points import END, at, points
-from agent.past_runs.resume import recorded_policy
+from agent.past_runs.resume import recorded_instructions, recorded_policy
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
@@ -139,6 +138,9 @@ def _fork(given: Given, where: str) -> int:
         raise RecordError(
             "the instructions could not be recorded to the letter (they hold a secret)"
         )
+    given_then = recorded_instructions(started, directory)
+    if not given_then.skills.whole:
+        raise RecordError("the skills that the run had do not lie beside its record any more")
     policy = bounded(policy)
     root = workspace.began_in(started.workspace, given[BEGAN_WITH])
     model_setup.refuse_in(configuration, root)
@@ -159,7 +161,7 @@ def _fork(given: Given, where: str) -> int:
         may_ask=may_ask(json_lines=given[EVENTS_AS_JSON]),
         kernel_policy=started.kernel_policy,
         accepted_risks=frozenset(started.accepted_risks) | accepted,
-        instructions=Instructions(operator=started.instructions),
+        instructions=given_then,
         environ=environment.environ(),
     )
     with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as scratch:

@@ -13,7 +13,7 @@ from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recording
-from agent.past_runs.resume import recorded_policy
+from agent.past_runs.resume import recorded_instructions, recorded_policy
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation.policy import bounded
 from agent.record.events.encoding import plain
@@ -37,6 +37,8 @@ def replay(given: Given) -> int:
             "the policy could not be recorded to the letter (it holds a secret, or is huge): "
             f"run {run.id} can't be replayed"
         )
+    if not recorded_instructions(recorded.started, run.directory).skills.whole:
+        raise RecordError("the skills that the run had do not lie beside its record any more")
     root = workspace.began_in(recorded.started.workspace, given[BEGAN_WITH])
     return _replayed(run, recorded, bounded(policy), root, as_json=given[AS_JSON])
 
@@ -52,6 +54,7 @@ def _replayed(
         verify=None,
         may_ask=recorded.may_ask,
         kernel_policy=recorded.started.kernel_policy,
+        instructions=recorded_instructions(recorded.started, run.directory),
         environ=environment.environ(),
     )
     leaving = SignalGuard()

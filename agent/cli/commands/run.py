@@ -12,9 +12,11 @@ from agent.cli.setup.options import (
     EVENTS_AS_JSON,
     INSTRUCTIONS,
     KERNEL_POLICY,
+    NO_SKILLS,
     POLICY,
     PRICES,
     REVIEWER,
+    SKILLS,
     WORKSPACE,
 )
 from agent.errors import UsageError
@@ -89,6 +91,8 @@ COMMAND = Command(
         VERIFY,
         REVIEWER,
         INSTRUCTIONS,
+        SKILLS,
+        NO_SKILLS,
         CONTEXT_FILES,
         EVENTS_AS_JSON,
         ACCEPT_RISK,

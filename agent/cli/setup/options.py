@@ -16,6 +16,8 @@ from agent.cli.arguments import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.preparation.prepare import RunOptions
 
 RUN = argument(
@@ -55,6 +57,12 @@ INSTRUCTIONS = path(
     metavar="FILE",
     help="Your own instructions to the model; never a file of the workspace.",
 )
+SKILLS = path(
+    "--skills",
+    metavar="DIR",
+    help="Your own folders with a SKILL.md; without: skills/ in your configuration directory.",
+)
+NO_SKILLS = flag("--no-skills", help="Leave your skills out.")
 CONTEXT_FILES = switch(
     "--context-files",
     "--no-context-files",
@@ -79,6 +87,11 @@ EVENTS_AS_JSON = flag("--json", help="Events as JSON lines; the last is the summ
 AS_JSON = flag("--json", help="One JSON object.")
 
 
+def skills_of(given: Given) -> "Path | Literal['none'] | None":
+    """What a command line says of skills."""
+    return "none" if given[NO_SKILLS] else given[SKILLS]
+
+
 def of_run(given: Given, model: str | None) -> "RunOptions":
     """What a command line says of a run; it has all of these options.
 
@@ -95,6 +108,7 @@ def of_run(given: Given, model: str | None) -> "RunOptions":
         reviewer=given[REVIEWER],
         instructions=given[INSTRUCTIONS],
         context_files=given[CONTEXT_FILES],
+        skills=skills_of(given),
         prices=given[PRICES],
         accept_risk=given[ACCEPT_RISK],
         kernel_policy=given[KERNEL_POLICY],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from agent.config.instructions import OperatorInstructions
+from agent.config.skills import Skill
 from agent.models.interface import Usage
 from agent.record.events.encoding import Lossy
 from agent.record.events.recorded import FORMAT, RecordedModel
@@ -54,6 +55,9 @@ class RunStarted(RecordedModel):
     pid: int
     instructions: OperatorInstructions | None = None
     """The operator's own, which stand in the system prompt."""
+    skills: tuple[Skill, ...] = ()
+    """The operator's, of which names and descriptions stand there; their files lie in ``skills/``
+    beside the record."""
     forked_from: ForkedFrom | None = None
 
 

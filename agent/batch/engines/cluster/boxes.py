@@ -82,6 +82,7 @@ class CargoBoxes:
                 carried=None
                 if cargo.workspace is None
                 else _Copy(self._engine, cargo.workspace, store, say),
+                brought=job.brought,
             )
 
         if self._kind not in (None, kind):

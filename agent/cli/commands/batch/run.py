@@ -45,9 +45,11 @@ from agent.cli.setup.options import (
     EVENTS_AS_JSON,
     INSTRUCTIONS,
     KERNEL_POLICY,
+    NO_SKILLS,
     POLICY,
     PRICES,
     REVIEWER,
+    SKILLS,
 )
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError
@@ -241,6 +243,8 @@ COMMAND = Command(
         MODEL,
         REVIEWER,
         INSTRUCTIONS,
+        SKILLS,
+        NO_SKILLS,
         CONTEXT_FILES,
         EVENTS_AS_JSON,
         ACCEPT_RISK,

@@ -121,7 +121,7 @@ def test_files_are_not_to_be_changed_and_nothing_else_is_opened(check: Check) ->
 def test_agent_sees_nothing_of_them(open_box: OpenBox, tests: Path) -> None:
     (tests / "test.sh").write_text("secret\n")
     box = open_box()
-    fresh = box.fresh(BroughtFiles(folder=tests, target="/tests", writable="/logs/verifier"))
+    fresh = box.fresh(BroughtFiles(files=tests, target="/tests", writable="/logs/verifier"))
     try:
         assert fresh.read_file("/tests/test.sh") == b"secret\n"
         assert box.run("ls /tests /logs").exit_code == 2
@@ -218,18 +218,18 @@ def test_files_go_to_no_place_of_the_sandbox_itself(
     open_box: OpenBox, tests: Path, target: str
 ) -> None:
     with pytest.raises(WorkspaceError):
-        open_box().fresh(BroughtFiles(folder=tests, target=target))
+        open_box().fresh(BroughtFiles(files=tests, target=target))
 
 
 def test_link_among_them_is_refused(open_box: OpenBox, tests: Path) -> None:
     (tests / "secret").symlink_to("/etc/passwd")
     box = open_box()
     with pytest.raises(WorkspaceError, match="can't be read"):
-        box.fresh(BroughtFiles(folder=tests, target="/tests"))
+        box.fresh(BroughtFiles(files=tests, target="/tests"))
     (tests / "secret").unlink()
     (tests / "folder").symlink_to("/etc")
     with pytest.raises(WorkspaceError, match="is a link"):
-        box.fresh(BroughtFiles(folder=tests, target="/tests"))
+        box.fresh(BroughtFiles(files=tests, target="/tests"))
 
 
 REWARDS: dict[tuple[str, bytes], float | str] = {
