@@ -50,16 +50,13 @@ class Sandbox(SessionCommands):
         kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
         engine: Engine | None = None,
         on_progress: Callable[[str], None] = lambda _: None,
-        brought: BroughtFiles | None = None,
     ) -> Self:
         """Copy a workspace into a fresh sealed container.
 
         Args:
             workspace: a directory on the host, which is only read; or a folder of the image.
-            image: an engine's image reference; None: what the policy names, as
-                ``moonpool image build`` left it.
+            image: an engine's image reference; None: the policy's, as it was built last.
             may_ask: somebody can be asked, so programs with ``ask: true`` may run.
-            brought: files that stand in it beside the workspace, and in no `fresh` one.
 
         Raises:
             EngineUnavailable, EngineError: no engine, or it fails.
@@ -78,7 +75,6 @@ class Sandbox(SessionCommands):
                 kernel_policy=kernel_policy,
                 engine=engine or Engine.connect(os.environ),
                 on_progress=on_progress,
-                brought=brought,
             )
         )
 
@@ -191,8 +187,7 @@ class Sandbox(SessionCommands):
     def rouse(self) -> bool:
         """Have the sandbox live for a whole lifetime from now, where somebody comes back to it.
 
-        Gives whether it had to be started again, because its time was up or it was broken off:
-        then files are as they were, and processes are gone.
+        Gives whether it had to be started again: then files are as they were, processes are gone.
 
         Raises:
             SandboxLost: it does not come back.

@@ -53,7 +53,7 @@ def read_skills(folder: Path, *, workspace: Path) -> OperatorSkills:
         UsageError: the folder or a skill can't be used, lies in the workspace or leads through it;
             with file and line where that is known.
     """
-    reader = _Reader(folder, workspace)
+    reader = _SkillReader(folder, workspace)
     found: list[Skill] = []
     for name in reader.names():
         if len(found) == _MOST:
@@ -67,7 +67,7 @@ def read_skills(folder: Path, *, workspace: Path) -> OperatorSkills:
     return OperatorSkills(folder=str(folder), skills=tuple(found), contents=reader.contents)
 
 
-class _Reader:
+class _SkillReader:
     """One reading of a folder, within its bounds."""
 
     def __init__(self, folder: Path, workspace: Path) -> None:

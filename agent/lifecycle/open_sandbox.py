@@ -18,16 +18,18 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     image = _image(job, engine, on_progress)
     name = PurePath(str(job.workspace)).name or job.workspace
     on_progress(f"copying {name} into a sealed container")
-    return Sandbox.open(
-        workspace=job.workspace,
-        policy=job.policy,
-        image=image,
-        run_id=job.run_id,
-        may_ask=job.may_ask,
-        kernel_policy=KernelPolicy(job.kernel_policy),
-        engine=engine,
-        on_progress=on_progress,
-        brought=job.brought,
+    return Sandbox(
+        opened.open_workspace(
+            job.workspace,
+            job.policy,
+            image=image,
+            run_id=job.run_id,
+            may_ask=job.may_ask,
+            kernel_policy=KernelPolicy(job.kernel_policy),
+            engine=engine,
+            on_progress=on_progress,
+            brought=job.brought,
+        )
     )
 
 
