@@ -118,9 +118,12 @@ class StdioTransport:
                 while view:
                     view = view[os.write(self._sink, view) :]
             except OSError as error:
-                done.set_exception(error)
+                ended: OSError | None = error
             else:
-                done.set_result(None)
+                ended = None
+            # Nobody waits for it any more where the server is over.
+            if done.set_running_or_notify_cancel():
+                done.set_exception(ended) if ended is not None else done.set_result(None)
 
         # A daemon again: a client may never read what it asked for.
         threading.Thread(target=write, name="protocol output", daemon=True).start()
