@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from command_line.running import moonpool, zygote
 from fakes.mcp_client import ServedClient, served, settings_for
+
+__all__ = ["moonpool", "zygote"]
 
 Connect = Callable[..., ServedClient]
 
