@@ -2,8 +2,7 @@
 
 One sandbox each, in turn, call by call, in one run; the figures are medians. The client is bare: it
 writes a frame and reads one, so what is measured is the server. The SDK's own client, whose time is
-its own, stands below for comparison. Run as ``python -P benchmarks/mcp.py``, for the name is that
-of a package.
+its own, stands below for comparison.
 """
 
 import argparse
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from mcp import StdioServerParameters
 from mcp.client.client import Client
 
-from mcp import StdioServerParameters
 from policies.loading import load
 from sandbox import Sandbox
 
