@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from fakes.model import call, say
 from fakes.reviews import ServedReview, recorded
 from fakes.runs import FakeRun
-from generators.page_attacks import steps, task
+from fakes.second_opinions import asking, opinion, saying
+from generators.page_attacks import reviewer, steps, task
 from policies.loading import load
 
 _FLAGS = (
@@ -63,7 +64,12 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def attacked(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> ServedReview:
     home = tmp_path_factory.mktemp("attacked")
-    fake = FakeRun(home=home, policy=load("default"), files={"a.py": b"one\n"})
+    fake = FakeRun(
+        home=home,
+        policy=asking(load("default")),
+        files={"a.py": b"one\n"},
+        reviewer=reviewer(),
+    )
     return serve(home, recorded(fake, *steps(), task=task()))
 
 
@@ -71,7 +77,25 @@ def attacked(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> ServedRe
 def ordinary(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> ServedReview:
     home = tmp_path_factory.mktemp("ordinary")
     files = {"src/adder.py": _SOURCE.encode(), "README.md": b"# Adder\n\nAdds.\n", "x": b"1\n" * 9}
-    fake = FakeRun(home=home, policy=load("default"), files=files, verify="cat README.md")
+    said = opinion(
+        "reject",
+        reason="f_60 takes an argument that nothing uses,\nand AGENTS.md has no place here.",
+        concerns=[
+            {"concern": "Nothing gives `c`.", "file": "src/adder.py", "line": 181},
+            {"concern": "A line that is not shown.", "file": "src/adder.py", "line": 120},
+            {"concern": "The task asks for no instructions.", "file": "AGENTS.md", "line": 1},
+            {"concern": "Was it opened?", "file": "z.bin"},
+            {"concern": "Nothing is tested.", "file": "tests/test_adder.py", "line": 3},
+        ],
+        missed=["A test of what was mended."],
+    )
+    fake = FakeRun(
+        home=home,
+        policy=asking(load("default")),
+        files=files,
+        verify="cat README.md",
+        reviewer=saying(call("read_file", path="src/adder.py", limit=3), said),
+    )
     run = recorded(
         fake,
         call("bash", command="ls -la"),

@@ -19,7 +19,8 @@ from agent.review.decide.store import MarkedPatch
 from fakes.reviewed import SMALL, reviewed_run
 from fakes.reviews import FakeReview, recorded
 from fakes.runs import FakeRun
-from generators.page_attacks import attacks, steps, task
+from fakes.second_opinions import asking
+from generators.page_attacks import attacks, reviewer, steps, task
 from policies.loading import load
 
 _TAGS = frozenset(
@@ -53,7 +54,12 @@ class Seen(HTMLParser):
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> FakeRun:
     home = tmp_path_factory.mktemp("attacked")
-    fake = FakeRun(home=home, policy=load("default"), files={"a.py": b"one\n"})
+    fake = FakeRun(
+        home=home,
+        policy=asking(load("default")),
+        files={"a.py": b"one\n"},
+        reviewer=reviewer(),
+    )
     recorded(fake, *steps(), task=task())
     return fake
 

@@ -21,6 +21,16 @@ def opinion(verdict: str = "approve", **more: object) -> Reply:
     return call("give_opinion", **given)
 
 
+def asking(policy: Policy, *, require: bool = False) -> Policy:
+    """The policy, with a reviewer."""
+    rules = replace(policy.review, model="told:test", require="approve" if require else None)
+    return replace(policy, review=rules)
+
+
+def saying(*said: Step, facts: ModelInfo = UNKNOWN) -> Reviewer:
+    return Reviewer(model=ToldModel(*said), facts=facts)
+
+
 @dataclass
 class ReviewedRun:
     """Set it up, `go`, look at what came of it."""
@@ -35,12 +45,8 @@ class ReviewedRun:
     """The reviewer's."""
 
     def __post_init__(self) -> None:
-        rules = replace(
-            self.policy.review, model="told:test", require="approve" if self.require else None
-        )
-        self.fake = FakeRun(
-            home=self.home, policy=replace(self.policy, review=rules), files=self.files
-        )
+        policy = asking(self.policy, require=self.require)
+        self.fake = FakeRun(home=self.home, policy=policy, files=self.files)
 
     def go(self, *said: Step) -> RunResult:
         """The run, with what its reviewer says."""

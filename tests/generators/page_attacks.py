@@ -8,7 +8,9 @@ the agent's words, the task, commands and what these give.
 import shlex
 from collections.abc import Iterator
 
+from agent.review.opinion.reviewer import Reviewer
 from fakes.model import Step, calls, say
+from fakes.second_opinions import opinion, saying
 
 CANARY = "canary"
 _RUNS = "fetch('//canary.invalid/{0}');document.title='canary-{0}';window.canary='{0}'"
@@ -127,6 +129,18 @@ def steps() -> Iterator[Step]:
 def _file_name(text: str) -> str:
     name = text.replace("/", "\u2215").replace("\0", "0")
     return name.encode()[:200].decode("utf-8", "ignore")
+
+
+def reviewer() -> Reviewer:
+    """One that the patch talked into all of them."""
+    rows = list(attacks().items())
+    concerns = [
+        {"concern": text[:2000], "file": f"{name}.svg", "line": 1} for name, text in rows[:40]
+    ]
+    concerns += [{"concern": text[:2000], "file": text[:4000]} for _, text in rows[40:50]]
+    missed = [text[:1000] for _, text in rows[50:70]]
+    reason = "\n".join(text for _, text in rows[70:])[:4000]
+    return saying(opinion("reject", reason=reason, concerns=concerns, missed=missed))
 
 
 def task() -> str:

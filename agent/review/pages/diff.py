@@ -5,11 +5,13 @@ of a large patch they would be most of the page.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 
+from agent.review.opinion.values import Concern
 from agent.review.pages.findings import finding_rows
 from agent.review.pages.markup import Markup, escaped, joined, tag
+from agent.review.pages.opinion import concern_box, concern_boxes
 from agent.review.pages.patch_view import (
     FileEntry,
     FileView,
@@ -123,18 +125,22 @@ def file_lines(
             )
             for words, address in links.images
         ]
-        return tag("div", *pictures, class_="pictures")
+        return joined(concern_boxes(view.concerns), tag("div", *pictures, class_="pictures"))
     if not view.hunks:
-        return tag("p", _without_lines(view), class_="no-lines")
+        nothing = tag("p", _without_lines(view), class_="no-lines")
+        return joined(concern_boxes(view.concerns), nothing)
     rows: list[str] = []
     last = 0
+    shown = {line.new for hunk in view.hunks for line in hunk.lines} - {None}
+    at = _by_line(it for it in view.concerns if it.line in shown)
     for hunk in view.hunks:
         rows += _between(view, hunk, last, links, layout)
-        rows += _hunk_rows(hunk, layout, colours)
+        rows += _hunk_rows(hunk, layout, colours, at)
         last = hunk.new_start + hunk.new_count - 1
     rows += _after(view, last, links, layout)
     table = Markup(f'<table class="diff {layout}">{_COLUMNS[layout]}{"".join(rows)}</table>')
-    return tag("div", table, class_="hunks")
+    elsewhere = concern_boxes(it for it in view.concerns if it.line not in shown)
+    return joined(elsewhere, tag("div", table, class_="hunks"))
 
 
 def same_lines(lines: Iterable[LineView], layout: DiffLayout, colours: Colours) -> Markup:
@@ -181,16 +187,36 @@ def _without_lines(view: FileView) -> str:
     return "An empty file."
 
 
-def _hunk_rows(hunk: HunkView, layout: DiffLayout, colours: Colours) -> Iterator[str]:
+def _by_line(concerns: Iterable[Concern]) -> Mapping[int, list[Concern]]:
+    found: dict[int, list[Concern]] = {}
+    for concern in concerns:
+        found.setdefault(concern.line or 0, []).append(concern)
+    return found
+
+
+def _hunk_rows(
+    hunk: HunkView, layout: DiffLayout, colours: Colours, at: Mapping[int, list[Concern]]
+) -> Iterator[str]:
     if layout is DiffLayout.UNIFIED:
         for line in hunk.lines:
             yield _row(line, layout, colours)
+            yield from _concern_rows(line, layout, at)
         return
     for old, new in side_by_side(hunk.lines):
         if old is not None and old.kind is LineKind.NOTE:
             yield _row(old, layout, colours)
         else:
             yield f"<tr>{_half(old, colours, is_new=False)}{_half(new, colours, is_new=True)}\n"
+            yield from _concern_rows(new, layout, at)
+
+
+def _concern_rows(
+    line: LineView | None, layout: DiffLayout, at: Mapping[int, list[Concern]]
+) -> Iterator[str]:
+    """What a reviewer says of a line, below it."""
+    for concern in at.get(line.new or 0, ()) if line is not None else ():
+        box = concern_box(concern)
+        yield f"<tr class=opinion-row><td colspan={_WIDTHS[layout]}>{box}\n"
 
 
 def _row(line: LineView, layout: DiffLayout, colours: Colours) -> str:

@@ -16,6 +16,7 @@ from agent.record.summary import RUNNING, RunSummary
 from agent.review.pages.diff import line_counts, path_words
 from agent.review.pages.findings import badge, finding_rows
 from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.opinion import opinion_badge, opinion_card
 from agent.review.pages.words import rendered
 from agent.risk.finding import Finding, risk_by_path
 from agent.untrusted_text import one_line, path_text, visible
@@ -59,6 +60,7 @@ def overview_parts(content: Overview) -> Iterator[Markup]:
         yield _card(rendered(content.hide(content.last_words)), class_="card said")
     yield from _risks(content)
     yield from _verification(content)
+    yield from opinion_card(content.summary.opinion, content.hide, content.part_address)
     yield tag("h2", "What changed")
     yield _changes(content)
     yield from _lists(content)
@@ -95,6 +97,7 @@ def header(summary: RunSummary, hide: Callable[[str], str]) -> Markup:
         badges.append(
             badge("verified" if verified else "not verified", "good" if verified else "bad")
         )
+    badges += opinion_badge(summary.opinion)
     # How a run finished, the agent said in its last words.
     told = summary.detail and not refused and not good
     return tag(

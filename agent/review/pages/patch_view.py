@@ -6,10 +6,11 @@ to know HTML.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
+from agent.review.opinion.values import Concern, Opinion, SecondOpinion
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding, risk_by_path
 from agent.untrusted_text import decode, path_text, visible
@@ -68,6 +69,8 @@ class FileView:
     old_path: str
     """Empty where it is the same."""
     findings: tuple[Finding, ...]
+    concerns: tuple[Concern, ...] = ()
+    """A reviewer's, about this file."""
     head: tuple[str, ...]
     """What git says of it before the hunks, without the paths."""
     hunks: tuple[HunkView, ...]
@@ -86,6 +89,8 @@ class FileEntry:
     diff: FileDiff
     change: Change
     findings: tuple[Finding, ...]
+    concerns: tuple[Concern, ...] = ()
+    """A reviewer's, about this file; their text is visible."""
 
     @property
     def path(self) -> str:
@@ -93,9 +98,15 @@ class FileEntry:
 
 
 def entries(
-    data: bytes, changes: Sequence[Change], findings: Iterable[Finding]
+    data: bytes,
+    changes: Sequence[Change],
+    findings: Iterable[Finding],
+    opinion: SecondOpinion | None = None,
 ) -> tuple[FileEntry, ...]:
     """The files of a patch, the riskiest first, then by path.
+
+    Args:
+        opinion: of a reviewer, whose concerns are shown where they are.
 
     Raises:
         PatchError: the patch is not what is known of it.
@@ -103,14 +114,17 @@ def entries(
     found: dict[bytes, list[Finding]] = {}
     for finding in findings:
         found.setdefault(finding.path, []).append(finding)
-    risk = risk_by_path(one for rows in found.values() for one in rows)
+    risk_rows = [one for rows in found.values() for one in rows]
+    risk = risk_by_path(risk_rows)
     known = {change.path: change for change in changes}
+    concerns = _concerns(opinion, masks=any(one.id == "secret" for one in risk_rows))
     made = [
         FileEntry(
             number=number,
             diff=diff,
             change=known[diff.path],
             findings=tuple(found.get(diff.path, ())),
+            concerns=tuple(concerns.get(diff.path, ())),
         )
         for number, diff in enumerate(file_diffs(data, changes), start=1)
     ]
@@ -118,6 +132,15 @@ def entries(
     return tuple(
         sorted(made, key=lambda it: (*(-n for n in risk.get(it.diff.path, nothing)), it.diff.path))
     )
+
+
+def _concerns(opinion: SecondOpinion | None, *, masks: bool) -> Mapping[bytes, Sequence[Concern]]:
+    found: dict[bytes, list[Concern]] = {}
+    for concern in opinion.concerns if isinstance(opinion, Opinion) else ():
+        text = visible(concern.text)
+        shown = replace(concern, text=SecretMask().text(text) if masks else text)
+        found.setdefault(concern.path, []).append(shown)
+    return found
 
 
 def file_view(entry: FileEntry) -> FileView:
@@ -133,6 +156,7 @@ def file_view(entry: FileEntry) -> FileView:
         path=entry.path,
         old_path=path_text(diff.old_path) if diff.old_path else "",
         findings=entry.findings,
+        concerns=entry.concerns,
         head=tuple(_head(diff)),
         hunks=hunks,
         is_binary=entry.change.added_lines is None,

@@ -208,7 +208,7 @@ function setLine(row) {
   document.activeElement.blur();
 }
 
-const isLine = (row) => !row.matches(".hunk, .why-row, .note-row");
+const isLine = (row) => !row.matches(".hunk, .why-row, .note-row, .opinion-row");
 
 function moveLine(step, wanted = isLine) {
   const card = currentCard();

@@ -32,7 +32,9 @@ def render(result: RunResult, log: Sequence[Event]) -> str:
     delivery, summary = result.delivery, result.document
     data = delivery.patch.data if delivery is not None else b""
     hide = hiding(summary.findings)
-    files = entries(data, summary.changes, summary.findings) if delivery is not None else ()
+    files: Sequence[FileEntry] = ()
+    if delivery is not None:
+        files = entries(data, summary.changes, summary.findings, summary.opinion)
     shown = {entry.diff.path: entry.number for entry in files}
 
     def address(path: bytes, _line: int | None) -> str:

@@ -55,7 +55,7 @@ class OpenedRun:
         if isinstance(self.patch, str):
             return self.patch
         try:
-            return entries(self.patch, summary.changes, summary.findings)
+            return entries(self.patch, summary.changes, summary.findings, summary.opinion)
         except PatchError as error:
             return str(error)
 

@@ -116,6 +116,8 @@ def _bar(layout: DiffLayout, count: int) -> Markup:
 
 def _item(entry: FileEntry) -> Markup:
     worst = max((int(finding.severity) for finding in entry.findings), default=0)
+    if entry.concerns:
+        worst = max(worst, 2)
     mark = tag("span", "!", class_=f"risk-{worst}", title="has findings") if worst > 1 else ""
     return tag(
         "li",
