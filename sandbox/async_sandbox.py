@@ -4,6 +4,7 @@ Owns the thread in which the sandbox's work is done, and what a cancelled wait m
 the container is ended, and the sandbox can be used again. Everything else is `Sandbox`.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Self, TypeVar
 
@@ -26,6 +27,7 @@ class AsyncSandbox:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._turn = anyio.Lock()
+        self._shared: set[anyio.Event] = set()
         self._closed = False
 
     @classmethod
@@ -61,14 +63,35 @@ class AsyncSandbox:
             finally:
                 self._sandbox.forget_cancel()
 
+    async def share(self, work: Callable[[Sandbox, threading.Event], T]) -> T:
+        """Do some work that threads may share a sandbox for, beside all else that goes on.
+
+        Args:
+            work: given the event that is set when its wait is cancelled, for `run_program`.
+
+        Raises:
+            RuntimeError: it is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the sandbox is closed")
+        cancelled, over = threading.Event(), anyio.Event()
+        self._shared.add(over)
+        try:
+            return await _in_thread(lambda: work(self._sandbox, cancelled), cancel=cancelled.set)
+        finally:
+            self._shared.remove(over)
+            over.set()
+
     async def close(self) -> None:
         """End what runs, and remove the container; may be called again, and is never cancelled."""
         with anyio.CancelScope(shield=True):
-            if self._turn.locked():
+            if self._turn.locked() or self._shared:
                 self._sandbox.cancel()
             async with self._turn:
-                if not self._closed:
-                    self._closed = True
+                closed, self._closed = self._closed, True
+                for over in tuple(self._shared):
+                    await over.wait()
+                if not closed:
                     await _in_thread(self._sandbox.close)
 
     async def __aenter__(self) -> Self:

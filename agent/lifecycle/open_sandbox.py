@@ -1,15 +1,18 @@
 """The real sandbox for a run: engine, image, container. Imported late: the docker SDK is slow."""
 
+from collections.abc import Mapping
 from pathlib import PurePath
 
 from agent.lifecycle.job import Job, OnProgress
 from images.build import ensure
+from policies.policy import Policy
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError, WorkspaceError
 from sandbox.opening import opened, reattach
 from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
+from sandbox.workspace.place import Workspace
 
 
 def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
@@ -82,14 +85,27 @@ def open_recorded(
 
 
 def _image(job: Job, engine: Engine, on_progress: OnProgress) -> str:
-    """What the container is made from, below the workspace; made where it is missing."""
-    image = ensure(engine, job.policy.image, environ=job.environ, on_progress=on_progress)
-    if not job.policy.setup.makes_layer:
+    return image_for(
+        job.policy, job.workspace, engine, environ=job.environ, on_progress=on_progress
+    )
+
+
+def image_for(
+    policy: Policy,
+    workspace: Workspace,
+    engine: Engine,
+    *,
+    environ: Mapping[str, str],
+    on_progress: OnProgress,
+) -> str:
+    """What a container is made from, below the workspace; made where it is missing."""
+    image = ensure(engine, policy.image, environ=environ, on_progress=on_progress)
+    if not policy.setup.makes_layer:
         return image
     from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
 
     return find_or_make(
-        engine, image, job.policy, job.workspace, environ=job.environ, on_progress=on_progress
+        engine, image, policy, workspace, environ=environ, on_progress=on_progress
     ).image
 
 

@@ -107,6 +107,8 @@ class SessionCommands(SessionFiles):
                 an `env` that no policy may set.
             SandboxLost: as for `run`.
         """
+        if not argv:
+            raise FileError("no program is named")
         wanted = _Wanted(
             argv=[word.encode("utf-8", "surrogateescape") for word in argv],
             stdin=stdin,
@@ -120,6 +122,10 @@ class SessionCommands(SessionFiles):
         """End what runs now, or where nothing does, the next command; callable from a signal
         handler or another thread."""
         self._cancelled.set()
+
+    def is_gone(self) -> bool:
+        """Whether the container was removed."""
+        return self._session.is_gone()
 
     def forget_cancel(self) -> None:
         """Have a `cancel` that came too late for its command end no other."""

@@ -1,7 +1,6 @@
 """Everything that decides how one sandbox runs, worked out before anything is done."""
 
 import os
-import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from sandbox.container import image_environment, own_files
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN, owner
 from sandbox.guest.protocol import GuestSetup, PathAccess, Variable
 from sandbox.recent import Recent, Same
 
@@ -170,7 +169,7 @@ def labels(run_id: str, *, lifetime_s: float) -> dict[str, str]:
     return {
         LABEL_MANAGED: "1",
         LABEL_RUN: run_id,
-        LABEL_OWNER: f"{os.getuid()}@{socket.gethostname()}",
+        LABEL_OWNER: owner(),
         LABEL_DEADLINE: str(int(time.time() + lifetime_s) + _AFTERLIFE_S),
     }
 

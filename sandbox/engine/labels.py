@@ -1,8 +1,12 @@
 """The labels by which we know our own containers and images again."""
 
+import os
+import socket
+
 LABEL_MANAGED = "moonpool.managed"
 LABEL_RUN = "moonpool.run"
 LABEL_OWNER = "moonpool.owner"
+"""The user and the machine (`owner`)."""
 LABEL_DEADLINE = "moonpool.deadline"
 """Seconds since the epoch after which anyone may remove the thing (`moonpool prune`)."""
 
@@ -47,3 +51,8 @@ list of paths."""
 
 LABEL_PROXY = "moonpool.proxy"
 """On a container and its volume: the key of what the proxy in it lets through."""
+
+
+def owner() -> str:
+    """Whose the containers are that this process makes."""
+    return f"{os.getuid()}@{socket.gethostname()}"

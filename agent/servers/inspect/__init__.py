@@ -1,0 +1,1 @@
+"""Moonpool as a sandbox of Inspect: `sandbox="moonpool"` in a task."""
