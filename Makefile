@@ -2,7 +2,7 @@
 BIN := .venv/bin
 CODE := agent images policies sandbox tests benchmarks acceptance scripts
 
-.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser test-model check format bench docs lock build clean
+.PHONY: help setup engine image demo test test-slow test-real test-graders test-ray test-browser test-model test-inspect check format bench docs lock build clean
 .DEFAULT_GOAL := help
 # Compiled modules are kept, or each worker of the suite compiles all tests on its own.
 unexport PYTHONDONTWRITEBYTECODE
@@ -48,6 +48,11 @@ test-browser: setup ## the pages of a review in a real Chromium: attacks, access
 test-model: image ## a small model on llama.cpp works on the demo's repository, no key (fetches 1.1 GB once)
 	@$(BIN)/python -P acceptance/local_model/run.py
 
+test-inspect: image ## as a sandbox of Inspect: its own checks, evals, attacks (installs inspect_ai, 230 MB)
+	@sh scripts/inspect_environment.sh
+	@.venv-inspect/bin/mypy agent/servers/inspect acceptance/on_inspect
+	@.venv-inspect/bin/pytest -q -p no:cacheprovider acceptance/on_inspect
+
 check: setup ## format, lint, types, imports between rooms
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
@@ -75,5 +80,5 @@ build: setup ## the wheel, in dist/
 		|| { printf '%s\n' "$$log"; exit 1; }; ls dist/*.whl
 
 clean: ## what the other targets made in this checkout (images: `moonpool prune`)
-	@rm -rf .venv .venv-ray .venv-browser .cache build dist *.egg-info .*_cache .hypothesis
+	@rm -rf .venv .venv-ray .venv-browser .venv-inspect .cache build dist *.egg-info .*_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

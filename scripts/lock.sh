@@ -16,15 +16,23 @@ compile() {
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style line \
         --generate-hashes --strip-extras "$@"
 }
-# Ray is 300 MB: whoever wants it takes the second file, in which all else is as in the first.
+# Ray is 300 MB: whoever wants it takes the second file, in which all else is as in the first. What
+# Inspect reads S3 with wants another botocore than the extra `bedrock`: it has a file of its own.
 extras=$(.venv/bin/python -c 'import tomllib
 extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]
-print(*(f"--extra {name}" for name in extras if name != "ray"))')
+print(*(f"--extra {name}" for name in extras if name not in {"ray", "inspect"}))')
 compile $extras --build-deps-for wheel --allow-unsafe "$@" \
     --output-file "$work/constraints.txt" pyproject.toml
 cp constraints-ray.txt "$work/constraints-ray.txt" 2>/dev/null || true
 (cd "$work" && cp "$OLDPWD/pyproject.toml" . && compile --extra ray "$@" \
     --constraint constraints.txt --output-file constraints-ray.txt pyproject.toml)
+cp constraints-inspect.txt "$work/constraints-inspect.txt" 2>/dev/null || true
+awk '/^[a-z]/ {kept = !/^(boto3|botocore|s3transfer)==/} kept' "$work/constraints.txt" \
+    >"$work/without-boto.txt"
+compile --extra inspect --extra dev --build-deps-for wheel --allow-unsafe "$@" \
+    --constraint "$work/without-boto.txt" --output-file "$work/constraints-inspect.txt" \
+    pyproject.toml
+sed -i "s| *-c $work/without-boto.txt,*||" "$work/constraints-inspect.txt"
 # What a real browser is driven by, for `make test-browser`.
 browser=acceptance/browser
 cp $browser/packages.txt "$work/packages.txt" 2>/dev/null || true
@@ -43,6 +51,11 @@ compile "$@" --output-file "$work/packages.txt" $browser/packages.in
     echo "# versions. \`pip install --require-hashes -r constraints-ray.txt\`, then Moonpool with --no-deps."
     cat "$work/constraints-ray.txt"
 } >constraints-ray.txt
+{
+    echo "# Written by \`make lock\`: Moonpool with the extra \`inspect\` and what its tests need, at the versions of"
+    echo "# constraints.txt but for boto3's. For \`make test-inspect\`, and to install from with hashes."
+    cat "$work/constraints-inspect.txt"
+} >constraints-inspect.txt
 # What the image `python` brings for projects' own commands.
 tools=images/recipes/python
 cp $tools/tools.txt "$work/tools.txt"

@@ -21,7 +21,13 @@ from agent.review.decide.marks import SetMark
 from checkout import ROOT
 from policies.errors import Where
 
-OF_EXTRAS = frozenset({"agent.batch.engines.cluster.ray_cluster"})
+OF_EXTRAS = frozenset(
+    {
+        "agent.batch.engines.cluster.ray_cluster",
+        *(f"agent.servers.inspect.{n}" for n in ("compose", "config", "provider", "results")),
+        *(f"agent.servers.inspect.{n}" for n in ("opening", "samples")),
+    }
+)
 """What `make setup` does not install is imported there; no error class is defined in them."""
 ROOMS = (agent, images, policies, sandbox)
 EXAMPLES: dict[Any, Any] = {

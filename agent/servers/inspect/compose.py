@@ -141,18 +141,14 @@ def _policy(said: object) -> str | None:
 
 
 def _build(path: str, build: ComposeBuild | str | None) -> tuple[str | None, str]:
-    match build:
-        case None:
-            return None, ""
-        case str():
-            return build, "Dockerfile"
-        case ComposeBuild():
-            for key in build.model_dump(exclude_unset=True, exclude_none=True):
-                if key not in {"context", "dockerfile"}:
-                    raise ConfigRefused(
-                        f"{path}.{key}: of a build, context and dockerfile are used"
-                    )
-            return build.context or ".", build.dockerfile or "Dockerfile"
+    if build is None:
+        return None, ""
+    if isinstance(build, str):
+        return build, "Dockerfile"
+    for key in build.model_dump(exclude_unset=True, exclude_none=True):
+        if key not in {"context", "dockerfile"}:
+            raise ConfigRefused(f"{path}.{key}: of a build, context and dockerfile are used")
+    return build.context or ".", build.dockerfile or "Dockerfile"
 
 
 def _environment(path: str, said: list[str] | dict[str, str | None] | None) -> Mapping[str, str]:

@@ -98,7 +98,7 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
                 return results.not_started(error, cmd[0])
             return results.told(result, sandbox, asked_s=timeout)
 
-        async with _throttle(concurrency):
+        async with _throttle(concurrency=concurrency):
             return await self._share(work)
 
     async def _share(self, work: Callable[[Sandbox, Any], T]) -> T:
@@ -130,7 +130,7 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
             results.raise_of_file(error, file)
 
     @overload
-    async def read_file(self, file: str, text: Literal[True] = True) -> str: ...
+    async def read_file(self, file: str, text: Literal[True] = True) -> str: ...  # noqa: FBT002
 
     @overload
     async def read_file(self, file: str, text: Literal[False]) -> bytes: ...
@@ -275,7 +275,7 @@ def _with_environment(cmd: list[str], env: dict[str, str]) -> tuple[list[str], d
     return [*words, *cmd], own
 
 
-def _throttle(concurrency: bool) -> AbstractAsyncContextManager[object]:
+def _throttle(*, concurrency: bool) -> AbstractAsyncContextManager[object]:
     """As many at once as Inspect lets subprocesses run: what counts is the load on this machine."""
     if not concurrency:
         return nullcontext()

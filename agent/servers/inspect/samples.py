@@ -5,7 +5,7 @@ prints without a traceback.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
@@ -24,7 +24,7 @@ from sandbox.errors import SandboxError
 from sandbox.sandbox import Sandbox
 
 T = TypeVar("T")
-Config = SandboxEnvironmentConfigType | None
+Config: TypeAlias = SandboxEnvironmentConfigType | None
 
 _ready: dict[Config, tuple[str, ReadySandbox]] = {}
 """By configuration: what its service is called, and what its samples share. A task begins with a

@@ -6,7 +6,6 @@ import pytest
 from inspect_ai.util import SandboxEnvironmentConfigType
 
 from agent.servers.inspect.provider import MoonpoolSandboxEnvironment
-from sandbox.engine.docker import Engine
 
 OpenEnvironment = Callable[..., Awaitable[MoonpoolSandboxEnvironment]]
 
@@ -17,9 +16,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def open_environment(
-    anyio_backend: str, engine: Engine, image: str
-) -> AsyncIterator[OpenEnvironment]:
+async def open_environment() -> AsyncIterator[OpenEnvironment]:
     """Opens sandboxes as for samples of a task; closes them all."""
     provider = MoonpoolSandboxEnvironment
     opened: list[tuple[SandboxEnvironmentConfigType | None, MoonpoolSandboxEnvironment]] = []
