@@ -9,7 +9,15 @@ from agent.errors import RecordError, UsageError
 from agent.record import outcome as outcomes
 from agent.record.events.recorded import require_format
 from agent.record.outcome import CutShort, ExportRefused, Finished, Outcome
-from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, SUMMARY, is_held, runs_directory
+from agent.record.store import (
+    BASELINE,
+    EVENTS,
+    PATCH,
+    REFUSED_PATCH,
+    SUMMARY,
+    is_held,
+    runs_directory,
+)
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
@@ -20,6 +28,8 @@ from sandbox.patch.make import INDEX_PATCH
 
 LAST = "last"
 _LARGEST_SUMMARY = 64 << 20
+_FIRST_EVENTS = 4 << 20
+"""Bytes of a record in which its container stands, if there ever was one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +41,14 @@ class RecordedRun:
     summary: RunSummary
     is_cut: bool = False
     """Its process ended without a word of how: that it was cut short is all its summary says."""
+
+    had_container: bool = True
+    """False where it was cut short before there was one: nothing was done, and nothing is left."""
+
+    @property
+    def without_patch(self) -> str:
+        """Why it has none, where it has none."""
+        return self.summary.detail if self.is_cut else f"it ended as {self.summary.outcome}"
 
     @property
     def is_running(self) -> bool:
@@ -97,20 +115,35 @@ def run_in(directory: Path) -> RecordedRun:
     require_format(value, str(path))
     summary = RunSummary.read(value, str(path))
     cut = summary.outcome == RUNNING and not is_held(directory)
+    if not cut:
+        return RecordedRun(id=directory.name, directory=directory, summary=summary)
+    had_container = summary.patch is not None or _had_container(directory)
     return RecordedRun(
         id=directory.name,
         directory=directory,
-        summary=_cut_short(summary) if cut else summary,
-        is_cut=cut,
+        summary=_cut_short(summary, had_container=had_container),
+        is_cut=True,
+        had_container=had_container,
     )
 
 
-def _cut_short(summary: RunSummary) -> RunSummary:
+def _had_container(directory: Path) -> bool:
+    """By the beginning of its events; where that can't be read, a resume says it."""
+    try:
+        with (directory / EVENTS).open("rb") as file:
+            return b'"event": "sandbox_ready"' in file.read(_FIRST_EVENTS)
+    except OSError:
+        return True
+
+
+def _cut_short(summary: RunSummary, *, had_container: bool) -> RunSummary:
     """Of a run whose process can't say it any more."""
     resume = f"`moonpool resume {summary.run_id}`"
     words = f"its process ended: {resume} goes on with it, with --export-only it makes the patch"
     if summary.patch is not None:
         words = f"its process ended, and what it had done is exported: {resume} goes on with it"
+    if not had_container:
+        words = "its process ended before its container was ready: nothing was done, so begin again"
     ended: Outcome = CutShort(detail=words)
     if any(finding.refuses for finding in summary.findings):
         ended = ExportRefused(findings=summary.findings, before=CutShort(detail=words))
@@ -195,8 +228,7 @@ def index_patch_of(run: RecordedRun) -> bytes:
 
 def _checked(run: RecordedRun, name: str, digest: str | None) -> bytes:
     if digest is None:
-        why = run.summary.detail if run.is_cut else f"it ended as {run.summary.outcome}"
-        raise UsageError(f"run {run.id} has no patch: {why}")
+        raise UsageError(f"run {run.id} has no patch: {run.without_patch}")
     try:
         data = (run.directory / name).read_bytes()
     except OSError as error:

@@ -260,6 +260,8 @@ def _verification(summary: RunSummary) -> tuple[str, str] | None:
 def _next(run: RecordedRun) -> str:
     if run.summary.container_left is not None:
         return f"moonpool resume {run.id} --export-only"
+    if not run.had_container:
+        return "moonpool run TASK, again: nothing was done"
     if run.is_running or (run.is_cut and run.summary.patch is None):
         # Where a process works on it, this says which.
         return f"moonpool resume {run.id}"

@@ -39,7 +39,7 @@ def show(given: Given) -> int:
     out = open_screen(environment.environ())
     if given[PATCH]:
         if run.summary.patch is None:
-            raise UsageError(f"run {run.id} has no patch: it ended as {run.summary.outcome}")
+            raise UsageError(f"run {run.id} has no patch: {run.without_patch}")
         _print_patch(out, Path(run.summary.patch))
         return exit_codes.DONE
     out.print(Line("run     ", "dim").append(run.id, "bold"))
@@ -83,7 +83,9 @@ def _decided(decision: Decision) -> str:
     risks = ", ".join(map(one_line, decision.accepted_risks))
     passed = f"; let pass: {risks} ({one_line(decision.reason)})" if risks else ""
     put = f"{what} put in {one_line(decision.place)}" if decision.patch_sha256 else decision.place
-    return f"decided {decision.at} by {one_line(decision.by)}: {put}{passed}"
+    checked = {True: "; verified before", False: "; NOT verified before", None: ""}
+    said = f"{put}{checked[decision.verified]}{passed}"
+    return f"decided {decision.at} by {one_line(decision.by)}: {one_line(said)}"
 
 
 def _print_steps(out: Screen, directory: Path) -> str:

@@ -20,6 +20,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 BODY_LIMIT_BYTES = 1 << 20
 CSRF_HEADER = "x-csrf-token"
+_ICON = "/favicon.ico"
 _READING = ("GET", "HEAD")
 _SAME_PAGE = ("same-origin", "none")
 """What a browser says of where a request comes from: our own pages, or the person's own hand."""
@@ -64,6 +65,11 @@ class Guard:
         send = _with_headers(send, nonce)
         headers = _headers(scope)
         refused = self._refusal(scope, headers)
+        if scope["path"] == _ICON and headers.get("host") == self._session.host:
+            # A browser asks for one whatever a page says: there is none, which is no error.
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            return
         if refused is None and scope["path"] == f"{self._session.base}/{ENTER}":
             await self._enter(scope, send)
             return

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import RecordError
+from agent.record.decisions import Decision, note
 from agent.record.runs import RecordedRun, UnreadableRun, all_runs, find
 from agent.record.state.run import fold
 from agent.record.store import RunRecord
@@ -104,3 +105,27 @@ def test_a_hostile_task_is_one_visible_line_in_a_pipe_and_on_a_terminal(moonpool
         assert "\x1b]" not in out
         assert "\u202e" not in out
         assert "\\x1b]0;x\\x07" in out
+
+
+def test_a_run_that_was_killed_says_what_is_left_of_it(moonpool: Shell) -> None:
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    summarised(home, "20260101-000000-a")
+    shown = moonpool("show", "last").stdout
+    assert "its process ended before its container was ready" in shown
+    assert "resume" not in shown
+    with (home / "runs" / "20260101-000000-a" / "events.jsonl").open("a") as events:
+        events.write('{"event": "sandbox_ready"}\n')
+    for words in (("show", "last", "--patch"), ("apply", "last")):
+        refused = moonpool(*words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "`moonpool resume 20260101-000000-a` goes on with it" in refused.stderr
+
+
+def test_what_was_decided_says_whether_it_was_verified(moonpool: Shell) -> None:
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    run = summarised(home, "20260101-000000-a")
+    told = {True: "; verified before", False: "; NOT verified before", None: ""}
+    for verified in told:
+        note(run, Decision(at="now", by="me", place="/w", patch_sha256="a", verified=verified))
+    rows = [row for row in moonpool("show", "last").stdout.splitlines() if "decided" in row]
+    assert [row.partition("/w")[2].rstrip() for row in rows] == list(told.values())

@@ -124,3 +124,10 @@ def test_every_answer_forbids_what_is_not_ours(review: FakeReview) -> None:
         assert answer.headers["cache-control"] == "no-store"
         assert "server" not in answer.headers
     assert len(nonces) == len(answers)
+
+
+def test_a_browsers_question_for_an_icon_is_no_error_and_says_nothing(review: FakeReview) -> None:
+    answer = review.stranger().get(f"{review.session.origin}/favicon.ico")
+    assert (answer.status_code, answer.content) == (204, b"")
+    rebound = review.stranger().get("/favicon.ico", headers={"host": "evil.example"})
+    assert rebound.status_code == 421
