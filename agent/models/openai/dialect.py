@@ -26,11 +26,11 @@ _OPTIONAL_IN_CHAT: Final = frozenset(
         *("reasoning_content", "reasoning", "reasoning_details"),
     }
 )
+THOUGHTS: Final = "encrypted_content"
+"""Of the Responses API: with it go all items that go back as they came."""
+
 _OPTIONAL_IN_RESPONSES: Final = frozenset(
-    {
-        *("include", "store", "prompt_cache_key"),
-        *("reasoning", "encrypted_content", "input_image"),
-    }
+    {*("include", "store", "prompt_cache_key", "reasoning", "input_image"), THOUGHTS}
 )
 
 _REFUSED_CODES: Final = frozenset(
@@ -145,6 +145,11 @@ class Complaint:
         return _OF_A_SETTING.search(self.message) is not None
 
     @property
+    def of_an_item(self) -> bool:
+        """That something in the input of the Responses API, by its place, is not as it must be."""
+        return self.param.partition("[")[0] == "input" or "'input[" in self.message
+
+    @property
     def numbers(self) -> list[int]:
         text = re.sub(r"(?<=\d)[,_](?=\d{3}(?!\d))", "", self.message)
         return [int(found) for found in re.findall(r"(?<![\w.])\d{1,9}(?![\w.]\w)", text)]
@@ -180,16 +185,22 @@ class Dialect:
         """
         for field in sorted(self.optional - self.without):
             if complaint.refuses(field):
-                return replace(self, without=self.without | {field})
+                return self._less(field)
         # Before the field's name: a complaint that its value is too large names it too.
         smaller = self._smaller(complaint, self.tokens(wanted))
         if smaller is not None:
             return replace(self, most_tokens=smaller)
-        if complaint.of_a_full_window or not complaint.refuses(self.limit):
+        if complaint.of_a_full_window:
             return None
-        if self.limit.other is not None:
-            return replace(self, limit=self.limit.other)
-        return replace(self, without=self.without | {self.limit})
+        if complaint.refuses(self.limit):
+            other = self.limit.other
+            return self._less(self.limit) if other is None else replace(self, limit=other)
+        # Of an input's items, only what came from the service is not of our making.
+        goes = complaint.of_an_item and THOUGHTS in self.optional - self.without
+        return self._less(THOUGHTS) if goes else None
+
+    def _less(self, field: str) -> "Dialect":
+        return replace(self, without=self.without | {field})
 
     def _smaller(self, complaint: Complaint, sent: int) -> int | None:
         for form in _WINDOW:

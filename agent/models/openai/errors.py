@@ -139,9 +139,11 @@ def complaint(error: BaseException | None) -> Complaint | None:
     lasting = {FailureKind.REFUSED, FailureKind.TOO_LONG}
     if not isinstance(error, openai.APIError) or kind_of(error) not in lasting:
         return None
+    said = _complaint(error)
     if isinstance(error, openai.APIStatusError) and error.status_code in {404, 501}:
-        return None
-    return _complaint(error)
+        # The Responses API also answers so to an item that it was to remember.
+        return said if said.of_an_item else None
+    return said
 
 
 def _complaint(error: openai.APIError) -> Complaint:

@@ -31,6 +31,7 @@ class StreamedItem:
         self._raw: Mapping[str, Any] = raw or {}
         self._words: dict[tuple[int, str], GrowingText] = {}
         self._arguments = GrowingText()
+        self._said: list[object] = []
         self.closed = False
 
     @property
@@ -57,6 +58,17 @@ class StreamedItem:
     def write(self, piece: str) -> None:
         """Add to the arguments of a call."""
         self._arguments.add(piece)
+
+    def confirm(self, said: Mapping[str, Any]) -> None:
+        """Hold a call against what another event says of it, where that says anything.
+
+        Raises:
+            TransientError: they differ.
+        """
+        names = {_named(each.get("name")) for each in (self._raw, said)} - {""}
+        if len(names) > 1:
+            raise broken("a tool call came under two names")
+        self._said.append(said.get("arguments"))
 
     def end(self, raw: Mapping[str, Any]) -> str:
         """Take the whole item; gives its words where none of them had come."""
@@ -137,16 +149,17 @@ class StreamedItem:
         )
 
     def _read(self) -> tuple[Mapping[str, object], str | None]:
-        streamed, given = self._arguments.whole, self._raw.get("arguments")
-        if not isinstance(given, str):
+        """The arguments, of which each event that has them all must say the same."""
+        versions: list[tuple[Mapping[str, object], str | None]] = []
+        for given in (self._raw.get("arguments"), *self._said, self._arguments.whole):
+            text = encodable(given) if isinstance(given, str) else ""
             # An object, where a text of one is expected.
-            return read(streamed, given={} if given is None else clean(given))
-        if not streamed.strip() or not given.strip() or streamed == given:
-            return read(given if given.strip() else streamed, given={})
-        found = read(encodable(given), given={})
-        if found != read(streamed, given={}):
+            whole = {} if given is None or isinstance(given, str) else clean(given)
+            if text.strip() or whole:
+                versions.append(read(text, given=whole))
+        if any(version != versions[0] for version in versions):
             raise broken("the arguments of a tool call came in two versions")
-        return found
+        return versions[0] if versions else ({}, None)
 
     def _opaque(self) -> Iterator[Opaque]:
         raw = {key: value for key, value in clean(self._raw).items() if value is not None}

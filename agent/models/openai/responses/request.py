@@ -26,7 +26,7 @@ from agent.models.interface import (
     ToolUse,
     UserMessage,
 )
-from agent.models.openai.dialect import Dialect
+from agent.models.openai.dialect import THOUGHTS, Dialect
 from agent.models.openai.responses.server_tools import declared
 from agent.models.openai.tool_results import NOTHING_SAID, data_url, outcome, without_images
 from agent.models.utf8 import clean, encodable
@@ -146,7 +146,7 @@ def _of_block(block: Text | ToolUse | Opaque, dialect: Dialect) -> Iterator[Json
             }
         case Opaque():
             # What the service's own tools did belongs to the thoughts around it.
-            if block.provider == PROVIDER and "encrypted_content" not in dialect.without:
+            if block.provider == PROVIDER and THOUGHTS not in dialect.without:
                 yield dict(block.raw)
         case _:
             assert_never(block)

@@ -141,6 +141,8 @@ class ResponsesReplyStream:
                 yield from self._thinks(event)
             case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
                 self._open(event).write(_string(event["delta"]))
+            case "response.function_call_arguments.done":
+                self._open(event).confirm(event)
             case _ if kind in _ENDS or kind in _FAILURES:
                 yield from self._end(kind, _mapping(event["response"]))
 
@@ -229,9 +231,18 @@ class ResponsesReplyStream:
             known = self._by_id.get(_id_in({"item": item}))
             if known is not None and not known.closed and known.kind == item.get("type"):
                 yield from _shown(TextDelta, known.end(item))
-        calls = sum(item.get("type") == "function_call" for item in output)
-        if output and calls != sum(item.kind == "function_call" for item in self._items):
+        ended = [item for item in output if item.get("type") == "function_call"]
+        came = [item for item in self._in_order() if item.kind == "function_call"]
+        if output and len(ended) != len(came):
             raise broken("its end does not have the calls that came")
+        for known, item in zip(came, ended, strict=False):
+            known.confirm(item)
+
+    def _in_order(self) -> list[StreamedItem]:
+        # Places may have gaps; an item without one stays where it came.
+        if len(self._place) < len(self._items):
+            return self._items
+        return sorted(self._items, key=self._place.__getitem__)
 
     def _stop(self, refusal: str) -> StopReason:
         calls = any(item.is_call for item in self._items)
@@ -245,9 +256,7 @@ class ResponsesReplyStream:
         return StopReason.MAX_TOKENS if whole else stop
 
     def _blocks(self, stop: StopReason) -> Iterator[Text | ToolUse | Opaque]:
-        # Indexes may have gaps; an item without one stays where it came.
-        places = [self._place.get(item, -1) for item in self._items]
-        items = self._items if -1 in places else sorted(self._items, key=self._place.__getitem__)
+        items = self._in_order()
         taken: set[str] = set()
         for number, item in enumerate(items):
             last = number == len(items) - 1

@@ -42,6 +42,11 @@ def piece(text: object, index: Any = 0, item_id: str = "fc_1") -> Event:
     return {"type": kind, "output_index": index, "item_id": item_id, "delta": text}
 
 
+def whole(text: object) -> Event:
+    kind = "response.function_call_arguments.done"
+    return {"type": kind, "output_index": 0, "item_id": "fc_1", "arguments": text}
+
+
 def words(text: str, index: Any = 0, part: Any = 0) -> Event:
     kind = "response.output_text.delta"
     return {"type": kind, "output_index": index, "content_index": part, "delta": text}
@@ -88,6 +93,22 @@ BROKEN: dict[str, tuple[Iterable[Any], str]] = {
     "arguments in two versions": (
         [added(call()), piece('{"command": "ls"}'), done(call('{"command": "rm"}')), end()],
         "two versions",
+    ),
+    "arguments in two versions, of which one is no text": (
+        [added(call()), piece('{"command": "ls"}'), done(call({"command": "rm"})), end()],
+        "two versions",
+    ),
+    "arguments that are others when they are said whole": (
+        [added(call()), whole('{"command": "rm"}'), done(call()), end()],
+        "two versions",
+    ),
+    "arguments that are others at the end of all": (
+        [added(call()), piece(LS), done(call("")), end(call('{"command": "rm"}'))],
+        "two versions",
+    ),
+    "a name that is another at the end of all": (
+        [added(call()), done(call()), end(call(name="write_file"))],
+        "two names",
     ),
     "pieces in another order": (
         [added(call()), piece('"ls"}'), piece('{"command": '), done(call()), end()],

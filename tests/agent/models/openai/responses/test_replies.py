@@ -141,6 +141,17 @@ def test_thoughts_that_are_no_longer_read_are_left_behind_and_the_conversation_g
         ]
 
 
+@pytest.mark.parametrize("odd", [{"id": ""}, {"id": "ws_1", "action": {"type": "dance"}}])
+def test_an_item_that_its_own_service_does_not_take_back_costs_one_request(
+    responses_api: StandInResponses, responses_conversation: ProviderConversation, odd: Any
+) -> None:
+    item = {"type": "web_search_call", "status": "completed", "action": "x", **odd}
+    responses_api.queue(answer(Thought("Hm."), Raw(item), "Found.", LS), answer("Done."))
+    history = play(responses_conversation, 1)
+    assert responses_conversation.say(*history).message.blocks == (Text(text="Done."),)
+    assert [request.fault is None for request in responses_api.requests] == [True, False, True]
+
+
 def test_a_service_that_thinks_in_plain_text_gets_it_back(open_responses: Open) -> None:
     with StandInResponses(ResponsesQuirk.PLAIN_REASONING, ResponsesQuirk.ANY_MODEL) as api:
         api.queue(answer(Thought("Hm."), LS, LS), answer("Done."))
