@@ -134,6 +134,8 @@ class Complaint:
     def of_a_full_window(self) -> bool:
         if not _FULL_NAMES.isdisjoint({self.code, self.type}) or _FULL.search(self.message):
             return True
+        if "input[" in f"{self.param} {self.message}":
+            return False
         # By the numbers alone: so much came, and that is more than there may be.
         counts = {count for count in self.numbers if count >= _LEAST_WINDOW}
         limit = _OUTPUT_LIMIT.search(f"{self.param} {self.message}")

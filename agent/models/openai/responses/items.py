@@ -5,6 +5,7 @@ says what its pieces said before, the two must agree: a call that came in two ve
 Refuses to know when a stream is whole (`agent.models.openai.responses.stream`).
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -74,6 +75,8 @@ class StreamedItem:
         """Take the whole item; gives its words where none of them had come."""
         if too_deep(raw):
             raise broken("an item is nested too deeply")
+        # Python reads NaN, which JSON has no way to send back.
+        json.dumps(raw, allow_nan=False)
         self._raw, self.closed = raw, True
         if self.kind != "message" or self._words:
             return ""

@@ -42,7 +42,8 @@ def tool_of(item: Mapping[str, Any]) -> str:
         return ""
     if kind == "web_search_call":
         action = item.get("action")
-        opened = isinstance(action, Mapping) and action.get("type") in {"open_page", "find_in_page"}
+        # No set: what the service says may be a list, which a set can't be asked for.
+        opened = isinstance(action, Mapping) and action.get("type") in ("open_page", "find_in_page")
         return "web_fetch" if opened else "web_search"
     return _NAMES.get(kind, kind.removesuffix("_call"))
 

@@ -142,6 +142,13 @@ BROKEN: dict[str, tuple[Iterable[Any], str]] = {
         [done({**call(), "type": "reasoning", "summary": nested(101)}), end()],
         "nested too deeply",
     ),
+    "an item with what is no number": (
+        [
+            done({"type": "reasoning", "id": "r", "encrypted_content": "x", "n": float("nan")}),
+            end(),
+        ],
+        "does not have the form",
+    ),
     "an item that is a text": ([{**done(call()), "item": "x"}], "does not have the form"),
 }
 
@@ -309,7 +316,7 @@ def test_an_output_that_is_none_at_the_end_changes_nothing(odd: object) -> None:
     assert len(calls_in(read(done(call()), event))) == 1
 
 
-@pytest.mark.parametrize("odd", [None, [], "x", 7, [["x"]]])
+@pytest.mark.parametrize("odd", [None, [], "x", 7, [["x"]], {"type": []}])
 def test_a_status_that_is_none_ends_no_work_of_the_services_own(odd: object) -> None:
     search = {"type": "web_search_call", "id": "ws_1", "status": odd, "action": odd}
     blocks = read(done(search), done(message(), 1), end()).message.blocks

@@ -86,7 +86,8 @@ def goes_back(message: AssistantMessage) -> None:
 
 
 def check(request: Request, dialect: Dialect) -> None:
-    sent = json.loads(json.dumps(body(request, model="gpt-5.4", dialect=dialect)))
+    written = body(request, model="gpt-5.4", dialect=dialect)
+    sent = json.loads(json.dumps(written, allow_nan=False).encode())
     rules.check_body({**sent, "stream": True})
 
 
