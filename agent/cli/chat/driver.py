@@ -6,8 +6,8 @@ Only what the person types is ever a command; what a model or a file says never 
 import re
 from typing import assert_never
 
+from agent.chat.requests import Chat
 from agent.cli.chat.line_reader import InputCleared, InputEnded, InputLine, LineReader
-from agent.cli.chat.requests import Chat
 from agent.cli.chat.slash_commands import SlashCommands
 from agent.cli.chat.voice import ChatVoice
 from agent.interrupts import SignalReceived

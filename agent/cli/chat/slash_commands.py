@@ -2,25 +2,23 @@
 
 from collections.abc import Callable, Mapping
 
-from agent.cli.chat.requests import Chat
-from agent.cli.chat.undo_text import to_person
+from agent.chat.requests import Chat
+from agent.chat.undo_text import to_person
+from agent.chat.wording import cost_lines, policy_lines, so_far
 from agent.cli.chat.voice import ChatVoice
 from agent.errors import RecordError
 from agent.lifecycle.patch_so_far import Preview
 from agent.record.events.calls import CallEnded, CallStarted
 from agent.record.events.kinds import Event
-from agent.record.summary import RunSummary, running_summary
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch
 from agent.terminal.progress import Display
 from agent.terminal.result import print_diffstat, print_risk
 from agent.untrusted_text import one_line, path_text, visible
 from policies.frozen import dataclass
-from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.git.apply import DoesNotApply
-from sandbox.patch.values import Change
 
 _DIFF_LINES = 300
 _OUTPUT_CHARACTERS = 20_000
@@ -92,7 +90,7 @@ class SlashCommands:
                 )
             else:
                 self.voice.say(f"and {hidden} lines more: all of it is in {path}", "yellow")
-        print_risk(self.voice.screen, _so_far(self.chat, taken))
+        print_risk(self.voice.screen, so_far(self.chat, taken))
 
     def _taken(self, take: Callable[[], Preview]) -> Preview | None:
         try:
@@ -113,12 +111,12 @@ class SlashCommands:
         taken = self._taken(self.chat.patch.to_apply)
         if taken is None:
             return
-        print_risk(self.voice.screen, _so_far(self.chat, taken))
+        print_risk(self.voice.screen, so_far(self.chat, taken))
         if taken.refused:
             self.voice.say("the export gate refuses it: nothing is applied", "red")
             return
         if self.asker is None:
-            print_diffstat(self.voice.screen, _so_far(self.chat, taken))
+            print_diffstat(self.voice.screen, so_far(self.chat, taken))
             run_id = self.chat.session.job.run_id
             self.voice.say(
                 f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
@@ -144,7 +142,7 @@ class SlashCommands:
         if not changes:
             self.voice.say("the workspace has all of it already")
             return False
-        print_diffstat(self.voice.screen, _so_far(self.chat, taken, changes))
+        print_diffstat(self.voice.screen, so_far(self.chat, taken, changes))
         where = visible(str(self.chat.session.job.workspace))
         with self.chat.session.clock.stopped():
             said = answer(
@@ -195,27 +193,13 @@ class SlashCommands:
             self.display.plan(newest.arguments)
 
     def cost(self) -> None:
-        budget, policy = self.chat.session.budget, self.chat.session.job.policy
-        used = budget.used
-        read = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens
-        self.voice.say(f"turns          {budget.turns} of {policy.budget.turns}")
-        self.voice.say(
-            f"input tokens   {read} of {policy.budget.input_tokens} "
-            f"({used.cache_read_tokens} from the cache)"
-        )
-        if policy.budget.usd is not None:
-            self.voice.say(f"dollars        {budget.usd or 0.0:.4f} of {policy.budget.usd:g}")
-        elif budget.usd is not None:
-            self.voice.say(f"dollars        {budget.usd:.4f}; the policy sets no limit")
-        self.voice.say(f"output tokens  {used.output_tokens} of {policy.budget.output_tokens}")
-        self.voice.say(
-            f"time           {budget.elapsed_s:.0f} s of {policy.limits.time_s:.0f} s of work"
-        )
+        for text in cost_lines(self.chat.session):
+            self.voice.say(text)
 
     def policy(self) -> None:
         policy = self.chat.session.job.policy
-        for text in _policy_lines(policy):
-            self.voice.say(one_line(text, 1000))
+        for text in policy_lines(policy):
+            self.voice.say(text)
         narrowed = policy.narrowed
         if narrowed is not None:
             self.voice.say(one_line(narrowed), "yellow")
@@ -232,37 +216,5 @@ class SlashCommands:
         )
 
 
-def _so_far(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None) -> RunSummary:
-    """As the commands show a run that is over; `changes` in place of the patch's own."""
-    patch = taken.patch
-    return running_summary(chat.session.journal.state).replaced(
-        {
-            "findings": taken.findings,
-            "changes": patch.changes if changes is None else changes,
-            "left_out": patch.left_out,
-            "patch": "so far",
-        }
-    )
-
-
 def _is_plan(event: Event) -> bool:
     return isinstance(event, CallStarted) and event.tool == "update_plan"
-
-
-def _dollars(policy: Policy) -> str:
-    return "" if policy.budget.usd is None else f", ${policy.budget.usd:g}"
-
-
-def _policy_lines(policy: Policy) -> list[str]:
-    asking = sorted({rule.program for rule in policy.commands if rule.ask})
-    programs = len({rule.program for rule in policy.commands})
-    limits = policy.limits
-    return [
-        f"{policy.name}  ({policy.where.file})",
-        f"tools    {', '.join(policy.tools) or 'none'}",
-        f"programs {programs}; asked about: {', '.join(asking) or 'none'}",
-        f"writing  {', '.join(policy.paths.write) or 'nowhere'}",
-        f"protect  {', '.join(policy.paths.protect) or 'nothing'}",
-        f"limits   {limits.command_timeout_s:g} s a command, {limits.time_s:g} s in all",
-        f"budget   {policy.budget.turns} turns{_dollars(policy)}",
-    ]

@@ -7,7 +7,7 @@ A request that ends for whatever reason ends alone: another may be served, by a 
 or with what is left of the budget. Only a sandbox that can't go on ends the chat.
 """
 
-from agent.cli.chat.undo_text import to_model
+from agent.chat.undo_text import to_model
 from agent.conversation.change_tracking import RestorePoint
 from agent.lifecycle.patch_so_far import PatchSoFar
 from agent.lifecycle.session import RunSession

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.chat.requests import Chat
+from agent.chat.requests import Chat
 from agent.conversation.resume_state import resume_state_of
 from agent.conversation.summary import ASK_FOR_NOTES
 from agent.conversation.window import bytes_of, sent

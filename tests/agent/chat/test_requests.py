@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.chat.requests import Chat
+from agent.chat.requests import Chat
 from agent.conversation.resume_state import resume_state_of
 from agent.errors import ModelUnavailable
 from agent.lifecycle.session import RunSession
