@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     # Only their names are needed here; the modules bring the engine's SDK.
     from sandbox.container.plan import BroughtFiles
     from sandbox.container.seal import SealReport
+<<<<<<< HEAD
     from sandbox.git.manifest import ManifestEntry
     from sandbox.opening.reattach import ContainerState
+=======
+    from sandbox.git.manifest import Manifest, ManifestEntry
+>>>>>>> 76a1d6e (An editor's sessions, in pieces: transport, updates, questions, the run in its thread)
     from sandbox.patch.values import LeftOut, Patch
     from sandbox.restore.mark import Mark, Restored
     from sandbox.restore.tracking import Step
@@ -36,6 +40,8 @@ class SandboxProtocol(Protocol):
     def left_behind(self) -> tuple[LeftOut, ...]: ...
     @property
     def base_tree(self) -> str: ...
+    @property
+    def manifest(self) -> Manifest: ...
     @property
     def container_state(self) -> ContainerState: ...
 

@@ -91,12 +91,16 @@ class TmpBox:
         self._seen: dict[bytes, ManifestEntry] | None = None
 
     @property
-    def base_tree(self) -> str:
+    def manifest(self) -> Manifest:
         entries = {
             os.fsencode(name): ManifestEntry(FILE, blob_id(data), len(data))
             for name, data in self.files.items()
         }
-        return Trees.of(entries).root
+        return Manifest(entries=entries, tracked=None, rule_files={})
+
+    @property
+    def base_tree(self) -> str:
+        return Trees.of(self.manifest.entries).root
 
     @property
     def container_state(self) -> ContainerState:

@@ -1,0 +1,1 @@
+"""The Agent Client Protocol: editors lead sealed chats over standard input and output."""

@@ -1,0 +1,97 @@
+"""From a run's thread to the client: in order, and no faster than the client takes it.
+
+A client that is gone hears nothing more, and that ends nothing: the run has its record.
+"""
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from acp.schema import (
+    AgentMessageChunk,
+    AgentPlanUpdate,
+    AgentThoughtChunk,
+    AvailableCommandsUpdate,
+    CurrentModeUpdate,
+    PermissionOption,
+    RequestPermissionResponse,
+    ToolCallProgress,
+    ToolCallStart,
+    ToolCallUpdate,
+    UserMessageChunk,
+)
+
+Update = (
+    AgentMessageChunk
+    | AgentPlanUpdate
+    | AgentThoughtChunk
+    | AvailableCommandsUpdate
+    | CurrentModeUpdate
+    | ToolCallProgress
+    | ToolCallStart
+    | UserMessageChunk
+)
+T = TypeVar("T")
+
+
+class EditorClient(Protocol):
+    """What the SDK's connection lets an agent ask of its client, as far as it is used here."""
+
+    async def session_update(self, session_id: str, update: Update) -> None: ...
+
+    async def request_permission(
+        self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption]
+    ) -> RequestPermissionResponse: ...
+
+
+class Outbox:
+    """The one way to the client. Any thread but the loop's may call `tell`."""
+
+    def __init__(self, client: EditorClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+        self._gate = threading.Lock()
+        self._gone = False
+        self._waiting: set[concurrent.futures.Future[Any]] = set()
+
+    def tell(self, session_id: str, update: Update) -> None:
+        """Send it, and wait until the client's pipe has it."""
+        future = self._begun(self._client.session_update(session_id, update))
+        if future is None:
+            return
+        try:
+            future.result()
+        except (OSError, concurrent.futures.CancelledError):
+            self.leave()
+        finally:
+            self._waiting.discard(future)
+
+    def ask(
+        self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption]
+    ) -> concurrent.futures.Future[RequestPermissionResponse] | None:
+        """Ask the person at the client; None: there is no client any more."""
+        return self._begun(self._client.request_permission(session_id, tool_call, options))
+
+    def forget(self, future: concurrent.futures.Future[Any]) -> None:
+        """Nobody waits for that answer any more."""
+        self._waiting.discard(future)
+        future.cancel()
+
+    def leave(self) -> None:
+        """The client is gone: whoever waits for it is let go."""
+        with self._gate:
+            self._gone = True
+            waiting = list(self._waiting)
+        for future in waiting:
+            future.cancel()
+
+    def _begun(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T] | None:
+        with self._gate:
+            if not self._gone:
+                future = asyncio.run_coroutine_threadsafe(work, self._loop)
+                self._waiting.add(future)
+                return future
+        work.close()
+        return None
