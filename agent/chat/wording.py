@@ -2,8 +2,8 @@
 
 from agent.chat.requests import Chat
 from agent.lifecycle.patch_so_far import Preview
-from agent.record.summary import RunSummary, running_summary
 from agent.lifecycle.session import RunSession
+from agent.record.summary import RunSummary, running_summary
 from agent.untrusted_text import one_line
 from policies.policy import Policy
 from sandbox.patch.values import Change

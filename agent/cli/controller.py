@@ -20,7 +20,7 @@ from agent.lifecycle.job import Job, OpenBox
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.observe.run_log import LOG
-from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
 from agent.preparation.carry_out import observed, write_down
 from agent.preparation.exit_code_of import of_outcome
@@ -35,34 +35,13 @@ from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
 from agent.untrusted_text import one_line, shortened, visible
 from policies.frozen import dataclass
-from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.patch.make import INDEX_PATCH
-from sandbox.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
 
 _FAILURE_WIDTH = 600
-
-
-def notices_of(root: Workspace, policy: Policy) -> list[str]:
-    """What a person should know before anything is done."""
-    notices = [
-        f"{name} in the workspace is ignored: a policy is never read from there"
-        for name in workspace.ignored_policies(root)
-    ]
-    narrowed = policy.narrowed
-    return notices if narrowed is None else [*notices, narrowed]
-
-
-def setup_hint(root: Workspace) -> list[str]:
-    """For a run whose policy nobody chose: the repository asks for packages, and gets none."""
-    manifest = workspace.needing_setup(root)
-    if manifest is None:
-        return []
-    what = f"{manifest} names packages that this policy does not install"
-    return [f"{what}: moonpool init proposes one that does"]
 
 
 def may_ask(*, json_lines: bool, shown_on: TextIO | None = None) -> bool:

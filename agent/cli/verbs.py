@@ -108,6 +108,10 @@ VERBS = Group(
         "mcp": Verb(
             "mcp", "Serve sealed sandboxes to a client of the Model Context Protocol (stdio)."
         ),
+        "acp": Verb(
+            "acp",
+            "Serve an editor on stdin and stdout: sealed chats, by the Agent Client Protocol.",
+        ),
         "runs": Verb("runs", "List the runs there are."),
         "show": Verb("show", "Show what a run did and what came of it."),
         "review": Verb(

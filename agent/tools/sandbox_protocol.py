@@ -15,12 +15,8 @@ if TYPE_CHECKING:
     # Only their names are needed here; the modules bring the engine's SDK.
     from sandbox.container.plan import BroughtFiles
     from sandbox.container.seal import SealReport
-<<<<<<< HEAD
-    from sandbox.git.manifest import ManifestEntry
-    from sandbox.opening.reattach import ContainerState
-=======
     from sandbox.git.manifest import Manifest, ManifestEntry
->>>>>>> 76a1d6e (An editor's sessions, in pieces: transport, updates, questions, the run in its thread)
+    from sandbox.opening.reattach import ContainerState
     from sandbox.patch.values import LeftOut, Patch
     from sandbox.restore.mark import Mark, Restored
     from sandbox.restore.tracking import Step

@@ -9,7 +9,7 @@ from agent.cli.chat import line_reader
 from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.slash_commands import HELP
 from agent.cli.chat.voice import ChatVoice
-from agent.cli.controller import Frontend, RunController, may_ask, notices_of
+from agent.cli.controller import Frontend, RunController, may_ask
 from agent.cli.setup import options
 from agent.cli.setup.options import (
     ACCEPT_RISK,
@@ -29,6 +29,7 @@ from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment
+from agent.preparation.notices import notices_of
 from agent.preparation.prepare import prepare
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display, Layout

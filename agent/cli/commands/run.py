@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, path, text
-from agent.cli.controller import RunController, may_ask, notices_of, refuse_used, setup_hint
+from agent.cli.controller import RunController, may_ask, refuse_used
 from agent.cli.setup import options
 from agent.cli.setup.options import (
     ACCEPT_RISK,
@@ -22,6 +22,7 @@ from agent.cli.setup.options import (
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import workspace
+from agent.preparation.notices import notices_of, setup_hint
 from agent.preparation.prepare import prepare
 from sandbox.workspace.place import Workspace
 

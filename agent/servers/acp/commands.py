@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 
 from acp.schema import AvailableCommand
 
-from agent.chat.requests import Chat, Preview
+from agent.chat.requests import Chat
 from agent.chat.undo_text import to_person
 from agent.chat.wording import cost_lines, policy_lines, so_far
 from agent.errors import RecordError
+from agent.lifecycle.patch_so_far import Preview
 from agent.record.events.calls import CallEnded
 from agent.servers.acp.markup import fenced
 from agent.servers.acp.permission import EditorAsker
@@ -29,9 +30,7 @@ from sandbox.patch.values import Change
 COMMANDS = [
     AvailableCommand(name="apply", description="apply the patch so far to your files"),
     AvailableCommand(name="diff", description="show the patch so far"),
-    AvailableCommand(
-        name="undo", description="the sandbox's files back to before the last prompt"
-    ),
+    AvailableCommand(name="undo", description="the sandbox's files back to before the last prompt"),
     AvailableCommand(name="cost", description="what was used, and what is left"),
     AvailableCommand(name="policy", description="what the agent may do"),
     AvailableCommand(name="output", description="what the last tool call gave, all of it"),
@@ -79,7 +78,7 @@ class EditorCommands:
 
     def offered(self, before: bytes) -> bytes:
         """Show what a prompt left to apply, where that is another patch than before; gives it."""
-        taken = self._taken(self.chat.preview)
+        taken = self._taken(self.chat.patch.preview)
         if taken is None or taken.patch.data == before:
             return before
         lines = self._stat(taken)
@@ -95,7 +94,7 @@ class EditorCommands:
 
     def diff(self) -> None:
         """Show the patch, and what the gate found in it."""
-        taken = self._taken(self.chat.preview)
+        taken = self._taken(self.chat.patch.preview)
         if taken is None:
             return
         if not taken.patch.data:
@@ -106,7 +105,7 @@ class EditorCommands:
 
     def apply(self) -> None:
         """Have the person's files be as the sandbox is, once they said so."""
-        taken = self._taken(self.chat.to_apply)
+        taken = self._taken(self.chat.patch.to_apply)
         if taken is None:
             return
         if taken.refused:
@@ -126,7 +125,7 @@ class EditorCommands:
 
     def _apply(self, taken: Preview) -> None:
         # Not the patch so far: after an earlier one and an undo this is what is written.
-        changes = self.chat.would_change(taken)
+        changes = self.chat.patch.would_change(taken)
         if not changes:
             if taken.patch.data:
                 self.view.say("your files have all of it already")
@@ -139,7 +138,7 @@ class EditorCommands:
         if refused is not None:
             self.view.say(f"not applied: {refused.reason}")
             return
-        done = [f"{change.kind:<9} {path_text(change.path)}" for change in self.chat.apply(taken)]
+        done = [f"{change.kind:<9} {path_text(change.path)}" for change in self.chat.patch.apply(taken)]
         self.view.say(f"applied:\n{fenced(chr(10).join(done))}\n")
 
     def undo(self) -> None:

@@ -1,13 +1,15 @@
 """The editor's side of a chat, in the run's own thread: prompts in, which are requests or commands.
 
-Fits `agent.session.SessionDriver`: it leads the same chat as the one at a terminal.
+Fits `agent.lifecycle.session.SessionDriver`: it leads the same chat as the one at a terminal.
 """
 
 import queue
+import threading
 from collections.abc import Sequence
 
 from agent.chat.requests import Chat
 from agent.interrupts import SignalReceived
+from agent.lifecycle.session import RunSession
 from agent.record.events.calls import CallEnded
 from agent.record.events.kinds import Recorded
 from agent.record.outcome import Conversation, Interrupted, SandboxFailed
@@ -15,23 +17,27 @@ from agent.servers.acp.commands import EditorCommands, command_of
 from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.turns import Turn, TurnEnded, TurnFailed, told
 from agent.servers.acp.view import EditorView
-from agent.session import RunSession
 from agent.tools import registry
 from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 
 
 class PromptQueue:
-    """Prompts on their way to a run's thread, until the session is closed."""
+    """Prompts on their way to a run's thread, until the session is closed or its run over."""
 
     def __init__(self) -> None:
         self._turns: queue.SimpleQueue[Turn | None] = queue.SimpleQueue()
-        self.current: Turn | None = None
-        """The one that the thread works on."""
+        self._current: Turn | None = None
+        self._gate = threading.Lock()
+        self._over: TurnFailed | None = None
 
     def put(self, turn: Turn) -> None:
         """Have it served when the one before it is over."""
-        self._turns.put(turn)
+        with self._gate:
+            if self._over is None:
+                self._turns.put(turn)
+            else:
+                turn.settle(self._over)
 
     def close(self) -> None:
         """Nothing comes after what is in it."""
@@ -39,18 +45,18 @@ class PromptQueue:
 
     def next(self) -> Turn | None:
         """Wait for one; None: it is closed."""
-        self.current = self._turns.get()
-        return self.current
+        self._current = self._turns.get()
+        return self._current
 
     def fail(self, message: str) -> None:
-        """Nobody serves them any more: settle all that is in it."""
-        left = [] if self.current is None else [self.current]
-        while not self._turns.empty():
-            turn = self._turns.get()
-            if turn is not None:
-                left.append(turn)
-        for turn in left:
-            turn.settle(TurnFailed(message=message))
+        """Nobody serves any more: all that is in it, or comes yet, ends with these words."""
+        with self._gate:
+            self._over = TurnFailed(message=message)
+            left = [self._current]
+            while not self._turns.empty():
+                left.append(self._turns.get())
+        for turn in filter(None, left):
+            turn.settle(self._over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

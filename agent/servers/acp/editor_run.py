@@ -5,32 +5,34 @@ session in which nothing was asked leaves nothing but the sandbox, and that is c
 """
 
 import contextlib
-import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError
-from agent.job import Job, OnProgress
-from agent.observe.run_log import OWN, RunLog
+from agent.lifecycle.job import Job, OnProgress
+from agent.lifecycle.session import RunSetup
+from agent.observe.run_log import OWN
+from agent.preparation import environment
+from agent.preparation.carry_out import carry_out
+from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.model import known_secrets
+from agent.preparation.notices import notices_of
+from agent.preparation.prepare import Preparation
 from agent.record import outcome as outcomes
-from agent.record.events.lifecycle import Notice
-from agent.record.journal import each
 from agent.record.store import STEPS, RunRecord
 from agent.record.summary import RunResult
-from agent.review.report.writing import write_reports
-from agent.run import Run
 from agent.servers.acp.diffs import FileDiffs, as_copied
 from agent.servers.acp.driver import EditorDriver, PromptQueue
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.permission import EditorAsker
-from agent.servers.acp.plan import ServerSettings, SessionPlan
+from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.turns import Turn
 from agent.servers.acp.view import EditorView
-from agent.session import RunSetup
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import one_line
 from sandbox.background import Background
+from sandbox.workspace.place import on_host
 
 _WORDS = 400
 
@@ -44,20 +46,34 @@ class EditorRun:
         run_id: str,
         session_id: str,
         place: Path,
-        plan: SessionPlan,
+        prepared: Preparation,
         settings: ServerSettings,
         outbox: Outbox,
+        notices: Sequence[str],
     ) -> None:
         """Args:
         place: the workspace, by the editor's name for it.
+        notices: what the person should know before anything is done.
         """
         self.run_id = run_id
         self._session_id = session_id
         self._place = place
-        self._plan = plan
+        self._prepared = prepared
         self._settings = settings
         self._outbox = outbox
-        self._job = plan.job(run_id)
+        self._notices = notices
+        self._job = Job(
+            run_id=run_id,
+            task="",
+            workspace=prepared.root,
+            policy=prepared.policy,
+            verify=settings.verify,
+            instructions=prepared.instructions,
+            may_ask=True,
+            kernel_policy=prepared.kernel_policy,
+            accepted_risks=prepared.accepted,
+            environ=environment.environ(),
+        )
         self._interrupts = ThreadInterrupts()
         self._prompts = PromptQueue()
         self._heard: OnProgress = lambda _text: None
@@ -71,11 +87,6 @@ class EditorRun:
         """Something was asked in it."""
         return self._thread.ident is not None
 
-    @property
-    def over(self) -> bool:
-        """It was begun, and serves no prompt any more."""
-        return self.begun and not self._thread.is_alive()
-
     def open_ahead(self) -> None:
         """Begin to open the sandbox, before anything is asked."""
         self._opening.begin()
@@ -84,16 +95,14 @@ class EditorRun:
         """Have a prompt served; `turn.ended` says what came of it."""
         self._prompts.put(turn)
         self._thread.begin()
-        if self.over:
-            self._prompts.fail("the session is over")
 
-    def end(self, signal: str) -> None:
-        """Have it end: what is asked is broken off, and the patch is made."""
+    def break_off(self, signal: str) -> None:
+        """Have what is asked now be broken off, and the run end."""
         self._interrupts.receive(signal)
-        self._prompts.close()
 
     def close(self) -> None:
-        """Wait until its patch is made and its sandbox is gone."""
+        """No prompt comes any more: wait until its patch is made and its sandbox is gone."""
+        self._prompts.close()
         self._thread.wait()
         if self._opening.ident is not None and not self._taken:
             with contextlib.suppress(Exception):  # it did not open: there is nothing to close
@@ -129,41 +138,28 @@ class EditorRun:
             self._prompts.fail(why)
 
     def _recorded(self) -> RunResult:
+        prepared = self._prepared
+        notices = notices_of(prepared.root, prepared.policy)
         record = RunRecord.create(
-            self._settings.home, run_id=self.run_id, known_secrets=self._plan.known_secrets
+            prepared.home,
+            run_id=self.run_id,
+            known_secrets=known_secrets(prepared.configuration),
         )
         try:
-            return self._logged(record)
+            return carry_out(
+                self._setup(record),
+                telemetry=prepared.ready.telemetry,
+                notices=(*notices, *self._notices, *prepared.ready.notices),
+            )
         finally:
             record.close()
 
-    def _logged(self, record: RunRecord) -> RunResult:
-        with RunLog(record.directory, redact=record.redact) as log:
-            watching = [log.show]
-            spans = None
-            if self._plan.telemetry is not None:
-                from agent.observe.spans import SpanRecorder  # noqa: PLC0415 - an extra
-
-                spans = SpanRecorder(
-                    self._plan.telemetry, run_id=record.run_id, model=self._plan.model
-                )
-                watching.append(spans.show)
-            try:
-                run = self._run(record, watching)
-                result = run.go()
-            finally:
-                unsent = spans.close() if spans is not None else None
-                if unsent is not None:
-                    log.write(logging.WARNING, unsent)
-            record.write_summary(result.document.json_object())
-            write_reports(record, result, run.journal.log)
-        return result
-
-    def _run(self, record: RunRecord, watching: list[Callable[..., None]]) -> Run:
-        plan = self._plan
+    def _setup(self, record: RunRecord) -> RunSetup:
         diffs = FileDiffs(
             record.directory / STEPS,
-            as_copied(plan.root, lambda: self._opening.result().manifest.entries),
+            as_copied(
+                on_host(self._job.workspace), lambda: self._opening.result().manifest.entries
+            ),
         )
         view = EditorView(
             lambda update: self._outbox.tell(self._session_id, update), self._place, diffs
@@ -174,20 +170,15 @@ class EditorRun:
             self._interrupts,
             timeout_s=self._settings.ask_timeout_s,
         )
-        run = Run(
-            RunSetup(
-                job=self._job,
-                model=plan.model,
-                open_box=self._opened,
-                record=record,
-                show=each(*watching, view.show),
-                approve=asker,
-                interrupts=self._interrupts,
-                exit_code=self._settings.exit_code,
-                driver=EditorDriver(prompts=self._prompts, view=view, asker=asker),
-                facts=plan.facts,
-            )
+        return RunSetup(
+            job=self._job,
+            model=self._prepared.ready.model,
+            facts=self._prepared.ready.facts,
+            open_box=self._opened,
+            record=record,
+            show=view.show,
+            approve=asker,
+            interrupts=self._interrupts,
+            exit_code=of_outcome,
+            driver=EditorDriver(prompts=self._prompts, view=view, asker=asker),
         )
-        for notice in plan.notices:
-            run.journal.emit(Notice(text=notice))
-        return run

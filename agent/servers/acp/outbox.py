@@ -65,8 +65,10 @@ class Outbox:
             future.result()
         except (OSError, concurrent.futures.CancelledError):
             self.leave()
-        finally:
-            self._waiting.discard(future)
+
+    def post(self, session_id: str, update: Update) -> None:
+        """As `tell`, from the loop: nobody waits."""
+        self._begun(self._client.session_update(session_id, update))
 
     def ask(
         self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption]
@@ -76,7 +78,6 @@ class Outbox:
 
     def forget(self, future: concurrent.futures.Future[Any]) -> None:
         """Nobody waits for that answer any more."""
-        self._waiting.discard(future)
         future.cancel()
 
     def leave(self) -> None:
@@ -92,6 +93,7 @@ class Outbox:
             if not self._gone:
                 future = asyncio.run_coroutine_threadsafe(work, self._loop)
                 self._waiting.add(future)
+                future.add_done_callback(self._waiting.discard)
                 return future
         work.close()
         return None

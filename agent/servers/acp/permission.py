@@ -13,11 +13,11 @@ from acp.schema import AllowedOutcome, PermissionOption, ToolCallUpdate
 
 from agent.conversation.approval import Answered, Approved, ApprovedBefore, Declined
 from agent.interrupts import Interrupts
+from agent.lifecycle.session import RunSession
 from agent.record.events.wording import call_in_words
 from agent.servers.acp.markup import fenced
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.view import EditorView, call_id
-from agent.session import RunSession
 from agent.terminal.approval_text import question
 from agent.untrusted_text import one_line
 from policies.decision import Ask, Call, digest

@@ -1,0 +1,83 @@
+"""``moonpool acp``."""
+
+from importlib.util import find_spec
+
+from agent.cli.arguments import Command, Given, Parameter, path, text
+from agent.cli.setup import options
+from agent.cli.setup.options import (
+    ACCEPT_RISK,
+    CEILING,
+    CONTEXT_FILES,
+    INSTRUCTIONS,
+    KERNEL_POLICY,
+    POLICY,
+    PRICES,
+)
+from agent.errors import UsageError
+from agent.lifecycle.open_sandbox import open_sandbox
+from agent.preparation import environment, workspace
+from policies.file.quantities import duration_s
+
+MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
+VERIFY = text(
+    "--verify",
+    metavar="CMD",
+    help="When a session ends, run this in a fresh container with the patch.",
+)
+ROOT = path("--root", metavar="DIR", help="Sessions may be in this directory, or below, alone.")
+ASK_TIMEOUT: Parameter[float] = Parameter(
+    "--ask-timeout",
+    metavar="TIME",
+    help="A question that has no answer for so long is a no.",
+    default=300.0,
+    convert=duration_s,
+    notes="default: 5m",
+)
+
+
+def acp(given: Given) -> int:
+    """Serve one editor; gives the exit code."""
+    if find_spec("acp") is None:
+        raise UsageError("moonpool acp needs its packages: pip install 'moonpool[acp]'")
+    from agent.cli.setup import tidying
+    from agent.servers.acp.serving import serve
+    from agent.servers.acp.settings import ServerSettings
+
+    root = given[ROOT]
+    code = serve(
+        ServerSettings(
+            options=options.of_run(given, given[MODEL]),
+            verify=given[VERIFY],
+            within=None if root is None else workspace.directory(root, "--root"),
+            open_box=open_sandbox,
+            ask_timeout_s=given[ASK_TIMEOUT],
+        )
+    )
+    tidying.begin(environment.environ())
+    return code
+
+
+COMMAND = Command(
+    acp,
+    (
+        POLICY,
+        CEILING,
+        MODEL,
+        VERIFY,
+        ROOT,
+        ASK_TIMEOUT,
+        ACCEPT_RISK,
+        KERNEL_POLICY,
+        PRICES,
+        INSTRUCTIONS,
+        CONTEXT_FILES,
+    ),
+    """
+
+    Each session is a run on a copy of the folder that the editor has open; what leaves it is the
+    patch, applied by /apply when you say so. docs/editors.md has the lines for Zed, JetBrains,
+    Neovim and Emacs.
+
+    Example: moonpool acp -p python-tests
+    """,
+)

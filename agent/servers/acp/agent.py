@@ -1,0 +1,210 @@
+"""The methods of the protocol that a client may call, by the names that the SDK gives them.
+
+Owns which sessions there are, and the protocol's own error for whatever goes wrong. Refuses to know
+what a session does.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from acp.exceptions import RequestError
+from acp.helpers import update_available_commands
+from acp.meta import PROTOCOL_VERSION
+from acp.schema import (
+    AcpMcpServer,
+    AgentCapabilities,
+    ClientCapabilities,
+    CloseSessionResponse,
+    HttpMcpServer,
+    Implementation,
+    InitializeResponse,
+    McpServerStdio,
+    NewSessionResponse,
+    PromptCapabilities,
+    PromptResponse,
+    SessionCapabilities,
+    SessionCloseCapabilities,
+    SetSessionModeResponse,
+    SseMcpServer,
+)
+
+from agent.errors import ModelAuth, ModelError, RecordError, UsageError
+from agent.record.store import new_run_id
+from agent.servers.acp.commands import COMMANDS
+from agent.servers.acp.outbox import EditorClient, Outbox
+from agent.servers.acp.prompt import Block, PromptRefused, asked
+from agent.servers.acp.session import EditorSession, SessionRefusal, mode_state
+from agent.servers.acp.settings import ServerSettings
+from agent.servers.acp.turns import TurnFailed
+from agent.untrusted_text import one_line, visible
+from agent.version import VERSION
+from policies.errors import PolicyError
+from sandbox.errors import SandboxError
+
+McpServer = HttpMcpServer | SseMcpServer | AcpMcpServer | McpServerStdio
+MOST_SESSIONS = 16
+"""Open at once: each is a container."""
+_INVALID_REQUEST, _INVALID_PARAMS, _INTERNAL, _AUTH = -32600, -32602, -32603, -32000
+
+
+class AcpAgent:
+    """Fits the SDK's `Agent`, as far as it is served here."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._outbox: Outbox | None = None
+        self._version: int | None = None
+        self._sessions: dict[str, EditorSession] = {}
+        self._opening = 0
+        self._leaving = False
+
+    def on_connect(self, client: EditorClient) -> None:
+        """The SDK hands over its connection."""
+        self._outbox = Outbox(client, asyncio.get_running_loop())
+
+    async def initialize(
+        self,
+        protocol_version: int,
+        client_capabilities: ClientCapabilities | None = None,  # noqa: ARG002 - none is used
+        client_info: Implementation | None = None,  # noqa: ARG002 - whoever it is
+    ) -> InitializeResponse:
+        """Agree on a version: there is one, and a client that knows no such one leaves."""
+        self._version = protocol_version
+        return InitializeResponse(
+            protocol_version=PROTOCOL_VERSION,
+            agent_capabilities=AgentCapabilities(
+                prompt_capabilities=PromptCapabilities(embedded_context=True),
+                session_capabilities=SessionCapabilities(close=SessionCloseCapabilities()),
+            ),
+            auth_methods=[],
+            agent_info=Implementation(name="moonpool", title="Moonpool", version=VERSION),
+        )
+
+    async def new_session(
+        self,
+        cwd: str,
+        additional_directories: list[str] | None = None,
+        mcp_servers: list[McpServer] | None = None,
+    ) -> NewSessionResponse:
+        """Begin a sealed chat on a copy of a directory."""
+        self._require_initialized()
+        if additional_directories:
+            raise _refused("a session has one workspace: additionalDirectories are not taken")
+        if len(self._sessions) + self._opening >= MOST_SESSIONS:
+            raise _refused(f"{MOST_SESSIONS} sessions are open: close one first")
+        self._opening += 1
+        try:
+            mode = await _said(self._settings.mode)
+            modes = await _said(self._settings.modes)
+            prepared = await _said(self._settings.prepare, cwd, mode)
+        finally:
+            self._opening -= 1
+        if self._leaving:
+            raise _refused("the server is ending")
+        session = EditorSession(
+            session_id=new_run_id(),
+            cwd=cwd,
+            mode=mode,
+            prepared=prepared,
+            settings=self._settings,
+            outbox=self._box,
+            notices=_unused(mcp_servers or []),
+        )
+        self._sessions[session.id] = session
+        # After the answer: a client knows the session by then.
+        asyncio.get_running_loop().call_soon(self._tell_commands, session.id)
+        return NewSessionResponse(session_id=session.id, modes=mode_state(session, modes))
+
+    async def prompt(self, session_id: str, prompt: list[Block]) -> PromptResponse:
+        """Have a prompt served, and say why the agent stopped."""
+        session = self._session(session_id)
+        try:
+            ended = await session.prompt(asked(prompt, session.places))
+        except PromptRefused as error:
+            raise _refused(str(error), _INVALID_PARAMS) from error
+        except SessionRefusal as error:
+            raise _refused(str(error)) from error
+        if isinstance(ended, TurnFailed):
+            raise RequestError(_INTERNAL, visible(ended.message))
+        return PromptResponse(stop_reason=ended.reason)
+
+    async def cancel(self, session_id: str) -> None:
+        """End what is being served in a session; of one that is not there nobody hears."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            await session.cancel()
+
+    async def set_session_mode(self, session_id: str, mode_id: str) -> SetSessionModeResponse:
+        """Have a session be under another policy, before anything was asked in it."""
+        session = self._session(session_id)
+        try:
+            await session.change(mode_id)
+        except SessionRefusal as error:
+            raise _refused(str(error)) from error
+        except (UsageError, PolicyError, ModelError) as error:
+            raise _of(error) from error
+        return SetSessionModeResponse()
+
+    async def close_session(self, session_id: str) -> CloseSessionResponse:
+        """End a session; its patch is made, and its sandbox gone, when this is answered."""
+        session = self._session(session_id)
+        del self._sessions[session_id]
+        await session.close()
+        return CloseSessionResponse()
+
+    async def leave(self, signal: str = "") -> None:
+        """End every session, as `EditorSession.close`: the server ends, or the client is gone."""
+        self._leaving = True
+        if self._outbox is not None:
+            self._outbox.leave()
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        await asyncio.gather(*(session.close(signal) for session in sessions))
+
+    # -- what they share -------------------------------------------------------------------
+
+    @property
+    def _box(self) -> Outbox:
+        if self._outbox is None:
+            raise AssertionError("the SDK connects before it calls")
+        return self._outbox
+
+    def _tell_commands(self, session_id: str) -> None:
+        self._box.post(session_id, update_available_commands(COMMANDS))
+
+    def _require_initialized(self) -> None:
+        if self._version is None:
+            raise _refused("the first request is initialize")
+
+    def _session(self, session_id: str) -> EditorSession:
+        self._require_initialized()
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise RequestError(-32002, f"there is no open session {one_line(session_id, 60)}")
+        return session
+
+
+async def _said(work: Any, *arguments: str) -> Any:
+    """What it gives, worked out beside the loop; its errors in the protocol's form."""
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except (UsageError, PolicyError, ModelError, RecordError, SandboxError) as error:
+        raise _of(error) from error
+
+
+def _of(error: Exception) -> RequestError:
+    code = _AUTH if isinstance(error, ModelAuth) else _INVALID_PARAMS
+    return RequestError(code, visible(str(error)))
+
+
+def _refused(words: str, code: int = _INVALID_REQUEST) -> RequestError:
+    return RequestError(code, words)
+
+
+def _unused(servers: Sequence[McpServer]) -> tuple[str, ...]:
+    """A client may bring servers of tools: they would run on the host, outside of every policy."""
+    if not servers:
+        return ()
+    what = f"the editor's MCP servers ({len(servers)}) are not used"
+    return (f"{what}: an agent here has the tools of its sandbox, and no others",)

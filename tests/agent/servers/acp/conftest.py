@@ -1,0 +1,15 @@
+"""What the tests of the server share: an editor at a desk, with a home of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes.editor import Desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setenv("MOONPOOL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("MOONPOOL_CONFIG", raising=False)
+    return Desk(tmp_path)
