@@ -29,6 +29,7 @@ def serve(settings: ServerSettings) -> int:
     """
     # The SDK tells of each line that it can't use, with a traceback: ours have their answers.
     logging.getLogger().addHandler(logging.NullHandler())
+    streams.require_pipes()
     with streams.taken() as pipes:
         return asyncio.run(_serve(settings, pipes))
 

@@ -6,6 +6,7 @@ reads standard input reads nothing.
 
 import asyncio
 import os
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -37,6 +38,23 @@ def taken() -> Generator[ProtocolPipes]:
         os.close(nothing)
 
 
+def require_pipes() -> None:
+    """Raises UsageError where nobody can answer through standard input and output."""
+    if not (_is_pipe(_STDIN) and _is_pipe(_STDOUT)):
+        raise UsageError(
+            "an editor starts `moonpool acp` and speaks through its standard input and output, "
+            "which have to be pipes: see docs/editors.md"
+        )
+
+
+def _is_pipe(stream: int) -> bool:
+    try:
+        mode = os.fstat(stream).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(stream)
+
+
 async def connected(
     pipes: ProtocolPipes, *, line_limit_bytes: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -44,23 +62,14 @@ async def connected(
 
     Args:
         line_limit_bytes: how much is read ahead at most, in one line or in several.
-
-    Raises:
-        UsageError: one of them is a file, which nobody can answer through.
     """
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=line_limit_bytes)
-    try:
-        await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipes.reading, "rb", 0)
-        )
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
-            os.fdopen(pipes.writing, "wb", 0),
-        )
-    except ValueError as error:
-        raise UsageError(
-            "an editor starts `moonpool acp` and speaks through its standard input and output, "
-            "which have to be pipes: see docs/editors.md"
-        ) from error
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipes.reading, "rb", 0)
+    )
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
+        os.fdopen(pipes.writing, "wb", 0),
+    )
     return reader, asyncio.StreamWriter(transport, protocol, None, loop)
