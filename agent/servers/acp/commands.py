@@ -138,7 +138,8 @@ class EditorCommands:
         if refused is not None:
             self.view.say(f"not applied: {refused.reason}")
             return
-        done = [f"{change.kind:<9} {path_text(change.path)}" for change in self.chat.patch.apply(taken)]
+        applied = self.chat.patch.apply(taken)
+        done = [f"{change.kind:<9} {path_text(change.path)}" for change in applied]
         self.view.say(f"applied:\n{fenced(chr(10).join(done))}\n")
 
     def undo(self) -> None:
