@@ -34,7 +34,7 @@ Original = Callable[[bytes], bytes | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileDiff:
+class ShownDiff:
     path: bytes
     """In the workspace."""
     old: str | None
@@ -47,7 +47,7 @@ class FileDiff:
 class ShownChanges:
     """What is shown of one look."""
 
-    diffs: tuple[FileDiff, ...]
+    diffs: tuple[ShownDiff, ...]
     named: tuple[bytes, ...]
     """Changed too: no text, too large, or one too many."""
 
@@ -69,7 +69,7 @@ class FileDiffs:
         self._files = self._files.after(event)
         if not isinstance(event, ChangesTracked):
             return None
-        diffs: list[FileDiff] = []
+        diffs: list[ShownDiff] = []
         named = list(event.missed)
         for item in event.changed:
             diff = self._diff(item, before) if len(diffs) < MOST_FILES else None
@@ -79,7 +79,7 @@ class FileDiffs:
                 diffs.append(diff)
         return ShownChanges(diffs=tuple(diffs), named=tuple(filter(carried, named)))
 
-    def _diff(self, item: TrackedFile, before: Mapping[bytes, TrackedFile]) -> FileDiff | None:
+    def _diff(self, item: TrackedFile, before: Mapping[bytes, TrackedFile]) -> ShownDiff | None:
         """None: it can't be shown."""
         try:
             known = before.get(item.path)
@@ -87,7 +87,7 @@ class FileDiffs:
             new = self._content(item)
             if not carried(item.path):
                 return None
-            return FileDiff(path=item.path, old=_text(old), new=_text(new) or "")
+            return ShownDiff(path=item.path, old=_text(old), new=_text(new) or "")
         except (Unknown, PatchError, OSError):
             return None
 

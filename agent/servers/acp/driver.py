@@ -15,7 +15,7 @@ from agent.record.events.kinds import Recorded
 from agent.record.outcome import Conversation, Interrupted, SandboxFailed
 from agent.servers.acp.commands import EditorCommands, command_of
 from agent.servers.acp.permission import EditorAsker
-from agent.servers.acp.turns import Turn, TurnEnded, TurnFailed, told
+from agent.servers.acp.turns import PromptTurn, TurnEnded, TurnFailed, told
 from agent.servers.acp.view import EditorView
 from agent.tools import registry
 from policies.frozen import dataclass
@@ -26,12 +26,12 @@ class PromptQueue:
     """Prompts on their way to a run's thread, until the session is closed or its run over."""
 
     def __init__(self) -> None:
-        self._turns: queue.SimpleQueue[Turn | None] = queue.SimpleQueue()
-        self._current: Turn | None = None
+        self._turns: queue.SimpleQueue[PromptTurn | None] = queue.SimpleQueue()
+        self._current: PromptTurn | None = None
         self._gate = threading.Lock()
         self._over: TurnFailed | None = None
 
-    def put(self, turn: Turn) -> None:
+    def put(self, turn: PromptTurn) -> None:
         """Have it served when the one before it is over."""
         with self._gate:
             if self._over is None:
@@ -43,7 +43,7 @@ class PromptQueue:
         """Nothing comes after what is in it."""
         self._turns.put(None)
 
-    def next(self) -> Turn | None:
+    def next(self) -> PromptTurn | None:
         """Wait for one; None: it is closed."""
         self._current = self._turns.get()
         return self._current
@@ -96,7 +96,7 @@ class EditorDriver:
             if session.interrupts.leaving:
                 return Interrupted(signal=session.interrupts.name)
 
-    def _do(self, chat: Chat, turn: Turn) -> TurnEnded | TurnFailed:
+    def _do(self, chat: Chat, turn: PromptTurn) -> TurnEnded | TurnFailed:
         name = command_of(turn.asked)
         if name is not None:
             self._commands(chat).run(name)

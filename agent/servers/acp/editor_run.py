@@ -27,7 +27,7 @@ from agent.servers.acp.driver import EditorDriver, PromptQueue
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.settings import ServerSettings
-from agent.servers.acp.turns import Turn
+from agent.servers.acp.turns import PromptTurn
 from agent.servers.acp.view import EditorView
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import one_line
@@ -91,7 +91,7 @@ class EditorRun:
         """Begin to open the sandbox, before anything is asked."""
         self._opening.begin()
 
-    def ask(self, turn: Turn) -> None:
+    def ask(self, turn: PromptTurn) -> None:
         """Have a prompt served; `turn.ended` says what came of it."""
         self._prompts.put(turn)
         self._thread.begin()

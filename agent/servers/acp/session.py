@@ -16,7 +16,7 @@ from agent.servers.acp.editor_run import EditorRun
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.prompt import Asked
 from agent.servers.acp.settings import PolicyMode, ServerSettings
-from agent.servers.acp.turns import Turn, TurnEnded, TurnFailed
+from agent.servers.acp.turns import PromptTurn, TurnEnded, TurnFailed
 
 
 class SessionRefusal(Exception):
@@ -43,7 +43,7 @@ class EditorSession:
         self._settings = settings
         self._outbox = outbox
         self._notices = notices
-        self._turn: Turn | None = None
+        self._turn: PromptTurn | None = None
         self._changing = asyncio.Lock()
         self._closed = False
         self._prepared = prepared
@@ -74,7 +74,7 @@ class EditorSession:
         """
         if self._turn is not None:
             raise SessionRefusal("a prompt of this session is being served: wait for it, or cancel")
-        turn = self._turn = Turn(asked)
+        turn = self._turn = PromptTurn(asked)
         try:
             async with self._changing:
                 if self._closed:

@@ -1,6 +1,6 @@
 """One prompt of an editor on its way through a run's thread, and how it ends.
 
-Owns what ends a prompt in the protocol's words. The loop waits for `Turn.ended`; the run's thread
+Owns what ends a prompt in the protocol's words. The loop waits for `PromptTurn.ended`; the run's thread
 settles it.
 """
 
@@ -48,7 +48,7 @@ class TurnFailed:
     message: str
 
 
-class Turn:
+class PromptTurn:
     """One prompt. Mutable: it is waited for, begun, cancelled, settled."""
 
     def __init__(self, asked: Asked) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fakes.editor import Desk
+from command_line.running import moonpool, zygote
+from editors.desk import Desk
+
+__all__ = ["moonpool", "zygote"]
 
 
 @pytest.fixture

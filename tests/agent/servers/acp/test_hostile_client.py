@@ -11,7 +11,7 @@ from acp.agent.connection import AgentSideConnection
 
 from agent.servers.acp.agent import AcpAgent
 from agent.servers.acp.transport import LINE_LIMIT_BYTES, ClientTransport
-from fakes.editor import Desk
+from editors.desk import Desk
 
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from acp.schema import PermissionOption, RequestPermissionResponse, ToolCallUpdate
 
-from fakes.editor import Answer, Desk, ask, cancelling, choosing, silent
+from editors.desk import Answer, Desk, ask, cancelling, choosing, silent
 
 RULES = "+commands: [{program: touch, ask: true}]"
 DONE = {"text": "Done."}

@@ -9,7 +9,7 @@ from acp.client.connection import ClientSideConnection
 from acp.exceptions import RequestError
 from acp.schema import McpServerStdio
 
-from fakes.editor import Desk, ask, choosing
+from editors.desk import Desk, ask, choosing
 from sandbox.errors import EngineUnavailable
 
 

@@ -16,7 +16,7 @@ from acp.schema import ImageContentBlock
 from acp.stdio import spawn_agent_process
 
 from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
-from fakes.editor import FakeEditor, ask, choosing
+from editors.desk import FakeEditor, ask, choosing
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
 
