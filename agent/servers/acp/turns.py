@@ -1,7 +1,7 @@
 """One prompt of an editor on its way through a run's thread, and how it ends.
 
-Owns what ends a prompt in the protocol's words. The loop waits for `PromptTurn.ended`; the run's thread
-settles it.
+Owns what ends a prompt in the protocol's words. The loop waits for `PromptTurn.ended`; the run's
+thread settles it.
 """
 
 import concurrent.futures
