@@ -71,6 +71,7 @@ class FrameClient:
         self._frames: list[Frame] = []
         self._next = 0
         self.modern = True
+        self.progress_token: str | None = None
         self.capabilities: Frame = {"elicitation": {"form": {}}} if asks else {}
 
     # -- frames ----------------------------------------------------------------------------
@@ -94,6 +95,8 @@ class FrameClient:
                 "io.modelcontextprotocol/clientCapabilities": self.capabilities,
                 "io.modelcontextprotocol/clientInfo": {"name": "frames", "version": "1"},
             }
+        if self.progress_token is not None:
+            whole.setdefault("_meta", {})["progressToken"] = self.progress_token
         self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": whole})
         return number
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.arguments import Command, Given, flag, number, text, texts
+from agent.cli.setup import tidying
 from agent.cli.setup.options import CEILING, KERNEL_POLICY
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import open_sandbox
@@ -54,6 +55,7 @@ def mcp(given: Given) -> int:
             "'moonpool[mcp]'"
         ) from error
     ended_by = serve_stdio(_settings(given))
+    tidying.begin(environment.environ())
     return exit_codes.DONE if ended_by is None else exit_codes.INTERRUPTED
 
 

@@ -29,18 +29,21 @@ from agent.record.events.calls import CallEnded, CallRefused
 from agent.record.events.conversation import UserMessageAdded
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import RequestAwaited
+from agent.record.events.live import OutputPiece, Progress
 from agent.record.outcome import Conversation, CutShort, Interrupted, SandboxFailed
 from agent.record.store import RunRecord
-from agent.record.summary import RunResult
+from agent.record.summary import RunSummary
 from agent.servers.mcp.desk import CallReport, Desk, RequestRefused
 from agent.servers.mcp.interrupts import RequestInterrupts
 from agent.servers.mcp.settings import McpSettings
+from agent.untrusted_text import decode, one_line
 from policies.decision import Ask, Call
 from policies.file.quantities import spelled_duration
 from sandbox.errors import SandboxError
 
 T = TypeVar("T")
 _SERVER_ENDED = "the server that its client used ended"
+_LINE = 200
 _MOST_WAITING = 64
 """Requests of one sandbox that wait for their turn."""
 
@@ -96,14 +99,17 @@ class ClientSandbox:
         """
         self.handle = handle
         self.job = job
-        self.opened: Future[RunSession] = Future()
-        self.ended: Future[RunResult] = Future()
+        self.opened: Future[None] = Future()
+        self.ended: Future[RunSummary] = Future()
+        self.newest = ""
+        """The newest line of what is being done, for whoever waits for it."""
         self._client = client
         self._settings = settings
         self._record = record
         self._interrupts = RequestInterrupts()
         self._requests: queue.Queue[_Request[Any] | Conversation] = queue.Queue()
         self._serving: _Request[Any] | None = None
+        self._closing = False
         self._lock = threading.Lock()
         self._desk: Desk | None = None
         self._thread = threading.Thread(target=self._go, name=f"sandbox {job.run_id}", daemon=True)
@@ -136,6 +142,8 @@ class ClientSandbox:
     async def _answer(self, request: _Request[T]) -> T:
         if not self.alive:
             raise RequestRefused(self.last_words())
+        if self._closing:
+            raise RequestRefused("this sandbox is being closed")
         if self._requests.qsize() >= _MOST_WAITING:
             raise RequestRefused(f"{_MOST_WAITING} requests wait for this sandbox already")
         self._requests.put(request)
@@ -159,7 +167,8 @@ class ClientSandbox:
                 request.answer.cancel()
 
     def close(self, ended: Conversation) -> None:
-        """End it when what was asked before is done."""
+        """End it when what was asked before is done; nothing is asked of it any more."""
+        self._closing = True
         self._requests.put(ended)
 
     def end(self, why: str) -> None:
@@ -168,6 +177,7 @@ class ClientSandbox:
         Args:
             why: what stands behind "interrupted by".
         """
+        self._closing = True
         self._interrupts.receive(why)
         self._requests.put(Interrupted(signal=why))
 
@@ -175,7 +185,7 @@ class ClientSandbox:
         """Why nothing is served any more, and where the work is."""
         words = f"this sandbox is closed; its run is {self.job.run_id}"
         if self.ended.done() and not self.ended.cancelled() and self.ended.exception() is None:
-            document = self.ended.result().document
+            document = self.ended.result()
             words += f", which ended as: {document.outcome}"
             words += f" ({document.detail})" if document.detail else ""
         return f"{words}. Open another one to go on"
@@ -184,20 +194,20 @@ class ClientSandbox:
 
     def _go(self) -> None:
         try:
-            result = self._result()
+            document = self._carried_out()
         except BaseException as error:  # noqa: BLE001 - whoever waits for the thread is told
             OWN.error("a defect of Moonpool in a sandbox of a client", exc_info=error)
             self._refuse_opening(RequestRefused(f"a defect of Moonpool: {error!r}"))
             self.ended.set_exception(error if isinstance(error, Exception) else CancelledError())
         else:
-            words = result.document.detail or result.document.outcome
+            words = document.detail or document.outcome
             self._refuse_opening(RequestRefused(f"the sandbox can't be opened: {words}"))
-            self.ended.set_result(result)
+            self.ended.set_result(document)
         self._refuse_waiting()
 
-    def _result(self) -> RunResult:
+    def _carried_out(self) -> RunSummary:
         try:
-            return carry_out(
+            result = carry_out(
                 RunSetup(
                     job=self.job,
                     model=UnaskedModel(f"mcp:{self._client}"),
@@ -211,7 +221,10 @@ class ClientSandbox:
                 ),
                 telemetry=self._settings.telemetry,
             )
+            return result.document
         finally:
+            # What it holds (all that was told, the patch) is no use to a late request.
+            self._desk = None
             self._record.close()
 
     def _refuse_opening(self, why: RequestRefused) -> None:
@@ -233,7 +246,7 @@ class ClientSandbox:
         session.journal.emit(UserMessageAdded(text=self.job.task, what="request"))
         # Whoever takes the run up after this process was killed has nobody to ask: it is exported.
         session.journal.emit(RequestAwaited(outcome=CutShort(detail=_SERVER_ENDED)))
-        self.opened.set_result(session)
+        self.opened.set_result(None)
         while True:
             with session.clock.stopped():
                 request = self._next()
@@ -263,6 +276,7 @@ class ClientSandbox:
             self._requests.put(request)
 
     def _serve(self, request: _Request[Any], desk: Desk) -> None:
+        self.newest = ""
         with self._lock:
             if not request.answer.set_running_or_notify_cancel():
                 return
@@ -279,10 +293,18 @@ class ClientSandbox:
 
     def _show(self, event: Event, _line: str | None) -> None:
         request, desk = self._serving, self._desk
-        if isinstance(event, CallEnded | CallRefused) and request and desk:
-            report = desk.reported(event)
-            if not request.answer.done():
-                request.answer.set_result(report)
+        match event:
+            case Progress(text=text):
+                self.newest = one_line(text, _LINE)
+            case OutputPiece(data=data):
+                # Hostile, and not looked through: its last line, where that is a short one.
+                self.newest = one_line(decode(data[-_LINE:].rstrip().rpartition(b"\n")[2]), _LINE)
+            case CallEnded() | CallRefused() if request and desk:
+                report = desk.reported(event)
+                if not request.answer.done():
+                    request.answer.set_result(report)
+            case _:
+                pass
 
     def _approve(self, call: Call, ask: Ask) -> Answered:
         desk = self._desk

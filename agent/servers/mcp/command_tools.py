@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from mcp.server.mcpserver import ElicitationResult, MCPServer, Resolve
+from mcp.server.mcpserver import Context, ElicitationResult, MCPServer, Resolve
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from agent.servers.mcp import called, results, wording
 from agent.servers.mcp.approval import Approvals, Consent, bash_arguments
 from agent.servers.mcp.arguments import Handle, ProcessNumber, ShellText, effects
+from agent.servers.mcp.progress import progress
 from agent.servers.mcp.refusals import refusing
 from agent.servers.mcp.results import CommandOutput, ProcessOutput, StartedProcess
 from agent.servers.mcp.sandboxes import Sandboxes
@@ -47,6 +48,7 @@ def add_command_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
 
     @refusing
     async def run(
+        ctx: Context,
         sandbox: Handle,
         command: ShellText,
         approval: Annotated[ElicitationResult[Consent], Resolve(refusing(approvals.of_run))],
@@ -62,7 +64,9 @@ def add_command_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
     ) -> Annotated[CallToolResult, CommandOutput]:
         arguments = bash_arguments(command, timeout_s, background=False)
         answered = approvals.settled(sandbox, arguments, approval)
-        return called.command_result(await sandboxes.of(sandbox).call("bash", arguments, answered))
+        one = sandboxes.of(sandbox)
+        async with progress(ctx, lambda: one.newest):
+            return called.command_result(await one.call("bash", arguments, answered))
 
     @refusing
     async def background_start(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.types import CallToolResult
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from agent.lifecycle.patch_so_far import Preview
 from agent.servers.mcp import called, results, wording
 from agent.servers.mcp.arguments import Handle, ShellText, effects
 from agent.servers.mcp.desk import Desk, RequestRefused
+from agent.servers.mcp.progress import progress
 from agent.servers.mcp.refusals import refusing
 from agent.servers.mcp.results import AppliedFiles, DiffText, ExportedPatch, VerificationReport
 from agent.servers.mcp.sandboxes import Sandboxes
@@ -56,9 +57,11 @@ def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
 
     @refusing
     async def verify(
-        sandbox: Handle, command: ShellText | None = None
+        ctx: Context, sandbox: Handle, command: ShellText | None = None
     ) -> Annotated[CallToolResult, VerificationReport]:
-        result = await sandboxes.of(sandbox).ask(lambda desk: desk.verify(command))
+        one = sandboxes.of(sandbox)
+        async with progress(ctx, lambda: one.newest):
+            result = await one.ask(lambda desk: desk.verify(command))
         value = results.verification(result)
         return called.result(wording.of_verification(value), value)
 

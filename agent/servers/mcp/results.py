@@ -14,7 +14,7 @@ from agent.lifecycle.session import RunSession
 from agent.record.summary import RunSummary
 from agent.risk.finding import Finding
 from agent.untrusted_text import decode, one_line, path_text
-from agent.verification import Failed, NotAsked, NotRun, Verification, Verified, in_words
+from agent.verification import Failed, NotAsked, Verification, Verified, in_words
 from policies.policy import Policy
 from sandbox.patch.values import Change
 from sandbox.results import BackgroundStatus, Output
@@ -195,7 +195,7 @@ def closed(summary: RunSummary) -> ClosedSandbox:
         outcome=summary.outcome,
         detail=summary.detail[: _WIDTH * 10],
         patch=summary.patch,
-        verified=None if isinstance(checked, NotAsked | NotRun) else isinstance(checked, Verified),
+        verified=None if isinstance(checked, NotAsked) else isinstance(checked, Verified),
         files=_files(summary.changes),
         findings=_findings(summary.findings),
         more=max(0, len(summary.changes) - _ROWS) + max(0, len(summary.findings) - _ROWS),

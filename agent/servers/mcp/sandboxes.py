@@ -7,6 +7,7 @@ many there are at once, what is settled before one is opened, and that all are e
 import asyncio
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -14,12 +15,11 @@ from anyio.to_thread import run_sync
 
 from agent.config.instructions import Instructions
 from agent.lifecycle.job import Job
-from agent.lifecycle.session import RunSession
 from agent.preparation import model as model_setup
 from agent.preparation.policy import permit
 from agent.preparation.workspace import refuse_inside
 from agent.record.store import RunRecord, new_run_id
-from agent.record.summary import RunResult
+from agent.record.summary import RunSummary
 from agent.servers.mcp.client_sandbox import ClientSandbox
 from agent.servers.mcp.desk import RequestRefused
 from agent.servers.mcp.roots import workspace_in
@@ -41,9 +41,19 @@ class Sandboxes:
         self._ending = ""
 
     async def open(
-        self, workspace: str, policy: str | None, task: str, *, client: str, may_ask: bool
-    ) -> tuple[ClientSandbox, RunSession]:
+        self,
+        workspace: str,
+        policy: str | None,
+        task: str,
+        *,
+        client: str,
+        may_ask: bool,
+        begun: Callable[[ClientSandbox], None] = lambda _: None,
+    ) -> ClientSandbox:
         """Open one. Taken back while it opens, it is closed again.
+
+        Args:
+            begun: is given it as soon as it begins to open.
 
         Raises:
             RequestRefused, OutsideRoots: there are too many, or it can't be opened.
@@ -68,15 +78,16 @@ class Sandboxes:
         finally:
             self._opening -= 1
         self._forget()
+        begun(made)
         made.begin()
         opened = asyncio.wrap_future(made.opened)
         try:
-            session = await asyncio.shield(opened)
+            await asyncio.shield(opened)
         except asyncio.CancelledError:
             opened.add_done_callback(lambda done: done.cancelled() or done.exception())
             made.end("the client, which took it back")
             raise
-        return made, session
+        return made
 
     def _made(
         self, workspace: str, policy: str | None, task: str, client: str, *, may_ask: bool
@@ -142,7 +153,7 @@ class Sandboxes:
                 await ended(one)
 
 
-async def ended(one: ClientSandbox) -> RunResult | None:
+async def ended(one: ClientSandbox) -> RunSummary | None:
     """Wait for the end of one; None where a defect ended it."""
     done = asyncio.wrap_future(one.ended)
     await asyncio.shield(asyncio.wait([done]))

@@ -9,10 +9,12 @@ from pydantic import Field
 from agent.record.outcome import Finished
 from agent.servers.mcp import called, results, wording
 from agent.servers.mcp.arguments import Handle, effects
+from agent.servers.mcp.client_sandbox import ClientSandbox
 from agent.servers.mcp.command_tools import add_command_tools
 from agent.servers.mcp.desk import RequestRefused
 from agent.servers.mcp.file_tools import add_file_tools
 from agent.servers.mcp.patch_tools import add_patch_tools
+from agent.servers.mcp.progress import progress
 from agent.servers.mcp.refusals import refusing
 from agent.servers.mcp.results import ClosedSandbox, OpenedSandbox
 from agent.servers.mcp.sandboxes import Sandboxes, ended
@@ -80,14 +82,22 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
             Field(max_length=4000, description="What is to be done there, for who reviews it."),
         ] = "",
     ) -> Annotated[CallToolResult, OpenedSandbox]:
-        one, session = await sandboxes.open(
-            workspace, policy, task, client=_client(ctx), may_ask=_may_ask(ctx)
-        )
-        value = results.opened(one.handle, session)
+        opening: list[ClientSandbox] = []
+        async with progress(ctx, lambda: opening[0].newest if opening else ""):
+            one = await sandboxes.open(
+                workspace,
+                policy,
+                task,
+                client=_client(ctx),
+                may_ask=_may_ask(ctx),
+                begun=opening.append,
+            )
+        value = await one.ask(lambda desk: results.opened(one.handle, desk.session))
         return called.result(wording.of_opened(value), value)
 
     @refusing
     async def close_sandbox(
+        ctx: Context,
         sandbox: Handle,
         summary: Annotated[
             str, Field(max_length=20_000, description="What was done, for who reviews the patch.")
@@ -95,10 +105,11 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
     ) -> Annotated[CallToolResult, ClosedSandbox]:
         one = sandboxes.of(sandbox)
         one.close(Finished(message=summary.strip() or "closed by its client"))
-        over = await ended(one)
+        async with progress(ctx, lambda: one.newest):
+            over = await ended(one)
         if over is None:
             raise RequestRefused(one.last_words())
-        value = results.closed(over.document)
+        value = results.closed(over)
         return called.result(wording.of_closed(value), value)
 
     server.add_tool(

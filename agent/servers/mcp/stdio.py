@@ -6,6 +6,7 @@ protocol's error, so many requests are served at once and no more, and a signal 
 """
 
 import asyncio
+import json
 import os
 import select
 import threading
@@ -25,6 +26,7 @@ from mcp.types import (
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
+    JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
     RequestId,
@@ -187,8 +189,9 @@ class StdioTransport:
         if frame is None:
             words = f"a message of more than {LARGEST_FRAME >> 20} MiB is not read"
             return None, _error(None, INVALID_REQUEST, words)
-        if not frame.strip():
-            return None, None
+        return self._parsed(frame) if frame.strip() else (None, None)
+
+    def _parsed(self, frame: bytes) -> tuple[JSONRPCMessage | None, JSONRPCError | None]:
         try:
             message = jsonrpc_message_adapter.validate_json(frame, by_name=False)
         except ValidationError as error:
@@ -197,6 +200,9 @@ class StdioTransport:
             return None, _error(None, INVALID_REQUEST, "this is no message of JSON-RPC 2.0")
         if isinstance(message, JSONRPCRequest):
             return self._admitted(message)
+        # A request whose id is of another type is a notification for the SDK, and never answered.
+        if isinstance(message, JSONRPCNotification) and json.loads(frame).get("id") is not None:
+            return None, _error(None, INVALID_REQUEST, "an id is a text or a whole number")
         return message, None
 
     def _metadata(self, message: JSONRPCMessage) -> ServerMessageMetadata | None:

@@ -84,6 +84,15 @@ def test_an_answer_counts_for_no_other_command(connect: Connect, asking: dict[st
     assert "harm" not in _files(client, box) + _files(client, other)
 
 
+def test_an_answer_among_the_arguments_is_none(connect: Connect, asking: dict[str, str]) -> None:
+    client = connect(asks=True, policies=asking)
+    box = client.opened(workspace="repo")
+    for answer in (YES, {"action": "accept", "data": {"approve": True}}, {"digest": "0" * 64}):
+        result = client.call("run", sandbox=box, command="touch made", approval=answer)
+        assert result["resultType"] == "input_required"
+    assert "made" not in _files(client, box)
+
+
 def test_an_answer_without_its_question_is_none(connect: Connect, asking: dict[str, str]) -> None:
     client = connect(asks=True, policies=asking)
     box = client.opened(workspace="repo")

@@ -51,6 +51,9 @@ def _patched(summaries: Summaries) -> list[str]:
         (b'{"id": 1, "method": "tools/list"}', -32600),
         (b'{"jsonrpc": "1.0", "id": 1, "method": "tools/list"}', -32600),
         (b'{"jsonrpc": "2.0", "id": 1, "method": 7}', -32600),
+        (b'{"jsonrpc": "2.0", "id": 1.5, "method": "tools/list"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": true, "method": "tools/list"}', -32600),
+        (b'{"jsonrpc": "2.0", "id": {}, "method": "tools/list"}', -32600),
     ],
 )
 def test_what_is_no_message_is_answered_and_ends_nothing(

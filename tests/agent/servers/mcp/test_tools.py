@@ -206,6 +206,32 @@ def test_a_closed_sandbox_says_what_became_of_it(connect: Connect) -> None:
     assert "is closed" in client.refused("close", sandbox=box)
 
 
+def test_what_is_asked_after_close_is_refused_at_once(connect: Connect) -> None:
+    client = connect(verify="sleep 1")
+    box = client.opened(workspace="repo")
+    closing = client.begin("close", sandbox=box)
+    client.begin("run", sandbox=box, command="true")
+    again = client.begin("close", sandbox=box)
+    assert "is being closed" in text_of(client.frame()["result"])
+    assert client.answer(closing)["result"]["structuredContent"]["verified"] is True
+    assert client.answer(again)["result"]["structuredContent"]["verified"] is True
+
+
+def test_a_client_that_wants_it_is_told_that_a_call_goes_on(connect: Connect) -> None:
+    client = connect()
+    box = client.opened(workspace="repo")
+    arguments = {"sandbox": box, "command": "echo first; sleep 600"}
+    client.progress_token = "mine"
+    slow = client.begin("run", **arguments)
+    client.progress_token = None
+    told = [client.frame() for _ in range(2)]
+    assert {frame["method"] for frame in told} == {"notifications/progress"}
+    assert [frame["params"]["progress"] for frame in told] == [1, 2]
+    assert {frame["params"]["progressToken"] for frame in told} == {"mine"}
+    client.notify("notifications/cancelled", {"requestId": slow})
+    assert client.done("run", sandbox=box, command="true")["exit_code"] == 0
+
+
 def test_so_many_sandboxes_stand_at_once(connect: Connect) -> None:
     client = connect(most=2)
     first = client.opened(workspace="repo")
