@@ -4,19 +4,17 @@ Owns the tags, the labels and the lock between processes. What a recipe is made 
 `images.recipes`' to say, where the base comes from `images.base`'.
 """
 
-import fcntl
 import re
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from platformdirs import user_cache_path
 
 from images import recipes
 from images.recipes import Recipe
 from images.trust import local_authorities
 from policies.file.names import is_path
+from sandbox import cache
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable
@@ -227,26 +225,6 @@ def _is_there(engine: Engine, recipe: Recipe, trust: Mapping[str, bytes]) -> boo
     return True
 
 
-@contextmanager
-def one_at_a_time(name: str, on_waiting: Callable[[], None]) -> Generator[None]:
-    """Hold the lock of what is made. Without a place for it, two at once only waste time."""
-    directory = user_cache_path("moonpool")
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (directory / f"{name}.lock").open("ab")
-    except OSError:
-        yield
-        return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        # Closing the file gives the lock back, also when this process is killed.
-        yield
-
-
 def _building(name: str, on_progress: Callable[[str], None]) -> AbstractContextManager[None]:
     waiting = f"image {name}: another moonpool is building it, waiting"
-    return one_at_a_time(f"image-{name}", lambda: on_progress(waiting))
+    return cache.alone(f"image-{name}", lambda: on_progress(waiting))

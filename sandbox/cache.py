@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 import platformdirs
@@ -39,14 +39,22 @@ def keep_pieces(path: Path, data: Iterable[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def alone(name: str) -> Generator[None]:
+def alone(name: str, on_waiting: Callable[[], None] = lambda: None) -> Generator[None]:
     """Around work that one process at a time does, and one thread of it; where the cache can't be
-    written, all of them."""
+    written, all of them, which only wastes time.
+
+    Args:
+        on_waiting: told where another one is at it.
+    """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             cache_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(cache_directory() / f"{name}.lock", flags, 0o600)
             stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield

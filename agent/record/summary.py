@@ -17,13 +17,14 @@ from agent.record.outcome import CutShort, ExportRefused, Outcome
 from agent.record.state.run import RunState
 from agent.review.opinion.values import NoOpinion, SecondOpinion, finding_of
 from agent.risk.finding import Finding, ordered, risk_by_path
-from agent.verification import NotAsked, NotRun, Verification
+from agent.verification import Failed, NotAsked, NotRun, Verification, Verified
 from policies.frozen import dataclass
 from sandbox.container.seal import SealReport
 from sandbox.patch.values import Change, LeftOut, Patch
 
 RUNNING = "running"
 """The outcome as long as no process has written how the run ended."""
+_DETAIL_CHARACTERS = 500
 _ENDED = CutShort(detail="the process that ran it ended")
 _NOT_TOLD = "the process that ran it ended before it was checked"
 _NOT_SAID = "the process that ran it ended before there was one"
@@ -93,6 +94,28 @@ class RunSummary(RecordedModel):
     """None where no container came to be."""
     container_left: str | None = None
     """Id of a container that still stands, because its patch could not be made."""
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether the operator's check passed; None where none was, or could be, run."""
+        match self.verification:
+            case Verified():
+                return True
+            case Failed():
+                return False
+            case _:
+                return None
+
+    @property
+    def worst_finding(self) -> str | None:
+        """The severity of the gate's worst finding, in lower case; None where it found nothing."""
+        worst = max((finding.severity for finding in self.findings), default=None)
+        return None if worst is None else worst.name.lower()
+
+    @property
+    def detail_line(self) -> str:
+        """The first line of `detail`, for a table."""
+        return self.detail.partition("\n")[0][:_DETAIL_CHARACTERS]
 
 
 _OF_PATCH = (

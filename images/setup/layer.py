@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.build import one_at_a_time
 from images.setup.inputs import SetupInput, read_inputs
 from policies.policy import Policy
 from sandbox import cache
@@ -90,7 +89,7 @@ def find_or_make(
     layer = standing()
     if layer is None:
         waiting = "set-up: another moonpool runs the same, waiting"
-        with one_at_a_time(f"setup-{key}", lambda: on_progress(waiting)):
+        with cache.alone(f"setup-{key}", lambda: on_progress(waiting)):
             layer = standing()
             if layer is None:
                 if inputs is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from fakes.image_engine import FakeEngine, held
-from images import build as building
 from images.base import proxy_settings
 from images.build import DIGEST_LABEL, BuildProgress, ensure_recipe
 from images.recipes import Recipe
@@ -31,7 +30,7 @@ def engine() -> FakeEngine:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setattr(building, "user_cache_path", lambda name: folder / name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder
 
 

@@ -15,7 +15,6 @@ from agent.record.summary import RunSummary
 from agent.review.opinion.values import NoOpinion, Opinion
 from agent.verification import Failed, Verified
 
-_DETAIL_CHARACTERS = 500
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -46,21 +45,20 @@ def attempt_row(
     """
     recorded = run_in(run)
     summary = recorded.summary
-    worst = max((finding.severity for finding in summary.findings), default=None)
     return AttemptResult(
         task_id=task.id,
         attempt=attempt,
         run_id=recorded.id,
         outcome=summary.outcome,
         error_kind=error_kind,
-        detail=summary.detail.partition("\n")[0][:_DETAIL_CHARACTERS],
-        verified=_verified(summary),
+        detail=summary.detail_line,
+        verified=summary.verified,
         reward=_reward(summary),
         opinion=_opinion(summary),
         patch=_patch(summary, directory, run),
         patch_sha256=summary.patch_sha256,
         patch_bytes=summary.patch_bytes,
-        worst_finding=None if worst is None else worst.name.lower(),
+        worst_finding=summary.worst_finding,
         model=summary.model,
         turns=summary.turns,
         input_tokens=summary.tokens.all_input,
@@ -69,16 +67,6 @@ def attempt_row(
         seconds=summary.seconds,
         started=summary.started,
     )
-
-
-def _verified(summary: RunSummary) -> bool | None:
-    match summary.verification:
-        case Verified():
-            return True
-        case Failed():
-            return False
-        case _:
-            return None
 
 
 def _reward(summary: RunSummary) -> float | None:

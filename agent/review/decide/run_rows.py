@@ -15,8 +15,7 @@ from agent.record import outcome as outcomes
 from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun, run_in
 from agent.record.store import SUMMARY, runs_directory
-from agent.record.summary import RUNNING, RunSummary
-from agent.verification import Failed, Verified
+from agent.record.summary import RUNNING
 from policies.frozen import dataclass
 
 _FINISHED = outcomes.name_of(Finished)
@@ -138,14 +137,13 @@ class RunRows:
 
 def row_of(run: RecordedRun) -> RunRow:
     summary = run.summary
-    worst = max((finding.severity for finding in summary.findings), default=None)
     return RunRow(
         run_id=run.id,
         name=summary.task,
         outcome=summary.outcome,
-        detail=summary.detail.partition("\n")[0][:500],
-        verified=_verified(summary),
-        worst_finding=None if worst is None else worst.name.lower(),
+        detail=summary.detail_line,
+        verified=summary.verified,
+        worst_finding=summary.worst_finding,
         patch_sha256=summary.patch_sha256,
         patch_bytes=summary.patch_bytes,
         turns=summary.turns,
@@ -153,13 +151,3 @@ def row_of(run: RecordedRun) -> RunRow:
         seconds=summary.seconds,
         started=summary.started,
     )
-
-
-def _verified(summary: RunSummary) -> bool | None:
-    match summary.verification:
-        case Verified():
-            return True
-        case Failed():
-            return False
-        case _:
-            return None

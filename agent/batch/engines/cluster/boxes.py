@@ -16,7 +16,7 @@ from agent.batch.engines.cluster.cargo import (
 )
 from agent.batch.engines.cluster.link import DeskLink
 from agent.lifecycle.job import Job, OnProgress
-from images.build import one_at_a_time
+from sandbox import cache
 from sandbox.container.plan import whole_text
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
@@ -101,7 +101,7 @@ class CargoBoxes:
         name = _name_here(engine, needed)
         if name is None:
             waiting = f"image {needed.ref}: another run gets it, waiting"
-            with one_at_a_time(f"carried-{_digest(needed)}", lambda: on_progress(waiting)):
+            with cache.alone(f"carried-{_digest(needed)}", lambda: on_progress(waiting)):
                 name = _name_here(engine, needed)
                 if name is None:
                     on_progress(f"image {needed.ref}: it is not on this machine, and is sent for")
@@ -137,7 +137,7 @@ class _Copy:
     def __call__(self, prepared: PreparedImage) -> Snapshot:
         workspace = self._parcel.workspace
         waiting = "another run gets the workspace's copy, waiting"
-        with one_at_a_time(f"carried-{workspace.key}", lambda: self._say(waiting)):
+        with cache.alone(f"carried-{workspace.key}", lambda: self._say(waiting)):
             return lay(self._engine, prepared, workspace, self._content)
 
     def _content(self) -> Iterator[bytes]:
