@@ -72,7 +72,8 @@ def _table(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> str
         if key.startswith(("+", "-")):
             continue  # said once, at the top of the page
         also = f" (`+{key}`, `-{key}`)" if f"+{key}" in properties else ""
-        text = " ".join(str(value.get("description", "")).split()).replace("|", "\\|")
+        about = value.get("description") or definitions.get(_entry(value), {}).get("description")
+        text = " ".join(str(about or "").split()).replace("|", "\\|")
         rows.append(f"| `{key}`{also} | {_kind(key, value, definitions)} | {text} |")
     return "\n".join(rows)
 

@@ -59,26 +59,26 @@ def _fields(section: str) -> dict[str, Any]:
     return fields
 
 
-def _section(name: str, **more: Any) -> type[StrictModel]:
+def _section(name: str, about: str, **more: Any) -> type[StrictModel]:
     title = f"{name.capitalize()}Entry"
-    return create_model(title, __base__=StrictModel, __doc__=None, **_fields(name), **more)
+    return create_model(title, __base__=StrictModel, __doc__=about, **_fields(name), **more)
 
 
-def _bounds(section: str, about: str) -> type[StrictModel]:
+def _bounds(section: str, about: str, called: str) -> type[StrictModel]:
     """A section of bounds, in which ``widen`` says which of them may exceed the parent's."""
     names = Literal[tuple(_fields(section))]  # type: ignore[valid-type]
-    about += " of this file that may be larger than those of the policy it extends."
-    return _section(section, widen=(_list_of(names), Field(default=(), description=about)))
+    wider = f"{called} of this file that may be larger than those of the policy it extends."
+    return _section(section, about, widen=(_list_of(names), Field(default=(), description=wider)))
 
 
 SECTIONS: dict[str, type[StrictModel]] = {
-    "paths": _section("paths"),
-    "workspace": _section("workspace"),
-    "setup": _section("setup"),
-    "limits": _bounds("limits", "Limits"),
-    "budget": _bounds("budget", "Bounds"),
-    "export": _section("export"),
-    "review": _section("review"),
+    "paths": _section("paths", "What commands and file tools may reach."),
+    "workspace": _section("workspace", "What of the workspace is copied into the container."),
+    "setup": _section("setup", "What is done before the agent begins, and kept as a layer."),
+    "limits": _bounds("limits", "What the container and its commands may use.", "Limits"),
+    "budget": _bounds("budget", "What the model may use in a run.", "Bounds"),
+    "export": _section("export", "What may leave as a patch."),
+    "review": _section("review", "A second opinion on the patch, by another model."),
 }
 _TOP: dict[str, Any] = {name: _absent(model) for name, model in SECTIONS.items()}
 PolicyFile: type[PolicyHead] = create_model(
