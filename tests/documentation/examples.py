@@ -1,9 +1,10 @@
 """The examples of README.md and docs/: every block of code, as a reader sees it.
 
-A block names its language. One that can't be run here has a comment above it, ``<!-- not run:
-REASON -->``, which no page shows. YAML, TOML and JSON name the file that they are, as
-``title="small.yaml"``; such a file stands beside the commands that follow on its page, and one
-called ``FILE, a part`` holds a few keys of it. Owns what a block is; knows not what reads it.
+A block names its language. One that can't be run here has a comment above it, which no page shows:
+``<!-- not run: REASON -->`` or ``<!-- run by: make TARGET -->``. YAML, TOML and JSON name the file
+that they are, as ``title="small.yaml"``; such a file stands beside the commands that follow on its
+page, and one called ``FILE, a part`` holds a few keys of it. Owns what a block is; knows not what
+reads it.
 """
 
 import re
@@ -17,7 +18,7 @@ from markdown_it import MarkdownIt
 from checkout import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-_NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
+_MARK = re.compile(r"<!-- (not run|run by): (.+?) -->")
 PART = ", a part"
 """Ends the title of what holds a few keys of a file."""
 _TITLE = re.compile(r'title="([^"]+)"')
@@ -33,10 +34,16 @@ class Example:
     title: str
     text: str
     not_run: str | None
-    """Why it can't be run here; None: it is."""
+    """Why it can't be run here; None: it is, or elsewhere."""
+    run_by: str | None
+    """What runs it instead: a target of make."""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+    @property
+    def is_run(self) -> bool:
+        return self.not_run is None and self.run_by is None
 
     @property
     def is_file(self) -> bool:
@@ -60,7 +67,7 @@ def of(*languages: str) -> tuple[Example, ...]:
 
 
 def read(page: Path) -> Iterator[Example]:
-    above = None
+    above: dict[str, str] = {}
     for token in MarkdownIt().parse(page.read_text("utf-8")):
         if token.type in {"fence", "code_block"}:
             assert token.map is not None
@@ -71,10 +78,10 @@ def read(page: Path) -> Iterator[Example]:
                 language=token.info.split(" ")[0],
                 title=title[1] if title else "",
                 text=token.content,
-                not_run=above,
+                not_run=above.get("not run"),
+                run_by=above.get("run by"),
             )
-        found = _NOT_RUN.search(token.content) if token.type == "html_block" else None
-        above = found[1] if found else None
+        above = dict(_MARK.findall(token.content)) if token.type == "html_block" else {}
 
 
 @cache

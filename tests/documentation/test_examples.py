@@ -30,7 +30,7 @@ def test_every_block_names_its_language() -> None:
 
 def test_what_nothing_here_reads_says_so() -> None:
     unread = [it for it in examples() if it.language not in _CHECKED]
-    assert [str(it) for it in unread if it.not_run is None] == []
+    assert [str(it) for it in unread if it.is_run] == []
 
 
 def test_what_is_not_run_says_why_and_is_the_exception() -> None:
@@ -40,6 +40,12 @@ def test_what_is_not_run_says_why_and_is_the_exception() -> None:
     assert len(left_out) <= MOST_NOT_RUN * len(could_run), counted
     without = [it for it in examples() if it.not_run is not None and len(it.not_run.split()) < 3]
     assert [str(it) for it in without] == []
+
+
+def test_what_is_run_elsewhere_names_a_target_of_make() -> None:
+    elsewhere = {it.run_by for it in examples() if it.run_by is not None}
+    assert [wrong for line in elsewhere for wrong in wrong_in_shell(line)] == []
+    assert all(line.startswith("make ") for line in elsewhere)
 
 
 @pytest.mark.parametrize("example", of("sh"), ids=str)
@@ -80,6 +86,8 @@ def test_a_yaml_block_is_taken_by_what_reads_its_file(example: Example, tmp_path
         TasksFile.model_validate_json(json.dumps(yaml.safe_load(example.text)))
     elif "turns" in keys:
         load_script(file)
+    elif example.run_by is not None:
+        assert keys
     elif "jobs" in keys:
         assert example.title.startswith(".github/workflows/")  # test_action looks at these
     elif "name" in keys:

@@ -28,13 +28,13 @@ KEY = "..."
 
 
 def _is_run(found: list[Example]) -> bool:
-    return any(it.language in {"sh", "python"} and it.not_run is None for it in found)
+    return any(it.language in {"sh", "python"} and it.is_run for it in found)
 
 
 _RUN = {
     page: list(found)
     for page, found in groupby(
-        (it for it in examples() if it.is_file or it.not_run is None), key=lambda it: it.page
+        (it for it in examples() if it.is_file or it.is_run), key=lambda it: it.page
     )
 }
 
@@ -77,7 +77,7 @@ def test_the_blocks_of_a_page_do_what_they_say(
 ) -> None:
     here = tmp_path / "here"
     _prepare(here)
-    shell = "\n".join(it.text for it in _RUN[page] if it.language == "sh" and it.not_run is None)
+    shell = "\n".join(it.text for it in _RUN[page] if it.language == "sh" and it.is_run)
     if " last" in shell:
         _run("moonpool run 'Fix the tests.' -w path/to/repo --verify 'pytest -q'", here, environ)
     for example in _RUN[page]:
