@@ -16,7 +16,7 @@ from checkout import ROOT
 from policies.shell.ast import SimpleCommand
 from policies.shell.parse import parse as parse_shell
 
-_EXTRA = re.compile(r"^'?(?:moonpool|\.)\[([a-z,]+)\]'?$")
+_EXTRA = re.compile(r"^\.\[([a-z,]+)\]$")
 _FILE = re.compile(r"^(?:benchmarks|acceptance|examples|scripts|docs|tests)/")
 
 
@@ -74,6 +74,8 @@ def _wrong_in_ours(words: Sequence[str]) -> Iterator[str]:
 def _wrong_extras(words: Iterable[str]) -> Iterator[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     for word in words:
+        if word.startswith("moonpool"):
+            yield "no index has this project: '.[EXTRA]' in a checkout"
         for extra in (_EXTRA.match(word) or ["", ""])[1].split(","):
             if extra and extra not in project["optional-dependencies"]:
                 yield f"there is no extra {extra}"

@@ -116,6 +116,7 @@ def test_settings_are_whole_and_start_commands_that_there_are() -> None:
         ("if true; then moonpool apply; fi", "Missing argument"),
         ("make nothing", "no target"),
         ("pip install '.[nothing]'", "no extra"),
+        ("pip install 'moonpool[ray]'", "no index"),
         ("python benchmarks/nothing.py", "there is no benchmarks"),
         ("echo 'x", "does not parse"),
     ],
