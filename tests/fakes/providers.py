@@ -23,7 +23,7 @@ from agent.models.interface import (
 )
 from agent.models.openai.client import OpenAIModel
 from agent.models.service import RequestTiming
-from fakes.services import SERVICES, ProviderService
+from fakes.services import ANTHROPIC, OPENAI, RESPONSES, ProviderService
 from standins.anthropic.server import StandIn
 from standins.exchange.server import Exchange
 from standins.openai.server import StandInOpenAI
@@ -94,7 +94,6 @@ def open_on(
     return ProviderConversation(model=opener(api, timing=timing, **options), waits=waits)
 
 
-ANTHROPIC, OPENAI, RESPONSES = SERVICES
 OPENAI_MODEL = OPENAI.name
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.openai.client import OpenAIModel
-from agent.models.openai.responses.api import RESPONSES
+from agent.models.openai.responses.api import RESPONSES as RESPONSES_API
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Refuse, answer
 from standins.exchange.server import Exchange
@@ -55,7 +55,7 @@ class ProviderService:
 
 
 def _responses(**options: Any) -> OpenAIModel:
-    return OpenAIModel.open(api=RESPONSES, **options)
+    return OpenAIModel.open(api=RESPONSES_API, **options)
 
 
 SERVICES = (
@@ -101,3 +101,5 @@ SERVICES = (
         full=Refuse(400, code="context_length_exceeded"),
     ),
 )
+
+ANTHROPIC, OPENAI, RESPONSES = SERVICES

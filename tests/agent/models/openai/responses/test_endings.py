@@ -1,0 +1,127 @@
+"""How a response ends: whole, incomplete, refused or failed, each as the run must know it."""
+
+import pytest
+
+from agent.errors import ModelAuth, ModelError, ModelRefusedRequest
+from agent.models.interface import AssistantMessage, Discarded, Retrying, StopReason, Text, ToolUse
+from fakes.providers import ProviderConversation, user
+from standins.exchange.replies import Behaviour, Call, Refuse, Thought, answer
+from standins.responses.server import StandInResponses
+
+LS = Call("bash", {"command": "ls"})
+
+
+def calls_of(message: AssistantMessage) -> list[ToolUse]:
+    return [block for block in message.blocks if isinstance(block, ToolUse)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [
+        ("max_output_tokens", StopReason.MAX_TOKENS),
+        ("content_filter", StopReason.REFUSAL),
+        ("max_messages", StopReason.PAUSE_TURN),
+        ("steered", StopReason.PAUSE_TURN),
+        ("context_length_exceeded", StopReason.CONTEXT_WINDOW),
+        ("something_new", StopReason.MAX_TOKENS),
+    ],
+)
+def test_incomplete_is_never_whole_whatever_the_reason(
+    responses_api: StandInResponses,
+    responses_conversation: ProviderConversation,
+    reason: str,
+    stop: StopReason,
+) -> None:
+    responses_api.queue(answer("I", Call("bash", written='{"command": "rm -rf bui'), stop=reason))
+    reply = responses_conversation.say()
+    (call,) = calls_of(reply.message)
+    assert reply.stop is stop
+    assert call.problem is not None
+    assert (reply.detail != "") is (stop is StopReason.REFUSAL)
+
+
+def test_incomplete_for_a_failure_of_the_service_is_made_again(
+    responses_api: StandInResponses, responses_conversation: ProviderConversation
+) -> None:
+    responses_api.queue(answer("I", stop="server_overloaded"), answer("Better."))
+    assert responses_conversation.say().attempts == 2
+
+
+def test_a_thought_that_the_limit_cut_does_not_come_back_alone(
+    responses_api: StandInResponses, responses_conversation: ProviderConversation
+) -> None:
+    responses_api.queue(answer(Thought("Hm."), stop="max_output_tokens"), answer("Done."))
+    reply = responses_conversation.say(user("Go."))
+    assert reply.stop is StopReason.MAX_TOKENS
+    responses_conversation.say(user("Go."), reply.message, user("Go on."))
+    assert responses_api.requests[1].fault is None
+
+
+def test_a_refusal_is_one_with_its_words(
+    responses_api: StandInResponses, responses_conversation: ProviderConversation
+) -> None:
+    responses_api.queue(answer("Well.", LS, stop_details={"refusal": "I can't."}))
+    reply = responses_conversation.say()
+    assert (reply.stop, reply.detail) == (StopReason.REFUSAL, "I can't.")
+    assert Text(text="I can't.") in reply.message.blocks
+    (call,) = calls_of(reply.message)
+    assert call.problem == "the reply ended in a refusal"
+    assert responses_conversation.shown == "Well.I can't."
+
+
+def failed(code: str, message: str = "as the test asked") -> Behaviour:
+    return answer("I begin", stop="failed", stop_details={"code": code, "message": message})
+
+
+@pytest.mark.parametrize("code", ["server_error", "rate_limit_exceeded", "something_new"])
+def test_a_response_that_failed_for_a_while_is_made_again_and_counted(
+    responses_api: StandInResponses, responses_conversation: ProviderConversation, code: str
+) -> None:
+    responses_api.queue(failed(code), answer("Better."))
+    assert responses_conversation.say().message.blocks == (Text(text="Better."),)
+    (void,) = (event for event in responses_conversation.events if isinstance(event, Discarded))
+    assert void.usage.output_tokens > 0
+    assert void.usage.uncounted_replies == 0
+    (again,) = (event for event in responses_conversation.events if isinstance(event, Retrying))
+    assert "as the test asked" in again.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        ("invalid_prompt", "no", ModelRefusedRequest),
+        ("invalid_image", "no", ModelRefusedRequest),
+        ("bio_policy", "no", ModelRefusedRequest),
+        ("invalid_api_key", "no", ModelAuth),
+        ("rate_limit_exceeded", "Request too large for gpt-5.4 on tokens", ModelRefusedRequest),
+    ],
+)
+def test_a_response_that_failed_for_good_ends_the_run(
+    responses_api: StandInResponses,
+    responses_conversation: ProviderConversation,
+    code: str,
+    message: str,
+    kind: type[ModelError],
+) -> None:
+    responses_api.queue(failed(code, message), answer("Never asked for."))
+    with pytest.raises(kind):
+        responses_conversation.say()
+    assert len(responses_api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        failed("context_length_exceeded", "Your input exceeds the context window of this model."),
+        Refuse(400, message="Your input exceeds the context window of this model."),
+        Refuse(400, code="context_length_exceeded"),
+    ],
+)
+def test_a_full_window_is_the_reply_that_stops_for_it(
+    responses_api: StandInResponses,
+    responses_conversation: ProviderConversation,
+    behaviour: Behaviour,
+) -> None:
+    responses_api.queue(behaviour)
+    reply = responses_conversation.say()
+    assert (reply.stop, reply.message.blocks) == (StopReason.CONTEXT_WINDOW, ())
