@@ -2,6 +2,9 @@
 
 Everything but `apply` happens to a copy in a container without network: nothing there destroys what
 a person has, and none of it reaches the world.
+
+A text that may be left out is ``str`` with an empty default, never ``str | None``: the SDK reads
+the latter as JSON first, so that ``[1]`` is no text to it and ``null`` is nothing.
 """
 
 from typing import Annotated

@@ -44,21 +44,22 @@ def add_file_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
 def _as_function(tool: Tool[Any], sandboxes: Sandboxes) -> Any:
     """A function with the arguments of a tool, which is how the SDK takes one."""
     model: type[BaseModel] = tool.arguments
+    defaults: dict[str, object] = {}
 
     @refusing
     async def call(sandbox: str, **given: object) -> CallToolResult:
-        arguments = {
-            name: value
-            for name, value in given.items()
-            if model.model_fields[name].is_required() or value != model.model_fields[name].default
-        }
+        arguments = {name: value for name, value in given.items() if value != defaults.get(name)}
         return called.tool_result(await sandboxes.of(sandbox).call(tool.name, arguments))
 
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("sandbox", kind, annotation=Handle)]
     for name, field in model.model_fields.items():
-        default = inspect.Parameter.empty if field.is_required() else field.default
-        annotation = operator.getitem(cast("Any", Annotated), (field.annotation, field))
+        optional_text = field.annotation == str | None
+        kept = str if optional_text else field.annotation
+        default: Any = inspect.Parameter.empty
+        if not field.is_required():
+            default = defaults[name] = "" if optional_text else field.default
+        annotation = operator.getitem(cast("Any", Annotated), (kept, field))
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
     result = Annotated[CallToolResult, ToolOutput]
     call.__name__ = tool.name

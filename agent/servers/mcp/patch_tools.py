@@ -8,7 +8,7 @@ from pydantic import Field
 
 from agent.lifecycle.patch_so_far import Preview
 from agent.servers.mcp import called, results, wording
-from agent.servers.mcp.arguments import Handle, ShellText, effects
+from agent.servers.mcp.arguments import Handle, effects
 from agent.servers.mcp.desk import Desk, RequestRefused
 from agent.servers.mcp.progress import progress
 from agent.servers.mcp.refusals import refusing
@@ -43,8 +43,8 @@ def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
     async def diff(
         sandbox: Handle,
         path: Annotated[
-            str | None, Field(max_length=4096, description="Only this file of the patch.")
-        ] = None,
+            str, Field(max_length=4096, description="Only this file of the patch; empty: all.")
+        ] = "",
     ) -> Annotated[CallToolResult, DiffText]:
         value = await sandboxes.of(sandbox).ask(lambda desk: _diff(desk, path))
         return called.result(wording.of_diff(value), value)
@@ -57,11 +57,15 @@ def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
 
     @refusing
     async def verify(
-        ctx: Context, sandbox: Handle, command: ShellText | None = None
+        ctx: Context,
+        sandbox: Handle,
+        command: Annotated[
+            str, Field(max_length=1_000_000, description="Text for bash; empty: the operator's.")
+        ] = "",
     ) -> Annotated[CallToolResult, VerificationReport]:
         one = sandboxes.of(sandbox)
         async with progress(ctx, lambda: one.newest):
-            result = await one.ask(lambda desk: desk.verify(command))
+            result = await one.ask(lambda desk: desk.verify(command or None))
         value = results.verification(result)
         return called.result(wording.of_verification(value), value)
 
@@ -88,14 +92,14 @@ def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
         )
 
 
-def _diff(desk: Desk, path: str | None) -> DiffText:
+def _diff(desk: Desk, path: str) -> DiffText:
     taken = desk.preview()
     most_bytes = desk.session.job.policy.limits.output_bytes
     return results.diff_text(taken, _part(taken, path), most_bytes)
 
 
-def _part(taken: Preview, path: str | None) -> bytes:
-    if path is None:
+def _part(taken: Preview, path: str) -> bytes:
+    if not path:
         return taken.patch.data
     wanted = path.encode("utf-8", "surrogateescape")
     for file in file_diffs(taken.patch.data, taken.patch.changes):

@@ -20,6 +20,8 @@ from sandbox.patch.values import Change
 from sandbox.results import BackgroundStatus, Output
 
 _ROWS = 200
+_NAMES = {"bash": ("run", "background_start"), "update_plan": ()}
+"""What the agent's own tools are here, where they have other names."""
 _WIDTH = 400
 
 
@@ -28,7 +30,7 @@ class OpenedSandbox(BaseModel):
     run: Annotated[str, Field(description="Id of its run, for `moonpool review|show|apply`.")]
     folder: Annotated[str, Field(description="The workspace in the sandbox.")]
     policy: str
-    tools: Annotated[list[str], Field(description="What the policy lets the agent use.")]
+    tools: Annotated[list[str], Field(description="Those of this server that the policy allows.")]
     programs: Annotated[list[str], Field(description="Programs that may run, beside builtins.")]
     asks_about: Annotated[list[str], Field(description="Programs a person is asked about.")]
     command_timeout_s: float
@@ -126,7 +128,7 @@ def opened(handle: str, session: RunSession) -> OpenedSandbox:
         run=job.run_id,
         folder="/workspace",
         policy=job.policy.name,
-        tools=list(job.policy.tools),
+        tools=[name for tool in job.policy.tools for name in _NAMES.get(tool, (tool,))],
         programs=programs[:_ROWS],
         asks_about=_asks(job.policy)[:_ROWS] if job.may_ask else [],
         command_timeout_s=job.policy.limits.command_timeout_s,

@@ -75,8 +75,8 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
             str, Field(max_length=4096, description=f"A folder in one of these: {roots}")
         ] = "",
         policy: Annotated[
-            str | None, Field(max_length=200, description=f"One of these: {policies}")
-        ] = None,
+            str, Field(max_length=200, description=f"One of these: {policies}; empty: the first")
+        ] = "",
         task: Annotated[
             str,
             Field(max_length=4000, description="What is to be done there, for who reviews it."),
@@ -86,7 +86,7 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
         async with progress(ctx, lambda: opening[0].newest if opening else ""):
             one = await sandboxes.open(
                 workspace,
-                policy,
+                policy or None,
                 task,
                 client=_client(ctx),
                 may_ask=_may_ask(ctx),

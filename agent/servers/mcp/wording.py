@@ -64,7 +64,7 @@ def of_closed(value: ClosedSandbox) -> str:
     lines = [
         f"run {value.run}: {value.outcome}{checked}{refused}. {value.detail}".rstrip(),
         f"The patch is in {value.patch}" if value.patch else "No patch could be made.",
-        _files(value.files).rstrip(),
+        _files(value.files).rstrip() or "It changes nothing.",
         f"For a person: {value.next}",
     ]
     return "\n".join(filter(None, lines))

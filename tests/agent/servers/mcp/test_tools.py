@@ -43,6 +43,7 @@ def test_work_in_a_sandbox_is_a_run_with_its_patch(
     client = connect()
     opened = client.done("open", workspace="repo", task="say two")
     box = opened["sandbox"]
+    assert opened["tools"][:3] == ["run", "background_start", "read_file"]
     assert client.done("run", sandbox=box, command="cat a.txt")["exit_code"] == 0
     client.done("edit_file", sandbox=box, path="a.txt", old_string="one", new_string="two")
     client.done("write_file", sandbox=box, path="b.txt", content="new\n")
@@ -102,6 +103,25 @@ def test_a_refusal_says_why(
     box = client.opened(workspace="repo")
     assert why in client.refused(tool, sandbox=box, **arguments)
     assert client.done("run", sandbox=box, command="true")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("text", ["null", "true", "[1]", '{"a": 1}', "7"])
+def test_text_that_looks_like_json_is_text(connect: Connect, text: str) -> None:
+    client = connect()
+    box = client.opened(workspace="repo", task=text)
+    client.done("write_file", sandbox=box, path=text, content=text)
+    assert text in client.done("read_file", sandbox=box, path=text)["output"]
+    assert client.done("diff", sandbox=box, path=text)["patch"].startswith("diff --git")
+    # Were it nothing, every file would be searched.
+    found = client.call("search_files", sandbox=box, pattern="one", glob=text)
+    assert not found["isError"]
+    assert "1:one" not in text_of(found)
+
+
+def test_a_command_that_is_spelled_as_json_is_a_command(connect: Connect) -> None:
+    client = connect(verify="true")
+    box = client.opened(workspace="repo")
+    assert "null is not allowed here" in client.refused("verify", sandbox=box, command="null")
 
 
 def test_background_processes_are_started_read_and_stopped(connect: Connect) -> None:
@@ -184,7 +204,7 @@ def test_a_policy_is_one_of_those_that_the_operator_listed(connect: Connect) -> 
     client = connect(policies={"read-only": "read-only", "default": "default"})
     assert client.done("open", workspace="repo")["policy"] == "read-only"
     assert client.done("open", workspace="repo", policy="default")["policy"] == "default"
-    for other in ("web", "/etc/policy.yaml", "./x.yaml", ""):
+    for other in ("web", "/etc/policy.yaml", "./x.yaml", "null", " "):
         assert "no such policy here" in client.refused("open", workspace="repo", policy=other)
 
 
