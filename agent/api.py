@@ -37,6 +37,7 @@ def run(
     reviewer: str | None = None,
     instructions: str | os.PathLike[str] | None = None,
     context_files: bool | None = None,
+    skills: str | os.PathLike[str] | None = None,
     ceiling: str | os.PathLike[str] | None = None,
     prices: str | os.PathLike[str] | None = None,
     accept_risk: Sequence[str] = (),
@@ -57,6 +58,7 @@ def run(
         workspace: a directory, which is only read; ``image:PATH``: a folder of the policy's image.
         policy: a bundled name, or a file outside of the workspace; None: the configuration's.
         model: ``anthropic:NAME`` and the like; None: the configuration's.
+        skills: the folder of the operator's skills; None: the configuration's, or their usual one.
         verify: shell text, run in a fresh container with the patch.
         reviewer: a model that gives a second opinion on the patch; None: the policy's, if it names
             one.
@@ -81,6 +83,7 @@ def run(
             reviewer=reviewer,
             instructions=None if instructions is None else Path(instructions),
             context_files=context_files,
+            skills=None if skills is None else Path(skills),
             prices=None if prices is None else Path(prices),
             accept_risk=tuple(accept_risk),
             kernel_policy=kernel_policy,

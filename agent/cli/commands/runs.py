@@ -23,7 +23,7 @@ _COLUMNS = (
     Column(head="FILES", drop=4),
     Column(head="TIME", drop=2),
     Column(head="MODEL", least=12, drop=5),
-    Column(head="TASK", least=12, drop=1),
+    Column(head="TASK", least=20, drop=1),
     Column(head="WORKSPACE", least=12, drop=6, from_end=True),
 )
 _MODEL_WIDTH = 30
