@@ -9,6 +9,7 @@ import pytest
 
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import ToolForm
+from agent.models.openai.chat import CHAT
 from agent.models.openai.client import OpenAIModel
 from agent.models.openai.responses.api import RESPONSES
 from agent.models.pricing import ModelInfo
@@ -54,7 +55,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
             case "anthropic":
                 model = AnthropicModel.open("claude-opus-5-5", **at)
             case "openai":
-                model = OpenAIModel.open("qwen2.5-coder:1.5b", **at)
+                model = OpenAIModel.open("qwen2.5-coder:1.5b", api=CHAT, **at)
             case _:
                 model = OpenAIModel.open("qwen2.5-coder:1.5b", api=RESPONSES, **at)
         yield api, model
@@ -103,7 +104,9 @@ def test_a_run_learns_it_and_ends_as_any(opened: tuple[Any, Any], fake: FakeRun)
 def test_a_service_without_tools_is_asked_in_text(fake: FakeRun) -> None:
     with StandInOpenAI(Quirk.ANY_MODEL) as api:
         api.text_only = True
-        model = OpenAIModel.open("gemma:2b", api_key=api.key, base_url=api.url, timing=AT_ONCE)
+        model = OpenAIModel.open(
+            "gemma:2b", api=CHAT, api_key=api.key, base_url=api.url, timing=AT_ONCE
+        )
         api.queue(Refuse(400, message="gemma:2b does not support tools"), READ, MEND, DONE)
         result = fake.go(model)
         model.close()

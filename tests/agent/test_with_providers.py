@@ -12,6 +12,7 @@ import pytest
 from agent.conversation.resume_state import resume_state_of
 from agent.conversation.system_prompt import system_prompt
 from agent.models.interface import Model
+from agent.models.openai.chat import CHAT
 from agent.models.openai.client import OpenAIModel
 from agent.record.outcome import Finished, GaveUp, LimitReached, Refused, RunLimit
 from fakes.box import TmpBox
@@ -396,7 +397,7 @@ def test_a_run_on_a_gateway_of_chat_completions_comes_to_the_same(
             answer("Mended."),
         )
         model = OpenAIModel.open(
-            "qwen3-coder:30b", api_key=api.key, base_url=api.url, timing=AT_ONCE
+            "qwen3-coder:30b", api=CHAT, api_key=api.key, base_url=api.url, timing=AT_ONCE
         )
         summary = fake.go(model)
         model.close()

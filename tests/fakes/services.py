@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.models.anthropic.client import AnthropicModel
+from agent.models.openai.chat import CHAT
 from agent.models.openai.client import OpenAIModel
 from agent.models.openai.responses.api import RESPONSES as RESPONSES_API
 from standins.anthropic.server import StandIn
@@ -54,6 +55,10 @@ class ProviderService:
         )
 
 
+def _chat(**options: Any) -> OpenAIModel:
+    return OpenAIModel.open(api=CHAT, **options)
+
+
 def _responses(**options: Any) -> OpenAIModel:
     return OpenAIModel.open(api=RESPONSES_API, **options)
 
@@ -75,7 +80,7 @@ SERVICES = (
         provider="openai",
         stand_in=StandInOpenAI,
         name="gpt-4o",
-        open_model=OpenAIModel.open,
+        open_model=_chat,
         key_name="OPENAI_API_KEY",
         kinds=("role", "content", "call", "finish"),
         before_call=("call", "finish"),

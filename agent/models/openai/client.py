@@ -31,7 +31,6 @@ from agent.models.interface import (
     Usage,
 )
 from agent.models.listing import OfferedModel
-from agent.models.openai.chat import CHAT
 from agent.models.openai.dialect import Complaint, Dialect
 from agent.models.openai.errors import ERRORS, complaint, failed
 from agent.models.openai.listing import listed
@@ -88,7 +87,7 @@ class OpenAIModel:
         cls,
         model: str,
         *,
-        api: WireApi = CHAT,
+        api: WireApi,
         api_key: str | Key | None = None,
         base_url: str | None = None,
         credential_name: str = "",

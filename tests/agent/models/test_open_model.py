@@ -113,3 +113,33 @@ def test_the_sdk_is_not_imported_before_it_is_asked_for() -> None:
     command = [sys.executable, "-P", "-c", code, str(script)]
     answer_ = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert answer_.stdout.strip() == "[]"
+
+
+IMPORTED = """
+import sys
+from agent.config.values import Configuration
+from agent.models.open_model import open_model
+environ = {"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}
+open_model(sys.argv[1], environ=environ, configuration=Configuration())
+print("\\n".join(sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "never"),
+    [
+        ("script", ("anthropic", "openai", "agent.models.anthropic", "agent.models.openai")),
+        ("anthropic:claude-opus-5-5", ("openai", "agent.models.openai")),
+        ("openai:gpt-5.4", ("anthropic", "agent.models.openai.responses")),
+        ("responses:gpt-5.4", ("anthropic", "agent.models.openai.chat", "agent.models.anthropic")),
+    ],
+)
+def test_a_model_imports_nothing_of_the_others(spec: str, never: tuple[str, ...]) -> None:
+    if spec == "script":
+        spec = f"script:{Path(__file__).parent / 'hello.yaml'}"
+    command = [sys.executable, "-P", "-c", IMPORTED, spec]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    loaded = told.stdout.split()
+    assert "agent.models.open_model" in loaded
+    found = [name for name in loaded if any(f"{name}.".startswith(f"{each}.") for each in never)]
+    assert found == []

@@ -17,6 +17,7 @@ from agent.models.interface import (
     ToolUse,
     UserMessage,
 )
+from agent.models.openai.chat import CHAT
 from agent.models.openai.client import Key, OpenAIModel
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, result, user
@@ -316,7 +317,7 @@ def test_a_service_on_this_machine_needs_no_key(
     "url", ["http://localhost:11434/v1", "http://127.8.9.1/v1", "http://[::1]:80/v1"]
 )
 def test_what_is_on_this_machine(url: str) -> None:
-    OpenAIModel.open("llama3", base_url=url).close()
+    OpenAIModel.open("llama3", api=CHAT, base_url=url).close()
 
 
 @pytest.mark.parametrize(
@@ -331,8 +332,8 @@ def test_what_is_on_this_machine(url: str) -> None:
 )
 def test_elsewhere_a_key_is_needed_unless_the_operator_says_otherwise(url: str | None) -> None:
     with pytest.raises(ModelAuth, match=r"OPENAI_API_KEY.*script:FILE"):
-        OpenAIModel.open("gpt-5.4", base_url=url, api_key="")
-    OpenAIModel.open("gpt-5.4", base_url=url, api_key=Key.NONE).close()
+        OpenAIModel.open("gpt-5.4", api=CHAT, base_url=url, api_key="")
+    OpenAIModel.open("gpt-5.4", api=CHAT, base_url=url, api_key=Key.NONE).close()
 
 
 def test_who_the_operator_is_at_openai_is_not_for_others(
@@ -350,8 +351,8 @@ def test_the_environment_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example.org/v1")
     with pytest.raises(ModelAuth):
-        OpenAIModel.open("gpt-5.4")
-    model = OpenAIModel.open("gpt-5.4", api_key="given")
+        OpenAIModel.open("gpt-5.4", api=CHAT)
+    model = OpenAIModel.open("gpt-5.4", api=CHAT, api_key="given")
     assert str(model._client.base_url).rstrip("/") == "https://api.openai.com/v1"
     assert model._client.api_key == "given"
     model.close()
@@ -359,7 +360,7 @@ def test_the_environment_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", ["gpt-5.4", "gpt-4o"])
 def test_openais_own_service_is_asked_as_it_wants_to_be(name: str) -> None:
-    model = OpenAIModel.open(name, api_key="k", base_url="https://eu.api.openai.com/v1")
+    model = OpenAIModel.open(name, api=CHAT, api_key="k", base_url="https://eu.api.openai.com/v1")
     assert str(model._dialect.limit) == "max_completion_tokens"
     model.close()
 
