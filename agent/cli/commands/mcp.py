@@ -1,5 +1,6 @@
 """``moonpool mcp``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,10 @@ def mcp(given: Given) -> int:
             f"the server needs the extra `mcp` (there is no {error.name}): pip install "
             "'moonpool[mcp]'"
         ) from error
-    ended_by = serve_stdio(_settings(given))
+    settings = _settings(given)
+    if sys.stdin.isatty():
+        print("moonpool: an MCP client starts this; Ctrl-D ends it", file=sys.stderr)
+    ended_by = serve_stdio(settings)
     tidying.begin(environment.environ())
     return exit_codes.DONE if ended_by is None else exit_codes.INTERRUPTED
 
