@@ -10,6 +10,7 @@ the configuration) and how they are put to the model (`agent.conversation.system
 import hashlib
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -47,13 +48,19 @@ class Instructions:
 
 
 def brief(
-    file: Path | None, *, context_files: bool, workspace: Path, skills: Path | None = None
+    file: Path | None,
+    *,
+    context_files: bool,
+    workspace: Path,
+    skills: Path | None = None,
+    workspaces: Collection[Path] = (),
 ) -> Instructions:
     """What a command line or a configuration asks for.
 
     Args:
         file: of instructions; None: there are none.
         skills: their folder; None: there are none.
+        workspaces: further ones, of a batch.
         workspace: absolute, with no symlink in it.
 
     Raises:
@@ -64,7 +71,7 @@ def brief(
     if skills is not None:
         from agent.config.skill_reading import read_skills  # noqa: PLC0415 - few have some
 
-        found = read_skills(skills, workspace=workspace)
+        found = read_skills(skills, workspace=workspace, workspaces=workspaces)
     return Instructions(operator=instructions, context_files=context_files, skills=found)
 
 

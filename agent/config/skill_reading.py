@@ -15,20 +15,18 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from agent.config.path_steps import steps
-from agent.config.skills import MANIFEST, OperatorSkills, Skill, SkillFile
+from agent.config.skills import LARGEST_BYTES, MANIFEST, OperatorSkills, Skill, SkillFile
 from agent.errors import UsageError
 from policies.errors import PolicyError, Where
 from policies.file.document import parse, utf8
 
 _MOST: Final = 64
 _MOST_FILES: Final = 500
-_LARGEST_BYTES: Final = 2 << 20
-"""Of all files together; they are kept beside each run's record."""
 _MANIFEST_BYTES: Final = 64 << 10
 _DESCRIPTION: Final = 1024
 _DESCRIPTIONS: Final = 16 << 10
@@ -40,7 +38,9 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def read_skills(folder: Path, *, workspace: Path) -> OperatorSkills:
+def read_skills(
+    folder: Path, *, workspace: Path, workspaces: Collection[Path] = ()
+) -> OperatorSkills:
     """Every skill in a folder, by name.
 
     A link may lead to the folder, and from it to a skill; in a skill there is none. Names that
@@ -48,12 +48,13 @@ def read_skills(folder: Path, *, workspace: Path) -> OperatorSkills:
 
     Args:
         workspace: absolute, with no symlink in it.
+        workspaces: further ones, of a batch.
 
     Raises:
         UsageError: the folder or a skill can't be used, lies in the workspace or leads through it;
             with file and line where that is known.
     """
-    reader = _SkillReader(folder, workspace)
+    reader = _SkillReader(folder, frozenset((workspace, *workspaces)))
     found: list[Skill] = []
     for name in reader.names():
         if len(found) == _MOST:
@@ -70,10 +71,10 @@ def read_skills(folder: Path, *, workspace: Path) -> OperatorSkills:
 class _SkillReader:
     """One reading of a folder, within its bounds."""
 
-    def __init__(self, folder: Path, workspace: Path) -> None:
+    def __init__(self, folder: Path, workspaces: frozenset[Path]) -> None:
         self.contents: dict[str, bytes] = {}
         self._folder = folder
-        self._workspace = workspace
+        self._workspaces = workspaces
         self._count = self._bytes = 0
 
     def names(self) -> list[str]:
@@ -126,7 +127,7 @@ class _SkillReader:
         return handle
 
     def _refuse(self, place: Path, folder: Path) -> None:
-        if place == self._workspace or self._workspace in place.parents:
+        if not self._workspaces.isdisjoint((place, *place.parents)):
             raise UsageError(
                 f"the skills {folder} lie in the workspace, or lead through it, and a repository "
                 "may not write what the model obeys: keep them somewhere else, or say --no-skills"
@@ -151,13 +152,13 @@ class _SkillReader:
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise UsageError(f"{folder / path} is no file: only files and folders are read")
-            data = stream.read(_LARGEST_BYTES + 1)
+            data = stream.read(LARGEST_BYTES + 1)
         self._count += 1
         self._bytes += len(data)
-        if self._count > _MOST_FILES or self._bytes > _LARGEST_BYTES:
+        if self._count > _MOST_FILES or self._bytes > LARGEST_BYTES:
             raise UsageError(
                 f"the skills in {self._folder} have more than {_MOST_FILES} files or "
-                f"{_LARGEST_BYTES >> 20} MiB: each run keeps a copy, so keep large things elsewhere"
+                f"{LARGEST_BYTES >> 20} MiB: each run keeps a copy, so keep large things elsewhere"
             )
         digest = hashlib.sha256(data).hexdigest()
         self.contents[digest] = data

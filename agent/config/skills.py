@@ -15,6 +15,8 @@ from policies.frozen import dataclass
 TARGET: Final = "/skills"
 """Where they stand in a container, as ``/skills/NAME/SKILL.md``."""
 MANIFEST: Final = "SKILL.md"
+LARGEST_BYTES: Final = 2 << 20
+"""Of all files together; they are kept beside each run's record."""
 _SHORTEST_SECRET: Final = 8
 
 

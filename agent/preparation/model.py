@@ -8,6 +8,7 @@ Precedence: flag, then environment, then configuration, then what is built in.
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -278,11 +279,13 @@ def brief(
     context_files: bool | None,
     workspace: Workspace,
     skills: Path | Literal["none"] | None = None,
+    workspaces: Collection[Path] = (),
 ) -> Instructions:
     """What the model is given beside its task: by flags, or by the configuration.
 
     Args:
         skills: their folder; None: the configuration's, or the operator's own where it is there.
+        workspaces: further ones, of a batch.
 
     Raises:
         UsageError: instructions or skills can't be read, or lie in the workspace.
@@ -295,6 +298,7 @@ def brief(
         context_files=configuration.context_files if context_files is None else context_files,
         workspace=on_host(workspace),
         skills=None if folder == "none" else folder,
+        workspaces=workspaces,
     )
     found.skills.refuse_secrets(known_secrets(configuration))
     return found

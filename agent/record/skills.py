@@ -8,11 +8,12 @@ import hashlib
 import os
 from pathlib import Path
 
-from agent.config.skills import OperatorSkills, Skill
+from agent.config.skills import LARGEST_BYTES, OperatorSkills, Skill
 from agent.errors import RecordError
 
 SKILLS = "skills"
 """In a run's directory."""
+_DIGEST_LETTERS = 64
 
 
 def keep_skills(run: Path, skills: OperatorSkills) -> None:
@@ -32,11 +33,20 @@ def keep_skills(run: Path, skills: OperatorSkills) -> None:
 
 
 def kept_skills(run: Path, skills: tuple[Skill, ...]) -> OperatorSkills:
-    """Those of a recorded run; a file that is gone, or is another, is left out."""
+    """Those of a recorded run; a file that is gone, or is another, is left out.
+
+    Raises:
+        RecordError: a name in the record is none of a skill: it would lead elsewhere.
+    """
+    for skill in skills:
+        for path in (skill.name, *(it.path for it in skill.files)):
+            if not path.isprintable() or {"", ".", ".."} & set(path.split("/")):
+                raise RecordError(f"the record names a file of a skill that is none: {path!r:.80}")
     contents: dict[str, bytes] = {}
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     for file in {it.sha256: it for skill in skills for it in skill.files}.values():
-        if len(file.sha256) != 64 or not file.sha256.isalnum():
+        known = len(file.sha256) == _DIGEST_LETTERS and file.sha256.isalnum()
+        if not known or file.size_bytes > LARGEST_BYTES:
             continue
         try:
             handle = os.open(run / SKILLS / file.sha256, flags)

@@ -75,6 +75,7 @@ def prepared(
             # In one that holds them they are refused.
             workspace=next(iter(holding), NOWHERE),
             skills=skills_of(given),
+            workspaces=folders,
         ),
         kernel_policy=given[KERNEL_POLICY],
         accepted_risks=accepted_risks(given[ACCEPT_RISK]),

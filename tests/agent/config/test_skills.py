@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent.config.skill_reading import read_skills
-from agent.config.skills import OperatorSkills
+from agent.config.skills import OperatorSkills, Skill, SkillFile
 from agent.conversation.system_prompt import system_prompt
-from agent.errors import UsageError
+from agent.errors import RecordError, UsageError
+from agent.record.skills import kept_skills
 from policies.loading import load
 
 GOOD = "---\nname: notes\ndescription: Write release notes.\n---\nBe brief.\n"
@@ -193,6 +194,23 @@ def test_a_repository_writes_no_skill(folder: Path, workspace: Path, named: obje
     assert callable(named)
     with pytest.raises(UsageError, match=r"lie in the workspace|is a link"):
         read_skills(named(folder, workspace), workspace=workspace)
+
+
+def test_no_repository_of_a_batch_writes_one(folder: Path, workspace: Path) -> None:
+    other = folder.parent / "other"
+    (folder / "notes").symlink_to(skill(other / "skills"))
+    assert read_skills(folder, workspace=workspace).skills
+    with pytest.raises(UsageError, match="lie in the workspace"):
+        read_skills(folder, workspace=workspace, workspaces={other})
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a//b", ".", "", "a\nb"])
+def test_a_record_that_was_changed_leads_nowhere_else(tmp_path: Path, path: str) -> None:
+    file = SkillFile(path=path, sha256="0" * 64, size_bytes=1)
+    good = SkillFile(path="SKILL.md", sha256="0" * 64, size_bytes=1)
+    for name, files in (("notes", (file,)), (path, (good,))):
+        with pytest.raises(RecordError, match="names a file of a skill that is none"):
+            kept_skills(tmp_path, (Skill(name=name, description="x", files=files),))
 
 
 def test_a_link_to_another_place_of_the_operators_is_followed(
