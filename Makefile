@@ -50,7 +50,7 @@ test-model: image ## a small model on llama.cpp works on the demo's repository, 
 
 test-inspect: image ## as a sandbox of Inspect: its own checks, evals, attacks (installs inspect_ai, 230 MB)
 	@sh scripts/inspect_environment.sh
-	@.venv-inspect/bin/mypy agent/servers/inspect acceptance/on_inspect
+	@.venv-inspect/bin/mypy agent/servers/inspect acceptance/on_inspect benchmarks/inspect_provider.py
 	@.venv-inspect/bin/pytest -q -p no:cacheprovider acceptance/on_inspect
 
 check: setup ## format, lint, types, imports between rooms
