@@ -106,6 +106,18 @@ def test_every_module_that_a_text_names_is_there() -> None:
     assert wrong == []
 
 
+def test_every_folder_of_a_room_has_its_place_in_the_readme() -> None:
+    named = (ROOT / "README.md").read_text("utf-8")
+    inside = {
+        f"{room}/{path.name}/"
+        for room in ROOMS
+        for path in (ROOT / room).iterdir()
+        if path.is_dir() and any(path.glob("*.*")) and not path.name.startswith("__")
+    }
+    assert len(inside) > 20
+    assert [path for path in sorted(inside) if f"`{path}`" not in named] == []
+
+
 @pytest.mark.parametrize("document", ["AGENTS.md", "README.md"])
 def test_every_path_that_a_document_names_is_there(document: str) -> None:
     named = _PATH.findall((ROOT / document).read_text("utf-8"))
