@@ -93,7 +93,7 @@ def run(
     interrupts = Interrupts() if in_main else ThreadInterrupts()
     with prepared.recorded() as record:
         setup = RunSetup(
-            job=prepared.job(record, task=task, verify=verify, may_ask=approve is not None),
+            job=prepared.job(record.run_id, task=task, verify=verify, may_ask=approve is not None),
             model=prepared.ready.model,
             facts=prepared.ready.facts,
             reviewer=prepared.ready.reviewer,

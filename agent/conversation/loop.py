@@ -98,6 +98,7 @@ class AgentLoop:
             caller=self._caller,
             journal=journal,
         )
+        self._compactor.take_up()
         self._news: list[UserMessageAdded] = []
 
     @property
@@ -115,7 +116,6 @@ class AgentLoop:
         Args:
             same_container: the sandbox's command server was started again in it.
         """
-        self._compactor.take_up()
         if not self._state.asked:
             self._order(task)
         if same_container:

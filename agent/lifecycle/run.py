@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.delivery import Delivery
-from agent.lifecycle.session import RunSession, RunSetup
+from agent.lifecycle.session import RunSession, RunSetup, one_task
 from agent.observe.run_log import OWN
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -124,11 +124,13 @@ class Run:
         return None
 
     def _led(self, session: RunSession) -> Conversation:
-        past = self._setup.past
-        if past is not None:
-            return session.loop.go_on(session.job.task, same_container=past.forked is None)
-        session.show_context()
-        return self._setup.driver(session)
+        past, driver = self._setup.past, self._setup.driver
+        if past is None:
+            session.show_context()
+            return driver(session)
+        if past.forked is not None and driver is not one_task:
+            return driver(session)  # a chat that goes on where another run ended
+        return session.loop.go_on(session.job.task, same_container=past.forked is None)
 
     def _result(self, outcome: Outcome) -> RunResult:
         setup, budget = self._setup, self._budget

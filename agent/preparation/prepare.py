@@ -71,9 +71,9 @@ class Preparation:
         finally:
             record.close()
 
-    def job(self, record: RunRecord, *, task: str, verify: str | None, may_ask: bool) -> Job:
+    def job(self, run_id: str, *, task: str, verify: str | None, may_ask: bool) -> Job:
         return Job(
-            run_id=record.run_id,
+            run_id=run_id,
             task=task,
             workspace=self.root,
             policy=self.policy,

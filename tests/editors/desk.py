@@ -129,11 +129,11 @@ class Desk:
     def __post_init__(self) -> None:
         self.workspace = self.directory / "workspace"
         self.workspace.mkdir()
+        for name, data in self.files.items():
+            (self.workspace / name).write_bytes(data)
 
     def settings(self) -> ServerSettings:
         """Those of a command line."""
-        for name, data in self.files.items():
-            (self.workspace / name).write_bytes(data)
         script = self.directory / "script.yaml"
         script.write_text(json.dumps({"version": 1, "turns": list(self.turns)}))
         policy = self.policy
@@ -145,6 +145,7 @@ class Desk:
             verify=None,
             within=self.within,
             open_box=self._open,
+            open_recorded=lambda _lines, job, progress: self._open(job, progress),
             ask_timeout_s=self.ask_timeout_s,
         )
 

@@ -40,6 +40,7 @@ def acp(given: Given) -> int:
     if find_spec("acp") is None:
         raise UsageError("moonpool acp needs its packages: pip install 'moonpool[acp]'")
     from agent.cli.setup import tidying
+    from agent.past_runs.forked_run import open_as_recorded
     from agent.servers.acp.serving import serve
     from agent.servers.acp.settings import ServerSettings
 
@@ -50,6 +51,7 @@ def acp(given: Given) -> int:
             verify=given[VERIFY],
             within=None if root is None else workspace.directory(root, "--root"),
             open_box=open_sandbox,
+            open_recorded=open_as_recorded,
             ask_timeout_s=given[ASK_TIMEOUT],
         )
     )

@@ -46,7 +46,7 @@ def chat(given: Given) -> int:
     prepared = prepare(options.of_run(given, given[MODEL]))
     with prepared.recorded() as record:
         job = prepared.job(
-            record,
+            record.run_id,
             task="",
             verify=given[VERIFY],
             may_ask=may_ask(json_lines=False, shown_on=sys.stdout),

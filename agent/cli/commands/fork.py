@@ -1,10 +1,8 @@
 """``moonpool fork``: a new run that begins where a call of another one had ended."""
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,28 +20,20 @@ from agent.cli.setup.options import (
 )
 from agent.cli.setup.saying import progress
 from agent.cli.setup.signals import SignalGuard
-from agent.conversation.resume_state import ResumeState, resume_state_of
-from agent.errors import RecordError, UsageError
+from agent.errors import UsageError
 from agent.lifecycle.job import Job, OnProgress
-from agent.lifecycle.open_sandbox import open_recorded, open_sandbox
-from agent.lifecycle.session import run_started
-from agent.models.interface import Model
-from agent.past_runs.fork import Fork, fork, keep_images, keep_steps, mark_of
+from agent.lifecycle.open_sandbox import open_sandbox
+from agent.past_runs.fork import Fork, fork, keep_steps
 from agent.past_runs.fork_points import END, at, points
-from agent.past_runs.resume import recorded_instructions, recorded_policy
+from agent.past_runs.forked_run import begin, given_of, open_as_recorded, restore
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
 from agent.record.events.encoding import plain
-from agent.record.events.lifecycle import Forked, SandboxReady
-from agent.record.images import ImageStore, recall
+from agent.record.images import recall
 from agent.record.reader import RecordLine, read_record
-from agent.record.state.run import fold
-from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord, new_run_id, runs_directory
-from agent.untrusted_text import one_line, path_text
-from agent.version import VERSION
-from sandbox.errors import NotKept, SandboxLost
-from sandbox.opening.reattach import ReattachState
+from agent.record.store import IMAGES, STEPS, RunRecord, new_run_id, runs_directory
+from agent.untrusted_text import one_line
 from sandbox.sandbox import Sandbox
 
 Lines = tuple[RecordLine, ...]
@@ -128,19 +118,7 @@ def _fork(given: Given, where: str) -> int:
         recall=partial(recall, directory / IMAGES),
     )
     started = forked.started
-    policy, exact = recorded_policy(started, file=str(directory / EVENTS))
-    if not exact:
-        raise RecordError(
-            "the policy could not be recorded to the letter (it holds a secret, or is huge): "
-            f"run {run_id} can't be forked"
-        )
-    if started.instructions is not None and not started.instructions.whole:
-        raise RecordError(
-            "the instructions could not be recorded to the letter (they hold a secret)"
-        )
-    given_then = recorded_instructions(started, directory)
-    if not given_then.skills.whole:
-        raise RecordError("the skills that the run had do not lie beside its record any more")
+    policy, given_then = given_of(started, directory)
     policy = bounded(policy)
     root = workspace.began_in(started.workspace, given[BEGAN_WITH])
     model_setup.refuse_in(configuration, root)
@@ -168,7 +146,7 @@ def _fork(given: Given, where: str) -> int:
         steps = Path(scratch) / "steps"
         # All that may be wrong is found before there is a record of the new run.
         keep_steps(forked, directory / STEPS, steps)
-        opens = partial(_open_recorded, lines) if given[RECORDED] else open_sandbox
+        opens = partial(open_as_recorded, lines) if given[RECORDED] else open_sandbox
         box = _opened(forked, lines, job, steps, opens)
         return _go_on(given, forked, job, ready, box, secrets=secrets)
 
@@ -193,11 +171,7 @@ def _go_on(
     try:
         record = RunRecord.create(home, run_id=job.run_id, known_secrets=secrets)
         origin = forked.origin
-        other = runs_directory(home) / origin.run_id
-        keep_steps(forked, other / STEPS, record.directory / STEPS)
-        images = record.directory / IMAGES
-        keep_images(forked, partial(recall, other / IMAGES), ImageStore(images))
-        past = _begun(record, forked, job, ready.model)
+        past = begin(record, forked, job, ready.model, runs_directory(home) / origin.run_id)
         if given[ACCEPT_RISK]:
             decided.keep(given, record.directory, place=f"forked from run {origin.run_id}")
     except BaseException:
@@ -222,17 +196,6 @@ def _go_on(
         record.close()
 
 
-def _open_recorded(lines: Lines, job: Job, on_progress: OnProgress) -> Sandbox:
-    state = fold(line.event for line in lines)
-    ready, exported = state.ready, state.exported
-    if ready is None or exported is None:
-        raise UsageError("the record does not say what the run began with: leave out --recorded")
-    remembered = ReattachState(
-        container_state=ready.container_state, left_out=ready.left_behind, seal=ready.seal
-    )
-    return open_recorded(job, remembered, exported.base_tree, on_progress)
-
-
 def _opened(
     forked: Fork,
     lines: Lines,
@@ -252,57 +215,11 @@ def _opened(
             box = opens(job, progress)
         try:
             leaving.due()
-            _require_same(box, lines)
-            try:
-                restored = box.restore(mark_of(forked.files, steps))
-            except NotKept as error:
-                raise RecordError(str(error)) from error
-            if restored.differing:
-                item = restored.differing[0]
-                raise SandboxLost(
-                    f"the workspace can't be made what it was: {path_text(item.path)} {item.reason}"
-                )
+            restore(box, forked, lines, steps)
         except BaseException:
             box.close()
             raise
     return box
-
-
-def _require_same(box: Sandbox, lines: Lines) -> None:
-    """Raises UsageError where the new copy is not of what the other run began with."""
-    keys = {
-        line.event.container_state.snapshot_key
-        for line in lines
-        if isinstance(line.event, SandboxReady)
-    }
-    exported = fold(line.event for line in lines).exported
-    if box.container_state.snapshot_key in keys:
-        return
-    if exported is not None and exported.base_tree == box.base_tree:
-        return
-    raise UsageError(
-        "the workspace is not what the run began with: name a checkout of then with -w DIR"
-    )
-
-
-def _begun(record: RunRecord, forked: Fork, job: Job, model: Model) -> ResumeState:
-    """Write what the new run begins with; gives it as a run that is taken up finds it."""
-    started = run_started(job, model.name, forked_from=forked.origin)
-    for event in (started, *forked.events):
-        record.append(event.json_object())
-    images = record.directory / IMAGES
-    past = resume_state_of(read_record(record.directory).require(), partial(recall, images))
-    return replace(
-        past,
-        forked=Forked(
-            run_id=forked.origin.run_id,
-            call=forked.origin.call,
-            model=model.name,
-            version=VERSION,
-            pid=os.getpid(),
-            lossy=past.lossy,
-        ),
-    )
 
 
 COMMAND = Command(

@@ -56,7 +56,7 @@ def run(given: Given) -> int:
     json_lines = given[EVENTS_AS_JSON]
     with prepared.recorded() as record:
         job = prepared.job(
-            record,
+            record.run_id,
             task=given[TASK],
             verify=given[VERIFY],
             may_ask=may_ask(json_lines=json_lines),

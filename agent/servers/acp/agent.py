@@ -6,6 +6,8 @@ what a session does.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from acp.exceptions import RequestError
@@ -19,24 +21,33 @@ from acp.schema import (
     HttpMcpServer,
     Implementation,
     InitializeResponse,
+    ListSessionsResponse,
+    LoadSessionResponse,
     McpServerStdio,
     NewSessionResponse,
     PromptCapabilities,
     PromptResponse,
+    ResumeSessionResponse,
     SessionCapabilities,
     SessionCloseCapabilities,
+    SessionInfo,
+    SessionListCapabilities,
+    SessionResumeCapabilities,
     SetSessionModeResponse,
     SseMcpServer,
 )
 
 from agent.errors import ModelAuth, ModelError, RecordError, UsageError
-from agent.record.store import new_run_id
+from agent.record.store import STEPS, new_run_id
 from agent.servers.acp.commands import COMMANDS
+from agent.servers.acp.diffs import FileDiffs
 from agent.servers.acp.outbox import EditorClient, Outbox
+from agent.servers.acp.past import PastSession
 from agent.servers.acp.prompt import Block, PromptRefused, asked
 from agent.servers.acp.session import EditorSession, SessionRefusal, mode_state
-from agent.servers.acp.settings import ServerSettings
+from agent.servers.acp.settings import LISTED, PolicyMode, ServerSettings
 from agent.servers.acp.turns import TurnFailed
+from agent.servers.acp.view import EditorView
 from agent.untrusted_text import one_line, visible
 from agent.version import VERSION
 from policies.errors import PolicyError
@@ -45,6 +56,8 @@ from sandbox.errors import SandboxError
 McpServer = HttpMcpServer | SseMcpServer | AcpMcpServer | McpServerStdio
 MOST_SESSIONS = 16
 """Open at once: each is a container."""
+_TITLE = 120
+_OURS = (UsageError, PolicyError, ModelError, RecordError, SandboxError)
 _INVALID_REQUEST, _INVALID_PARAMS, _INTERNAL, _AUTH = -32600, -32602, -32603, -32000
 
 
@@ -74,8 +87,13 @@ class AcpAgent:
         return InitializeResponse(
             protocol_version=PROTOCOL_VERSION,
             agent_capabilities=AgentCapabilities(
+                load_session=True,
                 prompt_capabilities=PromptCapabilities(embedded_context=True),
-                session_capabilities=SessionCapabilities(close=SessionCloseCapabilities()),
+                session_capabilities=SessionCapabilities(
+                    list=SessionListCapabilities(),
+                    resume=SessionResumeCapabilities(),
+                    close=SessionCloseCapabilities(),
+                ),
             ),
             auth_methods=[],
             agent_info=Implementation(name="moonpool", title="Moonpool", version=VERSION),
@@ -88,11 +106,7 @@ class AcpAgent:
         mcp_servers: list[McpServer] | None = None,
     ) -> NewSessionResponse:
         """Begin a sealed chat on a copy of a directory."""
-        self._require_initialized()
-        if additional_directories:
-            raise _refused("a session has one workspace: additionalDirectories are not taken")
-        if len(self._sessions) + self._opening >= MOST_SESSIONS:
-            raise _refused(f"{MOST_SESSIONS} sessions are open: close one first")
+        self._require_room(additional_directories)
         self._opening += 1
         try:
             mode = await _said(self._settings.mode)
@@ -100,21 +114,55 @@ class AcpAgent:
             prepared = await _said(self._settings.prepare, cwd, mode)
         finally:
             self._opening -= 1
-        if self._leaving:
-            raise _refused("the server is ending")
-        session = EditorSession(
-            session_id=new_run_id(),
-            cwd=cwd,
-            mode=mode,
-            prepared=prepared,
-            settings=self._settings,
-            outbox=self._box,
-            notices=_unused(mcp_servers or []),
-        )
-        self._sessions[session.id] = session
-        # After the answer: a client knows the session by then.
-        asyncio.get_running_loop().call_soon(self._tell_commands, session.id)
+        session = self._session_of(new_run_id(), cwd, mode, mcp_servers)
+        session.begin(prepared)
         return NewSessionResponse(session_id=session.id, modes=mode_state(session, modes))
+
+    async def load_session(
+        self,
+        cwd: str,
+        session_id: str,
+        mcp_servers: list[McpServer] | None = None,
+        additional_directories: list[str] | None = None,
+    ) -> LoadSessionResponse:
+        """Tell a session of before again, all of it; the next prompt goes on with it."""
+        past, session = await self._again(session_id, cwd, mcp_servers, additional_directories)
+        await asyncio.to_thread(self._tell_again, past, session)
+        return LoadSessionResponse(modes=mode_state(session, [_only(session.mode)]))
+
+    async def resume_session(
+        self,
+        session_id: str,
+        cwd: str,
+        additional_directories: list[str] | None = None,
+        mcp_servers: list[McpServer] | None = None,
+    ) -> ResumeSessionResponse:
+        """As `load_session`, for a client that knows what was said."""
+        _, session = await self._again(session_id, cwd, mcp_servers, additional_directories)
+        return ResumeSessionResponse(modes=mode_state(session, [_only(session.mode)]))
+
+    async def list_sessions(
+        self,
+        cwd: str | None = None,
+        cursor: str | None = None,
+        additional_directories: list[str] | None = None,  # noqa: ARG002 - no session has any
+    ) -> ListSessionsResponse:
+        """The sessions there are, newest first, some at a time."""
+        self._require_initialized()
+        found = await _said(self._settings.sessions, cwd or "", cursor or "")
+        page = found[:LISTED]
+        return ListSessionsResponse(
+            sessions=[
+                SessionInfo(
+                    session_id=item.id,
+                    cwd=item.cwd,
+                    title=one_line(item.title, _TITLE),
+                    updated_at=item.updated.isoformat(timespec="seconds"),
+                )
+                for item in page
+            ],
+            next_cursor=page[-1].id if len(found) > LISTED else None,
+        )
 
     async def prompt(self, session_id: str, prompt: list[Block]) -> PromptResponse:
         """Have a prompt served, and say why the agent stopped."""
@@ -125,6 +173,8 @@ class AcpAgent:
             raise _refused(str(error), _INVALID_PARAMS) from error
         except SessionRefusal as error:
             raise _refused(str(error)) from error
+        except _OURS as error:
+            raise _of(error) from error
         if isinstance(ended, TurnFailed):
             raise RequestError(_INTERNAL, visible(ended.message))
         return PromptResponse(stop_reason=ended.reason)
@@ -142,7 +192,7 @@ class AcpAgent:
             await session.change(mode_id)
         except SessionRefusal as error:
             raise _refused(str(error)) from error
-        except (UsageError, PolicyError, ModelError) as error:
+        except _OURS as error:
             raise _of(error) from error
         return SetSessionModeResponse()
 
@@ -170,6 +220,66 @@ class AcpAgent:
             raise AssertionError("the SDK connects before it calls")
         return self._outbox
 
+    def _require_room(self, additional_directories: list[str] | None) -> None:
+        self._require_initialized()
+        if additional_directories:
+            raise _refused("a session has one workspace: additionalDirectories are not taken")
+        if self._leaving:
+            raise _refused("the server is ending")
+        if len(self._sessions) + self._opening >= MOST_SESSIONS:
+            raise _refused(f"{MOST_SESSIONS} sessions are open: close one first")
+
+    def _session_of(
+        self, session_id: str, cwd: str, mode: str, mcp_servers: Sequence[McpServer] | None
+    ) -> EditorSession:
+        """A session that is open from now on."""
+        if self._leaving:
+            raise _refused("the server is ending")
+        session = EditorSession(
+            session_id=session_id,
+            cwd=cwd,
+            mode=mode,
+            settings=self._settings,
+            outbox=self._box,
+            notices=_unused(mcp_servers or []),
+        )
+        self._sessions[session.id] = session
+        # After the answer: a client knows the session by then.
+        asyncio.get_running_loop().call_soon(self._tell_commands, session.id)
+        return session
+
+    async def _again(
+        self,
+        session_id: str,
+        cwd: str,
+        mcp_servers: Sequence[McpServer] | None,
+        additional_directories: list[str] | None,
+    ) -> tuple[PastSession, EditorSession]:
+        """Open a session of before."""
+        self._require_room(additional_directories)
+        known = self._sessions.get(session_id)
+        if known is not None and not known.over:
+            raise _refused("this session is open")
+        self._opening += 1
+        try:
+            past = await _said(self._settings.past, session_id, cwd)
+        finally:
+            self._opening -= 1
+        if self._sessions.get(session_id) is not known:
+            raise _refused("this session is open")
+        session = self._session_of(session_id, cwd, past.started.policy, mcp_servers)
+        session.go_on(past)
+        return past, session
+
+    def _tell_again(self, past: PastSession, session: EditorSession) -> None:
+        view = EditorView(
+            partial(self._box.tell, session.id),
+            Path(session.cwd),
+            FileDiffs(past.directory / STEPS, past.original()),
+        )
+        for line in past.lines:
+            view.again(line.event)
+
     def _tell_commands(self, session_id: str) -> None:
         self._box.post(session_id, update_available_commands(COMMANDS))
 
@@ -185,11 +295,16 @@ class AcpAgent:
         return session
 
 
+def _only(mode: str) -> PolicyMode:
+    """The one mode of a session that was sealed already."""
+    return PolicyMode(name=mode, description="as this session began")
+
+
 async def _said(work: Any, *arguments: str) -> Any:
     """What it gives, worked out beside the loop; its errors in the protocol's form."""
     try:
         return await asyncio.to_thread(work, *arguments)
-    except (UsageError, PolicyError, ModelError, RecordError, SandboxError) as error:
+    except _OURS as error:
         raise _of(error) from error
 
 

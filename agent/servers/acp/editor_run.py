@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.errors import RecordError
+from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.lifecycle.session import RunSetup
 from agent.observe.run_log import OWN
-from agent.preparation import environment
 from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_code_of import of_outcome
 from agent.preparation.model import known_secrets
@@ -25,6 +24,7 @@ from agent.record.summary import RunResult
 from agent.servers.acp.diffs import FileDiffs, as_copied
 from agent.servers.acp.driver import EditorDriver, PromptQueue
 from agent.servers.acp.outbox import Outbox
+from agent.servers.acp.past import RunBeginning
 from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.turns import PromptTurn
@@ -50,6 +50,7 @@ class EditorRun:
         settings: ServerSettings,
         outbox: Outbox,
         notices: Sequence[str],
+        beginning: RunBeginning,
     ) -> None:
         """Args:
         place: the workspace, by the editor's name for it.
@@ -62,18 +63,8 @@ class EditorRun:
         self._settings = settings
         self._outbox = outbox
         self._notices = notices
-        self._job = Job(
-            run_id=run_id,
-            task="",
-            workspace=prepared.root,
-            policy=prepared.policy,
-            verify=settings.verify,
-            instructions=prepared.instructions,
-            may_ask=True,
-            kernel_policy=prepared.kernel_policy,
-            accepted_risks=prepared.accepted,
-            environ=environment.environ(),
-        )
+        self._beginning = beginning
+        self._job = prepared.job(run_id, task="", verify=settings.verify, may_ask=True)
         self._interrupts = ThreadInterrupts()
         self._prompts = PromptQueue()
         self._heard: OnProgress = lambda _text: None
@@ -86,6 +77,11 @@ class EditorRun:
     def begun(self) -> bool:
         """Something was asked in it."""
         return self._thread.ident is not None
+
+    @property
+    def over(self) -> bool:
+        """It was begun, and serves no prompt any more."""
+        return self.begun and not self._thread.is_alive()
 
     def open_ahead(self) -> None:
         """Begin to open the sandbox, before anything is asked."""
@@ -109,7 +105,7 @@ class EditorRun:
                 self._opening.result().close()
 
     def _open(self) -> SandboxProtocol:
-        return self._settings.open_box(self._job, self._progress)
+        return self._beginning.open(self._job, self._progress)
 
     def _progress(self, text: str) -> None:
         """Of an opening that a prompt waits for by now; before that nobody is told."""
@@ -129,7 +125,7 @@ class EditorRun:
             outcome = self._recorded().outcome
             words = one_line(outcomes.detail(outcome), _WORDS)
             why = f"the session is over: {outcomes.name(outcome)}{words and ': '}{words}"
-        except RecordError as error:
+        except (RecordError, UsageError) as error:
             why = str(error)
         except Exception as error:
             OWN.error("a defect of Moonpool in a session", exc_info=error)
@@ -164,6 +160,9 @@ class EditorRun:
         view = EditorView(
             lambda update: self._outbox.tell(self._session_id, update), self._place, diffs
         )
+        past = self._beginning.past(record, self._job, self._prepared.ready.model)
+        for event in past.log if past is not None else ():
+            diffs.after(event)
         asker = EditorAsker(
             self._outbox,
             self._session_id,
@@ -181,4 +180,5 @@ class EditorRun:
             interrupts=self._interrupts,
             exit_code=of_outcome,
             driver=EditorDriver(prompts=self._prompts, view=view, asker=asker),
+            past=past,
         )

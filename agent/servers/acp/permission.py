@@ -5,11 +5,11 @@ cancelled, an editor that is gone, an option that was never offered: each is a n
 """
 
 import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from acp.helpers import text_block, tool_content
-from acp.schema import AllowedOutcome, PermissionOption, ToolCallUpdate
+from acp.schema import AllowedOutcome, DeniedOutcome, PermissionOption, ToolCallUpdate
 
 from agent.conversation.approval import Answered, Approved, ApprovedBefore, Declined
 from agent.interrupts import Interrupts
@@ -26,6 +26,7 @@ from policies.frozen import dataclass
 
 _WIDTH = 10_000
 """Nothing is broken for a terminal; a line that is longer yet has marks before its pieces."""
+_Choice = Literal["allow-once", "allow-always", "reject-once"]
 _ONCE, _ALWAYS, _NO = "allow-once", "allow-always", "reject-once"
 _OPTIONS = {
     _ONCE: PermissionOption(option_id=_ONCE, name="Run this once", kind="allow_once"),
@@ -111,31 +112,43 @@ class EditorAsker:
 
     def _answer(
         self, asked: ToolCallUpdate, options: list[PermissionOption]
-    ) -> Literal["allow-once", "allow-always", "reject-once"] | NoConsent:
+    ) -> _Choice | NoConsent:
         """The option that was chosen. Raises SignalReceived where the prompt was cancelled."""
         with self._session.clock.stopped(), self._interrupts.immediate():
             future = self._outbox.ask(self._session_id, asked, options)
             if future is None:
-                return NoConsent(reason="there is no editor any more that could ask")
+                return self._left()
             try:
                 with self._interrupts.ended_by(lambda: self._outbox.forget(future)):
                     outcome = future.result(self._timeout_s).outcome
             except TimeoutError:
                 waited = spelled_duration(self._timeout_s)
                 return NoConsent(reason=f"nobody answered at the editor within {waited}")
+            except ConnectionError:
+                return self._left()
             except concurrent.futures.CancelledError:
                 return NoConsent(reason="the question was cancelled")
             except Exception as error:  # noqa: BLE001 - whatever a client's answer brings is a no
                 return NoConsent(reason=f"the editor can't ask: {one_line(str(error), 200)}")
             finally:
                 self._outbox.forget(future)
-        chosen = outcome.option_id if isinstance(outcome, AllowedOutcome) else _NO
-        for option in options:
-            if option.option_id == chosen:
-                match chosen:
-                    case "allow-once" | "allow-always" | "reject-once":
-                        return chosen
-        return NoConsent(reason="the editor answered with what was not asked")
+        return _chosen(outcome, {option.option_id for option in options})
+
+    def _left(self) -> NoConsent:
+        """The editor is gone, and nobody prompts any more: the session ends."""
+        self._interrupts.receive("SIGHUP")
+        return NoConsent(reason="there is no editor any more that could ask")
+
+
+def _chosen(
+    outcome: AllowedOutcome | DeniedOutcome, offered: Collection[str]
+) -> _Choice | NoConsent:
+    chosen = outcome.option_id if isinstance(outcome, AllowedOutcome) else _NO
+    if chosen in offered:
+        match chosen:
+            case "allow-once" | "allow-always" | "reject-once":
+                return chosen
+    return NoConsent(reason="the editor answered with what was not asked")
 
 
 def _whole(lines: Sequence[str]) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 from acp.schema import SessionMode, SessionModeState
 
 from agent.preparation.prepare import Preparation
+from agent.record.store import new_run_id
 from agent.servers.acp.editor_run import EditorRun
 from agent.servers.acp.outbox import Outbox
+from agent.servers.acp.past import BegunAfresh, PastSession, RunBeginning
 from agent.servers.acp.prompt import Asked
 from agent.servers.acp.settings import PolicyMode, ServerSettings
 from agent.servers.acp.turns import PromptTurn, TurnEnded, TurnFailed
@@ -32,7 +34,6 @@ class EditorSession:
         session_id: str,
         cwd: str,
         mode: str,
-        prepared: Preparation,
         settings: ServerSettings,
         outbox: Outbox,
         notices: Sequence[str],
@@ -46,31 +47,45 @@ class EditorSession:
         self._turn: PromptTurn | None = None
         self._changing = asyncio.Lock()
         self._closed = False
-        self._prepared = prepared
-        self._run = self._new(prepared)
+        self._past: PastSession | None = None
+        self._run: EditorRun | None = None
+        self.places: tuple[Path, ...] = (Path(cwd),)
+        """The workspace, by the names that the editor may have for it."""
+
+    def begin(self, prepared: Preparation) -> None:
+        """Be a new session: the sandbox opens from now on."""
+        beginning = BegunAfresh(open_box=self._settings.open_box)
+        self._run = self._new(self.id, prepared, beginning)
         self._run.open_ahead()
 
-    def _new(self, prepared: Preparation) -> EditorRun:
+    def go_on(self, past: PastSession) -> None:
+        """Be a session of before: the first prompt opens its sandbox again."""
+        self._past = past
+
+    def _new(self, run_id: str, prepared: Preparation, beginning: RunBeginning) -> EditorRun:
+        self.places = (Path(self.cwd), Path(str(prepared.root)))
         return EditorRun(
-            run_id=self.id,
+            run_id=run_id,
             session_id=self.id,
             place=Path(self.cwd),
             prepared=prepared,
             settings=self._settings,
             outbox=self._outbox,
             notices=self._notices,
+            beginning=beginning,
         )
 
     @property
-    def places(self) -> tuple[Path, ...]:
-        """The workspace, by the names that the editor may have for it."""
-        return Path(self.cwd), Path(str(self._prepared.root))
+    def over(self) -> bool:
+        """Its run serves no prompt any more."""
+        return self._run is not None and self._run.over
 
     async def prompt(self, asked: Asked) -> TurnEnded | TurnFailed:
         """Have it served; gives how it ended.
 
         Raises:
             SessionRefusal: another one is being served, or the session is closed.
+            UsageError, PolicyError, ModelError, RecordError: a session of before can't go on.
         """
         if self._turn is not None:
             raise SessionRefusal("a prompt of this session is being served: wait for it, or cancel")
@@ -79,10 +94,23 @@ class EditorSession:
             async with self._changing:
                 if self._closed:
                     raise SessionRefusal("the session is closed")
-                self._run.ask(turn)
+                run = await self._running()
+                run.ask(turn)
             return await asyncio.wrap_future(turn.ended)
         finally:
             self._turn = None
+
+    async def _running(self) -> EditorRun:
+        if self._run is None:
+            past = self._past
+            if past is None:
+                raise AssertionError("a session is begun, or gone on with")
+            self._run = await asyncio.to_thread(self._again, past)
+        return self._run
+
+    def _again(self, past: PastSession) -> EditorRun:
+        prepared = self._settings.prepare_again(past, self.cwd)
+        return self._new(new_run_id(), prepared, past.beginning(self._settings.open_recorded))
 
     async def cancel(self) -> None:
         """End the prompt that is being served, if one is; it says itself when it has ended."""
@@ -99,16 +127,15 @@ class EditorSession:
         async with self._changing:
             if mode == self.mode:
                 return
-            if self._run.begun or self._turn is not None or self._closed:
+            before = self._run
+            if before is None or before.begun or self._turn is not None or self._closed:
                 raise SessionRefusal(
                     f"this session's sandbox was sealed under the policy {self.mode} when it "
                     f"began, and stays so: for the mode {mode} begin a new session"
                 )
             prepared = await asyncio.to_thread(self._settings.prepare, self.cwd, mode)
-            before = self._run
-            self._prepared, self.mode = prepared, mode
-            self._run = self._new(prepared)
-            self._run.open_ahead()
+            self.mode = mode
+            self.begin(prepared)
         await asyncio.to_thread(before.close)
 
     async def close(self, signal: str = "") -> None:
@@ -119,9 +146,12 @@ class EditorSession:
         """
         async with self._changing:
             self._closed = True
+            run = self._run
+        if run is None:
+            return
         if signal or self._turn is not None:
-            await asyncio.to_thread(self._run.break_off, signal or "SIGTERM")
-        await asyncio.to_thread(self._run.close)
+            await asyncio.to_thread(run.break_off, signal or "SIGTERM")
+        await asyncio.to_thread(run.close)
 
 
 def mode_state(session: EditorSession, modes: Sequence[PolicyMode]) -> SessionModeState:

@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from agent.errors import UsageError
 from agent.lifecycle.job import OpenBox
+from agent.past_runs.forked_run import given_of
 from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
+from agent.preparation.policy import bounded
 from agent.preparation.prepare import Preparation, RunOptions, prepare
+from agent.risk.kinds import accepted_risks
+from agent.servers.acp.past import (
+    ListedSession,
+    OpenRecorded,
+    PastSession,
+    past_session,
+    sessions,
+)
 from policies.frozen import dataclass
 from policies.loading import bundled_names
 
@@ -20,6 +31,8 @@ _WORDS: Mapping[str, str] = {
     "node-tests": "the tests of a JavaScript project, and the file tools",
     "polyglot": "as default, for Python, JavaScript, Go, Rust and C",
 }
+LISTED = 50
+"""Sessions of one answer."""
 _YOURS = "a policy of yours"
 
 
@@ -39,6 +52,7 @@ class ServerSettings:
     within: Path | None
     """Where workspaces may lie; None: anywhere."""
     open_box: OpenBox
+    open_recorded: OpenRecorded
     ask_timeout_s: float
     """How long a question waits for its person."""
 
@@ -64,6 +78,59 @@ class ServerSettings:
         if mode not in {known.name for known in self.modes()}:
             raise UsageError(f"there is no mode {mode!r:.80}")
         return prepare(replace(self.options, workspace=root, policy=mode))
+
+    def prepare_again(self, session: PastSession, cwd: str) -> Preparation:
+        """What a session goes on with: its own policy, under today's ceilings, and a model.
+
+        Raises:
+            UsageError, PolicyError, ModelError, RecordError: something can't be used.
+        """
+        root, started = self.place(cwd), session.started
+        configuration = model_setup.load(root=root)
+        home = environment.home()
+        workspace.refuse_inside(home, root, "MOONPOOL_HOME")
+        policy, instructions = given_of(started, session.directory)
+        policy = bounded(policy, self.options.ceiling)
+        named = self.options.model or started.model
+        return Preparation(
+            root=root,
+            policy=policy,
+            home=home,
+            configuration=configuration,
+            instructions=instructions,
+            ready=model_setup.ready(named, policy, configuration, prices=self.options.prices),
+            accepted=frozenset(started.accepted_risks) | accepted_risks(self.options.accept_risk),
+            kernel_policy=started.kernel_policy,
+        )
+
+    def past(self, session_id: str, cwd: str) -> PastSession:
+        """A session of before, of this workspace.
+
+        Raises:
+            UsageError, RecordError: there is none, or it can't be told.
+        """
+        root = self.place(cwd)
+        session = past_session(environment.home(), session_id)
+        if str(root) != session.started.workspace:
+            began = session.started.workspace
+            raise UsageError(f"that session's workspace is {began}, not {root}")
+        return session
+
+    def sessions(self, cwd: str, after: str) -> list[ListedSession]:
+        """Those of a workspace, or all there may be: one more than is shown at once.
+
+        Args:
+            cwd: empty: of every workspace.
+            after: the id of the last one that was shown.
+        """
+        root = str(self.place(cwd)) if cwd else ""
+        fitting = (
+            item
+            for item in sessions(environment.home(), after=after)
+            if root in {"", item.cwd}
+            and (self.within is None or workspace.is_inside(Path(item.cwd), self.within))
+        )
+        return list(islice(fitting, LISTED + 1))
 
     def place(self, cwd: str) -> Path:
         """A client's working directory as the workspace that it is.

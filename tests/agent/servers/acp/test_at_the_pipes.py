@@ -98,6 +98,40 @@ def test_edit_by_shell_in_a_sealed_container_is_shown_and_applied(
     assert "calc.py" in moonpool("show", "last").stdout
 
 
+def test_session_of_another_process_goes_on_where_it_ended_though_its_patch_was_applied(
+    moonpool: Shell, tmp_path: Path, engine: Engine, image: str
+) -> None:
+    (moonpool.directory / "calc.py").write_text("a + b\n")
+    editor = FakeEditor(answer=choosing("allow-once"))
+    turns = [bash("sed -i 's/+/*/' calc.py"), DONE]
+
+    async def first() -> str:
+        async with opened(moonpool, command(tmp_path, *turns), editor) as (client, _process):
+            session = await new(client, moonpool.directory)
+            await ask(client, session, "mend it")
+            await ask(client, session, "/apply")
+            return session
+
+    session = asyncio.run(first())
+    assert (moonpool.directory / "calc.py").read_text() == "a * b\n"
+    turns += [bash("sed -i 's/b/c/' calc.py; cat calc.py"), {"text": "Now.", "expect": ["a * c"]}]
+
+    async def second() -> None:
+        async with opened(moonpool, command(tmp_path, *turns), editor) as (client, _process):
+            await client.load_session(
+                cwd=str(moonpool.directory), session_id=session, mcp_servers=[]
+            )
+            assert await ask(client, session, "go on") == "end_turn"
+            await ask(client, session, "/apply")
+
+    asyncio.run(second())
+    assert (moonpool.directory / "calc.py").read_text() == "a * c\n"
+    assert editor.text("user_message_chunk") == "mend it"
+    runs = sorted((Path(moonpool.environ["MOONPOOL_HOME"]) / "runs").iterdir())
+    assert [summary(run)["outcome"] for run in runs] == ["finished", "finished"]
+    assert not [*ours(engine, runs[0]), *ours(engine, runs[1])]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signal_in_the_middle_of_a_command_leaves_the_patch_and_no_container(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str, number: signal.Signals
