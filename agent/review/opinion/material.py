@@ -5,6 +5,7 @@ stands between lines with a mark that was drawn for this review, so that nobody 
 could know it, and what hides or acts in it is spelled out. What does not fit is named.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from secrets import token_hex
 
@@ -156,20 +157,20 @@ def _diff(delivery: DeliveredPatch) -> tuple[str, str]:
     cut: list[str] = []
     for change in changes:
         name = one_line(path_text(change.path), _PATH_WIDTH)
-        lines = list(_lines(by_path[change.path], change, masks=change.path in secret))
-        room, kept = min(each, left), 0
-        for line in lines:
+        diff = by_path[change.path]
+        room, kept = min(each, left), []
+        for line in _lines(diff, change, masks=change.path in secret):
             room -= len(line.encode("utf-8", "replace")) + 1
             if room < 0:
                 break
-            kept += 1
-        piece = "\n".join(lines[:kept])
-        left -= len(piece.encode("utf-8", "replace"))
-        if kept < len(lines):
-            cut.append(f"{len(lines) - kept} of {len(lines)} lines of {name}")
-            piece += f"\n[cut: {len(lines) - kept} lines more of {name}]" if kept else ""
-        if piece:
-            shown.append(piece)
+            kept.append(line)
+        left -= sum(len(line.encode("utf-8", "replace")) + 1 for line in kept)
+        if room < 0:
+            total = diff.raw.count(b"\n")
+            missing = max(1, total - len(kept))
+            cut.append(f"{missing} of {total} lines of {name}")
+            kept += [f"[cut: {missing} lines more of {name}]"] if kept else []
+        shown += kept
     rest = len(cut) - _FILES_NAMED
     words = ", ".join(cut[:_FILES_NAMED]) + (
         f", and parts of {rest} more files" if rest > 0 else ""
@@ -182,8 +183,8 @@ def _lines(diff: FileDiff, change: Change, *, masks: bool) -> Iterator[str]:
     if change.added_lines is None:
         yield f"diff of {path_text(change.path)}: binary, its bytes are not shown"
         return
-    for raw in diff.raw.removesuffix(b"\n").split(b"\n"):
-        text = visible(decode(raw))
+    for raw in io.BytesIO(diff.raw):
+        text = visible(decode(raw.removesuffix(b"\n")))
         if mask is not None:
             text = mask.line(text)
         yield text if len(text) <= _LINE_CHARACTERS else f"{text[:_LINE_CHARACTERS]} [line cut]"
