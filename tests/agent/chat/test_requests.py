@@ -40,6 +40,7 @@ from fakes.box import TmpBox
 from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
+from fakes.second_opinions import asking, opinion, saying
 from policies.policy import Policy
 from sandbox.errors import NotKept, PatchError, SandboxLost
 
@@ -325,6 +326,26 @@ def test_what_the_gate_refuses_is_not_applied(fake: FakeRun, workspace: Path) ->
 
     having(fake, model, person)
     assert sorted(path.name for path in workspace.iterdir()) == ["calc.py"]
+
+
+def test_where_a_reviewer_must_approve_nothing_is_applied_before_it_did(
+    fake: FakeRun, workspace: Path
+) -> None:
+    fake.policy = asking(fake.policy, require=True)
+    fake.reviewer = saying(opinion())
+
+    def person(chat: Chat) -> None:
+        chat.ask("first")
+        taken = chat.patch.to_apply()
+        assert [(it.id, it.refuses) for it in taken.findings] == [("not-approved", True)]
+        with pytest.raises(AssertionError):
+            chat.patch.apply(taken)
+
+    having(fake, ToldModel(WRITE, say("one")), person)
+    assert sorted(path.name for path in workspace.iterdir()) == ["calc.py"]
+    given = fake.run.journal.state.opinion
+    assert given is not None
+    assert given.finding is None, "and at the end it was asked"
 
 
 # -- the record -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.errors import PolicyError
 from policies.file.rendering import render
-from policies.loading import load
+from policies.loading import load, loads
 from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more
 from policies.policy import TOOLS, History, Policy
@@ -185,6 +185,26 @@ def test_an_image_may_be_bounded_to_one(bounded: Make) -> None:
     assert bounded("image: python").image == "python"
     with pytest.raises(PolicyError, match=r"image: the ceiling allows the image node only, .*pyth"):
         bounded("image: node")
+
+
+@pytest.mark.parametrize(
+    "own", ["", "review: {model: null, require: null}", "review: {model: 'a:easy'}"]
+)
+def test_no_policy_drops_the_opinion_that_a_ceiling_demands(bounded: Make, own: str) -> None:
+    demanded = "review: {model: 'a:strict', require: approve}"
+    policy = bounded(demanded, policy=f"{POLICY}\n{own}\n")
+    assert (policy.review.model, policy.review.require) == ("a:strict", "approve")
+    assert "review.require nothing becomes approve" in (policy.narrowed or "")
+    assert "becomes a:strict" in (policy.narrowed or "")
+    assert loads(render(policy), file="again.yaml").review == policy.review
+
+
+def test_a_ceiling_that_names_no_reviewer_takes_the_policy_s(bounded: Make) -> None:
+    own = f"{POLICY}\nreview: {{model: 'a:mine'}}\n"
+    policy = bounded("review: {require: approve}", policy=own)
+    assert (policy.review.model, policy.review.require) == ("a:mine", "approve")
+    lifted = bounded("review: {model: null, require: null}", policy=own)
+    assert (lifted.review.model, lifted.review.require) == ("a:mine", None)
 
 
 def test_a_ceiling_may_extend_a_policy(bounded: Make) -> None:

@@ -87,6 +87,20 @@ def said(one: str, other: str) -> list[str]:
         ),
         ("budget: {usd: null}", "budget: {usd: 5}", []),
         (
+            "review: {model: 'a:b', require: approve}",
+            "review: {model: null, require: null}",
+            [
+                "review.model: no second opinion",
+                "review.require: a patch is exported without a reviewer's approval",
+            ],
+        ),
+        (
+            "review: {model: 'a:b'}",
+            "review: {model: 'a:c', require: approve}",
+            ["review.model: the opinion of a:c instead of a:b"],
+        ),
+        ("", "review: {model: 'a:b', require: approve}", []),
+        (
             "export: {include: [a]}",
             "export: {include: [a, '*.log']}",
             ["export.include: ignored files *.log go into the patch"],

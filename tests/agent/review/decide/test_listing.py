@@ -7,12 +7,16 @@ import pytest
 
 from agent.batch.queue.states import AttemptState
 from agent.batch.queue.store import BatchQueue
+from agent.models.interface import StopReason
 from agent.record.store import PATCH, SUMMARY
 from agent.review.decide.listing import PAGE_ROWS, RunFilter, RunIndex, RunQuery, SortKey
 from agent.review.decide.marks import Verdict
 from agent.review.decide.store import MarkedPatch, MarkStore
 from fakes.batches import FakeBatch, a_task
 from fakes.model import call, say
+from fakes.reviews import recorded
+from fakes.runs import FakeRun
+from fakes.second_opinions import asking, opinion, saying
 from policies.policy import Policy
 
 CHANGE = call("bash", command="echo two >> a.py")
@@ -76,6 +80,28 @@ def test_what_is_clean_is_accepted_and_nothing_that_somebody_decided(
     store.decide(of, {(b"a.py", 1): Verdict.REJECTED}, by="bob", seen=None)
     assert index.accept_clean(by="ann") == 0
     assert store.marks(of).verdict(b"a.py", 1) is Verdict.REJECTED
+
+
+@pytest.mark.parametrize("verdict", ["reject", "unsure", "none"])
+def test_what_a_reviewer_did_not_approve_is_not_accepted_with_the_rest(
+    tmp_path: Path, policy: Policy, store: MarkStore, verdict: str
+) -> None:
+    said = say("no", StopReason.REFUSAL) if verdict == "none" else opinion(verdict)
+    runs = []
+    for answer in (said, opinion("approve")):
+        fake = FakeRun(
+            home=tmp_path,
+            policy=asking(policy),
+            files={"a.py": b"one\n"},
+            verify="true",
+            reviewer=saying(answer),
+        )
+        runs.append(recorded(fake, CHANGE, say("Done.")))
+    index = RunIndex(tmp_path, store)
+    assert index.listing(RunQuery()).counts[RunFilter.CLEAN] == 1
+    assert index.accept_clean(by="ann") == 1
+    ((row, _),) = index.listing(RunQuery(only=RunFilter.DECIDED)).rows
+    assert row.run_id == runs[1]
 
 
 def test_a_patch_that_somebody_changed_is_not_accepted(
