@@ -173,6 +173,7 @@ class EditorRun:
             job=self._job,
             model=self._prepared.ready.model,
             facts=self._prepared.ready.facts,
+            reviewer=self._prepared.ready.reviewer,
             open_box=self._opened,
             record=record,
             show=view.show,
