@@ -81,6 +81,14 @@ class FrameClient:
         while view:
             view = view[os.write(self._to_server, view) :]
 
+    def flood(self, data: bytes, *, quiet_s: float) -> int:
+        """Write it again and again until nothing was taken for so long; gives the bytes taken."""
+        os.set_blocking(self._to_server, False)
+        taken = 0
+        while select.select([], [self._to_server], [], quiet_s)[1]:
+            taken += os.write(self._to_server, data)
+        return taken
+
     def send(self, frame: object) -> None:
         self.write(json.dumps(frame).encode() + b"\n")
 

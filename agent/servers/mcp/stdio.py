@@ -11,7 +11,7 @@ import os
 import select
 import threading
 from collections.abc import AsyncGenerator, Generator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -81,6 +81,7 @@ class StdioTransport:
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write_all, to_client)
+            tasks.start_soon(self._end, to_server)
             reader.start()
             try:
                 yield incoming, outgoing
@@ -89,6 +90,11 @@ class StdioTransport:
                 incoming.close()
                 outgoing.close()
                 tasks.cancel_scope.deadline = anyio.current_time() + _LAST_WORDS_S
+
+    async def _end(self, to_server: MemoryObjectSendStream[Incoming]) -> None:
+        """End the input where that was said, though the reader may wait for who does not read."""
+        await anyio.wait_readable(self._woken)
+        to_server.close()
 
     # -- to the client ---------------------------------------------------------------------
 
@@ -110,15 +116,17 @@ class StdioTransport:
 
     async def _sent(self, data: bytes) -> None:
         if len(data) <= _AT_ONCE and select.select([], [self._sink], [], 0)[1]:
-            os.write(self._sink, data)
-            return
+            data = data[os.write(self._sink, data) :]
+            if not data:
+                return
         done: Future[None] = Future()
 
         def write() -> None:
             view = memoryview(data)
             try:
                 while view:
-                    view = view[os.write(self._sink, view) :]
+                    select.select([], [self._sink], [])
+                    view = view[os.write(self._sink, view[:_AT_ONCE]) :]
             except OSError as error:
                 ended: OSError | None = error
             else:
@@ -147,8 +155,9 @@ class StdioTransport:
         to_client: MemoryObjectSendStream[SessionMessage],
         token: anyio.lowlevel.EventLoopToken,
     ) -> None:
-        # A RuntimeError says that the loop is gone, and with it whoever would read on.
-        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError, RuntimeError):
+        # The last two say that the loop is gone, and with it whoever would read on.
+        gone = (RuntimeError, CancelledError)
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError, *gone):
             for frame in self._frames():
                 message, refusal = self._judged(frame)
                 if refusal is not None:
@@ -156,7 +165,7 @@ class StdioTransport:
                 elif message is not None:
                     known = SessionMessage(message, metadata=self._metadata(message))
                     anyio.from_thread.run(to_server.send, known, token=token)
-        with suppress(RuntimeError):
+        with suppress(*gone):
             anyio.from_thread.run_sync(to_server.close, token=token)
             anyio.from_thread.run_sync(to_client.close, token=token)
 

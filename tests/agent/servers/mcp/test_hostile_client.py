@@ -247,6 +247,20 @@ def test_a_client_that_never_reads_does_not_keep_the_server(
     assert _patched(summaries) == ["b.txt"]
 
 
+def test_a_flood_by_a_client_that_never_reads_is_no_way_to_outlive_a_signal(
+    root: Path, home: Path, summaries: Summaries
+) -> None:
+    with ServedClient(settings_for(root, home)) as client:
+        box = client.opened(workspace="repo")
+        client.done("run", sandbox=box, command="echo two > a.txt")
+        written = client.flood(b'{"jsonrpc": "2.0", "id": 1, "method": 7}\n', quiet_s=1.0)
+        # It is not read without end either.
+        assert written < 16 << 20
+        client.signal("SIGTERM")
+        client.wait()
+    assert _patched(summaries) == ["a.txt"]
+
+
 def test_a_signal_exports_everything_in_the_middle_of_a_command(
     root: Path, home: Path, summaries: Summaries
 ) -> None:
