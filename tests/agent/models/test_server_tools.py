@@ -52,6 +52,17 @@ def test_what_costs_by_the_piece_is_refused_under_a_budget_of_dollars(policy: Po
     refuse_what_cannot_be(lists(policy, "web_fetch", usd=5), "anthropic:claude-opus-5-5")
 
 
+def test_the_responses_api_has_all_of_them_but_fetches_only_as_a_part_of_its_search(
+    policy: Policy,
+) -> None:
+    refuse_what_cannot_be(lists(policy, *SERVER_TOOLS), "responses:gpt-5.4")
+    refuse_what_cannot_be(lists(policy, "web_search"), "responses:gpt-5.4", Host.GATEWAY)
+    with pytest.raises(UsageError, match="lists server_tools web_fetch without web_search"):
+        refuse_what_cannot_be(lists(policy, "web_fetch"), "responses:gpt-5.4")
+    with pytest.raises(UsageError, match=r"budget\.usd"):
+        refuse_what_cannot_be(lists(policy, "web_search", usd=5), "responses:gpt-5.4")
+
+
 def test_the_words_name_each_of_them() -> None:
     assert served_in_words(()) == ""
     assert served_in_words(["web_search"], could="could") == (
@@ -98,7 +109,10 @@ def test_without_them_nothing_is_said(tmp_path: Path, policy: Policy) -> None:
 
 def test_what_the_service_ran_is_learned_from_the_record() -> None:
     def event(raw: dict[str, object]) -> ModelReplied:
-        blocks = (Opaque(provider="p", raw=raw), Text(text="x"))
+        return replied(Opaque(provider="p", raw=raw))
+
+    def replied(block: Opaque) -> ModelReplied:
+        blocks = (block, Text(text="x"))
         reply = Reply(
             message=AssistantMessage(blocks=blocks), stop=StopReason.END_TURN, usage=Usage()
         )
@@ -106,6 +120,9 @@ def test_what_the_service_ran_is_learned_from_the_record() -> None:
 
     names = ["web_fetch", "bash_code_execution", "web_fetch", None, ["x"]]
     told = [event({"type": "server_tool_use", "name": name}) for name in names]
+    raw = {"type": "web_search_call", "action": {"type": "open_page"}}
+    searched = Opaque(provider="responses", raw=raw, server_side="web_fetch: https://a.example")
+    assert policy_usage([replied(searched)], include_refused=False).server_tools == ("web_fetch",)
     found = policy_usage(told, include_refused=False)
     assert found.server_tools == ("web_fetch", "code_execution")
     assert (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ModelError
-from agent.models.interface import Reply, StopReason, Text, ToolUse, Usage
+from agent.models.interface import Opaque, Reply, StopReason, Text, ToolUse, Usage
 from agent.models.openai.responses.stream import ResponsesReplyStream, failure_in
 from agent.models.retrying import TransientError
 
@@ -327,3 +327,15 @@ def test_a_status_that_is_none_ends_no_work_of_the_services_own(odd: object) -> 
 def test_a_thought_that_could_not_go_back_is_not_kept(thought: Event) -> None:
     item = {"type": "reasoning", "id": "rs_1", "summary": [], **thought}
     assert read(done(item), done(message(), 1), end()).message.blocks == (Text(text="Hi."),)
+
+
+def test_a_thought_goes_back_without_what_only_some_services_take() -> None:
+    item = {"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "status": "completed"}
+    thought, _ = read(done({**item, "content": []}), done(message(), 1), end()).message.blocks
+    assert isinstance(thought, Opaque)
+    assert thought.raw == {
+        "type": "reasoning",
+        "id": "rs_1",
+        "encrypted_content": "x",
+        "summary": [],
+    }

@@ -1,5 +1,6 @@
 """Replies of the Responses API through the SDK, on a stand-in that refuses what the API refuses."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +149,18 @@ def test_an_item_that_its_own_service_does_not_take_back_costs_one_request(
     history = play(responses_conversation, 1)
     assert responses_conversation.say(*history).message.blocks == (Text(text="Done."),)
     assert [request.fault is None for request in responses_api.requests] == [True, False, True]
+
+
+def test_a_service_that_looks_for_a_thought_in_its_memory_gets_none(
+    responses_api: StandInResponses, responses_conversation: ProviderConversation
+) -> None:
+    responses_api.queue(answer(Thought("Hm."), LS))
+    history = play(responses_conversation, 1)
+    error = {"message": "Item with id 'rs_1' not found. Items are not persisted", "param": "input"}
+    not_found = Page(404, json.dumps({"error": error}), "application/json")
+    responses_api.queue(not_found, answer("Done."))
+    assert responses_conversation.say(*history).message.blocks == (Text(text="Done."),)
+    assert "reasoning" not in str(responses_api.requests[-1].body["input"])
 
 
 def test_a_service_that_thinks_in_plain_text_gets_it_back(open_responses: Open) -> None:

@@ -147,6 +147,12 @@ def test_what_a_dialect_leaves_out_is_left_out() -> None:
     assert "reasoning" not in {item["type"] for item in whole["input"]}
 
 
+def test_a_tool_of_ours_may_have_optional_arguments() -> None:
+    (tool,) = written(user("Hi."))["tools"]
+    assert (tool["type"], tool["name"], tool["strict"]) == ("function", "bash", False)
+    assert tool["parameters"] == TOOL.schema
+
+
 def test_the_services_tools_are_those_of_the_policy_and_sealed_as_it_says() -> None:
     assert [tool["type"] for tool in written(user("Hi."))["tools"]] == ["function"]
     found = written(user("Hi."), server_tools=("web_search", "code_execution"))["tools"][1:]
