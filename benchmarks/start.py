@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-RUN, HELP, INIT, ENGINE, PYTHON = "run", "help", "init", "docker run", "python -c pass"
+RUN, HELP, TAB, INIT, ENGINE = "run", "help", "completion", "init", "docker run"
+PYTHON = "python -c pass"
 MODULES, MEMORY = "modules", "MiB"
 SCRIPT = """\
 version: 1
@@ -31,6 +32,9 @@ turns:
       - {tool: bash, arguments: {command: "echo x >> a.txt"}}
   - text: Done.
 """
+
+
+_TYPED = ("moonpool", "show", "2")
 
 
 class Row(NamedTuple):
@@ -46,6 +50,7 @@ ROWS = (
     Row("modules imported by that run", MODULES, 400),
     Row("peak memory of that run, MiB", MEMORY, 42),
     Row("moonpool --help / python -c pass", HELP, 5, PYTHON),
+    Row("a tabulator behind moonpool show / python -c pass", TAB, 8, PYTHON),
     Row("moonpool init on 10,000 files / python -c pass", INIT, 15, PYTHON),
 )
 
@@ -68,6 +73,7 @@ class Side:
         }
         self._init = ["init", "-w", str(_repository(scratch / "repository"))]
         self._proposes = (root / "agent/cli/commands/init.py").exists()
+        self._completes = (root / "agent/cli/commands/completion.py").exists()
         # The first compiles the modules and copies the workspace.
         self._moonpool(self._run)
 
@@ -77,6 +83,8 @@ class Side:
         self.samples[RUN].append(seconds)
         self.samples[MEMORY].append(mebibytes)
         self.samples[HELP].append(self._moonpool(["--help"])[0])
+        if self._completes:
+            self.samples[TAB].append(self._moonpool(["completion", "zsh", "--", *_TYPED])[0])
         if self._proposes:
             self.samples[INIT].append(self._moonpool(self._init)[0])
 
