@@ -63,6 +63,8 @@ class Frontend:
     """Gives the terminal back; may be called again."""
     approve: Approve
     driver: SessionDriver
+    answers: bool = False
+    """The agent's answers stand on standard output already."""
 
 
 def _watching(job: Job, *, json_lines: bool) -> Frontend:
@@ -144,13 +146,15 @@ class RunController:
             result = run.go()
             front.close()
             with interrupts.shielded():
-                _finish(self, run, result, self.record)
+                _finish(self, run, result, self.record, answered=front.answers)
                 tidying.begin(job.environ)
             return result.exit_code
         return exit_codes.INTERRUPTED  # a third signal while the last words were written
 
 
-def _finish(options: RunController, going: Run, result: RunResult, record: RunRecord) -> None:
+def _finish(
+    options: RunController, going: Run, result: RunResult, record: RunRecord, *, answered: bool
+) -> None:
     """Write what is left to write, and show what came of it."""
     document = result.document.json_object()
     try:
@@ -168,7 +172,7 @@ def _finish(options: RunController, going: Run, result: RunResult, record: RunRe
         else:
             screen = open_screen(environment.environ(), leavable=True)
             screen.print(Line())
-            if apart and isinstance(result.outcome, Finished):
+            if apart and not answered and isinstance(result.outcome, Finished):
                 # The answer itself; where both go to one place it stands there already.
                 screen.print(Line(visible(result.document.detail.rstrip()) + "\n"))
             print_result(

@@ -71,8 +71,14 @@ class Layout(Enum):
 class Display:
     """Prints events as they come."""
 
-    def __init__(self, screen: Screen, *, layout: Layout = Layout.LINES) -> None:
+    def __init__(
+        self, screen: Screen, *, layout: Layout = Layout.LINES, notes: Screen | None = None
+    ) -> None:
+        """Args:
+        notes: for all but the model's words, where those are wanted apart.
+        """
         self._screen = screen
+        self._notes = notes or screen
         self._layout = layout
         self._flow: StreamWrapper | None = None
         self._text = ""
@@ -139,7 +145,7 @@ class Display:
             case OutputPiece():
                 self._tail = (self._tail + event.data)[-_TAIL_BYTES:]
                 newest = decode(self._tail).rstrip().rpartition("\n")[2]
-                self._screen.waiting(Line(one_line(newest, 80), "dim"))
+                self._notes.waiting(Line(one_line(newest, 80), "dim"))
             case CallEnded():
                 self._result(event)
             case CallRefused():
@@ -230,7 +236,7 @@ class Display:
         if line.strip():
             mark = "  " if self._said else self._sign("● ", "* ")
             self._said = True
-            self._print(Line(mark, "cyan").append(visible(line.rstrip()), "default"))
+            self._screen.print(Line(mark, "cyan").append(visible(line.rstrip()), "default"))
 
     def _call(self, event: CallStarted) -> None:
         self._tail = b""
@@ -285,7 +291,7 @@ class Display:
         head = Line(f"  {event.number} ", "dim").append(self._words, "default")
         # How it ended is always there; the call gives way.
         self._end_flow()
-        self._screen.print_cut(head, tail)
+        self._notes.print_cut(head, tail)
         if failed:
             self._output(_FOLDED_LINES)
         self._kernel(event)
@@ -313,15 +319,15 @@ class Display:
     def _print(self, line: Line) -> None:
         self._end_flow()
         if self._layout is Layout.FOLDED:
-            self._screen.print_cut(line)
+            self._notes.print_cut(line)
         else:
-            self._screen.print(line)
+            self._notes.print(line)
 
     def _wait(self, what: str) -> None:
-        self._screen.wait(Line(what, "dim"))
+        self._notes.wait(Line(what, "dim"))
 
     def _rest(self) -> None:
-        self._screen.rest()
+        self._notes.rest()
 
     def _sign(self, fancy: str, simple: str) -> str:
         return fancy if self._screen.fancy else simple

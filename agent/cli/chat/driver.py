@@ -28,6 +28,7 @@ from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 
+_GREETING = "a request, or /help; all work stays in the sandbox until /apply or the end"
 _COMMAND = re.compile(r"/([a-z]+)(?: +(\S.*))?")
 
 
@@ -44,8 +45,8 @@ class ChatDriver:
     def __call__(self, session: RunSession) -> Conversation:
         if self.asker is not None:
             self.asker.clock = session.clock
+            self.voice.say(_GREETING)
         chat = Chat(session)
-        self.voice.say("a request, or /help; all work stays in the sandbox until /apply or the end")
         while True:
             try:
                 if not self._step(chat):

@@ -63,13 +63,18 @@ def chat(given: Given) -> int:
 def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
     screen = open_screen(environment.environ(), leavable=True)
     interrupts = Interrupts()
-    display = Display(screen, layout=Layout.FOLDED)
+    # Where nobody is at a terminal, the answers are the output, and how they came about is not.
+    notes = (
+        screen if job.may_ask else open_screen(environment.environ(), leavable=True, errors=True)
+    )
+    display = Display(screen, layout=Layout.FOLDED, notes=notes)
     asker = ChatAsker(screen, interrupts) if job.may_ask else None
     reader = _reader(interrupts, home, redact, may_ask=job.may_ask)
     return Frontend(
         interrupts=interrupts,
         show=display.show,
         close=display.close,
+        answers=True,
         approve=asker if asker is not None else nobody_to_ask,
         driver=ChatDriver(
             reader=reader, voice=ChatVoice(screen=screen), display=display, asker=asker

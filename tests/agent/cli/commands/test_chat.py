@@ -485,3 +485,14 @@ def test_killed_before_anything_was_asked_nothing_is_asked_of_the_model(chat: Ch
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Never said." not in done.stdout + done.stderr
     assert (chat.summary["detail"], chat.summary["changes"]) == ("nothing was asked", [])
+
+
+def test_in_a_pipe_the_answers_are_the_output_and_what_led_to_them_is_not(chat: Chatting) -> None:
+    done = chat.in_pipe("write it\n", WRITE, {"text": "The answer."})
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert out.count("The answer.") == 1
+    assert "/help" not in out + err
+    for part in ("sealed container", "turn 1/60"):
+        assert part in err
+        assert part not in out
+    assert "patch   " in out
