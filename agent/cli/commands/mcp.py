@@ -94,7 +94,9 @@ def _policies(given: Given, configuration: "Configuration") -> "Mapping[str, str
     named = given[POLICIES] or (model_setup.policy_name(None, configuration),)
     found: dict[str, str] = {}
     for one in named:
-        name = permit(one, given[CEILING]).name
+        policy = permit(one, given[CEILING])
+        model_setup.reviewer(policy, configuration, prices=None)
+        name = policy.name
         if found.setdefault(name, one) != one:
             raise UsageError(f"{found[name]} and {one} are both called {name}: rename one")
     return found

@@ -33,6 +33,7 @@ from agent.record.events.live import OutputPiece, Progress
 from agent.record.outcome import Conversation, CutShort, Interrupted, SandboxFailed
 from agent.record.store import RunRecord
 from agent.record.summary import RunSummary
+from agent.review.opinion.reviewer import Reviewer
 from agent.servers.mcp.desk import CallReport, Desk, RequestRefused
 from agent.servers.mcp.interrupts import RequestInterrupts
 from agent.servers.mcp.settings import McpSettings
@@ -92,7 +93,14 @@ class ClientSandbox:
     """Made in the event loop's thread, which may call everything that is public."""
 
     def __init__(
-        self, *, handle: str, client: str, job: Job, record: RunRecord, settings: McpSettings
+        self,
+        *,
+        handle: str,
+        client: str,
+        job: Job,
+        record: RunRecord,
+        settings: McpSettings,
+        reviewer: Reviewer | None = None,
     ) -> None:
         """Args:
         client: what the client calls itself, made visible; the record has it for a model's name.
@@ -104,6 +112,7 @@ class ClientSandbox:
         self.newest = ""
         """The newest line of what is being done, for whoever waits for it."""
         self._client = client
+        self._reviewer = reviewer
         self._settings = settings
         self._record = record
         self._interrupts = RequestInterrupts()
@@ -211,6 +220,7 @@ class ClientSandbox:
                 RunSetup(
                     job=self.job,
                     model=UnaskedModel(f"mcp:{self._client}"),
+                    reviewer=self._reviewer,
                     open_box=self._settings.open_box,
                     record=self._record,
                     show=self._show,

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from mcp.server.mcpserver.exceptions import ToolError
 
-from agent.errors import RecordError, UsageError
+from agent.errors import ModelError, RecordError, UsageError
 from agent.servers.mcp.desk import RequestRefused
 from agent.servers.mcp.roots import OutsideRoots
 from policies.errors import PolicyError
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _KNOWN = (
-    *(RequestRefused, OutsideRoots, UsageError, PolicyError),
+    *(RequestRefused, OutsideRoots, UsageError, PolicyError, ModelError),
     *(RecordError, FileError, SandboxError),
 )
 

@@ -101,8 +101,9 @@ class Sandboxes:
         if named is None:
             raise RequestRefused(f"no such policy here; there are: {', '.join(settings.policies)}")
         refuse_inside(settings.home, place, "MOONPOOL_HOME")
-        model_setup.load(root=place)
+        configuration = model_setup.load(root=place)
         permitted = permit(named, settings.ceiling, root=place)
+        reviewer = model_setup.reviewer(permitted, configuration, prices=None)
         record = RunRecord.create(
             settings.home, run_id=new_run_id(), known_secrets=settings.known_secrets
         )
@@ -123,6 +124,7 @@ class Sandboxes:
             job=job,
             record=record,
             settings=settings,
+            reviewer=reviewer,
         )
 
     def _forget(self) -> None:

@@ -1,5 +1,6 @@
 """What a client does with its sandboxes, tool by tool."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,33 @@ def test_what_the_gate_refuses_is_not_applied(connect: Connect, root: Path, tmp_
     assert (root / "repo" / "a.txt").read_text() == "one\n"
     closed = client.done("close", sandbox=box)
     assert closed["outcome"] == "export refused"
+
+
+def test_a_reviewer_that_the_policy_demands_is_asked(
+    connect: Connect, root: Path, tmp_path: Path, summaries: Summaries
+) -> None:
+    recording = tmp_path / "reviewer.yaml"
+    answer = {"verdict": "reject", "reason": "No test says so.", "concerns": [], "missed": []}
+    turn = {"calls": [{"tool": "give_opinion", "arguments": answer}]}
+    recording.write_text(json.dumps({"version": 1, "turns": [turn]}))
+    policy = tmp_path / "reviewed.yaml"
+    policy.write_text(
+        "version: 1\nname: reviewed\nextends: default\n"
+        f"review: {{model: 'script:{recording}', require: approve}}\n"
+    )
+    client = connect(may_apply=True, policies={"reviewed": str(policy)})
+    box = client.opened(workspace="repo")
+    client.done("run", sandbox=box, command="echo two > a.txt")
+    # Nobody has approved it yet.
+    assert "not-approved" in client.refused("apply", sandbox=box)
+    assert (root / "repo" / "a.txt").read_text() == "one\n"
+    closed = client.done("close", sandbox=box)
+    assert closed["outcome"] == "export refused"
+    assert [finding["id"] for finding in closed["findings"] if finding["refuses"]] == [
+        "not-approved"
+    ]
+    [summary] = summaries()
+    assert summary["opinion"]["verdict"] == "reject"
 
 
 def test_a_policy_is_one_of_those_that_the_operator_listed(connect: Connect) -> None:
