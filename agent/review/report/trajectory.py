@@ -27,11 +27,13 @@ from agent.record.events.conversation import (
 from agent.record.events.encoding import plain
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed, RunStarted
+from agent.record.events.review import OpinionGiven, ReviewerReplied, ReviewStarted
 from agent.record.events.wording import form_in_words
 from agent.record.events.workspace import VerificationEnded
 from agent.record.outcome import Finished, name_of
 from agent.record.store import EVENTS, IMAGES
 from agent.record.summary import RunSummary
+from agent.review.opinion.values import in_words as opinion_words
 from agent.verification import NotAsked
 
 VERSION = "ATIF-v1.8"
@@ -100,12 +102,13 @@ class _Steps:
         self.version = ""
         self.first_model = ""
         self._model = ""
+        self._reviewer = ""
         self._calls: dict[str, Step] = {}
         """The step that holds each call of the newest reply."""
         self._used = Usage()
         self._usd: float | None = None
 
-    def add(self, event: Recorded, time: str) -> None:
+    def add(self, event: Recorded, time: str) -> None:  # noqa: C901, PLR0912 - a line a kind
         match event:
             case RunStarted():
                 self.version = event.version
@@ -123,8 +126,12 @@ class _Steps:
                 self._step("system", form_in_words(event), time, extra={"why": event.why})
             case ContextShown():
                 self._step("user", event.text, time, extra={"kind": "context files"})
-            case ModelReplied() | ReplyDiscarded() | HistorySummarised():
+            case ModelReplied() | ReplyDiscarded() | HistorySummarised() | ReviewerReplied():
                 self._spent(event, time)
+            case ReviewStarted():
+                self._reviewer = event.model
+            case OpinionGiven():
+                self._step("system", opinion_words(event.opinion), time)
             case CallEnded() | CallRefused():
                 self._answered(event, time)
             case VerificationEnded() if not isinstance(event.result, NotAsked):
@@ -179,7 +186,7 @@ class _Steps:
         return step
 
     def _spending(
-        self, event: ModelReplied | ReplyDiscarded | HistorySummarised, time: str
+        self, event: ModelReplied | ReplyDiscarded | HistorySummarised | ReviewerReplied, time: str
     ) -> Step:
         match event:
             case ModelReplied():
@@ -190,8 +197,15 @@ class _Steps:
                 extra = {"kind": "summary of the history", "through_reply": event.through}
                 source = "system" if event.author == "nobody" else "agent"
                 return self._step(source, event.notes, time, extra=extra)
+            case ReviewerReplied():
+                # No word of the agent's; it stands here with what it used.
+                step = self._step("agent", "", time, extra={"kind": "a reviewer's reply"})
+                step["model_name"] = self._reviewer
+                return step
 
-    def _spent(self, event: ModelReplied | ReplyDiscarded | HistorySummarised, time: str) -> None:
+    def _spent(
+        self, event: ModelReplied | ReplyDiscarded | HistorySummarised | ReviewerReplied, time: str
+    ) -> None:
         """What was used since the step before, as the run counts it, estimates included."""
         step = self._spending(event, time)
         if step["source"] == "system":

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from agent.record.events.kinds import Event
 from agent.record.events.review import OpinionGiven, ReviewerCalled, ReviewerReplied, ReviewStarted
 from agent.record.outcome import ExportRefused, Finished, Interrupted, LimitReached, NotVerified
 from agent.record.summary import RunResult
+from agent.review.opinion.reviewer import Reviewer
 from agent.review.opinion.values import Concern, NoOpinion, Opinion, OpinionVerdict
+from agent.review.report.trajectory import trajectory
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
-from fakes.model import call, calls, say
+from fakes.model import ToldModel, call, calls, say
 from fakes.second_opinions import CHANGE, ReviewedRun, opinion
+from fakes.services import SERVICES, ProviderService
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
+from standins.exchange.replies import Call, answer
 
 LOOK = call("read_file", path="new.txt")
 
@@ -354,6 +359,46 @@ def test_without_a_price_the_dollars_are_not_known(run: ReviewedRun) -> None:
     run.fake.facts = ModelInfo(prices=Prices(usual=FREE))
     result = run.go(replace(opinion(), usage=Usage(input_tokens=10_000)))
     assert result.document.usd is None
+
+
+def test_the_steps_of_a_trajectory_add_up_with_the_reviewer_s(run: ReviewedRun) -> None:
+    run.fake.facts = run.facts = DEAR
+    run.steps = (replace(CHANGE, usage=Usage(input_tokens=100)), say("done"))
+    result = run.go(LOOK, replace(opinion(), usage=Usage(input_tokens=10, output_tokens=2)))
+    document = trajectory(result.document, run.fake.run.journal.log)
+    steps = document["steps"]
+    assert isinstance(steps, list)
+    used = [step["metrics"] for step in steps if "metrics" in step]
+    totals = document["final_metrics"]
+    assert isinstance(totals, dict)
+    assert sum(it["prompt_tokens"] for it in used) == totals["total_prompt_tokens"] == 110
+    assert sum(it["cost_usd"] for it in used) == pytest.approx(totals["total_cost_usd"])
+
+
+# -- by every provider -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.provider)
+def test_every_provider_s_model_can_give_one(run: ReviewedRun, service: ProviderService) -> None:
+    said = {
+        "verdict": "reject",
+        "reason": "No.",
+        "concerns": [{"concern": "made", "file": "new.txt", "line": 1}, {"concern": "of all"}],
+        "missed": ["a test"],
+    }
+    with service.stand_in() as api, closing(service.open(api)) as model:
+        api.queue(
+            answer("I look.", Call("read_file", {"path": "new.txt"})),
+            answer(Call("give_opinion", {"verdict": "reject"})),
+            answer(Call("give_opinion", said)),
+        )
+        run.fake.reviewer = Reviewer(model=model)
+        result = run.fake.go(ToldModel(*run.steps))
+        assert [request.fault for request in api.requests] == [None] * 3
+    assert given(result).concerns == (
+        Concern(path=b"new.txt", line=1, text="made"),
+        Concern(path=b"", line=None, text="of all"),
+    )
 
 
 # -- what is recorded --------------------------------------------------------------------------
