@@ -145,12 +145,13 @@ def _refused(run: RecordedRun, given: Given) -> int:
     who, part = "no reviewer approved", ""
     if names != {NOT_APPROVED}:
         # What a reviewer says is of the whole, and so of every part.
-        part = f"What is not refused of it: moonpool apply -i {run.id}; "
+        part = f" What is not refused of it: moonpool apply -i {run.id}."
         who = "the export gate refused"
     may = " ".join(f"--accept-risk {one_line(name, 60)}" for name in sorted(names))
+    whole = f"All of it, at your risk: moonpool apply {run.id} {may} --because TEXT"
     print(
         f"moonpool: {who} the patch of run {run.id}: see `moonpool show {run.id}`; it is kept in "
-        f"{summary.patch}. {part}all of it: moonpool apply {run.id} {may} --because TEXT",
+        f"{summary.patch}.{part} {whole}",
         file=sys.stderr,
     )
     return exit_codes.EXPORT_REFUSED
