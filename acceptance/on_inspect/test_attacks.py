@@ -1,6 +1,7 @@
 """What samples try: to end their sandbox, to fill or flood it, to look at another one's."""
 
 import contextlib
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -207,3 +208,14 @@ async def test_closing_ends_what_runs(open_environment: OpenEnvironment) -> None
     assert ended in (["exit code 137"], ["exit code 143"]) or "failed" in ended[0]
     with pytest.raises(SandboxUnavailableError, match="closed"):
         await environment.exec(["true"])
+
+
+async def test_a_person_gets_a_shell_in_it(environment: Box) -> None:
+    await environment.write_file("a.txt", "here\n")
+    connection = await environment.connection()
+    assert (connection.type, connection.container) == ("moonpool", environment._container)
+    words = [word for word in shlex.split(connection.command) if word not in {"-it", "-l"}]
+    done = await anyio.run_process([*words, "-c", "cat a.txt; id -un"])
+    assert done.stdout.decode().split() == ["here", "agent"]
+    with pytest.raises(SandboxUserUnsupportedError):
+        await environment.connection(user="root")

@@ -148,3 +148,50 @@ def is_gone(sandbox: Sandbox) -> bool:
     except ContainerGone:
         return True
     return False
+
+
+def test_shared_work_goes_on_beside_other_work_and_is_cancelled_alone(open_box: OpenBox) -> None:
+    wait = ["sh", "-c", "until [ -e go ]; do sleep 0.02; done; echo gone"]
+
+    async def body(box: AsyncSandbox) -> None:
+        printed: list[bytes] = []
+
+        async def program() -> None:
+            done = await box.share(lambda sandbox, stop: sandbox.run_program(wait, cancel=stop))
+            printed.append(done.stdout)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(program)
+            with anyio.move_on_after(0.3) as over:
+                argv = ["sleep", "60"]
+                await box.share(lambda sandbox, stop: sandbox.run_program(argv, cancel=stop))
+            assert over.cancelled_caught
+            assert (await box.share(lambda sandbox, _: sandbox.list_dir("."))).entries == ()
+            assert (await shell(box, "touch go")).exit_code == 0
+        assert printed == [b"gone\n"]
+
+    on_loop(body, open_box)
+
+
+def test_closing_ends_shared_work_and_waits_for_it(open_box: OpenBox) -> None:
+    async def body(box: AsyncSandbox) -> None:
+        endings: list[Ending] = []
+
+        async def program() -> None:
+            argv = ["sleep", "60"]
+            done = await box.share(lambda sandbox, stop: sandbox.run_program(argv, cancel=stop))
+            endings.append(done.ending)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(program)
+            while (
+                await box.share(lambda s, _: s.run_program(["pgrep", "-c", "sleep"]))
+            ).stdout != (b"3\n"):
+                await anyio.sleep(0.02)
+            await box.close()
+            assert endings == [Ending.CANCELLED] * 3
+        with pytest.raises(RuntimeError):
+            await box.share(lambda sandbox, _: sandbox.read_file("a"))
+
+    on_loop(body, open_box)

@@ -7,6 +7,8 @@ holds them, and all commands run as the one user that there is. What a configura
 
 import os
 import shlex
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -31,7 +33,7 @@ from typing_extensions import override
 
 from agent.servers.inspect import results, samples
 from agent.servers.inspect.config import MoonpoolSandboxConfig
-from policies.file.names import HIJACKING, OURS
+from policies.file.names import HIJACKING, OURS, env_name, env_value
 from sandbox.async_sandbox import AsyncSandbox
 from sandbox.errors import FileError, SandboxError
 from sandbox.results import Leftovers
@@ -75,13 +77,13 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
             ValueError: there is no program, or `env` holds what never enters a container.
         """
         _refuse_user(user)
-        if not cmd:
-            raise ValueError("cmd must not be empty")
+        if not cmd or any("\0" in word for word in cmd):
+            raise ValueError("a command has a first word, and no NUL byte in any")
         await self._prolong()
         words, own = _with_environment(cmd, env or {})
         stdin = input.encode() if isinstance(input, str) else input
 
-        def work(sandbox: Sandbox, cancel: Any) -> ExecResult[str]:
+        def work(sandbox: Sandbox, cancel: threading.Event) -> ExecResult[str]:
             try:
                 result = sandbox.run_program(
                     words,
@@ -93,15 +95,13 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
                     cancel=cancel,
                 )
             except FileError as error:
-                if "variable" in str(error) or "NUL" in str(error):
-                    raise ValueError(str(error)) from error
                 return results.not_started(error, cmd[0])
             return results.told(result, sandbox, asked_s=timeout)
 
         async with _throttle(concurrency=concurrency):
             return await self._share(work)
 
-    async def _share(self, work: Callable[[Sandbox, Any], T]) -> T:
+    async def _share(self, work: Callable[[Sandbox, threading.Event], T]) -> T:
         """Do some work in a thread. Raises `SandboxUnavailableError` where the sandbox fails."""
         try:
             return await self._box.share(work)
@@ -125,8 +125,8 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
         data = contents.encode() if isinstance(contents, str) else contents
         await self._prolong()
         try:
-            await self._box.share(lambda sandbox, _: sandbox.write_file(file, data))
-        except (FileError, SandboxError) as error:
+            await self._share(lambda sandbox, _: sandbox.write_file(file, data))
+        except FileError as error:
             results.raise_of_file(error, file)
 
     @overload
@@ -141,10 +141,8 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
         limit = SandboxEnvironmentLimits.MAX_READ_FILE_SIZE
         await self._prolong()
         try:
-            data = await self._box.share(
-                lambda sandbox, _: sandbox.read_file(file, limit=limit + 1)
-            )
-        except (FileError, SandboxError) as error:
+            data = await self._share(lambda sandbox, _: sandbox.read_file(file, limit=limit + 1))
+        except FileError as error:
             results.raise_of_file(error, file)
         if len(data) > limit:
             raise OutputLimitExceededError(
@@ -200,7 +198,8 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
     @classmethod
     def default_concurrency(cls) -> int | None:
         """As many sandboxes at once as Inspect's own provider has."""
-        return 2 * len(os.sched_getaffinity(0))
+        usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return 2 * usable
 
     @override
     @classmethod
@@ -257,7 +256,7 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
 
 
 def _refuse_user(user: str | None) -> None:
-    if user is not None and user not in _OUR_USERS:
+    if user and user not in _OUR_USERS:
         raise SandboxUserUnsupportedError(
             f"a Moonpool sandbox has one user, `agent`: nothing runs there as {user!r:.80}"
         )
@@ -271,6 +270,12 @@ def _with_environment(cmd: list[str], env: dict[str, str]) -> tuple[list[str], d
     """
     special = {n: value for n, value in env.items() if HIJACKING.match(n) or n in OURS}
     own = {name: value for name, value in env.items() if name not in special}
+    for name, value in own.items():
+        try:
+            env_name(name)
+            env_value(value)
+        except ValueError as error:
+            raise ValueError(f"the variable {name!r:.80} {error}") from None
     words = [_ENV, *(f"{name}={value}" for name, value in special.items())] if special else []
     return [*words, *cmd], own
 

@@ -14,13 +14,7 @@ from inspect_ai.util import (
     SandboxUnavailableError,
 )
 
-from sandbox.errors import (
-    FileDenied,
-    FileError,
-    FileMissing,
-    FileWrongType,
-    SandboxError,
-)
+from sandbox.errors import FileDenied, FileError, FileMissing, FileWrongType
 from sandbox.results import CommandResult, Ending, Output
 from sandbox.sandbox import Sandbox
 
@@ -101,11 +95,9 @@ def not_started(error: FileError, program: str) -> ExecResult[str]:
     return ExecResult(success=False, returncode=code, stdout="", stderr=f"{program}: {error}\n")
 
 
-def raise_of_file(error: FileError | SandboxError, file: str) -> NoReturn:
+def raise_of_file(error: FileError, file: str) -> NoReturn:
     """A refusal of a file operation, as Inspect's own providers raise it."""
     match error:
-        case SandboxError():
-            raise SandboxUnavailableError(f"the sandbox failed: {error}") from error
         case FileMissing():
             raise FileNotFoundError(errno.ENOENT, "No such file or directory.", file) from error
         case FileDenied():
