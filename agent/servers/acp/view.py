@@ -42,7 +42,7 @@ from agent.record.events.recorded import RecordedModel
 from agent.record.events.wording import call_in_words, shown_in_words, spending_in_words
 from agent.record.events.workspace import PatchApplied
 from agent.servers.acp.diffs import FileDiffs, ShownChanges
-from agent.servers.acp.markup import fenced
+from agent.servers.acp.markup import ModelWords, fenced
 from agent.servers.acp.outbox import Update
 from agent.tools.plan import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, visible
@@ -98,6 +98,7 @@ class EditorView:
         self._told: dict[str, str] = {}
         """Call to what was last shown of it, as text."""
         self._streamed = False
+        self._words, self._thoughts = ModelWords(), ModelWords()
         self._tail = b""
         self._running = ""
         self._sent = 0.0
@@ -121,13 +122,13 @@ class EditorView:
         match event:
             case TextPiece():
                 self._streamed = True
-                self.say(visible(event.text))
+                self.say(self._words.piece(event.text))
             case ThinkingPiece():
-                self._tell(update_agent_thought_text(visible(event.text)))
+                self._tell(update_agent_thought_text(self._thoughts.piece(event.text)))
             case TextDiscarded():
                 if self._streamed:
                     self.say("\n\n*[that answer broke off; it comes again]*\n\n")
-                self._streamed = False
+                self._next_message()
             case ModelReplied():
                 self._replied(event)
             case CallStarted() | OutputPiece() | CallEnded() | CallRefused():
@@ -169,11 +170,15 @@ class EditorView:
         if not self._streamed:
             words = "\n".join(block.text for block in blocks if isinstance(block, ModelText))
             if words.strip():
-                self.say(visible(words))
-        self._streamed = False
+                self.say(self._words.piece(words))
+        self._next_message()
         for block in blocks:
             if isinstance(block, Opaque) and block.server_side:
                 self.note(f"run by the model's service: {one_line(block.server_side, 200)}")
+
+    def _next_message(self) -> None:
+        self._streamed = False
+        self._words, self._thoughts = ModelWords(), ModelWords()
 
     def _ready(self, event: SandboxReady) -> None:
         if not event.kernel_enforced:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -268,6 +269,47 @@ def test_standard_output_carries_the_protocol_alone(
     assert {message["jsonrpc"] for message in told} == {"2.0"}
     assert process.returncode == 0
     assert err == b""
+
+
+def test_client_that_reads_nothing_holds_no_session_up_when_it_is_to_end(
+    moonpool: Shell, tmp_path: Path, engine: Engine, image: str
+) -> None:
+    many = [{"text": "x" * 100_000, **bash(f"echo {n} > made.txt")} for n in range(20)]
+    with subprocess.Popen(
+        command(tmp_path, *many, DONE),
+        cwd=moonpool.directory,
+        env=moonpool.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def say(number: int, method: str, params: dict[str, Any]) -> None:
+            frame = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(frame).encode() + b"\n")
+            process.stdin.flush()
+
+        say(1, "initialize", {"protocolVersion": 1})
+        say(2, "session/new", {"cwd": str(moonpool.directory), "mcpServers": []})
+        told = json.loads(process.stdout.readline())
+        while told.get("id") != 2:
+            told = json.loads(process.stdout.readline())
+        words = [{"type": "text", "text": "go"}]
+        say(3, "session/prompt", {"sessionId": told["result"]["sessionId"], "prompt": words})
+        events = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs"
+        late = time.monotonic() + WAIT_S
+        while not any(b"changes_tracked" in path.read_bytes() for path in events.glob("*/ev*")):
+            assert time.monotonic() < late
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=WAIT_S) == 130
+    run = only(moonpool)
+    assert summary(run)["outcome"] == "interrupted"
+    assert b"made.txt" in (run / "patch.diff").read_bytes()
+    assert not ours(engine, run)
 
 
 def test_prompt_with_what_no_chat_takes_is_refused(

@@ -13,7 +13,6 @@ from acp.schema import (
     TextResourceContents,
 )
 
-from agent.servers.acp.markup import fenced
 from agent.servers.acp.prompt import LIMIT_BYTES, Asked, Block, PromptRefused, asked
 
 HERE = (Path("/home/me/link"), Path("/srv/repo"))
@@ -120,17 +119,3 @@ def test_what_is_no_request_is_refused(block: Block) -> None:
 
 def test_half_a_surrogate_pair_is_no_character() -> None:
     assert of(text("a\ud800b")).text == "a?b"
-
-
-@pytest.mark.parametrize("ticks", [0, 1, 3, 7])
-def test_nothing_gets_out_of_a_fence(ticks: int) -> None:
-    inside = f"a\n{'`' * ticks}\n# no heading\n"
-    made = fenced(inside)
-    fence = made.splitlines()[0].removesuffix("text")
-    assert made.endswith(f"\n{fence}")
-    assert len(fence) > max(ticks, 2)
-
-
-def test_long_text_is_cut_in_its_middle_and_says_so() -> None:
-    made = fenced("a" * 50 + "b" * 50, limit=20)
-    assert "aaaaaaaaaa\n[… 80 characters are not shown …]\nbbbbbbbbbb" in made
