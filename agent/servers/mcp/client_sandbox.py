@@ -156,6 +156,9 @@ class ClientSandbox:
         if self._requests.qsize() >= _MOST_WAITING:
             raise RequestRefused(f"{_MOST_WAITING} requests wait for this sandbox already")
         self._requests.put(request)
+        if not self.alive:
+            # It ended in between, and its thread looks at no request any more.
+            self._refuse_waiting()
         answer = asyncio.wrap_future(request.answer)
         try:
             return await asyncio.shield(answer)
