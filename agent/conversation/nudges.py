@@ -28,10 +28,14 @@ CALL_AS_TEXT = (
     "this service has for them. If you only meant to show it, say what you did, without it."
 )
 CALL_IN_OTHER_FORM = (
-    "Nothing ran: you wrote {what} in a form that is not read as a call. From here on a call is "
-    "text of one form.\n{form}\nIf you only meant to show it, say what you did, without it."
+    "Nothing ran: your last answer, which is not shown here, had {what} in a form that is not "
+    "read as a call. From here on a call is text of one form.\n{form}\nIf you only meant to show "
+    "it, say what you did, without it."
 )
-UNCLEAR_CALL = "Nothing ran: your call can't be read, because {why}.\n{form}"
+UNCLEAR_CALL = (
+    "Nothing ran: the call of your last answer, which is not shown here, can't be read, because "
+    "{why}.\n{form}"
+)
 NO_CALLS = "You stopped for a tool call but made none. Make the call, or say what you did."
 IN_DOUBT = (
     "Not known: the program that runs this session ended while this ran. It may have been done "

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -32,6 +32,7 @@ from agent.models.interface import (
     words_of,
 )
 from agent.models.text_calls import reading
+from agent.models.text_calls.detection import Look, call_like
 
 _NATIVE: Final = (
     "here a call is the one fence at the end of your answer, and this was written in another way."
@@ -86,7 +87,7 @@ def request_in_text(request: Request, label: str) -> Request:
         request,
         system=request.system + _section(request.tools, label),
         tools=(),
-        messages=tuple(_message(request.messages, label)),
+        messages=tuple(_messages(request, label)),
     )
 
 
@@ -123,10 +124,15 @@ def _section(tools: Sequence[ToolSpec], label: str) -> str:
     return _SECTION.format(tools=described or "There are none.", form=form_in_words(label))
 
 
-def _message(messages: Sequence[Message], label: str) -> Iterator[Message]:
+def _messages(request: Request, label: str) -> Iterator[Message]:
+    """What is said, without answers that were meant as a call and could not be read: small models
+    do as they did before, whatever they are told."""
+    tools = [tool.name for tool in request.tools]
     names: dict[str, str] = {}
-    for message in messages:
+    for message in request.messages:
         match message:
+            case AssistantMessage() if _missed(message, tools, label):
+                continue
             case AssistantMessage():
                 uses = [block for block in message.blocks if isinstance(block, ToolUse)]
                 names = {use.id: use.name for use in uses}
@@ -140,6 +146,16 @@ def _message(messages: Sequence[Message], label: str) -> Iterator[Message]:
                 )
             case _:
                 assert_never(message)
+
+
+def _missed(message: AssistantMessage, tools: Collection[str], label: str) -> bool:
+    if any(isinstance(block, ToolUse) for block in message.blocks):
+        return False
+    words = "\n".join(block.text for block in message.blocks if isinstance(block, Text))
+    if isinstance(reading.read(words, label=label), reading.UnclearCall):
+        return True
+    seen = call_like(words, tools, calls_made=True)
+    return seen is not None and seen.look is Look.CALL
 
 
 def _said(

@@ -150,7 +150,8 @@ def converse(  # noqa: PLR0911 - a line for each kind of event
         case ResultsCleared() | ResultsShortened() | HistorySummarised():
             return replace(state, window=_narrowed(state.window, event))
         case TextFormChosen():
-            return replace(state, text_form=event)
+            # It is told by that, and has its chances in this form too.
+            return replace(state, text_form=event, in_vain=min(state.in_vain, 1))
         case ConversationEnded():
             return replace(state, ended=event.outcome)
         case _:

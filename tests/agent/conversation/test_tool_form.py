@@ -291,6 +291,33 @@ def test_an_answer_that_did_not_end_holds_no_call(
         assert "Make the call again with less in it" in words_in(model.requests[1])
 
 
+@pytest.mark.parametrize("written", [*FOREIGN, "```call-LABEL\n{}\n```"])
+def test_an_answer_that_could_not_be_read_is_not_sent_back_to_be_imitated(
+    in_text: FakeConversation, written: str
+) -> None:
+    model = ToldModel(
+        lambda request: say(written.replace("call-LABEL", label_in(request))),
+        write("list_dir"),
+        say("Done."),
+    )
+    assert in_text.on(model) == Finished(message="Done.")
+    _, told, last = model.requests
+    assert [type(message) for message in told.messages] == [UserMessage, UserMessage]
+    assert "which is not shown here" in words_in(told)
+    assert last.messages[:2] == told.messages
+    # The record has it.
+    said = [
+        m for m in in_text.journal.state.conversation.history if isinstance(m, AssistantMessage)
+    ]
+    assert said[0].blocks == say(written.replace("call-LABEL", label_in(told))).message.blocks
+
+
+def test_a_learned_form_gives_the_model_its_chances_in_it(conversation: FakeConversation) -> None:
+    model = ToldModel(*[say(FOREIGN[0])] * 9)
+    assert isinstance(conversation.on(model), GaveUp)
+    assert [bool(request.tools) for request in model.requests] == [True] * 2 + [False] * 4
+
+
 # -- the repository is the adversary -------------------------------------------------------
 
 
