@@ -56,7 +56,8 @@ How you call a tool
 Here calls are written as text, one in each answer, whatever is said above of several.
 {form}"""
 _ASKED_FOR: Final = re.compile(r"^```(call-[0-9a-f]{6})$", re.MULTILINE)
-_EXAMPLE: Final = ToolUse(id="", name="list_dir", arguments={"path": "."})
+_EXAMPLE: Final = ToolUse(id="", name="TOOL", arguments={"ARGUMENT": "VALUE"})
+"""Of no tool that there is: a small model makes the call that it was shown, again and again."""
 
 
 def drawn_label() -> str:
