@@ -18,6 +18,7 @@ from openai._exceptions import SubjectTokenProviderError
 from agent.models.http_errors import HTTP_CLIENT, FailureKind, by_advice, nearest, of_connection
 from agent.models.openai.dialect import Complaint
 from agent.models.service_errors import ErrorAnswer, ErrorMap
+from agent.models.text_calls.detection import no_tools_taken
 
 BY_CLASS: Final[Mapping[type[BaseException], FailureKind]] = {
     openai.OpenAIError: FailureKind.UNAVAILABLE,
@@ -163,6 +164,8 @@ def _kind_of_answer(error: openai.APIStatusError) -> FailureKind:
         said = _complaint(error)
         if said.of_a_full_window:
             return FailureKind.TOO_LONG
+        if no_tools_taken(said.message):
+            return FailureKind.REFUSED
         if said.of_a_setting:
             return FailureKind.DOUBTFUL
     return by_advice(by_class, error.response.headers)
