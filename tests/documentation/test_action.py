@@ -201,17 +201,24 @@ class Runner:
             if "run" in step and code == 0:
                 code, more = self(step, inputs)
                 said += more
-        outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
-        return code, said, outputs
+        return code, said, self.outputs
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        lines = (self.workspace.parent / "output").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def folder(self) -> Path:
+        """Of a batch, where no input names one."""
+        return self.workspace.parent / "temp/moonpool-batch"
 
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
     for name in ("workspace", "home", "temp"):
         (tmp_path / name).mkdir()
-    source = tmp_path / "workspace/package"
-    source.mkdir()
-    (source / "test_it.py").write_text("def test_it():\n    assert True\n")
+    (tmp_path / "workspace/test_it.py").write_text("def test_it():\n    assert True\n")
     return Runner(
         workspace=tmp_path / "workspace",
         environ={
@@ -232,37 +239,42 @@ def runner(tmp_path: Path) -> Runner:
 
 def _write_batch(runner: Runner, words: str, verify: str = "pytest -q") -> None:
     turns = {"version": 1, "turns": [{"text": words}]}
-    (runner.workspace / "script.yaml").write_text(yaml.safe_dump(turns))
-    task = {"id": "one", "workspace": "package", "task": words, "verify": verify}
+    (runner.workspace.parent / "script.yaml").write_text(yaml.safe_dump(turns))
+    task = {"id": "one", "workspace": ".", "task": words, "verify": verify}
     (runner.workspace / "tasks.yaml").write_text(yaml.safe_dump({"tasks": [task]}))
 
 
 @pytest.mark.usefixtures("engine", "image")
 def test_the_steps_run_a_batch_and_leave_its_results(runner: Runner) -> None:
     _write_batch(runner, "Done.")
-    inputs = {"tasks": "tasks.yaml", "model": "script:script.yaml", "jobs": "1", "time": "1h"}
+    model = f"script:{runner.workspace.parent / 'script.yaml'}"
+    inputs = {"tasks": "tasks.yaml", "model": model, "jobs": "1", "time": "1h"}
     code, said, outputs = runner.all(inputs)
-    assert (code, outputs) == (0, {"exit-code": "0"}), said
-    rows = (runner.workspace / "moonpool-batch/results.jsonl").read_text().splitlines()
+    assert (code, outputs) == (0, {"folder": str(runner.folder), "exit-code": "0"}), said
+    rows = (runner.folder / "results.jsonl").read_text().splitlines()
     assert [json.loads(row)["verified"] for row in rows] == [True]
-    assert list((runner.workspace / "moonpool-batch/runs").glob("*/report.html"))
+    assert list((runner.folder / "runs").glob("*/report.html"))
+    assert [it for it in runner.folder.rglob("*") if it.is_symlink()] == [], "links are uploaded"
 
 
 @pytest.mark.usefixtures("engine", "image")
 def test_a_task_that_did_not_finish_fails_the_step_and_results_are_there(runner: Runner) -> None:
     _write_batch(runner, "Done.", verify="false")
-    code, said, outputs = runner.all({"tasks": "tasks.yaml", "model": "script:script.yaml"})
-    assert (code, outputs) == (1, {"exit-code": "1"}), said
-    assert (runner.workspace / "moonpool-batch/summary.html").exists()
+    out = str(runner.workspace.parent / "elsewhere")
+    model = f"script:{runner.workspace.parent / 'script.yaml'}"
+    code, said, outputs = runner.all({"tasks": "tasks.yaml", "model": model, "out": out})
+    assert (code, outputs) == (1, {"folder": out, "exit-code": "1"}), said
+    assert (Path(out) / "summary.html").exists()
     upload = _action()["runs"]["steps"][-1]
     assert "always()" in upload["if"]
-    assert upload["with"]["path"] == "${{ inputs.out }}"
+    assert upload["with"]["path"] == "${{ steps.batch.outputs.folder }}"
 
 
 @pytest.mark.usefixtures("engine", "image")
 def test_what_a_model_says_is_no_command_to_the_runner(runner: Runner) -> None:
     _write_batch(runner, "Done.\n::error::pwned\n::add-mask::tests\n::stop-commands::x")
-    code, said, _ = runner.all({"tasks": "tasks.yaml", "model": "script:script.yaml"})
+    model = f"script:{runner.workspace.parent / 'script.yaml'}"
+    code, said, _ = runner.all({"tasks": "tasks.yaml", "model": model})
     assert code == 0, said
     begun, _, rest = said.partition("::stop-commands::")
     word = rest.splitlines()[0]
@@ -281,4 +293,5 @@ def test_an_input_is_no_shell_text(runner: Runner, name: str) -> None:
     code, said = runner(step, given)
     assert code == 2, said
     assert not list(runner.workspace.parent.rglob("pwned"))
-    assert (runner.workspace.parent / "output").read_text() == "exit-code=2\n"
+    assert set(runner.outputs) == {"folder", "exit-code"}
+    assert runner.outputs["exit-code"] == "2"
