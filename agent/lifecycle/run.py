@@ -143,7 +143,7 @@ class Run:
                 turns=budget.turns,
                 seconds=self._clock(),
                 usd=budget.usd,
-                usd_source=setup.facts.source if setup.facts.prices is not None else "",
+                usd_source=setup.price_sources,
                 usd_allowed=setup.job.policy.budget.usd,
             )
         )

@@ -114,6 +114,13 @@ class RunSetup:
     reviewer: "Reviewer | None" = None
     """Gives the second opinion that the policy wants; None: nobody is there to be asked."""
 
+    @property
+    def price_sources(self) -> str:
+        """Where the prices come from that are known, of the model and of the reviewer."""
+        reviewer = () if self.reviewer is None else (self.reviewer.facts,)
+        known = (it.source for it in (self.facts, *reviewer) if it.prices is not None)
+        return "; ".join(dict.fromkeys(filter(None, known)))
+
     def image_store(self) -> ImageStore:
         shown = self.past.state.conversation.images if self.past is not None else ()
         return ImageStore(self.record.directory / IMAGES, shown=shown)

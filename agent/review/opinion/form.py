@@ -90,13 +90,13 @@ def _placed(given: ConcernArguments, names: Mapping[str, Change], box: SandboxPr
         return Concern(path=b"", line=None, text=given.concern)
     named = given.file or ""
     change = names.get(named) or names.get(_inside(named))
-    path = change.path if change is not None else os.fsencode(_inside(named))
     if change is not None and not change.new_mode:
-        return Concern(path=path, line=None, text=given.concern)
+        return Concern(path=change.path, line=None, text=given.concern)
     try:
+        path = change.path if change is not None else os.fsencode(_inside(named))
         line_is_there = _has_line(box, os.fsdecode(path), given.line) if path else None
     except (FileError, SandboxError, ValueError):
-        line_is_there = None
+        path, line_is_there = b"" if change is None else change.path, None
     if line_is_there is None and change is None:
         where = named if given.line is None else f"{named}:{given.line}"
         words = f"{given.concern} (said of {where}, which is not there)"

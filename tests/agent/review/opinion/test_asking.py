@@ -167,6 +167,8 @@ def test_concerns_stand_at_places_that_are_there(tmp_path: Path, policy: Policy)
         {"concern": "e", "file": "../../etc/passwd", "line": 1},
         {"concern": "f"},
         {"concern": "g", "file": "calc.py", "line": 1},
+        {"concern": "h", "file": "."},
+        {"concern": "i", "file": "x\0y"},
     ]
     assert given(run.go(opinion("reject", concerns=said))).concerns == (
         Concern(path=b"new.txt", line=1, text="a"),
@@ -176,6 +178,8 @@ def test_concerns_stand_at_places_that_are_there(tmp_path: Path, policy: Policy)
         Concern(path=b"", line=None, text="e (said of ../../etc/passwd:1, which is not there)"),
         Concern(path=b"", line=None, text="f"),
         Concern(path=b"calc.py", line=None, text="g"),
+        Concern(path=b"", line=None, text="h (said of ., which is not there)"),
+        Concern(path=b"", line=None, text="i (said of x\0y, which is not there)"),
     )
 
 
@@ -199,6 +203,8 @@ def test_a_file_whose_name_has_a_newline_has_its_concerns(tmp_path: Path, policy
         opinion(concerns=[{"concern": "x"}] * 51),
         opinion(reason="x" * 4001),
         opinion(reason=7),
+        opinion(reason="half a \ud800"),
+        opinion(concerns=[{"concern": "x", "file": "\ud800"}]),
         say('{"verdict": "approve", "reason": "ok", "concerns": [], "missed": []}'),
         say("approve"),
         calls(("give_opinion", {}), stop=StopReason.MAX_TOKENS),
@@ -337,11 +343,12 @@ DEAR = ModelInfo(prices=Prices(usual=replace(FREE, input=100.0, output=1000.0)))
 
 def test_it_costs_from_the_run_s_own_budget(run: ReviewedRun) -> None:
     run.fake.policy = with_budget(run.fake.policy, usd=50.0)
-    run.fake.facts = ModelInfo(prices=Prices(usual=FREE))
-    run.facts = DEAR
+    run.fake.facts = ModelInfo(prices=Prices(usual=FREE), source="a list")
+    run.facts = replace(DEAR, source="another")
     used = Usage(input_tokens=10_000, output_tokens=1_000)
     result = run.go(replace(opinion(), usage=used))
     assert result.document.usd == pytest.approx(2.0)
+    assert result.document.usd_source == "a list; another"
     assert result.document.tokens.input_tokens == 10_000
     assert result.document.turns == 2
 

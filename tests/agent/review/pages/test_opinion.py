@@ -87,6 +87,21 @@ def test_an_approval_is_said_and_nothing_refused(made: Made) -> None:
     assert "not-approved" not in page
 
 
+def test_what_must_be_approved_and_is_not_is_let_pass_by_name_alone(
+    tmp_path: Path, policy: Policy
+) -> None:
+    fake = FakeRun(
+        home=tmp_path,
+        policy=asking(policy, require=True),
+        files={"a.py": CODE.encode()},
+        reviewer=saying(SAID),
+    )
+    run = recorded(fake, EDIT, say("Done."))
+    browser = FakeReview(home=fake.home).browser()
+    assert 'value="not-approved"' in browser.get(f"run/{run}/decide").text
+    assert "LINE" in browser.get(f"run/{run}/diff").text, "the patch is there to be read"
+
+
 def test_that_there_is_none_is_said_with_the_reason(made: Made) -> None:
     page = report(made(say("")))
     assert "no second opinion" in page
