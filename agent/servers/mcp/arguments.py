@@ -23,7 +23,9 @@ ShellText = Annotated[
         description="Text for bash: one command, a pipeline, or a script of several lines.",
     ),
 ]
-ProcessNumber = Annotated[int, Field(ge=0, description="The number that `background_start` gave.")]
+ProcessNumber = Annotated[
+    int, Field(ge=0, le=2**31, description="The number that `background_start` gave.")
+]
 
 
 def effects(

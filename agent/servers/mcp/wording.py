@@ -59,10 +59,8 @@ def of_applied(value: AppliedFiles) -> str:
 
 def of_closed(value: ClosedSandbox) -> str:
     checked = {None: "", True: ", verified", False: ", NOT verified"}[value.verified]
-    refusing = [finding for finding in value.findings if finding.refuses]
-    refused = ", and the export gate refuses its patch" if refusing else ""
     lines = [
-        f"run {value.run}: {value.outcome}{checked}{refused}. {value.detail}".rstrip(),
+        f"run {value.run}: {value.outcome}{checked}. {value.detail}".rstrip(),
         f"The patch is in {value.patch}" if value.patch else "No patch could be made.",
         _files(value.files).rstrip() or "It changes nothing.",
         f"For a person: {value.next}",
