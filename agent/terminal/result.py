@@ -52,7 +52,8 @@ def print_result(
     summary = run.summary
 
     def say(text: str, style: str = "default") -> None:
-        screen.print(Line(text, style))
+        # A run's folder may have any name, and stands in what is to be typed next.
+        screen.print(Line(visible(text), style))
 
     for text, style in _first(summary):
         say(text, style)

@@ -9,7 +9,7 @@ from agent.cli.setup import decided
 from agent.cli.setup.hunks import chosen
 from agent.cli.setup.options import ACCEPT_RISK, AS_JSON, BECAUSE, RUN
 from agent.cli.setup.past_run import past_run
-from agent.cli.setup.saying import print_json
+from agent.cli.setup.saying import print_json, progress
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
 from agent.preparation import environment, exit_codes
@@ -21,7 +21,7 @@ from agent.record.store import BASELINE
 from agent.risk.finding import Finding
 from agent.risk.kinds import NOT_APPROVED
 from agent.terminal.screen import open_screen
-from agent.untrusted_text import one_line, path_text, shortened
+from agent.untrusted_text import one_line, path_text, shortened, visible
 from sandbox.apply.branch import branch_patch
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
@@ -149,10 +149,9 @@ def _refused(run: RecordedRun, given: Given) -> int:
         who = "the export gate refused"
     may = " ".join(f"--accept-risk {one_line(name, 60)}" for name in sorted(names))
     whole = f"All of it, at your risk: moonpool apply {run.id} {may} --because TEXT"
-    print(
+    progress(
         f"moonpool: {who} the patch of run {run.id}: see `moonpool show {run.id}`; it is kept in "
-        f"{summary.patch}.{part} {whole}",
-        file=sys.stderr,
+        f"{summary.patch}.{part} {whole}"
     )
     return exit_codes.EXPORT_REFUSED
 
@@ -261,7 +260,7 @@ def _tell(
 ) -> None:
     """What came of it: lines for a person, or one object."""
     if not given[AS_JSON]:
-        print(*lines, sep="\n")
+        print(*map(visible, lines), sep="\n")
         return
     print_json(
         {

@@ -33,7 +33,7 @@ def blame(given: Given) -> int:
 
 def _print_blame(run: RecordedRun, found: Blame) -> None:
     if not found.files:
-        print(f"run {run.id} changed nothing")
+        print(f"run {one_line(run.id)} changed nothing")
     steps: set[int] = set()
     for traced in found.files:
         steps |= _print_traced(traced, found)

@@ -90,9 +90,12 @@ def _call_line(call: Remade) -> str:
 
 def _print_replay(run: RecordedRun, recorded: Recording, result: Replayed) -> None:
     if result.tree == recorded.tree:
-        print(f"the same patch: {len(result.calls)} calls of run {run.id} give tree {result.tree}")
+        calls = f"{len(result.calls)} calls of run {one_line(run.id)}"
+        print(f"the same patch: {calls} give tree {result.tree}")
         return
-    print(f"another patch: tree {result.tree}, and that of run {run.id} was {recorded.tree}")
+    print(
+        f"another patch: tree {result.tree}, and that of run {one_line(run.id)} was {recorded.tree}"
+    )
     for path in result.differing:
         print(f"  differs  {path_text(path)}")
 

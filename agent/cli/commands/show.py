@@ -42,7 +42,7 @@ def show(given: Given) -> int:
             raise UsageError(f"run {run.id} has no patch: {run.without_patch}")
         _print_patch(out, Path(run.summary.patch))
         return exit_codes.DONE
-    out.print(Line("run     ", "dim").append(run.id, "bold"))
+    out.print(Line("run     ", "dim").append(one_line(run.id), "bold"))
     for label, words in (
         ("task", run.summary.task),
         ("on", run.summary.workspace),

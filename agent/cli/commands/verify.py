@@ -37,9 +37,9 @@ def verify(given: Given) -> int:
             )
         )
     elif broken:
-        print(f"run {run_id} is NOT what was recorded: {', '.join(broken)}")
+        print(f"run {one_line(run_id)} is NOT what was recorded: {', '.join(broken)}")
     else:
-        print(f"run {run_id} is what was recorded, as far as the record itself can tell")
+        print(f"run {one_line(run_id)} is what was recorded, as far as the record itself can tell")
     return exit_codes.NOT_FINISHED if broken else exit_codes.DONE
 
 

@@ -219,6 +219,15 @@ def test_a_model_whose_price_we_know_may_have_a_dollar_budget(
     assert moonpool("run", "x", "-p", dollars, "-m", script, env=KEY).returncode == 3
 
 
+def test_a_model_that_nobody_knows_is_met_with_the_nearest_before_it_is_asked(
+    moonpool: Shell,
+) -> None:
+    done = moonpool("run", "x", "-m", "anthropic:claude-opus-5.5", env=KEY)
+    assert "are not known; did you mean `anthropic:claude-opus-5-5`?" in done.stderr
+    for known in ("anthropic:claude-opus-5-5", "anthropic:claude-opus-5-5-20260101"):
+        assert "did you mean" not in moonpool("run", "x", "-m", known, env=KEY).stderr
+
+
 def test_a_wrong_prices_file_costs_nothing_and_is_told_with_its_place(moonpool: Shell) -> None:
     prices = moonpool.directory.parent / "prices.yaml"
     prices.write_text("version: 1\nmodels:\n  - model: anthropic:some\n    usd: 3\n")

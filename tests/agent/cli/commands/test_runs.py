@@ -129,3 +129,25 @@ def test_what_was_decided_says_whether_it_was_verified(moonpool: Shell) -> None:
         note(run, Decision(at="now", by="me", place="/w", patch_sha256="a", verified=verified))
     rows = [row for row in moonpool("show", "last").stdout.splitlines() if "decided" in row]
     assert [row.partition("/w")[2].rstrip() for row in rows] == list(told.values())
+
+
+def test_a_folder_with_a_hostile_name_acts_on_no_terminal(moonpool: Shell) -> None:
+    home = Path(moonpool.environ["MOONPOOL_HOME"])
+    name = "2026\x1b]0;owned\x07\u202e"
+    summarised(home, name, workspace=str(moonpool.directory))
+    for words in (
+        *(("runs",), ("show", "last"), ("show", name), ("apply", "last"), ("verify", "last")),
+        *(
+            ("blame", "last"),
+            ("resume", "last"),
+            ("replay", "last"),
+            ("fork", "last"),
+            ("show", "x"),
+        ),
+        *(("policy", "learn", "last"), ("runs", "--json"), ("show", "last", "--json")),
+        ("completion", "fish", "--", "moonpool", "show", "2"),
+    ):
+        done = moonpool(*words)
+        assert "Traceback" not in done.stderr
+        for char in name[4:]:
+            assert char.isprintable() or char not in done.stdout + done.stderr, words
