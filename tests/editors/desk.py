@@ -121,6 +121,7 @@ class Desk:
     """Lines of a policy of its own, which extends `policy`."""
     files: dict[str, bytes] = field(default_factory=lambda: {"calc.py": b"a + b\n"})
     ask_timeout_s: float = 60
+    fresh_s: float = 60
     within: Path | None = None
     editor: FakeEditor = field(default_factory=FakeEditor)
     boxes: list[TmpBox] = field(default_factory=list)
@@ -147,12 +148,13 @@ class Desk:
             open_box=self._open,
             open_recorded=lambda _lines, job, progress: self._open(job, progress),
             ask_timeout_s=self.ask_timeout_s,
+            fresh_s=self.fresh_s,
         )
 
     def _open(self, job: Job, on_progress: OnProgress) -> TmpBox:
         self.before_open(job)
         on_progress("making a fake box")
-        box = TmpBox(files=self.files)
+        box = TmpBox(files=dict(self.files))
         self.boxes.append(box)
         return box
 

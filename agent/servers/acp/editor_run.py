@@ -5,7 +5,8 @@ session in which nothing was asked leaves nothing but the sandbox, and that is c
 """
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.batch.thread_interrupts import ThreadInterrupts
@@ -21,7 +22,7 @@ from agent.preparation.prepare import Preparation
 from agent.record import outcome as outcomes
 from agent.record.store import STEPS, RunRecord
 from agent.record.summary import RunResult
-from agent.servers.acp.diffs import FileDiffs, as_copied
+from agent.servers.acp.diffs import FileDiffs, Unknown, as_copied
 from agent.servers.acp.driver import EditorDriver, PromptQueue
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.past import RunBeginning
@@ -32,6 +33,7 @@ from agent.servers.acp.view import EditorView
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import one_line
 from sandbox.background import Background
+from sandbox.git.manifest import ManifestEntry
 from sandbox.workspace.place import on_host
 
 _WORDS = 400
@@ -70,6 +72,8 @@ class EditorRun:
         self._heard: OnProgress = lambda _text: None
         self._opening = Background(self._open, name=f"opening-{run_id}")
         self._thread = Background(self._serve, name=f"session-{run_id}")
+        self._box: SandboxProtocol | None = None
+        self._ready = 0.0
         self._taken = False
         """The run has the sandbox, and closes it."""
 
@@ -105,17 +109,30 @@ class EditorRun:
                 self._opening.result().close()
 
     def _open(self) -> SandboxProtocol:
-        return self._beginning.open(self._job, self._progress)
+        box = self._beginning.open(self._job, self._progress)
+        self._ready = time.monotonic()
+        return box
 
     def _progress(self, text: str) -> None:
         """Of an opening that a prompt waits for by now; before that nobody is told."""
         self._heard(text)
 
     def _opened(self, _job: Job, on_progress: OnProgress) -> SandboxProtocol:
+        """The sandbox that was opened ahead; another one where that waited too long."""
         self._heard = on_progress
         box = self._opening.result()
         self._taken = True
+        if time.monotonic() - self._ready > self._settings.fresh_s:
+            box.close()
+            box = self._beginning.open(self._job, on_progress)
+        self._box = box
         return box
+
+    def _entries(self) -> Mapping[bytes, ManifestEntry]:
+        """What was copied. Raises Unknown where nothing is yet."""
+        if self._box is None:
+            raise Unknown
+        return self._box.manifest.entries
 
     # -- in the run's thread ---------------------------------------------------------------
 
@@ -153,9 +170,7 @@ class EditorRun:
     def _setup(self, record: RunRecord) -> RunSetup:
         diffs = FileDiffs(
             record.directory / STEPS,
-            as_copied(
-                on_host(self._job.workspace), lambda: self._opening.result().manifest.entries
-            ),
+            as_copied(on_host(self._job.workspace), self._entries),
         )
         view = EditorView(
             lambda update: self._outbox.tell(self._session_id, update), self._place, diffs

@@ -55,6 +55,9 @@ class ServerSettings:
     open_recorded: OpenRecorded
     ask_timeout_s: float
     """How long a question waits for its person."""
+    fresh_s: float = 60.0
+    """How old a session's copy may be when the first prompt comes: an editor begins sessions ahead,
+    and what its person changes until then is theirs to be seen."""
 
     def mode(self) -> str:
         """The policy that a session begins in."""

@@ -66,6 +66,25 @@ def test_diff_is_not_made_up_where_the_person_changed_the_file_meanwhile(desk: D
     assert "changed too, not shown: calc.py" in said["content"]["text"]
 
 
+def test_copy_that_waited_for_its_first_prompt_is_made_again(desk: Desk) -> None:
+    desk.turns = [bash("cat calc.py"), DONE, bash("cat calc.py"), DONE]
+    desk.fresh_s = 0
+
+    async def body() -> None:
+        async with desk.open() as client:
+            session = await desk.begun(client)
+            desk.files["calc.py"] = b"edited since\n"
+            await ask(client, session, "read it")
+            desk.files["calc.py"] = b"edited again\n"
+            await ask(client, session, "read it again")
+
+    asyncio.run(body())
+    assert len(desk.boxes) == 2
+    assert all(box.closed for box in desk.boxes)
+    for call in ("call-1", "call-2"):
+        assert "edited since" in str(desk.editor.call(call)["content"])
+
+
 def test_plan_is_shown_as_plan(desk: Desk) -> None:
     items = [{"step": "look", "status": "done"}, {"step": "mend", "status": "in_progress"}]
     plan = {"calls": [{"tool": "update_plan", "arguments": {"items": items}}]}
