@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 import agent.config.file
 from agent.batch.tasks.form import TasksFile
 from agent.models.script.file import load as load_script
+from checkout import ROOT
 from documentation.commands import started, wrong_in_command, wrong_in_shell
-from documentation.examples import PART, Example, examples, mentions, of, read
+from documentation.examples import PAGES, PART, Example, examples, mentions, of, read
 from policies.loading import load
 from policies.operator.check import broken_examples
 
@@ -141,3 +143,23 @@ def test_command_lines_are_found_in_settings() -> None:
     settings = {"servers": {"m": {"command": "/opt/venv/bin/moonpool", "args": ["runs", "--x"]}}}
     assert list(started(settings)) == [["moonpool", "runs", "--x"]]
     assert list(started([{"command": ["moonpool", "runs"]}])) == [["moonpool", "runs"]]
+
+
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "AGENTS.md", "CHANGELOG.md"])
+def test_a_link_of_a_page_beside_the_site_leads_somewhere(page: str) -> None:
+    """Those of docs/ are the site's to check."""
+    links = [
+        str(child.attrs["href"]).partition("#")[0]
+        for token in MarkdownIt().parse((ROOT / page).read_text("utf-8"))
+        for child in token.children or ()
+        if child.type == "link_open"
+    ]
+    inside = [link for link in links if link and "://" not in link]
+    assert [link for link in inside if not (ROOT / link).exists()] == []
+
+
+def test_every_page_is_named_by_the_readme_or_another_page() -> None:
+    texts = {page: page.read_text("utf-8") for page in PAGES}
+    for page in PAGES[1:]:
+        others = "".join(text for other, text in texts.items() if other != page)
+        assert f"{page.name})" in others or f"{page.name}#" in others, page.name
