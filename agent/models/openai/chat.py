@@ -11,7 +11,7 @@ CHAT: Final = WireApi(
     provider=request.PROVIDER,
     path="/chat/completions",
     body=request.body,
-    stream=lambda: OpenAIReplyStream(token=secrets.token_hex(3)),
+    stream=lambda _most: OpenAIReplyStream(token=secrets.token_hex(3)),
     public=dialect.PUBLIC,
     compatible=dialect.COMPATIBLE,
 )

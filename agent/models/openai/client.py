@@ -187,7 +187,7 @@ class OpenAIModel:
             try:
                 return self._service.stream(
                     partial(self._send, body),
-                    self._api.stream(),
+                    self._api.stream(body.get(self._dialect.limit)),
                     on_event,
                     attempts=number + rewrites.count,
                     id_header="x-request-id",

@@ -25,8 +25,9 @@ class WireApi:
     path: str
     """Below the base URL."""
     body: BodyWriter
-    stream: Callable[[], ReplyStream]
-    """A reader for one attempt's stream."""
+    stream: Callable[[int | None], ReplyStream]
+    """A reader for one attempt's stream, of a reply that may have so many tokens; None: the request
+    does not say."""
     public: Dialect
     """Of OpenAI's own service."""
     compatible: Dialect

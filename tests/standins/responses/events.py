@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from standins.exchange.replies import Answer, Call, Raw, Search, Thought, pieces
@@ -12,6 +13,7 @@ from standins.responses.quirks import ResponsesQuirk
 Json = dict[str, Any]
 
 PING = b": keep-alive\n\n"
+_CUT = "max_output_tokens"
 _FAILED = "failed"
 """As `Answer.stop`: the response fails, with the error of `Answer.stop_details`."""
 
@@ -41,7 +43,12 @@ def response(answer: Answer, context: Context, quirks: frozenset[ResponsesQuirk]
 
 def events(answer: Answer, context: Context, quirks: frozenset[ResponsesQuirk]) -> list[Event]:
     """In the API's order, or as the quirks have it."""
-    found = list(_plain(answer, context, quirks))
+    told = answer
+    if ResponsesQuirk.NEVER_INCOMPLETE in quirks and answer.stop == _CUT:
+        told = replace(answer, stop=None)
+    found = list(_plain(told, context, quirks))
+    if told is not answer:
+        found[-1]["response"]["usage"] = _usage(answer, context, quirks)
     if ResponsesQuirk.ONLY_THE_END in quirks:
         found = found[-1:]
     fixed = ResponsesQuirk.ONE_SEQUENCE_NUMBER in quirks
@@ -267,6 +274,11 @@ def _usage(answer: Answer, context: Context, quirks: frozenset[ResponsesQuirk]) 
     said = 1 + sum(
         -(-len(str(block)) // 4) for block in answer.blocks if not isinstance(block, Thought)
     )
+    most = context.request.get("max_output_tokens")
+    if most is not None:
+        # No more than there may be, and all of it only where that was what ended it.
+        thought = min(thought, most // 2)
+        said = most - thought if answer.stop == _CUT else min(said, most - thought - 1)
     prompt, cached = context.usage["prompt_tokens"], context.usage["cached_tokens"]
     apart = ResponsesQuirk.THINKING_APART in quirks
     return {

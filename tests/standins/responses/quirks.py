@@ -44,6 +44,8 @@ class ResponsesQuirk(Enum):
     EMPTY_END = auto()
     """The last event lists no items."""
     ONE_SEQUENCE_NUMBER = auto()
+    NEVER_INCOMPLETE = auto()
+    """Calls complete what its limit cut off, as llama.cpp does."""
     NO_USAGE = auto()
     THINKING_APART = auto()
     """The output is counted without the thinking, the total with it."""

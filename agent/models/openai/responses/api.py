@@ -12,7 +12,7 @@ RESPONSES: Final = WireApi(
     provider=request.PROVIDER,
     path="/responses",
     body=request.body,
-    stream=lambda: ResponsesReplyStream(token=secrets.token_hex(3)),
+    stream=lambda most: ResponsesReplyStream(token=secrets.token_hex(3), most_tokens=most),
     public=dialect.PUBLIC_RESPONSES,
     compatible=dialect.COMPATIBLE_RESPONSES,
     failure=failure_in,

@@ -62,9 +62,13 @@ def failure_in(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
 class ResponsesReplyStream:
     """A `ReplyStream` of the Responses API."""
 
-    def __init__(self, *, token: str) -> None:
-        """``token``: six letters or digits that no other reply has, for calls without an id."""
+    def __init__(self, *, token: str, most_tokens: int | None = None) -> None:
+        """Args:
+        token: six letters or digits that no other reply has, for calls without an id.
+        most_tokens: what the request allowed the reply.
+        """
         self._token = token
+        self._most_tokens = most_tokens
         self._started = False
         self._items: list[StreamedItem] = []
         self._at: dict[int, StreamedItem] = {}
@@ -215,6 +219,9 @@ class ResponsesReplyStream:
         if kind == "response.incomplete" or response.get("status") == "incomplete":
             reason = _mapping(response.get("incomplete_details")).get("reason")
             self._incomplete = reason if isinstance(reason, str) else ""
+        elif self._most_tokens is not None and self.usage.output_tokens >= self._most_tokens:
+            # llama.cpp calls complete what its limit cut off (seen November 2026), others did.
+            self._incomplete = "max_output_tokens"
         yield from self._compare([i for i in response.get("output") or () if _mapping(i)])
         if self._incomplete is None and not all(item.closed for item in self._items):
             raise broken("an item was not ended")

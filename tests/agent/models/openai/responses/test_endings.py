@@ -1,11 +1,14 @@
 """How a response ends: whole, incomplete, refused or failed, each as the run must know it."""
 
+from collections.abc import Callable
+
 import pytest
 
 from agent.errors import ModelAuth, ModelError, ModelRefusedRequest
 from agent.models.interface import AssistantMessage, Discarded, Retrying, StopReason, Text, ToolUse
 from fakes.providers import ProviderConversation, user
 from standins.exchange.replies import Behaviour, Call, Refuse, Thought, answer
+from standins.responses.quirks import ResponsesQuirk
 from standins.responses.server import StandInResponses
 
 LS = Call("bash", {"command": "ls"})
@@ -38,6 +41,19 @@ def test_incomplete_is_never_whole_whatever_the_reason(
     assert reply.stop is stop
     assert call.problem is not None
     assert (reply.detail != "") is (stop is StopReason.REFUSAL)
+
+
+def test_what_a_service_calls_complete_though_its_limit_cut_it_is_not_whole(
+    open_responses: Callable[..., ProviderConversation],
+) -> None:
+    with StandInResponses(ResponsesQuirk.NEVER_INCOMPLETE) as api:
+        torn = Call("bash", written='{"command": "rm"}')
+        api.queue(answer("I", torn, stop="max_output_tokens"), answer("I", torn))
+        conversation = open_responses(api)
+        cut, whole = conversation.say(), conversation.say()
+    assert (cut.stop, whole.stop) == (StopReason.MAX_TOKENS, StopReason.TOOL_USE)
+    (call,) = calls_of(cut.message)
+    assert "cut off" in (call.problem or "")
 
 
 def test_incomplete_for_a_failure_of_the_service_is_made_again(

@@ -221,6 +221,18 @@ def test_the_worse_of_kind_and_status_counts(kind: str) -> None:
     assert read(done(message()), event).stop is StopReason.MAX_TOKENS
 
 
+@pytest.mark.parametrize(("used", "stop"), [(63, StopReason.TOOL_USE), (64, StopReason.MAX_TOKENS)])
+def test_an_answer_as_long_as_it_may_be_was_cut_whatever_the_service_calls_it(
+    used: int, stop: StopReason
+) -> None:
+    stream = ResponsesReplyStream(token="abcdef", most_tokens=64)
+    stream.feed(done(call()))
+    stream.feed(end(usage={"input_tokens": 9, "output_tokens": used}))
+    reply = stream.reply(attempts=1, request_id="")
+    (made,) = calls_in(reply)
+    assert (reply.stop, made.problem is None) == (stop, stop is StopReason.TOOL_USE)
+
+
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 @pytest.mark.parametrize("kind", ["response.completed", "response.failed", "response.cancelled"])
 def test_a_response_that_failed_is_no_reply(kind: str, status: str) -> None:

@@ -193,7 +193,8 @@ def test_thinking_counts_as_output_and_what_was_cached_apart(
 ) -> None:
     responses_api.queue(answer(Thought("x" * 4000), "Hi."), answer("Again."))
     system = "The same for all. " * 400
-    first = responses_conversation.say(user("a" * 8000), system=system).usage
+    asked = user("a" * 8000)
+    first = responses_conversation.say(asked, system=system, max_tokens=9000).usage
     assert first.output_tokens == 1 + 1000 + 1
     assert first.cache_read_tokens == 0
     second = responses_conversation.say(user("a" * 8000), user("?"), system=system).usage
@@ -207,7 +208,8 @@ def test_thinking_that_is_left_out_of_the_output_is_found_in_the_total(
 ) -> None:
     with StandInResponses(ResponsesQuirk.THINKING_APART) as api:
         api.queue(answer(Thought("x" * 4000), "Hi."))
-        assert open_responses(api).say().usage.output_tokens == 1 + 1000 + 1
+        used = open_responses(api).say(max_tokens=9000).usage
+        assert used.output_tokens == 1 + 1000 + 1
 
 
 def test_a_reply_that_does_not_say_what_it_used_is_counted_as_one(open_responses: Open) -> None:
