@@ -1,5 +1,6 @@
 """What the operator settled for every session. Nothing of it is a client's to say."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
@@ -142,12 +143,19 @@ class ServerSettings:
             UsageError: it is none, or lies where none may lie.
         """
         given = Path(cwd)
-        if "\0" in cwd or not given.is_absolute():
+        if not (given.is_absolute() and _is_path(cwd)):
             raise UsageError("cwd is an absolute path")
         root = workspace.directory(given, "an editor's session")
         if self.within is not None and not workspace.is_inside(root, self.within):
             raise UsageError(f"{root} is not in {self.within}: see `moonpool acp --root`")
         return root
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
 
 
 def _own_names() -> list[str]:

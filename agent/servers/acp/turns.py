@@ -59,11 +59,13 @@ class PromptTurn:
         self._begun: Interrupts | None = None
 
     def begin(self, interrupts: Interrupts) -> None:
-        """The run's thread has it now; a cancel that came before counts."""
+        """The run's thread has it now; what came before counts."""
         with self._gate:
             self._begun = interrupts
             if self._cancelled:
                 interrupts.receive("SIGINT")
+            elif interrupts.leaving:  # it came while signals about the prompt before were forgotten
+                interrupts.receive(interrupts.name)
 
     def cancel(self) -> None:
         """The client takes it back; it is over when it says so."""

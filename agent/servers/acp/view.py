@@ -70,6 +70,8 @@ _TAIL_BYTES = 8192
 _OUTPUT_EVERY_S = 0.25
 """Output of a running command is sent no more often: each time it is all of its tail."""
 _NAMED = 12
+_REMEMBERED = 200
+"""Calls whose text is kept for when their diffs come."""
 
 
 def call_id(number: int) -> str:
@@ -231,6 +233,8 @@ class EditorView:
             self._tell(update_tool_call(call, status=status))
             return
         self._told[call] = ""
+        if len(self._told) > _REMEMBERED:
+            del self._told[next(iter(self._told))]
         self._tell(
             start_tool_call(
                 call,

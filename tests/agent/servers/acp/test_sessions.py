@@ -397,7 +397,9 @@ def test_nothing_is_done_before_a_version_is_agreed_on(desk: Desk) -> None:
     assert not desk.boxes
 
 
-@pytest.mark.parametrize("cwd", [".", "", "workspace", "/nowhere/at/all", "/etc/passwd", "\0"])
+@pytest.mark.parametrize(
+    "cwd", [".", "", "workspace", "/nowhere/at/all", "/etc/passwd", "/\0", "/\ud800"]
+)
 def test_session_needs_an_absolute_directory_that_is_there(desk: Desk, cwd: str) -> None:
     async def body() -> None:
         async with desk.open() as client:
