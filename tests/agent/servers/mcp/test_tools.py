@@ -292,7 +292,7 @@ def test_so_many_sandboxes_stand_at_once(connect: Connect) -> None:
 def test_a_sandbox_that_nothing_is_asked_of_is_exported_and_closed(
     connect: Connect, summaries: Summaries
 ) -> None:
-    client = connect(idle_s=0.3)
+    client = connect(idle_s=2.0)
     box = client.opened(workspace="repo")
     client.done("run", sandbox=box, command="echo two > a.txt")
     while summaries()[0]["outcome"] == "running":
