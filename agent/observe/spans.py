@@ -96,7 +96,7 @@ class SpanRecorder:
         provider, _, name = model.name.partition(":")
         # A script's name is a path.
         self._model = name if provider != "script" else provider
-        self._model_provider = provider
+        self._model_provider = "openai" if provider == "responses" else provider
         self._own_chat = not isinstance(model, Traceable)
         if isinstance(model, Traceable):
             model.trace_with(self._provider)

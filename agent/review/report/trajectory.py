@@ -276,10 +276,12 @@ def _thoughts(raw: Mapping[str, object]) -> Iterator[str]:
         said = raw.get(key)
         if isinstance(said, str) and said.strip():
             yield said
-    summary = raw.get("summary")
-    for part in summary if isinstance(summary, Iterable) else ():
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            yield str(part["text"])
+    # The Responses API: in short, or where a service does not encrypt it, all of it.
+    for key in ("summary", "content") if raw.get("type") == "reasoning" else ():
+        parts = raw.get(key)
+        for part in parts if isinstance(parts, Iterable) else ():
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+                yield str(part["text"])
 
 
 def _mapped(value: object, change: Callable[[str], str]) -> object:

@@ -273,6 +273,17 @@ def test_no_content_leaves(tmp_path: Path, policy: Policy, collector: Collector)
     assert collector.headers[0]["x-team"] == "tide"
 
 
+@pytest.mark.parametrize("api", ["openai", "responses"])
+def test_a_service_has_one_name_whichever_of_its_apis_is_spoken(
+    fake: FakeRun, collector: Collector, api: str
+) -> None:
+    model = ToldModel(say("done"))
+    model.name = f"{api}:gpt-5.4"
+    go(fake, model, collector)
+    chat = collector.one("chat gpt-5.4").attributes
+    assert chat["gen_ai.provider.name"] == "openai"
+
+
 def test_a_script_is_not_named_by_its_path(fake: FakeRun, collector: Collector) -> None:
     model = ToldModel(say("done"))
     model.name = f"script:/home/{CANARY}/script.yaml"

@@ -179,13 +179,16 @@ def test_thoughts_are_reasoning_whatever_service_had_them(fake: FakeRun) -> None
         {"type": "thinking", "thinking": "one", "signature": "s"},
         {"reasoning_content": "two"},
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "three"}]},
+        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "four"}]},
         {"type": "redacted_thinking", "data": "x", "summary": "no list of parts"},
+        {"type": "reasoning", "data": "x", "summary": "no list of parts", "content": 7},
+        {"type": "web_search_tool_result", "content": [{"type": "text", "text": "no thought"}]},
     ]
     thoughts = [Opaque(provider="p", raw=raw) for raw in raws]
     blocks: tuple[Opaque | Text, ...] = (*thoughts, Text(text="x"))
     reply = Reply(message=AssistantMessage(blocks=blocks), stop=StopReason.END_TURN, usage=Usage())
     document = of(fake, reply)
-    assert document["steps"][1]["reasoning_content"] == "one\n\ntwo\n\nthree"
+    assert document["steps"][1]["reasoning_content"] == "one\n\ntwo\n\nthree\n\nfour"
     assert document["steps"][1]["message"] == "x"
 
 
