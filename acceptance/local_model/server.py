@@ -16,10 +16,7 @@ def main() -> None:
     params.n_parallel = 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(sys.argv[2])
     params.use_jinja = True
-    # As the model's makers recommend: not held to its first mistake, and the same each time.
-    params.sampling.temp, params.sampling.top_p, params.sampling.top_k = 0.7, 0.8, 20
-    params.sampling.penalty_repeat = 1.05
-    params.sampling.seed = 1
+    params.sampling.temp = 0.0  # the same words each time
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()
