@@ -38,6 +38,7 @@ POLICY = """\
 version: 1
 name: test-model
 extends: default
+tools: [bash, read_file, write_file, edit_file]
 limits: {time: 90m, widen: [time]}
 budget: {turns: 30}
 """

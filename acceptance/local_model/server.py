@@ -16,7 +16,8 @@ def main() -> None:
     params.n_parallel = 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(sys.argv[2])
     params.use_jinja = True
-    params.sampling.temp = 0.0  # the same words each time
+    # The same words each time, and not the same call for ever: the penalty is the makers' own.
+    params.sampling.temp, params.sampling.penalty_repeat = 0.0, 1.1
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()
