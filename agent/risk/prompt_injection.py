@@ -33,6 +33,8 @@ _ALIKE = str.maketrans(
 )
 _LEADER = re.compile(r"(?m)^[ \t]*(?:(?:#+!?|//+!?|/?\*+|--+|;+|<!--|%+|>+|\"\"\"|''')[ \t]*)*")
 
+_BETWEEN_WORDS = re.compile(r"[-_./\s]+")
+"""In a path."""
 _GAP = r"[\s\"'`*_,.:;!()-]+"
 _WHO = (
     r"(?:(?:ai|llm|automated|automatic|machine|human|code|patch|pr|security|gpt|claude|gemini|"
@@ -97,30 +99,47 @@ _STEMS = (
 
 def inspect(subject: InspectedPatch) -> Iterator[Finding]:
     until = process_time() + _MOST_S
+    for change in subject.patch.changes:
+        # Whoever judges the patch reads its names as well.
+        name = _BETWEEN_WORDS.sub(" ", change.path.decode("utf-8", "replace"))
+        for words, how in _spoken(name, until).values() if change.new_mode else ():
+            yield _finding(change.path, words, how, line=None)
     for path, section in subject.added.items():
-        plain, hidden = _plain(section.text.decode("utf-8", "replace"))
-        lines: dict[int, str] = {}
-        lowered = plain.lower()
-        if not any(stem in lowered for stem in _STEMS):
-            continue
-        plain = _LEADER.sub("", plain)
-        for phrase in _phrases():
-            if process_time() > until:
-                reason = "too much text: it was not searched for words to a reviewer"
-                yield found("not-inspected", path, reason)
-                return
-            for match in _some(phrase, plain):
-                index = plain.count("\n", 0, match.start() + _blank(match[0]))
-                lines.setdefault(index, " ".join(match[0].split()))
-        for index in sorted(lines)[:_EACH_FILE]:
+        text = section.text.decode("utf-8", "replace")
+        for index, (words, how) in sorted(_spoken(text, until).items())[:_EACH_FILE]:
+            yield _finding(path, words, how, line=section.numbers[index])
+        if process_time() > until:
+            reason = "too much text: it, and what follows, was not searched for words to a reviewer"
+            yield found("not-inspected", path, reason)
+            return
+
+
+def _finding(path: bytes, words: str, how: str, *, line: int | None) -> Finding:
+    return found(
+        "prompt-injection",
+        path,
+        f"speaks to whoever judges the patch{how}: {words[:_EXCERPT]!r}",
+        line=line,
+        severity=Severity.DANGER if how else None,
+    )
+
+
+def _spoken(text: str, until: float) -> dict[int, tuple[str, str]]:
+    """What is said in each line, and how where that is not as it reads."""
+    plain, hidden = _plain(text)
+    lowered = plain.lower()
+    lines: dict[int, tuple[str, str]] = {}
+    if not any(stem in lowered for stem in _STEMS):
+        return lines
+    plain = _LEADER.sub("", plain)
+    for phrase in _phrases():
+        if process_time() > until:
+            break
+        for match in _some(phrase, plain):
+            index = plain.count("\n", 0, match.start() + _blank(match[0]))
             how = ", in characters that hide or deceive" if index in hidden else ""
-            yield found(
-                "prompt-injection",
-                path,
-                f"speaks to whoever judges the patch{how}: {lines[index][:_EXCERPT]!r}",
-                line=section.numbers[index],
-                severity=Severity.DANGER if how else None,
-            )
+            lines.setdefault(index, (" ".join(match[0].split()), how))
+    return lines
 
 
 @cache

@@ -15,6 +15,11 @@ from fakes.batches import a_row
     [
         ({"verified": True, "worst_finding": "danger"}, {"verified": None}),
         ({"verified": None, "worst_finding": "danger"}, {"verified": False}),
+        ({"verified": True, "opinion": "reject"}, {"verified": None, "opinion": "approve"}),
+        ({"opinion": "approve", "worst_finding": "warning"}, {"opinion": "none"}),
+        ({"opinion": "none"}, {"opinion": "unsure"}),
+        ({"opinion": None}, {"opinion": "unsure"}),
+        ({"opinion": "unsure"}, {"opinion": "reject"}),
         ({"verified": True, "reward": 0.5}, {"verified": True, "reward": 0.25}),
         ({"worst_finding": None, "patch_bytes": 900}, {"worst_finding": "note"}),
         ({"worst_finding": "note", "patch_bytes": 900}, {"worst_finding": "warning"}),
