@@ -36,7 +36,7 @@ from policies.policy import Policy
 from sandbox.atomic_write import write_atomically
 from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_SNAPSHOT
+from sandbox.engine.labels import LABEL_SNAPSHOT, SAMPLE_RUN
 from sandbox.errors import SandboxError
 from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.prune import Leftover, LeftoverKind
@@ -90,6 +90,8 @@ class Rescuer:
 
     def __call__(self, item: Leftover) -> Rescue:
         if item.kind is not LeftoverKind.CONTAINER or not item.run:
+            return NothingToRescue()
+        if item.run.startswith(SAMPLE_RUN):
             return NothingToRescue()
         if not _RUN_ID.fullmatch(item.run):
             return KeptContainer(reason=f"its label names no run: {item.run[:80]!r}")

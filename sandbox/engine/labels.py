@@ -5,6 +5,9 @@ import socket
 
 LABEL_MANAGED = "moonpool.managed"
 LABEL_RUN = "moonpool.run"
+SAMPLE_RUN = "inspect-"
+"""How the name of a run begins that is a sample of somebody's evaluation: it has no record, and no
+work stands in its container that anybody would want back."""
 LABEL_OWNER = "moonpool.owner"
 """The user and the machine (`owner`)."""
 LABEL_DEADLINE = "moonpool.deadline"

@@ -19,12 +19,11 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.cache import cache_directory
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_OWNER, LABEL_RUN, owner
+from sandbox.engine.labels import LABEL_DEADLINE, LABEL_OWNER, LABEL_RUN, SAMPLE_RUN, owner
 from sandbox.errors import WorkspaceError
 from sandbox.sandbox import Sandbox
 from sandbox.workspace.place import Workspace, folder
 
-_RUN = "inspect-"
 _counter = itertools.count(1)
 
 
@@ -96,7 +95,7 @@ def _empty_folder() -> Path:
 
 def _run_id(sample: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", sample)[:40].strip("-") or "sample"
-    return f"{_RUN}{os.getpid()}-{next(_counter)}-{plain}"
+    return f"{SAMPLE_RUN}{os.getpid()}-{next(_counter)}-{plain}"
 
 
 def remove(wanted: str | None) -> tuple[str, ...]:
@@ -112,7 +111,7 @@ def remove(wanted: str | None) -> tuple[str, ...]:
     removed: list[str] = []
     for row in engine.containers(LABEL_DEADLINE):
         run = row.labels.get(LABEL_RUN, "")
-        if not run.startswith(_RUN) or row.labels.get(LABEL_OWNER) != owner():
+        if not run.startswith(SAMPLE_RUN) or row.labels.get(LABEL_OWNER) != owner():
             continue
         if wanted is None or run == wanted or (len(wanted) >= 12 and row.id.startswith(wanted)):
             engine.remove(row.id)

@@ -21,6 +21,7 @@ from agent.preparation.exit_code_of import of_outcome
 from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
+from sandbox.engine.labels import SAMPLE_RUN
 from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.prune import Leftover, LeftoverKind, leftovers, prune
 
@@ -264,4 +265,21 @@ def test_a_label_that_names_no_run_leads_nowhere(
         kind=LeftoverKind.CONTAINER, id="0" * 64, run=hostile, state="exited", expired=True
     )
     assert isinstance(rescuer(item), KeptContainer)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_of_an_evaluation_left_nothing_to_be_exported(
+    tmp_path: Path, engine: Engine
+) -> None:
+    rescuer = Rescuer(
+        engine=engine,
+        home=tmp_path,
+        environ=os.environ,
+        known_secrets=(),
+        exit_code=of_outcome,
+        end_running=False,
+    )
+    run = f"{SAMPLE_RUN}123-1-a-sample"
+    item = Leftover(kind=LeftoverKind.CONTAINER, id="0" * 64, run=run, state="exited", expired=True)
+    assert (rescuer(item), rescuer.early(item)) == (NothingToRescue(), NothingToRescue())
     assert list(tmp_path.iterdir()) == []
