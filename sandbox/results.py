@@ -27,7 +27,7 @@ class Leftovers(Enum):
     END = auto()
     KEEP = auto()
     """It goes on, as a daemon does that the command has started; a command that is ended before its
-    time ends with all of its own."""
+    time ends with all of its own. Where it met the limit of processes, the next command ends it."""
 
 
 class LimitMet(StrEnum):

@@ -58,6 +58,10 @@ class GuestCommands:
     def run(self, number: int, wanted: protocol.RunCommand) -> None:
         """Start a command in the foreground; its end is reported when it comes."""
         self._services_go_on()
+        if self.kept:
+            self.noticed.look_at_counters()
+            if b"pids" in self.noticed.limits:
+                self._end_kept()
         try:
             command = self.spawner.foreground(number, wanted)
         except OSError as error:
@@ -218,6 +222,15 @@ class GuestCommands:
         """Have what hangs on nothing that runs go on when the next command ends."""
         running = {command.pid for command in self.running.values()}
         self.kept = set(processes.unattached(processes.others(self.aside), running))
+
+    def _end_kept(self) -> None:
+        """End what may go on, as there is no room for more processes."""
+        self.kept = set()
+        running = {command.pid for command in self.running.values()}
+        if running:
+            processes.end_unattached(running, self.reap, self.aside)
+        else:
+            self.kill_all()
 
     def kill_all(self) -> int:
         """Kill every process but the guest; gives the number."""

@@ -188,3 +188,16 @@ def test_a_guest_that_dies_under_several_is_started_again_once(box: Sandbox) -> 
         assert {done.result().ending for done in waiting} == {Ending.LOST}
     assert box._session._restarts == 1
     assert box.run_program(["true"]).ending is Ending.EXITED
+
+
+def test_what_goes_on_and_takes_all_processes_ends_with_the_next_command(
+    open_box: Callable[..., Sandbox],
+) -> None:
+    policy = load("default")
+    box = open_box(replace(policy, limits=replace(policy.limits, pids=64)))
+    bomb = ["bash", "-c", ":(){ :|:& };:"]
+    assert box.run_program(bomb, leftovers=Leftovers.KEEP, timeout_s=20).exit_code == 0
+    until = time.monotonic() + 60
+    while box.run_program(["sh", "-c", "(pgrep -c bash)"]).stdout != b"0\n":
+        assert time.monotonic() < until
+    assert box.run_program(["sh", "-c", "(echo still)"]).stdout == b"still\n"
