@@ -20,6 +20,8 @@ from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
 from editors.desk import FakeEditor, ask, choosing
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_RUN
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, How, Thought, answer
 
 SLOW = (bash("echo made > made.txt"), bash("sleep 600"))
 
@@ -269,6 +271,40 @@ def test_standard_output_carries_the_protocol_alone(
     assert {message["jsonrpc"] for message in told} == {"2.0"}
     assert process.returncode == 0
     assert err == b""
+
+
+def test_answer_of_a_service_streams_with_its_thoughts_and_is_broken_off_in_the_middle(
+    moonpool: Shell, tmp_path: Path, engine: Engine, image: str
+) -> None:
+    editor = FakeEditor()
+    words = [str(SCRIPT), "acp", "-m", "anthropic:claude-opus-5-5"]
+    with StandIn() as api:
+        moonpool.environ |= {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": api.key}
+        api.queue(answer(Thought("Let me think."), "Mended it all."))
+        api.queue(Break(How.HANG, before="message_stop"))
+        api.queue(answer("And now."))
+
+        async def body() -> None:
+            async with opened(moonpool, words, editor) as (client, _process):
+                session = await new(client, moonpool.directory)
+                assert await ask(client, session, "first") == "end_turn"
+                prompt = asyncio.create_task(ask(client, session, "second"))
+                while len(api.requests) < 2:
+                    await asyncio.sleep(0.01)
+                await client.cancel(session_id=session)
+                assert await prompt == "cancelled"
+                assert await ask(client, session, "third") == "end_turn"
+
+        asyncio.run(body())
+        assert all(request.fault is None for request in api.requests)
+        told = json.dumps(api.requests[-1].body["messages"])
+    assert "Let me think." in editor.text("agent_thought_chunk")
+    pieces = [told["content"]["text"] for told in editor.of("agent_message_chunk")]
+    assert "".join(pieces).startswith("Mended it all.")
+    assert len(pieces) > 2
+    assert "".join(pieces).endswith("And now.")
+    assert "The person stopped the request" in told
+    assert summary(only(moonpool))["outcome"] == "finished"
 
 
 def test_client_that_reads_nothing_holds_no_session_up_when_it_is_to_end(
