@@ -17,6 +17,14 @@ from agent.cli.verbs import VERBS, Group, Verb
 from policies.file.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
+_KINDS = {
+    "string": "text",
+    "object": "names and values",
+    "boolean": "`true` or `false`",
+    "integer": "a whole number",
+    "number": "a number",
+    "null": "`null`",
+}
 _PLACE = re.compile(r"<!-- generated: ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -71,7 +79,7 @@ def _table(properties: Mapping[str, Any], definitions: Mapping[str, Any]) -> str
     for key, value in properties.items():
         if key.startswith(("+", "-")):
             continue  # said once, at the top of the page
-        also = f" (`+{key}`, `-{key}`)" if f"+{key}" in properties else ""
+        also = " (`+`, `-`)" if f"+{key}" in properties else ""
         about = value.get("description") or definitions.get(_entry(value), {}).get("description")
         text = " ".join(str(about or "").split()).replace("|", "\\|")
         rows.append(f"| `{key}`{also} | {_kind(key, value, definitions)} | {text} |")
@@ -92,7 +100,7 @@ def _kind(key: str, value: Mapping[str, Any], definitions: Mapping[str, Any]) ->
     if value.get("type") == "array":
         return f"a list: {_kind(key, value['items'], definitions)}"
     kind = str(value["type"])
-    return {"string": "text", "object": "names and values"}.get(kind, kind)
+    return _KINDS.get(kind, kind)
 
 
 def _security() -> str:
