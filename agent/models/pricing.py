@@ -22,6 +22,7 @@ BOUNDLESS_TOKENS: Final = 1_000_000_000
 """A window so large has no bound: nothing of the conversation is ever left out."""
 
 _DATED: Final = re.compile(r"(?:[-@][0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2})\Z")
+_OPENAI: Final = "openai:"
 _RESPONSES: Final = "responses:"
 _MILLION: Final = 1_000_000
 
@@ -121,7 +122,7 @@ def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) 
     if not found and listed:
         found = [entry for entry in _ours() if entry.matches(name)]
     if not found and name.startswith(_RESPONSES):
-        return facts_of(f"openai:{name.removeprefix(_RESPONSES)}", own, listed=listed)
+        return facts_of(f"{_OPENAI}{name.removeprefix(_RESPONSES)}", own, listed=listed)
     if not found:
         return UNKNOWN
     # A name as it stands is more exact than a beginning of the same length.
@@ -130,7 +131,9 @@ def facts_of(name: str, own: Sequence[PriceEntry] = (), *, listed: bool = True) 
 
 def listed_models() -> tuple[str, ...]:
     """The models of our own list by their whole names, as ``-m`` takes them."""
-    return tuple(entry.pattern for entry in _ours() if "*" not in entry.pattern)
+    named = [entry.pattern for entry in _ours() if "*" not in entry.pattern]
+    openai = [name.removeprefix(_OPENAI) for name in named if name.startswith(_OPENAI)]
+    return (*named, *(f"{_RESPONSES}{name}" for name in openai))
 
 
 @cache

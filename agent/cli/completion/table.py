@@ -112,12 +112,12 @@ def _state(path: str) -> list[int] | None:
 def _sources() -> Iterator[Path]:
     """Every file that the table is made of, and the folders that may get another one."""
     yield environment.configuration_file()[0]
-    yield from (_CODE.parent / "models" / "prices.yaml", _CODE.parent / "models" / "open_model.py")
-    yield from (_CODE / "arguments.py", _CODE / "verbs.py", _CODE.parent / "risk" / "kinds.py")
-    for folder, _, names in os.walk(_CODE / "commands"):
+    models = _CODE.parent / "models"
+    yield from (models / name for name in ("prices.yaml", "pricing.py", "open_model.py"))
+    yield from (_CODE.parent / "risk" / "kinds.py", _CODE.parents[1] / "images" / "recipes")
+    for folder, _, names in os.walk(_CODE):
         yield Path(folder)
         yield from (Path(folder) / name for name in names if name.endswith(".py"))
-    yield from (_CODE / "setup" / "options.py", _CODE.parents[1] / "images" / "recipes")
 
 
 def _made() -> tuple[Table, Path | None]:

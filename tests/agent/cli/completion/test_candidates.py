@@ -64,6 +64,11 @@ def test_a_value_is_completed_by_what_it_is(moonpool: Shell) -> None:
     assert set(offered(moonpool, "policy", "show", "")) == set(bundled_names())
     assert offered(moonpool, "run", "x", "-m", "scr") == ["script:"]
     assert "anthropic:claude-opus-5-5" in offered(moonpool, "run", "x", "--model", "anthropic:")
+    by_both = [offered(moonpool, "run", "-m", api) for api in ("openai:", "responses:")]
+    assert by_both[0]
+    assert [name.partition(":")[2] for name in by_both[0]] == [
+        name.partition(":")[2] for name in by_both[1]
+    ]
     equals = offered(moonpool, "run", "x", "--model=anthropic:claude-opus-5-5")
     assert equals == ["--model=anthropic:claude-opus-5-5"]
     assert offered(moonpool, "image", "build", "p") == ["polyglot", "python"]
