@@ -1,5 +1,6 @@
 """``moonpool acp``."""
 
+import gc
 from importlib.util import find_spec
 
 from agent.cli.arguments import Command, Given, Parameter, path, text
@@ -39,11 +40,14 @@ def acp(given: Given) -> int:
     """Serve one editor; gives the exit code."""
     if find_spec("acp") is None:
         raise UsageError("moonpool acp needs its packages: pip install 'moonpool[acp]'")
+    gc.disable()  # as for every command: of what imports make nothing is garbage
     from agent.cli.setup import tidying
     from agent.past_runs.forked_run import open_as_recorded
     from agent.servers.acp.serving import serve
     from agent.servers.acp.settings import ServerSettings
 
+    gc.freeze()
+    gc.enable()
     root = given[ROOT]
     code = serve(
         ServerSettings(
