@@ -7,7 +7,8 @@ it is asked for: the import alone takes most of a second.
 A key of the configuration goes where the configuration says, or to the public service, and nowhere
 else: where the environment names another base URL, the environment's own key counts.
 
-To add a provider, as ``openai:NAME`` was added:
+To add a provider, as ``openai:NAME`` was added (another API of the same SDK is one
+`agent.models.openai.wire_api.WireApi`, as ``responses:NAME``):
 
 1. Its ``client`` is the only module that imports the SDK. It has a class with ``name`` and
    ``reply()``, gets every credential through its constructor, sends through
@@ -19,8 +20,8 @@ To add a provider, as ``openai:NAME`` was added:
    `agent.models.interface.Opaque`. A reply exists only where the provider said that it is complete;
    a call whose arguments are no JSON object, or which was cut off, carries a ``problem``.
 4. What its models cost and hold goes into ``prices.yaml``, with source and date, or stays unknown.
-5. It gets a line in the tables of this module and in the help of ``--model``, and a stand-in for
-   ``tests/agent/models/test_providers.py``, which holds what is true of all providers.
+5. It gets a line in the tables of this module and in the help of ``--model``, and a stand-in and a
+   line in ``tests/fakes/services.py``: by that each suite of what is true of all providers runs on it.
 """
 
 import re

@@ -1,13 +1,15 @@
 """Each provider's service as a value: its stand-in, models on it, and its words for what all do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.openai.chat import CHAT
 from agent.models.openai.client import OpenAIModel
 from agent.models.openai.responses.api import RESPONSES as RESPONSES_API
+from standins.anthropic import dialects
+from standins.anthropic.dialects import CloudStandIn
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Refuse, answer
 from standins.exchange.server import Exchange
@@ -108,3 +110,25 @@ SERVICES = (
 )
 
 ANTHROPIC, OPENAI, RESPONSES = SERVICES
+
+
+class BedrockStandIn(CloudStandIn):
+    """Bedrock with a key of its own in place of signatures."""
+
+    def __init__(self, *, key: str = "bedrock-key-1234") -> None:
+        super().__init__(dialects.Bedrock(bearer=key))
+        self.key = key
+
+
+def _bedrock(*, model: str, **options: Any) -> AnthropicModel:
+    return AnthropicModel.open_bedrock(model, region="eu-central-1", **options)
+
+
+BEDROCK = replace(
+    ANTHROPIC,
+    provider="bedrock",
+    stand_in=BedrockStandIn,
+    name="eu.anthropic.claude-opus-5-5-v1:0",
+    open_model=_bedrock,
+    key_name="AWS_BEARER_TOKEN_BEDROCK",
+)

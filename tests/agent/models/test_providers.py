@@ -33,7 +33,7 @@ from agent.models.interface import (
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, opening, result, user
-from fakes.services import SERVICES, ProviderService
+from fakes.services import BEDROCK, SERVICES, ProviderService
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import (
@@ -91,6 +91,12 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
         )
 
 
+on_a_cloud_too = pytest.mark.parametrize(
+    "provider", [*SERVICES, BEDROCK], indirect=True, ids=lambda service: service.provider
+)
+"""For what rests on nothing that a cloud lacks: a list of models, names of requests, pings."""
+
+
 def calls_of(message: AssistantMessage) -> list[ToolUse]:
     return [block for block in message.blocks if isinstance(block, ToolUse)]
 
@@ -111,6 +117,7 @@ def test_a_reply_is_the_same_however_its_bytes_are_cut(
     assert (reply.stop, reply.attempts, reply.request_id) == (StopReason.TOOL_USE, 1, "req_0001")
 
 
+@on_a_cloud_too
 def test_a_conversation_with_parallel_calls_goes_back_in_the_form_the_api_takes(
     provider: Provider,
 ) -> None:
@@ -167,6 +174,7 @@ def test_a_history_of_one_provider_goes_on_with_the_others(
         assert [taken.fault for taken in service.requests] == [None] * len(service.requests)
 
 
+@on_a_cloud_too
 def test_thinking_is_shown_and_kept_as_its_providers_own(provider: Provider) -> None:
     provider.api.queue(answer(Thought("I weigh it."), "Done."))
     conversation = provider.open()
@@ -177,6 +185,7 @@ def test_thinking_is_shown_and_kept_as_its_providers_own(provider: Provider) -> 
     assert "".join(shown) == "I weigh it."
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize(
     "written",
     [
@@ -205,6 +214,7 @@ def test_arguments_that_are_no_object_carry_a_problem_and_may_go_back(
     assert provider.api.requests[1].fault is None
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("written", ["null", "[]", '""', " null\n"])
 def test_what_holds_nothing_is_no_arguments(provider: Provider, written: str) -> None:
     provider.api.queue(answer(Call("list_dir", written=written)))
@@ -212,6 +222,7 @@ def test_what_holds_nothing_is_no_arguments(provider: Provider, written: str) ->
     assert (call.arguments, call.problem) == ({}, None)
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize(
     "written", ['{"command": "echo a\necho\tb"}', '"{\\"command\\": \\"echo a\\\\necho\\\\tb\\"}"']
 )
@@ -223,6 +234,7 @@ def test_arguments_are_read_that_are_only_written_carelessly(
     assert (call.arguments, call.problem) == ({"command": "echo a\necho\tb"}, None)
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("written", ['{"command": "rm -rf bui', '{"command": "rm"}', ""])
 def test_a_call_that_the_token_limit_cut_carries_a_problem(
     provider: Provider, written: str
@@ -236,6 +248,7 @@ def test_a_call_that_the_token_limit_cut_carries_a_problem(
     assert "cut off" in (last.problem or "")
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize(
     "how", [How.DROP, How.RESET, How.END, How.ERROR, How.GARBAGE, How.NO_OBJECT, How.MID_EVENT]
 )
@@ -258,6 +271,7 @@ def test_a_hanging_stream_is_found(provider: Provider, how: How, place: int) -> 
     assert "did not answer in time" in retrying.reason
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("how", [How.DROP, How.RESET, How.HANG])
 def test_a_connection_that_ends_before_the_headers_is_made_again(
     provider: Provider, how: How
@@ -266,12 +280,14 @@ def test_a_connection_that_ends_before_the_headers_is_made_again(
     assert provider.open(timing=RequestTiming(read_timeout_s=0.7)).say().attempts == 2
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("how", [How.DROP, How.HANG, How.GARBAGE, How.ERROR])
 def test_a_failure_after_the_last_event_costs_nothing(provider: Provider, how: How) -> None:
     provider.api.queue(Break(how, before=THE_END, answer=answer("Whole.")))
     assert provider.open(timing=RequestTiming(read_timeout_s=1.5)).say().attempts == 1
 
 
+@on_a_cloud_too
 def test_the_text_of_a_broken_answer_is_void(provider: Provider) -> None:
     broken = Break(How.DROP, before=provider.kinds[-1], answer=answer("Old."))
     provider.api.queue(broken, answer("New."))
@@ -281,6 +297,7 @@ def test_the_text_of_a_broken_answer_is_void(provider: Provider) -> None:
     assert len([event for event in conversation.events if isinstance(event, Discarded)]) == 1
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
 def test_a_passing_failure_is_made_again(provider: Provider, status: int) -> None:
     provider.api.queue(Refuse(status), answer("Better."))
@@ -321,6 +338,7 @@ def test_a_lasting_failure_ends_the_run_with_one_line(
     assert (len(provider.api.requests), conversation.waits) == (1, [])
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize(
     ("headers", "least_s", "most_s"),
     [
@@ -340,6 +358,7 @@ def test_retry_after_is_honoured(
     assert least_s <= waited_s <= most_s
 
 
+@on_a_cloud_too
 def test_it_gives_up_after_the_stated_number_of_attempts(provider: Provider) -> None:
     conversation = provider.open(timing=RequestTiming(limits=RetryLimits(attempts=4)))
     provider.api.queue(*[Refuse(503)] * 5)
@@ -348,12 +367,14 @@ def test_it_gives_up_after_the_stated_number_of_attempts(provider: Provider) -> 
     assert (len(provider.api.requests), len(conversation.waits)) == (4, 3)
 
 
+@on_a_cloud_too
 def test_the_wrong_key_is_an_error_of_the_key(provider: Provider) -> None:
     with pytest.raises(ModelAuth, match=provider.key_name) as caught:
         provider.open(api_key="another-key").say()
     assert "another-key" not in str(caught.value)
 
 
+@on_a_cloud_too
 def test_an_unreachable_service_is_named(provider: Provider) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -391,6 +412,7 @@ def test_a_base_url_with_a_secret_in_it_is_refused_and_not_shown(
 # -- a hostile service --------------------------------------------------------------------------
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_carries_neither_key_nor_conversation_to_another_host(
     provider: Provider, status: int
@@ -402,6 +424,7 @@ def test_a_redirect_carries_neither_key_nor_conversation_to_another_host(
         assert thief.requests == []
 
 
+@on_a_cloud_too
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_compressed_answer_is_not_unfolded(provider: Provider, status: int) -> None:
     bomb = gzip.compress(bytes(10_000_000))
@@ -506,6 +529,7 @@ def test_a_key_that_the_service_says_back_is_not_shown(
     assert "1234567" not in message
 
 
+@on_a_cloud_too
 def test_a_reply_without_end_is_cut_off(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -528,6 +552,7 @@ def test_an_answer_that_is_no_event_stream_points_at_the_base_url(
     assert len(provider.api.requests) == 1
 
 
+@on_a_cloud_too
 def test_an_interrupt_leaves_at_once_and_the_model_can_be_used_again(provider: Provider) -> None:
     def show(event: object) -> None:
         raise KeyboardInterrupt
@@ -539,6 +564,7 @@ def test_an_interrupt_leaves_at_once_and_the_model_can_be_used_again(provider: P
     assert conversation.say().message.blocks == (Text(text="Again."),)
 
 
+@on_a_cloud_too
 def test_an_error_in_what_shows_events_is_not_taken_for_the_services(provider: Provider) -> None:
     class DisplayError(ValueError):
         pass
