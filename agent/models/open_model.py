@@ -21,7 +21,7 @@ To add a provider, as ``openai:NAME`` was added (another API of the same SDK is 
    a call whose arguments are no JSON object, or which was cut off, carries a ``problem``.
 4. What its models cost and hold goes into ``prices.yaml``, with source and date, or stays unknown.
 5. It gets a line in the tables of this module and in the help of ``--model``, and a stand-in and a
-   line in ``tests/fakes/services.py``: by that each suite of what is true of all providers runs on it.
+   line in ``tests/fakes/services.py``: by that each suite of what holds of all runs on it.
 """
 
 import re
