@@ -115,7 +115,8 @@ def _sources() -> Iterator[Path]:
     models = _CODE.parent / "models"
     yield from (models / name for name in ("prices.yaml", "pricing.py", "open_model.py"))
     yield from (_CODE.parent / "risk" / "kinds.py", _CODE.parents[1] / "images" / "recipes")
-    for folder, _, names in os.walk(_CODE):
+    for folder, below, names in os.walk(_CODE):
+        below[:] = [name for name in below if not name.startswith("__")]  # what Python compiled
         yield Path(folder)
         yield from (Path(folder) / name for name in names if name.endswith(".py"))
 
