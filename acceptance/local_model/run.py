@@ -42,7 +42,9 @@ tools: [bash, read_file, write_file, edit_file]
 limits: {time: 90m, widen: [time]}
 budget: {turns: 30}
 """
-BY_MODEL = {0, 1, 5}
+REFUSED = 5
+"""Exit code of a run whose patch the gate refused: it is not checked then."""
+BY_MODEL = {0, 1, REFUSED}
 """Exit codes of runs that the model ended, one way or another."""
 
 
@@ -63,7 +65,8 @@ def main() -> int:
         seconds = time.monotonic() - started
     report(events, code, seconds)
     checked = (events[-1].get("verification") or {}) if events else {}
-    return 0 if code in BY_MODEL and checked.get("type") != "not_run" else 1
+    unchecked = checked.get("type") == "not_run" and code != REFUSED
+    return 0 if code in BY_MODEL and not unchecked else 1
 
 
 def own_folder(path: Path) -> Path:
