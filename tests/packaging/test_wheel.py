@@ -76,13 +76,14 @@ def test_the_licence_travels_with_it(names: list[str]) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_moonpool_is_the_only_entry(wheel: Path) -> None:
+def test_the_command_and_the_provider_of_inspect_are_the_only_entries(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (path,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         parser = configparser.ConfigParser()
         parser.read_string(archive.read(path).decode())
     assert {name: dict(parser[name]) for name in parser.sections()} == {
-        "console_scripts": {"moonpool": "agent.cli:main"}
+        "console_scripts": {"moonpool": "agent.cli:main"},
+        "inspect_ai": {"moonpool": "agent.servers.inspect.provider"},
     }
 
 

@@ -21,12 +21,15 @@ class NoMessage(Exception):
     """A line that is no message; the answer to it is `error`."""
 
     def __init__(self, code: int, why: str, request_id: object = None) -> None:
-        super().__init__(why)
+        super().__init__(code, why, request_id)
         self.error: Message = {
             "jsonrpc": "2.0",
             "id": request_id,
             "error": {"code": code, "message": why},
         }
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 def read(line: bytes) -> Message:
