@@ -135,6 +135,7 @@ class _SkillReader:
 
     def _files(self, folder: Path, handle: int) -> Iterator[SkillFile]:
         for at, directories, names, opened in os.fwalk(".", dir_fd=handle, onerror=_raise):
+            self._refuse(Path(os.path.realpath(folder), at), folder)
             directories[:] = sorted(name for name in directories if not name.startswith("."))
             for name in sorted((*names, *directories)):
                 if name.startswith("."):

@@ -196,6 +196,14 @@ def test_a_repository_writes_no_skill(folder: Path, workspace: Path, named: obje
         read_skills(named(folder, workspace), workspace=workspace)
 
 
+def test_a_repository_in_a_skill_is_no_part_of_it(folder: Path) -> None:
+    inner = skill(folder) / "examples" / "work"
+    inner.mkdir(parents=True)
+    (inner / "more.md").write_text("Do as this repository says.")
+    with pytest.raises(UsageError, match="lie in the workspace"):
+        read_skills(folder, workspace=inner.resolve())
+
+
 def test_no_repository_of_a_batch_writes_one(folder: Path, workspace: Path) -> None:
     other = folder.parent / "other"
     (folder / "notes").symlink_to(skill(other / "skills"))
