@@ -1,7 +1,8 @@
 """Text for an editor, which shows Markdown: what a stranger wrote acts on nothing and ends nothing.
 
 Pure. An editor that loads a message's pictures by itself would carry text out in their addresses:
-so no model's words make a picture, and code that looks like one stays as it is.
+so no model's words make a picture, in Markdown or in HTML, and code that looks like one stays as it
+is.
 """
 
 import re
@@ -16,6 +17,9 @@ _CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*\r?")
 _DOUBTFUL = re.compile(r"[ \t]*<|.*(```|~~~)")
 """Markup of another kind, in which a fence is none; or a fence that stands elsewhere."""
 _LINE_LIMIT = 1000
+_TAG_NAME = 20
+_NO_BARE_TAGS = frozenset({"iframe", "listing", "plaintext", "pre", "script", "style", "textarea"})
+"""HTML whose content is no Markdown, over empty lines too; any other tag acts by its attributes."""
 
 
 def fenced(text: str, *, limit: int = _SHOWN_CHARACTERS) -> str:
@@ -42,14 +46,26 @@ class ModelWords:
         self._fence = ""
         self._doubt = False
         """Whether a line opens a block of code is not known any more."""
+        self._tag = ""
+        """What may become a tag of HTML, and is not shown yet."""
+        self._gap = ""
 
     def piece(self, text: str) -> str:
-        """The next piece, made visible."""
-        shown: list[str] = []
+        """The next piece, made visible. The beginning of a tag is held back."""
+        shown: list[str] = [self._gap] if text else []
+        self._gap = "" if text else self._gap
         for char in visible(text):
+            if self._tag:
+                if char.isascii() and char.isalnum() and len(self._tag) < _TAG_NAME:
+                    self._tag += char
+                else:
+                    shown.append(self._tag_before(char))
             if char == "[" and self._after_mark and not self._fence:
                 shown.append("\\")
-            shown.append(char)
+            if char == "<" and not self._fence:
+                self._tag = char
+            elif not self._tag:
+                shown.append(char)
             self._after_mark = char == "!"
             if char == "\n":
                 self._ended(self._line)
@@ -57,6 +73,27 @@ class ModelWords:
             elif len(self._line) <= _LINE_LIMIT:
                 self._line += char
         return "".join(shown)
+
+    def broken_off(self) -> str:
+        """What was held back, of words after which something else is shown. What comes next may
+        stand in a message of its own, or go on in this one: so it begins a paragraph, and no block
+        of code that is open now is one for sure."""
+        rest = self._tag_before("")
+        if self._line:
+            self._gap = "\n\n"
+            self._ended(self._line)
+        self._line, self._after_mark = "", False
+        self._doubt = self._doubt or bool(self._fence)
+        self._fence = ""
+        return rest
+
+    def _tag_before(self, char: str) -> str:
+        """What was held back, as no tag that could show or hide a thing."""
+        tag, self._tag = self._tag, ""
+        name = tag[1:].lower()
+        bare = char == ">" and name not in _NO_BARE_TAGS
+        acts = char in {"!", "?"} if tag == "<" else name[:1].isalpha() and not bare
+        return f"<\\{tag[1:]}" if tag and acts else tag
 
     def _ended(self, line: str) -> None:
         if self._fence:
@@ -67,3 +104,14 @@ class ModelWords:
         opening = _OPENING.match(line) if len(line) <= _LINE_LIMIT else None
         self._doubt = self._doubt or (opening is None and _DOUBTFUL.match(line) is not None)
         self._fence = opening[1] if opening is not None and not self._doubt else ""
+
+
+def without_pictures(text: str) -> str:
+    """One whole text of a stranger that an editor may show as Markdown, made visible."""
+    words = ModelWords()
+    return words.piece(text) + words.broken_off()
+
+
+def title(line: str) -> str:
+    """A visible line that says what is called. Of HTML nothing is touched: `<<EOF` is a shell's."""
+    return line.replace("![", "!\\[")

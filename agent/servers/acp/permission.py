@@ -15,7 +15,7 @@ from agent.conversation.approval import Answered, Approved, ApprovedBefore, Decl
 from agent.interrupts import Interrupts
 from agent.lifecycle.session import RunSession
 from agent.record.events.wording import call_in_words
-from agent.servers.acp.markup import fenced
+from agent.servers.acp.markup import fenced, title
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.view import EditorView, call_id
 from agent.terminal.approval_text import question
@@ -76,7 +76,7 @@ class EditorAsker:
         asked = ToolCallUpdate(
             tool_call_id=call_id(number),
             # All of it, whatever its length: an editor may show nothing else.
-            title=one_line(call_in_words(call.tool, call.arguments)),
+            title=title(one_line(call_in_words(call.tool, call.arguments))),
             status="pending",
             content=[tool_content(text_block(_whole(question(call, ask, width=_WIDTH))))],
             raw_input=dict(call.arguments),

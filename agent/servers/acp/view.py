@@ -42,7 +42,7 @@ from agent.record.events.recorded import RecordedModel
 from agent.record.events.wording import call_in_words, shown_in_words, spending_in_words
 from agent.record.events.workspace import PatchApplied
 from agent.servers.acp.diffs import FileDiffs, ShownChanges
-from agent.servers.acp.markup import ModelWords, fenced
+from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
 from agent.servers.acp.outbox import Update
 from agent.tools.plan import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, visible
@@ -111,7 +111,7 @@ class EditorView:
 
     def note(self, text: str) -> None:
         """Something beside the work, on a line of its own."""
-        self._tell(update_agent_thought_text(f"{visible(text)}\n"))
+        self._tell(update_agent_thought_text(f"{without_pictures(text)}\n"))
 
     def again(self, event: Event) -> None:
         """As `show`, of what happened before: the person's own words are told too."""
@@ -126,8 +126,10 @@ class EditorView:
                 self._streamed = True
                 self.say(self._words.piece(event.text))
             case ThinkingPiece():
+                self._break_off()
                 self._tell(update_agent_thought_text(self._thoughts.piece(event.text)))
             case TextDiscarded():
+                self._break_off()
                 if self._streamed:
                     self.say("\n\n*[that answer broke off; it comes again]*\n\n")
                 self._next_message()
@@ -179,8 +181,17 @@ class EditorView:
                 self.note(f"run by the model's service: {one_line(block.server_side, 200)}")
 
     def _next_message(self) -> None:
+        self._break_off()
         self._streamed = False
-        self._words, self._thoughts = ModelWords(), ModelWords()
+        rest = self._thoughts.broken_off()
+        if rest:
+            self._tell(update_agent_thought_text(rest))
+
+    def _break_off(self) -> None:
+        """Something else is shown after the words so far."""
+        rest = self._words.broken_off()
+        if rest:
+            self.say(rest)
 
     def _ready(self, event: SandboxReady) -> None:
         if not event.kernel_enforced:
@@ -216,7 +227,8 @@ class EditorView:
     def _plan(self, arguments: Mapping[str, object]) -> None:
         items = PlanArguments.model_validate(dict(arguments)).items
         entries = [
-            plan_entry(one_line(item.step, 500), status=_STATUS[item.status]) for item in items
+            plan_entry(without_pictures(one_line(item.step, 500)), status=_STATUS[item.status])
+            for item in items
         ]
         self._tell(update_plan(entries))
 
@@ -238,7 +250,7 @@ class EditorView:
         self._tell(
             start_tool_call(
                 call,
-                one_line(call_in_words(tool, arguments), _TITLE),
+                title(one_line(call_in_words(tool, arguments), _TITLE)),
                 kind=_KINDS.get(tool, "other"),
                 status=status,
                 locations=self._locations(arguments),

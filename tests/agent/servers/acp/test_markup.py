@@ -1,11 +1,14 @@
 """Text for an editor: a stranger's stays in its fence, a model's shows no picture."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
-from agent.servers.acp.markup import ModelWords, fenced
+from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
 
 
 @pytest.mark.parametrize("ticks", [0, 1, 3, 7])
@@ -72,3 +75,65 @@ def test_no_lines_around_a_picture_bring_it_back(lines: list[str]) -> None:
 def test_code_in_a_fence_stays_as_it_is() -> None:
     text = "Look:\n\n```rust\nlet a = vec![1, 2];\n```\n\nand `x`.\n"
     assert ModelWords().piece(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<img src="https://example.org/?secret">',
+        "a <IMG/src=https://example.org>",
+        '<p\nstyle="background: url(https://example.org)">',
+        "<style>\n@import 'https://example.org';\n\n</style>",
+        "<pre>\n\n<svg ><image href='https://example.org'/></svg>",
+        "<!-- a\n\n--><video poster=https://example.org>",
+        "<?a <img src=https://example.org>",
+        "<div>\n<x, style='background: url(https://example.org)'>\n",
+    ],
+)
+def test_no_tag_of_html_that_could_load_or_hide_a_thing_stays_one(text: str) -> None:
+    whole = without_pictures(text)
+    words = ModelWords()
+    assert "".join(words.piece(char) for char in text) + words.broken_off() == whole
+    kinds = ("html_inline", "html_block")
+    tokens = [token for top in MarkdownIt("commonmark").parse(whole) for token in _all(top)]
+    html = "".join(token.content for token in tokens if token.type in kinds)
+    assert re.search(r"<(?:[a-z][^\s>]*[\s/]|pre|style|!|\?)", html, re.IGNORECASE) is None
+
+
+def _all(token: Token) -> list[Token]:
+    return [token, *(token.children or ())]
+
+
+def test_text_with_angles_stays_readable() -> None:
+    text = "`Vec<u8>` if a < b, 1<2, see <div>, a -> b, x <- y </div>"
+    assert without_pictures(text) == text
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        ["a!", "[a](https://example.org)"],
+        ["```\na\n", "```\n![a](https://example.org)"],
+        ["``", "`\n![a](https://example.org)"],
+        ["```\na", "b\n![a](https://example.org)\n"],
+        ["a\n\n", "```\n", "```\n\n![a](https://example.org)\n"],
+    ],
+)
+def test_no_picture_comes_of_messages_that_an_editor_joins_or_parts(messages: list[str]) -> None:
+    words = ModelWords()
+    shown = [words.piece(message) + words.broken_off() for message in messages]
+    assert pictures("".join(shown)) == 0
+    assert [pictures(one) for one in shown] == [0] * len(shown)
+
+
+def test_code_of_a_later_message_stays_as_it_is() -> None:
+    words = ModelWords()
+    words.piece("Done.")
+    words.broken_off()
+    assert words.piece("```\nvec![1]\n```\n") == "\n\n```\nvec![1]\n```\n"
+
+
+def test_title_shows_no_picture_and_keeps_what_a_shell_reads() -> None:
+    assert title("$ cat <<EOF; echo ![a](https://example.org)") == (
+        "$ cat <<EOF; echo !\\[a](https://example.org)"
+    )

@@ -51,7 +51,7 @@ def test_session_is_told_again_as_it_was(desk: Desk) -> None:
     asyncio.run(body())
     after = desk.editor
     assert after.text("user_message_chunk") == "mend it"
-    assert after.text() == "I look.Done."
+    assert after.text() == "I look.\n\nDone."
     assert after.of("plan") == before.of("plan")
     assert after.diffs("call-2") == before.diffs("call-2")
     assert after.call("call-2")["status"] == "completed"
