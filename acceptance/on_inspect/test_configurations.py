@@ -1,17 +1,20 @@
 """What a task may ask for: policies, images, compose files; all else is refused by its key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.util import ComposeConfig, SandboxEnvironmentSpec
 
+from agent.preparation import environment
 from agent.servers.inspect import samples
 from agent.servers.inspect.config import MoonpoolSandboxConfig, request_of
 from agent.servers.inspect.errors import ConfigRefused
 from agent.servers.inspect.provider import MoonpoolSandboxEnvironment
+from images.removal import remove
 from policies.errors import PolicyError
+from sandbox.engine.docker import Engine
 
 OpenEnvironment = Callable[..., Awaitable[MoonpoolSandboxEnvironment]]
 REFUSED: dict[str, dict[str, object]] = {
@@ -157,16 +160,23 @@ async def test_what_is_refused_is_told_without_a_traceback_and_starts_nothing() 
     assert not samples._standing
 
 
-@pytest.mark.anyio
-async def test_a_dockerfile_is_built_and_its_folder_worked_in(
-    tmp_path: Path, open_environment: OpenEnvironment
-) -> None:
+@pytest.fixture
+def dockerfile(tmp_path: Path) -> Iterator[Path]:
+    """In a folder that it copies from; what was built is removed."""
     (tmp_path / "data.txt").write_text("from the folder\n")
     (tmp_path / "Dockerfile").write_text(
         "FROM moonpool/python:latest\nUSER root\nWORKDIR /app\nCOPY data.txt /app/\n"
         "RUN echo built > /app/made.txt\n"
     )
-    box = await open_environment(str(tmp_path / "Dockerfile"))
+    yield tmp_path / "Dockerfile"
+    remove(Engine.connect(environment.environ()), str(tmp_path))
+
+
+@pytest.mark.anyio
+async def test_a_dockerfile_is_built_and_its_folder_worked_in(
+    dockerfile: Path, open_environment: OpenEnvironment
+) -> None:
+    box = await open_environment(str(dockerfile))
     assert await box.read_file("data.txt") == "from the folder\n"
     assert (
         await box.exec(["cat", "made.txt", "/app/data.txt"])
