@@ -33,7 +33,7 @@ from agent.models.interface import (
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, opening, result, user
-from fakes.services import BEDROCK, SERVICES, ProviderService
+from fakes.services import CLOUDS, SERVICES, ProviderService
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import (
@@ -92,7 +92,7 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
 
 
 on_a_cloud_too = pytest.mark.parametrize(
-    "provider", [*SERVICES, BEDROCK], indirect=True, ids=lambda service: service.provider
+    "provider", [*SERVICES, *CLOUDS], indirect=True, ids=lambda service: service.provider
 )
 """For what rests on nothing that a cloud lacks: a list of models, names of requests, pings."""
 
