@@ -35,6 +35,7 @@ _LONGEST = 16_000
 """Characters of a question that a person can be expected to read."""
 _LONG_COMMAND = 4096
 _MOST_WAITING = 256
+_USED = "that approval was used already: make the call anew"
 
 
 class Consent(BaseModel):
@@ -118,7 +119,7 @@ class Approvals:
             )
             self._keep(key, known)
         elif known is None:
-            return Declined(reason="that approval was used already: make the call anew")
+            return Declined(reason=_USED)
         elif time.monotonic() > known.until:
             del self._asked[key]
             return Declined(reason="nobody approved it in time")
@@ -144,11 +145,13 @@ class Approvals:
     ) -> Answered | None:
         """What was answered to a call that is made now; its question is never answered again."""
         exact = digest(Call(tool="bash", arguments=arguments))
-        self._asked.pop((sandbox, exact), None)
+        asked = self._asked.pop((sandbox, exact), None)
         # What a resolver says without a question stands there as accepted, unlike a client's words.
         data: object = outcome.data if isinstance(outcome, AcceptedElicitation) else outcome
         if data is None or isinstance(data, Approved | Declined):
             return data
+        if asked is None:  # two came with the one answer, and the other was first
+            return Declined(reason=_USED)
         return _answer(outcome, exact)
 
 

@@ -74,6 +74,26 @@ def test_an_answer_counts_once(connect: Connect, asking: dict[str, str]) -> None
     assert "made" not in _files(client, box)
 
 
+def test_an_answer_that_is_sent_many_times_at_once_counts_once(
+    connect: Connect, asking: dict[str, str]
+) -> None:
+    client = connect(asks=True, policies=asking)
+    box = client.opened(workspace="repo")
+    command = "touch made && echo x >> many.txt"
+    key, _, state = _asked(client, box, command)
+    params: Frame = {
+        "name": "run",
+        "arguments": {"sandbox": box, "command": command},
+        "inputResponses": {key: YES},
+        "requestState": state,
+    }
+    sent = [client.request("tools/call", params) for _ in range(12)]
+    results = [client.answer(one)["result"] for one in sent]
+    assert [result["isError"] for result in results].count(False) == 1
+    written = client.done("read_file", sandbox=box, path="many.txt")["output"]
+    assert str(written).count("x") == 1
+
+
 def test_an_answer_counts_for_no_other_command(connect: Connect, asking: dict[str, str]) -> None:
     client = connect(asks=True, policies=asking)
     box, other = client.opened(workspace="repo"), client.opened(workspace="repo")
