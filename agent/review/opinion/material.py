@@ -158,18 +158,24 @@ def _diff(delivery: DeliveredPatch) -> tuple[str, str]:
     for change in changes:
         name = one_line(path_text(change.path), _PATH_WIDTH)
         diff = by_path[change.path]
-        room, kept = min(each, left), []
+        room, kept, ends = min(each, left), [], 0
         for line in _lines(diff, change, masks=change.path in secret):
-            room -= len(line.encode("utf-8", "replace")) + 1
+            ends += len(line) > _LINE_CHARACTERS
+            shown_of_it = _shown(line)
+            room -= len(shown_of_it.encode("utf-8", "replace")) + 1
             if room < 0:
                 break
-            kept.append(line)
+            kept.append(shown_of_it)
         left -= sum(len(line.encode("utf-8", "replace")) + 1 for line in kept)
         if room < 0:
             total = diff.raw.count(b"\n")
             missing = max(1, total - len(kept))
             cut.append(f"{missing} of {total} lines of {name}")
             kept += [f"[cut: {missing} lines more of {name}]"] if kept else []
+        elif ends:
+            cut.append(f"the ends of {ends} long lines of {name}")
+        elif change.added_lines is None:
+            cut.append(f"the bytes of {name}")
         shown += kept
     rest = len(cut) - _FILES_NAMED
     words = ", ".join(cut[:_FILES_NAMED]) + (
@@ -187,4 +193,8 @@ def _lines(diff: FileDiff, change: Change, *, masks: bool) -> Iterator[str]:
         text = visible(decode(raw.removesuffix(b"\n")))
         if mask is not None:
             text = mask.line(text)
-        yield text if len(text) <= _LINE_CHARACTERS else f"{text[:_LINE_CHARACTERS]} [line cut]"
+        yield text
+
+
+def _shown(line: str) -> str:
+    return line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]} [line cut]"

@@ -121,6 +121,23 @@ def test_a_huge_patch_is_shown_in_part_and_all_are_told_so(strict: ReviewedRun) 
     assert started.unshown == given.unshown
 
 
+def test_what_stands_far_out_on_a_line_is_not_called_shown(strict: ReviewedRun) -> None:
+    attack(strict, f"x = 1{' ' * 5000}; evil()\n", path="new.py")
+    given = strict.go(opinion()).document.opinion
+    assert "evil()" not in strict.question.split(" the patch\n")[1]
+    assert isinstance(given, Opinion)
+    assert given.unshown == "the ends of 1 long lines of new.py"
+    assert "does not show: the ends of 1 long lines of new.py" in outside(strict.question)
+
+
+def test_bytes_are_not_called_shown(strict: ReviewedRun) -> None:
+    work = 'python3 -c \'open("a.bin", "wb").write(bytes(99))\''
+    strict.steps = (call("bash", command=work), say("done"))
+    given = strict.go(opinion()).document.opinion
+    assert isinstance(given, Opinion)
+    assert given.unshown == "the bytes of a.bin"
+
+
 def test_a_flood_of_files_is_counted(strict: ReviewedRun) -> None:
     work = "python3 -c 'for n in range(500): open(str(n), \"w\")'"
     strict.steps = (call("bash", command=work), say("done"))
