@@ -15,6 +15,16 @@ class UsageError(Exception):
     """A user's mistake; the message says what to write instead."""
 
 
+def extra_missing(what: str, extra: str) -> UsageError:
+    """What is told of an extra that is not installed. It names no package of an index: there is
+    none of ours, and whoever made one of our name would be installed.
+
+    Args:
+        what: what needs it, as the sentence begins.
+    """
+    return UsageError(f"{what}: pip install '.[{extra}]' in Moonpool's checkout")
+
+
 class ModelError(Exception):
     """The model's service can't be used; the message is one line that says what to do."""
 

@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
-from agent.errors import ModelAuth, UsageError
+from agent.errors import ModelAuth, UsageError, extra_missing
 from agent.models.interface import Model, StreamEvent
 
 if TYPE_CHECKING:
@@ -205,9 +205,8 @@ def _openai_service(
     except ModuleNotFoundError as error:
         if error.name != "openai":
             raise
-        raise UsageError(
-            f"{api.provider}:NAME needs the openai package: pip install 'moonpool[openai]'"
-        ) from error
+        what = f"{api.provider}:NAME needs the openai package"
+        raise extra_missing(what, "openai") from error
     elsewhere = environ.get("OPENAI_BASE_URL")
     if elsewhere and elsewhere != service.base_url:
         service = OpenAIService(base_url=elsewhere)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
-from agent.errors import ModelError, UsageError
+from agent.errors import ModelError, UsageError, extra_missing
 from agent.models.host import Host, host_of
 from agent.models.interface import Model, ToolForm
 from agent.models.open_model import DEFAULT_MODEL
@@ -314,7 +314,7 @@ def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
         return None
 
     if find_spec("opentelemetry.sdk") is None:
-        raise UsageError("telemetry: is configured and not installed: pip install 'moonpool[otel]'")
+        raise extra_missing("telemetry: is configured and not installed", "otel")
     from agent.observe.otlp import telemetry_settings  # http.client and ssl
 
     wanted = configuration.telemetry

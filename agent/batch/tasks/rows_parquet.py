@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.batch.task import TaskOrigin
 from agent.batch.tasks.row import TaskRow
-from agent.errors import UsageError
+from agent.errors import UsageError, extra_missing
 
 ROWS_LIMIT = 1_000_000
 _BATCH = 1024
@@ -23,9 +23,7 @@ def rows(path: Path) -> Iterator[TaskRow]:
         # It has no types of its own.
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise UsageError(
-            f"{path}: reading Parquet takes pyarrow: pip install 'moonpool[parquet]'"
-        ) from error
+        raise extra_missing(f"{path}: reading Parquet takes pyarrow", "parquet") from error
     number = 0
     try:
         with parquet.ParquetFile(path) as file:

@@ -10,7 +10,7 @@ from agent.batch.leftovers import LeftoverRemover
 from agent.batch.plan import BatchPlan
 from agent.cli.batch.options import usual_workers
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
-from agent.errors import UsageError
+from agent.errors import UsageError, extra_missing
 from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.preparation.exit_code_of import of_outcome
@@ -167,6 +167,5 @@ def place_of(engine: str, address: str | None) -> AttemptPlace:
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise UsageError(
-            "--engine ray needs Ray, here and on every machine: pip install 'moonpool[ray]'"
-        ) from error
+        what = "--engine ray needs Ray, here and on every machine"
+        raise extra_missing(what, "ray") from error

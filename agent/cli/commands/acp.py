@@ -14,7 +14,7 @@ from agent.cli.setup.options import (
     POLICY,
     PRICES,
 )
-from agent.errors import UsageError
+from agent.errors import extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment, workspace
 from policies.file.quantities import duration_s
@@ -39,7 +39,7 @@ ASK_TIMEOUT: Parameter[float] = Parameter(
 def acp(given: Given) -> int:
     """Serve one editor; gives the exit code."""
     if find_spec("acp") is None:
-        raise UsageError("moonpool acp needs its packages: pip install 'moonpool[acp]'")
+        raise extra_missing("moonpool acp needs its packages", "acp")
     gc.disable()  # as for every command: of what imports make nothing is garbage
     from agent.cli.setup import tidying
     from agent.past_runs.forked_run import open_as_recorded

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agent.cli.arguments import Command, Given, flag, number, text, texts
 from agent.cli.setup import tidying
 from agent.cli.setup.options import CEILING, KERNEL_POLICY
-from agent.errors import UsageError
+from agent.errors import UsageError, extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
@@ -51,10 +51,7 @@ def mcp(given: Given) -> int:
     try:
         from agent.servers.mcp.serving import serve_stdio
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the server needs the extra `mcp` (there is no {error.name}): pip install "
-            "'moonpool[mcp]'"
-        ) from error
+        raise extra_missing(f"the server needs {error.name}", "mcp") from error
     settings = _settings(given)
     if sys.stdin.isatty():
         print("moonpool: an MCP client starts this; Ctrl-D ends it", file=sys.stderr)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.cli.arguments import Command, Given, flag, number, optional_argument
 from agent.cli.setup import past_run
-from agent.errors import UsageError
+from agent.errors import UsageError, extra_missing
 from agent.lifecycle.job import Job, OnProgress
 from agent.preparation import environment, exit_codes
 from agent.record.store import runs_directory
@@ -29,10 +29,7 @@ def review(given: Given) -> int:
     try:
         from agent.review.server.running import serve
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the pages need the extra `review` (there is no {error.name}): pip install "
-            "'moonpool[review]'"
-        ) from error
+        raise extra_missing(f"the pages need {error.name}", "review") from error
     serve(home, _operator(), first=first, port=given[PORT], opens=not given[NO_OPEN], say=_say)
     return exit_codes.DONE
 

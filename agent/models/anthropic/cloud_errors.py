@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
-from agent.errors import ModelAuth, UsageError
+from agent.errors import ModelAuth, extra_missing
 from agent.models.http_errors import FailureKind, line
 from agent.models.retrying import TransientError
 from policies.frozen import dataclass
@@ -62,10 +62,8 @@ def need(cloud: Cloud) -> None:
         try:
             import_module(library)
         except ImportError as error:
-            raise UsageError(
-                f"Claude on {cloud.name} needs {library.replace('.', '-')}: "
-                f"pip install 'moonpool[{cloud.extra}]'"
-            ) from error
+            what = f"Claude on {cloud.name} needs {library.replace('.', '-')}"
+            raise extra_missing(what, cloud.extra) from error
 
 
 @contextmanager

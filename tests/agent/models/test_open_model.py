@@ -57,7 +57,10 @@ def test_without_the_openai_package_it_says_what_to_install() -> None:
     )
     command = [sys.executable, "-P", "-c", code]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert told.stdout == "openai:NAME needs the openai package: pip install 'moonpool[openai]'\n"
+    assert (
+        told.stdout
+        == "openai:NAME needs the openai package: pip install '.[openai]' in Moonpool's checkout\n"
+    )
 
 
 def test_the_default_model_is_one_the_sdk_lists_and_does_not_retire() -> None:

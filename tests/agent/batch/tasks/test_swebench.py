@@ -210,5 +210,6 @@ def test_missing_pyarrow_is_named_with_the_extra(
     with pytest.raises(UsageError) as caught:
         read_tasks(folder / "t.parquet")
     assert str(caught.value) == (
-        f"{folder}/t.parquet: reading Parquet takes pyarrow: pip install 'moonpool[parquet]'"
+        f"{folder}/t.parquet: reading Parquet takes pyarrow: "
+        "pip install '.[parquet]' in Moonpool's checkout"
     )

@@ -240,8 +240,8 @@ COMPLAINTS = {
     "- {id: a, workspace: repos/one, model: 'script:none', task: x}\n": (
         "t.yaml:1: model: there is no script none"
     ),
-    "- {id: a, workspace: repos/one, policy: nope, task: x}\n": (
-        "t.yaml:1: policy: can't be used: nope: there is no policy 'nope'; bundled: "
+    "- {id: a, workspace: repos/one, policy: unheard-of, task: x}\n": (
+        "t.yaml:1: policy: can't be used: unheard-of: there is no policy 'unheard-of'; bundled: "
         f"{', '.join(bundled_names())}; a file's name ends in .yaml"
     ),
     "- {id: a, workspace: repos/one, policy: p.yaml, task: x}\n": (

@@ -478,8 +478,12 @@ def test_a_cloud_lists_no_models(service: Bedrock | Vertex) -> None:
 @pytest.mark.parametrize(
     ("missing", "service", "says"),
     [
-        ("boto3", "Bedrock(region='eu')", "pip install 'moonpool[bedrock]'"),
-        ("google.auth", "Vertex(region='eu', project='p')", "pip install 'moonpool[vertex]'"),
+        ("boto3", "Bedrock(region='eu')", "pip install '.[bedrock]' in Moonpool's checkout"),
+        (
+            "google.auth",
+            "Vertex(region='eu', project='p')",
+            "pip install '.[vertex]' in Moonpool's checkout",
+        ),
     ],
 )
 def test_a_missing_extra_is_named(missing: str, service: str, says: str) -> None:

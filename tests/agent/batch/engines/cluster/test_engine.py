@@ -292,7 +292,7 @@ def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "agent.batch.engines.cluster.ray_cluster", raising=False)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    with pytest.raises(UsageError, match=r"pip install 'moonpool\[ray\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[ray\]' in Moonpool's checkout"):
         place_of("ray", "127.0.0.1:6379")
 
 
