@@ -24,6 +24,7 @@ from agent.record.outcome import (
     RunLimit,
     SandboxFailed,
 )
+from agent.servers.acp.markup import without_pictures
 from agent.servers.acp.prompt import Asked
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
@@ -111,4 +112,5 @@ def told(ended: Conversation) -> TurnEnded | TurnFailed:
 
 
 def _words(ended: Conversation) -> str:
-    return one_line(outcomes.detail(ended), _DETAIL)
+    # They may be the model's, and an editor may show an error as Markdown too.
+    return without_pictures(one_line(outcomes.detail(ended), _DETAIL))

@@ -45,7 +45,7 @@ from agent.servers.acp.diffs import FileDiffs, ShownChanges
 from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
 from agent.servers.acp.outbox import Update
 from agent.tools.plan import PlanArguments, PlanStatus
-from agent.untrusted_text import decode, one_line, path_text, visible
+from agent.untrusted_text import decode, one_line, path_text
 from policies.paths import WORKSPACE
 
 Tell = Callable[[Update], None]
@@ -116,7 +116,8 @@ class EditorView:
     def again(self, event: Event) -> None:
         """As `show`, of what happened before: the person's own words are told too."""
         if isinstance(event, UserMessageAdded) and event.what == "request":
-            self._tell(update_user_message_text(visible(event.text)))
+            # With what the editor sent along, which is a file's.
+            self._tell(update_user_message_text(without_pictures(event.text)))
         self.show(event)
 
     def show(self, event: Event, _line: str | None = None) -> None:

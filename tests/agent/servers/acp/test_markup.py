@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from agent.record.outcome import ModelFailed, Refused
 from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
+from agent.servers.acp.turns import TurnEnded, TurnFailed, told
 
 
 @pytest.mark.parametrize("ticks", [0, 1, 3, 7])
@@ -137,3 +139,11 @@ def test_title_shows_no_picture_and_keeps_what_a_shell_reads() -> None:
     assert title("$ cat <<EOF; echo ![a](https://example.org)") == (
         "$ cat <<EOF; echo !\\[a](https://example.org)"
     )
+
+
+def test_words_with_which_a_model_declines_show_no_picture() -> None:
+    words = "![a](https://example.org/?secret)"
+    declined, failed = told(Refused(message=words)), told(ModelFailed(message=words, cause="x"))
+    assert isinstance(declined, TurnEnded)
+    assert isinstance(failed, TurnFailed)
+    assert pictures(declined.words) == pictures(failed.message) == 0
