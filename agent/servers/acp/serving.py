@@ -5,6 +5,7 @@ and its sandbox closed before the process ends. Only a third SIGINT waits for th
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -58,11 +59,20 @@ async def _serve(settings: ServerSettings, pipes: streams.ProtocolPipes) -> int:
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop, number)
     stopping = asyncio.create_task(stopped.wait())
+    # A client that reads no more is gone, though it may hold its other end for long.
+    gone = asyncio.create_task(_closed(writer))
     try:
-        await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({listening, stopping, gone}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        gone.cancel()
         await agent.leave(heard[0] if heard else "")
         listening.cancel()
         await connection.close()
     return _INTERRUPTED if heard else 0
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        # Shielded: what is awaited is the stream's own end, which is not to be cancelled with this.
+        await asyncio.shield(writer.wait_closed())

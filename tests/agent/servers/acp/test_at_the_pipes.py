@@ -156,17 +156,18 @@ def test_signal_in_the_middle_of_a_command_leaves_the_patch_and_no_container(
     assert not ours(engine, run)
 
 
+@pytest.mark.parametrize("ends", [(0, 1), (1,)], ids=["both", "reading"])
 def test_editor_that_dies_leaves_the_patch_and_no_container(
-    moonpool: Shell, tmp_path: Path, engine: Engine, image: str
+    moonpool: Shell, tmp_path: Path, engine: Engine, image: str, ends: tuple[int, ...]
 ) -> None:
     async def body() -> int:
         async with opened(moonpool, command(tmp_path, *SLOW), FakeEditor()) as (client, process):
             session = await new(client, moonpool.directory)
             prompt = asyncio.create_task(ask(client, session, "go"))
             await sleeping(moonpool, session)
-            # Both ends at once, as when a process is killed.
-            process.stdin.close()
-            process._transport.get_pipe_transport(1).close()
+            # Both ends at once, as when a process is killed; or a child of it holds one yet.
+            for end in ends:
+                process._transport.get_pipe_transport(end).close()
             await asyncio.wait({prompt})
             prompt.exception()
             return int(await process.wait())
