@@ -201,8 +201,8 @@ def test_values_are_decoded_with_their_units(tmp_path: Path) -> None:
 
 def test_the_bundled_ones_are_there() -> None:
     assert bundled_names() == (
-        "c", "default", "go", "java", "locked", "node", "node-tests", "polyglot", "python-tests",
-        "read-only", "rust",
+        "c", "default", "evals", "go", "java", "locked", "node", "node-tests", "polyglot",
+        "python-tests", "read-only", "rust",
     )  # fmt: skip
 
 
