@@ -202,6 +202,7 @@ async def test_a_program_calls_back_while_it_runs(tmp_path: Path) -> None:
 
 
 LONG = """
+import signal
 import sys
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample
@@ -215,6 +216,8 @@ def long():
         return state
     return solve
 
+# A job in the background begins with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 eval(Task(dataset=[Sample(input=str(i)) for i in range(3)], solver=long(), sandbox="moonpool"),
      model="mockllm/model", log_dir=sys.argv[1], display="plain")
 """
@@ -232,9 +235,12 @@ def test_an_interrupt_in_mid_eval_leaves_no_container(tmp_path: Path) -> None:
         [sys.executable, "-P", "-c", LONG, str(tmp_path)], stdout=subprocess.DEVNULL, cwd=tmp_path
     ) as running:
         mine = f"inspect-{running.pid}-"
-        wait_for(lambda: len(standing(mine)) == 3)
-        running.send_signal(signal.SIGINT)
-        running.wait(90)
+        try:
+            wait_for(lambda: len(standing(mine)) == 3)
+            running.send_signal(signal.SIGINT)
+            running.wait(90)
+        finally:
+            running.kill()
     assert standing(mine) == []
 
 
@@ -243,8 +249,10 @@ def test_what_a_killed_eval_left_is_removed_by_inspects_own_command(tmp_path: Pa
         [sys.executable, "-P", "-c", LONG, str(tmp_path)], stdout=subprocess.DEVNULL, cwd=tmp_path
     ) as running:
         mine = f"inspect-{running.pid}-"
-        wait_for(lambda: len(standing(mine)) == 3)
-        running.kill()
+        try:
+            wait_for(lambda: len(standing(mine)) == 3)
+        finally:
+            running.kill()
     left = standing(mine)
     command = [str(Path(sys.executable).with_name("inspect")), "sandbox", "cleanup", "moonpool"]
     for run in left:
