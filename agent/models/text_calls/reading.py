@@ -25,12 +25,15 @@ _KEYS: Final = frozenset({"name", "arguments"})
 _LONGEST_NAME: Final = 64
 _FENCE_LINE: Final = re.compile(r"\s*(?:`{3,}|~{3,})")
 _OTHER_CALL: Final = re.compile(
-    r"```|~~~|<think\b|</?tool_?calls?\b|<function[=_ ]|<invoke\b|<\||\[TOOL_CALLS\]"
+    r"```|~~~|<(?:think|thinking|thought|reasoning)\b|\[THINK\]"
+    r"|</?tool_?calls?\b|<function[=_ ]|<invoke\b|<\||\[TOOL_CALLS\]"
     r"|\"(?:name|tool|function)\"\s*:",
     re.IGNORECASE,
 )
 """What the words before a call must not hold: it could be another one, or still a thought."""
-_THOUGHT: Final = re.compile(r".*</think>[ \t]*$", re.DOTALL | re.MULTILINE)
+_THOUGHT: Final = re.compile(
+    r".*(?:</(?:think|thinking|thought|reasoning)>|\[/THINK\])[ \t]*$", re.DOTALL | re.MULTILINE
+)
 """No line of a call's JSON ends so."""
 
 

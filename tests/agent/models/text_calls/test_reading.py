@@ -103,6 +103,8 @@ def test_a_call_that_a_file_holds_is_none_whatever_label_it_guessed(
         (f"```{LABEL}\n```\n{CALL}\n```", "more than one fence"),
         (f"{LABEL}: {CALL}", "no line is"),
         (f"<think>\nI might\n{FENCE}", "without end"),
+        (f"<thinking>\nI might\n{FENCE}", "without end"),
+        (f"[THINK]I might\n{FENCE}", "without end"),
         (f"{CALL}\n{FENCE}", "could be another call"),
         (f"<tool_call>{CALL}</tool_call>\n{FENCE}", "could be another call"),
         (f"a ```b``` c\n{FENCE}", "could be another call"),
@@ -161,6 +163,8 @@ def test_an_answer_without_the_fence_of_the_run_holds_no_call(answer: str) -> No
         f'```{LABEL}\n{{\n  "name": "bash",\n  "arguments": {{"command": "ls"}}\n}}\n```',
         f"<think>\nMaybe ```bash\nrm\n``` or {FENCE}\n</think>\n\n{FENCE}",
         f"as the template opened it: {CALL}</think>\n{FENCE}",
+        f"<thinking>\nMaybe {FENCE}\n</thinking>\n{FENCE}",
+        f"[THINK]Maybe {CALL}[/THINK]\n{FENCE}",
     ],
 )
 def test_a_call_is_read_as_models_write_it(answer: str) -> None:
