@@ -20,6 +20,8 @@ from typing import IO, Any
 
 AT_MOST = 1.1
 WARM = 5
+MOST_TURNS = 60
+"""Of a run under the default policy: past them nothing more is answered."""
 WORD = "Answered"
 
 
@@ -164,6 +166,8 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=50)
     options.add_argument("--starts", type=int, default=5)
     given = options.parse_args()
+    if WARM + given.rounds > MOST_TURNS:
+        options.error(f"--rounds: at most {MOST_TURNS - WARM}, as the policy lets a run have turns")
     with tempfile.TemporaryDirectory(prefix="moonpool-bench-") as scratch:
         workspace = Path(scratch) / "workspace"
         workspace.mkdir()
