@@ -6,8 +6,10 @@ no environment; the proxy and certificate variables, which its HTTP library read
 operator's.
 """
 
+import functools
 import ipaddress
 import json
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
@@ -68,6 +70,12 @@ class _Paced(httpx2.SyncByteStream):
         self._inner.close()
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities, read once: a batch has a client for each run, and each would read them."""
+    return httpx2.create_ssl_context()
+
+
 def guarded(make: Callable[..., httpx2.Client], *, reply_timeout_s: float) -> httpx2.Client:
     """A client of the SDK's own kind (``make``), whose answers are as this module says."""
 
@@ -86,6 +94,7 @@ def guarded(make: Callable[..., httpx2.Client], *, reply_timeout_s: float) -> ht
         follow_redirects=False,
         # A service on this machine is never behind a proxy, whatever the environment says.
         mounts=dict.fromkeys(_NEVER_PROXIED),
+        verify=_trusted(),
     )
 
 

@@ -244,6 +244,7 @@ def _write_batch(runner: Runner, words: str, verify: str = "pytest -q") -> None:
     (runner.workspace / "tasks.yaml").write_text(yaml.safe_dump({"tasks": [task]}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("engine", "image")
 def test_the_steps_run_a_batch_and_leave_its_results(runner: Runner) -> None:
     _write_batch(runner, "Done.")
@@ -257,6 +258,7 @@ def test_the_steps_run_a_batch_and_leave_its_results(runner: Runner) -> None:
     assert [it for it in runner.folder.rglob("*") if it.is_symlink()] == [], "links are uploaded"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("engine", "image")
 def test_a_task_that_did_not_finish_fails_the_step_and_results_are_there(runner: Runner) -> None:
     _write_batch(runner, "Done.", verify="false")
@@ -270,6 +272,7 @@ def test_a_task_that_did_not_finish_fails_the_step_and_results_are_there(runner:
     assert upload["with"]["path"] == "${{ steps.batch.outputs.folder }}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("engine", "image")
 def test_what_a_model_says_is_no_command_to_the_runner(runner: Runner) -> None:
     _write_batch(runner, "Done.\n::error::pwned\n::add-mask::tests\n::stop-commands::x")

@@ -53,6 +53,7 @@ def test_a_program_that_is_not_listed_never_runs(attempt: Attempt, standing: Sta
     answers(box)
 
 
+@pytest.mark.slow
 def test_the_attempts_are_real(
     engine: Engine, image: str, tmp_path: Path, default_policy: Policy
 ) -> None:
@@ -90,6 +91,7 @@ def test_nothing_is_written_outside_of_the_write_list(
     answers(box)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", named("guest"))
 def test_the_guest_lives_and_answers(attempt: Attempt, standing: Standing, engine: Engine) -> None:
     box = standing("default")

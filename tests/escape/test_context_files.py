@@ -47,6 +47,7 @@ def test_what_is_no_file_is_passed_over_and_never_waited_for(
     assert box.run("echo alive").stdout == b"alive\n"
 
 
+@pytest.mark.slow
 def test_a_huge_one_is_read_as_far_as_it_is_shown(
     workspace: Path, open_box: Callable[[], Sandbox]
 ) -> None:

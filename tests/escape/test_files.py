@@ -24,6 +24,7 @@ def box(standing: Standing) -> Sandbox:
     return box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_no_path_writes_or_removes_outside(
     path: str, box: Sandbox, changed_paths: ChangedPaths

@@ -147,6 +147,7 @@ def test_a_background_process_that_swallows_every_id_can_be_stopped(
     alive(box)
 
 
+@pytest.mark.slow
 def test_a_deep_tree_and_files_full_of_holes_do_not_stop_the_export(open_box: OpenBox) -> None:
     box = open_box()
     box.run("echo honest > honest.txt")

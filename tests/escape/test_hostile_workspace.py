@@ -249,6 +249,7 @@ def told(tmp_path: Path, *commands: str, text: str = "done") -> str:
     return f"script:{path}"
 
 
+@pytest.mark.slow
 def test_nothing_in_the_working_directory_is_imported_obeyed_or_configuration(
     workspace: Path, tmp_path: Path, canary: Canary, image: str
 ) -> None:
@@ -302,6 +303,7 @@ def test_no_secret_of_the_host_enters_the_container_or_the_record(
     assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_nothing_that_a_repository_or_a_model_writes_acts_on_a_terminal_or_in_the_report(
     workspace: Path, tmp_path: Path, image: str
 ) -> None:

@@ -127,6 +127,7 @@ def replaced(box: Sandbox, lie: Script) -> Iterator[None]:
         peer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_is_an_error_or_a_result_never_more(
     lie: str, open_box: OpenBox, workspace: Path, tmp_path: Path

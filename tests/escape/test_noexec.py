@@ -231,6 +231,7 @@ def brought(box: Sandbox, place: str) -> None:
         assert box.run(f"cp -p p s l.so {place}/").exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("attempt", LOADS)
 def test_no_file_that_the_agent_may_write_is_run_as_code(

@@ -97,6 +97,7 @@ def test_there_are_enough_attacks() -> None:
     assert len(attacks()) >= 60
 
 
+@pytest.mark.slow
 def test_no_page_holds_what_an_attacker_wrote_as_anything_but_text(
     attacked: FakeRun, browser: TestClient
 ) -> None:
@@ -160,6 +161,7 @@ def test_what_is_said_and_done_while_deciding_is_text_too(tmp_path: Path) -> Non
     review.desk.close()
 
 
+@pytest.mark.slow
 def test_the_written_report_neither(attacked: FakeRun) -> None:
     page = runs_directory(attacked.home) / attacked.record.run_id / REPORT
     text = page.read_text("utf-8")

@@ -98,6 +98,7 @@ def culprits(box: Sandbox, attempts: list[str]) -> list[str]:
     return [text for text in attempts if marks(box, [text], at_once=1)] or ["one of them"]
 
 
+@pytest.mark.slow
 def test_the_kernel_runs_no_canary_whatever_the_text(
     with_canary: str, policy: Policy, listing_it: Policy, engine: Engine, tmp_path: Path
 ) -> None:

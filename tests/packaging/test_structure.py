@@ -1,6 +1,7 @@
 """The shape of the source: what a stranger finds by the folders' names alone."""
 
 import ast
+import functools
 import itertools
 import re
 from collections import defaultdict
@@ -27,13 +28,18 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """Parsed when a test wants them: each worker of the suite loads this module."""
+    return {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
 
 
 def defined(module: str) -> set[str]:
     """Names that a module has at its top level, those that it imports included."""
     names = set()
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         match node:
             case ast.ClassDef() | ast.FunctionDef():
                 names.add(node.name)
@@ -67,7 +73,7 @@ def folders() -> Iterator[Path]:
 
 def test_each_class_name_stands_once() -> None:
     where = defaultdict(list)
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 where[node.name].append(module)

@@ -145,6 +145,7 @@ def test_no_other_program_runs_even_past_the_check(
     assert result.stderr.count(b"Permission denied") >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [n for n in bundled_names() if load(n).image in MADE])
 def test_a_bundled_policy_and_its_image_agree(project: OpenProject, policy: str) -> None:
     """What it lists is there, and nothing has to be told apart from what it does not list."""

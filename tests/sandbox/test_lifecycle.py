@@ -176,6 +176,7 @@ def test_a_workspace_that_is_not_there_is_a_clear_error(
             Sandbox.open(workspace=path, policy=default_policy, image=image, engine=engine)
 
 
+@pytest.mark.slow
 def test_an_image_without_python_is_worked_in(
     engine: Engine, image: str, workspace: Path, default_policy: Policy
 ) -> None:

@@ -28,6 +28,7 @@ def test_it_happens_as_written(
     happens(load(path), provider, moonpool, tmp_path, text_only=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
 @pytest.mark.parametrize("path", IN_TEXT, ids=lambda path: path.stem)
 def test_it_happens_as_written_with_a_model_that_has_no_tool_calls(

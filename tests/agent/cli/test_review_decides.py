@@ -134,6 +134,7 @@ def ended(moonpool: Shell, run: str) -> dict[str, Any]:
     raise AssertionError("it goes on and on")
 
 
+@pytest.mark.slow
 def test_from_a_run_to_what_is_applied(
     moonpool: Shell, run: Callable[[str], str], browser: Callable[[], Browser], tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_from_a_run_to_what_is_applied(
     assert f"sent back: run {second}" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cancel", "end of the server"])
 def test_a_check_that_runs_is_ended_and_leaves_nothing(
     moonpool: Shell,
@@ -197,6 +199,7 @@ def test_a_check_that_runs_is_ended_and_leaves_nothing(
     assert engine.containers(f"{LABEL_RUN}={run_id}") == []
 
 
+@pytest.mark.slow
 def test_what_can_not_be_checked_again_is_not_applied_without_a_reason(
     moonpool: Shell, run: Callable[[str], str], browser: Callable[[], Browser], engine: Engine
 ) -> None:

@@ -44,6 +44,7 @@ def policy(tmp_path: Path, name: str, *lines: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_patch_that_a_reviewer_rejects_is_kept_back_until_a_person_takes_it(
     moonpool: Shell, tmp_path: Path, scripted: Scripted, engine: Engine
 ) -> None:

@@ -246,6 +246,7 @@ def test_sixteen_runs_at_once_lose_nothing_while_the_service_refuses_all(
     assert budget.spent.usd == pytest.approx(sum(one.budget.usd or 0 for one in runs))
 
 
+@pytest.mark.slow
 def test_runs_that_wait_for_money_and_for_the_rate_at_once_never_wait_for_each_other(
     service: Service, run: Callable[..., FakeConversation]
 ) -> None:

@@ -220,6 +220,7 @@ def test_without_a_terminal_there_are_no_escapes_at_all(fake: FakeRun) -> None:
     assert "\x1b" not in shown(fake, call("bash", command="echo x"), say("done"))
 
 
+@pytest.mark.slow
 def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> None:
     root = EXAMPLES
     files = {

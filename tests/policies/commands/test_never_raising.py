@@ -91,6 +91,7 @@ PROCESSES = 8
 """What lies behind the scanner's tables differs from process to process: about half of them die."""
 
 
+@pytest.mark.slow
 def test_no_character_ends_the_process() -> None:
     """In processes of their own: a scanner that reads past its tables takes the whole run along."""
     for _ in range(PROCESSES):

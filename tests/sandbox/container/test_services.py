@@ -79,6 +79,7 @@ def test_it_is_there_again_where_another_process_takes_the_container_up(
     assert taken.read_file("kept") == b"x"
 
 
+@pytest.mark.slow
 def test_it_is_there_while_the_workspace_is_prepared(
     open_box: OpenBox, default_policy: Policy, workspace: Path
 ) -> None:
@@ -128,6 +129,7 @@ FAILING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shown", FAILING)
 def test_one_that_does_not_become_ready_is_an_error_that_shows_what_it_printed(
     engine: Engine, open_box: OpenBox, default_policy: Policy, shown: str

@@ -20,6 +20,7 @@ HOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOW)
 def test_baseline_and_patch_are_what_stood_in_the_container(
     how: str, engine: Engine, workspace: Path, tmp_path: Path

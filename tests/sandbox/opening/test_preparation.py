@@ -60,6 +60,7 @@ def test_what_it_makes_is_baseline_and_the_agents_work_alone_is_the_patch(
     assert not (prepare.workspace / "build").exists()
 
 
+@pytest.mark.slow
 def test_it_is_made_once_and_again_when_something_it_rests_on_changes(prepare: Prepare) -> None:
     (prepare.workspace / "a.txt").write_text("a\n")
     command = "cat /proc/sys/kernel/random/uuid > once"
@@ -88,6 +89,7 @@ def test_a_failure_leaves_nothing_that_is_taken_for_prepared(prepare: Prepare) -
         assert str(caught.value).endswith("\nno")
 
 
+@pytest.mark.slow
 def test_what_it_leaves_running_is_gone_for_the_agent(prepare: Prepare) -> None:
     box = prepare("(sleep 1000 >/dev/null 2>&1 &)", "ln -s /etc/passwd link")
     assert (

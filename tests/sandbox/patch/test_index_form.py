@@ -230,6 +230,7 @@ def test_both_forms_of_the_old_side_are_kept(tmp_path: Path) -> None:
     assert b"twenty\n" in merged
 
 
+@pytest.mark.slow
 def test_too_many_rules_make_no_patch_fail(tmp_path: Path) -> None:
     old: World = {b".gitattributes": file(b"*a*a*a*a*b text\n" * 20_000), b"a" * 200: file()}
     new = {**old, b"a" * 200: file(b"new\n"), b"a" * 199: file()}

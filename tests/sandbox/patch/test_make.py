@@ -151,6 +151,7 @@ def test_a_link_that_no_file_system_holds_is_left_out(target: bytes, store: Stor
     assert [change.path for change in patch.changes] == [b"f"]
 
 
+@pytest.mark.slow
 def test_every_name_that_git_refuses_is_refused_here_first(store: Store) -> None:
     """Else one odd name would cost the whole patch: git refuses all of it."""
     stems = [

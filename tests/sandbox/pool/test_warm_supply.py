@@ -194,6 +194,7 @@ def remove(engine: Engine, container: str) -> None:
     engine.remove(container)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [kill, pause, enter, widen, remove])
 def test_one_that_others_meddled_with_is_replaced(
     harm: Any, pool: WarmSupply, engine: Engine, open_one: OpenOne

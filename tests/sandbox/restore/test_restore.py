@@ -425,6 +425,7 @@ class _Patient(Peer):
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_a_guest_that_makes_no_sense_is_lost_and_nothing_is_believed(
     open_box: OpenBox, store: Path, lie: str

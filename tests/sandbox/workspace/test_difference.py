@@ -184,6 +184,7 @@ def make_executable(root: Path) -> None:
     (root / "d/c").chmod(0o755)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "act",
     [
@@ -267,6 +268,7 @@ def test_what_is_remembered_is_read_back_or_nothing_is(workspace: Path, tmp_path
     assert loaded(file) is None
 
 
+@pytest.mark.slow
 def test_a_file_that_goes_takes_nothing_else_with_it(old: Path) -> None:
     going = [old / "d" / name for name in ("n" * 255, ".opq", ".wh", "new\nline", "latin\udce9")]
     for file in going:

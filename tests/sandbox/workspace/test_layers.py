@@ -98,6 +98,7 @@ def change(chooser: random.Random, workspace: Path) -> None:
             new.mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [OPEN, CLOSED], ids=["open", "closed"])
 def test_a_chain_of_changes_gives_what_a_copy_of_all_gives(
     policy: Policy, engine: Engine, workspace: Path, open_box: OpenBox, own_cache: Path
@@ -216,6 +217,7 @@ def lose_the_image(engine: Engine, cache: Path, box: Sandbox) -> None:
     engine.remove_image(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose", [lose_the_record, lose_the_manifest, lose_the_image])
 def test_without_the_last_full_copy_another_one_is_made(
     lose: Callable[[Engine, Path, Sandbox], None],
@@ -247,6 +249,7 @@ class EngineWithoutLayers(Engine):
         return ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [OPEN, CLOSED], ids=["open", "closed"])
 def test_an_engine_that_takes_no_single_layer_gets_the_difference_through_a_container(
     policy: Policy, image: str, workspace: Path
@@ -274,6 +277,7 @@ def test_an_engine_that_takes_no_single_layer_gets_the_difference_through_a_cont
         assert box.run("touch new/b && stat -c %U new").exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [OPEN, CLOSED], ids=["open", "closed"])
 def test_what_prepare_makes_stands_on_a_copy_of_either_kind(
     policy: Policy, engine: Engine, workspace: Path, open_box: OpenBox

@@ -30,6 +30,7 @@ def built(engine: Engine, image: str) -> Iterator[ImageInfo]:
         yield info
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidates", "expected"),
     [

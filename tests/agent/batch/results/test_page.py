@@ -122,6 +122,7 @@ def test_batch_of_which_nothing_is_done_has_a_page(tmp_path: Path) -> None:
     assert "<svg" not in page
 
 
+@pytest.mark.slow
 def test_ten_thousand_tasks_are_all_in_a_page_of_bounded_size(tmp_path: Path) -> None:
     names = [f"task-{number}" for number in range(10_000)]
     rows = [a_row(name, patch_sha256=None, usd=0.01, turns=3) for name in names]

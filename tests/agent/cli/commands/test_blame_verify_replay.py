@@ -111,6 +111,7 @@ def test_names_and_lines_of_a_hostile_run_do_not_act_on_the_terminal(
     assert not set("\x1b\r\u202e") & set(shown)
 
 
+@pytest.mark.slow
 def test_what_was_not_followed_is_said_and_not_guessed(moonpool: Shell, recorded: Recorded) -> None:
     recorded(
         bash("for n in $(seq 5001); do echo $n > f$n; done"),
@@ -302,6 +303,7 @@ def test_nothing_is_replayed_from_a_changed_record(moonpool: Shell, recorded: Re
     assert "is not what the run wrote" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_replay_leaves_no_container(
     moonpool: Shell, recorded: Recorded, engine: Engine, number: signal.Signals

@@ -209,6 +209,7 @@ def test_a_long_command_is_not_approved_before_all_of_it_was_shown(chat: Chattin
     assert {row["path"] for row in chat.summary["changes"]} == {"a", "hidden"}
 
 
+@pytest.mark.slow
 def test_what_was_typed_around_a_question_answers_no_other(chat: Chatting) -> None:
     terminal = chat.at_terminal(
         bash("sleep 2; echo slept"), bash("touch one"), bash("touch two"), DONE, policy=ASKING

@@ -175,6 +175,7 @@ def test_a_finished_run_goes_on_with_a_follow_up(
     assert summary["task"] == "and now?"
 
 
+@pytest.mark.slow
 def test_the_record_of_a_fork_is_a_full_one(
     moonpool: Shell, run: Callable[..., Path], fork: Fork
 ) -> None:

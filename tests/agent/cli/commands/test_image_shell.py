@@ -101,6 +101,7 @@ def own(moonpool: Shell, image: str, engine: Engine) -> Iterator[Path]:
             engine.remove_image(tag)
 
 
+@pytest.mark.slow
 def test_an_operators_image_is_built_listed_and_removed(
     moonpool: Shell, engine: Engine, own: Path
 ) -> None:

@@ -114,6 +114,7 @@ def early(going: Going) -> Rescue:
     ).early(item)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["exec_workspace: true", "exec_workspace: false"])
 def test_the_work_of_a_killed_run_is_exported_at_once_and_it_can_be_resumed(
     start: Start, engine: Engine, policy: str

@@ -96,6 +96,7 @@ def test_a_layer_is_made_once_told_and_looked_into(setup: Setup, engine: Engine)
     assert "Permission denied" in seen
 
 
+@pytest.mark.slow
 def test_what_a_failed_one_left_can_be_looked_into(setup: Setup, engine: Engine) -> None:
     setup.policy("mkdir -p /opt/venv && echo half-way > /opt/venv/mark", "echo no-luck; exit 3")
     failed = setup()
@@ -133,6 +134,7 @@ def test_a_secret_does_not_reach_the_terminal(setup: Setup) -> None:
     assert "stands for an hour" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_set_up_that_is_ended_leaves_no_container(setup: Setup, engine: Engine) -> None:
     setup.policy("while :; do echo begun; sleep 1; done")
     file = setup.moonpool.directory / "policy.yaml"

@@ -435,6 +435,7 @@ def test_no_chunk_at_all_is_a_traceback(chunks: list[Chunk]) -> None:
         read(*chunks)
 
 
+@pytest.mark.slow
 @given(st.lists(deltas, max_size=4))
 def test_no_delta_at_all_is_a_traceback(given_: list[Chunk]) -> None:
     try:

@@ -76,6 +76,7 @@ def summary(run: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_edit_by_shell_in_a_sealed_container_is_shown_and_applied(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str
 ) -> None:
@@ -101,6 +102,7 @@ def test_edit_by_shell_in_a_sealed_container_is_shown_and_applied(
     assert "calc.py" in moonpool("show", "last").stdout
 
 
+@pytest.mark.slow
 def test_session_of_another_process_goes_on_where_it_ended_though_its_patch_was_applied(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str
 ) -> None:
@@ -135,6 +137,7 @@ def test_session_of_another_process_goes_on_where_it_ended_though_its_patch_was_
     assert not [*ours(engine, runs[0]), *ours(engine, runs[1])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signal_in_the_middle_of_a_command_leaves_the_patch_and_no_container(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str, number: signal.Signals
@@ -274,6 +277,7 @@ def test_standard_output_carries_the_protocol_alone(
     assert err == b""
 
 
+@pytest.mark.slow
 def test_answer_of_a_service_streams_with_its_thoughts_and_is_broken_off_in_the_middle(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str
 ) -> None:
@@ -308,6 +312,7 @@ def test_answer_of_a_service_streams_with_its_thoughts_and_is_broken_off_in_the_
     assert summary(only(moonpool))["outcome"] == "finished"
 
 
+@pytest.mark.slow
 def test_client_that_reads_nothing_holds_no_session_up_when_it_is_to_end(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str
 ) -> None:

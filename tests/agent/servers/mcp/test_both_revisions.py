@@ -238,6 +238,7 @@ def _talk(server: subprocess.Popen[bytes], *calls: tuple[str, dict[str, object]]
     return given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "code"),
     [
@@ -285,6 +286,7 @@ def test_standard_output_carries_frames_alone(root: Path, home: Path) -> None:
     assert b"Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_two_clients_have_two_servers(root: Path, home: Path) -> None:
     with _started(root, home) as one, _started(root, home) as two:
         mine = _talk(one, ("open", {"workspace": "repo"}))["sandbox"]

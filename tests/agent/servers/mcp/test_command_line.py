@@ -7,6 +7,7 @@ import pytest
 from command_line.running import Shell
 
 
+@pytest.mark.slow
 def test_without_a_root_it_says_what_to_name(moonpool: Shell) -> None:
     done = moonpool("mcp")
     assert done.returncode == 2
@@ -14,6 +15,7 @@ def test_without_a_root_it_says_what_to_name(moonpool: Shell) -> None:
     assert "name the folders that clients may open, as in moonpool mcp --root" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

@@ -76,6 +76,7 @@ def test_a_frame_without_end_is_not_kept_in_memory(connect: Connect) -> None:
     assert client.answer(client.request("tools/list"))["result"]["tools"]
 
 
+@pytest.mark.slow
 def test_a_file_of_some_megabytes_gets_through(connect: Connect) -> None:
     client = connect()
     box = client.opened(workspace="repo")
@@ -234,6 +235,7 @@ def test_a_client_that_stops_reading_has_its_work_exported(
     assert _patched(summaries) == ["a.txt"]
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_does_not_keep_the_server(
     root: Path, home: Path, summaries: Summaries
 ) -> None:
@@ -247,6 +249,7 @@ def test_a_client_that_never_reads_does_not_keep_the_server(
     assert _patched(summaries) == ["b.txt"]
 
 
+@pytest.mark.slow
 def test_a_flood_by_a_client_that_never_reads_is_no_way_to_outlive_a_signal(
     root: Path, home: Path, summaries: Summaries
 ) -> None:

@@ -265,6 +265,7 @@ def test_what_is_asked_after_close_is_refused_at_once(connect: Connect) -> None:
     assert client.answer(again)["result"]["structuredContent"]["verified"] is True
 
 
+@pytest.mark.slow
 def test_a_client_that_wants_it_is_told_that_a_call_goes_on(connect: Connect) -> None:
     client = connect()
     box = client.opened(workspace="repo")

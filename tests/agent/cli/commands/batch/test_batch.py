@@ -48,6 +48,7 @@ def test_tasks_are_done_verified_and_told(batch: Batching) -> None:
     assert [row["state"] for row in found["attempts"]] == ["done"] * 4
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_done_twice(batch: Batching) -> None:
     moments = random.Random(7)
     for n in range(6):
@@ -67,6 +68,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_done_twice(batch: Batching)
     assert kills
 
 
+@pytest.mark.slow
 def test_a_call_in_flight_is_all_that_is_lost(batch: Batching) -> None:
     batch.task("a", WRITE, bash("echo in-flight >> log.txt; sleep 600"), DONE)
     process = batch.start()
@@ -85,6 +87,7 @@ def test_a_call_in_flight_is_all_that_is_lost(batch: Batching) -> None:
     assert "+made" in batch.patch_of(row)
 
 
+@pytest.mark.slow
 def test_interrupted_once_what_runs_exports_and_goes_on_next_time(batch: Batching) -> None:
     batch.workers = 1
     batch.task("slow", WRITE, bash("touch begun; sleep 2"), SLOW, DONE)
@@ -132,6 +135,7 @@ def test_a_running_task_is_cancelled_and_others_go_on(batch: Batching) -> None:
     assert batch.left() == []
 
 
+@pytest.mark.slow
 def test_paused_it_waits_and_resumed_it_goes_on(batch: Batching) -> None:
     batch.task("first", DONE)
     assert batch.run().returncode == 0

@@ -54,6 +54,7 @@ def containers_of(engine: Engine, run_id: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_under_another_policy_it_is_exported_and_begun_again(batch: Batching) -> None:
     first = killed_in_a_call(batch, policy=write_policy(batch, "own"))
     write_policy(batch, "own", SHORT)
@@ -66,6 +67,7 @@ def test_under_another_policy_it_is_exported_and_begun_again(batch: Batching) ->
     assert batch.left() == []
 
 
+@pytest.mark.slow
 def test_a_container_that_is_gone_is_begun_again(batch: Batching, engine: Engine) -> None:
     first = killed_in_a_call(batch, policy=write_policy(batch, "own", SHORT))
     for container in containers_of(engine, first):
@@ -77,6 +79,7 @@ def test_a_container_that_is_gone_is_begun_again(batch: Batching, engine: Engine
     assert batch.left() == []
 
 
+@pytest.mark.slow
 def test_a_record_that_was_damaged_is_exported_by_its_container(batch: Batching) -> None:
     first = killed_in_a_call(batch, policy=write_policy(batch, "own", SHORT))
     record = batch.out / "runs" / first / "events.jsonl"
@@ -128,6 +131,7 @@ def test_a_task_that_was_changed_is_told_by_its_line(batch: Batching) -> None:
     assert "tasks.jsonl:2: task b is not what it was" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_engine_that_goes_away_for_a_while_costs_no_task(
     batch: Batching, tmp_path: Path
 ) -> None:

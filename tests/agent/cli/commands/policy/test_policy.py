@@ -166,6 +166,7 @@ def test_diff_in_the_kernel_names_files_and_places(moonpool: Shell) -> None:
 # -- learn ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("image")
 def test_a_run_passes_under_what_was_learned_from_it(moonpool: Shell, tmp_path: Path) -> None:
     for path in (EXAMPLES / "calculator").rglob("*"):
