@@ -14,9 +14,8 @@ from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
 from sandbox.export.export import Exporter, Still
-from sandbox.git.manifest import Manifest, ManifestEntry
+from sandbox.git.manifest import Manifest, ManifestEntry, Trees
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 from sandbox.opening import opened, reattach
 from sandbox.opening.opened import OpenedContainer
 from sandbox.opening.reattach import ContainerState, ReattachState

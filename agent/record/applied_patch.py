@@ -19,7 +19,7 @@ from policies.frozen import dataclass
 from sandbox.atomic_write import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
-from sandbox.patch.since import patch_since
+from sandbox.patch.selection import patch_since
 
 APPLIED = "applied"
 _PATCH = "patch.diff"

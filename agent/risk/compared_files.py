@@ -22,4 +22,4 @@ COMPARED = frozenset(
         b"go.sum",
     }
 )
-"""Names in lower case. A patch keeps both versions of these (`sandbox.patch.reviewed_content`)."""
+"""Names in lower case. A patch keeps both versions of these (`sandbox.patch.values`)."""

@@ -14,8 +14,7 @@ from agent.risk.symlinks import SymlinkAliases
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.git.manifest import SYMLINK
-from sandbox.patch.reviewed_content import START_BYTES, Side
-from sandbox.patch.values import Change, Patch
+from sandbox.patch.values import START_BYTES, Change, Patch, Side
 
 CONTENT_LIMIT_BYTES = 64 << 20
 """Added lines of all files together; the files after that are not looked into."""
@@ -33,7 +32,7 @@ class InspectedPatch:
     aliases: SymlinkAliases
 
     def old(self, change: Change) -> bytes | None:
-        """All of the old content, if it was kept (`sandbox.patch.reviewed_content`); b"" if new."""
+        """All of the old content, if it was kept (`sandbox.patch.values`); b"" if new."""
         return self._whole(change.old_blob) if change.old_mode else b""
 
     def new(self, change: Change) -> bytes | None:

@@ -23,10 +23,10 @@ from sandbox.apply.target import InTheWayError, Target, opened
 from sandbox.errors import PatchError
 from sandbox.git import alternates, linked_tree
 from sandbox.git.alternates import NotLent
+from sandbox.git.diff import touched_paths
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.touched_paths import touched_paths
 from sandbox.patch.values import Change
 
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -24,11 +24,11 @@ from sandbox.apply.target import (
 )
 from sandbox.errors import PatchError
 from sandbox.git.apply import AppliedAlready
+from sandbox.git.diff import touched_paths
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, leaves_tree, link_refusal, refusal
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.touched_paths import touched_paths
 from sandbox.patch.values import Change
 
 _KEPT = ManifestEntry(0, "", 0)

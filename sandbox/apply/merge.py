@@ -11,11 +11,10 @@ from sandbox.apply.three_way import merge
 from sandbox.errors import PatchError
 from sandbox.git.apply import AppliedAlready, DoesNotApply, apply_to_entries
 from sandbox.git.diff import Comparison
-from sandbox.git.manifest import ManifestEntry
+from sandbox.git.manifest import ManifestEntry, Trees
 from sandbox.git.pack import PackedStore
 from sandbox.git.run import GitTooSlow
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import changes_of, same_file
 from sandbox.patch.values import Change

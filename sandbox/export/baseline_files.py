@@ -15,8 +15,7 @@ from sandbox.errors import CollisionError, PatchError
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.guest.wire import PIECE
-from sandbox.patch.left_out import collides
-from sandbox.patch.values import LeftOut
+from sandbox.patch.values import LeftOut, collides
 from sandbox.workspace.scan import open_file
 from sandbox.workspace.snapshot import Snapshot
 

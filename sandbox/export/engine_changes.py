@@ -16,8 +16,7 @@ from sandbox.errors import SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import PATH_LIMIT, carried
 from sandbox.git.store import Store
-from sandbox.patch.left_out import mode_notes, special, too_large
-from sandbox.patch.values import LeftOut
+from sandbox.patch.values import LeftOut, mode_notes, special, too_large
 
 _TAR_PIECE = 1 << 18
 _COMPARED_IN_MEMORY = 8 << 20

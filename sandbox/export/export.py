@@ -17,10 +17,9 @@ from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
 from sandbox.export import baseline_files, guest_changes
 from sandbox.export.selection import selected
 from sandbox.export.working_directory import NoSpace, working_directory
-from sandbox.git.manifest import Manifest, ManifestEntry
+from sandbox.git.manifest import Manifest, ManifestEntry, Trees
 from sandbox.git.pack import PackedStore
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 from sandbox.guest.protocol import Done, Freeze, Frozen, GoOn, Pause
 from sandbox.link.connection import GuestLink
 from sandbox.patch import baseline
@@ -63,7 +62,7 @@ class Exporter:
     spare: Path | None = None
     """Where to work when the temporary directory can't be written."""
     compared: frozenset[bytes] = frozenset()
-    """Names of files that a review compares (`sandbox.patch.reviewed_content`)."""
+    """Names of files that a review compares (`sandbox.patch.values`)."""
 
     def of_container(self, started: StartedContainer, still: Still = Still.ENDED) -> Patch:
         """Make the patch from what stands in the container now.

@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.errors import CollisionError, SandboxLost
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, Trees
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 from sandbox.guest import protocol
 from sandbox.guest.message import GuestAnswer
 from sandbox.link.connection import GuestLink
-from sandbox.patch.left_out import collides, empty_directory, mode_notes, special, too_large
-from sandbox.patch.values import LeftOut
+from sandbox.patch.values import LeftOut, collides, empty_directory, mode_notes, special, too_large
 
 _LINK_LIMIT = 4096
 _CHANGED_LIMIT = 500_000

@@ -7,8 +7,7 @@ from policies.paths import WORKSPACE, absolute
 from policies.policy import Policy
 from sandbox.git.ignore import IgnoreRules, OperatorPatterns
 from sandbox.git.manifest import Manifest, ManifestEntry
-from sandbox.patch.left_out import bounded
-from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.patch.values import LeftOut, LeftOutKind, bounded
 
 
 def selected(

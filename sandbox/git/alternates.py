@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from sandbox.git.quoting import QUOTED, unquoted
+from sandbox.git.run import QUOTED, unquoted
 
 FILE = b"objects/info/alternates"
 FILE_LIMIT = 1 << 16

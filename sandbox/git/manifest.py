@@ -1,10 +1,16 @@
-"""What a workspace copy consists of: the baseline that a patch is made against."""
+"""What a workspace copy consists of: the baseline that a patch is made against, and its tree ids.
+
+Owns git's tree format and its order. Knows no store: what has to be written is handed out as bytes.
+A hundred thousand files are hashed once; a change costs only the directories above it.
+"""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import field
 
 from policies.frozen import dataclass
+from sandbox.errors import PatchError
+from sandbox.recent import Recent, Same
 
 FILE = 0o100644
 EXECUTABLE = 0o100755
@@ -51,3 +57,168 @@ def blob_id(data: bytes) -> str:
     digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
     digest.update(data)
     return digest.hexdigest()
+
+
+_MODES = {FILE: b"100644", EXECUTABLE: b"100755", SYMLINK: b"120000"}
+_TREE_MODE = b"40000"
+
+# By name; None stands for a directory, which has its own row.
+_Directory = dict[bytes, ManifestEntry | None]
+
+
+class Trees:
+    """The directories of one set of files, each with its tree id."""
+
+    __slots__ = ("_directories", "_ids")
+
+    def __init__(self, directories: dict[bytes, _Directory], ids: dict[bytes, str]) -> None:
+        self._directories = directories
+        self._ids = ids
+
+    @classmethod
+    def of(cls, entries: Mapping[bytes, ManifestEntry]) -> "Trees":
+        """Raises `PatchError` where a path is both a file and a directory, or is no path."""
+        trees = cls({b"": {}}, {})
+        for path, entry in entries.items():
+            trees._place(path, entry)
+        trees._compute(trees._directories)
+        return trees
+
+    @classmethod
+    def known(cls, entries: Mapping[bytes, ManifestEntry]) -> "Trees":
+        """As `of`, for entries that never change: those who ask for the same share it."""
+        return _known.get(Same(entries), lambda: cls.of(entries))
+
+    @property
+    def root(self) -> str:
+        """Tree id of the whole, hex."""
+        return self._ids[b""]
+
+    def names(self, directory: bytes) -> Collection[bytes]:
+        """What stands in a directory; nothing where there is none."""
+        return self._directories.get(directory, {}).keys()
+
+    def has_directory(self, path: bytes) -> bool:
+        return path in self._directories
+
+    def missing(self, directory: bytes, listing: Collection[bytes]) -> Iterator[bytes]:
+        """Paths of the files that a directory holds and a listing of it does not, those below too.
+
+        Args:
+            listing: its entries now, each a letter for its kind (f, l, d) and its name.
+        """
+        left = [directory]
+        while left:  # no recursion: the depth is the adversary's
+            at = left.pop()
+            prefix = at + b"/" if at else b""
+            for name, entry in self._directories.get(at, {}).items():
+                if entry is None:
+                    if b"d" + name not in listing:
+                        left.append(prefix + name)
+                elif b"f" + name not in listing and b"l" + name not in listing:
+                    yield prefix + name
+            listing = ()
+
+    def changed(
+        self, changes: Mapping[bytes, ManifestEntry | None]
+    ) -> tuple["Trees", tuple[bytes, ...]]:
+        """The same files with these changes (None: gone), and the paths that found no place.
+
+        What goes is taken out first, so that a file can make room for a directory of its name.
+        A path finds no place where a file stands above it, or files below it.
+        """
+        trees = Trees(dict(self._directories), dict(self._ids))
+        above = set(_above(changes))
+        for directory in above & self._directories.keys():
+            trees._directories[directory] = dict(self._directories[directory])
+        for path, entry in changes.items():
+            if entry is None:
+                trees._remove(path)
+        unplaced = []
+        for path, entry in sorted(changes.items()):
+            if entry is not None:
+                try:
+                    trees._place(path, entry)
+                except PatchError:
+                    unplaced.append(path)
+        trees._compute(above & trees._directories.keys())
+        return trees, tuple(unplaced)
+
+    def write_above(self, paths: Collection[bytes], put: Callable[[bytes], str]) -> None:
+        """Hand each tree on the way to these paths to `put`: all that a diff of them reads."""
+        for directory in set(_above(paths)) & self._directories.keys():
+            put(self._content(directory))
+
+    def _place(self, path: bytes, entry: ManifestEntry) -> None:
+        parent, _, name = path.rpartition(b"/")
+        if not name or path[0] == 0x2F or b"\0" in path:
+            raise PatchError(f"{path!r} is not the path of a file.")
+        directory = self._directories.get(parent)
+        if directory is None:
+            directory = self._make(parent, path)
+        if directory.get(name, entry) is None:
+            raise PatchError(f"{path!r} is a file, but files below it are there too.")
+        directory[name] = entry
+
+    def _make(self, directory: bytes, wanted_for: bytes) -> _Directory:
+        missing = []
+        while directory not in self._directories:  # no recursion: the depth is the adversary's
+            missing.append(directory)
+            directory = directory.rpartition(b"/")[0]
+        inner = self._directories[directory]
+        for path in reversed(missing):
+            name = path.rpartition(b"/")[2]
+            if not name or inner.get(name) is not None:
+                raise PatchError(f"{wanted_for!r} lies below {path!r}, which is a file.")
+            inner[name] = None
+            inner = self._directories[path] = {}
+        return inner
+
+    def _remove(self, path: bytes) -> None:
+        parent, _, name = path.rpartition(b"/")
+        directory = self._directories.get(parent)
+        if directory is None or directory.get(name) is None:
+            return  # no such file: already as wanted
+        del directory[name]
+        while not directory and parent:  # git knows no empty directories
+            del self._directories[parent], self._ids[parent]
+            parent, _, name = parent.rpartition(b"/")
+            directory = self._directories[parent]
+            del directory[name]
+
+    def _compute(self, directories: Iterable[bytes]) -> None:
+        deepest_first = sorted(directories, key=lambda path: path.count(b"/"), reverse=True)
+        for directory in (*filter(None, deepest_first), b""):
+            content = self._content(directory)
+            sha1 = hashlib.sha1(b"tree %d\0" % len(content), usedforsecurity=False)
+            sha1.update(content)
+            self._ids[directory] = sha1.hexdigest()
+
+    def _content(self, path: bytes) -> bytes:
+        """The tree object. git sorts a directory as if its name ended in a slash."""
+        prefix = path + b"/" if path else b""
+        rows: list[tuple[bytes, bytes]] = []
+        for name, entry in self._directories[path].items():
+            if entry is None:
+                raw = bytes.fromhex(self._ids[prefix + name])
+                rows.append((name + b"/", b"%s %s\0%s" % (_TREE_MODE, name, raw)))
+            else:
+                mode = _MODES.get(entry.mode)
+                if mode is None or len(entry.blob) != 40:
+                    raise PatchError(f"{prefix + name!r} is neither a file nor a link: {entry!r}")
+                rows.append((name, b"%s %s\0%s" % (mode, name, bytes.fromhex(entry.blob))))
+        rows.sort()
+        return b"".join([row for _, row in rows])
+
+
+def _above(paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Each directory above each path, the root too; some more than once."""
+    yield b""
+    for path in paths:
+        end = path.find(b"/")
+        while end > 0:
+            yield path[:end]
+            end = path.find(b"/", end + 1)
+
+
+_known = Recent[Trees](2)

@@ -1,11 +1,13 @@
 """The one way host git is run: in a private store, with nobody's configuration.
 
-Owns which program that is, its environment and its bounds. Knows no trees and no patches. What git
-reads here is only what we wrote: the git directory, an index and a patch file named by the caller.
-One call reads a person's own configuration, as data, in no repository (`listed_config`).
+Owns which program that is, its environment and its bounds, and how names are quoted in what it
+prints. Knows no trees and no patches. What git reads here is only what we wrote: the git directory,
+an index and a patch file named by the caller. One call reads a person's own configuration, as data,
+in no repository (`listed_config`).
 """
 
 import os
+import re
 import selectors
 import subprocess
 import tempfile
@@ -273,3 +275,26 @@ def _pump(
 def _read(stream: object) -> bytes:
     file: IO[bytes] = stream  # type: ignore[assignment]
     return os.read(file.fileno(), _PIECE_BYTES)
+
+
+QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
+_LETTERS = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"t": b"\t",
+    b"n": b"\n",
+    b"v": b"\v",
+    b"f": b"\f",
+    b"r": b"\r",
+}
+
+
+def unquoted(name: bytes) -> bytes:
+    """What stands between the quotes, as it is."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        return bytes((int(code, 8),)) if len(code) == 3 else _LETTERS.get(code, code)
+
+    return _ESCAPE.sub(plain, name)

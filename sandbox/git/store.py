@@ -61,7 +61,7 @@ class Store:
         return self._write(b"blob", chunks, size)
 
     def put_tree(self, content: bytes) -> str:
-        """Store a tree object of this content (`trees` knows its format); gives its id."""
+        """Store a tree object of this content (`Trees` knows its format); gives its id."""
         return self._write(b"tree", (content,), len(content))
 
     def put_commit(self, content: bytes) -> str:

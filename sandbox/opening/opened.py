@@ -19,9 +19,9 @@ from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.engine.labels import LABEL_LEFT
 from sandbox.errors import EngineError, SandboxLost, WorkspaceError
-from sandbox.git import personal_config
+from sandbox.git import config
+from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
-from sandbox.git.personal_config import PersonalConfig
 from sandbox.pool.supply import DIRECT, ContainerSupply
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
@@ -111,7 +111,7 @@ def open_workspace(
     info = image_of(engine, policy, image)
     source = workspace_source.of(workspace, engine, info, policy.workspace)
     setup_labels = info.labels if policy.setup.makes_layer else {}
-    personal = personal_config.read(os.environ, NOWHERE if carried else on_host(workspace))
+    personal = config.read_personal(os.environ, NOWHERE if carried else on_host(workspace))
     for note in personal.notes:
         on_progress(note)
     below = prepare(engine, info, moved=source.moved, on_progress=on_progress)

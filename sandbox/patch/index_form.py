@@ -11,8 +11,14 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from sandbox.git import config
-from sandbox.git.attributes import Attributes, AttributesUnknown
-from sandbox.git.conversion import LIMIT_BYTES, Conversion, LineEnds, NotComputed
+from sandbox.git.attributes import (
+    LIMIT_BYTES,
+    Attributes,
+    AttributesUnknown,
+    Conversion,
+    LineEnds,
+    NotComputed,
+)
 from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.store import Store
 

@@ -13,15 +13,12 @@ from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.diff import Comparison, DiffRecord, carry_whole, rewrite_headers
-from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
+from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry, Trees
 from sandbox.git.pack import PackedStore
-from sandbox.git.path_rules import PATH_LIMIT_BYTES, link_refusal, refusal
+from sandbox.git.path_rules import PATH_LIMIT_BYTES, collisions, link_refusal, refusal
 from sandbox.git.store import NOTHING, Store
-from sandbox.git.trees import Trees
-from sandbox.patch.collisions import collisions
 from sandbox.patch.index_form import Entries, in_words, index_form
-from sandbox.patch.reviewed_content import read_sides
-from sandbox.patch.values import Change, ChangeKind, IndexPatch, LeftOut, Patch
+from sandbox.patch.values import Change, ChangeKind, IndexPatch, LeftOut, Patch, read_sides
 
 INDEX_PATCH = "patch.index.diff"
 """Name of the file for a patch in what git stores."""

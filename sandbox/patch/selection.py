@@ -1,23 +1,22 @@
-"""A part of a patch, chosen by file and hunk, as a patch of its own.
+"""What is new in a later patch against an earlier one of the same baseline, as a patch of its own.
 
-Owns taking a patch apart into what can be chosen, and the proof of what is put together again: it
-is applied to the old files that were kept, and made anew from what that gives. Content that looks
-like a patch is content: hunks are read by their counts.
+Both are applied to the old files that were kept beside them, in a private store; the difference is
+proved as any patch is.
 """
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
+from sandbox.git.diff import touched_paths
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import make_patch, same_file
-from sandbox.patch.touched_paths import touched_paths
 from sandbox.patch.values import Change, Patch
 
 MODE = 0
@@ -251,3 +250,46 @@ def _chosen(file: FileDiff, wanted: frozenset[int] | None) -> bytes:
     if not pieces:  # the mode alone: git reads no names from these two lines
         head = [line for line in head if not line.startswith((b"--- ", b"+++ "))]
     return b"".join([*head, *pieces])
+
+
+def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
+    """The patch from baseline + `before` to baseline + `now`.
+
+    Args:
+        old: what was kept with the two patches.
+
+    Raises:
+        PatchError: that does not fit them, or the patch can't be made.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="moonpool-since-") as place:
+            scratch = Path(place)
+            store = PackedStore(scratch / "store")
+            standing: dict[bytes, ManifestEntry] = {}
+            for kept in old:
+                for path, entry in kept.entries.items():
+                    if entry is not None and path not in standing:
+                        kept.store.lend(entry.blob, store)
+                        standing[path] = entry
+            then = _after(before, standing, store, scratch / "before")
+            after = _after(now, standing, store, scratch / "now")
+            changed = {
+                path: after.get(path)
+                for path in {*then, *after}
+                if not same_file(then.get(path), after.get(path))
+            }
+            manifest = Manifest(entries=then, tracked=None, rule_files={})
+            return make_patch(store, manifest, changed)
+    except OSError as problem:
+        raise PatchError(f"the patch can't be compared with the one before: {problem}") from problem
+
+
+def _after(
+    patch: bytes, standing: dict[bytes, ManifestEntry], store: PackedStore, scratch: Path
+) -> dict[bytes, ManifestEntry]:
+    if not patch:
+        return dict(standing)
+    scratch.mkdir()
+    file = scratch / "patch.diff"
+    file.write_bytes(patch)
+    return apply_to_entries(store, standing, file, index=scratch / "index", timeout_s=_GIT_S)

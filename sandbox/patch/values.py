@@ -1,12 +1,77 @@
-"""A patch and what it holds, as values."""
+"""A patch and what it holds or can't carry, as values and the words that say so.
 
-from collections.abc import Mapping
-from dataclasses import field
+Owns how much of the content beside the hunks is kept for a reviewer, so that the host's memory
+stays bounded: to compare two versions of a file takes both as a whole, and what a binary is takes
+its first bytes. Which files are compared, and what is made of them, is the caller's.
+"""
+
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
 from enum import StrEnum
 
 from policies.frozen import dataclass
+from sandbox.git.diff import DiffRecord
 from sandbox.git.manifest import ManifestEntry
-from sandbox.patch.reviewed_content import Side
+from sandbox.git.store import NOTHING, Store
+
+START_BYTES = 4096
+"""How much is kept of a file that is too large to be kept whole."""
+BINARY_LIMIT_BYTES = 1 << 20
+"""A larger file that the patch carries as binary data is not kept whole: it may be text."""
+COMPARED_LIMIT_BYTES = 4 << 20
+"""A larger file is not kept whole where it is to be compared."""
+TOGETHER_LIMIT_BYTES = 16 << 20
+"""For the kept content of all files; the smallest come first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One blob, from its start."""
+
+    start: bytes
+    size: int
+    """Size of the whole blob, in bytes."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of it is missing."""
+        return len(self.start) == self.size
+
+
+def read_sides(
+    store: Store, records: Iterable[DiffRecord], compared: frozenset[bytes]
+) -> Mapping[str, Side]:
+    """Content by object id; what is past a bound is not there.
+
+    Args:
+        compared: names, in lower case, of files of which both versions are kept whole.
+    """
+    wanted: dict[str, int] = {}
+    for record in records:
+        if _name(record.path) in compared or _name(record.old_path or b"") in compared:
+            wanted |= dict.fromkeys((record.old_blob, record.new_blob), COMPARED_LIMIT_BYTES)
+        elif record.added_lines is None:
+            wanted.setdefault(record.new_blob, BINARY_LIMIT_BYTES)
+    sizes = {blob: store.size(blob) for blob in wanted if blob != NOTHING and blob in store}
+    kept = {blob: size if size <= wanted[blob] else START_BYTES for blob, size in sizes.items()}
+    sides: dict[str, Side] = {}
+    left = TOGETHER_LIMIT_BYTES
+    for blob, limit in sorted(kept.items(), key=lambda item: (item[1], item[0])):
+        left -= limit
+        if left < 0:
+            break
+        start = bytearray()
+        for piece in store.read(blob):
+            start += piece
+            if len(start) >= limit:
+                break
+        sides[blob] = Side(start=bytes(start[:limit]), size=sizes[blob])
+    return sides
+
+
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2].lower()
 
 
 class ChangeKind(StrEnum):
@@ -104,3 +169,50 @@ class Patch:
     """Content that a review needs beside the hunks, by object id, as far as it was kept."""
     collisions: Mapping[bytes, bytes] = field(default_factory=dict)
     """New paths that some systems take for another path of the tree, which is the value."""
+
+
+_NOTES_LIMIT = 200
+_CARRIED_MODES = frozenset({0o644, 0o755, 0o664, 0o775})
+"""What a checkout makes of git's two modes, by umask."""
+
+
+def collides(path: bytes) -> LeftOut:
+    """For a file that has the id of another one, and another content."""
+    reason = "has the SHA-1 id of another file, and another content: no patch can tell them apart"
+    return LeftOut(path=path, reason=reason, kind=LeftOutKind.COLLISION)
+
+
+def special(path: bytes) -> LeftOut:
+    """For what is no file, link or directory."""
+    return LeftOut(path=path, reason="is a socket, pipe or device", kind=LeftOutKind.SPECIAL)
+
+
+def too_large(path: bytes, size: int) -> LeftOut:
+    """For a file of more bytes than a patch takes."""
+    reason = f"is too large for a patch ({size} bytes)"
+    return LeftOut(path=path, reason=reason, kind=LeftOutKind.TOO_LARGE)
+
+
+def empty_directory(path: bytes) -> LeftOut:
+    """For a directory with nothing in it."""
+    reason = "is an empty directory, which no patch carries"
+    return LeftOut(path=path, reason=reason, kind=LeftOutKind.EMPTY_DIRECTORY)
+
+
+def mode_notes(path: bytes, mode: int) -> list[LeftOut]:
+    """What a patch drops of a file's mode: all but whether its owner may execute it."""
+    bits = stat.S_IMODE(mode)
+    if not stat.S_ISREG(mode) or bits in _CARRIED_MODES:
+        return []
+    carried_as = 0o755 if bits & 0o100 else 0o644
+    reason = f"has mode {bits:o}, which a patch carries as {carried_as:o}"
+    return [LeftOut(path=path, reason=reason, kind=LeftOutKind.MODE)]
+
+
+def bounded(notes: list[LeftOut]) -> list[LeftOut]:
+    """The first of them, and how many more there are."""
+    shown = sorted(notes, key=lambda note: note.path)[:_NOTES_LIMIT]
+    if len(notes) > len(shown):
+        more = len(notes) - len(shown)
+        shown[-1] = replace(shown[-1], reason=f"{shown[-1].reason}; so it is with {more} more")
+    return shown

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from policies.frozen import dataclass
 from sandbox.git.manifest import ManifestEntry
 from sandbox.link.connection import GuestLink
-from sandbox.patch.left_out import bounded, special
-from sandbox.patch.values import LeftOut, LeftOutKind
+from sandbox.patch.values import LeftOut, LeftOutKind, bounded, special
 from sandbox.restore.comparison import MarkComparison, RestorePlan, entries_now
 from sandbox.restore.mark import USUAL_MODE, Restored
 from sandbox.restore.tracking import folders_of

@@ -18,8 +18,8 @@ from sandbox.engine import image_archive
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_archive import reference
 from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
+from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
-from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace import git_history
 from sandbox.workspace.borrowed import borrow, lent_in_image
 from sandbox.workspace.difference import difference, keep_full, loaded

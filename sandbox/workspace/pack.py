@@ -16,11 +16,11 @@ from typing import BinaryIO
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceChanged, WorkspaceError
 from sandbox.git import config as git_config
+from sandbox.git.config import PersonalConfig
 from sandbox.git.ignore import FILE_LIMIT_BYTES as RULES_LIMIT
 from sandbox.git.index import tracked_blobs
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import in_git
-from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace.added_files import TOP, UID, AddedFiles
 from sandbox.workspace.difference import Difference
 from sandbox.workspace.image_tree import ImageTree

@@ -20,7 +20,7 @@ from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_transfer import exactly
-from sandbox.git.personal_config import PersonalConfig
+from sandbox.git.config import PersonalConfig
 from sandbox.patch.values import LeftOut
 from sandbox.workspace import copying, git_history
 from sandbox.workspace.borrowed import borrow

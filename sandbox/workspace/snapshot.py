@@ -20,8 +20,8 @@ from sandbox.cache import cache_directory
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.engine.image_archive import reference
 from sandbox.errors import WorkspaceError
+from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest, ManifestEntry
-from sandbox.git.personal_config import PersonalConfig
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.recent import Recent
 from sandbox.workspace.place import Workspace

@@ -20,9 +20,8 @@ from agent.tools.sandbox_protocol import OnOutput
 from sandbox.container.plan import BroughtFiles
 from sandbox.container.seal import SealReport
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, Trees, blob_id
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 from sandbox.opening.reattach import ContainerState
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch

@@ -19,8 +19,7 @@ from agent.risk.kinds import found
 from fakes.box import TmpBox
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.patch.reviewed_content import Side
-from sandbox.patch.values import Change, ChangeKind, Patch
+from sandbox.patch.values import Change, ChangeKind, Patch, Side
 
 
 def broken(_subject: InspectedPatch) -> Iterator[Finding]:

@@ -19,9 +19,9 @@ from generators.file_trees import (
 )
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
+from sandbox.git.diff import touched_paths
 from sandbox.git.run import environment, git_program, run_git
 from sandbox.git.store import Store
-from sandbox.patch.touched_paths import touched_paths
 
 SECRET = b"outside, not to be touched\n"
 

@@ -7,8 +7,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from generators.file_trees import user_git
-from sandbox.git.attributes import Attributes, AttributesUnknown
-from sandbox.git.conversion import Conversion, NotComputed
+from sandbox.git.attributes import Attributes, AttributesUnknown, Conversion, NotComputed
 from sandbox.git.manifest import blob_id
 
 _state = st.sampled_from(

@@ -16,7 +16,7 @@ from sandbox.git.ignore import (
     IgnoreRules,
 )
 from sandbox.git.manifest import FILE, SYMLINK, Manifest, ManifestEntry
-from sandbox.git.wildmatch import Glob
+from sandbox.git.pattern import Glob
 
 ENTRY = ManifestEntry(FILE, "a" * 40, 1)
 

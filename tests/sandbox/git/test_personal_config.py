@@ -12,9 +12,9 @@ import pytest
 from conftest import OpenBox
 from policies.loading import load
 from policies.policy import History
+from sandbox.git.config import PersonalConfig, read_personal
 from sandbox.git.ignore import IgnoreRules
 from sandbox.git.manifest import PERSONAL_EXCLUDE
-from sandbox.git.personal_config import PersonalConfig, read
 from sandbox.workspace.pack import Packer
 from sandbox.workspace.scan import scan
 from sandbox.workspace.selection import select
@@ -22,7 +22,9 @@ from sandbox.workspace.selection import select
 
 def said(tmp_path: Path, text: str) -> bytes:
     (tmp_path / ".gitconfig").write_text(text)
-    return read({"HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}, tmp_path / "tree").settings
+    return read_personal(
+        {"HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}, tmp_path / "tree"
+    ).settings
 
 
 def test_values_of_a_short_list_and_nothing_else(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_condition_on_a_place_holds_for_the_workspaces(
 
 def test_a_configuration_that_git_cannot_read_is_told(tmp_path: Path) -> None:
     (tmp_path / ".gitconfig").write_text("[core")
-    found = read({"HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}, tmp_path)
+    found = read_personal({"HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}, tmp_path)
     assert not found.settings
     assert "does not count here" in found.notes[0]
 
@@ -110,7 +112,7 @@ def test_files_of_rules_are_bounded_and_may_be_anything(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / ".gitconfig").write_text("[core]\n\tattributesFile = ~/pipe\n")
     environ = {"HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
-    found = read(environ, tmp_path)
+    found = read_personal(environ, tmp_path)
     assert (found.files, found.settings) == ({}, b"")
     assert "larger than" in found.notes[0]
 

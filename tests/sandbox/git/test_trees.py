@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from generators.file_trees import World, entries, file, link, program, user_commit, write_world
 from generators.random_file_trees import pairs
 from sandbox.errors import PatchError
-from sandbox.git.manifest import FILE, ManifestEntry
+from sandbox.git.manifest import FILE, ManifestEntry, Trees
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 ENTRY = ManifestEntry(FILE, "a" * 40, 1)

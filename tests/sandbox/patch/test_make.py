@@ -17,11 +17,10 @@ from generators.file_trees import (
 )
 from sandbox.errors import PatchError
 from sandbox.git.diff import Comparison
-from sandbox.git.manifest import FILE, Manifest, ManifestEntry
+from sandbox.git.manifest import FILE, Manifest, ManifestEntry, Trees
 from sandbox.git.path_rules import is_dot_git, leaves_tree, link_refusal, refusal
 from sandbox.git.run import git_program
 from sandbox.git.store import Store
-from sandbox.git.trees import Trees
 from sandbox.patch.make import LINES_LIMIT_BYTES, PatchLimits, apply_proof, make_patch
 from sandbox.patch.values import ChangeKind, LeftOut
 

@@ -8,7 +8,7 @@ from fakes.box import TmpBox
 from sandbox.apply.directory import apply_patch
 from sandbox.patch import baseline
 from sandbox.patch.baseline import Baseline
-from sandbox.patch.since import patch_since
+from sandbox.patch.selection import patch_since
 
 FILES = {"a": b"1\n2\n3\n", "b": b"b\n", "gone": b"x\n", "bin": bytes(range(256)) * 9}
 

@@ -12,7 +12,7 @@ from sandbox.container.prepared_image import PreparedImage, image_of, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
-from sandbox.git import personal_config
+from sandbox.git import config
 from sandbox.opening import opened
 from sandbox.sandbox import Sandbox
 from sandbox.workspace.scan import scan
@@ -34,7 +34,7 @@ class Carried:
             scan(workspace),
             workspace,
             policy.workspace,
-            personal=personal_config.read(os.environ, workspace),
+            personal=config.read_personal(os.environ, workspace),
             inventory=prepared.inventory,
             keep=self.content.extend,
         )

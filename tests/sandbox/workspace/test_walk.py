@@ -9,8 +9,8 @@ import pytest
 from policies.kernel.inventory import Inventory
 from policies.loading import load
 from sandbox.container.prepared_image import PreparedImage
+from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
-from sandbox.git.personal_config import PersonalConfig
 from sandbox.workspace import walk
 from sandbox.workspace.scan import Scan, scan
 from sandbox.workspace.snapshot import RememberedCopy, SnapshotMemory, recorded

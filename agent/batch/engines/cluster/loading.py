@@ -30,7 +30,7 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.image_transfer import take_apart
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
-from sandbox.git import personal_config
+from sandbox.git import config
 from sandbox.workspace.place import Workspace
 from sandbox.workspace.scan import scan
 from sandbox.workspace.shipment import pack
@@ -130,7 +130,7 @@ class CargoLoader:
                 looked,
                 root,
                 policy.workspace,
-                personal=personal_config.read(self._environ, root),
+                personal=config.read_personal(self._environ, root),
                 inventory=self._prepared_of(image.ref).inventory,
                 keep=lambda content: pieces.append(put_all(self._store, content)),
             )

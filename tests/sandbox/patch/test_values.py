@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sandbox.git.diff import DiffRecord
 from sandbox.git.store import NOTHING, Store
-from sandbox.patch import reviewed_content
-from sandbox.patch.reviewed_content import read_sides
+from sandbox.patch import values
+from sandbox.patch.values import read_sides
 
 COMPARED = frozenset({b"package.json"})
 
@@ -37,25 +37,23 @@ def test_both_sides_of_a_manifest_are_kept_whole_and_no_other_text(tmp_path: Pat
 
 def test_of_a_large_binary_only_the_start_is_kept(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    large = record(
-        store, b"a.bin", None, b"x" * (reviewed_content.BINARY_LIMIT_BYTES + 1), lines=None
-    )
+    large = record(store, b"a.bin", None, b"x" * (values.BINARY_LIMIT_BYTES + 1), lines=None)
     (side,) = read_sides(store, [large], COMPARED).values()
     assert (len(side.start), side.size, side.whole) == (
-        reviewed_content.START_BYTES,
-        reviewed_content.BINARY_LIMIT_BYTES + 1,
+        values.START_BYTES,
+        values.BINARY_LIMIT_BYTES + 1,
         False,
     )
 
 
 def test_all_together_stay_within_their_bound_the_smallest_first(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    size = reviewed_content.BINARY_LIMIT_BYTES
+    size = values.BINARY_LIMIT_BYTES
     rows = [
         record(store, b"%d" % n, None, b"%02d" % n + b"x" * (size - 2), lines=None)
         for n in range(20)
     ]
     small = record(store, b"package.json", None, b"{}", lines=1)
     kept = read_sides(store, [*rows, small], COMPARED)
-    assert sum(len(side.start) for side in kept.values()) <= reviewed_content.TOGETHER_LIMIT_BYTES
+    assert sum(len(side.start) for side in kept.values()) <= values.TOGETHER_LIMIT_BYTES
     assert small.new_blob in kept
