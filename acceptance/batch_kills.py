@@ -18,9 +18,9 @@ from collections import Counter
 from pathlib import Path
 
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
 from sandbox.opening.stored import stored
-from sandbox.pool import ownership
+from sandbox.pool import supply
 
 TASKS, KILLS, WORKERS, REPOSITORIES = 40, 50, 4, 8
 SHORTEST_S, LONGEST_S = 0.3, 3.0
@@ -72,13 +72,13 @@ def left(engine: Engine, runs: set[str], before: set[str]) -> dict[str, list[str
     containers = [
         row.name
         for row in engine.containers(LABEL_DEADLINE)
-        if ownership.run_of(row.labels, row.name) in runs
-        or (ownership.is_waiting(row) and ownership.is_left(row.labels))
+        if supply.run_of(row.labels, row.name) in runs
+        or (supply.is_waiting(row) and supply.is_left(row.labels))
     ]
     volumes = [
         row.name
         for row in engine.volumes(LABEL_MANAGED)
-        if row.labels.get(LABEL_RUN) in runs or ownership.is_left(row.labels)
+        if row.labels.get(LABEL_RUN) in runs or supply.is_left(row.labels)
     ]
     unfinished = [item.id for item in stored(engine) if item.id not in before and not item.finished]
     return {"containers": containers, "volumes": volumes, "unfinished images": unfinished}

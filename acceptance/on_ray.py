@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE
+from sandbox.engine.values import LABEL_DEADLINE
 
 BIN = Path(sys.executable).parent
 SEEN, HIDDEN = "moonpool-on-ray/seen:1", "moonpool-on-ray/hidden:1"

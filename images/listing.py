@@ -13,10 +13,9 @@ from images.build import DIGEST_LABEL, RECIPE_LABEL
 from images.recipes import Recipe
 from images.trust import local_authorities
 from policies.frozen import dataclass
-from sandbox.container.inventory_cache import inventory_file
+from sandbox.container.prepared_image import inventory_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_PREPARED, LABEL_SNAPSHOT
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import LABEL_PREPARED, LABEL_SNAPSHOT, ImageInfo
 
 State = Literal["ready", "outdated", "not built", "superseded", "no recipe", "set-up"]
 

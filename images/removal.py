@@ -9,7 +9,7 @@ from images import recipes
 from images.build import RECIPE_LABEL
 from images.listing import prepared_of
 from policies.file.names import is_path
-from sandbox.container.inventory_cache import inventory_file
+from sandbox.container.prepared_image import inventory_file
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable

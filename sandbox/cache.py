@@ -1,15 +1,39 @@
-"""The cache on the host: what the sandbox keeps there can be made again, and may be lost."""
+"""The cache on the host, and files replaced as a whole, in it and elsewhere.
+
+What the sandbox keeps in the cache can be made again, and may be lost.
+"""
 
 import contextlib
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 import platformdirs
 
-from sandbox.atomic_write import write_pieces_atomically
 from sandbox.errors import SandboxError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file so that a reader sees the old one or the new one, never a part.
+
+    A link that stands at `path` is replaced, never followed: in a directory that the repository's
+    author had a hand in it may point anywhere. Raises `OSError`.
+    """
+    write_pieces_atomically(path, (data,))
+
+
+def write_pieces_atomically(path: Path, data: Iterable[bytes]) -> None:
+    """As `write_atomically`, of what is written as it comes."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(data)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def cache_directory() -> Path:

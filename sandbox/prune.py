@@ -13,11 +13,17 @@ from enum import StrEnum
 
 from policies.frozen import dataclass
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_LOWER, LABEL_MANAGED, LABEL_RUN
-from sandbox.engine.values import ContainerInfo, VolumeInfo
+from sandbox.engine.values import (
+    LABEL_DEADLINE,
+    LABEL_LOWER,
+    LABEL_MANAGED,
+    LABEL_RUN,
+    ContainerInfo,
+    VolumeInfo,
+)
 from sandbox.errors import EngineError
 from sandbox.opening.stored import StoredItem, stored
-from sandbox.pool import ownership
+from sandbox.pool import supply
 
 UNUSED_AGE_S = 7 * 24 * 3600
 """What no run has used for this long is removed."""
@@ -64,9 +70,9 @@ def leftovers(engine: Engine, *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> tu
         Leftover(
             kind=LeftoverKind.CONTAINER,
             id=row.id,
-            run=ownership.run_of(row.labels, row.name),
+            run=supply.run_of(row.labels, row.name),
             state=row.state,
-            expired=deadline < now or (ownership.is_waiting(row) and ownership.is_left(row.labels)),
+            expired=deadline < now or (supply.is_waiting(row) and supply.is_left(row.labels)),
             deadline=deadline,
         )
         for row in engine.containers(LABEL_DEADLINE)
@@ -78,7 +84,7 @@ def leftovers(engine: Engine, *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> tu
             id=row.name,
             run=row.labels.get(LABEL_RUN, ""),
             # One that a container still has is refused by the engine.
-            expired=(_deadline(row) or 0.0) < now or ownership.is_left(row.labels),
+            expired=(_deadline(row) or 0.0) < now or supply.is_left(row.labels),
         )
         for row in engine.volumes(LABEL_MANAGED)
         if LABEL_LOWER not in row.labels

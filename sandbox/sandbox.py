@@ -20,9 +20,8 @@ from sandbox.opening import opened, reattach
 from sandbox.opening.opened import OpenedContainer
 from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.restore.mark import Mark, Restored
-from sandbox.restore.tracking import Follower, Step
-from sandbox.workspace.place import Workspace
+from sandbox.restore.tracking import Follower, Mark, Restored, Step
+from sandbox.workspace.source import Workspace
 
 
 class Sandbox(SessionCommands):

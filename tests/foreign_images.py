@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from images import recipes
 from images.build import RECIPE_LABEL, ensure, ensure_recipe
 from images.recipes import OPERATORS_REPOSITORY, Recipe
-from sandbox.container.inventory_cache import inventory_file
-from sandbox.container.prepared_image import prepare
+from sandbox.container.prepared_image import inventory_file, prepare
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, SandboxError
 

@@ -22,7 +22,7 @@ from inspect_ai.util import SandboxEnvironmentType, sandbox, sandbox_service
 
 from agent.preparation import environment
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_RUN
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_RUN
 
 # Inspect's own are no failures of ours: how it retries, and streams that it leaves open.
 INSPECTS_OWN = (

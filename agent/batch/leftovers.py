@@ -13,10 +13,15 @@ from agent.record.outcome import Outcome
 from agent.record.store import runs_directory
 from policies.frozen import dataclass
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_POOL, LABEL_RUN
-from sandbox.engine.values import ContainerInfo
+from sandbox.engine.values import (
+    LABEL_DEADLINE,
+    LABEL_MANAGED,
+    LABEL_POOL,
+    LABEL_RUN,
+    ContainerInfo,
+)
 from sandbox.errors import EngineError, SandboxError
-from sandbox.pool import ownership
+from sandbox.pool import supply
 from sandbox.prune import Leftover, LeftoverKind
 
 
@@ -66,7 +71,7 @@ class LeftoverRemover:
                 with contextlib.suppress(SandboxError):
                     self._export(row)
                     self._removed(row)
-            elif not run_id and ownership.is_left(row.labels):
+            elif not run_id and supply.is_left(row.labels):
                 self._removed(row)
         self._remove_volumes(runs)
 
@@ -104,11 +109,11 @@ class LeftoverRemover:
 
     def _remove_volumes(self, runs: Collection[str]) -> None:
         for volume in self.engine.volumes(LABEL_MANAGED):
-            if volume.labels.get(LABEL_RUN) in runs or ownership.is_left(volume.labels):
+            if volume.labels.get(LABEL_RUN) in runs or supply.is_left(volume.labels):
                 # The engine refuses what a container still has.
                 with contextlib.suppress(EngineError):
                     self.engine.remove_volume(volume.name)
 
 
 def _run_of(row: ContainerInfo) -> str:
-    return ownership.run_of(row.labels, row.name)
+    return supply.run_of(row.labels, row.name)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from agent.interrupts import NOW, Interrupts, SignalReceived, TimeUp
-from sandbox.background import Background
+from sandbox.threads import Background
 
 Heard = TypeVar("Heard")
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from agent.record import outcome as outcomes
 from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 NOT_BEGUN = "not begun"
 """In place of an outcome, where it came to no run."""

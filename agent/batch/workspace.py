@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from agent.batch.order import AttemptOrder
 from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
-from sandbox.workspace.place import ImageFolder, Workspace, folder
+from sandbox.workspace.source import ImageFolder, Workspace, folder
 
 STORE = "store"
 """The folder of repositories that tasks name, below the batch's."""

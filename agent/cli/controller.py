@@ -35,7 +35,7 @@ from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
 from agent.untrusted_text import one_line, shortened, visible
 from policies.frozen import dataclass
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.patch.make import INDEX_PATCH
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import VerifierFiles
 from policies.frozen import dataclass
 from policies.policy import Policy
-from sandbox.workspace.place import ImageFolder, Workspace
+from sandbox.workspace.source import ImageFolder, Workspace
 
 if TYPE_CHECKING:
     from sandbox.container.plan import BroughtFiles

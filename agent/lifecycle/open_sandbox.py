@@ -12,7 +12,7 @@ from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError, Works
 from sandbox.opening import opened, reattach
 from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 
 def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:

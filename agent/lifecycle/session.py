@@ -36,8 +36,8 @@ from policies.file.rendering import as_data, spelled
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE
 from policies.policy import Policy
-from sandbox.recent import Recent, Same
-from sandbox.workspace.place import ImageFolder
+from sandbox.threads import Recent, Same
+from sandbox.workspace.source import ImageFolder
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState

@@ -38,7 +38,7 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
 from sandbox.patch.values import Change
-from sandbox.restore.mark import Mark
+from sandbox.restore.tracking import Mark
 
 _SHELL = "bash"
 

@@ -33,10 +33,10 @@ from agent.risk.finding import Finding
 from policies.frozen import dataclass
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_SNAPSHOT, SAMPLE_RUN
+from sandbox.engine.values import LABEL_SNAPSHOT, SAMPLE_RUN
 from sandbox.errors import SandboxError
 from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.prune import Leftover, LeftoverKind

@@ -26,7 +26,7 @@ from policies.frozen import dataclass
 from policies.loading import loads
 from policies.policy import Policy
 from sandbox.opening.reattach import ReattachState
-from sandbox.workspace.place import named
+from sandbox.workspace.source import named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

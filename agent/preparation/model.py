@@ -28,7 +28,7 @@ from agent.preparation import environment, workspace
 from agent.review.opinion.reviewer import Reviewer
 from policies.frozen import dataclass
 from policies.policy import Policy
-from sandbox.workspace.place import Workspace, on_host
+from sandbox.workspace.source import Workspace, on_host
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings

@@ -2,7 +2,7 @@
 
 from agent.preparation import workspace
 from policies.policy import Policy
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 
 def notices_of(root: Workspace, policy: Policy) -> list[str]:

@@ -13,7 +13,7 @@ from agent.preparation import environment, workspace
 from policies.file import names
 from policies.loading import Accept, load
 from policies.policy import Policy
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 
 def permit(

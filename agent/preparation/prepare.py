@@ -18,7 +18,7 @@ from agent.record.store import RunRecord, new_run_id
 from agent.risk.kinds import accepted_risks
 from policies.frozen import dataclass
 from policies.policy import Policy
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import ImageFolder, Workspace, named, on_host
+from sandbox.workspace.source import ImageFolder, Workspace, named, on_host
 
 _LOOKS_LIKE_POLICY = (
     "moonpool.yaml",

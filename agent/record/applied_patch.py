@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.errors import RecordError
 from agent.record.events.workspace import PatchApplied
 from policies.frozen import dataclass
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
 from sandbox.patch.selection import patch_since

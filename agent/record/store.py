@@ -39,7 +39,7 @@ from agent.errors import RecordError, UsageError
 from agent.record.chain import FIRST, Chain, digest, read_chain
 from agent.record.events.encoding import REDACTED
 from policies.errors import CarryingError
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 
 SUMMARY = "run.json"
 EVENTS = "events.jsonl"

@@ -22,7 +22,7 @@ from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified
 from policies.policy import SERVER_TOOLS
 from sandbox.patch.values import ChangeKind, LeftOut
-from sandbox.workspace.place import PREFIX as IMAGE
+from sandbox.workspace.source import PREFIX as IMAGE
 
 _BAR = 20
 _FILES_SHOWN = 40

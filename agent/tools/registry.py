@@ -8,7 +8,7 @@ from agent.models.interface import ToolSpec
 from agent.tools import bash, plan, reading, searching, writing
 from agent.tools.interface import Tool
 from policies.policy import Policy
-from sandbox.recent import Recent, Same
+from sandbox.threads import Recent, Same
 
 ALL: Mapping[str, Tool[Any]] = {
     tool.name: tool

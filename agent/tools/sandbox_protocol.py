@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from sandbox.git.manifest import Manifest, ManifestEntry
     from sandbox.opening.reattach import ContainerState
     from sandbox.patch.values import LeftOut, Patch
-    from sandbox.restore.mark import Mark, Restored
-    from sandbox.restore.tracking import Step
+    from sandbox.restore.tracking import Mark, Restored, Step
     from sandbox.results import BackgroundStatus, CommandResult, Listing
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]

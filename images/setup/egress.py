@@ -19,8 +19,7 @@ from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
 from sandbox.container.spec import ContainerSpec
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, ImageInfo
 from sandbox.errors import SetupFailed
 
 _ASK_TIME_S = 120

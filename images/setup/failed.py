@@ -4,9 +4,9 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from sandbox.container.setup_layers import DRAFT, REPOSITORY
+from sandbox.container.prepared_image import DRAFT, REPOSITORY
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_FOREIGN, LABEL_SETUP
+from sandbox.engine.values import LABEL_ATTEMPT, LABEL_FOREIGN, LABEL_SETUP
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from datetime import datetime
 from images.setup import job, secrets
 from sandbox.container import guest_runtime, seccomp
 from sandbox.container.own_files import GUEST_DIRECTORY
-from sandbox.container.setup_layers import DRAFT, REPOSITORY
+from sandbox.container.prepared_image import DRAFT, REPOSITORY
 from sandbox.container.spec import PATH, ContainerSpec
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import (
+from sandbox.engine.values import (
     LABEL_ATTEMPT,
     LABEL_DEADLINE,
     LABEL_FOREIGN,
@@ -22,8 +22,8 @@ from sandbox.engine.labels import (
     LABEL_MANAGED,
     LABEL_REPLACED,
     LABEL_SETUP,
+    ImageInfo,
 )
-from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, SetupFailed
 
 ENVIRONMENT = "/opt/venv"

@@ -14,13 +14,12 @@ from pathlib import Path
 from images.setup.inputs import SetupInput, read_inputs
 from policies.policy import Policy
 from sandbox import cache
-from sandbox.container import setup_layers
-from sandbox.container.setup_layers import REPOSITORY, layer_file
+from sandbox.container import prepared_image
+from sandbox.container.prepared_image import REPOSITORY, layer_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_SETUP
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import LABEL_SETUP, ImageInfo
 from sandbox.errors import ImageUnusable, SetupFailed
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 _FORM = 2
 """Version of what a layer is; one of another form is made again."""
@@ -99,7 +98,7 @@ def find_or_make(
                 )
     cache.keep(layer_file(key), b"")  # its age tells `prune` when it was last used
     on_progress(layer.line)
-    for note in setup_layers.notes(policy, layer.replaced):
+    for note in prepared_image.notes(policy, layer.replaced):
         on_progress(note)
     return layer
 
@@ -160,7 +159,7 @@ def _layer(image: ImageInfo, below: ImageInfo, key: str, *, seconds: float | Non
         was_there=seconds is None,
         seconds=seconds or 0.0,
         added_bytes=max(image.size_bytes - below.size_bytes, 0),
-        replaced=setup_layers.replaced(image.labels),
+        replaced=prepared_image.replaced(image.labels),
     )
 
 

@@ -21,8 +21,13 @@ from sandbox.container.mounts import HeldVolume, Mount, Scratch
 from sandbox.container.spec import USER, ContainerSpec
 from sandbox.engine import tar
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import (
+    LABEL_ATTEMPT,
+    LABEL_DEADLINE,
+    LABEL_MANAGED,
+    LABEL_OWNER,
+    ImageInfo,
+)
 from sandbox.errors import SetupFailed
 
 _UID = 1000

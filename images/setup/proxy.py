@@ -21,8 +21,13 @@ from images.setup.squid import AllowedHosts, configuration, upstream_of
 from sandbox.cache import cache_directory
 from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_PROXY
-from sandbox.engine.values import ContainerInfo
+from sandbox.engine.values import (
+    LABEL_DEADLINE,
+    LABEL_MANAGED,
+    LABEL_OWNER,
+    LABEL_PROXY,
+    ContainerInfo,
+)
 from sandbox.errors import ContainerGone, EngineError, SandboxError
 
 FOLDER = "/egress"

@@ -7,9 +7,8 @@ from dataclasses import field
 
 from policies.file import names
 from policies.frozen import dataclass
-from sandbox.container.files import SessionFiles
 from sandbox.container.output import OnOutput, Receiver
-from sandbox.container.session import Session, path_bytes
+from sandbox.container.session import Session, SessionFiles, path_bytes
 from sandbox.errors import FileError, SandboxLost
 from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE

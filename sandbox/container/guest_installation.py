@@ -14,14 +14,14 @@ from sandbox.container import guest_runtime, moved_folder, own_files, seccomp
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
 from sandbox.container.spec import PATH, ContainerSpec, shelf, variable_names
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import (
+from sandbox.engine.values import (
     LABEL_DEADLINE,
     LABEL_MANAGED,
     LABEL_MOVED,
     LABEL_PREPARED,
     LABEL_PYTHON,
+    ImageInfo,
 )
-from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.guest import image_protocol
 from sandbox.link.connection import GuestLink

@@ -15,12 +15,17 @@ from policies.kernel.inventory import Inventory
 from policies.paths import SCRATCH, WORKSPACE, within
 from policies.shell.words import HOME
 from sandbox.container.own_files import BROUGHT, BROUGHT_PROGRAMS, GUEST_DIRECTORY
-from sandbox.container.setup_layers import REPOSITORY
+from sandbox.container.prepared_image import REPOSITORY
 from sandbox.container.spec import shelf
-from sandbox.engine import image_archive, tar
+from sandbox.engine import images, tar
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_FOREIGN, LABEL_PYTHON, LABEL_SETUP, LABEL_SNAPSHOT
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import (
+    LABEL_FOREIGN,
+    LABEL_PYTHON,
+    LABEL_SETUP,
+    LABEL_SNAPSHOT,
+    ImageInfo,
+)
 from sandbox.errors import ImageUnusable
 
 OWN_NAMES = "moonpool/"
@@ -95,8 +100,8 @@ def without_volumes(engine: Engine, image: ImageInfo) -> str:
             "of its own: make it anew without them, by `docker export` and `docker import`"
         )
     key = f"plain-{image.id.removeprefix('sha256:')[:24]}"
-    engine.load(image_archive.archive(image, iter([tar.END]), len(tar.END), lambda: key))
-    made = engine.image(image_archive.reference(key))
+    engine.load(images.archive(image, iter([tar.END]), len(tar.END), lambda: key))
+    made = engine.image(images.reference(key))
     if made is None:
         raise ImageUnusable("the engine made no image without volumes of it")
     return made.id

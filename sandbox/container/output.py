@@ -6,7 +6,7 @@ from typing import Literal
 from policies.paths import WORKSPACE
 from sandbox.errors import SandboxLost
 from sandbox.guest.protocol import CommandEnd, StreamEnd
-from sandbox.link.refused_programs import programs
+from sandbox.link.connection import refused_programs
 from sandbox.results import CommandResult, Ending, LimitMet, Output
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
@@ -57,7 +57,7 @@ class Receiver:
                 duration_s=duration_s,
                 cwd=end.directory.decode("utf-8", "replace"),
                 leftovers=max(end.leftovers, 0),
-                refused=programs(end.refused),
+                refused=refused_programs(end.refused),
                 limits=tuple(LimitMet(name.decode("ascii")) for name in end.limits[:_LIMITS]),
             )
         except ValueError as error:

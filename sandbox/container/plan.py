@@ -1,25 +1,81 @@
-"""Everything that decides how one sandbox runs, worked out before anything is done."""
+"""Everything that decides how one sandbox runs, worked out before anything is done.
+
+Owns too which of an image's own variables its commands get (an activated environment is made of
+them), and which of them could turn a command into another before the policy has looked at it.
+"""
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from policies.file.names import HIJACKING, OURS
 from policies.frozen import dataclass
 from policies.kernel.inventory import Inventory
 from policies.kernel.rules import Access, KernelRules, PathRule, kernel_rules
-from policies.paths import WORKSPACE, within
+from policies.paths import SCRATCH, WORKSPACE, normal, within
 from policies.policy import Policy
 from policies.shell.words import HOME
-from sandbox.container import image_environment, own_files
+from sandbox.container import own_files
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN, owner
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_OWNER, LABEL_RUN, owner
 from sandbox.guest.protocol import GuestSetup, PathAccess, Variable
-from sandbox.recent import Recent, Same
+from sandbox.threads import Recent, Same
+
+_VALUE_LIMIT = 1 << 15
+_TOTAL_LIMIT = 1 << 17
+_SHELL_FILE = "BASH_ENV"
+_PLAIN_LOCALES = {"C", "C.UTF-8", "C.utf8", "POSIX"}
+
+
+def passed_on(said: Sequence[str], *, written: Iterable[str]) -> dict[str, str]:
+    """Those that reach commands, by name.
+
+    A file that every shell reads first (`BASH_ENV`) is among them where only the image can have
+    written it: conda and others activate their environment by it.
+
+    Args:
+        said: rows ``NAME=VALUE``, as the engine gives them.
+        written: the policy's writable places, relative to the workspace or absolute.
+    """
+    found: dict[str, str] = {}
+    room = _TOTAL_LIMIT
+    for name, is_set, value in (row.partition("=") for row in said):
+        room -= len(name) + len(value)
+        if (
+            not is_set
+            or not _is_name(name)
+            or not value.isprintable()
+            or len(value) > _VALUE_LIMIT
+            or room < 0
+        ):
+            continue
+        if name == _SHELL_FILE:
+            if _is_only_the_images(value, written):
+                found[name] = value
+        # Of the locales, ours means the same and costs a command less.
+        elif not (HIJACKING.match(name) or name in OURS or _is_plain_locale(name, value)):
+            found[name] = value
+    return found
+
+
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and name.isascii()
+
+
+def _is_plain_locale(name: str, value: str) -> bool:
+    return name in {"LANG", "LC_ALL"} and value in _PLAIN_LOCALES
+
+
+def _is_only_the_images(path: str, written: Iterable[str]) -> bool:
+    """By text: a link there that leads to the agent's files is the image's own doing."""
+    tops = (WORKSPACE, HOME, *SCRATCH, "/proc", "/dev", *map(normal, written))
+    return path.startswith("/") and not any(within(normal(path), top) for top in tops)
+
 
 if TYPE_CHECKING:
     from sandbox.container.services import PlannedService
@@ -136,7 +192,7 @@ def _environment(policy: Policy, prepared: PreparedImage) -> dict[str, str]:
     """What commands find in their environment: the image's own, ours, the policy's. Nothing of the
     host's."""
     return {
-        **image_environment.passed_on(prepared.environment, written=policy.paths.write),
+        **passed_on(prepared.environment, written=policy.paths.write),
         "PATH": ":".join(prepared.inventory.search_path),
         "HOME": HOME,
         "USER": "agent",

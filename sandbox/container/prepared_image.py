@@ -1,26 +1,124 @@
 """An image made ready for sandboxes: the guest inside, and the list of programs it holds.
 
 Done once per image and guest version, before anything of a workspace is there; the result is an
-image with the guest compiled for its own Python, and an inventory kept in the host's cache.
+image with the guest compiled for its own Python, and an inventory kept in the host's cache. Owns
+the names of the set-up layers under it too, with the record of their last use.
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from policies.file.names import is_path
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory
+from policies.kernel.inventory import Inventory, Program
 from policies.policy import Policy
 from sandbox import cache
-from sandbox.container import inventory_cache, own_files
+from sandbox.cache import cache_directory
+from sandbox.container import own_files
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
 from sandbox.container.spec import variable_names
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_MOVED, LABEL_PREPARED, LABEL_PYTHON
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import (
+    LABEL_MOVED,
+    LABEL_PREPARED,
+    LABEL_PYTHON,
+    LABEL_REPLACED,
+    ImageInfo,
+)
 from sandbox.errors import ImageUnusable
+from sandbox.threads import Recent
+
+REPOSITORY = "moonpool/setup"
+DRAFT = "draft-"
+"""What the tag of one begins with that has not been looked through."""
+
+
+def layer_file(key: str) -> Path:
+    """A file whose age tells when a layer was last used."""
+    return cache_directory() / "setup" / key
+
+
+def replaced(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Paths of the image's programs, and of what they load, that a layer's set-up replaced."""
+    return tuple(map(str, json.loads(labels.get(LABEL_REPLACED) or "[]")))
+
+
+def notes(policy: Policy, replaced: Collection[str]) -> tuple[str, ...]:
+    """What whoever reads a run's report should know of its set-up."""
+    rules = policy.setup
+    if not rules.makes_layer:
+        return ()
+    found = []
+    if rules.network:
+        found.append(f"set-up reached: {', '.join(rules.network)}")
+    if rules.as_root:
+        found.append("set-up ran as root (setup.as_root)")
+    named = {rule.program.rpartition("/")[2] for rule in policy.commands}
+    told = [path for path in replaced if path.rpartition("/")[2] in named]
+    if told:
+        found.append(f"set-up replaced programs that the policy lists: {', '.join(told)}")
+    return tuple(found)
+
+
+def inventory_file(key: str) -> Path:
+    """Where the list of programs of a prepared image is kept."""
+    return cache_directory() / "inventories" / f"{key}.json"
+
+
+def keep(key: str, inventory: Inventory) -> None:
+    """Keep what a prepared image holds."""
+    data = json.dumps(
+        {
+            "programs": _program_rows(inventory.programs),
+            "scripts": _program_rows(inventory.scripts),
+            "libraries": dict(inventory.libraries),
+            "links": dict(inventory.links),
+            "directories": dict(inventory.directories),
+            "search_path": inventory.search_path,
+        }
+    )
+    cache.keep(inventory_file(key), data.encode())
+
+
+def _program_rows(programs: Mapping[str, Program]) -> list[object]:
+    return [[p.path, p.interpreter, p.inode, p.needs] for p in programs.values()]
+
+
+def _programs_of(rows: list[Any]) -> dict[str, Program]:
+    return {
+        path: Program(path=path, interpreter=line, inode=inode, needs=tuple(needs))
+        for path, line, inode, needs in rows
+    }
+
+
+def load(key: str) -> Inventory | None:
+    """What `keep` kept; None where there is nothing that can be read."""
+    file = inventory_file(key)
+    try:
+        file.stat()
+        return _loaded.get(file, lambda: _load(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+_loaded = Recent[Inventory](4)
+
+
+def _load(file: Path) -> Inventory:
+    raw = json.loads(file.read_bytes())
+    return Inventory(
+        programs=_programs_of(raw["programs"]),
+        scripts=_programs_of(raw["scripts"]),
+        libraries={path: tuple(needs) for path, needs in raw["libraries"].items()},
+        links=raw["links"],
+        directories={path: tuple(names) for path, names in raw["directories"].items()},
+        search_path=tuple(raw["search_path"]),
+    )
+
 
 _MAIN = (
     f"import sys; sys.path.insert(0, '/{GUEST_DIRECTORY}')\n"
@@ -113,17 +211,17 @@ def prepare(
         made = engine.image(ref)
         if made is None:
             raise ImageUnusable("the prepared image is gone again: run once more")
-        inventory_cache.keep(key, inventory)
+        keep(key, inventory)
         return _described(made, key, inventory)
 
 
 def _found(engine: Engine, ref: str, key: str) -> PreparedImage | None:
     found = engine.image(ref)
-    inventory = None if found is None else inventory_cache.load(key)
+    inventory = None if found is None else load(key)
     if found is None or inventory is None:
         return None
     # Its age tells `prune` when the image was last used.
-    os.utime(inventory_cache.inventory_file(key))
+    os.utime(inventory_file(key))
     return _described(found, key, inventory)
 
 
@@ -143,7 +241,7 @@ def recalled(engine: Engine, key: str) -> PreparedImage | None:
     None where the guest in it is not ours, or what is known of it is gone.
     """
     found = engine.image(f"moonpool/prepared:{key}")
-    inventory = inventory_cache.load(key)
+    inventory = load(key)
     if found is None or inventory is None:
         return None
     said = found.labels

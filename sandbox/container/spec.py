@@ -22,7 +22,7 @@ from sandbox.container.mounts import (
     tmpfs,
     volumes,
 )
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED
 
 USER = "1000:1000"
 HOSTNAME = "moonpool"

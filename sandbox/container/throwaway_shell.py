@@ -10,11 +10,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from policies.shell.words import HOME
-from sandbox.container import image_environment, seccomp
+from sandbox.container import plan, seccomp
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import ContainerSpec, differences
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED
 from sandbox.errors import SealBroken
 
 _LIFE_S = 12 * 3600
@@ -24,7 +24,7 @@ _MEMORY_BYTES = 2 << 30
 def shell_spec(prepared: PreparedImage) -> ContainerSpec:
     """The container as a plan."""
     variables = {
-        **image_environment.passed_on(prepared.environment, written=()),
+        **plan.passed_on(prepared.environment, written=()),
         "PATH": ":".join(prepared.inventory.search_path),
         "HOME": HOME,
         "USER": "agent",

@@ -31,8 +31,7 @@ from sandbox.container.mounts import (
 )
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_LOWER, LABEL_MANAGED
-from sandbox.engine.values import VolumeInfo
+from sandbox.engine.values import LABEL_LOWER, LABEL_MANAGED, VolumeInfo
 from sandbox.errors import SandboxError, VolumeRefused
 
 _TMP_SHARE = 4

@@ -20,12 +20,10 @@ from sandbox.engine.api import (
     Unreachable,
     path_part,
 )
-from sandbox.engine.api_errors import translated, unavailable
 from sandbox.engine.endpoints import Endpoint, candidates
 from sandbox.engine.images import EngineImages
-from sandbox.engine.labels import LABEL_DEADLINE
-from sandbox.engine.requests import as_json, labelled
-from sandbox.engine.values import ContainerInfo, EngineInfo, VolumeInfo
+from sandbox.engine.requests import as_json, labelled, translated, unavailable
+from sandbox.engine.values import LABEL_DEADLINE, ContainerInfo, EngineInfo, VolumeInfo
 from sandbox.errors import EngineUnavailable
 
 _MODIFIED = 0

@@ -1,22 +1,24 @@
-"""The way out: changed paths, both sides' bytes, the patch, its proof.
+"""The way out: changed paths, those that belong in a patch, both sides' bytes, patch and proof.
 
-Owns the order of these steps and what happens when the guest no longer answers.
+Owns the order of these steps and what happens when the guest no longer answers. What belongs in a
+patch is decided by the baseline's ignore rules and by the policy.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 
 from policies.frozen import dataclass
+from policies.paths import WORKSPACE, absolute
 from policies.policy import Policy
-from sandbox.background import Background
 from sandbox.container.opening import StartedContainer
 from sandbox.engine.docker import Engine
 from sandbox.errors import FileError, PatchError, SandboxError, SandboxLost
 from sandbox.export import baseline_files, guest_changes
-from sandbox.export.selection import selected
-from sandbox.export.working_directory import NoSpace, working_directory
+from sandbox.export.baseline_files import NoSpace, working_directory
+from sandbox.git.ignore import IgnoreRules, OperatorPatterns
 from sandbox.git.manifest import Manifest, ManifestEntry, Trees
 from sandbox.git.pack import PackedStore
 from sandbox.git.store import Store
@@ -24,8 +26,82 @@ from sandbox.guest.protocol import Done, Freeze, Frozen, GoOn, Pause
 from sandbox.link.connection import GuestLink
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
-from sandbox.patch.values import LeftOut, Patch
+from sandbox.patch.values import LeftOut, LeftOutKind, Patch, bounded
+from sandbox.threads import Background
 from sandbox.workspace.snapshot import Snapshot
+
+
+def selected(
+    changed: Mapping[bytes, ManifestEntry | None],
+    found: list[LeftOut],
+    manifest: Manifest,
+    policy: Policy,
+    not_copied: Sequence[LeftOut],
+) -> tuple[dict[bytes, ManifestEntry | None], list[LeftOut]]:
+    """The changes that belong in the patch, and all that is left out of it.
+
+    Args:
+        changed: new entries by path; None: gone.
+        found: what was left out before.
+        manifest: the baseline, whose ignore rules count.
+        not_copied: what of the workspace was not copied in.
+    """
+    rules = IgnoreRules(manifest, policy.export.ignore, policy.export.include)
+    exclude = OperatorPatterns(policy.workspace.exclude)
+    there = (LeftOutKind.UNUSABLE, LeftOutKind.BORROWED)
+    known = {item.path: item for item in not_copied if item.kind not in there}
+    writable = _writable(policy)
+    kept: dict[bytes, ManifestEntry | None] = {}
+    left_out = _without_ignored(found, rules)
+    for path, entry in changed.items():
+        if path.rpartition(b"/")[2] == b".git":
+            continue  # what a submodule has in place of a repository: no patch carries either
+        reason = rules.ignored(path)
+        if reason is None and exclude.cover(path):
+            reason = "excluded by the policy"
+        if reason is None and (hidden := _covering(path, known)) is not None:
+            # The patch can't be made against what stands on the host.
+            why = "stands below" if hidden.kind is LeftOutKind.PREPARED else "was not copied in, as"
+            reason = f"{why} {os.fsdecode(hidden.path)}, which {hidden.reason}"
+        if reason is None and not writable(path):
+            # Landlock holds content and names; a mode or an extended attribute it does not.
+            reason = "outside of what the policy lets be written"
+        if reason is None:
+            kept[path] = entry
+        elif entry is not None or path in manifest.entries:
+            left_out.append(LeftOut(path=path, reason=reason, kind=LeftOutKind.RULE))
+    left_out += [LeftOut(path=b".gitignore", reason=note) for note in rules.notes]
+    return kept, left_out
+
+
+def _covering(path: bytes, known: Mapping[bytes, LeftOut]) -> LeftOut | None:
+    while path and path not in known:
+        path = path.rpartition(b"/")[0]
+    return known.get(path)
+
+
+def _without_ignored(found: list[LeftOut], rules: IgnoreRules) -> list[LeftOut]:
+    """What was left out, without the notes on modes and empty directories that are ignored."""
+    empty, odd, rest = [], [], []
+    for item in found:
+        if item.kind is LeftOutKind.EMPTY_DIRECTORY:
+            empty += [item] if rules.ignored(item.path + b"/.") is None else []
+        elif item.kind is LeftOutKind.MODE:
+            odd += [item] if rules.ignored(item.path) is None else []
+        else:
+            rest.append(item)
+    return [*rest, *bounded(empty), *bounded(odd)]
+
+
+def _writable(policy: Policy) -> Callable[[bytes], bool]:
+    tops = [os.fsencode(absolute(entry)) for entry in policy.paths.write]
+
+    def writable(path: bytes) -> bool:
+        full = WORKSPACE.encode() + b"/" + path
+        return any(top in {full, b"/"} or full.startswith(top + b"/") for top in tops)
+
+    return writable
+
 
 _FILE_LIMIT_BYTES = 256 << 20
 """A larger file does not go into a patch at all, whatever the policy's export.max_bytes."""

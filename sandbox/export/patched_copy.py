@@ -10,7 +10,7 @@ from sandbox.container.opening import StartedContainer
 from sandbox.engine.docker import Engine
 from sandbox.errors import PatchError
 from sandbox.export import baseline_files
-from sandbox.export.working_directory import working_directory
+from sandbox.export.baseline_files import working_directory
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore

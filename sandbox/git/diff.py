@@ -1,7 +1,8 @@
-"""The paths that a git patch names in its headers.
+"""The difference of two trees in a private store, as git prints it, and the paths a patch names.
 
-What is found here decides only which files are *read* for git to apply the patch to; what is
-written follows from what git then did.
+Owns the options under which host git compares, and the decoding of its records. Knows no manifest
+and no proof. What is found in a patch's headers decides only which files are *read* for git to
+apply it to; what is written follows from what git then did.
 """
 
 import re

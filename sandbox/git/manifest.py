@@ -10,7 +10,7 @@ from dataclasses import field
 
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
-from sandbox.recent import Recent, Same
+from sandbox.threads import Recent, Same
 
 FILE = 0o100644
 EXECUTABLE = 0o100755

@@ -1,7 +1,9 @@
-"""New paths that some system takes for one that is there already.
+"""Which paths and links a patch may carry, and which new ones collide with others.
 
-macOS and Windows compare names without case, macOS without their Unicode form too: there, two such
-files are one, and the one that is written last wins.
+Owns the rules, as functions of bytes. Knows no file system: what a name turns into on another
+system (macOS, Windows) counts here too, for the patch may be applied there. Both compare names
+without case, macOS without their Unicode form too: there, two such files are one, and the one that
+is written last wins.
 """
 
 import os

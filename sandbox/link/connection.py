@@ -1,8 +1,8 @@
 """The host's end of the stream to a guest: requests out, answers in, nothing believed.
 
-Owns the engine's stream multiplexing, the bounds on what a guest may send, and the moment at
-which a guest counts as lost. Knows messages, not what they mean to a workspace. Threads may ask at
-once: whichever of them finds nobody reading reads for all.
+Owns the engine's stream multiplexing, the bounds on what a guest may send, and the moment at which
+a guest counts as lost. Knows messages, not what they mean to a workspace. Threads may ask at once:
+whichever of them finds nobody reading reads for all.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from sandbox.errors import (
@@ -23,9 +23,26 @@ from sandbox.errors import (
 )
 from sandbox.guest import message, wire
 from sandbox.guest.message import GuestAnswer, HostRequest
-from sandbox.guest.protocol import Done, RequestFailed
-from sandbox.link.refused_programs import programs
+from sandbox.guest.protocol import REFUSED_LIMIT, Done, RequestFailed
 from sandbox.link.stream import ByteStream
+
+_LONGEST_PATH = 4096
+
+
+def refused_programs(paths: Sequence[bytes]) -> tuple[str, ...]:
+    """Absolute paths; bytes that are no UTF-8 as ``\\xff``.
+
+    Raises:
+        ValueError: they are none, or too many.
+    """
+    if len(paths) > REFUSED_LIMIT:
+        raise ValueError("too many")
+    if any(not path.startswith(b"/") or b"\0" in path for path in paths):
+        raise ValueError("no path")
+    if any(len(path) > _LONGEST_PATH for path in paths):
+        raise ValueError("no path of this kernel")
+    return tuple(path.decode("utf-8", "backslashreplace") for path in paths)
+
 
 A = TypeVar("A", bound=GuestAnswer)
 
@@ -312,7 +329,7 @@ def file_error(failed: RequestFailed) -> FileError:
         case 1 | 13 | 18 | 30:
             denied = FileDenied(text)
             with contextlib.suppress(ValueError):
-                denied.refused = programs(failed.refused)
+                denied.refused = refused_programs(failed.refused)
             return denied
         case 20 | 21 | 22:
             return FileWrongType(text)

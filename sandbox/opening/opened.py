@@ -9,26 +9,34 @@ from pathlib import Path
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE, within
 from policies.policy import Policy
-from sandbox.background import Background
-from sandbox.container import opening, plan, setup_layers
+from sandbox.container import opening, plan, prepared_image
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import BroughtFiles, OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, image_of, prepare
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_LEFT
+from sandbox.engine.values import LABEL_LEFT
 from sandbox.errors import EngineError, SandboxLost, WorkspaceError
 from sandbox.git import config
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
 from sandbox.pool.supply import DIRECT, ContainerSupply
+from sandbox.threads import Background
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
-from sandbox.workspace.place import NOWHERE, ImageFolder, Workspace, folder, on_host
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
-from sandbox.workspace.source import UNSEEN, HostSource, ImageSource
+from sandbox.workspace.source import (
+    NOWHERE,
+    UNSEEN,
+    HostSource,
+    ImageFolder,
+    ImageSource,
+    Workspace,
+    folder,
+    on_host,
+)
 
 _Copied = tuple[Scan, Snapshot, Manifest | None]
 """A look, the copy that fits it, and what that holds; None where that is remembered already."""
@@ -128,7 +136,7 @@ def open_workspace(
         personal=personal,
         below=below,
         memory=SnapshotMemory(workspace, policy.workspace, below, personal=personal),
-        of_setup=setup_layers.notes(policy, setup_layers.replaced(setup_labels)),
+        of_setup=prepared_image.notes(policy, prepared_image.replaced(setup_labels)),
         brought=brought,
         prepares=bool(policy.setup.prepare) or LABEL_LEFT in setup_labels,
     )

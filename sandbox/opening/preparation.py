@@ -23,10 +23,10 @@ from sandbox.container.commands import SessionCommands
 from sandbox.container.plan import OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.container.session import Session
-from sandbox.engine import image_archive
+from sandbox.engine import images
 from sandbox.engine.docker import Engine
-from sandbox.engine.image_archive import reference
-from sandbox.engine.labels import LABEL_FOREIGN, LABEL_LAYERS, LABEL_PYTHON
+from sandbox.engine.images import reference
+from sandbox.engine.values import LABEL_FOREIGN, LABEL_LAYERS, LABEL_PYTHON
 from sandbox.errors import SetupFailed
 from sandbox.export import engine_changes
 from sandbox.git.manifest import Manifest, ManifestEntry
@@ -98,7 +98,7 @@ def prepared(
         told = _told(before, changed)
         below = engine.image(plan.prepared_image)
         layers = _layers(engine, policy, plan.snapshot_image)
-        labels = dict(image_archive.snapshot_labels(key, layers))
+        labels = dict(images.snapshot_labels(key, layers))
         if below is None or below.labels.get(LABEL_PYTHON) == guest_runtime.PYTHON:
             labels[LABEL_FOREIGN] = "1"
         engine.commit(

@@ -17,9 +17,9 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import ImageUnusable, SandboxLost
 from sandbox.opening.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
-from sandbox.pool import ownership
-from sandbox.workspace.place import Workspace, on_host
+from sandbox.pool import supply
 from sandbox.workspace.snapshot import Snapshot, recorded
+from sandbox.workspace.source import Workspace, on_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def require(engine: Engine, state: ContainerState, run_id: str) -> None:
     """
     found = engine.inspect(state.container)
     labels = (found.get("Config") or {}).get("Labels") or {}
-    if ownership.run_of(labels, str(found.get("Name") or "").lstrip("/")) != run_id:
+    if supply.run_of(labels, str(found.get("Name") or "").lstrip("/")) != run_id:
         raise SandboxLost(f"container {state.container[:12]} is not that of run {run_id}")
 
 

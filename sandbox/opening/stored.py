@@ -10,18 +10,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from policies.frozen import dataclass
-from sandbox.container.inventory_cache import inventory_file
-from sandbox.container.setup_layers import DRAFT, layer_file
+from sandbox.container.prepared_image import DRAFT, inventory_file, layer_file
 from sandbox.container.volumes import lower_file, published
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import (
+from sandbox.engine.values import (
     LABEL_LOWER,
     LABEL_MANAGED,
     LABEL_PREPARED,
     LABEL_SETUP,
     LABEL_SNAPSHOT,
+    ImageInfo,
+    VolumeInfo,
 )
-from sandbox.engine.values import ImageInfo, VolumeInfo
 from sandbox.errors import EngineError
 from sandbox.workspace.snapshot import manifest_file
 

@@ -1,7 +1,8 @@
-"""What is new in a later patch against an earlier one of the same baseline, as a patch of its own.
+"""A part of a patch as a patch of its own: chosen by file and hunk, or what is new in a later one.
 
-Both are applied to the old files that were kept beside them, in a private store; the difference is
-proved as any patch is.
+Owns taking a patch apart into what can be chosen, and the proof of what is put together again: it
+is applied to the old files that were kept, and made anew from what that gives. Content that looks
+like a patch is content: hunks are read by their counts.
 """
 
 import re

@@ -17,10 +17,10 @@ from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan, labels
 from sandbox.container.spec import differences
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_POOL, LABEL_RUN
+from sandbox.engine.values import LABEL_POOL, LABEL_RUN
 from sandbox.errors import FileError, SandboxError
 from sandbox.guest.protocol import Done, Prolong
-from sandbox.pool import ownership
+from sandbox.pool import supply
 from sandbox.pool.looks import SharedLooks
 from sandbox.pool.removal import BackgroundRemoval
 from sandbox.pool.stock import LONGEST_WAIT_S, Stock, WarmContainer, identity
@@ -179,7 +179,7 @@ def start_ahead(engine: Engine, plan: OpeningPlan) -> StartedContainer:
 
 
 def _owned(plan: OpeningPlan, said: Mapping[str, str]) -> OpeningPlan:
-    said = {**said, LABEL_POOL: ownership.this_process()}
+    said = {**said, LABEL_POOL: supply.this_process()}
     return replace(plan, spec=replace(plan.spec, labels=said))
 
 
@@ -195,7 +195,7 @@ def _taken(engine: Engine, one: WarmContainer, *, run_id: str) -> bool:
         if answered != number or not isinstance(answer, Done):
             return False
         if run_id:
-            name = ownership.name_for(run_id, started.container)
+            name = supply.name_for(run_id, started.container)
             engine.rename(started.container, name)
     except (SandboxError, FileError):
         return False

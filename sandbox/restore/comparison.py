@@ -13,8 +13,7 @@ from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.link.connection import GuestLink
 from sandbox.patch.values import LeftOut, LeftOutKind
-from sandbox.restore.mark import Mark
-from sandbox.restore.tracking import Follower
+from sandbox.restore.tracking import Follower, Mark
 
 _FILE_BYTES = 256 << 20
 _TOTAL_BYTES = 1 << 32

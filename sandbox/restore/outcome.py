@@ -8,8 +8,7 @@ from sandbox.git.manifest import ManifestEntry
 from sandbox.link.connection import GuestLink
 from sandbox.patch.values import LeftOut, LeftOutKind, bounded, special
 from sandbox.restore.comparison import MarkComparison, RestorePlan, entries_now
-from sandbox.restore.mark import USUAL_MODE, Restored
-from sandbox.restore.tracking import folders_of
+from sandbox.restore.tracking import USUAL_MODE, Restored, folders_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from sandbox.container import placement
 from sandbox.container.session import Session
 from sandbox.errors import NotKept, PatchError, SandboxLost
 from sandbox.export import baseline_files, guest_changes
-from sandbox.export.working_directory import working_directory
+from sandbox.export.baseline_files import working_directory
 from sandbox.git.manifest import EXECUTABLE, SYMLINK, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import carried
@@ -21,9 +21,15 @@ from sandbox.git.store import Store
 from sandbox.guest.protocol import FolderMode, Freeze, Frozen, PutFile
 from sandbox.link.connection import GuestLink
 from sandbox.restore.comparison import MarkComparison, RestorePlan, digest, entries_now
-from sandbox.restore.mark import USUAL_MODE, Mark, MarkedDirectory, Restored
 from sandbox.restore.outcome import Outcome
-from sandbox.restore.tracking import Follower, folders_of
+from sandbox.restore.tracking import (
+    USUAL_MODE,
+    Follower,
+    Mark,
+    MarkedDirectory,
+    Restored,
+    folders_of,
+)
 from sandbox.workspace.snapshot import Snapshot
 
 _COMPARED = 5_000

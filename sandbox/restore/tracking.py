@@ -1,13 +1,16 @@
 """What the workspace copy is at a moment of the run, told as what changed since the moment before.
 
 Owns following the changes, call by call, into a private store: which call wrote a hunk is worked
-out from these, and what a mark holds to go back to. It costs a look at the times of all files and
-the bytes of those that changed; what would cost more is not followed, and said so. Nothing here
-decides what the patch is: that is made from the container alone.
+out from these. A mark is a moment that can be gone back to: it holds everything that a patch can
+carry, and beside it enough to tell, when the copy is put back, what else has changed since and
+stays as it is. Following costs a look at the times of all files and the bytes of those that
+changed; what would cost more is not followed, and said so. Nothing here decides what the patch is:
+that is made from the container alone.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.policy import ExportRules
@@ -19,8 +22,63 @@ from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest.protocol import ListFolders, OddFolders
 from sandbox.link.connection import GuestLink
-from sandbox.patch.values import LeftOutKind
-from sandbox.restore.mark import Mark, MarkedDirectory
+from sandbox.patch.values import LeftOut, LeftOutKind
+
+USUAL_MODE = 0o755
+"""Permission bits of a directory, unless a mark says other ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedDirectory:
+    """A directory that is empty, holds a ``.git``, or has another mode than most."""
+
+    mode: int
+    """Permission bits."""
+    empty: bool
+    repository: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What stood in a workspace copy at a moment. Paths relative to the workspace."""
+
+    store: Path
+    """Where the content of what is in `changed` is kept."""
+    changed: Mapping[bytes, ManifestEntry | None] = field(default_factory=dict)
+    """Everything that was not as in the baseline; None: gone."""
+    missed: frozenset[bytes] = frozenset()
+    """Files that stood there and whose content was not kept: they were too large."""
+    modes: Mapping[bytes, int] = field(default_factory=dict)
+    """Permission bits of what had changed since the start, where they are known; else git's two."""
+    times: Mapping[bytes, int] = field(default_factory=dict)
+    """When each path that had changed since the start did so, in ns by the container's clock. What
+    has the same time later is as it was."""
+    folders: Mapping[bytes, MarkedDirectory] | None = None
+    """None: it is not known which directories were empty."""
+    special: frozenset[bytes] = frozenset()
+    """Sockets, pipes and devices."""
+    ignored: Mapping[bytes, int] = field(default_factory=dict)
+    """When each ignored path that had changed since the start did so, in ns; 0: it was gone."""
+    unkept: str | None = None
+    """Why nothing is known, and nothing can be gone back to; None where it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What came of going back to a mark."""
+
+    back: tuple[bytes, ...] = ()
+    """Files and links that were given their content, their mode or their existence again."""
+    removed: tuple[bytes, ...] = ()
+    """Files and links that were not there at the mark."""
+    ended: int = 0
+    """Processes that still ran, and were ended first."""
+    left: tuple[LeftOut, ...] = ()
+    """What has changed since the mark and is not gone back: ignored files, what was too large to be
+    kept. At most 200; the last one says how many more."""
+    differing: tuple[LeftOut, ...] = ()
+    """What should be as at the mark and, by a new look, is not. Empty: the state is the mark's."""
+
 
 FILE_LIMIT_BYTES = 8 << 20
 """A larger file is followed by name only."""

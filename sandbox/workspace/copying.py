@@ -14,9 +14,9 @@ from typing import Protocol
 from policies.policy import WorkspaceRules
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
-from sandbox.engine import image_archive
+from sandbox.engine import images
 from sandbox.engine.docker import Engine
-from sandbox.engine.image_archive import reference
+from sandbox.engine.images import reference
 from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
@@ -224,9 +224,7 @@ def load_layer(engine: Engine, image: str, packer: LayerContent, *, layers: int 
         return False
     try:
         with contextlib.closing(ahead(packer.stream())) as stream:
-            engine.load(
-                image_archive.archive(base, stream, packer.size(), packer.key, layers=layers)
-            )
+            engine.load(images.archive(base, stream, packer.size(), packer.key, layers=layers))
     except EngineError:
         # Its layers may just have been removed by another process, or its disk is full: the other
         # way finds that out, and says it.
@@ -251,7 +249,7 @@ def lay_through_container(
         if engine.image(reference(key)) is None:
             if cuts:
                 git_history.cut(engine, container)
-            labels = image_archive.snapshot_labels(key, layers)
+            labels = images.snapshot_labels(key, layers)
             engine.commit(container, ref=reference(key), labels=labels)
     finally:
         engine.remove(container)

@@ -16,7 +16,7 @@ from sandbox.container.own_files import ISOLATED
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import ContainerSpec
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED
 from sandbox.errors import EngineError, WorkspaceError
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile

@@ -19,8 +19,8 @@ from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import ImageFolder
 from sandbox.workspace.scan import FoundFile
+from sandbox.workspace.source import ImageFolder
 
 _COUNT_LIMIT = 2_000_000
 _TAR_SHARE = 4

@@ -18,14 +18,14 @@ from policies.policy import WorkspaceRules
 from sandbox import cache
 from sandbox.cache import cache_directory
 from sandbox.container.prepared_image import PreparedImage
-from sandbox.engine.image_archive import reference
+from sandbox.engine.images import reference
 from sandbox.errors import WorkspaceError
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.patch.values import LeftOut, LeftOutKind
-from sandbox.recent import Recent
-from sandbox.workspace.place import Workspace
+from sandbox.threads import Recent
 from sandbox.workspace.scan import Scan, content_id
+from sandbox.workspace.source import Workspace
 
 _FORM = 3
 """Version of the kept manifest's form; one of another form is as good as none."""

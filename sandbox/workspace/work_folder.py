@@ -10,7 +10,7 @@ from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import ImageFolder, folder
+from sandbox.workspace.source import ImageFolder, folder
 
 _MARK = ".git"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from command_line.running import SCRIPT, WAIT_S, Shell
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
-from sandbox.pool import ownership
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
+from sandbox.pool import supply
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Batching:
         found = [
             row.name
             for row in self.engine.containers(LABEL_DEADLINE)
-            if ownership.run_of(row.labels, row.name) in runs
+            if supply.run_of(row.labels, row.name) in runs
         ]
         volumes = self.engine.volumes(LABEL_MANAGED)
         return found + [row.name for row in volumes if row.labels.get(LABEL_RUN) in runs]
@@ -135,7 +135,7 @@ class Batching:
                 process.stdout.close()
         runs = {path.parent.name for path in self.records()}
         for row in self.engine.containers(LABEL_DEADLINE):
-            if ownership.run_of(row.labels, row.name) in runs:
+            if supply.run_of(row.labels, row.name) in runs:
                 self.engine.remove(row.id)
 
 

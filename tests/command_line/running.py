@@ -18,7 +18,7 @@ import agent
 from command_line.zygote import Zygote, serves
 from fakes.records import check_recorded
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.values import LABEL_RUN
 
 if TYPE_CHECKING:
     from command_line.chatting import Chatting

@@ -13,7 +13,7 @@ from command_line.running import CACHE_HOME
 from conftest import OpenBox
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_RUN
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_RUN
 from sandbox.results import Ending
 
 CLI = Path(sys.executable).with_name("moonpool")

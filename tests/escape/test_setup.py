@@ -21,8 +21,13 @@ import pytest
 from images.setup.layer import SetupLayer, find_or_make, reference
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_FOREIGN, LABEL_PROXY, LABEL_SETUP
-from sandbox.engine.values import ContainerInfo
+from sandbox.engine.values import (
+    LABEL_ATTEMPT,
+    LABEL_FOREIGN,
+    LABEL_PROXY,
+    LABEL_SETUP,
+    ContainerInfo,
+)
 from sandbox.errors import EngineError, SandboxError, SetupFailed
 from sandbox.sandbox import Sandbox
 

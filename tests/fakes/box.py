@@ -26,8 +26,7 @@ from sandbox.opening.reattach import ContainerState
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.restore.mark import Mark, Restored
-from sandbox.restore.tracking import Step
+from sandbox.restore.tracking import Mark, Restored, Step
 from sandbox.results import (
     BackgroundStatus,
     CommandResult,

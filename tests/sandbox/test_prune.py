@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import cache
-from sandbox.container.setup_layers import layer_file
+from sandbox.container.prepared_image import layer_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_SETUP, LABEL_SNAPSHOT
-from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.engine.values import LABEL_SETUP, LABEL_SNAPSHOT, ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.errors import EngineError
 from sandbox.opening.stored import StoredItem, StoredKind, stored
 from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget

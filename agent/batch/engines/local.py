@@ -17,7 +17,7 @@ from agent.lifecycle.job import Job, OnProgress
 from agent.models.rate_limit import ModelRates
 from agent.tools.sandbox_protocol import SandboxProtocol
 from sandbox.errors import SandboxError, WorkspaceError
-from sandbox.workspace.place import Workspace, folder
+from sandbox.workspace.source import Workspace, folder
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings

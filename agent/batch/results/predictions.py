@@ -3,7 +3,7 @@
 A task stands in them with the patch that was proved, which is empty where nothing changed. A task
 without such a patch does not: to a grader it is then incomplete, where an empty patch would say
 that the agent had left everything as it was. Ignored files and build products are in no patch
-(`sandbox.export.selection`). Refuses to know how files are replaced.
+(`sandbox.export.export`). Refuses to know how files are replaced.
 """
 
 import json

@@ -23,7 +23,7 @@ from agent.batch.results.predictions import Predictions
 from agent.batch.task import Task
 from agent.errors import RecordError
 from agent.untrusted_text import one_line
-from sandbox.atomic_write import write_pieces_atomically
+from sandbox.cache import write_pieces_atomically
 
 RESULTS = "results.jsonl"
 PREDS_JSON = "preds.json"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.batch.task import GitWorkspace
 from agent.batch.tasks.addresses import protocol
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.errors import PatchError, WorkspaceError
 from sandbox.git import clone
 from sandbox.git.store import Store

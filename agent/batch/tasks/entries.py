@@ -33,7 +33,7 @@ from policies.file.document import KeyPath, spelled
 from policies.file.names import is_path
 from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import PREFIX, folder
+from sandbox.workspace.source import PREFIX, folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

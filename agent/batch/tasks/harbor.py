@@ -35,7 +35,7 @@ from policies.file import names
 from policies.file.complaint import sentence, unknown_key, value_at
 from policies.file.document import KeyPath, spelled, utf8
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import folder
+from sandbox.workspace.source import folder
 
 CONFIG = "task.toml"
 _TEXT_LIMIT = 1 << 20

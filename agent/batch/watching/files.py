@@ -10,7 +10,7 @@ from agent.batch.attempt import AttemptResult
 from agent.batch.results.writing import write_all
 from agent.batch.task import Task
 from agent.errors import RecordError
-from sandbox.background import Background
+from sandbox.threads import Background
 
 _EVERY_S = 10.0
 _SHARE = 20

@@ -32,7 +32,7 @@ from agent.preparation import policy as policy_setup
 from agent.preparation.exit_code_of import of_outcome
 from agent.risk.kinds import accepted_risks
 from policies.policy import Policy
-from sandbox.workspace.place import NOWHERE
+from sandbox.workspace.source import NOWHERE
 
 
 def prepared(

@@ -16,7 +16,7 @@ from agent.terminal.progress import Display
 from agent.terminal.result import print_diffstat, print_risk
 from agent.untrusted_text import one_line, path_text, visible
 from policies.frozen import dataclass
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.git.apply import DoesNotApply
 

@@ -29,7 +29,7 @@ from sandbox.git.apply import AppliedAlready, DoesNotApply
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.selection import ChoiceRefused, HunkChoice, file_diffs
 from sandbox.patch.values import Change
-from sandbox.workspace.place import NOWHERE, named, on_host
+from sandbox.workspace.source import NOWHERE, named, on_host
 
 _SUBJECT_WIDTH = 72
 

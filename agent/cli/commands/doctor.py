@@ -16,7 +16,7 @@ from agent.untrusted_text import visible
 from images.build import held
 from images.listing import rows
 from policies.loading import load
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
 from sandbox.opening.stored import stored

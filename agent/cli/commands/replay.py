@@ -22,7 +22,7 @@ from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS, STEPS
 from agent.untrusted_text import one_line, path_text
 from policies.policy import Policy
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 
 def replay(given: Given) -> int:

@@ -24,7 +24,7 @@ from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import workspace
 from agent.preparation.notices import notices_of, setup_hint
 from agent.preparation.prepare import prepare
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 TASK = argument("TASK", "What the agent is to do.")
 MODEL = text(

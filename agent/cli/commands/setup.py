@@ -20,7 +20,7 @@ from images.setup.layer import find_or_make, reference
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 REFRESH = flag("--refresh", help="Run the commands again, whatever stands already.")
 SHELL = flag("--shell", help="Look into the layer, or into what a set-up that failed has left.")

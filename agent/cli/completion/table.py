@@ -62,7 +62,7 @@ def _of() -> list[str]:
 
 
 def _renew(cache: Path) -> Table:
-    from sandbox.atomic_write import write_atomically
+    from sandbox.cache import write_atomically
 
     # Looked at before what is read: a change in between makes the table again.
     seen = {str(path): _state(str(path)) for path in _sources()}

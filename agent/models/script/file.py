@@ -15,7 +15,7 @@ from agent.errors import UsageError
 from agent.models.interface import StopReason
 from policies.file.strict import StrictModel
 from policies.frozen import dataclass
-from sandbox.recent import Recent
+from sandbox.threads import Recent
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 _DEEPEST: Final = 60

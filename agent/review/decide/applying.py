@@ -31,7 +31,7 @@ from agent.verification import NotAsked, NotRun, Verification, Verified, verify_
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.opening.reattach import ReattachState
-from sandbox.workspace.place import named
+from sandbox.workspace.source import named
 
 _LOCK = "review.lock"
 

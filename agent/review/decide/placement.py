@@ -18,7 +18,7 @@ from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError
 from sandbox.git.apply import AppliedAlready, DoesNotApply
 from sandbox.patch.baseline import Baseline
-from sandbox.workspace.place import NOWHERE, named, on_host
+from sandbox.workspace.source import NOWHERE, named, on_host
 
 _SUBJECT_WIDTH = 72
 

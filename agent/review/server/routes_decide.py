@@ -30,7 +30,7 @@ from agent.review.server.request import answer, fragment, frame_of, opened
 from agent.review.server.routes_run import problems
 from agent.untrusted_text import visible
 from agent.verification import NotRun
-from sandbox.workspace.place import NOWHERE, named, on_host
+from sandbox.workspace.source import NOWHERE, named, on_host
 
 _WAIT_S = 8.0
 """So long a page that watches an action waits for news."""

@@ -32,9 +32,9 @@ from agent.servers.acp.turns import PromptTurn
 from agent.servers.acp.view import EditorView
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import one_line
-from sandbox.background import Background
 from sandbox.git.manifest import ManifestEntry
-from sandbox.workspace.place import on_host
+from sandbox.threads import Background
+from sandbox.workspace.source import on_host
 
 _WORDS = 400
 

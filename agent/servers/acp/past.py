@@ -42,7 +42,7 @@ from agent.record.store import (
 from agent.servers.acp.diffs import Original, Unknown
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.frozen import dataclass
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch import baseline
 

@@ -19,10 +19,10 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.cache import cache_directory
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_OWNER, LABEL_RUN, SAMPLE_RUN, owner
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_OWNER, LABEL_RUN, SAMPLE_RUN, owner
 from sandbox.errors import WorkspaceError
 from sandbox.sandbox import Sandbox
-from sandbox.workspace.place import Workspace, folder
+from sandbox.workspace.source import Workspace, folder
 
 _counter = itertools.count(1)
 

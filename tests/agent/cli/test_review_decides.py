@@ -15,8 +15,8 @@ import pytest
 from agent.review.server.guard import CSRF_HEADER
 from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
 from sandbox.engine.docker import Engine
-from sandbox.engine.image_archive import reference
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.images import reference
+from sandbox.engine.values import LABEL_RUN
 
 pytestmark = pytest.mark.usefixtures("image")
 

@@ -16,7 +16,7 @@ from agent.record.events.conversation import ModelReplied
 from agent.record.events.encoding import STRING_LIMIT, plain
 from agent.record.store import PATCH, RunRecord, new_run_id
 from fakes.model import call
-from sandbox.atomic_write import write_atomically
+from sandbox.cache import write_atomically
 
 
 def test_run_ids_sort_by_time() -> None:

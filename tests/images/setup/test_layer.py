@@ -9,9 +9,8 @@ import pytest
 from fakes.image_engine import FakeEngine
 from images.setup.layer import find_or_make
 from policies.policy import Policy
-from sandbox.container.setup_layers import layer_file
-from sandbox.engine.labels import LABEL_REPLACED, LABEL_SETUP
-from sandbox.engine.values import ImageInfo
+from sandbox.container.prepared_image import layer_file
+from sandbox.engine.values import LABEL_REPLACED, LABEL_SETUP, ImageInfo
 from sandbox.errors import ImageUnusable, SandboxError
 
 

@@ -13,7 +13,7 @@ import pytest
 from images.setup.proxy import RunningProxy, lease
 from images.setup.squid import AllowedHosts
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_PROXY
+from sandbox.engine.values import LABEL_PROXY
 from sandbox.prune import LeftoverKind, leftovers
 
 OWNER = "tester@here"

@@ -18,7 +18,7 @@ from images.recipes import PROXY
 from images.setup.squid import AllowedHosts, configuration, upstream_of
 from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_MANAGED
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED
 
 PUBLIC, PRIVATE = "203.0.113.7", "10.1.2.3"
 NAMES = (

@@ -13,8 +13,7 @@ from policies.kernel.inventory import Inventory
 from policies.kernel.rules import kernel_rules
 from policies.loading import load
 from policies.policy import Policy
-from sandbox.container.inventory_cache import inventory_file
-from sandbox.container.prepared_image import prepare
+from sandbox.container.prepared_image import inventory_file, prepare
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError
 from sandbox.sandbox import Sandbox

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.container.image_environment import passed_on
+from sandbox.container.plan import passed_on
 
 
 def test_an_activated_environment_reaches_commands() -> None:

@@ -17,8 +17,7 @@ from policies.policy import History, Policy
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.volumes import published
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_LOWER, LABEL_RUN
-from sandbox.engine.values import VolumeInfo
+from sandbox.engine.values import LABEL_LOWER, LABEL_RUN, VolumeInfo
 from sandbox.errors import EngineError, KernelUnsupported, SandboxLost, VolumeRefused
 from sandbox.prune import leftovers, prune
 from sandbox.results import Ending

@@ -14,7 +14,7 @@ from policies.kernel.inventory import Inventory
 from policies.policy import Policy
 from sandbox.container import services
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.values import LABEL_RUN
 from sandbox.errors import KernelUnsupported, SandboxLost, ServiceFailed
 from sandbox.guest.protocol import Done
 from sandbox.guest.service_protocol import ServiceStarted

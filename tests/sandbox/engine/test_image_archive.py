@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from sandbox.engine.image_archive import archive, reference
+from sandbox.engine.images import archive, reference
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
 

@@ -17,12 +17,11 @@ from policies.loading import load
 from policies.policy import Policy
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE, LABEL_POOL
-from sandbox.engine.values import ContainerInfo
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_POOL, ContainerInfo
 from sandbox.errors import SandboxLost
 from sandbox.opening import opened, reattach
 from sandbox.opening.opened import OpenedContainer
-from sandbox.pool import ownership
+from sandbox.pool import supply
 from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply, affordable
 from sandbox.prune import leftovers, prune
@@ -68,11 +67,11 @@ def pool(engine: Engine) -> Iterator[WarmSupply]:
 
 def mine(engine: Engine) -> list[ContainerInfo]:
     """Containers of this process's pools."""
-    return engine.containers(f"{LABEL_POOL}={ownership.this_process()}")
+    return engine.containers(f"{LABEL_POOL}={supply.this_process()}")
 
 
 def waiting(engine: Engine) -> set[str]:
-    return {row.id for row in mine(engine) if ownership.is_waiting(row)}
+    return {row.id for row in mine(engine) if supply.is_waiting(row)}
 
 
 def ready(pool: WarmSupply, engine: Engine, open_one: OpenOne, count: int = 1) -> set[str]:
@@ -219,7 +218,7 @@ def test_closing_leaves_nothing_behind(
     Sandbox(open_one(pool, policy=closed, run_id=RUN)).close()
     assert pool.close() == ()
     assert not mine(engine)
-    assert not engine.volumes(f"{LABEL_POOL}={ownership.this_process()}")
+    assert not engine.volumes(f"{LABEL_POOL}={supply.this_process()}")
 
 
 def test_what_is_not_expected_any_more_goes(

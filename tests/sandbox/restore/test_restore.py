@@ -34,7 +34,7 @@ from sandbox.guest.protocol import (
     TreeChanges,
     WalkTree,
 )
-from sandbox.restore.mark import Mark, MarkedDirectory, Restored
+from sandbox.restore.tracking import Mark, MarkedDirectory, Restored
 from sandbox.sandbox import Sandbox
 
 EMPTY = MarkedDirectory(mode=0o755, empty=True, repository=False)

@@ -13,9 +13,9 @@ from policies.loading import load
 from policies.policy import Policy
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.image_tree import ImageTree
-from sandbox.workspace.place import ImageFolder
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.selection import select
+from sandbox.workspace.source import ImageFolder
 
 FILES = {
     "requirements.txt": b"a==1\n",

@@ -12,7 +12,7 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import WorkspaceError
 from sandbox.patch.values import LeftOutKind
 from sandbox.sandbox import Sandbox
-from sandbox.workspace.place import named
+from sandbox.workspace.source import named
 
 pytestmark = pytest.mark.slow
 

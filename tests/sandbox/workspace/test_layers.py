@@ -16,7 +16,7 @@ from generators.file_trees import user_git
 from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_LAYERS
+from sandbox.engine.values import LABEL_LAYERS
 from sandbox.sandbox import Sandbox
 
 CLOSED = replace(load("default"), exec_workspace=False)

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.container.own_files import GUEST_DIRECTORY
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import NOWHERE, ImageFolder, named, on_host
+from sandbox.workspace.source import NOWHERE, ImageFolder, named, on_host
 
 
 @pytest.mark.parametrize(

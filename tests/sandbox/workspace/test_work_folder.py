@@ -10,7 +10,7 @@ from foreign_images import foreign
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
-from sandbox.workspace.place import ImageFolder
+from sandbox.workspace.source import ImageFolder
 from sandbox.workspace.work_folder import work_folder
 
 DOCKERFILE = b"""

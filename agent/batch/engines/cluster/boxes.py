@@ -25,7 +25,7 @@ from sandbox.engine.image_transfer import put_together
 from sandbox.errors import EngineError
 from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
-from sandbox.pool import ownership
+from sandbox.pool import supply
 from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox
@@ -48,7 +48,7 @@ class CargoBoxes:
     @property
     def owner(self) -> str:
         """This process, as sandboxes made ahead name it."""
-        return ownership.this_process()
+        return supply.this_process()
 
     def open_box(
         self,

@@ -23,7 +23,7 @@ from agent.conversation.shared_budget import (
 from agent.errors import RecordError
 from agent.models.rate_limit import RequestEnd, ServiceHealth
 from agent.record.outcome import LimitReached
-from sandbox.background import Background
+from sandbox.threads import Background
 
 
 class DeskLink(Protocol):

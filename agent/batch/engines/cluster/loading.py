@@ -31,9 +31,9 @@ from sandbox.engine.image_transfer import take_apart
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
 from sandbox.git import config
-from sandbox.workspace.place import Workspace
 from sandbox.workspace.scan import scan
 from sandbox.workspace.shipment import pack
+from sandbox.workspace.source import Workspace
 
 _KEPT = 64
 """Workspaces whose content is kept for the next task; those under way have theirs."""

@@ -16,7 +16,7 @@ from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.results import CommandResult, Ending
 from sandbox.sandbox import Sandbox
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 TIMEOUT_S = 20.0
 _NOT_EXECUTABLE = 126

@@ -12,7 +12,7 @@ from agent.record.reader import read_record
 from agent.record.store import EVENTS, runs_directory
 from agent.untrusted_text import one_line
 from policies.operator.learn import learn as learned
-from sandbox.workspace.place import named, on_host
+from sandbox.workspace.source import named, on_host
 
 RUN_OR_DIRECTORY = argument("RUN", "A run's id, its beginning, `last`, or its directory.")
 INCLUDE_REFUSED = flag("--include-refused", help="Allow what the policy refused, too.")

@@ -17,7 +17,7 @@ from images.setup.layer import reference
 from policies.operator.check import ExampleResult, run_examples
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
-from sandbox.workspace.place import Workspace
+from sandbox.workspace.source import Workspace
 
 _WIDEST = 60
 """Of a command in the table."""

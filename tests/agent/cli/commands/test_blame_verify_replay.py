@@ -16,7 +16,7 @@ import pytest
 from agent.cli.setup.signals import SignalGuard
 from command_line.running import DONE, SCRIPT, Shell, Start, bash
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.values import LABEL_RUN
 
 Recorded = Callable[..., Path]
 

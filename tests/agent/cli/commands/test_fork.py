@@ -11,7 +11,7 @@ import pytest
 
 from command_line.running import DONE, Shell, bash
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.values import LABEL_RUN
 from sandbox.git.manifest import blob_id
 from sandbox.git.store import Store
 

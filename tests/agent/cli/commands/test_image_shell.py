@@ -17,7 +17,7 @@ from images import recipes
 from sandbox.container.prepared_image import prepare
 from sandbox.container.throwaway_shell import opened, shell_spec
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_MANAGED
+from sandbox.engine.values import LABEL_MANAGED
 from sandbox.errors import SandboxError
 
 ENDED = "sealed-until-here"

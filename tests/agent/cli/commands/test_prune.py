@@ -21,8 +21,7 @@ from agent.preparation.exit_code_of import of_outcome
 from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import SAMPLE_RUN
-from sandbox.engine.values import ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.engine.values import SAMPLE_RUN, ContainerInfo, ImageInfo, VolumeInfo
 from sandbox.prune import Leftover, LeftoverKind, leftovers, prune
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from command_line.running import Shell
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_ATTEMPT, LABEL_MANAGED, LABEL_SETUP
+from sandbox.engine.values import LABEL_ATTEMPT, LABEL_MANAGED, LABEL_SETUP
 from sandbox.errors import ContainerGone, EngineError
 
 SECRET = "a-secret-of-the-operators"

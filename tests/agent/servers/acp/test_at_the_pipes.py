@@ -19,7 +19,7 @@ from acp.stdio import spawn_agent_process
 from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
 from editors.desk import FakeEditor, ask, choosing
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.values import LABEL_RUN
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, How, Thought, answer
 

@@ -13,7 +13,7 @@ import pytest
 from command_line.running import CACHE_HOME, SCRIPT
 from fakes.mcp_client import FrameClient
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_RUN
+from sandbox.engine.values import LABEL_RUN
 
 Serve = Callable[..., "ClientOfProcess"]
 

@@ -33,7 +33,7 @@ from fakes.batches import a_task
 from fakes.cluster import DictStore, ThreadCluster, ThreadDesk
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE
+from sandbox.engine.values import LABEL_DEADLINE
 
 SECRET = "sk-ant-of-the-operator-0000"
 WRITES = {"calls": [{"tool": "bash", "arguments": {"command": "echo step >> done.txt"}}]}

@@ -13,7 +13,7 @@ from agent.conversation.shared_budget import BatchAllowance, BatchUsed, Reservat
 from agent.models.rate_limit import RequestEnd
 from agent.record.outcome import LimitReached, RunLimit
 from fakes.cluster import ThreadDesk
-from sandbox.background import Background
+from sandbox.threads import Background
 
 OpenDesk = Callable[..., ThreadDesk]
 COST = CallCost(

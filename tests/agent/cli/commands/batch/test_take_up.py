@@ -11,8 +11,8 @@ from command_line.batching import Batching
 from command_line.running import DONE, Shell, bash
 from fakes.engine_proxy import EngineProxy
 from sandbox.engine.docker import Engine
-from sandbox.engine.labels import LABEL_DEADLINE
-from sandbox.pool import ownership
+from sandbox.engine.values import LABEL_DEADLINE
+from sandbox.pool import supply
 
 WRITE = bash("echo made >> log.txt")
 HANGS = bash("echo hung >> log.txt; sleep 600")
@@ -50,7 +50,7 @@ def containers_of(engine: Engine, run_id: str) -> list[str]:
     return [
         row.id
         for row in engine.containers(LABEL_DEADLINE)
-        if ownership.run_of(row.labels, row.name) == run_id
+        if supply.run_of(row.labels, row.name) == run_id
     ]
 
 
