@@ -26,7 +26,7 @@ from enum import Enum, auto
 from types import FrameType
 from typing import TypeVar
 
-from policies.file.quantities import spelled_duration
+from policies.file.scalars import spelled_duration
 
 Heard = TypeVar("Heard")
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from pathlib import Path
 from images import recipes
 from images.recipes import Recipe
 from images.trust import local_authorities
-from policies.file.names import is_path
+from policies.file.scalars import is_path
 from sandbox import cache
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo

@@ -8,7 +8,7 @@ from pathlib import Path
 from images import recipes
 from images.build import RECIPE_LABEL
 from images.listing import prepared_of
-from policies.file.names import is_path
+from policies.file.scalars import is_path
 from sandbox.container.prepared_image import inventory_file
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from policies import paths
 from policies.commands.judge import judge
-from policies.commands.outcome import NO_MATCH, CommandOutcome, DecidingLayer, key_name
+from policies.commands.rules import NO_MATCH, CommandOutcome, DecidingLayer, key_name
 from policies.frozen import dataclass
 from policies.policy import SERVER_TOOLS, CeilingBounds, Policy
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from policies.errors import PolicyError, Where
 from policies.file.compose import PolicyLayer, compose
-from policies.file.decoding import decode
 from policies.file.document import PACKAGE, Document, packaged, parse, read_text
+from policies.file.schema import decode
 from policies.frozen import dataclass
 from policies.policy import Policy
 
@@ -50,7 +50,7 @@ def load(
 
 
 def loads(text: str, *, file: str) -> Policy:
-    """A policy from text that extends nothing, as `rendering.render` writes it.
+    """A policy from text that extends nothing, as `schema.render` writes it.
 
     Args:
         file: what errors and rules call it.

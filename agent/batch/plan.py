@@ -16,7 +16,7 @@ from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.outcome import Outcome
-from policies.file.quantities import spelled_size
+from policies.file.scalars import spelled_size
 from policies.frozen import dataclass
 from policies.policy import Policy
 

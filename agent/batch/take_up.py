@@ -23,7 +23,7 @@ from agent.record.state.run import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld
 from agent.record.summary import RunSummary
 from agent.review.opinion.reviewer import Reviewer
-from policies.file.rendering import as_data, spelled
+from policies.file.schema import as_data, as_yaml
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone
 from sandbox.sandbox import Sandbox
@@ -144,7 +144,7 @@ def _of_record(
 
 def _reopened(taken: HeldRun, order: AttemptOrder, engine: Engine) -> Sandbox | None:
     """Its sandbox, where the agent may go on in it. Raises ContainerGone."""
-    rules = hashlib.sha256(spelled(as_data(order.policy)).encode()).hexdigest()
+    rules = hashlib.sha256(as_yaml(as_data(order.policy)).encode()).hexdigest()
     same = taken.exact_policy and rules == taken.past.started.rules_sha256
     if not same or taken.obstacle or taken.past.started.model != order.model:
         return None

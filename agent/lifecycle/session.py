@@ -32,7 +32,7 @@ from agent.record.outcome import Conversation, Outcome
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.version import VERSION
-from policies.file.rendering import as_data, spelled
+from policies.file.schema import as_data, as_yaml
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE
 from policies.policy import Policy
@@ -267,4 +267,4 @@ _RULES = Recent[tuple[dict[str, Any], str]](8)
 
 def _rules_of(policy: Policy) -> tuple[dict[str, Any], str]:
     rules = as_data(policy)
-    return rules, hashlib.sha256(spelled(rules).encode()).hexdigest()
+    return rules, hashlib.sha256(as_yaml(rules).encode()).hexdigest()

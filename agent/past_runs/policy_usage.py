@@ -14,7 +14,7 @@ from agent.record.events.lifecycle import RunEnded, RunStarted
 from agent.record.events.workspace import Exported
 from policies.decision import Ask
 from policies.errors import PolicyError
-from policies.file.rendering import spelled
+from policies.file.schema import as_yaml
 from policies.frozen import dataclass
 from policies.loading import loads
 from policies.operator.needs import ObservedCall
@@ -93,7 +93,7 @@ def _policy(started: RunStarted) -> Policy | None:
     if not started.policy_rules:
         return None
     try:
-        return loads(spelled(started.policy_rules), file="the record")
+        return loads(as_yaml(started.policy_rules), file="the record")
     except PolicyError:
         return None
 

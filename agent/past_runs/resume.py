@@ -21,7 +21,7 @@ from agent.record.skills import kept_skills
 from agent.record.store import IMAGES, RunRecord
 from agent.record.summary import RunSummary, summary_of
 from policies.errors import PolicyError
-from policies.file.rendering import spelled
+from policies.file.schema import as_yaml
 from policies.frozen import dataclass
 from policies.loading import loads
 from policies.policy import Policy
@@ -150,7 +150,7 @@ def recorded_policy(started: RunStarted, *, file: str) -> tuple[Policy, bool]:
     Raises:
         RecordError: what was recorded is no policy.
     """
-    rules = spelled(started.policy_rules)
+    rules = as_yaml(started.policy_rules)
     try:
         policy = loads(rules, file=file)
     except PolicyError as error:

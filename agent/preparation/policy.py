@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.preparation import environment, workspace
-from policies.file import names
+from policies.file import scalars
 from policies.loading import Accept, load
 from policies.policy import Policy
 from sandbox.workspace.source import Workspace
@@ -55,7 +55,7 @@ def permit(
 def _reviewer(named: str) -> str:
     """The name of a model, as a file may have it: a run's record keeps the policy as one."""
     try:
-        return names.reviewer(named)
+        return scalars.reviewer(named)
     except ValueError as error:
         raise UsageError(f"--reviewer {named!r}: {error}") from error
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, one_line, path_text
-from policies.file.quantities import spelled_size
+from policies.file.scalars import spelled_size
 from policies.policy import ContainerLimits
 from sandbox.patch.values import LeftOutKind
 from sandbox.results import CommandResult, Ending, LimitMet

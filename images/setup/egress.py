@@ -14,7 +14,7 @@ from images.setup import job, proxy
 from images.setup.proxy import RunningProxy
 from images.setup.registries import ask_here, registries
 from images.setup.squid import AllowedHosts
-from policies.file.names import NETWORK_WORDS
+from policies.file.scalars import NETWORK_WORDS
 from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
 from sandbox.container.spec import ContainerSpec

@@ -10,16 +10,22 @@ from dataclasses import replace
 
 from policies import paths
 from policies.commands import builtins
-from policies.commands.outcome import CommandDecision, allowed, denied, key_name, left_to_kernel
-from policies.commands.redirections import redirection, write
-from policies.commands.rules import CommandRules, of_the_image
-from policies.commands.variables import is_command_variable, variable
+from policies.commands.effects import is_command_variable, redirection, variable, write
+from policies.commands.rules import (
+    CommandDecision,
+    CommandRules,
+    allowed,
+    denied,
+    key_name,
+    left_to_kernel,
+    of_the_image,
+)
 from policies.frozen import dataclass
 from policies.policy import Policy
-from policies.shell import leading
-from policies.shell.arithmetic import ArithmeticCheck
+from policies.shell import ast
 from policies.shell.ast import Construct, NestedText, Redirect, SimpleCommand
 from policies.shell.functions import NO_FUNCTIONS, DefinedFunctions, Surroundings, kept
+from policies.shell.grammar import ArithmeticCheck
 from policies.shell.parse import MAX_NODES, parse
 from policies.shell.words import Word
 
@@ -179,8 +185,8 @@ class _Judge:
         return tasks
 
     def _simple(self, command: SimpleCommand, context: _Context) -> list[_Task]:
-        tasks = self._assigned(leading.assigned(command), context)
-        words = command.words[leading.syntax_length(command.words) :]
+        tasks = self._assigned(ast.assigned(command), context)
+        words = command.words[ast.syntax_length(command.words) :]
         if words:
             tasks += self._started(words, context)
         return tasks
@@ -217,7 +223,7 @@ class _Judge:
         if context.functions.may_hold(name, context.offset):
             reason = "a function, if what defines it does so"
             return [_part(shown, context.depth, left_to_kernel(reason))]
-        if not words[0].quoted and name in leading.RESERVED:
+        if not words[0].quoted and name in ast.RESERVED:
             reason = f"`{name}` stands where bash may read it otherwise"
             return [_part(shown, context.depth, denied(reason))]
         if name in builtins.ALL and not context.is_program:

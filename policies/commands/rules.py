@@ -1,23 +1,65 @@
-"""The command rules of a policy, looked up for one program with its arguments.
+"""The command rules of a policy, and what the check says of one part of a command by them.
 
-Owns which rules a name or path falls under, which of them decides, and the sentences that the model
-reads when none allows it.
+Owns which rules a name or path falls under, which of them decides, how a rule is named, and the
+sentences that the model reads when none allows it.
 """
 
 import posixpath
 from collections.abc import Collection, Sequence
+from enum import StrEnum
 
-from policies.commands.outcome import (
-    CommandDecision,
-    CommandOutcome,
-    allowed,
-    denied,
-    key_name,
-    rule_name,
-)
+from policies.frozen import dataclass
 from policies.paths import SCRATCH, WORKSPACE, place, within
 from policies.policy import CommandRule, Policy
 from policies.shell.words import HOME, Word
+
+NO_MATCH = "no match"
+
+
+class CommandOutcome(StrEnum):
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+class DecidingLayer(StrEnum):
+    """Who decides: the check before it runs, or the kernel while it does."""
+
+    CHECK = "check"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandDecision:
+    outcome: CommandOutcome
+    rule: str
+    """``FILE:LINE KEY``, or ``no match``."""
+    reason: str = ""
+    layer: DecidingLayer = DecidingLayer.CHECK
+
+
+def allowed(rule: str) -> CommandDecision:
+    return CommandDecision(outcome=CommandOutcome.ALLOW, rule=rule)
+
+
+def denied(reason: str, rule: str = NO_MATCH) -> CommandDecision:
+    return CommandDecision(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
+
+
+def left_to_kernel(reason: str) -> CommandDecision:
+    return CommandDecision(
+        outcome=CommandOutcome.ALLOW, rule="kernel", reason=reason, layer=DecidingLayer.KERNEL
+    )
+
+
+def rule_name(rule: CommandRule) -> str:
+    return f"{rule.where} {rule.key or 'commands'} ({rule.program})"
+
+
+def key_name(policy: Policy, key: str) -> str:
+    """``FILE:LINE KEY`` of where the policy says something."""
+    return f"{policy.places.get(key, policy.where)} {key}"
+
 
 STANDARD_DIRECTORIES = frozenset(
     {"/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"}

@@ -15,7 +15,7 @@ from policies.errors import PolicyError, Where
 from policies.file.document import Document, KeyPath, spelled
 from policies.file.fields import CommandEntry, ServiceEntry
 from policies.file.keys import KEYS, PROTECTING, BoundKey, ListKey, PolicyKey, fields_of
-from policies.file.names import is_path
+from policies.file.scalars import is_path
 from policies.file.schema import PolicyHead, said
 from policies.frozen import dataclass
 from policies.policy import CommandRule, Examples, Policy, ServiceRule

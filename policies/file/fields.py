@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from policies.file import names, quantities
+from policies.file import scalars
 from policies.file.strict import StrictModel
 from policies.policy import History
 
@@ -23,13 +23,13 @@ from policies.policy import History
 def _size(value: object) -> int:
     if not isinstance(value, str):
         raise PydanticCustomError("size", "expected a size with its unit, such as 4GiB")
-    return quantities.size_bytes(value)
+    return scalars.size_bytes(value)
 
 
 def _duration(value: object) -> float:
     if not isinstance(value, str):
         raise PydanticCustomError("duration", "expected a duration with its unit, such as 2m")
-    return quantities.duration_s(value)
+    return scalars.duration_s(value)
 
 
 def _entry(value: object) -> object:
@@ -47,38 +47,38 @@ def _history(value: object) -> object:
 Size = Annotated[
     int,
     BeforeValidator(_size),
-    WithJsonSchema({"type": "string", "pattern": quantities.SIZE_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": scalars.SIZE_PATTERN}),
 ]
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
     Field(gt=0),
-    WithJsonSchema({"type": "string", "pattern": quantities.DURATION_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": scalars.DURATION_PATTERN}),
 ]
 Waiting = Annotated[
     float,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": quantities.DURATION_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": scalars.DURATION_PATTERN}),
 ]
 """A duration that may be none at all: ``0d``."""
 PlainName = Annotated[
     str,
-    AfterValidator(names.plain_name),
-    WithJsonSchema({"type": "string", "pattern": names.PLAIN_NAME}),
+    AfterValidator(scalars.plain_name),
+    WithJsonSchema({"type": "string", "pattern": scalars.PLAIN_NAME}),
 ]
-ImageName = Annotated[str, AfterValidator(names.image), WithJsonSchema({"type": "string"})]
+ImageName = Annotated[str, AfterValidator(scalars.image), WithJsonSchema({"type": "string"})]
 HistoryName = Annotated[History, BeforeValidator(_history)]
-ProgramName = Annotated[str, AfterValidator(names.program)]
-Place = Annotated[str, AfterValidator(names.place)]
-Pattern = Annotated[str, AfterValidator(names.pattern)]
-NetworkName = Annotated[str, AfterValidator(names.network_name)]
-SecretName = Annotated[str, AfterValidator(names.secret_name)]
-Argument = Annotated[str, AfterValidator(names.argument)]
-Flag = Annotated[str, AfterValidator(names.flag)]
-CommandLine = Annotated[str, AfterValidator(names.command_line)]
-ReviewerName = Annotated[str, AfterValidator(names.reviewer), WithJsonSchema({"type": "string"})]
-EnvName = Annotated[str, AfterValidator(names.env_name)]
-EnvValue = Annotated[str, AfterValidator(names.env_value)]
+ProgramName = Annotated[str, AfterValidator(scalars.program)]
+Place = Annotated[str, AfterValidator(scalars.place)]
+Pattern = Annotated[str, AfterValidator(scalars.pattern)]
+NetworkName = Annotated[str, AfterValidator(scalars.network_name)]
+SecretName = Annotated[str, AfterValidator(scalars.secret_name)]
+Argument = Annotated[str, AfterValidator(scalars.argument)]
+Flag = Annotated[str, AfterValidator(scalars.flag)]
+CommandLine = Annotated[str, AfterValidator(scalars.command_line)]
+ReviewerName = Annotated[str, AfterValidator(scalars.reviewer), WithJsonSchema({"type": "string"})]
+EnvName = Annotated[str, AfterValidator(scalars.env_name)]
+EnvValue = Annotated[str, AfterValidator(scalars.env_value)]
 Finding = Literal[
     "protected-path", "escaping-symlink", "max-bytes", "inspection-failed", "not-inspected",
     "setuid", "new-executable", "symlink", "submodule", "ci-workflow", "git-hook", "editor-task",

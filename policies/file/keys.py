@@ -1,6 +1,6 @@
 """The keys of a policy in one table: how each is decoded, where it stands, and what bounds it.
 
-Decoding (`schema`), composing (`compose`), writing out (`rendering`), ceilings and comparing
+Decoding and writing out (`schema`), composing (`compose`), ceilings and comparing
 (`policies.operator`) all go by this table: a key that is added here is known to each of them.
 """
 
@@ -31,7 +31,7 @@ from policies.file.fields import (
     Size,
     Waiting,
 )
-from policies.file.quantities import spelled_duration, spelled_size
+from policies.file.scalars import spelled_duration, spelled_size
 from policies.frozen import dataclass
 from policies.policy import (
     BudgetLimits,

@@ -1,18 +1,25 @@
-"""Version 1 of the policy file, as pydantic models: one file, not yet composed with others.
+"""Version 1 of the policy file: its models, a file decoded by them, a policy written out again.
 
 Every key may be absent: what a file leaves unsaid comes from the policy it extends, at last from
 `unsaid.yaml`. A list has three keys: ``key`` replaces it, ``+key`` adds to it, ``-key`` takes from
-it. The models are made from the table of keys (`keys`).
+it. The models are made from the table of keys (`keys`). Owns where each complaint stands, and which
+keys there are; the words are `strict`'s. Refuses to know other files (`compose`).
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+import yaml
+from pydantic import Field, ValidationError, create_model
 
+from policies.errors import PolicyError
+from policies.file.document import Document, KeyPath, spelled
 from policies.file.fields import CommandEntry, CommandLine, PlainName, ServiceEntry
 from policies.file.keys import KEYS, ListKey
-from policies.file.strict import StrictModel
+from policies.file.scalars import spelled_duration
+from policies.file.strict import StrictModel, check_version, sentence, unknown_key, value_at
+from policies.policy import CommandRule, Policy, ServiceRule
 
 
 class ExamplesEntry(StrictModel):
@@ -109,3 +116,119 @@ def json_schema() -> dict[str, object]:
         **generated,
         "title": "Moonpool policy, version 1",
     }
+
+
+def decode(document: Document) -> PolicyHead:
+    """The model of one file.
+
+    Raises:
+        PolicyError: the first of all complaints; the others are in its ``others``.
+    """
+    check_version(document)
+    errors = list(_contradictions(document))
+    model: PolicyHead | None = None
+    try:
+        model = PolicyFile.model_validate(document.data)
+    except ValidationError as invalid:
+        errors += [
+            _complaint(detail, document)
+            for detail in invalid.errors(include_url=False, include_context=True)
+        ]
+    if errors:
+        errors.sort(key=lambda error: (error.where.line, error.where.column))
+        first, rest = errors[0], tuple(errors[1:])
+        raise PolicyError(first.message, where=first.where, key=first.key, others=rest)
+    assert model is not None
+    return model
+
+
+def _contradictions(document: Document) -> Iterator[PolicyError]:
+    """Lists that are replaced and changed in one file."""
+    for path, where in document.keys.items():
+        key = str(path[-1])
+        bare = key[1:]
+        if key in known_keys(path[:-1]) and (*path[:-1], bare) in document.keys:
+            message = f"`{bare}` replaces the list, so there is nothing for `{key}` to change"
+            yield PolicyError(message, where=where, key=spelled(path))
+
+
+def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:
+    kind: str = detail["type"]
+    location: tuple[str | int, ...] = detail["loc"]
+    # What is wrong with the key of a mapping stands at the key, and is told so.
+    path = tuple(part for part in location if part != "[key]")
+    key = spelled(path)
+    if kind == "missing":
+        return PolicyError("is missing", where=document.where(path[:-1]), key=key)
+    where = document.where(path)
+    if kind == "extra_forbidden":
+        return PolicyError(_unknown_key(path), where=document.keys.get(path, where), key=key)
+    if path != location:
+        where = document.keys.get(path, where)
+    return PolicyError(sentence(kind, detail, value_at(document.data, path)), where=where, key=key)
+
+
+def _unknown_key(path: KeyPath) -> str:
+    known = known_keys(path[:-1])
+    key = str(path[-1])
+    bare = key.lstrip("+-")
+    if key != bare and bare in known:
+        return f"only lists take `+` and `-`: write `{bare}`"
+    return unknown_key(bare, [name for name in known if name[0] not in "+-"])
+
+
+def render(policy: Policy) -> str:
+    """The whole policy, nothing left to what it extends; loading it again gives the same."""
+    return as_yaml(as_data(policy))
+
+
+def as_yaml(data: Mapping[str, Any]) -> str:
+    """What `as_data` gave, as YAML text."""
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100)
+
+
+def as_data(policy: Policy) -> dict[str, Any]:
+    """The whole policy as it stands in a file, section by section, in values that JSON has too."""
+    data: dict[str, Any] = {"version": 1, "name": policy.name}
+    for key in KEYS:
+        value = key.of(policy)
+        # A list that is None says nothing of the key; dollars that are None say that none bound.
+        if key.path == "paths.read" and value is None:
+            continue
+        section = data.setdefault(key.section, {}) if key.section else data
+        section[key.name] = (
+            [_WRITTEN[key.path](rule) for rule in value]
+            if key.path in _WRITTEN
+            else key.written(value)
+        )
+    examples = policy.examples
+    return data | {"examples": {"allow": list(examples.allow), "deny": list(examples.deny)}}
+
+
+def _command(rule: CommandRule) -> str | dict[str, Any]:
+    if not rule.looks_at_arguments and not rule.ask:
+        return rule.program
+    entry: dict[str, Any] = {"program": rule.program}
+    if rule.args is not None:
+        entry["args"] = [list(wanted) for wanted in rule.args]
+    if rule.forbid:
+        entry["forbid"] = list(rule.forbid)
+    if rule.require:
+        entry["require"] = list(rule.require)
+    if rule.ask:
+        entry["ask"] = True
+    return entry
+
+
+def _service(rule: ServiceRule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "command": rule.command,
+        "ready": rule.ready,
+        "programs": list(rule.programs),
+        "timeout": spelled_duration(rule.timeout_s),
+    }
+
+
+_WRITTEN: Mapping[str, Callable[[Any], Any]] = {"commands": _command, "services": _service}
+"""Lists whose entries are more than a text."""

@@ -1,15 +1,121 @@
-"""An image's inventory, made ready for questions: what does a name lead to, what is below a path.
+"""Which programs an image holds, made ready for questions: what a name leads to, what is below it.
 
-Owns resolving links as text. Refuses to know policies.
+The facts that turn a policy's names into kernel rules are taken once per image, by the guest,
+before anything of a workspace is in it. Owns their shape, resolving links as text, and what the
+first line of a script starts, as the kernel and ``env`` read it. Refuses to know policies.
 """
 
 import bisect
 import posixpath
+import re
+import shlex
 from collections.abc import Collection, Mapping
+from dataclasses import field
 
-from policies.kernel.inventory import Inventory, Program
-from policies.kernel.shebang import shebang
+from policies.frozen import dataclass
 from policies.paths import within
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A regular file outside the workspace that the kernel would execute."""
+
+    path: str
+    """Absolute, with no symlink in it."""
+    interpreter: str | None
+    """For a ``#!`` script: what the kernel takes of that line, as written. None: an ELF program."""
+    inode: int
+    """Two programs with one number are one file by two names (hard links), or copies of it."""
+    needs: tuple[str, ...] = ()
+    """For an ELF program: names of the libraries that its loader looks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    programs: Mapping[str, Program]
+    """By path."""
+    scripts: Mapping[str, Program] = field(default_factory=dict)
+    """Marked executable and outside the PATH, by path. Who may read may read them; they run where a
+    policy names one by its path, or a bundle does."""
+    libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Shared objects, which a program of any name can load: the libraries that each needs itself,
+    by path."""
+    links: Mapping[str, str]
+    """Symlinks in the directories listed below, and those to programs: absolute path to the path of
+    the file or directory it finally leads to, absolute too."""
+    directories: Mapping[str, tuple[str, ...]]
+    """Every directory with a program or a library in or below it: the names of its children; a name
+    that ends in ``/`` is a directory, in ``@`` a symlink. ``/`` is always there."""
+    search_path: tuple[str, ...]
+    """The PATH of commands, in order."""
+
+
+_VALUED = "uC"
+"""Options of ``env``, in short form, that take the next word for their value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shebang:
+    interpreter: str
+    """As written: the kernel takes a relative path from the working directory, never from PATH."""
+    argument: str | None
+    """All the rest of the line: to the kernel it is one word."""
+
+
+def shebang(line: str) -> Shebang | None:
+    """What follows ``#!``, taken apart; None: it names no interpreter."""
+    interpreter = re.split("[ \t\0]", line.strip(" \t"), maxsplit=1)[0]
+    argument = line.strip(" \t")[len(interpreter) :].lstrip(" \t").split("\0", 1)[0]
+    return Shebang(interpreter=interpreter, argument=argument or None) if interpreter else None
+
+
+def started_by_env(argument: str | None) -> str | None:
+    """The program that ``env`` starts for a script of such a first line; None: it finds none there.
+
+    Without ``-S`` the whole argument is one word: ``env python3 -X`` looks for that very name.
+    """
+    words = [] if argument is None else [argument]
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            words = _after_long(word, words)
+        elif word.startswith("-"):
+            words = _after_short(word, words)
+        elif "=" not in word:
+            return word
+    return None
+
+
+def _after_long(word: str, words: list[str]) -> list[str]:
+    name, is_given, value = word[2:].partition("=")
+    if not name:
+        return words
+    if "split-string".startswith(name):
+        return [*_split(value), *words] if is_given else _split_next(words)
+    takes_next = "unset".startswith(name) or "chdir".startswith(name)
+    return words[1:] if takes_next and not is_given else words
+
+
+def _after_short(word: str, words: list[str]) -> list[str]:
+    for at, letter in enumerate(word[1:], start=2):
+        if letter == "S":
+            text = word[at:]
+            return [*_split(text), *words] if text else _split_next(words)
+        if letter in _VALUED:
+            return words if word[at:] else words[1:]
+    return words
+
+
+def _split_next(words: list[str]) -> list[str]:
+    return [*_split("".join(words[:1])), *words[1:]]
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:  # quotes that do not close: env refuses it
+        return []
+
 
 _MAX_LINKS = 40
 

@@ -1,7 +1,7 @@
 """From the names in a policy to the files of an image that become executable or readable.
 
 Owns following what a program brings: its bundle and a script's interpreter. What can't be held
-apart from it is `shared_files`'s to say, which libraries it may load `libraries`'.
+apart from it, and which libraries it may load, is `shared_files`'s to say.
 """
 
 import posixpath
@@ -11,10 +11,8 @@ from enum import StrEnum
 from policies.commands.builtins import ALL as BUILTINS
 from policies.frozen import dataclass
 from policies.kernel.bundles import bundles, is_pattern, matching, stem
-from policies.kernel.image import ContainerImage
-from policies.kernel.libraries import Libraries, libraries
-from policies.kernel.shared_files import SharedFile, shared_files
-from policies.kernel.shebang import shebang, started_by_env
+from policies.kernel.image import ContainerImage, shebang, started_by_env
+from policies.kernel.shared_files import Libraries, SharedFile, libraries, shared_files
 from policies.policy import Policy
 
 MAX_NAMED = 12

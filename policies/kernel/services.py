@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from policies.commands.judge import judge
-from policies.commands.outcome import CommandDecision, allowed
-from policies.commands.rules import CommandRules
+from policies.commands.rules import CommandDecision, CommandRules, allowed
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.kernel.rules import Access, PathRule, kernel_rules
 from policies.paths import SCRATCH, SERVICES, WORKSPACE, within
 from policies.policy import TOOLS, CommandRule, PathRules, Policy, ServiceRule

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, combinations
 from typing import Any
 
-from policies.commands.outcome import CommandOutcome
-from policies.commands.rules import CommandRules
+from policies.commands.rules import CommandOutcome, CommandRules
 from policies.errors import Where
 from policies.file.keys import KEYS, BoundKey, PolicyKey
 from policies.frozen import dataclass

@@ -6,7 +6,7 @@ Owns what `moonpool policy explain POLICY -- COMMAND` shows, as data and as text
 from collections.abc import Sequence
 
 from policies.commands.judge import JudgedPart, judge
-from policies.commands.outcome import CommandDecision, CommandOutcome, DecidingLayer
+from policies.commands.rules import CommandDecision, CommandOutcome, DecidingLayer
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.frozen import dataclass
 from policies.policy import SERVER_TOOLS, Policy

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from policies.kernel.intersection import granted_at
-from policies.kernel.inventory import Inventory
-from policies.kernel.rules import Access, KernelRules, kernel_rules
+from policies.kernel.image import Inventory
+from policies.kernel.rules import Access, KernelRules, granted_at, kernel_rules
 from policies.operator.diff import WiderPermission
 from policies.policy import Policy
 

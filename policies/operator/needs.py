@@ -13,10 +13,16 @@ from dataclasses import field, replace
 from policies import paths
 from policies.commands import git as git_rules
 from policies.commands.judge import judge
-from policies.commands.outcome import CommandDecision, CommandOutcome, allowed, key_name
-from policies.commands.rules import STANDARD_DIRECTORIES, CommandRules
+from policies.commands.rules import (
+    STANDARD_DIRECTORIES,
+    CommandDecision,
+    CommandOutcome,
+    CommandRules,
+    allowed,
+    key_name,
+)
 from policies.decision import Deny
-from policies.file import names
+from policies.file import scalars
 from policies.frozen import dataclass
 from policies.policy import TOOLS, Policy
 from policies.shell.words import HOME, Word
@@ -123,7 +129,7 @@ class PolicyNeeds:
             directory, base = posixpath.split(path)
             name = base if directory in STANDARD_DIRECTORIES else path
         try:
-            name = names.program(name)
+            name = scalars.program(name)
         except ValueError:
             self.left_out.append(f"call {call.number}: {written!r} is no name of a program")
             return
@@ -209,7 +215,7 @@ def _denied_targets(policy: Policy, command: str) -> list[str]:
 
 def _is_place(text: str) -> bool:
     try:
-        names.place(text)
+        scalars.place(text)
     except ValueError:
         return False
     return True

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from policies import paths
-from policies.file.quantities import spelled_duration
-from policies.file.rendering import as_data
+from policies.file.scalars import spelled_duration
+from policies.file.schema import as_data
 from policies.frozen import dataclass
 from policies.operator.needs import MAX_NAMED, VERIFY, Numbers, PolicyNeeds
 from policies.policy import Policy

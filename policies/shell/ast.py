@@ -1,5 +1,11 @@
-"""What a parse of shell text gives: its parts as values, in the order they are written."""
+"""What a parse of shell text gives: its parts as values, in the order they are written.
 
+Owns too what stands before a command's program: assignments, and the words that bash takes as
+syntax.
+"""
+
+import re
+from collections.abc import Sequence
 from dataclasses import field
 
 from policies.frozen import dataclass
@@ -66,3 +72,43 @@ class ParsedText:
     notes: set[str] = field(default_factory=set)
     weight: int = 0
     """Nodes of the tree: what the text cost to read, and will cost to judge."""
+
+
+RESERVED = frozenset(
+    {"if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac",
+     "select", "function", "in"}
+)  # fmt: skip
+"""Words that are syntax where a command begins, and no program."""
+
+
+def assigned(command: SimpleCommand) -> Sequence[tuple[str, Word | None]]:
+    """What a command assigns; a name reference (``declare -n``) stands for what it names."""
+    if not command.assigned:
+        return ()
+    flags = [word.value or "" for word in command.words[1:]]
+    if not any(re.match(r"-[A-Za-z]*n", flag) for flag in flags):
+        return command.assigned
+    targets = [(value.value, None) for _, value in command.assigned if value and value.value]
+    return (*command.assigned, *targets)
+
+
+def syntax_length(words: Sequence[Word]) -> int:
+    """How many leading words bash takes as syntax before it looks for a program."""
+    at = 0
+    while at < len(words) and not words[at].quoted:
+        following = words[at + 1].value if at + 1 < len(words) else None
+        match words[at].value:
+            # `time -f …` is the program: the keyword has only `-p`.
+            case "time" if following in {"-p", "--"}:
+                at += 2
+            case "time" if following is None or not following.startswith("-"):
+                at += 1
+            case "coproc":
+                at += 2 if at + 2 < len(words) and words[at + 2].value == "{" else 1
+            case "{" | "!":
+                at += 1
+            case "}" if at + 1 == len(words):
+                at += 1
+            case _:
+                break
+    return at

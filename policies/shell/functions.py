@@ -17,8 +17,8 @@ from policies.shell.ast import (
     ParsedText,
     Redirect,
     SimpleCommand,
+    syntax_length,
 )
-from policies.shell.leading import syntax_length
 from policies.shell.words import Word
 
 _SAME_SHELL = frozenset({"command", "builtin", "eval", "trap", "mapfile", "readarray", "time"})

@@ -9,9 +9,9 @@ import re
 from tree_sitter import Node, Tree
 
 from policies.frozen import dataclass
-from policies.shell import leading, patterns, redirect_nodes
+from policies.shell import ast, grammar
 from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
-from policies.shell.blanks import BlankCheck, Complaint
+from policies.shell.grammar import BlankCheck, Complaint
 from policies.shell.heredoc import Heredocs, UnclearHeredoc
 from policies.shell.words import Word, word
 
@@ -122,7 +122,7 @@ class TreeWalk:
             self._redirected(children, place, stack)
             return
         elif kind == "file_redirect":
-            found = redirect_nodes.redirect(children, self._source, place.depth)
+            found = grammar.redirect(children, self._source, place.depth)
             self._parsed.items += [found] if found is not None else []
         elif kind == "heredoc_redirect":
             self._heredoc(children, place)
@@ -211,14 +211,14 @@ class TreeWalk:
     def _redirected(self, children: list[Node], place: _WalkPlace, stack: list[_Waiting]) -> None:
         """A command with redirections after it; the grammar takes words behind them as targets."""
         body = children[0] if children[0].type in _SIMPLE else None
-        extras = [extra for child in children for extra in redirect_nodes.extra_words(child)]
+        extras = [extra for child in children for extra in grammar.extra_words(child)]
         if body is None:
             if extras:
                 self._fail("words after a redirection", extras[0].start_byte)
             self._push(children, place, "redirected_statement", stack)
             return
         self._push(children[1:], place, "redirected_statement", stack)
-        descriptor = redirect_nodes.takes_last_word(children[1], body, self._source)
+        descriptor = grammar.takes_last_word(children[1], body, self._source)
         if not extras and not descriptor and self._plain(body, place):
             return
         inner = body.children
@@ -242,7 +242,7 @@ class TreeWalk:
             elif kind == "variable_assignment":
                 assigned.append(self._assigned(child))
             elif kind == "file_redirect":
-                pieces += redirect_nodes.extra_words(child)
+                pieces += grammar.extra_words(child)
             elif kind == "subshell" and not self._is_time(pieces):
                 self._fail("a bracket after a command's name", child.start_byte)
         pieces += extras
@@ -255,7 +255,7 @@ class TreeWalk:
                 group = pieces[start : index + 1]
                 words.append(word([_unwrapped(part) for part in group], self._source))
                 start = index + 1
-        at = leading.syntax_length(words)
+        at = ast.syntax_length(words)
         if any(word.value is None and _GROUP.search(word.text) for word in words[at : at + 1]):
             # `!(ls)`, where `extglob` is not set.
             self._fail("a bracket where bash reads a command", node.start_byte)
@@ -303,7 +303,7 @@ class TreeWalk:
     def _expansion(self, node: Node, children: list[Node]) -> None:
         if _evaluates(children):
             self._parsed.notes.add("`${…@P}` runs what stands in the variable")
-        if not patterns.ends_alike(children, self._source):
+        if not grammar.ends_alike(children, self._source):
             self._fail("a pattern that bash may end elsewhere", node.start_byte)
 
     def _function(self, node: Node, place: _WalkPlace) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
-from policies.file import names
+from policies.file import scalars
 from policies.frozen import dataclass
 from sandbox.container.output import OnOutput, Receiver
 from sandbox.container.session import Session, SessionFiles, path_bytes
@@ -38,7 +38,7 @@ def _variables(env: Mapping[str, str]) -> list[protocol.Variable]:
     found: list[protocol.Variable] = []
     for name, value in env.items():
         try:
-            known, text = names.env_name(name), names.env_value(value)
+            known, text = scalars.env_name(name), scalars.env_value(value)
         except ValueError as error:
             raise FileError(f"the variable {name!r:.80} {error}") from None
         data = text.encode("utf-8", "surrogateescape")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory, Program
+from policies.kernel.image import Inventory, Program
 from policies.paths import WORKSPACE
 from sandbox.container import guest_runtime, moved_folder, own_files, seccomp
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON

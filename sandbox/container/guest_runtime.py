@@ -10,8 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 
-from policies.kernel.image import ContainerImage
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import ContainerImage, Inventory
 from policies.paths import SCRATCH, WORKSPACE, within
 from policies.shell.words import HOME
 from sandbox.container.own_files import BROUGHT, BROUGHT_PROGRAMS, GUEST_DIRECTORY

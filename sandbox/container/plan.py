@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policies.file.names import HIJACKING, OURS
+from policies.file.scalars import HIJACKING, OURS
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.kernel.rules import Access, KernelRules, PathRule, kernel_rules
 from policies.paths import SCRATCH, WORKSPACE, normal, within
 from policies.policy import Policy

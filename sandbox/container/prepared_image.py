@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from policies.file.names import is_path
+from policies.file.scalars import is_path
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory, Program
+from policies.kernel.image import Inventory, Program
 from policies.policy import Policy
 from sandbox import cache
 from sandbox.cache import cache_directory

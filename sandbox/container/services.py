@@ -8,7 +8,7 @@ import os
 import time
 
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.kernel.rules import PathRule
 from policies.kernel.services import service_directory, service_domain
 from policies.policy import Policy, ServiceRule

@@ -139,7 +139,7 @@ def _digest(path: bytes) -> object:
 def scan(
     skipped: bytes, search_path: bytes
 ) -> tuple[_Found, list[image_protocol.FoundLink], list[image_protocol.FoundDirectory]]:
-    """What is in the image beside the directory `skipped`: see `policies.kernel.inventory`."""
+    """What is in the image beside the directory `skipped`: see `policies.kernel.image`."""
     found = _Found()
     links: dict[bytes, bytes] = {}
     children: dict[bytes, list[bytes]] = {}

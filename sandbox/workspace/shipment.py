@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from policies.frozen import dataclass
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.policy import WorkspaceRules
 from sandbox import cache
 from sandbox.container.prepared_image import PreparedImage

@@ -11,8 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from policies.kernel.image import ContainerImage
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import ContainerImage, Inventory
 from policies.paths import WORKSPACE, within
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile

@@ -11,8 +11,7 @@ import yaml
 from images import recipes
 from policies.decision import Call, Deny, decide
 from policies.file.document import packaged, parse
-from policies.file.rendering import render
-from policies.file.schema import json_schema
+from policies.file.schema import json_schema, render
 from policies.loading import bundled_names, load
 from policies.operator.check import run_examples
 

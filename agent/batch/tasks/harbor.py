@@ -31,9 +31,9 @@ from agent.batch.tasks.toml_places import error_line, line_of
 from agent.errors import UsageError
 from agent.verification import VerifierFiles
 from policies.errors import PolicyError
-from policies.file import names
-from policies.file.complaint import sentence, unknown_key, value_at
+from policies.file import scalars
 from policies.file.document import KeyPath, spelled, utf8
+from policies.file.strict import sentence, unknown_key, value_at
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.source import folder
 
@@ -231,9 +231,9 @@ class _Folder:
                 return None
         if (image := file.environment.docker_image) is not None:
             try:
-                if names.is_path(image):
+                if scalars.is_path(image):
                     raise ValueError("expected an image's name, and this is a path")
-                return names.image(image)
+                return scalars.image(image)
             except ValueError as error:
                 self._complain(
                     ("environment", "docker_image"), f"{image!r:.80} can't be used: {error}"

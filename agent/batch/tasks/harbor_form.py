@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from policies.file.fields import EnvName
-from policies.file.names import env_value
+from policies.file.scalars import env_value
 from policies.file.strict import StrictModel
 
 NetworkMode = Literal["no-network", "public", "allowlist"]

@@ -16,8 +16,8 @@ from agent.batch.tasks.form import BUDGET_KEYS, ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.swebench import MARK
 from policies.errors import PolicyError
-from policies.file.complaint import unknown_key
 from policies.file.document import utf8
+from policies.file.strict import unknown_key
 
 _CELL_LIMIT = 1 << 26
 _COLUMNS = (*ENTRY_KEYS, *(f"budget.{name}" for name in BUDGET_KEYS))

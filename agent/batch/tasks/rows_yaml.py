@@ -12,8 +12,8 @@ from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.form import FILE_KEYS
 from agent.batch.tasks.row import TaskRow
 from policies.errors import PolicyError
-from policies.file.complaint import shown_value, unknown_key
 from policies.file.document import Document, KeyPath, parse_list, utf8
+from policies.file.strict import shown_value, unknown_key
 
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "workspace": ("git", "rev", "path"),

@@ -56,7 +56,7 @@ def _tokens(word: str) -> int:
 
 
 def _seconds(word: str) -> float:
-    from policies.file.quantities import duration_s
+    from policies.file.scalars import duration_s
 
     return duration_s(word)
 

@@ -17,7 +17,7 @@ from agent.cli.setup.options import (
 from agent.errors import extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment, workspace
-from policies.file.quantities import duration_s
+from policies.file.scalars import duration_s
 
 MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
 VERIFY = text(

@@ -13,7 +13,7 @@ from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
 from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import one_line
-from policies.file.quantities import spelled_size
+from policies.file.scalars import spelled_size
 from policies.frozen import dataclass
 
 _BUILT_IN = "built in"

@@ -12,7 +12,7 @@ from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import permit
-from policies.file.quantities import duration_s
+from policies.file.scalars import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,7 +21,7 @@ from agent.servers.acp.view import EditorView, call_id
 from agent.terminal.approval_text import question
 from agent.untrusted_text import one_line
 from policies.decision import Ask, Call, digest
-from policies.file.quantities import spelled_duration
+from policies.file.scalars import spelled_duration
 from policies.frozen import dataclass
 
 _WIDTH = 10_000

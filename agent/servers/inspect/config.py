@@ -23,7 +23,7 @@ from agent.preparation import environment
 from agent.preparation.policy import bounded
 from agent.servers.inspect.compose import ComposedSandbox, composed
 from agent.servers.inspect.errors import ConfigRefused
-from policies.file import names
+from policies.file import scalars
 from policies.frozen import dataclass
 from policies.loading import load
 from policies.policy import Policy
@@ -116,7 +116,7 @@ def _request(config: MoonpoolSandboxConfig, asked: ComposedSandbox | None = None
     policy = load(name, directory=environment.policy_directory())
     if config.image is not None:
         try:
-            policy = replace(policy, image=names.image(config.image))
+            policy = replace(policy, image=scalars.image(config.image))
         except ValueError as error:
             raise ConfigRefused(f"image {config.image!r:.200}: {error}") from error
     if asked is not None:
@@ -136,8 +136,8 @@ def _request(config: MoonpoolSandboxConfig, asked: ComposedSandbox | None = None
 def _judged(environment: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in environment.items():
         try:
-            names.env_name(name)
-            names.env_value(value)
+            scalars.env_name(name)
+            scalars.env_value(value)
         except ValueError as error:
             raise ConfigRefused(f"environment.{name} {error}") from None
     return environment

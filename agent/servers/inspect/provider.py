@@ -33,7 +33,7 @@ from typing_extensions import override
 
 from agent.servers.inspect import results, samples
 from agent.servers.inspect.config import MoonpoolSandboxConfig
-from policies.file.names import HIJACKING, OURS, env_name, env_value
+from policies.file.scalars import HIJACKING, OURS, env_name, env_value
 from sandbox.async_sandbox import AsyncSandbox
 from sandbox.errors import FileError, SandboxError
 from sandbox.results import Leftovers

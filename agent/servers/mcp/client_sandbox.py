@@ -39,7 +39,7 @@ from agent.servers.mcp.interrupts import RequestInterrupts
 from agent.servers.mcp.settings import McpSettings
 from agent.untrusted_text import decode, one_line
 from policies.decision import Ask, Call
-from policies.file.quantities import spelled_duration
+from policies.file.scalars import spelled_duration
 from sandbox.errors import SandboxError
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ from agent.risk.finding import Finding
 from agent.untrusted_text import one_line, path_text
 from agent.verification import Verification, verify
 from policies.decision import Ask, Call, Deny, decide
-from policies.file.quantities import spelled_size
+from policies.file.scalars import spelled_size
 from policies.frozen import dataclass
 from sandbox.errors import ContainerGone, SandboxError
 from sandbox.patch.values import Change

@@ -12,7 +12,7 @@ from agent.record.chain import chain_of
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
-from policies.file.rendering import render
+from policies.file.schema import render
 from policies.loading import bundled_names, load, loads
 from policies.policy import Policy
 from sandbox.errors import PatchError

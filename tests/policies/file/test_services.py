@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from policies.errors import PolicyError
-from policies.file.rendering import render
+from policies.file.schema import render
 from policies.loading import load
 from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more

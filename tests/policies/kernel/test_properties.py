@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.errors import Where
-from policies.kernel.image import ContainerImage
-from policies.kernel.inventory import Inventory, Program
+from policies.kernel.image import ContainerImage, Inventory, Program
 from policies.kernel.rules import Access, kernel_rules
 from policies.loading import load
 from policies.policy import CommandRule, Policy

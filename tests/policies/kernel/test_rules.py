@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from policies.kernel.inventory import Inventory, Program
+from policies.kernel.image import Inventory, Program
 from policies.kernel.rules import Access, KernelRules, kernel_rules
 from policies.loading import load
 from policies.policy import Policy

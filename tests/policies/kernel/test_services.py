@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from policies.kernel.inventory import Inventory, Program
+from policies.kernel.image import Inventory, Program
 from policies.kernel.resolved import ResolvedPolicy, as_json, as_text
 from policies.kernel.rules import Access, kernel_rules
 from policies.kernel.services import missing_programs, programs, service_domain

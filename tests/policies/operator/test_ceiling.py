@@ -8,7 +8,7 @@ import pytest
 
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.errors import PolicyError
-from policies.file.rendering import render
+from policies.file.schema import render
 from policies.loading import load, loads
 from policies.operator.ceiling import load_ceiling, under
 from policies.operator.diff import more

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from policies.decision import Allow, Ask, Call, decide
 from policies.errors import Where
 from policies.file.compose import ComposedKeys
-from policies.kernel.intersection import granted_at, intersection
-from policies.kernel.rules import Access
+from policies.kernel.rules import Access, granted_at, intersection
 from policies.loading import loads
 from policies.operator import ceiling_intersection
 from policies.operator.ceiling import Ceiling, under

@@ -9,7 +9,7 @@ import pytest
 
 from images.build import RECIPE_LABEL, ensure_recipe
 from images.recipes import Recipe
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.kernel.rules import kernel_rules
 from policies.loading import load
 from policies.policy import Policy

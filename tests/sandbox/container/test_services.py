@@ -10,7 +10,7 @@ import pytest
 from conftest import OpenBox
 from fakes.guest import link_to, said
 from fakes.service import PORT, READY, serving, tell, told
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.policy import Policy
 from sandbox.container import services
 from sandbox.engine.docker import Engine

@@ -12,7 +12,7 @@ from conftest import OpenBox
 from escape.test_lying_guest import Peer
 from fakes.guest import Script, said
 from generators.restoring import run, standing
-from policies.file.rendering import render
+from policies.file.schema import render
 from policies.loading import loads
 from policies.policy import Policy
 from sandbox.engine.docker import Engine

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.kernel.inventory import Inventory, Program
+from policies.kernel.image import Inventory, Program
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile, scan
 from sandbox.workspace.virtual_environments import unusable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.loading import load
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.git.config import PersonalConfig

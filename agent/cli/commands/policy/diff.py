@@ -9,7 +9,7 @@ from agent.cli.setup.saying import progress
 from agent.preparation import environment, exit_codes
 from agent.untrusted_text import one_line
 from images.build import ensure
-from policies.kernel.inventory import Inventory
+from policies.kernel.image import Inventory
 from policies.loading import load
 from policies.operator.diff import WiderPermission, more
 from policies.operator.kernel_diff import more_in_kernel

@@ -10,7 +10,7 @@ from agent.preparation import environment, exit_codes
 from agent.preparation.policy import permit
 from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import visible
-from policies.commands.outcome import CommandOutcome
+from policies.commands.rules import CommandOutcome
 from policies.operator.explain import explain as explained
 from policies.operator.explain import explain_file
 

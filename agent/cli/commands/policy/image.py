@@ -6,7 +6,7 @@ from agent.preparation import environment
 from images import recipes
 from images.build import held
 from policies.errors import PolicyError
-from policies.file.names import is_path
+from policies.file.scalars import is_path
 from policies.kernel.rules import kernel_rules
 from policies.kernel.services import missing_programs
 from policies.policy import Policy

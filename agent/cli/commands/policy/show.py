@@ -10,7 +10,7 @@ from agent.preparation import environment, exit_codes
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line, visible
 from images.build import held
-from policies.file.rendering import render
+from policies.file.schema import render
 from policies.kernel import resolved
 from policies.kernel.rules import kernel_rules
 from policies.kernel.services import service_domain

@@ -1,22 +1,79 @@
-"""Variables that a command sets: which of them decide what runs.
+"""What a command does beside starting a program: files that it writes to, variables that it sets.
 
-Owns the ones that hold a command, the ones that redefine a name, and the ones that give a program
-options which its rule can't see.
+Owns which variables decide what runs: the ones that hold a command, that redefine a name, and that
+give a program options which its rule can't see. What is written to by redirections and options is
+held against the policy's paths by the text alone: links, and a working directory that a command
+changed, are the kernel's to judge.
 """
 
 import re
 from functools import lru_cache
 
-from policies.commands.outcome import (
+from policies import paths
+from policies.commands.rules import (
     CommandDecision,
+    CommandRules,
     denied,
     key_name,
     left_to_kernel,
     rule_name,
 )
-from policies.commands.rules import CommandRules
-from policies.file.names import HIJACKING
-from policies.policy import CommandRule
+from policies.file.scalars import HIJACKING
+from policies.paths import PathStanding
+from policies.policy import CommandRule, Policy
+from policies.shell.ast import Redirect
+from policies.shell.words import Word
+
+_NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
+_READS = frozenset({"<", "<<<", "<&"})
+_DUPLICATES = frozenset({">&", "<&", "<&-", ">&-"})
+_PLAIN_TARGETS = frozenset({"/dev/null", "/dev/stderr", "/dev/stdout"})
+
+
+def redirection(policy: Policy, redirect: Redirect, *, moved: bool) -> CommandDecision | None:
+    """What the check says of a redirection; None: nothing.
+
+    Args:
+        moved: the text changes the working directory somewhere.
+    """
+    target = redirect.target.value
+    if target in _PLAIN_TARGETS:
+        return None
+    if target is not None and "/dev" in target and _NETWORK_FILES.match(paths.normal(target)):
+        return denied("there is no network here, not through /dev/tcp either")
+    if redirect.operator in _DUPLICATES and target is not None and set(target) & {"$", "`"}:
+        return denied("bash expands the name after `>&` twice: write it with `>` and `2>&1`")
+    if redirect.operator in _READS:
+        return None
+    if (
+        redirect.operator in _DUPLICATES
+        and target is not None
+        and re.fullmatch(r"[0-9]+-?|-", target)
+    ):
+        return None
+    return write(policy, redirect.target, moved=moved)
+
+
+def write(policy: Policy, target: Word, *, moved: bool) -> CommandDecision | None:
+    """What the check says of a file that a command writes to; None: nothing."""
+    if target.value is None:
+        return left_to_kernel("only the run can know which file this is")
+    match paths.write_standing(policy, target.value, moved=moved):
+        case PathStanding.INSIDE:
+            return None
+        case PathStanding.UNCERTAIN:
+            return left_to_kernel("which file this is depends on the working directory")
+        case PathStanding.OUTSIDE:
+            return denied(
+                f"writing to {target.value} is not allowed: {_writable(policy)} may be written",
+                key_name(policy, "paths.write"),
+            )
+
+
+def _writable(policy: Policy) -> str:
+    tops = [paths.absolute(entry) for entry in policy.paths.write]
+    return ", ".join([*tops[:8], *paths.SCRATCH, "home"])
+
 
 # Values of these are commands that programs run for their own ends.
 _COMMAND_VARIABLES = frozenset(
