@@ -9,17 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from policies import paths
-from policies.commands import builtins
+from policies.commands import builtins, rules
 from policies.commands.effects import is_command_variable, redirection, variable, write
-from policies.commands.rules import (
-    CommandDecision,
-    CommandRules,
-    allowed,
-    denied,
-    key_name,
-    left_to_kernel,
-    of_the_image,
-)
+from policies.commands.rules import CommandDecision, CommandRules, allowed, denied, left_to_kernel
 from policies.frozen import dataclass
 from policies.policy import Policy
 from policies.shell import ast
@@ -236,7 +228,7 @@ class _Judge:
         relative = "/" in name and not name.startswith(("/", "~"))
         if not relative or context.moved_to is None or not self._policy.exec_workspace:
             return self._rules.program(name, arguments)
-        known = of_the_image(name, context.moved_to)
+        known = rules.of_the_image(name, context.moved_to)
         if known is not None:
             return self._rules.program(known, arguments)
         return left_to_kernel("which file this is depends on the working directory")
@@ -333,7 +325,7 @@ class _Judge:
 
     def _script(self, script: Word, context: _Context) -> JudgedPart:
         """A file that a shell reads its commands from."""
-        key = key_name(self._policy, "exec_workspace")
+        key = rules.key_name(self._policy, "exec_workspace")
         if self._policy.exec_workspace:
             return _part(script.text, context.depth + 1, left_to_kernel("a script's own commands"))
         reason = f"{script.text}: this policy runs no scripts"

@@ -27,16 +27,7 @@ from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.snapshot import Snapshot, SnapshotMemory
-from sandbox.workspace.source import (
-    NOWHERE,
-    UNSEEN,
-    HostSource,
-    ImageFolder,
-    ImageSource,
-    Workspace,
-    folder,
-    on_host,
-)
+from sandbox.workspace.source import NOWHERE, UNSEEN, ImageFolder, Workspace, folder, on_host
 
 _Copied = tuple[Scan, Snapshot, Manifest | None]
 """A look, the copy that fits it, and what that holds; None where that is remembered already."""
@@ -155,7 +146,7 @@ class _Opening:
     engine: Engine
     on_progress: Callable[[str], None]
     supply: ContainerSupply
-    source: HostSource | ImageSource
+    source: workspace_source.HostSource | workspace_source.ImageSource
     personal: PersonalConfig
     below: PreparedImage
     """The image that the workspace is laid on."""
