@@ -7,7 +7,7 @@ our errors a failure becomes (`agent.models.service_errors`).
 
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import Enum, auto
 from http import HTTPStatus
@@ -76,6 +76,11 @@ class ServiceWords:
             for form in (self.key, json.dumps(self.key)[1:-1]):
                 text = text.replace(form, "(the key)")
         return line(text)
+
+
+def request_id_in(headers: Mapping[str, str], names: Iterable[str]) -> str:
+    """The service's name for a request, under the first of these names; empty: it gives none."""
+    return next((headers[name] for name in names if headers.get(name)), "")
 
 
 def nearest(error: BaseException, table: Mapping[type[BaseException], FailureKind]) -> FailureKind:

@@ -33,10 +33,9 @@ from agent.errors import ModelAuth, UsageError, extra_missing
 from agent.models.interface import Model, StreamEvent
 
 if TYPE_CHECKING:
-    from agent.models.anthropic.client import AnthropicModel
     from agent.models.listing import OfferedModel
-    from agent.models.openai.client import OpenAIModel
     from agent.models.openai.wire_api import WireApi
+    from agent.models.service import ServiceModel
 
 DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
 """Source: listed in the SDK's ``types/model_param.py`` and used in its README (anthropic 2.11.0);
@@ -69,7 +68,7 @@ def open_model(spec: str, *, environ: Mapping[str, str], configuration: Configur
 
 def providers() -> tuple[str, ...]:
     """The forms that ``-m`` takes."""
-    return tuple(f"{provider}:{_NOUNS[provider]}" for provider in _OPENERS)
+    return tuple(f"{provider}:{_noun(provider)}" for provider in _OPENERS)
 
 
 def offered(
@@ -87,14 +86,14 @@ def offered(
     """
     if provider == "script":
         return ()
-    lister = _LISTERS.get(provider)
-    if lister is None:
+    opener = _SERVICES.get(provider)
+    if opener is None:
         known = " or ".join(_OPENERS)
         from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
 
         near = did_you_mean(provider, _OPENERS)
         raise UsageError(f"{provider!r} is not a provider: write {known}{near}")
-    return lister("", environ, configuration).offered(on_event)
+    return opener("", environ, configuration).offered(on_event)
 
 
 def credential(environ: Mapping[str, str], configured: str | None, usual: str) -> str | None:
@@ -112,7 +111,7 @@ def credential(environ: Mapping[str, str], configured: str | None, usual: str) -
 
 def _anthropic(
     name: str, environ: Mapping[str, str], configuration: Configuration
-) -> "AnthropicModel":
+) -> "ServiceModel":
     from agent.models.anthropic.client import AnthropicModel  # noqa: PLC0415 - see the module's docstring
 
     match configuration.anthropic:
@@ -134,9 +133,7 @@ def _anthropic(
             )
 
 
-def _anthropic_api(
-    name: str, environ: Mapping[str, str], service: AnthropicApi
-) -> "AnthropicModel":
+def _anthropic_api(name: str, environ: Mapping[str, str], service: AnthropicApi) -> "ServiceModel":
     from agent.models.anthropic.client import AnthropicModel  # noqa: PLC0415 - see the module's docstring
 
     elsewhere = environ.get("ANTHROPIC_BASE_URL")
@@ -182,7 +179,7 @@ def _place(
     return place
 
 
-def _openai(name: str, environ: Mapping[str, str], configuration: Configuration) -> "OpenAIModel":
+def _openai(name: str, environ: Mapping[str, str], configuration: Configuration) -> "ServiceModel":
     from agent.models.openai.chat import CHAT  # noqa: PLC0415 - see the module's docstring
 
     return _openai_service(name, CHAT, environ, configuration.openai)
@@ -190,7 +187,7 @@ def _openai(name: str, environ: Mapping[str, str], configuration: Configuration)
 
 def _responses(
     name: str, environ: Mapping[str, str], configuration: Configuration
-) -> "OpenAIModel":
+) -> "ServiceModel":
     from agent.models.openai.responses.api import RESPONSES  # noqa: PLC0415 - as above
 
     return _openai_service(name, RESPONSES, environ, configuration.openai)
@@ -198,7 +195,7 @@ def _responses(
 
 def _openai_service(
     name: str, api: "WireApi", environ: Mapping[str, str], service: OpenAIService
-) -> "OpenAIModel":
+) -> "ServiceModel":
     """One service, one key, whichever of its two APIs is spoken."""
     try:
         from agent.models.openai.client import OpenAIModel  # noqa: PLC0415 - as above, and an extra
@@ -225,28 +222,25 @@ def _script(name: str, environ: Mapping[str, str], configuration: Configuration)
     return ScriptModel.open(name)
 
 
+_SERVICES: Final[
+    Mapping[str, Callable[[str, Mapping[str, str], Configuration], "ServiceModel"]]
+] = {"anthropic": _anthropic, "openai": _openai, "responses": _responses}
+
 _OPENERS: Final[Mapping[str, Callable[[str, Mapping[str, str], Configuration], Model]]] = {
-    "anthropic": _anthropic,
-    "openai": _openai,
-    "responses": _responses,
+    **_SERVICES,
     "script": _script,
 }
 
 
-_LISTERS: Final[Mapping[str, Callable[..., "AnthropicModel | OpenAIModel"]]] = {
-    "anthropic": _anthropic,
-    "openai": _openai,
-    "responses": _responses,
-}
-
-_NOUNS: Final = {"anthropic": "NAME", "openai": "NAME", "responses": "NAME", "script": "FILE"}
+def _noun(provider: str) -> str:
+    return "NAME" if provider in _SERVICES else "FILE"
 
 
 def _not_a_model(spec: str, provider: str) -> str:
     *others, last = providers()
     known = f"{', '.join(others)} or {last}"
     if provider in _OPENERS:
-        return f"{spec!r} names no model: write {provider}:{_NOUNS[provider]}"
+        return f"{spec!r} names no model: write {provider}:{_noun(provider)}"
     if ":" not in spec and spec.startswith("claude"):
         return f"{spec!r} has no provider: write anthropic:{spec}"
     return f"{spec!r} is not a model: write {known}{_meant(spec, provider)}"

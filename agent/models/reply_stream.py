@@ -1,38 +1,61 @@
-"""What every reader of a provider's stream is to the client, and what each of them refuses alike.
+"""The reader of one stream, which each API has one of, and what all of them refuse alike.
 
-Pure. Owns why a reply ended, by words that no API's own list has, and why a call of it must not
-run. Refuses to know any wire form.
+Pure. Owns that a reply exists only once its stream said how it ended, so that no torn tool call
+ever leaves a reader; why a reply ended, by words that no API's own list has; and why a call of it
+must not run. Refuses to know any wire form.
 """
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol, assert_never
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, assert_never
 
-from agent.models.interface import Reply, StopReason, StreamEvent, Usage
+from agent.models.interface import (
+    AssistantMessage,
+    Opaque,
+    Reply,
+    StopReason,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ThinkingDelta,
+    ToolUse,
+    Usage,
+)
 from agent.models.retrying import TransientError
+from agent.models.tool_arguments import too_deep
 
 
-class ReplyStream(Protocol):
-    """One attempt's stream, event by event."""
+class ReplyStream(ABC):
+    """One attempt's stream, event by event. Takes events as plain values."""
 
-    @property
-    def started(self) -> bool:
+    def __init__(self) -> None:
+        self.started = False
         """The service began to answer, and to bill."""
-
-    @property
-    def finished(self) -> bool:
+        self.finished = False
         """Whatever a reply needs has come; `reply` may be called. A count may follow."""
+        self._usage: Usage | None = None
+        """None: the stream did not say what it used."""
 
     @property
     def usage(self) -> Usage:
         """As far as the stream told."""
+        if not self.started:
+            return Usage()
+        return self._usage or Usage(uncounted_replies=1)
 
-    def feed(self, event: Mapping[str, Any]) -> Iterable[StreamEvent]:
+    def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
         """Take the next event; gives what there is to show of it.
 
         Raises:
             TransientError: the events do not fit together.
         """
+        try:
+            return list(self._take(event))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            kind = str(event.get("type") or event.get("object"))[:60]
+            raise broken(f"a {kind} event does not have the form of one") from error
 
     def reply(self, *, attempts: int, request_id: str) -> Reply:
         """The whole reply.
@@ -40,10 +63,61 @@ class ReplyStream(Protocol):
         Raises:
             TransientError: the stream ended before it was complete, or contradicts itself.
         """
+        if not self.finished:
+            raise broken("its end is missing")
+        stop, detail = self._ending()
+        return Reply(
+            message=AssistantMessage(blocks=tuple(self._blocks(stop))),
+            stop=stop,
+            usage=self.usage,
+            attempts=attempts,
+            detail=detail,
+            request_id=request_id,
+        )
+
+    @abstractmethod
+    def _take(self, event: Mapping[str, Any]) -> Iterable[StreamEvent]:
+        """As `feed`; may raise whatever a value raises that is not of the form expected."""
+
+    @abstractmethod
+    def _ending(self) -> tuple[StopReason, str]:
+        """Why a finished stream ended, and what the service says beside that."""
+
+    @abstractmethod
+    def _blocks(self, stop: StopReason) -> Iterable[Text | ToolUse | Opaque]:
+        """What a finished stream brought."""
+
+
+def shown(kind: type[TextDelta | ThinkingDelta], text: str) -> Iterator[StreamEvent]:
+    """A piece of text as it is shown; nothing for an empty one."""
+    if text:
+        yield kind(text=text)
 
 
 def broken(what: str) -> TransientError:
     return TransientError(f"the stream broke ({what})")
+
+
+def check_returnable(value: Mapping[str, Any]) -> None:
+    """Hold what goes back to its service as it came against what a request can carry: Python reads
+    NaN and any depth, and every later request would have to be refused.
+
+    Raises:
+        TransientError: it could not be sent.
+    """
+    if too_deep(value):
+        raise broken("a part of the answer is nested too deeply")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise broken("a part of the answer holds what is no number in JSON") from error
+
+
+def refusal_detail(stop: StopReason, words: str) -> str:
+    """The detail of a reply of a service that tells of a refusal in words, or not at all."""
+    if stop is not StopReason.REFUSAL:
+        return ""
+    return words.strip() or "the service's content filter stopped the answer"
 
 
 def stop_of(text: str, known: Mapping[str, StopReason], *, calls: bool) -> StopReason:

@@ -6,6 +6,7 @@ hears of it by an `ErrorMap` and a stream.
 """
 
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import httpx2
 
 from agent.errors import ModelRefusedRequest
-from agent.models.http_errors import ServiceWords
-from agent.models.interface import Discarded, Reply, StreamEvent
+from agent.models.http_errors import ServiceWords, request_id_in
+from agent.models.interface import Discarded, Reply, Request, StreamEvent
+from agent.models.listing import OfferedModel
 from agent.models.reply_stream import ReplyStream
 from agent.models.retrying import Retrier, RetryLimits, TransientError, wait
 from agent.models.service_errors import ErrorMap
@@ -86,6 +88,15 @@ class Service:
         """Call ``attempt`` with its number, from 1, until it returns; see `Retrier.run`."""
         return self._retrier.run(attempt, on_event)
 
+    def listed(self, read: Callable[[], _T], on_event: Callable[[StreamEvent], None]) -> _T:
+        """Call ``read``, which asks by `document`, until it returns."""
+
+        def attempt(_number: int) -> _T:
+            with self.guard(reading=True):
+                return read()
+
+        return self.retried(attempt, on_event)
+
     @contextmanager
     def guard(self, *, reading: bool) -> Generator[None]:
         """Raise ours for what the SDK raises; see `ErrorMap.translated`."""
@@ -109,14 +120,14 @@ class Service:
         on_event: Callable[[StreamEvent], None],
         *,
         attempts: int,
-        id_header: str,
+        id_headers: tuple[str, ...],
         types: tuple[str, ...] = (),
     ) -> Reply:
         """The reply to one request that is answered with a stream.
 
         Args:
             attempts: the number of this one.
-            id_header: where the service names the request.
+            id_headers: where the service may name the request.
             types: content types beside an event stream's that the SDK reads too.
 
         Raises:
@@ -128,7 +139,7 @@ class Service:
             with self.guard(reading=False):
                 answer = send()
             with answer:
-                request_id = answer.response.headers.get(id_header, "")
+                request_id = request_id_in(answer.response.headers, id_headers)
                 with self.guard(reading=True):
                     self._errors.refuse_error(answer.response)
                     check_events(answer.response, *types)
@@ -156,6 +167,45 @@ class Service:
             if plain is None:
                 return
             yield plain
+
+
+class ServiceModel(ABC):
+    """One model of one service, whichever SDK asks it. Not for use by several threads at once."""
+
+    def __init__(self, name: str, service: Service) -> None:
+        """``name``: as the operator wrote it. The service's client is closed with this object."""
+        self.name = name
+        self._service = service
+
+    @abstractmethod
+    def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+        """One whole reply; a broken attempt is void and made again.
+
+        Raises:
+            ModelError: one of its children, by what went wrong; see `agent.errors`.
+        """
+
+    @abstractmethod
+    def offered(
+        self, on_event: Callable[[StreamEvent], None] = lambda _: None
+    ) -> tuple[OfferedModel, ...]:
+        """The models that the service lists; this one need not be among them.
+
+        Args:
+            on_event: hears of retries.
+
+        Raises:
+            UsageError: this service has no such list.
+            ModelError: as for a reply.
+        """
+
+    def request_through(self, gate: "RequestGate") -> None:
+        """Make every request by way of a batch's gate."""
+        self._service.through(gate)
+
+    def close(self) -> None:
+        """Close the connections; also done when the object or the process ends."""
+        self._service.close()
 
 
 def _plain(event: Any) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from agent.models.openai.responses.api import RESPONSES as RESPONSES_API
 from standins.anthropic import dialects
 from standins.anthropic.dialects import CloudStandIn
 from standins.anthropic.server import StandIn
-from standins.exchange.replies import Behaviour, Refuse, answer
+from standins.exchange.replies import Behaviour, Raw, Refuse, answer
 from standins.exchange.server import Exchange
 from standins.openai.server import StandInOpenAI
 from standins.responses.server import StandInResponses
@@ -39,6 +39,8 @@ class ProviderService:
     refused: Behaviour
     full: Behaviour
     """The conversation fills the window."""
+    kept: Callable[[object], Raw]
+    """What goes back as it came, with this value somewhere in it."""
 
     @property
     def model(self) -> str:
@@ -79,6 +81,7 @@ SERVICES = (
         length="max_tokens",
         refused=answer("I can't help with that.", stop="refusal"),
         full=answer("hm", stop="model_context_window_exceeded"),
+        kept=lambda value: Raw({"type": "hologram", "light": value}),
     ),
     ProviderService(
         provider="openai",
@@ -91,6 +94,9 @@ SERVICES = (
         length="length",
         refused=answer(stop_details={"refusal": "I can't help with that."}),
         full=Refuse(400, code="context_length_exceeded"),
+        kept=lambda value: Raw(
+            {"choices": [{"index": 0, "delta": {"reasoning_details": [{"signature": value}]}}]}
+        ),
     ),
     ProviderService(
         provider="responses",
@@ -108,6 +114,9 @@ SERVICES = (
         length="max_output_tokens",
         refused=answer(stop_details={"refusal": "I can't help with that."}),
         full=Refuse(400, code="context_length_exceeded"),
+        kept=lambda value: Raw(
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x", "n": value}
+        ),
     ),
 )
 

@@ -5,7 +5,7 @@ the fields that are unknown here. Refuses to know when a stream is whole
 (`agent.models.anthropic.stream`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agent.errors import ModelError
@@ -20,7 +20,7 @@ from agent.models.interface import (
     ThinkingDelta,
     ToolUse,
 )
-from agent.models.reply_stream import broken, call_problem
+from agent.models.reply_stream import broken, call_problem, check_returnable, shown
 from agent.models.tool_arguments import read
 
 _TEXT_FIELDS: Final = frozenset({"type", "text"})
@@ -54,16 +54,16 @@ class StreamedBlock:
             len(piece) for part in (self._text, self._thinking, self._json) for piece in part
         )
 
-    def add(self, delta: Mapping[str, Any]) -> StreamEvent | None:
+    def add(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
         if self.closed:
             raise broken("a block goes on after its end")
         match delta["type"]:
             case "text_delta":
                 self._text.append(piece := str(delta["text"]))
-                return TextDelta(text=piece) if piece else None
+                yield from shown(TextDelta, piece)
             case "thinking_delta":
                 self._thinking.append(piece := str(delta["thinking"]))
-                return ThinkingDelta(text=piece) if piece else None
+                yield from shown(ThinkingDelta, piece)
             case "input_json_delta":
                 self._json.append(str(delta["partial_json"]))
             case "signature_delta":
@@ -76,7 +76,6 @@ class StreamedBlock:
                     f"the model answered in a form this version does not know ({kind!r:.60}): "
                     "update moonpool"
                 )
-        return None
 
     def value(self, stop: StopReason, *, last: bool) -> Text | ToolUse | Opaque | None:
         """The block as the loop knows it; None: one that the API would not take back. That is an
@@ -84,7 +83,11 @@ class StreamedBlock:
 
         Args:
             last: no other block follows, so that a cut went through this one.
+
+        Raises:
+            TransientError: it is no block, or no request could carry it back.
         """
+        check_returnable({**self._raw, "citations": self._citations})
         match self._type:
             case "text":
                 # A turn handed back for the model to continue may not end in white space.

@@ -14,7 +14,7 @@ environment says, until `AnthropicModel.trace_with`.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import anthropic
 from anthropic.types import RawMessageStreamEvent
@@ -23,16 +23,13 @@ from agent.errors import ModelAuth, UsageError
 from agent.models.anthropic import listing
 from agent.models.anthropic import request as anthropic_request
 from agent.models.anthropic.cloud_errors import AWS, GOOGLE, Cloud, need, translated_for
-from agent.models.anthropic.errors import ERRORS
+from agent.models.anthropic.errors import ERRORS, ID_HEADERS
 from agent.models.anthropic.stream import AnthropicReplyStream
 from agent.models.http_errors import ServiceWords
 from agent.models.interface import Reply, Request, StreamEvent
 from agent.models.listing import OfferedModel
-from agent.models.service import RequestTiming, Service
+from agent.models.service import RequestTiming, Service, ServiceModel
 from agent.models.transport import credential, guarded, timeouts, url
-
-if TYPE_CHECKING:
-    from agent.models.request_gate import RequestGate
 
 PUBLIC_URL: Final = "https://api.anthropic.com"
 """The SDK's own default; given explicitly, so that the SDK does not look into the environment."""
@@ -40,8 +37,8 @@ PUBLIC_URL: Final = "https://api.anthropic.com"
 Client = anthropic.Anthropic | anthropic.AnthropicBedrock | anthropic.AnthropicVertex
 
 
-class AnthropicModel:
-    """One model of one service. Not for use by several threads at once."""
+class AnthropicModel(ServiceModel):
+    """Of Anthropic's own API, of a gateway that speaks the same, or of a cloud."""
 
     def __init__(
         self,
@@ -63,13 +60,9 @@ class AnthropicModel:
             credential=credential,
             key=key,
         )
-        self._service = Service(
-            words,
-            ERRORS,
-            close=client.close,
-            timing=timing,
-            beneath=partial(translated_for, cloud),
-        )
+        beneath = partial(translated_for, cloud)
+        service = Service(words, ERRORS, close=client.close, timing=timing, beneath=beneath)
+        super().__init__(f"{anthropic_request.PROVIDER}:{model}", service)
 
     @classmethod
     def open(
@@ -167,10 +160,6 @@ class AnthropicModel:
         )
         return cls(client, model=model, cloud=GOOGLE, credential=GOOGLE.credentials, timing=timing)
 
-    @property
-    def name(self) -> str:
-        return f"{anthropic_request.PROVIDER}:{self._model}"
-
     def trace_with(self, tracer_provider: object) -> None:
         """Let the SDK make a span of each attempt (`agent.observe.spans`). Without contents, and
         without telling the service of the trace."""
@@ -183,20 +172,7 @@ class AnthropicModel:
             }
         )
 
-    def request_through(self, gate: "RequestGate") -> None:
-        """Make every request by way of a batch's gate."""
-        self._service.through(gate)
-
-    def close(self) -> None:
-        """Close the connections; also done when the object or the process ends."""
-        self._service.close()
-
     def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
-        """One whole reply; a broken attempt is void and made again.
-
-        Raises:
-            ModelError: one of its children, by what went wrong; see `agent.errors`.
-        """
         body = anthropic_request.body(request, model=self._model)
         needed = anthropic_request.betas(request)
         if needed:
@@ -207,7 +183,7 @@ class AnthropicModel:
                 AnthropicReplyStream(),
                 on_event,
                 attempts=number,
-                id_header="request-id",
+                id_headers=ID_HEADERS,
                 # The same events come so from Bedrock.
                 types=("vnd.amazon.eventstream",),
             ),
@@ -217,15 +193,6 @@ class AnthropicModel:
     def offered(
         self, on_event: Callable[[StreamEvent], None] = lambda _: None
     ) -> tuple[OfferedModel, ...]:
-        """The models that the service lists; this one need not be among them.
-
-        Args:
-            on_event: hears of retries.
-
-        Raises:
-            UsageError: this service has no such list.
-            ModelError: as for a reply.
-        """
         client = self._client
         if not isinstance(client, anthropic.Anthropic):
             where = "" if self._cloud is None else f" on {self._cloud.name}"
@@ -239,11 +206,10 @@ class AnthropicModel:
             )
             return raw.http_response.content
 
-        def attempt(_number: int) -> tuple[OfferedModel, ...]:
-            with self._service.guard(reading=True):
-                return listing.offered(lambda after: self._service.document(partial(page, after)))
+        def read() -> tuple[OfferedModel, ...]:
+            return listing.offered(lambda after: self._service.document(partial(page, after)))
 
-        return self._service.retried(attempt, on_event)
+        return self._service.listed(read, on_event)
 
     def _send(self, body: Mapping[str, Any]) -> anthropic.Stream[RawMessageStreamEvent]:
         client = self._client

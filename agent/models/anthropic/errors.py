@@ -11,8 +11,18 @@ from typing import Any, Final
 import anthropic
 import httpx2
 
-from agent.models.http_errors import HTTP_CLIENT, FailureKind, by_advice, nearest, of_connection
+from agent.models.http_errors import (
+    HTTP_CLIENT,
+    FailureKind,
+    by_advice,
+    nearest,
+    of_connection,
+    request_id_in,
+)
 from agent.models.service_errors import ErrorAnswer, ErrorMap
+
+ID_HEADERS: Final = ("request-id", "x-amzn-requestid")
+"""Where the API names a request, and where Bedrock does, of which the SDK does not know."""
 
 _TOO_LONG: Final = (
     *("prompt is too long", "exceed context limit", "exceeds the context window"),
@@ -122,7 +132,7 @@ def _answer(error: BaseException) -> ErrorAnswer | None:
         name=str(error.type or ""),
         said=_said(error),
         response=None if error.response.is_success else error.response,
-        request_id=error.request_id or "",
+        request_id=request_id_in(error.response.headers, ID_HEADERS),
     )
 
 

@@ -29,19 +29,11 @@ PROVIDER: Final = "anthropic"
 _CACHE_MARK: Final = {"type": "ephemeral"}
 
 _SUMMARISED_THINKING: Final = {"type": "adaptive", "display": "summarized"}
+"""For models that think adaptively by the API's models overview (October 2026). By default they
+leave the text of their thinking out, and Opus 5.5 says what it does between tool calls only there;
+so a summary is asked for. Other models get no thinking field: some refuse it."""
 
 _NOTHING_SAID: Final = {"type": "text", "text": "(an empty message)"}
-
-_ADAPTIVE_FAMILIES: Final = (
-    "claude-fable-5",
-    "claude-haiku-5",
-    "claude-mythos-5",
-    "claude-opus-5",
-    "claude-sonnet-5",
-)
-"""Models that think adaptively by the API's models overview (October 2026). By default they leave
-the text of their thinking out, and Opus 5.5 says what it does between tool calls only there; so a
-summary is asked for. Other models get no thinking field: some refuse it."""
 
 COMPACTION_BETA: Final = "compact-2026-09-04"
 """Source: the API's page on compaction on demand (October 2026): for the request that asks for a
@@ -71,7 +63,7 @@ def body(request: Request, *, model: str) -> Json:
         tools[-1] = _marked(tools[-1])
         result["tools"] = tools
     # On Bedrock the name is "eu.anthropic.claude-…".
-    if model.rpartition("anthropic.")[2].startswith(_ADAPTIVE_FAMILIES):
+    if model.rpartition("anthropic.")[2].startswith(anthropic_server_tools.GENERATION_5):
         result["thinking"] = dict(_SUMMARISED_THINKING)
     if request.compact:
         result["compaction"] = {"type": "summarize"}

@@ -18,7 +18,7 @@ _USE: Final = "server_tool_use"
 _RESULT_ENDING: Final = "_tool_result"
 _LONGEST_WORDS: Final = 300
 
-_GENERATION_5: Final = (
+GENERATION_5: Final = (
     "claude-fable-5",
     "claude-haiku-5",
     "claude-mythos-5",
@@ -26,7 +26,7 @@ _GENERATION_5: Final = (
     "claude-sonnet-5",
 )
 _NEWEST_FOR: Final = (
-    *_GENERATION_5,
+    *GENERATION_5,
     "claude-mythos-preview",
     "claude-opus-4-6",
     "claude-opus-4-7",

@@ -1,29 +1,28 @@
 """From the events of one Messages API stream to one `agent.models.interface.Reply`.
 
-Pure: takes events as plain values, imports no SDK, does no I/O. Owns the rule that a reply exists
-only once the stream was complete in itself, so that no torn tool call ever leaves here. Refuses to
-know how the deltas of a block are joined (`agent.models.anthropic.blocks`).
+Pure: imports no SDK, does no I/O. Owns when a stream is complete in itself. Refuses to know how the
+deltas of a block are joined (`agent.models.anthropic.blocks`).
 
 The order of a stream, by the API's documentation: ``message_start``; for each block
 ``content_block_start``, deltas, ``content_block_stop``; ``message_delta``; ``message_stop``. Events
 of an unknown kind are ignored, as the API's versioning policy asks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from agent.models.anthropic.blocks import StreamedBlock
 from agent.models.interface import (
-    AssistantMessage,
-    Reply,
+    Opaque,
     StopReason,
     StreamEvent,
+    Text,
     TextDelta,
     ToolUse,
     Usage,
 )
-from agent.models.reply_stream import broken, stop_of
+from agent.models.reply_stream import ReplyStream, broken, shown, stop_of
 
 _STOPS: Final = {reason.value: reason for reason in StopReason}
 
@@ -33,84 +32,61 @@ _CHARACTERS_A_TOKEN: Final = 3
 """Rather too few than too many: an estimate may be above what is billed."""
 
 
-class AnthropicReplyStream:
-    """A `ReplyStream` of the Messages API."""
+class AnthropicReplyStream(ReplyStream):
+    """Of the Messages API."""
 
     def __init__(self) -> None:
-        self._started = False
-        self._finished = False
-        self._blocks: list[StreamedBlock] = []
+        super().__init__()
+        self._streamed: list[StreamedBlock] = []
         self._stop: str | None = None
         self._detail = ""
-        self._usage: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._beside: list[dict[str, int]] = []
-
-    @property
-    def started(self) -> bool:
-        return self._started
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
 
     @property
     def usage(self) -> Usage:
         # The count of the output comes last: of a stream that broke, it is what the stream was seen
         # to bring, where that is more than it says.
-        used = sum((_usage(counts) for counts in self._beside), _usage(self._usage))
-        if self._started and not self._finished:
-            seen = sum(block.size for block in self._blocks) // _CHARACTERS_A_TOKEN
+        used = sum((_usage(counts) for counts in self._beside), _usage(self._counts))
+        if self.started and not self.finished:
+            seen = sum(block.size for block in self._streamed) // _CHARACTERS_A_TOKEN
             used = replace(used, output_tokens=max(used.output_tokens, seen))
         return used
 
-    def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
-        if self._finished:
-            return []
-        try:
-            shown = self._take(event)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            kind = str(event.get("type"))[:60]
-            raise broken(f"a {kind} event does not fit the others") from error
-        return [] if shown is None else [shown]
+    def _ending(self) -> tuple[StopReason, str]:
+        calls = any(block.is_call for block in self._streamed)
+        return stop_of(str(self._stop), _STOPS, calls=calls), self._detail
 
-    def reply(self, *, attempts: int, request_id: str) -> Reply:
-        if not self._finished:
-            raise broken("its end is missing")
-        stop = stop_of(str(self._stop), _STOPS, calls=any(block.is_call for block in self._blocks))
-        last = len(self._blocks) - 1
-        blocks = [block.value(stop, last=index == last) for index, block in enumerate(self._blocks)]
-        kept = tuple(block for block in blocks if block is not None)
+    def _blocks(self, stop: StopReason) -> Iterable[Text | ToolUse | Opaque]:
+        last = len(self._streamed) - 1
+        blocks = [block.value(stop, last=at == last) for at, block in enumerate(self._streamed)]
+        kept = [block for block in blocks if block is not None]
         calls = [block.id for block in kept if isinstance(block, ToolUse)]
         if len(set(calls)) != len(calls):
             raise broken("two tool calls have one id")
-        return Reply(
-            message=AssistantMessage(blocks=kept),
-            stop=stop,
-            usage=self.usage,
-            attempts=attempts,
-            detail=self._detail,
-            request_id=request_id,
-        )
+        return kept
 
-    def _take(self, event: Mapping[str, Any]) -> StreamEvent | None:
+    def _take(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        if self.finished:
+            return
         kind = event["type"]
         if kind == "message_start":
-            if self._started:
+            if self.started:
                 raise broken("it starts twice")
-            self._started = True
+            self.started = True
             self._count(event["message"].get("usage") or {})
-            return None
-        if not self._started and kind in _AFTER_START:
+            return
+        if not self.started and kind in _AFTER_START:
             raise broken(f"{kind} before message_start")
         match kind:
             case "content_block_start":
-                if event["index"] != len(self._blocks):
+                if event["index"] != len(self._streamed):
                     raise broken("a block is missing")
                 block = StreamedBlock(event["content_block"])
-                self._blocks.append(block)
-                return TextDelta(text=block.text) if block.text else None
+                self._streamed.append(block)
+                yield from shown(TextDelta, block.text)
             case "content_block_delta":
-                return self._at(event["index"]).add(event["delta"])
+                yield from self._at(event["index"]).add(event["delta"])
             case "content_block_stop":
                 self._at(event["index"]).closed = True
             case "message_delta":
@@ -120,25 +96,24 @@ class AnthropicReplyStream:
                 self._count(event.get("usage") or {})
             case "message_stop":
                 self._finish()
-        return None
 
-    def _at(self, index: int) -> "StreamedBlock":
+    def _at(self, index: int) -> StreamedBlock:
         # A negative index would count from the end.
         if index < 0:
             raise broken("a block is missing")
-        return self._blocks[index]
+        return self._streamed[index]
 
     def _finish(self) -> None:
-        if not all(block.closed for block in self._blocks):
+        if not all(block.closed for block in self._streamed):
             raise broken("a block was not ended")
         if self._stop is None:
             raise broken("no stop reason")
-        self._finished = True
+        self.finished = True
 
     def _count(self, usage: Mapping[str, Any]) -> None:
         """Counts are running totals; one left out or null keeps its value."""
         server_side = usage.get("server_tool_use")
-        self._usage.update(
+        self._counts.update(
             _counts({**usage, **(server_side if isinstance(server_side, Mapping) else {})})
         )
         iterations = usage.get("iterations")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import Any, Final, Self, cast
 
 import openai
 
@@ -35,11 +35,8 @@ from agent.models.openai.dialect import Complaint, Dialect
 from agent.models.openai.errors import ERRORS, complaint, failed
 from agent.models.openai.listing import listed
 from agent.models.openai.wire_api import WireApi
-from agent.models.service import RequestTiming, Service
+from agent.models.service import RequestTiming, Service, ServiceModel
 from agent.models.transport import credential, guarded, is_of, on_this_machine, timeouts, url
-
-if TYPE_CHECKING:
-    from agent.models.request_gate import RequestGate
 
 PUBLIC_URL: Final = "https://api.openai.com/v1"
 """The SDK's own default; given explicitly, so that the SDK does not look into the environment."""
@@ -55,8 +52,8 @@ class Key(Enum):
     """The operator says that the service takes none."""
 
 
-class OpenAIModel:
-    """One model of one service. Not for use by several threads at once."""
+class OpenAIModel(ServiceModel):
+    """Of OpenAI's own service, or of any that speaks one of its APIs."""
 
     def __init__(
         self,
@@ -80,7 +77,8 @@ class OpenAIModel:
             key=client.api_key,
             credential=credential_name or "OPENAI_API_KEY",
         )
-        self._service = Service(words, ERRORS, close=client.close, timing=timing)
+        service = Service(words, ERRORS, close=client.close, timing=timing)
+        super().__init__(f"{api.provider}:{model}", service)
 
     @classmethod
     def open(
@@ -130,46 +128,18 @@ class OpenAIModel:
             timing=timing,
         )
 
-    @property
-    def name(self) -> str:
-        return f"{self._api.provider}:{self._model}"
-
-    def request_through(self, gate: "RequestGate") -> None:
-        """Make every request by way of a batch's gate."""
-        self._service.through(gate)
-
-    def close(self) -> None:
-        """Close the connections; also done when the object or the process ends."""
-        self._service.close()
-
     def offered(
         self, on_event: Callable[[StreamEvent], None] = lambda _: None
     ) -> tuple[OfferedModel, ...]:
-        """What the service lists. ``on_event`` hears of retries.
-
-        Raises:
-            ModelError: one of its children, by what went wrong; see `agent.errors`.
-        """
-
         def page() -> bytes:
             raw = self._client.models.with_raw_response
             return raw.list(extra_headers=_credentials(self._client)).content
 
-        def attempt(_number: int) -> tuple[OfferedModel, ...]:
-            with self._service.guard(reading=True):
-                return listed(self._service.document(page))
-
-        return self._service.retried(attempt, on_event)
+        return self._service.listed(lambda: listed(self._service.document(page)), on_event)
 
     def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
-        """One whole reply; a broken attempt is void and made again.
-
-        A conversation that no longer fits the model's window, which these services refuse, is the
-        empty reply that stops for it.
-
-        Raises:
-            ModelError: one of its children, by what went wrong; see `agent.errors`.
-        """
+        """As for every service; a conversation that no longer fits the model's window, which these
+        services refuse, is the empty reply that stops for it."""
         rewrites = _RequestRewrites()
         return self._service.retried(
             lambda number: self._attempt(request, number, rewrites, on_event), on_event
@@ -190,7 +160,7 @@ class OpenAIModel:
                     self._api.stream(body.get(self._dialect.limit)),
                     on_event,
                     attempts=number + rewrites.count,
-                    id_header="x-request-id",
+                    id_headers=("x-request-id",),
                 )
             except ModelRefusedRequest as error:
                 said = complaint(error.__cause__)

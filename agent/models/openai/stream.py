@@ -1,9 +1,8 @@
 """From the chunks of one chat-completions stream to one `agent.models.interface.Reply`.
 
-Pure: takes chunks as plain values, imports no SDK, does no I/O. Owns the rule that a reply exists
-only once the service gave its reason to stop, so that no torn tool call ever leaves here. A
-``[DONE]`` proves nothing: there are services that leave it out, and gateways that write it after a
-stream that broke off behind them.
+Pure: imports no SDK, does no I/O. Owns that a stream is whole once the service gave its reason to
+stop. A ``[DONE]`` proves nothing: there are services that leave it out, and gateways that write it
+after a stream that broke off behind them.
 
 The chunks of compatible services differ more than their documents say; what is known of them and
 read in good part stands where it is read. What a stream used is known only where its last chunks
@@ -14,24 +13,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agent.models.interface import (
-    AssistantMessage,
     Opaque,
-    Reply,
     StopReason,
     StreamEvent,
     Text,
     TextDelta,
     ThinkingDelta,
     ToolUse,
-    Usage,
 )
 from agent.models.openai.reasoning import ReasoningDetails
 from agent.models.openai.request import DETAILS, PROVIDER, REASONING
 from agent.models.openai.tool_calls import GrowingText, StreamedCalls
-from agent.models.reply_stream import broken, stop_of
-
-_MOST_TOKENS: Final = 1_000_000_000
-"""A count above it is no count."""
+from agent.models.openai.usage import usage_of_chat
+from agent.models.reply_stream import (
+    ReplyStream,
+    check_returnable,
+    refusal_detail,
+    shown,
+    stop_of,
+)
 
 _STOPS: Final[Mapping[str, StopReason]] = {
     "stop": StopReason.END_TURN,
@@ -52,44 +52,21 @@ _STOPS: Final[Mapping[str, StopReason]] = {
 }
 
 
-class OpenAIReplyStream:
-    """A `ReplyStream` of chat completions."""
+class OpenAIReplyStream(ReplyStream):
+    """Of chat completions."""
 
     def __init__(self, *, token: str) -> None:
         """``token``: six letters or digits that no other reply has, for calls without an id."""
+        super().__init__()
         self._token = token
-        self._started = False
         self._text = GrowingText()
         self._thinking: dict[str, GrowingText] = {}
         self._details = ReasoningDetails()
         self._refusal = GrowingText()
         self._calls = StreamedCalls()
-        self._stop: str | None = None
-        self._usage: Usage | None = None
+        self._stop = ""
 
-    @property
-    def started(self) -> bool:
-        return self._started
-
-    @property
-    def finished(self) -> bool:
-        return self._stop is not None
-
-    @property
-    def usage(self) -> Usage:
-        if not self._started:
-            return Usage()
-        return self._usage or Usage(uncounted_replies=1)
-
-    def feed(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
-        try:
-            return list(self._take(chunk))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise broken("a chunk does not have the form of one") from error
-
-    def reply(self, *, attempts: int, request_id: str) -> Reply:
-        if self._stop is None:
-            raise broken("its end is missing")
+    def _ending(self) -> tuple[StopReason, str]:
         calls = self._calls.any
         stop = stop_of(self._stop, _STOPS, calls=calls)
         if self._refusal.whole:
@@ -97,41 +74,37 @@ class OpenAIReplyStream:
         elif calls and stop is StopReason.END_TURN:
             # Gateways say "stop" after whole calls too.
             stop = StopReason.TOOL_USE
-        return Reply(
-            message=AssistantMessage(blocks=tuple(self._blocks(stop))),
-            stop=stop,
-            usage=self.usage,
-            attempts=attempts,
-            detail=self._detail(stop),
-            request_id=request_id,
-        )
+        return stop, refusal_detail(stop, self._refusal.whole)
 
     # -- chunks ----------------------------------------------------------------------------
 
     def _take(self, chunk: Mapping[str, Any]) -> Iterator[StreamEvent]:
-        self._count(chunk)
+        used = usage_of_chat(chunk.get("usage"))
+        if used is not None:
+            # Counts are running totals, mostly in the last chunk only, which then has no choices.
+            self.started, self._usage = True, used
         for choice in chunk.get("choices") or ():
             # One was asked for; what calls itself another is nobody's.
             if choice.get("index") not in {None, 0}:
                 continue
-            self._started = True
+            self.started = True
             yield from self._delta(choice.get("delta") or {})
             reason = choice.get("finish_reason")
             if reason:
-                self._stop = str(reason)
+                self._stop, self.finished = str(reason), True
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
         # Some send the same under both names.
         key = next((key for key in REASONING if isinstance(delta.get(key), str)), None)
         if key is not None and delta[key]:
             words = self._thinking.setdefault(key, GrowingText())
-            yield from _shown(ThinkingDelta, words.add(delta[key]))
+            yield from shown(ThinkingDelta, words.add(delta[key]))
             self._goes_on()
         if isinstance(delta.get(DETAILS), list):
             self._details.add(delta[DETAILS])
         for key, words in (("content", self._text), ("refusal", self._refusal)):
             if delta.get(key):
-                yield from _shown(TextDelta, words.add(_string(delta[key])))
+                yield from shown(TextDelta, words.add(_string(delta[key])))
                 self._goes_on()
         for call in delta.get("tool_calls") or ():
             self._calls.add(call)
@@ -143,29 +116,7 @@ class OpenAIReplyStream:
 
     def _goes_on(self) -> None:
         """What comes after a reason to stop takes it back: the end is still to come."""
-        self._stop = None
-
-    def _count(self, chunk: Mapping[str, Any]) -> None:
-        """Counts are running totals, mostly in the last chunk only, which then has no choices."""
-        raw = chunk.get("usage")
-        if not isinstance(raw, Mapping):
-            return
-        prompt, output = _number(raw.get("prompt_tokens")), _number(raw.get("completion_tokens"))
-        if prompt is None or output is None:
-            return
-        self._started = True
-        details = raw.get("prompt_tokens_details")
-        details = details if isinstance(details, Mapping) else {}
-        # DeepSeek has another name for it.
-        cached = _number(details.get("cached_tokens", raw.get("prompt_cache_hit_tokens"))) or 0
-        cached = min(cached, prompt)
-        written = min(_number(details.get("cache_write_tokens")) or 0, prompt - cached)
-        self._usage = Usage(
-            input_tokens=prompt - cached - written,
-            output_tokens=output,
-            cache_read_tokens=cached,
-            cache_write_tokens=written,
-        )
+        self.finished = False
 
     # -- the reply -------------------------------------------------------------------------
 
@@ -176,21 +127,12 @@ class OpenAIReplyStream:
         if self._details.whole:
             thought[DETAILS] = self._details.whole
         if thought:
+            check_returnable(thought)
             yield Opaque(provider=PROVIDER, raw=thought)
         for words in (self._text.whole, self._refusal.whole):
             if words.strip():
                 yield Text(text=words)
         yield from self._calls.values(token=self._token, stop=stop)
-
-    def _detail(self, stop: StopReason) -> str:
-        if stop is not StopReason.REFUSAL:
-            return ""
-        return self._refusal.whole.strip() or "the service's content filter stopped the answer"
-
-
-def _shown(kind: type[TextDelta] | type[ThinkingDelta], text: str) -> Iterator[StreamEvent]:
-    if text:
-        yield kind(text=text)
 
 
 def _string(value: object) -> str:
@@ -200,7 +142,3 @@ def _string(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
-
-
-def _number(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.errors import ModelError
 from agent.models.interface import StopReason, ToolUse
-from agent.models.reply_stream import broken, call_problem
+from agent.models.reply_stream import broken, call_problem, check_returnable
 from agent.models.tool_arguments import read
 from agent.models.utf8 import clean, encodable
 
@@ -61,7 +61,7 @@ class StreamedCalls:
             ModelError: no model makes so many.
         """
         function = raw.get("function") or {}
-        identifier, name = _named(raw.get("id")), _named(function.get("name"))
+        identifier, name = named(raw.get("id")), named(function.get("name"))
         given = raw.get("index")
         # Of any size and sign: it is a name here, not a place.
         index = given if type(given) is int else None
@@ -154,6 +154,7 @@ class _StreamedCall:
         if not self._name:
             raise broken("a tool call has no name")
         given = {} if self._given is None else clean(self._given)
+        check_returnable({"given": given, "extra": self._extra})
         arguments, found = read(self._written.whole, given=given)
         return ToolUse(
             id=spare if not self.id or self.id in taken else encodable(self.id),
@@ -168,5 +169,6 @@ def _opens(arguments: object) -> bool:
     return isinstance(arguments, str) and arguments.lstrip().startswith("{")
 
 
-def _named(value: object) -> str:
+def named(value: object) -> str:
+    """A text of JSON as it is; anything else as an empty one."""
     return value if isinstance(value, str) else ""

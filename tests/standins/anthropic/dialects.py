@@ -35,6 +35,7 @@ class Bedrock:
     """A Bedrock API key that is taken in place of a signature."""
     region: str = "eu-central-1"
     stream_type: str = eventstream.CONTENT_TYPE
+    request_id_header: str = "x-amzn-requestid"
 
     def body(self, path: str, headers: Mapping[str, str], raw: bytes, body: Any) -> Any:
         match = _BEDROCK_PATH.fullmatch(path)
@@ -72,6 +73,7 @@ class Vertex:
     region: str = "europe-west1"
     token: str = "ya29-example-token"
     stream_type: str = StandIn.stream_type
+    request_id_header: str = StandIn.request_id_header
 
     def body(self, path: str, headers: Mapping[str, str], _raw: bytes, body: Any) -> Any:
         match = _VERTEX_PATH.fullmatch(path)
@@ -99,12 +101,11 @@ Dialect = Bedrock | Vertex
 class CloudStandIn(StandIn):
     """One of the two clouds. It lists no models."""
 
-    request_id_header = "x-request-id"
-
     def __init__(self, dialect: Dialect) -> None:
         super().__init__()
         self.dialect = dialect
         self.stream_type = dialect.stream_type
+        self.request_id_header = dialect.request_id_header
 
     def meant(self, path: str, headers: Mapping[str, str], raw: bytes, body: Any) -> Any:
         return self.dialect.body(path, headers, raw, body)

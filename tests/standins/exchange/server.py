@@ -56,7 +56,7 @@ class Exchange(ABC):
     """A context manager. Every request needs a queued behaviour, taken in order."""
 
     stream_type = "text/event-stream; charset=utf-8"
-    request_id_header: ClassVar[str]
+    request_id_header: str
     ping: ClassVar[bytes]
     garbage: ClassVar[bytes]
     """An event whose data is not JSON."""

@@ -5,16 +5,15 @@ says what its pieces said before, the two must agree: a call that came in two ve
 Refuses to know when a stream is whole (`agent.models.openai.responses.stream`).
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agent.models.interface import Opaque, StopReason, Text, ToolUse
 from agent.models.openai.responses.request import PHASE, PROVIDER, is_taken_back
 from agent.models.openai.responses.server_tools import in_words
-from agent.models.openai.tool_calls import GrowingText
-from agent.models.reply_stream import broken, call_problem
-from agent.models.tool_arguments import INVALID_JSON, read, too_deep
+from agent.models.openai.tool_calls import GrowingText, named
+from agent.models.reply_stream import broken, call_problem, check_returnable
+from agent.models.tool_arguments import INVALID_JSON, read
 from agent.models.utf8 import clean, encodable
 
 _WORDS: Final = {"output_text": "text", "refusal": "refusal"}
@@ -37,19 +36,19 @@ class StreamedItem:
 
     @property
     def id(self) -> str:
-        return _named(self._raw.get("id"))
+        return named(self._raw.get("id"))
 
     @property
     def kind(self) -> str:
         """Its type; empty: nothing has named it."""
-        return _named(self._raw.get("type"))
+        return named(self._raw.get("type"))
 
     @property
     def is_call(self) -> bool:
         """One that the service waits to see answered."""
         return self.kind == "function_call" or (
             # Of a kind that no request of ours offers.
-            self.kind.endswith("_call") and bool(_named(self._raw.get("call_id")))
+            self.kind.endswith("_call") and bool(named(self._raw.get("call_id")))
         )
 
     def say(self, part: int, kind: str, piece: str) -> str:
@@ -66,17 +65,14 @@ class StreamedItem:
         Raises:
             TransientError: they differ.
         """
-        names = {_named(each.get("name")) for each in (self._raw, said)} - {""}
+        names = {named(each.get("name")) for each in (self._raw, said)} - {""}
         if len(names) > 1:
             raise broken("a tool call came under two names")
         self._said.append(said.get("arguments"))
 
     def end(self, raw: Mapping[str, Any]) -> str:
         """Take the whole item; gives its words where none of them had come."""
-        if too_deep(raw):
-            raise broken("an item is nested too deeply")
-        # Python reads NaN, which JSON has no way to send back.
-        json.dumps(raw, allow_nan=False)
+        check_returnable(raw)
         self._raw, self.closed = raw, True
         if self.kind != "message" or self._words:
             return ""
@@ -121,9 +117,9 @@ class StreamedItem:
         """Kind and words of each part: by the item's end, or by its pieces where that has none."""
         content = self._raw.get("content")
         whole = [
-            (kind, encodable(_named(part.get(_WORDS[kind]))))
+            (kind, encodable(named(part.get(_WORDS[kind]))))
             for part in (content if isinstance(content, list) else ())
-            if isinstance(part, Mapping) and (kind := _named(part.get("type"))) in _WORDS
+            if isinstance(part, Mapping) and (kind := named(part.get("type"))) in _WORDS
         ]
         if self.kind != "message" or any(words for _, words in whole):
             yield from whole
@@ -132,12 +128,12 @@ class StreamedItem:
             yield kind, words.whole
 
     def _call(self, *, spare: str, taken: set[str], cut: str | None) -> ToolUse:
-        name = _named(self._raw.get("name")) or self.kind.removesuffix("_call")
-        identifier = _named(self._raw.get("call_id")) or self.id
+        name = named(self._raw.get("name")) or self.kind.removesuffix("_call")
+        identifier = named(self._raw.get("call_id")) or self.id
         if not identifier or identifier in taken:
             identifier = spare
         if self.kind == "function_call":
-            if not _named(self._raw.get("name")) and self.closed:
+            if not named(self._raw.get("name")) and self.closed:
                 raise broken("a tool call has no name")
             arguments, problem = self._read()
         else:
@@ -176,7 +172,3 @@ class StreamedItem:
             return
         if words or is_taken_back(raw):
             yield Opaque(provider=PROVIDER, raw=raw, server_side=words)
-
-
-def _named(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -1,7 +1,6 @@
 """From the events of one Responses API stream to one `agent.models.interface.Reply`.
 
-Pure: takes events as plain values, imports no SDK, does no I/O. Owns the rule that a reply exists
-only once the service said how it ended, so that no torn tool call ever leaves here.
+Pure: imports no SDK, does no I/O. Owns that a stream is whole once the service said how it ended.
 
 The order of a stream, by the SDK's types (openai 3.54.0): ``response.created``; for each item
 ``response.output_item.added``, pieces, ``response.output_item.done``; then ``response.completed``,
@@ -15,20 +14,17 @@ from typing import Any, Final
 
 from agent.errors import ModelError
 from agent.models.interface import (
-    AssistantMessage,
     Opaque,
-    Reply,
     StopReason,
     StreamEvent,
     Text,
     TextDelta,
     ThinkingDelta,
     ToolUse,
-    Usage,
 )
 from agent.models.openai.responses.items import StreamedItem
-from agent.models.openai.responses.usage import usage_of
-from agent.models.reply_stream import broken, stop_of
+from agent.models.openai.usage import mapping, usage_of_response
+from agent.models.reply_stream import ReplyStream, broken, refusal_detail, shown, stop_of
 
 _MOST_ITEMS: Final = 1000
 """Of one reply: far beyond what a model makes in one turn."""
@@ -50,26 +46,26 @@ _FAILED: Final = frozenset({"failed", "cancelled"})
 
 def failure_in(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The error with which an event ends the stream; None: it does not."""
-    kind, response = event.get("type"), _mapping(event.get("response"))
+    kind, response = event.get("type"), mapping(event.get("response"))
     if kind == "error":
         return {key: event.get(key) for key in ("code", "message", "param")}
     if kind in _FAILURES or (kind in _ENDS and response.get("status") in _FAILED):
         words = f"the service says that the response is {response.get('status') or 'failed'}"
-        return _mapping(response.get("error")) or {"message": words}
+        return mapping(response.get("error")) or {"message": words}
     return None
 
 
-class ResponsesReplyStream:
-    """A `ReplyStream` of the Responses API."""
+class ResponsesReplyStream(ReplyStream):
+    """Of the Responses API."""
 
     def __init__(self, *, token: str, most_tokens: int | None = None) -> None:
         """Args:
         token: six letters or digits that no other reply has, for calls without an id.
         most_tokens: what the request allowed the reply.
         """
+        super().__init__()
         self._token = token
         self._most_tokens = most_tokens
-        self._started = False
         self._items: list[StreamedItem] = []
         self._at: dict[int, StreamedItem] = {}
         self._place: dict[StreamedItem, int] = {}
@@ -77,47 +73,11 @@ class ResponsesReplyStream:
         self._number = 0
         self._thought: tuple[object, ...] | None = None
         self._incomplete: str | None = None
-        self._finished = False
-        self._usage: Usage | None = None
 
-    @property
-    def started(self) -> bool:
-        return self._started
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
-
-    @property
-    def usage(self) -> Usage:
-        if not self._started:
-            return Usage()
-        return self._usage or Usage(uncounted_replies=1)
-
-    def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
-        if self._finished:
-            return []
-        try:
-            self._ordered(event.get("sequence_number"))
-            return list(self._take(event))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            kind = str(event.get("type"))[:60]
-            raise broken(f"a {kind} event does not have the form of one") from error
-
-    def reply(self, *, attempts: int, request_id: str) -> Reply:
-        if not self._finished:
-            raise broken("its end is missing")
+    def _ending(self) -> tuple[StopReason, str]:
         refusal = "".join(item.refusal for item in self._items).strip()
         stop = self._stop(refusal)
-        detail = refusal or "the service's content filter stopped the answer"
-        return Reply(
-            message=AssistantMessage(blocks=tuple(self._blocks(stop))),
-            stop=stop,
-            usage=self.usage,
-            attempts=attempts,
-            detail=detail if stop is StopReason.REFUSAL else "",
-            request_id=request_id,
-        )
+        return stop, refusal_detail(stop, refusal)
 
     # -- events ----------------------------------------------------------------------------
 
@@ -129,14 +89,17 @@ class ResponsesReplyStream:
             self._number = number
 
     def _take(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        if self.finished:
+            return
+        self._ordered(event.get("sequence_number"))
         kind = event["type"]
         if kind.startswith("response."):
-            self._started = True
+            self.started = True
         match kind:
             case "response.output_item.added":
                 self._added(event)
             case "response.output_item.done":
-                yield from _shown(TextDelta, self._done(event))
+                yield from shown(TextDelta, self._done(event))
             case "response.output_text.delta":
                 yield from self._says(event, "output_text")
             case "response.refusal.delta":
@@ -148,13 +111,14 @@ class ResponsesReplyStream:
             case "response.function_call_arguments.done":
                 self._open(event).confirm(event)
             case _ if kind in _ENDS or kind in _FAILURES:
-                yield from self._end(kind, _mapping(event["response"]))
+                yield from self._end(kind, mapping(event["response"]))
 
     def _says(self, event: Mapping[str, Any], kind: str) -> Iterator[StreamEvent]:
         part = event.get("content_index")
         words = _string(event["delta"])
-        shown = self._open(event).say(part if type(part) is int else 0, kind, words)
-        yield from _shown(TextDelta, shown)
+        yield from shown(
+            TextDelta, self._open(event).say(part if type(part) is int else 0, kind, words)
+        )
 
     def _thinks(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
         """It is only shown: what goes back is the item's end."""
@@ -162,7 +126,7 @@ class ResponsesReplyStream:
         part = (event.get("output_index"), event.get("summary_index"))
         apart = "\n\n" if self._thought not in {None, part} and words else ""
         self._thought = part
-        yield from _shown(ThinkingDelta, apart + words)
+        yield from shown(ThinkingDelta, apart + words)
 
     def _added(self, event: Mapping[str, Any]) -> None:
         item = event.get("item")
@@ -211,33 +175,32 @@ class ResponsesReplyStream:
     # -- the end ---------------------------------------------------------------------------
 
     def _end(self, kind: str, response: Mapping[str, Any]) -> Iterator[StreamEvent]:
-        found = usage_of(response)
-        self._usage = found or self._usage
+        self._usage = usage_of_response(response) or self._usage
         if kind in _FAILURES or response.get("status") in _FAILED:
             # `failure_in` tells the client.
             return
         if kind == "response.incomplete" or response.get("status") == "incomplete":
-            reason = _mapping(response.get("incomplete_details")).get("reason")
+            reason = mapping(response.get("incomplete_details")).get("reason")
             self._incomplete = reason if isinstance(reason, str) else ""
         elif self._most_tokens is not None and self.usage.output_tokens >= self._most_tokens:
             # llama.cpp calls complete what its limit cut off (seen November 2026), others did.
             self._incomplete = "max_output_tokens"
-        yield from self._compare([i for i in response.get("output") or () if _mapping(i)])
+        yield from self._compare([i for i in response.get("output") or () if mapping(i)])
         if self._incomplete is None and not all(item.closed for item in self._items):
             raise broken("an item was not ended")
-        self._finished = True
+        self.finished = True
 
     def _compare(self, output: Sequence[Mapping[str, Any]]) -> Iterator[StreamEvent]:
         """Hold what came against what the end says that came. Many services say nothing there, and
         some say it there only."""
         if not self._items:
             for item in output:
-                yield from _shown(TextDelta, self._begin({}, item).end(item))
+                yield from shown(TextDelta, self._begin({}, item).end(item))
             return
         for item in output:
             known = self._by_id.get(_id_in({"item": item}))
             if known is not None and not known.closed and known.kind == item.get("type"):
-                yield from _shown(TextDelta, known.end(item))
+                yield from shown(TextDelta, known.end(item))
         ended = [item for item in output if item.get("type") == "function_call"]
         came = [item for item in self._in_order() if item.kind == "function_call"]
         if output and len(ended) != len(came):
@@ -275,20 +238,11 @@ class ResponsesReplyStream:
 
 
 def _id_in(event: Mapping[str, Any]) -> str:
-    found = _mapping(event.get("item")).get("id") or event.get("item_id")
+    found = mapping(event.get("item")).get("id") or event.get("item_id")
     return found if isinstance(found, str) else ""
-
-
-def _shown(kind: type[TextDelta] | type[ThinkingDelta], text: str) -> Iterator[StreamEvent]:
-    if text:
-        yield kind(text=text)
 
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -121,6 +121,18 @@ def test_arguments_that_come_whole_and_are_no_object_carry_a_problem() -> None:
     assert call.problem == "the arguments are not a JSON object"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), [[]]])
+@pytest.mark.parametrize("kind", ["text", "tool_use", "hologram"])
+def test_what_no_request_could_carry_back_is_a_broken_stream(kind: str, value: Any) -> None:
+    """The SDK makes null of what is no number; a reader that it does not stand before must not."""
+    for _ in range(101 if value == [[]] else 0):
+        value = [value]
+    block = {"type": kind, "id": "t", "name": "n", "text": "Hi.", "input": {}, "beside": value}
+    start = {"type": "content_block_start", "index": 0, "content_block": block}
+    with pytest.raises(TransientError, match="a part of the answer"):
+        read(START, start, end(0), WHY, STOP)
+
+
 def test_what_comes_after_the_end_changes_nothing() -> None:
     assert read(*WHOLE, *WHOLE, {"type": "message_delta"}) == read(*WHOLE)
 

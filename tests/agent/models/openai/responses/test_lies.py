@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[Iterable[Any], str]] = {
             done({"type": "reasoning", "id": "r", "encrypted_content": "x", "n": float("nan")}),
             end(),
         ],
-        "does not have the form",
+        "no number in JSON",
     ),
     "an item that is a text": ([{**done(call()), "item": "x"}], "does not have the form"),
 }
