@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.conversation.approval import Approve, nobody_to_ask
 from agent.errors import UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.open_sandbox import open_sandbox
@@ -25,6 +24,7 @@ from agent.preparation.exit_code_of import of_outcome
 from agent.preparation.prepare import RunOptions, prepare
 from agent.record.events.kinds import Event
 from agent.record.summary import RunSummary
+from policies.decision import Approve, nobody_to_ask
 
 
 def run(

@@ -1,12 +1,13 @@
-"""What a policy says of one tool call, before it runs.
+"""What a policy says of one tool call, before it runs, and a person's answer where it asks.
 
-The answer explains; enforcement is the kernel's (`kernel`). No match means deny.
+The answer explains; enforcement is the kernel's (`kernel`). No match means deny. What a person
+approved is bound to the exact call by its digest.
 """
 
 import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -192,3 +193,32 @@ def _permitted(place: str, tops: tuple[str, ...], *, writing: bool) -> bool:
         return True
     # What the image brings is readable but for programs that are not listed: the kernel's to say.
     return not writing and not paths.within(place, paths.WORKSPACE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    digest: str
+    """Digest of the call that was shown: an answer counts for no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedBefore:
+    """Approved without being asked again: a person said so, for this exact call."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    reason: str
+
+
+Answered = Approved | ApprovedBefore | Declined
+Approve = Callable[[Call, Ask], Answered]
+
+
+def nobody_to_ask(_call: Call, _ask: Ask) -> Declined:
+    """For runs without a terminal."""
+    return Declined(
+        reason="it needs a person's approval, and nobody can be asked in this run: do without"
+    )

@@ -9,11 +9,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.record.events.calls import CallStarted
-from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry
-from agent.record.events.kinds import Event
+from agent.record.events.conversation import CallStarted, ModelCalled, ModelReplied, ModelRetry
+from agent.record.events.kinds import Event, Progress
 from agent.record.events.lifecycle import SandboxReady
-from agent.record.events.live import Progress
 from agent.record.events.wording import call_in_words
 from agent.record.events.workspace import Exported
 from agent.record.journal import Show

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from agent.batch.leftovers import LeftoverRemover
 from agent.batch.order import AttemptOrder, WorkerServices
-from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.open_sandbox import reopen_sealed
 from agent.lifecycle.session import RunSetup
@@ -23,6 +22,7 @@ from agent.record.state.run import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld
 from agent.record.summary import RunSummary
 from agent.review.opinion.reviewer import Reviewer
+from policies.decision import nobody_to_ask
 from policies.file.schema import as_data, as_yaml
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone

@@ -14,7 +14,6 @@ from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.results.rows import attempt_row
 from agent.batch.take_up import reviewer_of, taken_up
 from agent.batch.workspace import workspace_of
-from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
@@ -26,6 +25,7 @@ from agent.record import outcome as outcomes
 from agent.record.outcome import Interrupted
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
+from policies.decision import nobody_to_ask
 from sandbox.workspace.source import Workspace
 
 NOT_BEGUN = "not begun"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from agent.cli.setup import tidying
-from agent.conversation.approval import Approve, nobody_to_ask
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job, OpenBox
@@ -34,6 +33,7 @@ from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import Line, open_screen, write_nowhere
 from agent.untrusted_text import one_line, shortened, visible
+from policies.decision import Approve, nobody_to_ask
 from policies.frozen import dataclass
 from sandbox.cache import write_atomically
 from sandbox.patch.make import INDEX_PATCH

@@ -3,8 +3,8 @@ shown files of the workspace that are written for agents.
 
 Owns the reading of the instructions, strictly: they become part of the system prompt, so nothing
 that a repository can write may get there. Refuses to know where they come from (the command line,
-the configuration) and how they are put to the model (`agent.conversation.system_prompt`,
-`agent.conversation.context_files`).
+the configuration) and how they are put to the model (`agent.conversation.prompts`,
+`agent.conversation.prompts`).
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What a run has used of its limits, checked before each call to the model.
+"""What a run has used of its limits, checked before each call to the model, and of its time.
 
 A dollar budget is kept by counting what the next call costs before it is made: its input at the
 price of the cache where the cache can still hold it, what is new of it at the price of writing it
@@ -9,21 +9,53 @@ did not say so.
 
 A service may count nothing. Then its tokens are estimated, by what was sent and what came, so that
 the budgets of tokens hold; in dollars such an answer costs the most that it was allowed to have.
+Time is that of the agent, not that in which a chat waits for its person.
 """
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from agent.models.interface import Usage
 from agent.models.pricing import Prices
-from agent.record.events.live import BudgetUsed
+from agent.record.events.kinds import BudgetUsed
 from agent.record.outcome import LimitReached, RunLimit
 from agent.record.state.run import BudgetSpent
 from policies.frozen import dataclass
 from policies.policy import Policy
+
+
+class Stopwatch:
+    """Seconds of work so far, by calling it. Mutable: there is one to a run."""
+
+    def __init__(
+        self, *, before_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._begun = clock() - before_s
+        self._stopped: float | None = None
+
+    def __call__(self) -> float:
+        stopped = self._stopped
+        return (self._clock() if stopped is None else stopped) - self._begun
+
+    @contextmanager
+    def stopped(self) -> Generator[None]:
+        """Inside, no time passes, for other threads too."""
+        if self._stopped is not None:
+            yield
+            return
+        self._stopped = stopped = self._clock()
+        try:
+            yield
+        finally:
+            # In this order: whoever looks in between sees less time, and never a later one.
+            self._begun += self._clock() - stopped
+            self._stopped = None
+
 
 _LAST_TURNS = 3
 BYTES_A_TOKEN = 3.0

@@ -1,8 +1,7 @@
 """When a history has outgrown the model's window, and what is done then.
 
-Owns the decision and the request for a summary. Refuses to know how large a request is
-(`token_estimate`) and how a window looks on the wire (`window` makes it, the provider's module
-writes it).
+Owns the decision and the request for a summary. Refuses to know how large a request is and how its
+messages read (`window`), and how they look on the wire (the provider's module writes them).
 
 In this order, each only where the one before was not enough:
 
@@ -25,8 +24,7 @@ from agent.conversation.budget import (
     TokensNeeded,
 )
 from agent.conversation.model_calls import ModelCaller
-from agent.conversation.token_estimate import TokenEstimate
-from agent.conversation.window import bytes_of, replies, sent, until
+from agent.conversation.window import TokenEstimate, bytes_of, replies, sent, until
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import (
     AssistantMessage,
@@ -40,7 +38,7 @@ from agent.models.interface import (
 from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo
 from agent.record.events.conversation import HistorySummarised, ResultsCleared, ResultsShortened
 from agent.record.journal import Journal
-from agent.record.state.window import ContextWindow, SummaryNotes
+from agent.record.state.conversation import ContextWindow, SummaryNotes
 
 COMFORTABLE_TOKENS: Final = 150_000
 """More is not sent even to a model that would take it: it costs with every turn, and answers get

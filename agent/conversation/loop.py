@@ -8,7 +8,7 @@ and what happens to the files afterwards (`agent.lifecycle.delivery`).
 
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from agent.conversation import nudges
+from agent.conversation import prompts
 from agent.conversation.budget import Budget, BudgetReached
 from agent.conversation.compaction import Compactor
 from agent.conversation.model_calls import ModelCaller
@@ -119,7 +119,7 @@ class AgentLoop:
         if not self._state.asked:
             self._order(task)
         if same_container:
-            self.inform(nudges.STARTED_AGAIN)
+            self.inform(prompts.STARTED_AGAIN)
         return self._until_ended()
 
     def show(self, context: ContextShown) -> None:
@@ -134,13 +134,13 @@ class AgentLoop:
         self._order(text)
         ended = self._until_ended()
         if isinstance(ended, Interrupted):
-            self.inform(nudges.STOPPED)
+            self.inform(prompts.STOPPED)
         if isinstance(ended, Refused):
             # A model that declined goes on declining as long as what it declined stands there.
             self._journal.emit(RequestWithdrawn())
             self._compactor.withdraw()
             if self._state.calls > calls_before:
-                self.inform(nudges.DECLINED)
+                self.inform(prompts.DECLINED)
         return ended
 
     def inform(self, text: str, what: Literal["undone", "note"] = "note") -> None:
@@ -171,9 +171,9 @@ class AgentLoop:
         if turn is None:
             return None
         if running is not None:
-            self._calls.doubt(running, nudges.IN_DOUBT)
+            self._calls.doubt(running, prompts.IN_DOUBT)
             # What comes after it may rest on it.
-            self._skip("stopped", nudges.NOT_REACHED)
+            self._skip("stopped", prompts.NOT_REACHED)
         return self._take(turn.reply)
 
     def _turn(self) -> Conversation | None:
@@ -208,15 +208,15 @@ class AgentLoop:
             case StopReason.TOOL_USE | StopReason.END_TURN | StopReason.STOP_SEQUENCE:
                 return self._answer(reply)
             case StopReason.MAX_TOKENS:
-                self._skip("torn", nudges.TORN)
+                self._skip("torn", prompts.TORN)
                 return self._vain("its answers are cut off", self._form.cut_off(reply))
             case StopReason.PAUSE_TURN:
-                self._skip("torn", nudges.UNRUN)
+                self._skip("torn", prompts.UNRUN)
                 if worked(reply):
                     # Sent back as it came, for the provider's own tools to go on; newer models
                     # take no other answer of theirs as the last message.
                     return None
-                nudge = None if uses_of(reply) else nudges.ASK_AFTER_PAUSE
+                nudge = None if uses_of(reply) else prompts.ASK_AFTER_PAUSE
                 return self._vain("the service paused its answer again and again", nudge)
             case StopReason.REFUSAL:
                 words = words_of(reply) or reply.detail or "no reason given"
@@ -237,13 +237,13 @@ class AgentLoop:
         if uses and reply.stop is StopReason.TOOL_USE:
             return self._make()
         if uses:
-            self._skip("torn", nudges.UNRUN)
+            self._skip("torn", prompts.UNRUN)
             return self._vain("it asks for tools and does not wait for them", None)
         if reply.stop is StopReason.TOOL_USE:
-            return self._vain("it stops for tools and asks for none", nudges.NO_CALLS)
+            return self._vain("it stops for tools and asks for none", prompts.NO_CALLS)
         words = words_of(reply)
         if not words:
-            return self._vain("its answers are empty", nudges.ASK_FOR_ANSWER)
+            return self._vain("its answers are empty", prompts.ASK_FOR_ANSWER)
         missed = self._form.missed_call(words, self._calls.tools)
         if missed is None:
             return Finished(message=words)
@@ -263,13 +263,13 @@ class AgentLoop:
             ended = ended or self._cut_off()
             if ended is not None:
                 stopped = isinstance(ended, Interrupted)
-                self._calls.skip(use, "stopped", nudges.NOT_MADE if stopped else nudges.NOT_RUN)
+                self._calls.skip(use, "stopped", prompts.NOT_MADE if stopped else prompts.NOT_RUN)
                 continue
             try:
                 self._calls.make(use, left_s=self._budget.left_s)
             except SignalReceived as signal:
                 ended = Interrupted(signal=signal.name)
-                self._calls.broken_off(use, nudges.BROKEN_OFF)
+                self._calls.broken_off(use, prompts.BROKEN_OFF)
                 continue
             match self._state.repetition.found:
                 case StopForLoop(reason=reason):
@@ -323,7 +323,7 @@ class AgentLoop:
         """What is no image, or is too large, must not end a run. False: nothing shows one now."""
         if not images_in(self._state.history[-1:]):
             return False
-        self._journal.emit(ImagesWithdrawn(text=nudges.NOT_TAKEN))
+        self._journal.emit(ImagesWithdrawn(text=prompts.NOT_TAKEN))
         return True
 
     # -- what is said ----------------------------------------------------------------------

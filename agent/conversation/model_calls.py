@@ -33,8 +33,8 @@ from agent.models.interface import (
     uses_of,
 )
 from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
+from agent.record.events.kinds import TextDiscarded, TextPiece, ThinkingPiece
 from agent.record.events.lifecycle import Notice
-from agent.record.events.live import TextDiscarded, TextPiece, ThinkingPiece
 from agent.record.journal import Journal
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from datetime import datetime
 
 from agent.errors import RecordError
 from agent.models.interface import Opaque, Reply, ToolUse
-from agent.record.events.calls import CallEnded, CallRefused
 from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
     ContextShown,
     HistorySummarised,
     ModelReplied,
     UserMessageAdded,
 )
-from agent.record.events.encoding import Lossy, count_losses, is_whole
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
     Forked,
@@ -26,6 +26,7 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
+from agent.record.events.recorded import Lossy, count_losses, is_whole
 from agent.record.outcome import Conversation
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import ConversationState, Recall, nothing_kept

@@ -10,19 +10,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal, assert_never
 
-from agent.conversation.approval import Answered, Approve, Approved, ApprovedBefore, Declined
 from agent.conversation.change_tracking import ChangeTracker
-from agent.conversation.nudges import NOT_MADE
+from agent.conversation.prompts import NOT_MADE
 from agent.interrupts import Interrupts
 from agent.models.interface import ToolUse
-from agent.record.events.calls import (
+from agent.record.events.conversation import (
     ApprovalAnswered,
     CallEnded,
     CallRefused,
     CallStarted,
     WhyRefused,
 )
-from agent.record.events.live import OutputPiece
+from agent.record.events.kinds import OutputPiece
 from agent.record.events.wording import call_in_words
 from agent.record.images import ImageStore
 from agent.record.journal import Journal
@@ -30,7 +29,19 @@ from agent.tools import registry
 from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.commands.rules import instead
-from policies.decision import Allow, Ask, Call, Decision, Deny, decide
+from policies.decision import (
+    Allow,
+    Answered,
+    Approve,
+    Approved,
+    ApprovedBefore,
+    Ask,
+    Call,
+    Decision,
+    Declined,
+    Deny,
+    decide,
+)
 from policies.policy import Policy
 from sandbox.errors import FileError
 

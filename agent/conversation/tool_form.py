@@ -9,7 +9,7 @@ taken at its text. Refuses to know how a call in text reads (`agent.models.text_
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from agent.conversation import nudges
+from agent.conversation import prompts
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import Reply, ToolForm, uses_of, words_of
 from agent.record.events.conversation import TextFormChosen
@@ -78,7 +78,7 @@ class ToolFormChoice:
 
         found = reading.read(words, label=label)
         if isinstance(found, reading.UnclearCall):
-            nudge = nudges.UNCLEAR_CALL.format(why=found.why, form=self._form(label))
+            nudge = prompts.UNCLEAR_CALL.format(why=found.why, form=self._form(label))
             return MissedCall(reason="its calls can't be read", nudge=nudge)
         return self._call_like(words, tools, label)
 
@@ -106,7 +106,7 @@ class ToolFormChoice:
             return None
         label = self.label
         in_a_call = label is not None and label in words_of(reply)
-        return nudges.TORN if in_a_call else nudges.ASK_TO_GO_ON
+        return prompts.TORN if in_a_call else prompts.ASK_TO_GO_ON
 
     @property
     def _may_learn(self) -> bool:
@@ -128,9 +128,9 @@ class ToolFormChoice:
             what = f"a call of {seen.tool}" if seen.tool else "a call"
             reason = "it writes its calls as text"
         if label is None:
-            nudge = nudges.CALL_AS_TEXT.format(what=what)
+            nudge = prompts.CALL_AS_TEXT.format(what=what)
         else:
-            nudge = nudges.CALL_IN_OTHER_FORM.format(what=what, form=self._form(label))
+            nudge = prompts.CALL_IN_OTHER_FORM.format(what=what, form=self._form(label))
         return MissedCall(reason=reason, nudge=nudge)
 
     def _form(self, label: str) -> str:

@@ -1,4 +1,4 @@
-"""The messages of a request: a history as its `ContextWindow` says that it is sent.
+"""The messages of a request: a history as its `ContextWindow` says that it is sent, and its tokens.
 
 Pure, from values to values: the same history and the same window give the same messages to the
 byte, in the process that made them and in the one that takes the run up. Calls and their results
@@ -7,6 +7,10 @@ summary (`compaction`).
 
 Replies count from 1; the messages after a reply, up to the next, belong to it. Nothing is ever
 found by its words: what a tool result says of itself has no say in what becomes of it.
+
+How many tokens a request will have is known from the newest reply's usage, without a request made
+to count them. What came since is estimated at three bytes a token; once something was left out, all
+of it by the tokens that a byte had until then.
 """
 
 import hashlib
@@ -15,19 +19,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
+from agent.conversation.budget import BYTES_A_TOKEN, TokensNeeded
 from agent.models.interface import (
     AssistantMessage,
     Message,
     Opaque,
     Text,
     ToolResult,
+    ToolSpec,
     ToolUse,
+    Usage,
     UserMessage,
 )
 from agent.record.events.wording import call_in_words
-from agent.record.state.conversation import NO_ANSWER
-from agent.record.state.window import ContextWindow, SummaryNotes
+from agent.record.state.conversation import NO_ANSWER, ContextWindow, SummaryNotes
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
 
 SMALL_BYTES: Final = 400
 """A result no longer than this stays: the line in its place would be as long."""
@@ -184,3 +191,70 @@ def _json_bytes(value: Mapping[str, object]) -> int:
     except RecursionError:
         # A model may nest as deep as it likes; such a one is not long.
         return SMALL_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AnsweredRequest:
+    """The newest request that was answered."""
+
+    window: ContextWindow
+    size: int
+    """Bytes, its answer included."""
+    tokens: int
+    counted: int
+    """What the service said, be it plausible or not: as much is paid for again."""
+
+
+class TokenEstimate:
+    """Follows the requests of one conversation. Mutable."""
+
+    def __init__(self, system: str, tools: Sequence[ToolSpec]) -> None:
+        self.fixed_bytes = len(system.encode("utf-8", "replace")) + sum(
+            len(tool.description) + len(json.dumps(dict(tool.schema))) for tool in tools
+        )
+        """What every request has beside its messages."""
+        self._last: _AnsweredRequest | None = None
+
+    @property
+    def known(self) -> int:
+        """Tokens of the newest request that was answered; 0 where there is none."""
+        return self._last.tokens if self._last is not None else 0
+
+    def answered(self, history: Sequence[Message], window: ContextWindow, usage: Usage) -> None:
+        """A reply came, and is the last message of the history."""
+        tokens = counted = usage.all_input + usage.output_tokens
+        size = self.size(history, window)
+        # A service that counts nothing, or more than bytes, is not taken at its word.
+        if not size / 12 <= tokens <= size * 2:
+            tokens = int(size / BYTES_A_TOKEN)
+        self._last = _AnsweredRequest(window=window, size=size, tokens=tokens, counted=counted)
+
+    def refused(self, history: Sequence[Message], window: ContextWindow, *, least: int) -> None:
+        """The service says that this is too long: it has `least` tokens, however it was counted."""
+        tokens = max(self.tokens(history, window), least)
+        size = self.size(history, window)
+        self._last = _AnsweredRequest(window=window, size=size, tokens=tokens, counted=0)
+
+    def forget(self) -> None:
+        """The history is another one: nobody knows how much of it the service has in its cache."""
+        self._last = None
+
+    def size(self, history: Sequence[Message], window: ContextWindow) -> int:
+        """Bytes of a request."""
+        return self.fixed_bytes + bytes_of(sent(history, window))
+
+    def tokens(self, history: Sequence[Message], window: ContextWindow) -> int:
+        """The size of the next request, in tokens."""
+        need = self.need(history, window)
+        return need.known + need.new
+
+    def need(self, history: Sequence[Message], window: ContextWindow) -> TokensNeeded:
+        size = self.size(history, window)
+        last = self._last
+        if last is None:
+            return TokensNeeded(new=int(size / BYTES_A_TOKEN))
+        if last.window == window and size >= last.size:
+            new = int((size - last.size) / BYTES_A_TOKEN)
+            return TokensNeeded(known=last.tokens, new=new, certain=last.counted)
+        tokens = int(size * last.tokens / max(1, last.size))
+        return TokensNeeded(new=tokens, certain=tokens // 2)

@@ -20,8 +20,8 @@ from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job
 from agent.observe.run_log import OWN
+from agent.record.events.kinds import Progress
 from agent.record.events.lifecycle import Notice
-from agent.record.events.live import Progress
 from agent.record.events.workspace import Exported, ExportFailed, VerificationEnded
 from agent.record.journal import Journal
 from agent.record.outcome import (
@@ -37,11 +37,11 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
-from agent.record.state.files import entries_of
+from agent.record.state.run import entries_of
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, STEPS, RunRecord
 from agent.record.summary import DeliveredPatch
 from agent.risk import gate
-from agent.risk.compared_files import COMPARED
+from agent.risk.inspected_patch import COMPARED
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import Failed, NotRun, verify
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError

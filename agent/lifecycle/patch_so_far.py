@@ -15,8 +15,8 @@ from agent.record.applied_patch import AppliedPatch
 from agent.record.events.workspace import PatchApplied
 from agent.review.opinion.values import NoOpinion, finding_of
 from agent.risk import gate
-from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding, ordered
+from agent.risk.inspected_patch import COMPARED
 from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError

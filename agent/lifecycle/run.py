@@ -19,6 +19,7 @@ from agent.interrupts import SignalReceived
 from agent.lifecycle.delivery import Delivery
 from agent.lifecycle.session import RunSession, RunSetup, one_task
 from agent.observe.run_log import OWN
+from agent.record.events.kinds import Progress
 from agent.record.events.lifecycle import (
     ConversationEnded,
     Forked,
@@ -27,7 +28,6 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.live import Progress
 from agent.record.outcome import (
     Conversation,
     Crashed,

@@ -12,13 +12,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agent.conversation.approval import Approve
-from agent.conversation.budget import Budget
+from agent.conversation.budget import Budget, Stopwatch
 from agent.conversation.change_tracking import ChangeTracker
-from agent.conversation.context_files import context_of
 from agent.conversation.loop import AgentLoop
-from agent.conversation.stopwatch import Stopwatch
-from agent.conversation.system_prompt import system_prompt
+from agent.conversation.prompts import context_of, system_prompt
 from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job, OpenBox
@@ -32,6 +29,7 @@ from agent.record.outcome import Conversation, Outcome
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.version import VERSION
+from policies.decision import Approve
 from policies.file.schema import as_data, as_yaml
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE

@@ -24,9 +24,25 @@ from types import TracebackType
 from typing import Self
 
 from agent.record import outcome as outcomes
-from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry, UserMessageAdded
-from agent.record.events.kinds import Event
+from agent.record.events.conversation import (
+    ApprovalAnswered,
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    UserMessageAdded,
+)
+from agent.record.events.kinds import (
+    BudgetUsed,
+    Event,
+    OutputPiece,
+    Progress,
+    TextDiscarded,
+    TextPiece,
+    ThinkingPiece,
+)
 from agent.record.events.lifecycle import (
     ConversationEnded,
     Notice,
@@ -35,26 +51,16 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.live import (
-    BudgetUsed,
-    OutputPiece,
-    Progress,
-    TextDiscarded,
-    TextPiece,
-    ThinkingPiece,
-)
-from agent.record.events.review import (
-    OpinionGiven,
-    ReviewerCalled,
-    ReviewerReplied,
-    ReviewStarted,
-)
 from agent.record.events.wording import call_in_words, decision_rule
 from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
     Exported,
     ExportFailed,
+    OpinionGiven,
+    ReviewerCalled,
+    ReviewerReplied,
+    ReviewStarted,
     VerificationEnded,
 )
 from agent.record.outcome import Crashed, Finished, Outcome

@@ -34,8 +34,15 @@ from agent.observe.otlp import TelemetrySettings
 from agent.observe.span_attributes import UNKNOWN
 from agent.observe.span_export import _TIMEOUT_S, _Ids, _Outlet
 from agent.record import outcome as outcomes
-from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry
+from agent.record.events.conversation import (
+    ApprovalAnswered,
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+)
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import (
     ConversationEnded,

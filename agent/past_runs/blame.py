@@ -11,7 +11,7 @@ from dataclasses import field
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.record.events.calls import CallStarted
+from agent.record.events.conversation import CallStarted
 from agent.record.events.kinds import Recorded
 from agent.record.events.workspace import (
     ChangesRescanned,

@@ -15,8 +15,7 @@ from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
 from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.past_runs.fork_points import ForkPoint
-from agent.record.events.calls import CallEnded, CallRefused
-from agent.record.events.conversation import ModelRetry, UserMessageAdded
+from agent.record.events.conversation import CallEnded, CallRefused, ModelRetry, UserMessageAdded
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -42,7 +41,7 @@ from agent.record.events.workspace import (
 from agent.record.images import ImageStore
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import Recall, nothing_kept
-from agent.record.state.files import entries_of
+from agent.record.state.run import entries_of
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.store import Store

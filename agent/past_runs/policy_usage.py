@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.models.interface import Opaque, Usage
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted
-from agent.record.events.conversation import ModelReplied
+from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import RunEnded, RunStarted
 from agent.record.events.workspace import Exported

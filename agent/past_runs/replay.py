@@ -16,24 +16,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 
-from agent.conversation.approval import Approved, Declined
-from agent.conversation.nudges import IN_DOUBT
+from agent.conversation.prompts import IN_DOUBT
 from agent.conversation.tool_calls import ToolExecutor
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.models.interface import ToolUse
 from agent.past_runs.fork import mark_of
-from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.encoding import is_whole
+from agent.record.events.conversation import ApprovalAnswered, CallEnded, CallRefused, CallStarted
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed, RunStarted
+from agent.record.events.recorded import is_whole
 from agent.record.events.wording import call_in_words
 from agent.record.events.workspace import TrackedFile, WorkspaceRestored
 from agent.record.journal import Journal
 from agent.record.reader import RecordLine
 from agent.record.state.run import fold
 from agent.tools.sandbox_protocol import SandboxProtocol
-from policies.decision import Ask, Call, Decision
+from policies.decision import Approved, Ask, Call, Decision, Declined
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.errors import SandboxLost

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agent.conversation.approval import nobody_to_ask
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.delivery import Delivery
@@ -28,8 +27,9 @@ from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.record.summary import RUNNING, DeliveredPatch, summary_of
 from agent.review.report.writing import write_reports
 from agent.risk import gate
-from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding
+from agent.risk.inspected_patch import COMPARED
+from policies.decision import nobody_to_ask
 from policies.frozen import dataclass
 from policies.loading import load
 from policies.policy import Policy

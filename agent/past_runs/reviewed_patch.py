@@ -14,9 +14,8 @@ from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, baseline_of, delivered_of
 from agent.record.store import EVENTS
 from agent.risk import gate
-from agent.risk.compared_files import COMPARED
-from agent.risk.finding import Finding, ordered
-from agent.risk.kinds import NOT_APPROVED
+from agent.risk.finding import NOT_APPROVED, Finding, ordered
+from agent.risk.inspected_patch import COMPARED
 from agent.untrusted_text import path_text
 from policies.frozen import dataclass
 from sandbox.patch.selection import MODE, HunkChoice, chosen_patch

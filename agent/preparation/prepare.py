@@ -1,6 +1,7 @@
 """What every run settles before it begins, from the same options in the same order.
 
-Owns that order: whatever is wrong is said before a record is made and anything is spent.
+Owns that order: whatever is wrong is said before a record is made and anything is spent. Owns too
+what a person should know of a run before anything is done.
 """
 
 from collections.abc import Callable, Generator
@@ -15,7 +16,7 @@ from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
 from agent.record.store import RunRecord, new_run_id
-from agent.risk.kinds import accepted_risks
+from agent.risk.finding import accepted_risks
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.source import Workspace
@@ -122,3 +123,22 @@ def prepare(
         accepted=accepted,
         kernel_policy=options.kernel_policy,
     )
+
+
+def notices_of(root: Workspace, policy: Policy) -> list[str]:
+    """What the workspace has in vain, and what a ceiling took from the policy."""
+    notices = [
+        f"{name} in the workspace is ignored: a policy is never read from there"
+        for name in workspace.ignored_policies(root)
+    ]
+    narrowed = policy.narrowed
+    return notices if narrowed is None else [*notices, narrowed]
+
+
+def setup_hint(root: Workspace) -> list[str]:
+    """For a run whose policy nobody chose: the repository asks for packages, and gets none."""
+    manifest = workspace.needing_setup(root)
+    if manifest is None:
+        return []
+    what = f"{manifest} names packages that this policy does not install"
+    return [f"{what}: moonpool init proposes one that does"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.errors import RecordError
 from agent.models.image_header import LARGEST_BYTES
 from agent.models.interface import Image
-from agent.record.events.calls import KeptImage
+from agent.record.events.conversation import KeptImage
 
 
 class ImageStore:

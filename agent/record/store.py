@@ -14,7 +14,7 @@
 Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
 hex, of the line before without its newline; 64 zeros on the first), ``event`` (the kind) and that
 kind's own fields, as `agent.record.events` defines them. A string longer than
-`encoding.STRING_LIMIT` stands as ``{"head", "characters", "sha256"}``, bytes that are no UTF-8 as
+`recorded.STRING_LIMIT` stands as ``{"head", "characters", "sha256"}``, bytes that are no UTF-8 as
 ``{"base64"}``. Lines are ASCII: no control character of a hostile repository stands in them
 unescaped.
 
@@ -37,7 +37,7 @@ from typing import Self
 
 from agent.errors import RecordError, UsageError
 from agent.record.chain import FIRST, Chain, digest, read_chain
-from agent.record.events.encoding import REDACTED
+from agent.record.events.recorded import REDACTED
 from policies.errors import CarryingError
 from sandbox.cache import write_atomically
 

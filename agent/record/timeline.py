@@ -9,8 +9,11 @@ from enum import StrEnum
 
 from agent.models.interface import Opaque, Text
 from agent.record import outcome as outcomes
-from agent.record.events.calls import ApprovalAnswered, CallEnded, CallRefused, CallStarted
 from agent.record.events.conversation import (
+    ApprovalAnswered,
+    CallEnded,
+    CallRefused,
+    CallStarted,
     ContextShown,
     HistorySummarised,
     ImagesWithdrawn,
@@ -24,7 +27,6 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice, RequestAwaited
-from agent.record.events.review import OpinionGiven, ReviewerCalled
 from agent.record.events.wording import (
     call_in_words,
     decision_rule,
@@ -32,7 +34,12 @@ from agent.record.events.wording import (
     shown_in_words,
     spending_in_words,
 )
-from agent.record.events.workspace import PatchApplied, WorkspaceRestored
+from agent.record.events.workspace import (
+    OpinionGiven,
+    PatchApplied,
+    ReviewerCalled,
+    WorkspaceRestored,
+)
 from agent.review.opinion.values import in_words as opinion_words
 from agent.untrusted_text import one_line, visible
 from policies.frozen import dataclass

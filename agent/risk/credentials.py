@@ -13,9 +13,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
 
-from agent.risk.finding import Finding, Severity
+from agent.risk.finding import Finding, Severity, found
 from agent.risk.inspected_patch import InspectedPatch
-from agent.risk.kinds import found
 from policies.frozen import dataclass
 
 _RULES = {

@@ -7,9 +7,8 @@ anything. Content is not looked at: that such a file changed at all is what a re
 
 from collections.abc import Iterator
 
-from agent.risk.finding import Finding
+from agent.risk.finding import Finding, found
 from agent.risk.inspected_patch import InspectedPatch
-from agent.risk.kinds import found
 from agent.risk.paths import SUBMODULE, named
 from sandbox.git.manifest import SYMLINK
 from sandbox.git.path_rules import folded_path

@@ -1,11 +1,14 @@
-"""One thing that the export gate found in a patch, and the order in which findings are shown.
+"""What the export gate finds in a patch: the value, and every kind of it as a table.
 
-Owns the value. Refuses to know how anything is found.
+Owns the order in which findings are shown, and the kinds' ids, which are stable: policies
+(``export.refuse``) and ``--accept-risk`` name them. The policy's schema has the same ids; a test
+holds the two together. Refuses to know how anything is found.
 """
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
+from agent.errors import UsageError
 from policies.frozen import dataclass
 
 
@@ -18,7 +21,7 @@ class Severity(IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     id: str
-    """The name by which a policy's ``export.refuse`` and ``--accept-risk`` mean it (`kinds`)."""
+    """The name by which a policy's ``export.refuse`` and ``--accept-risk`` mean it (`KINDS`)."""
     severity: Severity
     path: bytes
     """Empty where the patch as a whole is meant."""
@@ -58,3 +61,124 @@ def risk_by_path(findings: Iterable[Finding]) -> Mapping[bytes, tuple[int, int, 
 
 def _rank(finding: Finding) -> tuple[int, int]:
     return -int(finding.refuses), -int(finding.severity)
+
+
+NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingKind:
+    severity: Severity
+    """Where an inspection does not say otherwise."""
+    meaning: str
+
+
+KINDS = {
+    "protected-path": FindingKind(
+        severity=DANGER, meaning="changes what the policy's paths.protect name"
+    ),
+    "escaping-symlink": FindingKind(
+        severity=DANGER, meaning="a link out of the tree or into a .git"
+    ),
+    "max-bytes": FindingKind(severity=DANGER, meaning="the patch is larger than export.max_bytes"),
+    "inspection-failed": FindingKind(
+        severity=DANGER, meaning="the gate itself failed on this patch"
+    ),
+    "not-inspected": FindingKind(
+        severity=WARNING, meaning="past a bound, or unreadable: not looked at"
+    ),
+    "setuid": FindingKind(severity=DANGER, meaning="a mode with setuid, setgid or sticky bit"),
+    "new-executable": FindingKind(
+        severity=WARNING, meaning="a file that can be executed and could not"
+    ),
+    "symlink": FindingKind(severity=NOTE, meaning="a new or changed link inside the tree"),
+    "submodule": FindingKind(
+        severity=WARNING, meaning="a submodule added or moved to another commit"
+    ),
+    "ci-workflow": FindingKind(
+        severity=WARNING, meaning="what a CI service runs, with its secrets"
+    ),
+    "git-hook": FindingKind(severity=WARNING, meaning="hooks, and files that configure git"),
+    "editor-task": FindingKind(severity=WARNING, meaning="what an editor or shell runs on opening"),
+    "agent-instructions": FindingKind(severity=WARNING, meaning="what a coding agent obeys"),
+    "install-script": FindingKind(severity=WARNING, meaning="what runs on install, build or start"),
+    "lockfile": FindingKind(severity=NOTE, meaning="which exact dependencies are installed"),
+    "dependency-added": FindingKind(
+        severity=NOTE, meaning="a dependency that was not there before"
+    ),
+    "bidi-control": FindingKind(
+        severity=DANGER, meaning="reorders or smuggles text: seen is not read"
+    ),
+    "invisible-text": FindingKind(
+        severity=WARNING, meaning="characters that hide or act on a terminal"
+    ),
+    "lookalike-text": FindingKind(severity=WARNING, meaning="letters of two scripts in one word"),
+    "odd-name": FindingKind(severity=WARNING, meaning="a file name that deceives or acts"),
+    "case-collision": FindingKind(
+        severity=WARNING, meaning="one file with another on some systems"
+    ),
+    "secret": FindingKind(
+        severity=DANGER, meaning="looks like a credential (rules of detect-secrets)"
+    ),
+    "binary": FindingKind(severity=NOTE, meaning="a file whose change no diff shows"),
+    "test-removed": FindingKind(severity=NOTE, meaning="a test deleted or skipped"),
+    "long-line": FindingKind(severity=NOTE, meaning="a line too long for a person to review"),
+    "too-large": FindingKind(severity=NOTE, meaning="more than a person reviews in one go"),
+    "prompt-injection": FindingKind(
+        severity=WARNING, meaning="text that tells a reviewer or a model what to decide"
+    ),
+    "not-approved": FindingKind(
+        severity=WARNING, meaning="the reviewer that was asked did not approve it"
+    ),
+}
+
+NOT_APPROVED = "not-approved"
+"""Not found in a patch but said of it (`agent.review.opinion.values`)."""
+
+ALWAYS = frozenset({"max-bytes", "inspection-failed"})
+"""These refuse whatever the policy lists."""
+
+NEVER_ACCEPTED = {
+    "max-bytes": "it is a number of the policy's: raise export.max_bytes there",
+}
+
+
+def found(
+    kind: str,
+    path: bytes,
+    reason: str,
+    *,
+    line: int | None = None,
+    severity: Severity | None = None,
+    refuses: bool = False,
+    accepted: bool = False,
+) -> Finding:
+    """A finding of this kind; the gate judges it unless that is said."""
+    return Finding(
+        id=kind,
+        severity=KINDS[kind].severity if severity is None else severity,
+        path=path,
+        line=line,
+        reason=reason,
+        refuses=refuses,
+        accepted=accepted,
+    )
+
+
+def accepted_risks(names: Iterable[str]) -> frozenset[str]:
+    """The ids that ``--accept-risk`` gave.
+
+    Raises:
+        UsageError: one is no id, or can't be accepted.
+    """
+    chosen = frozenset(names)
+    for name in sorted(chosen):
+        if name in NEVER_ACCEPTED:
+            raise UsageError(f"--accept-risk {name}: {NEVER_ACCEPTED[name]}")
+        if name not in KINDS:
+            from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
+
+            may = KINDS.keys() - NEVER_ACCEPTED.keys()
+            known, near = ", ".join(sorted(may)), did_you_mean(name, may)
+            raise UsageError(f"--accept-risk {name}: no such finding. There are: {known}{near}")
+    return chosen

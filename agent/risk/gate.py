@@ -10,19 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from agent.risk import (
-    binaries,
     credentials,
     executed_files,
-    lockfiles,
     manifests,
     paths,
     prompt_injection,
-    removed_tests,
-    unicode,
+    unseen,
 )
-from agent.risk.finding import Finding, Severity, ordered
+from agent.risk.finding import ALWAYS, Finding, Severity, found, ordered
 from agent.risk.inspected_patch import InspectedPatch, aliases_in, take_apart
-from agent.risk.kinds import ALWAYS, found
 from policies.policy import Policy
 from sandbox.patch.values import Patch
 
@@ -36,12 +32,12 @@ BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("names", paths.names),
     ("collisions of names", paths.collisions),
     ("files that run by themselves", executed_files.inspect),
-    ("manifests", manifests.inspect),
-    ("lockfiles", lockfiles.inspect),
-    ("tests", removed_tests.inspect),
-    ("binaries", binaries.inspect),
-    ("long lines", binaries.long_lines),
-    ("unseen text", unicode.inspect),
+    ("manifests", manifests.manifests),
+    ("lockfiles", manifests.lockfiles),
+    ("tests", paths.removed_tests),
+    ("binaries", unseen.binaries),
+    ("long lines", unseen.long_lines),
+    ("unseen text", unseen.text),
     ("secrets", credentials.inspect),
     ("words to a reviewer", prompt_injection.inspect),
 )

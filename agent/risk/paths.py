@@ -1,16 +1,20 @@
-"""Findings by path, mode and link alone: what a patch touches, whatever stands in it."""
+"""Findings by path, mode and link alone: what a patch touches, whatever stands in it.
 
+Tests that went or no longer count are among them, told by a path or by a line that skips: an agent
+told to make tests pass can take them away.
+"""
+
+import re
 import unicodedata
 from collections.abc import Iterator
 
-from agent.risk import unicode
-from agent.risk.finding import Finding, Severity
-from agent.risk.inspected_patch import InspectedPatch
-from agent.risk.kinds import found
-from agent.risk.symlinks import MOST
+from agent.risk import unseen
+from agent.risk.finding import Finding, Severity, found
+from agent.risk.inspected_patch import MOST, InspectedPatch
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.manifest import EXECUTABLE, SYMLINK
 from sandbox.git.path_rules import folded_path, is_dot_git, leaves_tree
+from sandbox.patch.values import ChangeKind
 
 SUBMODULE = 0o160000
 _TYPE = 0o170000
@@ -107,7 +111,7 @@ def names(subject: InspectedPatch) -> Iterator[Finding]:
             note = Severity.NOTE
             yield found("odd-name", path, "the name is not UTF-8", severity=note)
             continue
-        for kind, words in unicode.in_text(text, controls=frozenset()):
+        for kind, words in unseen.in_text(text, controls=frozenset()):
             where = "bidi-control" if kind == "bidi-control" else "odd-name"
             yield found(where, path, f"in its name: {words}")
             break
@@ -131,3 +135,29 @@ def collisions(subject: InspectedPatch) -> Iterator[Finding]:
 def _leaves(path: bytes, target: bytes) -> bool:
     """Does a link at `path` lead out of the tree, or into a ``.git``?"""
     return leaves_tree(path, target) or any(is_dot_git(part) for part in target.split(b"/"))
+
+
+_EACH_FILE = 10
+_TEST_FILE = re.compile(
+    rb"(?:^|/)(?:tests?|specs?|__tests__)/|(?:^|/)test_[^/]*$|_(?:test|spec)\.[a-z]+$"
+    rb"|\.(?:test|spec)\.[cm]?[jt]sx?$|Tests?\.(?:java|kt|cs|swift|php)$"
+)
+_SKIP = re.compile(
+    rb"@pytest\.mark\.(?:skip|skipif|xfail)\b|\bpytest\.(?:skip|xfail|importorskip)\(|@(?:unittest\.)?skip"
+    rb"|\.skipTest\(|\b(?:it|test|describe|context)\.(?:skip|todo)\b|\b(?:xit|xdescribe|xtest)\("
+    rb"|\bt\.Skip(?:f|Now)?\(|@(?:Disabled|Ignore)\b|#\[ignore\b"
+)
+
+
+def removed_tests(subject: InspectedPatch) -> Iterator[Finding]:
+    for change in subject.patch.changes:
+        if change.kind is ChangeKind.DELETED and _TEST_FILE.search(change.path):
+            yield found("test-removed", change.path, f"deleted: {change.deleted_lines or 0} lines")
+    for path, section in subject.added.items():
+        if not _TEST_FILE.search(path):
+            continue
+        for count, match in enumerate(_SKIP.finditer(section.text)):
+            if count >= _EACH_FILE:
+                break
+            reason = f"a test is skipped: {bytes(match[0]).decode()}"
+            yield found("test-removed", path, reason, line=section.line_at(match.start()))

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from time import process_time
 
-from agent.risk.finding import Finding, Severity
+from agent.risk.finding import Finding, Severity, found
 from agent.risk.inspected_patch import InspectedPatch
-from agent.risk.kinds import found
 
 _EACH_FILE = 5
 _MOST_S = 10.0

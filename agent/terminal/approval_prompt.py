@@ -4,13 +4,21 @@ import os
 import sys
 import termios
 
-from agent.conversation.approval import Answered, Approve, Approved, ApprovedBefore, Declined
-from agent.conversation.stopwatch import Stopwatch
+from agent.conversation.budget import Stopwatch
 from agent.interrupts import Interrupts
 from agent.terminal.approval_text import question
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line
-from policies.decision import Ask, Call, digest
+from policies.decision import (
+    Answered,
+    Approve,
+    Approved,
+    ApprovedBefore,
+    Ask,
+    Call,
+    Declined,
+    digest,
+)
 
 _LONGEST_ANSWER = 1 << 16
 """Bytes; a terminal gives a line at a time, and none that is longer."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from agent.models.interface import Opaque
 from agent.models.interface import Text as ModelText
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted
 from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
     ContextShown,
     HistorySummarised,
     ModelCalled,
@@ -21,16 +23,16 @@ from agent.record.events.conversation import (
     ResultsShortened,
     TextFormChosen,
 )
-from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice, RunStarted, SandboxReady
-from agent.record.events.live import (
+from agent.record.events.kinds import (
     BudgetUsed,
+    Event,
     OutputPiece,
     Progress,
     TextDiscarded,
     TextPiece,
     ThinkingPiece,
 )
+from agent.record.events.lifecycle import Notice, RunStarted, SandboxReady
 from agent.record.events.wording import (
     call_in_words,
     form_in_words,

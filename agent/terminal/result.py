@@ -1,6 +1,7 @@
 """What a run came to, on the terminal: at its end, and whenever ``moonpool show`` is asked.
 
-Works on the run's summary as it stands on disk, so that both show the same.
+Works on the run's summary as it stands on disk, so that both show the same. A second opinion on the
+patch is part of it.
 """
 
 import hashlib
@@ -14,15 +15,51 @@ from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFail
 from agent.record.runs import RecordedRun
 from agent.record.store import REPORT
 from agent.record.summary import RunSummary
-from agent.risk.finding import Finding, Severity
-from agent.risk.kinds import NEVER_ACCEPTED, NOT_APPROVED
-from agent.terminal.opinion_text import opinion_lines
+from agent.review.opinion.values import Concern, NoOpinion, OpinionVerdict, SecondOpinion, in_words
+from agent.risk.finding import NEVER_ACCEPTED, NOT_APPROVED, Finding, Severity
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified
 from policies.policy import SERVER_TOOLS
 from sandbox.patch.values import ChangeKind, LeftOut
 from sandbox.workspace.source import PREFIX as IMAGE
+
+_CONCERNS_SHOWN = 10
+_REASON_WIDTH = 600
+_CONCERN_WIDTH = 400
+_OPINION_STYLES = {
+    OpinionVerdict.APPROVE: "green",
+    OpinionVerdict.REJECT: "red",
+    OpinionVerdict.UNSURE: "yellow",
+}
+
+
+def opinion_lines(opinion: SecondOpinion | None) -> Iterator[tuple[str, str]]:
+    """Lines and styles; none where no opinion was asked for."""
+    if opinion is None:
+        return
+    if isinstance(opinion, NoOpinion):
+        yield in_words(opinion), "yellow"
+        return
+    reason = one_line(opinion.reason, _REASON_WIDTH)
+    yield f"{in_words(opinion)}: {reason}", _OPINION_STYLES[opinion.verdict]
+    for concern in opinion.concerns[:_CONCERNS_SHOWN]:
+        yield f"  {concern_place(concern)}{one_line(concern.text, _CONCERN_WIDTH)}", "yellow"
+    if len(opinion.concerns) > _CONCERNS_SHOWN:
+        yield f"  and {len(opinion.concerns) - _CONCERNS_SHOWN} more, see the report", "dim"
+    for missed in opinion.missed[:_CONCERNS_SHOWN]:
+        yield f"  missed of the task: {one_line(missed, _CONCERN_WIDTH)}", "yellow"
+    if opinion.unshown:
+        yield f"  it had to look up {one_line(opinion.unshown, _CONCERN_WIDTH)}", "dim"
+
+
+def concern_place(concern: Concern) -> str:
+    """Such as ``a.py:3: ``; empty for the patch as a whole."""
+    if not concern.path:
+        return ""
+    line = f":{concern.line}" if concern.line is not None else ""
+    return f"{shortened(path_text(concern.path))}{line}: "
+
 
 _BAR = 20
 _FILES_SHOWN = 40

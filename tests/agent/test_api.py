@@ -14,7 +14,7 @@ import pytest
 import agent
 from agent import run
 from agent.errors import UsageError
-from agent.record.events.calls import CallEnded, CallStarted
+from agent.record.events.conversation import CallEnded, CallStarted
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import RunEnded
 from agent.verification import Verified

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.conversation.prompts import system_prompt
 from agent.conversation.resume_state import resume_state_of
-from agent.conversation.system_prompt import system_prompt
 from agent.models.interface import Model
 from agent.models.openai.chat import CHAT
 from agent.models.openai.client import OpenAIModel

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.context_files import LARGEST_BYTES, context_of
+from agent.conversation.prompts import LARGEST_BYTES, context_of
 from policies.loading import load
 from sandbox.sandbox import Sandbox
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from agent.conversation.approval import Approve, nobody_to_ask
 from agent.conversation.budget import Budget
 from agent.conversation.loop import AgentLoop
 from agent.conversation.resume_state import ResumeState
@@ -12,8 +11,7 @@ from agent.conversation.tool_calls import ToolExecutor
 from agent.interrupts import Interrupts
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.record.events.calls import CallEnded, CallRefused
-from agent.record.events.conversation import UserMessageAdded
+from agent.record.events.conversation import CallEnded, CallRefused, UserMessageAdded
 from agent.record.events.kinds import Event
 from agent.record.images import ImageStore
 from agent.record.journal import Journal
@@ -21,6 +19,7 @@ from agent.record.outcome import Conversation
 from agent.record.state.run import RunState
 from fakes.box import TmpBox
 from fakes.records import FoldedTwin
+from policies.decision import Approve, nobody_to_ask
 from policies.policy import Policy
 
 

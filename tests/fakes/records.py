@@ -16,11 +16,10 @@ from typing import Any
 from agent.errors import RecordError
 from agent.models.interface import Image
 from agent.record.chain import HEAD
-from agent.record.events.calls import KeptImage
-from agent.record.events.encoding import count_losses, plain
+from agent.record.events.conversation import KeptImage
 from agent.record.events.kinds import Event, Recorded, decode
 from agent.record.events.lifecycle import RunStarted
-from agent.record.events.recorded import RecordedModel
+from agent.record.events.recorded import RecordedModel, count_losses, plain
 from agent.record.reader import RecordLine, lines_of, read_record
 from agent.record.runs import run_in
 from agent.record.state.conversation import ConversationState

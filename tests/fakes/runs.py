@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config.instructions import Instructions
-from agent.conversation.approval import nobody_to_ask
 from agent.conversation.run_share import RunShare
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job, OnProgress
@@ -20,6 +19,7 @@ from agent.record.summary import RunResult
 from agent.review.opinion.reviewer import Reviewer
 from fakes.box import TmpBox
 from fakes.records import FoldedTwin
+from policies.decision import nobody_to_ask
 from policies.policy import Policy
 
 

@@ -8,7 +8,7 @@ from agent.chat.wording import cost_lines, policy_lines, so_far
 from agent.cli.chat.voice import ChatVoice
 from agent.errors import RecordError
 from agent.lifecycle.patch_so_far import Preview
-from agent.record.events.calls import CallEnded, CallStarted
+from agent.record.events.conversation import CallEnded, CallStarted
 from agent.record.events.kinds import Event
 from agent.terminal.approval_prompt import ChatAsker, answer
 from agent.terminal.diff import print_patch

@@ -18,8 +18,7 @@ from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, baseline_of, delivered_of, index_patch_of, patch_of
 from agent.record.state.run import fold
 from agent.record.store import BASELINE
-from agent.risk.finding import Finding
-from agent.risk.kinds import NOT_APPROVED
+from agent.risk.finding import NOT_APPROVED, Finding
 from agent.terminal.screen import open_screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
 from sandbox.apply.branch import branch_patch

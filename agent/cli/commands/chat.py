@@ -24,16 +24,15 @@ from agent.cli.setup.options import (
     SKILLS,
     WORKSPACE,
 )
-from agent.conversation.approval import nobody_to_ask
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment
-from agent.preparation.notices import notices_of
-from agent.preparation.prepare import prepare
+from agent.preparation.prepare import notices_of, prepare
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display, Layout
 from agent.terminal.screen import open_screen
+from policies.decision import nobody_to_ask
 
 MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
 VERIFY = text(

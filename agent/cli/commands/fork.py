@@ -29,7 +29,7 @@ from agent.past_runs.forked_run import begin, given_of, open_as_recorded, restor
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
-from agent.record.events.encoding import plain
+from agent.record.events.recorded import plain
 from agent.record.images import recall
 from agent.record.reader import RecordLine, read_record
 from agent.record.store import IMAGES, STEPS, RunRecord, new_run_id, runs_directory

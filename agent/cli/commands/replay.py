@@ -16,7 +16,7 @@ from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recordin
 from agent.past_runs.resume import recorded_instructions, recorded_policy
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation.policy import bounded
-from agent.record.events.encoding import plain
+from agent.record.events.recorded import plain
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS, STEPS

@@ -22,8 +22,7 @@ from agent.cli.setup.options import (
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import workspace
-from agent.preparation.notices import notices_of, setup_hint
-from agent.preparation.prepare import prepare
+from agent.preparation.prepare import notices_of, prepare, setup_hint
 from sandbox.workspace.source import Workspace
 
 TASK = argument("TASK", "What the agent is to do.")

@@ -114,7 +114,7 @@ def _sources() -> Iterator[Path]:
     yield environment.configuration_file()[0]
     models = _CODE.parent / "models"
     yield from (models / name for name in ("prices.yaml", "pricing.py", "open_model.py"))
-    yield from (_CODE.parent / "risk" / "kinds.py", _CODE.parents[1] / "images" / "recipes")
+    yield from (_CODE.parent / "risk" / "finding.py", _CODE.parents[1] / "images" / "recipes")
     for folder, below, names in os.walk(_CODE):
         below[:] = [name for name in below if not name.startswith("__")]  # what Python compiled
         yield Path(folder)
@@ -124,7 +124,7 @@ def _sources() -> Iterator[Path]:
 def _made() -> tuple[Table, Path | None]:
     """The table, asked of the commands; and the operator's file of prices, where there is one."""
     from agent.models.open_model import providers
-    from agent.risk.kinds import KINDS
+    from agent.risk.finding import KINDS
     from images import recipes
 
     models, prices = _models()

@@ -8,7 +8,7 @@ from agent.cli.setup.options import ACCEPT_RISK, BECAUSE
 from agent.errors import UsageError
 from agent.preparation import environment
 from agent.record.decisions import Decision, note
-from agent.risk.kinds import accepted_risks
+from agent.risk.finding import accepted_risks
 
 
 def accepted(given: Given) -> frozenset[str]:

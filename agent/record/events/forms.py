@@ -1,4 +1,4 @@
-"""How each type of value in a record is read from JSON: the other side of `encoding.plain`.
+"""How each type of value in a record is read from JSON: the other side of `recorded.plain`.
 
 pydantic checks the values and makes their JSON Schema; here stands what it can't know of itself:
 that a dataclass of ours carries its kind as ``type``, that a string may have been cut, that bytes
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, V
 from pydantic_core import CoreSchema, core_schema
 
 from agent.errors import RecordError
-from agent.record.events.encoding import CutText, Recordable, kind_of
+from agent.record.events.recorded import CutText, Recordable, kind_of
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 

@@ -1,12 +1,70 @@
-"""Every kind of event there is, and a line of a record as the event it was."""
+"""Every kind of event there is, and a line of a record as the event it was.
+
+Those for the screen only have no line in the record; what they show is in a later event.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import cast, get_args
 
 from agent.errors import RecordError
-from agent.record.events import calls, conversation, lifecycle, live, review, workspace
+from agent.models.interface import Usage
+from agent.record.events import conversation, lifecycle, workspace
 from agent.record.events.recorded import RecordedModel
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What is being prepared."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPiece:
+    """A piece of the model's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingPiece:
+    """A piece of the model's summary of its thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDiscarded:
+    """The stream broke; the pieces since the last reply are void."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPiece:
+    """Output of a running command."""
+
+    stream: str
+    """``stdout`` or ``stderr``."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetUsed:
+    """What is used of the budget, and allowed of it, after a reply."""
+
+    turns: int
+    turns_allowed: int
+    used: Usage
+    input_allowed: int
+    output_allowed: int
+    usd: float | None
+    usd_allowed: float | None
+    left_s: float
+
+
+Live = Progress | TextPiece | ThinkingPiece | TextDiscarded | OutputPiece | BudgetUsed
+
 
 Recorded = (
     lifecycle.RunStarted
@@ -23,10 +81,10 @@ Recorded = (
     | conversation.UserMessageAdded
     | conversation.ContextShown
     | conversation.TextFormChosen
-    | calls.CallStarted
-    | calls.CallRefused
-    | calls.ApprovalAnswered
-    | calls.CallEnded
+    | conversation.CallStarted
+    | conversation.CallRefused
+    | conversation.ApprovalAnswered
+    | conversation.CallEnded
     | conversation.ImagesWithdrawn
     | workspace.ChangesTracked
     | workspace.ChangesRescanned
@@ -39,13 +97,13 @@ Recorded = (
     | workspace.Exported
     | workspace.ExportFailed
     | workspace.VerificationEnded
-    | review.ReviewStarted
-    | review.ReviewerReplied
-    | review.ReviewerCalled
-    | review.OpinionGiven
+    | workspace.ReviewStarted
+    | workspace.ReviewerReplied
+    | workspace.ReviewerCalled
+    | workspace.OpinionGiven
     | lifecycle.RunEnded
 )
-Event = live.Live | Recorded
+Event = Live | Recorded
 Emit = Callable[[Event], None]
 
 KINDS: Mapping[str, type[RecordedModel]] = {

@@ -6,8 +6,7 @@ from typing import Literal
 from agent.config.instructions import OperatorInstructions
 from agent.config.skills import Skill
 from agent.models.interface import Usage
-from agent.record.events.encoding import Lossy
-from agent.record.events.recorded import FORMAT, RecordedModel
+from agent.record.events.recorded import FORMAT, Lossy, RecordedModel
 from agent.record.outcome import Conversation, Outcome
 from policies.frozen import dataclass
 from sandbox.container.seal import SealReport

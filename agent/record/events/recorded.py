@@ -1,16 +1,166 @@
-"""What every event and the summary are: frozen values with one form in JSON.
+"""What every event and the summary are: frozen values with one form in JSON, bounded.
 
 `json_object` writes that form; `read` takes it back or says in one line what is wrong. pydantic
-checks what is read (`forms`), and is not needed to write.
+checks what is read (`forms`), and is not needed to write. Owns the bounds in length and in depth,
+and how it is told what was cut. Refuses to know any event by name.
 """
 
-from collections.abc import Mapping
-from dataclasses import FrozenInstanceError
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from enum import Enum
 from typing import Any, ClassVar, Self, dataclass_transform, get_origin
 
 from agent.errors import RecordError
-from agent.record.events.encoding import Recordable, plain_object
 from agent.untrusted_text import one_line
+from policies.frozen import dataclass
+
+TOO_DEEP = "[nested too deeply]"
+"""Stands in place of what a model nested deeper than the record does."""
+REDACTED = "[redacted]"
+"""Stands where a secret was."""
+STRING_LIMIT = 256 * 1024
+"""Characters of one recorded string; of a longer one its head, length and sha256 are kept."""
+
+_HEAD = 4096
+_DEEPEST = 50
+"""Levels: a model may nest its arguments as deep as it likes; the record does not."""
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class CutText(str):
+    """A recorded string of which only the head was kept; as text it says so."""
+
+    __slots__ = ("characters", "head", "sha256")
+    head: str
+    characters: int
+    """Length of the whole string."""
+    sha256: str
+    """Digest (hex) of the whole string in UTF-8."""
+
+    @classmethod
+    def of(cls, *, head: str, characters: int, sha256: str) -> Self:
+        left = characters - len(head)
+        made = cls(f"{head}\n[cut: {left} more characters were not recorded]")
+        made.head, made.characters, made.sha256 = head, characters, sha256
+        return made
+
+
+class Recordable:
+    """A value that is a line of a record, or all of a summary."""
+
+    recorded_fields: ClassVar[Mapping[str, Any]] = {}
+    """The type of each field."""
+    defaults: ClassVar[Mapping[str, object]] = {}
+    """Of the fields that may be left out."""
+
+
+def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
+    """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
+    if depth > _DEEPEST:
+        return TOO_DEEP
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Enum():
+            return plain(value.value, depth)
+        case str():
+            return _bounded(value)
+        case bytes():
+            try:
+                return _bounded(value.decode())
+            except UnicodeDecodeError:
+                return {"base64": base64.b64encode(value).decode()}
+        case Mapping():
+            return {_utf8(str(key)): plain(item, depth + 1) for key, item in value.items()}
+        case tuple() | list() | set() | frozenset():
+            return [plain(item, depth + 1) for item in value]
+        case Recordable():
+            return plain_object(value)
+        case _ if is_dataclass(value):
+            items = {field.name: getattr(value, field.name) for field in fields(value)}
+            return {"type": kind_of(type(value)), **_object(items, depth + 1)}
+        case _:
+            return repr(value)
+
+
+def plain_object(value: Recordable) -> dict[str, object]:
+    """An event or a summary as a JSON object."""
+    return _object({name: getattr(value, name) for name in value.recorded_fields}, 0)
+
+
+def kind_of(made: type) -> str:
+    """How a kind of event, or of a value in one, is called in JSON: ``call_started``."""
+    return _CAMEL.sub("_", made.__name__).lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lossy:
+    """What of recorded values is no longer what it was."""
+
+    cut: int
+    """Strings that were too long, or nested too deeply, to be recorded whole."""
+    redacted: int
+    """Strings in which a secret stood."""
+    exact_thinking: bool
+    """Blocks that only their provider understands must go back as they came, or not at all."""
+
+
+def is_whole(value: object) -> bool:
+    """Whether nothing in a value was cut or redacted when it was recorded."""
+    return all(not _is_cut(text) and REDACTED not in text for text in texts_in(value))
+
+
+def count_losses(value: object) -> tuple[int, int]:
+    """How many strings in a value were cut, and in how many a secret was redacted."""
+    texts = list(texts_in(value))
+    return sum(map(_is_cut, texts)), sum(REDACTED in text for text in texts)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every string in a value of ours, however deep."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        match item:
+            case str():
+                yield item
+            case Mapping():
+                waiting.extend(item.values())
+            case tuple() | list():
+                waiting.extend(item)
+            case Recordable():
+                waiting.extend(getattr(item, name) for name in item.recorded_fields)
+            case _ if is_dataclass(item):
+                waiting.extend(getattr(item, field.name) for field in fields(item))
+
+
+def _is_cut(text: str) -> bool:
+    return isinstance(text, CutText) or text == TOO_DEEP
+
+
+def _object(items: Mapping[str, object], depth: int) -> dict[str, object]:
+    return {name: plain(item, depth) for name, item in items.items()}
+
+
+def _bounded(text: str) -> object:
+    if isinstance(text, CutText):
+        return {"head": text.head, "characters": text.characters, "sha256": text.sha256}
+    if len(text) <= STRING_LIMIT:
+        return _utf8(text)
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return {"head": _utf8(text[:_HEAD]), "characters": len(text), "sha256": digest}
+
+
+def _utf8(text: str) -> str:
+    """Without lone surrogates: models write them as ``\\ud800``, and they have no UTF-8 form."""
+    return text.encode("utf-8", "replace").decode()
+
 
 FORMAT = 1
 """Version of the form of ``events.jsonl`` and ``run.json``. A reader takes no other."""

@@ -11,7 +11,7 @@ from agent.record.events.conversation import (
     ResultsShortened,
     TextFormChosen,
 )
-from agent.record.events.live import BudgetUsed
+from agent.record.events.kinds import BudgetUsed
 from policies.decision import Allow, Ask, Decision, Deny
 
 _VERBS = {

@@ -1,8 +1,13 @@
-"""The conversation as its events tell it: what was said, what is still to be answered.
+"""The conversation as its events tell it: what was said, is still to be answered, and is sent.
 
 Pure. The loop that converses and whoever takes a run up, forks it or looks at it later have their
-history from here and from nowhere else. What was called and has no end stays open: whoever goes on
-with it must not make it again. Refuses to know files and containers.
+history from here and from nowhere else; it only grows. What was called and has no end stays open:
+whoever goes on with it must not make it again. Refuses to know files and containers.
+
+There are three ways to send less than the history: a turn's results shortened before they are sent,
+old results cleared, old turns replaced by a summary. How the messages then read is for
+`agent.conversation.window`. Replies count from 1; the messages after a reply, up to the next,
+belong to it.
 """
 
 from collections.abc import Callable
@@ -24,11 +29,14 @@ from agent.models.interface import (
     without_images,
     worked,
 )
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted, KeptImage
 from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
     ContextShown,
     HistorySummarised,
     ImagesWithdrawn,
+    KeptImage,
     ModelCalled,
     ModelReplied,
     RequestWithdrawn,
@@ -41,8 +49,48 @@ from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import ConversationEnded, RequestAwaited
 from agent.record.outcome import Conversation
 from agent.record.state.loop_detection import Repetition
-from agent.record.state.window import ContextWindow, SummaryNotes
 from policies.frozen import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryNotes:
+    """A summary in words, ours or the model's."""
+
+    text: str
+    orders: tuple[str, ...]
+    """What the operator asked for, word for word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextWindow:
+    """What was left out so far, and what stands in its place."""
+
+    head: SummaryNotes | Opaque | None = None
+    """Stands for everything up to reply `cut`."""
+    cut: int = 0
+    cleared: int = 0
+    """The results of the replies up to this one are cleared."""
+    bare: int = 0
+    """Replies up to this one go without the blocks that only their provider understands: those are
+    bound to what stood before them, and that is not the same any more."""
+    shortened: tuple[tuple[int, int], ...] = ()
+    """Replies whose results are cut, with the bytes that are left of each result."""
+
+    @property
+    def is_less(self) -> bool:
+        """Than the whole history."""
+        return self != ContextWindow()
+
+    def clear(self, *, through: int, bare: int) -> "ContextWindow":
+        return replace(self, cleared=max(self.cleared, through), bare=max(self.bare, bare))
+
+    def shorten(self, reply: int, most_bytes: int) -> "ContextWindow":
+        others = tuple(item for item in self.shortened if item[0] != reply)
+        return replace(self, shortened=(*others, (reply, most_bytes)))
+
+    def summarise(self, head: SummaryNotes | Opaque, *, through: int, bare: int) -> "ContextWindow":
+        return replace(self, head=head, cut=through, bare=max(self.bare, bare))
+
 
 NO_ANSWER = "(no answer)"
 """Stands for an answer of which nothing is sent: providers take no empty message."""

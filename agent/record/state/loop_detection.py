@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 
 from agent.models.interface import ToolUse
-from agent.record.events.encoding import plain
+from agent.record.events.recorded import plain
 from policies.frozen import dataclass
 
 TELL_AFTER = 3

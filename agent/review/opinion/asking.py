@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import replace
 from time import monotonic
 
-from agent.conversation.approval import nobody_to_ask
 from agent.conversation.budget import BYTES_A_TOKEN, Budget, BudgetReached, TokensNeeded
 from agent.conversation.model_calls import ModelCaller
 from agent.conversation.tool_calls import ToolExecutor
@@ -35,7 +34,7 @@ from agent.record import outcome as outcomes
 from agent.record.events.conversation import (
     UserMessageAdded,
 )
-from agent.record.events.review import ReviewStarted
+from agent.record.events.workspace import ReviewStarted
 from agent.record.journal import Journal
 from agent.record.outcome import Conversation
 from agent.record.state.conversation import IMAGE_GONE
@@ -49,6 +48,7 @@ from agent.tools import registry
 from agent.tools.interface import MalformedError
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import NotAsked
+from policies.decision import nobody_to_ask
 from policies.policy import Policy
 from sandbox.errors import SandboxError
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from agent.conversation.budget import Budget
 from agent.interrupts import Interrupts, SignalReceived
 from agent.observe.run_log import OWN
-from agent.record.events.live import Progress
-from agent.record.events.review import OpinionGiven
+from agent.record.events.kinds import Progress
+from agent.record.events.workspace import OpinionGiven
 from agent.record.journal import Journal
 from agent.record.outcome import (
     Conversation,

@@ -6,11 +6,17 @@ events of a conversation, and none of that may be taken for the agent's.
 
 from collections.abc import Mapping
 
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted
-from agent.record.events.conversation import ModelReplied, ModelRetry, ReplyDiscarded
+from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
+    ModelReplied,
+    ModelRetry,
+    ReplyDiscarded,
+)
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice
-from agent.record.events.review import ReviewerCalled, ReviewerReplied
+from agent.record.events.workspace import ReviewerCalled, ReviewerReplied
 from agent.record.journal import Journal
 
 

@@ -8,8 +8,7 @@ patch: it is not yet made visible.
 from enum import StrEnum
 from typing import assert_never
 
-from agent.risk.finding import Finding, Severity
-from agent.risk.kinds import NOT_APPROVED, found
+from agent.risk.finding import NOT_APPROVED, Finding, Severity, found
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 

@@ -6,8 +6,7 @@ that follow while a run goes on.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from agent.record.events.calls import CallEnded, CallStarted
-from agent.record.events.conversation import ModelReplied
+from agent.record.events.conversation import CallEnded, CallStarted, ModelReplied
 from agent.record.events.kinds import Event
 from agent.record.timeline import Row, RowKind, rows_of
 from agent.review.pages.markup import Markup, joined, tag

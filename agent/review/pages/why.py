@@ -8,8 +8,7 @@ seen to write has no writer here: that is said.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from agent.models.interface import words_of
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted
-from agent.record.events.conversation import ModelReplied
+from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event
 from agent.record.events.wording import call_in_words
 from agent.review.pages.markup import Markup, joined, tag

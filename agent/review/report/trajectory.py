@@ -15,8 +15,9 @@ from pathlib import Path
 
 from agent import verification
 from agent.models.interface import Opaque, Usage, uses_of, words_of
-from agent.record.events.calls import CallEnded, CallRefused
 from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
     ContextShown,
     HistorySummarised,
     ModelReplied,
@@ -24,12 +25,16 @@ from agent.record.events.conversation import (
     TextFormChosen,
     UserMessageAdded,
 )
-from agent.record.events.encoding import plain
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked, Resumed, RunStarted
-from agent.record.events.review import OpinionGiven, ReviewerReplied, ReviewStarted
+from agent.record.events.recorded import plain
 from agent.record.events.wording import form_in_words
-from agent.record.events.workspace import VerificationEnded
+from agent.record.events.workspace import (
+    OpinionGiven,
+    ReviewerReplied,
+    ReviewStarted,
+    VerificationEnded,
+)
 from agent.record.outcome import Finished, name_of
 from agent.record.store import EVENTS, IMAGES
 from agent.record.summary import RunSummary

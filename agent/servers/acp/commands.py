@@ -14,7 +14,7 @@ from agent.chat.undo_text import to_person
 from agent.chat.wording import cost_lines, policy_lines, so_far
 from agent.errors import RecordError
 from agent.lifecycle.patch_so_far import Preview
-from agent.record.events.calls import CallEnded
+from agent.record.events.conversation import CallEnded
 from agent.servers.acp.markup import fenced
 from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.prompt import Asked

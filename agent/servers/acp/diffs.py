@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.record.events.kinds import Recorded
 from agent.record.events.workspace import ChangesTracked, TrackedFile
-from agent.record.state.files import TrackedFiles
+from agent.record.state.run import TrackedFiles
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.manifest import SYMLINK, ManifestEntry, blob_id

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from agent.chat.requests import Chat
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
-from agent.record.events.calls import CallEnded
+from agent.record.events.conversation import CallEnded
 from agent.record.events.kinds import Recorded
 from agent.record.outcome import Conversation, Interrupted, SandboxFailed
 from agent.servers.acp.commands import EditorCommands, command_of

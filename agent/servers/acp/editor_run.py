@@ -17,8 +17,7 @@ from agent.observe.run_log import OWN
 from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_code_of import of_outcome
 from agent.preparation.model import known_secrets
-from agent.preparation.notices import notices_of
-from agent.preparation.prepare import Preparation
+from agent.preparation.prepare import Preparation, notices_of
 from agent.record import outcome as outcomes
 from agent.record.store import STEPS, RunRecord
 from agent.record.summary import RunResult

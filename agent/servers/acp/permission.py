@@ -11,7 +11,6 @@ from typing import Literal
 from acp.helpers import text_block, tool_content
 from acp.schema import AllowedOutcome, DeniedOutcome, PermissionOption, ToolCallUpdate
 
-from agent.conversation.approval import Answered, Approved, ApprovedBefore, Declined
 from agent.interrupts import Interrupts
 from agent.lifecycle.session import RunSession
 from agent.record.events.wording import call_in_words
@@ -20,7 +19,7 @@ from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.view import EditorView, call_id
 from agent.terminal.approval_text import question
 from agent.untrusted_text import one_line
-from policies.decision import Ask, Call, digest
+from policies.decision import Answered, Approved, ApprovedBefore, Ask, Call, Declined, digest
 from policies.file.scalars import spelled_duration
 from policies.frozen import dataclass
 
@@ -49,7 +48,7 @@ class NoConsent:
 
 
 class EditorAsker:
-    """Fits `agent.conversation.approval.Approve`. Mutable: it remembers what is always approved."""
+    """Fits `policies.decision.Approve`. Mutable: it remembers what is always approved."""
 
     def __init__(
         self, outbox: Outbox, session_id: str, interrupts: Interrupts, *, timeout_s: float

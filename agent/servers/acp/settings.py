@@ -13,7 +13,7 @@ from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
 from agent.preparation.prepare import Preparation, RunOptions, prepare
-from agent.risk.kinds import accepted_risks
+from agent.risk.finding import accepted_risks
 from agent.servers.acp.past import (
     ListedSession,
     OpenRecorded,

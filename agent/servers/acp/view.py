@@ -25,8 +25,10 @@ from acp.schema import ContentToolCallContent, FileEditToolCallContent, ToolCall
 
 from agent.models.interface import Opaque
 from agent.models.interface import Text as ModelText
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted
 from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
+    CallStarted,
     ContextShown,
     HistorySummarised,
     ModelReplied,
@@ -35,9 +37,15 @@ from agent.record.events.conversation import (
     ResultsShortened,
     UserMessageAdded,
 )
-from agent.record.events.kinds import Event
+from agent.record.events.kinds import (
+    Event,
+    OutputPiece,
+    Progress,
+    TextDiscarded,
+    TextPiece,
+    ThinkingPiece,
+)
 from agent.record.events.lifecycle import Notice, SandboxReady
-from agent.record.events.live import OutputPiece, Progress, TextDiscarded, TextPiece, ThinkingPiece
 from agent.record.events.recorded import RecordedModel
 from agent.record.events.wording import call_in_words, shown_in_words, spending_in_words
 from agent.record.events.workspace import PatchApplied

@@ -22,10 +22,9 @@ from mcp.shared.exceptions import MCPError
 from mcp.types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
-from agent.conversation.approval import Answered, Approved, Declined
 from agent.servers.mcp.sandboxes import Sandboxes
 from agent.terminal.approval_text import question
-from policies.decision import Ask, Call, decide, digest
+from policies.decision import Answered, Approved, Ask, Call, Declined, decide, digest
 from policies.frozen import dataclass
 
 _ASKS_BY_RESULT = "2026-07-28"

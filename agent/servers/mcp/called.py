@@ -8,7 +8,7 @@ from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent
 from pydantic import BaseModel
 
 from agent.models.interface import Image
-from agent.record.events.calls import CallEnded, CallRefused
+from agent.record.events.conversation import CallEnded, CallRefused
 from agent.servers.mcp.desk import CallReport
 from agent.servers.mcp.results import CommandOutput, StartedProcess, ToolOutput
 

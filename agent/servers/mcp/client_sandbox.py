@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-from agent.conversation.approval import Answered, Declined
 from agent.conversation.budget import BudgetReached
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
@@ -25,11 +24,9 @@ from agent.observe.run_log import OWN
 from agent.past_runs.resume import UnaskedModel
 from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_code_of import of_outcome
-from agent.record.events.calls import CallEnded, CallRefused
-from agent.record.events.conversation import UserMessageAdded
-from agent.record.events.kinds import Event
+from agent.record.events.conversation import CallEnded, CallRefused, UserMessageAdded
+from agent.record.events.kinds import Event, OutputPiece, Progress
 from agent.record.events.lifecycle import RequestAwaited
-from agent.record.events.live import OutputPiece, Progress
 from agent.record.outcome import Conversation, CutShort, Interrupted, SandboxFailed
 from agent.record.store import RunRecord
 from agent.record.summary import RunSummary
@@ -38,7 +35,7 @@ from agent.servers.mcp.desk import CallReport, Desk, RequestRefused
 from agent.servers.mcp.interrupts import RequestInterrupts
 from agent.servers.mcp.settings import McpSettings
 from agent.untrusted_text import decode, one_line
-from policies.decision import Ask, Call
+from policies.decision import Answered, Ask, Call, Declined
 from policies.file.scalars import spelled_duration
 from sandbox.errors import SandboxError
 

@@ -11,7 +11,6 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.conversation.approval import Answered, Declined
 from agent.conversation.budget import BudgetReached
 from agent.lifecycle.patch_so_far import PatchSoFar, Preview
 from agent.lifecycle.session import RunSession
@@ -24,12 +23,11 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.record.events.calls import CallEnded, CallRefused
-from agent.record.events.conversation import ModelReplied
+from agent.record.events.conversation import CallEnded, CallRefused, ModelReplied
 from agent.risk.finding import Finding
 from agent.untrusted_text import one_line, path_text
 from agent.verification import Verification, verify
-from policies.decision import Ask, Call, Deny, decide
+from policies.decision import Answered, Ask, Call, Declined, Deny, decide
 from policies.file.scalars import spelled_size
 from policies.frozen import dataclass
 from sandbox.errors import ContainerGone, SandboxError

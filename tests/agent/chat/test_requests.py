@@ -21,8 +21,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.record.applied_patch import AppliedPatch
-from agent.record.events.calls import CallStarted
-from agent.record.events.conversation import ModelCalled
+from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice, RequestAwaited
 from agent.record.outcome import (

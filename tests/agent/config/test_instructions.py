@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.config.instructions import LARGEST_BYTES, Instructions, brief, digest, read_instructions
-from agent.conversation.system_prompt import system_prompt
+from agent.conversation.prompts import system_prompt
 from agent.errors import UsageError
 from agent.past_runs.resume import take
 from agent.record.events.lifecycle import RunStarted

@@ -7,7 +7,7 @@ import pytest
 
 from agent.config.skill_reading import read_skills
 from agent.config.skills import OperatorSkills, Skill, SkillFile
-from agent.conversation.system_prompt import system_prompt
+from agent.conversation.prompts import system_prompt
 from agent.errors import RecordError, UsageError
 from agent.record.skills import kept_skills
 from policies.loading import load

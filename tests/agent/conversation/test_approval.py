@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.conversation.approval import Approved, Declined
-from agent.record.events.calls import ApprovalAnswered
+from agent.record.events.conversation import ApprovalAnswered
 from fakes.conversation import FakeConversation
 from fakes.model import ToldModel, call, say
-from policies.decision import Ask, Call
+from policies.decision import Approved, Ask, Call, Declined
 from policies.errors import Where
 from policies.policy import CommandRule
 

@@ -10,7 +10,7 @@ import pytest
 from agent.conversation import change_tracking
 from agent.conversation.change_tracking import ChangeTracker
 from agent.interrupts import Interrupts
-from agent.record.events.calls import CallStarted
+from agent.record.events.conversation import CallStarted
 from agent.record.events.kinds import Event, decode
 from agent.record.events.workspace import ChangesRescanned, ChangesTracked, WorkspaceRestored
 from fakes.box import TmpBox

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config.instructions import Instructions
-from agent.conversation.context_files import LARGEST_BYTES, NAMES, context_of
+from agent.conversation.prompts import LARGEST_BYTES, NAMES, context_of
 from agent.conversation.resume_state import resume_state_of
 from agent.models.interface import Text, UserMessage
 from agent.record.events.conversation import ContextShown

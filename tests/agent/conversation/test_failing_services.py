@@ -11,8 +11,8 @@ from agent.models.interface import Model
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.service import RequestTiming
 from agent.record.events.conversation import ModelRetry, ResultsCleared
+from agent.record.events.kinds import TextDiscarded
 from agent.record.events.lifecycle import Notice
-from agent.record.events.live import TextDiscarded
 from agent.record.outcome import Finished, LimitReached, ModelFailed, RunLimit
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget

@@ -30,8 +30,7 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
-from agent.record.events.calls import CallEnded
-from agent.record.events.conversation import ImagesWithdrawn
+from agent.record.events.conversation import CallEnded, ImagesWithdrawn
 from agent.record.events.kinds import Event, Recorded
 from agent.record.events.lifecycle import RunStarted
 from agent.record.images import ImageStore, recall

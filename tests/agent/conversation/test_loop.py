@@ -18,7 +18,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import ModelInfo
-from agent.record.events.calls import CallStarted
+from agent.record.events.conversation import CallStarted
 from agent.record.events.kinds import Event
 from agent.record.outcome import (
     Finished,

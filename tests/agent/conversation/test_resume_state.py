@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation.nudges import IN_DOUBT
+from agent.conversation.prompts import IN_DOUBT
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError
 from agent.models.interface import (
@@ -22,9 +22,9 @@ from agent.models.interface import (
     Usage,
 )
 from agent.record.chain import Chain
-from agent.record.events.encoding import STRING_LIMIT
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import ConversationEnded, SandboxReady
+from agent.record.events.recorded import STRING_LIMIT
 from agent.record.outcome import Finished, GaveUp
 from agent.record.store import RunRecord
 from fakes.box import SEAL, TmpBox

@@ -9,16 +9,16 @@ from random import Random
 
 import pytest
 
+from agent.conversation.budget import Stopwatch
 from agent.conversation.run_share import RunShare
 from agent.conversation.shared_budget import BatchUsed, SharedBudget
-from agent.conversation.stopwatch import Stopwatch
 from agent.interrupts import Interrupts
 from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Model
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.rate_limit import RateLimiter, RateWindow
 from agent.record.events.conversation import HistorySummarised, ModelRetry, ReplyDiscarded
-from agent.record.events.live import TextPiece
+from agent.record.events.kinds import TextPiece
 from agent.record.outcome import (
     Conversation,
     Finished,

@@ -1,6 +1,6 @@
 """A run's time is that of its work."""
 
-from agent.conversation.stopwatch import Stopwatch
+from agent.conversation.budget import Stopwatch
 
 
 def test_no_time_passes_in_a_wait_not_even_for_who_looks_at_it_from_outside() -> None:

@@ -24,7 +24,7 @@ from agent.models.interface import (
 )
 from agent.models.pricing import ModelInfo
 from agent.record.events.conversation import HistorySummarised, TextFormChosen
-from agent.record.events.live import TextPiece
+from agent.record.events.kinds import TextPiece
 from agent.record.outcome import Finished, GaveUp, ModelFailed
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation

@@ -37,10 +37,10 @@ from agent.record.events.conversation import (
     ResultsCleared,
     ResultsShortened,
 )
-from agent.record.events.encoding import REDACTED
 from agent.record.events.kinds import Event
+from agent.record.events.recorded import REDACTED
 from agent.record.outcome import Finished
-from agent.record.state.window import ContextWindow, SummaryNotes
+from agent.record.state.conversation import ContextWindow, SummaryNotes
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.model import ToldModel, say

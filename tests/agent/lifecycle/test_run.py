@@ -11,8 +11,7 @@ from agent.models.interface import Reply, StopReason
 from agent.models.script.player import ScriptModel
 from agent.preparation import exit_codes
 from agent.record.chain import chain_of
-from agent.record.events.calls import CallStarted
-from agent.record.events.conversation import ModelCalled
+from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Notice
 from agent.record.events.workspace import ExportFailed

@@ -6,7 +6,7 @@ import pytest
 
 from agent.models.anthropic.stream import AnthropicReplyStream
 from agent.models.interface import Usage
-from agent.record.events.encoding import plain
+from agent.record.events.recorded import plain
 
 LIES = [-1, -(10**18), "12", "many", None, [], {}, 1.5, float("nan"), float("inf"), True]
 

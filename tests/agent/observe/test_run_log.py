@@ -12,9 +12,8 @@ from agent.errors import ModelBilling
 from agent.observe import run_log
 from agent.observe.run_log import OWN, RunLog
 from agent.record.events.conversation import ModelRetry
-from agent.record.events.kinds import Event
+from agent.record.events.kinds import Event, OutputPiece, Progress, TextPiece
 from agent.record.events.lifecycle import Notice
-from agent.record.events.live import OutputPiece, Progress, TextPiece
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy

@@ -19,11 +19,10 @@ from agent.models.interface import Model, Usage
 from agent.observe import span_attributes, spans
 from agent.observe.otlp import TelemetrySettings, telemetry_settings
 from agent.observe.spans import SpanRecorder
-from agent.record.events.calls import CallStarted
-from agent.record.events.conversation import ModelCalled
-from agent.record.events.encoding import Lossy
+from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Forked, Resumed
+from agent.record.events.recorded import Lossy
 from agent.record.outcome import Finished
 from agent.record.summary import RunResult
 from checkout import ROOT

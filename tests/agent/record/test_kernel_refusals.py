@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.models.interface import Reply, Request
-from agent.record.events.calls import CallEnded, CallRefused, CallStarted
+from agent.record.events.conversation import CallEnded, CallRefused, CallStarted
 from agent.record.outcome import LimitReached, RunLimit
 from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS

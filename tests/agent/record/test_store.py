@@ -11,9 +11,8 @@ import pytest
 from agent.errors import RecordError
 from agent.models.interface import Usage
 from agent.record.chain import chain_of
-from agent.record.events.calls import CallEnded
-from agent.record.events.conversation import ModelReplied
-from agent.record.events.encoding import STRING_LIMIT, plain
+from agent.record.events.conversation import CallEnded, ModelReplied
+from agent.record.events.recorded import STRING_LIMIT, plain
 from agent.record.store import PATCH, RunRecord, new_run_id
 from fakes.model import call
 from sandbox.cache import write_atomically

@@ -9,13 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.risk import credentials
-from agent.risk.compared_files import COMPARED
 from agent.risk.executed_files import places_of
-from agent.risk.finding import Finding, Severity, ordered, risk_by_path
+from agent.risk.finding import Finding, Severity, found, ordered, risk_by_path
 from agent.risk.gate import BY_NAME, inspect
-from agent.risk.hunks import HunksUnreadable, sections
-from agent.risk.inspected_patch import CONTENT_LIMIT_BYTES, InspectedPatch, take_apart
-from agent.risk.kinds import found
+from agent.risk.inspected_patch import (
+    COMPARED,
+    CONTENT_LIMIT_BYTES,
+    HunksUnreadable,
+    InspectedPatch,
+    sections,
+    take_apart,
+)
 from fakes.box import TmpBox
 from policies.loading import load
 from policies.policy import Policy

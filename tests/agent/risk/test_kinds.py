@@ -10,10 +10,9 @@ from typing import get_args
 import pytest
 
 from agent.errors import UsageError
-from agent.risk.compared_files import COMPARED
-from agent.risk.finding import Finding, Severity
+from agent.risk.finding import KINDS, Finding, Severity, accepted_risks
 from agent.risk.gate import inspect
-from agent.risk.kinds import KINDS, accepted_risks
+from agent.risk.inspected_patch import COMPARED
 from fakes.box import TmpBox
 from policies.file.fields import Finding as SchemaFinding
 from policies.policy import Policy

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent.risk.compared_files import COMPARED
 from agent.risk.finding import Finding, Severity
 from agent.risk.gate import inspect
+from agent.risk.inspected_patch import COMPARED
 from fakes.box import TmpBox
 from policies.policy import Policy
 

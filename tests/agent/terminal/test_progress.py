@@ -11,7 +11,7 @@ from rich.console import Console
 from agent.models.script.player import ScriptModel
 from agent.record import outcome as outcomes
 from agent.record.events.conversation import ModelCalled, ModelReplied
-from agent.record.events.live import TextPiece
+from agent.record.events.kinds import TextPiece
 from agent.record.runs import RecordedRun
 from agent.record.state.run import fold
 from agent.record.summary import running_summary

@@ -21,9 +21,8 @@ from agent.batch.watching.plain import PlainWatcher
 from agent.batch.watching.tally import Tally
 from agent.batch.watching.wording import in_words
 from agent.cli.batch.ending import closing_words
-from agent.record.events.calls import CallStarted
-from agent.record.events.conversation import ModelCalled, ModelRetry
-from agent.record.events.live import Progress
+from agent.record.events.conversation import CallStarted, ModelCalled, ModelRetry
+from agent.record.events.kinds import Progress
 from agent.terminal.screen import Line
 from fakes.batches import a_row
 from policies.decision import Allow

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import RecordError
-from agent.record.events.encoding import CutText, is_whole, texts_in
 from agent.record.events.kinds import KINDS, decode
 from agent.record.events.lifecycle import Notice
-from agent.record.events.recorded import RecordedModel
+from agent.record.events.recorded import CutText, RecordedModel, is_whole, texts_in
 from agent.record.events.schema import schema
 from agent.record.summary import RunSummary
 from fakes.json_schema import fits

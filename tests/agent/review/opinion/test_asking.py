@@ -13,7 +13,12 @@ from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.preparation import exit_codes
 from agent.record.events.kinds import Event
-from agent.record.events.review import OpinionGiven, ReviewerCalled, ReviewerReplied, ReviewStarted
+from agent.record.events.workspace import (
+    OpinionGiven,
+    ReviewerCalled,
+    ReviewerReplied,
+    ReviewStarted,
+)
 from agent.record.outcome import ExportRefused, Finished, Interrupted, LimitReached, NotVerified
 from agent.record.summary import RunResult
 from agent.review.opinion.reviewer import Reviewer

@@ -20,11 +20,10 @@ from agent.models.interface import (
     Usage,
 )
 from agent.models.pricing import ModelInfo, Prices, Rates
-from agent.record.events.calls import CallEnded, KeptImage
-from agent.record.events.conversation import HistorySummarised, ReplyDiscarded
-from agent.record.events.encoding import Lossy
+from agent.record.events.conversation import CallEnded, HistorySummarised, KeptImage, ReplyDiscarded
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked
+from agent.record.events.recorded import Lossy
 from agent.record.summary import RunResult
 from agent.review.report.trajectory import recorded_times, trajectory
 from agent.review.report.writing import write_reports

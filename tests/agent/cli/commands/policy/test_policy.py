@@ -8,7 +8,7 @@ import pytest
 
 from agent.models.interface import Usage
 from agent.record.chain import digest
-from agent.record.events.calls import CallRefused, CallStarted, WhyRefused
+from agent.record.events.conversation import CallRefused, CallStarted, WhyRefused
 from agent.record.events.lifecycle import RunEnded, RunStarted
 from agent.record.events.workspace import Exported
 from agent.record.outcome import Finished
