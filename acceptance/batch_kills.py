@@ -17,10 +17,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
 from sandbox.opening.stored import stored
-from sandbox.pool import supply
 
 TASKS, KILLS, WORKERS, REPOSITORIES = 40, 50, 4, 8
 SHORTEST_S, LONGEST_S = 0.3, 3.0

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from policies.frozen import dataclass
+from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import (
     LABEL_DEADLINE,
@@ -23,7 +24,6 @@ from sandbox.engine.values import (
 )
 from sandbox.errors import EngineError
 from sandbox.opening.stored import StoredItem, stored
-from sandbox.pool import supply
 
 UNUSED_AGE_S = 7 * 24 * 3600
 """What no run has used for this long is removed."""

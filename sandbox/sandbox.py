@@ -20,7 +20,7 @@ from sandbox.opening import opened, reattach
 from sandbox.opening.opened import OpenedContainer
 from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.restore.tracking import Follower, Mark, Restored, Step
+from sandbox.tracking import Follower, Mark, Restored, Step
 from sandbox.workspace.source import Workspace
 
 

@@ -12,6 +12,7 @@ from agent.past_runs.rescue import KeptContainer, Rescuer
 from agent.record.outcome import Outcome
 from agent.record.store import runs_directory
 from policies.frozen import dataclass
+from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import (
     LABEL_DEADLINE,
@@ -21,7 +22,6 @@ from sandbox.engine.values import (
     ContainerInfo,
 )
 from sandbox.errors import EngineError, SandboxError
-from sandbox.pool import supply
 from sandbox.prune import Leftover, LeftoverKind
 
 

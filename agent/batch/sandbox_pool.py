@@ -10,9 +10,9 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
 from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
-from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox
+from sandbox.supply import ContainerSupply
 
 
 class SandboxPool:

@@ -19,10 +19,10 @@ from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
 from agent.lifecycle.session import RunSetup
 from agent.models.open_model import open_model
-from agent.observe.run_log import OWN
 from agent.preparation.carry_out import carry_out
 from agent.record import outcome as outcomes
 from agent.record.outcome import Interrupted
+from agent.record.run_log import OWN
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
 from policies.decision import nobody_to_ask

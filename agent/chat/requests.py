@@ -14,7 +14,7 @@ from agent.lifecycle.session import RunSession
 from agent.record.events.lifecycle import RequestAwaited
 from agent.record.outcome import NOTHING_ASKED, Conversation
 from agent.untrusted_text import one_line
-from sandbox.restore.tracking import Restored
+from sandbox.tracking import Restored
 
 _STARTED_AGAIN = (
     "The sandbox's command server was started again: the workspace is as it was; files in /tmp may "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from agent.untrusted_text import path_text
 from sandbox.patch.values import LeftOut
-from sandbox.restore.tracking import Restored
+from sandbox.tracking import Restored
 
 _SHOWN = 10
 

@@ -18,7 +18,6 @@ from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job, OpenBox
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
-from agent.observe.run_log import LOG
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
 from agent.preparation.carry_out import observed, write_down
@@ -26,6 +25,7 @@ from agent.preparation.exit_code_of import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.journal import Show
 from agent.record.outcome import Finished
+from agent.record.run_log import LOG
 from agent.record.runs import RecordedRun
 from agent.record.store import PATCH, REFUSED_PATCH, REPORT, SUMMARY, RunRecord
 from agent.record.summary import RunResult

@@ -24,7 +24,7 @@ from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 from sandbox.git.manifest import ManifestEntry
-from sandbox.restore.tracking import Mark, Restored, Step
+from sandbox.tracking import Mark, Restored, Step
 
 CHEAP_S = 0.25
 """A look that takes no longer is always taken: without one a call is no point to fork at."""

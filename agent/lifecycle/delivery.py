@@ -19,7 +19,6 @@ from agent import verification
 from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job
-from agent.observe.run_log import OWN
 from agent.record.events.kinds import Progress
 from agent.record.events.lifecycle import Notice
 from agent.record.events.workspace import Exported, ExportFailed, VerificationEnded
@@ -37,6 +36,7 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
+from agent.record.run_log import OWN
 from agent.record.state.run import entries_of
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, STEPS, RunRecord
 from agent.record.summary import DeliveredPatch

@@ -18,7 +18,6 @@ from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.delivery import Delivery
 from agent.lifecycle.session import RunSession, RunSetup, one_task
-from agent.observe.run_log import OWN
 from agent.record.events.kinds import Progress
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -37,6 +36,7 @@ from agent.record.outcome import (
     RecordFailed,
     SandboxFailed,
 )
+from agent.record.run_log import OWN
 from agent.record.summary import RunResult, running_summary, summary_of
 from agent.tools.sandbox_protocol import SandboxProtocol
 from sandbox.errors import SandboxError

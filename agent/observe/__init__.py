@@ -1,1 +1,1 @@
-"""What a run tells beside its record: the log file and OpenTelemetry spans."""
+"""What a run tells beside its record: OpenTelemetry spans."""

@@ -45,7 +45,7 @@ from agent.record.state.run import entries_of
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.store import Store
-from sandbox.restore.tracking import FILE_LIMIT_BYTES, Mark
+from sandbox.tracking import FILE_LIMIT_BYTES, Mark
 
 FORKED_HERE = "Not run: forked here. Make the call again if you still want it."
 NEWS = (

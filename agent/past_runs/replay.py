@@ -37,7 +37,7 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.errors import SandboxLost
 from sandbox.patch.values import Change
-from sandbox.restore.tracking import Mark
+from sandbox.tracking import Mark
 
 _SHELL = "bash"
 

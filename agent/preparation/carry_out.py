@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup
-from agent.observe.run_log import RunLog
 from agent.record.events.lifecycle import Notice
 from agent.record.journal import each
+from agent.record.run_log import RunLog
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
 

@@ -6,7 +6,7 @@
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
         trajectory.json for the tools of others (`agent.review.report.trajectory`)
-        run.log         for a person, too: `agent.observe.run_log`
+        run.log         for a person, too: `agent.record.run_log`
         baseline/       the old side of the changed files, for a three-way merge
         images/         those that the model was shown, by sha256
         steps/          content of what the calls changed on the way, for `moonpool blame`

@@ -7,11 +7,11 @@ patch is part of it.
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from agent.observe.run_log import LOG
 from agent.record import outcome as outcomes
 from agent.record.applied_patch import AppliedPatch, place_of
 from agent.record.events.wording import served_in_words
 from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFailed
+from agent.record.run_log import LOG
 from agent.record.runs import RecordedRun
 from agent.record.store import REPORT
 from agent.record.summary import RunSummary

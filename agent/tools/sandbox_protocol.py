@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sandbox.git.manifest import Manifest, ManifestEntry
     from sandbox.opening.reattach import ContainerState
     from sandbox.patch.values import LeftOut, Patch
-    from sandbox.restore.tracking import Mark, Restored, Step
     from sandbox.results import BackgroundStatus, CommandResult, Listing
+    from sandbox.tracking import Mark, Restored, Step
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
 

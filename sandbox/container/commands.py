@@ -12,7 +12,7 @@ from sandbox.container.session import Session, SessionFiles, path_bytes
 from sandbox.errors import FileError, SandboxLost
 from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE
-from sandbox.link.connection import GuestLink, file_error
+from sandbox.link import GuestLink, file_error
 from sandbox.results import BackgroundStatus, CommandResult, Leftovers, Output
 
 _GRACE_S = 15.0

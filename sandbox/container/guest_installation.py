@@ -24,7 +24,7 @@ from sandbox.engine.values import (
 )
 from sandbox.errors import EngineError, ImageUnusable, SandboxLost
 from sandbox.guest import image_protocol
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 
 _SCAN_TIMEOUT_S = 120.0
 _ROWS_LIMIT = 200_000

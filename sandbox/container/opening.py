@@ -10,8 +10,8 @@ from collections.abc import Callable
 from policies.frozen import dataclass
 from policies.kernel.rules import Access, KernelRules
 from policies.paths import WORKSPACE
-from sandbox.container import own_files, seal, volumes
-from sandbox.container.mounts import noexec_targets
+from sandbox.container import own_files, seal
+from sandbox.container.mounts import Mount, noexec_targets
 from sandbox.container.plan import OpeningPlan
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.container.spec import ContainerSpec, differences
@@ -26,7 +26,7 @@ from sandbox.errors import (
     VolumeRefused,
 )
 from sandbox.guest.protocol import FirstWords
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 
 _GREETING_TIMEOUT_S = 30.0
 
@@ -60,16 +60,18 @@ def start(
         SealBroken, KernelUnsupported, ServiceFailed, SandboxLost, EngineError: it is removed again.
     """
     if made.policy.exec_workspace:
-        return _start(engine, made, volumes.NONE, meanwhile=meanwhile)
+        return _start(engine, made, meanwhile=meanwhile)
+    from sandbox.container import volumes  # noqa: PLC0415 - for what may not be executed only
+
     try:
-        mounts = volumes.make(
+        own = volumes.make(
             engine,
             snapshot_image=made.snapshot_image,
             prepared_image=made.prepared_image,
             memory_bytes=made.spec.memory_bytes,
             labels=made.spec.labels,
         )
-        return _start(engine, made, mounts, meanwhile=meanwhile)
+        return _start(engine, made, own.mounts, own.names, meanwhile=meanwhile)
     except VolumeRefused as error:
         if made.kernel_policy is KernelPolicy.REQUIRE:
             raise KernelUnsupported(
@@ -77,13 +79,18 @@ def start(
                 f"this one does not ({error}): use another engine, or go on with execve alone "
                 "refused by --kernel-policy=prefer"
             ) from error
-        return _start(engine, made, volumes.NONE, meanwhile=meanwhile)
+        return _start(engine, made, meanwhile=meanwhile)
 
 
 def _start(
-    engine: Engine, made: OpeningPlan, own: volumes.MadeVolume, *, meanwhile: Callable[[], None]
+    engine: Engine,
+    made: OpeningPlan,
+    mounts: tuple[Mount, ...] = (),
+    volumes: tuple[str, ...] = (),
+    *,
+    meanwhile: Callable[[], None],
 ) -> StartedContainer:
-    spec = dataclasses.replace(made.spec, mounts=own.mounts)
+    spec = dataclasses.replace(made.spec, mounts=mounts)
     container = None
     try:
         container = _created(engine, spec)
@@ -91,12 +98,12 @@ def _start(
             from sandbox.container.brought_files import archive  # noqa: PLC0415 - few runs bring any
 
             engine.put_archive(container, "/", archive(made.brought))
-        return _greet(engine, made, spec, own.names, container, since_ns=0, meanwhile=meanwhile)
+        return _greet(engine, made, spec, volumes, container, since_ns=0, meanwhile=meanwhile)
     except BaseException:
         with contextlib.suppress(SandboxError):
             if container is not None:
                 engine.remove(container)
-        volumes.remove(engine, own.names)
+        engine.remove_volumes(volumes)
         raise
 
 
@@ -116,7 +123,7 @@ def discard(engine: Engine, started: StartedContainer) -> None:
     """Remove a container with everything in it."""
     started.link.close()
     engine.remove(started.container)
-    volumes.remove(engine, started.volumes)
+    engine.remove_volumes(started.volumes)
 
 
 def restart(engine: Engine, made: OpeningPlan, before: StartedContainer) -> StartedContainer:

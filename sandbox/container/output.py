@@ -6,7 +6,7 @@ from typing import Literal
 from policies.paths import WORKSPACE
 from sandbox.errors import SandboxLost
 from sandbox.guest.protocol import CommandEnd, StreamEnd
-from sandbox.link.connection import refused_programs
+from sandbox.link import refused_programs
 from sandbox.results import CommandResult, Ending, LimitMet, Output
 
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]

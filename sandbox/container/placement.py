@@ -12,7 +12,7 @@ from sandbox.errors import SandboxLost
 from sandbox.guest import protocol
 from sandbox.guest.message import HostRequest
 from sandbox.guest.wire import PIECE
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 
 _BATCH_ROWS = 500
 _BATCH_BYTES = 1 << 19

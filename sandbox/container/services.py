@@ -15,7 +15,7 @@ from policies.policy import Policy, ServiceRule
 from sandbox.errors import KernelUnsupported, ServiceFailed
 from sandbox.guest.protocol import PathAccess
 from sandbox.guest.service_protocol import ServiceStarted, StartService
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 
 LANDLOCK_ABI_NEEDED = 6
 """Linux 6.12. Before it, a domain can't be kept from signalling what is outside of it."""

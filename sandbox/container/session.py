@@ -18,7 +18,7 @@ from sandbox.guest import protocol
 from sandbox.guest.message import HostRequest
 from sandbox.guest.protocol import Done, Prolong
 from sandbox.guest.wire import PIECE
-from sandbox.link.connection import A, GuestLink
+from sandbox.link import A, GuestLink
 from sandbox.results import DirectoryEntry, FileType, Listing
 
 _RESTARTS = 3

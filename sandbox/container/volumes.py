@@ -32,7 +32,7 @@ from sandbox.container.mounts import (
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_LOWER, LABEL_MANAGED, VolumeInfo
-from sandbox.errors import SandboxError, VolumeRefused
+from sandbox.errors import VolumeRefused
 
 _TMP_SHARE = 4
 """One part in so many of the memory limit, which these files count towards. Full, and with /dev/shm
@@ -44,9 +44,6 @@ class MadeVolume:
     mounts: tuple[Mount, ...]
     names: tuple[str, ...]
     """Volumes that nobody else uses."""
-
-
-NONE = MadeVolume(mounts=(), names=())
 
 
 def make(
@@ -100,16 +97,9 @@ def make(
                 raise VolumeRefused(f"the engine keeps its volumes at {upper.mountpoint!r}")
             mounts.append(overlay)
     except BaseException:
-        remove(engine, names)
+        engine.remove_volumes(names)
         raise
     return MadeVolume(mounts=tuple(mounts), names=tuple(names))
-
-
-def remove(engine: Engine, names: tuple[str, ...] | list[str]) -> None:
-    """Remove volumes; what does not go now is left to `moonpool prune`."""
-    for name in names:
-        with contextlib.suppress(SandboxError):
-            engine.remove_volume(name)
 
 
 def _name() -> str:
@@ -132,7 +122,7 @@ def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
         held = {"Type": "volume", "Source": made.name, "Target": path}
         engine.remove(engine.create({**shelf(image), "HostConfig": {"Mounts": [held]}}))
     except BaseException:
-        remove(engine, (made.name,))
+        engine.remove_volumes((made.name,))
         raise
     # Only now: another process may use it from here on.
     cache.keep(file, json.dumps({"volume": made.name}).encode())

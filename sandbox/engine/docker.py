@@ -4,6 +4,7 @@ Owns which request each operation is. Refuses to know workspaces, policies and g
 request travels (`sandbox.engine.api`).
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from sandbox.engine.endpoints import Endpoint, candidates
 from sandbox.engine.images import EngineImages
 from sandbox.engine.requests import as_json, labelled, translated, unavailable
 from sandbox.engine.values import LABEL_DEADLINE, ContainerInfo, EngineInfo, VolumeInfo
-from sandbox.errors import EngineUnavailable
+from sandbox.errors import EngineUnavailable, SandboxError
 
 _MODIFIED = 0
 """Of the kinds of change; source: the engine's API, `ContainerChanges`."""
@@ -140,6 +141,12 @@ class Engine(EngineImages):
         """Remove a volume that no container uses; one that is gone already is fine."""
         with translated("removing a volume"):
             self._removed(f"/volumes/{path_part(name)}", {}, gone=(NOT_FOUND,))
+
+    def remove_volumes(self, names: Iterable[str]) -> None:
+        """Remove volumes; what does not go now is left to `moonpool prune`."""
+        for name in names:
+            with contextlib.suppress(SandboxError):
+                self.remove_volume(name)
 
     # -- containers ------------------------------------------------------------------------
 

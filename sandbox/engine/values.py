@@ -18,7 +18,7 @@ LABEL_DEADLINE = "moonpool.deadline"
 
 LABEL_POOL = "moonpool.pool"
 """On a container and its volumes that were made ahead of need: the process that did, which owns
-them (`sandbox.pool.supply`). Of which run such a container is says its name, once it is one's:
+them (`sandbox.supply`). Of which run such a container is says its name, once it is one's:
 an engine changes no label."""
 
 LABEL_SNAPSHOT = "moonpool.snapshot"

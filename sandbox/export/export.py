@@ -23,7 +23,7 @@ from sandbox.git.manifest import Manifest, ManifestEntry, Trees
 from sandbox.git.pack import PackedStore
 from sandbox.git.store import Store
 from sandbox.guest.protocol import Done, Freeze, Frozen, GoOn, Pause
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import LeftOut, LeftOutKind, Patch, bounded

@@ -16,7 +16,7 @@ from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest import protocol
 from sandbox.guest.message import GuestAnswer
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.patch.values import LeftOut, collides, empty_directory, mode_notes, special, too_large
 
 _LINK_LIMIT = 4096

@@ -16,7 +16,7 @@ from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.store import Store
 from sandbox.guest.protocol import PutFile, RequestFailed
-from sandbox.link.connection import GuestLink, file_error
+from sandbox.link import GuestLink, file_error
 from sandbox.patch.values import Patch
 from sandbox.workspace.snapshot import Snapshot
 

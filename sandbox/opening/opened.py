@@ -21,7 +21,7 @@ from sandbox.errors import EngineError, SandboxLost, WorkspaceError
 from sandbox.git import config
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
-from sandbox.pool.supply import DIRECT, ContainerSupply
+from sandbox.supply import DIRECT, ContainerSupply
 from sandbox.threads import Background
 from sandbox.workspace import snapshot
 from sandbox.workspace import source as workspace_source

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from policies.frozen import dataclass
 from policies.policy import Policy
+from sandbox import supply
 from sandbox.container import opening, plan
 from sandbox.container.mounts import Mount
 from sandbox.container.plan import BroughtFiles
@@ -17,7 +18,6 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import ImageUnusable, SandboxLost
 from sandbox.opening.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
-from sandbox.pool import supply
 from sandbox.workspace.snapshot import Snapshot, recorded
 from sandbox.workspace.source import Workspace, on_host
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from sandbox import supply
 from sandbox.container import opening
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import OpeningPlan, labels
@@ -20,12 +21,11 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_POOL, LABEL_RUN
 from sandbox.errors import FileError, SandboxError
 from sandbox.guest.protocol import Done, Prolong
-from sandbox.pool import supply
 from sandbox.pool.looks import SharedLooks
 from sandbox.pool.removal import BackgroundRemoval
 from sandbox.pool.stock import LONGEST_WAIT_S, Stock, WarmContainer, identity
-from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.threads import BackgroundThreads
+from sandbox.supply import ContainerSupply
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.source import HostSource, ImageSource
 

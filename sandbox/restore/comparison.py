@@ -11,9 +11,9 @@ from sandbox.export import guest_changes
 from sandbox.export.guest_changes import FoundChanges
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.store import Store
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.patch.values import LeftOut, LeftOutKind
-from sandbox.restore.tracking import Follower, Mark
+from sandbox.tracking import Follower, Mark
 
 _FILE_BYTES = 256 << 20
 _TOTAL_BYTES = 1 << 32

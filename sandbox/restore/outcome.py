@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from policies.frozen import dataclass
 from sandbox.git.manifest import ManifestEntry
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.patch.values import LeftOut, LeftOutKind, bounded, special
 from sandbox.restore.comparison import MarkComparison, RestorePlan, entries_now
-from sandbox.restore.tracking import USUAL_MODE, Restored, folders_of
+from sandbox.tracking import USUAL_MODE, Restored, folders_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

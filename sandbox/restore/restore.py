@@ -19,10 +19,10 @@ from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest.protocol import FolderMode, Freeze, Frozen, PutFile
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.restore.comparison import MarkComparison, RestorePlan, digest, entries_now
 from sandbox.restore.outcome import Outcome
-from sandbox.restore.tracking import (
+from sandbox.tracking import (
     USUAL_MODE,
     Follower,
     Mark,

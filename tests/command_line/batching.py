@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from command_line.running import SCRIPT, WAIT_S, Shell
+from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
-from sandbox.pool import supply
 
 
 @dataclass

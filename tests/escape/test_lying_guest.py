@@ -21,7 +21,7 @@ from sandbox.errors import FileError, SandboxError
 from sandbox.guest import message, wire
 from sandbox.guest.message import HostRequest
 from sandbox.guest.protocol import FirstWords, Printed, SealFact
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.sandbox import Sandbox
 
 PIECE = said(1, Printed(stream=1, data=b"x" * 60_000))

@@ -26,7 +26,6 @@ from sandbox.opening.reattach import ContainerState
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import LeftOut, Patch
-from sandbox.restore.tracking import Mark, Restored, Step
 from sandbox.results import (
     BackgroundStatus,
     CommandResult,
@@ -36,6 +35,7 @@ from sandbox.results import (
     Listing,
     Output,
 )
+from sandbox.tracking import Mark, Restored, Step
 
 SEAL = SealReport(
     kernel_enforced=True,

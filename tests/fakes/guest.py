@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sandbox.guest import message, wire
 from sandbox.guest.message import GuestAnswer, HostRequest
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 
 Value = int | bytes | None | list["Value"]
 """What a frame may hold."""

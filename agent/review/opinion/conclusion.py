@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from agent.conversation.budget import Budget
 from agent.interrupts import Interrupts, SignalReceived
-from agent.observe.run_log import OWN
 from agent.record.events.kinds import Progress
 from agent.record.events.workspace import OpinionGiven
 from agent.record.journal import Journal
@@ -23,6 +22,7 @@ from agent.record.outcome import (
     Outcome,
     Refused,
 )
+from agent.record.run_log import OWN
 from agent.record.summary import DeliveredPatch
 from agent.review.opinion.asking import asked
 from agent.review.opinion.reviewer import Reviewer

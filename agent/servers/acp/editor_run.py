@@ -13,12 +13,12 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.lifecycle.session import RunSetup
-from agent.observe.run_log import OWN
 from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_code_of import of_outcome
 from agent.preparation.model import known_secrets
 from agent.preparation.prepare import Preparation, notices_of
 from agent.record import outcome as outcomes
+from agent.record.run_log import OWN
 from agent.record.store import STEPS, RunRecord
 from agent.record.summary import RunResult
 from agent.servers.acp.diffs import FileDiffs, Unknown, as_copied

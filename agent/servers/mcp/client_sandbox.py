@@ -20,7 +20,6 @@ from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
 from agent.lifecycle.session import RunSession, RunSetup
-from agent.observe.run_log import OWN
 from agent.past_runs.resume import UnaskedModel
 from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_code_of import of_outcome
@@ -28,6 +27,7 @@ from agent.record.events.conversation import CallEnded, CallRefused, UserMessage
 from agent.record.events.kinds import Event, OutputPiece, Progress
 from agent.record.events.lifecycle import RequestAwaited
 from agent.record.outcome import Conversation, CutShort, Interrupted, SandboxFailed
+from agent.record.run_log import OWN
 from agent.record.store import RunRecord
 from agent.record.summary import RunSummary
 from agent.review.opinion.reviewer import Reviewer

@@ -18,7 +18,7 @@ from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from sandbox.errors import NotKept, SandboxLost
-from sandbox.restore.tracking import Step
+from sandbox.tracking import Step
 
 
 @dataclass

@@ -15,17 +15,17 @@ import pytest
 
 from policies.loading import load
 from policies.policy import Policy
+from sandbox import supply
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_POOL, ContainerInfo
 from sandbox.errors import SandboxLost
 from sandbox.opening import opened, reattach
 from sandbox.opening.opened import OpenedContainer
-from sandbox.pool import supply
-from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply, affordable
 from sandbox.prune import leftovers, prune
 from sandbox.sandbox import Sandbox
+from sandbox.supply import ContainerSupply
 
 DEFAULT = load("default")
 RUN = "20261129-0000"

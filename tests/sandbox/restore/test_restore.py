@@ -34,8 +34,8 @@ from sandbox.guest.protocol import (
     TreeChanges,
     WalkTree,
 )
-from sandbox.restore.tracking import Mark, MarkedDirectory, Restored
 from sandbox.sandbox import Sandbox
+from sandbox.tracking import Mark, MarkedDirectory, Restored
 
 EMPTY = MarkedDirectory(mode=0o755, empty=True, repository=False)
 

@@ -16,7 +16,7 @@ from agent.batch.engines.cluster.cargo import (
 )
 from agent.batch.engines.cluster.link import DeskLink
 from agent.lifecycle.job import Job, OnProgress
-from sandbox import cache
+from sandbox import cache, supply
 from sandbox.container.plan import whole_text
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
@@ -25,10 +25,9 @@ from sandbox.engine.image_transfer import put_together
 from sandbox.errors import EngineError
 from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
-from sandbox.pool import supply
-from sandbox.pool.supply import ContainerSupply
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox
+from sandbox.supply import ContainerSupply
 from sandbox.workspace.shipment import lay
 from sandbox.workspace.snapshot import Snapshot
 

@@ -10,9 +10,9 @@ import pytest
 from command_line.batching import Batching
 from command_line.running import DONE, Shell, bash
 from fakes.engine_proxy import EngineProxy
+from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE
-from sandbox.pool import supply
 
 WRITE = bash("echo made >> log.txt")
 HANGS = bash("echo hung >> log.txt; sleep 600")

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from conftest import OpenBox
+from sandbox import tracking
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.store import Store
-from sandbox.restore import tracking
-from sandbox.restore.tracking import Step
+from sandbox.tracking import Step
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
 from sandbox.guest.protocol import ListFolders, OddFolders
-from sandbox.link.connection import GuestLink
+from sandbox.link import GuestLink
 from sandbox.patch.values import LeftOut, LeftOutKind
 
 USUAL_MODE = 0o755

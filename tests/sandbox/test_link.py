@@ -38,7 +38,7 @@ from sandbox.guest.protocol import (
     TreeChanges,
     WalkTree,
 )
-from sandbox.link.connection import GuestLink, file_error
+from sandbox.link import GuestLink, file_error
 
 
 def soon() -> float:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ModelBilling
-from agent.observe import run_log
-from agent.observe.run_log import OWN, RunLog
+from agent.record import run_log
 from agent.record.events.conversation import ModelRetry
 from agent.record.events.kinds import Event, OutputPiece, Progress, TextPiece
 from agent.record.events.lifecycle import Notice
+from agent.record.run_log import OWN, RunLog
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun
 from policies.policy import Policy

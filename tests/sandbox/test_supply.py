@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from sandbox.engine.values import LABEL_POOL, LABEL_RUN, ContainerInfo
-from sandbox.pool.supply import is_gone, is_waiting, name_for, run_of, this_process
+from sandbox.supply import is_gone, is_waiting, name_for, run_of, this_process
 
-_SAY = "from sandbox.pool.supply import this_process as p; print(p())"
+_SAY = "from sandbox.supply import this_process as p; print(p())"
 
 
 def test_a_process_is_gone_when_it_has_ended() -> None:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from sandbox.engine.stream import ByteStream
 from sandbox.errors import (
     FileDenied,
     FileError,
@@ -24,7 +25,6 @@ from sandbox.errors import (
 from sandbox.guest import message, wire
 from sandbox.guest.message import GuestAnswer, HostRequest
 from sandbox.guest.protocol import REFUSED_LIMIT, Done, RequestFailed
-from sandbox.link.stream import ByteStream
 
 _LONGEST_PATH = 4096
 

@@ -1,1 +1,0 @@
-"""The connection to the guest: frames, bounded and never believed."""
