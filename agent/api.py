@@ -20,7 +20,7 @@ from agent.interrupts import Interrupts
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.lifecycle.session import RunSetup
 from agent.preparation.carry_out import carry_out
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.preparation.prepare import RunOptions, prepare
 from agent.record.events.kinds import Event
 from agent.record.summary import RunSummary

@@ -85,7 +85,7 @@ def _misused(name: str, usage: str, what: str) -> int:
 
 
 def _failed(error: Exception) -> int:
-    from agent.preparation.exit_code_of import of_error
+    from agent.preparation.exit_codes import of_error
     from agent.untrusted_text import shortened, visible
 
     code = of_error(error)

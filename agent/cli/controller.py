@@ -21,7 +21,7 @@ from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
 from agent.preparation.carry_out import observed, write_down
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.journal import Show
 from agent.record.outcome import Finished

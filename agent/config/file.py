@@ -27,7 +27,7 @@ from agent.errors import UsageError
 from agent.untrusted_text import one_line
 from policies.errors import PolicyError, Where
 from policies.file.document import MAX_FILE_BYTES, Document, KeyPath, decoded, parse, spelled
-from policies.file.strict import check_version, sentence, unknown_key, value_at
+from policies.file.fields import check_version, sentence, unknown_key, value_at
 from policies.operator.check import shown
 
 _CALLED: Final = "configuration"

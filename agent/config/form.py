@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 import pydantic
 
 from policies.file.document import KeyPath
-from policies.file.fields import Size
-from policies.file.strict import StrictModel
+from policies.file.fields import Size, StrictModel
 
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 

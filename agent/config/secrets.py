@@ -10,7 +10,7 @@ from typing import Final
 
 from policies.errors import PolicyError
 from policies.file.document import Document, spelled
-from policies.file.strict import value_at
+from policies.file.fields import value_at
 
 _LOOKS_LIKE_KEY: Final = re.compile(
     r"\b(?:sk|pk|rk|sess)[-_][A-Za-z0-9_-]{16,}"

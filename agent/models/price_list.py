@@ -32,7 +32,7 @@ from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo, PriceEntry, Prices
 from policies.errors import PolicyError
 from policies.file import document as documents
 from policies.file.document import Data, Document, KeyPath, parse, read_text, spelled
-from policies.file.strict import StrictModel
+from policies.file.fields import StrictModel
 
 
 def load(path: Path) -> tuple[PriceEntry, ...]:

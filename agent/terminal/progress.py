@@ -42,7 +42,7 @@ from agent.record.events.wording import (
 )
 from agent.record.events.workspace import ExportFailed
 from agent.terminal.screen import Line, Screen
-from agent.tools.plan import PlanArguments, PlanStatus
+from agent.tools.registry import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, shortened, visible
 from policies.policy import SERVER_TOOLS
 

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from agent.models.interface import Image
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
-from policies.file.strict import StrictModel
+from policies.file.fields import StrictModel
 from policies.frozen import dataclass
 from policies.policy import ContainerLimits
 from sandbox.results import Ending, LimitMet

@@ -1,15 +1,19 @@
-"""What a command does beside starting a program: files that it writes to, variables that it sets.
+"""What a command does by itself, beside starting a program: builtins, redirections, variables.
 
-Owns which variables decide what runs: the ones that hold a command, that redefine a name, and that
-give a program options which its rule can't see. What is written to by redirections and options is
-held against the policy's paths by the text alone: links, and a working directory that a command
-changed, are the kernel's to judge.
+Owns the list of what bash itself carries out, which of that does nothing but what it says, and
+where a builtin's arguments are shell text, a program or a variable's name. Owns which variables
+decide what runs: the ones that hold a command, that redefine a name, and that give a program
+options which its rule can't see. What is written to by redirections and options is held against the
+policy's paths by the text alone: links, and a working directory that a command changed, are the
+kernel's to judge.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from policies import paths
+from policies.commands.getopt import OptionSpec, UnknownOption, read
 from policies.commands.rules import (
     CommandDecision,
     CommandRules,
@@ -19,10 +23,191 @@ from policies.commands.rules import (
     rule_name,
 )
 from policies.file.scalars import HIJACKING
+from policies.frozen import dataclass
 from policies.paths import PathStanding
 from policies.policy import CommandRule, Policy
 from policies.shell.ast import Redirect
-from policies.shell.words import Word
+from policies.shell.words import Word, literal
+
+HARMLESS = frozenset(
+    {":", "[", "[[", "bg", "break", "caller", "cd", "continue", "declare", "dirs", "disown",
+     "echo", "exit", "export", "false", "fg", "getopts", "help", "history", "jobs", "kill", "let",
+     "local", "logout", "mapfile", "popd", "printf", "pushd", "pwd", "read", "readarray",
+     "readonly", "return", "set", "shift", "shopt", "suspend", "test", "times", "true", "type",
+     "typeset", "ulimit", "umask", "unalias", "unset", "wait", "alias", "hash", "enable", "trap",
+     "compgen"}
+)  # fmt: skip
+STARTING = frozenset({"eval", "exec", "command", "builtin", ".", "source"})
+REFUSED = frozenset({"bind", "complete", "compopt", "fc"})
+ALL = HARMLESS | STARTING | REFUSED
+
+DECLARING = frozenset({"export", "declare", "typeset", "local", "readonly"})
+MOVING = frozenset({"cd", "pushd", "popd"})
+
+# A subscript is arithmetic, and arithmetic carries out substitutions, whatever quotes held them.
+_SUBSCRIPT = re.compile(r"\[.*(\$\(|`)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMING = frozenset(
+    {"printf", "read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
+)
+_EXEC = OptionSpec(flags="cl", valued="a")
+_COMMAND = OptionSpec(flags="pvV")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltinEffect:
+    """What a builtin's arguments do beside the builtin's own work."""
+
+    refused: str | None = None
+    """Why it is denied."""
+    texts: tuple[Word, ...] = ()
+    """Shell text that it carries out, now or later."""
+    words: tuple[Word, ...] = ()
+    """A command that it starts."""
+    script: Word | None = None
+    assigned: tuple[tuple[str, Word | None], ...] = ()
+
+
+def effect(  # noqa: PLR0911 - a return for each kind of builtin
+    name: str, arguments: Sequence[Word]
+) -> BuiltinEffect:
+    """What the builtin does with these arguments."""
+    values = [word.value for word in arguments]
+    match name:
+        case "eval":
+            return _eval(arguments)
+        case "." | "source":
+            rest = arguments[1:] if values[:1] == ["--"] else arguments
+            return BuiltinEffect(script=rest[0]) if rest else BuiltinEffect()
+        case "exec" | "command":
+            return _starting(name, arguments)
+        case "builtin":
+            if values[:1] and values[0] is not None and values[0] not in ALL:
+                return BuiltinEffect(refused=f"{values[0]!r} is no builtin of bash")
+            return BuiltinEffect(words=tuple(arguments))
+        case "trap":
+            return _trap(arguments)
+        case "alias":
+            return BuiltinEffect(texts=tuple(_alias_texts(arguments)))
+        case _ if name in REFUSED:
+            return BuiltinEffect(refused=f"`{name}` runs other commands at the line editor's call")
+        case _:
+            return _own_work(name, arguments)
+
+
+def _eval(arguments: Sequence[Word]) -> BuiltinEffect:
+    if any(word.value is None for word in arguments):
+        return BuiltinEffect(texts=(Word(text="…", value=None),))
+    return BuiltinEffect(texts=(literal(" ".join(word.value or "" for word in arguments)),))
+
+
+def _starting(name: str, arguments: Sequence[Word]) -> BuiltinEffect:
+    try:
+        found = read(arguments, _EXEC if name == "exec" else _COMMAND)
+    except UnknownOption as error:
+        return BuiltinEffect(refused=f"{name} has no option {error}")
+    if found.has("v", "V"):
+        return BuiltinEffect()
+    return BuiltinEffect(words=found.rest)
+
+
+def _trap(arguments: Sequence[Word]) -> BuiltinEffect:
+    rest = arguments
+    while rest and rest[0].value in {"-l", "-p", "-P", "--"}:
+        if rest[0].value != "--":
+            return BuiltinEffect()
+        rest = rest[1:]
+    if len(rest) < 2 or rest[0].value in {"-", ""}:
+        return BuiltinEffect()
+    return BuiltinEffect(texts=(rest[0],))
+
+
+def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
+    texts: list[Word] = []
+    for word in arguments:
+        if word.value is None:
+            texts.append(word)
+        elif "=" in word.value:
+            texts.append(literal(word.value.partition("=")[2]))
+    return texts
+
+
+def _own_work(  # noqa: PLR0911 - a return for each refusal
+    name: str, arguments: Sequence[Word]
+) -> BuiltinEffect:
+    values = [word.value or "" for word in arguments]
+    flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
+    if name in {"enable", "hash", "compgen"} and any(word.value is None for word in arguments):
+        return BuiltinEffect(refused=f"`{name}` with arguments that only the run can know")
+    if name == "enable" and any(set(value) - set("-aps") for value in values):
+        return BuiltinEffect(refused="`enable` may only list: it loads code and turns builtins off")
+    if name == "hash" and any(re.match(r"-[A-Za-z]*p", value) for value in values):
+        return BuiltinEffect(refused="`hash -p` gives a program another's name")
+    if name == "compgen" and any(re.match(r"-[A-Za-z]*[CF]", value) for value in values):
+        return BuiltinEffect(refused="`compgen` with -C or -F runs a command")
+    if name == "shopt" and "expand_aliases" in values and "u" not in flags:
+        return BuiltinEffect(refused="aliases change how text is read: leave expand_aliases out")
+    if name == "set" and "posix" in values:
+        return BuiltinEffect(refused="posix mode changes how text is read: leave it out")
+    if name in {"mapfile", "readarray"} and _after(arguments, "C"):
+        return BuiltinEffect(texts=_after(arguments, "C"))
+    if any(_SUBSCRIPT.search(value) for value in _names(name, arguments)):
+        return BuiltinEffect(refused=f"an argument of `{name}` whose subscript runs a command")
+    return BuiltinEffect(assigned=_assigned(name, arguments, flags))
+
+
+def _names(name: str, arguments: Sequence[Word]) -> list[str]:
+    """Arguments that may be the name of a variable."""
+    if name == "printf" and arguments and arguments[0].value is not None:
+        found = _after(arguments, "v")
+        return [word.text if word.value is None else word.value for word in found]
+    if name in DECLARING | _NAMING:
+        return [word.text if word.value is None else word.value for word in arguments]
+    return []
+
+
+def _after(arguments: Sequence[Word], letter: str) -> tuple[Word, ...]:
+    """The values of an option: every one, for the last counts to bash."""
+    found: list[Word] = []
+    for index, word in enumerate(arguments):
+        value = word.value or ""
+        if re.fullmatch(rf"-[A-Za-z]*{letter}", value):
+            found += arguments[index + 1 : index + 2]
+        elif re.match(rf"-[A-Za-z]*{letter}.", value):
+            found.append(literal(value.partition(letter)[2]))
+    return tuple(found)
+
+
+def _assigned(
+    name: str, arguments: Sequence[Word], flags: str
+) -> tuple[tuple[str, Word | None], ...]:
+    """Variables that it sets, of those that decide what runs."""
+    found: list[tuple[str, Word | None]] = []
+    if name in DECLARING:
+        for word in arguments:
+            pair = _NAME.match(word.text if word.value is None else word.value)
+            if pair is None:
+                continue
+            rest = word.text[pair.end() :] if word.value is None else word.value[pair.end() :]
+            if rest.startswith(("=", "+=")):
+                value = None if word.value is None else literal(rest.partition("=")[2])
+                found.append((pair[0], value))
+                if "n" in flags and value is not None and value.value:
+                    # A reference: what is assigned to it later is assigned to that.
+                    found.append((value.value, None))
+            elif "n" in flags and word.value and not word.value.startswith("-"):
+                found.append((word.value, None))
+        return tuple(found)
+    if name in {"read", "mapfile", "readarray", "getopts"}:
+        candidates = [word.value for word in arguments]
+    elif name == "printf":
+        candidates = [word.value for word in _after(arguments, "v")]
+    elif name == "let":
+        candidates = [(word.value or "").partition("=")[0] for word in arguments]
+    else:
+        return ()
+    return tuple((value, None) for value in candidates if value and _NAME.fullmatch(value))
+
 
 _NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
 _READS = frozenset({"<", "<<<", "<&"})

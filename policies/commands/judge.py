@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from policies import paths
-from policies.commands import builtins, rules
+from policies.commands import effects, rules
 from policies.commands.effects import is_command_variable, redirection, variable, write
 from policies.commands.rules import CommandDecision, CommandRules, allowed, denied, left_to_kernel
 from policies.frozen import dataclass
@@ -144,7 +144,7 @@ class _Judge:
             for item in parsed.items
             if isinstance(item, SimpleCommand)
             and item.words
-            and item.words[0].value in builtins.MOVING
+            and item.words[0].value in effects.MOVING
         ]
         moved_to = frozenset(word.value for words in moving for word in words if word.value)
         context = _Context(
@@ -218,7 +218,7 @@ class _Judge:
         if not words[0].quoted and name in ast.RESERVED:
             reason = f"`{name}` stands where bash may read it otherwise"
             return [_part(shown, context.depth, denied(reason))]
-        if name in builtins.ALL and not context.is_program:
+        if name in effects.ALL and not context.is_program:
             return self._builtin(name, shown, arguments, context)
         decision = self._by_name(name, arguments, context)
         tasks: list[_Task] = [_part(shown, context.depth, decision)]
@@ -239,7 +239,7 @@ class _Judge:
         if name == "alias" and context.posix:
             reason = "aliases change how sh reads text: leave them out"
             return [_part(shown, context.depth, denied(reason, "builtin"))]
-        effect = builtins.effect(name, arguments)
+        effect = effects.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
         decision = self._rules.builtin(name, arguments) or allowed("builtin of bash")

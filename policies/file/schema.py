@@ -3,7 +3,7 @@
 Every key may be absent: what a file leaves unsaid comes from the policy it extends, at last from
 `unsaid.yaml`. A list has three keys: ``key`` replaces it, ``+key`` adds to it, ``-key`` takes from
 it. The models are made from the table of keys (`keys`). Owns where each complaint stands, and which
-keys there are; the words are `strict`'s. Refuses to know other files (`compose`).
+keys there are; the words are `fields`'s. Refuses to know other files (`compose`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +15,19 @@ from pydantic import Field, ValidationError, create_model
 
 from policies.errors import PolicyError
 from policies.file.document import Document, KeyPath, spelled
-from policies.file.fields import CommandEntry, CommandLine, PlainName, ServiceEntry
+from policies.file.fields import (
+    CommandEntry,
+    CommandLine,
+    PlainName,
+    ServiceEntry,
+    StrictModel,
+    check_version,
+    sentence,
+    unknown_key,
+    value_at,
+)
 from policies.file.keys import KEYS, ListKey
 from policies.file.scalars import spelled_duration
-from policies.file.strict import StrictModel, check_version, sentence, unknown_key, value_at
 from policies.policy import CommandRule, Policy, ServiceRule
 
 

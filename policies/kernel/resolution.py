@@ -1,18 +1,26 @@
 """From the names in a policy to the files of an image that become executable or readable.
 
 Owns following what a program brings: its bundle and a script's interpreter. What can't be held
-apart from it, and which libraries it may load, is `shared_files`'s to say.
+apart from it, and which libraries it may load, is `bundles`'s to say.
 """
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
-from policies.commands.builtins import ALL as BUILTINS
+from policies.commands.effects import ALL as BUILTINS
 from policies.frozen import dataclass
-from policies.kernel.bundles import bundles, is_pattern, matching, stem
+from policies.kernel.bundles import (
+    Libraries,
+    SharedFile,
+    bundles,
+    is_pattern,
+    libraries,
+    matching,
+    shared_files,
+    stem,
+)
 from policies.kernel.image import ContainerImage, shebang, started_by_env
-from policies.kernel.shared_files import Libraries, SharedFile, libraries, shared_files
 from policies.policy import Policy
 
 MAX_NAMED = 12

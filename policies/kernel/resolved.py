@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
-from policies.commands.builtins import ALL as BUILTINS
+from policies.commands.effects import ALL as BUILTINS
 from policies.frozen import dataclass
 from policies.kernel.resolution import BroughtFile, GrantReason
 from policies.kernel.rules import Access, KernelRules

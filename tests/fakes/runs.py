@@ -12,7 +12,7 @@ from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult

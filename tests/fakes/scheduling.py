@@ -16,7 +16,7 @@ from agent.batch.watching.events import AttemptEnded, BatchEvent, BatchNotice
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from fakes.batches import a_row
 from policies.policy import Policy
 

@@ -29,8 +29,8 @@ from agent.batch.tasks.rows_json import as_data
 from agent.models.open_model import providers
 from policies.errors import CarryingError
 from policies.file.document import KeyPath, spelled
+from policies.file.fields import sentence, unknown_key, value_at
 from policies.file.scalars import is_path
-from policies.file.strict import sentence, unknown_key, value_at
 from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.source import PREFIX, folder

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, WithJsonSchema, create_model
 
-from policies.file.fields import CommandLine, Duration, ImageName
+from policies.file.fields import CommandLine, Duration, ImageName, StrictModel
 from policies.file.keys import KEYS
-from policies.file.strict import StrictModel
 
 TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 _TASK_ID = re.compile(TASK_ID)

@@ -33,7 +33,7 @@ from agent.verification import VerifierFiles
 from policies.errors import PolicyError
 from policies.file import scalars
 from policies.file.document import KeyPath, spelled, utf8
-from policies.file.strict import sentence, unknown_key, value_at
+from policies.file.fields import sentence, unknown_key, value_at
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.source import folder
 

@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from policies.file.fields import EnvName
+from policies.file.fields import EnvName, StrictModel
 from policies.file.scalars import env_value
-from policies.file.strict import StrictModel
 
 NetworkMode = Literal["no-network", "public", "allowlist"]
 Seconds = Annotated[float, Field(gt=0)]

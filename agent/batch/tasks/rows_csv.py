@@ -17,7 +17,7 @@ from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.swebench import MARK
 from policies.errors import PolicyError
 from policies.file.document import utf8
-from policies.file.strict import unknown_key
+from policies.file.fields import unknown_key
 
 _CELL_LIMIT = 1 << 26
 _COLUMNS = (*ENTRY_KEYS, *(f"budget.{name}" for name in BUDGET_KEYS))

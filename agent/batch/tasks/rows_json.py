@@ -14,7 +14,7 @@ from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.row import TaskRow
 from policies.errors import PolicyError
 from policies.file.document import Data, KeyPath, utf8
-from policies.file.strict import shown_value
+from policies.file.fields import shown_value
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 

@@ -13,7 +13,7 @@ from agent.batch.tasks.form import FILE_KEYS
 from agent.batch.tasks.row import TaskRow
 from policies.errors import PolicyError
 from policies.file.document import Document, KeyPath, parse_list, utf8
-from policies.file.strict import shown_value, unknown_key
+from policies.file.fields import shown_value, unknown_key
 
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "workspace": ("git", "rev", "path"),

@@ -16,8 +16,8 @@ from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.form import ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.rows_json import as_data
+from policies.file.fields import shown_value
 from policies.file.scalars import is_path
-from policies.file.strict import shown_value
 from policies.suggestion import nearest
 
 MARK = "instance_id"

@@ -13,7 +13,7 @@ from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import UsageError, extra_missing
 from agent.preparation import environment
 from agent.preparation import model as model_setup
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 
 _LEAST_WAITING, _WAITING_SHARE = 2, 4
 """So many attempts wait on the cluster, so that no machine waits for this one to send the next."""

@@ -29,7 +29,7 @@ from agent.models.pricing import UNKNOWN
 from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.risk.finding import accepted_risks
 from policies.policy import Policy
 from sandbox.workspace.source import NOWHERE

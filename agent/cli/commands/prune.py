@@ -9,7 +9,7 @@ from agent.cli.setup.saying import print_json, progress
 from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.untrusted_text import one_line, visible
 from sandbox.engine.docker import Engine
 from sandbox.prune import DEFAULT_BUDGET_BYTES, Leftover, LeftoverKind, leftovers

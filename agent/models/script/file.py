@@ -13,7 +13,7 @@ import yaml
 
 from agent.errors import UsageError
 from agent.models.interface import StopReason
-from policies.file.strict import StrictModel
+from policies.file.fields import StrictModel
 from policies.frozen import dataclass
 from sandbox.threads import Recent
 

@@ -14,7 +14,7 @@ from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.lifecycle.session import RunSetup
 from agent.preparation.carry_out import carry_out
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.preparation.model import known_secrets
 from agent.preparation.prepare import Preparation, notices_of
 from agent.record import outcome as outcomes

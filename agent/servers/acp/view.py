@@ -52,7 +52,7 @@ from agent.record.events.workspace import PatchApplied
 from agent.servers.acp.diffs import FileDiffs, ShownChanges
 from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
 from agent.servers.acp.outbox import Update
-from agent.tools.plan import PlanArguments, PlanStatus
+from agent.tools.registry import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text
 from policies.paths import WORKSPACE
 

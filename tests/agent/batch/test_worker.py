@@ -21,7 +21,7 @@ from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job, OnProgress
 from agent.models.pricing import UNKNOWN
 from agent.observe.otlp import TelemetrySettings
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.record.journal import unseen
 from agent.tools.sandbox_protocol import SandboxProtocol
 from fakes.batches import a_task

@@ -17,7 +17,7 @@ from agent.config.values import Configuration
 from agent.lifecycle.job import Job, OnProgress
 from agent.models.pricing import UNKNOWN
 from agent.models.rate_limit import ModelRates
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.tools.sandbox_protocol import SandboxProtocol
 from fakes.batches import a_task
 from fakes.box import TmpBox

@@ -17,7 +17,7 @@ from agent.past_runs.rescue import (
     Rescued,
     Rescuer,
 )
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine

@@ -26,7 +26,7 @@ from agent.config.values import Configuration
 from agent.conversation.shared_budget import BatchAllowance, SharedBudget
 from agent.errors import UsageError
 from agent.models.pricing import UNKNOWN
-from agent.preparation.exit_code_of import of_outcome
+from agent.preparation.exit_codes import of_outcome
 from agent.record.store import new_run_id
 from agent.version import VERSION
 from fakes.batches import a_task
