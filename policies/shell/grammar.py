@@ -86,7 +86,8 @@ class BlankCheck:
                 complaint = self._gap(left, right, ends_with_line=ends)
                 if complaint is not None:
                     return complaint
-        for child in children:
+        one_text = kind in _BLANKS_ARE_PLAIN or above in _BLANKS_ARE_PLAIN
+        for child in children if not one_text else ():
             # `ls\n\x` is one word, line's end and all, to the grammar.
             if child.type in _WORDS and self._is_blank(child.start_byte):
                 return _LINE_END, child.start_byte
