@@ -1,9 +1,10 @@
 """How long a person at an editor waits: prompt to first streamed byte, beside the same by chat.
 
 Both in one run and in turn, with the same script for a model, so that the model costs nothing.
-First in sessions that are open, prompt by prompt; then from the start of the process, where the
-sandbox is opened too. The client is bare: what is measured is the server. Figures are medians, in
-milliseconds.
+First in sessions that are open, prompt by prompt, each side first in turn, over several sessions;
+then from the start of the process, where the sandbox is opened too. The client is bare: what is
+measured is the server. Times are medians, in milliseconds; the ratio is the median of each pair's,
+so that what else the machine does at a moment is in both sides.
 """
 
 import argparse
@@ -126,44 +127,50 @@ Make = Callable[[], Chat | Editor]
 MOONPOOL = [str(Path(sys.executable).with_name("moonpool"))]
 
 
-def in_open_sessions(chat: Make, editor: Make, rounds: int) -> float:
+def in_open_sessions(chat: Make, editor: Make, sessions: int, rounds: int) -> float:
     """The ratio, prompt by prompt; prints both."""
-    talks = [chat(), editor()]
-    samples: list[list[float]] = [[], []]
-    for number in range(WARM + rounds):
-        for talk, taken in zip(talks, samples, strict=True):
-            seconds = talk.answered()
-            talk.rest()
+    pairs: list[tuple[float, float]] = []
+    for _ in range(sessions):
+        talks = (chat(), editor())
+        for number in range(WARM + rounds):
+            taken = [0.0, 0.0]
+            for which in (0, 1) if number % 2 else (1, 0):
+                taken[which] = talks[which].answered()
+                talks[which].rest()
             if number >= WARM:
-                taken.append(seconds)
-    for talk in talks:
-        talk.close()
-    return told("prompt to first byte, session open", *samples)
+                pairs.append((taken[0], taken[1]))
+        for talk in talks:
+            talk.close()
+    return told("prompt to first byte, session open", pairs)
 
 
 def from_the_start(chat: Make, editor: Make, rounds: int) -> float:
     """The ratio from the start of the process on; prints both."""
-    samples: list[list[float]] = [[], []]
+    pairs: list[tuple[float, float]] = []
     for number in range(1 + rounds):
-        for make, taken in zip((chat, editor), samples, strict=True):
+        taken: list[float] = []
+        for make in (chat, editor):
             talk = make()
             talk.answered()
-            if number:
-                taken.append(time.perf_counter() - talk.began)
+            taken.append(time.perf_counter() - talk.began)
             talk.close()
-    return told("start to first byte, sandbox opened", *samples)
+        if number:
+            pairs.append((taken[0], taken[1]))
+    return told("start to first byte, sandbox opened", pairs)
 
 
-def told(what: str, by_chat: list[float], by_acp: list[float]) -> float:
-    one, other = (statistics.median(taken) * 1000 for taken in (by_chat, by_acp))
-    sys.stdout.write(f"{what}: chat {one:.1f} ms, acp {other:.1f} ms, {other / one:.2f} x\n")
+def told(what: str, pairs: list[tuple[float, float]]) -> float:
+    by_chat, by_acp = (1000 * statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(acp / chat for chat, acp in pairs)
+    sys.stdout.write(f"{what}: chat {by_chat:.2f} ms, acp {by_acp:.2f} ms, {ratio:.2f} x\n")
     sys.stdout.flush()
-    return other / one
+    return ratio
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=50)
+    options.add_argument("--sessions", type=int, default=4)
+    options.add_argument("--rounds", type=int, default=50, help="in each session")
     options.add_argument("--starts", type=int, default=5)
     given = options.parse_args()
     if WARM + given.rounds > MOST_TURNS:
@@ -184,7 +191,7 @@ def main() -> int:
         def editor() -> Editor:
             return Editor(model, workspace, environ)
 
-        ratio = in_open_sessions(chat, editor, given.rounds)
+        ratio = in_open_sessions(chat, editor, given.sessions, given.rounds)
         if given.starts:
             from_the_start(chat, editor, given.starts)
     within = "within" if ratio <= AT_MOST else "NOT within"

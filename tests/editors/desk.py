@@ -162,11 +162,12 @@ class Desk:
     async def open(self) -> AsyncIterator[ClientSideConnection]:
         """Inside, the editor is connected; at the end it leaves, and the server with it."""
         ours, theirs = socket.socketpair()
-        agent = AcpAgent(self.settings())
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT_BYTES)
+        transport = ClientTransport(reader, writer)
+        agent = AcpAgent(self.settings(), transport)
         served = AgentSideConnection(
             agent,  # type: ignore[arg-type]
-            ClientTransport(reader, writer),
+            transport,
             listening=False,
             use_unstable_protocol=True,
         )

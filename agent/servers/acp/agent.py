@@ -46,6 +46,7 @@ from agent.servers.acp.past import PastSession
 from agent.servers.acp.prompt import Block, PromptRefused, asked
 from agent.servers.acp.session import EditorSession, SessionRefusal, mode_state
 from agent.servers.acp.settings import LISTED, PolicyMode, ServerSettings
+from agent.servers.acp.transport import ClientTransport
 from agent.servers.acp.turns import TurnFailed
 from agent.servers.acp.view import EditorView
 from agent.untrusted_text import one_line, visible
@@ -64,8 +65,9 @@ _INVALID_REQUEST, _INVALID_PARAMS, _INTERNAL, _AUTH = -32600, -32602, -32603, -3
 class AcpAgent:
     """Fits the SDK's `Agent`, as far as it is served here."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, transport: ClientTransport) -> None:
         self._settings = settings
+        self._transport = transport
         self._outbox: Outbox | None = None
         self._version: int | None = None
         self._sessions: dict[str, EditorSession] = {}
@@ -74,7 +76,7 @@ class AcpAgent:
 
     def on_connect(self, client: EditorClient) -> None:
         """The SDK hands over its connection."""
-        self._outbox = Outbox(client, asyncio.get_running_loop())
+        self._outbox = Outbox(client, self._transport, asyncio.get_running_loop())
 
     async def initialize(
         self,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from acp.meta import CLIENT_METHODS
 from acp.schema import (
     AgentMessageChunk,
     AgentPlanUpdate,
@@ -17,11 +18,16 @@ from acp.schema import (
     CurrentModeUpdate,
     PermissionOption,
     RequestPermissionResponse,
+    SessionNotification,
     ToolCallProgress,
     ToolCallStart,
     ToolCallUpdate,
     UserMessageChunk,
 )
+from acp.utils import serialize_params
+
+from agent.servers.acp.envelope import Message
+from agent.servers.acp.transport import ClientTransport
 
 Update = (
     AgentMessageChunk
@@ -39,8 +45,6 @@ T = TypeVar("T")
 class EditorClient(Protocol):
     """What the SDK's connection lets an agent ask of its client, as far as it is used here."""
 
-    async def session_update(self, session_id: str, update: Update) -> None: ...
-
     async def request_permission(
         self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption]
     ) -> RequestPermissionResponse: ...
@@ -49,8 +53,11 @@ class EditorClient(Protocol):
 class Outbox:
     """The one way to the client. Any thread but the loop's may call `tell`."""
 
-    def __init__(self, client: EditorClient, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, client: EditorClient, transport: ClientTransport, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._client = client
+        self._transport = transport
         self._loop = loop
         self._gate = threading.Lock()
         self._gone = False
@@ -58,17 +65,20 @@ class Outbox:
 
     def tell(self, session_id: str, update: Update) -> None:
         """Send it, and wait until the client's pipe has it."""
-        future = self._begun(self._client.session_update(session_id, update))
-        if future is None:
+        if self._gone:
             return
         try:
-            future.result()
+            if self._transport.send_at_once(_notification(session_id, update)):
+                return
+            future = self._begun(self._transport.flush())
+            if future is not None:
+                future.result()
         except (OSError, concurrent.futures.CancelledError):
             self.leave()
 
     def post(self, session_id: str, update: Update) -> None:
         """As `tell`, from the loop: nobody waits."""
-        self._begun(self._client.session_update(session_id, update))
+        self._begun(self._transport.send(_notification(session_id, update)))
 
     def ask(
         self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption]
@@ -97,3 +107,12 @@ class Outbox:
                 return future
         work.close()
         return None
+
+
+def _notification(session_id: str, update: Update) -> Message:
+    told = SessionNotification(session_id=session_id, update=update)
+    return {
+        "jsonrpc": "2.0",
+        "method": CLIENT_METHODS["session_update"],
+        "params": serialize_params(told),
+    }

@@ -38,7 +38,7 @@ def serve(settings: ServerSettings) -> int:
 async def _serve(settings: ServerSettings, pipes: streams.ProtocolPipes) -> int:
     reader, writer = await streams.connected(pipes, line_limit_bytes=LINE_LIMIT_BYTES)
     transport = ClientTransport(reader, writer)
-    agent = AcpAgent(settings)
+    agent = AcpAgent(settings, transport)
     connection = AgentSideConnection(
         agent,  # type: ignore[arg-type]  # it has the methods that are served, and no others
         transport,

@@ -7,6 +7,8 @@ no message is answered by the protocol's own error, and the next one counts.
 import asyncio
 import contextlib
 import json
+import os
+import threading
 
 from agent.servers.acp.envelope import INVALID_REQUEST, MOST_OPEN, Message, NoMessage, read
 
@@ -25,6 +27,13 @@ class ClientTransport:
         self._writer = writer
         self._turn = asyncio.Lock()
         self._open: set[object] = set()
+        pipe = writer.get_extra_info("pipe") or writer.get_extra_info("socket")
+        # Of its own: the loop closes the other, whose number may be another file's by then.
+        self._descriptor = os.dup(pipe.fileno())
+        self._gate = threading.Lock()
+        """Between the loop and whoever calls `send_at_once`."""
+        self._rest = b""
+        """What stands before all else: the end of a line whose beginning was taken at once."""
 
     async def receive(self) -> Message | None:
         """The next message; None: the client is gone."""
@@ -50,17 +59,46 @@ class ClientTransport:
             self._open.discard(_key(message.get("id")))
         await self._send(message)
 
+    def send_at_once(self, message: Message) -> bool:
+        """As `send`, from any thread, without the loop: it costs a message the way through two
+        threads. False: the pipe has no room for all of it, and `flush` is to be called.
+
+        Raises:
+            OSError: the client is gone.
+        """
+        data = _line_of(message)
+        with self._gate:
+            if self._descriptor < 0:
+                raise BrokenPipeError
+            if not self._rest and not self._writer.transport.get_write_buffer_size():
+                with contextlib.suppress(BlockingIOError):
+                    data = data[os.write(self._descriptor, data) :]
+            self._rest += data
+            return not data
+
     async def close(self) -> None:
         """Nothing more is sent."""
+        with self._gate:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor = -1
         self._writer.close()
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_CLOSING_S):
                 await self._writer.wait_closed()
 
+    async def flush(self) -> None:
+        """Have the client's pipe take what `send_at_once` could not give it. Raises as `send`."""
+        await self._write(b"")
+
     async def _send(self, message: Message) -> None:
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        await self._write(_line_of(message))
+
+    async def _write(self, data: bytes) -> None:
         async with self._turn, asyncio.timeout(_STUCK_S):
-            self._writer.write(data)
+            with self._gate:
+                data, self._rest = self._rest + data, b""
+                self._writer.write(data)
             await self._writer.drain()
 
     def _admitted(self, message: Message) -> Message:
@@ -95,6 +133,10 @@ class ClientTransport:
                     words = f"Invalid request: a line has {LINE_LIMIT_BYTES} bytes at most"
                     raise NoMessage(INVALID_REQUEST, words)
                 return line
+
+
+def _line_of(message: Message) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def _key(request_id: object) -> object:

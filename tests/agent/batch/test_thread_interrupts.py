@@ -84,6 +84,37 @@ def test_the_clock_ends_it_too() -> None:
     over.set()
 
 
+def test_one_thread_does_it_all_until_the_run_is_over() -> None:
+    interrupts = ThreadInterrupts()
+    first, second = (
+        interrupts.awaited(lambda _: threading.current_thread(), lambda _: None, left_s=for_ever)
+        for _ in range(2)
+    )
+    assert first is second is not threading.current_thread()
+    del interrupts
+    first.join(60)
+    assert not first.is_alive()
+
+
+def test_work_that_hangs_holds_up_no_other_and_its_thread_ends_with_it() -> None:
+    interrupts = ThreadInterrupts()
+    over = threading.Event()
+    hung: list[threading.Thread] = []
+
+    def hang(_hear: Listener) -> None:
+        hung.append(threading.current_thread())
+        over.wait()
+
+    left = iter([0.001, 0.0])
+    with pytest.raises(TimeUp):
+        interrupts.awaited(hang, lambda _: None, left_s=lambda: next(left))
+    assert interrupts.awaited(lambda _: "other", lambda _: None, left_s=for_ever) == "other"
+    over.set()
+    for thread in hung:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_what_the_work_raises_is_raised() -> None:
     def fail(hear: Listener) -> None:
         hear("it")

@@ -49,11 +49,12 @@ def at_the_wire(desk: Desk, body: Callable[[Wire], Awaitable[None]]) -> None:
 
     async def main() -> None:
         ours, theirs = socket.socketpair()
-        agent = AcpAgent(desk.settings())
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT_BYTES)
+        transport = ClientTransport(reader, writer)
+        agent = AcpAgent(desk.settings(), transport)
         served = AgentSideConnection(
             agent,  # type: ignore[arg-type]
-            ClientTransport(reader, writer),
+            transport,
             listening=False,
             use_unstable_protocol=True,
         )
