@@ -20,6 +20,9 @@ _LINE_LIMIT = 1000
 _TAG_NAME = 20
 _NO_BARE_TAGS = frozenset({"iframe", "listing", "plaintext", "pre", "script", "style", "textarea"})
 """HTML whose content is no Markdown, over empty lines too; any other tag acts by its attributes."""
+_LOADING = re.compile(
+    rf"<(?=[a-z][^\s<>/]*[\s/][^<>]*=|(?:{'|'.join(sorted(_NO_BARE_TAGS))})>)", re.IGNORECASE
+)
 
 
 def fenced(text: str, *, limit: int = _SHOWN_CHARACTERS) -> str:
@@ -100,6 +103,7 @@ class ModelWords:
             closing = _CLOSING.fullmatch(line)
             if closing is not None and closing[1].startswith(self._fence):
                 self._fence = ""
+                self._doubt = self._doubt or len(line) > _LINE_LIMIT
             return
         opening = _OPENING.match(line) if len(line) <= _LINE_LIMIT else None
         self._doubt = self._doubt or (opening is None and _DOUBTFUL.match(line) is not None)
@@ -113,5 +117,6 @@ def without_pictures(text: str) -> str:
 
 
 def title(line: str) -> str:
-    """A visible line that says what is called. Of HTML nothing is touched: `<<EOF` is a shell's."""
-    return line.replace("![", "!\\[")
+    """A visible line that says what is called. Of HTML only what could load a thing is touched:
+    `<<EOF` and `<in >out` are a shell's."""
+    return _LOADING.sub("<\\\\", line.replace("![", "!\\["))

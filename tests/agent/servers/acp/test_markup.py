@@ -49,6 +49,8 @@ def pictures(text: str) -> int:
         "~~~\n```\n~~~\n![a](https://example.org)\n",
         "```\n   ```  \n![a](https://example.org)\n",
         "    ```\n![a](https://example.org)\n",
+        f"```\n```{' ' * 2000}x\n```\n![a](https://example.org)\n",
+        f"```\n```{' ' * 2000}\n```\n```\n![a](https://example.org)\n",
     ],
 )
 def test_no_words_of_a_model_show_a_picture(text: str) -> None:
@@ -139,6 +141,19 @@ def test_title_shows_no_picture_and_keeps_what_a_shell_reads() -> None:
     assert title("$ cat <<EOF; echo ![a](https://example.org)") == (
         "$ cat <<EOF; echo !\\[a](https://example.org)"
     )
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "<img src='//a?b'>",
+        "<IMG/src=//a?b>",
+        '<p title=">" style="background: url(//a)">',
+        "<style>",
+    ],
+)
+def test_a_title_has_no_tag_that_could_load_a_thing(tag: str) -> None:
+    assert title(f"$ sort <in >out; echo {tag}") == f"$ sort <in >out; echo <\\{tag[1:]}"
 
 
 def test_words_with_which_a_model_declines_show_no_picture() -> None:
