@@ -141,7 +141,7 @@ def _messages(request: Request, label: str) -> Iterator[Message]:
             case UserMessage():
                 yield UserMessage(
                     blocks=tuple(
-                        _result(block, names) if isinstance(block, ToolResult) else block
+                        _result(block, names, label) if isinstance(block, ToolResult) else block
                         for block in message.blocks
                     )
                 )
@@ -175,10 +175,11 @@ def _said(
     yield Text(text="\n\n".join(parts))
 
 
-def _result(result: ToolResult, names: Mapping[str, str]) -> Text:
+def _result(result: ToolResult, names: Mapping[str, str], label: str) -> Text:
     """What came of a call, in the user's message. A file may hold anything: the mark around it is
-    made of what it says, so that nothing in it can close it and go on in the user's name."""
-    mark = hashlib.sha256(result.text.encode("utf-8", "replace")).hexdigest()[:12]
+    made of what it says, so that nothing in it can close it and go on in the user's name; and of
+    the run's label, or whoever wrote the file could search for one that names its own mark."""
+    mark = hashlib.sha256(f"{label}\n{result.text}".encode("utf-8", "replace")).hexdigest()[:12]
     what = "error" if result.is_error else "result"
     shown = f"\n({len(result.images)} of its images can't be shown here)" if result.images else ""
     name = names.get(result.tool_use_id, "a call")

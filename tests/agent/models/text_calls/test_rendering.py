@@ -96,6 +96,20 @@ def test_results_are_texts_that_name_their_call_and_what_is_not_shown() -> None:
     assert note == Text(text="3 turns are left")
 
 
+def test_no_file_can_know_the_mark_around_what_is_read_of_it() -> None:
+    use = ToolUse(id="a", name="read_file", arguments={"path": "a"})
+    result = ToolResult(tool_use_id="a", text="a file", is_error=False)
+    messages = (AssistantMessage(blocks=(use,)), UserMessage(blocks=(result,)))
+    request = Request(system="", tools=SPECS, messages=messages, max_tokens=100)
+    shown = {
+        block.text
+        for label in ("call-000000", "call-000001")
+        for block in request_in_text(request, label).messages[1].blocks
+        if isinstance(block, Text)
+    }
+    assert len(shown) == 2
+
+
 def test_a_reply_with_nothing_to_read_is_left_as_it_is() -> None:
     for stop in (StopReason.MAX_TOKENS, StopReason.REFUSAL, StopReason.CONTEXT_WINDOW):
         answer = f'```{LABEL}\n{{"name": "list_dir", "arguments": {{}}}}\n```'
