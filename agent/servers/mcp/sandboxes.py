@@ -17,7 +17,7 @@ from agent.config.instructions import Instructions
 from agent.lifecycle.job import Job
 from agent.preparation import model as model_setup
 from agent.preparation.policy import permit
-from agent.preparation.workspace import refuse_inside
+from agent.preparation.workspace import is_inside, refuse_inside
 from agent.record.store import RunRecord, new_run_id
 from agent.record.summary import RunSummary
 from agent.servers.mcp.client_sandbox import ClientSandbox
@@ -101,7 +101,12 @@ class Sandboxes:
         if named is None:
             raise RequestRefused(f"no such policy here; there are: {', '.join(settings.policies)}")
         refuse_inside(settings.home, place, "MOONPOOL_HOME")
+        if is_inside(place, settings.home):
+            raise RequestRefused(f"{place} lies in MOONPOOL_HOME: the records are no workspace")
         configuration = model_setup.load(root=place)
+        # None of them may lie in the folder: with --allow-apply the client would write its own.
+        for other in {*settings.policies.values()} - {named}:
+            permit(other, settings.ceiling, root=place)
         permitted = permit(named, settings.ceiling, root=place)
         reviewer = model_setup.reviewer(permitted, configuration, prices=None)
         record = RunRecord.create(

@@ -346,4 +346,18 @@ def test_the_records_are_no_workspace(connect: Connect, root: Path, home: Path) 
     client = connect(roots=(root.parent,))
     assert home.parent == root.parent
     assert "MOONPOOL_HOME" in client.refused("open", workspace="")
+    (home / "runs").mkdir(parents=True, exist_ok=True)
+    assert "MOONPOOL_HOME" in client.refused("open", workspace="home/runs")
     client.opened(workspace="work/repo")
+
+
+def test_no_policy_that_a_client_may_choose_is_a_clients_to_write(
+    connect: Connect, root: Path
+) -> None:
+    own = root / "repo" / "own.yaml"
+    own.write_text("version: 1\nname: own\nextends: default\n")
+    client = connect(policies={"default": "default", "own": str(own)}, may_apply=True)
+    for chosen in ("default", "own"):
+        for named in ("repo", ""):
+            words = client.refused("open", workspace=named, policy=chosen)
+            assert "lies in the workspace, which may not decide what it may do" in words
