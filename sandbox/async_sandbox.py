@@ -85,10 +85,11 @@ class AsyncSandbox:
     async def close(self) -> None:
         """End what runs, and remove the container; may be called again, and is never cancelled."""
         with anyio.CancelScope(shield=True):
+            # At once: whatever waits for its turn would run to its end before the container's.
+            closed, self._closed = self._closed, True
             if self._turn.locked() or self._shared:
                 self._sandbox.cancel()
             async with self._turn:
-                closed, self._closed = self._closed, True
                 for over in tuple(self._shared):
                     await over.wait()
                 if not closed:

@@ -126,6 +126,22 @@ def test_closing_ends_what_runs_and_no_container_stays(open_box: OpenBox) -> Non
     assert is_gone(on_loop(body, open_box))
 
 
+def test_what_waits_for_its_turn_is_not_begun_once_it_is_closing(open_box: OpenBox) -> None:
+    async def body(box: AsyncSandbox) -> None:
+        async def later() -> None:
+            with pytest.raises(RuntimeError, match="closed"):
+                await shell(box, "sleep 50")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(shell, box, "sleep 50")
+            await anyio.sleep(0.2)
+            group.start_soon(later)
+            await anyio.sleep(0.01)
+            await box.close()
+
+    assert is_gone(on_loop(body, open_box))
+
+
 def test_a_cancelled_opening_leaves_no_container(open_box: OpenBox) -> None:
     opened: list[Sandbox] = []
 
