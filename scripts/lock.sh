@@ -35,8 +35,8 @@ compile --extra inspect --extra dev --build-deps-for wheel --allow-unsafe "$@" \
 sed -i "s| *-c $work/without-boto.txt,*||" "$work/constraints-inspect.txt"
 # What a real browser is driven by, for `make test-browser`.
 browser=acceptance/browser
-cp $browser/packages.txt "$work/packages.txt" 2>/dev/null || true
-compile "$@" --output-file "$work/packages.txt" $browser/packages.in
+cp $browser/packages.in $browser/packages.txt "$work"
+(cd "$work" && compile "$@" --output-file packages.txt packages.in)
 {
     echo "# What \`make test-browser\` has beside the packages of constraints.txt; written from packages.in, with hashes."
     grep -v '^# What' "$work/packages.txt"
@@ -58,8 +58,8 @@ compile "$@" --output-file "$work/packages.txt" $browser/packages.in
 } >constraints-inspect.txt
 # What the image `python` brings for projects' own commands.
 tools=images/recipes/python
-cp $tools/tools.txt "$work/tools.txt"
-compile "$@" --output-file "$work/tools.txt" $tools/tools.in
+cp $tools/tools.in $tools/tools.txt "$work"
+(cd "$work" && compile "$@" --output-file tools.txt tools.in)
 {
     echo "# Written by \`make lock\` from tools.in: what a Python project's own commands expect to find, with hashes."
     grep -v '^# Written by' "$work/tools.txt"

@@ -4,6 +4,8 @@ import itertools
 import re
 import tomllib
 
+import pytest
+
 from checkout import ROOT
 
 FILES = ("constraints.txt", "constraints-ray.txt", "constraints-inspect.txt")
@@ -41,3 +43,13 @@ def test_everything_the_project_asks_for_is_in_it() -> None:
 def test_what_several_files_hold_is_the_same_version_in_all() -> None:
     versions = {line for line in PINNED if line.partition("==")[0] not in APART}
     assert len(versions) == len({line.partition("==")[0] for line in versions})
+
+
+@pytest.mark.parametrize(
+    "file", ["images/recipes/python/tools.txt", "acceptance/browser/packages.txt"]
+)
+def test_what_a_pin_comes_from_is_named_as_it_lies_beside_its_file(file: str) -> None:
+    path = ROOT / file
+    named = set(re.findall(r"via.* -r ([^ ,]+)", path.read_text()))
+    assert named
+    assert all(path.with_name(name).is_file() for name in named)
