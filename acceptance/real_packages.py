@@ -54,7 +54,7 @@ tar xz --strip-components 1
 """
 FETCH = {
     "pip": "cd /tmp; echo {name}=={version} --hash=sha256:{sha256} >r; "
-    "pip download -q --no-deps --no-binary :all: --require-hashes -r r >&2; rm r; cat {name}-*.gz",
+    "pip download -q --no-deps --no-binary {name} --require-hashes -r r >&2; rm r; cat {name}-*.gz",
     "npm": "cd /tmp; npm pack -s {name}@{version} >&2; cat {name}-*.tgz",
 }
 IMAGES = {"pip": "python", "npm": "node"}

@@ -48,6 +48,10 @@ class Egress:
     def volume(self) -> str:
         return self.proxy.volume if self.proxy else ""
 
+    def await_answer(self) -> None:
+        if self.proxy:
+            self.proxy.await_answer()
+
     def failed(self, name: str) -> Sequence[str]:
         return self.proxy.failed(name) if self.proxy else ()
 
@@ -150,7 +154,7 @@ def _ask_image(engine: Engine, below: ImageInfo, words: Sequence[str]) -> dict[s
             container,
             spec,
             source=job.source("ask_clients"),
-            told={"words": list(words)},
+            told=lambda: {"words": list(words)},
             on_output=output.extend,
             time_s=_ASK_TIME_S,
         )

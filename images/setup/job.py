@@ -77,14 +77,15 @@ def run(
     spec: ContainerSpec,
     *,
     source: str,
-    told: Mapping[str, object],
+    told: Callable[[], Mapping[str, object]],
     on_output: Callable[[bytes], None],
     time_s: float,
 ) -> JobEnd:
     """Start a created container and stay with it to its end; it is killed at the time's.
 
     Args:
-        told: what the source reads from standard input, as one line of JSON.
+        told: gives what the source reads from standard input, as one line of JSON; asked once the
+            container has started.
 
     Raises:
         SealBroken: what runs is not what was planned; it was ended.
@@ -106,7 +107,7 @@ def run(
         if wrong:
             stop("its seal is broken")
             raise SealBroken(f"set-up's container is not as planned: {'; '.join(wrong)}")
-        _tell(stream, source, told)
+        _tell(stream, source, told())
         until = time.monotonic() + time_s
         for piece in _output(stream, until):
             if piece is None:

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,7 +62,7 @@ def keep(
     as_root: bool,
     limit_bytes: int,
 ) -> None:
-    """Make a named layer of what stands in a set-up's container, which has ended.
+    """Make a named layer of what stands in a set-up's container, which has ended and is removed.
 
     Args:
         known: the secrets' values by name.
@@ -77,43 +78,48 @@ def keep(
     began = str(engine.inspect(container)["State"]["StartedAt"])
     since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
     draft = f"{REPOSITORY}:{DRAFT}{ref.rpartition(':')[2]}-{os.urandom(8).hex()}"
-    engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
-    try:
-        made = engine.image(draft)
-        if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
-            raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
-        # A Python that root may have replaced tells what it likes.
-        spec = _spec(draft, job.BROUGHT_PYTHON if as_root or foreign else job.PYTHON)
-        sweeper = job.create(engine, spec, keeps_workspace=True)
+    # The engine reads all of it for each of the two.
+    with ThreadPoolExecutor(1) as aside:
+        comparing = aside.submit(engine.changed_paths, container)
+        engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
         try:
-            swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
-            _require_no_secret(engine, draft, swept, known)
-            if swept.unseen:
-                raise SetupFailed(
-                    f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be looked "
-                    "into: nothing was kept"
-                )
-            replaced = _replaced(engine, container, swept)
-            labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
-            if swept.left:
-                labels[LABEL_LEFT] = "1"
-            if as_root or foreign:
-                labels[LABEL_FOREIGN] = "1"
-            engine.commit(sweeper, ref=ref, labels=labels, environment=_environment(below, swept))
+            made = engine.image(draft)
+            if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
+                raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
+            stood = _compared(comparing)
+            aside.submit(engine.remove, container)
+            # A Python that root may have replaced tells what it likes.
+            spec = _spec(draft, job.BROUGHT_PYTHON if as_root or foreign else job.PYTHON)
+            sweeper = job.create(engine, spec, keeps_workspace=True)
+            try:
+                swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
+                _require_no_secret(engine, draft, swept, known)
+                if swept.unseen:
+                    raise SetupFailed(
+                        f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be "
+                        "looked into: nothing was kept"
+                    )
+                replaced = [path for path in swept.changed if path in stood]
+                labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
+                if swept.left:
+                    labels[LABEL_LEFT] = "1"
+                if as_root or foreign:
+                    labels[LABEL_FOREIGN] = "1"
+                environment = _environment(below, swept)
+                engine.commit(sweeper, ref=ref, labels=labels, environment=environment)
+            finally:
+                engine.remove(sweeper)
         finally:
-            engine.remove(sweeper)
-    finally:
-        engine.remove_image(draft)
+            engine.remove_image(draft)
 
 
-def _replaced(engine: Engine, container: str, swept: SweptLayer) -> list[str]:
+def _compared(comparing: Future[frozenset[str]]) -> frozenset[str]:
     try:
-        stood = engine.changed_paths(container)
+        return comparing.result()
     except EngineError as error:
         raise SetupFailed(
             f"what set-up left can't be compared with the image: nothing was kept ({error!s:.200})"
         ) from error
-    return [path for path in swept.changed if path in stood]
 
 
 def _stands(engine: Engine, container: str, path: str) -> bool:
@@ -154,7 +160,7 @@ def _sweep(
     ended = job.run(
         engine, sweeper, spec,
         source=job.source("sweep"),
-        told={
+        told=lambda: {
             "since_ns": since_ns,
             "needles": [base64.b64encode(form).decode() for form in needles],
             "environment": ENVIRONMENT,

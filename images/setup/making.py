@@ -4,6 +4,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from images.build import ensure
 from images.recipes import RUNTIME
@@ -74,10 +76,13 @@ class SetupMaker:
         if self._policy.setup.as_root:
             # What root may have replaced is not what a guest starts with.
             ensure(self._engine, RUNTIME, environ=self._environ, on_progress=self._on_progress)
-        with egress(
-            self._engine, self._below, self._policy,
-            owner=self._owner, environ=self._environ, on_progress=self._on_progress,
-        ) as way_out:  # fmt: skip
+        with ThreadPoolExecutor(1) as aside, ExitStack() as held:
+            way_out = held.enter_context(
+                egress(
+                    self._engine, self._below, self._policy,
+                    owner=self._owner, environ=self._environ, on_progress=self._on_progress,
+                )
+            )  # fmt: skip
             spec = self._spec(way_out, ref)
             container = job.create(self._engine, spec)
             stays = False
@@ -88,6 +93,8 @@ class SetupMaker:
                 except SetupFailed:
                     stays = True  # for a look
                     raise
+                # The proxy ends while its work is looked at.
+                held.callback(aside.submit(held.pop_all().close).result)
                 self._on_progress("set-up: looking through what it made")
                 keep(
                     self._engine, container, self._below, self._secrets, ref,
@@ -105,7 +112,7 @@ class SetupMaker:
             container,
             spec,
             source=job.source("runner"),
-            told=self._told(way_out),
+            told=lambda: self._told(way_out),
             on_output=out,
             time_s=self._policy.limits.time_s,
         )
@@ -141,6 +148,7 @@ class SetupMaker:
 
     def _told(self, way_out: Egress) -> dict[str, object]:
         rules = self._policy.setup
+        way_out.await_answer()  # which started meanwhile
         return {
             "commands": list(rules.commands),
             "variables": {**self._policy.env, **way_out.variables, **self._secrets},

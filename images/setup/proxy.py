@@ -37,19 +37,36 @@ _MEMORY_BYTES = 512 << 20
 _PIDS = 64
 _FILE_BYTES = 64 << 20
 _START_TIMEOUT_S = 60.0
-_TICK_S = 0.1
+_TICK_S = 0.05
 _SPARE_S = 600
 _LIST_LIMIT = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningProxy:
-    """A proxy that answers."""
+    """A proxy that was started."""
 
     engine: Engine
     container: str
     volume: str
     """The volume with its socket, `SOCKET`."""
+
+    def await_answer(self) -> None:
+        """Wait until it is at work.
+
+        Raises:
+            SandboxError: it does not start; the message has Squid's last words.
+        """
+        until = time.monotonic() + _START_TIMEOUT_S
+        while not _exists(self.engine, self.container):
+            if (ended := self.ended()) or time.monotonic() > until:
+                words = _file(self.engine, self.container, "/tmp/cache.log")  # noqa: S108
+                said = words[-2000:].decode("utf-8", "replace")
+                raise SandboxError(
+                    f"set-up's proxy does not start ({ended or 'no answer in time'}); its last "
+                    f"words:\n{said}"
+                )
+            time.sleep(_TICK_S)
 
     def failed(self, name: str) -> tuple[str, ...]:
         """What it ``refused`` so far, or what was ``unanswered``: each ``METHOD ADDRESS`` once."""
@@ -78,8 +95,7 @@ def lease(
 ) -> Generator[RunningProxy]:
     """A proxy that lets through what is allowed and nothing else, for so long at least.
 
-    Raises:
-        SandboxError: it does not start; the message has Squid's last words.
+    It answers a moment later: `RunningProxy.await_answer`.
     """
     image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
@@ -142,23 +158,13 @@ def _started(
         container = engine.create(_body(image, name, labels, lifetime))
         engine.put_archive(container, "/", [package({_CONFIGURATION: text.encode()})])
         engine.start(container)
-        running = RunningProxy(engine=engine, container=container, volume=name)
-        until = time.monotonic() + _START_TIMEOUT_S
-        while not _exists(engine, container):
-            if (ended := running.ended()) or time.monotonic() > until:
-                said = _file(engine, container, "/tmp/cache.log")[-2000:].decode("utf-8", "replace")  # noqa: S108
-                raise SandboxError(
-                    f"set-up's proxy does not start ({ended or 'no answer in time'}); its last "
-                    f"words:\n{said}"
-                )
-            time.sleep(_TICK_S)
     except BaseException:
         with contextlib.suppress(SandboxError):
             if container:
                 engine.remove(container)
             engine.remove_volume(name)
         raise
-    return running
+    return RunningProxy(engine=engine, container=container, volume=name)
 
 
 def _exists(engine: Engine, container: str) -> bool:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -24,11 +25,13 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.values import (
     LABEL_ATTEMPT,
     LABEL_FOREIGN,
+    LABEL_MANAGED,
     LABEL_PROXY,
     LABEL_SETUP,
     ContainerInfo,
 )
 from sandbox.errors import EngineError, SandboxError, SetupFailed
+from sandbox.prune import LeftoverKind, leftovers
 from sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -52,9 +55,13 @@ class Setups:
         bounds = replace(self._policy.limits, **{"time_s": 120.0, **(limits or {})})
         return replace(self._policy, setup=rules, limits=bounds)
 
+    def expect(self, policy: Policy) -> str:
+        """The name of what a policy's set-up will make."""
+        self._refs.append(reference(self.engine, self.image, policy, self.workspace))
+        return self._refs[-1]
+
     def make(self, policy: Policy, environ: dict[str, str] | None = None) -> SetupLayer:
-        ref = reference(self.engine, self.image, policy, self.workspace)
-        self._refs.append(ref)
+        self.expect(policy)
         return find_or_make(
             self.engine, self.image, policy, self.workspace,
             environ={**os.environ, **(environ or {})}, on_progress=self.on_progress,
@@ -149,6 +156,7 @@ def test_root_may_replace_what_it_likes_and_neither_the_look_nor_the_guest_belie
         "for p in /usr/bin/python3 /usr/bin/python3.1*; do rm -f $p; cp /tmp/liar $p; done",
         "echo /opt/no-such-library.so > /etc/ld.so.preload",
         "rm /bin/ls && cp /bin/true /bin/ls && cp /bin/true /bin/x && chmod 4755 /bin/x",
+        "rm /bin/sh && cp /tmp/liar /bin/sh",
         "! mknod /opt/device c 1 3 2>/dev/null",
         "! mount -t tmpfs none /mnt 2>/dev/null",
     )
@@ -160,6 +168,7 @@ def test_root_may_replace_what_it_likes_and_neither_the_look_nor_the_guest_belie
     assert "set-up ran as root (setup.as_root)" in setups.told
     (replaced,) = (row for row in setups.told if row.startswith("set-up replaced programs"))
     assert "/ls" in replaced
+    assert "/sh" in replaced
     assert "python3" in replaced
     assert "/x" not in replaced
     assert LABEL_FOREIGN in _labels(engine, layer.image)
@@ -176,6 +185,27 @@ def test_root_may_replace_what_it_likes_and_neither_the_look_nor_the_guest_belie
         patch = box.export()
     assert [change.path for change in patch.changes] == [b"new"]
     assert b"d/built" in {item.path for item in patch.left_out}
+
+
+def test_no_link_that_set_up_plants_leads_a_file_of_the_workspace_elsewhere(
+    setups: Setups, engine: Engine
+) -> None:
+    root = setups.workspace
+    for folder in ("src/deep", "dir"):
+        (root / folder).mkdir(parents=True)
+    for name in ("src/a.py", "src/deep/b.py", "a.txt", "dir/c.txt"):
+        (root / name).write_text(name)
+    policy = setups.policy(
+        "mkdir -p /opt/venv/bin /opt/venv/deep ~/x && echo theirs > ~/x/c.txt",
+        "ln -s /opt/venv src && ln -s /opt/venv/bin/planted a.txt && ln -s ~/x dir",
+    )
+    layer = setups.make(policy)
+    with Sandbox.open(workspace=root, policy=policy, image=layer.image, engine=engine) as box:
+        shown = box.run("cat src/a.py src/deep/b.py a.txt dir/c.txt; find . -type l").stdout
+        assert shown == b"src/a.pysrc/deep/b.pya.txtdir/c.txt"
+        assert box.run("find /opt/venv ~/x -type f -newer ~/x/c.txt").stdout == b""
+        assert box.run("cat ~/x/c.txt").stdout == b"theirs\n"
+        assert box.export().changes == ()
 
 
 def test_a_place_of_ours_is_not_filled_beforehand(setups: Setups) -> None:
@@ -346,6 +376,21 @@ def test_a_proxy_that_dies_in_the_middle_is_said(setups: Setups) -> None:
     assert [row for row in setups.engine.containers(LABEL_PROXY) if row.id not in before] == []
 
 
+def test_a_registry_that_is_down_is_said(setups: Setups) -> None:
+    name = f"{uuid.uuid4().hex}.example"
+    (setups.workspace / "probe.py").write_text(
+        "import socket\n"
+        "proxy = socket.create_connection(('127.0.0.1', 3128))\n"
+        f"proxy.sendall(b'CONNECT {name}:443 HTTP/1.1\\r\\n\\r\\n')\n"
+        "raise SystemExit(proxy.recv(100).decode().partition('\\r')[0])\n"
+    )
+    said = setups.refused("python3 probe.py", inputs=("probe.py",), network=(name,))
+    rows = said.splitlines()
+    told = "the proxy may reach these and got no answer (down, or no such name):"
+    assert rows[rows.index(told) + 1] == f"  CONNECT {name}:443"
+    assert setups.layers() == []
+
+
 def test_a_secret_that_is_not_set_is_said_before_anything_starts(setups: Setups) -> None:
     policy = setups.policy("true", secrets=("NO_SUCH_TOKEN",))
     with pytest.raises(SandboxError, match="needs the secret NO_SUCH_TOKEN"):
@@ -360,34 +405,87 @@ from dataclasses import replace
 from images.setup.layer import find_or_make
 from policies.loading import load
 from sandbox.engine.docker import Engine
-image, workspace, command, at = sys.argv[1:]
+image, workspace, command, at, *network = sys.argv[1:]
 policy = load("default")
-policy = replace(policy, setup=replace(policy.setup, commands=(command,)))
+policy = replace(
+    policy, setup=replace(policy.setup, commands=(command,), network=tuple(network))
+)
 engine = Engine.connect(os.environ)
 def dies(line):
     if at in line:
         os.kill(os.getpid(), signal.SIGKILL)
-if at == "commit":
-    commit = Engine.commit
-    def once(self, container, **how):
-        made = commit(self, container, **how)
-        os.kill(os.getpid(), signal.SIGKILL)
-    Engine.commit = once
+left = int(at) if at.isdigit() else 0
+def counted(name):
+    call = getattr(Engine, name)
+    def once(self, *given, **how):
+        global left
+        made = call(self, *given, **how)
+        if name.startswith("create"):
+            print(made if name == "create" else given[0], flush=True)
+        left -= 1
+        if at == name or left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made
+    setattr(Engine, name, once)
+for name in (
+    "create_volume", "create", "put_archive", "start", "wait", "commit", "remove_image", "remove",
+):
+    counted(name)
 find_or_make(engine, image, policy, Path(workspace), environ=os.environ, on_progress=dies)
 """
+
+
+def _killed(setups: Setups, command: str, at: str, *network: str) -> list[str]:
+    """Gives what it created: ids of containers, names of volumes."""
+    given = [setups.image, str(setups.workspace), command, at, *network]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *given], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    return done.stdout.split()
 
 
 @pytest.mark.parametrize("at", ["set-up: echo", "looking through", "commit"])
 def test_what_a_killed_one_leaves_is_never_taken_for_a_layer(setups: Setups, at: str) -> None:
     command = f"echo {uuid.uuid4()}"
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, setups.image, str(setups.workspace), command, at],
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
+    _killed(setups, command, at)
     assert not [tag for tag in setups.layers() if ":draft-" not in tag]
     policy = setups.policy()
     policy = replace(policy, setup=replace(policy.setup, commands=(command,)))
     assert not setups.make(policy).was_there
     drafts = [tag for tag in setups.layers() if ":draft-" in tag]
     assert len(drafts) == (at == "commit")
+
+
+def test_killed_after_any_call_of_the_engine_nothing_half_stands_and_all_of_it_has_an_end(
+    setups: Setups, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # with proxies of its own
+    command, network = f"echo whole > ~/mark; : {uuid.uuid4()}", f"{uuid.uuid4().hex}.example"
+    policy = setups.policy()
+    policy = replace(policy, setup=replace(policy.setup, commands=(command,), network=(network,)))
+    ref = setups.expect(policy)
+    created: list[str] = []
+    calls = 0
+    try:
+        while engine.image(ref) is None:
+            calls += 1
+            created += _killed(setups, command, str(calls), network)
+        assert calls > 8  # the proxy of one that was killed serves the next
+        assert setups.make(policy).was_there
+        assert _labels(engine, ref)[LABEL_SETUP] == ref
+        assert _run(ref, "cat ~agent/mark") == "whole\n"
+    finally:
+        standing = {row.id for row in engine.containers(LABEL_MANAGED)}
+        standing |= {row.name for row in engine.volumes(LABEL_MANAGED)}
+        left = [item for item in leftovers(engine) if item.id in created]
+        for item in left:
+            if item.kind is LeftoverKind.CONTAINER:
+                engine.remove(item.id)
+        for item in left:
+            if item.kind is LeftoverKind.VOLUME:
+                engine.remove_volume(item.id)
+    containers = [item.deadline for item in left if item.kind is LeftoverKind.CONTAINER]
+    assert containers
+    assert max(containers) < time.time() + 3 * 60 * 60
+    assert {item.id for item in left} == standing & set(created)

@@ -50,6 +50,6 @@ def test_what_several_files_hold_is_the_same_version_in_all() -> None:
 )
 def test_what_a_pin_comes_from_is_named_as_it_lies_beside_its_file(file: str) -> None:
     path = ROOT / file
-    named = set(re.findall(r"via.* -r ([^ ,]+)", path.read_text()))
+    named = set(re.findall(r"via.* -r ([^\s,]+)", path.read_text()))
     assert named
     assert all(path.with_name(name).is_file() for name in named)

@@ -14,6 +14,7 @@ from images.setup.proxy import RunningProxy, lease
 from images.setup.squid import AllowedHosts
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_PROXY
+from sandbox.errors import SandboxError
 from sandbox.prune import LeftoverKind, leftovers
 
 OWNER = "tester@here"
@@ -31,9 +32,11 @@ with lease(Engine.connect(os.environ), AllowedHosts(names=("a.example",)), time_
 """
 
 
-def _lease(engine: Engine, time_s: float = 60) -> AbstractContextManager[RunningProxy]:
+def _lease(
+    engine: Engine, time_s: float = 60, *, allowed: AllowedHosts = ALLOWED
+) -> AbstractContextManager[RunningProxy]:
     return lease(
-        engine, ALLOWED, time_s=time_s, owner=OWNER, environ=os.environ, on_progress=lambda _: None
+        engine, allowed, time_s=time_s, owner=OWNER, environ=os.environ, on_progress=lambda _: None
     )
 
 
@@ -70,6 +73,16 @@ def test_one_that_was_killed_is_not_used_again(engine: Engine) -> None:
             assert two.container != one.container
             assert two.ended() == ""
     assert _standing(engine, one) == _standing(engine, two) == (False, False)
+
+
+def test_one_that_does_not_start_is_said_and_leaves_nothing(engine: Engine) -> None:
+    allowed = AllowedHosts(names=(), registries=(("a.example", 99999),))
+    with (
+        pytest.raises(SandboxError, match=r"does not start \(it ended with 1\)"),
+        _lease(engine, allowed=allowed) as one,
+    ):
+        one.await_answer()
+    assert _standing(engine, one) == (False, False)
 
 
 def test_what_a_killed_process_leaves_is_known_and_ends_at_its_deadline(
