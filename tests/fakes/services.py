@@ -1,6 +1,6 @@
 """Each provider's service as a value: its stand-in, models on it, and its words for what all do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from agent.models.anthropic.client import AnthropicModel
 from agent.models.openai.chat import CHAT
 from agent.models.openai.client import OpenAIModel
 from agent.models.openai.responses.api import RESPONSES as RESPONSES_API
-from standins.anthropic import dialects
+from standins.anthropic import dialects, listing
 from standins.anthropic.dialects import CloudStandIn
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Behaviour, Raw, Refuse, answer
@@ -41,6 +41,10 @@ class ProviderService:
     """The conversation fills the window."""
     kept: Callable[[object], Raw]
     """What goes back as it came, with this value somewhere in it."""
+    section: str
+    """Of config.yaml: where the service is named."""
+    listed: Callable[[str], Mapping[str, Any]]
+    """A row of the service's list, of a model's name."""
 
     @property
     def model(self) -> str:
@@ -53,6 +57,13 @@ class ProviderService:
 
     def environ(self, api: Exchange) -> dict[str, str]:
         return {self.url_name: api.url, self.key_name: api.key}
+
+    def configuration(self, api: Exchange, key_name: str) -> str:
+        """A config.yaml that says the same, with the key in a variable of another name."""
+        return (
+            f"version: 1\nmodel: {self.model}\nproviders:\n"
+            f"  {self.section}: {{base_url: '{api.url}', api_key_env: {key_name}}}\n"
+        )
 
     def open(self, api: Exchange, **options: Any) -> AnthropicModel | OpenAIModel:
         """A model on a stand-in; to be closed."""
@@ -82,6 +93,8 @@ SERVICES = (
         refused=answer("I can't help with that.", stop="refusal"),
         full=answer("hm", stop="model_context_window_exceeded"),
         kept=lambda value: Raw({"type": "hologram", "light": value}),
+        section="anthropic",
+        listed=lambda name: listing.model(name, name),
     ),
     ProviderService(
         provider="openai",
@@ -97,6 +110,8 @@ SERVICES = (
         kept=lambda value: Raw(
             {"choices": [{"index": 0, "delta": {"reasoning_details": [{"signature": value}]}}]}
         ),
+        section="openai",
+        listed=lambda name: {"id": name, "object": "model", "owned_by": "team"},
     ),
     ProviderService(
         provider="responses",
@@ -117,6 +132,8 @@ SERVICES = (
         kept=lambda value: Raw(
             {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x", "n": value}
         ),
+        section="openai",
+        listed=lambda name: {"id": name, "object": "model", "owned_by": "team"},
     ),
 )
 

@@ -4,48 +4,54 @@ What happens stands in the scenarios; `scenario` says how one reads.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line.running import Shell
+from fakes.services import SERVICES, ProviderService
 from scenarios import terminal
-from scenarios.providers import PROVIDERS, Provider, new_words
 from scenarios.scenario import HERE, Aside, Scenario, Step, load
 from standins.exchange.replies import Refuse
-from standins.exchange.server import Exchange
+from standins.exchange.server import Exchange, Recorded
 
 NOW = sorted(HERE.glob("*.yaml"))
 IN_TEXT = sorted(HERE.glob("in_text/*.yaml"))
 
 
-@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+@pytest.mark.parametrize("provider", SERVICES, ids=lambda provider: provider.provider)
 @pytest.mark.parametrize("path", NOW, ids=lambda path: path.stem)
 def test_it_happens_as_written(
-    path: Path, provider: Provider, moonpool: Shell, image: str, tmp_path: Path
+    path: Path, provider: ProviderService, moonpool: Shell, image: str, tmp_path: Path
 ) -> None:
     happens(load(path), provider, moonpool, tmp_path, text_only=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+@pytest.mark.parametrize("provider", SERVICES, ids=lambda provider: provider.provider)
 @pytest.mark.parametrize("path", IN_TEXT, ids=lambda path: path.stem)
 def test_it_happens_as_written_with_a_model_that_has_no_tool_calls(
-    path: Path, provider: Provider, moonpool: Shell, image: str, tmp_path: Path
+    path: Path, provider: ProviderService, moonpool: Shell, image: str, tmp_path: Path
 ) -> None:
     happens(load(path), provider, moonpool, tmp_path, text_only=True)
 
 
 def happens(
-    scenario: Scenario, provider: Provider, moonpool: Shell, tmp_path: Path, *, text_only: bool
+    scenario: Scenario,
+    provider: ProviderService,
+    moonpool: Shell,
+    tmp_path: Path,
+    *,
+    text_only: bool,
 ) -> None:
     before = scenario.before()
     for name, data in before.items():
         file = moonpool.directory / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    with provider.open() as api:
+    with provider.stand_in() as api:
         api.text_only = text_only
         api.models = [provider.listed(name_in(name, provider)) for name in scenario.lists]
         env = environ(scenario, provider, api, tmp_path)
@@ -72,7 +78,7 @@ def happens(
 
 
 def environ(
-    scenario: Scenario, provider: Provider, api: Exchange, tmp_path: Path
+    scenario: Scenario, provider: ProviderService, api: Exchange, tmp_path: Path
 ) -> Mapping[str, str]:
     """How the command finds the service."""
     if scenario.key is None:
@@ -83,7 +89,7 @@ def environ(
 
 
 def play_aside(
-    aside: Aside, moonpool: Shell, provider: Provider, api: Exchange, env: Mapping[str, str]
+    aside: Aside, moonpool: Shell, provider: ProviderService, api: Exchange, env: Mapping[str, str]
 ) -> None:
     if aside.service is not None:
         api.queue(Refuse(aside.service))
@@ -94,8 +100,8 @@ def play_aside(
     assert api.left == (), "the service was not asked"
 
 
-def name_in(text: str, provider: Provider) -> str:
-    return text.replace("NAME", provider.model_name)
+def name_in(text: str, provider: ProviderService) -> str:
+    return text.replace("NAME", provider.name)
 
 
 def play(
@@ -109,7 +115,7 @@ def play(
     return done.returncode, done.stderr + done.stdout
 
 
-def command_line(scenario: Scenario, provider: Provider, tmp_path: Path) -> list[str]:
+def command_line(scenario: Scenario, provider: ProviderService, tmp_path: Path) -> list[str]:
     line = [scenario.command, *scenario.options]
     if scenario.key is None:
         line += ["-m", provider.model]
@@ -142,3 +148,26 @@ def files_of(directory: Path) -> dict[str, bytes]:
         for path in directory.rglob("*")
         if path.is_file()
     }
+
+
+def new_words(requests: Sequence[Recorded]) -> list[str]:
+    """For each request, every text in it that the one before did not have, whatever its shape."""
+    words: list[str] = []
+    known: set[str] = set()
+    for request in requests:
+        texts = list(_texts(request.body.get("messages") or request.body["input"]))
+        words.append("\n".join(text for text in texts if text not in known))
+        known.update(texts)
+    return words
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)

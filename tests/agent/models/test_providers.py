@@ -34,7 +34,7 @@ from agent.models.interface import (
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
 from fakes.providers import ProviderConversation, opening, result, user
-from fakes.services import CLOUDS, SERVICES, ProviderService
+from fakes.services import ANTHROPIC, CLOUDS, OPENAI, RESPONSES, SERVICES, ProviderService
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import (
@@ -117,6 +117,7 @@ def test_a_reply_is_the_same_however_its_bytes_are_cut(
     assert isinstance(call, ToolUse)
     assert (call.name, call.arguments, call.problem) == ("bash", {"command": text}, None)
     assert conversation.shown == text
+    assert len(conversation.events) > 1
     assert (reply.stop, reply.attempts, reply.request_id) == (StopReason.TOOL_USE, 1, "req_0001")
 
 
@@ -218,8 +219,8 @@ def test_arguments_that_are_no_object_carry_a_problem_and_may_go_back(
 
 
 @on_a_cloud_too
-@pytest.mark.parametrize("written", ["null", "[]", '""', " null\n"])
-def test_what_holds_nothing_is_no_arguments(provider: Provider, written: str) -> None:
+@pytest.mark.parametrize("written", ["null", "[]", '""', " null\n", None])
+def test_what_holds_nothing_is_no_arguments(provider: Provider, written: str | None) -> None:
     provider.api.queue(answer(Call("list_dir", written=written)))
     (call,) = calls_of(provider.open().say().message)
     assert (call.arguments, call.problem) == ({}, None)
@@ -360,6 +361,77 @@ def test_a_lasting_failure_ends_the_run_with_one_line(
     assert (len(provider.api.requests), conversation.waits) == (1, [])
 
 
+def named(value: object) -> str | None:
+    """For the ids of tests of single providers."""
+    return getattr(value, "provider", None)
+
+
+@pytest.mark.parametrize(
+    ("provider", "error", "kind"),
+    [
+        (ANTHROPIC, "invalid_request_error", ModelRefusedRequest),
+        (ANTHROPIC, "authentication_error", ModelAuth),
+        (ANTHROPIC, "billing_error", ModelBilling),
+        (ANTHROPIC, "permission_error", ModelAuth),
+        (OPENAI, "invalid_request_error", ModelRefusedRequest),
+        (OPENAI, "authentication_error", ModelAuth),
+        (OPENAI, "insufficient_quota", ModelBilling),
+        (RESPONSES, "insufficient_quota", ModelBilling),
+    ],
+    indirect=["provider"],
+    ids=named,
+)
+def test_an_error_event_that_no_retry_mends_ends_the_run(
+    provider: Provider, error: str, kind: type[ModelError]
+) -> None:
+    provider.api.queue(Break(How.ERROR, before=provider.kinds[-1], error=error))
+    with pytest.raises(kind, match="as the test asked"):
+        provider.open().say()
+    assert len(provider.api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "error"),
+    [
+        *((ANTHROPIC, error) for error in ("api_error", "rate_limit_error")),
+        *((OPENAI, error) for error in ("server_error", "rate_limit_exceeded")),
+        *((RESPONSES, error) for error in ("server_error", "rate_limit_exceeded")),
+        *((service, error) for service in SERVICES for error in ("overloaded_error", "new_one")),
+    ],
+    indirect=["provider"],
+    ids=named,
+)
+def test_an_error_event_that_may_pass_is_made_again(provider: Provider, error: str) -> None:
+    broken = Break(How.ERROR, before=provider.kinds[-1], error=error)
+    provider.api.queue(broken, answer("Better."))
+    assert provider.open().say().attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "code", "kind"),
+    [
+        (ANTHROPIC, 429, "enforced_spend_limit_reached", ModelBilling),
+        (ANTHROPIC, 429, "contract_spend_limit_reached", ModelBilling),
+        (ANTHROPIC, 400, "organization_on_hold", ModelAuth),
+        (OPENAI, 429, "insufficient_quota", ModelBilling),
+        (OPENAI, 429, "billing_hard_limit_reached", ModelBilling),
+        (OPENAI, 400, "billing_not_active", ModelBilling),
+        (OPENAI, 429, "account_deactivated", ModelAuth),
+        (OPENAI, 400, "content_policy_violation", ModelRefusedRequest),
+    ],
+    indirect=["provider"],
+    ids=named,
+)
+def test_a_code_that_names_a_lasting_cause_beats_the_status(
+    provider: Provider, status: int, code: str, kind: type[ModelError]
+) -> None:
+    provider.api.queue(Refuse(status, {"retry-after": "1"}, code=code))
+    conversation = provider.open()
+    with pytest.raises(kind):
+        conversation.say()
+    assert (conversation.waits, len(provider.api.requests)) == ([], 1)
+
+
 @on_a_cloud_too
 @pytest.mark.parametrize(
     ("headers", "least_s", "most_s"),
@@ -394,6 +466,17 @@ def test_the_wrong_key_is_an_error_of_the_key(provider: Provider) -> None:
     with pytest.raises(ModelAuth, match=provider.key_name) as caught:
         provider.open(api_key="another-key").say()
     assert "another-key" not in str(caught.value)
+
+
+def test_a_list_of_models_is_asked_for_as_a_reply_is(provider: Provider) -> None:
+    provider.api.models = [listing.model("m1", "M")]
+    provider.api.queue(Refuse(503))
+    conversation = provider.open()
+    assert [one.id for one in conversation.model.offered(conversation.events.append)] == ["m1"]
+    assert [type(event) for event in conversation.events] == [Retrying]
+    assert len(conversation.waits) == 1
+    with pytest.raises(ModelAuth, match=provider.key_name):
+        provider.open(api_key="another-key").model.offered()
 
 
 @on_a_cloud_too

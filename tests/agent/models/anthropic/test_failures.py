@@ -9,8 +9,6 @@ import pytest
 
 from agent.errors import (
     ModelAuth,
-    ModelBilling,
-    ModelError,
     ModelRefusedRequest,
     ModelUnavailable,
     UsageError,
@@ -69,32 +67,6 @@ def test_nothing_is_void_where_nothing_had_begun(
     assert not [event for event in conversation.events if isinstance(event, Discarded)]
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        ("invalid_request_error", ModelRefusedRequest),
-        ("authentication_error", ModelAuth),
-        ("billing_error", ModelBilling),
-        ("permission_error", ModelAuth),
-    ],
-)
-def test_an_error_event_that_no_retry_mends_ends_the_run(
-    api: StandIn, conversation: ProviderConversation, error: str, kind: type[ModelError]
-) -> None:
-    api.queue(Break(How.ERROR, before="content_block_stop", error=error))
-    with pytest.raises(kind, match="as the test asked"):
-        conversation.say()
-    assert len(api.requests) == 1
-
-
-@pytest.mark.parametrize("error", ["overloaded_error", "api_error", "rate_limit_error", "new_one"])
-def test_an_error_event_that_may_pass_is_made_again(
-    api: StandIn, conversation: ProviderConversation, error: str
-) -> None:
-    api.queue(Break(How.ERROR, before="content_block_stop", error=error), answer("Better."))
-    assert conversation.say().attempts == 2
-
-
 @pytest.mark.parametrize(("ahead_s", "least_s", "most_s"), [(250, 100, 275), (-100, 0, 0)])
 def test_retry_after_may_be_a_date(
     api: StandIn, conversation: ProviderConversation, ahead_s: int, least_s: float, most_s: float
@@ -121,23 +93,6 @@ def test_a_wait_longer_than_the_limit_is_not_waited_for(
 ) -> None:
     api.queue(Refuse(429, {"retry-after": asked}))
     with pytest.raises(ModelUnavailable, match=r"asks to wait .* hours"):
-        conversation.say()
-    assert conversation.waits == []
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [
-        (429, "enforced_spend_limit_reached", ModelBilling),
-        (429, "contract_spend_limit_reached", ModelBilling),
-        (400, "organization_on_hold", ModelAuth),
-    ],
-)
-def test_a_code_that_names_a_lasting_cause_beats_the_status(
-    api: StandIn, conversation: ProviderConversation, status: int, code: str, kind: type[ModelError]
-) -> None:
-    api.queue(Refuse(status, code=code))
-    with pytest.raises(kind):
         conversation.say()
     assert conversation.waits == []
 

@@ -8,7 +8,6 @@ import pytest
 
 from agent.errors import ModelAuth, ModelError, ModelRefusedRequest, ModelUnavailable
 from agent.models.anthropic import listing as anthropic_listing
-from agent.models.interface import Retrying, StreamEvent
 from agent.models.transport import NotTheApiError
 from fakes.providers import ProviderConversation
 from standins.anthropic import listing
@@ -112,13 +111,3 @@ def test_failures_are_told_as_for_a_run(
     api.queue(*[behaviour] * 8)
     with pytest.raises(error):
         open_conversation().model.offered(lambda _: None)
-
-
-def test_an_overloaded_service_is_asked_again(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    page = json.dumps({"data": [{"id": "a"}]})
-    api.queue(Refuse(529), Page(200, page, content_type="application/json"))
-    heard: list[StreamEvent] = []
-    assert len(conversation.model.offered(heard.append)) == 1
-    assert [type(event) for event in heard] == [Retrying]

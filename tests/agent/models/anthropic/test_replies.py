@@ -9,50 +9,15 @@ from agent.errors import ModelError
 from agent.models.interface import (
     AssistantMessage,
     Opaque,
-    Request,
     StopReason,
-    Text,
-    ThinkingDelta,
     ToolUse,
     UserMessage,
 )
 from fakes.providers import ProviderConversation, result, user
 from standins.anthropic.server import StandIn
-from standins.exchange.replies import Break, Call, How, Raw, Thought, answer
+from standins.exchange.replies import Call, Raw, Thought, answer
 
 Open = Callable[..., ProviderConversation]
-
-
-def test_text_streams_in_pieces_and_comes_back_whole(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(answer("I look around first, and then I see."))
-    reply = conversation.say()
-    assert reply.message.blocks == (Text(text="I look around first, and then I see."),)
-    assert conversation.shown == "I look around first, and then I see."
-    assert len(conversation.events) > 1
-    assert (reply.stop, reply.attempts) == (StopReason.END_TURN, 1)
-    assert reply.request_id == "req_0001"
-
-
-def test_several_calls_of_one_turn_come_in_their_order(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(answer(*(Call("bash", {"command": f"echo {n}"}) for n in range(5))))
-    reply = conversation.say()
-    assert reply.stop is StopReason.TOOL_USE
-    calls = [block for block in reply.message.blocks if isinstance(block, ToolUse)]
-    assert [call.arguments["command"] for call in calls] == [f"echo {n}" for n in range(5)]
-    assert all(call.problem is None for call in calls)
-
-
-def test_a_call_without_arguments_has_an_empty_object(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(answer(Call("list_dir")))
-    (call,) = conversation.say().message.blocks
-    assert isinstance(call, ToolUse)
-    assert (call.arguments, call.problem) == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -179,13 +144,6 @@ def test_a_history_changed_before_a_thinking_block_would_be_refused(
         conversation.say(user("Stay."), reply.message, user("And?"))
 
 
-def test_thinking_is_shown_as_it_streams(api: StandIn, conversation: ProviderConversation) -> None:
-    api.queue(answer(Thought("I weigh it."), "Done."))
-    conversation.say()
-    shown = [event.text for event in conversation.events if isinstance(event, ThinkingDelta)]
-    assert "".join(shown) == "I weigh it."
-
-
 def test_a_block_of_an_unknown_kind_goes_back_as_it_came(
     api: StandIn, conversation: ProviderConversation
 ) -> None:
@@ -275,43 +233,3 @@ def test_two_calls_with_one_id_are_a_broken_stream(
 ) -> None:
     api.queue(answer(Call("bash", id="t1"), Call("bash", id="t1")), answer("Better."))
     assert conversation.say().attempts == 2
-
-
-def test_an_error_in_what_shows_events_is_not_taken_for_the_services(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    class DisplayError(ValueError):
-        pass
-
-    def show(event: object) -> None:
-        raise DisplayError
-
-    api.queue(answer("Hello."))
-    with pytest.raises(DisplayError):
-        conversation.model.reply(_request(), show)
-    assert (len(api.requests), conversation.waits) == (1, [])
-
-
-def test_an_interrupt_leaves_at_once_and_the_model_can_be_used_again(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    def show(event: object) -> None:
-        raise KeyboardInterrupt
-
-    api.queue(answer("Hello."), answer("Again."))
-    with pytest.raises(KeyboardInterrupt):
-        conversation.model.reply(_request(), show)
-    assert conversation.say().message.blocks == (Text(text="Again."),)
-
-
-def test_the_broken_text_is_void_and_comes_again(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(Break(How.DROP, before="message_stop", answer=answer("Old.")), answer("New."))
-    reply = conversation.say()
-    assert reply.message.blocks == (Text(text="New."),)
-    assert conversation.shown == "Old.New."
-
-
-def _request() -> Request:
-    return Request(system="s", tools=(), messages=(user("Go."),), max_tokens=100)

@@ -7,17 +7,8 @@ import httpx2
 import openai
 import pytest
 
-from agent.errors import (
-    ModelAuth,
-    ModelBilling,
-    ModelError,
-    ModelRefusedRequest,
-)
 from agent.models.http_errors import FailureKind
 from agent.models.openai.errors import BY_NAME, complaint, kind_of
-from fakes.providers import ProviderConversation
-from standins.exchange.replies import Break, How, Refuse, answer
-from standins.openai.server import StandInOpenAI
 
 CLIENT = openai.OpenAI(api_key="k", base_url="https://api.example.org", max_retries=0)
 REQUEST = httpx2.Request("POST", "https://api.example.org/v1/chat/completions")
@@ -66,29 +57,6 @@ def test_a_number_within_a_stream_is_a_status(code: object, expected: FailureKin
     assert kind_of(stream_error(code=code)) is expected
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [
-        (429, "insufficient_quota", ModelBilling),
-        (429, "billing_hard_limit_reached", ModelBilling),
-        (400, "billing_not_active", ModelBilling),
-        (429, "account_deactivated", ModelAuth),
-        (400, "content_policy_violation", ModelRefusedRequest),
-    ],
-)
-def test_a_code_that_names_a_lasting_cause_beats_the_status(
-    openai_api: StandInOpenAI,
-    openai_conversation: ProviderConversation,
-    status: int,
-    code: str,
-    kind: type[ModelError],
-) -> None:
-    openai_api.queue(Refuse(status, {"retry-after": "1"}, code=code))
-    with pytest.raises(kind):
-        openai_conversation.say()
-    assert (openai_conversation.waits, len(openai_api.requests)) == ([], 1)
-
-
 def test_a_quota_is_billing_by_its_type_whatever_the_code() -> None:
     body = {"error": {"type": "insufficient_quota", "code": "some_new_limit_exceeded"}}
     assert kind_of(status_error(429, body)) is FailureKind.BILLING
@@ -106,34 +74,6 @@ def test_a_request_above_the_rate_by_itself_is_not_waited_for() -> None:
 def test_a_service_that_says_whether_to_retry_is_believed(said: str, status: int) -> None:
     found = kind_of(status_error(status, x_should_retry=said))
     assert found is (FailureKind.RETRY if said == "true" else FailureKind.UNAVAILABLE)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        ("invalid_request_error", ModelRefusedRequest),
-        ("authentication_error", ModelAuth),
-        ("insufficient_quota", ModelBilling),
-    ],
-)
-def test_an_error_event_that_no_retry_mends_ends_the_run(
-    openai_api: StandInOpenAI,
-    openai_conversation: ProviderConversation,
-    error: str,
-    kind: type[ModelError],
-) -> None:
-    openai_api.queue(Break(How.ERROR, before="finish", error=error))
-    with pytest.raises(kind, match="as the test asked"):
-        openai_conversation.say()
-    assert len(openai_api.requests) == 1
-
-
-@pytest.mark.parametrize("error", ["server_error", "overloaded_error", "new_one"])
-def test_an_error_event_that_may_pass_is_made_again(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation, error: str
-) -> None:
-    openai_api.queue(Break(How.ERROR, before="finish", error=error), answer("Better."))
-    assert openai_conversation.say().attempts == 2
 
 
 def test_a_form_of_error_that_only_some_services_have_is_read_too() -> None:

@@ -366,21 +366,3 @@ def test_openais_own_service_is_asked_as_it_wants_to_be(name: str) -> None:
 
 
 # -- what is offered ----------------------------------------------------------------------------
-
-
-def test_the_models_of_a_service_are_listed(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation
-) -> None:
-    model = openai_conversation.model
-    assert isinstance(model, OpenAIModel)
-    openai_api.queue(Refuse(503))
-    offered = model.offered()
-    assert "gpt-4o" in [one.id for one in offered]
-    assert len(openai_conversation.waits) == 1
-
-
-def test_listing_with_a_wrong_key_says_so(openai_api: StandInOpenAI, open_openai: Open) -> None:
-    model = open_openai(openai_api, api_key="another-key").model
-    assert isinstance(model, OpenAIModel)
-    with pytest.raises(ModelAuth, match="OPENAI_API_KEY"):
-        model.offered()

@@ -285,11 +285,3 @@ def test_a_service_that_never_ends_its_answers_is_given_up(
         conversation.say()
     void = [event for event in conversation.events if isinstance(event, Discarded)]
     assert [event.usage for event in void] == [Usage(uncounted_replies=1)] * 3
-
-
-def test_it_lists_the_models_of_the_service(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
-) -> None:
-    names = {model.id for model in responses_conversation.model.offered()}
-    assert "gpt-5.4" in names
-    assert responses_conversation.model.name == "responses:gpt-5.4"
