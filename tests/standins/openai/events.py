@@ -10,8 +10,6 @@ from standins.openai.quirks import Quirk
 
 Json = dict[str, Any]
 
-PING = b": keep-alive\n\n"
-
 
 def completion(answer: Answer, context: Context) -> Json:
     """As without streaming."""

@@ -39,6 +39,51 @@ def check_headers(headers: Mapping[str, str], key: str) -> None:
         raise OpenAIFaultError(said, 401, code="invalid_api_key")
 
 
+def complain(error: fields.Complaint | None, at: str = "") -> None:
+    """Raise the fault for a body that an SDK's types do not fit; ``at``: where they begin."""
+    if error is None:
+        return
+    steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.steps)
+    place = (at + "".join(steps)).lstrip(".")
+    if error.kind == "extra_forbidden":
+        said = f"Unknown parameter: '{place}'."
+        raise OpenAIFaultError(said, param=place, code="unknown_parameter")
+    if error.kind == "missing":
+        raise missing(place)
+    raise OpenAIFaultError(f"Invalid '{place}': {error.message}", param=place, code="invalid_type")
+
+
+def missing(place: str) -> OpenAIFaultError:
+    said = f"Missing required parameter: '{place}'."
+    return OpenAIFaultError(said, param=place, code="missing_required_parameter")
+
+
+def check_names(names: Sequence[str], place: str) -> None:
+    """Of tools; ``place`` has braces for a name's number."""
+    for number, name in enumerate(names):
+        check_name(name, place.format(number))
+    if len(set(names)) != len(names):
+        raise OpenAIFaultError("Invalid 'tools': names must be unique.", param="tools")
+
+
+def check_name(name: str, place: str) -> None:
+    if _TOOL_NAME.fullmatch(name) is None:
+        said = f"Invalid '{place}': string does not match pattern."
+        raise OpenAIFaultError(said, param=place, code="invalid_value")
+
+
+def check_image(url: str, kind: str, *, taken: bool, place: str) -> None:
+    """``taken``: whether the service takes any."""
+    if not taken:
+        said = f"Invalid content type: {kind} is not supported by this model"
+        raise OpenAIFaultError(said, param=place)
+    found = _DATA_URL.fullmatch(url)
+    try:
+        base64.b64decode(found[2] if found else "?", validate=True)
+    except binascii.Error:
+        raise OpenAIFaultError("Invalid image.", code="invalid_image_url") from None
+
+
 def check_body(body: Any, quirks: Collection[Quirk] = ()) -> None:
     """Raise the fault that the API would answer, if any."""
     if not isinstance(body, dict):
@@ -69,17 +114,7 @@ def _check_known(body: Mapping[str, Any], quirks: Collection[Quirk]) -> None:
 
 def _check_fields(body: Mapping[str, Any], quirks: Collection[Quirk]) -> None:
     plain = _without_reasoning(body) if Quirk.KEEPS_REASONING in quirks else body
-    error = fields.complaint(plain, _form(streaming=body.get("stream") is True))
-    if error is None:
-        return
-    place = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.steps).lstrip(".")
-    if error.kind == "extra_forbidden":
-        said = f"Unknown parameter: '{place}'."
-        raise OpenAIFaultError(said, param=place, code="unknown_parameter")
-    if error.kind == "missing":
-        said = f"Missing required parameter: '{place}'."
-        raise OpenAIFaultError(said, param=place, code="missing_required_parameter")
-    raise OpenAIFaultError(f"Invalid '{place}': {error.message}", param=place, code="invalid_type")
+    complain(fields.complaint(plain, _form(streaming=body.get("stream") is True)))
 
 
 @cache
@@ -140,20 +175,12 @@ def _check_tools(body: Mapping[str, Any]) -> None:
     if not body["tools"]:
         said = "Invalid 'tools': empty array. Expected an array with minimum length 1."
         raise OpenAIFaultError(said, param="tools", code="empty_array")
-    names = []
-    for number, tool in enumerate(body["tools"]):
-        if tool["type"] != "function":
-            continue
-        name = tool["function"]["name"]
-        if _TOOL_NAME.fullmatch(name) is None:
-            place = f"tools[{number}].function.name"
-            said = f"Invalid '{place}': string does not match pattern."
-            raise OpenAIFaultError(said, param=place, code="invalid_value")
-        if tool["function"].get("parameters", {}).get("type", "object") != "object":
-            raise OpenAIFaultError(f"Invalid schema for function '{name}': not an object.")
-        names.append(name)
-    if len(set(names)) != len(names):
-        raise OpenAIFaultError("Invalid 'tools': names must be unique.", param="tools")
+    functions = [tool["function"] for tool in body["tools"] if tool["type"] == "function"]
+    check_names([function["name"] for function in functions], "tools[{}].function.name")
+    for function in functions:
+        if function.get("parameters", {}).get("type", "object") != "object":
+            said = f"Invalid schema for function '{function['name']}': not an object."
+            raise OpenAIFaultError(said)
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]], quirks: Collection[Quirk]) -> None:
@@ -237,13 +264,7 @@ def _check_content(number: int, message: Mapping[str, Any], quirks: Collection[Q
     if not content:
         raise OpenAIFaultError(f"Invalid 'messages[{number}].content': empty array.")
     for part in content:
-        if part["type"] != "image_url":
-            continue
-        if Quirk.NO_IMAGES in quirks:
-            said = "Invalid content type: image_url is not supported by this model"
-            raise OpenAIFaultError(said, param=f"messages.[{number}].content")
-        found = _DATA_URL.fullmatch(part["image_url"]["url"])
-        try:
-            base64.b64decode(found[2] if found else "?", validate=True)
-        except binascii.Error:
-            raise OpenAIFaultError("Invalid image.", code="invalid_image_url") from None
+        if part["type"] == "image_url":
+            taken = Quirk.NO_IMAGES not in quirks
+            place = f"messages.[{number}].content"
+            check_image(part["image_url"]["url"], "image_url", taken=taken, place=place)

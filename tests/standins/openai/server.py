@@ -13,49 +13,27 @@ ways. `Quirk`s make it the gateway that compatible services are. It knows nothin
 from collections.abc import Mapping
 from typing import Any
 
-from standins.exchange.faults import FaultError
-from standins.exchange.replies import Answer, Refuse
-from standins.exchange.server import Context, Event, Exchange
-from standins.openai import events, faults, rules
-from standins.openai.faults import OpenAIFaultError
-from standins.openai.prefixes import Prefixes
+from standins.exchange.replies import Answer
+from standins.exchange.server import Context, Event
+from standins.openai import events, rules
 from standins.openai.quirks import Quirk
+from standins.openai.service import OpenAIService
 
 
-class StandInOpenAI(Exchange):
-    """A context manager; every request for a completion needs a queued behaviour."""
+class StandInOpenAI(OpenAIService):
+    """Chat completions."""
 
-    request_id_header = "x-request-id"
-    ping = events.PING
+    path = "/chat/completions"
     garbage = b'data: {"choices": [{"del\n\n'
     no_object = b"data: [1, 2]\n\n"
 
     def __init__(self, *quirks: Quirk, key: str = "test-key-1234") -> None:
-        super().__init__(key=key)
         self.quirks = frozenset(quirks)
-        self.prefixes = Prefixes()
-        self.models = [
-            {"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "system"}
-            for name in sorted(rules.KNOWN_MODELS)
-        ]
+        takes_any_key = Quirk.NO_KEY in quirks
+        super().__init__(key=key, models=rules.KNOWN_MODELS, takes_any_key=takes_any_key)
 
-    @property
-    def url(self) -> str:
-        return f"{self.host}/v1"
-
-    def check(self, path: str, headers: Mapping[str, str], body: Any) -> None:
-        if Quirk.NO_KEY not in self.quirks:
-            rules.check_headers(headers, self.key)
-        if path == "/v1/models":
-            return
-        if path != "/v1/chat/completions":
-            raise OpenAIFaultError(f"Invalid URL (POST {path})", 404)
+    def check_body(self, body: Any) -> None:
         rules.check_body(body, self.quirks)
-
-    def server_side(self, path: str) -> Mapping[str, Any] | None:
-        if path == "/v1/models":
-            return {"object": "list", "data": list(self.models)}
-        return None
 
     def usage(self, body: Mapping[str, Any]) -> Mapping[str, int]:
         return self.prefixes.usage(body)
@@ -69,12 +47,3 @@ class StandInOpenAI(Exchange):
     def error_event(self, kind: str) -> bytes:
         error = {"message": "as the test asked", "type": kind, "param": None, "code": None}
         return events.encoded({"error": error})
-
-    def fault_body(self, fault: FaultError | Refuse, request_id: str) -> Mapping[str, Any]:
-        match fault:
-            case OpenAIFaultError():
-                return faults.body(fault.status, fault.message, param=fault.param, code=fault.code)
-            case Refuse():
-                return faults.body(fault.status, fault.message, code=fault.code)
-            case _:
-                return faults.body(fault.status, fault.message)

@@ -12,7 +12,6 @@ from standins.responses.quirks import ResponsesQuirk
 
 Json = dict[str, Any]
 
-PING = b": keep-alive\n\n"
 _CUT = "max_output_tokens"
 _FAILED = "failed"
 """As `Answer.stop`: the response fails, with the error of `Answer.stop_details`."""

@@ -4,9 +4,6 @@ Sources: the SDK's parameter types and docstrings (openai 3.54.0), and the API's
 its users report them. Pure: from a request's body to a fault.
 """
 
-import base64
-import binascii
-import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args
@@ -20,6 +17,7 @@ from openai.types.shared.responses_model import ResponsesModel
 
 from standins.exchange import fields
 from standins.openai.faults import OpenAIFaultError
+from standins.openai.rules import check_image, check_name, check_names, complain, missing
 from standins.responses import sealing
 from standins.responses.quirks import ResponsesQuirk
 
@@ -30,10 +28,8 @@ KNOWN_MODELS = frozenset(
     for name in get_args(member)
 )
 _NEVER_REASON = ("gpt-4", "gpt-3.5", "chatgpt")
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _LONGEST_ID = 64
 _LEAST_OUTPUT = 16
-_DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp);base64,(.+)", re.DOTALL)
 
 SMALL_OUTPUT_TOKENS = 4096
 
@@ -46,9 +42,9 @@ def check_body(body: Any, quirks: Collection[ResponsesQuirk] = ()) -> None:
         raise OpenAIFaultError("We could not parse the JSON body of your request.")
     _check_known(body, quirks)
     form = _form(streaming=body.get("stream") is True)
-    _complain(fields.complaint({k: v for k, v in body.items() if k != "input"}, form))
+    complain(fields.complaint({k: v for k, v in body.items() if k != "input"}, form))
     if "model" not in body:
-        raise _missing("model")
+        raise missing("model")
     if body["model"] not in KNOWN_MODELS and ResponsesQuirk.ANY_MODEL not in quirks:
         said = f"The requested model '{body['model']}' does not exist."
         raise OpenAIFaultError(said, 404, param="model", code="model_not_found")
@@ -74,24 +70,6 @@ def _check_known(body: Json, quirks: Collection[ResponsesQuirk]) -> None:
     for name, quirk in unknown.items():
         if name in body and quirk in quirks:
             raise OpenAIFaultError(f"Unsupported parameter: {name}", param=name)
-
-
-def _complain(error: fields.Complaint | None, at: str = "") -> None:
-    if error is None:
-        return
-    steps = (f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.steps)
-    place = (at + "".join(steps)).lstrip(".")
-    if error.kind == "extra_forbidden":
-        said = f"Unknown parameter: '{place}'."
-        raise OpenAIFaultError(said, param=place, code="unknown_parameter")
-    if error.kind == "missing":
-        raise _missing(place)
-    raise OpenAIFaultError(f"Invalid '{place}': {error.message}", param=place, code="invalid_type")
-
-
-def _missing(place: str) -> OpenAIFaultError:
-    said = f"Missing required parameter: '{place}'."
-    return OpenAIFaultError(said, param=place, code="missing_required_parameter")
 
 
 @cache
@@ -144,13 +122,7 @@ def _check_limit(body: Json, quirks: Collection[ResponsesQuirk]) -> None:
 
 def _check_tools(tools: Sequence[Json]) -> None:
     names = [tool["name"] for tool in tools if tool["type"] == "function"]
-    for number, name in enumerate(names):
-        if _NAME.fullmatch(name) is None:
-            place = f"tools[{number}].name"
-            said = f"Invalid '{place}': string does not match pattern."
-            raise OpenAIFaultError(said, param=place, code="invalid_value")
-    if len(set(names)) != len(names):
-        raise OpenAIFaultError("Invalid 'tools': names must be unique.", param="tools")
+    check_names(names, "tools[{}].name")
     for tool in tools:
         if tool["type"] == "function" and tool.get("strict") is not False:
             _check_strict(tool)
@@ -168,7 +140,7 @@ def _check_strict(tool: Json) -> None:
 
 def _check_input(body: Json, quirks: Collection[ResponsesQuirk]) -> None:
     if "input" not in body:
-        raise _missing("input")
+        raise missing("input")
     items = body["input"]
     if isinstance(items, str):
         return
@@ -196,7 +168,7 @@ def _check_form(number: int, item: Any) -> None:
     if form is None:
         said = f"Invalid value: '{kind}'."
         raise OpenAIFaultError(said, param=f"{place}.type", code="invalid_value")
-    _complain(fields.complaint(item, form), place)
+    complain(fields.complaint(item, form), place)
     if kind == "item_reference":
         raise _not_stored(item["id"])
 
@@ -229,10 +201,7 @@ def _check_call(number: int, item: Json, seen: set[str]) -> None:
             place = f"input[{number}].{key}"
             said = f"Invalid '{place}': string too long. Expected a string with maximum length 64."
             raise OpenAIFaultError(said, param=place, code="string_above_max_length")
-    if _NAME.fullmatch(item["name"]) is None:
-        place = f"input[{number}].name"
-        said = f"Invalid '{place}': string does not match pattern."
-        raise OpenAIFaultError(said, param=place, code="invalid_value")
+    check_name(item["name"], f"input[{number}].name")
     if item["call_id"] in seen:
         raise OpenAIFaultError(f"Duplicate function call with call_id {item['call_id']}.")
     seen.add(item["call_id"])
@@ -318,13 +287,7 @@ def _not_stored(identifier: str) -> OpenAIFaultError:
 
 def _check_images(number: int, parts: Sequence[Json], quirks: Collection[ResponsesQuirk]) -> None:
     for part in parts:
-        if part["type"] != "input_image":
-            continue
-        if ResponsesQuirk.NO_IMAGES in quirks:
-            said = "Invalid content type: input_image is not supported by this model"
-            raise OpenAIFaultError(said, param=f"input[{number}]")
-        found = _DATA_URL.fullmatch(part.get("image_url") or "")
-        try:
-            base64.b64decode(found[2] if found else "?", validate=True)
-        except binascii.Error:
-            raise OpenAIFaultError("Invalid image.", code="invalid_image_url") from None
+        if part["type"] == "input_image":
+            taken = ResponsesQuirk.NO_IMAGES not in quirks
+            url = part.get("image_url") or ""
+            check_image(url, "input_image", taken=taken, place=f"input[{number}]")

@@ -14,50 +14,26 @@ make it the gateway that compatible services are. It knows nothing of the agent.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from standins.exchange.faults import FaultError
-from standins.exchange.replies import Answer, Refuse
-from standins.exchange.server import Context, Event, Exchange
-from standins.openai import faults
-from standins.openai.faults import OpenAIFaultError
-from standins.openai.prefixes import Prefixes
-from standins.openai.rules import check_headers
+from standins.exchange.replies import Answer
+from standins.exchange.server import Context, Event
+from standins.openai.service import OpenAIService
 from standins.responses import events, rules
 from standins.responses.quirks import ResponsesQuirk
 
 
-class StandInResponses(Exchange):
-    """A context manager; every request for a response needs a queued behaviour."""
+class StandInResponses(OpenAIService):
+    """The Responses API."""
 
-    request_id_header = "x-request-id"
-    ping = events.PING
+    path = "/responses"
     garbage = b'event: response.output_text.delta\ndata: {"type": "response.out\n\n'
     no_object = b"event: response.output_text.delta\ndata: [1, 2]\n\n"
 
     def __init__(self, *quirks: ResponsesQuirk, key: str = "test-key-1234") -> None:
-        super().__init__(key=key)
         self.quirks = frozenset(quirks)
-        self.prefixes = Prefixes()
-        self.models = [
-            {"id": name, "object": "model", "created": 1_790_000_000, "owned_by": "system"}
-            for name in sorted(rules.KNOWN_MODELS)
-        ]
+        super().__init__(key=key, models=rules.KNOWN_MODELS)
 
-    @property
-    def url(self) -> str:
-        return f"{self.host}/v1"
-
-    def check(self, path: str, headers: Mapping[str, str], body: Any) -> None:
-        check_headers(headers, self.key)
-        if path == "/v1/models":
-            return
-        if path != "/v1/responses":
-            raise OpenAIFaultError(f"Invalid URL (POST {path})", 404)
+    def check_body(self, body: Any) -> None:
         rules.check_body(body, self.quirks)
-
-    def server_side(self, path: str) -> Mapping[str, Any] | None:
-        if path == "/v1/models":
-            return {"object": "list", "data": list(self.models)}
-        return None
 
     def usage(self, body: Mapping[str, Any]) -> Mapping[str, int]:
         return self.prefixes.usage({"tools": body.get("tools"), "messages": body["input"]})
@@ -71,15 +47,6 @@ class StandInResponses(Exchange):
     def error_event(self, kind: str) -> bytes:
         error = {"code": kind, "message": "as the test asked", "param": None}
         return events.encoded({"type": "error", "sequence_number": 0, **error})
-
-    def fault_body(self, fault: FaultError | Refuse, request_id: str) -> Mapping[str, Any]:
-        match fault:
-            case OpenAIFaultError():
-                return faults.body(fault.status, fault.message, param=fault.param, code=fault.code)
-            case Refuse():
-                return faults.body(fault.status, fault.message, code=fault.code)
-            case _:
-                return faults.body(fault.status, fault.message)
 
     def between(self, event: bytes) -> Iterator[bytes]:
         yield from super().between(event)
