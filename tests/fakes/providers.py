@@ -23,7 +23,7 @@ from agent.models.interface import (
 )
 from agent.models.openai.client import OpenAIModel
 from agent.models.service import RequestTiming
-from fakes.services import ANTHROPIC, OPENAI, RESPONSES, ProviderService
+from fakes.services import ANTHROPIC, OPENAI, RESPONSES, SERVICES, ProviderService
 from standins.anthropic.server import StandIn
 from standins.exchange.server import Exchange
 from standins.openai.server import StandInOpenAI
@@ -51,9 +51,11 @@ AT_ONCE = RequestTiming(sleep=lambda _: None)
 
 
 @dataclass
-class ProviderConversation:
+class ProviderChat:
     """A model on the stand-in, with all that it did on the way."""
 
+    api: Any
+    """The stand-in."""
     model: AnthropicModel | OpenAIModel
     waits: list[float]
     events: list[StreamEvent] = field(default_factory=list)
@@ -87,22 +89,19 @@ def open_on(
     *,
     timing: RequestTiming | None = None,
     **options: Any,
-) -> ProviderConversation:
+) -> ProviderChat:
     """A model on a stand-in. It does not wait: how long it would have is in ``waits``."""
     waits: list[float] = []
     timing = replace(timing or RequestTiming(), sleep=waits.append)
-    return ProviderConversation(model=opener(api, timing=timing, **options), waits=waits)
-
-
-OPENAI_MODEL = OPENAI.name
+    return ProviderChat(api=api, model=opener(api, timing=timing, **options), waits=waits)
 
 
 @contextmanager
-def opening(service: ProviderService) -> Iterator[Callable[..., ProviderConversation]]:
+def opening(service: ProviderService) -> Iterator[Callable[..., ProviderChat]]:
     """Opens models of a provider, on a stand-in of one's own, and closes them."""
     opened: list[AnthropicModel | OpenAIModel] = []
 
-    def open_(api: Exchange, name: str = service.name, **options: Any) -> ProviderConversation:
+    def open_(api: Exchange, name: str = service.name, **options: Any) -> ProviderChat:
         conversation = open_on(service.open, api, model=name, **options)
         opened.append(conversation.model)
         return conversation
@@ -112,6 +111,20 @@ def opening(service: ProviderService) -> Iterator[Callable[..., ProviderConversa
         model.close()
 
 
+def chat_on(service: ProviderService) -> Callable[..., Iterator[ProviderChat]]:
+    """A fixture: a model of a provider, on a stand-in of its own."""
+
+    @pytest.fixture
+    def chat() -> Iterator[ProviderChat]:
+        with service.stand_in() as api, opening(service) as open_:
+            yield open_(api)
+
+    return chat
+
+
+claude_chat, openai_chat, responses_chat = map(chat_on, SERVICES)
+
+
 @pytest.fixture
 def api() -> Iterator[StandIn]:
     with StandIn() as standin:
@@ -119,14 +132,9 @@ def api() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def open_conversation(api: StandIn) -> Iterator[Callable[..., ProviderConversation]]:
+def open_conversation(api: StandIn) -> Iterator[Callable[..., ProviderChat]]:
     with opening(ANTHROPIC) as open_:
         yield partial(open_, api)
-
-
-@pytest.fixture
-def conversation(open_conversation: Callable[..., ProviderConversation]) -> ProviderConversation:
-    return open_conversation()
 
 
 @pytest.fixture
@@ -136,16 +144,9 @@ def openai_api() -> Iterator[StandInOpenAI]:
 
 
 @pytest.fixture
-def open_openai() -> Iterator[Callable[..., ProviderConversation]]:
+def open_openai() -> Iterator[Callable[..., ProviderChat]]:
     with opening(OPENAI) as open_:
         yield open_
-
-
-@pytest.fixture
-def openai_conversation(
-    openai_api: StandInOpenAI, open_openai: Callable[..., ProviderConversation]
-) -> ProviderConversation:
-    return open_openai(openai_api)
 
 
 @pytest.fixture
@@ -155,13 +156,6 @@ def responses_api() -> Iterator[StandInResponses]:
 
 
 @pytest.fixture
-def open_responses() -> Iterator[Callable[..., ProviderConversation]]:
+def open_responses() -> Iterator[Callable[..., ProviderChat]]:
     with opening(RESPONSES) as open_:
         yield open_
-
-
-@pytest.fixture
-def responses_conversation(
-    responses_api: StandInResponses, open_responses: Callable[..., ProviderConversation]
-) -> ProviderConversation:
-    return open_responses(responses_api)

@@ -2,24 +2,27 @@
 
 from fakes.providers import (
     api,
-    conversation,
+    claude_chat,
     open_conversation,
     open_openai,
     open_responses,
     openai_api,
-    openai_conversation,
+    openai_chat,
     responses_api,
-    responses_conversation,
+    responses_chat,
 )
+
+chat = claude_chat
 
 __all__ = [
     "api",
-    "conversation",
+    "chat",
+    "claude_chat",
     "open_conversation",
     "open_openai",
     "open_responses",
     "openai_api",
-    "openai_conversation",
+    "openai_chat",
     "responses_api",
-    "responses_conversation",
+    "responses_chat",
 ]

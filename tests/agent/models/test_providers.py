@@ -33,7 +33,7 @@ from agent.models.interface import (
 )
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
-from fakes.providers import ProviderConversation, opening, result, user
+from fakes.providers import ProviderChat, opening, result, user
 from fakes.services import ANTHROPIC, CLOUDS, OPENAI, RESPONSES, SERVICES, ProviderService
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
@@ -71,7 +71,7 @@ class Provider:
     """A stand-in, and how models on it are opened."""
 
     api: Exchange
-    open: Callable[..., ProviderConversation]
+    open: Callable[..., ProviderChat]
     kinds: tuple[str, ...]
     """Of the events of `CALL`, each of which an answer can break before."""
     length: str
@@ -155,27 +155,22 @@ def test_a_history_of_one_provider_goes_on_with_the_others(
 ) -> None:
     call = Call("bash", {"command": "ls"})
     thought = answer(Thought("Hm."), "Looking.", call)
-    said: dict[str, tuple[str, str, list[Behaviour]]] = {
-        "anthropic": ("conversation", "api", [thought]),
+    said: dict[str, tuple[str, list[Behaviour]]] = {
+        "anthropic": ("claude_chat", [thought]),
         # This API's own service never shows what it thinks.
-        "openai": ("openai_conversation", "openai_api", [answer("And", call)]),
-        "responses": (
-            "responses_conversation",
-            "responses_api",
-            [thought, answer(Raw(PHASED), call)],
-        ),
+        "openai": ("openai_chat", [answer("And", call)]),
+        "responses": ("responses_chat", [thought, answer(Raw(PHASED), call)]),
     }
     order = [first, *(name for name in said if name != first), first]
     history: list[Message] = [user("Go.")]
     for name in order:
-        one = request.getfixturevalue(said[name][0])
-        service: Exchange = request.getfixturevalue(said[name][1])
-        for behaviour in said[name][2]:
-            service.queue(behaviour)
+        one: ProviderChat = request.getfixturevalue(said[name][0])
+        for behaviour in said[name][1]:
+            one.api.queue(behaviour)
             reply = one.say(*history)
             results = tuple(result(call.id) for call in calls_of(reply.message))
             history += [reply.message, user(results=results)]
-        assert [taken.fault for taken in service.requests] == [None] * len(service.requests)
+        assert [taken.fault for taken in one.api.requests] == [None] * len(one.api.requests)
 
 
 @on_a_cloud_too

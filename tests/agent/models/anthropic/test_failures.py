@@ -17,11 +17,11 @@ from agent.models.anthropic.client import AnthropicModel
 from agent.models.interface import Discarded, ToolUse
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
-from fakes.providers import ProviderConversation
+from fakes.providers import ProviderChat
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, Call, How, Page, Refuse, answer
 
-Open = Callable[..., ProviderConversation]
+Open = Callable[..., ProviderChat]
 
 CALL = answer("I will.", Call("bash", {"command": "rm -rf build"}))
 ITS_OWN = ("content_block_start", "message_delta")
@@ -39,71 +39,59 @@ ENDING = [
 
 @pytest.mark.parametrize("how", ENDING)
 @pytest.mark.parametrize("before", ITS_OWN)
-def test_torn_tool_call_is_never_returned(
-    api: StandIn, conversation: ProviderConversation, how: How, before: str
-) -> None:
-    api.queue(Break(how, before=before, answer=CALL), answer("Safe."))
-    reply = conversation.say()
+def test_torn_tool_call_is_never_returned(chat: ProviderChat, how: How, before: str) -> None:
+    chat.api.queue(Break(how, before=before, answer=CALL), answer("Safe."))
+    reply = chat.say()
     assert reply.attempts == 2
     assert not [block for block in reply.message.blocks if isinstance(block, ToolUse)]
 
 
 @pytest.mark.parametrize("how", [How.END, How.DROP, How.ERROR])
-def test_what_a_broken_stream_used_is_told(
-    api: StandIn, conversation: ProviderConversation, how: How
-) -> None:
-    api.queue(Break(how, before="message_stop"), answer("Better."))
-    conversation.say()
-    (void,) = (event for event in conversation.events if isinstance(event, Discarded))
-    assert void.usage.input_tokens == api.requests[0].usage["input_tokens"]
+def test_what_a_broken_stream_used_is_told(chat: ProviderChat, how: How) -> None:
+    chat.api.queue(Break(how, before="message_stop"), answer("Better."))
+    chat.say()
+    (void,) = (event for event in chat.events if isinstance(event, Discarded))
+    assert void.usage.input_tokens == chat.api.requests[0].usage["input_tokens"]
     assert void.usage.output_tokens > 1
 
 
-def test_nothing_is_void_where_nothing_had_begun(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(Refuse(529), Break(How.DROP, before="message_start"), answer("Better."))
-    conversation.say()
-    assert not [event for event in conversation.events if isinstance(event, Discarded)]
+def test_nothing_is_void_where_nothing_had_begun(chat: ProviderChat) -> None:
+    chat.api.queue(Refuse(529), Break(How.DROP, before="message_start"), answer("Better."))
+    chat.say()
+    assert not [event for event in chat.events if isinstance(event, Discarded)]
 
 
 @pytest.mark.parametrize(("ahead_s", "least_s", "most_s"), [(250, 100, 275), (-100, 0, 0)])
 def test_retry_after_may_be_a_date(
-    api: StandIn, conversation: ProviderConversation, ahead_s: int, least_s: float, most_s: float
+    chat: ProviderChat, ahead_s: int, least_s: float, most_s: float
 ) -> None:
     date = formatdate(time.time() + ahead_s, usegmt=True)
-    api.queue(Refuse(429, {"retry-after": date}), answer("Better."))
-    conversation.say()
-    (waited_s,) = conversation.waits
+    chat.api.queue(Refuse(429, {"retry-after": date}), answer("Better."))
+    chat.say()
+    (waited_s,) = chat.waits
     assert least_s <= waited_s <= most_s
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", "-5e", "Fri, 99 Foo 99999 00:00:00 GMT"])
-def test_a_retry_after_that_says_nothing_is_passed_over(
-    api: StandIn, conversation: ProviderConversation, text: str
-) -> None:
-    api.queue(Refuse(429, {"retry-after": text}), answer("Better."))
-    conversation.say()
-    assert 0.5 <= conversation.waits[0] <= 1.0
+def test_a_retry_after_that_says_nothing_is_passed_over(chat: ProviderChat, text: str) -> None:
+    chat.api.queue(Refuse(429, {"retry-after": text}), answer("Better."))
+    chat.say()
+    assert 0.5 <= chat.waits[0] <= 1.0
 
 
 @pytest.mark.parametrize("asked", ["7200", "1e300"])
-def test_a_wait_longer_than_the_limit_is_not_waited_for(
-    api: StandIn, conversation: ProviderConversation, asked: str
-) -> None:
-    api.queue(Refuse(429, {"retry-after": asked}))
+def test_a_wait_longer_than_the_limit_is_not_waited_for(chat: ProviderChat, asked: str) -> None:
+    chat.api.queue(Refuse(429, {"retry-after": asked}))
     with pytest.raises(ModelUnavailable, match=r"asks to wait .* hours"):
-        conversation.say()
-    assert conversation.waits == []
+        chat.say()
+    assert chat.waits == []
 
 
-def test_a_service_that_says_not_to_retry_is_believed(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(Refuse(500, {"x-should-retry": "false"}))
+def test_a_service_that_says_not_to_retry_is_believed(chat: ProviderChat) -> None:
+    chat.api.queue(Refuse(500, {"x-should-retry": "false"}))
     with pytest.raises(ModelUnavailable):
-        conversation.say()
-    assert len(api.requests) == 1
+        chat.say()
+    assert len(chat.api.requests) == 1
 
 
 def test_a_proxys_error_page_is_made_again_and_not_shown(
@@ -116,11 +104,9 @@ def test_a_proxys_error_page_is_made_again_and_not_shown(
     assert "<" not in str(caught.value)
 
 
-def test_an_event_stream_without_events_is_made_again(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(Page(200, "", "text/event-stream"), answer("Better."))
-    assert conversation.say().attempts == 2
+def test_an_event_stream_without_events_is_made_again(chat: ProviderChat) -> None:
+    chat.api.queue(Page(200, "", "text/event-stream"), answer("Better."))
+    assert chat.say().attempts == 2
 
 
 def test_an_interrupt_while_it_waits_leaves_at_once(api: StandIn) -> None:
@@ -135,7 +121,7 @@ def test_an_interrupt_while_it_waits_leaves_at_once(api: StandIn) -> None:
         timing=RequestTiming(sleep=interrupted),
     )
     with pytest.raises(KeyboardInterrupt):
-        ProviderConversation(model=model, waits=[]).say()
+        ProviderChat(api=api, model=model, waits=[]).say()
     model.close()
     assert len(api.requests) == 1
 

@@ -7,8 +7,7 @@ import pytest
 
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import AssistantMessage, Image, ToolResult, ToolUse
-from fakes.providers import PNG, ProviderConversation, user
-from standins.anthropic.server import StandIn
+from fakes.providers import PNG, ProviderChat, user
 from standins.exchange.replies import answer
 
 SHOWN = AssistantMessage(blocks=(ToolUse(id="t", name="bash", arguments={}),))
@@ -18,31 +17,29 @@ def shown(*images: Image, text: str = "an image", is_error: bool = False) -> Too
     return ToolResult(tool_use_id="t", text=text, is_error=is_error, images=images)
 
 
-def sent(api: StandIn, conversation: ProviderConversation, result: ToolResult) -> dict[str, Any]:
-    api.queue(answer("I see."))
-    conversation.say(user("Look."), SHOWN, user(results=(result,)))
-    block: dict[str, Any] = api.requests[0].body["messages"][2]["content"][0]
+def sent(chat: ProviderChat, result: ToolResult) -> dict[str, Any]:
+    chat.api.queue(answer("I see."))
+    chat.say(user("Look."), SHOWN, user(results=(result,)))
+    block: dict[str, Any] = chat.api.requests[0].body["messages"][2]["content"][0]
     return block
 
 
-def test_an_image_follows_its_text_byte_for_byte(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    block = sent(api, conversation, shown(Image(media_type="image/png", data=PNG)))
+def test_an_image_follows_its_text_byte_for_byte(chat: ProviderChat) -> None:
+    block = sent(chat, shown(Image(media_type="image/png", data=PNG)))
     text, image = block["content"]
     assert text == {"type": "text", "text": "an image"}
     assert base64.b64decode(image["source"]["data"]) == PNG
     assert "cache_control" in block
 
 
-def test_an_image_alone_is_content_enough(api: StandIn, conversation: ProviderConversation) -> None:
-    block = sent(api, conversation, shown(Image(media_type="image/png", data=PNG), text=""))
+def test_an_image_alone_is_content_enough(chat: ProviderChat) -> None:
+    block = sent(chat, shown(Image(media_type="image/png", data=PNG), text=""))
     assert [item["type"] for item in block["content"]] == ["image"]
 
 
-def test_an_error_has_text_only(api: StandIn, conversation: ProviderConversation) -> None:
+def test_an_error_has_text_only(chat: ProviderChat) -> None:
     image = Image(media_type="image/png", data=PNG)
-    block = sent(api, conversation, shown(image, is_error=True))
+    block = sent(chat, shown(image, is_error=True))
     assert [item["type"] for item in block["content"]] == ["text"]
 
 
@@ -55,8 +52,6 @@ def test_an_error_has_text_only(api: StandIn, conversation: ProviderConversation
         Image(media_type="image/png", data=PNG + b"\0" * 4_000_000),
     ],
 )
-def test_the_standin_refuses_what_the_api_would(
-    api: StandIn, conversation: ProviderConversation, image: Image
-) -> None:
+def test_the_standin_refuses_what_the_api_would(chat: ProviderChat, image: Image) -> None:
     with pytest.raises(ModelRefusedRequest):
-        sent(api, conversation, shown(image))
+        sent(chat, shown(image))

@@ -9,7 +9,7 @@ import pytest
 from agent.errors import ModelAuth, ModelError, ModelRefusedRequest, ModelUnavailable
 from agent.models.anthropic import listing as anthropic_listing
 from agent.models.transport import NotTheApiError
-from fakes.providers import ProviderConversation
+from fakes.providers import ProviderChat
 from standins.anthropic import listing
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Page, Refuse
@@ -18,10 +18,8 @@ YES = {"supported": True}
 NO = {"supported": False}
 
 
-def test_limits_and_capabilities_come_from_the_service(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.models = [
+def test_limits_and_capabilities_come_from_the_service(chat: ProviderChat) -> None:
+    chat.api.models = [
         listing.model(
             "claude-opus-5-5",
             "Claude Opus 5.5",
@@ -30,30 +28,30 @@ def test_limits_and_capabilities_come_from_the_service(
         ),
         listing.model("claude-old", "Claude Old", lifecycle="deprecated"),
     ]
-    api.models[0]["capabilities"] = {"image_input": YES, "batch": NO, "new_thing": YES}
-    first, second = conversation.model.offered(conversation.events.append)
+    chat.api.models[0]["capabilities"] = {"image_input": YES, "batch": NO, "new_thing": YES}
+    first, second = chat.model.offered(chat.events.append)
     assert (first.id, first.name) == ("claude-opus-5-5", "Claude Opus 5.5")
     assert (first.context_tokens, first.output_tokens) == (1_000_000, 128_000)
     assert first.capabilities == ("image_input", "new_thing")
     assert (second.context_tokens, second.lifecycle) == (None, "deprecated")
-    assert api.requests[0].path == f"{listing.PATH}?limit=1000"
+    assert chat.api.requests[0].path == f"{listing.PATH}?limit=1000"
 
 
-def test_every_page_is_asked_for_once(api: StandIn, conversation: ProviderConversation) -> None:
-    api.models = [listing.model(f"m{number}") for number in range(2500)]
-    assert [model.id for model in conversation.model.offered(conversation.events.append)] == [
+def test_every_page_is_asked_for_once(chat: ProviderChat) -> None:
+    chat.api.models = [listing.model(f"m{number}") for number in range(2500)]
+    assert [model.id for model in chat.model.offered(chat.events.append)] == [
         f"m{number}" for number in range(2500)
     ]
-    assert len(api.requests) == 3
+    assert len(chat.api.requests) == 3
 
 
-def test_a_list_without_end_has_one(api: StandIn, conversation: ProviderConversation) -> None:
+def test_a_list_without_end_has_one(chat: ProviderChat) -> None:
     for number in range(50):
         page = {"data": [{"id": f"m{number}"}], "has_more": True, "last_id": f"m{number}"}
-        api.queue(Page(200, json.dumps(page), content_type="application/json"))
+        chat.api.queue(Page(200, json.dumps(page), content_type="application/json"))
     with pytest.raises(ModelRefusedRequest, match="without end"):
-        conversation.model.offered(conversation.events.append)
-    assert len(api.requests) == anthropic_listing.MOST_PAGES
+        chat.model.offered(chat.events.append)
+    assert len(chat.api.requests) == anthropic_listing.MOST_PAGES
 
 
 def test_a_page_that_leads_to_itself_is_the_last() -> None:
@@ -104,7 +102,7 @@ def test_entries_that_are_none_are_left_out() -> None:
 )
 def test_failures_are_told_as_for_a_run(
     api: StandIn,
-    open_conversation: Callable[..., ProviderConversation],
+    open_conversation: Callable[..., ProviderChat],
     behaviour: Refuse | Page,
     error: type[ModelError],
 ) -> None:

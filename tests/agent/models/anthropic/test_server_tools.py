@@ -7,10 +7,9 @@ import pytest
 from agent.errors import ModelRefusedRequest
 from agent.models.anthropic.server_tools import declared, in_words, settled
 from agent.models.interface import AssistantMessage, Message, Opaque, StopReason, Text, ToolUse
-from fakes.providers import ProviderConversation, result, user
+from fakes.providers import ProviderChat, result, user
 from policies.policy import SERVER_TOOLS
 from standins.anthropic import rules
-from standins.anthropic.server import StandIn
 from standins.exchange.replies import Call, Found, Search, Thought, answer
 
 ONLY_SEARCH = ("web_search",)
@@ -32,99 +31,93 @@ def test_every_model_gets_versions_that_it_runs(model: str) -> None:
     )
 
 
-def test_without_them_in_the_policy_none_is_sent(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(answer("x"))
-    conversation.say()
-    assert all("input_schema" in tool for tool in api.requests[0].body["tools"])
+def test_without_them_in_the_policy_none_is_sent(chat: ProviderChat) -> None:
+    chat.api.queue(answer("x"))
+    chat.say()
+    assert all("input_schema" in tool for tool in chat.api.requests[0].body["tools"])
 
 
-def test_a_listed_search_does_not_bring_code_execution_along(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
+def test_a_listed_search_does_not_bring_code_execution_along(chat: ProviderChat) -> None:
     """The newest search has the service run code to filter what it finds, unless told not to."""
-    api.queue(answer("x"))
-    conversation.say(server_tools=("web_search", "web_fetch"))
-    search, fetch = api.requests[0].body["tools"][-2:]
+    chat.api.queue(answer("x"))
+    chat.say(server_tools=("web_search", "web_fetch"))
+    search, fetch = chat.api.requests[0].body["tools"][-2:]
     assert search["allowed_callers"] == fetch["allowed_callers"] == ["direct"]
 
 
-def test_an_address_in_a_file_is_none_that_may_be_fetched(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(answer("x"))
-    conversation.say(server_tools=("web_fetch",))
-    fetch = api.requests[0].body["tools"][-1]
+def test_an_address_in_a_file_is_none_that_may_be_fetched(chat: ProviderChat) -> None:
+    chat.api.queue(answer("x"))
+    chat.say(server_tools=("web_fetch",))
+    fetch = chat.api.requests[0].body["tools"][-1]
     assert fetch["url_sources"] == {"client_tool_results": {"type": "none"}}
 
 
-def test_a_paused_search_goes_back_as_it_came_and_is_answered(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(
+def test_a_paused_search_goes_back_as_it_came_and_is_answered(chat: ProviderChat) -> None:
+    chat.api.queue(
         answer(Thought("I look it up."), Search("landlock abi", None), stop="pause_turn"),
         answer(Found(), Thought("There."), "It is 6.", Call("bash", {"command": "ls"})),
         answer("Done."),
     )
-    first = conversation.say(user("Go."), server_tools=ONLY_SEARCH)
+    first = chat.say(user("Go."), server_tools=ONLY_SEARCH)
     assert first.stop is StopReason.PAUSE_TURN
     assert [block.server_side for block in opaque(first.message)] == [
         "",
         "web_search: landlock abi",
     ]
     history: list[Message] = [user("Go."), first.message]
-    second = conversation.say(*history, server_tools=ONLY_SEARCH)
-    assert api.requests[1].body["messages"][-1]["role"] == "assistant"
+    second = chat.say(*history, server_tools=ONLY_SEARCH)
+    assert chat.api.requests[1].body["messages"][-1]["role"] == "assistant"
     (call,) = [block for block in second.message.blocks if isinstance(block, ToolUse)]
     history += [second.message, user(results=(result(call.id),))]
-    conversation.say(*history, server_tools=ONLY_SEARCH)
-    assert [request.fault for request in api.requests] == [None] * 3
+    chat.say(*history, server_tools=ONLY_SEARCH)
+    assert [request.fault for request in chat.api.requests] == [None] * 3
 
 
-def test_what_was_found_goes_back_sealed_as_it_came(
-    api: StandIn, conversation: ProviderConversation
-) -> None:
-    api.queue(answer(Search("a"), "b"), answer("c"))
-    reply = conversation.say(user("Go."), server_tools=ONLY_SEARCH)
-    conversation.say(user("Go."), reply.message, user("And?"), server_tools=ONLY_SEARCH)
-    assert api.requests[1].fault is None
+def test_what_was_found_goes_back_sealed_as_it_came(chat: ProviderChat) -> None:
+    chat.api.queue(answer(Search("a"), "b"), answer("c"))
+    reply = chat.say(user("Go."), server_tools=ONLY_SEARCH)
+    chat.say(user("Go."), reply.message, user("And?"), server_tools=ONLY_SEARCH)
+    assert chat.api.requests[1].fault is None
     *_, found = opaque(reply.message)
     page = dict(found.raw["content"][0], title="Another page")  # type: ignore[index]
     changed = Opaque(provider="anthropic", raw={**found.raw, "content": [page]})
     forged = AssistantMessage(blocks=(opaque(reply.message)[0], changed))
     with pytest.raises(ModelRefusedRequest, match="encrypted_content"):
-        conversation.say(user("Go."), forged, user("And?"), server_tools=ONLY_SEARCH)
+        chat.say(user("Go."), forged, user("And?"), server_tools=ONLY_SEARCH)
 
 
-def test_searches_are_counted(api: StandIn, conversation: ProviderConversation) -> None:
-    api.queue(answer(Search("a"), Search("b"), "c"))
-    assert conversation.say(server_tools=ONLY_SEARCH).usage.web_searches == 2
+def test_searches_are_counted(chat: ProviderChat) -> None:
+    chat.api.queue(answer(Search("a"), Search("b"), "c"))
+    assert chat.say(server_tools=ONLY_SEARCH).usage.web_searches == 2
 
 
 @pytest.mark.parametrize("stop", ["max_tokens", "model_context_window_exceeded"])
 def test_a_call_of_the_services_that_was_cut_off_is_not_sent_back(
-    api: StandIn, conversation: ProviderConversation, stop: str
+    chat: ProviderChat, stop: str
 ) -> None:
-    api.queue(answer("I look", Search("half a que", None), stop=stop), answer("x"))
-    reply = conversation.say(user("Go."), server_tools=ONLY_SEARCH)
+    chat.api.queue(answer("I look", Search("half a que", None), stop=stop), answer("x"))
+    reply = chat.say(user("Go."), server_tools=ONLY_SEARCH)
     assert reply.message.blocks == (Text(text="I look"),)
-    conversation.say(user("Go."), reply.message, user("Go on."), server_tools=ONLY_SEARCH)
-    assert api.requests[1].fault is None
+    chat.say(user("Go."), reply.message, user("Go on."), server_tools=ONLY_SEARCH)
+    assert chat.api.requests[1].fault is None
 
 
 def test_a_paused_turn_that_our_words_follow_loses_its_open_call(
-    api: StandIn, conversation: ProviderConversation
+    chat: ProviderChat,
 ) -> None:
     """As where a run was taken up again in a pause: the API would refuse every request of it."""
-    api.queue(answer("I look.", Search("a", None), stop="pause_turn"), answer("x"), answer("y"))
-    reply = conversation.say(user("Go."), server_tools=ONLY_SEARCH)
+    chat.api.queue(
+        answer("I look.", Search("a", None), stop="pause_turn"), answer("x"), answer("y")
+    )
+    reply = chat.say(user("Go."), server_tools=ONLY_SEARCH)
     words = user("The program was started again.")
-    conversation.say(user("Go."), reply.message, words, server_tools=ONLY_SEARCH)
-    assert [block["type"] for block in api.requests[1].body["messages"][1]["content"]] == ["text"]
+    chat.say(user("Go."), reply.message, words, server_tools=ONLY_SEARCH)
+    assert [block["type"] for block in chat.api.requests[1].body["messages"][1]["content"]] == [
+        "text"
+    ]
     alone = AssistantMessage(blocks=(reply.message.blocks[1],))
-    conversation.say(user("Go."), alone, words, server_tools=ONLY_SEARCH)
-    assert [request.fault for request in api.requests] == [None] * 3
+    chat.say(user("Go."), alone, words, server_tools=ONLY_SEARCH)
+    assert [request.fault for request in chat.api.requests] == [None] * 3
 
 
 def test_beside_calls_to_us_an_open_one_stays() -> None:

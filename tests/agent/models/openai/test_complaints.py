@@ -7,9 +7,8 @@ import pytest
 
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import StopReason
-from fakes.providers import ProviderConversation
+from fakes.providers import ProviderChat
 from standins.exchange.replies import Page, answer
-from standins.openai.server import StandInOpenAI
 
 GEMINI = {
     "code": 400,
@@ -54,12 +53,10 @@ def refused(body: object, status: int = 400) -> Page:
 
 
 @pytest.mark.parametrize("service", TOO_LONG)
-def test_a_full_window_is_known_in_every_services_words(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation, service: str
-) -> None:
-    openai_api.queue(refused(TOO_LONG[service]))
-    assert openai_conversation.say().stop is StopReason.CONTEXT_WINDOW
-    assert openai_conversation.waits == []
+def test_a_full_window_is_known_in_every_services_words(chat: ProviderChat, service: str) -> None:
+    chat.api.queue(refused(TOO_LONG[service]))
+    assert chat.say().stop is StopReason.CONTEXT_WINDOW
+    assert chat.waits == []
 
 
 @pytest.mark.parametrize(
@@ -72,11 +69,11 @@ def test_a_full_window_is_known_in_every_services_words(
     ],
 )
 def test_a_limit_on_the_answer_is_learnt_in_other_words(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation, said: str, most: int
+    chat: ProviderChat, said: str, most: int
 ) -> None:
-    openai_api.queue(refused({"error": {"message": said}}), answer("Done."))
-    assert openai_conversation.say(max_tokens=32_000).attempts == 2
-    assert openai_api.requests[-1].body["max_tokens"] == most
+    chat.api.queue(refused({"error": {"message": said}}), answer("Done."))
+    assert chat.say(max_tokens=32_000).attempts == 2
+    assert chat.api.requests[-1].body["max_tokens"] == most
 
 
 @pytest.mark.parametrize(
@@ -88,30 +85,23 @@ def test_a_limit_on_the_answer_is_learnt_in_other_words(
     ],
 )
 def test_a_setting_that_is_told_as_an_inner_error_is_told_soon(
-    openai_api: StandInOpenAI,
-    openai_conversation: ProviderConversation,
-    said: str,
-    requests: int,
+    chat: ProviderChat, said: str, requests: int
 ) -> None:
     error = {"code": 500, "message": said, "type": "server_error"}
-    openai_api.queue(*[refused({"error": error}, 500)] * 8)
+    chat.api.queue(*[refused({"error": error}, 500)] * 8)
     with pytest.raises(ModelRefusedRequest, match=said):
-        openai_conversation.say()
-    assert len(openai_api.requests) == requests
+        chat.say()
+    assert len(chat.api.requests) == requests
 
 
-def test_a_full_window_that_is_told_as_an_inner_error_is_one(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation
-) -> None:
+def test_a_full_window_that_is_told_as_an_inner_error_is_one(chat: ProviderChat) -> None:
     said = "the request exceeds the available context size. try increasing the context size"
-    openai_api.queue(refused({"error": {"code": 500, "message": said}}, 500))
-    assert openai_conversation.say().stop is StopReason.CONTEXT_WINDOW
-    assert len(openai_api.requests) == 1
+    chat.api.queue(refused({"error": {"code": 500, "message": said}}, 500))
+    assert chat.say().stop is StopReason.CONTEXT_WINDOW
+    assert len(chat.api.requests) == 1
 
 
-def test_an_inner_error_that_says_nothing_of_the_kind_may_pass(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation
-) -> None:
+def test_an_inner_error_that_says_nothing_of_the_kind_may_pass(chat: ProviderChat) -> None:
     error = {"error": {"code": 500, "message": "Internal server error", "type": "server_error"}}
-    openai_api.queue(*[refused(error, 500)] * 3, answer("Better."))
-    assert openai_conversation.say().attempts == 4
+    chat.api.queue(*[refused(error, 500)] * 3, answer("Better."))
+    assert chat.say().attempts == 4

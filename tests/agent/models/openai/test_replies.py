@@ -20,13 +20,13 @@ from agent.models.interface import (
 from agent.models.openai.chat import CHAT
 from agent.models.openai.client import Key, OpenAIModel
 from agent.models.service import RequestTiming
-from fakes.providers import ProviderConversation, result, user
+from fakes.providers import ProviderChat, result, user
 from standins.exchange.replies import Break, Call, How, Refuse, Thought, answer
 from standins.openai.quirks import CALLS, Quirk
 from standins.openai.rules import SMALL_OUTPUT_TOKENS, SMALL_WINDOW_TOKENS
 from standins.openai.server import StandInOpenAI
 
-Open = Callable[..., ProviderConversation]
+Open = Callable[..., ProviderChat]
 
 TWO = answer(
     "Looking.", Call("bash", {"command": "ls"}), Call("list_dir", {"path": "."}), Call("plan")
@@ -35,11 +35,11 @@ PNG = Image(media_type="image/png", data=b"\x89PNG\r\n\x1a\n" + bytes(9))
 
 
 @pytest.fixture
-def on(open_openai: Open) -> Iterator[Callable[..., tuple[StandInOpenAI, ProviderConversation]]]:
+def on(open_openai: Open) -> Iterator[Callable[..., tuple[StandInOpenAI, ProviderChat]]]:
     """A stand-in with these quirks, and a model on it."""
     opened: list[StandInOpenAI] = []
 
-    def on_(*quirks: Quirk, name: str = "gpt-4o") -> tuple[StandInOpenAI, ProviderConversation]:
+    def on_(*quirks: Quirk, name: str = "gpt-4o") -> tuple[StandInOpenAI, ProviderChat]:
         api = StandInOpenAI(*quirks)
         opened.append(api.__enter__())
         return api, open_openai(api, name)
@@ -49,7 +49,7 @@ def on(open_openai: Open) -> Iterator[Callable[..., tuple[StandInOpenAI, Provide
         api.__exit__(None, None, None)
 
 
-On = Callable[..., tuple[StandInOpenAI, ProviderConversation]]
+On = Callable[..., tuple[StandInOpenAI, ProviderChat]]
 
 
 def calls(blocks: object) -> list[ToolUse]:
@@ -213,37 +213,31 @@ def test_a_full_window_is_a_reply_that_stops_for_it(on: On) -> None:
 
 
 @pytest.mark.parametrize("code", ["context_length_exceeded", None])
-def test_a_full_window_is_known_by_name_or_words(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation, code: str | None
-) -> None:
+def test_a_full_window_is_known_by_name_or_words(chat: ProviderChat, code: str | None) -> None:
     words = "Input exceeds the available context size." if code is None else "too long"
-    openai_api.queue(Refuse(400, message=words, code=code))
-    assert openai_conversation.say().stop is StopReason.CONTEXT_WINDOW
+    chat.api.queue(Refuse(400, message=words, code=code))
+    assert chat.say().stop is StopReason.CONTEXT_WINDOW
 
 
-def test_a_service_that_teaches_in_circles_is_left(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation
-) -> None:
+def test_a_service_that_teaches_in_circles_is_left(chat: ProviderChat) -> None:
     def no(field: str) -> Refuse:
         return Refuse(
             400, message=f"Unsupported parameter: '{field}'", code="unsupported_parameter"
         )
 
-    openai_api.queue(*[no("max_tokens"), no("max_completion_tokens")] * 10)
+    chat.api.queue(*[no("max_tokens"), no("max_completion_tokens")] * 10)
     with pytest.raises(ModelRefusedRequest, match="Unsupported parameter"):
-        openai_conversation.say()
-    assert len(openai_api.requests) == 2
-    assert openai_conversation.waits == []
+        chat.say()
+    assert len(chat.api.requests) == 2
+    assert chat.waits == []
 
 
-def test_a_service_that_asks_for_ever_less_is_left(
-    openai_api: StandInOpenAI, openai_conversation: ProviderConversation
-) -> None:
+def test_a_service_that_asks_for_ever_less_is_left(chat: ProviderChat) -> None:
     numbers = range(990, 900, -1)
-    openai_api.queue(*[Refuse(400, message=f"max_tokens: at most {n}") for n in numbers])
+    chat.api.queue(*[Refuse(400, message=f"max_tokens: at most {n}") for n in numbers])
     with pytest.raises(ModelRefusedRequest):
-        openai_conversation.say()
-    assert len(openai_api.requests) < 12
+        chat.say()
+    assert len(chat.api.requests) < 12
 
 
 def test_a_refused_field_is_no_reason_to_make_a_call_twice(on: On) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import ModelAuth, ModelError, ModelRefusedRequest
 from agent.models.interface import AssistantMessage, Discarded, Retrying, StopReason, Text, ToolUse
-from fakes.providers import ProviderConversation, user
+from fakes.providers import ProviderChat, user
 from standins.exchange.replies import Behaviour, Call, Refuse, Thought, answer
 from standins.responses.quirks import ResponsesQuirk
 from standins.responses.server import StandInResponses
@@ -30,13 +30,10 @@ def calls_of(message: AssistantMessage) -> list[ToolUse]:
     ],
 )
 def test_incomplete_is_never_whole_whatever_the_reason(
-    responses_api: StandInResponses,
-    responses_conversation: ProviderConversation,
-    reason: str,
-    stop: StopReason,
+    chat: ProviderChat, reason: str, stop: StopReason
 ) -> None:
-    responses_api.queue(answer("I", Call("bash", written='{"command": "rm -rf bui'), stop=reason))
-    reply = responses_conversation.say()
+    chat.api.queue(answer("I", Call("bash", written='{"command": "rm -rf bui'), stop=reason))
+    reply = chat.say()
     (call,) = calls_of(reply.message)
     assert reply.stop is stop
     assert call.problem is not None
@@ -44,7 +41,7 @@ def test_incomplete_is_never_whole_whatever_the_reason(
 
 
 def test_what_a_service_calls_complete_though_its_limit_cut_it_is_not_whole(
-    open_responses: Callable[..., ProviderConversation],
+    open_responses: Callable[..., ProviderChat],
 ) -> None:
     with StandInResponses(ResponsesQuirk.NEVER_INCOMPLETE) as api:
         torn = Call("bash", written='{"command": "rm"}')
@@ -56,33 +53,27 @@ def test_what_a_service_calls_complete_though_its_limit_cut_it_is_not_whole(
     assert "cut off" in (call.problem or "")
 
 
-def test_incomplete_for_a_failure_of_the_service_is_made_again(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
-) -> None:
-    responses_api.queue(answer("I", stop="server_overloaded"), answer("Better."))
-    assert responses_conversation.say().attempts == 2
+def test_incomplete_for_a_failure_of_the_service_is_made_again(chat: ProviderChat) -> None:
+    chat.api.queue(answer("I", stop="server_overloaded"), answer("Better."))
+    assert chat.say().attempts == 2
 
 
-def test_a_thought_that_the_limit_cut_does_not_come_back_alone(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
-) -> None:
-    responses_api.queue(answer(Thought("Hm."), stop="max_output_tokens"), answer("Done."))
-    reply = responses_conversation.say(user("Go."))
+def test_a_thought_that_the_limit_cut_does_not_come_back_alone(chat: ProviderChat) -> None:
+    chat.api.queue(answer(Thought("Hm."), stop="max_output_tokens"), answer("Done."))
+    reply = chat.say(user("Go."))
     assert reply.stop is StopReason.MAX_TOKENS
-    responses_conversation.say(user("Go."), reply.message, user("Go on."))
-    assert responses_api.requests[1].fault is None
+    chat.say(user("Go."), reply.message, user("Go on."))
+    assert chat.api.requests[1].fault is None
 
 
-def test_a_refusal_is_one_with_its_words(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
-) -> None:
-    responses_api.queue(answer("Well.", LS, stop_details={"refusal": "I can't."}))
-    reply = responses_conversation.say()
+def test_a_refusal_is_one_with_its_words(chat: ProviderChat) -> None:
+    chat.api.queue(answer("Well.", LS, stop_details={"refusal": "I can't."}))
+    reply = chat.say()
     assert (reply.stop, reply.detail) == (StopReason.REFUSAL, "I can't.")
     assert Text(text="I can't.") in reply.message.blocks
     (call,) = calls_of(reply.message)
     assert call.problem == "the reply ended in a refusal"
-    assert responses_conversation.shown == "Well.I can't."
+    assert chat.shown == "Well.I can't."
 
 
 def failed(code: str, message: str = "as the test asked") -> Behaviour:
@@ -91,14 +82,14 @@ def failed(code: str, message: str = "as the test asked") -> Behaviour:
 
 @pytest.mark.parametrize("code", ["server_error", "rate_limit_exceeded", "something_new"])
 def test_a_response_that_failed_for_a_while_is_made_again_and_counted(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation, code: str
+    chat: ProviderChat, code: str
 ) -> None:
-    responses_api.queue(failed(code), answer("Better."))
-    assert responses_conversation.say().message.blocks == (Text(text="Better."),)
-    (void,) = (event for event in responses_conversation.events if isinstance(event, Discarded))
+    chat.api.queue(failed(code), answer("Better."))
+    assert chat.say().message.blocks == (Text(text="Better."),)
+    (void,) = (event for event in chat.events if isinstance(event, Discarded))
     assert void.usage.output_tokens > 0
     assert void.usage.uncounted_replies == 0
-    (again,) = (event for event in responses_conversation.events if isinstance(event, Retrying))
+    (again,) = (event for event in chat.events if isinstance(event, Retrying))
     assert "as the test asked" in again.reason
 
 
@@ -113,16 +104,12 @@ def test_a_response_that_failed_for_a_while_is_made_again_and_counted(
     ],
 )
 def test_a_response_that_failed_for_good_ends_the_run(
-    responses_api: StandInResponses,
-    responses_conversation: ProviderConversation,
-    code: str,
-    message: str,
-    kind: type[ModelError],
+    chat: ProviderChat, code: str, message: str, kind: type[ModelError]
 ) -> None:
-    responses_api.queue(failed(code, message), answer("Never asked for."))
+    chat.api.queue(failed(code, message), answer("Never asked for."))
     with pytest.raises(kind):
-        responses_conversation.say()
-    assert len(responses_api.requests) == 1
+        chat.say()
+    assert len(chat.api.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -134,10 +121,8 @@ def test_a_response_that_failed_for_good_ends_the_run(
     ],
 )
 def test_a_full_window_is_the_reply_that_stops_for_it(
-    responses_api: StandInResponses,
-    responses_conversation: ProviderConversation,
-    behaviour: Behaviour,
+    chat: ProviderChat, behaviour: Behaviour
 ) -> None:
-    responses_api.queue(behaviour)
-    reply = responses_conversation.say()
+    chat.api.queue(behaviour)
+    reply = chat.say()
     assert (reply.stop, reply.message.blocks) == (StopReason.CONTEXT_WINDOW, ())

@@ -24,7 +24,7 @@ from agent.models.interface import (
 )
 from agent.models.retrying import RetryLimits
 from agent.models.service import RequestTiming
-from fakes.providers import PNG, ProviderConversation, result, user
+from fakes.providers import PNG, ProviderChat, result, user
 from standins.exchange.replies import (
     Call,
     Page,
@@ -36,7 +36,7 @@ from standins.exchange.replies import (
 from standins.responses.quirks import STREAMS, ResponsesQuirk
 from standins.responses.server import StandInResponses
 
-Open = Callable[..., ProviderConversation]
+Open = Callable[..., ProviderChat]
 
 LS = Call("bash", {"command": "ls"})
 
@@ -45,7 +45,7 @@ def calls_of(message: AssistantMessage) -> list[ToolUse]:
     return [block for block in message.blocks if isinstance(block, ToolUse)]
 
 
-def play(one: ProviderConversation, turns: int) -> list[Message]:
+def play(one: ProviderChat, turns: int) -> list[Message]:
     """A conversation in which every call is answered."""
     history: list[Message] = [user("Go.")]
     for _ in range(turns):
@@ -56,17 +56,17 @@ def play(one: ProviderConversation, turns: int) -> list[Message]:
 
 
 def test_thoughts_go_back_encrypted_through_turns_of_parallel_calls(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
+    chat: ProviderChat,
 ) -> None:
-    responses_api.queue(
+    chat.api.queue(
         answer(Thought("One."), Thought("Two."), "I look.", LS, LS),
         answer(Thought(redacted=True), LS),
         answer(Thought("Hm."), "Done."),
         answer("Yes."),
     )
-    play(responses_conversation, 4)
-    assert [request.fault for request in responses_api.requests] == [None] * 4
-    sent = [item["type"] for item in responses_api.requests[3].body["input"]]
+    play(chat, 4)
+    assert [request.fault for request in chat.api.requests] == [None] * 4
+    sent = [item["type"] for item in chat.api.requests[3].body["input"]]
     assert sent.count("reasoning") == 4
 
 
@@ -142,25 +142,25 @@ def test_thoughts_that_are_no_longer_read_are_left_behind_and_the_conversation_g
 
 @pytest.mark.parametrize("odd", [{"id": ""}, {"id": "ws_1", "action": {"type": "dance"}}])
 def test_an_item_that_its_own_service_does_not_take_back_costs_one_request(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation, odd: Any
+    chat: ProviderChat, odd: Any
 ) -> None:
     item = {"type": "web_search_call", "status": "completed", "action": "x", **odd}
-    responses_api.queue(answer(Thought("Hm."), Raw(item), "Found.", LS), answer("Done."))
-    history = play(responses_conversation, 1)
-    assert responses_conversation.say(*history).message.blocks == (Text(text="Done."),)
-    assert [request.fault is None for request in responses_api.requests] == [True, False, True]
+    chat.api.queue(answer(Thought("Hm."), Raw(item), "Found.", LS), answer("Done."))
+    history = play(chat, 1)
+    assert chat.say(*history).message.blocks == (Text(text="Done."),)
+    assert [request.fault is None for request in chat.api.requests] == [True, False, True]
 
 
 def test_a_service_that_looks_for_a_thought_in_its_memory_gets_none(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
+    chat: ProviderChat,
 ) -> None:
-    responses_api.queue(answer(Thought("Hm."), LS))
-    history = play(responses_conversation, 1)
+    chat.api.queue(answer(Thought("Hm."), LS))
+    history = play(chat, 1)
     error = {"message": "Item with id 'rs_1' not found. Items are not persisted", "param": "input"}
     not_found = Page(404, json.dumps({"error": error}), "application/json")
-    responses_api.queue(not_found, answer("Done."))
-    assert responses_conversation.say(*history).message.blocks == (Text(text="Done."),)
-    assert "reasoning" not in str(responses_api.requests[-1].body["input"])
+    chat.api.queue(not_found, answer("Done."))
+    assert chat.say(*history).message.blocks == (Text(text="Done."),)
+    assert "reasoning" not in str(chat.api.requests[-1].body["input"])
 
 
 def test_a_service_that_thinks_in_plain_text_gets_it_back(open_responses: Open) -> None:
@@ -188,18 +188,16 @@ def test_a_service_without_images_is_told_in_words(open_responses: Open) -> None
 # -- what it counts -----------------------------------------------------------------------------
 
 
-def test_thinking_counts_as_output_and_what_was_cached_apart(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
-) -> None:
-    responses_api.queue(answer(Thought("x" * 4000), "Hi."), answer("Again."))
+def test_thinking_counts_as_output_and_what_was_cached_apart(chat: ProviderChat) -> None:
+    chat.api.queue(answer(Thought("x" * 4000), "Hi."), answer("Again."))
     system = "The same for all. " * 400
     asked = user("a" * 8000)
-    first = responses_conversation.say(asked, system=system, max_tokens=9000).usage
+    first = chat.say(asked, system=system, max_tokens=9000).usage
     assert first.output_tokens == 1 + 1000 + 1
     assert first.cache_read_tokens == 0
-    second = responses_conversation.say(user("a" * 8000), user("?"), system=system).usage
+    second = chat.say(user("a" * 8000), user("?"), system=system).usage
     assert second.cache_read_tokens >= 1024
-    whole = responses_api.requests[1].usage["prompt_tokens"]
+    whole = chat.api.requests[1].usage["prompt_tokens"]
     assert second.input_tokens + second.cache_read_tokens == whole
 
 
@@ -221,19 +219,17 @@ def test_a_reply_that_does_not_say_what_it_used_is_counted_as_one(open_responses
 # -- the service's own tools --------------------------------------------------------------------
 
 
-def test_a_search_is_shown_counted_and_taken_back(
-    responses_api: StandInResponses, responses_conversation: ProviderConversation
-) -> None:
-    responses_api.queue(answer(Thought("Hm."), Search("landlock abi 6"), "Found."), answer("Yes."))
-    reply = responses_conversation.say(user("Go."), server_tools=("web_search",))
+def test_a_search_is_shown_counted_and_taken_back(chat: ProviderChat) -> None:
+    chat.api.queue(answer(Thought("Hm."), Search("landlock abi 6"), "Found."), answer("Yes."))
+    reply = chat.say(user("Go."), server_tools=("web_search",))
     (search,) = [b for b in reply.message.blocks if isinstance(b, Opaque) and b.server_side]
     assert search.server_side == "web_search: landlock abi 6"
     assert reply.usage.web_searches == 1
-    responses_conversation.say(user("Go."), reply.message, user("And?"))
-    assert [request.fault for request in responses_api.requests] == [None, None]
-    (tool,) = [t for t in responses_api.requests[0].body["tools"] if t["type"] != "function"]
+    chat.say(user("Go."), reply.message, user("And?"))
+    assert [request.fault for request in chat.api.requests] == [None, None]
+    (tool,) = [t for t in chat.api.requests[0].body["tools"] if t["type"] != "function"]
     assert tool == {"type": "web_search", "external_web_access": False}
-    assert all(tool["type"] == "function" for tool in responses_api.requests[1].body["tools"])
+    assert all(tool["type"] == "function" for tool in chat.api.requests[1].body["tools"])
 
 
 UNASKED: list[dict[str, Any]] = [
@@ -245,18 +241,16 @@ UNASKED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("item", UNASKED, ids=lambda item: item["type"])
 def test_a_call_of_a_kind_that_nobody_offered_is_answered_and_not_run(
-    responses_api: StandInResponses,
-    responses_conversation: ProviderConversation,
-    item: dict[str, Any],
+    chat: ProviderChat, item: dict[str, Any]
 ) -> None:
-    responses_api.queue(answer("I do it.", Raw(item)), answer("I see."))
-    reply = responses_conversation.say(user("Go."))
+    chat.api.queue(answer("I do it.", Raw(item)), answer("I see."))
+    reply = chat.say(user("Go."))
     (call,) = calls_of(reply.message)
     assert reply.stop is StopReason.TOOL_USE
     assert "not offered here" in (call.problem or "")
     refused = user(results=(result(call.id, "no", is_error=True),))
-    responses_conversation.say(user("Go."), reply.message, refused)
-    assert responses_api.requests[1].fault is None
+    chat.say(user("Go."), reply.message, refused)
+    assert chat.api.requests[1].fault is None
 
 
 # -- the service --------------------------------------------------------------------------------
