@@ -5,14 +5,21 @@ What the sandbox keeps in the cache can be made again, and may be lost.
 
 import contextlib
 import fcntl
+import hashlib
+import marshal
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from sandbox.errors import SandboxError
+
+_SEALED = b"moonpool 1\n"
+"""What a sealed file begins with."""
+_LENGTH_BYTES, _DIGEST_BYTES = 8, 32
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -60,6 +67,31 @@ def keep_pieces(path: Path, data: Iterable[bytes]) -> None:
             f"the cache {path.parent} can't be written ({error.strerror}): free some space, or set "
             "XDG_CACHE_HOME to a directory of yours"
         ) from error
+
+
+def sealed(values: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+    """Plain values one after another, and a digest of them all, for `unsealed`."""
+    digest = hashlib.sha256(_SEALED)
+    yield _SEALED
+    for value in values:
+        data = marshal.dumps(value, 2)
+        piece = len(data).to_bytes(_LENGTH_BYTES, "big") + data
+        digest.update(piece)
+        yield piece
+    yield digest.digest()
+
+
+def unsealed(file: Path) -> Iterator[tuple[Any, ...]]:
+    """What was `sealed` into a file. Raises `OSError`, and `ValueError` where it is not whole."""
+    data = memoryview(file.read_bytes())
+    at, end = len(_SEALED), len(data) - _DIGEST_BYTES
+    if data[:at] != _SEALED or hashlib.sha256(data[:end]).digest() != data[end:]:
+        raise ValueError("not whole")
+    while at < end:
+        start = at + _LENGTH_BYTES
+        at = start + int.from_bytes(data[at:start], "big")
+        # Our own cache, and whole: what could harm the reader is not in it.
+        yield marshal.loads(data[start:at])  # noqa: S302
 
 
 @contextlib.contextmanager

@@ -170,9 +170,13 @@ class _Opening:
         if recalled is None:
             return self.from_copy(self._copied(None))
         remembered, known = recalled, recalled.snapshot
+        walking = Background(lambda: self.supply.walk(self.source), name="walk")
+        if remembered.walk:
+            # In processes of its own, so all of the start is time for it.
+            walking.begin()
 
         def look() -> tuple[Scan | None, bool]:
-            if remembered.walk and self.supply.walk(self.source) == remembered.walk:
+            if remembered.walk and walking.result() == remembered.walk:
                 return None, True
             looked = self.supply.look(self.source)
             return looked, snapshot.unchanged(looked, remembered)

@@ -5,9 +5,6 @@ same while nothing that the file system says of it changed: what was too young f
 believed is compared by content. Everything else is copied, whatever it is.
 """
 
-import hashlib
-import io
-import marshal
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
@@ -16,6 +13,7 @@ from typing import Any
 
 from policies.frozen import dataclass
 from sandbox import cache
+from sandbox.cache import sealed, unsealed
 from sandbox.engine import tar
 from sandbox.git.manifest import Manifest
 from sandbox.git.path_rules import in_git
@@ -24,7 +22,6 @@ from sandbox.workspace.selection import Selection
 
 _FORM = 2
 """Version of the kept form; one of another form is as good as none."""
-_DIGEST_BYTES = 32
 _PIECE_ROWS = 1000
 _SHARE = 2
 """A difference is copied alone where it is at most one part in so many of the whole."""
@@ -36,8 +33,8 @@ class FullCopy:
 
     key: str
     """Names the copy."""
-    rows: Mapping[bytes, FoundFile]
-    """What was copied, by path; parents before children."""
+    rows: Mapping[bytes, tuple[object, ...]]
+    """What was copied by path, each as a `FoundFile` has it; parents before children."""
     young: frozenset[bytes]
     """Those of which the file system's word does not count."""
     added: frozenset[bytes]
@@ -47,27 +44,19 @@ class FullCopy:
 def loaded(file: Path) -> FullCopy | None:
     """What was kept in a file; None where nothing whole is."""
     try:
-        data = file.read_bytes()
-        end = len(data) - _DIGEST_BYTES
-        if end < 0 or hashlib.sha256(memoryview(data)[:end]).digest() != data[end:]:
-            return None
-        # Our own cache, and whole: what could harm the reader is not in it.
-        values = io.BytesIO(data)
-        form, key, young, added = marshal.load(values)  # noqa: S302
-        rows: dict[bytes, FoundFile] = {}
-        while form == _FORM and values.tell() < end:
-            piece = map(FoundFile._make, marshal.load(values))  # noqa: S302
-            rows.update((row.path, row) for row in piece)
+        values = unsealed(file)
+        form, key, young, added = next(values)
         if form != _FORM:
             return None
+        rows = {row[0]: row for piece in values for row in piece}
         return FullCopy(key=key, rows=rows, young=frozenset(young), added=frozenset(added))
-    except (OSError, ValueError, TypeError, EOFError):
+    except (OSError, ValueError, TypeError, StopIteration):
         return None
 
 
 def keep_full(
     file: Path,
-    rows: Iterable[FoundFile],
+    rows: Iterable[tuple[object, ...]],
     *,
     key: str,
     young: Collection[bytes],
@@ -75,24 +64,14 @@ def keep_full(
 ) -> None:
     """Remember a copy: the fields of a `FullCopy`. Never all in memory once more."""
     head = (_FORM, key, tuple(young), tuple(added))
-    cache.keep_pieces(file, _with_digest(chain((head,), _pieces(rows))))
+    cache.keep_pieces(file, sealed(chain((head,), _pieces(rows))))
 
 
-def _pieces(rows: Iterable[FoundFile]) -> Iterator[tuple[Any, ...]]:
+def _pieces(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[Any, ...]]:
     # Plain tuples, for nothing else can be written.
     plain = map(tuple, rows)
     while piece := tuple(islice(plain, _PIECE_ROWS)):
         yield piece
-
-
-def _with_digest(values: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
-    """Values one after another, and the digest of them all."""
-    digest = hashlib.sha256()
-    for value in values:
-        piece = marshal.dumps(value, 2)
-        digest.update(piece)
-        yield piece
-    yield digest.digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

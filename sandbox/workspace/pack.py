@@ -19,7 +19,7 @@ from sandbox.git import config as git_config
 from sandbox.git.config import PersonalConfig
 from sandbox.git.ignore import FILE_LIMIT_BYTES as RULES_LIMIT
 from sandbox.git.index import tracked_blobs
-from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntries, blob_hash
 from sandbox.git.path_rules import in_git
 from sandbox.workspace.added_files import TOP, UID, AddedFiles
 from sandbox.workspace.difference import Difference
@@ -67,7 +67,7 @@ class Packer:
         self._personal = personal or PersonalConfig()
         self._selection = selection
         self._below: Difference | None = None
-        self._entries: dict[bytes, ManifestEntry] = {}
+        self._entries = ManifestEntries()
         self._kept: dict[bytes, bytes] = {}
         self._links: dict[bytes, bytes] = {}
         self._digest = hashlib.sha256(salt.encode() + b"\n")
@@ -92,8 +92,15 @@ class Packer:
                     self._contents[item.path] = file.read(2 * _RESTLESS_LIMIT)
 
     def lay_on(self, below: Difference) -> None:
-        """Have the tar hold only what a full copy lacks, on which it is unpacked."""
+        """Have the tar hold only what a full copy lacks, on which it is unpacked.
+
+        Of what is not in the tar, the manifest says what was said when it was copied.
+        """
         self._below = below
+        same, manifest = below.same, below.manifest
+        self._entries = ManifestEntries.of(manifest.entries).only(same)
+        self._links |= {path: to for path, to in manifest.links.items() if path in same}
+        self._kept |= {path: data for path, data in manifest.rule_files.items() if path in same}
 
     @property
     def anew(self) -> Collection[bytes]:
@@ -157,8 +164,7 @@ class Packer:
         waiting = [tar.header(TOP + b"/", kind=tar.DIRECTORY, uid=UID)]
         size = 0
         for item in self._selection.copied:
-            if self._below is not None and self._stands_below(item):
-                self._carry_over(item.path, self._below.manifest)
+            if self._stands_below(item):
                 continue
             for piece in self._member(TOP + b"/" + item.path, item):
                 waiting.append(piece)
@@ -178,15 +184,6 @@ class Packer:
     def _stands_below(self, item: FoundFile) -> bool:
         return self._below is not None and item.path in self._below.same
 
-    def _carry_over(self, path: bytes, manifest: Manifest) -> None:
-        """Say of what is not in the tar what was said of it when it was copied."""
-        if path in manifest.entries:
-            self._entries[path] = manifest.entries[path]
-        if path in manifest.links:
-            self._links[path] = manifest.links[path]
-        if path in manifest.rule_files:
-            self._kept[path] = manifest.rule_files[path]
-
     def _member(self, name: bytes, item: FoundFile) -> Iterator[bytes]:
         mode = stat.S_IMODE(item.mode) & 0o777
         mtime = item.mtime_ns // 1_000_000_000
@@ -200,7 +197,9 @@ class Packer:
             self._note(item.path, b"l" + target)
             if not in_git(item.path):
                 self._links[item.path] = target
-            self._add(item.path, ManifestEntry(SYMLINK, blob_id(target), len(target)))
+            blob = blob_hash(len(target))
+            blob.update(target)
+            self._add(item.path, SYMLINK, blob.digest(), len(target))
             yield tar.header(
                 name, kind=tar.SYMLINK, mode=0o777, target=target, mtime=mtime, uid=UID
             )
@@ -213,7 +212,7 @@ class Packer:
             yield tar.padding(size)
 
     def _content(self, item: FoundFile, mode: int, size: int) -> Iterator[bytes]:
-        blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        blob = blob_hash(size)
         keep = _kept_bytes(item)
         kept = bytearray()
         for data in self._read(item):
@@ -225,9 +224,7 @@ class Packer:
             yield data
         if keep:
             self._kept[item.path] = bytes(kept)
-        self._add(
-            item.path, ManifestEntry(EXECUTABLE if mode & 0o100 else FILE, blob.hexdigest(), size)
-        )
+        self._add(item.path, EXECUTABLE if mode & 0o100 else FILE, blob.digest(), size)
 
     def _read(self, item: FoundFile) -> Iterator[bytes]:
         content = self._contents.get(item.path)
@@ -283,9 +280,9 @@ class Packer:
     def _note(self, path: bytes, what: bytes) -> None:
         self._digest.update(b"%d %s\0%d %s\n" % (len(path), path, len(what), what))
 
-    def _add(self, path: bytes, entry: ManifestEntry) -> None:
+    def _add(self, path: bytes, mode: int, blob: bytes, size: int) -> None:
         if not in_git(path):
-            self._entries[path] = entry
+            self._entries.add(path, mode, blob, size)
 
 
 def _is_git_config(item: FoundFile) -> bool:

@@ -16,7 +16,7 @@ from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
 from sandbox.git.linked_tree import LinkedTree, host_path
 from sandbox.git.linked_tree import find as find_linked
-from sandbox.git.manifest import blob_id
+from sandbox.git.manifest import blob_hash, blob_id
 
 if TYPE_CHECKING:
     from sandbox.workspace.image_tree import ImageTree
@@ -191,7 +191,7 @@ def content_id(looked: Scan, path: bytes) -> str | None:
             return blob_id(os.readlink(place))
         with open_file(looked.root, path, looked.linked) as file:
             size = os.fstat(file.fileno()).st_size
-            digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+            digest = blob_hash(size)
             while data := file.read(_PIECE_BYTES):
                 digest.update(data)
             return digest.hexdigest()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +21,13 @@ from sandbox.container.prepared_image import PreparedImage
 from sandbox.engine.images import reference
 from sandbox.errors import WorkspaceError
 from sandbox.git.config import PersonalConfig
-from sandbox.git.manifest import Manifest, ManifestEntry
+from sandbox.git.manifest import Manifest, ManifestEntries
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.threads import Recent
 from sandbox.workspace.scan import Scan, content_id
 from sandbox.workspace.source import Workspace
 
-_FORM = 3
+_FORM = 4
 """Version of the kept manifest's form; one of another form is as good as none."""
 _PIECE_ROWS = 1000
 COPY_FORM = 2
@@ -63,7 +63,7 @@ def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
 
 def manifest_file(key: str) -> Path:
     """Where the manifest of a copy is kept; its age tells when the copy was last used."""
-    return cache_directory() / "manifests" / f"{key}.{_FORM}.json"
+    return cache_directory() / "manifests" / f"{key}.{_FORM}"
 
 
 class RememberedCopy(NamedTuple):
@@ -147,51 +147,32 @@ def keep_manifest(key: str, manifest: Manifest) -> None:
 
 def dump_manifest(manifest: Manifest) -> Iterator[bytes]:
     """In pieces: as one text, a hundred thousand files would take twice their room once more."""
-
-    def text(path: bytes) -> str:
-        return path.decode("utf-8", "surrogateescape")
-
-    yield b'{"entries": ['
-    rows = (
-        [text(path), entry.mode, entry.blob, entry.size] for path, entry in manifest.entries.items()
+    rest = (
+        None if manifest.tracked is None else sorted(manifest.tracked),
+        dict(manifest.rule_files),
+        dict(manifest.stored),
+        manifest.object_format,
+        dict(manifest.links),
     )
-    between = b""
-    while piece := list(islice(rows, _PIECE_ROWS)):
-        yield between + json.dumps(piece)[1:-1].encode()
-        between = b", "
-    rest = json.dumps(
-        {
-            "tracked": None if manifest.tracked is None else sorted(map(text, manifest.tracked)),
-            "rule_files": [
-                [text(path), data.decode("latin-1")] for path, data in manifest.rule_files.items()
-            ],
-            "stored": [[text(path), blob] for path, blob in manifest.stored.items()],
-            "object_format": manifest.object_format,
-            "links": [[text(path), text(target)] for path, target in manifest.links.items()],
-        }
-    )
-    yield b"], " + rest[1:].encode()
+    return cache.sealed(chain((rest,), ManifestEntries.of(manifest.entries).pieces(_PIECE_ROWS)))
 
 
 def _load_manifest(file: Path) -> Manifest:
-    def path(text: str) -> bytes:
-        return text.encode("utf-8", "surrogateescape")
-
     try:
-        raw = json.loads(file.read_bytes())
-        tracked = raw["tracked"]
-        return Manifest(
-            entries={
-                path(name): ManifestEntry(mode, blob, size)
-                for name, mode, blob, size in raw["entries"]
-            },
-            tracked=None if tracked is None else frozenset(map(path, tracked)),
-            rule_files={path(name): data.encode("latin-1") for name, data in raw["rule_files"]},
-            stored={path(name): blob for name, blob in raw["stored"]},
-            object_format=raw["object_format"],
-            links={path(name): path(target) for name, target in raw["links"]},
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values = cache.unsealed(file)
+        tracked, rule_files, stored, object_format, links = next(values)
+        entries = ManifestEntries()
+        for paths, rows in values:
+            entries.extend(paths, rows)
+    except (OSError, ValueError, TypeError, StopIteration) as error:
         raise WorkspaceError(
             f"the record of what was copied is gone from the cache ({file.name}): run again"
         ) from error
+    return Manifest(
+        entries=entries,
+        tracked=None if tracked is None else frozenset(tracked),
+        rule_files=rule_files,
+        stored=stored,
+        object_format=object_format,
+        links=links,
+    )

@@ -1,5 +1,4 @@
 import pytest
-
 from calculator.arithmetic import add, divide, multiply, power, subtract
 
 

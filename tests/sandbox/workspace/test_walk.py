@@ -77,6 +77,15 @@ def test_every_change_shows(tree: Path, change: str) -> None:
     assert walk_digest(tree) != before
 
 
+def test_more_names_than_a_command_line_holds_are_walked(tmp_path: Path) -> None:
+    for number in range(400):
+        (tmp_path / f"{number}{'n' * 200}").touch()
+    before = walk_digest(tmp_path)
+    assert before == walk_digest(tmp_path) != ""
+    (tmp_path / f"7{'n' * 200}").write_text("new")
+    assert walk_digest(tmp_path) != before
+
+
 def test_what_can_not_be_told_is_said_by_nothing(tmp_path: Path) -> None:
     linked = tmp_path / "linked"
     linked.mkdir()
