@@ -33,6 +33,7 @@ from mcp.types import (
     jsonrpc_message_adapter,
 )
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 LARGEST_FRAME = 16 << 20
 """Bytes of one message: a file to be written is at most as large."""
@@ -106,9 +107,8 @@ class StdioTransport:
                     self._settled(item.message)
                 if gone:
                     continue
-                text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                 try:
-                    await self._sent(text.encode() + b"\n")
+                    await self._sent(_line(item.message))
                 except OSError:
                     # Whoever does not listen any more has no way to ask for something either.
                     gone = True
@@ -235,6 +235,14 @@ class StdioTransport:
                 self._served.add(coerce_request_id(request.id))
                 return request, None
         return None, _error(request.id, INVALID_REQUEST, words)
+
+
+def _line(message: JSONRPCMessage) -> bytes:
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+    except PydanticSerializationError:  # the name of a folder on the host may be no text
+        data = message.model_dump(by_alias=True, exclude_unset=True)
+        return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def _error(request: RequestId | None, code: int, words: str) -> JSONRPCError:

@@ -342,6 +342,17 @@ def test_no_folder_outside_of_the_roots_is_opened(
         assert words == client.refused("open", workspace=f"/none/{os.urandom(4).hex()}")
 
 
+def test_a_folder_whose_name_is_no_text_ends_no_server(connect: Connect, root: Path) -> None:
+    odd = root / os.fsdecode(b"d\xff")
+    odd.mkdir()
+    (root / "link").symlink_to(odd)
+    client = connect(may_apply=True)
+    box = client.opened(workspace="link")
+    client.done("write_file", sandbox=box, path="a.txt", content="")
+    assert client.done("apply", sandbox=box)["directory"] == f"{root}/d?"
+    assert (odd / "a.txt").is_file()
+
+
 def test_the_records_are_no_workspace(connect: Connect, root: Path, home: Path) -> None:
     client = connect(roots=(root.parent,))
     assert home.parent == root.parent
