@@ -125,6 +125,7 @@ class Desk:
     within: Path | None = None
     editor: FakeEditor = field(default_factory=FakeEditor)
     boxes: list[TmpBox] = field(default_factory=list)
+    box: type[TmpBox] = TmpBox
     before_open: Callable[[Job], None] = lambda _job: None
 
     def __post_init__(self) -> None:
@@ -154,7 +155,7 @@ class Desk:
     def _open(self, job: Job, on_progress: OnProgress) -> TmpBox:
         self.before_open(job)
         on_progress("making a fake box")
-        box = TmpBox(files=dict(self.files))
+        box = self.box(files=dict(self.files))
         self.boxes.append(box)
         return box
 

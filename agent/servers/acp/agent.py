@@ -202,7 +202,11 @@ class AcpAgent:
         """End a session; its patch is made, and its sandbox gone, when this is answered."""
         session = self._session(session_id)
         del self._sessions[session_id]
-        await session.close()
+        self._opening += 1  # its container stands until it is gone
+        try:
+            await session.close()
+        finally:
+            self._opening -= 1
         return CloseSessionResponse()
 
     async def leave(self, signal: str = "") -> None:

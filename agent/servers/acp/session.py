@@ -136,7 +136,8 @@ class EditorSession:
             prepared = await asyncio.to_thread(self._settings.prepare, self.cwd, mode)
             self.mode = mode
             self.begin(prepared)
-        await asyncio.to_thread(before.close)
+            # Before anything else is done: however often a client changes it, two stand at most.
+            await asyncio.to_thread(before.close)
 
     async def close(self, signal: str = "") -> None:
         """End it: what is asked is broken off, the patch is made, the sandbox is gone.

@@ -1,7 +1,9 @@
 """Sessions of an editor: prompts, what it is told of them, and what they leave behind."""
 
 import asyncio
+import contextlib
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from acp.exceptions import RequestError
 from acp.schema import McpServerStdio
 
 from editors.desk import Desk, ask, choosing
+from fakes.box import TmpBox
 from sandbox.errors import EngineUnavailable
 
 
@@ -440,6 +443,35 @@ def test_sessions_have_a_bound(desk: Desk) -> None:
     asyncio.run(body())
     assert len(desk.boxes) == 16
     assert all(box.closed for box in desk.boxes)
+
+
+class SlowToClose(TmpBox):
+    def close(self) -> None:
+        time.sleep(0.2)
+        super().close()
+
+
+def test_client_that_changes_and_closes_without_end_has_no_more_sandboxes(desk: Desk) -> None:
+    desk.box = SlowToClose
+    standing: list[int] = []
+    desk.before_open = lambda _: standing.append(sum(not box.closed for box in desk.boxes))
+
+    async def body() -> None:
+        async with desk.open() as client:
+            session = await desk.begun(client)
+            modes = ("read-only", "default") * 4
+            changes = (client.set_session_mode(session_id=session, mode_id=it) for it in modes)
+            await asyncio.gather(*changes)
+            assert max(standing) <= 2
+            opened = [await desk.begun(client) for _ in range(15)]
+            closing = asyncio.gather(*(client.close_session(session_id=it) for it in opened))
+            with contextlib.suppress(RequestError):  # until some of them are gone
+                for _ in opened:
+                    await desk.begun(client)
+            await closing
+
+    asyncio.run(body())
+    assert max(standing) <= 16
 
 
 def test_mode_before_the_first_prompt_takes_another_sandbox(desk: Desk) -> None:
