@@ -65,8 +65,7 @@ class Interrupts:
     """The signals a run has got. Use `installed` in the main thread; a test calls `receive`."""
 
     def __init__(self) -> None:
-        self.level = 0
-        """0 none · 1 finish the call · 2 end now · 3 drop the export."""
+        self._counted = 0
         self.name = ""
         self._where = _InterruptPoint.STEPS
         self._cancel: Callable[[], None] = lambda: None
@@ -77,6 +76,11 @@ class Interrupts:
         self._stepwise = False
         self.leaving = False
         """A signal came that ends a chat too."""
+
+    @property
+    def level(self) -> int:
+        """0 none · 1 finish the call · 2 end now · 3 drop the export."""
+        return max(self._counted, NOW if self.leaving else 0)
 
     @property
     def requested(self) -> bool:
@@ -101,10 +105,9 @@ class Interrupts:
     def _count(self, name: str) -> None:
         if name == "SIGINT":
             # In a chat nothing is to be exported yet, so the first means the command already.
-            self.level = min(max(self.level + 1, NOW if self._stepwise else 0), _DROP)
+            self._counted = min(max(self.level + 1, NOW if self._stepwise else 0), _DROP)
         else:
             self.leaving = True
-            self.level = max(self.level, NOW)
         self.name = name
 
     def _judge(self) -> None:
@@ -159,7 +162,8 @@ class Interrupts:
             self._stepwise = before
 
     def _forget(self) -> None:
-        self.level = NOW if self.leaving else 0
+        """One assignment, so that a signal comes before it or behind it; `leaving` stays."""
+        self._counted = 0
 
     @contextmanager
     def calling(self, cancel: Callable[[], None], *, up_to_s: float) -> Generator[None]:

@@ -204,15 +204,20 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def in_words(result: Verification) -> str:
     """One line for a person; hostile text in it is not yet made visible."""
+    return f"{'verified' if isinstance(result, Verified) else 'not verified'}: {reason(result)}"
+
+
+def reason(result: Verification) -> str:
+    """What `in_words` says behind the colon."""
     match result:
         case Verified():
-            return f"verified: {result.command} passes in a fresh container with the patch"
+            return f"{result.command} passes in a fresh container with the patch"
         case Failed():
-            return f"not verified: {result.command} {_failure(result)} on a fresh copy"
+            return f"{result.command} {_failure(result)} on a fresh copy"
         case NotAsked():
-            return "not verified: no --verify command was given"
+            return "no --verify command was given"
         case NotRun():
-            return f"not verified: {result.reason}"
+            return result.reason
 
 
 def _failure(result: Failed) -> str:

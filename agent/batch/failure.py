@@ -30,6 +30,8 @@ from agent.record.outcome import (
     SandboxFailed,
 )
 from agent.record.summary import RUNNING, RunSummary
+from agent.review.opinion.values import NoOpinion
+from agent.risk.kinds import NOT_APPROVED
 from agent.verification import NotRun
 from policies.errors import CarryingError, PolicyError
 from policies.frozen import dataclass
@@ -119,7 +121,7 @@ def of_error(error: Exception) -> Failure:
 
 
 def of_outcome(  # noqa: PLR0911 - one a kind
-    outcome: Outcome, *, turns: int = 1, verification: object = None
+    outcome: Outcome, *, turns: int = 1, verification: object = None, opinion: object = None
 ) -> Failure | None:
     """Of how a run ended; None where nobody failed.
 
@@ -127,13 +129,19 @@ def of_outcome(  # noqa: PLR0911 - one a kind
         turns: answers of the model that there were: what refuses one's first request may well
             refuse those of all.
         verification: what came of the operator's check.
+        opinion: what came of the review of the patch.
     """
     match outcome:
         case Finished() | Interrupted():
             return None
         case LimitReached(limit=limit) if limit.of_batch:
             return OF_BATCH
-        case LimitReached() | GaveUp() | Refused() | ExportRefused():
+        case LimitReached() | GaveUp() | Refused():
+            return BY_AGENT
+        case ExportRefused(findings=findings):
+            refusing = {finding.id for finding in findings if finding.refuses}
+            if isinstance(opinion, NoOpinion) and refusing == {NOT_APPROVED}:
+                return _of_review(opinion.cause)
             return BY_AGENT
         case NotVerified():
             # A check that could not be run says nothing of the agent.
@@ -150,10 +158,22 @@ def of_outcome(  # noqa: PLR0911 - one a kind
             assert_never(outcome)
 
 
+def _of_review(cause: str) -> Failure:
+    """Of a patch that lacks nothing but the opinion of a reviewer that could not be asked: what is
+    wrong with the reviewer's model is so for all whose policy asks for it."""
+    failed = _BY_NAME.get(cause, BY_AGENT)
+    return OF_POLICY if failed.kind is ErrorKind.SETTING else failed
+
+
 def of_summary(summary: RunSummary) -> Failure | None:
     """Of a run that is over, by its summary alone."""
     outcome = outcome_of(summary)
-    return of_outcome(outcome, turns=summary.turns, verification=summary.verification)
+    return of_outcome(
+        outcome,
+        turns=summary.turns,
+        verification=summary.verification,
+        opinion=summary.opinion,
+    )
 
 
 def outcome_of(summary: RunSummary) -> Outcome:

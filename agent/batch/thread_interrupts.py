@@ -57,11 +57,15 @@ class ThreadInterrupts(Interrupts):
         """Count it, and break off what waits."""
         with self._bell:
             self._count(name)
-            self.level = min(self.level, NOW)
+            self._counted = min(self._counted, NOW)
             if self.at_once:
                 for cancel in self._cancels:
                     cancel()
             self._bell.notify_all()
+
+    def _forget(self) -> None:
+        with self._bell:
+            super()._forget()
 
     def _judge(self) -> None:
         """Nothing raises between two steps."""

@@ -274,7 +274,7 @@ class Delivery:
             return Interrupted(signal=f"{signal.name}, while verifying")
         self._journal.quietly(VerificationEnded(result=result))
         if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
-            return NotVerified(detail=verification.in_words(result))
+            return NotVerified(detail=verification.reason(result))
         return ended
 
     def _not_verified(self, reason: str) -> None:

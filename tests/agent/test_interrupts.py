@@ -1,12 +1,18 @@
 """Signals: once to end well, twice to end now, three times to drop the export too."""
 
+import itertools
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 import pytest
 
-from agent.interrupts import Interrupts, SignalReceived, TimeUp
+from agent.batch.thread_interrupts import ThreadInterrupts
+from agent.interrupts import NOW, Interrupts, SignalReceived, TimeUp
 
 
 def test_the_first_only_sets_a_mark() -> None:
@@ -185,6 +191,77 @@ def test_after_the_chat_signals_count_as_in_a_run() -> None:
         interrupts.receive("SIGINT")
         with pytest.raises(SignalReceived):
             interrupts.receive("SIGINT")
+
+
+class Struck:
+    """Interrupts to which something happens before one instruction of their own code, from 1."""
+
+    def __init__(
+        self, at: int, interrupts: Interrupts, strike: Callable[[Interrupts], None]
+    ) -> None:
+        self._left = at
+        self._strike = strike
+        self.interrupts = interrupts
+        self._before: Any = None
+
+    @property
+    def came(self) -> bool:
+        """There was such an instruction."""
+        return self._left <= 0
+
+    def __enter__(self) -> Self:
+        self._before = sys.gettrace()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _at: TracebackType | None,
+    ) -> None:
+        sys.settrace(self._before)
+
+    def _trace(self, frame: FrameType, event: str, _argument: object) -> Any:
+        if not frame.f_code.co_filename.endswith("interrupts.py"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self._left -= 1
+            if self._left == 0:
+                self._strike(self.interrupts)
+        return self._trace
+
+
+def test_a_signal_that_ends_the_chat_is_lost_at_no_instruction_of_a_request() -> None:
+    for at in itertools.count(1):
+        struck = Struck(at, Interrupts(), lambda it: it.receive("SIGTERM"))
+        with struck, struck.interrupts.request():
+            pass
+        if not struck.came:
+            break
+        assert struck.interrupts.at_once, at
+    assert at > 20
+
+
+def test_what_a_request_forgets_while_another_thread_counts_is_counted_for_no_later_one() -> None:
+    for at in itertools.count(1):
+        interrupts = ThreadInterrupts()
+        interrupts.receive("SIGINT")
+        ending = threading.Thread(target=interrupts._forget)
+
+        def end(_: Interrupts, ending: threading.Thread = ending) -> None:
+            ending.start()
+            # Where it has to wait for the count, it ends behind it.
+            ending.join(0.02)
+
+        with Struck(at, interrupts, end) as struck:
+            interrupts.receive("SIGINT")
+        if not struck.came:
+            break
+        ending.join()
+        assert interrupts.level < NOW, at
+    assert at > 20
 
 
 # -- a wait with a listener ---------------------------------------------------------------------

@@ -62,8 +62,7 @@ def _case(
         inside = f"<skipped message={_attribute(message)}/>\n"
     elif ended is not TaskVerdict.PASSED:
         kind = row.error_kind or row.outcome
-        told = () if row.detail.startswith(row.outcome) else (row.outcome,)
-        message = ": ".join(filter(None, (*told, row.detail)))
+        message = ": ".join(filter(None, (row.outcome, row.detail)))
         inside = f"<{ended} type={_attribute(kind)} message={_attribute(message)}/>\n"
     run = None if row is None else run_of(row, directory)
     if run is not None:

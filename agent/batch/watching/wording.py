@@ -71,5 +71,5 @@ def _ended(result: AttemptResult) -> str:
         words.append(f"{result.seconds:.0f} s")
     text = ", ".join(words)
     if result.error_kind is not None or result.run_id is None:
-        text += f": {one_line(result.detail.removeprefix(f'{result.outcome}: '), _DETAIL)}"
+        text += f": {one_line(result.detail, _DETAIL)}"
     return text

@@ -109,6 +109,7 @@ def asked(
     policy = replace(policy, tools=own, server_tools=(), limits=limits)
     beside = budget.beside(turns=_TURNS, prices=reviewer.facts.prices)
     priced = budget.is_priced and beside.is_priced
+    cause = ""
     try:
         said = material(case, own)
         journal.quietly(
@@ -137,16 +138,16 @@ def asked(
     except _NoOpinion as none:
         reason = str(none)
     except ModelError as error:
-        reason = f"the reviewer can't be asked: {error}"
+        reason, cause = f"the reviewer can't be asked: {error}", type(error).__name__
     except SandboxError as error:
-        reason = f"its container failed: {error}"
+        reason, cause = f"its container failed: {error}", type(error).__name__
     except BudgetReached as over:
         reason = f"the run's budget is used up: {over.limit.detail}"
     except TimeUp:
         reason = f"the run's time is used up: {beside.out_of_time().detail}"
     finally:
         budget.settle(beside)
-    return NoOpinion(model=reviewer.model.name, reason=reason)
+    return NoOpinion(model=reviewer.model.name, reason=reason, cause=cause)
 
 
 class _Review:

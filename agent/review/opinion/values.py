@@ -55,6 +55,8 @@ class NoOpinion:
     model: str
     """Who was to be asked."""
     reason: str
+    cause: str = ""
+    """The name of the class of the error of a service or the sandbox; empty where none kept it."""
 
 
 SecondOpinion = Opinion | NoOpinion

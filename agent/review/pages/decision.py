@@ -184,8 +184,7 @@ def _said(result: Verification) -> str:
         case NotAsked():
             return "the run has no check"
         case Verified() | Failed() | NotRun():
-            words = verification.in_words(result)
-            return visible(words.removeprefix("not ").removeprefix("verified: "))
+            return visible(verification.reason(result))
 
 
 def conflict_words(message: str, *, merges: bool, regions: Sequence[Markup]) -> Markup:

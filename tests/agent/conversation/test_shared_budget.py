@@ -294,7 +294,7 @@ def test_a_run_that_waits_for_another_ones_money_stops_at_a_signal(
     assert isinstance(held, Reservation)
     one = run(shared)
     model = ToldModel(say("Never asked."))
-    one.interrupts.level, one.interrupts.name = 1, "SIGINT"
+    one.interrupts.receive("SIGINT")
     assert one.on(model) == Interrupted(signal="SIGINT")
     assert model.requests == []
 

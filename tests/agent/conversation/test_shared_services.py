@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.conversation.budget import Stopwatch
 from agent.conversation.run_share import RunShare
 from agent.conversation.shared_budget import BatchUsed, SharedBudget
@@ -190,18 +191,16 @@ def test_more_refusals_than_one_run_has_attempts_end_none_in_a_batch(
 
 
 def test_a_run_that_is_told_to_stop_does_not_wait_for_the_rate(
-    service: Service,
-    run: Callable[..., FakeConversation],
-    interrupts: Interrupts,
-    window: RateWindow,
+    service: Service, run: Callable[..., FakeConversation], window: RateWindow
 ) -> None:
     service.api.queue(Refuse(429, {"retry-after": "1200"}), answer("Never asked for."))
+    interrupts = ThreadInterrupts()
     share = VirtualShare(interrupts, window)
     one = run(share, interrupts)
 
     def stop(event: object) -> None:
         if isinstance(event, ModelRetry):
-            interrupts.level, interrupts.name = 1, "SIGINT"
+            interrupts.receive("SIGINT")
 
     one.also = stop
     assert one.on(service.model()) == Interrupted(signal="SIGINT")

@@ -243,6 +243,7 @@ def test_a_failed_verification_is_no_success(fake: FakeRun) -> None:
     fake.verify = "echo broken; test -e nothing"
     summary = fake.go(ToldModel(CHANGE, say("done")))
     assert isinstance(summary.outcome, NotVerified)
+    assert "not verified" not in summary.document.detail, "it stands in the outcome"
     assert isinstance(summary.document.verification, Failed)
     assert "broken" in summary.document.verification.output
     assert summary.exit_code == 1

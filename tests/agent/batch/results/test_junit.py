@@ -44,7 +44,7 @@ def test_failures_are_the_agents_and_errors_everybody_elses(tmp_path: Path) -> N
             "bad",
             patch_sha256=None,
             outcome="not verified",
-            detail="not verified: false ends with 1",
+            detail="false ends with 1",
             verified=False,
             error_kind=ErrorKind.AGENT,
         ),

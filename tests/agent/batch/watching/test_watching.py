@@ -226,7 +226,7 @@ def test_durations_are_told_in_the_unit_that_fits() -> None:
 
 
 def test_a_check_that_failed_is_said_once() -> None:
-    detail = "not verified: false ends with 1 on a fresh copy"
+    detail = "false ends with 1 on a fresh copy"
     row = a_row(outcome="not verified", verified=False, error_kind=ErrorKind.AGENT, detail=detail)
     words = in_words(AttemptEnded(state=AttemptState.DONE, result=row))
     assert words == "t1: not verified, 0 turns, 0 s: false ends with 1 on a fresh copy"

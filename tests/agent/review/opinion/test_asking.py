@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import ModelBilling, ModelRefusedRequest
+from agent.batch import failure
+from agent.errors import ModelBilling, ModelError, ModelRefusedRequest, ModelUnavailable
 from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.preparation import exit_codes
@@ -85,6 +86,7 @@ def test_where_approval_is_required_all_else_refuses_the_export(
     assert isinstance(result.outcome.before, Finished)
     assert result.exit_code == exit_codes.EXPORT_REFUSED
     assert "not-approved" in result.document.detail
+    assert failure.of_summary(result.document) is failure.BY_AGENT
     # The patch is there still, for a person who takes it.
     assert b"+made" in (strict.fake.record.directory / "patch.diff").read_bytes()
 
@@ -106,6 +108,7 @@ def test_a_patch_that_the_gate_refuses_is_not_approved_either(strict: ReviewedRu
     strict.steps = (call("write_file", path=".github/x", content="x\n"), say("done"))
     result = strict.go()
     assert none(result) == "the export gate refused the patch"
+    assert failure.of_summary(result.document) is failure.BY_AGENT
     refusing = {finding.id for finding in result.document.findings if finding.refuses}
     assert refusing == {"protected-path", "not-approved"}
 
@@ -305,10 +308,20 @@ def test_a_reviewer_whose_service_fails_costs_no_patch(run: ReviewedRun) -> None
     ]
 
 
-def test_where_approval_is_required_a_dead_service_is_none(strict: ReviewedRun) -> None:
-    result = strict.go(ModelBilling("402: top up the account"))
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ModelBilling("402: top up the account"), failure.OF_POLICY),
+        (ModelUnavailable("529: overloaded"), failure.BUSY),
+    ],
+)
+def test_where_approval_is_required_a_dead_service_is_none_and_no_fault_of_the_agent(
+    strict: ReviewedRun, error: ModelError, expected: failure.Failure
+) -> None:
+    result = strict.go(error)
     assert isinstance(result.outcome, ExportRefused)
-    assert "402: top up the account" in result.document.detail
+    assert str(error) in result.document.detail
+    assert failure.of_summary(result.document) is expected
 
 
 def test_a_defect_of_ours_is_no_approval(strict: ReviewedRun) -> None:
@@ -324,7 +337,9 @@ def test_a_reviewer_that_declines_gave_none(strict: ReviewedRun) -> None:
 def test_a_container_that_fails_is_no_opinion(strict: ReviewedRun) -> None:
     strict.fake.box = TmpBox(files=strict.files)
     strict.fake.box.failures["fresh"] = SandboxLost("no space left")
-    assert "no space left" in none(strict.go())
+    result = strict.go()
+    assert "no space left" in none(result)
+    assert failure.of_summary(result.document) is failure.PASSING
 
 
 def test_an_interrupt_while_it_is_awaited_ends_the_run_by_that_name(strict: ReviewedRun) -> None:
