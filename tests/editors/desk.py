@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from acp.agent.connection import AgentSideConnection
 from acp.client.connection import ClientSideConnection
@@ -30,6 +30,7 @@ from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.transport import LINE_LIMIT_BYTES, ClientTransport
 from fakes.box import TmpBox
 
+T = TypeVar("T")
 Answer = Callable[[ToolCallUpdate, list[PermissionOption]], Awaitable[RequestPermissionResponse]]
 
 
@@ -196,6 +197,31 @@ class Desk:
         await client.initialize(protocol_version=1)
         opened = await client.new_session(cwd=str(self.workspace), mcp_servers=[])
         return opened.session_id
+
+    def served(self, body: Callable[[ClientSideConnection], Awaitable[T]]) -> T:
+        """What a body gives that is handed the editor's client."""
+
+        async def serving() -> T:
+            async with self.open() as client:
+                return await body(client)
+
+        return asyncio.run(serving())
+
+    def led(self, body: Callable[[ClientSideConnection, str], Awaitable[T]]) -> T:
+        """The same with a session that the client began."""
+
+        async def leading(client: ClientSideConnection) -> T:
+            return await body(client, await self.begun(client))
+
+        return self.served(leading)
+
+    def asked(self, *prompts: str) -> list[str]:
+        """Make the prompts of one session; gives why the agent stopped at each."""
+
+        async def body(client: ClientSideConnection, session: str) -> list[str]:
+            return [await ask(client, session, prompt) for prompt in prompts]
+
+        return self.led(body)
 
     def records(self) -> list[Path]:
         """Of the runs there are, in order."""

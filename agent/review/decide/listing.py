@@ -93,7 +93,7 @@ class RunIndex:
 
     def listing(self, query: RunQuery) -> RunListing:
         """A page. Errors as for `rows`."""
-        decided = self._decided()
+        decided = self._store.decided()
         rows = [(row, _decided_of(row, decided)) for row in self._source.rows()]
         kinds = [(kind, [it for it in rows if _fits(kind, *it)]) for kind in RunFilter]
         found = dict(kinds)[query.only]
@@ -133,7 +133,7 @@ class RunIndex:
         Raises:
             RecordError: marks can't be written.
         """
-        decided = self._decided()
+        decided = self._store.decided()
         count = 0
         for row in self._source.rows():
             parts = _decided_of(row, decided)
@@ -157,9 +157,6 @@ class RunIndex:
                 continue  # somebody decided meanwhile
             count += 1
         return count
-
-    def _decided(self) -> Mapping[str, Mapping[str, tuple[int, int, int]]]:
-        return self._store.decided()
 
 
 def _decided_of(

@@ -3,6 +3,7 @@
 Pure. A mark belongs to one patch, by its digest: a run that exports again begins without marks.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -66,29 +67,14 @@ class PatchMarks:
         return mark is not None and mark.value == "yes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictCounts:
-    accepted: int
-    rejected: int
-    undecided: int
-
-    @property
-    def all_accepted(self) -> bool:
-        return not (self.rejected or self.undecided)
-
-
 def parts_of(file: FileDiff) -> tuple[int, ...]:
     """What can be decided of a file: its hunks and `selection.MODE`, or `WHOLE`."""
     return file.choices or (WHOLE,)
 
 
-def counts(files: Sequence[FileDiff], marks: PatchMarks) -> VerdictCounts:
-    verdicts = [marks.verdict(file.path, part) for file in files for part in parts_of(file)]
-    return VerdictCounts(
-        accepted=verdicts.count(Verdict.ACCEPTED),
-        rejected=verdicts.count(Verdict.REJECTED),
-        undecided=verdicts.count(Verdict.UNDECIDED),
-    )
+def counts(files: Sequence[FileDiff], marks: PatchMarks) -> Counter[Verdict]:
+    """How many parts of a patch have each verdict."""
+    return Counter(marks.verdict(file.path, part) for file in files for part in parts_of(file))
 
 
 def accepted_choice(files: Sequence[FileDiff], marks: PatchMarks) -> HunkChoice:

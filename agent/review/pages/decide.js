@@ -3,12 +3,11 @@
 "use strict";
 
 const runAddress = /^(.*\/run\/[^/]+)(?:\/|$)/.exec(location.pathname)?.[1];
-const marked = { state: null, files: new Map() };
+const marked = { state: null };
 
 async function post(address, body) {
   const answer = await fetch(address, {
     method: "POST",
-    credentials: "same-origin",
     headers: { "content-type": "application/json", "x-csrf-token": csrf },
     body: JSON.stringify(body),
   });
@@ -18,162 +17,118 @@ async function post(address, body) {
   return { ok: answer.ok, said };
 }
 
-// A file's number in the patch, by its card.
-const fileOf = (card) => card.id.replace("part-", "");
+// A file's number in the patch, by its card; and what is known of it.
+const numberOf = (card) => +card.id.replace("part-", "");
+const stateOf = (card) => marked.state?.files[numberOf(card)];
 
 // -- marks ------------------------------------------------------------------------------------
 
 async function mark(what, body) {
-  const { said } = await post(`${runAddress}/marks/${what}`, {
-    patch: marked.state.patch,
-    ...body,
-  });
+  const { said } = await post(`${runAddress}/marks/${what}`, { patch: marked.state.patch, ...body });
   if (said.files) show(said);
 }
 
-function decide(verdicts) {
+// What is wished for these parts of files: ``accepted``, ``rejected``, or nothing.
+function decide(parts, wish) {
+  const verdicts = parts.map(([file, part]) => [file, part, wish]);
   return mark("decide", { seen: marked.state.revision, verdicts });
 }
 
-function decideFile(number, value) {
-  return decide(marked.state.files[number].parts.map(([part]) => [+number, part, value]));
+const partsOf = (number) => (marked.state.files[number]?.parts ?? []).map(([part, value]) => [number, part, value]);
+const decideAll = (wish) => decide(Object.keys(marked.state.files).flatMap((number) => partsOf(+number)), wish);
+
+function fileState({ parts, reviewed }) {
+  const taken = parts.filter(([, value]) => value === "accepted").length;
+  const first = parts[0]?.[1] ?? "";
+  const same = parts.every(([, value]) => value === first);
+  const words = same ? first : `${taken} of ${parts.length} accepted`;
+  return { words, kind: same ? first : "part", read: reviewed ? " · read" : "" };
 }
 
-function decideAll(value) {
-  return decide(
-    Object.entries(marked.state.files).flatMap(([number, file]) =>
-      file.parts.map(([part]) => [+number, part, value]),
-    ),
-  );
+// What of the cards follows the state; each is called whenever that is another one.
+const followers = [];
+function follows(act) {
+  followers.push(act);
+  act();
 }
 
-const WORDS = { accepted: "accepted", rejected: "rejected", "": "undecided" };
-
-function fileState(file) {
-  const values = file.parts.map(([, value]) => value);
-  const same = values.every((value) => value === values[0]);
-  if (same) return [WORDS[values[0]], values[0]];
-  const taken = values.filter((value) => value === "accepted").length;
-  return [`${taken} of ${values.length} accepted`, "part"];
+function pressable(words, kind, isOn, act) {
+  const made = button(words, () => act(!isOn()), { class: `mark ${kind}` });
+  follows(() => made.setAttribute("aria-pressed", isOn()));
+  return made;
 }
 
-function choice(value, wish, words, act) {
-  const button = element("button", words, { type: "button", "aria-pressed": String(value === wish) });
-  button.className = `mark ${wish}`;
-  button.addEventListener("click", (event) => {
-    event.preventDefault();
-    act(value === wish ? "" : wish);
-  });
-  return button;
+// Accept and Reject for some parts of a file; pressed where all of them are.
+function choices(name, parts, before = "") {
+  const pick = (words, wish) => {
+    const isOn = () => parts().every(([, , value]) => value === wish);
+    return pressable(words, wish, isOn, (on) => decide(parts(), on ? wish : ""));
+  };
+  const group = { role: "group", "aria-label": name, class: "choices" };
+  return element("span", group, before, pick("Accept", "accepted"), pick("Reject", "rejected"));
 }
 
-function choices(value, act, name) {
-  const group = element("span", "", { role: "group", "aria-label": name });
-  group.className = "choices";
-  group.append(
-    choice(value, "accepted", "Accept", act),
-    choice(value, "rejected", "Reject", act),
-  );
-  return group;
-}
-
-function partName(part) {
-  return part === 0 ? "the mode" : part === -1 ? "the file" : `hunk ${part}`;
-}
-
-function showFile(card) {
-  const number = fileOf(card);
-  const file = marked.state.files[number];
+// The marks that a card and its hunks do not have yet: lines may come later than their file.
+function markCard(card) {
+  const file = stateOf(card);
   if (!file) return;
-  all(".marks, .choices", card).forEach((old) => old.remove());
-  const [words, kind] = fileState(file);
-  card.dataset.verdict = kind;
-  let state = one("summary .verdict", card);
-  if (!state) {
-    state = element("span", "", { class: "verdict" });
+  const some = (wanted) => () => partsOf(numberOf(card)).filter(([, part]) => part === wanted);
+  if (!one(".marks", card)) {
+    const state = element("span", { class: "verdict" });
     one("summary", card).append(state);
+    follows(() => {
+      const { words, kind, read } = fileState(stateOf(card) ?? file);
+      card.dataset.verdict = kind;
+      state.textContent = words + read;
+    });
+    const bar = element("div", { class: "marks" }, choices(`${file.path}: all of it`, () => partsOf(numberOf(card))));
+    if (some(0)().length) bar.append(choices(`${file.path}: its mode`, some(0), "mode: "));
+    bar.append(
+      pressable("Read", "read", () => Boolean(stateOf(card)?.reviewed), (done) => setRead(card, done)),
+      button("Comment", () => writeComment(card, null), { class: "mark" }),
+    );
+    one("summary", card).after(bar);
   }
-  state.textContent = (words === "undecided" ? "" : words) + (file.reviewed ? " · read" : "");
-  const bar = element("div", "", { class: "marks" });
-  const values = new Set(file.parts.map(([, value]) => value));
-  const whole = values.size === 1 ? [...values][0] : null;
-  bar.append(choices(whole, (value) => decideFile(number, value), `${file.path}: all of it`));
-  for (const [part, value] of file.parts) {
-    if (part !== 0) continue;
-    const mode = choices(value, (wish) => decide([[+number, 0, wish]]), `${file.path}: its mode`);
-    mode.prepend("mode: ");
-    bar.append(mode);
-  }
-  const read = element("button", "Read", { type: "button", "aria-pressed": String(file.reviewed) });
-  read.className = "mark read";
-  read.addEventListener("click", () => setRead(card, !file.reviewed));
-  const note = element("button", "Comment", { type: "button", class: "mark" });
-  note.addEventListener("click", () => writeComment(card, null));
-  bar.append(read, note);
-  one("summary", card).after(bar);
   for (const row of all("tr[data-hunk]", card)) {
-    const part = file.parts.find(([it]) => it === +row.dataset.hunk);
-    if (!part) continue;
-    row.dataset.verdict = part[1];
-    const name = `${file.path}: hunk ${part[0]}`;
-    row.cells[0].append(choices(part[1], (wish) => decide([[+number, part[0], wish]]), name));
+    const part = +row.dataset.hunk;
+    if (one(".choices", row) || !some(part)().length) continue;
+    row.cells[0].append(choices(`${file.path}: hunk ${part}`, some(part)));
+    follows(() => (row.dataset.verdict = some(part)()[0]?.[2] ?? ""));
   }
-  showComments(card, number);
+  showComments(card);
 }
 
 function setRead(card, done) {
-  const seen = marked.state.revision;
   if (done) card.open = false;
-  return mark("reviewed", { seen, file: +fileOf(card), done });
+  return mark("reviewed", { seen: marked.state.revision, file: numberOf(card), done });
 }
 
 // -- comments ---------------------------------------------------------------------------------
 
-// Old and new number of a row's line, by the layout of its table.
-function numbersOf(row) {
-  if (!row || !isLine(row) || row.matches(".meta")) return null;
-  const cells = [...row.cells];
-  const split = row.closest("table").classList.contains("split");
-  const [old, fresh] = split ? [cells[0], cells[2]] : [cells[0], cells[1]];
-  return { old: +(old?.textContent || 0), new: +(fresh?.textContent || 0) };
-}
-
-function rowOf(card, side, line) {
-  return all(".diff tr", card).find((row) => numbersOf(row)?.[side] === line);
-}
-
 function place(card, row, box) {
-  if (!row) {
-    one(".marks", card).append(box);
-    return;
-  }
-  const added = element("tr", "", { class: "note-row" });
-  const columns = row.closest("table").classList.contains("split") ? "4" : "3";
-  const cell = element("td", "", { colspan: columns });
-  cell.append(box);
-  added.append(cell);
-  let last = row;
-  while (last.nextElementSibling?.classList.contains("note-row")) last = last.nextElementSibling;
-  last.after(added);
+  if (!row) return one(".marks", card).append(box);
+  while (row.nextElementSibling?.matches(".note-row")) row = row.nextElementSibling;
+  rowBelow(row, "note-row", box);
 }
 
 function commentBox(comment) {
-  const box = element("div", "", { class: "said" });
   const where = comment.line ? `line ${comment.line}${comment.side === "old" ? " as it was" : ""}` : "the file";
-  box.append(element("p", `${comment.by}, ${where}`, { class: "soft" }));
-  box.append(element("p", comment.text, { class: "words" }));
-  const gone = element("button", "Withdraw", { type: "button" });
-  gone.addEventListener("click", () => mark("withdraw", { id: comment.id }));
-  box.append(gone);
-  return box;
+  return element(
+    "div",
+    { class: "said" },
+    element("p", { class: "soft" }, `${comment.by}, ${where}`),
+    element("p", { class: "words" }, comment.text),
+    button("Withdraw", () => mark("withdraw", { id: comment.id })),
+  );
 }
 
-function showComments(card, number) {
-  all(".note-row, .marks .said", card).forEach((old) => old.querySelector("form") || old.remove());
-  for (const comment of marked.state.comments) {
-    if (comment.file !== +number) continue;
-    const row = comment.line ? rowOf(card, comment.side, comment.line) : null;
-    place(card, row, commentBox(comment));
+const commentsOn = (number) => marked.state.comments.filter((it) => it.file === number);
+
+function showComments(card) {
+  all(".note-row, .marks .said", card).forEach((old) => one("form", old) || old.remove());
+  for (const comment of commentsOn(numberOf(card))) {
+    const fits = (row) => numbersOf(row)?.[comment.side] === comment.line;
+    place(card, comment.line ? all(".diff tr", card).find(fits) : null, commentBox(comment));
   }
 }
 
@@ -181,83 +136,73 @@ function writeComment(card, row) {
   const numbers = numbersOf(row);
   const side = numbers && !numbers.new ? "old" : "new";
   const line = numbers ? numbers[side] : 0;
-  const form = element("form", "", { class: "write" });
-  const label = element("label", line ? `Comment on line ${line}` : "Comment on the file");
-  const text = element("textarea", "", { rows: "3", maxlength: "10000", required: "" });
-  label.append(text);
-  const stop = element("button", "Discard", { type: "button" });
-  form.append(label, element("button", "Add comment", { type: "submit", class: "main" }), " ", stop);
-  place(card, row, form);
+  const text = element("textarea", { rows: "3", maxlength: "10000", required: "" });
   const end = () => (form.closest("tr.note-row") || form).remove();
-  stop.addEventListener("click", end);
-  form.addEventListener("keydown", (event) => {
+  const keydown = (event) => {
     event.stopPropagation();
     if (event.key === "Escape") end();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
-  });
-  form.addEventListener("submit", async (event) => {
+  };
+  const submit = (event) => {
     event.preventDefault();
-    const said = { file: +fileOf(card), side, line, text: text.value };
     end();
-    await mark("comment", said);
-  });
+    mark("comment", { file: numberOf(card), side, line, text: text.value });
+  };
+  const form = element(
+    "form",
+    { class: "write", keydown, submit },
+    element("label", {}, line ? `Comment on line ${line}` : "Comment on the file", text),
+    element("button", { type: "submit", class: "main" }, "Add comment"),
+    " ",
+    button("Discard", end),
+  );
+  place(card, row, form);
   text.focus();
 }
 
 // The one button that begins a comment moves to the line that is pointed at.
-const plus = element("button", "+", { type: "button", class: "plus-line", "aria-label": "Comment on this line" });
-let pointed = null;
-document.addEventListener("pointerover", (event) => {
-  const row = event.target.closest?.(".diff tr");
-  if (!marked.state || !numbersOf(row) || row === pointed) return;
-  pointed = row;
-  row.cells[row.cells.length - 1].prepend(plus);
-});
-plus.addEventListener("click", (event) => {
+const plus = button("+", (event) => {
   event.stopPropagation();
   const row = plus.closest("tr");
   plus.remove();
-  pointed = null;
   writeComment(row.closest(".file"), row);
+}, { class: "plus-line", "aria-label": "Comment on this line" });
+document.addEventListener("pointerover", (event) => {
+  const row = event.target.closest?.(".diff tr");
+  if (marked.state && numbersOf(row) && !row.contains(plus)) [...row.cells].at(-1).prepend(plus);
 });
 
 // -- keys -------------------------------------------------------------------------------------
 
-function hunkOf(row) {
-  for (let it = row; it; it = it.previousElementSibling) if (it.dataset.hunk) return +it.dataset.hunk;
-  return null;
+// What the keys are about, once there are marks: the current file, and the current line if any.
+function here(act) {
+  const card = currentCard();
+  if (card && stateOf(card)) act(card, line?.isConnected ? line : null);
 }
 
-// What the keys are about: the hunk of the current line, or else the file.
-function decideHere(value) {
-  const card = currentCard();
-  if (!card || !marked.state) return;
-  const number = fileOf(card);
-  const part = line?.isConnected ? hunkOf(line) : null;
-  const known = marked.state.files[number].parts.some(([it]) => it === part);
-  if (part !== null && known) decide([[+number, part, value]]);
-  else decideFile(number, value);
+// The hunk of the current line, or else the file.
+function decideHere(wish) {
+  here((card, row) => {
+    let it = row;
+    while (it && !it.dataset.hunk) it = it.previousElementSibling;
+    const parts = partsOf(numberOf(card));
+    const hunk = parts.filter(([, part]) => it && part === +it.dataset.hunk);
+    decide(hunk.length ? hunk : parts, wish);
+  });
 }
 
 if (one(".cards")) {
   key("a", "accept this hunk, or this file", () => decideHere("accepted"));
   key("r", "reject this hunk, or this file", () => decideHere("rejected"));
   key("z", "neither of both", () => decideHere(""));
-  key("m", "mark this file as read, or not", () => {
-    const card = currentCard();
-    if (card && marked.state) setRead(card, !marked.state.files[fileOf(card)].reviewed);
-  });
-  key("c", "comment on this line, or this file", () => {
-    const card = currentCard();
-    if (card && marked.state) writeComment(card, line?.isConnected ? line : null);
-  });
+  key("m", "mark this file as read, or not", () => here((card) => setRead(card, !stateOf(card).reviewed)));
+  key("c", "comment on this line, or this file", () => here(writeComment));
 }
 
 async function goBeside(which) {
-  const answer = await fetch(`${runAddress}/beside`, { credentials: "same-origin" });
+  const answer = await fetch(`${runAddress}/beside`);
   const other = answer.ok && (await answer.json())[which];
-  const here = location.pathname.slice(runAddress.length);
-  if (other) location.assign(`${base}/run/${other}${here}`);
+  if (other) location.assign(`${base}/run/${other}${location.pathname.slice(runAddress.length)}`);
   else say("there is no further run");
 }
 
@@ -267,10 +212,10 @@ if (runAddress) {
 }
 
 // The list of runs: j and k walk through it.
-const runLinks = all("#runs td a");
 function moveRun(step) {
-  const at = runLinks.indexOf(document.activeElement);
-  runLinks[Math.min(runLinks.length - 1, Math.max(0, at + step))]?.focus();
+  const links = all("#runs td a");
+  const at = links.indexOf(document.activeElement);
+  links[Math.min(links.length - 1, Math.max(0, at + step))]?.focus();
 }
 if (one("#runs")) {
   key("j", "next run", () => moveRun(1));
@@ -280,75 +225,49 @@ if (one("#runs")) {
   key("[", "page before", () => one("a[rel=prev]")?.click());
 }
 const acceptClean = one("#accept-clean");
-if (acceptClean) {
-  acceptClean.addEventListener("click", async () => {
-    acceptClean.disabled = true;
-    const { ok, said } = await post(`${base}/accept-clean`, {});
-    if (!ok) acceptClean.disabled = false;
-    else if (said.count) location.reload();
-    else say("there is none that nobody decided about");
-  });
-}
+acceptClean?.addEventListener("click", async () => {
+  acceptClean.disabled = true;
+  const { ok, said } = await post(`${base}/accept-clean`, {});
+  if (!ok) acceptClean.disabled = false;
+  else if (said.count) location.reload();
+  else say("there is none that nobody decided about");
+});
 
 // -- the page ---------------------------------------------------------------------------------
 
 function tally() {
   const [accepted, rejected, open] = marked.state.counts;
-  const place = one("#tally");
-  if (place) place.textContent = `${accepted} accepted · ${rejected} rejected · ${open} undecided`;
-  const list = one("#decided-files");
-  if (!list) return;
+  one("#tally").textContent = `${accepted} accepted · ${rejected} rejected · ${open} undecided`;
   const rows = Object.entries(marked.state.files).map(([number, file]) => {
-    const row = element("li", "");
-    const [words, kind] = fileState(file);
-    row.dataset.verdict = kind;
-    const said = marked.state.comments.filter((it) => it.file === +number);
-    row.append(element("a", file.path, { href: `${runAddress}/diff#part-${number}` }));
-    row.append(element("span", words + (file.reviewed ? " · read" : ""), { class: "verdict" }));
-    said.forEach((comment) => row.append(commentBox(comment)));
-    return row;
+    const { words, kind, read } = fileState(file);
+    return element(
+      "li",
+      { "data-verdict": kind },
+      element("a", { href: `${runAddress}/diff#part-${number}` }, file.path),
+      element("span", { class: "verdict" }, (words || "undecided") + read),
+      ...commentsOn(+number).map(commentBox),
+    );
   });
-  list.replaceChildren(...rows);
+  one("#decided-files").replaceChildren(...rows);
 }
 
 function show(state) {
-  const focused = document.activeElement?.closest?.(".card.file, #decision");
-  const label = document.activeElement?.closest?.("[role=group]")?.getAttribute("aria-label");
-  const pressed = document.activeElement?.textContent;
   marked.state = state;
-  all(".card.file").forEach(showFile);
-  tally();
-  // What was replaced had the focus: its successor gets it.
-  if (focused && label) {
-    const group = all("[role=group]", focused).find((it) => it.getAttribute("aria-label") === label);
-    all("button", group || focused).find((it) => it.textContent === pressed)?.focus();
-  } else if (focused && pressed === "Read") {
-    one("button.read", focused)?.focus();
-  }
+  followers.forEach((act) => act());
+  all(".card.file").forEach(markCard);
+  if (one("#decision")) tally();
 }
 
 async function refresh() {
   if (document.hidden) return;
   const seen = marked.state ? `?seen=${marked.state.revision}&patch=${marked.state.patch}` : "";
   // Where the server has ended, whoever clicks is told.
-  const answer = await fetch(`${runAddress}/marks${seen}`, { credentials: "same-origin" }).catch(() => null);
+  const answer = await fetch(`${runAddress}/marks${seen}`).catch(() => null);
   if (answer?.status === 200) show(await answer.json());
 }
 
-function watched(card) {
-  // Lines that are fetched later get their buttons then.
-  new MutationObserver((changes) => {
-    const lines = changes.some((it) => [...it.addedNodes].some((node) => node.matches?.(".hunks")));
-    if (lines && marked.state) showFile(card);
-  }).observe(card, { childList: true });
-}
-
-if (one(".card.file") || one("#decision")) {
-  all(".card.file").forEach(watched);
-  allCards.then((cards) => {
-    cards.forEach(watched);
-    if (cards.length && marked.state) show(marked.state);
-  });
+if (one(".card.file, #decision")) {
+  document.addEventListener("card", (event) => markCard(event.detail));
   painted.then(refresh);
   setInterval(refresh, 4000);
 }
@@ -360,51 +279,50 @@ for (const [id, value] of [["accept", "accepted"], ["reject", "rejected"], ["for
 // -- applying and sending back ----------------------------------------------------------------
 
 const panel = one("#action");
-const forms = [one("#apply-form"), one("#send-back-form")].filter(Boolean);
+const forms = all("#apply-form, #send-back-form");
+const able = (form, can) => all("[type=submit]", form).forEach((it) => (it.disabled = !can));
 
 async function follow() {
   let at = 0;
   let id = "";
-  const log = element("pre", "", { class: "words", tabindex: "0", "aria-label": "What is done" });
+  const log = element("pre", { class: "words", tabindex: "0", "aria-label": "What is done" });
+  const stop = button("Cancel", () => post(`${runAddress}/decide/cancel`, {}), { id: "cancel" });
   for (;;) {
-    const answer = await fetch(`${runAddress}/action?since=${at}&id=${id}`, { credentials: "same-origin" });
+    const answer = await fetch(`${runAddress}/action?since=${at}&id=${id}`);
     if (answer.status !== 200) return;
     const state = await answer.json();
     if (state.id !== id) {
       id = state.id;
       log.textContent = "";
-      const stop = element("button", "Cancel", { type: "button", id: "cancel" });
-      stop.addEventListener("click", () => post(`${runAddress}/decide/cancel`, {}));
-      panel.replaceChildren(element("h2", state.kind === "apply" ? "Applying" : "Sending back"), log, stop);
+      const title = element("h2", {}, state.kind === "apply" ? "Applying" : "Sending back");
+      panel.replaceChildren(title, log, stop);
       panel.hidden = false;
     }
     at = state.at;
     log.textContent += state.text;
     log.scrollTop = log.scrollHeight;
-    if (state.over) {
-      one("#cancel")?.remove();
-      panel.append(...(await piece(`${runAddress}/action/result`)).childNodes);
-      panel.dataset.over = "yes";
-      forms.forEach((form) => {
-        form.dataset.key = state.next_key;
-        one("[type=submit]", form).disabled = false;
-      });
-      if (state.run && follow.begun) location.assign(`${base}/run/${state.run}/timeline`);
-      return;
+    if (!state.over) continue;
+    stop.remove();
+    const came = await piece(`${runAddress}/action/result`, "What came of it can't be fetched");
+    panel.append(...(came?.childNodes ?? []));
+    for (const form of forms) {
+      form.dataset.key = state.next_key;
+      able(form, true);
     }
+    if (state.run && follow.begun) location.assign(`${base}/run/${state.run}/timeline`);
+    return;
   }
 }
 
 function fieldsOf(form) {
   const data = new FormData(form);
-  const text = (name) => String(data.get(name) || "");
-  if (form.id === "send-back-form") return { words: text("words"), model: text("model") };
+  if (form.id === "send-back-form") return Object.fromEntries(data);
   return {
-    branch: text("branch"),
+    branch: data.get("branch"),
     three_way: data.has("three_way"),
-    risks: data.getAll("risk").map(String),
+    risks: data.getAll("risk"),
     unverified: data.has("unverified"),
-    reason: text("reason"),
+    reason: data.get("reason"),
   };
 }
 
@@ -412,20 +330,16 @@ for (const form of forms) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!marked.state) return;
-    one("[type=submit]", form).disabled = true;
+    able(form, false);
     follow.begun = true;
-    delete panel.dataset.over;
-    const { ok } = await post(`${runAddress}/decide/${form.id === "apply-form" ? "apply" : "send-back"}`, {
-      key: form.dataset.key,
-      patch: marked.state.patch,
-      revision: marked.state.revision,
-      ...fieldsOf(form),
-    });
+    const { patch, revision } = marked.state;
+    const said = { key: form.dataset.key, patch, revision, ...fieldsOf(form) };
+    const { ok } = await post(`${runAddress}/decide/${form.id.replace("-form", "")}`, said);
     if (ok) {
       panel.scrollIntoView({ block: "nearest" });
       await follow();
     } else {
-      one("[type=submit]", form).disabled = false;
+      able(form, true);
       await refresh();
     }
   });

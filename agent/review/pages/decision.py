@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from agent import verification
 from agent.record.decisions import Decision
 from agent.record.summary import RunSummary
-from agent.review.pages.findings import finding_rows
+from agent.review.pages.findings import badge, finding_rows
 from agent.review.pages.markup import Markup, joined, tag
 from agent.risk.finding import Finding
 from agent.untrusted_text import one_line, path_text, visible
@@ -30,7 +30,6 @@ class DecisionView:
     key: str
     """Of what is begun from this page: sent twice, it is begun once."""
     decisions: Sequence[Decision]
-    patch_address: str
 
 
 def decision_parts(view: DecisionView) -> Iterator[Markup]:
@@ -134,7 +133,7 @@ def _decided(decision: Decision) -> Iterator[str]:
     if decision.verified is not None:
         kind = "good" if decision.verified else "bad"
         yield " "
-        yield _badge("verified" if decision.verified else "not verified", kind)
+        yield badge("verified" if decision.verified else "not verified", kind)
     if decision.accepted_risks:
         yield f" let pass: {', '.join(map(one_line, decision.accepted_risks))}"
     if decision.reason:
@@ -153,7 +152,7 @@ def applied_words(place: str, changes: Sequence[Change], commit: str | None) -> 
         rows.append(tag("li", f"and {len(changes) - _SHOWN} more"))
     made = f", as commit {commit[:12]}" if commit else ""
     return joined(
-        tag("p", _badge("applied", "good"), f" {count} in {one_line(place)}{made}"),
+        tag("p", badge("applied", "good"), f" {count} in {one_line(place)}{made}"),
         tag("ul", *rows, class_="mono"),
     )
 
@@ -162,7 +161,7 @@ def refused_words(findings: Sequence[Finding]) -> Markup:
     words = " The export gate refuses what is accepted, so nothing was written."
     words += " Reject it, or let it pass with a reason."
     return joined(
-        tag("p", _badge("refused", "bad"), words),
+        tag("p", badge("refused", "bad"), words),
         tag("table", *finding_rows(findings), class_="findings"),
     )
 
@@ -172,7 +171,7 @@ def check_words(result: Verification) -> Markup:
     good = isinstance(result, Verified)
     kind = "good" if good else "bad"
     return joined(
-        tag("p", _badge("verified" if good else "not verified", kind), " ", _said(result)),
+        tag("p", badge("verified" if good else "not verified", kind), " ", _said(result)),
         tag("details", tag("summary", "output"), tag("pre", visible(output), class_="words"))
         if output
         else "",
@@ -194,7 +193,7 @@ def conflict_words(message: str, *, merges: bool, regions: Sequence[Markup]) -> 
         else "Both changed the same lines. Mend these files, reject these hunks, or send it back."
     )
     return joined(
-        tag("p", _badge("does not fit", "bad"), " ", visible(message)), tag("p", hint), *regions
+        tag("p", badge("does not fit", "bad"), " ", visible(message)), tag("p", hint), *regions
     )
 
 
@@ -219,7 +218,3 @@ def region_table(
     ]
     title = tag("caption", f"{path_text(path)}, line {line}")
     return tag("table", title, *rows, class_="diff conflict")
-
-
-def _badge(text: str, kind: str) -> Markup:
-    return tag("span", text, class_=f"badge {kind}")

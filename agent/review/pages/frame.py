@@ -75,6 +75,7 @@ def served_page(
         tag("a", "Skip to the content", href="#content", class_="skip"),
         _top(frame, links),
         tag("main", *_lines(body), id="content", tabindex="-1"),
+        tag("p", id="said", role="status"),
         class_="served",
     )
     return _document(title, head, inside)

@@ -62,17 +62,12 @@ class HunkView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileView:
-    number: int
-    """Its place in the patch, from 1."""
     change: Change
     path: str
     old_path: str
     """Empty where it is the same."""
-    findings: tuple[Finding, ...]
     concerns: tuple[Concern, ...] = ()
     """A reviewer's, about this file."""
-    head: tuple[str, ...]
-    """What git says of it before the hunks, without the paths."""
     hunks: tuple[HunkView, ...]
     is_binary: bool
 
@@ -146,18 +141,14 @@ def _concerns(opinion: SecondOpinion | None, *, masks: bool) -> Mapping[bytes, S
 def file_view(entry: FileEntry) -> FileView:
     """The file with its lines."""
     diff = entry.diff
-    secret = any(finding.id == "secret" for finding in entry.findings)
-    mask = SecretMask() if secret else None
+    mask = _mask_of(entry)
     raw = diff.hunks or hunks_of(diff.raw)
     hunks = tuple(_hunk(number, hunk, mask) for number, hunk in enumerate(raw, start=1))
     return FileView(
-        number=entry.number,
         change=entry.change,
         path=entry.path,
         old_path=path_text(diff.old_path) if diff.old_path else "",
-        findings=entry.findings,
         concerns=entry.concerns,
-        head=tuple(_head(diff)),
         hunks=hunks,
         is_binary=entry.change.added_lines is None,
     )
@@ -175,15 +166,12 @@ def shortened_view(view: FileView, most: int) -> FileView:
 
 def line_texts(entry: FileEntry, lines: Iterable[bytes]) -> list[str]:
     """Lines of the old file as the diff shows them."""
-    secret = any(finding.id == "secret" for finding in entry.findings)
-    mask = SecretMask() if secret else None
+    mask = _mask_of(entry)
     return [_text(raw, mask) for raw in lines]
 
 
-def _head(diff: FileDiff) -> Iterator[str]:
-    for line in diff.head:
-        if line.startswith((b"old mode", b"new mode", b"new file", b"deleted file", b"similarity")):
-            yield visible(decode(line.rstrip(b"\n")))
+def _mask_of(entry: FileEntry) -> SecretMask | None:
+    return SecretMask() if any(finding.id == "secret" for finding in entry.findings) else None
 
 
 def _hunk(number: int, hunk: PatchHunk, mask: SecretMask | None) -> HunkView:

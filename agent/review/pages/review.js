@@ -16,36 +16,50 @@ const painted = new Promise((seen) => {
   setTimeout(seen, 1500);
 });
 
-async function piece(address) {
-  const answer = await fetch(address, { credentials: "same-origin" });
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-  const html = trusted.createHTML(await answer.text());
-  return new DOMParser().parseFromString(html, "text/html").body;
-}
+const parsed = (html) => new DOMParser().parseFromString(trusted.createHTML(html), "text/html").body;
 
-function say(text) {
-  let place = one("#said");
-  if (!place) {
-    place = document.createElement("p");
-    place.id = "said";
-    place.setAttribute("role", "status");
-    document.body.append(place);
+// A piece of a page; where it can't be had that is said, and nothing given.
+async function piece(address, complaint) {
+  try {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    return parsed(await answer.text());
+  } catch (error) {
+    say(`${complaint}: ${error.message}`);
+    return null;
   }
-  place.textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => place.remove(), 6000);
 }
 
-// Lines of files that are not in the page yet, when they come near.
+const said = one("#said");
+function say(text) {
+  said.textContent = text;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => said.replaceChildren(), 6000);
+}
+
+// An attribute that is a function hears the event of its name.
+function element(name, attributes, ...content) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(key, value);
+    else made.setAttribute(key, value);
+  }
+  made.append(...content);
+  return made;
+}
+const button = (words, click, attributes = {}) =>
+  element("button", { type: "button", click, ...attributes }, words);
+
+// Lines of files that are not in the page yet, when they come near. Whoever marks files hears `card`.
+const came = (card) => document.dispatchEvent(new CustomEvent("card", { detail: card }));
 async function fetchLines(place) {
   if (place.dataset.asked) return;
   place.dataset.asked = "yes";
-  try {
-    place.replaceWith(...(await piece(place.dataset.lines)).childNodes);
-  } catch (error) {
-    delete place.dataset.asked;
-    say(`These lines can't be fetched: ${error.message}`);
-  }
+  const card = place.closest(".file");
+  const found = await piece(place.dataset.lines, "These lines can't be fetched");
+  if (!found) return delete place.dataset.asked;
+  place.replaceWith(...found.childNodes);
+  came(card);
 }
 
 const near = new IntersectionObserver(
@@ -54,38 +68,30 @@ const near = new IntersectionObserver(
 );
 painted.then(() => all(".lines-later").forEach((place) => near.observe(place)));
 
-// The files behind the first ones, once these are seen. Gives their cards.
+// The files behind the first ones, once these are seen.
 async function fetchCards(place) {
   await painted;
-  try {
-    const found = await piece(place.dataset.cards);
-    const made = all(":scope > div > .file", found);
-    one("#file-list").append(...all(":scope > ul > li", found));
-    one(".cards").append(...made);
-    place.remove();
-    made.forEach((card) => all(".lines-later", card).forEach((it) => near.observe(it)));
-    return made;
-  } catch (error) {
-    say(`The other files can't be fetched: ${error.message}`);
-    return [];
-  }
+  const found = place && (await piece(place.dataset.cards, "The other files can't be fetched"));
+  if (!found) return;
+  const made = all(":scope > div > .file", found);
+  one("#file-list").append(...all(":scope > ul > li", found));
+  one(".cards").append(...made);
+  place.remove();
+  all(".lines-later").forEach((it) => near.observe(it));
+  made.forEach(came);
 }
-const cardsLater = one("#cards-later");
-const allCards = cardsLater ? fetchCards(cardsLater) : Promise.resolve([]);
+const allCards = fetchCards(one("#cards-later"));
 
 // Unchanged lines between hunks.
-async function fetchBetween(button) {
-  button.disabled = true;
-  try {
-    const rows = all("tr", await piece(button.dataset.lines));
-    const row = button.closest("tr");
-    row.before(...rows);
-    button.remove();
-    if (!row.textContent.trim()) row.remove();
-  } catch (error) {
-    button.disabled = false;
-    say(`These lines can't be fetched: ${error.message}`);
-  }
+async function fetchBetween(more) {
+  more.disabled = true;
+  const found = await piece(more.dataset.lines, "These lines can't be fetched");
+  more.disabled = false;
+  if (!found) return;
+  const row = more.closest("tr");
+  row.before(...all("tr", found));
+  more.remove();
+  if (!row.textContent.trim()) row.remove();
 }
 
 document.addEventListener("click", (event) => {
@@ -96,41 +102,31 @@ document.addEventListener("click", (event) => {
 // Keys: each with its words, for the list that `?` shows.
 const keys = new Map();
 const key = (name, words, act) => keys.set(name, { words, act });
-const typing = (target) => target.closest("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (typing(event.target)) {
+  if (event.target.closest("input, textarea, select, [contenteditable]")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
-  if (one("dialog[open]")) return;
-  const found = keys.get(event.key);
+  const found = !one("dialog[open]") && keys.get(event.key);
   if (!found) return;
-  if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
   event.preventDefault();
   found.act();
 });
 
-function element(name, text, attributes = {}) {
-  const made = document.createElement(name);
-  if (text) made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
 function showKeys() {
-  const dialog = element("dialog", "", { "aria-label": "Keys" });
-  const list = element("dl", "");
-  for (const [name, { words }] of keys) {
-    const term = element("dt", "");
-    term.append(element("kbd", name));
-    list.append(term, element("dd", words));
-  }
-  const close = element("button", "Close", { type: "button" });
-  close.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.append(element("h2", "Keys"), list, close);
+  const rows = [...keys].flatMap(([name, { words }]) => [
+    element("dt", {}, element("kbd", {}, name)),
+    element("dd", {}, words),
+  ]);
+  const dialog = element(
+    "dialog",
+    { "aria-label": "Keys", close: () => dialog.remove() },
+    element("h2", {}, "Keys"),
+    element("dl", {}, ...rows),
+    button("Close", () => dialog.close()),
+  );
   document.body.append(dialog);
   dialog.showModal();
 }
@@ -143,33 +139,27 @@ all("nav.top a:not(.brand)").forEach((link, at) =>
 
 // The layout, which the server remembers by a cookie.
 const layoutButton = one("#layout-button");
-if (layoutButton) {
-  layoutButton.addEventListener("click", () => {
-    document.cookie = `moonpool-layout=${layoutButton.dataset.layout}; path=${base}; samesite=strict`;
-    location.reload();
-  });
-}
+layoutButton?.addEventListener("click", () => {
+  document.cookie = `moonpool-layout=${layoutButton.dataset.layout}; path=${base}; samesite=strict`;
+  location.reload();
+});
 
 // Finding a file: its name, then Enter.
 const search = one("#file-search");
 if (search) {
-  search.addEventListener("input", async () => {
-    await allCards;
-    const wanted = search.value.toLowerCase();
-    for (const item of all("#file-list > li")) item.hidden = !item.dataset.name.includes(wanted);
-  });
+  const fits = (item) => item.dataset.name.includes(search.value.toLowerCase());
+  const items = () => allCards.then(() => all("#file-list > li"));
+  const filter = async () => (await items()).forEach((item) => (item.hidden = !fits(item)));
+  search.addEventListener("input", filter);
   search.addEventListener("keydown", async (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault(); // or it would fold the file that gets the focus
-    await allCards;
-    const wanted = search.value.toLowerCase();
-    const items = all("#file-list > li");
-    const first = items.find((item) => item.dataset.name.includes(wanted));
+    const first = (await items()).find(fits);
     if (!first) return;
     search.blur();
     search.value = "";
-    for (const item of items) item.hidden = false;
-    goToFile(one(one("a", first).getAttribute("href")));
+    filter();
+    goToFile(one(one("a", first).hash));
   });
 }
 
@@ -187,9 +177,8 @@ function goToFile(card) {
 
 function currentCard() {
   const focused = document.activeElement.closest(".file");
-  if (line && line.isConnected) return line.closest(".file");
-  if (focused) return focused;
-  return cards().find((card) => card.getBoundingClientRect().bottom > 120);
+  if (line?.isConnected) return line.closest(".file");
+  return focused || cards().find((card) => card.getBoundingClientRect().bottom > 120);
 }
 
 function moveFile(step) {
@@ -200,7 +189,7 @@ function moveFile(step) {
 }
 
 function setLine(row) {
-  if (line) line.classList.remove("current");
+  line?.classList.remove("current");
   line = row;
   if (!row) return;
   row.classList.add("current");
@@ -215,15 +204,12 @@ function moveLine(step, wanted = isLine) {
   if (!card) return;
   const rows = all("table.diff > tbody > tr", card).filter(wanted);
   if (!rows.length) return;
-  if (!line || !line.isConnected) return setLine(rows.find(wanted));
+  if (!line?.isConnected) return setLine(rows[0]);
   const after = (row) => line.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
-  const next = step > 0 ? rows.find((row) => row !== line && after(row)) : rows.findLast((row) => row !== line && !after(row));
-  if (next) setLine(next);
-  else {
-    const list = cards();
-    const other = list[list.indexOf(card) + step];
-    if (other) goToFile(other);
-  }
+  const others = rows.filter((row) => row !== line && Boolean(after(row)) === step > 0);
+  if (others.length) return setLine(others.at(step > 0 ? 0 : -1));
+  const list = cards();
+  goToFile(list[list.indexOf(card) + step]);
 }
 
 if (search) {
@@ -247,44 +233,40 @@ key("Escape", "close what is open", () => {
   setLine(null);
 });
 
-// Why is this line here: by its number.
-function numberOf(row, cell) {
-  const cells = [...row.children];
-  const split = row.closest("table").classList.contains("split");
-  const places = split ? { old: 0, new: 2 } : { old: 0, new: 1 };
-  const side = cell
-    ? Object.keys(places).find((name) => cells[places[name]] === cell)
-    : ["new", "old"].find((name) => cells[places[name]]?.textContent);
-  const text = side && cells[places[side]].textContent;
-  return text ? { side, number: Number(text) } : null;
+// The cells of a row that hold its numbers, by the layout of its table; and the numbers, or null.
+const cellsOf = ({ cells }) => ({ old: cells[0], new: cells[widthOf(cells[0]) === "4" ? 2 : 1] });
+const widthOf = (inside) => (inside.closest("table").matches(".split") ? "4" : "3");
+function numbersOf(row) {
+  if (!row?.matches(".file tr:not(.meta)") || !isLine(row)) return null;
+  const cells = cellsOf(row);
+  return { old: +cells.old.textContent, new: +cells.new.textContent };
 }
 
+// A row over the whole width, below another one.
+function rowBelow(row, kind, ...content) {
+  const cell = element("td", { colspan: widthOf(row) }, ...content);
+  const added = element("tr", { class: kind }, cell);
+  row.after(added);
+  return added;
+}
+
+// Why is this line here: by its number.
 async function askWhy(row, cell = null) {
   const below = row.nextElementSibling;
-  if (below && below.matches(".why-row")) return below.remove();
-  const at = numberOf(row, cell);
-  if (!at) return;
-  const card = row.closest(".file");
-  const address = card.dataset.why;
-  try {
-    const found = await piece(`${address}/${at.side}/${at.number}`);
-    const answer = element("tr", "", { class: "why-row" });
-    const inside = element("td", "", { colspan: row.closest("table").matches(".split") ? "4" : "3" });
-    inside.append(...found.childNodes);
-    answer.append(inside);
-    row.after(answer);
-    answer.scrollIntoView({ block: "nearest" });
-  } catch (error) {
-    say(`Who wrote it can't be told: ${error.message}`);
-  }
+  if (below?.matches(".why-row")) return below.remove();
+  const cells = cellsOf(row);
+  const side = ["new", "old"].find((it) => (cell ? cells[it] === cell : cells[it]?.textContent));
+  if (!side) return;
+  const address = `${row.closest(".file").dataset.why}/${side}/${+cells[side].textContent}`;
+  const found = await piece(address, "Who wrote it can't be told");
+  if (found) rowBelow(row, "why-row", ...found.childNodes).scrollIntoView({ block: "nearest" });
 }
 
 document.addEventListener("click", (event) => {
   const cell = event.target.closest("table.diff td");
-  if (!cell || !/^\d+$/.test(cell.textContent)) return;
-  const row = cell.parentElement;
-  if (!row.matches("tr") || !isLine(row) || !numberOf(row, cell)) return;
-  askWhy(row, cell);
+  if (cell && /^\d+$/.test(cell.textContent) && numbersOf(cell.parentElement)) {
+    askWhy(cell.parentElement, cell);
+  }
 });
 
 // A link to a line of a file: #part-3-17.
@@ -293,17 +275,14 @@ async function goToLine() {
   if (!part) return;
   if (!one(`#part-${part}`)) await allCards;
   const card = one(`#part-${part}`);
-  if (!card || !card.matches(".file")) return;
+  if (!card?.matches(".file")) return;
   card.open = true;
   const later = one(".lines-later", card);
   if (later) await fetchLines(later);
   goToFile(card);
   if (!number) return;
-  const rows = all("table.diff > tbody > tr", card).filter(isLine);
-  const row = rows.find((it) => {
-    const at = numberOf(it, null);
-    return at && at.side === "new" && at.number === Number(number);
-  });
+  const rows = all("table.diff > tbody > tr", card);
+  const row = rows.find((it) => numbersOf(it)?.new === +number);
   if (row) {
     setLine(row);
     row.scrollIntoView({ block: "center" });
@@ -315,10 +294,10 @@ goToLine();
 // The timeline: what is shown of it, and what follows while the run goes on.
 const steps = one("#timeline");
 const filters = all("button[data-filter]");
-for (const button of filters) {
-  button.addEventListener("click", () => {
-    steps.dataset.shown = button.dataset.filter;
-    for (const other of filters) other.setAttribute("aria-pressed", String(other === button));
+for (const filter of filters) {
+  filter.addEventListener("click", () => {
+    steps.dataset.shown = filter.dataset.filter;
+    for (const other of filters) other.setAttribute("aria-pressed", String(other === filter));
   });
 }
 if (filters.length) {
@@ -328,12 +307,11 @@ if (filters.length) {
   });
 }
 
-if (steps && steps.dataset.live) {
+if (steps?.dataset.live) {
   const source = new EventSource(steps.dataset.live);
   source.addEventListener("rows", (event) => {
-    const html = trusted.createHTML(event.data);
     const atEnd = window.innerHeight + window.scrollY > document.body.scrollHeight - 80;
-    steps.append(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+    steps.append(...parsed(event.data).childNodes);
     if (atEnd) window.scrollTo(0, document.body.scrollHeight);
   });
   const ended = (event) => {

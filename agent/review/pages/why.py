@@ -6,6 +6,7 @@ seen to write has no writer here: that is said.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from agent.models.interface import words_of
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
@@ -20,7 +21,6 @@ from policies.frozen import dataclass
 _OUTPUT_CHARACTERS = 8_000
 _CALLS = 12
 """Most calls that are shown for one line."""
-_ARGUMENT_CHARACTERS = 8_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +67,7 @@ def call_stories(log: Iterable[Event]) -> dict[int, CallStory]:
                 )
             case CallEnded() if event.number in found:
                 begun = found[event.number]
-                found[event.number] = CallStory(
-                    number=begun.number,
-                    title=begun.title,
-                    said=begun.said,
-                    arguments=begun.arguments,
-                    brief=event.brief,
-                    output=event.text,
-                )
+                found[event.number] = replace(begun, brief=event.brief, output=event.text)
             case _:
                 pass
     return found

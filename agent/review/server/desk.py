@@ -89,6 +89,10 @@ class PostedForm(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class PostedNothing(PostedForm):
+    pass
+
+
 Form = TypeVar("Form", bound=PostedForm)
 
 

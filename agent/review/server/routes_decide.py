@@ -25,7 +25,7 @@ from agent.review.pages.decision import (
 )
 from agent.review.pages.markup import Markup, joined, tag
 from agent.review.pages.overview import alarms
-from agent.review.server.desk import DecidedRun, PostedForm, desk_of, taking
+from agent.review.server.desk import DecidedRun, PostedForm, PostedNothing, desk_of, taking
 from agent.review.server.request import answer, fragment, frame_of, opened
 from agent.review.server.routes_run import problems
 from agent.untrusted_text import visible
@@ -36,12 +36,15 @@ _WAIT_S = 8.0
 """So long a page that watches an action waits for news."""
 
 
-class PostedApply(PostedForm):
+class PostedAction(PostedForm):
     key: str
     """The same key again is the same click again."""
     patch: str
     revision: int
     """Of the marks that the page had: nobody applies what another one just rejected."""
+
+
+class PostedApply(PostedAction):
     branch: str = ""
     three_way: bool = False
     risks: tuple[str, ...] = ()
@@ -49,16 +52,9 @@ class PostedApply(PostedForm):
     reason: str = ""
 
 
-class PostedSendBack(PostedForm):
-    key: str
-    patch: str
-    revision: int
+class PostedSendBack(PostedAction):
     words: str = ""
     model: str = ""
-
-
-class PostedNothing(PostedForm):
-    pass
 
 
 def routes() -> list[Route]:
@@ -87,14 +83,13 @@ def page(request: Request) -> Response:
         has_place=workspace != NOWHERE and workspace.is_dir(),
         key=secrets.token_hex(8),
         decisions=decisions(run.directory),
-        patch_address=frame_of(request).address("run", run.id, "patch"),
     )
     top = alarms(run.summary, tuple(problems(found)))
     return answer(request, found, "decide", [*top, *decision_parts(view)])
 
 
 def apply(request: Request, form: PostedApply) -> Response:
-    decided = _as_seen(request, form.key, form.patch, form.revision)
+    decided = _as_seen(request, form)
     if isinstance(decided, Response):
         return decided
     order = ApplyOrder(
@@ -107,44 +102,41 @@ def apply(request: Request, form: PostedApply) -> Response:
     )
     if not order.choice:
         raise UsageError("nothing is accepted: accept a hunk first")
-    desk, directory = decided.desk, decided.run.directory
+    directory, operator = decided.run.directory, decided.desk.operator
     return _begun(
-        decided,
-        form.key,
-        "apply",
-        lambda watch: apply_accepted(directory, order, desk.operator, watch),
+        decided, form, "apply", lambda watch: apply_accepted(directory, order, operator, watch)
     )
 
 
 def back(request: Request, form: PostedSendBack) -> Response:
-    decided = _as_seen(request, form.key, form.patch, form.revision)
+    decided = _as_seen(request, form)
     if isinstance(decided, Response):
         return decided
     words = request_of(decided.files, decided.marks, words=form.words)
     run, operator, model = decided.run, decided.desk.operator, form.model.strip() or None
     return _begun(
         decided,
-        form.key,
+        form,
         "send back",
         lambda watch: send_back(run, words, operator, watch, model=model),
     )
 
 
-def _as_seen(request: Request, key: str, patch: str, revision: int) -> DecidedRun | Response:
+def _as_seen(request: Request, form: PostedAction) -> DecidedRun | Response:
     """The run, if patch and marks are those that the page showed; else the answer to it."""
     decided = DecidedRun(request)
     there = decided.desk.board.newest(decided.run.id)
-    if there is not None and there.key == key:
+    if there is not None and there.key == form.key:
         return JSONResponse(_state(there, 0, 0.0))
-    if patch != decided.of.patch or revision != decided.marks.revision:
+    if form.patch != decided.of.patch or form.revision != decided.marks.revision:
         raise UsageError("somebody marked something meanwhile: look at it, and do it again")
     return decided
 
 
 def _begun(
-    decided: DecidedRun, key: str, kind: str, work: Callable[[ActionWatch], object]
+    decided: DecidedRun, form: PostedAction, kind: str, work: Callable[[ActionWatch], object]
 ) -> Response:
-    made = decided.desk.board.begin(decided.run.id, key, kind, work)
+    made = decided.desk.board.begin(decided.run.id, form.key, kind, work)
     return JSONResponse(_state(made, 0, 0.0))
 
 

@@ -9,29 +9,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agent.record import outcome as outcomes
-from agent.record.outcome import Finished
-from agent.review.decide.listing import DecidedParts, RunFilter, RunQuery, SortKey
-from agent.review.decide.run_rows import RunRow
+from agent.review.decide.listing import RunFilter, RunQuery, SortKey
 from agent.review.pages.frame import PageLink, served_page
-from agent.review.pages.runs_table import RunCells, RunsView, runs_parts
-from agent.review.server.desk import PostedForm, desk_of, taking
+from agent.review.server.desk import PostedNothing, desk_of, taking
 from agent.review.server.request import fragment, frame_of, opened
+from agent.review.server.runs_table import runs_parts
 
-_FINISHED = outcomes.name_of(Finished)
 _WORDS = 200
 K = TypeVar("K", bound=StrEnum)
-
-
-class PostedAcceptClean(PostedForm):
-    pass
 
 
 def routes() -> list[Route]:
     return [
         Route("/runs", runs),
         Route("/run/{run}/beside", beside),
-        Route("/accept-clean", taking(PostedAcceptClean, accept_clean), methods=["POST"]),
+        Route("/accept-clean", taking(PostedNothing, accept_clean), methods=["POST"]),
     ]
 
 
@@ -44,22 +36,10 @@ def runs(request: Request) -> Response:
     def address(**changed: object) -> str:
         return f"{base}?{urlencode(_parameters(query, changed))}"
 
-    view = RunsView(
-        title="The batch" if listing.is_batch else "Runs",
-        rows=[_cells(row, parts, frame.address("run", row.run_id)) for row, parts in listing.rows],
-        counts={str(kind): count for kind, count in listing.counts.items()},
-        only=str(query.only),
-        sort=str(query.sort or ""),
-        backwards=query.backwards,
-        words=query.words,
-        page=min(query.page, listing.pages),
-        pages=listing.pages,
-        clean=listing.counts[RunFilter.CLEAN],
-        address=address,
-        base=base,
-    )
     links = [PageLink(name="Batch" if listing.is_batch else "Runs", address=base, is_here=True)]
-    return fragment(served_page(frame, "Moonpool runs", runs_parts(view), links=links))
+    return fragment(
+        served_page(frame, "Moonpool runs", runs_parts(listing, frame, address), links=links)
+    )
 
 
 def beside(request: Request) -> Response:
@@ -68,7 +48,7 @@ def beside(request: Request) -> Response:
     return JSONResponse({"before": before, "after": after})
 
 
-def accept_clean(request: Request, _form: PostedAcceptClean) -> Response:
+def accept_clean(request: Request, _form: PostedNothing) -> Response:
     desk = desk_of(request)
     return JSONResponse({"count": desk.index.accept_clean(by=desk.operator.name)})
 
@@ -101,23 +81,3 @@ def _parameters(query: RunQuery, changed: Mapping[str, object]) -> dict[str, str
     }
     asked["backwards"] = "yes" if asked["backwards"] else ""
     return {name: str(value) for name, value in asked.items() if value not in {"", 1}}
-
-
-def _cells(row: RunRow, parts: DecidedParts, address: str) -> RunCells:
-    attempt = f", attempt {row.attempt}" if row.attempt > 1 else ""
-    chosen = "" if row.is_chosen else ", another one is chosen"
-    return RunCells(
-        address=address if row.run_id is not None else "",
-        name=row.name,
-        aside=f"{row.run_id or ''}{attempt}{chosen}",
-        outcome=row.outcome,
-        is_good=row.outcome == _FINISHED,
-        verified=row.verified,
-        worst_finding=row.worst_finding,
-        patch_bytes=row.patch_bytes,
-        usd=row.usd,
-        seconds=row.seconds,
-        accepted=parts.accepted,
-        rejected=parts.rejected,
-        comments=parts.comments,
-    )

@@ -3,53 +3,80 @@
 Every answer has all marks as they stand then, so that who was late sees what another one did.
 """
 
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent.review.decide.marks import Verdict, counts, parts_of
 from agent.review.decide.store import MarkedMeanwhile
-from agent.review.server.desk import DecidedRun, PostedForm, desk_of, taking
+from agent.review.server.desk import DecidedRun, PostedForm, taking
 from agent.untrusted_text import path_text, visible
 
 
-class PostedVerdicts(PostedForm):
+class PostedMark(PostedForm):
     patch: str
     """Its sha256: a page of another patch decides nothing about this one."""
+
+
+class PostedVerdicts(PostedMark):
     seen: int
     verdicts: tuple[tuple[int, int, Literal["accepted", "rejected", ""]], ...]
     """Number of the file, part, and what is said of it."""
 
 
-class PostedReviewed(PostedForm):
-    patch: str
+class PostedReviewed(PostedMark):
     seen: int
     file: int
     done: bool
 
 
-class PostedComment(PostedForm):
-    patch: str
+class PostedComment(PostedMark):
     file: int
     side: Literal["new", "old"]
     line: int
     text: str
 
 
-class PostedWithdrawal(PostedForm):
-    patch: str
+class PostedWithdrawal(PostedMark):
     id: str
+
+
+Mark = TypeVar("Mark", bound=PostedMark)
+
+
+def marking(
+    kind: type[Mark], do: Callable[[DecidedRun, Mark], None]
+) -> Callable[[Request], Awaitable[Response]]:
+    """A route that takes such a mark."""
+
+    def marked(request: Request, form: Mark) -> Response:
+        decided = DecidedRun(request)
+        words = ""
+        if form.patch != decided.of.patch:
+            words = "The run has another patch by now: reload the page."
+        else:
+            try:
+                do(decided, form)
+            except MarkedMeanwhile as error:
+                words = str(error)
+        if words:
+            return JSONResponse({"error": words, **_state(decided)}, status_code=409)
+        return JSONResponse(_state(decided))
+
+    return taking(kind, marked)
 
 
 def routes() -> list[Route]:
     return [
         Route("/run/{run}/marks", marks),
-        Route("/run/{run}/marks/decide", taking(PostedVerdicts, decide), methods=["POST"]),
-        Route("/run/{run}/marks/reviewed", taking(PostedReviewed, reviewed), methods=["POST"]),
-        Route("/run/{run}/marks/comment", taking(PostedComment, comment), methods=["POST"]),
-        Route("/run/{run}/marks/withdraw", taking(PostedWithdrawal, withdraw), methods=["POST"]),
+        Route("/run/{run}/marks/decide", marking(PostedVerdicts, decide), methods=["POST"]),
+        Route("/run/{run}/marks/reviewed", marking(PostedReviewed, reviewed), methods=["POST"]),
+        Route("/run/{run}/marks/comment", marking(PostedComment, comment), methods=["POST"]),
+        Route("/run/{run}/marks/withdraw", marking(PostedWithdrawal, withdraw), methods=["POST"]),
     ]
 
 
@@ -64,42 +91,24 @@ def marks(request: Request) -> Response:
     return JSONResponse(state)
 
 
-def decide(request: Request, form: PostedVerdicts) -> Response:
-    decided = DecidedRun(request)
-    if stale := _stale(decided, form.patch):
-        return stale
+def decide(decided: DecidedRun, form: PostedVerdicts) -> None:
     parts = {number: parts_of(file) for number, file in enumerate(decided.files, 1)}
     verdicts = {}
     for number, part, value in form.verdicts:
         path = decided.path(number)
         if part not in parts[number]:
-            return JSONResponse({"error": "The file has no such part."}, status_code=400)
+            raise HTTPException(400, "The file has no such part.")
         verdicts[path, part] = Verdict(value)
     desk = decided.desk
-    try:
-        desk.store.decide(decided.of, verdicts, by=desk.operator.name, seen=form.seen)
-    except MarkedMeanwhile as error:
-        return _late(decided, error)
-    return JSONResponse(_state(decided))
+    desk.store.decide(decided.of, verdicts, by=desk.operator.name, seen=form.seen)
 
 
-def reviewed(request: Request, form: PostedReviewed) -> Response:
-    decided = DecidedRun(request)
-    if stale := _stale(decided, form.patch):
-        return stale
-    desk = decided.desk
-    path = decided.path(form.file)
-    try:
-        desk.store.review(decided.of, path, done=form.done, by=desk.operator.name, seen=form.seen)
-    except MarkedMeanwhile as error:
-        return _late(decided, error)
-    return JSONResponse(_state(decided))
+def reviewed(decided: DecidedRun, form: PostedReviewed) -> None:
+    desk, path = decided.desk, decided.path(form.file)
+    desk.store.review(decided.of, path, done=form.done, by=desk.operator.name, seen=form.seen)
 
 
-def comment(request: Request, form: PostedComment) -> Response:
-    decided = DecidedRun(request)
-    if stale := _stale(decided, form.patch):
-        return stale
+def comment(decided: DecidedRun, form: PostedComment) -> None:
     desk = decided.desk
     desk.store.comment(
         decided.of,
@@ -109,38 +118,20 @@ def comment(request: Request, form: PostedComment) -> Response:
         text=form.text,
         by=desk.operator.name,
     )
-    return JSONResponse(_state(decided))
 
 
-def withdraw(request: Request, form: PostedWithdrawal) -> Response:
-    decided = DecidedRun(request)
-    if stale := _stale(decided, form.patch):
-        return stale
-    desk_of(request).store.withdraw(decided.of, form.id)
-    return JSONResponse(_state(decided))
-
-
-def _stale(decided: DecidedRun, patch: str) -> Response | None:
-    """The answer to a page of a patch that the run has no more."""
-    if patch == decided.of.patch:
-        return None
-    words = "The run has another patch by now: reload the page."
-    return JSONResponse({"error": words, **_state(decided)}, status_code=409)
-
-
-def _late(decided: DecidedRun, error: MarkedMeanwhile) -> Response:
-    return JSONResponse({"error": str(error), **_state(decided)}, status_code=409)
+def withdraw(decided: DecidedRun, form: PostedWithdrawal) -> None:
+    decided.desk.store.withdraw(decided.of, form.id)
 
 
 def _state(decided: DecidedRun) -> dict[str, Any]:
     """All marks as a page has them. Texts are visible; a page shows them as text."""
     files, said = decided.files, decided.marks
     numbers = {file.path: number for number, file in enumerate(files, 1)}
-    so_far = counts(files, said)
     return {
         "patch": decided.of.patch,
         "revision": said.revision,
-        "counts": [so_far.accepted, so_far.rejected, so_far.undecided],
+        "counts": [counts(files, said)[verdict] for verdict in Verdict],
         "files": {
             number: {
                 "path": path_text(file.path),

@@ -44,7 +44,7 @@ def test_what_is_said_is_in_the_request_and_in_no_other_words(make: Make) -> Non
         "- n\\tew, line 1 as it was before your change: no"
     )
     assert accepted_choice(reviewed.files, marks) == {b"code.py": frozenset({2})}
-    assert counts(reviewed.files, marks).rejected == 3
+    assert counts(reviewed.files, marks)[Verdict.REJECTED] == 3
     for _ in range(12):
         store.comment(of, b"code.py", side="new", line=1, text="x" * 10_000, by="ann")
     with pytest.raises(UsageError, match="too much"):

@@ -30,16 +30,7 @@ def view(path: str, *lines: LineView) -> FileView:
     hunk = HunkView(
         number=1, old_start=4, old_count=1, new_start=4, new_count=1, title="", lines=lines
     )
-    return FileView(
-        number=1,
-        change=change,
-        path=path,
-        old_path="",
-        findings=(),
-        head=(),
-        hunks=(hunk,),
-        is_binary=False,
-    )
+    return FileView(change=change, path=path, old_path="", hunks=(hunk,), is_binary=False)
 
 
 REMOVED = LineView(kind=LineKind.REMOVED, old=4, new=None, text="    return 1")

@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,23 @@ async def sleeping(moonpool: Shell, session: str) -> None:
     events = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs" / session / "events.jsonl"
     while not (events.exists() and events.read_text().count('"call_started"') > 1):
         await asyncio.sleep(0.01)
+
+
+def struck(moonpool: Shell, tmp_path: Path, strike: Callable[[Any], None]) -> int:
+    """Begin a prompt, and do this to the server in the middle of its second command; gives the
+    server's exit code."""
+
+    async def body() -> int:
+        async with opened(moonpool, command(tmp_path, *SLOW), FakeEditor()) as (client, process):
+            session = await new(client, moonpool.directory)
+            prompt = asyncio.create_task(ask(client, session, "go"))
+            await sleeping(moonpool, session)
+            strike(process)
+            await asyncio.wait({prompt})
+            prompt.exception()
+            return int(await process.wait())
+
+    return asyncio.run(body())
 
 
 def ours(engine: Engine, run: Path) -> list[str]:
@@ -142,17 +159,7 @@ def test_session_of_another_process_goes_on_where_it_ended_though_its_patch_was_
 def test_signal_in_the_middle_of_a_command_leaves_the_patch_and_no_container(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str, number: signal.Signals
 ) -> None:
-    async def body() -> int:
-        async with opened(moonpool, command(tmp_path, *SLOW), FakeEditor()) as (client, process):
-            session = await new(client, moonpool.directory)
-            prompt = asyncio.create_task(ask(client, session, "go"))
-            await sleeping(moonpool, session)
-            process.send_signal(number)
-            await asyncio.wait({prompt})
-            prompt.exception()
-            return int(await process.wait())
-
-    assert asyncio.run(body()) == 130
+    assert struck(moonpool, tmp_path, lambda process: process.send_signal(number)) == 130
     run = only(moonpool)
     assert summary(run)["outcome"] == "interrupted"
     assert b"+made" in (run / "patch.diff").read_bytes()
@@ -163,19 +170,12 @@ def test_signal_in_the_middle_of_a_command_leaves_the_patch_and_no_container(
 def test_editor_that_dies_leaves_the_patch_and_no_container(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str, ends: tuple[int, ...]
 ) -> None:
-    async def body() -> int:
-        async with opened(moonpool, command(tmp_path, *SLOW), FakeEditor()) as (client, process):
-            session = await new(client, moonpool.directory)
-            prompt = asyncio.create_task(ask(client, session, "go"))
-            await sleeping(moonpool, session)
-            # Both ends at once, as when a process is killed; or a child of it holds one yet.
-            for end in ends:
-                process._transport.get_pipe_transport(end).close()
-            await asyncio.wait({prompt})
-            prompt.exception()
-            return int(await process.wait())
+    def die(process: Any) -> None:
+        # Both ends at once, as when a process is killed; or a child of it holds one yet.
+        for end in ends:
+            process._transport.get_pipe_transport(end).close()
 
-    assert asyncio.run(body()) == 0
+    assert struck(moonpool, tmp_path, die) == 0
     run = only(moonpool)
     assert summary(run)["outcome"] == "interrupted"
     assert b"+made" in (run / "patch.diff").read_bytes()
@@ -185,17 +185,7 @@ def test_editor_that_dies_leaves_the_patch_and_no_container(
 def test_killed_server_leaves_sessions_that_resume_takes_up(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str
 ) -> None:
-    async def body() -> None:
-        async with opened(moonpool, command(tmp_path, *SLOW), FakeEditor()) as (client, process):
-            session = await new(client, moonpool.directory)
-            prompt = asyncio.create_task(ask(client, session, "go"))
-            await sleeping(moonpool, session)
-            process.kill()
-            await process.wait()
-            await asyncio.wait({prompt})
-            prompt.exception()
-
-    asyncio.run(body())
+    assert struck(moonpool, tmp_path, lambda process: process.kill()) == -signal.SIGKILL
     run = only(moonpool)
     done = moonpool("resume", run.name, "--export-only")
     assert done.returncode == 1, done.stderr

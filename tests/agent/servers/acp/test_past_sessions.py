@@ -1,6 +1,5 @@
 """Sessions of before: listed, told again, and gone on with."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,23 @@ def bash(command: str) -> dict[str, Any]:
 def begun(desk: Desk, *prompts: str) -> str:
     """Have a session with these prompts, and leave; gives its id."""
 
-    async def body() -> str:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            for prompt in prompts:
-                await ask(client, session, prompt)
-            return session
+    async def body(client: ClientSideConnection, session: str) -> str:
+        for prompt in prompts:
+            await ask(client, session, prompt)
+        return session
 
-    return asyncio.run(body())
+    return desk.led(body)
+
+
+def gone_on(desk: Desk, session: str, *prompts: str) -> None:
+    """Load a session of before, and make these prompts."""
+
+    async def body(client: ClientSideConnection) -> None:
+        await loaded(desk, client, session)
+        for prompt in prompts:
+            assert await ask(client, session, prompt) == "end_turn"
+
+    desk.served(body)
 
 
 async def loaded(desk: Desk, client: ClientSideConnection, session: str) -> None:
@@ -43,12 +51,7 @@ def test_session_is_told_again_as_it_was(desk: Desk) -> None:
     desk.turns = [plan, bash("echo new > calc.py; echo b > b.txt"), DONE]
     session = begun(desk, "mend it")
     before, desk.editor = desk.editor, FakeEditor()
-
-    async def body() -> None:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-
-    asyncio.run(body())
+    gone_on(desk, session)
     after = desk.editor
     assert after.text("user_message_chunk") == "mend it"
     assert after.text() == "I look.\n\nDone."
@@ -63,13 +66,7 @@ def test_next_prompt_goes_on_with_files_and_conversation(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
     session = begun(desk, "mend it")
     desk.turns = [*desk.turns, bash("cat calc.py"), {"text": "Again.", "expect": ["new"]}]
-
-    async def body() -> None:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-            assert await ask(client, session, "go on") == "end_turn"
-
-    asyncio.run(body())
+    gone_on(desk, session, "go on")
     first, second = desk.records()
     assert first.name == session
     origin = desk.events(second)[0]["forked_from"]
@@ -87,14 +84,7 @@ def test_what_was_applied_before_is_not_applied_again(desk: Desk) -> None:
     session = begun(desk, "mend it", "/apply")
     assert (desk.workspace / "calc.py").read_text() == "new\n"
     desk.turns = [*desk.turns, bash("echo more > more.txt"), DONE]
-
-    async def body() -> None:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-            await ask(client, session, "go on")
-            await ask(client, session, "/apply")
-
-    asyncio.run(body())
+    gone_on(desk, session, "go on", "/apply")
     assert "applied:\n```text\nadded     more.txt\n```" in desk.editor.text()
     assert (desk.workspace / "calc.py").read_text() == "new\n"
     assert (desk.workspace / "more.txt").read_text() == "more\n"
@@ -104,24 +94,17 @@ def test_session_that_went_on_is_one_session(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
     session = begun(desk, "one")
     desk.turns = [*desk.turns, {"text": "Two."}]
-
-    async def second() -> None:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-            await ask(client, session, "two")
-
-    asyncio.run(second())
+    gone_on(desk, session, "two")
     desk.turns = [*desk.turns, {"text": "Three."}]
     desk.editor = FakeEditor()
 
-    async def third() -> list[str]:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-            await ask(client, session, "three")
-            listed = await client.list_sessions(cwd=str(desk.workspace))
-            return [item.session_id for item in listed.sessions]
+    async def third(client: ClientSideConnection) -> list[str]:
+        await loaded(desk, client, session)
+        await ask(client, session, "three")
+        listed = await client.list_sessions(cwd=str(desk.workspace))
+        return [item.session_id for item in listed.sessions]
 
-    assert asyncio.run(third()) == [session]
+    assert desk.served(third) == [session]
     assert desk.editor.text("user_message_chunk") == "onetwo"
     assert "Three." in desk.editor.text()
     assert len(desk.records()) == 3
@@ -137,21 +120,20 @@ def test_sessions_are_listed_newest_first_by_workspace_and_by_pages(desk: Desk) 
         elsewhere = {"workspace": "/elsewhere"} if number % 2 else {}
         (copy / "run.json").write_text(json.dumps({**summary, "run_id": copy.name, **elsewhere}))
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await client.initialize(protocol_version=1)
-            page = await client.list_sessions()
-            assert len(page.sessions) == 50
-            assert page.sessions[0].session_id == one.name
-            assert page.sessions[0].title == "first words"
-            assert page.sessions[0].cwd == str(desk.workspace)
-            rest = await client.list_sessions(cursor=page.next_cursor)
-            assert len(rest.sessions) == 11
-            assert rest.next_cursor is None
-            here = await client.list_sessions(cwd=str(desk.workspace))
-            assert len(here.sessions) == 31
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        page = await client.list_sessions()
+        assert len(page.sessions) == 50
+        assert page.sessions[0].session_id == one.name
+        assert page.sessions[0].title == "first words"
+        assert page.sessions[0].cwd == str(desk.workspace)
+        rest = await client.list_sessions(cursor=page.next_cursor)
+        assert len(rest.sessions) == 11
+        assert rest.next_cursor is None
+        here = await client.list_sessions(cwd=str(desk.workspace))
+        assert len(here.sessions) == 31
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 def test_resumed_session_is_not_told_again(desk: Desk) -> None:
@@ -159,14 +141,13 @@ def test_resumed_session_is_not_told_again(desk: Desk) -> None:
     desk.turns = [DONE, DONE]
     desk.editor = FakeEditor()
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await client.initialize(protocol_version=1)
-            await client.resume_session(session_id=session, cwd=str(desk.workspace))
-            assert not desk.editor.text("user_message_chunk")
-            assert await ask(client, session, "two") == "end_turn"
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        await client.resume_session(session_id=session, cwd=str(desk.workspace))
+        assert not desk.editor.text("user_message_chunk")
+        assert await ask(client, session, "two") == "end_turn"
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 @pytest.mark.parametrize(
@@ -175,13 +156,12 @@ def test_resumed_session_is_not_told_again(desk: Desk) -> None:
 def test_session_that_is_none_is_refused(desk: Desk, session: str) -> None:
     begun(desk, "one")
 
-    async def body() -> None:
-        async with desk.open() as client:
-            with pytest.raises(RequestError) as refused:
-                await loaded(desk, client, session)
-            assert refused.value.code == -32602
+    async def body(client: ClientSideConnection) -> None:
+        with pytest.raises(RequestError) as refused:
+            await loaded(desk, client, session)
+        assert refused.value.code == -32602
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 def test_session_of_another_workspace_is_refused(desk: Desk) -> None:
@@ -189,38 +169,32 @@ def test_session_of_another_workspace_is_refused(desk: Desk) -> None:
     other = desk.directory / "other"
     other.mkdir()
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await client.initialize(protocol_version=1)
-            with pytest.raises(RequestError, match="workspace"):
-                await client.load_session(cwd=str(other), session_id=session, mcp_servers=[])
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        with pytest.raises(RequestError, match="workspace"):
+            await client.load_session(cwd=str(other), session_id=session, mcp_servers=[])
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 def test_session_that_is_open_is_not_loaded_over_itself(desk: Desk) -> None:
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "one")
-            with pytest.raises(RequestError, match="is open"):
-                await client.load_session(
-                    cwd=str(desk.workspace), session_id=session, mcp_servers=[]
-                )
+    async def body(client: ClientSideConnection, session: str) -> None:
+        await ask(client, session, "one")
+        with pytest.raises(RequestError, match="is open"):
+            await client.load_session(cwd=str(desk.workspace), session_id=session, mcp_servers=[])
 
-    asyncio.run(body())
+    desk.led(body)
 
 
 def test_session_that_another_process_works_on_is_refused(desk: Desk) -> None:
     session = begun(desk, "one")
     held, _ = RunRecord.reopen(desk.directory / "home", session)
 
-    async def body() -> None:
-        async with desk.open() as client:
-            with pytest.raises(RequestError, match="another process"):
-                await loaded(desk, client, session)
+    async def body(client: ClientSideConnection) -> None:
+        with pytest.raises(RequestError, match="another process"):
+            await loaded(desk, client, session)
 
-    asyncio.run(body())
+    desk.served(body)
     held.close()
 
 
@@ -230,12 +204,11 @@ def test_record_that_somebody_changed_is_told_to_nobody(desk: Desk) -> None:
     events.write_text(events.read_text().replace("Done.", "Evil."))
     desk.editor = FakeEditor()
 
-    async def body() -> None:
-        async with desk.open() as client:
-            with pytest.raises(RequestError):
-                await loaded(desk, client, session)
+    async def body(client: ClientSideConnection) -> None:
+        with pytest.raises(RequestError):
+            await loaded(desk, client, session)
 
-    asyncio.run(body())
+    desk.served(body)
     assert not desk.editor.text()
 
 
@@ -243,30 +216,24 @@ def test_word_that_names_another_place_is_not_followed(desk: Desk) -> None:
     session = begun(desk, "one")
     (desk.records()[0] / "continued").write_text("../../../etc\n")
     desk.editor = FakeEditor()
-
-    async def body() -> None:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-
-    asyncio.run(body())
+    gone_on(desk, session)
     assert desk.editor.text("user_message_chunk") == "one"
 
 
 def test_mode_of_a_session_of_before_stays(desk: Desk) -> None:
     session = begun(desk, "one")
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await client.initialize(protocol_version=1)
-            said = await client.load_session(
-                cwd=str(desk.workspace), session_id=session, mcp_servers=[]
-            )
-            assert said.modes is not None
-            assert [mode.id for mode in said.modes.available_modes] == ["default"]
-            with pytest.raises(RequestError, match="begin a new session"):
-                await client.set_session_mode(session_id=session, mode_id="read-only")
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        said = await client.load_session(
+            cwd=str(desk.workspace), session_id=session, mcp_servers=[]
+        )
+        assert said.modes is not None
+        assert [mode.id for mode in said.modes.available_modes] == ["default"]
+        with pytest.raises(RequestError, match="begin a new session"):
+            await client.set_session_mode(session_id=session, mode_id="read-only")
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 def test_ceiling_of_today_holds_for_a_session_of_before(desk: Desk) -> None:
@@ -275,11 +242,5 @@ def test_ceiling_of_today_holds_for_a_session_of_before(desk: Desk) -> None:
     config.mkdir(parents=True)
     (config / "ceiling.yaml").write_text("version: 1\nname: top\nextends: read-only\n")
     desk.turns = [*desk.turns, bash("rm calc.py"), DONE]
-
-    async def body() -> None:
-        async with desk.open() as client:
-            await loaded(desk, client, session)
-            await ask(client, session, "go")
-
-    asyncio.run(body())
+    gone_on(desk, session, "go")
     assert desk.editor.call("call-1")["status"] == "failed"

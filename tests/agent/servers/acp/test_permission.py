@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from acp.client.connection import ClientSideConnection
 from acp.schema import PermissionOption, RequestPermissionResponse, ToolCallUpdate
 
 from editors.desk import Answer, Desk, ask, cancelling, choosing, silent
@@ -22,13 +23,7 @@ def answered(desk: Desk, answer: Answer, *prompts: str) -> list[str]:
     """Make the prompts; gives why the agent stopped at each."""
     desk.rules = RULES
     desk.editor.answer = answer
-
-    async def body() -> list[str]:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            return [await ask(client, session, prompt) for prompt in prompts]
-
-    return asyncio.run(body())
+    return desk.asked(*prompts)
 
 
 def made(desk: Desk) -> list[str]:
@@ -95,9 +90,9 @@ def test_always_counts_for_one_session(desk: Desk) -> None:
     assert len(desk.editor.asked) == 2
 
 
-def test_cancelled_prompt_ends_its_question_though_the_client_never_answers(desk: Desk) -> None:
-    desk.rules = RULES
-    desk.turns = [touch("x"), {"text": "Again."}]
+@pytest.fixture
+def asked(desk: Desk) -> asyncio.Event:
+    """Set once the editor is asked, which never answers."""
     asked = asyncio.Event()
 
     async def never(
@@ -107,38 +102,30 @@ def test_cancelled_prompt_ends_its_question_though_the_client_never_answers(desk
         return await silent(call, options)
 
     desk.editor.answer = never
+    desk.rules = RULES
+    desk.turns = [touch("x"), {"text": "Again."}]
+    return asked
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            prompt = asyncio.create_task(ask(client, session, "go"))
-            await asked.wait()
-            await client.cancel(session_id=session)
-            assert await prompt == "cancelled"
-            assert await ask(client, session, "more") == "end_turn"
 
-    asyncio.run(body())
+def test_cancelled_prompt_ends_its_question_though_the_client_never_answers(
+    desk: Desk, asked: asyncio.Event
+) -> None:
+    async def body(client: ClientSideConnection, session: str) -> None:
+        prompt = asyncio.create_task(ask(client, session, "go"))
+        await asked.wait()
+        await client.cancel(session_id=session)
+        assert await prompt == "cancelled"
+        assert await ask(client, session, "more") == "end_turn"
+
+    desk.led(body)
     assert not (desk.boxes[0].workspace / "x").exists()
     assert "Again." in desk.editor.text()
 
 
-def test_client_that_leaves_at_a_question_has_said_no(desk: Desk) -> None:
-    desk.rules = RULES
-    desk.turns = [touch("x"), DONE]
-    asked = asyncio.Event()
-
-    async def never(
-        call: ToolCallUpdate, options: list[PermissionOption]
-    ) -> RequestPermissionResponse:
-        asked.set()
-        return await silent(call, options)
-
-    desk.editor.answer = never
-
+def test_client_that_leaves_at_a_question_has_said_no(desk: Desk, asked: asyncio.Event) -> None:
     async def body() -> None:
         async with desk.open() as client:
-            session = await desk.begun(client)
-            prompt = asyncio.create_task(ask(client, session, "go"))
+            prompt = asyncio.create_task(ask(client, await desk.begun(client), "go"))
             await asked.wait()
         with pytest.raises(ConnectionError):
             await prompt

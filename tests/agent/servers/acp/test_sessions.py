@@ -26,12 +26,7 @@ DONE = {"text": "Done."}
 def test_edit_made_by_shell_is_shown_as_diff_at_its_call(desk: Desk) -> None:
     desk.turns = [bash("sed -i 's/+/*/' calc.py; echo new > b.txt"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            assert await ask(client, session, "mend it") == "end_turn"
-
-    asyncio.run(body())
+    assert desk.asked("mend it") == ["end_turn"]
     call = desk.editor.call("call-1")
     assert (call["kind"], call["status"]) == ("execute", "completed")
     assert desk.editor.diffs("call-1") == {
@@ -44,11 +39,7 @@ def test_edit_made_by_shell_is_shown_as_diff_at_its_call(desk: Desk) -> None:
 def test_second_diff_of_a_file_begins_where_the_first_ended(desk: Desk) -> None:
     desk.turns = [bash("echo one > calc.py"), bash("echo two > calc.py"), bash("rm calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await ask(client, await desk.begun(client), "go on")
-
-    asyncio.run(body())
+    desk.asked("go on")
     path = str(desk.workspace / "calc.py")
     assert desk.editor.diffs("call-2") == {path: ("one\n", "two\n")}
     assert desk.editor.diffs("call-3") == {path: ("two\n", "")}
@@ -57,13 +48,11 @@ def test_second_diff_of_a_file_begins_where_the_first_ended(desk: Desk) -> None:
 def test_diff_is_not_made_up_where_the_person_changed_the_file_meanwhile(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            (desk.workspace / "calc.py").write_text("theirs\n")
-            await ask(client, session, "mend it")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        (desk.workspace / "calc.py").write_text("theirs\n")
+        await ask(client, session, "mend it")
 
-    asyncio.run(body())
+    desk.led(body)
     assert desk.editor.diffs("call-1") == {}
     (said,) = desk.editor.call("call-1")["content"]
     assert "changed too, not shown: calc.py" in said["content"]["text"]
@@ -73,15 +62,13 @@ def test_copy_that_waited_for_its_first_prompt_is_made_again(desk: Desk) -> None
     desk.turns = [bash("cat calc.py"), DONE, bash("cat calc.py"), DONE]
     desk.fresh_s = 0
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            desk.files["calc.py"] = b"edited since\n"
-            await ask(client, session, "read it")
-            desk.files["calc.py"] = b"edited again\n"
-            await ask(client, session, "read it again")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        desk.files["calc.py"] = b"edited since\n"
+        await ask(client, session, "read it")
+        desk.files["calc.py"] = b"edited again\n"
+        await ask(client, session, "read it again")
 
-    asyncio.run(body())
+    desk.led(body)
     assert len(desk.boxes) == 2
     assert all(box.closed for box in desk.boxes)
     for call in ("call-1", "call-2"):
@@ -93,11 +80,7 @@ def test_plan_is_shown_as_plan(desk: Desk) -> None:
     plan = {"calls": [{"tool": "update_plan", "arguments": {"items": items}}]}
     desk.turns = [plan, DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await ask(client, await desk.begun(client), "plan it")
-
-    asyncio.run(body())
+    desk.asked("plan it")
     (told,) = desk.editor.of("plan")
     assert [(entry["content"], entry["status"]) for entry in told["entries"]] == [
         ("look", "completed"),
@@ -111,11 +94,7 @@ def test_file_tools_name_the_place_in_the_editors_folder(desk: Desk) -> None:
     out = {"calls": [{"tool": "read_file", "arguments": {"path": "/etc/passwd"}}]}
     desk.turns = [read, out, DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await ask(client, await desk.begun(client), "read it")
-
-    asyncio.run(body())
+    desk.asked("read it")
     first, second = desk.editor.of("tool_call")
     assert first["locations"] == [{"path": str(desk.workspace / "calc.py"), "line": 1}]
     assert first["kind"] == "read"
@@ -127,14 +106,12 @@ def test_patch_is_shown_at_the_end_and_applied_when_the_person_says_so(desk: Des
     desk.editor.answer = choosing("allow-once")
     seen: list[bytes] = []
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "mend it")
-            seen.append((desk.workspace / "calc.py").read_bytes())
-            assert await ask(client, session, "/apply") == "end_turn"
+    async def body(client: ClientSideConnection, session: str) -> None:
+        await ask(client, session, "mend it")
+        seen.append((desk.workspace / "calc.py").read_bytes())
+        assert await ask(client, session, "/apply") == "end_turn"
 
-    asyncio.run(body())
+    desk.led(body)
     assert seen == [b"a + b\n"]
     assert (desk.workspace / "calc.py").read_bytes() == b"new\n"
     assert "`/apply` applies it" in desk.editor.text()
@@ -147,13 +124,7 @@ def test_patch_is_shown_at_the_end_and_applied_when_the_person_says_so(desk: Des
 def test_patch_is_not_applied_where_the_person_says_no(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "mend it")
-            await ask(client, session, "/apply")
-
-    asyncio.run(body())
+    desk.asked("mend it", "/apply")
     assert (desk.workspace / "calc.py").read_bytes() == b"a + b\n"
     assert "not applied: the person at the editor declined it" in desk.editor.text()
 
@@ -163,13 +134,7 @@ def test_patch_that_the_gate_refuses_is_not_even_asked_about(desk: Desk) -> None
     desk.rules = 'paths: {write: [.], protect: [".github/**"]}\nexport: {refuse: [protected-path]}'
     desk.editor.answer = choosing("allow-once")
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "mend it")
-            await ask(client, session, "/apply")
-
-    asyncio.run(body())
+    desk.asked("mend it", "/apply")
     assert not desk.editor.asked
     assert not (desk.workspace / ".github").exists()
     assert "nothing is applied" in desk.editor.text()
@@ -178,14 +143,7 @@ def test_patch_that_the_gate_refuses_is_not_even_asked_about(desk: Desk) -> None
 def test_undone_prompt_leaves_nothing_to_apply(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "mend it")
-            await ask(client, session, "/undo")
-            await ask(client, session, "/apply")
-
-    asyncio.run(body())
+    desk.asked("mend it", "/undo", "/apply")
     assert "prompt 1 is undone" in desk.editor.text()
     assert "nothing changed so far" in desk.editor.text()
 
@@ -193,13 +151,7 @@ def test_undone_prompt_leaves_nothing_to_apply(desk: Desk) -> None:
 def test_command_is_what_the_person_typed_and_stands_alone(desk: Desk) -> None:
     desk.turns = [{"text": "One."}, {"text": "Two."}]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "/apply now")
-            await ask(client, session, "/nonsense")
-
-    asyncio.run(body())
+    desk.asked("/apply now", "/nonsense")
     (run,) = desk.records()
     said = [event["text"] for event in desk.events(run) if event.get("what") == "request"]
     assert said == ["/apply now"]
@@ -210,16 +162,14 @@ def test_command_is_what_the_person_typed_and_stands_alone(desk: Desk) -> None:
 def test_session_closed_by_the_client_has_its_patch_and_no_sandbox(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "mend it")
-            await client.close_session(session_id=session)
-            assert all(box.closed for box in desk.boxes)
-            with pytest.raises(RequestError, match="no open session"):
-                await ask(client, session, "more")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        await ask(client, session, "mend it")
+        await client.close_session(session_id=session)
+        assert all(box.closed for box in desk.boxes)
+        with pytest.raises(RequestError, match="no open session"):
+            await ask(client, session, "more")
 
-    asyncio.run(body())
+    desk.led(body)
     (run,) = desk.records()
     assert (run / "patch.diff").read_bytes().endswith(b"+new\n")
     assert (run / "report.html").exists()
@@ -227,11 +177,10 @@ def test_session_closed_by_the_client_has_its_patch_and_no_sandbox(desk: Desk) -
 
 
 def test_session_in_which_nothing_was_asked_leaves_no_record(desk: Desk) -> None:
-    async def body() -> None:
-        async with desk.open() as client:
-            await desk.begun(client)
+    async def body(client: ClientSideConnection) -> None:
+        await desk.begun(client)
 
-    asyncio.run(body())
+    desk.served(body)
     assert desk.records() == []
     assert all(box.closed for box in desk.boxes)
 
@@ -239,12 +188,11 @@ def test_session_in_which_nothing_was_asked_leaves_no_record(desk: Desk) -> None
 def test_client_that_leaves_ends_its_sessions_with_their_patches(desk: Desk) -> None:
     desk.turns = [bash("echo new > calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            first, second = await desk.begun(client), await desk.begun(client)
-            await asyncio.gather(ask(client, first, "a"), ask(client, second, "b"))
+    async def body(client: ClientSideConnection) -> None:
+        first, second = await desk.begun(client), await desk.begun(client)
+        await asyncio.gather(ask(client, first, "a"), ask(client, second, "b"))
 
-    asyncio.run(body())
+    desk.served(body)
     assert len(desk.records()) == 2
     for run in desk.records():
         assert (run / "patch.diff").read_bytes().endswith(b"+new\n")
@@ -274,13 +222,12 @@ def test_client_that_leaves_in_the_middle_of_a_command_ends_it_and_has_the_patch
 def test_sessions_side_by_side_have_their_own_runs_and_hear_of_their_own(desk: Desk) -> None:
     desk.turns = [bash("echo $RANDOM$RANDOM > r.txt; cat r.txt"), DONE]
 
-    async def body() -> list[str]:
-        async with desk.open() as client:
-            sessions = [await desk.begun(client) for _ in range(3)]
-            await asyncio.gather(*(ask(client, session, "go") for session in sessions))
-            return sessions
+    async def body(client: ClientSideConnection) -> list[str]:
+        sessions = [await desk.begun(client) for _ in range(3)]
+        await asyncio.gather(*(ask(client, session, "go") for session in sessions))
+        return sessions
 
-    sessions = asyncio.run(body())
+    sessions = desk.served(body)
     assert [run.name for run in desk.records()] == sorted(sessions)
     for session in sessions:
         assert len(desk.editor.of("tool_call", session)) == 1
@@ -290,32 +237,28 @@ def test_sessions_side_by_side_have_their_own_runs_and_hear_of_their_own(desk: D
 def test_second_prompt_waits_for_nobody_and_is_refused(desk: Desk) -> None:
     desk.turns = [bash("touch begun; sleep 600"), DONE, DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            prompt = asyncio.create_task(ask(client, session, "one"))
-            await desk.until("begun")
-            with pytest.raises(RequestError, match="being served"):
-                await ask(client, session, "two")
-            await client.cancel(session_id=session)
-            assert await prompt == "cancelled"
+    async def body(client: ClientSideConnection, session: str) -> None:
+        prompt = asyncio.create_task(ask(client, session, "one"))
+        await desk.until("begun")
+        with pytest.raises(RequestError, match="being served"):
+            await ask(client, session, "two")
+        await client.cancel(session_id=session)
+        assert await prompt == "cancelled"
 
-    asyncio.run(body())
+    desk.led(body)
 
 
 def test_cancelled_prompt_ends_its_command_and_the_next_is_served(desk: Desk) -> None:
     desk.turns = [bash("touch begun; sleep 600"), {"text": "Again."}]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            prompt = asyncio.create_task(ask(client, session, "one"))
-            await desk.until("begun")
-            await client.cancel(session_id=session)
-            assert await prompt == "cancelled"
-            assert await ask(client, session, "two") == "end_turn"
+    async def body(client: ClientSideConnection, session: str) -> None:
+        prompt = asyncio.create_task(ask(client, session, "one"))
+        await desk.until("begun")
+        await client.cancel(session_id=session)
+        assert await prompt == "cancelled"
+        assert await ask(client, session, "two") == "end_turn"
 
-    asyncio.run(body())
+    desk.led(body)
     assert "Again." in desk.editor.text()
 
 
@@ -328,33 +271,29 @@ def test_prompt_cancelled_while_its_sandbox_opens_asks_no_model(desk: Desk) -> N
 
     desk.before_open = wait
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            prompt = asyncio.create_task(ask(client, session, "one"))
-            await asyncio.sleep(0)
-            await client.cancel(session_id=session)
-            # What is sent after the cancel is answered after it was heard.
-            with pytest.raises(RequestError, match="being served"):
-                await ask(client, session, "two")
-            may_open.set()
-            assert await prompt == "cancelled"
+    async def body(client: ClientSideConnection, session: str) -> None:
+        prompt = asyncio.create_task(ask(client, session, "one"))
+        await asyncio.sleep(0)
+        await client.cancel(session_id=session)
+        # What is sent after the cancel is answered after it was heard.
+        with pytest.raises(RequestError, match="being served"):
+            await ask(client, session, "two")
+        may_open.set()
+        assert await prompt == "cancelled"
 
-    asyncio.run(body())
+    desk.led(body)
     assert "Never." not in desk.editor.text()
 
 
 def test_model_that_fails_is_an_error_and_the_session_goes_on(desk: Desk) -> None:
     desk.turns = [{"text": "One.", "expect": ["never said"]}]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            with pytest.raises(RequestError, match="ask again"):
-                await ask(client, session, "go")
-            assert await ask(client, session, "/cost") == "end_turn"
+    async def body(client: ClientSideConnection, session: str) -> None:
+        with pytest.raises(RequestError, match="ask again"):
+            await ask(client, session, "go")
+        assert await ask(client, session, "/cost") == "end_turn"
 
-    asyncio.run(body())
+    desk.led(body)
 
 
 def test_sandbox_that_does_not_open_is_an_error_with_its_reason(desk: Desk) -> None:
@@ -363,40 +302,32 @@ def test_sandbox_that_does_not_open_is_an_error_with_its_reason(desk: Desk) -> N
 
     desk.before_open = fail
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            for _ in range(2):
-                with pytest.raises(RequestError, match="no engine here: start one"):
-                    await ask(client, session, "go")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        for _ in range(2):
+            with pytest.raises(RequestError, match="no engine here: start one"):
+                await ask(client, session, "go")
 
-    asyncio.run(body())
+    desk.led(body)
     (run,) = desk.records()
     assert desk.outcome(run) == "sandbox failed"
 
 
-async def _initialized(client: ClientSideConnection) -> None:
-    await client.initialize(protocol_version=1)
-
-
 @pytest.mark.parametrize("version", [0, 1, 2, 65535])
 def test_every_version_is_answered_with_the_one_there_is(desk: Desk, version: int) -> None:
-    async def body() -> None:
-        async with desk.open() as client:
-            said = await client.initialize(protocol_version=version)
-            assert said.protocol_version == 1
-            assert said.auth_methods == []
+    async def body(client: ClientSideConnection) -> None:
+        said = await client.initialize(protocol_version=version)
+        assert said.protocol_version == 1
+        assert said.auth_methods == []
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 def test_nothing_is_done_before_a_version_is_agreed_on(desk: Desk) -> None:
-    async def body() -> None:
-        async with desk.open() as client:
-            with pytest.raises(RequestError, match="initialize"):
-                await client.new_session(cwd=str(desk.workspace), mcp_servers=[])
+    async def body(client: ClientSideConnection) -> None:
+        with pytest.raises(RequestError, match="initialize"):
+            await client.new_session(cwd=str(desk.workspace), mcp_servers=[])
 
-    asyncio.run(body())
+    desk.served(body)
     assert not desk.boxes
 
 
@@ -404,14 +335,13 @@ def test_nothing_is_done_before_a_version_is_agreed_on(desk: Desk) -> None:
     "cwd", [".", "", "workspace", "/nowhere/at/all", "/etc/passwd", "/\0", "/\ud800"]
 )
 def test_session_needs_an_absolute_directory_that_is_there(desk: Desk, cwd: str) -> None:
-    async def body() -> None:
-        async with desk.open() as client:
-            await _initialized(client)
-            with pytest.raises(RequestError) as refused:
-                await client.new_session(cwd=cwd, mcp_servers=[])
-            assert refused.value.code == -32602
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        with pytest.raises(RequestError) as refused:
+            await client.new_session(cwd=cwd, mcp_servers=[])
+        assert refused.value.code == -32602
 
-    asyncio.run(body())
+    desk.served(body)
     assert not desk.boxes
 
 
@@ -421,26 +351,24 @@ def test_root_holds_links_included(desk: Desk) -> None:
     desk.within = desk.workspace
     (desk.workspace / "link").symlink_to(outside)
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await _initialized(client)
-            for cwd in (outside, desk.workspace / "link", desk.workspace / ".." / "outside"):
-                with pytest.raises(RequestError, match="--root"):
-                    await client.new_session(cwd=str(cwd), mcp_servers=[])
-            await desk.begun(client)
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        for cwd in (outside, desk.workspace / "link", desk.workspace / ".." / "outside"):
+            with pytest.raises(RequestError, match="--root"):
+                await client.new_session(cwd=str(cwd), mcp_servers=[])
+        await desk.begun(client)
 
-    asyncio.run(body())
+    desk.served(body)
 
 
 def test_sessions_have_a_bound(desk: Desk) -> None:
-    async def body() -> None:
-        async with desk.open() as client:
-            for _ in range(16):
-                await desk.begun(client)
-            with pytest.raises(RequestError, match="close one first"):
-                await desk.begun(client)
+    async def body(client: ClientSideConnection) -> None:
+        for _ in range(16):
+            await desk.begun(client)
+        with pytest.raises(RequestError, match="close one first"):
+            await desk.begun(client)
 
-    asyncio.run(body())
+    desk.served(body)
     assert len(desk.boxes) == 16
     assert all(box.closed for box in desk.boxes)
 
@@ -479,13 +407,11 @@ def test_mode_before_the_first_prompt_takes_another_sandbox(desk: Desk) -> None:
     policies: list[str] = []
     desk.before_open = lambda job: policies.append(job.policy.name)
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await client.set_session_mode(session_id=session, mode_id="read-only")
-            await ask(client, session, "go")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        await client.set_session_mode(session_id=session, mode_id="read-only")
+        await ask(client, session, "go")
 
-    asyncio.run(body())
+    desk.led(body)
     assert policies == ["default", "read-only"]
     assert all(box.closed for box in desk.boxes)
     (run,) = desk.records()
@@ -496,14 +422,12 @@ def test_mode_before_the_first_prompt_takes_another_sandbox(desk: Desk) -> None:
 def test_mode_after_the_first_prompt_is_refused_and_says_why(desk: Desk) -> None:
     desk.turns = [DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await ask(client, session, "go")
-            with pytest.raises(RequestError, match="begin a new session"):
-                await client.set_session_mode(session_id=session, mode_id="read-only")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        await ask(client, session, "go")
+        with pytest.raises(RequestError, match="begin a new session"):
+            await client.set_session_mode(session_id=session, mode_id="read-only")
 
-    asyncio.run(body())
+    desk.led(body)
     assert len(desk.boxes) == 1
 
 
@@ -511,14 +435,12 @@ def test_mode_after_the_first_prompt_is_refused_and_says_why(desk: Desk) -> None
 def test_mode_is_one_of_those_offered(desk: Desk, mode: str) -> None:
     (desk.workspace / "moonpool.yaml").write_text("version: 1\nname: evil\n")
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            with pytest.raises(RequestError) as refused:
-                await client.set_session_mode(session_id=session, mode_id=mode)
-            assert refused.value.code == -32602
+    async def body(client: ClientSideConnection, session: str) -> None:
+        with pytest.raises(RequestError) as refused:
+            await client.set_session_mode(session_id=session, mode_id=mode)
+        assert refused.value.code == -32602
 
-    asyncio.run(body())
+    desk.led(body)
     assert len(desk.boxes) == 1
 
 
@@ -528,13 +450,11 @@ def test_ceiling_holds_in_every_mode(desk: Desk) -> None:
     (config / "ceiling.yaml").write_text("version: 1\nname: top\nextends: read-only\n")
     desk.turns = [bash("rm calc.py"), DONE]
 
-    async def body() -> None:
-        async with desk.open() as client:
-            session = await desk.begun(client)
-            await client.set_session_mode(session_id=session, mode_id="polyglot")
-            await ask(client, session, "go")
+    async def body(client: ClientSideConnection, session: str) -> None:
+        await client.set_session_mode(session_id=session, mode_id="polyglot")
+        await ask(client, session, "go")
 
-    asyncio.run(body())
+    desk.led(body)
     assert "ceiling" in str(desk.editor.call("call-1"))
     assert desk.editor.call("call-1")["status"] == "failed"
 
@@ -543,11 +463,10 @@ def test_editors_servers_of_tools_are_not_used_and_that_is_said(desk: Desk) -> N
     desk.turns = [DONE]
     server = McpServerStdio(name="x", command="/bin/touch", args=["/nowhere"], env=[])
 
-    async def body() -> None:
-        async with desk.open() as client:
-            await _initialized(client)
-            opened = await client.new_session(cwd=str(desk.workspace), mcp_servers=[server])
-            await ask(client, opened.session_id, "go")
+    async def body(client: ClientSideConnection) -> None:
+        await client.initialize(protocol_version=1)
+        opened = await client.new_session(cwd=str(desk.workspace), mcp_servers=[server])
+        await ask(client, opened.session_id, "go")
 
-    asyncio.run(body())
+    desk.served(body)
     assert "MCP servers (1) are not used" in desk.editor.text("agent_thought_chunk")
