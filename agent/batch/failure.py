@@ -31,7 +31,7 @@ from agent.record.outcome import (
 )
 from agent.record.summary import RUNNING, RunSummary
 from agent.review.opinion.values import NoOpinion
-from agent.risk.kinds import NOT_APPROVED
+from agent.risk.finding import NOT_APPROVED
 from agent.verification import NotRun
 from policies.errors import CarryingError, PolicyError
 from policies.frozen import dataclass
