@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Collection
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -312,6 +311,8 @@ def telemetry(configuration: Configuration) -> "TelemetrySettings | None":
     """
     if configuration.telemetry is None:
         return None
+
+    from importlib.util import find_spec
 
     if find_spec("opentelemetry.sdk") is None:
         raise extra_missing("telemetry: is configured and not installed", "otel")

@@ -7,6 +7,7 @@ would be one). Refuses to know the keys (`schema`, and the agent's configuration
 its callers is what they call such a file.
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import field
@@ -122,7 +123,7 @@ def decoded(raw: bytes, *, file: str, called: str = "policy") -> str:
 def utf8(raw: bytes, *, file: str) -> str:
     """As `decoded`, of bytes that are bounded already."""
     try:
-        return raw.decode("utf-8-sig")
+        return raw.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         where = Where(

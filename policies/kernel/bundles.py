@@ -99,13 +99,15 @@ def is_pattern(entry: str) -> bool:
 
 def matching(patterns: Iterable[str], paths: Iterable[str]) -> list[str]:
     """The paths that the patterns name; a later ``!`` takes out what an earlier one named."""
-    compiled = [(not p.startswith("!"), _compiled(p.removeprefix("!"))) for p in patterns]
+    begun = [(p.partition("*")[0].removeprefix("!"), p) for p in patterns]
+    starts = tuple(start for start, _ in begun)
     found: list[str] = []
-    for path in paths if compiled else ():
+    # Most paths begin otherwise: an expression that none comes to is never compiled.
+    for path in [path for path in paths if path.startswith(starts)] if starts else ():
         named = False
-        for adds, expression in compiled:
-            if expression.fullmatch(path):
-                named = adds
+        for start, pattern in begun:
+            if path.startswith(start) and _compiled(pattern.removeprefix("!")).fullmatch(path):
+                named = not pattern.startswith("!")
         if named:
             found.append(path)
     return found
@@ -136,8 +138,9 @@ def libraries(image: ContainerImage, executable: frozenset[str]) -> Libraries:
     names = {name for path in one_each.values() for name in _names(image, path)}
     held: set[str] = set()
     free: set[str] = set()
+    owned = matching(bundles().owners, known)
     for pattern, owners in bundles().owners.items():
-        paths = {path for name in matching([pattern], known) for path in known[name]}
+        paths = {path for name in matching([pattern], owned) for path in known[name]}
         (free if owners & names else held).update(paths)
     held -= free
     if not held:

@@ -8,7 +8,6 @@ first line of a script starts, as the kernel and ``env`` read it. Refuses to kno
 import bisect
 import posixpath
 import re
-import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import field
 
@@ -112,6 +111,8 @@ def _split_next(words: list[str]) -> list[str]:
 
 def _split(text: str) -> list[str]:
     try:
+        import shlex  # noqa: PLC0415 - for few scripts
+
         return shlex.split(text, comments=True)
     except ValueError:  # quotes that do not close: env refuses it
         return []
@@ -155,22 +156,22 @@ class ContainerImage:
     def resolved(self, path: str) -> str:
         """An absolute path with every known link in it followed."""
         links = self._inventory.links
-        done = "/"
+        done = ""
         parts = [part for part in path.split("/") if part]
         followed = 0
         while parts:
             part = parts.pop(0)
             if part == ".":
                 continue
-            step = posixpath.dirname(done) if part == ".." else posixpath.join(done, part)
+            step = done.rpartition("/")[0] if part == ".." else f"{done}/{part}"
             target = links.get(step)
             if target is not None and target != step and followed < _MAX_LINKS:
                 followed += 1
                 parts = [other for other in target.split("/") if other] + parts
-                done = "/"
+                done = ""
             else:
                 done = step
-        return done
+        return done or "/"
 
     def find(self, name: str) -> str | None:
         """The program that a name or an absolute path leads to; None: there is none."""

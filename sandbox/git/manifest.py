@@ -131,6 +131,10 @@ def blob_hash(size: int) -> "hashlib._Hash":
     return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
+Entries = Mapping[bytes, ManifestEntry | None]
+"""Some of a tree's files by path; None: there is none."""
+
+
 def blob_id(data: bytes) -> str:
     """git's object id of a content."""
     digest = blob_hash(len(data))

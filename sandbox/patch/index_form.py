@@ -19,13 +19,11 @@ from sandbox.git.attributes import (
     LineEnds,
     NotComputed,
 )
-from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry, blob_id
+from sandbox.git.manifest import SYMLINK, Entries, Manifest, ManifestEntry, blob_id
 from sandbox.git.store import Store
 
 _NAMED = 3
 _ELSEWHERE = "line ends, by a configuration outside of the repository"
-
-Entries = Mapping[bytes, ManifestEntry | None]
 
 
 @dataclass(slots=True, kw_only=True)

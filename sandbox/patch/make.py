@@ -13,11 +13,10 @@ from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.diff import Comparison, DiffRecord, carry_whole, rewrite_headers
-from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry, Trees
+from sandbox.git.manifest import SYMLINK, Entries, Manifest, ManifestEntry, Trees
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import PATH_LIMIT_BYTES, collisions, link_refusal, refusal
 from sandbox.git.store import NOTHING, Store
-from sandbox.patch.index_form import Entries, in_words, index_form
 from sandbox.patch.values import Change, ChangeKind, IndexPatch, LeftOut, Patch, read_sides
 
 INDEX_PATCH = "patch.index.diff"
@@ -263,6 +262,10 @@ def _index_patch(manifest: Manifest, worktree: _Proving, after: Entries) -> Inde
 
     What fails here costs nothing of the patch itself, and is told in its place.
     """
+    if not _converts(manifest, after):
+        return None
+    from sandbox.patch.index_form import in_words, index_form  # noqa: PLC0415 - see above
+
     store = worktree.store
     try:
         form = index_form(store, manifest, worktree.before, after)
@@ -286,3 +289,13 @@ def _index_patch(manifest: Manifest, worktree: _Proving, after: Entries) -> Inde
         )
     except PatchError as error:
         return IndexPatch(data=None, note=f"the patch for `git apply` could not be made: {error}")
+
+
+def _converts(manifest: Manifest, after: Entries) -> bool:
+    """Whether anything at all may say that git stores a file otherwise than it stands there."""
+    said = manifest.rule_files
+    return (
+        bool(manifest.stored)
+        or any(path.endswith(b"attributes") for path in (*said, *after))
+        or b"autocrlf" in said.get(b".git/config", b"").lower()
+    )
