@@ -1,22 +1,88 @@
-"""What the operator gives the model beside the task: instructions of their own, and whether it is
-shown files of the workspace that are written for agents.
+"""What the operator gives the model beside the task: instructions of their own, skills, files.
 
 Owns the reading of the instructions, strictly: they become part of the system prompt, so nothing
-that a repository can write may get there. Refuses to know where they come from (the command line,
-the configuration) and how they are put to the model (`agent.conversation.prompts`,
-`agent.conversation.prompts`).
+that a repository can write may get there. A skill is a folder with a ``SKILL.md`` that says how one
+kind of work is done; here is what a run, its record and its container have of them, and whether it
+is shown files of the workspace that are written for agents. Refuses to know where these come from
+(the command line, the configuration), how skills are read (`agent.config.skill_reading`) and how
+they are put to the model (`agent.conversation.prompts`).
 """
 
 import hashlib
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
-from agent.config.skills import NO_SKILLS, OperatorSkills
 from agent.errors import UsageError
 from policies.frozen import dataclass
+
+TARGET: Final = "/skills"
+"""Where they stand in a container, as ``/skills/NAME/SKILL.md``."""
+MANIFEST: Final = "SKILL.md"
+LARGEST_SKILLS: Final = 2 << 20
+"""Of all files together; they are kept beside each run's record."""
+_SHORTEST_SECRET: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillFile:
+    path: str
+    """In the skill's folder, with ``/``."""
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    name: str
+    """Its folder's name: lower-case letters, digits and single hyphens."""
+    description: str
+    """What it is good for and when, on one line."""
+    files: tuple[SkillFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSkills:
+    folder: str = ""
+    """As the operator named it; for messages."""
+    skills: tuple[Skill, ...] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    """Of each file, by its sha256."""
+
+    @property
+    def whole(self) -> bool:
+        """Every file is here: of a recorded run one may be gone."""
+        return all(it.sha256 in self.contents for skill in self.skills for it in skill.files)
+
+    @property
+    def by_path(self) -> Mapping[str, bytes]:
+        """The files that are here, by their paths below `TARGET`."""
+        return {
+            f"{skill.name}/{it.path}": self.contents[it.sha256]
+            for skill in self.skills
+            for it in skill.files
+            if it.sha256 in self.contents
+        }
+
+    def refuse_secrets(self, known: tuple[str, ...]) -> None:
+        """They enter the container, and no key ever does.
+
+        Raises:
+            UsageError: one of these values stands in a file.
+        """
+        for path, data in self.by_path.items():
+            if any(len(value) >= _SHORTEST_SECRET and value.encode() in data for value in known):
+                raise UsageError(
+                    f"{self.folder}/{path} holds the value of a variable that is a secret by its "
+                    "name, and no secret enters a container: take it out"
+                )
+
+
+NO_SKILLS: Final = OperatorSkills()
+
 
 LARGEST_BYTES: Final = 32 * 1024
 """Some 8,000 tokens, in each request."""

@@ -19,8 +19,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
+from agent.config.instructions import (
+    LARGEST_SKILLS,
+    MANIFEST,
+    OperatorSkills,
+    Skill,
+    SkillFile,
+)
 from agent.config.path_steps import steps
-from agent.config.skills import LARGEST_BYTES, MANIFEST, OperatorSkills, Skill, SkillFile
 from agent.errors import UsageError
 from policies.errors import PolicyError, Where
 from policies.file.document import parse, utf8
@@ -153,13 +159,13 @@ class _SkillReader:
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise UsageError(f"{folder / path} is no file: only files and folders are read")
-            data = stream.read(LARGEST_BYTES + 1)
+            data = stream.read(LARGEST_SKILLS + 1)
         self._count += 1
         self._bytes += len(data)
-        if self._count > _MOST_FILES or self._bytes > LARGEST_BYTES:
+        if self._count > _MOST_FILES or self._bytes > LARGEST_SKILLS:
             raise UsageError(
                 f"the skills in {self._folder} have more than {_MOST_FILES} files or "
-                f"{LARGEST_BYTES >> 20} MiB: each run keeps a copy, so keep large things elsewhere"
+                f"{LARGEST_SKILLS >> 20} MiB: each run keeps a copy, so keep large things elsewhere"
             )
         digest = hashlib.sha256(data).hexdigest()
         self.contents[digest] = data

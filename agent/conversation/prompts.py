@@ -14,8 +14,13 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from agent.config.instructions import OperatorInstructions
-from agent.config.skills import MANIFEST, NO_SKILLS, TARGET, OperatorSkills
+from agent.config.instructions import (
+    MANIFEST,
+    NO_SKILLS,
+    TARGET,
+    OperatorInstructions,
+    OperatorSkills,
+)
 from agent.record.events.conversation import ContextShown, ShownFile
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, visible

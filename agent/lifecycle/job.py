@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal
 
-from agent.config.instructions import Instructions
-from agent.config.skills import TARGET
+from agent.config.instructions import TARGET, Instructions
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import VerifierFiles
 from policies.frozen import dataclass

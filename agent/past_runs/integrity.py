@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from agent.config.skills import Skill
+from agent.config.instructions import Skill
 from agent.errors import RecordError
 from agent.record.events.workspace import (
     ChangesRescanned,

@@ -8,7 +8,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from agent.config.skills import LARGEST_BYTES, OperatorSkills, Skill
+from agent.config.instructions import LARGEST_SKILLS, OperatorSkills, Skill
 from agent.errors import RecordError
 
 SKILLS = "skills"
@@ -46,7 +46,7 @@ def kept_skills(run: Path, skills: tuple[Skill, ...]) -> OperatorSkills:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     for file in {it.sha256: it for skill in skills for it in skill.files}.values():
         known = len(file.sha256) == _DIGEST_LETTERS and file.sha256.isalnum()
-        if not known or file.size_bytes > LARGEST_BYTES:
+        if not known or file.size_bytes > LARGEST_SKILLS:
             continue
         try:
             handle = os.open(run / SKILLS / file.sha256, flags)

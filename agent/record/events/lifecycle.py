@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from agent.config.instructions import OperatorInstructions
-from agent.config.skills import Skill
+from agent.config.instructions import OperatorInstructions, Skill
 from agent.models.interface import Usage
 from agent.record.events.recorded import FORMAT, Lossy, RecordedModel
 from agent.record.outcome import Conversation, Outcome

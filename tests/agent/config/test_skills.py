@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.instructions import OperatorSkills, Skill, SkillFile
 from agent.config.skill_reading import read_skills
-from agent.config.skills import OperatorSkills, Skill, SkillFile
 from agent.conversation.prompts import system_prompt
 from agent.errors import RecordError, UsageError
 from agent.record.skills import kept_skills
