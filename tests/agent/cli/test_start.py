@@ -9,7 +9,7 @@ import yaml
 
 from command_line.running import Shell
 
-MOST_MODULES = 445
+MOST_MODULES = 438
 """Seventy are pydantic's with what it imports, eighteen yaml's, a dozen the report's pages."""
 
 THREE_CALLS = {
