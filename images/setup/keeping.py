@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +33,8 @@ _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 _TIME_S = 600
 _MENTIONED = 5
 _LABELLED = 200
+_OF_THE_ENGINE = frozenset({"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
+"""Files that an engine makes new in each container, whatever the image holds there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def keep(
     as_root: bool,
     limit_bytes: int,
 ) -> None:
-    """Make a named layer of what stands in a set-up's container, which has ended and is removed.
+    """Make a named layer of what stands in a set-up's container, which has ended.
 
     Args:
         known: the secrets' values by name.
@@ -78,48 +79,46 @@ def keep(
     began = str(engine.inspect(container)["State"]["StartedAt"])
     since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
     draft = f"{REPOSITORY}:{DRAFT}{ref.rpartition(':')[2]}-{os.urandom(8).hex()}"
-    # The engine reads all of it for each of the two.
-    with ThreadPoolExecutor(1) as aside:
-        comparing = aside.submit(engine.changed_paths, container)
-        engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
-        try:
-            made = engine.image(draft)
-            if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
-                raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
-            stood = _compared(comparing)
-            aside.submit(engine.remove, container)
-            # A Python that root may have replaced tells what it likes.
-            spec = _spec(draft, job.BROUGHT_PYTHON if as_root or foreign else job.PYTHON)
-            sweeper = job.create(engine, spec, keeps_workspace=True)
-            try:
-                swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
-                _require_no_secret(engine, draft, swept, known)
-                if swept.unseen:
-                    raise SetupFailed(
-                        f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be "
-                        "looked into: nothing was kept"
-                    )
-                replaced = [path for path in swept.changed if path in stood]
-                labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
-                if swept.left:
-                    labels[LABEL_LEFT] = "1"
-                if as_root or foreign:
-                    labels[LABEL_FOREIGN] = "1"
-                environment = _environment(below, swept)
-                engine.commit(sweeper, ref=ref, labels=labels, environment=environment)
-            finally:
-                engine.remove(sweeper)
-        finally:
-            engine.remove_image(draft)
-
-
-def _compared(comparing: Future[frozenset[str]]) -> frozenset[str]:
+    engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
     try:
-        return comparing.result()
+        made = engine.image(draft)
+        if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
+            raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
+        # A Python that root may have replaced tells what it likes.
+        spec = _spec(draft, job.BROUGHT_PYTHON if as_root or foreign else job.PYTHON)
+        sweeper = job.create(engine, spec, keeps_workspace=True)
+        try:
+            swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
+            _require_no_secret(engine, draft, swept, known)
+            if swept.unseen:
+                raise SetupFailed(
+                    f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be looked "
+                    "into: nothing was kept"
+                )
+            replaced = _replaced(engine, container, swept)
+            labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
+            if swept.left:
+                labels[LABEL_LEFT] = "1"
+            if as_root or foreign:
+                labels[LABEL_FOREIGN] = "1"
+            engine.commit(sweeper, ref=ref, labels=labels, environment=_environment(below, swept))
+        finally:
+            engine.remove(sweeper)
+    finally:
+        engine.remove_image(draft)
+
+
+def _replaced(engine: Engine, container: str, swept: SweptLayer) -> list[str]:
+    changed = [path for path in swept.changed if path not in _OF_THE_ENGINE]
+    if not changed:
+        return []  # comparing takes the engine longer than storing
+    try:
+        stood = engine.changed_paths(container)
     except EngineError as error:
         raise SetupFailed(
             f"what set-up left can't be compared with the image: nothing was kept ({error!s:.200})"
         ) from error
+    return [path for path in changed if path in stood]
 
 
 def _stands(engine: Engine, container: str, path: str) -> bool:

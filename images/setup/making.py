@@ -4,8 +4,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 from images.build import ensure
 from images.recipes import RUNTIME
@@ -76,13 +74,10 @@ class SetupMaker:
         if self._policy.setup.as_root:
             # What root may have replaced is not what a guest starts with.
             ensure(self._engine, RUNTIME, environ=self._environ, on_progress=self._on_progress)
-        with ThreadPoolExecutor(1) as aside, ExitStack() as held:
-            way_out = held.enter_context(
-                egress(
-                    self._engine, self._below, self._policy,
-                    owner=self._owner, environ=self._environ, on_progress=self._on_progress,
-                )
-            )  # fmt: skip
+        with egress(
+            self._engine, self._below, self._policy,
+            owner=self._owner, environ=self._environ, on_progress=self._on_progress,
+        ) as way_out:  # fmt: skip
             spec = self._spec(way_out, ref)
             container = job.create(self._engine, spec)
             stays = False
@@ -93,8 +88,6 @@ class SetupMaker:
                 except SetupFailed:
                     stays = True  # for a look
                     raise
-                # The proxy ends while its work is looked at.
-                held.callback(aside.submit(held.pop_all().close).result)
                 self._on_progress("set-up: looking through what it made")
                 keep(
                     self._engine, container, self._below, self._secrets, ref,

@@ -21,6 +21,9 @@ import sys
 
 _PIECE = 1 << 22
 _PATH = 200
+_LONGEST = 2048
+"""Of a folder's path, in bytes: an engine has it below another path, and stores without a word what
+the kernel does not take from there (4,096)."""
 _UID = 1000
 _WORKSPACE = "/workspace"
 _GIVEN = (_WORKSPACE + "/", "/opt/venv/")
@@ -64,6 +67,9 @@ class Sweep:
         waiting = ["/"]
         while waiting:
             folder = waiting.pop()
+            if len(os.fsencode(folder)) > _LONGEST:
+                self.rows["unseen"].append(folder[:_PATH])
+                continue
             try:
                 entries = list(os.scandir(folder))
             except OSError:  # such as a path longer than the kernel takes
