@@ -286,8 +286,10 @@ class Delivery:
         self, box: SandboxProtocol, outcome: Outcome, ended: Conversation, budget: "Budget"
     ) -> Outcome:
         """How the run ends once its patch has a second opinion, where the policy wants one."""
-        delivery = self.delivery
-        if self._job.policy.review.model is None or delivery is None or not delivery.patch.changes:
+        delivery, rules = self.delivery, self._job.policy.review
+        # A ceiling of today may require one of a run whose policy named nobody.
+        wanted = rules.model is not None or rules.require is not None
+        if not wanted or delivery is None or not delivery.patch.changes:
             return outcome
         from agent.review.opinion.conclusion import PatchReview  # noqa: PLC0415 - few runs have one
 

@@ -63,7 +63,7 @@ class PatchSoFar:
         rules = job.policy.review
         if patch.changes and rules.require is not None:
             none = NoOpinion(
-                model=rules.model or "", reason="it is asked for at the end of the run"
+                model=rules.model or "anybody", reason="it is asked for at the end of the run"
             )
             awaited = finding_of(none, required=True, accepted=job.accepted_risks)
             findings = ordered((*findings, *([] if awaited is None else [awaited])))

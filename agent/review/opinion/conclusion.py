@@ -118,4 +118,4 @@ class PatchReview:
             return self._none(f"a defect of Moonpool: {error!r}")
 
     def _none(self, reason: str) -> NoOpinion:
-        return NoOpinion(model=self.policy.review.model or "", reason=reason)
+        return NoOpinion(model=self.policy.review.model or "anybody", reason=reason)

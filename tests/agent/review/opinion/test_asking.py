@@ -91,6 +91,14 @@ def test_where_approval_is_required_all_else_refuses_the_export(
     assert b"+made" in (strict.fake.record.directory / "patch.diff").read_bytes()
 
 
+def test_where_approval_is_required_and_nobody_is_named_there_is_none(strict: ReviewedRun) -> None:
+    policy = strict.fake.policy
+    strict.fake.policy = replace(policy, review=replace(policy.review, model=None))
+    result = strict.fake.go(ToldModel(*strict.steps))
+    assert isinstance(result.outcome, ExportRefused)
+    assert none(result) == "the run was only exported"
+
+
 def test_the_operator_may_let_it_pass_beforehand(strict: ReviewedRun) -> None:
     strict.fake.accepted_risks = frozenset({"not-approved"})
     result = strict.go(opinion("reject"))
