@@ -38,6 +38,8 @@ _ROUSE_S = 60.0
 _FINDINGS = 20
 SO_FAR = "preview.diff"
 """In the record: the patch so far, as it was exported last."""
+SO_FAR_REFUSED = "preview.refused.diff"
+"""The same, where the export gate refuses it."""
 
 STARTED_AGAIN = (
     "[the sandbox's command server was started again: the workspace is as it was; files in /tmp "
@@ -148,7 +150,8 @@ class Desk:
     def export(self) -> tuple[Preview, Path]:
         """The patch so far, and where it was written. Raises: as `preview`, and RecordError."""
         taken = self.preview()
-        return taken, self.session.record.write_patch(SO_FAR, taken.patch.data)
+        name = SO_FAR_REFUSED if taken.refused else SO_FAR
+        return taken, self.session.record.write_patch(name, taken.patch.data)
 
     def apply(self) -> tuple[Change, ...]:
         """Have the workspace on the host be as the sandbox is; gives what that changed there.

@@ -197,6 +197,7 @@ def test_what_the_gate_refuses_is_not_applied(connect: Connect, root: Path, tmp_
     client.done("run", sandbox=box, command="echo two > a.txt")
     assert "the export gate refuses the patch" in client.refused("apply", sandbox=box)
     assert (root / "repo" / "a.txt").read_text() == "one\n"
+    assert client.done("export", sandbox=box)["file"].endswith("refused.diff")
     closed = client.done("close", sandbox=box)
     assert closed["outcome"] == "export refused"
 
