@@ -2,10 +2,6 @@
 
 from typing import Any
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from agent.models.anthropic.request import body
 from agent.models.interface import (
     AssistantMessage,
@@ -13,7 +9,6 @@ from agent.models.interface import (
     Opaque,
     Request,
     Text,
-    ToolResult,
     ToolSpec,
     ToolUse,
     UserMessage,
@@ -51,12 +46,6 @@ def marks(value: Any) -> int:
     return sum(marks(item) for item in value) if isinstance(value, list) else 0
 
 
-def unmarked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: unmarked(v) for k, v in value.items() if k != "cache_control"}
-    return [unmarked(item) for item in value] if isinstance(value, list) else value
-
-
 def test_results_stand_before_texts() -> None:
     message = UserMessage(blocks=(Text(text="also"), result("t1"), Text(text="this"), result("t2")))
     made = checked(user("Go."), said(call("t1"), call("t2")), message)
@@ -75,57 +64,13 @@ def test_neighbours_of_one_role_become_one_message() -> None:
     assert [message["role"] for message in made["messages"]] == ["user", "assistant", "user"]
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u2003"])
-def test_blank_texts_are_never_sent(blank: str) -> None:
-    made = checked(
-        user("Go.", blank),
-        said(Text(text=blank), call()),
-        UserMessage(blocks=(result("t1", blank), Text(text=blank))),
-        said(Text(text=blank)),
-        user("And?"),
-        system=blank,
-    )
-    assert "system" not in made
-    assert len(made["messages"]) == 3
-    assert "content" not in made["messages"][2]["content"][0]
-
-
-def test_a_message_of_nothing_does_not_leave_the_answer_last() -> None:
-    made = checked(user("Go."), said(Text(text="Done. ")), user(" "))
-    assert [message["role"] for message in made["messages"]] == ["user", "assistant", "user"]
-
-
-def test_blocks_of_another_provider_stay_behind() -> None:
-    foreign = Opaque(provider="openai", raw={"type": "reasoning"})
-    made = checked(user("Go."), said(foreign, Text(text="Hm.")), user("And?"))
-    assert [block["type"] for block in made["messages"][1]["content"]] == ["text"]
-
-
 def test_an_error_result_is_marked_as_one() -> None:
     made = checked(user("Go."), said(call()), user(results=(result("t1", "no", is_error=True),)))
     assert made["messages"][2]["content"][0]["is_error"] is True
 
 
-@pytest.mark.parametrize("text", ["\udcff", "a\ud83db", "\ude00\ud83d"])
-def test_what_utf8_cannot_carry_is_replaced_and_not_a_crash(text: str) -> None:
-    message = user(text, results=(ToolResult(tool_use_id="t1", text=text, is_error=False),))
-    made = checked(
-        user("Go."),
-        said(ToolUse(id="t1", name="bash", arguments={"command": text, text: [text]})),
-        message,
-        system=text,
-    )
-    assert "\ufffd" in str(made)
-    str(made).encode()
-
-
 def test_a_surrogate_pair_is_the_character_it_stands_for() -> None:
     assert encodable("\ud83d\ude00") == "😀"
-
-
-def test_tools_and_system_are_left_out_where_there_are_none() -> None:
-    made = checked(user("Go."), system="", tools=())
-    assert not {"tools", "system"} & made.keys()
 
 
 def test_families_that_think_adaptively_are_asked_for_a_summary_and_others_are_not() -> None:
@@ -158,59 +103,3 @@ def test_a_result_without_text_gets_no_mark() -> None:
     )
     last = made["messages"][2]["content"]
     assert ["cache_control" in block for block in last] == [True, False]
-
-
-text = st.text(max_size=8)
-replies = st.lists(
-    st.one_of(
-        st.builds(Text, text=text),
-        st.just("call"),
-        st.builds(
-            Opaque,
-            provider=st.sampled_from(["anthropic", "other"]),
-            raw=st.just({"type": "redacted_thinking", "data": "d"}),
-        ),
-    ),
-    max_size=4,
-)
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[Message]:
-    """As a loop makes them: each call answered in the next message."""
-    history: list[Message] = [user(draw(text) + "go")]
-    calls = 0
-    for blocks in draw(st.lists(replies, max_size=5)):
-        made: list[Text | ToolUse | Opaque] = []
-        results = []
-        for block in blocks:
-            if isinstance(block, str):
-                calls += 1
-                made.append(call(f"c{calls}", command=draw(text)))
-                results.append(result(f"c{calls}", draw(text)))
-            else:
-                made.append(block)
-        history += [said(*made), user(draw(text), results=tuple(results))]
-    return history
-
-
-@given(histories())
-def test_a_longer_history_starts_with_what_a_shorter_one_was(history: list[Message]) -> None:
-    def flat(messages: list[Message]) -> list[Any]:
-        made = unmarked(sent(*messages))["messages"]
-        return [(m["role"], block) for m in made for block in m["content"]]
-
-    whole = flat(history)
-    for length in range(1, len(history) + 1, 2):
-        shorter = flat(history[:length])
-        assert whole[: len(shorter)] == shorter
-
-
-@given(histories())
-def test_whatever_a_loop_may_say_the_rules_take(history: list[Message]) -> None:
-    made = {**sent(*history), "stream": True}
-    for message in made["messages"]:
-        # Their signatures are checked elsewhere, with real ones.
-        message["content"] = [b for b in message["content"] if b["type"] != "redacted_thinking"]
-    made["messages"] = [message for message in made["messages"] if message["content"]]
-    rules.check_body(made)

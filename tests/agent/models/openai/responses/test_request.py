@@ -83,12 +83,6 @@ def test_a_thought_of_which_nothing_came_is_left_out() -> None:
     ]
 
 
-def test_what_other_providers_thought_is_left_out() -> None:
-    other = Opaque(provider="anthropic", raw={"type": "thinking", "thinking": "Hm."})
-    items = written(user("Go."), said(other, Text(text="So.")), user("?"))["input"]
-    assert [item["type"] for item in items] == ["message"] * 3
-
-
 def test_an_error_says_so_and_nothing_is_empty() -> None:
     results = (result("c1", "no", is_error=True), result("c2", "  "))
     items = written(user("Go."), said(use("c1"), use("c2")), user(results=results))["input"]
@@ -165,9 +159,3 @@ def test_the_services_tools_are_those_of_the_policy_and_sealed_as_it_says() -> N
     ]
     live = written(user("Hi."), server_tools=("web_search", "web_fetch"))["tools"][1:]
     assert live == [{"type": "web_search", "external_web_access": True}]
-
-
-def test_text_that_utf8_can_not_carry_is_made_to_fit() -> None:
-    whole = written(user("\ud800"), said(Text(text="\udfff")), user("x"), system="\ud800")
-    assert "\ufffd" in whole["instructions"]
-    assert "\ufffd" in whole["input"][1]["content"]
