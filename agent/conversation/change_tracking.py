@@ -131,18 +131,14 @@ class ChangeTracker:
         self._first, self._backgrounds = None, False
         wrong = {item.path for item in restored.differing}
         changed = {path: now for path, now in point.mark.changed.items() if path not in wrong}
-        missed = tuple(sorted({*point.mark.missed, *wrong}))
-        unfollowed = None
-        if sum(map(len, (*changed, *missed))) > NAMES_BYTES:
-            self._lost_since = 1
-            changed, missed = {}, ()
-            unfollowed = "the names of what stands there are too many bytes"
+        missed = frozenset({*point.mark.missed, *wrong})
+        step = self._bounded(Step(changed=changed, missed=missed), since=1)
         self._emit(
             WorkspaceRestored(
                 call=point.call,
-                changed=_files(changed),
-                missed=missed,
-                unfollowed=unfollowed,
+                changed=_files(step.changed),
+                missed=tuple(sorted(step.missed)),
+                unfollowed=step.unfollowed,
                 ended=restored.ended,
                 left=restored.left,
                 differing=restored.differing,
@@ -152,9 +148,7 @@ class ChangeTracker:
 
     def anew(self) -> None:
         """The run was taken up again: what stands now is not the next call's doing."""
-        step = self._look()
-        if sum(map(len, (*step.changed, *step.missed))) > NAMES_BYTES:
-            step = Step(unfollowed="the names of what stands there are too many bytes")
+        step = self._bounded(self._look(), since=1)
         if step.unfollowed is not None and not step.changed:
             # Nobody knows what stands there: all that is found from now on may be from before.
             self._lost_since = 1
@@ -168,11 +162,7 @@ class ChangeTracker:
 
     def _follow(self) -> None:
         first = self._lost_since or self._first or self._last
-        step = self._look()
-        names = sum(map(len, (*step.changed, *step.missed)))
-        if names > NAMES_BYTES:
-            self._lost_since = first
-            step = Step(unfollowed=f"the names of what changed take {names} bytes")
+        step = self._bounded(self._look(), since=first)
         if step.unfollowed is None or step.changed or step.missed:
             self._first = None
         elif step.unfollowed == self._told:
@@ -189,6 +179,14 @@ class ChangeTracker:
                 gap=self._lost_since is not None,
             )
         )
+
+    def _bounded(self, step: Step, *, since: int) -> Step:
+        """The step, unless its names are too many for one event: then what it saw is lost."""
+        names = sum(map(len, (*step.changed, *step.missed)))
+        if names <= NAMES_BYTES:
+            return step
+        self._lost_since = since
+        return Step(unfollowed=f"the names of what changed take {names} bytes")
 
     def _unready(self) -> str | None:
         """Why the sandbox is not to be looked at now."""

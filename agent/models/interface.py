@@ -4,7 +4,7 @@ Append-only: a message once in the history is never changed. Owns the shapes, kn
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -150,15 +150,8 @@ class Usage:
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            uncounted_replies=self.uncounted_replies + other.uncounted_replies,
-            web_searches=self.web_searches + other.web_searches,
-            web_fetches=self.web_fetches + other.web_fetches,
-        )
+        names = (each.name for each in fields(self))
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
