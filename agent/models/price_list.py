@@ -31,7 +31,7 @@ from agent.errors import UsageError
 from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo, PriceEntry, Prices, Rates
 from policies.errors import PolicyError
 from policies.file import document as documents
-from policies.file.document import Data, Document, KeyPath, parse, read_text, spelled
+from policies.file.document import Document, KeyPath, parse, read_text, spelled
 from policies.file.fields import StrictModel
 
 
@@ -42,18 +42,18 @@ def load(path: Path) -> tuple[PriceEntry, ...]:
         UsageError: one line that names file, line, column and key path.
     """
     try:
-        return decode(read_text(path, shown_as=str(path)), file=str(path))
+        text = read_text(path, shown_as=str(path))
     except PolicyError as error:
         raise _usage_error(error) from error
+    return decode(text, file=str(path))
 
 
 def decode(text: str, *, file: str) -> tuple[PriceEntry, ...]:
     """As `load`, from text; ``file`` stands in the errors."""
     try:
-        document = parse(text, file=file)
+        return _entries(parse(text, file=file), file)
     except PolicyError as error:
         raise _usage_error(error) from error
-    return _entries(document, file)
 
 
 def own(path: Path) -> tuple[PriceEntry, ...]:
@@ -63,16 +63,17 @@ def own(path: Path) -> tuple[PriceEntry, ...]:
 
 def _entries(document: Document, file: str) -> tuple[PriceEntry, ...]:
     try:
-        whole = _PriceFile.model_validate(_lists(document.data))
+        whole = _PriceFile.model_validate(document.data)
     except pydantic.ValidationError as error:
-        raise UsageError(_explained(error, document)) from error
-    entries: list[PriceEntry] = []
+        raise _complaint(error, document) from error
+    entries: dict[str, PriceEntry] = {}
     for index, model in enumerate(whole.models):
-        if any(entry.pattern == model.model for entry in entries):
-            path = ("models", index, "model")
-            raise UsageError(_placed(document, path, f"{model.model!r} stands there already"))
-        entries.append(_entry(model, file))
-    return tuple(entries)
+        if model.model in entries:
+            raise _placed(
+                document, ("models", index, "model"), f"{model.model!r} stands there already"
+            )
+        entries[model.model] = _entry(model, file)
+    return tuple(entries.values())
 
 
 # -- the form ------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ class _Model(StrictModel):
 
 class _PriceFile(StrictModel):
     version: Literal[1]
-    models: Annotated[list[_Model], pydantic.Field(min_length=1)]
+    models: Annotated[tuple[_Model, ...], pydantic.Field(min_length=1)]
 
 
 def _entry(model: _Model, file: str) -> PriceEntry:
@@ -149,32 +150,22 @@ def _rates(given: _Rates) -> Rates:
     )
 
 
-def _lists(data: Data | object) -> object:
-    """The document's tuples as the lists that a strict model takes; its int prices as they are."""
-    match data:
-        case dict():
-            return {key: _lists(item) for key, item in data.items()}
-        case tuple():
-            return [_lists(item) for item in data]
-        case _:
-            return data
-
-
-def _explained(error: pydantic.ValidationError, document: Document) -> str:
+def _complaint(error: pydantic.ValidationError, document: Document) -> PolicyError:
+    """The one about what is deepest in the file: the nearest to the cause."""
     worst = max(error.errors(), key=lambda item: len(item["loc"]))
-    message = str(worst["msg"]).removeprefix("Value error, ")
-    if worst["type"] == "missing":
-        return _placed(document, worst["loc"][:-1], f"{worst['loc'][-1]} is missing")
-    if worst["type"] == "extra_forbidden":
-        message = "is no key of a prices file"
-    return _placed(document, worst["loc"], message)
+    path = worst["loc"]
+    match worst["type"]:
+        case "missing":
+            return _placed(document, path[:-1], f"{path[-1]} is missing")
+        case "extra_forbidden":
+            where = document.keys.get(path, document.where(path))
+            return PolicyError("is no key of a prices file", where=where, key=spelled(path))
+        case _:
+            return _placed(document, path, worst["msg"].removeprefix("Value error, "))
 
 
-def _placed(document: Document, path: KeyPath, message: str) -> str:
-    where = document.keys.get(path) if message.startswith("is no key") else None
-    where = where or document.where(path)
-    key = f"{spelled(path)}: " if path else ""
-    return f"{where.file}:{where.line}:{where.column}: {key}{message}"
+def _placed(document: Document, path: KeyPath, message: str) -> PolicyError:
+    return PolicyError(message, where=document.where(path), key=spelled(path))
 
 
 def _usage_error(error: PolicyError) -> UsageError:
