@@ -30,12 +30,12 @@ from sandbox.sandbox import Sandbox
 
 
 def spent_of(directory: Path) -> BudgetSpent:
-    """What a run has used so far, by its record; nothing where that can't be read."""
+    """What a run whose process ended has used, by its record; nothing where that can't be read."""
     state = RunState()
     with contextlib.suppress(RecordError):
         for line in read_record(directory).lines:
             state = apply(state, line.event)
-    return state.spent
+    return state.spent.settled()
 
 
 def reviewer_of(order: AttemptOrder, services: WorkerServices) -> Reviewer | None:

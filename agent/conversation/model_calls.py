@@ -32,7 +32,13 @@ from agent.models.interface import (
     Usage,
     uses_of,
 )
-from agent.record.events.conversation import ModelCalled, ModelReplied, ModelRetry, ReplyDiscarded
+from agent.record.events.conversation import (
+    CallReserved,
+    ModelCalled,
+    ModelReplied,
+    ModelRetry,
+    ReplyDiscarded,
+)
 from agent.record.events.kinds import TextDiscarded, TextPiece, ThinkingPiece
 from agent.record.events.lifecycle import Notice
 from agent.record.journal import Journal
@@ -136,7 +142,9 @@ class ModelCaller:
         with self._share.paid(self._budget, max_tokens) as paid:
             self._paid = paid
             try:
-                yield self._budget.answer_tokens(paid.answer_tokens)
+                tokens = self._budget.answer_tokens(paid.answer_tokens)
+                self._reserve(tokens)
+                yield tokens
             except (ModelError, BudgetReached):
                 raise
             except BaseException:
@@ -146,6 +154,17 @@ class ModelCaller:
                 raise
             finally:
                 self._paid = None
+
+    def _reserve(self, answer_tokens: int) -> None:
+        """Note what the next call may cost, before it is made: a killed process tells no bill."""
+        budget = self._budget
+        most = budget.worst(answer_tokens)
+        usage = Usage(input_tokens=most.input_tokens, output_tokens=answer_tokens)
+        usd = None
+        if most.input_usd is not None:
+            answer_usd = answer_tokens * (most.usd_per_answer_token or 0.0)
+            usd = (budget.usd or 0.0) + most.input_usd + answer_usd
+        self._journal.emit(CallReserved(used=budget.used + usage, usd=usd))
 
     def _discard(self, usage: Usage) -> None:
         budget = self._budget
@@ -218,6 +237,8 @@ class ModelCaller:
                 emit(ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt))
                 if self._share is None and event.wait_s >= budget.left_s:
                     raise BudgetReached(budget.out_of_time(wait_s=event.wait_s))
+                if self._share is not None and self._journal.state.spent.reserved is None:
+                    self._reserve(self._asking)
             case Discarded():
                 self._discard(event.usage)
                 emit(TextDiscarded())

@@ -153,7 +153,7 @@ def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:
     Args:
         worked_s: how long it worked, where that process did not say it.
     """
-    over, exported, spent = state.over, state.exported, state.spent
+    over, exported, spent = state.over, state.exported, state.spent.settled()
     running = running_summary(state)
     outcome = over.outcome if over is not None else _outcome(state)
     usd = over.usd if over is not None else spent.usd

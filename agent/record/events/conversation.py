@@ -20,6 +20,17 @@ class ModelCalled(RecordedModel):
     """How many the whole history has, whatever of it is sent."""
 
 
+class CallReserved(RecordedModel):
+    """A call to a model is about to be made, and what the run will have used then at the most.
+
+    A process that ends while it waits for the answer can't say what it cost: this is taken for it.
+    """
+
+    event: Literal["call_reserved"] = "call_reserved"
+    used: Usage
+    usd: float | None
+
+
 class ModelRetry(RecordedModel):
     """A request failed and will be made again."""
 

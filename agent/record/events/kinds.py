@@ -71,6 +71,7 @@ Recorded = (
     | lifecycle.Forked
     | lifecycle.Resumed
     | lifecycle.SandboxReady
+    | conversation.CallReserved
     | conversation.ModelCalled
     | conversation.ModelRetry
     | conversation.ModelReplied

@@ -15,13 +15,22 @@ from agent.errors import RecordError
 from agent.models.interface import Usage
 from agent.record.events.conversation import (
     CallEnded,
+    CallReserved,
     HistorySummarised,
     KernelRefusal,
     ModelReplied,
     ReplyDiscarded,
 )
 from agent.record.events.kinds import Recorded
-from agent.record.events.lifecycle import Forked, Resumed, RunEnded, RunStarted, SandboxReady
+from agent.record.events.lifecycle import (
+    ConversationEnded,
+    Forked,
+    RequestAwaited,
+    Resumed,
+    RunEnded,
+    RunStarted,
+    SandboxReady,
+)
 from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
@@ -164,6 +173,13 @@ class BudgetSpent:
     """What the newest reply used."""
     usd: float | None = None
     """What `used` cost; None where the model's price is not known."""
+    reserved: CallReserved | None = None
+    """A call whose end was not told yet."""
+
+    def settled(self) -> "BudgetSpent":
+        """For a process that is gone: a call that it had under way cost the most that it could."""
+        most = self.reserved
+        return self if most is None else replace(self, used=most.used, usd=most.usd, reserved=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +263,12 @@ def _spent(spent: BudgetSpent, event: Recorded) -> BudgetSpent:
                 turns=event.turn, used=event.used, last=event.reply.usage, usd=event.usd
             )
         case ReplyDiscarded() | HistorySummarised() | ReviewerReplied():
-            return replace(spent, used=event.used, usd=event.usd)
+            return replace(spent, used=event.used, usd=event.usd, reserved=None)
+        case CallReserved():
+            return replace(spent, reserved=event)
+        case Resumed():
+            return spent.settled()
+        case Forked() | RequestAwaited() | ConversationEnded() | RunEnded():
+            return replace(spent, reserved=None)
         case _:
             return spent

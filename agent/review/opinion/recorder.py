@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from agent.record.events.conversation import (
     CallEnded,
     CallRefused,
+    CallReserved,
     CallStarted,
     ModelReplied,
     ModelRetry,
@@ -43,7 +44,7 @@ class ReviewRecorder:
                         usd=event.usd if self._priced else None,
                     )
                 )
-            case ReplyDiscarded():
+            case ReplyDiscarded() | CallReserved():
                 usd = event.usd if self._priced else None
                 self._journal.quietly(event.replaced({"usd": usd}))
             case ModelRetry() | Notice():

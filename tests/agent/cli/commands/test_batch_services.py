@@ -154,6 +154,35 @@ def test_a_batch_ends_at_its_budget_and_goes_on_with_a_larger_one(
 
 
 @pytest.mark.usefixtures("image")
+def test_what_was_in_flight_when_a_batch_was_killed_counts_as_spent(
+    service: Service, batch: Batch
+) -> None:
+    prices = ("--prices", str(batch.prices))
+    service.api.instead = lambda: Break(How.HANG, before=None)
+    # One answer may cost all of it, so that one call is made.
+    going = batch.begin("--usd", "0.05", *prices)
+    late = time.monotonic() + WAIT_S
+    while not service.api.requests:
+        assert going.poll() is None
+        assert time.monotonic() < late
+        time.sleep(0.01)
+    going.kill()
+    going.communicate()
+    asked = len(service.api.requests)
+    service.api.instead = lambda: answer("Done.")
+    spent = []
+    for _ in range(2):
+        code, said = batch.run("--usd", "0.05", *prices)
+        assert code == 1, said
+        assert {row["outcome"] for row in batch.rows()} == {LIMIT}
+        spent.append(max(row["usd"] or 0.0 for row in batch.rows()))
+        assert len(service.api.requests) == asked == 1
+    assert spent[0] > 0.04
+    code, said = batch.run("--usd", "5", *prices)
+    assert code == 0, said
+
+
+@pytest.mark.usefixtures("image")
 def test_a_batch_that_waits_for_the_service_stops_at_the_first_signal(
     service: Service, batch: Batch
 ) -> None:
