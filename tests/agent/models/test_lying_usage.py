@@ -22,6 +22,16 @@ def used(usage: object, last: object | None = None) -> Usage:
 
 
 @pytest.mark.parametrize("lie", LIES)
+def test_a_reply_of_which_nothing_was_counted_is_one_that_nobody_counted(lie: object) -> None:
+    usage = {"input_tokens": lie, "output_tokens": lie}
+    stream = AnthropicReplyStream()
+    stream.feed({"type": "message_start", "message": {"usage": usage}})
+    stream.feed({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
+    stream.feed({"type": "message_stop"})
+    assert stream.reply(attempts=1, request_id="").usage == Usage(uncounted_replies=1)
+
+
+@pytest.mark.parametrize("lie", LIES)
 def test_what_can_be_no_count_leaves_the_count_that_was(lie: object) -> None:
     assert used({"input_tokens": lie, "output_tokens": lie}) == Usage(input_tokens=7)
     assert used({"cache_read_input_tokens": lie}) == Usage(input_tokens=7)
