@@ -21,7 +21,7 @@ import tempfile
 import time
 import venv
 from base64 import encodebytes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -255,7 +255,10 @@ def _row(what: str, figure: float, target: float, *, least: bool = False) -> tup
     return (what, f"{figure:.2f}", f"{'>=' if least else '<='} {target:g}", "" if met else "MISSED")
 
 
-def measured(bench: Bench, mini: Path | None) -> list[tuple[str, ...]]:
+Rows = list[tuple[str, ...]]
+
+
+def many_tasks(bench: Bench, mini: Path | None) -> Rows:
     sizes = bench.sizes
     bench.tasks_s()  # the first copies the repository
     ours, plain, minis = [], [], []
@@ -270,29 +273,48 @@ def measured(bench: Bench, mini: Path | None) -> list[tuple[str, ...]]:
         _row(f"{what} / plain containers by the SDK", per_task / statistics.median(plain), 1.25)
     ]
     if minis:
-        rows.append(
-            _row(
-                f"{what}, tasks an hour / mini-swe-agent's",
-                statistics.median(minis) / per_task,
-                3,
-                least=True,
-            )
-        )
+        figure = statistics.median(minis) / per_task
+        rows.append(_row(f"{what}, tasks an hour / mini-swe-agent's", figure, 3, least=True))
+    return rows
+
+
+def warm_pool(bench: Bench, _mini: Path | None) -> Rows:
     warm = bench.pooled("warm", IMAGE)
     first, run = (statistics.median(warm[name]) for name in ("warm", "docker run"))
-    rows.append(_row("open from the warm pool to the first result, ms", first * 1e3, 50))
-    rows.append(_row("  / docker run --rm --network none IMAGE true", first / run, 0.2))
-    many = {name: value for name, (value,) in bench.pooled("many", str(sizes.sandboxes)).items()}
-    rows.append(
-        _row("sandboxes at once, all answering", many["answering"], sizes.sandboxes, least=True)
-    )
-    rows.append(_row("  opened a second by 8 threads", many["a second"], 16, least=True))
-    rows.append(_row("  MiB of the orchestrator each", many["MiB each"], 0.4))
-    one, more = bench.peak_mib(1), bench.peak_mib(sizes.runs)
-    each = (more - one) / (sizes.runs - 1)
-    rows.append(_row("MiB of the orchestrator for each run above the first", each, 6))
-    rows.append(_row(f"start to first call, {sizes.queued} tasks, s", bench.first_call_s(), 3))
-    return rows
+    return [
+        _row("open from the warm pool to the first result, ms", first * 1e3, 50),
+        _row("  / docker run --rm --network none IMAGE true", first / run, 0.2),
+    ]
+
+
+def many_sandboxes(bench: Bench, _mini: Path | None) -> Rows:
+    count = bench.sizes.sandboxes
+    many = {name: value for name, (value,) in bench.pooled("many", str(count)).items()}
+    return [
+        _row("sandboxes at once, all answering", many["answering"], count, least=True),
+        _row("  opened a second by 8 threads", many["a second"], 16, least=True),
+        _row("  MiB of the orchestrator each", many["MiB each"], 0.4),
+    ]
+
+
+def memory(bench: Bench, _mini: Path | None) -> Rows:
+    runs = bench.sizes.runs
+    each = (bench.peak_mib(runs) - bench.peak_mib(1)) / (runs - 1)
+    return [_row("MiB of the orchestrator for each run above the first", each, 6)]
+
+
+def queue(bench: Bench, _mini: Path | None) -> Rows:
+    what = f"start to first call, {bench.sizes.queued} tasks, s"
+    return [_row(what, bench.first_call_s(), 3)]
+
+
+PARTS: dict[str, Callable[[Bench, Path | None], Rows]] = {
+    "tasks": many_tasks,
+    "warm": warm_pool,
+    "many": many_sandboxes,
+    "memory": memory,
+    "queue": queue,
+}
 
 
 def main() -> None:
@@ -300,6 +322,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="as large as the claims (half an hour)")
     for name in Sizes._fields:
         parser.add_argument(f"--{name}", type=int, help=f"({getattr(SMALL, name)})")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=[*PARTS], help="some of it")
     parser.add_argument("--skip-mini", action="store_true", help="leave out mini-swe-agent")
     parser.add_argument("--mini", type=Path, help="a Python that has it, instead of installing it")
     given = parser.parse_args()
@@ -310,11 +333,12 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="moonpool-batch-"))
     try:
         mini = given.mini
-        if mini is None and not given.skip_mini:
+        if mini is None and not given.skip_mini and "tasks" in given.only:
             mini = _with_mini(scratch / "mini")
         bench = Bench(scratch, sizes)
         try:
-            _print([("what", "figure", "target", ""), *measured(bench, mini)])
+            found = [row for name in given.only for row in PARTS[name](bench, mini)]
+            _print([("what", "figure", "target", ""), *found])
         finally:
             bench.close()
     finally:
