@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
+from agent.conversation.shared_budget import CallCost
 from agent.models.interface import Usage
 from agent.models.pricing import Prices
 from agent.record.events.kinds import BudgetUsed
@@ -76,19 +77,6 @@ class TokensNeeded:
     """An estimate of the others, rather too high."""
     certain: int = 0
     """What it will have at the very least."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallCost:
-    """What one call may use at the most, were nothing of it read from a cache."""
-
-    input_tokens: int
-    input_usd: float | None
-    """None: no price is known."""
-    answer_tokens: int
-    least_answer_tokens: int
-    """With less it is not worth its input."""
-    usd_per_answer_token: float | None
 
 
 class BudgetReached(Exception):

@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from agent.conversation.budget import BatchTime, Budget, BudgetReached, CallCost, Stopwatch
-from agent.conversation.shared_budget import BatchBudget, BatchUsed, Reservation
+from agent.conversation.budget import BatchTime, Budget, BudgetReached, Stopwatch
+from agent.conversation.shared_budget import BatchBudget, BatchUsed, CallCost, Reservation
 from agent.interrupts import Interrupts, SignalReceived
 from agent.models.interface import Model
 from agent.models.rate_limit import RequestRate

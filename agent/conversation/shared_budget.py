@@ -14,18 +14,32 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from agent.conversation.budget import CallCost
 from agent.record.outcome import LimitReached, RunLimit
-from agent.record.state.run import BudgetSpent
 from policies.frozen import dataclass
+
+if TYPE_CHECKING:
+    from agent.record.state.run import BudgetSpent
 
 COMFORTABLE_ANSWER_TOKENS = 8192
 """While other calls are under way, whose money may come back, a call waits for room for such an
 answer, and is not made with a shorter one: it would be cut off."""
 _GLANCE_S = 0.25
 """How often a waiting thread looks whether it is to stop; `SharedBudget.wake` has it look now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCost:
+    """What one call may use at the most, were nothing of it read from a cache."""
+
+    input_tokens: int
+    input_usd: float | None
+    """None: no price is known."""
+    answer_tokens: int
+    least_answer_tokens: int
+    """With less it is not worth its input."""
+    usd_per_answer_token: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +264,7 @@ class SharedBudget:
             return self._ledger.reserved
 
 
-def used_by(runs: Iterable[BudgetSpent]) -> BatchUsed:
+def used_by(runs: "Iterable[BudgetSpent]") -> BatchUsed:
     """What runs have used by their records: those that are over and those that are taken up."""
     spent = tuple(runs)
     return BatchUsed(

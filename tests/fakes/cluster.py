@@ -27,7 +27,8 @@ class ThreadDesk:
     def __init__(
         self, allowed: BatchAllowance | None = None, used: BatchUsed | None = None
     ) -> None:
-        self.desk = BatchDesk(allowed or BatchAllowance(), used or BatchUsed())
+        self.allowed = allowed or BatchAllowance()
+        self.desk = BatchDesk(self.allowed, used or BatchUsed())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

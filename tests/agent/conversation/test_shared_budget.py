@@ -9,13 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.conversation.budget import LEAST_ANSWER_TOKENS, BudgetReached, CallCost
+from agent.conversation.budget import LEAST_ANSWER_TOKENS, BudgetReached
 from agent.conversation.run_share import RunShare
 from agent.conversation.shared_budget import (
     COMFORTABLE_ANSWER_TOKENS,
     BatchAllowance,
     BatchUsed,
     BudgetLedger,
+    CallCost,
     Reservation,
     SharedBudget,
     used_by,

@@ -15,8 +15,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from agent.conversation.budget import CallCost
-from agent.conversation.shared_budget import BatchAllowance, BatchUsed, BudgetLedger, Reservation
+from agent.conversation.shared_budget import (
+    BatchAllowance,
+    BatchUsed,
+    BudgetLedger,
+    CallCost,
+    Reservation,
+)
 from agent.models.rate_limit import RateWindow, RequestEnd, ServiceHealth
 from agent.record.outcome import LimitReached
 from policies.frozen import dataclass
@@ -88,9 +93,13 @@ class BatchDesk:
             return
         (run, _), _ = self._open.pop(number)
         self._ledger.settle(number, usd, tokens)
+        await self.bill(run, usd, tokens)
+        self._payers.wake()
+
+    async def bill(self, run: str, usd: float, tokens: int) -> None:
+        """Tell what a run was billed that no reservation was made for."""
         before = self._spent.get(run, BatchUsed())
         self._spent[run] = BatchUsed(usd=before.usd + usd, tokens=before.tokens + tokens)
-        self._payers.wake()
 
     # -- rates -----------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from sandbox.errors import SandboxError, SandboxLost
 
 _THREADS = 4
 """So many read workspaces, or write what came home, at a time."""
+_GLANCE_S = 0.25
 _FORCE_S = 180.0
 """How long a run that is told to end at once may take, before its process is ended."""
 
@@ -230,11 +231,14 @@ class ClusterEngine:
         with self._lock:
             self._force_at.pop(order.run_id, None)
             self._here.pop(order.run_id, None)
-        billed = self._desk.ask("forget", order.run_id)
-        if isinstance(billed, BatchUsed) and not end.result.turns and billed.tokens:
-            # Its record is lost, and its bill is not.
-            lost = {"usd": billed.usd, "input_tokens": billed.tokens}
-            end = replace(end, result=end.result.replaced(lost))
+        if end.result.turns:
+            self._desk.tell("forget", order.run_id)
+        else:
+            billed = self._desk.ask("forget", order.run_id)
+            if isinstance(billed, BatchUsed) and billed.tokens:
+                # Its record is lost, and its bill is not.
+                lost = {"usd": billed.usd, "input_tokens": billed.tokens}
+                end = replace(end, result=end.result.replaced(lost))
         report(order, end)
 
     # -- while they run ---------------------------------------------------------------------
@@ -253,6 +257,8 @@ class ClusterEngine:
                 for name in news.wanted:
                     self._threads.submit(self._deliver, name)
             self._end_the_deaf()
+            # Nobody sees more often how far a run is.
+            self._closed.wait(_GLANCE_S)
 
     def _deliver(self, name: str) -> None:
         try:

@@ -13,10 +13,10 @@ from typing import Protocol, cast
 from agent.batch.board import Board
 from agent.batch.engines.cluster.desk import RunProgress
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.conversation.budget import CallCost
 from agent.conversation.shared_budget import (
     BatchAllowance,
     BatchUsed,
+    CallCost,
     Reservation,
     SharedBudget,
 )
@@ -41,7 +41,10 @@ class DeskLink(Protocol):
 
 
 class RemoteBudget:
-    """A `BatchBudget`: the sums are the desk's, the time is measured here."""
+    """A `BatchBudget`: the sums are the desk's, the time is measured here.
+
+    Where neither dollars nor tokens are bounded nothing is asked: the desk is told what was billed.
+    """
 
     def __init__(self, link: DeskLink, run: str, allowed: BatchAllowance, elapsed_s: float) -> None:
         """`elapsed_s`: of the batch's time, at this moment."""
@@ -51,10 +54,13 @@ class RemoteBudget:
         used = BatchUsed(seconds=elapsed_s)
         time = SharedBudget(seconds=allowed.seconds, used=used)
         self.out_of_time, self.left_s = time.out_of_time, time.left_s
+        self._unbounded = time if (allowed.usd, allowed.tokens) == (None, None) else None
 
     def reserve(
         self, cost: CallCost, broken_off: Callable[[], bool]
     ) -> Reservation | LimitReached | None:
+        if self._unbounded is not None:
+            return self._unbounded.reserve(cost, broken_off)
         over = self.out_of_time()
         if over is not None:
             return over
@@ -66,7 +72,12 @@ class RemoteBudget:
         return cast("Reservation | LimitReached", got)
 
     def settle(self, number: int, usd: float, tokens: int) -> None:
-        self._link.tell("settle", number, usd, tokens)
+        if self._unbounded is None:
+            self._link.tell("settle", number, usd, tokens)
+            return
+        self._unbounded.settle(number, usd, tokens)
+        if tokens:
+            self._link.tell("bill", self._run, usd, tokens)
 
 
 class RemoteRate:

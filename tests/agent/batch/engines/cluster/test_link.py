@@ -8,8 +8,7 @@ from agent.batch.board import Board
 from agent.batch.engines.cluster.desk import DeskNews, RunProgress
 from agent.batch.engines.cluster.link import RemoteBudget, RemoteRate, RunAttendant
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.conversation.budget import CallCost
-from agent.conversation.shared_budget import BatchAllowance, BatchUsed, Reservation
+from agent.conversation.shared_budget import BatchAllowance, BatchUsed, CallCost, Reservation
 from agent.models.rate_limit import RequestEnd
 from agent.record.outcome import LimitReached, RunLimit
 from fakes.cluster import ThreadDesk
@@ -30,8 +29,8 @@ def never() -> bool:
     return False
 
 
-def budget(desk: ThreadDesk, run: str, **allowed: float) -> RemoteBudget:
-    return RemoteBudget(desk, run, BatchAllowance(**allowed), 0.0)  # type: ignore[arg-type]
+def budget(desk: ThreadDesk, run: str) -> RemoteBudget:
+    return RemoteBudget(desk, run, desk.allowed, 0.0)
 
 
 def waits(work: Callable[[], object]) -> "Background[object]":
@@ -89,6 +88,18 @@ def test_a_lost_run_is_billed_for_its_call_in_flight_and_holds_up_nobody(
     assert desk.ask("forget", "one") == BatchUsed(usd=2.0, tokens=200)
     assert desk.ask("forget", "other") == BatchUsed(usd=2.0, tokens=200)
     assert isinstance(third.result(), LimitReached)
+
+
+def test_where_nothing_is_bounded_a_call_waits_for_nobody_and_its_bill_is_told(
+    open_desk: OpenDesk,
+) -> None:
+    desk = open_desk()
+    one = budget(desk, "one")
+    held = [one.reserve(COST, never) for _ in range(2)]
+    for reserved in held:
+        assert isinstance(reserved, Reservation)
+        one.settle(reserved.number, 0.5, 50)
+    assert desk.ask("forget", "one") == BatchUsed(usd=1.0, tokens=100)
 
 
 def test_the_batchs_time_is_over_for_a_run_on_any_machine(open_desk: OpenDesk) -> None:
