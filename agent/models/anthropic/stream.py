@@ -48,7 +48,7 @@ class AnthropicReplyStream(ReplyStream):
         # The count of the output comes last: of a stream that broke, it is what the stream was seen
         # to bring, where that is more than it says.
         used = sum((_usage(counts) for counts in self._beside), _usage(self._counts))
-        if self.finished and not {"input_tokens", "output_tokens"} & self._counts.keys():
+        if self.started and not {"input_tokens", "output_tokens"} & self._counts.keys():
             return replace(used, uncounted_replies=1)
         if self.started and not self.finished:
             seen = sum(block.size for block in self._streamed) // _CHARACTERS_A_TOKEN

@@ -1,11 +1,13 @@
 """A service may say anything of what it used: nothing of it breaks the count, or the record."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
 from agent.models.anthropic.stream import AnthropicReplyStream
 from agent.models.interface import Usage
+from agent.models.retrying import TransientError
 from agent.record.events.recorded import plain
 
 LIES = [-1, -(10**18), "12", "many", None, [], {}, 1.5, float("nan"), float("inf"), True]
@@ -29,6 +31,14 @@ def test_a_reply_of_which_nothing_was_counted_is_one_that_nobody_counted(lie: ob
     stream.feed({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage})
     stream.feed({"type": "message_stop"})
     assert stream.reply(attempts=1, request_id="").usage == Usage(uncounted_replies=1)
+
+
+@pytest.mark.parametrize("lie", [[1, 2], "many", 7, {"server_tool_use": {}}])
+def test_a_stream_that_broke_before_anything_was_counted_is_not_free(lie: object) -> None:
+    stream = AnthropicReplyStream()
+    with suppress(TransientError):
+        stream.feed({"type": "message_start", "message": {"usage": lie}})
+    assert stream.usage == Usage(uncounted_replies=1)
 
 
 @pytest.mark.parametrize("lie", LIES)
