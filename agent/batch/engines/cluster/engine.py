@@ -129,9 +129,10 @@ class ClusterEngine:
         self._listener.join()
 
     def close(self) -> tuple[str, ...]:
+        self._closed.set()
+        silent = self._cluster.sweep(self._place, tuple(self._home))
         self._listen_no_more()
         self._threads.shutdown(wait=True)
-        silent = self._cluster.sweep(self._place, tuple(self._home))
         self._cluster.close()
         return tuple(
             f"machine {node} does not answer: what it still has of this batch is removed by the "

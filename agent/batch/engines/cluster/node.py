@@ -5,6 +5,7 @@ shares is asked of its desk. The record is made here, and goes home as the answe
 """
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -33,12 +34,15 @@ from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.version import VERSION
 from policies.frozen import dataclass
+from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, SandboxError
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
 
+_KEPT = 16
+"""Policies of orders that came."""
 _PROCESSES = "processes"
 """Below a batch's home: which processes of this machine made sandboxes ahead for it."""
 
@@ -136,7 +140,8 @@ def attempt(
         node: the cluster's name of this machine.
     """
     place = remote.place
-    order = replace(remote.order, directory=place.home)
+    policy = _same_value(remote.order.policy)
+    order = replace(remote.order, directory=place.home, policy=policy)
     if remote.version != VERSION:
         why = f"machine {node} has Moonpool {VERSION}, the batch {remote.version}: install the same"
         row = not_begun(order, why).replaced({"error_kind": failure.LASTING.kind})
@@ -164,6 +169,18 @@ def attempt(
         return RemoteEnd(end=ended, run=read_tree(run) if run.is_dir() else None)
     except Exception as error:  # noqa: BLE001 - as `perform`
         return RemoteEnd(end=not_done(order, error), run=None)
+
+
+_policies: deque[Policy] = deque(maxlen=_KEPT)
+
+
+def _same_value(policy: Policy) -> Policy:
+    """The first that came of those that are equal: what is made of a policy is kept by its value's
+    identity."""
+    known = next((one for one in tuple(_policies) if one == policy), None)
+    if known is None:
+        _policies.append(policy)
+    return known or policy
 
 
 def _with_verifier(order: AttemptOrder, files: FileTree | None) -> AttemptOrder:
