@@ -123,6 +123,19 @@ def test_a_default_that_is_made_is_made_anew() -> None:
     assert Leaf(name="a").extra is not Leaf(name="b").extra
 
 
+def test_the_hundredth_value_of_a_class_is_as_the_first() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Many:
+        name: str
+        size: int = 3
+        extra: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    made = [Many(name="a", extra={}) if number % 2 else Many(name="a") for number in range(100)]
+    assert {repr(one).rpartition(".")[2] for one in made} == {"Many(name='a', size=3, extra={})"}
+    assert all(one == made[0] for one in made)
+    assert len({id(one.extra) for one in made}) == 100
+
+
 def test_nothing_changes_afterwards() -> None:
     value: Any = Leaf(name="a")
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'name'"):
