@@ -20,7 +20,7 @@ class Verb(NamedTuple):
 
     def load(self) -> Command:
         """Import the command, with all that it needs."""
-        # Of what imports make nothing is garbage: looking for some would take a tenth of the time.
+        # Of what imports make little is garbage: looking for it would take a tenth of the time.
         gc.disable()
         try:
             return cast("Command", import_module(f"agent.cli.commands.{self.module}").COMMAND)
