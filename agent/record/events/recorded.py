@@ -131,7 +131,7 @@ def texts_in(value: object) -> Iterator[str]:
             case str():
                 yield item
             case Mapping():
-                waiting.extend(item.values())
+                waiting.extend((*item, *item.values()))
             case tuple() | list():
                 waiting.extend(item)
             case Recordable():
