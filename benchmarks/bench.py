@@ -44,7 +44,7 @@ ROWS = (
     Row(FIRST, 0.6, "docker load of it as one layer"),
     Row("open to first result, 350 MB, 3 files changed", 0.1, FIRST),
     Row("open to first result, 1.2 GB in 100,000 files", 1.3, "open to first result, small"),
-    Row("MB of the process that copies these", 84),
+    Row("MiB of the process that copies these", 80),
     Row("export after changing 3 files of it", 1, DOCKER_RUN),
     Row("close until the container is gone", 0.3, DOCKER_RUN),
     Row("open, run, close: each of 8 at once", 0.625, "open, run, close: one at a time"),

@@ -20,6 +20,7 @@ from sandbox.engine.images import reference
 from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
+from sandbox.threads import Background
 from sandbox.workspace import git_history
 from sandbox.workspace.borrowed import borrow, lent_in_image
 from sandbox.workspace.difference import difference, keep_full, loaded
@@ -123,6 +124,8 @@ def _take(
     on_progress: Callable[[str], None],
     directory: Path,
 ) -> tuple[Snapshot, Manifest]:
+    # The answer takes as long as a few thousand files.
+    Background(engine.stores_layers, name="ask").begin()
     selection = select(looked, rules)
     if isinstance(looked.root, Path):
         borrowed = borrow(looked.root, selection, rules, directory)

@@ -1,4 +1,5 @@
 import pytest
+
 from calculator.arithmetic import add, divide, multiply, power, subtract
 
 
