@@ -65,9 +65,10 @@ class SecretsGuard:
     def refusal(self, item: FoundFile) -> LeftOut | None:
         """Why something may not be copied; None where it may. Parents are to be asked first."""
         directory = stat.S_ISDIR(item.mode)
-        inside = item.path.rpartition(b"/")[0] in self._below
-        if b"/.git/" in b"/" + item.path or not (
-            inside or self._patterns.names(item.path, directory=directory)
+        inside = bool(self._below) and item.path.rpartition(b"/")[0] in self._below
+        if (
+            not (inside or self._patterns.names(item.path, directory=directory))
+            or b"/.git/" in b"/" + item.path
         ):
             return None
         if directory:

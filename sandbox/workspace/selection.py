@@ -12,6 +12,7 @@ from sandbox.errors import WorkspaceError
 from sandbox.git import alternates
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.linked_tree import LinkedTree
+from sandbox.git.path_rules import in_git
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile, Scan
 from sandbox.workspace.secret_files import SecretsGuard
@@ -120,7 +121,7 @@ def _reason(
     if name.startswith(WHITEOUT):
         # Unpacked as a layer, it would remove its neighbour.
         return _left("its name is one that image layers use for themselves")
-    if b"/.git/" in b"/" + directory + b"/":
+    if b".git" in directory and in_git(directory):
         return _of_repository(item.path, kind)
     if name == b".git":
         found = None if modules.takes(item) else _top_of_repository(kind, rules)

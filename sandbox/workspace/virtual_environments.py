@@ -29,15 +29,17 @@ def unusable(root: Path, copied: Iterable[FoundFile], inventory: Inventory) -> l
 
 def _unusable(root: Path, copied: tuple[FoundFile, ...], inventory: Inventory) -> Iterator[LeftOut]:
     versions = {
-        match[1]: match[2].decode() for item in copied if (match := _LIBRARY.match(item.path))
+        match[1]: match[2].decode()
+        for item in copied
+        if stat.S_ISDIR(item.mode) and (match := _LIBRARY.match(item.path))
     }
     activated = {item.path for item in copied if item.path.endswith(_ACTIVATE)}
     image = ContainerImage(inventory)
     seen: set[bytes] = set()
     for item in copied:
         path = item.path
-        match = _PYTHON.match(path)
-        if match is None or not stat.S_ISLNK(item.mode) or not match[1] or match[1] in seen:
+        match = _PYTHON.match(path) if stat.S_ISLNK(item.mode) else None
+        if match is None or not match[1] or match[1] in seen:
             continue
         environment = match[1]
         outside = _leads_out(root, path, image)
