@@ -170,13 +170,9 @@ class _Opening:
         if recalled is None:
             return self.from_copy(self._copied(None))
         remembered, known = recalled, recalled.snapshot
-        walking = Background(lambda: self.supply.walk(self.source), name="walk")
-        if remembered.walk:
-            # In processes of its own, so all of the start is time for it.
-            walking.begin()
 
         def look() -> tuple[Scan | None, bool]:
-            if remembered.walk and walking.result() == remembered.walk:
+            if remembered.walk and self.supply.walk(self.source) == remembered.walk:
                 return None, True
             looked = self.supply.look(self.source)
             return looked, snapshot.unchanged(looked, remembered)
@@ -286,9 +282,8 @@ def _started_or_copied(
     """A container from the remembered copy, or another copy where that is not the workspace.
 
     Looking through a large tree takes as long as a good part of the start, so both go at once: the
-    container is used only if the tree turns out to be the remembered one. The look begins when the
-    engine is at work and we wait: before, the two would fight over the interpreter. What changed is
-    copied while the container still comes up.
+    container is used only if the tree turns out to be the remembered one. What changed is copied
+    while the container still comes up.
 
     Args:
         look: gives what it saw, if it had to look so far, and whether that is what was remembered.
@@ -304,7 +299,8 @@ def _started_or_copied(
     copying = Background(lambda: copied_of(looking.result()[0]), name="copy")
     started = None
     try:
-        started = _started_or_none(engine, plan, looking.begin, supply)
+        looking.begin()
+        started = _started_or_none(engine, plan, supply)
         if looking.result()[1] and started is not None:
             return started
         _discard(engine, started, supply)
@@ -333,13 +329,13 @@ def _start(
 
 
 def _started_or_none(
-    engine: Engine, plan: OpeningPlan, meanwhile: Callable[[], None], supply: ContainerSupply
+    engine: Engine, plan: OpeningPlan, supply: ContainerSupply
 ) -> StartedContainer | None:
     """Start from a remembered snapshot; None where the engine no longer has it."""
     if engine.image(plan.snapshot_image) is None:
         return None
     try:
-        return supply.start(engine, plan, meanwhile=meanwhile)
+        return supply.start(engine, plan, meanwhile=lambda: None)
     except EngineError:
         return None
 

@@ -106,6 +106,7 @@ def difference(
     if added != full.added:
         return None
     copied = {item.path: item for item in selection.copied}
+    known = frozenset(manifest.entries)
     young = set(full.young)
     same: set[bytes] = set()
     weight = 0
@@ -114,7 +115,9 @@ def difference(
             if item.path in young and _is_as_copied(looked, item, manifest):
                 # From now on the file system's word counts, if it is old enough by now.
                 young.discard(item.path)
-            if item.path not in young and _is_known(item, manifest):
+            if item.path not in young and (
+                item.path in known or stat.S_ISDIR(item.mode) or in_git(item.path)
+            ):
                 same.add(item.path)
                 continue
         weight += item.size if stat.S_ISREG(item.mode) else tar.header_size(item.path)
@@ -136,10 +139,6 @@ def difference(
 def _is_as_copied(looked: Scan, item: FoundFile, manifest: Manifest) -> bool:
     entry = manifest.entries.get(item.path)
     return entry is not None and content_id(looked, item.path) == entry.blob
-
-
-def _is_known(item: FoundFile, manifest: Manifest) -> bool:
-    return stat.S_ISDIR(item.mode) or in_git(item.path) or item.path in manifest.entries
 
 
 def _gone(full: FullCopy, copied: Mapping[bytes, FoundFile]) -> Iterator[bytes]:

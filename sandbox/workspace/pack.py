@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,7 +66,9 @@ class Packer:
         self._restless = restless
         self._personal = personal or PersonalConfig()
         self._selection = selection
-        self._below: Difference | None = None
+        self._members: Sequence[FoundFile] = selection.copied
+        self._gone: tuple[bytes, ...] = ()
+        """What the tar takes away from what it is unpacked on."""
         self._entries = ManifestEntries()
         self._kept: dict[bytes, bytes] = {}
         self._links: dict[bytes, bytes] = {}
@@ -96,8 +98,11 @@ class Packer:
 
         Of what is not in the tar, the manifest says what was said when it was copied.
         """
-        self._below = below
         same, manifest = below.same, below.manifest
+        self._members = [item for item in self._selection.copied if item.path not in same]
+        self._gone = below.gone
+        # They stand in what is below.
+        self._added = AddedFiles({}, {})
         self._entries = ManifestEntries.of(manifest.entries).only(same)
         self._links |= {path: to for path, to in manifest.links.items() if path in same}
         self._kept |= {path: data for path, data in manifest.rule_files.items() if path in same}
@@ -140,9 +145,7 @@ class Packer:
     def size(self) -> int:
         """Length of the stream in bytes."""
         total = tar.header_size(TOP + b"/") + len(tar.END)
-        for item in self._selection.copied:
-            if self._stands_below(item):
-                continue
+        for item in self._members:
             name = TOP + b"/" + item.path
             if stat.S_ISDIR(item.mode):
                 total += tar.header_size(name + b"/")
@@ -151,9 +154,8 @@ class Packer:
             else:
                 size = self._size(item)
                 total += tar.header_size(name) + size + len(tar.padding(size))
-        if self._below is None:
-            return total + self._added.size()
-        return total + sum(tar.header_size(_whiteout(path)) for path in self._below.gone)
+        total += sum(tar.header_size(_whiteout(path)) for path in self._gone)
+        return total + self._added.size()
 
     def stream(self) -> Iterator[bytes]:
         """The tar, in pieces of a quarter of a MiB or so.
@@ -163,9 +165,7 @@ class Packer:
         """
         waiting = [tar.header(TOP + b"/", kind=tar.DIRECTORY, uid=UID)]
         size = 0
-        for item in self._selection.copied:
-            if self._stands_below(item):
-                continue
+        for item in self._members:
             for piece in self._member(TOP + b"/" + item.path, item):
                 waiting.append(piece)
                 size += len(piece)
@@ -173,16 +173,11 @@ class Packer:
                     yield b"".join(waiting)
                     waiting, size = [], 0
         yield b"".join(waiting)
-        if self._below is None:
-            yield from self._added.stream(self._digest.update)
-        else:
-            for path in self._below.gone:
-                self._note(path, b"gone")
-                yield tar.header(_whiteout(path), kind=tar.REGULAR)
+        yield from self._added.stream(self._digest.update)
+        for path in self._gone:
+            self._note(path, b"gone")
+            yield tar.header(_whiteout(path), kind=tar.REGULAR)
         yield tar.END
-
-    def _stands_below(self, item: FoundFile) -> bool:
-        return self._below is not None and item.path in self._below.same
 
     def _member(self, name: bytes, item: FoundFile) -> Iterator[bytes]:
         mode = stat.S_IMODE(item.mode) & 0o777
