@@ -20,9 +20,16 @@ _LINE_LIMIT = 1000
 _TAG_NAME = 20
 _NO_BARE_TAGS = frozenset({"iframe", "listing", "plaintext", "pre", "script", "style", "textarea"})
 """HTML whose content is no Markdown, over empty lines too; any other tag acts by its attributes."""
-_LOADING = re.compile(
-    rf"<(?=[a-z][^\s<>/]*[\s/][^<>]*=|(?:{'|'.join(sorted(_NO_BARE_TAGS))})>)", re.IGNORECASE
-)
+_HIDING = frozenset({"hidden", "inert", "popover"})
+"""What a tag does not need a value for."""
+_GENERIC = re.compile(r"<[A-Za-z]\w*(?:, ?[\w.?<\[\]]+)+")
+"""The parameters of a type up to the first ``>``; to HTML a tag that nobody knows, and attributes
+without a value."""
+_IN_GENERIC = frozenset("_., ?<[]")
+_GENERIC_CHARACTERS = 80
+_TITLE_MARK = re.compile(r"<(?=[!?])")
+_TITLE_TAG = re.compile(rf"<(?=[a-z][^\s/]*[\s/]|(?:{'|'.join(_NO_BARE_TAGS)})\Z)", re.IGNORECASE)
+_TITLE_ACTS = re.compile(rf"=|\b(?:{'|'.join(_HIDING)})\b|<\w+\Z", re.IGNORECASE)
 
 
 def fenced(text: str, *, limit: int = _SHOWN_CHARACTERS) -> str:
@@ -59,13 +66,13 @@ class ModelWords:
         self._gap = "" if text else self._gap
         for char in visible(text):
             if self._tag:
-                if char.isascii() and char.isalnum() and len(self._tag) < _TAG_NAME:
+                if self._held_back(char):
                     self._tag += char
                 else:
                     shown.append(self._tag_before(char))
             if char == "[" and self._after_mark and not self._fence:
                 shown.append("\\")
-            if char == "<" and not self._fence:
+            if char == "<" and not self._fence and not self._tag:
                 self._tag = char
             elif not self._tag:
                 shown.append(char)
@@ -90,13 +97,24 @@ class ModelWords:
         self._fence = ""
         return rest
 
+    def _held_back(self, char: str) -> bool:
+        """Whether that goes on with what may become the name of a tag, or a type's parameters."""
+        if not char.isascii():
+            return False
+        if "," not in self._tag and char != ",":
+            return char.isalnum() and len(self._tag) < _TAG_NAME
+        may = self._tag[1:2].isalpha() and len(self._tag) < _GENERIC_CHARACTERS
+        return may and (char.isalnum() or char in _IN_GENERIC)
+
     def _tag_before(self, char: str) -> str:
         """What was held back, as no tag that could show or hide a thing."""
         tag, self._tag = self._tag, ""
         name = tag[1:].lower()
-        bare = char == ">" and name not in _NO_BARE_TAGS
+        generic = _GENERIC.fullmatch(tag) is not None
+        words = set(re.findall(r"\w+", name))
+        bare = char == ">" and (generic or name.isalnum()) and not words & (_NO_BARE_TAGS | _HIDING)
         acts = char in {"!", "?"} if tag == "<" else name[:1].isalpha() and not bare
-        return f"<\\{tag[1:]}" if tag and acts else tag
+        return tag.replace("<", "<\\") if acts else tag
 
     def _ended(self, line: str) -> None:
         if self._fence:
@@ -117,6 +135,9 @@ def without_pictures(text: str) -> str:
 
 
 def title(line: str) -> str:
-    """A visible line that says what is called. Of HTML only what could load a thing is touched:
-    `<<EOF` and `<in >out` are a shell's."""
-    return _LOADING.sub("<\\\\", line.replace("![", "!\\["))
+    """A visible line that says what is called, as Markdown: no picture, and no tag that acts.
+
+    Less is touched than of other words: ``sort <in >out`` is shown to the letter.
+    """
+    tags = _TITLE_MARK.sub(r"<\\", line.replace("![", "!\\[")).split(">")
+    return ">".join(_TITLE_TAG.sub(r"<\\", it) if _TITLE_ACTS.search(it) else it for it in tags)

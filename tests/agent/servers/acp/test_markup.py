@@ -1,9 +1,10 @@
 """Text for an editor: a stranger's stays in its fence, a model's shows no picture."""
 
 import re
+from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -92,6 +93,9 @@ def test_code_in_a_fence_stays_as_it_is() -> None:
         "<!-- a\n\n--><video poster=https://example.org>",
         "<?a <img src=https://example.org>",
         "<div>\n<x, style='background: url(https://example.org)'>\n",
+        "<a, <img src=https://example.org>",
+        "<a, b, hidden>",
+        "<a, <pre>>",
     ],
 )
 def test_no_tag_of_html_that_could_load_or_hide_a_thing_stays_one(text: str) -> None:
@@ -110,7 +114,52 @@ def _all(token: Token) -> list[Token]:
 
 def test_text_with_angles_stays_readable() -> None:
     text = "`Vec<u8>` if a < b, 1<2, see <div>, a -> b, x <- y </div>"
+    text += " Map<String, List<Int>>, Result<T,E>, a <b, c> d"
     assert without_pictures(text) == text
+
+
+class Acting(HTMLParser):
+    """What a reader of HTML, who knows nothing of Markdown, would load or hide by a tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        acts = any(value is not None or name in {"hidden", "inert"} for name, value in attrs)
+        if acts or tag in {"pre", "script", "style", "iframe"}:
+            self.found.append(tag)
+
+
+PARTS = st.sampled_from(
+    [
+        *("<", "<", ">", ",", ", ", " ", "a", "B", "1", "img", "img src=x", "style='x'", "x='>'"),
+        *("<a, ", "<pre>", "<script>", "hidden", "inert", "[", "]", "?", "!", "<!--", "/", "\\"),
+        *("<B, <img ", "\n", "\t", "&lt;", "String, Int", ".", "é", "=", '"', "<img "),
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=12).map("".join))
+@example("<a, <img src=x>")
+@example("<1, <img src=x>")
+@example("<img alt='<' src=x>")
+def test_no_tag_acts_for_a_reader_of_html_either(text: str) -> None:
+    assert Acting(without_pictures(text)).found == []
+    assert Acting(title(text.replace("\n", " "))).found == []
+
+
+def test_what_is_held_for_a_tag_is_shown_however_it_comes() -> None:
+    text = "Map<String, Int> and <a, <img src=x> and <B, <C"
+    words = ModelWords()
+    shown = "".join(words.piece(char) for char in text) + words.broken_off()
+    assert (
+        shown
+        == without_pictures(text)
+        == text.replace("<a, <img", "<\\a, <\\img").replace("<B, <C", "<\\B, <\\C")
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,6 +184,13 @@ def test_code_of_a_later_message_stays_as_it_is() -> None:
     words.piece("Done.")
     words.broken_off()
     assert words.piece("```\nvec![1]\n```\n") == "\n\n```\nvec![1]\n```\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["$ cat <<EOF > x", "$ sort <in.txt >out.txt", "$ wc <a >b", "$ diff <(ls) <(ls -l)"]
+)
+def test_title_is_the_command_to_the_letter(line: str) -> None:
+    assert title(line) == line
 
 
 def test_title_shows_no_picture_and_keeps_what_a_shell_reads() -> None:
