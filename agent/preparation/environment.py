@@ -7,6 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
+from agent.errors import UsageError
+
 _SECRET_NAMES = (
     *("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"),
     *("AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_CUSTOM_HEADERS", "EXPORTER_OTLP_HEADERS"),
@@ -23,13 +25,38 @@ def environ() -> Mapping[str, str]:
 
 
 def home() -> Path:
-    """Where runs are recorded: ``MOONPOOL_HOME``, or the platform's state directory."""
-    given = os.environ.get("MOONPOOL_HOME")
-    return (
-        Path(given).expanduser().absolute()
-        if given
-        else Path(platformdirs.user_state_path("moonpool"))
-    )
+    """Where runs are recorded: ``MOONPOOL_HOME``, or the platform's state directory.
+
+    Raises:
+        UsageError: it is relative.
+    """
+    return _named_by("MOONPOOL_HOME") or Path(platformdirs.user_state_path("moonpool"))
+
+
+def _named_by(variable: str) -> Path | None:
+    """The path in a variable; None: it is not set.
+
+    A relative one would name another file in each directory, and in a repository that nobody
+    trusts one of the repository's: an editor or a client starts its servers there.
+    """
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    path = Path(os.path.expanduser(given))
+    if not path.is_absolute():
+        raise UsageError(
+            f"{variable}={given} is no absolute path, and would be a file of whatever directory a "
+            "command is started in: give the whole path"
+        )
+    return path
+
+
+def user_directory() -> Path | None:
+    """The home directory of whoever runs this process; None: there is none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def user() -> str:
@@ -63,10 +90,14 @@ def ceiling_file() -> Path:
 
 
 def configuration_file() -> tuple[Path, bool]:
-    """The operator's configuration, and whether ``MOONPOOL_CONFIG`` says that it is there."""
-    given = os.environ.get("MOONPOOL_CONFIG")
-    if given:
-        return Path(given).expanduser().absolute(), True
+    """The operator's configuration, and whether ``MOONPOOL_CONFIG`` says that it is there.
+
+    Raises:
+        UsageError: it is relative.
+    """
+    given = _named_by("MOONPOOL_CONFIG")
+    if given is not None:
+        return given, True
     return Path(platformdirs.user_config_path("moonpool")) / "config.yaml", False
 
 

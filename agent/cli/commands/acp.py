@@ -1,6 +1,8 @@
 """``moonpool acp``."""
 
 import gc
+import os
+import sys
 from importlib.util import find_spec
 
 from agent.cli.arguments import Command, Given, Parameter, path, text
@@ -48,6 +50,10 @@ def acp(given: Given) -> int:
 
     gc.freeze()
     gc.enable()
+    if os.isatty(0):
+        print(
+            "moonpool: an editor starts this, and it waits for one; Ctrl-D ends it", file=sys.stderr
+        )
     root = given[ROOT]
     code = serve(
         ServerSettings(

@@ -51,7 +51,7 @@ class ServerSettings:
     """Those of the command line; the workspace is the client's to say, the policy its mode."""
     verify: str | None
     within: Path | None
-    """Where workspaces may lie; None: anywhere."""
+    """Where workspaces may lie; None: anywhere, but for what holds the operator's home."""
     open_box: OpenBox
     open_recorded: OpenRecorded
     ask_timeout_s: float
@@ -146,8 +146,15 @@ class ServerSettings:
         if not (given.is_absolute() and _is_path(cwd)):
             raise UsageError("cwd is an absolute path")
         root = workspace.directory(given, "an editor's session")
-        if self.within is not None and not workspace.is_inside(root, self.within):
-            raise UsageError(f"{root} is not in {self.within}: see `moonpool acp --root`")
+        if self.within is not None:
+            if not workspace.is_inside(root, self.within):
+                raise UsageError(f"{root} is not in {self.within}: see `moonpool acp --root`")
+        elif (mine := environment.user_directory()) and workspace.is_inside(mine, root):
+            # What an editor names that has no project open; the copy would be of all that is yours.
+            raise UsageError(
+                f"{root} holds your home directory: open the folder of a project, or say "
+                f"`moonpool acp --root {root}`"
+            )
         return root
 
 

@@ -180,6 +180,18 @@ def test_records_and_output_do_not_go_into_the_workspace(moonpool: Shell, script
     assert not inside.exists()
 
 
+@pytest.mark.parametrize("variable", ["MOONPOOL_CONFIG", "MOONPOOL_HOME"])
+@pytest.mark.parametrize("given", ["theirs", "./theirs", "~nobody-of-that-name/theirs"])
+def test_relative_path_of_the_environment_is_none_of_the_folder_a_command_is_started_in(
+    moonpool: Shell, script: str, variable: str, given: str
+) -> None:
+    (moonpool.directory / "theirs").mkdir()
+    done = moonpool("run", "x", "-m", script, env={variable: given})
+    assert done.returncode == 2
+    assert f"{variable}={given} is no absolute path" in done.stderr
+    assert not list((moonpool.directory / "theirs").iterdir())
+
+
 KEY = {"ANTHROPIC_API_KEY": "k" * 20, "DOCKER_HOST": "unix:///nowhere.sock"}
 """Whatever gets as far as the engine ends with 3."""
 

@@ -361,6 +361,37 @@ def test_root_holds_links_included(desk: Desk) -> None:
     desk.served(body)
 
 
+@pytest.mark.parametrize("home", [".", "me", "me/too"])
+def test_home_directory_is_a_workspace_where_the_operator_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    """It is what editors name that have no project open."""
+    monkeypatch.setenv("HOME", str(desk.workspace / home))
+    (desk.workspace / "me" / "project").mkdir(parents=True)
+
+    async def body(client: ClientSideConnection) -> None:
+        with pytest.raises(RequestError, match="holds your home directory"):
+            await desk.begun(client)
+        project = str(desk.workspace / "me" / "project")
+        await client.new_session(cwd=project, mcp_servers=[])
+
+    desk.served(body)
+    desk.within = desk.workspace
+    assert desk.asked("/cost") == ["end_turn"]
+
+
+def test_relative_configuration_is_none_of_the_folder_that_the_server_stands_in(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.workspace / "config.yaml").write_text("version: 1\nmodel: script:theirs.yaml\n")
+    monkeypatch.chdir(desk.workspace)
+    monkeypatch.setenv("MOONPOOL_CONFIG", "config.yaml")
+
+    with pytest.raises(RequestError, match=r"MOONPOOL_CONFIG=config\.yaml is no absolute"):
+        desk.asked("go")
+    assert not desk.boxes
+
+
 def test_sessions_have_a_bound(desk: Desk) -> None:
     async def body(client: ClientSideConnection) -> None:
         for _ in range(16):
