@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from agent.servers.mcp.settings import McpSettings
 
 ROOTS = texts(
-    "--root", metavar="DIR", help="Clients may open this folder and those in it; again: more."
+    "--root",
+    metavar="DIR",
+    help="Clients may open this folder and those in it, of this machine or, as image:PATH, of the "
+    "policy's image; again: more.",
 )
 POLICIES = texts(
     "-p",
@@ -70,7 +73,7 @@ def _settings(given: Given) -> "McpSettings":
         )
     configuration = model_setup.load(root=None)
     return McpSettings(
-        roots=tuple(workspace.directory(Path(root), "--root") for root in given[ROOTS]),
+        roots=tuple(workspace.resolve(Path(root)) for root in given[ROOTS]),
         policies=_policies(given, configuration),
         ceiling=given[CEILING],
         may_apply=given[ALLOW_APPLY],

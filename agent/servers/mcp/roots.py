@@ -5,7 +5,11 @@ a client does not learn what there is on the host.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+
+from policies.paths import within
+from sandbox.errors import WorkspaceError
+from sandbox.workspace import source
+from sandbox.workspace.source import ImageFolder, Workspace
 
 _SHOWN = 8
 
@@ -14,8 +18,8 @@ class OutsideRoots(Exception):
     """No folder that a client may have; the message is for the client."""
 
 
-def workspace_in(roots: Sequence[Path], named: str) -> Path:
-    """The folder, absolute and with no symlink in it.
+def workspace_in(roots: Sequence[Workspace], named: str) -> Workspace:
+    """The folder, absolute and with no symlink in it; or one of the image that a policy names.
 
     Args:
         roots: likewise.
@@ -25,17 +29,24 @@ def workspace_in(roots: Sequence[Path], named: str) -> Path:
         OutsideRoots: it lies in none of them, or is no folder.
     """
     shown = ", ".join(map(str, roots[:_SHOWN])) + (", …" if len(roots) > _SHOWN else "")
-    given = Path(named)
-    if not given.is_absolute():
+    if not named.startswith(("/", source.PREFIX)):
         if len(roots) > 1:
             raise OutsideRoots(f"name the workspace by its absolute path, in one of: {shown}")
-        given = roots[0] / given
+        named = f"{roots[0]}/{named}"
     try:
-        found = given.resolve()
-        inside = any(root == found or root in found.parents for root in roots)
-        if inside and found.is_dir():
-            return found
-    except (OSError, RuntimeError, ValueError):
+        place = source.named(named)
+        if isinstance(place, ImageFolder):
+            inside = any(
+                isinstance(it, ImageFolder) and within(place.path, it.path) for it in roots
+            )
+            if inside:
+                return place
+        else:
+            found = place.resolve()
+            inside = any(root == found or root in found.parents for root in roots)
+            if inside and found.is_dir():
+                return found
+    except (OSError, RuntimeError, ValueError, WorkspaceError):
         inside = False
     if not inside:
         raise OutsideRoots(f"not a folder in what this server was started for: {shown}")

@@ -25,6 +25,7 @@ from agent.servers.mcp.desk import RequestRefused
 from agent.servers.mcp.roots import workspace_in
 from agent.servers.mcp.settings import McpSettings
 from agent.untrusted_text import one_line
+from sandbox.workspace.source import on_host
 
 _REMEMBERED = 256
 """Closed ones, of which a late request is told what became of them."""
@@ -101,7 +102,7 @@ class Sandboxes:
         if named is None:
             raise RequestRefused(f"no such policy here; there are: {', '.join(settings.policies)}")
         refuse_inside(settings.home, place, "MOONPOOL_HOME")
-        if is_inside(place, settings.home):
+        if is_inside(on_host(place), settings.home):
             raise RequestRefused(f"{place} lies in MOONPOOL_HOME: the records are no workspace")
         configuration = model_setup.load(root=place)
         # None of them may lie in the folder: with --allow-apply the client would write its own.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.lifecycle.job import OpenBox
 from policies.frozen import dataclass
+from sandbox.workspace.source import Workspace
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
@@ -22,7 +23,7 @@ RECORD_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpSettings:
-    roots: tuple[Path, ...]
+    roots: tuple[Workspace, ...]
     """Absolute, with no symlink in them. A workspace is one of them, or lies below one."""
     policies: Mapping[str, str]
     """By the name that a client may choose, what the operator named; the first counts where a

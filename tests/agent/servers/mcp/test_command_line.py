@@ -21,7 +21,7 @@ def test_without_a_root_it_says_what_to_name(moonpool: Shell) -> None:
     [
         (("--root", "none"), "no workspace none"),
         (("--root", "file"), "is not a directory"),
-        (("--root", "image:/x"), "a directory of this machine"),
+        (("--root", "image:x"), "no folder by an absolute path"),
         (("--root", ".", "-p", "none"), "none"),
         (("--root", ".", "--ceiling", "none.yaml"), "none.yaml"),
         (("--root", ".", "--idle", "soon"), "--idle soon: expected a duration"),

@@ -12,6 +12,7 @@ import pytest
 
 from command_line.running import CACHE_HOME, SCRIPT
 from fakes.mcp_client import FrameClient
+from foreign_images import foreign
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
 
@@ -214,3 +215,23 @@ def test_a_server_that_is_told_no_root_serves_nothing(serve: Serve, workspace: P
     assert client.process.wait(60) == 2
     with pytest.raises((EOFError, BrokenPipeError)):
         client.answer(client.request("tools/list"))
+
+
+@pytest.mark.slow
+def test_folder_of_an_image_is_opened_where_a_root_names_it_and_nothing_is_applied_there(
+    serve: Serve, tmp_path: Path, engine: Engine, image: str
+) -> None:
+    dockerfile = f"FROM {image}\nUSER root\nRUN mkdir /testbed && echo one > /testbed/a.txt\n"
+    policy = tmp_path / "testbed.yaml"
+    files = {"Dockerfile": dockerfile.encode()}
+    with foreign(engine, "testbed-mcp", files, moved=("", "/testbed")) as made:
+        policy.write_text(f"version: 1\nname: testbed\nextends: default\nimage: {made}\n")
+        client = serve(tmp_path, "--root", "image:/testbed", "-p", str(policy), "--allow-apply")
+        assert "image:/testbed" in client.refused("open", workspace=str(tmp_path))
+        box, run = client.run_id()
+        client.done("run", sandbox=box, command="echo two >> /testbed/a.txt")
+        assert "a folder of its image" in client.refused("apply", sandbox=box)
+        assert "+two" in client.done("diff", sandbox=box)["patch"]
+        client.done("close", sandbox=box)
+    assert _summary(tmp_path, run)["workspace"] == "image:/testbed"
+    assert _stand(engine, run) == 0

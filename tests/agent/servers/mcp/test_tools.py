@@ -11,6 +11,7 @@ import pytest
 from agent.record.runs import find, patch_of
 from agent.servers.mcp.roots import OutsideRoots, workspace_in
 from fakes.mcp_client import text_of
+from sandbox.workspace.source import ImageFolder
 
 from .conftest import Connect
 
@@ -325,3 +326,26 @@ def test_workspaces_lie_in_the_roots(root: Path, tmp_path: Path) -> None:
     for missing in ("none", "repo/a.txt"):
         with pytest.raises(OutsideRoots, match="there is no such folder"):
             workspace_in([root], missing)
+
+
+def test_folders_of_an_image_lie_in_the_roots_too(root: Path) -> None:
+    testbed = ImageFolder("/testbed")
+    for named in ("image:/testbed", "image:/testbed/", ""):
+        assert workspace_in([testbed], named) == testbed
+    for named in ("image:/testbed/sub", "sub"):
+        assert workspace_in([testbed], named) == ImageFolder("/testbed/sub")
+    assert workspace_in([root, testbed], "image:/testbed") == testbed
+    assert workspace_in([root, testbed], str(root / "repo")) == root / "repo"
+    outside = (
+        "image:/other",
+        "image:/testbed2",
+        "image:/testbed/../other",
+        "image:/",
+        "image:x",
+        "../x",
+    )
+    for named in (*outside, "image:/etc", str(root), "/testbed"):
+        with pytest.raises(OutsideRoots, match="not a folder in what"):
+            workspace_in([testbed], named)
+    with pytest.raises(OutsideRoots, match="not a folder in what"):
+        workspace_in([root], "image:/testbed")
