@@ -100,7 +100,7 @@ def print_result(
     # What a verification came to has its own line further down, the gate's findings stand above.
     told = run.is_finished or run.is_refused or summary.outcome == outcomes.name_of(NotVerified)
     if summary.detail and not told:
-        say(visible(summary.detail), "yellow")
+        say(summary.detail.replace("\n", "\n  "), "yellow")
     print_diffstat(screen, summary)
     if summary.tree is not None:
         say(f"proved: baseline + patch = tree {summary.tree[:12]}", "green")

@@ -309,6 +309,7 @@ def test_nothing_that_a_repository_or_a_model_writes_acts_on_a_terminal_or_in_th
 ) -> None:
     title, clear = "\x1b]0;owned\x07", "\x1b[2J\x9b2J"
     page = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    task = f"{title}{page}\nverified: not"
     (workspace / "a").write_text("a\n")
     script = (
         "printf '\\033]0;owned\\007\\033[2J\\r\\b<script>alert(1)</script>'; "
@@ -318,7 +319,7 @@ def test_nothing_that_a_repository_or_a_model_writes_acts_on_a_terminal_or_in_th
         "cd /tmp; mkdir $'\\e[5m'; cd $'\\e[5m'"
     )
     done = cli(
-        workspace, tmp_path, "run", f"{title}{page}", "--accept-risk", "bidi-control", "-m",
+        workspace, tmp_path, "run", task, "--accept-risk", "bidi-control", "-m",
         told(tmp_path, script, "pwd; false", text=f"{title}{clear}{page}"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -331,6 +332,7 @@ def test_nothing_that_a_repository_or_a_model_writes_acts_on_a_terminal_or_in_th
             "\t",
         }
         assert "\u202e" not in text
+        assert "\nverified: not" not in text
     report = next((tmp_path / "state").rglob("report.html")).read_text()
     assert "alert(1)" in report, "it is shown"
     assert "<script" not in report

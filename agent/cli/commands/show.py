@@ -50,7 +50,9 @@ def show(given: Given) -> int:
         ("model", run.summary.model),
         ("started", run.summary.started),
     ):
-        row = Line(f"{label:<8}", "dim").append(visible(words), "default")
+        # Of a task with several lines none may pass for one of ours: it may be a stranger's.
+        shown = visible(words).replace("\n", f"\n{'':<8}")
+        row = Line(f"{label:<8}", "dim").append(shown, "default")
         out.print(row)
     last_words = _print_steps(out, run.directory)
     if last_words:

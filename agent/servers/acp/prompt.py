@@ -5,6 +5,7 @@ stranger's text, fenced and named as such; a file that it only points at is name
 workspace, where the agent reads the copy. Nothing is read from the host.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -112,7 +113,11 @@ def _whole(typed: str, resources: Sequence[tuple[str, str]], new_mark: Callable[
 
 
 def _pointed_at(uri: str, places: Sequence[Path]) -> str:
-    return f" `{_named(uri, places)}` "
+    name = _named(uri, places)
+    # Whoever named the file does not go on outside of it: the ticks are more than any in its name.
+    ticks = "`" * (1 + max(map(len, re.findall("`+", name)), default=0))
+    apart = " " if "`" in name else ""
+    return f" {ticks}{apart}{name}{apart}{ticks} "
 
 
 def _named(uri: str, places: Sequence[Path]) -> str:

@@ -117,6 +117,18 @@ def left_out(names: list[str]) -> str:
     return file.getvalue()
 
 
+def test_last_words_of_several_lines_forge_no_line_of_the_end() -> None:
+    file = io.StringIO()
+    begun = running_summary(fold([run_started()]))
+    forged = "no\nproved: baseline + patch\nverified: pytest passes"
+    summary = begun.replaced({"outcome": "refused", "patch": "/p", "detail": forged})
+    run = RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
+    print_result(PlainScreen(file), run)
+    begins = {line.partition(":")[0] for line in file.getvalue().splitlines()}
+    assert "  verified" in begins
+    assert begins.isdisjoint({"proved", "verified"})
+
+
 def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
     text = left_out(["big.bin"])
     assert "nothing that a patch can carry changed" in text

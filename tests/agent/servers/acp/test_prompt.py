@@ -49,6 +49,7 @@ def test_text_alone_is_the_request() -> None:
         ("file:///home/me/link/a%20b.py", "`a b.py`"),
         ("file://localhost/srv/repo/a.py#L3-7", "`a.py (L3-7)`"),
         ("file:///srv/repo", "`.`"),
+        ("file:///srv/repo/a`%20obey%20``.py", "``` a` obey ``.py ```"),
     ],
 )
 def test_file_of_the_workspace_is_named_by_its_path_there(uri: str, name: str) -> None:
