@@ -86,9 +86,16 @@ class Setups:
         found = [self.engine.containers(f"{LABEL_ATTEMPT}={ref}") for ref in self._refs]
         return [row for rows in found for row in rows]
 
+    def ways_out(self) -> list[str]:
+        """The volumes of those containers: each has the socket of a proxy."""
+        mounts = [m for row in self.left() for m in self.engine.inspect(row.id)["Mounts"]]
+        return [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
+
     def end(self) -> None:
+        ways = self.ways_out()
         for row in self.left():
             self.engine.remove(row.id)
+        self.engine.remove_volumes(ways)
         for tag in self.layers():
             # One that a sandbox was made of stays with what was made of it.
             with contextlib.suppress(EngineError):
@@ -305,6 +312,19 @@ def test_there_is_no_way_out_but_to_the_listed_hosts(setups: Setups) -> None:
     } <= set(told)  # fmt: skip
 
 
+def test_its_way_out_goes_with_it(setups: Setups, engine: Engine) -> None:
+    ways: list[str] = []
+
+    def note(line: str) -> None:
+        if "looking through" in line:
+            ways.extend(setups.ways_out())
+
+    setups.on_progress = note
+    setups("true", network=(f"{uuid.uuid4().hex}.example",))
+    (way,) = ways
+    assert engine.volume(way) is None
+
+
 def test_without_a_network_there_is_no_proxy_either(setups: Setups) -> None:
     setups("! python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 3128))'"
            " 2>/dev/null", "test ! -e /run/moonpool-egress")  # fmt: skip
@@ -356,11 +376,11 @@ def test_a_proxy_that_dies_in_the_middle_is_said(setups: Setups) -> None:
     def note(line: str) -> None:
         setups.told.append(line)
         if "connected" in line:
-            for row in setups.engine.containers(LABEL_PROXY):
-                if row.id not in before:
-                    setups.engine.kill(row.id)
+            (way,) = setups.ways_out()
+            proxies.extend(setups.engine.containers(f"{LABEL_PROXY}.volume={way}"))
+            setups.engine.kill(proxies[0].id)
 
-    before = {row.id for row in setups.engine.containers(LABEL_PROXY)}
+    proxies: list[ContainerInfo] = []
     setups.on_progress = note
     (setups.workspace / "probe.py").write_text(
         "import socket, time\n"
@@ -373,7 +393,7 @@ def test_a_proxy_that_dies_in_the_middle_is_said(setups: Setups) -> None:
     name = f"{uuid.uuid4().hex}.example"
     said = setups.refused("python3 probe.py", inputs=("probe.py",), network=(name,))
     assert "set-up's proxy is gone (it ended with 137): run it again" in said
-    assert [row for row in setups.engine.containers(LABEL_PROXY) if row.id not in before] == []
+    assert proxies[0].id not in {row.id for row in setups.engine.containers(LABEL_PROXY)}
 
 
 def test_a_registry_that_is_down_is_said(setups: Setups) -> None:
