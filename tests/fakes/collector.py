@@ -1,16 +1,15 @@
 """A collector of OpenTelemetry spans on loopback: decodes what it is sent, and can misbehave."""
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from standins.exchange.loopback import Loopback, LoopbackHandler
 
 ERROR = 2
 """Of a span's status."""
@@ -41,7 +40,7 @@ class Received:
 
 
 @dataclass
-class Collector:
+class Collector(Loopback):
     """A context manager; `spans` is what came so far."""
 
     manner: Manner = Manner.TAKE
@@ -51,30 +50,12 @@ class Collector:
     headers: list[Mapping[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self.closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __post_init__(self) -> None:
+        super().__init__(_Handler)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.host
 
     @property
     def spans(self) -> list[Received]:
@@ -122,26 +103,11 @@ def _value(value: AnyValue) -> Any:
     return getattr(value, kind) if kind else None
 
 
-def _handler(collector: Collector) -> type["_Handler"]:
-    class Handler(_Handler):
-        owner = collector
-
-    return Handler
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler):
     owner: ClassVar[Collector]
-    protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        self.owner.bodies.append(body)
+    def answer(self, data: bytes) -> None:
+        self.owner.bodies.append(data)
         self.owner.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.owner.paths.append(self.path)
         self.close_connection = True

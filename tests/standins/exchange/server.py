@@ -13,11 +13,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from standins.exchange.faults import FaultError
+from standins.exchange.loopback import Loopback, LoopbackHandler
 from standins.exchange.replies import THE_END, Answer, Behaviour, Break, Framing, How, Page, Refuse
 from standins.exchange.text_only import in_text
 
@@ -52,7 +51,7 @@ class Recorded:
     """Its input, as counted; empty where it was not."""
 
 
-class Exchange(ABC):
+class Exchange(Loopback, ABC):
     """A context manager. Every request needs a queued behaviour, taken in order."""
 
     stream_type = "text/event-stream; charset=utf-8"
@@ -64,11 +63,11 @@ class Exchange(ABC):
     """An event whose data is JSON and no object."""
 
     def __init__(self, *, key: str = "test-key-1234") -> None:
+        super().__init__(_Handler)
         self.key = key
         self.requests: list[Recorded] = []
         self.models: Any = []
         """What it lists."""
-        self.closing = threading.Event()
         self.instead: Callable[[], Behaviour | None] = lambda: None
         """What a request gets in place of the queue's next; None: the queue's next."""
         self.text_only = False
@@ -76,30 +75,6 @@ class Exchange(ABC):
         self._queue: deque[Behaviour] = deque()
         self._lock = threading.Lock()
         self._answers = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def host(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
@@ -213,46 +188,28 @@ class Exchange(ABC):
         return self._queue.popleft()
 
 
-def _handler(api: Exchange) -> type["_Handler"]:
-    class Handler(_Handler):
-        standin = api
-
-    return Handler
-
-
-class _Handler(BaseHTTPRequestHandler):
-    standin: ClassVar[Exchange]
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
+    owner: ClassVar[Exchange]
     timeout = 30
     disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
             super().handle()
 
-    def do_GET(self) -> None:
-        self._serve(None, b"")
-
-    def do_POST(self) -> None:
-        data = self.rfile.read(int(self.headers.get("content-length") or 0))
+    def answer(self, data: bytes) -> None:
         try:
             body = json.loads(data)
         except ValueError:
             body = None
-        self._serve(body, data)
-
-    def _serve(self, body: Any, raw: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        chosen, context = self.standin.take(self.path, headers, body, raw)
+        chosen, context = self.owner.take(self.path, headers, body, data)
         self._request_id = f"req_{context.number:04}"
         match chosen:
             case FaultError():
-                self._json(chosen.status, self.standin.fault_body(chosen, self._request_id))
+                self._json(chosen.status, self.owner.fault_body(chosen, self._request_id))
             case Refuse():
-                fault = self.standin.fault_body(chosen, self._request_id)
+                fault = self.owner.fault_body(chosen, self._request_id)
                 self._json(chosen.status, fault, chosen.headers)
             case Page():
                 text = chosen.body
@@ -265,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Answer() if context.request.get("stream"):
                 self._stream(chosen, context, None)
             case Answer():
-                self._json(200, self.standin.whole(chosen, context))
+                self._json(200, self.owner.whole(chosen, context))
             case server_side:
                 self._json(200, server_side)
 
@@ -281,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {
             "content-type": content_type,
             "content-length": str(len(body)),
-            self.standin.request_id_header: self._request_id,
+            self.owner.request_id_header: self._request_id,
             **headers,
         }.items():
             self.send_header(name, value)
@@ -290,13 +247,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, answer: Answer, context: Context, broken: Break | None) -> None:
         self.send_response(200)
-        self.send_header("content-type", self.standin.stream_type)
+        self.send_header("content-type", self.owner.stream_type)
         self.send_header("transfer-encoding", "chunked")
-        self.send_header(self.standin.request_id_header, self._request_id)
+        self.send_header(self.owner.request_id_header, self._request_id)
         self.end_headers()
-        whole = self.standin.events(answer, context)
+        whole = self.owner.events(answer, context)
         kept = whole if broken is None else _until(whole, broken)
-        for piece in self.standin.framed([data for _, data in kept], answer.framing):
+        for piece in self.owner.framed([data for _, data in kept], answer.framing):
             self._chunk(piece)
         if broken is None:
             self._chunk(b"")
@@ -315,26 +272,26 @@ class _Handler(BaseHTTPRequestHandler):
             case How.END:
                 self._chunk(b"")
             case How.HANG:
-                self.standin.closing.wait()
+                self.owner.closing.wait()
                 self.close_connection = True
             case How.PING:
-                while not self.standin.closing.wait(_PING_EVERY_S):
-                    self._chunk(self.standin.ping)
+                while not self.owner.closing.wait(_PING_EVERY_S):
+                    self._chunk(self.owner.ping)
                 self.close_connection = True
             case How.ERROR:
-                self._chunk(self.standin.error_event(broken.error))
+                self._chunk(self.owner.error_event(broken.error))
                 self._chunk(b"")
             case How.GARBAGE:
-                self._chunk(self.standin.garbage)
+                self._chunk(self.owner.garbage)
                 self._chunk(b"")
             case How.NO_OBJECT:
-                self._chunk(self.standin.no_object)
+                self._chunk(self.owner.no_object)
                 self._chunk(b"")
 
     def _break_before_headers(self, broken: Break) -> None:
         match broken.how:
             case How.HANG:
-                self.standin.closing.wait()
+                self.owner.closing.wait()
                 self.close_connection = True
             case How.RESET:
                 self._reset()

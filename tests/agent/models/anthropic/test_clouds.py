@@ -5,13 +5,11 @@ credentials are looked for is given, and the metadata services are switched off.
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import parse_qs
 
 import pytest
@@ -48,6 +46,7 @@ from fakes.providers import PNG, TOOL, user
 from standins.anthropic import dialects, eventstream
 from standins.anthropic.dialects import CloudStandIn
 from standins.anthropic.server import StandIn
+from standins.exchange.loopback import Loopback, LoopbackHandler
 from standins.exchange.replies import Break, Call, How, Page, Refuse, answer
 
 NAME = "eu.anthropic.claude-opus-5-5-v1:0"
@@ -217,42 +216,35 @@ def test_the_configured_region_counts_before_the_cloud_s_own_variable() -> None:
 # -- Vertex AI --------------------------------------------------------------------------------
 
 
-@dataclass
-class Google:
+class Google(Loopback):
     """Who gives tokens for a service account's assertions."""
 
-    tokens: list[tuple[int, Any]] = field(default_factory=list)
-    """Status and answer, in order; the last of them for ever."""
-    asked: list[dict[str, list[str]]] = field(default_factory=list)
-    url: str = ""
+    def __init__(self) -> None:
+        super().__init__(GoogleHandler)
+        self.tokens: list[tuple[int, Any]] = []
+        """Status and answer, in order; the last of them for ever."""
+        self.asked: list[dict[str, list[str]]] = []
+
+
+class GoogleHandler(LoopbackHandler):
+    owner: ClassVar[Google]
+
+    def answer(self, data: bytes) -> None:
+        self.owner.asked.append(parse_qs(data.decode()))
+        tokens = self.owner.tokens
+        status, body = tokens.pop(0) if len(tokens) > 1 else tokens[0]
+        answered = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answered)))
+        self.end_headers()
+        self.wfile.write(answered)
 
 
 @pytest.fixture
 def google_tokens() -> Iterator[Google]:
-    google = Google()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
-
-        def do_POST(self) -> None:
-            data = self.rfile.read(int(self.headers["content-length"]))
-            google.asked.append(parse_qs(data.decode()))
-            first = google.tokens.pop(0) if len(google.tokens) > 1 else google.tokens[0]
-            status, body = first
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    google.url = f"http://127.0.0.1:{server.server_address[1]}/token"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield google
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Google() as google:
+        yield google
 
 
 @pytest.fixture
@@ -273,7 +265,7 @@ def account(google_tokens: Google, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
                 "private_key": pem.decode(),
                 "private_key_id": "1",
                 "client_email": "tester@example.org",
-                "token_uri": google_tokens.url,
+                "token_uri": f"{google_tokens.host}/token",
             }
         )
     )
