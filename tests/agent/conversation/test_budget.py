@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.conversation.budget import LEAST_ANSWER_TOKENS, Budget, TokensNeeded
+from agent.conversation.budget import LEAST_ANSWER_TOKENS, Budget, Stopwatch, TokensNeeded
 from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates, facts_of
 from agent.record.outcome import Finished, LimitReached, RunLimit
@@ -177,3 +177,17 @@ def test_without_a_price_nothing_is_said_of_dollars(conversation: FakeConversati
     conversation.on(ToldModel(say("Done.", usage=Usage(input_tokens=5))))
     assert conversation.budget.usd is None
     assert conversation.budget.used == Usage(input_tokens=5)
+
+
+def test_no_time_passes_in_a_wait_not_even_for_who_looks_at_it_from_outside() -> None:
+    now = [10.0]
+    watch = Stopwatch(before_s=5.0, clock=lambda: now[0])
+    now[0] += 1
+    with watch.stopped():
+        now[0] += 100
+        assert watch() == 6
+        with watch.stopped():
+            now[0] += 100
+        assert watch() == 6
+    now[0] += 1
+    assert watch() == 7
