@@ -74,6 +74,9 @@ class Background(threading.Thread, Generic[T]):
             self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised again in `result`
             self._error = error
+        finally:
+            # Two that know each other would keep what they worked on until the collector comes.
+            del self._work
 
     def wait(self) -> None:
         """Wait until it is done, whatever came of it; not at all where it was never begun."""
