@@ -78,6 +78,8 @@ class Provider:
     """The stop reason of an answer that was cut off."""
     key_name: str
     kept: Callable[[object], Raw]
+    model: str
+    """As the operator writes it."""
 
 
 @pytest.fixture(params=SERVICES, ids=lambda service: service.provider)
@@ -91,6 +93,7 @@ def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
             length=service.length,
             key_name=service.key_name,
             kept=service.kept,
+            model=service.model,
         )
 
 
@@ -144,8 +147,8 @@ def test_a_conversation_with_parallel_calls_goes_back_in_the_form_the_api_takes(
     assert [request.fault for request in provider.api.requests] == [None, None, None]
     first = history[1]
     assert isinstance(first, AssistantMessage)
-    assert [call.arguments["command"] for call in calls_of(first)] == [
-        f"echo {n}" for n in range(5)
+    assert [(call.arguments["command"], call.problem) for call in calls_of(first)] == [
+        (f"echo {n}", None) for n in range(5)
     ]
 
 
@@ -469,7 +472,7 @@ def test_a_list_of_models_is_asked_for_as_a_reply_is(provider: Provider) -> None
     conversation = provider.open()
     assert [one.id for one in conversation.model.offered(conversation.events.append)] == ["m1"]
     assert [type(event) for event in conversation.events] == [Retrying]
-    assert len(conversation.waits) == 1
+    assert (len(conversation.waits), conversation.model.name) == (1, provider.model)
     with pytest.raises(ModelAuth, match=provider.key_name):
         provider.open(api_key="another-key").model.offered()
 

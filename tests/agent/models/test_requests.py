@@ -78,11 +78,20 @@ def unmarked(block: Json) -> Json:
     return {key: value for key, value in block.items() if key != "cache_control"}
 
 
+def check_without_thoughts(made: Json) -> None:
+    """The Messages API's rules, but for signatures, which are checked with real ones elsewhere."""
+    turns = [
+        {**turn, "content": [b for b in turn["content"] if b["type"] != "redacted_thinking"]}
+        for turn in made["messages"]
+    ]
+    anthropic_rules.check_body({**made, "messages": [turn for turn in turns if turn["content"]]})
+
+
 FORMS = [
     WrittenForm(
         provider="anthropic",
         body=lambda request: anthropic_request.body(request, model="claude-opus-5-5"),
-        check=anthropic_rules.check_body,
+        check=check_without_thoughts,
         turns="messages",
         thought={"type": "redacted_thinking", "data": "d"},
     ),
@@ -213,6 +222,7 @@ def test_a_longer_history_starts_with_what_a_shorter_one_was(
 
 
 @every_form
-@given(history=histories())
-def test_whatever_a_loop_may_say_the_rules_take(form: WrittenForm, history: list[Message]) -> None:
-    form.checked(*history)
+@given(data=st.data())
+def test_whatever_a_loop_may_say_the_rules_take(form: WrittenForm, data: st.DataObject) -> None:
+    own = [Opaque(provider=form.provider, raw=form.thought)] if form is FORMS[0] else []
+    form.checked(*data.draw(histories(*own)))

@@ -124,7 +124,7 @@ def test_arguments_that_come_whole_and_are_no_object_carry_a_problem() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), [[]]])
 @pytest.mark.parametrize("kind", ["text", "tool_use", "hologram"])
 def test_what_no_request_could_carry_back_is_a_broken_stream(kind: str, value: Any) -> None:
-    """The SDK makes null of what is no number; a reader that it does not stand before must not."""
+    """The SDK makes null of what is no number, and the reader does not rest on that."""
     for _ in range(101 if value == [[]] else 0):
         value = [value]
     block = {"type": kind, "id": "t", "name": "n", "text": "Hi.", "input": {}, "beside": value}
