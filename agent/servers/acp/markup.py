@@ -18,8 +18,15 @@ _DOUBTFUL = re.compile(r"[ \t]*<|.*(```|~~~)")
 """Markup of another kind, in which a fence is none; or a fence that stands elsewhere."""
 _LINE_LIMIT = 1000
 _TAG_NAME = 20
-_NO_BARE_TAGS = frozenset({"iframe", "listing", "plaintext", "pre", "script", "style", "textarea"})
-"""HTML whose content is no Markdown, over empty lines too; any other tag acts by its attributes."""
+_NO_BARE_TAGS = frozenset(
+    {
+        *("iframe", "listing", "plaintext", "pre", "script", "style", "textarea", "xmp"),
+        *("audio", "canvas", "datalist", "details", "dialog", "noembed", "noframes", "noscript"),
+        *("select", "svg", "template", "title", "video"),
+    }
+)
+"""HTML whose content is no Markdown, over empty lines too, or is not shown; any other tag acts by
+its attributes."""
 _HIDING = frozenset({"hidden", "inert", "popover"})
 """What a tag does not need a value for."""
 _GENERIC = re.compile(r"<[A-Za-z]\w*(?:, ?[\w.?<\[\]]+)+")
