@@ -115,6 +115,7 @@ class EditorSession:
     async def cancel(self) -> None:
         """End the prompt that is being served, if one is; it says itself when it has ended."""
         if self._turn is not None:
+            self._turn.take_back()  # at once: the thread may be long in coming
             await asyncio.to_thread(self._turn.cancel)
 
     async def change(self, mode: str) -> None:

@@ -68,10 +68,13 @@ class PromptTurn:
             elif interrupts.leaving:  # it came while signals about the prompt before were forgotten
                 interrupts.receive(interrupts.name)
 
+    def take_back(self) -> None:
+        """The client wants it no more: a run that has it from now on ends it. Waits for nothing."""
+        self._cancelled = True
+
     def cancel(self) -> None:
-        """The client takes it back; it is over when it says so."""
+        """End it where a run has it already; it is over when it says so."""
         with self._gate:
-            self._cancelled = True
             if self._begun is not None and not self.ended.done():
                 self._begun.receive("SIGINT")
 

@@ -264,7 +264,7 @@ def test_cancelled_prompt_ends_its_command_and_the_next_is_served(desk: Desk) ->
 
 def test_prompt_cancelled_while_its_sandbox_opens_asks_no_model(desk: Desk) -> None:
     desk.turns = [{"text": "Never."}]
-    may_open = threading.Event()
+    may_open, idle = threading.Event(), threading.Event()
 
     def wait(_job: object) -> None:
         assert may_open.wait(60)
@@ -273,13 +273,19 @@ def test_prompt_cancelled_while_its_sandbox_opens_asks_no_model(desk: Desk) -> N
 
     async def body(client: ClientSideConnection, session: str) -> None:
         prompt = asyncio.create_task(ask(client, session, "one"))
+        # None of the loop's threads has time for it.
+        busy = [asyncio.create_task(asyncio.to_thread(idle.wait, 60)) for _ in range(64)]
         await asyncio.sleep(0)
         await client.cancel(session_id=session)
         # What is sent after the cancel is answered after it was heard.
         with pytest.raises(RequestError, match="being served"):
             await ask(client, session, "two")
         may_open.set()
-        assert await prompt == "cancelled"
+        try:
+            assert await prompt == "cancelled"
+        finally:
+            idle.set()
+            await asyncio.wait(busy)
 
     desk.led(body)
     assert "Never." not in desk.editor.text()
