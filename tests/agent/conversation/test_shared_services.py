@@ -1,6 +1,7 @@
 """Runs that share a budget and a rate, on each provider through the real SDKs."""
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ from fakes.services import SERVICES, ProviderService
 from fakes.virtual_time import VirtualRate, VirtualTime
 from policies.policy import Policy
 from standins.anthropic.compacting import CompactingStandIn
-from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
+from standins.exchange.replies import Answer, Behaviour, Break, Call, How, Refuse, answer
+from standins.exchange.server import Context
 
 PRICED = ModelInfo(
     prices=Prices(usual=Rates(input=10, output=50, cache_write=12.5, cache_read=1)),
@@ -324,6 +326,53 @@ def test_an_answer_that_breaks_again_and_again_never_passes_the_batchs_budget(
     assert ended.limit is RunLimit.BATCH_USD
     assert 0.5 < budget.spent.usd <= 2.0
     assert budget.reserved == BatchUsed()
+
+
+@pytest.mark.parametrize("lie", [None, [1, 2], "much", -1, float("nan")], ids=repr)
+def test_a_service_that_tells_no_use_is_never_granted_more_than_the_budget(
+    service: Service, run: Callable[..., FakeConversation], lie: object
+) -> None:
+    """By many runs at once, each of which would go on for ever."""
+    honest, number = service.api.events, itertools.count()
+
+    def bent(value: object) -> object:
+        match value:
+            case {"usage": dict(counts), **others}:
+                numbers = dict.fromkeys(counts, lie)
+                rest = {key: bent(other) for key, other in others.items()}
+                return {**rest, "usage": numbers if isinstance(lie, int | float) else lie}
+            case dict():
+                return {key: bent(other) for key, other in value.items()}
+        return value
+
+    def lying(answer: Answer, context: Context) -> list[tuple[str, bytes]]:
+        told = []
+        for kind, event in honest(answer, context):
+            head, data, row = event.partition(b"data: {")
+            said = json.dumps(bent(json.loads(b"{" + row))).encode() if data else b""
+            told.append((kind, head + b"data: " + said + b"\n\n" if data else event))
+        return told
+
+    service.api.events = lying  # type: ignore[method-assign]
+    service.api.instead = lambda: answer(Call("bash", {"command": f"echo {next(number)}"}))
+    budget, ended = SharedBudget(usd=4.0), []
+    limiter = RateLimiter(RateWindow(first=16, most=16, first_pause_s=0.01, longest_pause_s=0.05))
+
+    def work() -> None:
+        interrupts = Interrupts()
+        one = run(RunShare(interrupts=interrupts, budget=budget, rate=limiter), interrupts)
+        ended.append(one.on(service.model()))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [type(end) for end in ended] == [LimitReached] * 16
+    bodies = [request.body for request in service.api.requests]
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+    granted = sum(body.get(name, 0) for body in bodies for name in names)
+    assert 0 < granted * 50 / 1_000_000 <= 4.0
 
 
 def test_an_answer_that_a_signal_breaks_off_is_paid_for_and_recorded(
