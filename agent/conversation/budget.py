@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from agent.conversation.shared_budget import CallCost
-from agent.models.interface import Usage
+from agent.models.interface import CallCost, Usage
 from agent.models.pricing import Prices
 from agent.record.events.kinds import BudgetUsed
 from agent.record.outcome import LimitReached, RunLimit

@@ -15,9 +15,9 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from agent.conversation.budget import BatchTime, Budget, BudgetReached, Stopwatch
-from agent.conversation.shared_budget import BatchBudget, BatchUsed, CallCost, Reservation
+from agent.conversation.shared_budget import BatchBudget, BatchUsed, Reservation
 from agent.interrupts import Interrupts, SignalReceived
-from agent.models.interface import Model
+from agent.models.interface import CallCost, Model
 from agent.models.rate_limit import RequestRate
 from agent.models.request_gate import RequestGate
 from agent.record.outcome import LimitReached

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from agent.models.interface import CallCost
 from agent.record.outcome import LimitReached, RunLimit
 from policies.frozen import dataclass
 
@@ -27,19 +28,6 @@ COMFORTABLE_ANSWER_TOKENS = 8192
 answer, and is not made with a shorter one: it would be cut off."""
 _GLANCE_S = 0.25
 """How often a waiting thread looks whether it is to stop; `SharedBudget.wake` has it look now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallCost:
-    """What one call may use at the most, were nothing of it read from a cache."""
-
-    input_tokens: int
-    input_usd: float | None
-    """None: no price is known."""
-    answer_tokens: int
-    least_answer_tokens: int
-    """With less it is not worth its input."""
-    usd_per_answer_token: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallCost:
+    """What one call may use at the most, were nothing of it read from a cache."""
+
+    input_tokens: int
+    input_usd: float | None
+    """None: no price is known."""
+    answer_tokens: int
+    least_answer_tokens: int
+    """With less it is not worth its input."""
+    usd_per_answer_token: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     message: AssistantMessage
     stop: StopReason

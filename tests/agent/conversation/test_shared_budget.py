@@ -16,13 +16,12 @@ from agent.conversation.shared_budget import (
     BatchAllowance,
     BatchUsed,
     BudgetLedger,
-    CallCost,
     Reservation,
     SharedBudget,
     used_by,
 )
 from agent.interrupts import Interrupts
-from agent.models.interface import Reply, Request, Usage
+from agent.models.interface import CallCost, Reply, Request, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.rate_limit import RateReading, RequestEnd, ServiceHealth
 from agent.record.outcome import Finished, Interrupted, LimitReached, RunLimit, name

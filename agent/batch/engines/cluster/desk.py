@@ -19,9 +19,9 @@ from agent.conversation.shared_budget import (
     BatchAllowance,
     BatchUsed,
     BudgetLedger,
-    CallCost,
     Reservation,
 )
+from agent.models.interface import CallCost
 from agent.models.rate_limit import RateWindow, RequestEnd, ServiceHealth
 from agent.record.outcome import LimitReached
 from policies.frozen import dataclass

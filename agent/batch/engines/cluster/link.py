@@ -16,11 +16,11 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.conversation.shared_budget import (
     BatchAllowance,
     BatchUsed,
-    CallCost,
     Reservation,
     SharedBudget,
 )
 from agent.errors import RecordError
+from agent.models.interface import CallCost
 from agent.models.rate_limit import RequestEnd, ServiceHealth
 from agent.record.outcome import LimitReached
 from sandbox.threads import Background

@@ -8,7 +8,8 @@ from agent.batch.board import Board
 from agent.batch.engines.cluster.desk import DeskNews, RunProgress
 from agent.batch.engines.cluster.link import RemoteBudget, RemoteRate, RunAttendant
 from agent.batch.thread_interrupts import ThreadInterrupts
-from agent.conversation.shared_budget import BatchAllowance, BatchUsed, CallCost, Reservation
+from agent.conversation.shared_budget import BatchAllowance, BatchUsed, Reservation
+from agent.models.interface import CallCost
 from agent.models.rate_limit import RequestEnd
 from agent.record.outcome import LimitReached, RunLimit
 from fakes.cluster import ThreadDesk
