@@ -152,7 +152,7 @@ class Bench:
         return str(max(sized, key=lambda image: image.attrs["Size"]).id)
 
     def _manifests(self) -> list[Path]:
-        return list((self.scratch / "cache/moonpool/manifests").iterdir())
+        return list((self.scratch / "cache/moonpool/manifests").glob("*"))
 
     def close(self) -> None:
         for path in self._manifests():
