@@ -160,9 +160,10 @@ def of_outcome(  # noqa: PLR0911 - one a kind
 
 def _of_review(cause: str) -> Failure:
     """Of a patch that lacks nothing but the opinion of a reviewer that could not be asked: what is
-    wrong with the reviewer's model is so for all whose policy asks for it."""
+    wrong with the key of its model is so for all whose policy asks for it; a request that it
+    refuses holds words of this patch, and is nobody else's."""
     failed = _BY_NAME.get(cause, BY_AGENT)
-    return OF_POLICY if failed.kind is ErrorKind.SETTING else failed
+    return OF_POLICY if failed is OF_MODEL else failed
 
 
 def of_summary(summary: RunSummary) -> Failure | None:

@@ -321,6 +321,7 @@ def test_a_reviewer_whose_service_fails_costs_no_patch(run: ReviewedRun) -> None
     [
         (ModelBilling("402: top up the account"), failure.OF_POLICY),
         (ModelUnavailable("529: overloaded"), failure.BUSY),
+        (ModelRefusedRequest("400: these words"), failure.OF_TASK),
     ],
 )
 def test_where_approval_is_required_a_dead_service_is_none_and_no_fault_of_the_agent(
