@@ -4,31 +4,16 @@ Owns what is worth another try, and what fails all that share it. Refuses to kno
 it (`agent.batch.scheduler`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import fields
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import assert_never
+from typing import Any, assert_never, get_args
 
 from agent import errors
 from agent.batch.attempt import ErrorKind
 from agent.errors import RecordError
 from agent.record import outcome as outcomes
-from agent.record.outcome import (
-    Crashed,
-    CutShort,
-    ExportRefused,
-    Finished,
-    GaveUp,
-    Interrupted,
-    LimitReached,
-    ModelFailed,
-    NotVerified,
-    Outcome,
-    RecordFailed,
-    Refused,
-    RunLimit,
-    SandboxFailed,
-)
 from agent.record.summary import RUNNING, RunSummary
 from agent.review.opinion.values import NoOpinion
 from agent.risk.finding import NOT_APPROVED
@@ -121,7 +106,11 @@ def of_error(error: Exception) -> Failure:
 
 
 def of_outcome(  # noqa: PLR0911 - one a kind
-    outcome: Outcome, *, turns: int = 1, verification: object = None, opinion: object = None
+    outcome: outcomes.Outcome,
+    *,
+    turns: int = 1,
+    verification: object = None,
+    opinion: object = None,
 ) -> Failure | None:
     """Of how a run ended; None where nobody failed.
 
@@ -132,27 +121,27 @@ def of_outcome(  # noqa: PLR0911 - one a kind
         opinion: what came of the review of the patch.
     """
     match outcome:
-        case Finished() | Interrupted():
+        case outcomes.Finished() | outcomes.Interrupted():
             return None
-        case LimitReached(limit=limit) if limit.of_batch:
+        case outcomes.LimitReached(limit=limit) if limit.of_batch:
             return OF_BATCH
-        case LimitReached() | GaveUp() | Refused():
+        case outcomes.LimitReached() | outcomes.GaveUp() | outcomes.Refused():
             return BY_AGENT
-        case ExportRefused(findings=findings):
+        case outcomes.ExportRefused(findings=findings):
             refusing = {finding.id for finding in findings if finding.refuses}
             if isinstance(opinion, NoOpinion) and refusing == {NOT_APPROVED}:
                 return _of_review(opinion.cause)
             return BY_AGENT
-        case NotVerified():
+        case outcomes.NotVerified():
             # A check that could not be run says nothing of the agent.
             return PASSING if isinstance(verification, NotRun) else BY_AGENT
-        case ModelFailed(cause=cause):
+        case outcomes.ModelFailed(cause=cause):
             if cause == errors.ModelRefusedRequest.__name__ and not turns:
                 return OF_FIRST_REQUEST
             return _BY_NAME.get(cause, OF_TASK)
-        case SandboxFailed(cause=cause):
+        case outcomes.SandboxFailed(cause=cause):
             return _BY_NAME.get(cause, PASSING)
-        case RecordFailed() | Crashed() | CutShort():
+        case outcomes.RecordFailed() | outcomes.Crashed() | outcomes.CutShort():
             return PASSING
         case _:
             assert_never(outcome)
@@ -177,7 +166,7 @@ def of_summary(summary: RunSummary) -> Failure | None:
     )
 
 
-def outcome_of(summary: RunSummary) -> Outcome:
+def outcome_of(summary: RunSummary) -> outcomes.Outcome:
     """How a run ended, from the words of its summary.
 
     Raises:
@@ -185,32 +174,25 @@ def outcome_of(summary: RunSummary) -> Outcome:
     """
     word, detail = summary.outcome, summary.detail
     if word == RUNNING:
-        return CutShort(detail="the process that ran it ended")
+        return outcomes.CutShort(detail="the process that ran it ended")
     kind, _, limit = word.partition(": ")
-    if kind == "limit" and limit in {str(one) for one in RunLimit}:
-        return LimitReached(limit=RunLimit(limit), detail=detail)
-    made = _MADE.get(word)
-    if made is None:
+    if kind == "limit" and limit in {str(one) for one in outcomes.RunLimit}:
+        return outcomes.LimitReached(limit=outcomes.RunLimit(limit), detail=detail)
+    if word not in _KINDS:
         raise RecordError(f"run {summary.run_id} ended as {word!r:.60}, which no run of ours does")
-    return made(summary)
+    said = dict.fromkeys(("message", "reason", "detail"), detail) | {
+        "signal": detail.removeprefix("by "),
+        "cause": summary.cause,
+        "findings": summary.findings,
+        "before": outcomes.CutShort(detail=detail),
+    }
+    made: outcomes.Outcome = _KINDS[word](**{it.name: said[it.name] for it in fields(_KINDS[word])})
+    return made
 
 
-_MADE: Mapping[str, Callable[[RunSummary], Outcome]] = {
-    outcomes.name_of(made): make
-    for made, make in (
-        (Finished, lambda summary: Finished(message=summary.detail)),
-        (GaveUp, lambda summary: GaveUp(reason=summary.detail)),
-        (Refused, lambda summary: Refused(message=summary.detail)),
-        (Interrupted, lambda summary: Interrupted(signal=summary.detail.removeprefix("by "))),
-        (ModelFailed, lambda s: ModelFailed(message=s.detail, cause=s.cause)),
-        (SandboxFailed, lambda s: SandboxFailed(message=s.detail, cause=s.cause)),
-        (RecordFailed, lambda summary: RecordFailed(message=summary.detail)),
-        (Crashed, lambda summary: Crashed(message=summary.detail)),
-        (CutShort, lambda summary: CutShort(detail=summary.detail)),
-        (NotVerified, lambda summary: NotVerified(detail=summary.detail)),
-        (
-            ExportRefused,
-            lambda s: ExportRefused(findings=s.findings, before=CutShort(detail=s.detail)),
-        ),
-    )
+_KINDS: Mapping[str, Any] = {
+    outcomes.name_of(made): made
+    for made in get_args(outcomes.Outcome)
+    if made is not outcomes.LimitReached
 }
+"""By its word; each is made of what a summary says under the name of its field."""

@@ -122,6 +122,16 @@ def text(*names: str, metavar: str, help: str) -> Parameter[str | None]:  # noqa
     return Parameter(*names, metavar=metavar, help=help, default=None, convert=str)
 
 
+def converted(
+    convert: Callable[[str], T],
+    *names: str,
+    metavar: str,
+    help: str,  # noqa: A002
+) -> "Parameter[T | None]":
+    """A word that is made into something else."""
+    return Parameter(*names, metavar=metavar, help=help, default=None, convert=convert)
+
+
 def texts(*names: str, metavar: str, help: str) -> Parameter[tuple[str, ...]]:  # noqa: A002
     """A word each time the option is given."""
     return Parameter(*names, metavar=metavar, help=help, default=(), convert=str, many=True)

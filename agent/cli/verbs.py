@@ -5,7 +5,7 @@ command; the rest of a command is in its module.
 """
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import NamedTuple, cast
 
@@ -34,6 +34,15 @@ class Group(NamedTuple):
 
     summary: str
     verbs: "Mapping[str, Verb | Group]"
+
+
+def commands(group: Group, *before: str) -> Iterator[tuple[tuple[str, ...], Verb]]:
+    """Every command below a group, by its words."""
+    for name, found in group.verbs.items():
+        if isinstance(found, Group):
+            yield from commands(found, *before, name)
+        else:
+            yield (*before, name), found
 
 
 _POLICY = Group(

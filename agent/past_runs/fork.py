@@ -169,19 +169,24 @@ def mark_of(files: Mapping[bytes, TrackedFile], store: Path) -> Mark:
     return Mark(store=store, changed=entries_of(files, Store(store)))
 
 
+def contents_of(events: Iterable[Recorded]) -> set[str]:
+    """Ids of the contents that looks at the workspace found."""
+    return {
+        item.blob
+        for event in events
+        if isinstance(event, ChangesTracked | ChangesRescanned | WorkspaceRestored)
+        for item in event.changed
+        if item.blob is not None
+    }
+
+
 def keep_steps(fork: Fork, steps: Path, target: Path) -> None:
     """Copy the content that the events name from one run's ``steps`` to another place.
 
     Raises:
         RecordError: one is gone, or was changed since.
     """
-    blobs = {
-        item.blob
-        for event in fork.events
-        if isinstance(event, ChangesTracked | ChangesRescanned | WorkspaceRestored)
-        for item in event.changed
-        if item.blob is not None
-    }
+    blobs = contents_of(fork.events)
     if not blobs:
         return
     if not steps.is_dir():

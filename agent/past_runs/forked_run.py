@@ -18,7 +18,7 @@ from agent.lifecycle.open_sandbox import open_recorded
 from agent.lifecycle.session import run_started
 from agent.models.interface import Model
 from agent.past_runs.fork import Fork, keep_images, keep_steps, mark_of
-from agent.past_runs.resume import recorded_instructions, recorded_policy
+from agent.past_runs.resume import recorded_instructions, recorded_policy, remembered_of
 from agent.record.events.lifecycle import Forked, RunStarted, SandboxReady
 from agent.record.images import ImageStore, recall
 from agent.record.reader import RecordLine, read_record
@@ -29,7 +29,6 @@ from agent.untrusted_text import path_text
 from agent.version import VERSION
 from policies.policy import Policy
 from sandbox.errors import NotKept, SandboxLost
-from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
 Lines = Sequence[RecordLine]
@@ -71,10 +70,7 @@ def open_as_recorded(lines: Lines, job: Job, on_progress: OnProgress) -> Sandbox
     ready, exported = state.ready, state.exported
     if ready is None or exported is None:
         raise UsageError("the record does not say what the run began with: leave out --recorded")
-    remembered = ReattachState(
-        container_state=ready.container_state, left_out=ready.left_behind, seal=ready.seal
-    )
-    return open_recorded(job, remembered, exported.base_tree, on_progress)
+    return open_recorded(job, remembered_of(ready), exported.base_tree, on_progress)
 
 
 def restore(box: SandboxProtocol, forked: Fork, lines: Lines, steps: Path) -> None:

@@ -17,12 +17,8 @@ from pathlib import Path
 
 from agent.config.instructions import Skill
 from agent.errors import RecordError
-from agent.record.events.workspace import (
-    ChangesRescanned,
-    ChangesTracked,
-    Exported,
-    WorkspaceRestored,
-)
+from agent.past_runs.fork import contents_of
+from agent.record.events.workspace import Exported
 from agent.record.reader import ReadRecord, read_record
 from agent.record.runs import run_in
 from agent.record.skills import kept_skills
@@ -206,13 +202,7 @@ def _kept(directory: Path) -> baseline.Baseline:
 
 
 def _steps(directory: Path, record: ReadRecord | None) -> str:
-    blobs = {
-        item.blob
-        for line in (record.lines if record is not None else ())
-        if isinstance(line.event, ChangesTracked | ChangesRescanned | WorkspaceRestored)
-        for item in line.event.changed
-        if item.blob is not None
-    }
+    blobs = contents_of(line.event for line in (record.lines if record is not None else ()))
     if not blobs:
         raise _Nothing("no call changed what could be followed")
     steps = directory / STEPS

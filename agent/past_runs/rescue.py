@@ -106,13 +106,7 @@ class Rescuer:
         if item.kind is not LeftoverKind.CONTAINER or not _RUN_ID.fullmatch(item.run):
             return NothingToRescue()
         try:
-            taken = take(
-                self.home,
-                item.run,
-                environ=self.environ,
-                known_secrets=self.known_secrets,
-                may_ask=False,
-            )
+            taken = self._taking(item.run)
         except (RecordHeld, RecordError, UsageError, OSError):
             # It is alive, or its record is not here or not to be used: its deadline will come.
             return NothingToRescue()
@@ -160,18 +154,15 @@ class Rescuer:
         finally:
             taken.record.close()
 
-    def _take(self, run_id: str) -> HeldRun:
-        def taking() -> HeldRun:
-            return take(
-                self.home,
-                run_id,
-                environ=self.environ,
-                known_secrets=self.known_secrets,
-                may_ask=False,
-            )
+    def _taking(self, run_id: str) -> HeldRun:
+        return take(
+            self.home, run_id, environ=self.environ, known_secrets=self.known_secrets, may_ask=False
+        )
 
+    def _take(self, run_id: str) -> HeldRun:
+        """The same; a process that works on it is ended first, where that is wanted."""
         try:
-            return taking()
+            return self._taking(run_id)
         except RecordHeld as held:
             if not self.end_running or not held.pid:
                 raise
@@ -180,7 +171,7 @@ class Rescuer:
         while True:
             time.sleep(_LOOK_S)
             try:
-                return taking()
+                return self._taking(run_id)
             except RecordHeld:
                 if time.monotonic() > until:
                     raise

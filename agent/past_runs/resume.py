@@ -14,7 +14,7 @@ from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import ModelError, RecordError, UsageError
 from agent.lifecycle.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
-from agent.record.events.lifecycle import RunStarted
+from agent.record.events.lifecycle import RunStarted, SandboxReady
 from agent.record.images import recall
 from agent.record.reader import lines_of
 from agent.record.skills import kept_skills
@@ -54,11 +54,7 @@ class HeldRun:
                 f"run {self.job.run_id} ended before its container was ready: nothing was done in "
                 "it, so start it again"
             )
-        return ReattachState(
-            container_state=ready.container_state,
-            left_out=ready.left_behind,
-            seal=ready.seal,
-        )
+        return remembered_of(ready)
 
     @property
     def obstacle(self) -> str:
@@ -78,6 +74,13 @@ class HeldRun:
     def summary(self) -> RunSummary:
         """``run.json`` from the record alone."""
         return summary_of(self.past.state, worked_s=self.past.worked_s)
+
+
+def remembered_of(ready: SandboxReady) -> ReattachState:
+    """A container, by what was told when it was ready."""
+    return ReattachState(
+        container_state=ready.container_state, left_out=ready.left_behind, seal=ready.seal
+    )
 
 
 class UnaskedModel:

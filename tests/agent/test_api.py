@@ -18,6 +18,7 @@ from agent.record.events.conversation import CallEnded, CallStarted
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import RunEnded
 from agent.verification import Verified
+from fakes.model import saying
 from policies.errors import PolicyError
 
 
@@ -32,13 +33,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def script(tmp_path: Path) -> str:
     """Writes a file and is done."""
-    path = tmp_path / "script.yaml"
-    turns = [
-        {"calls": [{"tool": "write_file", "arguments": {"path": "new.txt", "content": "new\n"}}]},
-        {"text": "Done."},
-    ]
-    path.write_text(json.dumps({"version": 1, "turns": turns}))
-    return f"script:{path}"
+    write = {"tool": "write_file", "arguments": {"path": "new.txt", "content": "new\n"}}
+    return saying(tmp_path / "script.yaml", {"calls": [write]}, {"text": "Done."})
 
 
 def test_a_run_gives_what_stands_in_its_summary(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line.running import SCRIPT, WAIT_S, Shell
+from fakes.model import saying
 from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
@@ -35,9 +36,8 @@ class Batching:
         workspace = self.moonpool.directory / "repos" / name
         workspace.mkdir(parents=True, exist_ok=True)
         (workspace / "a.txt").write_text(f"{name}\n")
-        script = self.moonpool.directory / f"{name}.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
-        row = {"id": name, "task": "x", "workspace": f"repos/{name}", "model": f"script:{script}"}
+        model = saying(self.moonpool.directory / f"{name}.yaml", *turns)
+        row = {"id": name, "task": "x", "workspace": f"repos/{name}", "model": model}
         self.tasks.append({**row, **more})
 
     def written(self) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from command_line.running import SCRIPT, Shell
 from command_line.terminal import PROMPT, Terminal
+from fakes.model import saying
 
 DUMB_PROMPT = "> "
 
@@ -22,11 +23,10 @@ class Chatting:
     def command(
         self, *turns: dict[str, Any], policy: str = "", model: str = "", workspace: str = "."
     ) -> list[str]:
-        script = self.directory / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
+        scripted = saying(self.directory / "script.yaml", *turns)
         rules = self.directory / "policy.yaml"
         rules.write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
-        said = ["-w", workspace, "-p", str(rules), "-m", model or f"script:{script}"]
+        said = ["-w", workspace, "-p", str(rules), "-m", model or scripted]
         return [str(SCRIPT), "chat", *said]
 
     def at_terminal(

@@ -16,6 +16,7 @@ import pytest
 
 import agent
 from command_line.zygote import Zygote, serves
+from fakes.model import saying
 from fakes.records import check_recorded
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
@@ -203,13 +204,12 @@ def start(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterat
         policy: str = "",
         workspace: str = ".",
     ) -> Going:
-        script = tmp_path / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
+        scripted = saying(tmp_path / "script.yaml", *turns)
         (tmp_path / "policy.yaml").write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
         process = subprocess.Popen(
             [
                 *(SCRIPT, "run", "x", "--json", "-p", str(tmp_path / "policy.yaml")),
-                *("-m", model or f"script:{script}", "-w", workspace),
+                *("-m", model or scripted, "-w", workspace),
             ],
             cwd=moonpool.directory,
             env={**moonpool.environ, **(env or {})},

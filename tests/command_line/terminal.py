@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from command_line.running import Shell
+
 WAIT_S = 20
 PROMPT = "<prompt>"
 """Stands in the text where a line that can be edited begins."""
@@ -30,7 +32,9 @@ class Terminal:
         directory: Path,
         environ: Mapping[str, str],
         term: str = "xterm",
+        wait_s: float = WAIT_S,
     ) -> None:
+        self._wait_s = wait_s
         self.shown = ""
         self.code: int | None = None
         self._from = 0
@@ -60,7 +64,7 @@ class Terminal:
 
     def until(self, text: str) -> str:
         """Wait for this to be shown, after what was waited for before; gives all up to it."""
-        late = time.monotonic() + WAIT_S
+        late = time.monotonic() + self._wait_s
         while (at := self.text.find(text, self._from)) < 0:
             assert time.monotonic() < late, f"no {text!r} in {self.text[self._from :]!r}"
             assert self._read(), f"over before {text!r}: {self.text[self._from :]!r}"
@@ -69,7 +73,7 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the end; gives the exit code."""
-        late = time.monotonic() + WAIT_S
+        late = time.monotonic() + self._wait_s
         while self._read():
             assert time.monotonic() < late, f"it does not end: {self.text[-400:]!r}"
         _, status = os.waitpid(self.pid, 0)
@@ -89,3 +93,13 @@ class Terminal:
             os.write(self._terminal, b"\x1b[1;1R")
         self.shown += piece.decode("utf-8", "replace")
         return bool(piece)
+
+
+def typed(arguments: Sequence[str | Path], lines: str, at: Shell) -> tuple[int, str]:
+    """The exit code of a command whose shell a person types these lines into, and all they see."""
+    with Terminal(
+        [*map(str, arguments)], directory=at.directory, environ=at.environ, wait_s=120
+    ) as terminal:
+        terminal.until("$ ")
+        terminal.type(f"{lines}\nexit\n")
+        return terminal.end(), terminal.shown

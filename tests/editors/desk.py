@@ -29,6 +29,7 @@ from agent.servers.acp.agent import AcpAgent
 from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.transport import LINE_LIMIT_BYTES, ClientTransport
 from fakes.box import TmpBox
+from fakes.model import saying
 
 T = TypeVar("T")
 Answer = Callable[[ToolCallUpdate, list[PermissionOption]], Awaitable[RequestPermissionResponse]]
@@ -137,14 +138,13 @@ class Desk:
 
     def settings(self) -> ServerSettings:
         """Those of a command line."""
-        script = self.directory / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": list(self.turns)}))
+        model = saying(self.directory / "script.yaml", *self.turns)
         policy = self.policy
         if self.rules:
             policy = str(self.directory / "rules.yaml")
             Path(policy).write_text(f"version: 1\nname: t\nextends: {self.policy}\n{self.rules}\n")
         return ServerSettings(
-            options=RunOptions(workspace=self.directory, policy=policy, model=f"script:{script}"),
+            options=RunOptions(workspace=self.directory, policy=policy, model=model),
             verify=None,
             within=self.within,
             open_box=self._open,

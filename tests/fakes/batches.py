@@ -1,13 +1,19 @@
 """A batch's folder as its runs leave it, made by whole runs without an engine."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent.batch.attempt import AttemptResult, ErrorKind
+from agent.batch.order import AttemptOrder
 from agent.batch.results.rows import attempt_row
 from agent.batch.task import FolderWorkspace, Task, TaskOrigin
+from agent.config.instructions import Instructions
+from agent.config.values import Configuration
+from agent.models.pricing import UNKNOWN
+from agent.preparation.exit_codes import of_outcome
 from agent.record.store import runs_directory
 from agent.review.report.writing import write_reports
 from fakes.model import Step, ToldModel
@@ -39,6 +45,29 @@ def a_row(task: str = "t1", attempt: int = 1, **values: Any) -> AttemptResult:
         "started": BEGAN,
     }
     return AttemptResult(**{"task_id": task, "attempt": attempt, **usual, **values})
+
+
+def an_order(directory: Path, policy: Policy, **changes: Any) -> AttemptOrder:
+    """The order of one attempt, whose model says that it is done unless something else is said."""
+    script = directory / "script.yaml"
+    if "model" not in changes and not script.exists():
+        script.write_text(json.dumps({"version": 1, "turns": [{"text": "Done."}]}))
+    usual: dict[str, Any] = {
+        "task": a_task(),
+        "attempt": 1,
+        "run_id": "20261129-010000-00000000",
+        "take_up": False,
+        "directory": directory,
+        "policy": policy,
+        "model": f"script:{script}",
+        "facts": UNKNOWN,
+        "configuration": Configuration(),
+        "instructions": Instructions(),
+        "kernel_policy": "require",
+        "accepted_risks": frozenset(),
+        "exit_code": of_outcome,
+    }
+    return AttemptOrder(**usual | changes)
 
 
 @dataclass

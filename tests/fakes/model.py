@@ -1,8 +1,11 @@
-"""A model that says what a test tells it to, reply by reply, and keeps what it was asked."""
+"""Models that say what a test tells them to: reply by reply, keeping what they were asked, or by a
+script."""
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from agent.models.interface import (
     AssistantMessage,
@@ -90,3 +93,9 @@ def write(tool: str, /, **arguments: object) -> Callable[[Request], Reply]:
 def fenced(text: str, *, before: str = "", after: str = "") -> Callable[[Request], Reply]:
     """Any text in the fence of a call, with more around it."""
     return lambda request: say(f"{before}```{label_in(request)}\n{text}\n```{after}")
+
+
+def saying(script: Path, *turns: Any) -> str:
+    """The name of a model that says these turns of a script, which is written there."""
+    script.write_text(json.dumps({"version": 1, "turns": turns}))
+    return f"script:{script}"

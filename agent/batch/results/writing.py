@@ -11,7 +11,7 @@ ends or stops, and seldom between.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -55,17 +55,15 @@ def write_all(
     _write(directory / PREDS_LINES, preds.lines())
     _write(directory / PREDS_JSON, preds.mapping(directory / PREDS_LINES))
     notes = preds.notes
-    rows = [_noted(row, notes) for row in rows]
+    rows = [
+        row.replaced({"note": notes.get(row.task_id, "") if row.chosen else ""}) for row in rows
+    ]
     _write(directory / RESULTS, _lines(rows))
     best = choices(rows)
     _write(directory / JUNIT, junit.pieces(directory, began, tasks, best, notes))
     summary = BatchSummary(name=directory.name, began=began, tasks=tasks, rows=rows, choices=best)
     _write(directory / SUMMARY_PAGE, page.pieces(summary))
     return tuple(f"{one_line(task)}: {note}" for task, note in notes.items())
-
-
-def _noted(row: AttemptResult, notes: Mapping[str, str]) -> AttemptResult:
-    return row.replaced({"note": notes.get(row.task_id, "") if row.chosen else ""})
 
 
 def _lines(rows: Iterable[AttemptResult]) -> Iterator[bytes]:

@@ -10,8 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.batch.task import GitWorkspace
@@ -42,7 +41,10 @@ def materialize(
         ready = _ready(home, named)
         if ready is not None:
             return ready
-        with _alone(home / "lock"):
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(home / "lock", flags, 0o600)) as lock:
+            # Threads count as processes do: each opens the file for itself.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             return _ready(home, named) or _made(place, home, named, environ or os.environ)
     except (PatchError, OSError) as error:
         raise WorkspaceError(
@@ -90,17 +92,6 @@ def _source(place: GitWorkspace, home: Path, work: Path, environ: Mapping[str, s
     if clone.found(source, place.revision) is None:
         clone.fetch(source, place.url, kind, place.revision, environ)
     return source
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Threads count as processes do: each opens the file for itself."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _digest(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 from agent.batch.watching.events import (
     AttemptBegun,
@@ -39,13 +40,7 @@ def as_data(
     """The JSON form, with its kind as ``event``."""
     match event:
         case AttemptBegun():
-            return {
-                "event": "attempt_begun",
-                "task_id": event.task_id,
-                "attempt": event.attempt,
-                "run_id": event.run_id,
-                "taken_up": event.taken_up,
-            }
+            return {"event": "attempt_begun", **asdict(event)}
         case AttemptDelayed():
             return {
                 "event": "attempt_delayed",
@@ -54,10 +49,7 @@ def as_data(
                 **event.result.json_object(),
             }
         case AttemptEnded():
-            return {
-                "event": "attempt_ended",
-                "state": event.state.value,
-                **event.result.json_object(),
-            }
+            state = event.state.value
+            return {"event": "attempt_ended", "state": state, **event.result.json_object()}
         case BatchNotice():
             return {"event": "notice", "text": event.text}

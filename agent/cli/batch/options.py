@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from agent.batch.queue.ownership import owner_of
 from agent.batch.queue.store import BatchQueue
-from agent.cli.arguments import Parameter
+from agent.cli.arguments import Parameter, converted, optional_argument
 
 _MEMORY_A_RUN = 1 << 30
 """What a run takes of the machine's memory, guessed: its policy may allow its container more."""
@@ -68,35 +68,26 @@ def _shard(word: str) -> Shard:
     return Shard(int(found[1]), int(found[2]))
 
 
-OUT: Parameter[Path | None] = Parameter(
+OUT = converted(
+    _directory,
     "-o",
     "--out",
     metavar="DIR",
     help="The batch's folder; without: TASKS' name with .batch.",
-    default=None,
-    convert=_directory,
 )
 DIRECTORY: Parameter[Path] = Parameter(
     metavar="DIR", help="The batch's folder.", default=Path(), convert=_directory, required=True
 )
-TASK_ID: Parameter[str | None] = Parameter(
-    metavar="ID", help="One task; without: all.", default=None, convert=str
-)
-WORKERS: Parameter[int | None] = Parameter(
+TASK_ID = optional_argument("ID", "One task; without: all.")
+WORKERS = converted(
+    _count,
     "-j",
     "--jobs",
     metavar="N",
     help="How many tasks run at once; without: by cores and memory.",
-    default=None,
-    convert=_count,
 )
-WORKERS_NOW: Parameter[int | None] = Parameter(
-    "-j",
-    "--jobs",
-    metavar="N",
-    help="How many tasks run at once from now on.",
-    default=None,
-    convert=_count,
+WORKERS_NOW = converted(
+    _count, "-j", "--jobs", metavar="N", help="How many tasks run at once from now on."
 )
 ATTEMPTS: Parameter[int] = Parameter(
     "--attempts",
@@ -106,33 +97,26 @@ ATTEMPTS: Parameter[int] = Parameter(
     convert=_attempts,
     notes="default: 1",
 )
-DOLLARS: Parameter[float | None] = Parameter(
-    "--usd",
-    metavar="X",
-    help="What the whole batch may cost, in dollars.",
-    default=None,
-    convert=_dollars,
+DOLLARS = converted(
+    _dollars, "--usd", metavar="X", help="What the whole batch may cost, in dollars."
 )
-TOKENS: Parameter[int | None] = Parameter(
+TOKENS = converted(
+    _tokens,
     "--tokens",
     metavar="N",
     help="What the whole batch may use, in tokens of input and output.",
-    default=None,
-    convert=_tokens,
 )
-TIME: Parameter[float | None] = Parameter(
+TIME = converted(
+    _seconds,
     "--time",
     metavar="TIME",
     help="How long the whole batch may take, such as 8h; what runs then is exported.",
-    default=None,
-    convert=_seconds,
 )
-SHARD: Parameter[Shard | None] = Parameter(
+SHARD = converted(
+    _shard,
     "--shard",
     metavar="I/N",
     help="Only every N-th task, from the I-th on: one of N machines, each with its own DIR.",
-    default=None,
-    convert=_shard,
 )
 
 

@@ -72,17 +72,8 @@ def acp(given: Given) -> int:
 COMMAND = Command(
     acp,
     (
-        POLICY,
-        CEILING,
-        MODEL,
-        VERIFY,
-        ROOT,
-        ASK_TIMEOUT,
-        ACCEPT_RISK,
-        KERNEL_POLICY,
-        PRICES,
-        INSTRUCTIONS,
-        CONTEXT_FILES,
+        *(POLICY, CEILING, MODEL, VERIFY, ROOT, ASK_TIMEOUT, ACCEPT_RISK, KERNEL_POLICY, PRICES),
+        *(INSTRUCTIONS, CONTEXT_FILES),
     ),
     """
 

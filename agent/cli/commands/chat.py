@@ -104,19 +104,8 @@ def _reader(
 COMMAND = Command(
     chat,
     (
-        WORKSPACE,
-        POLICY,
-        CEILING,
-        MODEL,
-        VERIFY,
-        REVIEWER,
-        ACCEPT_RISK,
-        KERNEL_POLICY,
-        PRICES,
-        INSTRUCTIONS,
-        SKILLS,
-        NO_SKILLS,
-        CONTEXT_FILES,
+        *(WORKSPACE, POLICY, CEILING, MODEL, VERIFY, REVIEWER, ACCEPT_RISK, KERNEL_POLICY, PRICES),
+        *(INSTRUCTIONS, SKILLS, NO_SKILLS, CONTEXT_FILES),
     ),
     """
 

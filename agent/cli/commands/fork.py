@@ -225,17 +225,8 @@ def _opened(
 COMMAND = Command(
     fork_run,
     (
-        RUN,
-        TASK,
-        AT,
-        MODEL_OF_RUN,
-        BEGAN_WITH,
-        RECORDED,
-        OUT,
-        PRICES,
-        EVENTS_AS_JSON,
-        ACCEPT_RISK,
-        BECAUSE,
+        *(RUN, TASK, AT, MODEL_OF_RUN, BEGAN_WITH, RECORDED, OUT, PRICES, EVENTS_AS_JSON),
+        *(ACCEPT_RISK, BECAUSE),
     ),
     """
 

@@ -82,22 +82,8 @@ def _make_out(out: Path) -> None:
 COMMAND = Command(
     run,
     (
-        TASK,
-        WORKSPACE,
-        POLICY,
-        CEILING,
-        MODEL,
-        OUT,
-        VERIFY,
-        REVIEWER,
-        INSTRUCTIONS,
-        SKILLS,
-        NO_SKILLS,
-        CONTEXT_FILES,
-        EVENTS_AS_JSON,
-        ACCEPT_RISK,
-        KERNEL_POLICY,
-        PRICES,
+        *(TASK, WORKSPACE, POLICY, CEILING, MODEL, OUT, VERIFY, REVIEWER, INSTRUCTIONS, SKILLS),
+        *(NO_SKILLS, CONTEXT_FILES, EVENTS_AS_JSON, ACCEPT_RISK, KERNEL_POLICY, PRICES),
     ),
     """
 

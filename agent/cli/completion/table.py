@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.cli.verbs import VERBS, Group, Verb
+from agent.cli.verbs import VERBS, Verb, commands
 from agent.preparation import environment
 
 _CODE = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def _made() -> tuple[Table, Path | None]:
     models, prices = _models()
     return (
         Table(
-            parameters={words: _known(verb) for words, verb in _verbs(VERBS)},
+            parameters={" ".join(words): _known(verb) for words, verb in commands(VERBS)},
             models=models,
             providers=tuple(form.partition(":")[0] for form in providers()),
             images=recipes.names(),
@@ -138,14 +138,6 @@ def _made() -> tuple[Table, Path | None]:
         ),
         prices,
     )
-
-
-def _verbs(group: Group, *before: str) -> Iterator[tuple[str, Verb]]:
-    for name, found in group.verbs.items():
-        if isinstance(found, Group):
-            yield from _verbs(found, *before, name)
-        else:
-            yield " ".join((*before, name)), found
 
 
 def _known(verb: Verb) -> tuple[Known, ...]:

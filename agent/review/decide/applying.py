@@ -15,7 +15,7 @@ from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job, OnProgress
 from agent.past_runs.integrity import CheckState, checks
-from agent.past_runs.resume import recorded_policy
+from agent.past_runs.resume import recorded_policy, remembered_of
 from agent.past_runs.reviewed_patch import ReviewedPatch, reviewed_patch, spelled
 from agent.record.applied_patch import applied_of, note_place
 from agent.record.decisions import Decision, note
@@ -172,9 +172,7 @@ def _verified(
         kernel_policy=started.kernel_policy,
         environ=operator.environ,
     )
-    remembered = ReattachState(
-        container_state=ready.container_state, left_out=ready.left_behind, seal=ready.seal
-    )
+    remembered = remembered_of(ready)
     base_tree = state.exported.base_tree
     with watch.interrupts.immediate():
         return verify_in(

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from agent.errors import UsageError
 from agent.record.decisions import Decision, note
@@ -29,7 +29,6 @@ from sandbox.patch.selection import MODE, FileDiff
 _REQUEST_BYTES = 100_000
 """An argument of a program has 128 KiB at most."""
 _COMMAND = "from agent.cli import main; main()"
-_LOOK_S = 0.2
 _LOOKED_AT = 50
 _LINE_BYTES = 64 << 20
 _STOP_S = 60.0
@@ -131,12 +130,7 @@ def send_back(
     complaints = threading.Thread(target=_read_words, args=(process, told, watch), daemon=True)
     complaints.start()
     with watch.interrupts.calling(lambda: _interrupt(process), up_to_s=_STOP_S):
-        while True:
-            try:
-                new = begun.get(timeout=_LOOK_S)
-                break
-            except Empty:
-                continue
+        new = begun.get()
     with watch.interrupts.immediate():
         pass
     if not new:

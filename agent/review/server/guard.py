@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.responses import HTMLResponse, Response
+
 from agent.review.pages import messages
 from agent.review.server.session import ENTER, ReviewSession
 
@@ -63,25 +65,26 @@ class Guard:
             return
         nonce = secrets.token_urlsafe(18)
         send = _with_headers(send, nonce)
-        headers = _headers(scope)
-        refused = self._refusal(scope, headers)
-        if scope["path"] == _ICON and headers.get("host") == self._session.host:
-            # A browser asks for one whatever a page says: there is none, which is no error.
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body"})
-            return
-        if refused is None and scope["path"] == f"{self._session.base}/{ENTER}":
-            await self._enter(scope, send)
-            return
-        if refused is None and not self._session.knows(headers.get("cookie", "")):
-            refused = 401, messages.NOT_ENTERED
-        if refused is not None:
-            await _answer(send, *refused)
+        own = self._own(scope, _headers(scope))
+        if own is not None:
+            await own(scope, receive, send)
             return
         # The rest of the path is what the routes know; their links begin with `root_path`.
         scope = {**scope, "root_path": self._session.base}
         scope["state"] = {**scope.get("state", {}), "nonce": nonce, "session": self._session}
         await self._pages(scope, _bounded(receive), send)
+
+    def _own(self, scope: Message, headers: dict[str, str]) -> Response | None:
+        """The answer to what no page is asked for."""
+        if scope["path"] == _ICON and headers.get("host") == self._session.host:
+            # A browser asks for one whatever a page says: there is none, which is no error.
+            return Response(status_code=204)
+        refused = self._refusal(scope, headers)
+        if refused is None and scope["path"] == f"{self._session.base}/{ENTER}":
+            return self._enter(headers, scope)
+        if refused is None and not self._session.knows(headers.get("cookie", "")):
+            refused = 401, messages.NOT_ENTERED
+        return None if refused is None else _answer(*refused)
 
     def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and reason, for what no page of ours and no person sent."""
@@ -110,18 +113,14 @@ class Guard:
             return 411, "The request does not say how long it is."
         return (413, "The request is too long.") if size > BODY_LIMIT_BYTES else None
 
-    async def _enter(self, scope: Message, send: Send) -> None:
+    def _enter(self, headers: dict[str, str], scope: Message) -> Response:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         cookie = self._session.enter(query.get("token", [""])[0])
-        if cookie is None:
-            known = self._session.knows(_headers(scope).get("cookie", ""))
-            if not known:
-                await _answer(send, 403, messages.ADDRESS_USED)
-                return
+        if cookie is None and not self._session.knows(headers.get("cookie", "")):
+            return _answer(403, messages.ADDRESS_USED)
         # No redirect: of a page that came from elsewhere, the next request would lack the cookie.
-        page = messages.onward(f"{self._session.base}/").encode()
-        extra = [] if cookie is None else [(b"set-cookie", cookie.encode())]
-        await _send_page(send, 200, page, extra)
+        page = messages.onward(f"{self._session.base}/")
+        return HTMLResponse(page, headers={} if cookie is None else {"set-cookie": cookie})
 
 
 def _headers(scope: Message) -> dict[str, str]:
@@ -159,15 +158,5 @@ def _bounded(receive: Receive) -> Receive:
     return receiving
 
 
-async def _answer(send: Send, status: int, words: str) -> None:
-    await _send_page(send, status, messages.message_page(words).encode(), [])
-
-
-async def _send_page(
-    send: Send, status: int, page: bytes, extra: list[tuple[bytes, bytes]]
-) -> None:
-    kind = (b"content-type", b"text/html; charset=utf-8")
-    length = (b"content-length", str(len(page)).encode())
-    headers = [kind, length, *extra]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": page})
+def _answer(status: int, words: str) -> Response:
+    return HTMLResponse(messages.message_page(words), status)

@@ -128,10 +128,11 @@ def _state(decided: DecidedRun) -> dict[str, Any]:
     """All marks as a page has them. Texts are visible; a page shows them as text."""
     files, said = decided.files, decided.marks
     numbers = {file.path: number for number, file in enumerate(files, 1)}
+    so_far = counts(files, said)
     return {
         "patch": decided.of.patch,
         "revision": said.revision,
-        "counts": [counts(files, said)[verdict] for verdict in Verdict],
+        "counts": [so_far[verdict] for verdict in Verdict],
         "files": {
             number: {
                 "path": path_text(file.path),

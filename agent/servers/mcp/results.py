@@ -15,9 +15,8 @@ from agent.record.summary import RunSummary
 from agent.risk.finding import Finding
 from agent.untrusted_text import decode, one_line, path_text
 from agent.verification import Failed, NotAsked, Verification, Verified, in_words
-from policies.policy import Policy
 from sandbox.patch.values import Change
-from sandbox.results import BackgroundStatus, Output
+from sandbox.results import BackgroundStatus
 
 _ROWS = 200
 _NAMES = {"bash": ("run", "background_start"), "update_plan": ()}
@@ -122,23 +121,20 @@ class ClosedSandbox(BaseModel):
 
 def opened(handle: str, session: RunSession) -> OpenedSandbox:
     job, box = session.job, session.box
-    programs = sorted({rule.program for rule in job.policy.commands})
+    rules = job.policy.commands
+    asks = {rule.program for rule in rules if rule.ask and job.may_ask}
     return OpenedSandbox(
         sandbox=handle,
         run=job.run_id,
         folder="/workspace",
         policy=job.policy.name,
         tools=[name for tool in job.policy.tools for name in _NAMES.get(tool, (tool,))],
-        programs=programs[:_ROWS],
-        asks_about=_asks(job.policy)[:_ROWS] if job.may_ask else [],
+        programs=sorted({rule.program for rule in rules})[:_ROWS],
+        asks_about=sorted(asks)[:_ROWS],
         command_timeout_s=job.policy.limits.command_timeout_s,
         left_out=len(box.left_behind),
         kernel_enforced=box.seal.kernel_enforced,
     )
-
-
-def _asks(policy: Policy) -> list[str]:
-    return sorted({rule.program for rule in policy.commands if rule.ask})
 
 
 def process_output(status: BackgroundStatus) -> ProcessOutput:
@@ -146,14 +142,10 @@ def process_output(status: BackgroundStatus) -> ProcessOutput:
         process=status.id,
         running=status.exit_code is None,
         exit_code=status.exit_code,
-        stdout=_stream(status.out),
+        stdout=decode(status.out.data),
         # The first line is the process id, which the tool that starts it prints there.
-        stderr=_stream(status.err).partition("\n")[2],
+        stderr=decode(status.err.data).partition("\n")[2],
     )
-
-
-def _stream(output: Output) -> str:
-    return decode(output.data)
 
 
 def report(taken: Preview) -> PatchReport:

@@ -1,6 +1,5 @@
 """One attempt, from its order to its row: everything is real but the box."""
 
-import json
 import pickle
 import threading
 from collections.abc import Callable
@@ -14,19 +13,16 @@ from agent.batch.plan import fitted, lacking, narrowed
 from agent.batch.task import ImageWorkspace, TaskBudget, TaskLimits
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import perform
-from agent.config.instructions import Instructions
-from agent.config.values import Configuration
 from agent.conversation.shared_budget import SharedBudget
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job, OnProgress
-from agent.models.pricing import UNKNOWN
 from agent.observe.otlp import TelemetrySettings
-from agent.preparation.exit_codes import of_outcome
 from agent.record.journal import unseen
 from agent.tools.sandbox_protocol import SandboxProtocol
-from fakes.batches import a_task
+from fakes.batches import a_task, an_order
 from fakes.box import TmpBox
 from fakes.collector import Collector
+from fakes.model import saying
 from policies.policy import Policy
 from sandbox.errors import EngineUnavailable, ImageUnusable, SandboxError
 
@@ -47,24 +43,8 @@ class AWorker:
         self.telemetry: TelemetrySettings | None = None
 
     def order(self, *turns: object, **changes: object) -> AttemptOrder:
-        script = self.directory / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
-        order = AttemptOrder(
-            task=replace(a_task("t1"), verify=None),
-            attempt=1,
-            run_id="20261129-010000-00000000",
-            take_up=False,
-            directory=self.directory,
-            policy=self.policy,
-            model=f"script:{script}",
-            facts=UNKNOWN,
-            configuration=Configuration(),
-            instructions=Instructions(),
-            kernel_policy="require",
-            accepted_risks=frozenset(),
-            exit_code=of_outcome,
-        )
-        return replace(order, **changes)  # type: ignore[arg-type]
+        model = saying(self.directory / "script.yaml", *turns)
+        return an_order(self.directory, self.policy, **{"model": model} | changes)
 
     def perform(self, order: AttemptOrder) -> AttemptEnd:
         return perform(
@@ -220,14 +200,12 @@ def test_a_batch_whose_time_is_over_asks_no_model(worker: AWorker) -> None:
 
 def test_runs_at_once_have_a_trace_and_a_log_each(worker: AWorker) -> None:
     orders = [
-        worker.order({"text": f"words {n}"}, run_id=f"20261129-01000{n}-0000000{n}")
+        worker.order(
+            run_id=f"20261129-01000{n}-0000000{n}",
+            model=saying(worker.directory / f"{n}.yaml", WRITES, {"text": f"words {n}"}),
+        )
         for n in range(4)
     ]
-    scripts = [worker.directory / f"{n}.yaml" for n in range(4)]
-    for n, script in enumerate(scripts):
-        turns = [WRITES, {"text": f"words {n}"}]
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
-    orders = [replace(o, model=f"script:{s}") for o, s in zip(orders, scripts, strict=True)]
     ends: list[AttemptEnd] = []
     with Collector() as collector:
         worker.telemetry = TelemetrySettings(endpoint=collector.url)

@@ -14,6 +14,7 @@ import pytest
 
 from agent.review.server.guard import CSRF_HEADER
 from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
+from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.images import reference
 from sandbox.engine.values import LABEL_RUN
@@ -100,9 +101,8 @@ class Browser:
 def run(moonpool: Shell, tmp_path: Path) -> Callable[[str], str]:
     def made(verify: str) -> str:
         (moonpool.directory / "code.txt").write_text(CODE)
-        script = tmp_path / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": [WORK, DONE]}))
-        done = moonpool("run", "mend it", "-m", f"script:{script}", "--verify", verify)
+        model = saying(tmp_path / "script.yaml", WORK, DONE)
+        done = moonpool("run", "mend it", "-m", model, "--verify", verify)
         assert done.returncode == 0, done.stderr
         return max(path.name for path in (tmp_path / "state" / "runs").iterdir())
 
@@ -152,9 +152,8 @@ def test_from_a_run_to_what_is_applied(
     assert code.read_text() == CODE.replace("line 1\n", "LINE 1\n")
 
     # The workspace is another one by now; what the run began with is kept.
-    then = tmp_path / "then.yaml"
-    then.write_text(json.dumps({"version": 1, "turns": [PAST, PAST, MEND, DONE]}))
-    page.act(first, "send-back", "two", words="", model=f"script:{then}")
+    then = saying(tmp_path / "then.yaml", PAST, PAST, MEND, DONE)
+    page.act(first, "send-back", "two", words="", model=then)
     state, came = page.over(first)
     second = state["run"]
     assert second, came

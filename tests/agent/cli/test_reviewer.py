@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from command_line.running import Going, Shell, Start, bash, patch, stands
+from fakes.model import saying
 from sandbox.engine.docker import Engine
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, Call, How, answer
@@ -29,13 +30,7 @@ FOUND = {"concern": "made of nothing", "file": "made.txt", "line": 1}
 @pytest.fixture
 def scripted(tmp_path: Path) -> Scripted:
     """A model that says these turns."""
-
-    def make(name: str, *turns: dict[str, Any]) -> str:
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(json.dumps({"version": 1, "turns": turns}))
-        return f"script:{path}"
-
-    return make
+    return lambda name, *turns: saying(tmp_path / f"{name}.yaml", *turns)
 
 
 def policy(tmp_path: Path, name: str, *lines: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from command_line.running import SLEEP, Shell, Start, bash
+from command_line.running import DONE, SLEEP, Shell, Start, bash
+from fakes.model import saying
 
 TEXT = "---\nname: notes\ndescription: Write release notes.\n---\nBe brief.\n"
 
@@ -29,10 +30,9 @@ def read(path: str) -> dict[str, Any]:
 
 def did(moonpool: Shell, *calls: dict[str, Any], options: tuple[str, ...] = ()) -> list[str]:
     """What the calls of a run gave, one after the other."""
-    script = moonpool.directory.parent / "turns.json"
-    turns = [*({"calls": [call]} for call in calls), {"text": "Done."}]
-    script.write_text(json.dumps({"version": 1, "turns": turns}))
-    done = moonpool("run", "x", "-m", f"script:{script}", "--json", *options)
+    turns = [{"calls": [call]} for call in calls]
+    model = saying(moonpool.directory.parent / "turns.json", *turns, DONE)
+    done = moonpool("run", "x", "-m", model, "--json", *options)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return [row["text"] for row in rows if row["event"] in {"call_ended", "call_refused"}]
@@ -79,11 +79,10 @@ def test_what_becomes_of_the_folder_changes_no_run_that_was(
     shutil.rmtree(skills)
     replayed = moonpool("replay", "last")
     assert (replayed.returncode, replayed.stdout[:14]) == (0, "the same patch")
-    script = moonpool.directory.parent / "again.json"
     # A script goes on behind the turns that there were.
-    turns = [bash("true"), bash("true"), bash("cp /skills/notes/SKILL.md b.txt"), {"text": "Done."}]
-    script.write_text(json.dumps({"version": 1, "turns": turns}))
-    forked = moonpool("fork", "last", "go on", "--at", "2", "-m", f"script:{script}", "--json")
+    turns = bash("true"), bash("true"), bash("cp /skills/notes/SKILL.md b.txt"), DONE
+    model = saying(moonpool.directory.parent / "again.json", *turns)
+    forked = moonpool("fork", "last", "go on", "--at", "2", "-m", model, "--json")
     assert forked.returncode == 0, forked.stderr
     patch = Path(json.loads(forked.stdout.splitlines()[-1])["patch"]).read_text()
     assert patch.count("+Be brief.") == 2
@@ -167,14 +166,13 @@ def test_a_workspace_that_holds_the_folder_is_refused(
 
 def test_a_batch_has_them_too(moonpool: Shell, skills: Path, image: str) -> None:
     assert image
-    script = moonpool.directory.parent / "turns.json"
-    turns = [bash("cat /skills/notes/SKILL.md > a.txt"), {"text": "Done."}]
-    script.write_text(json.dumps({"version": 1, "turns": turns}))
+    turns = bash("cat /skills/notes/SKILL.md > a.txt"), DONE
+    model = saying(moonpool.directory.parent / "turns.json", *turns)
     tasks = moonpool.directory.parent / "tasks.json"
     rows = [{"id": name, "task": "x", "workspace": str(moonpool.directory)} for name in "ab"]
     tasks.write_text(json.dumps(rows))
     out = moonpool.directory.parent / "night"
-    done = moonpool("batch", "run", str(tasks), "-o", str(out), "-m", f"script:{script}")
+    done = moonpool("batch", "run", str(tasks), "-o", str(out), "-m", model)
     assert done.returncode == 0, done.stderr
     patches = [path.read_text() for path in (out / "runs").glob("*/patch.diff")]
     assert [patch.count("+Be brief.") for patch in patches] == [1, 1]

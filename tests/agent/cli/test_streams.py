@@ -4,35 +4,18 @@ So ``2>/dev/null`` leaves what can be used, and ``--json`` one thing that a prog
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from agent.cli.verbs import VERBS, Group, Verb
-from command_line.running import Shell, bash
+from agent.cli.verbs import VERBS, commands
+from command_line.running import DONE, Shell, bash
+from fakes.model import saying
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
 
-def every(group: Group, *before: str) -> Iterator[tuple[str, ...]]:
-    for name, found in group.verbs.items():
-        if isinstance(found, Group):
-            yield from every(found, *before, name)
-        else:
-            yield (*before, name)
-
-
-COMMANDS = list(every(VERBS))
-
-
-def verb_of(words: tuple[str, ...]) -> Verb:
-    found: Verb | Group = VERBS
-    for word in words:
-        assert isinstance(found, Group)
-        found = found.verbs[word]
-    assert isinstance(found, Verb)
-    return found
+COMMANDS = dict(commands(VERBS))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -47,7 +30,7 @@ def test_what_a_person_reads_a_program_reads_too() -> None:
     without = {
         " ".join(words)
         for words in COMMANDS
-        if not any("--json" in it.names for it in verb_of(words).load().parameters)
+        if not any("--json" in it.names for it in COMMANDS[words].load().parameters)
     }
     assert without <= {
         *("chat", "init", "review", "schema", "policy schema", "policy learn", "image shell"),
@@ -79,10 +62,8 @@ def test_a_doctor_says_to_a_program_what_is_bad(moonpool: Shell) -> None:
 
 def test_with_json_every_command_prints_json_alone(moonpool: Shell, image: str) -> None:
     assert image
-    work = bash("echo one > a.txt")
-    script = moonpool.directory.parent / "work.json"
-    script.write_text(json.dumps({"version": 1, "turns": [work, {"text": "Done."}]}))
-    ran = moonpool("run", "x", "-m", f"script:{script}", "--json", "--verify", "cat a.txt")
+    model = saying(moonpool.directory.parent / "work.json", bash("echo one > a.txt"), DONE)
+    ran = moonpool("run", "x", "-m", model, "--json", "--verify", "cat a.txt")
     rows = [json.loads(line) for line in ran.stdout.splitlines()]
     assert (ran.returncode, ran.stderr, rows[-1]["event"]) == (0, "", "summary")
 
@@ -116,9 +97,8 @@ def test_with_json_every_command_prints_json_alone(moonpool: Shell, image: str) 
 def test_a_patch_that_is_refused_is_told_to_a_program_too(moonpool: Shell, image: str) -> None:
     assert image
     work = bash("mkdir -p .github && echo x > .github/x.yml")
-    script = moonpool.directory.parent / "work.json"
-    script.write_text(json.dumps({"version": 1, "turns": [work, {"text": "Done."}]}))
-    assert moonpool("run", "x", "-m", f"script:{script}").returncode == 5
+    model = saying(moonpool.directory.parent / "work.json", work, DONE)
+    assert moonpool("run", "x", "-m", model).returncode == 5
     done = moonpool("apply", "last", "--json")
     assert done.returncode == 5
     assert "the export gate refused the patch" in done.stderr

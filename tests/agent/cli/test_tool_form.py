@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from command_line.running import DONE, Shell, bash
+from fakes.model import saying
 
 
 @pytest.fixture
@@ -17,9 +18,7 @@ def configured(tmp_path: Path) -> dict[str, str]:
 
 
 def script(tmp_path: Path, *turns: dict[str, Any]) -> str:
-    file = tmp_path / "script.yaml"
-    file.write_text(json.dumps({"version": 1, "turns": [*turns, DONE]}))
-    return f"script:{file}"
+    return saying(tmp_path / "script.yaml", *turns, DONE)
 
 
 def summary(stdout: str) -> dict[str, Any]:

@@ -2,24 +2,15 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.cli.verbs import VERBS, Group
+from agent.cli.verbs import VERBS, commands
 from command_line.running import SCRIPT, Shell
 
-
-def every(group: Group, *before: str) -> Iterator[tuple[str, ...]]:
-    for name, found in group.verbs.items():
-        if isinstance(found, Group):
-            yield from every(found, *before, name)
-        else:
-            yield (*before, name)
-
-
-COMMANDS = list(every(VERBS))
+COMMANDS = [words for words, _ in commands(VERBS)]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

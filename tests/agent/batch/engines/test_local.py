@@ -1,6 +1,5 @@
 """Attempts in threads: what is made ready for them, and how each is told to end."""
 
-import json
 import queue
 import threading
 from dataclasses import replace
@@ -12,14 +11,10 @@ from agent.batch.board import Board
 from agent.batch.engines.local import LocalEngine
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.task import FolderWorkspace, GitWorkspace, ImageWorkspace
-from agent.config.instructions import Instructions
-from agent.config.values import Configuration
 from agent.lifecycle.job import Job, OnProgress
-from agent.models.pricing import UNKNOWN
 from agent.models.rate_limit import ModelRates
-from agent.preparation.exit_codes import of_outcome
 from agent.tools.sandbox_protocol import SandboxProtocol
-from fakes.batches import a_task
+from fakes.batches import a_task, an_order
 from fakes.box import TmpBox
 from policies.policy import Policy
 
@@ -59,24 +54,8 @@ def engine(boxes: Boxes) -> LocalEngine:
 
 
 def order_of(directory: Path, policy: Policy, name: str, folder: str = "a") -> AttemptOrder:
-    script = directory / "script.yaml"
-    if not script.exists():
-        script.write_text(json.dumps({"version": 1, "turns": [{"text": "Done."}]}))
-    return AttemptOrder(
-        task=replace(a_task(name), workspace=FolderWorkspace(path=Path("/", folder))),
-        attempt=1,
-        run_id=name,
-        take_up=False,
-        directory=directory,
-        policy=policy,
-        model=f"script:{script}",
-        facts=UNKNOWN,
-        configuration=Configuration(),
-        instructions=Instructions(),
-        kernel_policy="require",
-        accepted_risks=frozenset(),
-        exit_code=of_outcome,
-    )
+    task = replace(a_task(name), workspace=FolderWorkspace(path=Path("/", folder)))
+    return an_order(directory, policy, task=task, run_id=name)
 
 
 def test_each_attempt_is_reported_from_a_thread_of_its_own(

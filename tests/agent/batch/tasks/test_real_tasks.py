@@ -9,6 +9,7 @@ import pytest
 
 from command_line.running import Shell
 from fakes.git import git
+from fakes.model import saying
 from foreign_images import foreign
 from sandbox.engine.docker import Engine
 
@@ -45,9 +46,8 @@ def bench(engine: Engine, image: str) -> Iterator[str]:
 
 def rows(moonpool: Shell, directory: Path, *arguments: str) -> dict[str, dict[str, Any]]:
     """What a batch came to, by task."""
-    script = directory / "script.yaml"
-    script.write_text(json.dumps({"version": 1, "turns": SCRIPT}))
-    moonpool("batch", "run", *arguments, "-o", f"{directory}/out", "-m", f"script:{script}")
+    model = saying(directory / "script.yaml", *SCRIPT)
+    moonpool("batch", "run", *arguments, "-o", f"{directory}/out", "-m", model)
     lines = (directory / "out/results.jsonl").read_text().splitlines()
     return {row["task_id"]: row for row in map(json.loads, lines)}
 

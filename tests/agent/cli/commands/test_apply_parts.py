@@ -1,6 +1,5 @@
 """`moonpool apply` of what a person chose of a patch, and of what they let pass."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,9 @@ import pytest
 from agent.cli.setup.hunks import chosen
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import spelled
-from command_line.running import SCRIPT, Shell
+from command_line.running import SCRIPT, Shell, bash
 from command_line.terminal import Terminal
+from fakes.model import saying
 
 CODE = "".join(f"line {number}\n" for number in range(1, 31))
 WORK = (
@@ -28,13 +28,8 @@ def refused(moonpool: Shell, tmp_path: Path) -> Iterator[Path]:
     root.mkdir()
     (root / "code.py").write_text(CODE)
     (root / "tool").write_text("#!/bin/sh\n")
-    turns = [
-        {"calls": [{"tool": "bash", "arguments": {"command": WORK}}]},
-        {"text": "All of it\nis done."},
-    ]
-    script = tmp_path / "work.yaml"
-    script.write_text(json.dumps({"version": 1, "turns": turns}))
-    done = moonpool("run", "x", "-w", "repo", "-m", f"script:{script}", "--verify", "false")
+    model = saying(tmp_path / "work.yaml", bash(WORK), {"text": "All of it\nis done."})
+    done = moonpool("run", "x", "-w", "repo", "-m", model, "--verify", "false")
     assert done.returncode == 5, done.stderr
     yield root
     shutil.rmtree(root)

@@ -15,6 +15,7 @@ import pytest
 
 from agent.cli.setup.signals import SignalGuard
 from command_line.running import DONE, SCRIPT, Shell, Start, bash
+from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
 
@@ -33,11 +34,10 @@ def recorded(moonpool: Shell, tmp_path: Path, image: str) -> Recorded:
     (moonpool.directory / "b.txt").write_text("stays\n")
 
     def record(*turns: dict[str, Any], policy: str = "") -> Path:
-        script = tmp_path / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": [*turns, DONE]}))
+        model = saying(tmp_path / "script.yaml", *turns, DONE)
         file = tmp_path / "policy.yaml"
         file.write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
-        done = moonpool("run", "x", "-m", f"script:{script}", "-p", str(file))
+        done = moonpool("run", "x", "-m", model, "-p", str(file))
         assert done.returncode in {0, 5}, done.stdout + done.stderr
         newest: Path = max((Path(moonpool.environ["MOONPOOL_HOME"]) / "runs").iterdir())
         return newest

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from command_line.running import DONE, Shell, bash
+from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
 from sandbox.git.manifest import blob_id
@@ -42,11 +43,10 @@ def run(moonpool: Shell, tmp_path: Path, image: str) -> Callable[..., Path]:
     (moonpool.directory / "keep.sh").chmod(0o644)
 
     def made(*turns: dict[str, Any], policy: str = "") -> Path:
-        script = tmp_path / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": [*turns, DONE]}))
+        model = saying(tmp_path / "script.yaml", *turns, DONE)
         file = tmp_path / "policy.yaml"
         file.write_text(f"version: 1\nname: t\nextends: default\n{policy}\n")
-        done = moonpool("run", "the task", "-m", f"script:{script}", "-p", str(file))
+        done = moonpool("run", "the task", "-m", model, "-p", str(file))
         assert done.returncode == 0, done.stdout + done.stderr
         return newest(moonpool)
 
@@ -57,10 +57,9 @@ def run(moonpool: Shell, tmp_path: Path, image: str) -> Callable[..., Path]:
 def fork(moonpool: Shell, tmp_path: Path) -> Fork:
     def forked(*arguments: str, then: tuple[dict[str, Any], ...] = (DONE,)) -> Any:
         """`then`: what the model says, however many answers the history holds already."""
-        script = tmp_path / "then.yaml"
-        held = _answers(arguments, moonpool)
-        script.write_text(json.dumps({"version": 1, "turns": [*[turn("past")] * held, *then]}))
-        done = moonpool("fork", *arguments, "--json", "-m", f"script:{script}")
+        past = [turn("past")] * _answers(arguments, moonpool)
+        model = saying(tmp_path / "then.yaml", *past, *then)
+        done = moonpool("fork", *arguments, "--json", "-m", model)
         lines = done.stdout.splitlines()
         summary = json.loads(lines[-1]) if done.returncode in {0, 1, 4, 5} else {}
         return done.returncode, summary, done.stderr

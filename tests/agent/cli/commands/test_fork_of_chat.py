@@ -16,6 +16,7 @@ from agent.record.store import IMAGES
 from command_line.chatting import Chatting
 from command_line.running import DONE, bash
 from command_line.terminal import PROMPT
+from fakes.model import saying
 
 Row = Mapping[str, Any]
 IMAGE = base64.b64decode(
@@ -33,9 +34,8 @@ def past(run: Path) -> ConversationState:
 
 def forked(chat: Chatting, *arguments: str, past: int, then: tuple[Any, ...]) -> Path:
     """Fork the newest run with a script whose first so many answers are history."""
-    script = chat.directory / "then.yaml"
-    script.write_text(json.dumps({"version": 1, "turns": [*[{"text": "past"}] * past, *then]}))
-    done = chat.moonpool("fork", "last", *arguments, "--json", "-m", f"script:{script}")
+    model = saying(chat.directory / "then.yaml", *[{"text": "past"}] * past, *then)
+    done = chat.moonpool("fork", "last", *arguments, "--json", "-m", model)
     assert done.returncode == 0, done.stdout + done.stderr
     summary: Row = json.loads(done.stdout.splitlines()[-1])
     return chat.runs / str(summary["run_id"])

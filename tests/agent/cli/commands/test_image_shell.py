@@ -2,49 +2,21 @@
 
 import contextlib
 import os
-import pty
 import re
-import select
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from command_line.running import Shell
+from command_line.running import SCRIPT, Shell
+from command_line.terminal import typed
 from images import recipes
 from sandbox.container.prepared_image import prepare
 from sandbox.container.throwaway_shell import opened, shell_spec
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_MANAGED
 from sandbox.errors import SandboxError
-
-ENDED = "sealed-until-here"
-
-
-def typed(moonpool: Shell, lines: str, name: str) -> tuple[int, str]:
-    """What a person sees who types that, and the exit code."""
-    ours, theirs = pty.openpty()
-    program = Path(os.sys.executable).with_name("moonpool")  # type: ignore[attr-defined]
-    with subprocess.Popen(
-        [program, "image", "shell", name],
-        stdin=theirs, stdout=theirs, stderr=theirs, env=moonpool.environ, cwd=moonpool.directory,
-    ) as process:  # fmt: skip
-        os.close(theirs)
-        seen = b""
-        asked = False
-        while select.select([ours], [], [], 120)[0]:
-            try:
-                data = os.read(ours, 1 << 16)
-            except OSError:
-                break
-            seen += data
-            if not asked and b"$ " in seen:
-                asked = True
-                os.write(ours, f"{lines}\nexit\n".encode())
-        os.close(ours)
-        return process.wait(60), seen.decode("utf-8", "replace")
 
 
 def _shells(engine: Engine) -> Iterator[str]:
@@ -57,10 +29,10 @@ def _shells(engine: Engine) -> Iterator[str]:
 
 def test_a_shell_is_sealed_and_leaves_nothing(moonpool: Shell, engine: Engine, image: str) -> None:
     code, seen = typed(
-        moonpool,
+        [SCRIPT, "image", "shell", image],
         "id -u; cat /proc/net/dev | wc -l; grep -c 0000000000000000 /proc/self/status; tty; "
         "touch /etc/x; echo $((40+2))",
-        image,
+        moonpool,
     )
     assert code == 0, seen
     assert "1000\r\n3\r\n" in seen  # two lines of heading and lo

@@ -9,6 +9,7 @@ import pytest
 from command_line.chatting import Chatting
 from command_line.running import DONE, Shell, Start, bash, patch
 from command_line.terminal import PROMPT
+from fakes.model import saying
 from foreign_images import foreign
 from sandbox.engine.docker import Engine
 
@@ -32,10 +33,9 @@ def made(engine: Engine, image: str) -> Iterator[str]:
 
 def written(directory: Path, made: str, *turns: object) -> list[str]:
     """Arguments of a run with a script of these turns."""
-    script, policy = directory / "script.yaml", directory / "policy.yaml"
-    script.write_text(json.dumps({"version": 1, "turns": [*turns, DONE]}))
+    model, policy = saying(directory / "script.yaml", *turns, DONE), directory / "policy.yaml"
     policy.write_text(f"version: 1\nname: t\nextends: default\nimage: {made}\n")
-    return ["-w", FOLDER, "-m", f"script:{script}", "-p", str(policy)]
+    return ["-w", FOLDER, "-m", model, "-p", str(policy)]
 
 
 def test_run_verify_show_replay_fork_and_apply(moonpool: Shell, tmp_path: Path, made: str) -> None:

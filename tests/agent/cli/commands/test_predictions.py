@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
 from agent.batch.results.rows import attempt_row
 from agent.batch.results.writing import write_all
 from command_line.running import Shell
 from fakes.batches import a_task
+from fakes.model import saying
 
 pytestmark = pytest.mark.usefixtures("image")
 MADE = ("build/a.o", "src/__pycache__/a.cpython-311.pyc", "x.egg-info/PKG-INFO", ".coverage")
@@ -27,11 +27,9 @@ def test_predictions_hold_no_ignored_file_and_no_build_product(
     (moonpool.directory / "src").mkdir()
     (moonpool.directory / "src/a.py").write_text("print(1)\n")
     (moonpool.directory / ".gitignore").write_text("build/\n")
-    script = tmp_path / "build.yaml"
     calls = [{"tool": "bash", "arguments": {"command": command}} for command in COMMANDS]
-    turns = [{"calls": calls}, {"expect": "x\nx\nx\nx\n", "text": "Done."}]
-    script.write_text(yaml.safe_dump({"version": 1, "turns": turns}))
-    done = moonpool("run", "x", "-m", f"script:{script}")
+    turns = {"calls": calls}, {"expect": "x\nx\nx\nx\n", "text": "Done."}
+    done = moonpool("run", "x", "-m", saying(tmp_path / "build.yaml", *turns))
     assert done.returncode == 0, done.stdout + done.stderr
     batch = Path(moonpool.environ["MOONPOOL_HOME"])
     (run,) = (batch / "runs").iterdir()

@@ -46,17 +46,23 @@ class EngineOfOneRun(Engine):
         return []
 
 
+def rescuing(engine: Engine, home: Path, *, end_running: bool = False) -> Rescuer:
+    return Rescuer(
+        engine=engine,
+        home=home,
+        environ=os.environ,
+        known_secrets=(),
+        exit_code=of_outcome,
+        end_running=end_running,
+    )
+
+
 def pruned(going: Going, *, everything: bool = False, force: bool = False) -> list[Rescue]:
     """What became of each container, before it was removed."""
     engine = EngineOfOneRun.connect(os.environ)
     engine.only = going.container
-    rescuer = Rescuer(
-        engine=engine,
-        home=Path(going.moonpool.environ["MOONPOOL_HOME"]),
-        environ=os.environ,
-        known_secrets=(),
-        exit_code=of_outcome,
-        end_running=everything,
+    rescuer = rescuing(
+        engine, Path(going.moonpool.environ["MOONPOOL_HOME"]), end_running=everything
     )
     became: list[Rescue] = []
 
@@ -103,14 +109,7 @@ def early(going: Going) -> Rescue:
     engine.only = going.container
     (item,) = leftovers(engine)
     home = Path(going.moonpool.environ["MOONPOOL_HOME"])
-    return Rescuer(
-        engine=engine,
-        home=home,
-        environ=os.environ,
-        known_secrets=(),
-        exit_code=of_outcome,
-        end_running=False,
-    ).early(item)
+    return rescuing(engine, home).early(item)
 
 
 @pytest.mark.slow
@@ -253,14 +252,7 @@ def test_a_run_that_is_at_work_is_ended_with_all_and_exports_itself(
 def test_a_label_that_names_no_run_leads_nowhere(
     tmp_path: Path, engine: Engine, hostile: str
 ) -> None:
-    rescuer = Rescuer(
-        engine=engine,
-        home=tmp_path,
-        environ=os.environ,
-        known_secrets=(),
-        exit_code=of_outcome,
-        end_running=False,
-    )
+    rescuer = rescuing(engine, tmp_path)
     item = Leftover(
         kind=LeftoverKind.CONTAINER, id="0" * 64, run=hostile, state="exited", expired=True
     )
@@ -271,14 +263,7 @@ def test_a_label_that_names_no_run_leads_nowhere(
 def test_a_sample_of_an_evaluation_left_nothing_to_be_exported(
     tmp_path: Path, engine: Engine
 ) -> None:
-    rescuer = Rescuer(
-        engine=engine,
-        home=tmp_path,
-        environ=os.environ,
-        known_secrets=(),
-        exit_code=of_outcome,
-        end_running=False,
-    )
+    rescuer = rescuing(engine, tmp_path)
     run = f"{SAMPLE_RUN}123-1-a-sample"
     item = Leftover(kind=LeftoverKind.CONTAINER, id="0" * 64, run=run, state="exited", expired=True)
     assert (rescuer(item), rescuer.early(item)) == (NothingToRescue(), NothingToRescue())

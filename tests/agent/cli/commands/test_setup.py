@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import os
-import pty
 import random
-import select
 import subprocess
 import sys
 import uuid
@@ -14,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from command_line.running import Shell
+from command_line.running import SCRIPT, Shell
+from command_line.terminal import typed
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_ATTEMPT, LABEL_MANAGED, LABEL_SETUP
 from sandbox.errors import ContainerGone, EngineError
@@ -52,28 +50,8 @@ class Setup:
 
     def typed(self, lines: str) -> str:
         """What a person sees who looks into it and types that."""
-        ours, theirs = pty.openpty()
-        program = Path(sys.executable).with_name("moonpool")
-        with subprocess.Popen(
-            [program, "setup", "-w", "ws", "-p", "policy.yaml", "--shell"],
-            stdin=theirs, stdout=theirs, stderr=theirs, env=self.moonpool.environ,
-            cwd=self.moonpool.directory,
-        ) as process:  # fmt: skip
-            os.close(theirs)
-            seen = b""
-            asked = False
-            while select.select([ours], [], [], 120)[0]:
-                try:
-                    data = os.read(ours, 1 << 16)
-                except OSError:
-                    break
-                seen += data
-                if not asked and b"$ " in seen:
-                    asked = True
-                    os.write(ours, f"{lines}\nexit\n".encode())
-            os.close(ours)
-            process.wait(60)
-            return seen.decode("utf-8", "replace")
+        words = ("setup", "-w", "ws", "-p", "policy.yaml", "--shell")
+        return typed([SCRIPT, *words], lines, self.moonpool)[1]
 
 
 def test_a_layer_is_made_once_told_and_looked_into(setup: Setup, engine: Engine) -> None:

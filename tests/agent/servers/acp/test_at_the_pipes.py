@@ -18,6 +18,7 @@ from acp.stdio import spawn_agent_process
 
 from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
 from editors.desk import FakeEditor, ask, choosing
+from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
 from standins.anthropic.server import StandIn
@@ -27,9 +28,8 @@ SLOW = (bash("echo made > made.txt"), bash("sleep 600"))
 
 
 def command(tmp_path: Path, *turns: dict[str, Any], options: tuple[str, ...] = ()) -> list[str]:
-    script = tmp_path / "script.yaml"
-    script.write_text(json.dumps({"version": 1, "turns": turns or [DONE]}))
-    return [str(SCRIPT), "acp", "-m", f"script:{script}", *options]
+    model = saying(tmp_path / "script.yaml", *(turns or [DONE]))
+    return [str(SCRIPT), "acp", "-m", model, *options]
 
 
 @asynccontextmanager

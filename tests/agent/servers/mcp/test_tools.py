@@ -1,6 +1,5 @@
 """What a client does with its sandboxes, tool by tool."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from agent.record.runs import find, patch_of
 from agent.servers.mcp.roots import OutsideRoots, workspace_in
 from fakes.mcp_client import text_of
+from fakes.model import saying
 from sandbox.workspace.source import ImageFolder
 
 from .conftest import Connect
@@ -206,14 +206,13 @@ def test_what_the_gate_refuses_is_not_applied(connect: Connect, root: Path, tmp_
 def test_a_reviewer_that_the_policy_demands_is_asked(
     connect: Connect, root: Path, tmp_path: Path, summaries: Summaries
 ) -> None:
-    recording = tmp_path / "reviewer.yaml"
     answer = {"verdict": "reject", "reason": "No test says so.", "concerns": [], "missed": []}
     turn = {"calls": [{"tool": "give_opinion", "arguments": answer}]}
-    recording.write_text(json.dumps({"version": 1, "turns": [turn]}))
+    model = saying(tmp_path / "reviewer.yaml", turn)
     policy = tmp_path / "reviewed.yaml"
     policy.write_text(
         "version: 1\nname: reviewed\nextends: default\n"
-        f"review: {{model: 'script:{recording}', require: approve}}\n"
+        f"review: {{model: '{model}', require: approve}}\n"
     )
     client = connect(may_apply=True, policies={"reviewed": str(policy)})
     box = client.opened(workspace="repo")

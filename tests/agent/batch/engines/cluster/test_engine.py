@@ -1,6 +1,5 @@
 """Attempts through the whole way of a cluster, but for the cluster: nothing of Ray takes part."""
 
-import json
 import os
 import pickle
 import subprocess
@@ -21,16 +20,15 @@ from agent.batch.engines.cluster.node import BatchPlace, NodeFunctions, RemoteOr
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.task import FolderWorkspace
 from agent.cli.batch.places import place_of
-from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.conversation.shared_budget import BatchAllowance, SharedBudget
 from agent.errors import UsageError
-from agent.models.pricing import UNKNOWN
 from agent.preparation.exit_codes import of_outcome
 from agent.record.store import new_run_id
 from agent.version import VERSION
-from fakes.batches import a_task
+from fakes.batches import a_task, an_order
 from fakes.cluster import DictStore, ThreadCluster, ThreadDesk
+from fakes.model import saying
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE
@@ -93,25 +91,10 @@ class OnThreads:
         )
 
     def order(self, *turns: object, **changes: object) -> AttemptOrder:
-        script = self.directory.parent / "script.yaml"
-        script.write_text(json.dumps({"version": 1, "turns": turns}))
+        model = saying(self.directory.parent / "script.yaml", *turns)
         task = replace(a_task("t1"), workspace=FolderWorkspace(path=self.workspace))
-        order = AttemptOrder(
-            task=task,
-            attempt=1,
-            run_id=new_run_id(),
-            take_up=False,
-            directory=self.directory,
-            policy=self.policy,
-            model=f"script:{script}",
-            facts=UNKNOWN,
-            configuration=Configuration(),
-            instructions=Instructions(),
-            kernel_policy="require",
-            accepted_risks=frozenset(),
-            exit_code=of_outcome,
-        )
-        return replace(order, **changes)  # type: ignore[arg-type]
+        usual = {"task": task, "run_id": new_run_id(), "model": model}
+        return an_order(self.directory, self.policy, **usual | changes)
 
     def done(self, order: AttemptOrder) -> AttemptEnd:
         ends: list[AttemptEnd] = []
