@@ -26,8 +26,7 @@ def setup(moonpool: Shell, engine: Engine, image: str) -> Iterator["Setup"]:
     running = Setup(moonpool)
     yield running
     for row in engine.containers(LABEL_ATTEMPT):
-        found = engine.inspect(row.id)["Config"]["Labels"]
-        if found[LABEL_ATTEMPT] in running.refs:
+        if row.labels[LABEL_ATTEMPT] in running.refs:
             engine.remove(row.id)
     for ref in running.refs:
         if engine.image(ref) is not None:
