@@ -140,7 +140,7 @@ def attempt(
         node: the cluster's name of this machine.
     """
     place = remote.place
-    policy = _same_value(remote.order.policy)
+    policy = first_equal(remote.order.policy)
     order = replace(remote.order, directory=place.home, policy=policy)
     if remote.version != VERSION:
         why = f"machine {node} has Moonpool {VERSION}, the batch {remote.version}: install the same"
@@ -174,7 +174,7 @@ def attempt(
 _policies: deque[Policy] = deque(maxlen=_KEPT)
 
 
-def _same_value(policy: Policy) -> Policy:
+def first_equal(policy: Policy) -> Policy:
     """The first that came of those that are equal: what is made of a policy is kept by its value's
     identity."""
     known = next((one for one in tuple(_policies) if one == policy), None)

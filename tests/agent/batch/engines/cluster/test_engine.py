@@ -16,7 +16,13 @@ from agent.batch.board import Board
 from agent.batch.engines.cluster.desk import RunProgress
 from agent.batch.engines.cluster.engine import ClusterEngine, batch_name
 from agent.batch.engines.cluster.loading import CargoLoader
-from agent.batch.engines.cluster.node import BatchPlace, NodeFunctions, RemoteOrder, attempt
+from agent.batch.engines.cluster.node import (
+    BatchPlace,
+    NodeFunctions,
+    RemoteOrder,
+    attempt,
+    first_equal,
+)
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.task import FolderWorkspace
 from agent.cli.batch.places import place_of
@@ -29,6 +35,7 @@ from agent.version import VERSION
 from fakes.batches import a_task, an_order
 from fakes.cluster import DictStore, ThreadCluster, ThreadDesk
 from fakes.model import saying
+from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE
@@ -298,3 +305,14 @@ def test_no_option_of_the_command_finds_a_cluster_by_itself() -> None:
             place_of("ray", address)
     with pytest.raises(UsageError, match="goes with --engine ray"):
         place_of("local", "127.0.0.1:6379")
+
+
+def test_of_equal_policies_the_first_serves_and_of_others_none() -> None:
+    first = load("default")
+    # As an order brings it: another object.
+    assert first_equal(pickle.loads(pickle.dumps(first))) is first_equal(first)
+    other = replace(first, exec_workspace=not first.exec_workspace)
+    assert first_equal(other) is other
+    for name in range(100):
+        first_equal(replace(first, name=str(name)))
+    assert first_equal(other).exec_workspace is not first.exec_workspace
