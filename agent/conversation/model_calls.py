@@ -137,6 +137,7 @@ class ModelCaller:
         """Inside, a call is paid for by what the runs of a batch have together; gives how long its
         answer may be. Alone, a run goes by its own budget only."""
         if self._share is None:
+            self._reserve(max_tokens)
             yield max_tokens
             return
         with self._share.paid(self._budget, max_tokens) as paid:
@@ -237,7 +238,7 @@ class ModelCaller:
                 emit(ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt))
                 if self._share is None and event.wait_s >= budget.left_s:
                     raise BudgetReached(budget.out_of_time(wait_s=event.wait_s))
-                if self._share is not None and self._journal.state.spent.reserved is None:
+                if self._journal.state.spent.reserved is None:
                     self._reserve(self._asking)
             case Discarded():
                 self._discard(event.usage)

@@ -2,13 +2,15 @@
 for the service."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from command_line.running import Shell
+from command_line.running import Shell, Start, patch
+from fakes.services import SERVICES, ProviderService
 from standins.anthropic.server import StandIn
-from standins.exchange.replies import Call, answer
+from standins.exchange.replies import Break, Call, How, answer
 
 WRITE = Call("write_file", {"path": "made.txt", "content": "by the agent\n"})
 
@@ -60,3 +62,28 @@ def test_a_run_out_of_money_ends_with_1_and_its_patch(moonpool: Shell, policy: P
     assert "budget.usd" in summary["detail"]
     assert 0.02 < summary["usd"] <= 0.05
     assert b"by the agent" in Path(summary["patch"]).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.provider)
+def test_a_call_in_which_a_run_was_killed_is_paid_for_when_it_is_taken_up(
+    start: Start, service: ProviderService
+) -> None:
+    with service.stand_in() as api:
+        api.queue(
+            answer(Call("bash", {"command": "echo made > made"})),
+            Break(How.HANG, before=service.kinds[1], answer=answer("It begins. " * 9)),
+        )
+        env = service.environ(api)
+        # It pays for one answer of the second call, and that is all of it.
+        going = start(model=service.model, env=env, policy="budget: {output_tokens: 2000}")
+        going.until("call_ended")
+        going.until("model_called")
+        while len(api.requests) < 2:
+            time.sleep(0.02)
+        going.kill()
+        going.moonpool.environ |= env
+        code, summary, err = going.resume()
+        assert (code, summary["outcome"]) == (1, "limit: output tokens"), err
+        assert len(api.requests) == 2
+        assert b"+made" in patch(summary)
