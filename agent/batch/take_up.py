@@ -21,7 +21,7 @@ from agent.record.reader import read_record
 from agent.record.state.run import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld
 from agent.record.summary import RunSummary
-from agent.review.opinion.reviewer import Reviewer
+from agent.review.opinion.asking import Reviewer
 from policies.decision import nobody_to_ask
 from policies.file.schema import as_data, as_yaml
 from sandbox.engine.docker import Engine

@@ -4,8 +4,7 @@ import errno
 import os
 import sys
 
-from agent.cli.arguments import Misuse, flag
-from agent.cli.parsing import HELP, HelpWanted, parse
+from agent.cli.arguments import HELP, HelpWanted, Misuse, flag, parse
 from agent.cli.verbs import VERBS, Group, Verb
 from agent.preparation import exit_codes
 from agent.version import VERSION

@@ -6,8 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from agent.cli.arguments import Command, Parameter
-from agent.cli.parsing import HELP
+from agent.cli.arguments import HELP, Command, Parameter
 from agent.cli.verbs import Group
 
 _WIDEST = 80

@@ -51,7 +51,7 @@ from sandbox.patch.values import Patch
 
 if TYPE_CHECKING:
     from agent.conversation.budget import Budget
-    from agent.review.opinion.reviewer import Reviewer
+    from agent.review.opinion.asking import Reviewer
 
 _PATIENCE_S = 60.0
 """How long an engine that went away is waited for, with the agent's work in it."""

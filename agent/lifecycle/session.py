@@ -40,7 +40,7 @@ from sandbox.workspace.source import ImageFolder
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
     from agent.conversation.run_share import RunShare
-    from agent.review.opinion.reviewer import Reviewer
+    from agent.review.opinion.asking import Reviewer
 
 _CONTEXT_S = 30.0
 """For three small files; for the words after a signal."""

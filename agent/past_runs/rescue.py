@@ -25,7 +25,7 @@ from agent.record.outcome import CutShort, Outcome
 from agent.record.reader import read_record
 from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.record.summary import RUNNING, DeliveredPatch, summary_of
-from agent.review.report.writing import write_reports
+from agent.review.report.html import write_reports
 from agent.risk import gate
 from agent.risk.finding import Finding
 from agent.risk.inspected_patch import COMPARED

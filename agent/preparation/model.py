@@ -17,20 +17,19 @@ from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
 from agent.errors import ModelError, UsageError, extra_missing
-from agent.models.host import Host, host_of
+from agent.models.host import Host, host_of, refuse_what_cannot_be
 from agent.models.interface import Model, ToolForm
 from agent.models.open_model import DEFAULT_MODEL
 from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of, listed_models
-from agent.models.server_tools import refuse_what_cannot_be
 from agent.preparation import environment, workspace
-from agent.review.opinion.reviewer import Reviewer
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.source import Workspace, on_host
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
+    from agent.review.opinion.asking import Reviewer
 
 BUILT_IN_POLICY = "default"
 _ALIKE = 0.85
@@ -127,7 +126,7 @@ class PreparedModel:
     facts: ModelInfo
     telemetry: "TelemetrySettings | None"
     """None: the operator configured none, and nothing is sent anywhere."""
-    reviewer: Reviewer | None = None
+    reviewer: "Reviewer | None" = None
     """Who gives the second opinion that the policy wants; None: it wants none."""
     notices: tuple[str, ...] = ()
     """What a person should know of it before anything is done."""
@@ -185,7 +184,7 @@ def reviewer(
     *,
     prices: Path | None,
     batch_usd: bool = False,
-) -> Reviewer | None:
+) -> "Reviewer | None":
     """Who gives the second opinion that a policy wants; None where it wants none.
 
     Raises:
@@ -210,6 +209,8 @@ def reviewer(
     if policy.budget.usd is not None or batch_usd:
         what = f"policy {policy.name} has budget.usd, from which its reviewer is paid"
         _refuse_dollars(what, model.name, host, facts)
+    from agent.review.opinion.asking import Reviewer  # few runs have one
+
     return Reviewer(model=model, facts=facts)
 
 
@@ -218,7 +219,7 @@ def unasked(
     configuration: Configuration,
     *,
     prices: Path | None,
-    reviewer: Reviewer | None = None,
+    reviewer: "Reviewer | None" = None,
 ) -> PreparedModel:
     """As `ready`, for a run whose model is asked nothing more.
 

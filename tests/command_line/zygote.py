@@ -30,7 +30,7 @@ LOADED = (
     "agent.models.openai.client",
     "agent.models.pricing",
     "agent.models.script.player",
-    "agent.review.report.writing",
+    "agent.review.report.html",
     "agent.lifecycle.run",
     "agent.lifecycle.open_sandbox",
     "agent.terminal.result",

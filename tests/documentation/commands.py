@@ -9,8 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.cli.arguments import Misuse
-from agent.cli.parsing import HelpWanted, parse
+from agent.cli.arguments import HelpWanted, Misuse, parse
 from agent.cli.verbs import VERBS, Group
 from checkout import ROOT
 from policies.shell.ast import SimpleCommand

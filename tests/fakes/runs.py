@@ -16,7 +16,7 @@ from agent.preparation.exit_codes import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
-from agent.review.opinion.reviewer import Reviewer
+from agent.review.opinion.asking import Reviewer
 from fakes.box import TmpBox
 from fakes.records import FoldedTwin
 from policies.decision import nobody_to_ask

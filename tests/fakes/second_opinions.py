@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.models.interface import Reply
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.summary import RunResult
-from agent.review.opinion.reviewer import Reviewer
+from agent.review.opinion.asking import Reviewer
 from fakes.model import Step, ToldModel, call, say
 from fakes.runs import FakeRun
 from policies.policy import Policy

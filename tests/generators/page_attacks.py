@@ -8,7 +8,7 @@ the agent's words, the task, commands and what these give.
 import shlex
 from collections.abc import Iterator
 
-from agent.review.opinion.reviewer import Reviewer
+from agent.review.opinion.asking import Reviewer
 from fakes.model import Step, calls, say
 from fakes.second_opinions import opinion, saying
 

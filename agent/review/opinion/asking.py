@@ -15,6 +15,7 @@ from time import monotonic
 
 from agent.conversation.budget import BYTES_A_TOKEN, Budget, BudgetReached, TokensNeeded
 from agent.conversation.model_calls import ModelCaller
+from agent.conversation.run_share import RunShare
 from agent.conversation.tool_calls import ToolExecutor
 from agent.conversation.tool_form import ToolFormChoice
 from agent.conversation.window import bytes_of
@@ -22,6 +23,7 @@ from agent.errors import ModelError, ModelRefusedRequest
 from agent.interrupts import Interrupts, SignalReceived, TimeUp
 from agent.models.interface import (
     Message,
+    Model,
     Reply,
     StopReason,
     ToolResult,
@@ -30,6 +32,7 @@ from agent.models.interface import (
     uses_of,
     words_of,
 )
+from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record import outcome as outcomes
 from agent.record.events.conversation import (
     UserMessageAdded,
@@ -42,13 +45,13 @@ from agent.record.summary import DeliveredPatch
 from agent.review.opinion.form import GIVE_OPINION, TOOL, OpinionArguments, placed, spec
 from agent.review.opinion.material import ReviewCase, ReviewMaterial, material
 from agent.review.opinion.recorder import ReviewRecorder
-from agent.review.opinion.reviewer import Reviewer
 from agent.review.opinion.values import NoOpinion, Opinion, SecondOpinion
 from agent.tools import registry
 from agent.tools.interface import MalformedError
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import NotAsked
 from policies.decision import nobody_to_ask
+from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.errors import SandboxError
 
@@ -72,6 +75,16 @@ _NO_IMAGES = "[Images are not shown to a reviewer.]"
 
 class _NoOpinion(Exception):
     """There is none; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewer:
+    """Who gives a second opinion, made ready before the run."""
+
+    model: Model
+    facts: ModelInfo = UNKNOWN
+    share: RunShare | None = None
+    """Its part in what the runs of a batch share; None: the run is alone."""
 
 
 def asked(

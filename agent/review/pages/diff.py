@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from agent.review.opinion.values import Concern
-from agent.review.pages.findings import finding_rows
+from agent.review.pages.findings import concern_box, concern_boxes, finding_rows
 from agent.review.pages.markup import Markup, escaped, joined, tag
-from agent.review.pages.opinion import concern_box, concern_boxes
 from agent.review.pages.patch_view import (
     FileEntry,
     FileView,

@@ -14,10 +14,8 @@ from agent.record.events.wording import served_in_words
 from agent.record.outcome import ExportRefused, Finished
 from agent.record.summary import RUNNING, RunSummary
 from agent.review.pages.diff import line_counts, path_words
-from agent.review.pages.findings import badge, finding_rows
-from agent.review.pages.markup import Markup, joined, tag
-from agent.review.pages.opinion import opinion_badge, opinion_card
-from agent.review.pages.words import rendered
+from agent.review.pages.findings import badge, finding_rows, opinion_badge, opinion_card
+from agent.review.pages.markup import Markup, joined, rendered, tag
 from agent.risk.finding import Finding, risk_by_path
 from agent.untrusted_text import one_line, path_text, visible
 from agent.verification import NotAsked, Verified

@@ -12,9 +12,8 @@ from agent.models.interface import words_of
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event
 from agent.record.events.wording import call_in_words
-from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.markup import Markup, joined, rendered, tag
 from agent.review.pages.steps import shortened_result
-from agent.review.pages.words import rendered
 from agent.untrusted_text import one_line, visible
 from policies.frozen import dataclass
 

@@ -1,5 +1,6 @@
 """``report.html``: the pages of a review in one file, without the parts that need a server.
 
+Written when a run is over, with ``trajectory.json`` beside it, and not imported before.
 No scripts, no outside resources, and a content security policy that forbids both: what stands in it
 comes from a model and from a repository nobody trusts. Everything is escaped where it becomes
 markup (`agent.review.pages.markup`), and characters that act or hide are shown as what they are.
@@ -7,7 +8,8 @@ markup (`agent.review.pages.markup`), and characters that act or hide are shown 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from agent.record.events.kinds import Event
+from agent.record.events.kinds import Event, Recorded
+from agent.record.store import RunRecord
 from agent.record.summary import RunResult
 from agent.record.timeline import RowKind, timeline
 from agent.review.pages.diff import file_card
@@ -16,6 +18,7 @@ from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import Overview, overview_parts
 from agent.review.pages.patch_view import FileEntry, entries, file_view, shortened_view
 from agent.review.pages.steps import ReportRow, StepRows, step_rows
+from agent.review.report.trajectory import recorded_times, trajectory
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding
 
@@ -25,6 +28,18 @@ _SPARE_BYTES = 512 << 10
 _RESULTS_CHARACTERS = 256 << 10
 _RESULT_CHARACTERS = 4_000
 _LEAST_CHARACTERS = 400
+
+
+def write_reports(record: RunRecord, result: RunResult, log: Sequence[Recorded]) -> None:
+    """Write ``report.html`` and ``trajectory.json``.
+
+    Raises:
+        RecordError: one can't be written.
+    """
+    record.write_report(render(result, log))
+    times = recorded_times(record.directory)
+    hide = hiding(result.document.findings)
+    record.write_trajectory(trajectory(result.document, log, times, hide))
 
 
 def render(result: RunResult, log: Sequence[Event]) -> str:

@@ -30,7 +30,7 @@ from agent.record.outcome import Conversation, CutShort, Interrupted, SandboxFai
 from agent.record.run_log import OWN
 from agent.record.store import RunRecord
 from agent.record.summary import RunSummary
-from agent.review.opinion.reviewer import Reviewer
+from agent.review.opinion.asking import Reviewer
 from agent.servers.mcp.desk import CallReport, Desk, RequestRefused
 from agent.servers.mcp.interrupts import RequestInterrupts
 from agent.servers.mcp.settings import McpSettings

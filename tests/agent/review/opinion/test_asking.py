@@ -22,7 +22,7 @@ from agent.record.events.workspace import (
 )
 from agent.record.outcome import ExportRefused, Finished, Interrupted, LimitReached, NotVerified
 from agent.record.summary import RunResult
-from agent.review.opinion.reviewer import Reviewer
+from agent.review.opinion.asking import Reviewer
 from agent.review.opinion.values import Concern, NoOpinion, Opinion, OpinionVerdict
 from agent.review.report.trajectory import trajectory
 from fakes.box import TmpBox

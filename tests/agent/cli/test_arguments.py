@@ -9,19 +9,20 @@ from hypothesis import strategies as st
 from agent.cli.arguments import (
     Command,
     Given,
+    HelpWanted,
     Misuse,
     argument,
     choice,
     flag,
     number,
     optional_argument,
+    parse,
     path_or,
     rest,
     switch,
     text,
     texts,
 )
-from agent.cli.parsing import HelpWanted, parse
 
 TASK = argument("TASK")
 PLACE = optional_argument("PLACE")

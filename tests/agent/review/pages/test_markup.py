@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.review.pages import words
+from agent.review.pages import markup
 
 _ALPHABET = "aZ09 .,:;'\"()/?%-+*#_`~<>|[]!\\\n\té=&"
 
@@ -26,15 +26,15 @@ def test_any_words_are(text: str) -> None:
 
 
 def test_plain_words_load_no_parser() -> None:
-    assert words.rendered("Done. All 3 tests pass (see a.py).") == (
+    assert markup.rendered("Done. All 3 tests pass (see a.py).") == (
         '<div class="markdown"><p>Done. All 3 tests pass (see a.py).</p></div>'
     )
-    assert words._PLAIN.fullmatch("Done. All 3 tests pass (see a.py).")
+    assert markup._PLAIN.fullmatch("Done. All 3 tests pass (see a.py).")
 
 
 def _compare(text: str) -> None:
-    quick = words.rendered(text)
+    quick = markup.rendered(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(words, "_PLAIN", re.compile(r"(?!)"))
-        parsed = words.rendered(text)
+        patch.setattr(markup, "_PLAIN", re.compile(r"(?!)"))
+        parsed = markup.rendered(text)
     assert quick == parsed
