@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from policies import paths
-from policies.commands.getopt import OptionSpec, UnknownOption, read
 from policies.commands.rules import (
     CommandDecision,
     CommandRules,
@@ -50,8 +49,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMING = frozenset(
     {"printf", "read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
 )
-_EXEC = OptionSpec(flags="cl", valued="a")
-_COMMAND = OptionSpec(flags="pvV")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +99,15 @@ def _eval(arguments: Sequence[Word]) -> BuiltinEffect:
 
 
 def _starting(name: str, arguments: Sequence[Word]) -> BuiltinEffect:
+    from policies.commands.getopt import (  # noqa: PLC0415 - for few commands
+        OptionSpec,
+        UnknownOption,
+        read,
+    )
+
+    flags, valued = ("cl", "a") if name == "exec" else ("pvV", "")
     try:
-        found = read(arguments, _EXEC if name == "exec" else _COMMAND)
+        found = read(arguments, OptionSpec(flags=flags, valued=valued))
     except UnknownOption as error:
         return BuiltinEffect(refused=f"{name} has no option {error}")
     if found.has("v", "V"):

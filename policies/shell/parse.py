@@ -10,7 +10,6 @@ import tree_sitter_bash
 from tree_sitter import Language, Parser, Tree
 
 from policies.shell.ast import NestedText, ParsedText, SimpleCommand
-from policies.shell.heredoc import OPEN_BACKQUOTE, commands
 from policies.shell.walk import TreeWalk
 
 MAX_TEXT_BYTES = 1_500_000
@@ -198,7 +197,8 @@ def _without_documents(source: bytes) -> ParsedText | None:
 
     None: it is not plain what is a document, or what is left does not parse either.
     """
-    from policies.shell.heredoc_lifting import lift  # noqa: PLC0415 - for documents only
+    from policies.shell.heredoc import OPEN_BACKQUOTE, commands  # noqa: PLC0415 - for documents only
+    from policies.shell.heredoc_lifting import lift  # noqa: PLC0415
 
     lifted = lift(source)
     tree = None if lifted is None else _tree(lifted.text)

@@ -5,6 +5,7 @@ never a guess. Keeps its own stack: a thousand nested brackets must not exhaust 
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from tree_sitter import Node, Tree
 
@@ -12,8 +13,10 @@ from policies.frozen import dataclass
 from policies.shell import ast, grammar
 from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
 from policies.shell.grammar import BlankCheck, Complaint
-from policies.shell.heredoc import Heredocs, UnclearHeredoc
 from policies.shell.words import Word, word
+
+if TYPE_CHECKING:
+    from policies.shell.heredoc import Heredocs
 
 # A command in which nothing can mean anything else: no need to look at its nodes one by one.
 _PLAIN = re.compile(rb"[A-Za-z0-9_./-]+(?: [A-Za-z0-9_./:,@%+=-]+)*")
@@ -86,7 +89,7 @@ class TreeWalk:
         self._parsed = ParsedText()
         self._seen: dict[bytes, tuple[Word, ...]] = {}
         self._blanks = BlankCheck(source)
-        self._heredocs = Heredocs(source)
+        self._heredocs: Heredocs | None = None
         self._look_inside = b"`" in source or b"$(" in source or b"${" in source
 
     def run(self, tree: Tree) -> ParsedText:
@@ -316,6 +319,9 @@ class TreeWalk:
         )
 
     def _heredoc(self, children: list[Node], place: _WalkPlace) -> None:
+        from policies.shell.heredoc import Heredocs, UnclearHeredoc  # noqa: PLC0415 - few have one
+
+        self._heredocs = self._heredocs or Heredocs(self._source)
         try:
             for text, offset in self._heredocs.texts(children):
                 self._nested(text, offset, place)
