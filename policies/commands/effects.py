@@ -11,6 +11,7 @@ kernel's to judge.
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from policies import paths
 from policies.commands.rules import (
@@ -40,12 +41,16 @@ STARTING = frozenset({"eval", "exec", "command", "builtin", ".", "source"})
 REFUSED = frozenset({"bind", "complete", "compopt", "fc"})
 ALL = HARMLESS | STARTING | REFUSED
 
+READ_OTHERWISE = frozenset({"expand_aliases", "histexpand", "keyword", "posix"})
+"""Options of the shell under which the same text means other commands: those of an alias, of an
+earlier line, or with an argument made a variable."""
 DECLARING = frozenset({"export", "declare", "typeset", "local", "readonly"})
 MOVING = frozenset({"cd", "pushd", "popd"})
 
 # A subscript is arithmetic, and arithmetic carries out substitutions, whatever quotes held them.
 _SUBSCRIPT = re.compile(r"\[.*(\$\(|`)", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[.*\])?\Z", re.DOTALL)
+_DECLARED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[.*\])?(?:\+?=(.*))?", re.DOTALL)
 _NAMING = frozenset(
     {"printf", "read", "mapfile", "readarray", "unset", "let", "test", "[", "wait", "getopts"}
 )
@@ -147,17 +152,28 @@ def _own_work(  # noqa: PLR0911 - a return for each refusal
         return BuiltinEffect(refused="`enable` may only list: it loads code and turns builtins off")
     if name == "hash" and any(re.match(r"-[A-Za-z]*p", value) for value in values):
         return BuiltinEffect(refused="`hash -p` gives a program another's name")
-    if name == "compgen" and any(re.match(r"-[A-Za-z]*[CF]", value) for value in values):
-        return BuiltinEffect(refused="`compgen` with -C or -F runs a command")
-    if name == "shopt" and "expand_aliases" in values and "u" not in flags:
-        return BuiltinEffect(refused="aliases change how text is read: leave expand_aliases out")
-    if name == "set" and "posix" in values:
-        return BuiltinEffect(refused="posix mode changes how text is read: leave it out")
+    if name == "compgen" and any(re.match(r"-[A-Za-z]*[CFW]", value) for value in values):
+        return BuiltinEffect(refused="`compgen` with -C, -F or -W runs a command")
+    if name == "set" or (name == "shopt" and "u" not in flags):
+        return _shell_options(arguments)
     if name in {"mapfile", "readarray"} and _after(arguments, "C"):
-        return BuiltinEffect(texts=_after(arguments, "C"))
+        # Behind it bash puts the number and the text of a line.
+        called = [literal(f'{word.value} "$@"') if word.value else word
+                  for word in _after(arguments, "C")]  # fmt: skip
+        return BuiltinEffect(texts=tuple(called))
     if any(_SUBSCRIPT.search(value) for value in _names(name, arguments)):
         return BuiltinEffect(refused=f"an argument of `{name}` whose subscript runs a command")
     return BuiltinEffect(assigned=_assigned(name, arguments, flags))
+
+
+def _shell_options(arguments: Sequence[Word]) -> BuiltinEffect:
+    options = list(takewhile(lambda word: word.value not in {"--", "-"}, arguments))
+    for word in options:
+        value = word.value or ""
+        if value in READ_OTHERWISE or re.fullmatch(r"-[A-Za-z]*[kH][A-Za-z]*", value):
+            return BuiltinEffect(refused=f"`{value}` changes how text is read: leave it out")
+    unknown = any(word.value is None for word in options)
+    return BuiltinEffect(assigned=(("", None),) if unknown else ())
 
 
 def _names(name: str, arguments: Sequence[Word]) -> list[str]:
@@ -189,13 +205,12 @@ def _assigned(
     found: list[tuple[str, Word | None]] = []
     if name in DECLARING:
         for word in arguments:
-            pair = _NAME.match(word.text if word.value is None else word.value)
+            pair = _DECLARED.fullmatch(word.text if word.value is None else word.value)
             if pair is None:
-                continue
-            rest = word.text[pair.end() :] if word.value is None else word.value[pair.end() :]
-            if rest.startswith(("=", "+=")):
-                value = None if word.value is None else literal(rest.partition("=")[2])
-                found.append((pair[0], value))
+                found += [("", None)] if word.value is None else []
+            elif pair[2] is not None:
+                value = None if word.value is None else literal(pair[2])
+                found.append((pair[1], value))
                 if "n" in flags and value is not None and value.value:
                     # A reference: what is assigned to it later is assigned to that.
                     found.append((value.value, None))
@@ -210,13 +225,12 @@ def _assigned(
         candidates = [(word.value or "").partition("=")[0] for word in arguments]
     else:
         return ()
-    return tuple((value, None) for value in candidates if value and _NAME.fullmatch(value))
+    return tuple((value or "", None) for value in candidates if value is None or _NAME.match(value))
 
 
 _NETWORK_FILES = re.compile(r"/dev/(tcp|udp)(/|\Z)")
 _READS = frozenset({"<", "<<<", "<&"})
 _DUPLICATES = frozenset({">&", "<&", "<&-", ">&-"})
-_PLAIN_TARGETS = frozenset({"/dev/null", "/dev/stderr", "/dev/stdout"})
 
 
 def redirection(policy: Policy, redirect: Redirect, *, moved: bool) -> CommandDecision | None:
@@ -226,19 +240,12 @@ def redirection(policy: Policy, redirect: Redirect, *, moved: bool) -> CommandDe
         moved: the text changes the working directory somewhere.
     """
     target = redirect.target.value
-    if target in _PLAIN_TARGETS:
-        return None
     if target is not None and "/dev" in target and _NETWORK_FILES.match(paths.normal(target)):
         return denied("there is no network here, not through /dev/tcp either")
     if redirect.operator in _DUPLICATES and target is not None and set(target) & {"$", "`"}:
         return denied("bash expands the name after `>&` twice: write it with `>` and `2>&1`")
-    if redirect.operator in _READS:
-        return None
-    if (
-        redirect.operator in _DUPLICATES
-        and target is not None
-        and re.fullmatch(r"[0-9]+-?|-", target)
-    ):
+    duplicates = redirect.operator in _DUPLICATES and re.fullmatch(r"[0-9]+-?|-", target or "")
+    if redirect.operator in _READS or duplicates:
         return None
     return write(policy, redirect.target, moved=moved)
 
@@ -265,7 +272,7 @@ def _writable(policy: Policy) -> str:
 
 
 # Values of these are commands that programs run for their own ends.
-_COMMAND_VARIABLES = frozenset(
+COMMAND_VARIABLES = frozenset(
     {"EDITOR", "VISUAL", "PAGER", "GIT_EDITOR", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "MANPAGER",
      "GIT_SSH_COMMAND", "GIT_SSH", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS", "BROWSER",
      "LESSOPEN", "LESSCLOSE", "GIT_PROXY_COMMAND"}
@@ -289,13 +296,16 @@ _OPTION_VARIABLES = {
 }
 
 
-def is_command_variable(name: str) -> bool:
-    return name in _COMMAND_VARIABLES
-
-
-def variable(rules: CommandRules, name: str) -> CommandDecision | None:
+def variable(  # noqa: PLR0911 - a return for each kind of variable
+    rules: CommandRules, name: str
+) -> CommandDecision | None:
     """What the check says of setting a variable; None: it decides nothing about what runs."""
     policy = rules.policy
+    name = name.partition("[")[0]
+    if not name:
+        return left_to_kernel("only the run can know which variable or option this sets")
+    if name == "HOME":
+        return left_to_kernel("HOME decides where `~` leads")
     for rule in rules.flagged:
         if _gives_options(rule, name):
             reason = f"{name} gives {rule.program} options that its rule can't see: leave it out"

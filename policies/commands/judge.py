@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from policies import paths
 from policies.commands import effects, rules
-from policies.commands.effects import is_command_variable, redirection, variable, write
+from policies.commands.effects import COMMAND_VARIABLES, redirection, variable, write
 from policies.commands.rules import CommandDecision, CommandRules, allowed, denied, left_to_kernel
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -157,7 +157,8 @@ class _Judge:
             handing_on=functions,
         )
         tasks: list[_Task] = [
-            _part("${…@P}", task.depth, left_to_kernel(note)) for note in parsed.notes
+            _part(form, task.depth, left_to_kernel("it carries out text that stands elsewhere"))
+            for form in sorted(parsed.notes)
         ]
         for item in parsed.items:
             depth = task.depth + item.depth
@@ -191,7 +192,7 @@ class _Judge:
             decision = variable(self._rules, name)
             if decision is not None:
                 tasks.append(_part(f"{name}=", context.depth, decision))
-            if is_command_variable(name) and value is not None and value.value:
+            if name in COMMAND_VARIABLES and value is not None and value.value:
                 tasks.append(_Text(value.value, context.depth + 1, context.level + 1))
         return tasks
 
@@ -282,9 +283,8 @@ class _Judge:
                     tasks.append(_Started(started.words, inner))
             if seen.script is not None:
                 tasks.append(self._script(seen.script, context))
-            if seen.reads_stdin:
-                reason = "the commands come from its input"
-                tasks.append(_part(f"{name} <input>", context.depth + 1, left_to_kernel(reason)))
+            for source, reason in seen.unseen:
+                tasks.append(_part(f"{name} {source}", context.depth + 1, left_to_kernel(reason)))
             for target in seen.writes:
                 decision = write(self._policy, target, moved=context.moved_to is not None)
                 if decision is not None:

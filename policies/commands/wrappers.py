@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
+from policies.commands.effects import READ_OTHERWISE
 from policies.commands.getopt import OptionSpec, ReadOptions, UnknownOption, read, stated
 from policies.frozen import dataclass
 from policies.shell.words import UNKNOWN, Word, WordExpansion, literal
@@ -31,14 +32,18 @@ class WrapperContents:
     inner: tuple[InnerCommand, ...] = ()
     script: Word | None = None
     """A file that a shell reads its commands from."""
-    reads_stdin: bool = False
-    """A shell that takes commands from its input."""
+    unseen: tuple[tuple[str, str], ...] = ()
+    """From where else commands may come, each with what is to be said of it."""
     writes: tuple[Word, ...] = ()
 
 
 class UnseenCommand(Exception):
     """The inner command can't be told; the message says what to write instead."""
 
+
+_INPUT = ("<input>", "the commands come from its input")
+_START_UP = ("<start-up files>", "it carries out what stands in them first")
+_OPTIONS = ("<options>", "only the run can know whether one of them starts a program")
 
 _SIMPLE = (
     "timeout", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt", "taskset", "time", "sudo",
@@ -155,9 +160,11 @@ def _find(_: str, arguments: Sequence[Word]) -> WrapperContents:
     writes: list[Word] = []
     # Names out of a file may be any.
     plain = all(word.value is not None and word.value != "-files0-from" for word in arguments)
+    unclear = False
     position = 0
     while position < len(arguments):
         value = arguments[position].value
+        unclear = unclear or (value is None and _may_be_option(arguments[position]))
         position += 1
         if value in _FIND_WRITES and position < len(arguments):
             writes.append(arguments[position])
@@ -174,7 +181,13 @@ def _find(_: str, arguments: Sequence[Word]) -> WrapperContents:
                 break
             words.append(_filled(word, "{}", "./" if plain else ""))
         inner.append(InnerCommand(words=tuple(words)))
-    return WrapperContents(inner=tuple(inner), writes=tuple(writes))
+    unseen = (_OPTIONS,) if unclear else ()
+    return WrapperContents(inner=tuple(inner), writes=tuple(writes), unseen=unseen)
+
+
+def _may_be_option(word: Word) -> bool:
+    """Of a word that only the run can know: may it begin with a dash, or become one that does?"""
+    return word.becomes is WordExpansion.ANY or word.opening[:1] in {"", "-"}
 
 
 def _filled(word: Word, mark: str, begins: str) -> Word:
@@ -185,7 +198,7 @@ def _filled(word: Word, mark: str, begins: str) -> Word:
     return replace(word, value=None, opening=before or begins, becomes=WordExpansion.ONE)
 
 
-def _shell(_: str, arguments: Sequence[Word]) -> WrapperContents:
+def _shell(name: str, arguments: Sequence[Word]) -> WrapperContents:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
     for _turned_off in range(_MAX_TURNED_OFF):
@@ -201,15 +214,17 @@ def _shell(_: str, arguments: Sequence[Word]) -> WrapperContents:
     if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
         raise UnknownOption("-rcfile")
     found = ReadOptions(options=tuple(options), rest=rest)
-    if "expand_aliases" in [value.value for value in found.values("O")]:
-        raise UnseenCommand("aliases change how text is read: leave expand_aliases out")
+    named = {value.value for value in found.values("o", "O")}
+    if named & {*READ_OTHERWISE, None} or found.has("k", "H", "posix"):
+        raise UnseenCommand(f"{name} with an option that changes how text is read: leave it out")
+    unseen = [_START_UP] if found.has("i", "l", "login") else []
     if found.has("c"):
-        if not rest:
-            return WrapperContents()
-        return WrapperContents(inner=(InnerCommand(text=rest[0]),))
+        inner = (InnerCommand(text=rest[0]),) if rest else ()
+        return WrapperContents(inner=inner, unseen=tuple(unseen))
     if found.has("s") or not rest or rest[0].value == "-":
-        return WrapperContents(reads_stdin=not found.has("help", "version"))
-    return WrapperContents(script=rest[0])
+        unseen += [_INPUT] if not found.has("help", "version") else []
+        return WrapperContents(unseen=tuple(unseen))
+    return WrapperContents(script=rest[0], unseen=tuple(unseen))
 
 
 def _flock(_: str, arguments: Sequence[Word]) -> WrapperContents:
@@ -253,7 +268,7 @@ def _su(name: str, arguments: Sequence[Word]) -> WrapperContents:
     if texts:
         return WrapperContents(inner=tuple(InnerCommand(text=text) for text in texts))
     named = [word for word in operands if word.value != "-"]
-    return WrapperContents(script=named[1]) if len(named) > 1 else WrapperContents(reads_stdin=True)
+    return WrapperContents(script=named[1]) if len(named) > 1 else WrapperContents(unseen=(_INPUT,))
 
 
 def _script(_: str, arguments: Sequence[Word]) -> WrapperContents:
@@ -268,7 +283,7 @@ def _script(_: str, arguments: Sequence[Word]) -> WrapperContents:
     if rest:
         raise UnseenCommand("script with more words than are looked through: put them into a file")
     inner = tuple(InnerCommand(text=text) for text in texts)
-    return WrapperContents(inner=inner, reads_stdin=not texts)
+    return WrapperContents(inner=inner, unseen=() if texts else (_INPUT,))
 
 
 _LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], WrapperContents]] = {
@@ -303,9 +318,12 @@ def command_values(name: str, arguments: Sequence[Word]) -> list[Word]:
         value = word.value
         if value is None:
             # `--to-comm$x=y`: what of it is written may be enough for the program.
-            if word.text.lstrip("'\"").startswith("-"):
+            if _may_be_option(word):
                 found.append(word)
             continue
+        if name == "tar" and re.match(r"-[A-Za-z]+[IF]" if index else r"-?[A-Za-z]+[IF]", value):
+            # Among other letters, whose values decide which word is its own.
+            found.append(UNKNOWN)
         if not value.startswith("-") or len(value) < 2:
             continue
         written, equals, attached = value.partition("=")

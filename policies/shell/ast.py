@@ -16,7 +16,8 @@ from policies.shell.words import Word
 class SimpleCommand:
     words: tuple[Word, ...]
     assigned: tuple[tuple[str, Word | None], ...]
-    """Variables assigned before the program's name, or by ``export`` and its kind."""
+    """Variables assigned before the program's name, or by ``export`` and its kind; the empty name
+    where only the run can know it."""
     offset: int
     depth: int
     declares: bool = False
@@ -70,6 +71,7 @@ class ParsedText:
     problem: str | None = None
     """Why the text can't be read with certainty."""
     notes: set[str] = field(default_factory=set)
+    """Forms in it that carry out text from elsewhere."""
     weight: int = 0
     """Nodes of the tree: what the text cost to read, and will cost to judge."""
 

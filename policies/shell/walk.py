@@ -5,6 +5,7 @@ never a guess. Keeps its own stack: a thousand nested brackets must not exhaust 
 """
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tree_sitter import Node, Tree
@@ -13,7 +14,7 @@ from policies.frozen import dataclass
 from policies.shell import ast, grammar
 from policies.shell.ast import Construct, FunctionDefinition, NestedText, ParsedText, SimpleCommand
 from policies.shell.grammar import BlankCheck, Complaint
-from policies.shell.words import Word, word
+from policies.shell.words import Word, is_translated, word
 
 if TYPE_CHECKING:
     from policies.shell.heredoc import Heredocs
@@ -91,6 +92,7 @@ class TreeWalk:
         self._blanks = BlankCheck(source)
         self._heredocs: Heredocs | None = None
         self._look_inside = b"`" in source or b"$(" in source or b"${" in source
+        self._translates = b'$"' in source
 
     def run(self, tree: Tree) -> ParsedText:
         """Walk the whole tree; how long it takes is bounded by how many nodes it has."""
@@ -135,7 +137,7 @@ class TreeWalk:
             item = SimpleCommand((), (self._assigned(node),), node.start_byte, place.depth)
             self._parsed.items.append(item)
         elif kind == "expansion":
-            self._expansion(node, children)
+            self._expansion(children, place)
         elif kind == "concatenation" and above == "expansion":
             kind = _IN_EXPANSION
         self._push(children, self._inside(node, place), kind, stack)
@@ -143,6 +145,8 @@ class TreeWalk:
     def _push(
         self, children: list[Node], place: _WalkPlace, above: str, stack: list[_Waiting]
     ) -> None:
+        if self._translates and any(is_translated(*pair) for pair in pairwise(children)):
+            self._parsed.notes.add('$"…"')
         # A leaf says nothing of its own unless bash might see in it what the grammar does not.
         stack += [
             (child, place, above)
@@ -303,11 +307,17 @@ class TreeWalk:
             assigned = (self._text(name).decode("utf-8", "surrogateescape"), None)
             self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
-    def _expansion(self, node: Node, children: list[Node]) -> None:
-        if _evaluates(children):
-            self._parsed.notes.add("`${…@P}` runs what stands in the variable")
+    def _expansion(self, children: list[Node], place: _WalkPlace) -> None:
+        kinds = [child.type for child in children]
+        at = children[0].start_byte
+        if "@" in kinds and "P" in kinds:
+            self._parsed.notes.add("${…@P}")
+        if "=" in kinds or ":=" in kinds:
+            named = self._text(children[1]) if children[1].is_named else b""
+            assigned = (named.decode("utf-8", "surrogateescape"), None)
+            self._parsed.items.append(SimpleCommand((), (assigned,), at, place.depth))
         if not grammar.ends_alike(children, self._source):
-            self._fail("a pattern that bash may end elsewhere", node.start_byte)
+            self._fail("a pattern that bash may end elsewhere", at)
 
     def _function(self, node: Node, place: _WalkPlace) -> None:
         name = node.child_by_field_name("name")
@@ -327,12 +337,6 @@ class TreeWalk:
                 self._nested(text, offset, place)
         except UnclearHeredoc as unclear:
             self._fail(unclear.problem, unclear.offset)
-
-
-def _evaluates(children: list[Node]) -> bool:
-    """Is it ``${x@P}``, which carries out what the value of x says?"""
-    kinds = [child.type for child in children if not child.is_named]
-    return "@" in kinds and "P" in kinds
 
 
 def _unwrapped(node: Node) -> Node:

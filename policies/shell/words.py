@@ -20,8 +20,8 @@ _SPREADS = re.compile(rb"[*?\[{]|[+@!]\(")
 _ESCAPED = re.compile(rb"\\(\n|.)", re.DOTALL)
 _STRING_ESCAPE = re.compile(rb"\\([$`\"\\\n])")
 _ANSI = re.compile(
-    rb"\\(?:([abeEfnrtv\\'\"?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})"
-    rb"|U([0-9a-fA-F]{1,8})|c(.))",
+    rb"\\(?:([abeEfnrtv\\'\"?])|([0-7]{1,3})|x(\{[0-9a-fA-F]*\}?|[0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})"
+    rb"|U([0-9a-fA-F]{1,8})|c(\\\\|.))",
     re.DOTALL,
 )
 _ANSI_LETTERS = {
@@ -85,7 +85,7 @@ def word(nodes: list[Node], source: bytes) -> Word:
     pieces: list[bytes] = []
     plain: list[bytes] = []
     quoted = False
-    parts = _parts(nodes, source)
+    parts = _parts(nodes)
     for part in parts:
         piece = _value(part, source)
         if piece is None:
@@ -102,24 +102,28 @@ def word(nodes: list[Node], source: bytes) -> Word:
     if _expands(b"".join(plain)):
         return _unknown(parts, source, shown, quoted=quoted)
     value = b"".join(pieces).decode("utf-8", "surrogateescape")
-    if text.startswith(b"~"):
-        return Word(text=shown, value=_tilde(value), quoted=quoted)
-    return Word(text=shown, value=value, quoted=quoted)
+    if not text.startswith(b"~"):
+        return Word(text=shown, value=value, quoted=quoted)
+    # Of another user, or quoted in part: `~"/x"` is no home to bash.
+    home = HOME + value[1:] if text[1:2] in {b"", b"/"} else None
+    return Word(text=shown, value=home, quoted=quoted)
 
 
-def _parts(nodes: list[Node], source: bytes) -> list[Node]:
+def _parts(nodes: list[Node]) -> list[Node]:
     """The pieces of a word; `$"…"` is one to bash, and a `$` before a string to the grammar."""
     parts: list[Node] = []
     for node in nodes:
         for part in node.children if node.type == "concatenation" else [node]:
-            if parts and part.type == "string" and _is_dollar(parts[-1], source):
+            if parts and is_translated(parts[-1], part):
                 parts.pop()
             parts.append(part)
     return parts
 
 
-def _is_dollar(part: Node, source: bytes) -> bool:
-    return part.end_byte - part.start_byte == 1 and source[part.start_byte] == ord("$")
+def is_translated(left: Node, right: Node) -> bool:
+    """Do they make ``$"…"``, in whose place bash carries out what a catalogue of messages says?"""
+    first = right.children[0] if right.type == "concatenation" else right
+    return left.type == "$" and first.type == "string" and left.end_byte == right.start_byte
 
 
 def _unknown(parts: list[Node], source: bytes, shown: str, *, quoted: bool) -> Word:
@@ -209,12 +213,6 @@ def _expands(plain: bytes) -> bool:
     return b"{" in plain and b"}" in plain and (b"," in plain or b".." in plain)
 
 
-def _tilde(value: str) -> str | None:
-    if value == "~" or value.startswith("~/"):
-        return HOME + value[1:]
-    return None
-
-
 def ansi_c(raw: bytes) -> bytes:
     """The inside of ``$'…'`` as bash reads it; a NUL ends it there, as it does in bash."""
     return _ANSI.sub(_ansi, raw).partition(b"\x00")[0]
@@ -227,7 +225,7 @@ def _ansi(match: re.Match[bytes]) -> bytes:
     if octal is not None:
         return bytes([int(octal, 8) & 0xFF])
     if hexa is not None:
-        return bytes([int(hexa, 16)])
+        return bytes([int(hexa.strip(b"{}") or b"0", 16) & 0xFF])
     if control is not None:
         return bytes([control[0] & 0x1F])
     code = int(short or long, 16)

@@ -9,7 +9,8 @@ from random import Random
 NAMES = [
     "canary", "canary x", "\\canary", "can''ary", 'can""ary', "'canary'", '"canary"', "$'canary'",
     "$'\\x63anary'", "c\\anary", "/usr/local/bin/canary", "/usr/local/bin/can*", "can{ary,}",
-    "{canary,x}", "$c", '"$c"', "${c}", "${c@P}", "${u:-canary}", "${c:0:6}", "`echo canary`",
+    "{canary,x}", "~/canary", "$'\\x{63}anary'", "!$", '$"canary"',
+    "$c", '"$c"', "${c}", "${c@P}", "${u:-canary}", "${c:0:6}", "`echo canary`",
     "$(echo canary)", "command canary", "command -p canary", "builtin canary", "exec canary",
     "exec -a ls canary", "eval canary", "env canary", "env -i canary", "env -S canary",
     "env -S ls -S canary", "env -S canary -S ls", "env A=b canary", "timeout 5 canary",
@@ -39,6 +40,9 @@ PREFIXES = [
     "set -e; ",
     "export -f canary; ", "declare -n n=c; ", "declare -i i='a[$(canary)]'; ", "exec 3>&1; ",
     "set +o histexpand; ", "set -- canary; ", "cd /usr/local/bin; ", "local x; ", "readonly x; ",
+    "BASH_CMDS[ls]=/usr/local/bin/canary; ", "shopt -so posix\n", "POSIXLY_CORRECT=1\n",
+    "exec() { ls; }; ", "HOME=/usr/local/bin; ", "set -k\n", "set -o history -o histexpand\n",
+    "set -a; : ${PATH:=x}; ",
     "unset ls; ", "shift 0; ", "umask 0; ", "time ", "! ", "time -p ", "command ", "builtin ",
 ]  # fmt: skip
 FRAMES = [
@@ -82,7 +86,9 @@ FRAMES = [
     "for ((i = 0; i < 1; i++)); do @; done", "@ 7<>src/x", "cat 7<>src/x <<'<>'\n>>\n@\n<>",
     "g() { @; }; g; canary() { ls; }", "trap '@' EXIT; canary() { ls; }", 'echo "${@:$#}" @',
     "trap '@' DEBUG; ls; canary() { ls; }", "canary() { ls; }; export -f canary; bash -c '@'",
-    "canary() { ls; }; export -f canary; bash -p -c '@'",
+    "canary() { ls; }; export -f canary; bash -p -c '@'", "compgen -W '$(@)'", "bash -ic '@'",
+    "tar cIf '@ #' /dev/null .", "tar -cI '@ #' -f /dev/null .", "x='@'; find $x", "bash -Hc '@'",
+    "x='@'; : ${y:=$(@)}", "alias ls='@ #'\nls",
 ]  # fmt: skip
 JUNK = [
     "'", '"', "`", "\\", "$", "(", ")", "{", "}", "#", "\n", ";", "&", "|", "<", ">", "[", "]", " ",
