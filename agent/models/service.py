@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import httpx2
 
-from agent.errors import ModelRefusedRequest
+from agent.errors import ModelError
 from agent.models.http_errors import ServiceWords, request_id_in
 from agent.models.interface import Discarded, Reply, Request, StreamEvent
 from agent.models.listing import OfferedModel
@@ -148,7 +148,7 @@ class Service:
                 for event in self._events(iter(answer)):
                     for shown in reply.feed(event):
                         on_event(shown)
-        except (TransientError, ModelRefusedRequest):
+        except (TransientError, ModelError):
             # Where it broke after its last event, nothing is missing but perhaps a count.
             if not reply.finished:
                 _discard(reply, on_event)

@@ -70,6 +70,9 @@ class StreamedBlock:
                 self._raw["signature"] = delta["signature"]
             case "citations_delta":
                 self._citations.append(delta["citation"])
+            case "compaction_delta":
+                # All of a summary, in one piece.
+                self._raw.update({key: delta[key] for key in delta if key != "type"})
             case kind:
                 # Without it the block can't go back as it came, which the API would refuse.
                 raise ModelError(

@@ -383,9 +383,12 @@ def test_an_error_event_that_no_retry_mends_ends_the_run(
     provider: Provider, error: str, kind: type[ModelError]
 ) -> None:
     provider.api.queue(Break(How.ERROR, before=provider.kinds[-1], error=error))
+    conversation = provider.open()
     with pytest.raises(kind, match="as the test asked"):
-        provider.open().say()
+        conversation.say()
     assert len(provider.api.requests) == 1
+    # What came of the answer is billed, though nothing of it counts.
+    assert len([event for event in conversation.events if isinstance(event, Discarded)]) == 1
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,9 @@ def _unfolded(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, 
                 for piece in ["", *pieces(written)]
             ]
             return {**block, "input": {}}, deltas
+        case "compaction":
+            delta = {"type": "compaction_delta", "content": block["content"]}
+            return {**block, "content": None}, [{**delta, "encrypted_content": None}]
         case _:
             return dict(block), []
 
