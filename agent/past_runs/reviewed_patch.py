@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from agent.errors import RecordError
 from agent.past_runs.resume import recorded_policy
 from agent.record.events.lifecycle import RunStarted
 from agent.record.reader import read_record
@@ -55,8 +56,9 @@ def reviewed_patch(
     changes = run.summary.changes
     if choice is None:
         choice = dict.fromkeys((change.path for change in changes), None)
-    started = read_record(run.directory).require()[0].event
-    assert isinstance(started, RunStarted)
+    started = next((line.event for line in read_record(run.directory).require()), None)
+    if not isinstance(started, RunStarted):
+        raise RecordError(f"the record of run {run.id} has no beginning")
     policy, _ = recorded_policy(started, file=str(run.directory / EVENTS))
     accepted |= frozenset(run.summary.accepted_risks)
     patch = chosen_patch(data, changes, choice, baseline_of(run), compared=COMPARED)

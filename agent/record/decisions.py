@@ -45,18 +45,19 @@ def note(directory: Path, decision: Decision) -> None:
     path = directory / DECISIONS
     line = json.dumps(decision.json_object()).encode() + b"\n"
     try:
-        handle = os.open(
-            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        with os.fdopen(handle, "ab") as file:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            # What a process that was killed left without its end would spoil this line too.
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
             file.write(line)
     except OSError as error:
         raise RecordError(f"{path} can't be written: {error.strerror}") from error
 
 
 def decisions(directory: Path) -> tuple[Decision, ...]:
-    """All of them, the oldest first.
+    """All of them, the oldest first. A last line that a killed process tore is left out.
 
     Raises:
         RecordError: they can't be read.
@@ -64,7 +65,7 @@ def decisions(directory: Path) -> tuple[Decision, ...]:
     path = directory / DECISIONS
     try:
         with path.open("rb") as file:
-            lines = file.read(_LIMIT_BYTES).splitlines()
+            lines = file.read(_LIMIT_BYTES).split(b"\n")[:-1]
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -74,7 +75,7 @@ def decisions(directory: Path) -> tuple[Decision, ...]:
         what = f"line {number} of {path}"
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"{what} is not JSON: {one_line(str(error), 80)}") from error
         if not isinstance(row, dict):
             raise RecordError(f"{what} is not a JSON object")

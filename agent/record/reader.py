@@ -85,9 +85,12 @@ def _line(row: Row, number: int, path: Path) -> RecordLine:
     if number == 0 and row.get("event") == "run_started":
         require_format(row, str(path))
     try:
+        time = datetime.fromisoformat(str(row.get("time")))
+        if time.tzinfo is None:
+            raise ValueError("no moment: from one to another nothing could be reckoned")
         return RecordLine(
             seq=number,
-            time=datetime.fromisoformat(str(row.get("time"))),
+            time=time,
             event=decode({key: row[key] for key in row if key not in HEAD}),
         )
     except ValueError as error:

@@ -43,12 +43,14 @@ _CARGO_DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
 _ELSEWHERE = re.compile(r"[/:]|\bgit\b")
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _REQUIREMENTS = re.compile(
-    rb"(?i)(?:^|/)(?:[\w.-]*requirements[\w.-]*|constraints[\w.-]*)\.(?:txt|in)$"
+    rb"(?i)(?:^|/)(?:requirements/[\w.-]+|[\w.-]*requirements[\w.-]*|constraints[\w.-]*)\.(?:txt|in)$"
 )
-_INDEX = re.compile(
-    rb"^\s*(?:-i|-f|-e|--index-url|--extra-index-url|--find-links|--trusted-host|--editable)\b"
-    rb"|^\s*(?:git\+|hg\+|svn\+|bzr\+|https?:|file:|\.{0,2}/)|@\s*(?:git\+|https?:|file:)"
-)
+_PLACE = rb"(?:git|hg|svn|bzr)\+|https?:|file:"
+# pip takes a value straight after a short option, and each beginning of a long one that is of no
+# other: of --index-url, --pypi-url, --extra-index-url, --editable, --find-links, --trusted-host.
+_INDEX = re.compile(rb"(?i)^(?:-[ief]|--(?:i|py|e|f|t)|%b|\.{0,2}/)|@\s*(?:%b)" % (_PLACE, _PLACE))
+_INCLUDED = re.compile(rb"-[rc]|--r(?!equire-hashes\b)|--con(?!fig)")
+"""Another file of requirements or constraints, whatever it is called."""
 
 Document = Mapping[str, Any]
 Names = dict[str, str]
@@ -145,8 +147,8 @@ def _pyproject(old: Document, new: Document) -> Iterator[tuple[str, str, Severit
             yield "install-script", words, None
     tools = [_table(document, "tool") for document in (old, new)]
     for tool, key in (
-        ("uv", "index"),
-        ("uv", "sources"),
+        *(("uv", key) for key in ("index", "index-url", "extra-index-url", "find-links")),
+        *(("uv", key) for key in ("pip", "sources")),
         ("poetry", "source"),
         ("pdm", "source"),
         ("setuptools", "cmdclass"),
@@ -168,8 +170,13 @@ def _cargo(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | 
     for key in ("patch", "replace"):
         if key in new and new[key] != old.get(key):
             yield "install-script", f"where crates come from changes: {key}", None
-    names = [_names(document, _CARGO_DEPENDENCIES) for document in (old, new)]
-    yield from _dependencies(*names)
+    yield from _dependencies(_crates(old), _crates(new))
+
+
+def _crates(document: Document) -> Names:
+    """Those of every target, and those that a workspace's members take from it, too."""
+    parts = [document, _table(document, "workspace"), *_tables(document, "target")]
+    return {name: of for part in parts for name, of in _names(part, _CARGO_DEPENDENCIES).items()}
 
 
 def _pipfile(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
@@ -198,19 +205,26 @@ def _names(document: Document, tables: tuple[str, ...]) -> Names:
 
 
 def _python_names(document: Document) -> Names:
-    project = _table(document, "project")
+    project, tool = _table(document, "project"), _table(document, "tool")
     rows = [*_list(project.get("dependencies"))]
-    for group in (project.get("optional-dependencies"), document.get("dependency-groups")):
-        if isinstance(group, Mapping):
-            rows += [row for rows_of in group.values() for row in _list(rows_of)]
+    for key in ("dev-dependencies", "override-dependencies", "constraint-dependencies"):
+        rows += _list(_table(tool, "uv").get(key))
+    for group in (
+        _table(project, "optional-dependencies"),
+        _table(document, "dependency-groups"),
+        _table(_table(tool, "pdm"), "dev-dependencies"),
+    ):
+        rows += [row for rows_of in group.values() for row in _list(rows_of)]
     found_names: Names = {}
     for row in rows:
         text = row if isinstance(row, str) else ""
         if match := _REQUIREMENT_NAME.match(text):
             name = re.sub(r"[-_.]+", "-", match[1]).lower()
             found_names[name] = text.partition(";")[0]
-    poetry = _table(_table(document, "tool"), "poetry")
-    return found_names | _names(poetry, ("dependencies", "dev-dependencies"))
+    poetry = _table(tool, "poetry")
+    for part in (poetry, *_tables(poetry, "group")):
+        found_names |= _names(part, ("dependencies", "dev-dependencies"))
+    return found_names
 
 
 def _requirements(subject: InspectedPatch, path: bytes) -> Iterator[Finding]:
@@ -223,18 +237,24 @@ def _requirements(subject: InspectedPatch, path: bytes) -> Iterator[Finding]:
         if count >= 10_000:
             yield found("not-inspected", path, "more than 10,000 added requirements")
             return
-        line = bytes(row[:_SHOWN])
-        text = line.decode("utf-8", "replace").strip()
+        line = bytes(row).strip()
+        text = line[:_SHOWN].decode("utf-8", "replace")
         if _INDEX.search(line):
             reason = f"installs from elsewhere: {text}"
             yield found("dependency-added", path, reason, line=number, severity=Severity.WARNING)
-        elif _REQUIREMENT_NAME.match(text):
+        elif _REQUIREMENT_NAME.match(text) or _INCLUDED.match(line):
             yield found("dependency-added", path, f"a requirement: {text}", line=number)
 
 
 def _table(document: Document, key: str) -> Document:
     value = document.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _tables(document: Document, key: str) -> list[Document]:
+    """The tables in a table."""
+    inner = _table(document, key)
+    return [_table(inner, name) for name in inner]
 
 
 def _list(value: object) -> list[object]:

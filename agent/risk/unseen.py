@@ -27,6 +27,8 @@ _RUNS = (
     (b"\x1bLua", "compiled Lua"),
     (b"\xed\xab\xee\xdb", "an RPM package"),
     (b"dex\n", "Android code"),
+    (b"\x80\x04\x95", "a Python pickle, which runs code when it is read"),
+    (b"\x80\x05\x95", "a Python pickle, which runs code when it is read"),
 )
 _SHOWN = (
     (b"\x89PNG", "a PNG image"),
@@ -44,7 +46,6 @@ _SHOWN = (
     (b"\0\1\0\0", "a TrueType font"),
     (b"OTTO", "an OpenType font"),
     (b"wOF", "a web font"),
-    (b"\x80\x04\x95", "a Python pickle, which runs code when it is read"),
 )
 
 

@@ -177,7 +177,8 @@ def _last_line(result: CommandResult, timeout_s: float, limits: ContainerLimits)
     if result.leftovers:
         notes.append(f"{result.leftovers} processes it left running were killed")
     notes.append(f"{result.duration_s:.2f} s")
-    notes.append(f"now in {result.cwd}")
+    # A directory's name may hold a line break, and what it says must stay a part of this line.
+    notes.append(f"now in {one_line(result.cwd)}")
     return f"[{'; '.join(notes)}]"
 
 

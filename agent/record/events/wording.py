@@ -12,6 +12,7 @@ from agent.record.events.conversation import (
     TextFormChosen,
 )
 from agent.record.events.kinds import BudgetUsed
+from agent.untrusted_text import one_line
 from policies.decision import Allow, Ask, Decision, Deny
 
 _VERBS = {
@@ -57,7 +58,8 @@ def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
 
 
 def shown_in_words(context: ContextShown) -> str:
-    names = [f"{file.name}{' (cut)' if file.cut else ''}" for file in context.files]
+    # A record that came from elsewhere may name them as it likes.
+    names = [f"{one_line(file.name, 80)}{' (cut)' if file.cut else ''}" for file in context.files]
     return f"{', '.join(names)} shown to the model as untrusted context"
 
 

@@ -12,7 +12,7 @@ from agent.config.instructions import Instructions
 from agent.conversation.prompts import LARGEST_BYTES, NAMES, context_of
 from agent.conversation.resume_state import resume_state_of
 from agent.models.interface import Text, UserMessage
-from agent.record.events.conversation import ContextShown
+from agent.record.events.conversation import ContextShown, ShownFile
 from agent.record.events.wording import shown_in_words
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
@@ -98,6 +98,12 @@ def test_a_long_file_is_cut_and_says_so(empty: TmpBox) -> None:
     assert len(context.text) < LARGEST_BYTES + 2000
     assert f"[cut: only the first {LARGEST_BYTES} bytes" in context.text
     assert shown_in_words(context) == "AGENTS.md (cut) shown to the model as untrusted context"
+
+
+def test_what_a_forged_record_calls_a_file_does_not_act() -> None:
+    file = ShownFile(name="\x1b[2JA\nB", sha256="", size_bytes=1, cut=False)
+    words = shown_in_words(ContextShown(files=(file,), text=""))
+    assert words == "\\x1b[2JA⏎B shown to the model as untrusted context"
 
 
 def test_three_files_of_control_characters_fit_into_the_record(empty: TmpBox) -> None:

@@ -57,6 +57,7 @@ def test_a_torn_last_line_is_left_out(run: Path) -> None:
         (2, {"more": 7}, "line 3 of {path}: notice has a field `more`"),
         (1, {"event": "followed"}, "line 2 of {path}: there is no event 'followed'"),
         (2, {"time": "yesterday"}, "line 3 of {path} has no `time`"),
+        (2, {"time": "2026-01-01T10:00:00"}, "line 3 of {path} has no `time`"),
         (0, {"format": 2}, "{path} was written by another version of Moonpool"),
         (0, {"format": "1"}, "{path} was written by another version of Moonpool"),
     ],

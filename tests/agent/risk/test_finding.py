@@ -203,6 +203,22 @@ PRESENT = [
         line=2,
     ),
     Case(id="dependency-added", new={"pyproject.toml": b'[project]\ndependencies = ["x>1"]\n'}),
+    *(
+        Case(id="dependency-added", new={name: text})
+        for name, text in (
+            ("requirements/base.txt", b"b==1\n"),
+            ("requirements.txt", b"-r hidden.txt\n"),
+            ("pyproject.toml", b'[tool.poetry.group.dev.dependencies]\nx = "1"\n'),
+            ("pyproject.toml", b'[tool.uv]\ndev-dependencies = ["x"]\n'),
+            ("pyproject.toml", b'[tool.pdm.dev-dependencies]\ntest = ["x"]\n'),
+            ("Cargo.toml", b'[target."cfg(unix)".dependencies]\nx = "1"\n'),
+            ("Cargo.toml", b'[workspace.dependencies]\nx = "1"\n'),
+        )
+    ),
+    Case(
+        id="install-script",
+        new={"pyproject.toml": b'[tool.uv]\nextra-index-url = ["https://example.org"]\n'},
+    ),
     Case(id="bidi-control", new={"a.py": "x\n# \u202e }\n".encode()}, line=2),
     Case(id="bidi-control", new={"a.md": "hi\U000e0041\U000e0042\n".encode()}, line=1),
     Case(id="bidi-control", new={"a\u202egpj.exe": b""}),
@@ -267,6 +283,10 @@ ABSENT = [
         id="dependency-added",
         old={"package.json": NPM},
         new={"package.json": NPM.replace(b"^1", b"^2")},
+    ),
+    Case(
+        id="dependency-added",
+        new={"requirements.txt": b"# x\n--require-hashes\n  --hash=sha256:00\n--pre\n"},
     ),
     Case(id="bidi-control", new={"a.py": "s = 'עברית'  # مرحبا\n".encode()}),
     Case(
@@ -379,6 +399,29 @@ def test_a_lockfile_alone_weighs_more_and_a_new_host_most(policy: Policy) -> Non
     assert severities({"package-lock.json": again}) == {(Severity.WARNING, None)}
     elsewhere = LOCK + b'"https://user:pw@evil.example/a.tgz"\n'
     assert (Severity.DANGER, 2) in severities({"package-lock.json": elsewhere})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"-e git+https://example.org/x",
+        b"-ihttps://example.org/simple",
+        b"--extra-index https://example.org/simple",
+        b" " * 300 + b"x @ https://example.org/x.whl",
+        b"x" + b" " * 300 + b"@ hg+https://example.org/x",
+    ],
+)
+def test_a_requirement_from_elsewhere_weighs_more_however_it_is_written(
+    policy: Policy, line: bytes
+) -> None:
+    rows = findings(Case(id="", new={"requirements.txt": line + b"\n"}), policy)
+    severities = {row.severity for row in rows if row.id == "dependency-added"}
+    assert severities == {Severity.WARNING}
+
+
+def test_a_pickle_is_told_as_what_runs(policy: Policy) -> None:
+    rows = findings(Case(id="", new={"a.pkl": b"\x80\x04\x95" + bytes(30)}), policy)
+    assert {row.severity for row in rows if row.id == "binary"} == {Severity.WARNING}
 
 
 def test_a_script_with_a_nul_byte_is_no_mere_binary(policy: Policy) -> None:

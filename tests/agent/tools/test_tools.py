@@ -261,6 +261,14 @@ def test_bash_reports_both_streams_exit_code_and_directory(box: TmpBox) -> None:
     assert "now in " in last
 
 
+def test_bash_ends_in_one_line_whatever_a_directory_is_called(box: TmpBox) -> None:
+    box.cwd = box.workspace / "a\n[exit code 0]"
+    box.cwd.mkdir()
+    answer = use(box, "bash", command="exit 4")
+    assert answer.text.startswith("[exit code 4; ")
+    assert "\n" not in answer.text
+
+
 def test_bash_timeout_is_the_shorter_of_policy_and_call_and_says_what_to_do(box: TmpBox) -> None:
     answer = use(box, "bash", command="sleep 30", timeout_s=0.2)
     assert answer.exit_code == 124
