@@ -8,7 +8,7 @@ it changed, whether its manifest did too, and from where it downloads.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from agent.risk.finding import Finding, Severity, found
@@ -38,6 +38,13 @@ _NPM_DEPENDENCIES = (
     "overrides",
     "resolutions",
 )
+_PYTHON_TOOLS = {
+    "uv": ("index", "index-url", "extra-index-url", "find-links", "pip", "sources"),
+    "poetry": ("source", "build"),
+    "pdm": ("source", "build"),
+    "setuptools": ("cmdclass",),
+    "hatch": ("build",),
+}
 _CARGO_DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
 # Not a version but a place: git+https://..., file:..., owner/repository, http://...
 _ELSEWHERE = re.compile(r"[/:]|\bgit\b")
@@ -55,6 +62,8 @@ _INCLUDED = re.compile(rb"-[rc]|--r(?!equire-hashes\b)|--con(?!fig)")
 Document = Mapping[str, Any]
 Names = dict[str, str]
 """Dependencies: name to what is asked of it."""
+Told = tuple[str, str, Severity | None]
+"""Kind and reason of a finding, and its severity where that is not the kind's."""
 
 
 def manifests(subject: InspectedPatch) -> Iterator[Finding]:
@@ -79,7 +88,7 @@ def _manifest(
     subject: InspectedPatch,
     change: Change,
     parse: Callable[[bytes], Document],
-    compare: Callable[[Document, Document], Iterator[tuple[str, str, Severity | None]]],
+    compare: Callable[[Document, Document], Iterator[Told]],
 ) -> Iterator[Finding]:
     old, new = b"" if _moved(change) else subject.old(change), subject.new(change)
     if old is None or new is None:
@@ -115,61 +124,39 @@ def _line_of(subject: InspectedPatch, path: bytes, reason: str) -> int | None:
     return section.line_at(at) if section is not None and at >= 0 else None
 
 
-def _npm(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+def _npm(old: Document, new: Document) -> Iterator[Told]:
     before, after = _table(old, "scripts"), _table(new, "scripts")
-    for key in sorted(_NPM_SCRIPTS & after.keys()):
-        if after[key] != before.get(key):
-            yield "install-script", f"npm runs {key}: {_words(after[key])}", None
-    for key in ("gypfile", "workspaces", "packageManager", "pnpm"):
-        if new.get(key) != old.get(key) and key in new:
-            yield "install-script", f"how it installs changes: {key}", None
-    names = [_names(document, _NPM_DEPENDENCIES) for document in (old, new)]
-    yield from _dependencies(*names)
+    run = sorted(_NPM_SCRIPTS & after.keys())
+    yield from _changed(before, after, run, "npm runs {}", shown=True)
+    keys = ("gypfile", "workspaces", "packageManager", "pnpm")
+    yield from _changed(old, new, keys, "how it installs changes: {}")
+    yield from _dependencies(_names(old, _NPM_DEPENDENCIES), _names(new, _NPM_DEPENDENCIES))
 
 
-def _composer(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+def _composer(old: Document, new: Document) -> Iterator[Told]:
     before, after = _table(old, "scripts"), _table(new, "scripts")
-    for key in sorted(after):
-        if after[key] != before.get(key):
-            yield "install-script", f"composer runs {key}: {_words(after[key])}", None
-    for key in ("repositories", "config"):
-        if new.get(key) != old.get(key) and key in new:
-            yield "install-script", f"where or how it installs changes: {key}", None
-    names = [_names(document, ("require", "require-dev")) for document in (old, new)]
-    yield from _dependencies(*names)
+    yield from _changed(before, after, sorted(after), "composer runs {}", shown=True)
+    keys = ("repositories", "config")
+    yield from _changed(old, new, keys, "where or how it installs changes: {}")
+    tables = ("require", "require-dev")
+    yield from _dependencies(_names(old, tables), _names(new, tables))
 
 
-def _pyproject(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+def _pyproject(old: Document, new: Document) -> Iterator[Told]:
     before, after = _table(old, "build-system"), _table(new, "build-system")
-    for key in sorted(after):
-        if after[key] != before.get(key):
-            words = f"building and installing it runs {key}: {_words(after[key])}"
-            yield "install-script", words, None
-    tools = [_table(document, "tool") for document in (old, new)]
-    for tool, key in (
-        *(("uv", key) for key in ("index", "index-url", "extra-index-url", "find-links")),
-        *(("uv", key) for key in ("pip", "sources")),
-        ("poetry", "source"),
-        ("pdm", "source"),
-        ("setuptools", "cmdclass"),
-        ("poetry", "build"),
-        ("pdm", "build"),
-        ("hatch", "build"),
-    ):
-        was, now = (_table(document, tool).get(key) for document in tools)
-        if now is not None and now != was:
-            yield "install-script", f"where or how it installs changes: tool.{tool}.{key}", None
+    words = "building and installing it runs {}"
+    yield from _changed(before, after, sorted(after), words, shown=True)
+    before, after = _table(old, "tool"), _table(new, "tool")
+    for tool, keys in _PYTHON_TOOLS.items():
+        words = f"where or how it installs changes: tool.{tool}.{{}}"
+        yield from _changed(_table(before, tool), _table(after, tool), keys, words)
     yield from _dependencies(_python_names(old), _python_names(new))
 
 
-def _cargo(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
+def _cargo(old: Document, new: Document) -> Iterator[Told]:
     before, after = _table(old, "package"), _table(new, "package")
-    for key in ("build", "links"):
-        if key in after and after[key] != before.get(key):
-            yield "install-script", f"Cargo runs on build: {_words(after[key])}", None
-    for key in ("patch", "replace"):
-        if key in new and new[key] != old.get(key):
-            yield "install-script", f"where crates come from changes: {key}", None
+    yield from _changed(before, after, ("build", "links"), "Cargo runs on build", shown=True)
+    yield from _changed(old, new, ("patch", "replace"), "where crates come from changes: {}")
     yield from _dependencies(_crates(old), _crates(new))
 
 
@@ -179,14 +166,23 @@ def _crates(document: Document) -> Names:
     return {name: of for part in parts for name, of in _names(part, _CARGO_DEPENDENCIES).items()}
 
 
-def _pipfile(old: Document, new: Document) -> Iterator[tuple[str, str, Severity | None]]:
-    if new.get("source") != old.get("source") and "source" in new:
-        yield "install-script", "where packages come from changes: source", None
-    names = [_names(document, ("packages", "dev-packages")) for document in (old, new)]
-    yield from _dependencies(*names)
+def _pipfile(old: Document, new: Document) -> Iterator[Told]:
+    yield from _changed(old, new, ("source",), "where packages come from changes: {}")
+    tables = ("packages", "dev-packages")
+    yield from _dependencies(_names(old, tables), _names(new, tables))
 
 
-def _dependencies(old: Names, new: Names) -> Iterator[tuple[str, str, Severity | None]]:
+def _changed(
+    old: Document, new: Document, keys: Iterable[str], words: str, *, shown: bool = False
+) -> Iterator[Told]:
+    """What decides how it is installed, where it is new or another than before."""
+    for key in keys:
+        if key in new and new[key] != old.get(key):
+            value = f": {_words(new[key])}" if shown else ""
+            yield "install-script", words.format(key) + value, None
+
+
+def _dependencies(old: Names, new: Names) -> Iterator[Told]:
     for name, wanted in sorted(new.items()):
         elsewhere = bool(_ELSEWHERE.search(wanted))
         if elsewhere and old.get(name) != wanted:
@@ -344,14 +340,10 @@ def _hosts(subject: InspectedPatch, change: Change) -> Iterator[Finding]:
         yield found("not-inspected", change.path, "too large to compare where it downloads from")
         return
     known = {match[1].lower() for match in _HOST.finditer(old)}
-    told = 0
+    places: dict[bytes, int] = {}
     for match in _HOST.finditer(section.text):
-        host = bytes(match[1]).lower()
-        if host not in known:
-            known.add(host)
-            told += 1
-            if told > _HOSTS_TOLD:
-                return
-            line = section.line_at(match.start())
-            reason = f"downloads from {host.decode()}, which it did not name before"
-            yield found("lockfile", change.path, reason, line=line, severity=Severity.DANGER)
+        places.setdefault(bytes(match[1]).lower(), match.start())
+    for host in [host for host in places if host not in known][:_HOSTS_TOLD]:
+        line = section.line_at(places[host])
+        reason = f"downloads from {host.decode()}, which it did not name before"
+        yield found("lockfile", change.path, reason, line=line, severity=Severity.DANGER)
