@@ -6,6 +6,7 @@ whichever of them finds nobody reading reads for all.
 """
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -80,6 +81,21 @@ class _Inbox:
         return answer
 
 
+class _OpenRequest:
+    """A request while it is open: a context manager, written out as each call goes through it."""
+
+    def __init__(self, inboxes: dict[int, _Inbox], number: int) -> None:
+        self._inboxes = inboxes
+        self._number = number
+
+    def __enter__(self) -> int:
+        self._inboxes[self._number] = _Inbox()
+        return self._number
+
+    def __exit__(self, *_: object) -> None:
+        del self._inboxes[self._number]
+
+
 class GuestLink:
     """One stream to one guest."""
 
@@ -95,16 +111,20 @@ class GuestLink:
         self._stream_timeout_s = stream_timeout_s
         self._frames = wire.FrameReader()
         self._pending: deque[tuple[int, GuestAnswer, int]] = deque()
-        self._raw = bytearray()
+        self._header = b""
         self._payload_left = 0
         self._payload_kind = 0
         self._stderr = b""
-        self._number = 0
-        self._buffer = bytearray(_FIRST_BYTES)
+        self._numbers = itertools.count(1)
+        self._buffer = memoryview(bytearray(_FIRST_BYTES))
         self._inboxes: dict[int, _Inbox] = {}
-        self._changed = threading.Condition()
-        """Guards the inboxes and who reads; told when something came for somebody."""
+        self._lock = threading.Lock()
+        """Guards the inboxes and who reads."""
+        self._changed = threading.Condition(self._lock)
+        """Told when something came for somebody."""
         self._read_by_one = False
+        self._waiting = 0
+        """Threads that wait for the one that reads."""
         self.lost: str | None = None
         """Why the guest is given up; None while it is not."""
 
@@ -113,20 +133,9 @@ class GuestLink:
 
     # -- requests --------------------------------------------------------------------------
 
-    def next_number(self) -> int:
-        with self._changed:
-            self._number += 1
-            return self._number
-
-    @contextlib.contextmanager
-    def request(self) -> Iterator[int]:
+    def request(self) -> "_OpenRequest":
         """The number of a request to be sent, whose answers are kept meanwhile for `answer_to`."""
-        number = self.next_number()
-        self._inboxes[number] = _Inbox()
-        try:
-            yield number
-        finally:
-            del self._inboxes[number]
+        return _OpenRequest(self._inboxes, next(self._numbers))
 
     def send(self, request: HostRequest, *, number: int | None = None) -> int:
         """Send a request; gives its number, the next one unless said.
@@ -137,7 +146,7 @@ class GuestLink:
         """
         if self.lost is not None:
             raise SandboxLost(self.lost)
-        number = self.next_number() if number is None else number
+        number = next(self._numbers) if number is None else number
         try:
             frames = message.request_frames(number, request)
         except wire.WireError as error:
@@ -155,11 +164,12 @@ class GuestLink:
             FileError: the guest's kernel refused it.
             SandboxLost: no answer, or another one.
         """
-        for answer in self._answers(request):
-            if isinstance(answer, kind):
-                return answer
-            raise self.refused(answer, request)
-        raise AssertionError("answers end with an error")
+        with self.request() as number:
+            self.send(request, number=number)
+            answer = self.answer_to(number, until=time.monotonic() + self._answer_timeout_s)
+        if isinstance(answer, kind):
+            return answer
+        raise self.refused(answer, request)
 
     def stream(self, request: HostRequest, *kinds: type[A]) -> Iterator[A]:
         """Make a request answered by any number of pieces of these kinds, then `Done`.
@@ -167,28 +177,27 @@ class GuestLink:
         Raises:
             FileError, SandboxLost: as `ask`.
         """
-        for answer in self._answers(request):
-            if isinstance(answer, Done):
-                return
-            if not isinstance(answer, kinds):
-                raise self.refused(answer, request)
-            yield answer
-
-    def _answers(self, request: HostRequest) -> Iterator[GuestAnswer]:
-        """All answers to a request, in time; without end, unless the request failed."""
         with self.request() as number:
             self.send(request, number=number)
             end = time.monotonic() + self._stream_timeout_s
-            until = time.monotonic() + self._answer_timeout_s
             while True:
-                answer = self.answer_to(number, until=min(until, end))
-                if isinstance(answer, RequestFailed):
-                    raise file_error(answer)
+                until = min(time.monotonic() + self._answer_timeout_s, end)
+                answer = self.answer_to(number, until=until)
+                if isinstance(answer, Done):
+                    return
+                if not isinstance(answer, kinds):
+                    raise self.refused(answer, request)
                 yield answer
-                until = time.monotonic() + self._answer_timeout_s
 
-    def refused(self, answer: GuestAnswer, request: HostRequest) -> SandboxLost:
-        """The error for an answer that is none to this request; the guest is given up."""
+    def refused(self, answer: GuestAnswer, request: HostRequest) -> FileError | SandboxLost:
+        """The error for an answer that is not what was asked for: what the guest says of its
+        failure, or that it is given up."""
+        if isinstance(answer, RequestFailed):
+            return file_error(answer)
+        return self.nonsense(answer, request)
+
+    def nonsense(self, answer: GuestAnswer, request: HostRequest) -> SandboxLost:
+        """The error for an answer that no honest guest gives; it is given up."""
         return self._give_up(
             f"the guest answered {type(request).__name__} with {type(answer).__name__}"
         )
@@ -222,17 +231,17 @@ class GuestLink:
         """
         inbox = self._inboxes[number]
         while True:
-            with self._changed:
+            with self._lock:
                 if inbox.answers:
                     return inbox.take()
                 left = self._left(until)
-                if self._read_by_one:
+                reads, self._read_by_one = not self._read_by_one, True
+                came = False
+                if not reads:
+                    self._waiting += 1
                     came = self._changed.wait(min(left, _TICK_S))
-                else:
-                    self._read_by_one, came = True, None
-            if came is None:
-                came = self._read_for_all(left)
-            if not came and on_tick is not None:
+                    self._waiting -= 1
+            if not (came or (reads and self._read_for_all(left))) and on_tick is not None:
                 on_tick()
 
     def _read_for_all(self, left_s: float) -> bool:
@@ -240,14 +249,15 @@ class GuestLink:
         try:
             return self._read(left_s)
         finally:
-            with self._changed:
+            with self._lock:
                 self._read_by_one = False
                 while self._pending:
                     number, answer, size = self._pending.popleft()
                     inbox = self._inboxes.get(number)
                     if inbox is not None and not inbox.put(answer, size):
                         self.give_up("the guest sends more than is taken")
-                self._changed.notify_all()
+                if self._waiting:
+                    self._changed.notify_all()
 
     def _left(self, until: float) -> float:
         """Seconds that are left. Raises `SandboxLost` where none are, or the guest is lost."""
@@ -269,31 +279,29 @@ class GuestLink:
         if not count:
             said = self._stderr.decode("utf-8", "replace").strip()
             raise self._give_up(f"the guest ended{': ' + said if said else ''}")
-        self._take(memoryview(self._buffer)[:count])
+        self._take(self._buffer[:count])
         if count == len(self._buffer) < _RECEIVE_BYTES:
-            self._buffer = bytearray(_RECEIVE_BYTES)
+            self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
         return True
 
     def _take(self, data: memoryview) -> None:
         """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""
-        if not self._raw and self._payload_left >= len(data):
-            self._deliver(data)  # the common case for large output: all of one piece
-        else:
-            self._raw += data
-            raw = memoryview(bytes(self._raw))
-            at = 0
-            while at < len(raw):
-                if not self._payload_left:
-                    if len(raw) - at < _HEADER_BYTES:
-                        break
-                    self._payload_kind = raw[at]
-                    self._payload_left = int.from_bytes(raw[at + 4 : at + 8], "big")
-                    at += _HEADER_BYTES
-                    continue
-                piece = raw[at : at + self._payload_left]
-                at += len(piece)
-                self._deliver(piece)
-            self._raw = bytearray(raw[at:])
+        at = 0
+        while at < len(data):
+            if not self._payload_left:
+                lacking = _HEADER_BYTES - len(self._header)
+                header = self._header + data[at : at + lacking]
+                at += lacking
+                if len(header) < _HEADER_BYTES:
+                    self._header = header
+                    break
+                self._header = b""
+                self._payload_kind = header[0]
+                self._payload_left = int.from_bytes(header[4:], "big")
+                continue
+            piece = data[at : at + self._payload_left]
+            at += len(piece)
+            self._deliver(piece)
         try:
             answers = [(*message.answer(frame), self._frames.size) for frame in self._frames]
         except wire.WireError as error:

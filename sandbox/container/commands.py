@@ -12,7 +12,7 @@ from sandbox.container.session import Session, SessionFiles, path_bytes
 from sandbox.errors import FileError, SandboxLost
 from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE
-from sandbox.link import GuestLink, file_error
+from sandbox.link import GuestLink
 from sandbox.results import BackgroundStatus, CommandResult, Leftovers, Output
 
 _GRACE_S = 15.0
@@ -217,8 +217,6 @@ class SessionCommands(SessionFiles):
                         raise SandboxLost("the guest sent more output than it may")
                 case protocol.CommandEnd():
                     return answer
-                case protocol.RequestFailed():
-                    raise file_error(answer)
                 case _:
                     raise link.refused(answer, wanted)
 
@@ -228,13 +226,10 @@ class SessionCommands(SessionFiles):
         wanted = protocol.StartProcess(script=command.encode("utf-8", "surrogateescape"))
         with link.request() as number:
             link.send(wanted, number=number)
-            match link.answer_to(number, until=time.monotonic() + _GRACE_S):
-                case protocol.Done():
-                    return number
-                case protocol.RequestFailed() as failed:
-                    raise file_error(failed)
-                case answer:
-                    raise link.refused(answer, wanted)
+            answer = link.answer_to(number, until=time.monotonic() + _GRACE_S)
+        if isinstance(answer, protocol.Done):
+            return number
+        raise link.refused(answer, wanted)
 
     def poll(self, background: int) -> BackgroundStatus:
         """Whether a background process still runs, and its output so far.

@@ -231,7 +231,7 @@ def _greet(
         engine.start(container)
         _, words = link.receive(until=time.monotonic() + _GREETING_TIMEOUT_S)
         if not isinstance(words, FirstWords):
-            raise link.refused(words, setup)
+            raise link.nonsense(words, setup)
         report = seal.check(
             words,
             kernel_policy=made.kernel_policy,

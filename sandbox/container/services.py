@@ -75,14 +75,12 @@ def start(link: GuestLink, services: tuple[PlannedService, ...], *, abi: int) ->
 
 def _started(link: GuestLink, service: PlannedService) -> str:
     wanted = service.request()
-    number = link.send(wanted)
-    until = time.monotonic() + service.rule.timeout_s + _GRACE_S
-    while True:
-        answered, answer = link.receive(until=until)
-        if answered == number:
-            break
+    with link.request() as number:
+        link.send(wanted, number=number)
+        until = time.monotonic() + service.rule.timeout_s + _GRACE_S
+        answer = link.answer_to(number, until=until)
     if not isinstance(answer, ServiceStarted):
-        raise link.refused(answer, wanted)
+        raise link.nonsense(answer, wanted)
     if answer.ending == b"ready":
         return f"service {service.rule.name}: ready ({answer.waited_ms / 1000:.1f} s)"
     raise ServiceFailed(_failure(service, answer))

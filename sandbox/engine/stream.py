@@ -43,7 +43,7 @@ class ByteStream:
                         raise
                     self._writable.poll(min(left, _TICK_S) * 1000)
 
-    def receive(self, buffer: bytearray, *, within_s: float) -> int | None:
+    def receive(self, buffer: memoryview, *, within_s: float) -> int | None:
         """Take what has come or comes in that time: how much, 0 at the end, None for nothing.
 
         Raises `OSError`.

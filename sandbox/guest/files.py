@@ -37,25 +37,27 @@ def _letter(mode: int) -> bytes:
     return b"o"
 
 
-def open_regular(path: bytes, flags: int) -> int:
-    """Open a file that is one."""
+def open_regular(path: bytes, flags: int) -> tuple[int, int]:
+    """Open a file that is one; gives its size too."""
     # O_NONBLOCK: a named pipe in the workspace must not hang the guest.
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
-    kind = os.fstat(handle).st_mode & _TYPE
+    state = os.fstat(handle)
+    kind = state.st_mode & _TYPE
     if kind != _REGULAR:
         os.close(handle)
         if kind == _DIRECTORY:
             raise IsADirectoryError(21, "is a directory")
         raise OSError(22, "is not a regular file")
-    return handle
+    return handle, state.st_size
 
 
 def read(path: bytes, offset: int, limit: int) -> tuple[bytes, int]:
     """Up to `limit` bytes from `offset`, and the file's size."""
-    handle = open_regular(path, os.O_RDONLY)
+    handle, size = open_regular(path, os.O_RDONLY)
     try:
-        size = os.fstat(handle).st_size
-        return os.pread(handle, limit, offset), size
+        # No more than there is: the memory for all of a limit costs more than the call. The
+        # kernel's own files have a size of 0, whatever is in them.
+        return os.pread(handle, min(limit, size - offset) if size > offset else limit, offset), size
     finally:
         os.close(handle)
 
@@ -66,17 +68,20 @@ def write(path: bytes, data: bytes, *, append: bool, overwrite: bool) -> None:
     if not append:
         # Cut by the open itself would cut a device or what a dangling check let through.
         flags |= 0 if overwrite else os.O_EXCL
-        parent = os.path.dirname(path)
-        if not os.path.isdir(parent):
-            os.makedirs(parent, exist_ok=True)
-    handle = open_regular(path, flags)
+    try:
+        handle, size = open_regular(path, flags)
+    except FileNotFoundError:
+        if append:
+            raise
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle, size = open_regular(path, flags)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(handle, view) :]
         # Cut after writing: ext4 takes a cut to nothing, then a close, for a careless replacement
         # and flushes the file, which costs more than all the rest.
-        if not append and os.fstat(handle).st_size > len(data):
+        if not append and size > len(data):
             os.ftruncate(handle, len(data))
     finally:
         os.close(handle)

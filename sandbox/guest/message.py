@@ -36,20 +36,23 @@ class Fields:
     """
 
     if TYPE_CHECKING:
+        _name: ClassVar[bytes]
         _kinds: ClassVar[dict[str, str]]
         _readers: ClassVar[list[tuple[str, type | None, Reader]] | None]
 
     def __init_subclass__(cls) -> None:
+        cls._name = cls.__name__.encode()
         cls._kinds = getattr(cls, "__annotations__", {})
         cls._readers = None
-        _CLASSES[cls.__name__] = cls
+        _CLASSES[cls._name] = cls
 
     def __init__(self, **fields: object) -> None:
         self.__dict__.update(fields)
 
     def values(self) -> list[Any]:
         """The fields in the order of the wire."""
-        return [getattr(self, name) for name in self._kinds]
+        fields = self.__dict__
+        return [fields[name] for name in self._kinds]
 
     @classmethod
     def read(cls, values: object) -> Self:
@@ -80,7 +83,7 @@ class Fields:
         return made
 
 
-_CLASSES: dict[str, type[Fields]] = {}
+_CLASSES: dict[bytes, type[Fields]] = {}
 
 
 _PLAIN = {"bytes": bytes, "int": int}
@@ -112,11 +115,15 @@ def _reader(kind: str) -> Reader:
         return lambda value: [each(item) for item in rows(value)]
     if kind == "bool":
         return _truth
-    return _exactly(_PLAIN[kind]) if kind in _PLAIN else _CLASSES[kind].read
+    return _exactly(_PLAIN[kind]) if kind in _PLAIN else _CLASSES[kind.encode()].read
 
 
 class Message(Fields):
     """What one frame holds."""
+
+    def framed(self, number: int) -> list[Any]:
+        """The value of its frame."""
+        return [self._name, number, *self.values()]
 
 
 class HostRequest(Message):
@@ -140,7 +147,7 @@ def frame(number: int, message: Message) -> bytes:
     Raises:
         WireError: they are more than a frame takes.
     """
-    return wire.frame([type(message).__name__.encode(), number, *message.values()])
+    return wire.frame(message.framed(number))
 
 
 def request_frames(number: int, wanted: HostRequest) -> bytes:
@@ -149,10 +156,11 @@ def request_frames(number: int, wanted: HostRequest) -> bytes:
     Raises:
         WireError: they are more than `wire.MESSAGE_LIMIT`.
     """
-    values = [type(wanted).__name__.encode(), number, *wanted.values()]
-    body = wire.encode(values, wire.MESSAGE_LIMIT)
-    if len(body) <= wire.FRAME_LIMIT:
-        return len(body).to_bytes(4, "big") + body
+    values = wanted.framed(number)
+    try:
+        return wire.frame(values)
+    except wire.WireError:
+        body = wire.encode(values, wire.MESSAGE_LIMIT)
     starts = range(0, len(body), wire.PIECE)
     parts = [RequestPart(data=body[at : at + wire.PIECE], last=at == starts[-1]) for at in starts]
     return b"".join(frame(number, part) for part in parts)
@@ -196,7 +204,7 @@ def _read(value: wire.Value, side: type[R]) -> tuple[int, R]:
     if not isinstance(value, list) or len(value) < 2:
         raise ProtocolError("a frame that is no message")
     name, number, *fields = value
-    known = _CLASSES.get(name.decode("ascii", "replace")) if isinstance(name, bytes) else None
+    known = _CLASSES.get(name) if isinstance(name, bytes) else None
     if known is None or not issubclass(known, side):
         raise ProtocolError(f"there is no message {name!r:.40}")
     if type(number) is not int:

@@ -75,7 +75,7 @@ class Spawner:
         try:
             if wanted.stdin is None and wanted.stdin_file is not None:
                 # Opened here, not by the spawn, which would stand still before a named pipe.
-                ends.append(files.open_regular(wanted.stdin_file, os.O_RDONLY))
+                ends.append(files.open_regular(wanted.stdin_file, os.O_RDONLY)[0])
                 os.unlink(wanted.stdin_file)
                 actions.append((os.POSIX_SPAWN_DUP2, ends[-1], 0))
             argv = wanted.argv or []

@@ -38,23 +38,22 @@ class WireError(ValueError):
     """Bytes that are no frame of ours."""
 
 
-def _encode(value: Outgoing, out: list[bytes]) -> None:
-    if isinstance(value, bytes):
-        out.append(b"B" + len(value).to_bytes(4, "big"))
-        out.append(value)
-    elif isinstance(value, int):
-        try:
-            out.append(b"I" + value.to_bytes(8, "big", signed=True))
-        except OverflowError:
-            raise WireError("a number of more than 64 bits") from None
-    elif isinstance(value, (list, tuple)):
-        out.append(b"L" + len(value).to_bytes(4, "big"))
-        for item in value:
-            _encode(item, out)
-    elif value is None:
-        out.append(b"N")
-    else:
-        _encode(value.values(), out)  # type: ignore[union-attr]  # a list is no other sequence
+def _encode(values: Sequence[Outgoing], out: list[bytes]) -> None:
+    for value in values:
+        if isinstance(value, bytes):
+            out.append(b"B" + len(value).to_bytes(4, "big"))
+            out.append(value)
+        elif isinstance(value, int):
+            try:
+                out.append(b"I" + value.to_bytes(8, "big", signed=True))
+            except OverflowError:
+                raise WireError("a number of more than 64 bits") from None
+        elif value is None:
+            out.append(b"N")
+        else:
+            items = value if isinstance(value, (list, tuple)) else value.values()  # type: ignore[union-attr]  # a list is no other sequence
+            out.append(b"L" + len(items).to_bytes(4, "big"))
+            _encode(items, out)
 
 
 def encode(value: Outgoing, limit: int) -> bytes:
@@ -63,49 +62,56 @@ def encode(value: Outgoing, limit: int) -> bytes:
     Raises:
         WireError: it would take more than `limit` bytes, or holds too large a number.
     """
-    out: list[bytes] = []
-    _encode(value, out)
-    size = sum(map(len, out))
-    if size > limit:
-        raise WireError(f"{size} bytes, and at most {limit} can be sent")
-    return b"".join(out)
+    return b"".join(_within(value, limit)[1:])
 
 
 def frame(value: Outgoing) -> bytes:
     """Bytes of one frame. Raises `WireError` as `encode`."""
-    body = encode(value, FRAME_LIMIT)
-    return len(body).to_bytes(4, "big") + body
+    return b"".join(_within(value, FRAME_LIMIT))
 
 
-def _decode(data: bytes, at: int, depth: int) -> tuple[Value, int]:
-    tag = data[at : at + 1]
-    if tag == b"B":
+def _within(value: Outgoing, limit: int) -> list[bytes]:
+    """The pieces of a frame, its length first."""
+    out = [b""]
+    _encode((value,), out)
+    size = sum(map(len, out))
+    if size > limit:
+        raise WireError(f"{size} bytes, and at most {limit} can be sent")
+    out[0] = size.to_bytes(4, "big")
+    return out
+
+
+def _decode(data: bytes, at: int, count: int, depth: int) -> tuple[list[Value], int]:
+    """So many values from there, and where they end. One loop: a call costs more than a value."""
+    items: list[Value] = []
+    for _ in range(count):
+        tag = data[at : at + 1]
         start = at + 5
-        end = start + int.from_bytes(data[at + 1 : start], "big")
-        if end > len(data) or start > len(data):
-            raise WireError("bytes run past the frame")
-        return bytes(data[start:end]), end
-    if tag == b"I":
-        end = at + 9
-        if end > len(data):
-            raise WireError("number runs past the frame")
-        return int.from_bytes(data[at + 1 : end], "big", signed=True), end
-    if tag == b"N":
-        return None, at + 1
-    if tag == b"L":
-        if depth >= _DEPTH_LIMIT:
-            raise WireError("too deep")
-        count = int.from_bytes(data[at + 1 : at + 5], "big")
-        at += 5
-        # Each item takes a byte at least: a count that lies can't make us allocate.
-        if count > len(data) - at:
-            raise WireError("list runs past the frame")
-        items: list[Value] = []
-        for _ in range(count):
-            item, at = _decode(data, at, depth + 1)
+        if tag == b"B":
+            at = start + int.from_bytes(data[at + 1 : start], "big")
+            if at > len(data):
+                raise WireError("bytes run past the frame")
+            items.append(data[start:at])
+        elif tag == b"I":
+            at += 9
+            if at > len(data):
+                raise WireError("number runs past the frame")
+            items.append(int.from_bytes(data[at - 8 : at], "big", signed=True))
+        elif tag == b"N":
+            items.append(None)
+            at += 1
+        elif tag == b"L":
+            if depth >= _DEPTH_LIMIT:
+                raise WireError("too deep")
+            inside = int.from_bytes(data[at + 1 : start], "big")
+            # Each item takes a byte at least: a count that lies can't make us allocate.
+            if inside > len(data) - start:
+                raise WireError("list runs past the frame")
+            item, at = _decode(data, start, inside, depth + 1)
             items.append(item)
-        return items, at
-    raise WireError(f"unknown tag {tag!r}")
+        else:
+            raise WireError(f"unknown tag {tag!r}")
+    return items, at
 
 
 def decode(data: bytes) -> Value:
@@ -114,7 +120,7 @@ def decode(data: bytes) -> Value:
     Raises:
         WireError: it is not exactly one value.
     """
-    value, end = _decode(data, 0, 0)
+    (value,), end = _decode(data, 0, 1, 0)
     if end != len(data):
         raise WireError("bytes after the value")
     return value
@@ -133,17 +139,14 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[Value]:
         buffer = self._buffer
-        at = 0
-        try:
-            while len(buffer) - at >= 4:
-                size = int.from_bytes(buffer[at : at + 4], "big")
-                if size > FRAME_LIMIT:
-                    raise WireError(f"frame of {size} bytes announced")
-                if len(buffer) - at - 4 < size:
-                    break
-                body = bytes(buffer[at + 4 : at + 4 + size])
-                at += 4 + size
-                self.size = size
-                yield decode(body)
-        finally:
-            del buffer[:at]
+        while len(buffer) >= 4:
+            size = int.from_bytes(buffer[:4], "big")
+            if size > FRAME_LIMIT:
+                raise WireError(f"frame of {size} bytes announced")
+            end = 4 + size
+            if len(buffer) < end:
+                break
+            body = bytes(memoryview(buffer)[4:end])
+            del buffer[:end]  # which moves nothing: a bytearray begins where its first byte is
+            self.size = size
+            yield decode(body)
