@@ -29,6 +29,7 @@ from sandbox.errors import EngineUnavailable, SandboxError
 
 _MODIFIED = 0
 """Of the kinds of change; source: the engine's API, `ContainerChanges`."""
+_GREETING_BYTES = 1 << 10
 _PIECE_BYTES = 1 << 20
 _STREAM_END_BYTES = 16 << 20
 
@@ -58,7 +59,10 @@ class Engine(EngineImages):
         for endpoint in found:
             try:
                 api = Api(endpoint)
-                api.json("GET", "/version")
+                # For its version an engine asks all that it is made of, and starts some of that.
+                said = api.call("GET", "/_ping").read(_GREETING_BYTES)
+                if said.strip() != b"OK":
+                    raise Malformed("what answers there is no container engine")
                 return cls(endpoint, api)
             # ValueError: an address that is none, such as http://[x
             except (EngineRefused, Unreachable, Malformed, ValueError) as error:

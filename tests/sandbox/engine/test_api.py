@@ -236,6 +236,23 @@ def test_a_socket_that_nobody_may_open_is_told_as_such(tmp_path: Path) -> None:
             Engine.connect({"DOCKER_HOST": host})
 
 
+@pytest.mark.parametrize("body", [b"{}", b"<html>OK</html>", b"OK" * 1000, b""])
+def test_what_answers_as_no_engine_does_is_none(
+    answering: Callable[..., OneAnswer], tmp_path: Path, body: bytes
+) -> None:
+    answering(OK + b"\r\n" + body)
+    with pytest.raises(EngineUnavailable, match="no engine answers at unix:"):
+        Engine.connect({"DOCKER_HOST": f"unix://{tmp_path}/s"})
+
+
+def test_an_engine_is_greeted_before_it_is_asked_anything(
+    answering: Callable[..., OneAnswer], tmp_path: Path
+) -> None:
+    server = answering(OK + b"Content-Length: 2\r\n\r\nOK")
+    Engine.connect({"DOCKER_HOST": f"unix://{tmp_path}/s"})
+    assert server.taken().startswith(b"GET /_ping HTTP/1.1\r\n")
+
+
 def test_a_certificate_is_shown_and_asked_for(tmp_path: Path) -> None:
     for name in ("ca", "key"):
         subprocess.run(
