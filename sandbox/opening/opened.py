@@ -1,5 +1,6 @@
 """A workspace in a fresh sealed container, from the copy of the last time where nothing changed."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from sandbox.container.seal import KernelPolicy
 from sandbox.container.session import Session
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_LEFT
-from sandbox.errors import EngineError, SandboxLost, WorkspaceError
+from sandbox.errors import EngineError, SandboxError, SandboxLost, WorkspaceError
 from sandbox.git import config
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
@@ -177,11 +178,50 @@ class _Opening:
             looked = self.supply.look(self.source)
             return looked, snapshot.unchanged(looked, remembered)
 
-        made = self._planned(known, prepared)
-        got = _started_or_copied(self.engine, made, look, self._copied, self.supply)
-        if isinstance(got, StartedContainer):
-            return self._with(made, got, known, prepared)
-        return self.from_copy(got)
+        return self._from_last(self._planned(known, prepared), known, prepared, look)
+
+    def _from_last(
+        self,
+        made: OpeningPlan,
+        known: Snapshot,
+        prepared: PreparedImage,
+        look: Callable[[], tuple[Scan | None, bool]],
+    ) -> OpenedContainer:
+        """A container from the remembered copy, or from another where that is not the workspace.
+
+        Looking through a large tree takes as long as a good part of the start, so both go at once:
+        the container is used only if the tree turns out to be the remembered one. What changed is
+        copied while the container still comes up, and that is removed while the next one does.
+
+        Args:
+            look: gives what it saw, if it had to look so far, and whether that is what was
+                remembered.
+        """
+
+        def look_and_copy() -> tuple[Scan | None, bool]:
+            looked, same = look()
+            if not same:
+                copying.begin()
+            return looked, same
+
+        looking = Background(look_and_copy, name="look")
+        copying = Background(lambda: self._copied(looking.result()[0]), name="copy")
+        removing = Background(lambda: _discard(self.engine, started, self.supply), name="remove")
+        started = None
+        try:
+            looking.begin()
+            started = _started_or_none(self.engine, made, self.supply)
+            if looking.result()[1] and started is not None:
+                return self._with(made, started, known, prepared)
+            removing.begin()
+            return self.from_copy(copying.result())
+        except BaseException:
+            looking.wait()
+            copying.wait()
+            removing.begin()
+            raise
+        finally:
+            removing.wait()
 
     def _copied(self, looked: Scan | None) -> _Copied:
         from sandbox.workspace.copying import take  # noqa: PLC0415 - for what is not cached only
@@ -272,47 +312,6 @@ class _Opening:
         )
 
 
-def _started_or_copied(
-    engine: Engine,
-    plan: OpeningPlan,
-    look: Callable[[], tuple[Scan | None, bool]],
-    copied_of: Callable[[Scan | None], _Copied],
-    supply: ContainerSupply,
-) -> StartedContainer | _Copied:
-    """A container from the remembered copy, or another copy where that is not the workspace.
-
-    Looking through a large tree takes as long as a good part of the start, so both go at once: the
-    container is used only if the tree turns out to be the remembered one. What changed is copied
-    while the container still comes up.
-
-    Args:
-        look: gives what it saw, if it had to look so far, and whether that is what was remembered.
-    """
-
-    def look_and_copy() -> tuple[Scan | None, bool]:
-        looked, same = look()
-        if not same:
-            copying.begin()
-        return looked, same
-
-    looking = Background(look_and_copy, name="look")
-    copying = Background(lambda: copied_of(looking.result()[0]), name="copy")
-    started = None
-    try:
-        looking.begin()
-        started = _started_or_none(engine, plan, supply)
-        if looking.result()[1] and started is not None:
-            return started
-        _discard(engine, started, supply)
-        started = None
-        return copying.result()
-    except BaseException:
-        looking.wait()
-        copying.wait()
-        _discard(engine, started, supply)
-        raise
-
-
 def _start(
     engine: Engine, plan: OpeningPlan, meanwhile: Background[None], supply: ContainerSupply
 ) -> StartedContainer:
@@ -341,5 +340,7 @@ def _started_or_none(
 
 
 def _discard(engine: Engine, started: StartedContainer | None, supply: ContainerSupply) -> None:
-    if started is not None:
-        supply.discard(engine, started)
+    """Remove a container; what does not go now is left to `moonpool prune`."""
+    with contextlib.suppress(SandboxError):
+        if started is not None:
+            supply.discard(engine, started)
