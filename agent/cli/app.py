@@ -1,7 +1,6 @@
 """From a command line to an exit code. Every error of ours becomes words here, and no traceback."""
 
 import errno
-import os
 import sys
 
 from agent.cli.arguments import HELP, HelpWanted, Misuse, flag, parse
@@ -100,5 +99,6 @@ def _failed(error: Exception) -> int:
 
 
 def _close_output() -> None:
-    """Python flushes once more while it ends, and would complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    from agent.terminal.screen import write_nowhere
+
+    write_nowhere(sys.stdout)

@@ -12,17 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from agent.cli.setup import tidying
+from agent.cli import tidying
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job, OpenBox
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.carry_out import observed, write_down
 from agent.preparation.exit_codes import of_outcome
-from agent.record.events.kinds import Event
 from agent.record.journal import Show
 from agent.record.outcome import Finished
 from agent.record.run_log import LOG
@@ -31,12 +30,13 @@ from agent.record.store import PATCH, REFUSED_PATCH, REPORT, SUMMARY, RunRecord
 from agent.record.summary import RunResult
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
-from agent.terminal.screen import Line, open_screen, write_nowhere
+from agent.terminal.screen import Line, open_screen, print_line
 from agent.untrusted_text import one_line, shortened, visible
 from policies.decision import Approve, nobody_to_ask
 from policies.frozen import dataclass
 from sandbox.cache import write_atomically
 from sandbox.patch.make import INDEX_PATCH
+from sandbox.workspace.source import Workspace
 
 if TYPE_CHECKING:
     from agent.conversation.resume_state import ResumeState
@@ -72,7 +72,7 @@ def _watching(job: Job, *, json_lines: bool) -> Frontend:
     if json_lines:
         return Frontend(
             interrupts=interrupts,
-            show=_print_line,
+            show=lambda _event, line: print_line(line) if line is not None else None,
             close=lambda: None,
             approve=nobody_to_ask,
             driver=one_task,
@@ -168,7 +168,7 @@ def _finish(
         _tell_failure(result)
     try:
         if options.json_lines:
-            _print_line(None, record.redact(json.dumps({"event": "summary", **document})))
+            print_line(record.redact(json.dumps({"event": "summary", **document})))
         else:
             screen = open_screen(environment.environ(), leavable=True)
             screen.print(Line())
@@ -204,12 +204,21 @@ def _tell_failure(result: RunResult) -> None:
     _say(f"{result.document.outcome}{why and ': '}{why}")
 
 
-def refuse_used(out: Path) -> None:
-    """Nothing of an earlier run is overwritten.
+def make_out(out: Path | None, root: Workspace) -> None:
+    """The directory for copies, made before the run, so that a wrong name costs none.
 
     Raises:
-        UsageError: there is something of one in that directory.
+        UsageError: it lies in the workspace, can't be made, or holds something of an earlier run.
     """
+    if out is None:
+        return
+    workspace.refuse_inside(out, root, "the output directory")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"-o {out} is not a directory") from error
+    except OSError as error:
+        raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
     for name in (SUMMARY, PATCH, REFUSED_PATCH, INDEX_PATCH, REPORT, LOG):
         if os.path.lexists(out / name):
             raise UsageError(
@@ -232,13 +241,3 @@ def _copy_out(out: Path, result: RunResult, record: RunRecord) -> None:
                 write_atomically(out / name, source.read_bytes())
     except OSError as error:
         _say(f"{out} can't be written: {error.strerror}")
-
-
-def _print_line(_event: Event | None, line: str | None) -> None:
-    if line is None:
-        return
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        write_nowhere(sys.stdout)  # the reader left; that costs no exit code at the end

@@ -95,8 +95,8 @@ def model_name(named: str | None, configuration: Configuration) -> str:
             if any(environment.environ().get(name) for name in names if name is not None):
                 return DEFAULT_MODEL
     raise UsageError(
-        "no model: set ANTHROPIC_API_KEY, or name one with -m or in config.yaml; -m script:FILE "
-        "plays a recorded conversation and needs no key"
+        "no model: set ANTHROPIC_API_KEY, or name one in config.yaml or with -m openai:NAME or "
+        "responses:NAME; -m script:FILE plays a recorded conversation and needs no key"
     )
 
 

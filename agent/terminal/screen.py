@@ -122,6 +122,15 @@ def open_screen(
     return PlainScreen(file, leavable=leavable)
 
 
+def print_line(line: str) -> None:
+    """One line of output. Whoever read it may have left: that costs no exit code at the end."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        write_nowhere(sys.stdout)
+
+
 def write_nowhere(file: IO[str]) -> None:
     """What is written from now on is lost. Python flushes once more while it ends, and would else
     complain of a reader who left."""

@@ -11,7 +11,7 @@ from agent.batch.task import FolderWorkspace, Task
 from agent.batch.tasks.complaints import Complaints
 from agent.cli.arguments import Given
 from agent.cli.batch.options import DOLLARS
-from agent.cli.setup.options import (
+from agent.cli.options import (
     ACCEPT_RISK,
     CEILING,
     CONTEXT_FILES,

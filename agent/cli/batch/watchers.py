@@ -7,7 +7,7 @@ from agent.batch.watching.interface import Watcher
 from agent.batch.watching.json_lines import JsonWatcher
 from agent.batch.watching.plain import PlainWatcher
 from agent.batch.watching.tally import Tally
-from agent.terminal.screen import PlainScreen, write_nowhere
+from agent.terminal.screen import PlainScreen, print_line
 
 
 def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:
@@ -21,12 +21,3 @@ def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:
 
         return LiveWatcher(LiveBlock(console(leavable=True, errors=True)), tally, board)
     return PlainWatcher(PlainScreen(sys.stderr, leavable=True), tally)
-
-
-def print_line(line: str) -> None:
-    """One line of output. Whoever read it may have left: that costs the batch nothing."""
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        write_nowhere(sys.stdout)

@@ -5,9 +5,9 @@ import os
 import sys
 from importlib.util import find_spec
 
+from agent.cli import options
 from agent.cli.arguments import Command, Given, Parameter, path, text
-from agent.cli.setup import options
-from agent.cli.setup.options import (
+from agent.cli.options import (
     ACCEPT_RISK,
     CEILING,
     CONTEXT_FILES,
@@ -43,7 +43,7 @@ def acp(given: Given) -> int:
     if find_spec("acp") is None:
         raise extra_missing("moonpool acp needs its packages", "acp")
     gc.disable()  # as for every command: of what imports make nothing is garbage
-    from agent.cli.setup import tidying
+    from agent.cli import tidying
     from agent.past_runs.forked_run import open_as_recorded
     from agent.servers.acp.serving import serve
     from agent.servers.acp.settings import ServerSettings

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from agent.cli import decided
 from agent.cli.arguments import Command, Given, flag, path, text, texts
-from agent.cli.setup import decided
-from agent.cli.setup.hunks import chosen
-from agent.cli.setup.options import ACCEPT_RISK, AS_JSON, BECAUSE, RUN
-from agent.cli.setup.past_run import past_run
-from agent.cli.setup.saying import print_json, progress
+from agent.cli.hunks import chosen
+from agent.cli.options import ACCEPT_RISK, AS_JSON, BECAUSE, RUN
+from agent.cli.past_run import past_run
+from agent.cli.saying import print_json, progress
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
 from agent.preparation import environment, exit_codes

@@ -4,8 +4,8 @@ import json
 import os
 
 from agent.cli.arguments import Command, Given, optional_argument
-from agent.cli.setup.options import AS_JSON, RUN
-from agent.cli.setup.past_run import OF_WORKSPACE, past_run
+from agent.cli.options import AS_JSON, RUN
+from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.past_runs import blame as blame_lines
 from agent.past_runs.blame import Blame, TracedFile
 from agent.preparation import exit_codes

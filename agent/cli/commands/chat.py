@@ -4,14 +4,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.cli import options
 from agent.cli.arguments import Command, Given, text
 from agent.cli.chat import line_reader
 from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.slash_commands import HELP
 from agent.cli.chat.voice import ChatVoice
 from agent.cli.controller import Frontend, RunController, may_ask
-from agent.cli.setup import options
-from agent.cli.setup.options import (
+from agent.cli.options import (
     ACCEPT_RISK,
     CEILING,
     CONTEXT_FILES,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup.options import AS_JSON
+from agent.cli.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model

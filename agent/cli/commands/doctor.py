@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup.options import AS_JSON
-from agent.cli.setup.saying import print_json
-from agent.errors import RecordError, UsageError
+from agent.cli.options import AS_JSON
+from agent.cli.saying import print_json
+from agent.errors import ModelError, RecordError, UsageError
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup
 from agent.untrusted_text import visible
@@ -59,7 +59,10 @@ def doctor(given: Given) -> int:
         attempt("sealed container", lambda: _sealed(working))
         attempt("cache", lambda: _cache(working))
     attempt("record", _record)
-    tell("ok" if _has_key() else "note", "model", _model())
+    try:
+        tell("ok", "model", _model())
+    except (UsageError, ModelError) as error:
+        tell("note", "model", str(error))
     good = all(check["state"] != "bad" for check in checks)
     if given[AS_JSON]:
         print_json({"good": good, "checks": checks})
@@ -122,17 +125,14 @@ def _record() -> str:
     return f"{home}, {free / _GIGABYTE:.1f} GB free{little}"
 
 
-def _has_key() -> bool:
-    environ = environment.environ()
-    return bool(environ.get("ANTHROPIC_API_KEY") or environ.get("ANTHROPIC_AUTH_TOKEN"))
-
-
 def _model() -> str:
-    if _has_key():
-        return "a key is set"
-    if any(environment.environ().get(name) for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL")):
-        return "no ANTHROPIC_API_KEY: name a model with -m openai:NAME or responses:NAME"
-    return "no ANTHROPIC_API_KEY: only -m script:FILE will work"
+    """The model of a run that names none; nobody asks it anything.
+
+    Raises:
+        UsageError, ModelError: there is none, or no key for it; says what to do.
+    """
+    model = model_setup.open_model(None, model_setup.load(root=None))
+    return f"{model.name}, for runs without -m"
 
 
 COMMAND = Command(

@@ -6,20 +6,21 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from agent.cli.arguments import Command, Given, flag, optional_argument, path, text
-from agent.cli.controller import RunController, may_ask, refuse_used
-from agent.cli.setup import decided, past_run
-from agent.cli.setup.options import (
+from agent.cli import decided, past_run
+from agent.cli.arguments import Command, Given, flag, optional_argument, text
+from agent.cli.controller import RunController, make_out, may_ask
+from agent.cli.options import (
     ACCEPT_RISK,
     BECAUSE,
     BEGAN_WITH,
     EVENTS_AS_JSON,
     MODEL_OF_RUN,
+    OUT,
     PRICES,
     RUN,
 )
-from agent.cli.setup.saying import progress
-from agent.cli.setup.signals import SignalGuard
+from agent.cli.saying import progress
+from agent.cli.signals import SignalGuard
 from agent.errors import UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.lifecycle.open_sandbox import open_sandbox
@@ -46,7 +47,6 @@ AT = text("--at", metavar="N", help="The call after which it forks, 0, or `end`.
 RECORDED = flag(
     "--recorded", help="From the copy that the engine keeps, whatever the workspace is today."
 )
-OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report and summary there.")
 
 
 def fork_run(given: Given) -> int:
@@ -123,10 +123,7 @@ def _fork(given: Given, where: str) -> int:
     root = workspace.began_in(started.workspace, given[BEGAN_WITH])
     model_setup.refuse_in(configuration, root)
     workspace.refuse_inside(home, root, "MOONPOOL_HOME")
-    out = given[OUT]
-    if out is not None:
-        workspace.refuse_inside(out, root, "the output directory")
-        refuse_used(out)
+    make_out(given[OUT], root)
     ready = model_setup.ready(
         given[MODEL_OF_RUN] or started.model, policy, configuration, prices=given[PRICES]
     )

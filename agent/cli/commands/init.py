@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from agent.cli.arguments import Command, Given, flag, path
-from agent.cli.setup.options import WORKSPACE
+from agent.cli.options import WORKSPACE
 from agent.errors import UsageError
 from agent.preparation import exit_codes, workspace
 from agent.proposal.proposing import propose

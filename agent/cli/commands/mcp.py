@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cli import tidying
 from agent.cli.arguments import Command, Given, flag, number, text, texts
-from agent.cli.setup import tidying
-from agent.cli.setup.options import CEILING, KERNEL_POLICY
+from agent.cli.options import CEILING, KERNEL_POLICY
 from agent.errors import UsageError, extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment, exit_codes, workspace

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from agent.cli.arguments import Command, Given, optional_argument
-from agent.cli.setup.options import AS_JSON
+from agent.cli.options import AS_JSON
 from agent.models.interface import Retrying, StreamEvent
 from agent.models.listing import OfferedModel
 from agent.models.open_model import offered

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agent.cli.arguments import Command, Given, flag
-from agent.cli.setup.options import AS_JSON
-from agent.cli.setup.saying import print_json, progress
+from agent.cli.options import AS_JSON
+from agent.cli.saying import print_json, progress
 from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
 from agent.preparation import environment, exit_codes
 from agent.preparation import model as model_setup

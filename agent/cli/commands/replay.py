@@ -4,10 +4,10 @@ import contextlib
 import json
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup.options import AS_JSON, BEGAN_WITH, RUN
-from agent.cli.setup.past_run import past_run
-from agent.cli.setup.saying import progress
-from agent.cli.setup.signals import SignalGuard
+from agent.cli.options import AS_JSON, BEGAN_WITH, RUN
+from agent.cli.past_run import past_run
+from agent.cli.saying import progress
+from agent.cli.signals import SignalGuard
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job

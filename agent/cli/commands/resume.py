@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+from agent.cli import past_run
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.controller import RunController, may_ask
-from agent.cli.setup import past_run
-from agent.cli.setup.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
-from agent.cli.setup.past_run import OF_WORKSPACE
+from agent.cli.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
+from agent.cli.past_run import OF_WORKSPACE
 from agent.config.values import Configuration
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import reopen_sealed

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cli import past_run
 from agent.cli.arguments import Command, Given, flag, number, optional_argument
-from agent.cli.setup import past_run
 from agent.errors import UsageError, extra_missing
 from agent.lifecycle.job import Job, OnProgress
 from agent.preparation import environment, exit_codes

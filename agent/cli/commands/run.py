@@ -1,11 +1,11 @@
 """``moonpool run``."""
 
-from pathlib import Path
+from functools import partial
 
-from agent.cli.arguments import Command, Given, argument, path, text
-from agent.cli.controller import RunController, may_ask, refuse_used
-from agent.cli.setup import options
-from agent.cli.setup.options import (
+from agent.cli import options
+from agent.cli.arguments import Command, Given, argument, text
+from agent.cli.controller import RunController, make_out, may_ask
+from agent.cli.options import (
     ACCEPT_RISK,
     CEILING,
     CONTEXT_FILES,
@@ -13,6 +13,7 @@ from agent.cli.setup.options import (
     INSTRUCTIONS,
     KERNEL_POLICY,
     NO_SKILLS,
+    OUT,
     POLICY,
     PRICES,
     REVIEWER,
@@ -21,9 +22,7 @@ from agent.cli.setup.options import (
 )
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import open_sandbox
-from agent.preparation import workspace
 from agent.preparation.prepare import notices_of, prepare, setup_hint
-from sandbox.workspace.source import Workspace
 
 TASK = argument("TASK", "What the agent is to do.")
 MODEL = text(
@@ -32,7 +31,6 @@ MODEL = text(
     metavar="MODEL",
     help="anthropic:NAME, openai:NAME, responses:NAME or script:FILE; without: config.yaml's.",
 )
-OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there.")
 VERIFY = text(
     "--verify",
     metavar="CMD",
@@ -44,14 +42,7 @@ def run(given: Given) -> int:
     """Do a run; gives the exit code."""
     if not given[TASK].strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
-    out = given[OUT]
-
-    def make_out(root: Workspace) -> None:
-        if out is not None:
-            workspace.refuse_inside(out, root, "the output directory")
-            _make_out(out)
-
-    prepared = prepare(options.of_run(given, given[MODEL]), first=make_out)
+    prepared = prepare(options.of_run(given, given[MODEL]), first=partial(make_out, given[OUT]))
     json_lines = given[EVENTS_AS_JSON]
     with prepared.recorded() as record:
         job = prepared.job(
@@ -60,23 +51,14 @@ def run(given: Given) -> int:
             verify=given[VERIFY],
             may_ask=may_ask(json_lines=json_lines),
         )
-        conduct = RunController(record=record, json_lines=json_lines, out=out, ready=prepared.ready)
+        conduct = RunController(
+            record=record, json_lines=json_lines, out=given[OUT], ready=prepared.ready
+        )
         chosen = given[POLICY] or prepared.configuration.policy
         hint = () if chosen else setup_hint(prepared.root)
         return conduct(
             job, open_sandbox, notices=[*notices_of(prepared.root, prepared.policy), *hint]
         )
-
-
-def _make_out(out: Path) -> None:
-    """Before the run, so that a wrong name costs none."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UsageError(f"-o {out} is not a directory") from error
-    except OSError as error:
-        raise UsageError(f"-o {out} can't be made: {error.strerror}") from error
-    refuse_used(out)
 
 
 COMMAND = Command(

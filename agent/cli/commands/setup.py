@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.commands.image.shell import look_into, require_terminal
-from agent.cli.setup.options import AS_JSON, CEILING, POLICY, WORKSPACE
-from agent.cli.setup.saying import progress
-from agent.cli.setup.signals import SignalGuard
+from agent.cli.options import AS_JSON, CEILING, POLICY, WORKSPACE
+from agent.cli.saying import progress
+from agent.cli.signals import SignalGuard
 from agent.errors import UsageError
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup

@@ -7,8 +7,8 @@ from typing import assert_never
 
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
-from agent.cli.setup.options import RUN
-from agent.cli.setup.past_run import OF_WORKSPACE, past_run
+from agent.cli.options import RUN
+from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.errors import UsageError
 from agent.preparation import environment, exit_codes
 from agent.record.decisions import Decision, decisions

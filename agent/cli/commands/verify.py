@@ -2,10 +2,10 @@
 
 import json
 
+from agent.cli import past_run
 from agent.cli.arguments import Command, Given
-from agent.cli.setup import past_run
-from agent.cli.setup.options import AS_JSON, RUN
-from agent.cli.setup.past_run import OF_WORKSPACE
+from agent.cli.options import AS_JSON, RUN
+from agent.cli.past_run import OF_WORKSPACE
 from agent.past_runs import integrity
 from agent.past_runs.integrity import CheckState
 from agent.preparation import environment, exit_codes

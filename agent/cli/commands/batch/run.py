@@ -21,6 +21,7 @@ from agent.batch.tasks.reading import TaskList, read_tasks
 from agent.batch.watching.events import BatchEvent, BatchNotice
 from agent.batch.watching.files import ResultFiles
 from agent.batch.watching.tally import Tally
+from agent.cli import tidying
 from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, text
 from agent.cli.batch import signals
 from agent.cli.batch.ending import closing_words, exit_code, summary
@@ -36,9 +37,8 @@ from agent.cli.batch.options import (
 )
 from agent.cli.batch.places import AttemptPlace, place_of
 from agent.cli.batch.preparation import prepared
-from agent.cli.batch.watchers import open_watcher, print_line
-from agent.cli.setup import tidying
-from agent.cli.setup.options import (
+from agent.cli.batch.watchers import open_watcher
+from agent.cli.options import (
     ACCEPT_RISK,
     CEILING,
     CONTEXT_FILES,
@@ -55,6 +55,7 @@ from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError
 from agent.preparation import environment
 from agent.record.store import runs_directory
+from agent.terminal.screen import print_line
 from agent.untrusted_text import visible
 from sandbox.engine.docker import Engine
 

@@ -9,7 +9,7 @@ from agent.batch.watching.wording import named
 from agent.cli.arguments import Command, Given
 from agent.cli.batch.ending import closing_words
 from agent.cli.batch.options import DIRECTORY, opened
-from agent.cli.setup.options import AS_JSON
+from agent.cli.options import AS_JSON
 from agent.preparation import exit_codes
 from agent.untrusted_text import one_line
 

@@ -1,8 +1,8 @@
 """``moonpool image build``."""
 
 from agent.cli.arguments import Command, Given, flag, rest
-from agent.cli.setup.options import AS_JSON
-from agent.cli.setup.saying import print_json, progress
+from agent.cli.options import AS_JSON
+from agent.cli.saying import print_json, progress
 from agent.preparation import environment, exit_codes
 from images.build import ensure, rebuild
 from sandbox.engine.docker import Engine

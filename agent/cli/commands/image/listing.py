@@ -4,8 +4,8 @@ import time
 from dataclasses import asdict
 
 from agent.cli.arguments import Command, Given
-from agent.cli.setup.options import AS_JSON
-from agent.cli.setup.saying import print_json
+from agent.cli.options import AS_JSON
+from agent.cli.saying import print_json
 from agent.preparation import environment, exit_codes
 from agent.terminal.screen import open_screen
 from agent.terminal.table import Column, print_table

@@ -1,8 +1,8 @@
 """``moonpool image rm``."""
 
 from agent.cli.arguments import Command, Given, rest
-from agent.cli.setup.options import AS_JSON
-from agent.cli.setup.saying import print_json
+from agent.cli.options import AS_JSON
+from agent.cli.saying import print_json
 from agent.preparation import environment, exit_codes
 from images.removal import remove
 from sandbox.engine.docker import Engine

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from agent.cli.arguments import Command, Given, Misuse, argument
-from agent.cli.setup.saying import progress
+from agent.cli.saying import progress
 from agent.preparation import environment, exit_codes
 from images.build import ensure
 from sandbox.container import throwaway_shell

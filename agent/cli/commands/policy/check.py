@@ -5,7 +5,7 @@ import sys
 
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.commands.policy.image import about_image, unknown_image
-from agent.cli.setup.options import CEILING
+from agent.cli.options import CEILING
 from agent.preparation import exit_codes
 from agent.preparation.policy import permit
 from agent.record.events.wording import served_in_words

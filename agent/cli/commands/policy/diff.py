@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 from agent.cli.arguments import Command, Given, argument, flag
-from agent.cli.setup.options import AS_JSON
-from agent.cli.setup.saying import progress
+from agent.cli.options import AS_JSON
+from agent.cli.saying import progress
 from agent.preparation import environment, exit_codes
 from agent.untrusted_text import one_line
 from images.build import ensure

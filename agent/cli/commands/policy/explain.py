@@ -5,7 +5,7 @@ import shlex
 import sys
 
 from agent.cli.arguments import Command, Given, argument, choice, flag, rest
-from agent.cli.setup.options import CEILING
+from agent.cli.options import CEILING
 from agent.preparation import environment, exit_codes
 from agent.preparation.policy import permit
 from agent.terminal.screen import Line, open_screen

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from agent.cli import past_run
 from agent.cli.arguments import Command, Given, argument, flag
-from agent.cli.setup import past_run
 from agent.errors import UsageError
 from agent.past_runs.policy_usage import policy_usage
 from agent.preparation import environment, exit_codes

@@ -4,8 +4,8 @@ import json
 import sys
 
 from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
-from agent.cli.setup.options import CEILING
-from agent.cli.setup.saying import progress
+from agent.cli.options import CEILING
+from agent.cli.saying import progress
 from agent.preparation import environment, exit_codes
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line, visible

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.cli.arguments import Command, Given, argument, flag, path
 from agent.cli.commands.policy.kernel_examples import KernelExample, trials
-from agent.cli.setup.options import AS_JSON, CEILING
-from agent.cli.setup.saying import progress
+from agent.cli.options import AS_JSON, CEILING
+from agent.cli.saying import progress
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line

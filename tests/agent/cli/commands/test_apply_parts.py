@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup.hunks import chosen
+from agent.cli.hunks import chosen
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import spelled
 from command_line.running import SCRIPT, Shell, bash

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.setup.signals import SignalGuard
+from agent.cli.signals import SignalGuard
 from command_line.running import DONE, SCRIPT, Shell, Start, bash
 from fakes.model import saying
 from sandbox.engine.docker import Engine

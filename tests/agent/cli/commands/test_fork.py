@@ -108,6 +108,18 @@ def test_the_points_of_a_run_are_listed(moonpool: Shell, run: Callable[..., Path
     assert [point["forkable"] for point in found] == [True] * 7
 
 
+def test_what_a_fork_made_is_copied_to_a_directory_that_was_not_there(
+    run: Callable[..., Path], fork: Fork, tmp_path: Path
+) -> None:
+    run(*TURNS)
+    out = tmp_path / "new" / "out"
+    code, _, err = fork("last", "--at", "1", "-o", str(out), then=(turn("on", "echo f > f"), DONE))
+    assert code == 0, err
+    assert {"patch.diff", "report.html", "run.json"} <= {path.name for path in out.iterdir()}
+    code, _, err = fork("last", "--at", "0", "-o", str(out))
+    assert (code, "of an earlier run" in err) == (2, True)
+
+
 def test_a_fork_has_the_files_and_the_conversation_of_then_and_goes_on(
     moonpool: Shell, run: Callable[..., Path], fork: Fork, engine: Engine
 ) -> None:

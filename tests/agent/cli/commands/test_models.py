@@ -133,6 +133,32 @@ def test_doctor_says_what_may_be_named_where_only_openais_variables_are_set(
     assert "-m openai:NAME or responses:NAME" in moonpool("doctor", env=env).stdout
 
 
+@pytest.mark.parametrize(
+    ("config", "state", "detail"),
+    [
+        ("", "note", "no model: set ANTHROPIC_API_KEY"),
+        ("model: anthropic:m\n", "ok", "anthropic:m, for runs"),
+        ("model: anthropic:m\nmodle: x\n", "note", "config.yaml:3"),
+    ],
+)
+def test_doctor_names_the_model_of_the_configuration_and_takes_its_key(
+    moonpool: Shell, tmp_path: Path, config: str, state: str, detail: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    own = "providers: {anthropic: {api_key_env: OWN_KEY}}\n" if state == "ok" else ""
+    file.write_text(f"version: 1\n{config}{own}")
+    env = {
+        "MOONPOOL_CONFIG": str(file),
+        "OWN_KEY": "k" * 20,
+        "DOCKER_HOST": f"unix://{tmp_path}/nowhere.sock",
+    }
+    done = moonpool("doctor", "--json", env=env)
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["engine"]["state"] == "bad"
+    assert checks["model"]["state"] == state
+    assert detail in checks["model"]["detail"]
+
+
 def test_a_script_is_on_no_list(moonpool: Shell) -> None:
     done = moonpool("models", "script")
     assert (done.returncode, done.stderr) == (0, "")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.cli.arguments import Given
-from agent.cli.setup.options import ACCEPT_RISK, BECAUSE
+from agent.cli.options import ACCEPT_RISK, BECAUSE
 from agent.errors import UsageError
 from agent.preparation import environment
 from agent.record.decisions import Decision, note

@@ -83,6 +83,7 @@ KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
     words=("require", "prefer"),
     help="prefer: go on where the kernel can't enforce the policy.",
 )
+OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there.")
 EVENTS_AS_JSON = flag("--json", help="Events as JSON lines; the last is the summary.")
 AS_JSON = flag("--json", help="One JSON object.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.setup import tidying
+from agent.cli import tidying
 
 
 @pytest.fixture

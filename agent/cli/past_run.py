@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.cli.arguments import Given, path
-from agent.cli.setup.options import RUN
+from agent.cli.options import RUN
 from agent.errors import UsageError
 from agent.preparation import environment, workspace
 from agent.record.runs import LAST, RecordedRun, find_id, last_of, run_in

@@ -1,1 +1,0 @@
-"""What several commands share: options, signals, what was decided of a patch."""
