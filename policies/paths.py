@@ -38,7 +38,7 @@ def within(path: str, top: str) -> bool:
 
 
 def normal(path: str) -> str:
-    """An absolute path without ``.``, ``..`` and doubled slashes."""
+    """An absolute path, also of a policy's entry, without ``.``, ``..`` and doubled slashes."""
     return posixpath.normpath("/" + posixpath.join(WORKSPACE, path).lstrip("/"))
 
 
@@ -50,20 +50,15 @@ def place(policy: Policy, path: str) -> str:
     return plain
 
 
-def absolute(entry: str) -> str:
-    """A policy's path entry as an absolute path in the container."""
-    return normal(entry)
-
-
 def writable_tops(policy: Policy) -> tuple[str, ...]:
-    return (*(absolute(entry) for entry in policy.paths.write), *SCRATCH, HOME)
+    return (*(normal(entry) for entry in policy.paths.write), *SCRATCH, HOME)
 
 
 def readable_tops(policy: Policy) -> tuple[str, ...] | None:
     """None: everything."""
     if policy.paths.read is None:
         return None
-    return (*(absolute(entry) for entry in policy.paths.read), *writable_tops(policy))
+    return (*(normal(entry) for entry in policy.paths.read), *writable_tops(policy))
 
 
 def write_standing(policy: Policy, path: str, *, moved: bool) -> PathStanding:

@@ -5,11 +5,13 @@ Owns the words. What was put back and what was not is the sandbox's to say
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from agent.untrusted_text import path_text
 from sandbox.patch.values import LeftOut
 from sandbox.tracking import Restored
 
+_PATHS = 12
 _SHOWN = 10
 
 NOT_GONE_BACK = (
@@ -21,7 +23,9 @@ NOT_GONE_BACK = (
 def to_person(restored: Restored) -> list[str]:
     """Lines for the screen; paths in them are made visible."""
     back, removed = len(restored.back), len(restored.removed)
-    lines = [f"{back} brought back, {removed} removed" if back or removed else "nothing to undo"]
+    kinds = {**dict.fromkeys(restored.back, "back"), **dict.fromkeys(restored.removed, "removed")}
+    lines = [f"{kind:<7}  {path_text(path)}" for path, kind in islice(kinds.items(), _PATHS)]
+    lines.append(f"{back} brought back, {removed} removed" if kinds else "nothing to undo")
     if restored.ended:
         lines.append(f"{restored.ended} running processes were ended")
     lines += _named("left as it is", restored.left)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from policies.paths import WORKSPACE, absolute
+from policies.paths import WORKSPACE, normal
 from sandbox.errors import FileDenied, FileError, FileExists
 from sandbox.patch.values import LeftOutKind
 
@@ -124,7 +124,7 @@ def _refuse_left_out(path: str, sandbox: SandboxProtocol) -> None:
     """Raise for a file that stands in the user's workspace and not in the copy of it: what is done
     to one here is no change of the other. By its text: what a link leads to, the export sees.
     """
-    at = posixpath.relpath(absolute(path), WORKSPACE).encode("utf-8", "surrogateescape")
+    at = posixpath.relpath(normal(path), WORKSPACE).encode("utf-8", "surrogateescape")
     for item in sandbox.left_behind:
         if item.kind is LeftOutKind.RULE and (at + b"/").startswith(item.path + b"/"):
             raise FileDenied(

@@ -267,7 +267,7 @@ def write(policy: Policy, target: Word, *, moved: bool) -> CommandDecision | Non
 
 
 def _writable(policy: Policy) -> str:
-    tops = [paths.absolute(entry) for entry in policy.paths.write]
+    tops = [paths.normal(entry) for entry in policy.paths.write]
     return ", ".join([*tops[:8], *paths.SCRATCH, "home"])
 
 

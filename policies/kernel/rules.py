@@ -95,8 +95,6 @@ def kernel_rules(
     policy: Policy,
     inventory: Inventory,
     *,
-    workspace: str = WORKSPACE,
-    home: str = HOME,
     may_ask: bool = False,
     also_own: tuple[str, ...] = (),
     apart: tuple[str, ...] = (),
@@ -110,7 +108,7 @@ def kernel_rules(
             executed.
         apart: directories that no rule on one above them may make readable.
     """
-    places = _Places(policy, workspace, home, also_own, apart)
+    places = _Places(policy, also_own, apart)
     image = ContainerImage(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
     forbidden = ForbiddenFiles(image, found.visible, found.libraries.withheld)
@@ -126,9 +124,7 @@ def kernel_rules(
     remarks = (*found.remarks, *places.notes(image))
     if policy.bounds is not None:
         for over in (policy.bounds.before, *policy.bounds.ceilings):
-            bound = kernel_rules(
-                over, inventory, workspace=workspace, home=home, may_ask=may_ask
-            ).rules
+            bound = kernel_rules(over, inventory, may_ask=may_ask).rules
             by_path = {rule.path: rule.access for rule in bound}
             rules.by_path = intersection(rules.by_path, by_path, Access(0))
     return KernelRules(
@@ -153,30 +149,18 @@ class _Rules:
 class _Places:
     """What is the agent's own: the workspace, its home, the scratch directories, devices."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        workspace: str,
-        home: str,
-        also_own: tuple[str, ...],
-        apart: tuple[str, ...],
-    ) -> None:
+    def __init__(self, policy: Policy, also_own: tuple[str, ...], apart: tuple[str, ...]) -> None:
         self._policy = policy
         self._also_own = also_own
-        self._workspace = workspace
-        self._home = home
-        self.own = (workspace, home, *also_own, *SCRATCH, SERVICES, "/proc", "/sys", "/dev")
+        self.own = (WORKSPACE, HOME, *also_own, *SCRATCH, SERVICES, "/proc", "/sys", "/dev")
         """Judged by themselves, never as part of the image."""
-        narrowed = (workspace,) if policy.paths.read is not None else ()
+        narrowed = (WORKSPACE,) if policy.paths.read is not None else ()
         self.apart = ("/proc", "/sys", "/dev", *narrowed, *apart)
         """What a rule above must not make readable; the others of them are readable anyway."""
-        self._write = [self._absolute(entry) for entry in policy.paths.write]
-
-    def _absolute(self, entry: str) -> str:
-        return normal(entry if entry.startswith("/") else posixpath.join(self._workspace, entry))
+        self._write = [normal(entry) for entry in policy.paths.write]
 
     def _is_own(self, path: str) -> bool:
-        return any(within(path, top) for top in (self._workspace, self._home, *SCRATCH))
+        return any(within(path, top) for top in (WORKSPACE, HOME, *SCRATCH))
 
     def grant(self, rules: _Rules, image: ContainerImage, forbidden: ForbiddenFiles) -> None:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
@@ -184,18 +168,18 @@ class _Places:
         # A rule is on a directory, never on a link.
         for path in self._also_own:
             rules.grant(path, reading | Access.WRITE | Access.EXECUTE)
-        for path in (SCRATCH[0], self._home):
+        for path in (SCRATCH[0], HOME):
             rules.grant(path, reading | Access.WRITE | run)
         read = self._policy.paths.read
         if read is None:
-            rules.grant(self._workspace, reading | run)
+            rules.grant(WORKSPACE, reading | run)
         else:
             # Absolute entries outside are the image's, which is readable without being listed.
-            for path in map(self._absolute, read):
-                if within(path, self._workspace):
+            for path in map(normal, read):
+                if within(path, WORKSPACE):
                     rules.grant(path, reading | run)
-                elif within(self._workspace, path):
-                    rules.grant(self._workspace, reading | run)
+                elif within(WORKSPACE, path):
+                    rules.grant(WORKSPACE, reading | run)
         for path in self._write:
             if self._is_own(path):
                 rules.grant(path, reading | Access.WRITE | run)
@@ -223,7 +207,7 @@ class _Places:
                 for path in self._write
                 if within(SERVICES, path) or within(path, SERVICES)
             ]
-        held = [path for top in (self._home, *SCRATCH) for path in image.programs_below(top)]
+        held = [path for top in (HOME, *SCRATCH) for path in image.programs_below(top)]
         if held:
             notes.append(
                 "programs that the image holds where the agent may write are the agent's: "

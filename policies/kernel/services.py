@@ -69,7 +69,21 @@ def missing_programs(policy: Policy, inventory: Inventory) -> tuple[str, ...]:
 
 def programs(policy: Policy, service: ServiceRule) -> tuple[str, ...]:
     """Those that a service lists, and those that its lines name."""
-    named = _NamedPrograms(policy)
+    # By a path from where the service starts it would be its own file, which nothing executes.
+    named = (
+        name
+        for line in (service.command, service.ready)
+        for name, _ in named_programs(policy, line)
+        if "/" not in name or name.startswith("/")
+    )
+    return tuple(dict.fromkeys((*service.programs, *named)))
+
+
+NamedProgram = tuple[str, tuple[Word, ...]]
+
+
+def named_programs(policy: Policy, text: str) -> list[NamedProgram]:
+    """Every program that a command text names, with its arguments, whatever a policy lists."""
     anything = replace(
         policy,
         tools=TOOLS,
@@ -78,21 +92,19 @@ def programs(policy: Policy, service: ServiceRule) -> tuple[str, ...]:
         paths=replace(policy.paths, write=("/",), read=None),
         bounds=None,
     )
-    for line in (service.command, service.ready):
-        for _ in judge(anything, line, named):
-            pass
-    return tuple(dict.fromkeys((*service.programs, *named.seen)))
+    rules = _Witness(anything)
+    for _ in judge(anything, text, rules):
+        pass
+    return rules.seen
 
 
-class _NamedPrograms(CommandRules):
+class _Witness(CommandRules):
     """Allows every program, and remembers which there were."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
-        self.seen: list[str] = []
+        self.seen: list[NamedProgram] = []
 
-    def program(self, name: str, arguments: Sequence[Word]) -> CommandDecision:  # noqa: ARG002
-        # By a path from where the service starts it would be its own file, which nothing executes.
-        if "/" not in name or name.startswith("/"):
-            self.seen.append(name)
+    def program(self, name: str, arguments: Sequence[Word]) -> CommandDecision:
+        self.seen.append((name, tuple(arguments)))
         return allowed("seen")

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from policies.commands.argument_rules import may_be_alias
 from policies.commands.rules import STANDARD_DIRECTORIES
-from policies.paths import absolute, within
+from policies.paths import normal, within
 from policies.policy import CommandRule, Forbids
 
 Args = tuple[tuple[str, ...], ...] | None
@@ -102,10 +102,10 @@ def places(mine: Sequence[str], bounds: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, str] = {}
     for entry in mine:
         for bound in bounds:
-            if within(absolute(entry), absolute(bound)):
-                found.setdefault(absolute(entry), entry)
-            elif within(absolute(bound), absolute(entry)):
-                found.setdefault(absolute(bound), bound)
+            if within(normal(entry), normal(bound)):
+                found.setdefault(normal(entry), entry)
+            elif within(normal(bound), normal(entry)):
+                found.setdefault(normal(bound), bound)
     return tuple(found.values())
 
 

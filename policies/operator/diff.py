@@ -13,7 +13,7 @@ from policies.commands.rules import CommandOutcome, CommandRules
 from policies.errors import Where
 from policies.file.keys import KEYS, BoundKey, PolicyKey
 from policies.frozen import dataclass
-from policies.paths import absolute, within
+from policies.paths import normal, within
 from policies.policy import CommandRule, Policy
 from policies.shell.words import literal
 
@@ -130,11 +130,11 @@ def _unguarded(mine: Sequence[str], before: Sequence[str], says: str) -> Iterato
 
 
 def _beyond(entries: Iterable[str], known: Iterable[str]) -> list[str]:
-    tops = [absolute(entry) for entry in known]
+    tops = [normal(entry) for entry in known]
     return [
         entry
         for entry in dict.fromkeys(entries)
-        if not any(within(absolute(entry), top) for top in tops)
+        if not any(within(normal(entry), top) for top in tops)
     ]
 
 

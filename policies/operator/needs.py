@@ -8,22 +8,21 @@ policy is written (`proposal`).
 import posixpath
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 
 from policies import paths
 from policies.commands import git as git_rules
 from policies.commands.judge import judge
 from policies.commands.rules import (
     STANDARD_DIRECTORIES,
-    CommandDecision,
     CommandOutcome,
     CommandRules,
-    allowed,
     key_name,
 )
 from policies.decision import Deny
 from policies.file import scalars
 from policies.frozen import dataclass
+from policies.kernel.services import named_programs
 from policies.policy import TOOLS, Policy
 from policies.shell.words import HOME, Word
 
@@ -47,18 +46,6 @@ class ObservedCall:
     """A person agreed to it."""
 
 
-class _Witness(CommandRules):
-    """Allows every program, and remembers which there were."""
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.seen: list[tuple[str, tuple[Word, ...]]] = []
-
-    def program(self, name: str, arguments: Sequence[Word]) -> CommandDecision:
-        self.seen.append((name, tuple(arguments)))
-        return allowed("seen")
-
-
 @dataclass(slots=True)
 class LearnedProgram:
     """What the calls did with one program."""
@@ -78,14 +65,7 @@ class PolicyNeeds:
     def __init__(self, base: Policy, is_directory: Callable[[str], bool]) -> None:
         self._base_rules = CommandRules(base)
         self.is_directory = is_directory
-        self._open = replace(
-            base,
-            tools=TOOLS,
-            commands=(),
-            exec_workspace=True,
-            paths=replace(base.paths, write=("/",), read=None),
-            bounds=None,
-        )
+        self._base = base
         self.tools: dict[str, Numbers] = {}
         """By name of the tool, as all that follows: the numbers of the calls that needed it."""
         self.programs: dict[str, LearnedProgram] = {}
@@ -113,10 +93,7 @@ class PolicyNeeds:
             self.write(str(call.arguments.get("path", "")), call.number)
 
     def take_command(self, call: ObservedCall, command: str) -> None:
-        witness = _Witness(self._open)
-        for _ in judge(self._open, command, witness):
-            pass
-        for name, arguments in witness.seen:
+        for name, arguments in named_programs(self._base, command):
             self._program(call, name, arguments)
 
     def _program(self, call: ObservedCall, written: str, arguments: Sequence[Word]) -> None:

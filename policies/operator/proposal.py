@@ -105,7 +105,7 @@ class PolicyProposal:
             _quoted(place): numbers
             for place, numbers in sorted(places.items())
             if not any(
-                place != other and paths.within(paths.absolute(place), paths.absolute(other))
+                place != other and paths.within(paths.normal(place), paths.normal(other))
                 for other in places
             )
         }

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from policies.frozen import dataclass
-from policies.paths import WORKSPACE, absolute
+from policies.paths import WORKSPACE, normal
 from policies.policy import Policy
 from sandbox.container.opening import StartedContainer
 from sandbox.engine.docker import Engine
@@ -94,7 +94,7 @@ def _without_ignored(found: list[LeftOut], rules: IgnoreRules) -> list[LeftOut]:
 
 
 def _writable(policy: Policy) -> Callable[[bytes], bool]:
-    tops = [os.fsencode(absolute(entry)) for entry in policy.paths.write]
+    tops = [os.fsencode(normal(entry)) for entry in policy.paths.write]
 
     def writable(path: bytes) -> bool:
         full = WORKSPACE.encode() + b"/" + path

@@ -22,7 +22,6 @@ from sandbox.git.apply import DoesNotApply
 
 _DIFF_LINES = 300
 _OUTPUT_CHARACTERS = 20_000
-_PATHS_SHOWN = 12
 PREVIEW = "preview.diff"
 """In the record: what ``/diff`` showed last."""
 
@@ -62,15 +61,8 @@ class SlashCommands:
 
     def _plain(self) -> Mapping[str, Callable[[], None]]:
         """Those that take no argument."""
-        return {
-            "diff": self.diff,
-            "apply": self.apply,
-            "undo": self.undo,
-            "plan": self.plan,
-            "cost": self.cost,
-            "policy": self.policy,
-            "help": self.help,
-        }
+        names = [name.removeprefix("/") for name in HELP if name not in {"/output", "/quit"}]
+        return {name: getattr(self, name) for name in names}
 
     def diff(self) -> None:
         taken = self._taken(self.chat.patch.preview)
@@ -165,9 +157,6 @@ class SlashCommands:
             return
         number, restored = undone
         self.voice.say(f"request {number} is undone, and the agent will be told:", "green")
-        for path in [*restored.back, *restored.removed][:_PATHS_SHOWN]:
-            kind = "removed" if path in restored.removed else "back"
-            self.voice.say(f"  {kind:<7}  {path_text(path)}", "dim")
         for text in to_person(restored):
             self.voice.quote(text, "dim")
 

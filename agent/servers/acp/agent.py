@@ -43,7 +43,7 @@ from agent.servers.acp.commands import COMMANDS
 from agent.servers.acp.diffs import FileDiffs
 from agent.servers.acp.outbox import EditorClient, Outbox
 from agent.servers.acp.past import PastSession
-from agent.servers.acp.prompt import Block, PromptRefused, asked
+from agent.servers.acp.prompt import Block, asked
 from agent.servers.acp.session import EditorSession, SessionRefusal, mode_state
 from agent.servers.acp.settings import LISTED, PolicyMode, ServerSettings
 from agent.servers.acp.transport import ClientTransport
@@ -171,8 +171,6 @@ class AcpAgent:
         session = self._session(session_id)
         try:
             ended = await session.prompt(asked(prompt, session.places))
-        except PromptRefused as error:
-            raise _refused(str(error), _INVALID_PARAMS) from error
         except SessionRefusal as error:
             raise _refused(str(error)) from error
         except _OURS as error:

@@ -37,7 +37,6 @@ COMMANDS = [
 ]
 _COMMAND = re.compile(r"/([a-z]+)")
 _DIFF_CHARACTERS = 100_000
-_PATHS_SHOWN = 12
 
 
 def command_of(asked: Asked) -> str | None:
@@ -67,14 +66,7 @@ class EditorCommands:
         command()
 
     def _commands(self) -> Mapping[str, Callable[[], None]]:
-        return {
-            "apply": self.apply,
-            "diff": self.diff,
-            "undo": self.undo,
-            "cost": self.cost,
-            "policy": self.policy,
-            "output": self.output,
-        }
+        return {command.name: getattr(self, command.name) for command in COMMANDS}
 
     def offered(self, before: bytes) -> bytes:
         """Show what a prompt left to apply, where that is another patch than before; gives it."""
@@ -153,11 +145,7 @@ class EditorCommands:
             self.view.say("there is no prompt to undo")
             return
         number, restored = undone
-        lines = [
-            f"{'removed' if path in restored.removed else 'back':<7}  {path_text(path)}"
-            for path in [*restored.back, *restored.removed][:_PATHS_SHOWN]
-        ]
-        text = "\n".join([*lines, *to_person(restored)])
+        text = "\n".join(to_person(restored))
         self.view.say(f"prompt {number} is undone, and the agent will be told:\n{fenced(text)}\n")
 
     def cost(self) -> None:

@@ -7,7 +7,6 @@ that whatever ends it every sandbox is exported and closed.
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +14,7 @@ from types import FrameType
 import anyio
 from mcp.server.mcpserver import MCPServer
 
+from agent.servers.acp.streams import taken
 from agent.servers.mcp.sandboxes import Sandboxes
 from agent.servers.mcp.server import build
 from agent.servers.mcp.settings import McpSettings
@@ -32,8 +32,8 @@ def serve_stdio(settings: McpSettings) -> str | None:
     """
     logging.basicConfig(level=logging.ERROR, format="moonpool: %(name)s: %(message)s")
     heard: list[str] = []
-    with _own_descriptors() as (source, sink):
-        transport = StdioTransport(source, sink)
+    with taken() as pipes:
+        transport = StdioTransport(pipes.reading, pipes.writing)
         with _signals(heard, transport.end_input):
             anyio.run(serve, settings, transport, heard)
     return heard[0] if heard else None
@@ -58,24 +58,6 @@ async def _run(server: MCPServer, streams: Streams) -> None:
     # The SDK has no other way to serve on streams of one's own (its own client takes this one).
     lowlevel = server._lowlevel_server  # noqa: SLF001
     await lowlevel.run(*streams, lowlevel.create_initialization_options())
-
-
-@contextmanager
-def _own_descriptors() -> Generator[tuple[int, int]]:
-    """The process's standard input and output for the protocol alone: whatever else prints goes to
-    standard error, and whatever else reads finds the end."""
-    sys.stdout.flush()
-    source, sink = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    try:
-        yield source, sink
-    finally:
-        sys.stdout.flush()
-        os.dup2(source, 0)
-        os.dup2(sink, 1)
 
 
 @contextmanager

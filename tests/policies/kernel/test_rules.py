@@ -324,14 +324,6 @@ def test_writing_among_programs_does_not_make_them_readable(make_policy: Make) -
     assert any("/usr/bin may be written: the programs below it" in n for n in rules.notes)
 
 
-def test_other_places_of_workspace_and_home_are_held_apart(make_policy: Make) -> None:
-    policy = make_policy("paths: {read: []}\n")
-    rules = kernel_rules(policy, inventory(), workspace="/srv/ws", home="/opt/me")
-    assert access(rules, "/srv/ws/secret") == L
-    assert access(rules, "/opt/other") == R | L
-    assert access(rules, "/opt/me/x") == R | W | L
-
-
 def test_rules_are_sorted_and_one_a_path() -> None:
     rules = kernel_rules(load("default"), inventory())
     paths = [rule.path for rule in rules.rules]

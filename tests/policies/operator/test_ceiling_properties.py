@@ -13,7 +13,7 @@ from policies.loading import loads
 from policies.operator import ceiling_intersection
 from policies.operator.ceiling import Ceiling, under
 from policies.operator.diff import more
-from policies.paths import absolute, within
+from policies.paths import normal, within
 from policies.policy import CommandRule, Policy
 from sandbox.git.ignore import OperatorPatterns
 
@@ -192,7 +192,7 @@ def test_places_lie_in_both(
 
 
 def inside(entry: str, tops: tuple[str, ...]) -> bool:
-    return any(within(absolute(entry), absolute(top)) for top in tops)
+    return any(within(normal(entry), normal(top)) for top in tops)
 
 
 def matches(lines: tuple[str, ...], file: str) -> bool:

@@ -13,7 +13,8 @@ from acp.schema import (
     TextResourceContents,
 )
 
-from agent.servers.acp.prompt import LIMIT_BYTES, Asked, Block, PromptRefused, asked
+from agent.errors import UsageError
+from agent.servers.acp.prompt import LIMIT_BYTES, Asked, Block, asked
 
 HERE = (Path("/home/me/link"), Path("/srv/repo"))
 
@@ -114,7 +115,7 @@ def test_embedded_text_is_no_command() -> None:
     ids=range(7),
 )
 def test_what_is_no_request_is_refused(block: Block) -> None:
-    with pytest.raises(PromptRefused):
+    with pytest.raises(UsageError):
         of(block)
 
 
