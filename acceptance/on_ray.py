@@ -326,6 +326,24 @@ def test_both_machines_work_and_the_files_are_those_of_a_batch_at_home(
     assert standing(engine, runs) == []
 
 
+def test_a_machine_starts_no_process_that_makes_no_attempt(
+    machines: TwoMachines, tmp_path: Path
+) -> None:
+    batch = Batch(tmp_path, machines.address, count=12)
+    before = machines.other.workers()  # the last batch's are still there
+    process = batch.start()
+    seen = set()
+    while process.poll() is None:
+        for pid in set(machines.other.workers()).difference(before):
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::"):
+                    seen.add(pid)
+        time.sleep(0.1)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert 1 <= len(seen) <= 2  # it runs two at once
+
+
 def test_neither_keys_nor_excluded_files_get_to_a_machine(
     machines: TwoMachines, tmp_path: Path
 ) -> None:

@@ -82,12 +82,12 @@ class ThisMachine:
 class RayMachines:
     """An `AttemptPlace`: a Ray cluster, to which this process is connected."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, attempts: int) -> None:
         """Raises UsageError: nothing answers there, or it can't be used."""
         _prepare_environment()
         from agent.batch.engines.cluster import ray_cluster
 
-        self._room = ray_cluster.connect(address)
+        self._room = ray_cluster.connect(address, attempts=attempts)
 
     def usual_workers(self) -> tuple[int, str]:
         waiting = max(_LEAST_WAITING, self._room // _WAITING_SHARE)
@@ -147,8 +147,11 @@ def _prepare_environment() -> None:
         said.setdefault("RAY_AUTH_MODE", "token")
 
 
-def place_of(engine: str, address: str | None) -> AttemptPlace:
+def place_of(engine: str, address: str | None, *, attempts: int) -> AttemptPlace:
     """The place that ``--engine`` and ``--ray-address`` name.
+
+    Args:
+        attempts: how many there are to be made; those of a cluster get ready for them from now on.
 
     Raises:
         UsageError: they don't go together, or Ray is not there.
@@ -163,7 +166,7 @@ def place_of(engine: str, address: str | None) -> AttemptPlace:
             "none is looked for, and none is started (docs/scaling.md)"
         )
     try:
-        return RayMachines(address)
+        return RayMachines(address, attempts=attempts)
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise

@@ -6,6 +6,8 @@ What of Ray would surprise is settled here, once:
   untrusted tree: so it connects in the root directory.
 - Nothing is uploaded: every machine has its own installation of the same version.
 - What workers print stays in their machines' logs.
+- A task that takes no CPU leaves a machine, in Ray's eyes, idle while it works: with each that is
+  asked for another process is started ahead, and stays unused. So an attempt takes its share.
 - Ray repeats nothing by itself, for what an attempt did can't be repeated.
 """
 
@@ -103,6 +105,7 @@ class RayCluster:
         self._lock = threading.Lock()
         self._tasks: dict[str, Any] = {}
         self._attempt = ray.remote(_attempt)
+        self._costs = _costs()
 
     def open_desk(self, allowed: BatchAllowance, used: BatchUsed) -> DeskLink:
         """The batch's desk, in a process of this machine that ends with this one."""
@@ -126,10 +129,8 @@ class RayCluster:
         run_id = remote.order.run_id
         task = self._attempt.options(
             name=f"moonpool {run_id}",
-            num_cpus=0,
-            resources={RESOURCE: 1},
-            max_retries=0,
             scheduling_strategy=_only_on(node) if node else "SPREAD",
+            **self._costs,
         ).remote(remote, self._actor)
         with self._lock:
             self._tasks[run_id] = task
@@ -166,7 +167,7 @@ class RayCluster:
 
     def sweep(self, place: BatchPlace, runs: tuple[str, ...]) -> tuple[str, ...]:
         answered = self._on_each(sweep, place, runs)
-        return tuple(node for node in _nodes() if node not in answered)
+        return tuple(node for node in _machines() if node not in answered)
 
     def _on_each(self, work: Callable[..., object], *values: object) -> dict[str, object]:
         """What a function gives on each machine that answers in time."""
@@ -175,7 +176,7 @@ class RayCluster:
             task.options(num_cpus=0, max_retries=0, scheduling_strategy=_only_on(node)).remote(
                 *values
             ): node
-            for node in _nodes()
+            for node in _machines()
         }
         if not asked:
             return {}
@@ -192,8 +193,10 @@ class RayCluster:
         ray.shutdown()
 
 
-def connect(address: str) -> int:
+def connect(address: str, *, attempts: int) -> int:
     """Connect this process to a cluster; gives how many attempts it may run at once.
+
+    Machines begin to start their processes: one for each of the `attempts` that there is room for.
 
     Raises:
         UsageError: nothing answers there, or none of its machines runs attempts.
@@ -214,14 +217,21 @@ def connect(address: str) -> int:
             f"--ray-address {address}: {_words(error)}; this machine has to be one of the "
             "cluster's, with its token where it asks for one (docs/scaling.md)"
         ) from error
-    room = int(cast("dict[str, float]", ray.cluster_resources()).get(RESOURCE, 0))
+    room = int(sum(machine[RESOURCE] for machine in _machines().values()))
     if room < 1:
         ray.shutdown()
         raise UsageError(
             f"--ray-address {address}: no machine there runs attempts: start Ray on each that "
             f"may with --resources='{{\"{RESOURCE}\": 8}}', for eight at once"
         )
+    ready = ray.remote(_ready).options(scheduling_strategy="SPREAD", **_costs())
+    for _ in range(min(room, attempts)):
+        ready.remote()
     return room
+
+
+def _ready() -> None:
+    """Whoever does this has imported what attempts need."""
 
 
 def _to_our_log(data: Mapping[str, Any], **_: object) -> None:
@@ -263,12 +273,19 @@ def _only_on(node: str) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node_id=node, soft=False)
 
 
-def _nodes() -> list[str]:
-    return [
-        row["NodeID"]
+def _machines() -> dict[str, dict[str, float]]:
+    """What each machine has that may run attempts."""
+    return {
+        row["NodeID"]: row["Resources"]
         for row in cast("list[dict[str, Any]]", ray.nodes())
         if row["Alive"] and row.get("Resources", {}).get(RESOURCE)
-    ]
+    }
+
+
+def _costs() -> dict[str, Any]:
+    """What an attempt takes of a machine, wherever it is made. Ray does not repeat it."""
+    shares = [machine.get("CPU", 0) / machine[RESOURCE] for machine in _machines().values()]
+    return {"resources": {RESOURCE: 1}, "num_cpus": min([1, *shares]), "max_retries": 0}
 
 
 def _words(error: Exception) -> str:

@@ -83,8 +83,10 @@ def run(given: Given) -> int:
     directory = Path(os.path.realpath(given[OUT] or f"{file.stem}.batch"))
     listed = read_tasks(file, policies=environment.policy_directory())
     tasks = _shard(listed.tasks, given[SHARD])
+    due = sum(task.attempts or given[ATTEMPTS] for task in tasks)
+    at_once = min(due, given[WORKERS] or due)
+    place = place_of(given[ENGINE], given[RAY_ADDRESS], attempts=at_once)
     plan = prepared(tasks, given, model=given[MODEL], directory=directory)
-    place = place_of(given[ENGINE], given[RAY_ADDRESS])
     Engine.connect(environment.environ())  # said once, and not by each task
     with owned(directory):
         store = BatchQueue.open(directory, create=True)

@@ -283,13 +283,13 @@ def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.delitem(sys.modules, "agent.batch.engines.cluster.ray_cluster", raising=False)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     with pytest.raises(UsageError, match=r"pip install '.\[ray\]' in Moonpool's checkout"):
-        place_of("ray", "127.0.0.1:6379")
+        place_of("ray", "127.0.0.1:6379", attempts=1)
 
 
 def test_a_batch_on_this_machine_loads_nothing_of_a_cluster() -> None:
     code = (
         "import sys; from agent.cli.commands.batch import run;"
-        "from agent.cli.batch.places import place_of; place_of('local', None);"
+        "from agent.cli.batch.places import place_of; place_of('local', None, attempts=1);"
         " import agent.batch.engines.local, agent.batch.sandbox_pool;"
         "print([name for name in sys.modules if name == 'ray' or 'engines.cluster' in name])"
     )
@@ -302,9 +302,9 @@ def test_a_batch_on_this_machine_loads_nothing_of_a_cluster() -> None:
 def test_no_option_of_the_command_finds_a_cluster_by_itself() -> None:
     for address in (None, "auto", "local", "ray://host:10001"):
         with pytest.raises(UsageError, match="HOST:PORT"):
-            place_of("ray", address)
+            place_of("ray", address, attempts=1)
     with pytest.raises(UsageError, match="goes with --engine ray"):
-        place_of("local", "127.0.0.1:6379")
+        place_of("local", "127.0.0.1:6379", attempts=1)
 
 
 def test_of_equal_policies_the_first_serves_and_of_others_none() -> None:
