@@ -38,7 +38,7 @@ class Fields:
     if TYPE_CHECKING:
         _name: ClassVar[bytes]
         _kinds: ClassVar[dict[str, str]]
-        _readers: ClassVar[list[tuple[str, type | None, Reader]] | None]
+        _readers: ClassVar[list[tuple[str, tuple[type, ...], Reader]] | None]
 
     def __init_subclass__(cls) -> None:
         cls._name = cls.__name__.encode()
@@ -60,8 +60,7 @@ class Fields:
         readers = cls._readers
         if readers is None:
             readers = cls._readers = [
-                (name, _PLAIN.get(kind.partition(" ")[0]), _reader(kind))
-                for name, kind in cls._kinds.items()
+                (name, _plain(kind), _reader(kind)) for name, kind in cls._kinds.items()
             ]
         if type(values) is not list:
             raise ProtocolError(cls.__name__ + " is no list of fields")
@@ -73,7 +72,7 @@ class Fields:
         made = cls.__new__(cls)
         fields = made.__dict__
         for (name, plain, reader), value in zip(readers, values):  # noqa: B905 - Python 3.8
-            if type(value) is plain:
+            if type(value) in plain:
                 fields[name] = value  # most are, and a call costs more than the look
                 continue
             try:
@@ -87,6 +86,13 @@ _CLASSES: dict[bytes, type[Fields]] = {}
 
 
 _PLAIN = {"bytes": bytes, "int": int}
+
+
+def _plain(kind: str) -> tuple[type, ...]:
+    """The types of which a value stands as it is; there are none of a list, or of fields."""
+    first, _, rest = kind.partition(" | ")
+    found = (_PLAIN[first],) if first in _PLAIN else ()
+    return (*found, type(None)) if rest else found
 
 
 def _exactly(kind: type) -> Reader:
@@ -106,9 +112,7 @@ def _truth(value: object) -> bool:
 
 def _reader(kind: str) -> Reader:
     """What reads a value of a type, as its annotation has it, and refuses any other."""
-    if kind.endswith(" | None"):
-        known = _reader(kind[:-7])
-        return lambda value: None if value is None else known(value)
+    kind = kind.partition(" | ")[0]  # where there may be None, that is read already
     if kind.startswith("list["):
         each = _reader(kind[5:-1])
         rows = _exactly(list)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from sandbox.guest import landlock, processes, wire
@@ -19,7 +18,10 @@ from sandbox.guest.unnamed import Unnamed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # as in `init`
 
 BEGIN, STOP, GO_ON, END = b"begin", b"stop", b"go on", b"end"
 """What is asked of the supervisor: the first value of a frame."""

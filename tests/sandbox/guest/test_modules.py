@@ -2,6 +2,7 @@
 
 import ast
 import marshal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ SOURCES = guest_sources()
 RESIDENT = sorted(SOURCES.keys() - {"inventory.py", "image_protocol.py"})
 """The inventory is taken once per image, in a container of its own."""
 
-LIGHT = {"_thread", "ctypes", "os", "select", "signal", "time", "sandbox.guest"}
+LIGHT = {"_signal", "_thread", "ctypes", "os", "select", "time", "sandbox.guest"}
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -57,6 +58,22 @@ def test_a_resident_module_imports_little(name: str) -> None:
         if not module.startswith("sandbox.guest")
     }
     assert outside <= LIGHT
+
+
+def test_a_resident_guest_holds_nothing_of_the_large_modules(tmp_path: Path) -> None:
+    """The standard library's own imports counted, which are most of what an idle guest takes."""
+    package = tmp_path / "sandbox" / "guest"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    for name, source in SOURCES.items():
+        (package / f"{name}c").write_bytes(compiled(name, source))
+    told = "import sys; sys.path.insert(0, sys.argv[1]); import sandbox.guest.init, "
+    told += "sandbox.guest.services; print(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-c", told, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "sandbox.guest.services" in loaded
+    assert not loaded & {"collections", "enum", "functools", "re", "signal", "typing"}
 
 
 @pytest.mark.parametrize("name", SOURCES)
