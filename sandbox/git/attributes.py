@@ -161,7 +161,6 @@ LIMIT_BYTES = 32 << 20
 
 _IDENT = re.compile(rb"\$Id:[^$\n]*\$")
 _FALSE = frozenset({b"", b"false", b"no", b"off", b"0"})
-_PRINTABLE_CONTROLS = b"\b\x1b\x0c\t"
 _CONTROLS = bytes(code for code in (*range(1, 32), 127) if code not in b"\b\x1b\x0c\t\r\n")
 _LE, _BE, _LE32, _BE32 = b"\xff\xfe", b"\xfe\xff", b"\xff\xfe\0\0", b"\0\0\xfe\xff"
 # Named here one by one: a name that a repository gives is looked up nowhere else.

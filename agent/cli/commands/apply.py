@@ -158,7 +158,7 @@ def _refused(run: RecordedRun, given: Given) -> int:
 def _target(run: RecordedRun, given: Given) -> Path:
     target = given[DIRECTORY] or on_host(named(run.summary.workspace))
     if target.is_dir():
-        return target
+        return target.resolve()  # it is noted, and read from other directories
     if given[DIRECTORY] is None and target == NOWHERE:
         raise UsageError(
             f"the workspace of run {run.id} is {run.summary.workspace}, a folder of its image: "

@@ -9,7 +9,7 @@ import yaml
 
 from command_line.running import Shell
 
-MOST_MODULES = 438
+MOST_MODULES = 429
 """Seventy are pydantic's with what it imports, eighteen yaml's, a dozen the report's pages."""
 
 THREE_CALLS = {

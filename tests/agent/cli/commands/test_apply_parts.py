@@ -58,6 +58,12 @@ def test_parts_of_a_refused_patch_are_taken_and_what_is_refused_is_not(
     again = moonpool("apply", "last", "--hunks", FLOW)
     assert again.returncode == 5
     assert "protected-path" in again.stderr
+
+
+def test_a_directory_is_noted_by_its_whole_path(moonpool: Shell, refused: Path) -> None:
+    done = moonpool("apply", "last", "-w", "repo", "--hunks", "code.py:2")
+    assert done.returncode == 0, done.stderr
+    assert f"put in {refused.resolve()}" in moonpool("show", "last").stdout.replace("\n", "")
     assert not (refused / FLOW).exists()
 
 
