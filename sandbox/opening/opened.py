@@ -173,10 +173,14 @@ class _Opening:
         remembered, known = recalled, recalled.snapshot
 
         def look() -> tuple[Scan | None, bool]:
-            if remembered.walk and self.supply.walk(self.source) == remembered.walk:
+            walk = self.supply.walk(self.source) if remembered.walk or remembered.racy else ""
+            if walk and walk == remembered.walk:
                 return None, True
-            looked = self.supply.look(self.source)
-            return looked, snapshot.unchanged(looked, remembered)
+            looked = workspace_source.after_walk(walk, self.supply.look(self.source))
+            same = snapshot.unchanged(looked, remembered)
+            if same and remembered.racy:
+                self.memory.settle(looked, remembered)
+            return looked, same
 
         return self._from_last(self._planned(known, prepared), known, prepared, look)
 

@@ -5,6 +5,7 @@ manifest: what exactly was copied, which is what the patch will be made against.
 on the host for it is a cache. How a copy is made is `copying`'s.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from sandbox import cache
 from sandbox.cache import cache_directory
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.engine.images import reference
-from sandbox.errors import WorkspaceError
+from sandbox.errors import SandboxError, WorkspaceError
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest, ManifestEntries
 from sandbox.patch.values import LeftOut, LeftOutKind
@@ -123,13 +124,31 @@ class SnapshotMemory:
         record = {
             "fingerprint": looked.fingerprint,
             "racy": racy,
-            "walk": "" if looked.racy else looked.walk,
+            "walk": _trusted_walk(looked),
             "key": snapshot.key,
             "left_out": [
                 [os.fsdecode(item.path), item.reason, item.kind] for item in snapshot.left_out
             ],
         }
         cache.keep(self._file, json.dumps(record).encode())
+
+    def settle(self, looked: Scan, remembered: RememberedCopy) -> None:
+        """After a look that shows what was remembered: what was young and is not any more need not
+        be compared by content again.
+
+        A change from now on shows in a file's times, since they are older than the look.
+        """
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, SandboxError):
+            record = json.loads(self._file.read_bytes())
+            if remembered.racy == record["racy"] and looked.fingerprint == record["fingerprint"]:
+                young = set(map(os.fsdecode, looked.racy))
+                racy = {path: blob for path, blob in remembered.racy.items() if path in young}
+                record |= {"racy": racy, "walk": _trusted_walk(looked)}
+                cache.keep(self._file, json.dumps(record).encode())
+
+
+def _trusted_walk(looked: Scan) -> str:
+    return "" if looked.racy else looked.walk
 
 
 def unchanged(looked: Scan, remembered: RememberedCopy) -> bool:

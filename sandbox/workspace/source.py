@@ -96,17 +96,13 @@ class HostSource:
     def whole(self, glance: Scan | None) -> Generator[Scan]:
         """All of it; a glance that was just made is that already."""
         if glance is None:
-            from sandbox.workspace.walk import WORTH_FILES, walk_digest  # noqa: PLC0415 - for a copy
-
-            walk = walk_digest(self.directory)
-            glance = self.glance()
-            if len(glance.rows) >= WORTH_FILES:
-                glance = replace(glance, walk=walk)
+            walk = self.walk()
+            glance = after_walk(walk, self.glance())
         yield glance
 
     def walk(self) -> str:
         """What `walk_digest` gives now."""
-        from sandbox.workspace.walk import walk_digest  # noqa: PLC0415 - for large trees only
+        from sandbox.workspace.walk import walk_digest  # noqa: PLC0415 - for a copy, and large trees
 
         return walk_digest(self.directory)
 
@@ -153,6 +149,15 @@ class ImageSource:
                 unreadable=(),
                 linked=None,
             )
+
+
+def after_walk(walk: str, looked: Scan) -> Scan:
+    """A look that began after a walk, with it where the tree is large enough to be walked again."""
+    if not walk:
+        return looked
+    from sandbox.workspace.walk import WORTH_FILES  # noqa: PLC0415 - as in `HostSource.walk`
+
+    return replace(looked, walk=walk) if len(looked.rows) >= WORTH_FILES else looked
 
 
 _SAME = "image"

@@ -10,11 +10,11 @@ from policies.kernel.image import Inventory
 from policies.loading import load
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.git.config import PersonalConfig
-from sandbox.git.manifest import Manifest
+from sandbox.git.manifest import Manifest, ManifestEntry
 from sandbox.workspace import walk
-from sandbox.workspace.scan import Scan, scan
-from sandbox.workspace.snapshot import RememberedCopy, SnapshotMemory, recorded
-from sandbox.workspace.source import HostSource
+from sandbox.workspace.scan import Scan, content_id, scan
+from sandbox.workspace.snapshot import RememberedCopy, SnapshotMemory, recorded, unchanged
+from sandbox.workspace.source import HostSource, after_walk
 from sandbox.workspace.walk import walk_digest
 
 _OLD_NS = 1_000_000_000 * 10**9
@@ -53,15 +53,24 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scan], RememberedCopy]:
-    """What is remembered of a copy that was made after such a look."""
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SnapshotMemory:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     inventory = Inventory(programs={}, links={}, directories={}, search_path=())
     image = PreparedImage(id="i", key="k", inventory=inventory, python="python3", environment=())
-    memory = SnapshotMemory(tmp_path, load("default").workspace, image, personal=PersonalConfig())
+    return SnapshotMemory(tmp_path, load("default").workspace, image, personal=PersonalConfig())
+
+
+@pytest.fixture
+def kept(memory: SnapshotMemory) -> Callable[[Scan], RememberedCopy]:
+    """What is remembered of a copy that was made after such a look."""
 
     def keep(looked: Scan) -> RememberedCopy:
-        memory.keep(looked, recorded("key", ()), Manifest(entries={}, tracked=None, rule_files={}))
+        entries = {
+            path: ManifestEntry(mode=0o100644, blob=content_id(looked, path) or "", size=3)
+            for path in looked.racy
+        }
+        manifest = Manifest(entries=entries, tracked=None, rule_files={})
+        memory.keep(looked, recorded("key", ()), manifest)
         remembered = memory.recall()
         assert remembered is not None
         return remembered
@@ -117,3 +126,40 @@ def test_a_look_made_before_is_no_walk(tree: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(walk, "WORTH_FILES", 0)
     with HostSource(tree).whole(scan(tree)) as looked:
         assert looked.walk == ""
+
+
+def test_what_was_young_is_compared_by_content_until_it_is_not_any_more(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    memory: SnapshotMemory,
+    kept: Callable[[Scan], RememberedCopy],
+) -> None:
+    monkeypatch.setattr(walk, "WORTH_FILES", 3)
+    looked = scan(tree)
+    remembered = kept(looked)
+    assert set(remembered.racy) == {os.fsdecode(path) for path in looked.racy} != set()
+    memory.settle(looked, remembered)
+    assert memory.recall() == remembered
+    monkeypatch.setattr("sandbox.workspace.scan._RACY_NS", -_OLD_NS)
+    older = after_walk(walk_digest(tree), scan(tree))
+    assert unchanged(older, remembered)
+    memory.settle(older, remembered)
+    settled = memory.recall()
+    assert settled == remembered._replace(racy={}, walk=walk_digest(tree))
+    (tree / "a").write_text("two")
+    assert not unchanged(scan(tree), settled)
+
+
+def test_what_another_process_remembers_meanwhile_stays(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    memory: SnapshotMemory,
+    kept: Callable[[Scan], RememberedCopy],
+) -> None:
+    before = kept(scan(tree))
+    (tree / "a").write_text("three")
+    of_another = kept(scan(tree))
+    _rewritten(tree)
+    monkeypatch.setattr("sandbox.workspace.scan._RACY_NS", -_OLD_NS)
+    memory.settle(scan(tree), before)
+    assert memory.recall() == of_another
