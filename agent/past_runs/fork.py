@@ -15,7 +15,14 @@ from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
 from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.past_runs.fork_points import ForkPoint
-from agent.record.events.conversation import CallEnded, CallRefused, ModelRetry, UserMessageAdded
+from agent.record.events.conversation import (
+    CallEnded,
+    CallRefused,
+    CallReserved,
+    ModelRetry,
+    ReplyDiscarded,
+    UserMessageAdded,
+)
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
     ConversationEnded,
@@ -33,7 +40,11 @@ from agent.record.events.workspace import (
     ChangesTracked,
     Exported,
     ExportFailed,
+    OpinionGiven,
     PatchApplied,
+    ReviewerCalled,
+    ReviewerReplied,
+    ReviewStarted,
     TrackedFile,
     VerificationEnded,
     WorkspaceRestored,
@@ -56,9 +67,11 @@ NEWS = (
 
 _OF_THE_OTHER_RUN = (
     *(RunStarted, Resumed, Forked, SandboxReady, RequestAwaited, Notice, PatchApplied, ModelRetry),
-    *(ConversationEnded, Exported, ExportFailed, VerificationEnded, RunEnded),
+    *(ConversationEnded, Exported, ExportFailed, VerificationEnded, RunEnded, CallReserved),
+    *(ReplyDiscarded, ReviewStarted, ReviewerReplied, ReviewerCalled, OpinionGiven),
 )
-"""Events that tell of its containers, its ends and its patch; the rest is the conversation."""
+"""Events that tell of its containers, its ends, its bills, its patch and who judged that; the rest
+is the conversation."""
 _NOTHING_SPENT = {"used": Usage(), "turn": 0, "usd": 0.0}
 """A fork has the whole budget of its policy."""
 

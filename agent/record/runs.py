@@ -102,6 +102,25 @@ def run_in(directory: Path) -> RecordedRun:
     Raises:
         RecordError: the summary can't be read, or is not one that this version writes.
     """
+    summary = _summary_in(directory)
+    cut = summary.outcome == RUNNING and not is_held(directory)
+    if cut:
+        # Between these two looks it may have come to its end.
+        summary = _summary_in(directory)
+        cut = summary.outcome == RUNNING
+    if not cut:
+        return RecordedRun(id=directory.name, directory=directory, summary=summary)
+    had_container = summary.patch is not None or _had_container(directory)
+    return RecordedRun(
+        id=directory.name,
+        directory=directory,
+        summary=_cut_short(summary, had_container=had_container),
+        is_cut=True,
+        had_container=had_container,
+    )
+
+
+def _summary_in(directory: Path) -> RunSummary:
     path = directory / SUMMARY
     try:
         with path.open("rb") as file:
@@ -113,18 +132,7 @@ def run_in(directory: Path) -> RecordedRun:
     if not isinstance(value, dict):
         raise RecordError(f"{path} is not a JSON object")
     require_format(value, str(path))
-    summary = RunSummary.read(value, str(path))
-    cut = summary.outcome == RUNNING and not is_held(directory)
-    if not cut:
-        return RecordedRun(id=directory.name, directory=directory, summary=summary)
-    had_container = summary.patch is not None or _had_container(directory)
-    return RecordedRun(
-        id=directory.name,
-        directory=directory,
-        summary=_cut_short(summary, had_container=had_container),
-        is_cut=True,
-        had_container=had_container,
-    )
+    return RunSummary.read(value, str(path))
 
 
 def _had_container(directory: Path) -> bool:
