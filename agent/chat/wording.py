@@ -26,11 +26,10 @@ def cost_lines(session: RunSession) -> list[str]:
     """What was used of the budget, and what it allows."""
     budget, policy = session.budget, session.job.policy
     used = budget.used
-    read = used.input_tokens + used.cache_read_tokens + used.cache_write_tokens
     cached = f"({used.cache_read_tokens} from the cache)"
     lines = [
         f"turns          {budget.turns} of {policy.budget.turns}",
-        f"input tokens   {read} of {policy.budget.input_tokens} {cached}",
+        f"input tokens   {used.all_input} of {policy.budget.input_tokens} {cached}",
     ]
     if policy.budget.usd is not None:
         lines.append(f"dollars        {budget.usd or 0.0:.4f} of {policy.budget.usd:g}")

@@ -64,10 +64,11 @@ def host_of(model: str, *, environ: Mapping[str, str], configuration: Configurat
         case Vertex():
             return Host.VERTEX
     url = environ.get(_URL_VARIABLES[provider]) or service.base_url
-    return Host.PROVIDER if url is None or _is_of(url, _PUBLIC_HOSTS[provider]) else Host.GATEWAY
+    return Host.PROVIDER if url is None or is_of(url, _PUBLIC_HOSTS[provider]) else Host.GATEWAY
 
 
-def _is_of(url: str, domain: str) -> bool:
+def is_of(url: str, domain: str) -> bool:
+    """Whether a URL is of that domain, or of a region of it."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

@@ -150,12 +150,6 @@ def url(text: str) -> str:
     return text
 
 
-def is_of(text: str, domain: str) -> bool:
-    """Whether a URL is of that domain, or of a region of it."""
-    host = httpx2.URL(text).host
-    return host == domain or host.endswith(f".{domain}")
-
-
 def on_this_machine(text: str) -> bool:
     """Whether a URL is of this machine, by its host as written and not as a name server says."""
     host = httpx2.URL(text).host

@@ -12,11 +12,11 @@ from opentelemetry.trace import Status
 from agent.observe.otlp import NotDeliveredError, TelemetrySettings, post
 from agent.observe.span_attributes import may_leave
 
-_TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0
 """How long one request may take; the run goes on meanwhile."""
 
 
-class _Outlet(SpanExporter):
+class FilteredExporter(SpanExporter):
     """Sends spans, with nothing in them but what may leave. Counts those that did not arrive."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
@@ -27,7 +27,7 @@ class _Outlet(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         body = encode_spans([_bare(span) for span in spans]).SerializeToString()
         try:
-            post(self._settings, body, timeout_s=_TIMEOUT_S)
+            post(self._settings, body, timeout_s=TIMEOUT_S)
         except NotDeliveredError as error:
             self.lost += len(spans)
             self.why = str(error)
@@ -41,7 +41,7 @@ class _Outlet(SpanExporter):
         return True
 
 
-class _Ids(RandomIdGenerator):
+class TraceOfRun(RandomIdGenerator):
     """Makes one trace of a run, named by the run's id, so that a resumed run's spans join it."""
 
     def __init__(self, run_id: str) -> None:

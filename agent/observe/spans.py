@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of a run, from its events: the only module that imports ``opentelemetry``.
+"""OpenTelemetry spans of a run, from its events.
 
     invoke_agent moonpool
     └── turn                        one request to the model and the calls that its answer asks for
@@ -9,6 +9,8 @@
 Off unless the operator's configuration names a collector: no environment variable switches it on.
 Each span, an SDK's too, is rebuilt before it is sent, of what `agent.observe.span_attributes` lets
 leave: names, counts, durations, codes and decisions, and no contents.
+
+Nothing but this module and `agent.observe.span_export` imports ``opentelemetry``.
 
 A pure listener. Nothing in here may end or delay a run: an error switches it off, the queue is
 bounded, and a collector that does not answer costs `PATIENCE_S` at the end.
@@ -32,7 +34,7 @@ from opentelemetry.util.types import AttributeValue
 from agent.models.interface import Model, Usage
 from agent.observe.otlp import TelemetrySettings
 from agent.observe.span_attributes import UNKNOWN
-from agent.observe.span_export import _TIMEOUT_S, _Ids, _Outlet
+from agent.observe.span_export import TIMEOUT_S, FilteredExporter, TraceOfRun
 from agent.record import outcome as outcomes
 from agent.record.events.conversation import (
     ApprovalAnswered,
@@ -81,22 +83,22 @@ class SpanRecorder:
     def __init__(self, settings: TelemetrySettings, *, run_id: str, model: Model) -> None:
         self._settings = settings
         self._run_id = run_id
-        self._outlet = _Outlet(settings)
+        self._exporter = FilteredExporter(settings)
         self._provider = TracerProvider(
             # Each of these the SDK would else take from the environment.
             sampler=ALWAYS_ON,
             resource=Resource({"service.name": _AGENT}),
             span_limits=SpanLimits(max_attributes=64, max_events=0, max_links=0),
-            id_generator=_Ids(run_id),
+            id_generator=TraceOfRun(run_id),
             shutdown_on_exit=False,
         )
         self._provider.add_span_processor(
             BatchSpanProcessor(
-                self._outlet,
+                self._exporter,
                 max_queue_size=_MOST_WAITING,
                 schedule_delay_millis=_EVERY_MS,
                 max_export_batch_size=_BATCH,
-                export_timeout_millis=_TIMEOUT_S * 1000,
+                export_timeout_millis=TIMEOUT_S * 1000,
             )
         )
         self._tracer = self._provider.get_tracer("moonpool")
@@ -140,8 +142,10 @@ class SpanRecorder:
             return f"telemetry stopped by a defect of Moonpool ({self._defect})"
         if sending.is_alive():
             return f"telemetry: {where} did not take the run's spans within {PATIENCE_S:.0f} s"
-        if self._outlet.lost:
-            return f"telemetry: {self._outlet.lost} spans not sent to {where}: {self._outlet.why}"
+        if self._exporter.lost:
+            return (
+                f"telemetry: {self._exporter.lost} spans not sent to {where}: {self._exporter.why}"
+            )
         return None
 
     # -- events to spans -------------------------------------------------------------------
@@ -328,9 +332,7 @@ def _attributes(span: Span) -> Mapping[str, AttributeValue]:
 def _tokens(used: Usage) -> dict[str, AttributeValue]:
     return {
         # The convention counts cached tokens as input, too.
-        "gen_ai.usage.input_tokens": used.input_tokens
-        + used.cache_read_tokens
-        + used.cache_write_tokens,
+        "gen_ai.usage.input_tokens": used.all_input,
         "gen_ai.usage.output_tokens": used.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": used.cache_read_tokens,
         "gen_ai.usage.cache_creation.input_tokens": used.cache_write_tokens,

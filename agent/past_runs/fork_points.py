@@ -69,7 +69,7 @@ def points(lines: Sequence[RecordLine]) -> list[ForkPoint]:
             case CallStarted():
                 words = call_in_words(event.tool, event.arguments)
             case CallEnded():
-                waiting.append(_point(event.number, words, _ending(event), number + 1))
+                waiting.append(_point(event.number, words, event.in_a_word, number + 1))
             case CallRefused():
                 words = call_in_words(event.tool, event.arguments)
                 waiting.append(_point(event.number, words, event.why, number + 1))
@@ -126,9 +126,3 @@ def _point(call: int, words: str, ending: str, lines: int) -> ForkPoint:
     return ForkPoint(
         call=call, words=words, ending=ending, lines=lines, looks=lines, files=TrackedFiles()
     )
-
-
-def _ending(event: CallEnded) -> str:
-    if event.exit_code is not None:
-        return f"exit {event.exit_code}"
-    return "error" if event.is_error else "ok"

@@ -263,17 +263,10 @@ class Replay:
         return Remade(
             number=started.number,
             words=words,
-            then=_ending(then.ended),
-            now=_ending(now),
+            then=then.ended.in_a_word,
+            now=now.in_a_word,
             same_text=_text(now) == _text(then.ended) if is_whole(then.ended.text) else None,
         )
-
-
-def _ending(event: CallEnded) -> str:
-    if event.exit_code is not None:
-        ending = "" if event.ending in {None, "exited"} else f", {event.ending}"
-        return f"exit {event.exit_code}{ending}"
-    return "error" if event.is_error else "ok"
 
 
 def _text(event: CallEnded) -> str:

@@ -41,7 +41,11 @@ BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("secrets", credentials.inspect),
     ("words to a reviewer", prompt_injection.inspect),
 )
-_QUOTING = frozenset({"install-script", "dependency-added", "prompt-injection"})
+_QUOTING = frozenset(
+    {"install-script", "dependency-added", "prompt-injection", "symlink", "escaping-symlink"}
+)
+_LONGEST_REASON = 300
+"""Of what quotes content; cut behind the mask, since a part of a secret would not be known."""
 _EACH_KIND = 200
 """Of one kind and severity so many are listed, the rest counted."""
 
@@ -98,9 +102,11 @@ def _masked(finding: Finding) -> Finding:
     if finding.id not in _QUOTING:
         return finding
     try:
-        return replace(finding, reason=credentials.masked(finding.reason))
+        reason = credentials.masked(finding.reason)
     except Exception:  # noqa: BLE001 - the rules can't be loaded, of which there is a finding
-        return replace(finding, reason=finding.reason.partition(":")[0])
+        reason = finding.reason.partition(":")[0]
+    cut = len(reason) > _LONGEST_REASON
+    return replace(finding, reason=f"{reason[: _LONGEST_REASON - 1]}…" if cut else reason)
 
 
 def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -21,8 +21,8 @@ _TOML_LINE_BYTES = 1024
 _TOML_TOGETHER_BYTES = 1 << 20
 """Of all TOML files of a patch; what is past that is not parsed."""
 _EACH_FILE = 50
-_SHOWN = 200
-"""Characters of a value."""
+_QUOTED = 2000
+"""Characters of a value, which the gate masks and cuts."""
 
 # What npm runs by itself (npm-scripts(7), "Life Cycle Scripts").
 _NPM_SCRIPTS = frozenset(
@@ -179,17 +179,17 @@ def _changed(
     for key in keys:
         if key in new and new[key] != old.get(key):
             value = f": {_words(new[key])}" if shown else ""
-            yield "install-script", words.format(key) + value, None
+            yield "install-script", words.format(key[:_QUOTED]) + value, None
 
 
 def _dependencies(old: Names, new: Names) -> Iterator[Told]:
     for name, wanted in sorted(new.items()):
-        elsewhere = bool(_ELSEWHERE.search(wanted))
-        if elsewhere and old.get(name) != wanted:
-            reason = f"a dependency from elsewhere, {name}: {wanted[:_SHOWN]}"
+        words = f"{name[:_QUOTED]}: {wanted[:_QUOTED]}"
+        if _ELSEWHERE.search(wanted) and old.get(name) != wanted:
+            reason = f"a dependency from elsewhere, {words}"
             yield "dependency-added", reason, Severity.WARNING
         elif name not in old:
-            yield "dependency-added", f"a new dependency, {name}: {wanted[:_SHOWN]}", None
+            yield "dependency-added", f"a new dependency, {words}", None
 
 
 def _names(document: Document, tables: tuple[str, ...]) -> Names:
@@ -234,7 +234,7 @@ def _requirements(subject: InspectedPatch, path: bytes) -> Iterator[Finding]:
             yield found("not-inspected", path, "more than 10,000 added requirements")
             return
         line = bytes(row).strip()
-        text = line[:_SHOWN].decode("utf-8", "replace")
+        text = line[:_QUOTED].decode("utf-8", "replace")
         if _INDEX.search(line):
             reason = f"installs from elsewhere: {text}"
             yield found("dependency-added", path, reason, line=number, severity=Severity.WARNING)
@@ -259,7 +259,7 @@ def _list(value: object) -> list[object]:
 
 def _words(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text[:_SHOWN]
+    return text[:_QUOTED]
 
 
 def _json(data: bytes) -> Document:

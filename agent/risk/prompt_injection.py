@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from time import process_time
 
+from agent.risk.credentials import masked
 from agent.risk.finding import Finding, Severity, found
 from agent.risk.inspected_patch import InspectedPatch
 
@@ -117,7 +118,7 @@ def _finding(path: bytes, words: str, how: str, *, line: int | None) -> Finding:
     return found(
         "prompt-injection",
         path,
-        f"speaks to whoever judges the patch{how}: {words[:_EXCERPT]!r}",
+        f"speaks to whoever judges the patch{how}: {masked(words)[:_EXCERPT]!r}",
         line=line,
         severity=Severity.DANGER if how else None,
     )

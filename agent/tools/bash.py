@@ -16,6 +16,7 @@ from sandbox.results import CommandResult, Ending, LimitMet
 
 _LONGEST_S = 86_400
 _REFUSED_NAMED = 8
+_LONGEST_PATH = 4096
 _PID_TRIES = 50
 _PID_WAIT_S = 0.01
 
@@ -178,7 +179,7 @@ def _last_line(result: CommandResult, timeout_s: float, limits: ContainerLimits)
         notes.append(f"{result.leftovers} processes it left running were killed")
     notes.append(f"{result.duration_s:.2f} s")
     # A directory's name may hold a line break, and what it says must stay a part of this line.
-    notes.append(f"now in {one_line(result.cwd)}")
+    notes.append(f"now in {one_line(result.cwd, _LONGEST_PATH)}")
     return f"[{'; '.join(notes)}]"
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final, Self, cast
 import openai
 
 from agent.errors import ModelAuth, ModelRefusedRequest
+from agent.models.host import is_of
 from agent.models.http_errors import ServiceWords
 from agent.models.interface import (
     AssistantMessage,
@@ -36,7 +37,7 @@ from agent.models.openai.errors import ERRORS, complaint, failed
 from agent.models.openai.listing import listed
 from agent.models.openai.wire_api import WireApi
 from agent.models.service import RequestTiming, Service, ServiceModel
-from agent.models.transport import credential, guarded, is_of, on_this_machine, timeouts, url
+from agent.models.transport import credential, guarded, on_this_machine, timeouts, url
 
 PUBLIC_URL: Final = "https://api.openai.com/v1"
 """The SDK's own default; given explicitly, so that the SDK does not look into the environment."""

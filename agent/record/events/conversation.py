@@ -256,6 +256,14 @@ class CallEnded(RecordedModel):
         """It is an error, or a command that did not exit with 0."""
         return self.is_error or self.exit_code not in {None, 0}
 
+    @property
+    def in_a_word(self) -> str:
+        """``ok``, ``error``, ``exit 1`` or ``exit 124, timed out``."""
+        if self.exit_code is None:
+            return "error" if self.is_error else "ok"
+        ending = "" if self.ending in {None, Ending.EXITED} else f", {self.ending}"
+        return f"exit {self.exit_code}{ending}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRefusal:
