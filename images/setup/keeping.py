@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,6 +62,7 @@ def keep(
     inputs: Sequence[bytes],
     as_root: bool,
     limit_bytes: int,
+    on_compared: Callable[[], object],
 ) -> None:
     """Make a named layer of what stands in a set-up's container, which has ended.
 
@@ -69,6 +70,7 @@ def keep(
         known: the secrets' values by name.
         inputs: files that the workspace brings itself.
         limit_bytes: the most that it may add.
+        on_compared: called once the container is needed no more.
 
     Raises:
         SetupFailed: a secret is in it, it is too large, or it can't be looked through.
@@ -96,6 +98,7 @@ def keep(
                     "into: nothing was kept"
                 )
             replaced = _replaced(engine, container, swept)
+            on_compared()
             labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
             if swept.left:
                 labels[LABEL_LEFT] = "1"

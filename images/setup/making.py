@@ -4,6 +4,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from images.build import ensure
 from images.recipes import RUNTIME
@@ -28,7 +30,7 @@ from sandbox.engine.values import (
     LABEL_OWNER,
     ImageInfo,
 )
-from sandbox.errors import SetupFailed
+from sandbox.errors import SandboxError, SetupFailed
 
 _UID = 1000
 _SCRATCH = "/run/moonpool-setup"
@@ -74,10 +76,11 @@ class SetupMaker:
         if self._policy.setup.as_root:
             # What root may have replaced is not what a guest starts with.
             ensure(self._engine, RUNTIME, environ=self._environ, on_progress=self._on_progress)
-        with egress(
-            self._engine, self._below, self._policy,
-            owner=self._owner, environ=self._environ, on_progress=self._on_progress,
-        ) as way_out:  # fmt: skip
+        with ThreadPoolExecutor(2) as beside, ExitStack() as way:
+            way_out = way.enter_context(egress(
+                self._engine, self._below, self._policy,
+                owner=self._owner, environ=self._environ, on_progress=self._on_progress,
+            ))  # fmt: skip
             spec = self._spec(way_out, ref)
             container = job.create(self._engine, spec)
             stays = False
@@ -88,15 +91,23 @@ class SetupMaker:
                 except SetupFailed:
                     stays = True  # for a look
                     raise
+                ended = beside.submit(way.pop_all().close)
                 self._on_progress("set-up: looking through what it made")
                 keep(
                     self._engine, container, self._below, self._secrets, ref,
                     inputs=[one.path for one in inputs], as_root=self._policy.setup.as_root,
                     limit_bytes=self._policy.limits.disk_bytes,
+                    on_compared=lambda: beside.submit(self._remove, container, way_out),
                 )  # fmt: skip
+                ended.result()
             finally:
                 if not stays:
-                    self._engine.remove(container)
+                    self._remove(container, way_out)
+
+    def _remove(self, container: str, way_out: Egress) -> None:
+        self._engine.remove(container)
+        if way_out.volume:  # which goes with the last container that has it
+            self._engine.remove_volumes([way_out.volume])
 
     def _commands(self, container: str, spec: ContainerSpec, way_out: Egress) -> None:
         out = SetupOutput(self._on_progress, lambda text: secrets.hidden(text, self._secrets))
@@ -141,7 +152,7 @@ class SetupMaker:
 
     def _told(self, way_out: Egress) -> dict[str, object]:
         rules = self._policy.setup
-        way_out.await_answer()  # which started meanwhile
+        way_out.await_start()  # meanwhile; who asks it first waits for its answer
         return {
             "commands": list(rules.commands),
             "variables": {**self._policy.env, **way_out.variables, **self._secrets},
@@ -169,8 +180,13 @@ class SetupMaker:
         for name, words in _FAILED_REQUESTS.items():
             if rows := way_out.failed(name):
                 lines += [words, *(f"  {row}" for row in rows)]
-        if reason := way_out.ended():
-            lines.append(f"set-up's proxy is gone ({reason}): run it again")
+        try:
+            way_out.await_answer()
+        except SandboxError as error:
+            lines.append(str(error))
+        else:
+            if reason := way_out.ended():
+                lines.append(f"set-up's proxy is gone ({reason}): run it again")
         lines.append(
             f"what it had done stands for an hour: `moonpool setup --shell` looks into it "
             f"(container {container[:12]})"

@@ -11,8 +11,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from images.build import ensure
@@ -26,7 +27,6 @@ from sandbox.engine.values import (
     LABEL_MANAGED,
     LABEL_OWNER,
     LABEL_PROXY,
-    ContainerInfo,
 )
 from sandbox.errors import ContainerGone, EngineError, SandboxError
 
@@ -40,16 +40,28 @@ _START_TIMEOUT_S = 60.0
 _TICK_S = 0.05
 _SPARE_S = 600
 _LIST_LIMIT = 1 << 17
+_LAST_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningProxy:
-    """A proxy that was started."""
+    """A proxy whose container runs, or is about to."""
 
     engine: Engine
     container: str
     volume: str
-    """The volume with its socket, `SOCKET`."""
+    """The volume with its socket, `SOCKET`, which stands there once it is at work."""
+    starting: Future[None] | None = field(default=None, compare=False)
+    """Where this process starts it."""
+
+    def await_start(self) -> None:
+        """Wait until its container runs.
+
+        Raises:
+            EngineError, EngineUnavailable: it does not.
+        """
+        if self.starting:
+            self.starting.result()
 
     def await_answer(self) -> None:
         """Wait until it is at work.
@@ -57,22 +69,20 @@ class RunningProxy:
         Raises:
             SandboxError: it does not start; the message has Squid's last words.
         """
+        self.await_start()
         until = time.monotonic() + _START_TIMEOUT_S
         while not _exists(self.engine, self.container):
             if (ended := self.ended()) or time.monotonic() > until:
-                words = _file(self.engine, self.container, "/tmp/cache.log")  # noqa: S108
-                said = words[-2000:].decode("utf-8", "replace")
+                words = _rows(_file(self.engine, self.container, "/tmp/cache.log"))  # noqa: S108
                 raise SandboxError(
                     f"set-up's proxy does not start ({ended or 'no answer in time'}); its last "
-                    f"words:\n{said}"
+                    "words:\n" + "\n".join(words[-_LAST_WORDS:])
                 )
             time.sleep(_TICK_S)
 
     def failed(self, name: str) -> tuple[str, ...]:
         """What it ``refused`` so far, or what was ``unanswered``: each ``METHOD ADDRESS`` once."""
-        said = _file(self.engine, self.container, name).decode("utf-8", "replace")
-        # Whoever talks to Squid may have taken it over: its rows go to a terminal.
-        return tuple(filter(str.isprintable, said.split("\n")[:-1]))
+        return _rows(_file(self.engine, self.container, name))
 
     def ended(self) -> str:
         """Why it does not run any more; empty while it does."""
@@ -95,7 +105,9 @@ def lease(
 ) -> Generator[RunningProxy]:
     """A proxy that lets through what is allowed and nothing else, for so long at least.
 
-    It answers a moment later: `RunningProxy.await_answer`.
+    Its container starts while the caller goes on, and it answers a moment later
+    (`RunningProxy.await_start`, `await_answer`). Its volume stays where another container has it:
+    whoever removes that one removes the volume.
     """
     image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
@@ -103,27 +115,31 @@ def lease(
     key = hashlib.sha256(f"{image}\0{owner}\0{folder}\0{text}".encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / f"{key}.lock").open("ab") as lock, (folder / f"{key}.start").open("ab") as gate:
-        with _held(gate):
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            running = _standing(engine, key, time_s)
-            if running is None:
-                on_progress("set-up: starting the proxy")
-                running = _started(engine, image, key, text, time_s=time_s, owner=owner)
         try:
-            yield running
+            with ThreadPoolExecutor(1) as beside:
+                fcntl.flock(gate, fcntl.LOCK_EX)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                running = _standing(engine, key, time_s)
+                if running is None:
+                    on_progress("set-up: starting the proxy")
+                    running = _created(engine, image, key, text, time_s=time_s, owner=owner)
+                    starting = beside.submit(_start, engine, running.container, gate)
+                    running = replace(running, starting=starting)
+                else:
+                    fcntl.flock(gate, fcntl.LOCK_UN)
+                yield running
         finally:
-            with _held(gate):
-                fcntl.flock(lock, fcntl.LOCK_UN)
-                with contextlib.suppress(BlockingIOError, SandboxError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _end(engine, key)
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            with contextlib.suppress(BlockingIOError, SandboxError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _end(engine, key)
 
 
-@contextmanager
-def _held(gate: IO[bytes]) -> Generator[None]:
-    fcntl.flock(gate, fcntl.LOCK_EX)
+def _start(engine: Engine, container: str, gate: IO[bytes]) -> None:
+    """Start it, and let those in who wait for one."""
     try:
-        yield
+        engine.start(container)
     finally:
         fcntl.flock(gate, fcntl.LOCK_UN)
 
@@ -132,15 +148,12 @@ def _standing(engine: Engine, key: str, time_s: float) -> RunningProxy | None:
     """One that runs for long enough yet."""
     for row in engine.containers(f"{LABEL_PROXY}={key}"):
         if row.state == "running" and float(row.labels[LABEL_DEADLINE]) - time.time() > time_s:
-            return RunningProxy(engine=engine, container=row.id, volume=_volume_of(row))
+            volume = row.labels.get(f"{LABEL_PROXY}.volume", "")
+            return RunningProxy(engine=engine, container=row.id, volume=volume)
     return None
 
 
-def _volume_of(row: ContainerInfo) -> str:
-    return row.labels.get(f"{LABEL_PROXY}.volume", "")
-
-
-def _started(
+def _created(
     engine: Engine, image: str, key: str, text: str, *, time_s: float, owner: str
 ) -> RunningProxy:
     lifetime = int(2 * time_s) + _SPARE_S
@@ -153,18 +166,14 @@ def _started(
         LABEL_DEADLINE: str(int(time.time()) + lifetime),
     }
     engine.create_volume(name, labels)
-    container = ""
-    try:
-        container = engine.create(_body(image, name, labels, lifetime))
-        engine.put_archive(container, "/", [package({_CONFIGURATION: text.encode()})])
-        engine.start(container)
-    except BaseException:
-        with contextlib.suppress(SandboxError):
-            if container:
-                engine.remove(container)
-            engine.remove_volume(name)
-        raise
+    container = engine.create(_body(image, name, labels, lifetime))
+    engine.put_archive(container, "/", [package({_CONFIGURATION: text.encode()})])
     return RunningProxy(engine=engine, container=container, volume=name)
+
+
+def _rows(said: bytes) -> tuple[str, ...]:
+    """Whole lines. Whoever talks to Squid may have taken it over, and they go to a terminal."""
+    return tuple(filter(str.isprintable, said.decode("utf-8", "replace").split("\n")[:-1]))
 
 
 def _exists(engine: Engine, container: str) -> bool:
@@ -176,10 +185,10 @@ def _exists(engine: Engine, container: str) -> bool:
 
 
 def _end(engine: Engine, key: str) -> None:
-    for row in engine.containers(f"{LABEL_PROXY}={key}"):
+    label = f"{LABEL_PROXY}={key}"
+    for row in engine.containers(label):
         engine.remove(row.id)
-        if volume := _volume_of(row):
-            engine.remove_volume(volume)
+    engine.remove_volumes(row.name for row in engine.volumes(label))
 
 
 def _file(engine: Engine, container: str, path: str) -> bytes:

@@ -325,6 +325,16 @@ def test_its_way_out_goes_with_it(setups: Setups, engine: Engine) -> None:
     assert engine.volume(way) is None
 
 
+def test_each_authority_stands_once_in_what_clients_read_for_every_connection(
+    setups: Setups,
+) -> None:
+    setups(
+        "python3 -c \"import os; text = open(os.environ['SSL_CERT_FILE']).read();"
+        " rows = text.split('-----BEGIN');"
+        ' assert len({row.strip() for row in rows}) == len(rows) > 100, len(rows)"'
+    )
+
+
 def test_without_a_network_there_is_no_proxy_either(setups: Setups) -> None:
     setups("! python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 3128))'"
            " 2>/dev/null", "test ! -e /run/moonpool-egress")  # fmt: skip
@@ -419,7 +429,7 @@ def test_a_secret_that_is_not_set_is_said_before_anything_starts(setups: Setups)
 
 
 KILLED = """
-import os, signal, sys
+import itertools, os, signal, sys
 from pathlib import Path
 from dataclasses import replace
 from images.setup.layer import find_or_make
@@ -434,16 +444,14 @@ engine = Engine.connect(os.environ)
 def dies(line):
     if at in line:
         os.kill(os.getpid(), signal.SIGKILL)
-left = int(at) if at.isdigit() else 0
+calls = itertools.count(1)
 def counted(name):
     call = getattr(Engine, name)
     def once(self, *given, **how):
-        global left
         made = call(self, *given, **how)
         if name.startswith("create"):
             print(made if name == "create" else given[0], flush=True)
-        left -= 1
-        if at == name or left == 0:
+        if at in (name, str(next(calls))):
             os.kill(os.getpid(), signal.SIGKILL)
         return made
     setattr(Engine, name, once)
@@ -455,13 +463,15 @@ find_or_make(engine, image, policy, Path(workspace), environ=os.environ, on_prog
 """
 
 
-def _killed(setups: Setups, command: str, at: str, *network: str) -> list[str]:
+def _killed(
+    setups: Setups, command: str, at: str, *network: str, may_end: bool = False
+) -> list[str]:
     """Gives what it created: ids of containers, names of volumes."""
     given = [setups.image, str(setups.workspace), command, at, *network]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, *given], stdout=subprocess.PIPE, text=True, check=False
     )
-    assert done.returncode == -signal.SIGKILL
+    assert done.returncode == -signal.SIGKILL or (may_end and done.returncode == 0)
     return done.stdout.split()
 
 
@@ -490,8 +500,9 @@ def test_killed_after_any_call_of_the_engine_nothing_half_stands_and_all_of_it_h
     try:
         while engine.image(ref) is None:
             calls += 1
-            created += _killed(setups, command, str(calls), network)
-        assert calls > 8  # the proxy of one that was killed serves the next
+            # The proxy of one that was killed may serve the next, which then has fewer calls.
+            created += _killed(setups, command, str(calls), network, may_end=True)
+        assert calls > 8
         assert setups.make(policy).was_there
         assert _labels(engine, ref)[LABEL_SETUP] == ref
         assert _run(ref, "cat ~agent/mark") == "whole\n"

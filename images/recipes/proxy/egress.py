@@ -20,6 +20,7 @@ LISTS = {"403": Path("/egress/refused"), "5": Path("/egress/unanswered")}
 """Which requests are kept, by how their status begins, and where."""
 PORT = 3128
 LOG = Path("/tmp/answered")  # noqa: S108 - the container's
+WORDS = Path("/tmp/cache.log")  # noqa: S108 - the container's
 _ROWS = 200
 _LINE_BYTES = 1 << 16
 _ROW_CHARACTERS = 300
@@ -77,7 +78,10 @@ async def _answers() -> None:
 async def main(configuration: str, lifetime_s: float) -> None:
     failed = FailedRequests()
     await failed.read()
-    squid = await asyncio.create_subprocess_exec("/usr/sbin/squid", "-N", "-f", configuration)
+    with WORDS.open("ab") as words:  # what it says before it has read where to say it
+        squid = await asyncio.create_subprocess_exec(
+            "/usr/sbin/squid", "-N", "-f", configuration, stdout=words, stderr=words
+        )
     ended = asyncio.ensure_future(squid.wait())
     answers = asyncio.ensure_future(_answers())
     await asyncio.wait({ended, answers}, return_when="FIRST_COMPLETED")

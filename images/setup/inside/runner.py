@@ -26,6 +26,8 @@ OUT_OF_TIME = 8
 """Where nobody is left to end it."""
 _LOOK_EVERY_S = 2.0
 _PORT = 3128
+_PROXY_STARTS_S = 60.0
+"""The first command does not wait for the proxy, what it asks for does."""
 _LITTER = (  # each a pattern; these folders are the container's
     "/tmp/*", "/tmp/.[!.]*", "/var/cache/apt/archives/*.deb", "/var/cache/apt/*.bin",
     "/var/lib/apt/lists/*", "~root/.cache", "{home}/.cache/pip", "{home}/.cache/uv",
@@ -44,9 +46,15 @@ def _relay(source: str, path: str) -> None:
     handler = names["connection_handler"]
     ready = threading.Event()
 
+    until = time.monotonic() + _PROXY_STARTS_S
+
+    async def connect() -> object:
+        while not os.path.exists(path) and time.monotonic() < until:
+            await asyncio.sleep(0.05)
+        return await asyncio.open_unix_connection(path)
+
     async def serve() -> None:
-        connect = handler(lambda: asyncio.open_unix_connection(path))  # type: ignore[operator]
-        server = await asyncio.start_server(connect, "127.0.0.1", _PORT)
+        server = await asyncio.start_server(handler(connect), "127.0.0.1", _PORT)  # type: ignore[operator]
         ready.set()
         async with server:
             await server.serve_forever()
@@ -57,17 +65,22 @@ def _relay(source: str, path: str) -> None:
 
 
 def _trusted_bundle(scratch: str, authorities: str) -> str:
-    """The image's own authorities and the operator's, as one file."""
+    """The image's own authorities and the operator's, as one file.
+
+    Each stands in it once: clients read all of it for every connection.
+    """
     own = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
            "/etc/ssl/cert.pem")  # fmt: skip
     path = os.path.join(scratch, "authorities.pem")
-    with open(path, "wb") as bundle:
-        for name in own:
-            if os.path.isfile(name):
-                with open(name, "rb") as file:
-                    bundle.write(file.read() + b"\n")
-                break
-        bundle.write(authorities.encode())
+    text = ""
+    for name in filter(os.path.isfile, own):
+        with open(name, encoding="latin-1") as file:
+            text = file.read()
+        break
+    end = "-----END CERTIFICATE-----\n"
+    more = [one + end for one in authorities.split(end) if one and one + end not in text]
+    with open(path, "w", encoding="latin-1") as bundle:
+        bundle.write("\n".join([text, *more]))
     return path
 
 

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,15 @@ with lease(Engine.connect(os.environ), AllowedHosts(names=("a.example",)), time_
 """
 
 
+@contextmanager
 def _lease(
     engine: Engine, time_s: float = 60, *, allowed: AllowedHosts = ALLOWED
-) -> AbstractContextManager[RunningProxy]:
-    return lease(
+) -> Iterator[RunningProxy]:
+    with lease(
         engine, allowed, time_s=time_s, owner=OWNER, environ=os.environ, on_progress=lambda _: None
-    )
+    ) as running:
+        running.await_start()
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +79,17 @@ def test_one_that_was_killed_is_not_used_again(engine: Engine) -> None:
     assert _standing(engine, one) == _standing(engine, two) == (False, False)
 
 
-def test_one_that_does_not_start_is_said_and_leaves_nothing(engine: Engine) -> None:
+def test_one_that_does_not_start_is_said_with_squids_complaint_and_leaves_nothing(
+    engine: Engine,
+) -> None:
     allowed = AllowedHosts(names=(), registries=(("a.example", 99999),))
     with (
-        pytest.raises(SandboxError, match=r"does not start \(it ended with 1\)"),
+        pytest.raises(SandboxError, match=r"does not start \(it ended with 1\)") as caught,
         _lease(engine, allowed=allowed) as one,
     ):
         one.await_answer()
+    assert "FATAL: Bungled /etc/moonpool/squid.conf line" in str(caught.value)
+    assert "acl port99999 port 99999" in str(caught.value)
     assert _standing(engine, one) == (False, False)
 
 
