@@ -159,21 +159,25 @@ class Scheduler:
             self._submit(self._left.popleft(), take_up=True)
         if self.paused:
             return
-        taken = False
-        while len(self._running) < most:
-            one = self._store.take(new_run_id())
-            if one is None:
-                self._idle = True
-                break
-            refused = self._shared.why(self._plan.choices(one.task_id))
-            if refused:
-                self._write(one, AttemptState.STOPPED, self._not_begun(one, refused))
-            else:
+        taken: list[QueuedAttempt] = []
+        try:
+            while len(self._running) + len(taken) < most:
+                one = self._store.take(new_run_id())
+                if one is None:
+                    self._idle = True
+                    break
+                refused = self._shared.why(self._plan.choices(one.task_id))
+                if refused:
+                    self._write(one, AttemptState.STOPPED, self._not_begun(one, refused))
+                else:
+                    taken.append(one)
+            if taken:
+                coming = [*taken, *self._store.waiting(most=self.workers)]
+                self._engine.expect([self._plan.order(one, take_up=False) for one in coming])
+        finally:
+            # What is taken is made, whatever can't be read of the database after it.
+            for one in taken:
                 self._submit(one, take_up=False)
-                taken = True
-        if taken:
-            coming = self._store.waiting(most=self.workers)
-            self._engine.expect([self._plan.order(one, take_up=False) for one in coming])
 
     def _submit(self, one: QueuedAttempt, *, take_up: bool) -> None:
         order = self._plan.order(one, take_up=take_up)

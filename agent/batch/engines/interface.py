@@ -18,7 +18,8 @@ class AttemptEngine(Protocol):
         """Begin an attempt. Returns at once."""
 
     def expect(self, orders: Sequence[AttemptOrder]) -> None:
-        """Say which come next, so that what they need may be made ready. They may never come."""
+        """Say which come next, those first that are submitted now, so that what they need may be
+        made ready. The others may never come."""
 
     def interrupt(self, run_id: str, name: str) -> None:
         """Tell a run what `agent.interrupts` would: ``SIGINT`` to come to its end soon, anything

@@ -98,7 +98,7 @@ class RayMachines:
         self,
         plan: BatchPlan,
         *,
-        workers: int,  # noqa: ARG002 - each machine says itself how many it makes
+        workers: int,
         budget: SharedBudget,
         board: Board,
         interrupted: frozenset[str],
@@ -130,6 +130,7 @@ class RayMachines:
             budget=budget,
             board=board,
             held=held,
+            at_once=min(workers, self._room),
         )
 
 

@@ -22,7 +22,7 @@ from agent.batch.failure import (
     Failure,
 )
 from agent.batch.order import AttemptEnd, AttemptOrder
-from agent.batch.queue.states import AttemptState
+from agent.batch.queue.states import AttemptState, QueuedAttempt
 from agent.batch.queue.store import BatchQueue
 from agent.batch.stopping import Stopping
 from agent.batch.watching.events import AttemptBegun, AttemptDelayed
@@ -53,6 +53,37 @@ def test_so_many_run_at_once_and_no_more(batch: FakeScheduling) -> None:
     batch.on_refresh = lambda batch: batch.engine.finish_any()
     batch.go([a_task(str(n)) for n in range(10)])
     assert batch.engine.most == 3
+    assert set(batch.states().values()) == {"done"}
+
+
+def test_what_is_begun_was_expected_with_what_comes_after_it(batch: FakeScheduling) -> None:
+    batch.workers = 2
+    heard: list[tuple[str, list[str]]] = []
+
+    def ends(order: AttemptOrder) -> AttemptEnd:
+        heard.append((order.task.id, batch.engine.expected))
+        return finished(order)
+
+    batch.engine.end = ends
+    batch.go([a_task(name) for name in "abcd"])
+    abcd = list("abcd")
+    assert heard == [("a", abcd), ("b", abcd), ("c", abcd[2:]), ("d", abcd[3:])]
+
+
+def test_what_was_taken_is_begun_though_the_rest_can_not_be_read(
+    batch: FakeScheduling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = batch.store.waiting
+    failures = [RecordError("batch.db can't be used: disk I/O error")]
+
+    def failing(*, most: int = -1) -> list[QueuedAttempt]:
+        if failures:
+            raise failures.pop()
+        return waiting(most=most)
+
+    monkeypatch.setattr(batch.store, "waiting", failing)
+    batch.go([a_task("a"), a_task("b")])
+    assert batch.engine.begun == ["a", "b"]
     assert set(batch.states().values()) == {"done"}
 
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -81,8 +82,10 @@ class ClusterEngine:
         budget: SharedBudget,
         board: Board,
         held: Mapping[str, tuple[str, BudgetSpent]],
+        at_once: int,
     ) -> None:
         """Args:
+        at_once: how many attempts are made at a time.
         budget: its time counts; its sums are the desk's.
         held: where runs stand that an ended process began, as `Cluster.holders` says it.
         """
@@ -92,12 +95,14 @@ class ClusterEngine:
         self._budget = budget
         self._board = board
         self._held = held
+        self._at_once = at_once
         self._loader = CargoLoader(store, place.settings.environ())
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cargo")
         self._lock = threading.Lock()
         self._home: list[str] = []
         self._here: dict[str, ThreadInterrupts] = {}
-        self._coming: set[object] = set()
+        self._after: dict[str, int] = {}
+        """By run, how many of its kind come after it."""
         self._force_at: dict[str, float] = {}
         self._closed = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="desk", daemon=True)
@@ -108,11 +113,17 @@ class ClusterEngine:
     # -- an `AttemptEngine` -----------------------------------------------------------------
 
     def submit(self, order: AttemptOrder, report: Report) -> None:
-        self._threads.submit(self._send, order, report)
+        # Whoever makes the last ones gets no further one.
+        more = self._after.get(order.run_id, 0) >= self._at_once
+        self._threads.submit(self._send, order, report, more=more)
 
     def expect(self, orders: Sequence[AttemptOrder]) -> None:
         """See `AttemptEngine.expect`: whoever makes an attempt makes the next sandbox ready."""
-        self._coming = {_kind(order) for order in orders}
+        counts: Counter[object] = Counter()
+        self._after = {}
+        for order in reversed(orders):
+            self._after[order.run_id] = counts[_kind(order)]
+            counts[_kind(order)] += 1
 
     def interrupt(self, run_id: str, name: str) -> None:
         self._desk.tell("tell", run_id, name)
@@ -142,7 +153,7 @@ class ClusterEngine:
 
     # -- sending ----------------------------------------------------------------------------
 
-    def _send(self, order: AttemptOrder, report: Report) -> None:
+    def _send(self, order: AttemptOrder, report: Report, *, more: bool) -> None:
         try:
             if order.take_up:
                 node, _ = self._held.get(order.run_id, ("", None))
@@ -153,7 +164,7 @@ class ClusterEngine:
             else:
                 sent, cargo = self._loader.loaded(order)
                 node = ""
-                remote = replace(self._remote(sent), cargo=cargo, more=_kind(order) in self._coming)
+                remote = replace(self._remote(sent), cargo=cargo, more=more)
             self._start(order, remote, node, report, again=not order.take_up)
         except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
             self._report(order, not_done(order, error), report)

@@ -95,6 +95,7 @@ class OnThreads:
             budget=SharedBudget(),
             board=Board(),
             held=self.cluster.holders(self.place, runs),
+            at_once=1,
         )
 
     def order(self, *turns: object, **changes: object) -> AttemptOrder:
@@ -276,6 +277,14 @@ def test_a_run_that_is_told_to_end_before_it_begins_ends(batch: OnThreads, engin
     assert end.interrupted
     names = [row.name for row in engine.containers(LABEL_DEADLINE)]
     assert not any(order.run_id in name for name in names)
+
+
+def test_who_makes_the_last_attempt_makes_no_further_sandbox_ready(batch: OnThreads) -> None:
+    first, last = batch.order(DONE), batch.order(DONE)
+    batch.engine.expect([first, last])
+    batch.done(first)
+    batch.done(last)
+    assert [remote.more for remote, _ in batch.cluster.sent] == [True, False]
 
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
