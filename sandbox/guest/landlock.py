@@ -1,15 +1,19 @@
-"""Landlock through ctypes: the kernel's half of the policy, applied to the calling thread.
+"""Landlock: the kernel's half of the policy, applied to the calling thread.
 
-Source of names and numbers: linux/landlock.h, Documentation/userspace-api/landlock.rst.
+By the C module beneath `ctypes`, whose own classes are 0.25 MB in every container. Source of names
+and numbers: linux/landlock.h, Documentation/userspace-api/landlock.rst.
 """
 
 from __future__ import annotations
 
-import ctypes
+import _ctypes
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.guest.protocol import PathAccess
 
 # What a rule may grant, as the host writes it (policies.kernel.Access).
@@ -64,58 +68,52 @@ _RET_ALLOW = 0x7FFF0000
 _RET_ERRNO = 0x00050000
 _ENOSYS = 38
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
+
+def _kind(letter: str) -> type:
+    return type("Kind", (_ctypes._SimpleCData,), {"_type_": letter})  # noqa: SLF001 - as ctypes does
 
 
-class _RulesetAttr(ctypes.Structure):
-    _fields_ = (
-        ("handled_access_fs", ctypes.c_uint64),
-        ("handled_access_net", ctypes.c_uint64),
-        ("scoped", ctypes.c_uint64),
-    )
+_Int, _Long, _Address = _kind("i"), _kind("l"), _kind("z")
 
 
-class _PathBeneathAttr(ctypes.Structure):
-    _pack_ = 1
-    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
+_ITSELF = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]  # as dlopen(3) has it
 
 
-class _Instruction(ctypes.Structure):
-    _fields_ = (
-        ("code", ctypes.c_uint16),
-        ("if_true", ctypes.c_uint8),
-        ("if_false", ctypes.c_uint8),
-        ("value", ctypes.c_uint32),
-    )
+def _found(name: str, result: type) -> Callable[..., int]:
+    function = _Function(_ctypes.dlsym(_ITSELF, name))
+    function.restype = result
+    return function
 
 
-class _SeccompProgram(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
+_syscall = _found("syscall", _Long)
+_prctl = _found("prctl", _Int)
 
 
-def _checked(result: int) -> int:
+def _call(function: Callable[..., int], *values: int | bytes | None) -> int:
+    """What the kernel gives; numbers go as wide as a register, bytes and None by their address."""
+    return function(*[_Long(value) if isinstance(value, int) else value for value in values])
+
+
+def _checked(function: Callable[..., int], *values: int | bytes | None) -> int:
+    result = _call(function, *values)
     if result < 0:
-        number = ctypes.get_errno()
+        number = _ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
 
 
+def _fields(*fields: tuple[int, int]) -> bytes:
+    """A structure of the kernel's without gaps, from numbers and their sizes in bytes."""
+    return b"".join(value.to_bytes(size, sys.byteorder) for value, size in fields)
+
+
 def abi() -> int:
     """Version of the kernel's Landlock; 0 where there is none."""
-    version: int = _syscall(
-        ctypes.c_long(_SYS_CREATE_RULESET), None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION
-    )
-    return max(version, 0)
+    return max(_call(_syscall, _SYS_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION), 0)
 
 
 def _handled(version: int) -> int:
@@ -144,22 +142,18 @@ def _rights(access: int) -> int:
 
 
 def _new_ruleset(version: int, handled: int, scoped: int) -> int:
-    attr = _RulesetAttr(handled, 0, scoped)
-    size = ctypes.sizeof(attr) if version >= 6 else (16 if version >= 4 else 8)
-    return _checked(
-        _syscall(ctypes.c_long(_SYS_CREATE_RULESET), ctypes.byref(attr), ctypes.c_size_t(size), 0)
-    )
+    attr = _fields((handled, 8), (0, 8), (scoped, 8))  # of files, of the network, scopes
+    size = len(attr) if version >= 6 else (16 if version >= 4 else 8)
+    return _checked(_syscall, _SYS_CREATE_RULESET, attr, size, 0)
 
 
 def _add_rule(ruleset: int, target: int, rights: int) -> None:
-    attr = _PathBeneathAttr(rights, target)
-    _checked(
-        _syscall(ctypes.c_long(_SYS_ADD_RULE), ruleset, _RULE_PATH_BENEATH, ctypes.byref(attr), 0)
-    )
+    attr = _fields((rights, 8), (target, 4))
+    _checked(_syscall, _SYS_ADD_RULE, ruleset, _RULE_PATH_BENEATH, attr, 0)
 
 
 def _restrict(ruleset: int) -> None:
-    _checked(_syscall(ctypes.c_long(_SYS_RESTRICT_SELF), ruleset, 0))
+    _checked(_syscall, _SYS_RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
 
 
@@ -169,17 +163,9 @@ def _open_plain(path: bytes) -> int:
     The workspace is the adversary's from the start, and at a restart so are /tmp and home: with
     `src` a link to /usr/bin/perl, a policy that lets `src` be written would grant perl.
     """
-    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
+    how = _fields((os.O_PATH | os.O_CLOEXEC, 8), (0, 8), (_RESOLVE_NO_SYMLINKS, 8))
     try:
-        return _checked(
-            _syscall(
-                ctypes.c_long(_SYS_OPENAT2),
-                ctypes.c_int(_AT_FDCWD),
-                ctypes.c_char_p(path),
-                ctypes.byref(how),
-                ctypes.c_size_t(ctypes.sizeof(how)),
-            )
-        )
+        return _checked(_syscall, _SYS_OPENAT2, _AT_FDCWD, path, how, len(how))
     except OSError:
         if path.startswith(b"/dev/"):  # the engine makes /dev/ptmx a link
             return os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -238,29 +224,35 @@ def keep_to_oneself() -> None:
     A ruleset holds the files that its rules are on. Without a name, and with the ruleset in force
     and its descriptor closed, nobody could see any more what they take of the disk.
     """
-    instructions = (_Instruction * 4)(
-        _Instruction(_LOAD_NUMBER, 0, 0, 0),
-        _Instruction(_IF_EQUAL, 0, 1, _SYS_CREATE_RULESET),
-        _Instruction(_ANSWER, 0, 0, _RET_ERRNO | _ENOSYS),
-        _Instruction(_ANSWER, 0, 0, _RET_ALLOW),
+    instructions = (
+        (_LOAD_NUMBER, 0, 0, 0),
+        (_IF_EQUAL, 0, 1, _SYS_CREATE_RULESET),
+        (_ANSWER, 0, 0, _RET_ERRNO | _ENOSYS),
+        (_ANSWER, 0, 0, _RET_ALLOW),
     )
-    program = _SeccompProgram(len(instructions), instructions)
-    _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
+    code = b"".join(
+        _fields((load, 2), (if_true, 1), (if_false, 1), (value, 4))
+        for load, if_true, if_false, value in instructions
+    )
+    address = _Address(code)
+    pointer = bytes(memoryview(address))  # its memory
+    program = _fields((len(instructions), 2)).ljust(len(pointer), b"\0") + pointer
+    _checked(_prctl, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0)
 
 
 def close_to_tracing() -> None:
     """Take this process's memory and /proc entries out of reach of others of the same user."""
-    _checked(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+    _checked(_prctl, _PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
     """Have every process that descends from this one stay below it, whoever between them ends."""
-    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    _checked(_prctl, _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def no_new_privileges() -> None:
     """What Landlock wants of a thread before it restricts itself."""
-    _checked(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _checked(_prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def seal_memory() -> None:
@@ -269,15 +261,15 @@ def seal_memory() -> None:
     For this process, and for all that it starts: the kernel hands it on over fork and exec. One
     that does not know it is no error here; `memory_sealed` tells.
     """
-    _libc.prctl(_PR_SET_MDWE, _MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
+    _call(_prctl, _PR_SET_MDWE, _MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)
 
 
 def memory_sealed() -> bool:
     """Whether that holds for this process."""
-    held: int = _libc.prctl(_PR_GET_MDWE, 0, 0, 0, 0)
+    held = _call(_prctl, _PR_GET_MDWE, 0, 0, 0, 0)
     return held > 0 and bool(held & _MDWE_REFUSE_EXEC_GAIN)
 
 
 def pidfd_open(pid: int) -> int:
     """A descriptor that becomes readable when the process ends."""
-    return _checked(_syscall(ctypes.c_long(434), pid, 0))
+    return _checked(_syscall, 434, pid, 0)
