@@ -204,30 +204,30 @@ class GuestLink:
 
     # -- receiving -------------------------------------------------------------------------
 
-    def receive(
-        self, *, until: float, on_tick: Callable[[], None] | None = None
-    ) -> tuple[int, GuestAnswer]:
+    def receive(self, *, until: float) -> tuple[int, GuestAnswer]:
         """The next answer, and the number of the request that it is to: for one thread alone.
 
         Args:
             until: monotonic time after which the guest counts as lost.
-            on_tick: called now and then while nothing comes.
 
         Raises:
             SandboxLost: time is up, the stream ended, or what came is no message.
         """
         while not self._pending:
-            if not self._read(self._left(until)) and on_tick is not None:
-                on_tick()
+            self._read(self._left(until))
         number, answer, _ = self._pending.popleft()
         return number, answer
 
     def answer_to(
-        self, number: int, *, until: float, on_tick: Callable[[], None] | None = None
+        self, number: int, *, until: float, on_tick: Callable[[], None] = lambda: None
     ) -> GuestAnswer:
-        """The next answer to a request that is open (`request`); arguments and errors as `receive`.
+        """The next answer to a request that is open (`request`); errors as `receive`.
 
         Answers to requests that were given up, such as an interrupted command, are passed over.
+
+        Args:
+            until: as for `receive`.
+            on_tick: called now and then, whatever comes meanwhile: a flood can't keep it off.
         """
         inbox = self._inboxes[number]
         while True:
@@ -236,18 +236,18 @@ class GuestLink:
                     return inbox.take()
                 left = self._left(until)
                 reads, self._read_by_one = not self._read_by_one, True
-                came = False
                 if not reads:
                     self._waiting += 1
-                    came = self._changed.wait(min(left, _TICK_S))
+                    self._changed.wait(min(left, _TICK_S))
                     self._waiting -= 1
-            if not (came or (reads and self._read_for_all(left))) and on_tick is not None:
-                on_tick()
+            if reads:
+                self._read_for_all(left)
+            on_tick()
 
-    def _read_for_all(self, left_s: float) -> bool:
-        """Read once, and hand out what came; False where that is nothing."""
+    def _read_for_all(self, left_s: float) -> None:
+        """Read once, and hand out what came."""
         try:
-            return self._read(left_s)
+            self._read(left_s)
         finally:
             with self._lock:
                 self._read_by_one = False
@@ -268,21 +268,20 @@ class GuestLink:
             raise self._give_up("the guest does not answer")
         return left
 
-    def _read(self, left_s: float) -> bool:
-        """Wait for a moment and take what comes; False where nothing does."""
+    def _read(self, left_s: float) -> None:
+        """Wait for a moment, and take what comes."""
         try:
             count = self._stream.receive(self._buffer, within_s=min(left_s, _TICK_S))
         except OSError as error:
             raise self._give_up("the stream to the guest broke") from error
         if count is None:
-            return False
+            return
         if not count:
             said = self._stderr.decode("utf-8", "replace").strip()
             raise self._give_up(f"the guest ended{': ' + said if said else ''}")
         self._take(self._buffer[:count])
         if count == len(self._buffer) < _RECEIVE_BYTES:
             self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
-        return True
 
     def _take(self, data: memoryview) -> None:
         """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""

@@ -210,7 +210,6 @@ class SessionCommands(SessionFiles):
 
         while True:
             answer = link.answer_to(number, until=until, on_tick=on_tick)
-            on_tick()
             match answer:
                 case protocol.Printed(stream=stream, data=data):
                     if not receiver.take(stream, data):

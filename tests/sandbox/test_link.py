@@ -198,6 +198,22 @@ def test_a_flood_of_wrong_answers_ends_at_the_bound() -> None:
         link.ask(Freeze(), Frozen)
 
 
+@pytest.mark.parametrize("noise", [said(999, Done()) * 100, multiplexed(b"x" * 5000, STDERR)])
+def test_a_flood_does_not_keep_whoever_waits_from_its_turn(noise: bytes) -> None:
+    """A command's turn is where it is cancelled: the operator must not have to wait for its end."""
+
+    class Cancelled(Exception):
+        pass
+
+    def cancel() -> None:
+        raise Cancelled
+
+    with guest(lambda _, __: itertools.repeat(noise)) as link, link.request() as number:
+        link.send(READ, number=number)
+        with pytest.raises(Cancelled):
+            link.answer_to(number, until=time.monotonic() + 3.0, on_tick=cancel)
+
+
 def test_a_flood_on_standard_error_ends_at_the_bound_and_is_not_kept() -> None:
     def flood(_: HostRequest, __: int) -> Iterator[bytes]:
         return itertools.repeat(multiplexed(b"x" * 50_000, STDERR))
