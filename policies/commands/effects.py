@@ -277,6 +277,8 @@ COMMAND_VARIABLES = frozenset(
      "GIT_SSH_COMMAND", "GIT_SSH", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS", "SSH_ASKPASS", "BROWSER",
      "LESSOPEN", "LESSCLOSE", "GIT_PROXY_COMMAND"}
 )  # fmt: skip
+# Where `~` leads, and options of programs that may start others.
+_LEADING = frozenset({"HOME", "TAR_OPTIONS", "RIPGREP_CONFIG_PATH", "ZIPOPT"})
 # Beside a program's own name, the variables that give it options.
 _OPTION_VARIABLES = {
     "make": "MAKEFLAGS|GNUMAKEFLAGS|MFLAGS",
@@ -304,12 +306,12 @@ def variable(  # noqa: PLR0911 - a return for each kind of variable
     name = name.partition("[")[0]
     if not name:
         return left_to_kernel("only the run can know which variable or option this sets")
-    if name == "HOME":
-        return left_to_kernel("HOME decides where `~` leads")
     for rule in rules.flagged:
         if _gives_options(rule, name):
             reason = f"{name} gives {rule.program} options that its rule can't see: leave it out"
             return denied(reason, rule_name(rule))
+    if name in _LEADING:
+        return left_to_kernel(f"{name} leads to programs that the text does not name")
     if not HIJACKING.match(name):
         return None
     if name.startswith("GIT_") and any(rule.program == "git" and rule.args is not None

@@ -55,7 +55,6 @@ HANDING_ON = frozenset(
 """Programs that hand their environment on, and exported functions with it, as it is."""
 POSIX_SHELLS = frozenset({"sh", "dash", "ash", "busybox"})
 _MAX_MARKS = 16
-_MAX_TURNED_OFF = 64
 _MAX_OPERANDS = 64
 _ASSIGNMENT = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
@@ -150,7 +149,8 @@ def _xargs(_: str, arguments: Sequence[Word]) -> WrapperContents:
         replaced = ["{}"]
     for mark in replaced:
         rest = [_filled(word, mark, "") for word in rest]
-    if not replaced:
+    # Of -I and these the last counts.
+    if not replaced or found.has("L", "l", "max-lines", "n", "max-args"):
         rest.append(UNKNOWN)
     return WrapperContents(inner=(InnerCommand(words=tuple(rest)),))
 
@@ -201,7 +201,7 @@ def _filled(word: Word, mark: str, begins: str) -> Word:
 def _shell(name: str, arguments: Sequence[Word]) -> WrapperContents:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
-    for _turned_off in range(_MAX_TURNED_OFF):
+    for _turned_off in range(_MAX_OPERANDS):
         found = read(rest, _known("sh"))
         options += found.options
         rest = found.rest
@@ -211,7 +211,7 @@ def _shell(name: str, arguments: Sequence[Word]) -> WrapperContents:
         rest = rest[2:] if turned_off in {"+o", "+O"} else rest[1:]
     else:
         raise UnseenCommand("a shell with that many options: write fewer")
-    if any(word.value in {"-rcfile", "-init-file"} for word in arguments):
+    if {word.value for word in arguments} & {"-rcfile", "-init-file"}:
         raise UnknownOption("-rcfile")
     found = ReadOptions(options=tuple(options), rest=rest)
     named = {value.value for value in found.values("o", "O")}

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 OPEN_BACKQUOTE = "an open backquote in a here-document"
-_ESCAPED_SIGN = re.compile(rb"\\[$`\\]")
+_PIECE = re.compile(rb"\\.|[^\\`]+|[\\`]", re.DOTALL)
+_ESCAPE = re.compile(rb"\\([`$\\])")
+_IN_QUOTES = re.compile(rb"\\([`$\\\"])")
 # Balanced, and without anything that is carried out: where brackets do not balance, bash takes
 # `$((a) | (b))` for commands.
 _ARITHMETIC = re.compile(
@@ -127,25 +129,34 @@ class _LineIndex:
         return found
 
 
+def _cut(text: bytes) -> list[bytes]:
+    """The text cut at its backquotes, but for escaped ones: every second piece is between two."""
+    pieces = [b""]
+    for match in _PIECE.finditer(text):
+        if match[0] == b"`":
+            pieces.append(b"")
+        else:
+            pieces[-1] += match[0]
+    return pieces
+
+
 def backquoted(text: bytes) -> list[bytes] | None:
     """The commands between unescaped backquotes, unescaped once; None where one stays open."""
-    found: list[bytes] = []
-    opened: bytearray | None = None
-    position = 0
-    for match in re.finditer(rb"\\.|`", text, re.DOTALL):
-        if opened is not None:
-            opened += text[position : match.start()]
-        position = match.end()
-        token = match[0]
-        if token == b"`":
-            if opened is None:
-                opened = bytearray()
-            else:
-                found.append(bytes(opened))
-                opened = None
-        elif opened is not None:
-            opened += token[1:] if token[1:] in (b"`", b"\\", b"$") else token
-    return None if opened is not None else found
+    pieces = _cut(text)
+    return [_ESCAPE.sub(rb"\1", piece) for piece in pieces[1::2]] if len(pieces) % 2 else None
+
+
+def unescaped(node: bytes) -> list[bytes]:
+    """The commands of what is one substitution in backquotes to the grammar, as bash reads them.
+
+    To it an end and a beginning with a blank between are an empty one within the first. Within
+    double quotes an escaped one of those is escaped no more. None at all: it is neither.
+    """
+    pieces = _cut(node)
+    if len(pieces) % 2 == 0 or any(gap.strip(b" \t") for gap in pieces[::2]):
+        return []
+    forms = (form.sub(rb"\1", piece) for piece in pieces[1::2] for form in (_ESCAPE, _IN_QUOTES))
+    return list(dict.fromkeys(forms))
 
 
 def substitutions(text: bytes) -> list[int]:
@@ -174,7 +185,7 @@ def _as_command(body: bytes) -> bytes:
     ending = b"MOONPOOL_BODY"
     while ending in body:
         ending += b"_"
-    plain = _ESCAPED_SIGN.sub(b"__", body)
+    plain = _ESCAPE.sub(b"__", body)
     plain = _ARITHMETIC.sub(lambda found: b"_" * len(found[0]), plain)
     end = b"" if plain.endswith(b"\n") or not plain else b"\n"
     return b": <<" + ending + b"\n" + plain + end + ending + b"\n"

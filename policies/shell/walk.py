@@ -104,12 +104,14 @@ class TreeWalk:
             self._visit(*stack.pop(), stack)
         return self._parsed
 
-    def _visit(  # noqa: C901 - a branch for each kind of node
+    def _visit(  # noqa: C901, PLR0912 - a branch for each kind of node
         self, node: Node, place: _WalkPlace, above: str, stack: list[_Waiting]
     ) -> None:
         """Record what a node means; its children go onto the stack."""
         kind = node.type
         if kind == "command" and self._plain(node, place):
+            return
+        if kind == "command_substitution" and self._backquoted(node, place):
             return
         children = node.children
         if not children:
@@ -142,6 +144,20 @@ class TreeWalk:
             kind = _IN_EXPANSION
         self._push(children, self._inside(node, place), kind, stack)
 
+    def _backquoted(self, node: Node, place: _WalkPlace) -> bool:
+        """Is it in backquotes, with others or escapes within? Then it is read as bash would."""
+        text = self._text(node)
+        if text[:1] != b"`" or (b"\\" not in text and text.count(b"`") == 2):
+            return False
+        from policies.shell.heredoc import unescaped  # noqa: PLC0415 - for few texts
+
+        forms = unescaped(text)
+        if not forms:
+            self._fail("a backquote that bash ends elsewhere", node.start_byte)
+        for form in forms:
+            self._nested(form, node.start_byte, place)
+        return True
+
     def _push(
         self, children: list[Node], place: _WalkPlace, above: str, stack: list[_Waiting]
     ) -> None:
@@ -159,16 +175,14 @@ class TreeWalk:
         kind = node.type
         if kind not in _GROUPS and kind not in _CONDITIONAL and kind not in _QUOTES_ARE_TEXT:
             return place
-        arithmetic = kind == "compound_statement" and self._source.startswith(
-            b"((", node.start_byte
-        )
+        text = self._text(node)
+        quotes = place.quotes_are_text or kind in _QUOTES_ARE_TEXT or text.startswith(b"((")
         return _WalkPlace(
             depth=place.depth + (kind in _GROUPS or kind == "function_definition"),
             scope_end=node.end_byte if kind in _OWN_SHELL else place.scope_end,
             certain=(place.certain or kind in _OWN_SHELL) and kind not in _CONDITIONAL,
-            quotes_are_text=(place.quotes_are_text or kind in _QUOTES_ARE_TEXT or arithmetic)
-            and kind not in _OWN_SHELL,
-            one_line=kind == "test_command" and not self._source.startswith(b"[[", node.start_byte),
+            quotes_are_text=quotes and kind not in _OWN_SHELL,
+            one_line=kind == "test_command" and not text.startswith(b"[["),
         )
 
     def _text(self, node: Node) -> bytes:
@@ -179,9 +193,8 @@ class TreeWalk:
             self._fail(*complaint)
 
     def _fail(self, problem: str, offset: int) -> None:
-        if self._parsed.problem is None:
-            line = self._source.count(b"\n", 0, offset) + 1
-            self._parsed.problem = f"line {line}: {problem}"
+        line = self._source.count(b"\n", 0, offset) + 1
+        self._parsed.problem = self._parsed.problem or f"line {line}: {problem}"
 
     def _leaf(self, node: Node, kind: str, place: _WalkPlace, above: str) -> None:
         """Text in which the grammar saw nothing: look for what bash would see."""
@@ -229,9 +242,8 @@ class TreeWalk:
         if not extras and not descriptor and self._plain(body, place):
             return
         inner = body.children
-        self._complain(
-            self._blanks.between(body.type, inner, above="redirected_statement", one_line=False)
-        )
+        above = "redirected_statement"
+        self._complain(self._blanks.between(body.type, inner, above=above, one_line=False))
         if descriptor:
             inner = inner[:-1]
         self._simple(body, inner, extras, place)
@@ -250,7 +262,7 @@ class TreeWalk:
                 assigned.append(self._assigned(child))
             elif kind == "file_redirect":
                 pieces += grammar.extra_words(child)
-            elif kind == "subshell" and not self._is_time(pieces):
+            elif kind == "subshell" and [self._text(piece) for piece in pieces] != [b"time"]:
                 self._fail("a bracket after a command's name", child.start_byte)
         pieces += extras
         words: list[Word] = []
@@ -292,20 +304,17 @@ class TreeWalk:
         self._parsed.items.append(SimpleCommand(words, (), start, place.depth))
         return True
 
-    def _is_time(self, pieces: list[Node]) -> bool:
-        return len(pieces) == 1 and self._text(pieces[0]) == b"time"
-
     def _assigned(self, node: Node) -> tuple[str, Word | None]:
-        name = node.child_by_field_name("name")
         value = node.child_by_field_name("value")
-        shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
-        return shown, word([value], self._source) if value is not None else None
+        return self._named(node), word([value], self._source) if value is not None else None
+
+    def _named(self, node: Node, field: str = "name") -> str:
+        name = node.child_by_field_name(field)
+        return self._text(name).decode("utf-8", "surrogateescape") if name else ""
 
     def _loop_variable(self, node: Node, place: _WalkPlace) -> None:
-        name = node.child_by_field_name("variable")
-        if name is not None:
-            assigned = (self._text(name).decode("utf-8", "surrogateescape"), None)
-            self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
+        assigned = (self._named(node, "variable"), None)
+        self._parsed.items.append(SimpleCommand((), (assigned,), node.start_byte, place.depth))
 
     def _expansion(self, children: list[Node], place: _WalkPlace) -> None:
         kinds = [child.type for child in children]
@@ -313,20 +322,18 @@ class TreeWalk:
         if "@" in kinds and "P" in kinds:
             self._parsed.notes.add("${…@P}")
         if "=" in kinds or ":=" in kinds:
-            named = self._text(children[1]) if children[1].is_named else b""
-            assigned = (named.decode("utf-8", "surrogateescape"), None)
+            named = self._text(children[1]).decode("utf-8", "surrogateescape")
+            assigned = (named if children[1].is_named else "", None)
             self._parsed.items.append(SimpleCommand((), (assigned,), at, place.depth))
         if not grammar.ends_alike(children, self._source):
             self._fail("a pattern that bash may end elsewhere", at)
 
     def _function(self, node: Node, place: _WalkPlace) -> None:
-        name = node.child_by_field_name("name")
-        shown = self._text(name).decode("utf-8", "surrogateescape") if name else ""
+        shown = self._named(node)
         self._parsed.items.append(Construct(f"function {shown}", node.start_byte, place.depth))
-        certain = self._certain(node, place)
-        self._parsed.functions.append(
-            FunctionDefinition(shown, node.start_byte, node.end_byte, place.scope_end, certain)
-        )
+        begin, end, certain = node.start_byte, node.end_byte, self._certain(node, place)
+        function = FunctionDefinition(shown, begin, end, place.scope_end, certain)
+        self._parsed.functions.append(function)
 
     def _heredoc(self, children: list[Node], place: _WalkPlace) -> None:
         from policies.shell.heredoc import Heredocs, UnclearHeredoc  # noqa: PLC0415 - few have one

@@ -183,6 +183,8 @@ def _value(  # noqa: PLR0911 - a return for each kind of quoting
     if kind not in LITERALS and kind not in _CONSTANT and node.is_named:
         return None
     raw = source[node.start_byte : node.end_byte]
+    if kind == "``":
+        return b""
     if kind in LITERALS or not node.is_named:
         return _ESCAPED.sub(_unescaped, raw) if b"\\" in raw else raw
     match kind:

@@ -9,7 +9,8 @@ from random import Random
 NAMES = [
     "canary", "canary x", "\\canary", "can''ary", 'can""ary', "'canary'", '"canary"', "$'canary'",
     "$'\\x63anary'", "c\\anary", "/usr/local/bin/canary", "/usr/local/bin/can*", "can{ary,}",
-    "{canary,x}", "~/canary", "$'\\x{63}anary'", "!$", '$"canary"',
+    "{canary,x}", "`ls a` `canary`", "`ls a``canary`", "ca``nary", "~/canary", "$'\\x{63}anary'",
+    "!$", '$"canary"',
     "$c", '"$c"', "${c}", "${c@P}", "${u:-canary}", "${c:0:6}", "`echo canary`",
     "$(echo canary)", "command canary", "command -p canary", "builtin canary", "exec canary",
     "exec -a ls canary", "eval canary", "env canary", "env -i canary", "env -S canary",
@@ -47,7 +48,10 @@ PREFIXES = [
 ]  # fmt: skip
 FRAMES = [
     "@", "@", "@", "( @ )", "{ @; }", "$( @ )", "echo $(@)", 'echo "$(@)"', "echo `@`",
-    'echo "`@`"', "echo '$(@)'", "cat <(@)", "echo x > >(@)", "echo $((a[$(@)]))",
+    'echo "`@`"', "echo '$(@)'", "cat <(@)",
+    "echo `ls a` `@`", 'echo "`ls a` `@`"', "echo `echo \\`@\\``", "echo `echo \\\\'; @ #'`",
+    "echo \"`echo \\\"'\\\"; @ #'`\"", 'echo `echo "\\\\\\"; @ #"`',
+    "echo x > >(@)", "echo $((a[$(@)]))",
     "echo $(( $(@) ))",
     "((a[$(@)]))", "((a['$(@)']))", "[[ -v a[$(@)] ]]", "[[ -v 'a[$(@)]' ]]", "[ -v 'a[$(@)]' ]",
     "test -v 'a[$(@)]'", "[[ 'a[$(@)]' -eq 1 ]]", "[[ a -eq 1 && @ ]]", "[[ a && @ ]]", "(( @ ))",
