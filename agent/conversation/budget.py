@@ -7,8 +7,9 @@ service does against its own word: by writing anew what it should have read from
 tokens that `TokensNeeded` estimates too low, and by what it bills for an answer that broke off and
 did not say so.
 
-A service may count nothing. Then its tokens are estimated, by what was sent and what came, so that
-the budgets of tokens hold; in dollars such an answer costs the most that it was allowed to have.
+A service may count nothing, or less than can be. Then its tokens are estimated, by what was sent
+and what came, so that the budgets of tokens hold; in dollars such an answer costs the most that it
+was allowed to have.
 Time is that of the agent, not that in which a chat waits for its person.
 """
 
@@ -76,6 +77,9 @@ class TokensNeeded:
     """An estimate of the others, rather too high."""
     certain: int = 0
     """What it will have at the very least."""
+    most: int = 0
+    """What is set aside for it, if that is more than the others together: by its size, where what
+    the service counted so far may have been too little."""
 
 
 class BudgetReached(Exception):
@@ -172,16 +176,18 @@ class Budget:
 
     def add_void(self, usage: Usage, *, came_bytes: int = 0) -> None:
         """Count tokens that are billed and in no reply: an answer that broke off, a summary."""
-        self.used = self.used + usage
+        usd = 0.0 if self._prices is None else self._prices.usd(usage)
         if usage.uncounted_replies:
-            self.used = self.used + Usage(
-                input_tokens=self._need.known + self._need.new,
-                output_tokens=math.ceil(came_bytes / BYTES_A_TOKEN),
+            sent, came = self._need.known + self._need.new, math.ceil(came_bytes / BYTES_A_TOKEN)
+            usage += Usage(
+                input_tokens=max(0, sent - usage.all_input),
+                output_tokens=max(0, came - usage.output_tokens),
             )
-        if self._prices is not None:
             # What a service does not count is paid for as if it had been all that was allowed.
-            unsaid = self._worst_usd() * bool(usage.uncounted_replies)
-            self.usd = (self.usd or 0.0) + self._prices.usd(usage) + unsaid
+            usd = max(usd, self._worst_usd())
+        self.used += usage
+        if self._prices is not None:
+            self.usd = (self.usd or 0.0) + usd
         self._cached_at = self._wall()
 
     def expect(self, need: TokensNeeded) -> None:
@@ -232,7 +238,7 @@ class Budget:
 
     def worst(self, answer_tokens: int) -> CallCost:
         """What the next call costs at the most."""
-        tokens = self._need.known + self._need.new
+        tokens = max(self._need.known + self._need.new, self._need.most)
         least = min(answer_tokens, LEAST_ANSWER_TOKENS)
         input_usd = rate = None
         if self._prices is not None:

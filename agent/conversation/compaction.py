@@ -285,7 +285,7 @@ class Compactor:
         known = min(self._estimate.known, self._space)
         rest = int((self._estimate.fixed_bytes + bytes_of(messages)) / BYTES_A_TOKEN)
         self._budget.expect(
-            TokensNeeded(known=known, certain=known) if known else TokensNeeded(new=rest)
+            TokensNeeded(known=known, certain=known, most=rest) if known else TokensNeeded(new=rest)
         )
         most = min(_SUMMARY_TOKENS, max(self.max_tokens, LEAST_ANSWER_TOKENS))
         tokens = self._budget.answer_tokens(most)

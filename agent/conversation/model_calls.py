@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from agent.models.text_calls.streaming import StreamedWords
 
 _ESTIMATED = (
-    "the service does not say what its answers use: their tokens are estimated by their size, and "
-    "against budget.usd each counts for the longest that it could have been"
+    "the service does not say what an answer used, or less than its words can have: its tokens are "
+    "estimated by its size, and against budget.usd it counts for the longest it could have been"
 )
 
 

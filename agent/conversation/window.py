@@ -250,11 +250,12 @@ class TokenEstimate:
 
     def need(self, history: Sequence[Message], window: ContextWindow) -> TokensNeeded:
         size = self.size(history, window)
+        most = int(size / BYTES_A_TOKEN)
         last = self._last
         if last is None:
-            return TokensNeeded(new=int(size / BYTES_A_TOKEN))
+            return TokensNeeded(new=most)
         if last.window == window and size >= last.size:
             new = int((size - last.size) / BYTES_A_TOKEN)
-            return TokensNeeded(known=last.tokens, new=new, certain=last.counted)
+            return TokensNeeded(known=last.tokens, new=new, certain=last.counted, most=most)
         tokens = int(size * last.tokens / max(1, last.size))
-        return TokensNeeded(new=tokens, certain=tokens // 2)
+        return TokensNeeded(new=tokens, certain=tokens // 2, most=most)

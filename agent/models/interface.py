@@ -137,8 +137,8 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     uncounted_replies: int = 0
-    """Replies, whole or broken off, of which the service did not say what they used: the counts
-    above hold nothing of them, so that the true ones are larger.
+    """Replies, whole or broken off, of which the service did not say what they used, or too little
+    to be true (`agent.models.least_use`): the true counts are larger than those above.
     `agent.conversation.budget` adds estimates."""
     web_searches: int = 0
     """Made by the provider for the model: they cost by the piece."""
@@ -217,7 +217,8 @@ class Discarded:
     """What the broken stream said it used: billed though void, and in no `Reply`."""
 
 
-StreamEvent = TextDelta | ThinkingDelta | Retrying | Discarded
+Delta = TextDelta | ThinkingDelta
+StreamEvent = Delta | Retrying | Discarded
 
 
 class Model(Protocol):

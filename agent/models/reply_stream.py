@@ -13,13 +13,11 @@ from typing import Any, Final, assert_never
 
 from agent.models.interface import (
     AssistantMessage,
+    Delta,
     Opaque,
     Reply,
     StopReason,
-    StreamEvent,
     Text,
-    TextDelta,
-    ThinkingDelta,
     ToolUse,
     Usage,
 )
@@ -45,7 +43,7 @@ class ReplyStream(ABC):
             return Usage()
         return self._usage or Usage(uncounted_replies=1)
 
-    def feed(self, event: Mapping[str, Any]) -> list[StreamEvent]:
+    def feed(self, event: Mapping[str, Any]) -> list[Delta]:
         """Take the next event; gives what there is to show of it.
 
         Raises:
@@ -76,7 +74,7 @@ class ReplyStream(ABC):
         )
 
     @abstractmethod
-    def _take(self, event: Mapping[str, Any]) -> Iterable[StreamEvent]:
+    def _take(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         """As `feed`; may raise whatever a value raises that is not of the form expected."""
 
     @abstractmethod
@@ -88,7 +86,7 @@ class ReplyStream(ABC):
         """What a finished stream brought."""
 
 
-def shown(kind: type[TextDelta | ThinkingDelta], text: str) -> Iterator[StreamEvent]:
+def shown(kind: type[Delta], text: str) -> Iterator[Delta]:
     """A piece of text as it is shown; nothing for an empty one."""
     if text:
         yield kind(text=text)

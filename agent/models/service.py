@@ -9,7 +9,8 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import field
+from dataclasses import field, replace
+from io import StringIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -17,7 +18,8 @@ import httpx2
 
 from agent.errors import ModelError
 from agent.models.http_errors import ServiceWords, request_id_in
-from agent.models.interface import Discarded, Reply, Request, StreamEvent
+from agent.models.interface import Discarded, Reply, Request, StreamEvent, uses_of
+from agent.models.least_use import believed
 from agent.models.listing import OfferedModel
 from agent.models.reply_stream import ReplyStream
 from agent.models.retrying import Retrier, RetryLimits, TransientError, wait
@@ -117,6 +119,7 @@ class Service:
         self,
         send: Callable[[], EventStream],
         reply: ReplyStream,
+        request: Request,
         on_event: Callable[[StreamEvent], None],
         *,
         attempts: int,
@@ -134,7 +137,12 @@ class Service:
             TransientError: the stream broke; what was shown of it has been told to be void.
             ModelError: one of its children, by what went wrong; see `agent.errors`.
         """
-        request_id = ""
+        request_id, words = "", StringIO()
+
+        def discard() -> None:
+            if reply.started:
+                on_event(Discarded(usage=believed(reply.usage, request, words.getvalue())))
+
         try:
             with self.guard(reading=False):
                 answer = send()
@@ -147,17 +155,20 @@ class Service:
                 # What the reader and its listener raise never passes through the translation.
                 for event in self._events(iter(answer)):
                     for shown in reply.feed(event):
+                        words.write(shown.text)
                         on_event(shown)
         except (TransientError, ModelError):
             # Where it broke after its last event, nothing is missing but perhaps a count.
             if not reply.finished:
-                _discard(reply, on_event)
+                discard()
                 raise
         try:
-            return reply.reply(attempts=attempts, request_id=request_id)
+            whole = reply.reply(attempts=attempts, request_id=request_id)
         except TransientError:
-            _discard(reply, on_event)
+            discard()
             raise
+        used = believed(whole.usage, request, words.getvalue(), uses_of(whole))
+        return replace(whole, usage=used)
 
     def _events(self, events: Iterator[Any]) -> Iterator[Mapping[str, Any]]:
         while True:
@@ -216,8 +227,3 @@ def _plain(event: Any) -> Mapping[str, Any]:
     if not isinstance(plain, Mapping):
         raise TypeError("an event that is no object")
     return plain
-
-
-def _discard(reply: ReplyStream, on_event: Callable[[StreamEvent], None]) -> None:
-    if reply.started:
-        on_event(Discarded(usage=reply.usage))

@@ -12,9 +12,9 @@ from agent.errors import ModelError
 from agent.models.anthropic.request import PROVIDER
 from agent.models.anthropic.server_tools import in_words
 from agent.models.interface import (
+    Delta,
     Opaque,
     StopReason,
-    StreamEvent,
     Text,
     TextDelta,
     ThinkingDelta,
@@ -54,7 +54,7 @@ class StreamedBlock:
             len(piece) for part in (self._text, self._thinking, self._json) for piece in part
         )
 
-    def add(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def add(self, delta: Mapping[str, Any]) -> Iterator[Delta]:
         if self.closed:
             raise broken("a block goes on after its end")
         match delta["type"]:

@@ -181,6 +181,7 @@ class AnthropicModel(ServiceModel):
             lambda number: self._service.stream(
                 partial(self._send, body),
                 AnthropicReplyStream(),
+                request,
                 on_event,
                 attempts=number,
                 id_headers=ID_HEADERS,

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from agent.models.anthropic.blocks import StreamedBlock
 from agent.models.interface import (
+    Delta,
     Opaque,
     StopReason,
-    StreamEvent,
     Text,
     TextDelta,
     ToolUse,
@@ -68,7 +68,7 @@ class AnthropicReplyStream(ReplyStream):
             raise broken("two tool calls have one id")
         return kept
 
-    def _take(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def _take(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         if self.finished:
             return
         kind = event["type"]

@@ -159,6 +159,7 @@ class OpenAIModel(ServiceModel):
                 return self._service.stream(
                     partial(self._send, body),
                     self._api.stream(body.get(self._dialect.limit)),
+                    request,
                     on_event,
                     attempts=number + rewrites.count,
                     id_headers=("x-request-id",),

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agent.models.interface import (
+    Delta,
     Opaque,
     StopReason,
-    StreamEvent,
     Text,
     TextDelta,
     ThinkingDelta,
@@ -78,7 +78,7 @@ class OpenAIReplyStream(ReplyStream):
 
     # -- chunks ----------------------------------------------------------------------------
 
-    def _take(self, chunk: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def _take(self, chunk: Mapping[str, Any]) -> Iterator[Delta]:
         used = usage_of_chat(chunk.get("usage"))
         if used is not None:
             # Counts are running totals, mostly in the last chunk only, which then has no choices.
@@ -93,7 +93,7 @@ class OpenAIReplyStream(ReplyStream):
             if reason:
                 self._stop, self.finished = str(reason), True
 
-    def _delta(self, delta: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def _delta(self, delta: Mapping[str, Any]) -> Iterator[Delta]:
         # Some send the same under both names.
         key = next((key for key in REASONING if isinstance(delta.get(key), str)), None)
         if key is not None and delta[key]:

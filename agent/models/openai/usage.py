@@ -24,6 +24,7 @@ def usage_of_chat(said: object) -> Usage | None:
         raw.get("completion_tokens"),
         cached=cached,
         written=details.get("cache_write_tokens"),
+        total=raw.get("total_tokens"),
     )
 
 
@@ -48,7 +49,7 @@ def _usage(
     *,
     cached: object,
     written: object,
-    total: object = None,
+    total: object,
     searches: object = None,
 ) -> Usage | None:
     whole, said = _number(prompt), _number(output)

@@ -258,8 +258,10 @@ class _Review:
         """What the next request will need: all of the first one is new."""
         last = self._journal.state.spent.last
         known = last.all_input + last.output_tokens if self._budget.turns else 0
-        new = int((bytes_of(messages) - self._counted) / BYTES_A_TOKEN)
-        self._budget.expect(TokensNeeded(known=known, new=new, certain=known + new // 2))
+        size = bytes_of(messages)
+        new = int((size - self._counted) / BYTES_A_TOKEN)
+        most = int(size / BYTES_A_TOKEN)
+        self._budget.expect(TokensNeeded(known=known, new=new, certain=known + new // 2, most=most))
 
     def _messages(self) -> Iterator[Message]:
         """The history, with what tools gave as data."""

@@ -80,6 +80,26 @@ def test_the_cache_cools_while_a_person_thinks_though_the_run_stands_still(polic
     assert counted.elapsed_s == 0
 
 
+def test_more_is_set_aside_than_a_low_count_says_and_no_more_is_needed(policy: Policy) -> None:
+    counted = budget(policy, 1.0)
+    counted.expect(TokensNeeded(known=10, most=100_000))
+    most = counted.worst(1000)
+    assert (most.input_tokens, most.input_usd) == (100_000, 1.25)
+    assert counted.reached() is None
+    assert counted.answer_tokens(15_000) == 15_000
+
+
+def test_an_answer_that_was_counted_too_low_costs_no_less_than_it_was_said_to(
+    policy: Policy,
+) -> None:
+    counted = budget(policy, 9.0)
+    counted.expect(TokensNeeded(new=1000))
+    counted.answer_tokens(100)
+    counted.add(Usage(input_tokens=100_000, output_tokens=1, uncounted_replies=1), came_bytes=300)
+    assert counted.usd == pytest.approx(1.00005)
+    assert (counted.used.input_tokens, counted.used.output_tokens) == (100_000, 100)
+
+
 def test_a_call_that_could_answer_nothing_is_not_made(policy: Policy) -> None:
     counted = budget(policy, LEAST_ANSWER_TOKENS * 50 / MILLION)
     assert counted.reached() is None

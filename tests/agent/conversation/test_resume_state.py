@@ -276,7 +276,8 @@ def test_a_line_of_another_shape_is_a_clear_error(whole: tuple[list[Row], ToldMo
     rows, _ = whole
     (first, *_) = [row for row in rows if row["event"] == "call_ended"]
     del first["text"]
-    with pytest.raises(RecordError, match=r"line 7 of events\.jsonl: call_ended has no `text`"):
+    at = rows.index(first) + 1
+    with pytest.raises(RecordError, match=rf"line {at} of events\.jsonl: call_ended has no `text`"):
         past_of(rows)
 
 

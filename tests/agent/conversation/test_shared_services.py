@@ -1,7 +1,6 @@
 """Runs that share a budget and a rate, on each provider through the real SDKs."""
 
 import itertools
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,8 +35,8 @@ from fakes.services import SERVICES, ProviderService
 from fakes.virtual_time import VirtualRate, VirtualTime
 from policies.policy import Policy
 from standins.anthropic.compacting import CompactingStandIn
-from standins.exchange.replies import Answer, Behaviour, Break, Call, How, Refuse, answer
-from standins.exchange.server import Context
+from standins.exchange.lying import ones, retold
+from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
 
 PRICED = ModelInfo(
     prices=Prices(usual=Rates(input=10, output=50, cache_write=12.5, cache_read=1)),
@@ -75,7 +74,9 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 def run(policy: Policy) -> Iterator[Callable[..., FakeConversation]]:
     boxes: list[TmpBox] = []
 
-    def made(share: RunShare, interrupts: Interrupts, *, turns: int = 100) -> FakeConversation:
+    def made(
+        share: RunShare, interrupts: Interrupts, *, turns: int = 100, max_tokens: int = 16_000
+    ) -> FakeConversation:
         boxes.append(TmpBox(files={}))
         allowed = with_budget(policy, turns=turns, input_tokens=10**9, output_tokens=10**8)
         return FakeConversation(
@@ -84,7 +85,7 @@ def run(policy: Policy) -> Iterator[Callable[..., FakeConversation]]:
             facts=PRICED,
             share=share,
             interrupts=interrupts,
-            max_tokens=16_000,
+            max_tokens=max_tokens,
         )
 
     yield made
@@ -333,35 +334,39 @@ def test_a_service_that_tells_no_use_is_never_granted_more_than_the_budget(
     service: Service, run: Callable[..., FakeConversation], lie: object
 ) -> None:
     """By many runs at once, each of which would go on for ever."""
-    honest, number = service.api.events, itertools.count()
-
-    def bent(value: object) -> object:
-        match value:
-            case {"usage": dict(counts), **others}:
-                numbers = dict.fromkeys(counts, lie)
-                rest = {key: bent(other) for key, other in others.items()}
-                return {**rest, "usage": numbers if isinstance(lie, int | float) else lie}
-            case dict():
-                return {key: bent(other) for key, other in value.items()}
-        return value
-
-    def lying(answer: Answer, context: Context) -> list[tuple[str, bytes]]:
-        told = []
-        for kind, event in honest(answer, context):
-            head, data, row = event.partition(b"data: {")
-            said = json.dumps(bent(json.loads(b"{" + row))).encode() if data else b""
-            told.append((kind, head + b"data: " + said + b"\n\n" if data else event))
-        return told
-
-    service.api.events = lying  # type: ignore[method-assign]
+    number = itertools.count()
+    numbers = isinstance(lie, int | float)
+    retold(service.api, lambda counts, _: dict.fromkeys(counts, lie) if numbers else lie)
     service.api.instead = lambda: answer(Call("bash", {"command": f"echo {next(number)}"}))
-    budget, ended = SharedBudget(usd=4.0), []
+    assert 0 < granted_by_sixteen(service, run, SharedBudget(usd=4.0)) * 50 / 1_000_000 <= 4.0
+
+
+def test_a_service_that_counts_every_other_answer_gets_no_more_than_the_budget(
+    service: Service, run: Callable[..., FakeConversation]
+) -> None:
+    """Its true counts, of answers as long as they may be, and those in which each is one token."""
+    number = itertools.count()
+    retold(service.api, lambda counts, number: ones(counts) if number % 2 else counts)
+    service.api.instead = lambda: answer(
+        "word " * 1500, Call("bash", {"command": f"echo {next(number)}"})
+    )
+    budget = SharedBudget(usd=4.0)
+    granted = granted_by_sixteen(service, run, budget, max_tokens=2000)
+    assert 1.0 < granted * 50 / 1_000_000 <= 4.0
+    assert budget.spent.usd <= 4.0
+
+
+def granted_by_sixteen(
+    service: Service, run: Callable[..., FakeConversation], budget: SharedBudget, **more: int
+) -> int:
+    """Tokens of answers that as many runs allow the service at once until the budget ends them."""
+    ended: list[Conversation] = []
     limiter = RateLimiter(RateWindow(first=16, most=16, first_pause_s=0.01, longest_pause_s=0.05))
 
     def work() -> None:
         interrupts = Interrupts()
-        one = run(RunShare(interrupts=interrupts, budget=budget, rate=limiter), interrupts)
-        ended.append(one.on(service.model()))
+        share = RunShare(interrupts=interrupts, budget=budget, rate=limiter)
+        ended.append(run(share, interrupts, **more).on(service.model()))
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(16)]
     for thread in threads:
@@ -371,8 +376,7 @@ def test_a_service_that_tells_no_use_is_never_granted_more_than_the_budget(
     assert [type(end) for end in ended] == [LimitReached] * 16
     bodies = [request.body for request in service.api.requests]
     names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-    granted = sum(body.get(name, 0) for body in bodies for name in names)
-    assert 0 < granted * 50 / 1_000_000 <= 4.0
+    return sum(body.get(name, 0) for body in bodies for name in names)
 
 
 def test_an_answer_that_a_signal_breaks_off_is_paid_for_and_recorded(

@@ -10,6 +10,7 @@ import pytest
 from agent.conversation.resume_state import resume_state_of
 from agent.conversation.summary import digest
 from agent.conversation.window import (
+    TokenEstimate,
     bytes_of,
     in_words,
     sent,
@@ -164,6 +165,14 @@ def test_the_messages_up_to_a_reply_have_its_results() -> None:
 # -- a resumed run ------------------------------------------------------------------------------
 
 Step = Callable[[Request], Reply]
+
+
+def test_what_a_low_count_says_is_not_all_that_is_set_aside_for_the_next_call() -> None:
+    estimate, whole = TokenEstimate("be careful", ()), history(9)
+    size = estimate.size(whole, ContextWindow())
+    estimate.answered(whole, ContextWindow(), Usage(input_tokens=size // 11))
+    need = estimate.need(whole, ContextWindow())
+    assert (need.known, need.most) == (size // 11, size // 3)
 
 
 def reading(count: int, *, summary: Step) -> Iterator[Step]:

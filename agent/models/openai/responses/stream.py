@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from agent.errors import ModelError
 from agent.models.interface import (
+    Delta,
     Opaque,
     StopReason,
-    StreamEvent,
     Text,
     TextDelta,
     ThinkingDelta,
@@ -88,7 +88,7 @@ class ResponsesReplyStream(ReplyStream):
                 raise broken("its events are out of order")
             self._number = number
 
-    def _take(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def _take(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         if self.finished:
             return
         self._ordered(event.get("sequence_number"))
@@ -113,14 +113,14 @@ class ResponsesReplyStream(ReplyStream):
             case _ if kind in _ENDS or kind in _FAILURES:
                 yield from self._end(kind, mapping(event["response"]))
 
-    def _says(self, event: Mapping[str, Any], kind: str) -> Iterator[StreamEvent]:
+    def _says(self, event: Mapping[str, Any], kind: str) -> Iterator[Delta]:
         part = event.get("content_index")
         words = _string(event["delta"])
         yield from shown(
             TextDelta, self._open(event).say(part if type(part) is int else 0, kind, words)
         )
 
-    def _thinks(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def _thinks(self, event: Mapping[str, Any]) -> Iterator[Delta]:
         """It is only shown: what goes back is the item's end."""
         words = _string(event["delta"])
         part = (event.get("output_index"), event.get("summary_index"))
@@ -174,7 +174,7 @@ class ResponsesReplyStream(ReplyStream):
 
     # -- the end ---------------------------------------------------------------------------
 
-    def _end(self, kind: str, response: Mapping[str, Any]) -> Iterator[StreamEvent]:
+    def _end(self, kind: str, response: Mapping[str, Any]) -> Iterator[Delta]:
         self._usage = usage_of_response(response) or self._usage
         if kind in _FAILURES or response.get("status") in _FAILED:
             # `failure_in` tells the client.
@@ -190,7 +190,7 @@ class ResponsesReplyStream(ReplyStream):
             raise broken("an item was not ended")
         self.finished = True
 
-    def _compare(self, output: Sequence[Mapping[str, Any]]) -> Iterator[StreamEvent]:
+    def _compare(self, output: Sequence[Mapping[str, Any]]) -> Iterator[Delta]:
         """Hold what came against what the end says that came. Many services say nothing there, and
         some say it there only."""
         if not self._items:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from agent.errors import ModelError
 from agent.models.interface import (
+    Delta,
     Discarded,
     Opaque,
     Reply,
     StopReason,
-    StreamEvent,
     Text,
     TextDelta,
     ThinkingDelta,
@@ -57,7 +57,7 @@ def read(*chunks: Any) -> Reply:
     return heard(*chunks)[0]
 
 
-def heard(*chunks: Any) -> tuple[Reply, list[StreamEvent]]:
+def heard(*chunks: Any) -> tuple[Reply, list[Delta]]:
     stream = OpenAIReplyStream(token="abc123")
     events = [event for one in chunks for event in stream.feed(one)]
     return stream.reply(attempts=1, request_id="r"), events
