@@ -101,6 +101,17 @@ def configuration_file() -> tuple[Path, bool]:
     return Path(platformdirs.user_config_path("moonpool")) / "config.yaml", False
 
 
+def stands(path: Path) -> bool:
+    """Whether there is such a file of the operator's. What can't be looked at is no absence."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass  # reading it says what is wrong
+    return True
+
+
 def known_secrets(more: Collection[str] = ()) -> tuple[str, ...]:
     """Values that must not get into a record, by the names of their variables.
 

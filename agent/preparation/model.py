@@ -7,7 +7,6 @@ Precedence: flag, then environment, then configuration, then what is built in.
 """
 
 import json
-import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +49,7 @@ def load(*, root: Workspace | None) -> Configuration:
         UsageError: it can't be used, or lies in the workspace.
     """
     path, named = environment.configuration_file()
-    if not (named or _stands(path)):
+    if not (named or environment.stands(path)):
         return Configuration()
     if root is not None:
         _refuse_inside(path, root, "")
@@ -291,7 +290,7 @@ def brief(
         UsageError: instructions or skills can't be read, or lie in the workspace.
     """
     folder = configuration.skills if skills is None else skills
-    if folder is None and _stands(environment.skill_directory()):
+    if folder is None and environment.stands(environment.skill_directory()):
         folder = environment.skill_directory()
     found = made(
         configuration.instructions if instructions is None else instructions,
@@ -336,14 +335,3 @@ def _refuse_inside(path: Path, root: Workspace, what: str) -> None:
             f"{path}{what} lies in the workspace, and a repository decides no model: keep it "
             "somewhere else (MOONPOOL_CONFIG=FILE says where)"
         )
-
-
-def _stands(path: Path) -> bool:
-    """What can't be looked at is no absence."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        pass  # reading it says what is wrong
-    return True

@@ -3,7 +3,6 @@
 The one way from a name to a policy that is used: whoever loads one past this forgets the ceiling.
 """
 
-import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -80,16 +79,7 @@ def bounded(policy: Policy, ceiling: str | None = None, *, accept: Accept | None
 
 
 def _ceilings(named: str | None) -> list[str]:
-    return [name for name in (_standing(), named) if name is not None]
-
-
-def _standing() -> str | None:
-    """The operator's ceiling file, if there is one. What can't be looked at is no absence."""
-    path = environment.ceiling_file()
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError:
-        pass  # reading it says what is wrong
-    return str(path)
+    """By file: the operator's own, where there is one, and the one that is named."""
+    standing = environment.ceiling_file()
+    own = [str(standing)] if environment.stands(standing) else []
+    return own if named is None else [*own, named]

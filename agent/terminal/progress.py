@@ -44,7 +44,6 @@ from agent.record.events.workspace import ExportFailed
 from agent.terminal.screen import Line, Screen
 from agent.tools.registry import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, shortened, visible
-from policies.policy import SERVER_TOOLS
 
 if TYPE_CHECKING:
     from agent.terminal.stream_wrap import StreamWrapper
@@ -164,9 +163,8 @@ class Display:
         if event.skills:
             named = ", ".join(skill.name for skill in event.skills)
             self._say(one_line(f"skills: {named}", 300), "dim")
-        known = [name for name in SERVER_TOOLS if name in event.server_tools]
-        if known:
-            self._say(served_in_words(known), "yellow")
+        if served := served_in_words(event.server_tools):
+            self._say(served, "yellow")
 
     def _sandbox(self, event: SandboxReady) -> None:
         self._rest()
@@ -244,7 +242,7 @@ class Display:
         self._tail = b""
         self._words = one_line(call_in_words(event.tool, event.arguments), 400)
         if event.tool == "update_plan":
-            self._plan(event.arguments)
+            self.plan(event.arguments)
             return
         if event.tool in _LIVE and self._layout is Layout.LINES:
             self._print(Line("  ").append(self._words, "bold"))
@@ -252,9 +250,6 @@ class Display:
 
     def plan(self, arguments: Mapping[str, object]) -> None:
         """The steps of an ``update_plan`` call."""
-        self._plan(arguments)
-
-    def _plan(self, arguments: Mapping[str, object]) -> None:
         marks = {
             PlanStatus.DONE: self._sign("✔", "x"),
             PlanStatus.IN_PROGRESS: self._sign("▸", ">"),

@@ -20,7 +20,6 @@ from agent.risk.finding import NEVER_ACCEPTED, NOT_APPROVED, Finding, Severity
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified
-from policies.policy import SERVER_TOOLS
 from sandbox.patch.values import ChangeKind, LeftOut
 from sandbox.workspace.source import PREFIX as IMAGE
 
@@ -127,9 +126,8 @@ def _first(summary: RunSummary) -> Iterator[tuple[str, str]]:
     """What nobody may overlook: where the seal was less than it is elsewhere."""
     if summary.kernel_enforced is False:
         yield "the kernel did NOT enforce the policy in this run", "bold red"
-    known = [name for name in SERVER_TOOLS if name in summary.server_tools]
-    if known:
-        yield served_in_words(known, could="could"), "yellow"
+    if served := served_in_words(summary.server_tools, could="could"):
+        yield served, "yellow"
 
 
 def _places(run: RecordedRun) -> Iterator[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli import tidying
-from agent.cli.arguments import Command, Given, flag, number, text, texts
+from agent.cli.arguments import Command, Given, converted, flag, number, text, texts
 from agent.cli.options import CEILING, KERNEL_POLICY
 from agent.errors import UsageError, extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
@@ -41,8 +41,11 @@ VERIFY = text(
 ALLOW_APPLY = flag(
     "--allow-apply", help="Clients may apply a patch to the folder that it was made from."
 )
-IDLE = text(
-    "--idle", metavar="TIME", help="Close a sandbox that is asked nothing for so long (30m)."
+IDLE = converted(
+    duration_s,
+    "--idle",
+    metavar="TIME",
+    help="Close a sandbox that is asked nothing for so long (30m).",
 )
 SANDBOXES = number(
     "--sandboxes", metavar="N", help="So many may stand at once.", default=4, least=1
@@ -64,21 +67,21 @@ def mcp(given: Given) -> int:
 
 
 def _settings(given: Given) -> "McpSettings":
-    from agent.servers.mcp.settings import McpSettings
+    from agent.servers.mcp.settings import IDLE_S, McpSettings
 
     if not given[ROOTS]:
         raise UsageError(
             "name the folders that clients may open, as in moonpool mcp --root ~/work: where this "
             "was started says nothing, for it may be a repository that nobody trusts"
         )
-    configuration = model_setup.load(root=None)
+    configuration, idle_s = model_setup.load(root=None), given[IDLE]
     return McpSettings(
         roots=tuple(workspace.resolve(Path(root)) for root in given[ROOTS]),
         policies=_policies(given, configuration),
         ceiling=given[CEILING],
         may_apply=given[ALLOW_APPLY],
         verify=given[VERIFY],
-        idle_s=_idle_s(given[IDLE]),
+        idle_s=IDLE_S if idle_s is None else idle_s,
         most=given[SANDBOXES],
         home=environment.home(),
         known_secrets=model_setup.known_secrets(configuration),
@@ -100,17 +103,6 @@ def _policies(given: Given, configuration: "Configuration") -> "Mapping[str, str
         if found.setdefault(name, one) != one:
             raise UsageError(f"{found[name]} and {one} are both called {name}: rename one")
     return found
-
-
-def _idle_s(given: str | None) -> float:
-    from agent.servers.mcp.settings import IDLE_S
-
-    if given is None:
-        return IDLE_S
-    try:
-        return duration_s(given)
-    except ValueError as error:
-        raise UsageError(f"--idle {given}: {error}") from error
 
 
 COMMAND = Command(

@@ -49,10 +49,14 @@ _SERVED = {
 
 
 def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
-    """Such as ``the model can search the web: text can leave this way``; empty for none."""
-    if not tools:
+    """Such as ``the model can search the web: text can leave this way``; empty for none.
+
+    Tools that are not ours are passed over: a record that came from elsewhere may name some.
+    """
+    served = [words for tool, words in _SERVED.items() if tool in tools]
+    if not served:
         return ""
-    *most, last = [_SERVED[tool] for tool in tools]
+    *most, last = served
     words = f"{', '.join(most)} and {last}" if most else last
     return f"the model {could} {words}: text can leave this way"
 

@@ -74,8 +74,7 @@ def alarms(summary: RunSummary, others: Sequence[str] = ()) -> Iterator[Markup]:
         words = "what it allows was only checked, not held."
         where = "The kernel did not enforce the policy in this run (--kernel-policy=prefer)"
         said.append(f"{where}: {words}")
-    served = served_in_words(summary.server_tools, could="could")
-    if served:
+    if served := served_in_words(summary.server_tools, could="could"):
         said.append(f"{served}.")
     yield from (tag("p", visible(words), class_="alarm") for words in said)
 

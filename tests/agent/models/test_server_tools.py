@@ -64,6 +64,7 @@ def test_the_responses_api_has_all_of_them_but_fetches_only_as_a_part_of_its_sea
 
 def test_the_words_name_each_of_them() -> None:
     assert served_in_words(()) == ""
+    assert served_in_words(["teleport"]) == "", "a record from elsewhere may name it"
     assert served_in_words(["web_search"], could="could") == (
         "the model could search the web: text can leave this way"
     )
