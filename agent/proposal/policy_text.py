@@ -1,22 +1,31 @@
 """A proposed policy as YAML, every line with its reason.
 
 Nothing of the repository can become more than a word or a comment here: values are written as JSON
-strings, comments as one line of ASCII.
+strings, comments as short lines of ASCII.
 """
 
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
 from agent.proposal.values import Lines, Proposed, ProposedLine
 from agent.untrusted_text import one_line
 from policies.loading import bundled_names
 
-_WIDEST = 240
+_LONGEST = 240
+_WIDTH = 78
+"""Of a line with a comment. A terminal breaks a longer one where its writer likes, and what stands
+on the second row looks like a line of the policy."""
 
 
-def comment(text: str) -> str:
-    """One harmless line, without its sign."""
-    return one_line(text, _WIDEST).encode("ascii", "backslashreplace").decode("ascii")
+def _comment(text: str, front: str = "", indent: str = "") -> Iterator[str]:
+    """A text in harmless lines, each with its sign."""
+    plain = one_line(text, _LONGEST).encode("ascii", "backslashreplace").decode("ascii")
+    first = f"{indent}# {front}"
+    yield from textwrap.wrap(
+        plain, _WIDTH, initial_indent=first, subsequent_indent=f"{indent}#   ",
+        break_on_hyphens=False,
+    ) or [first.rstrip()]  # fmt: skip
 
 
 def policy_text(
@@ -27,13 +36,13 @@ def policy_text(
         [
             "# Proposed by `moonpool init` from the repository's files. None of it was run.",
             "# Read it, change it, and keep it outside the repository.",
-            *(f"# Note: {comment(note)}" for note in dict.fromkeys(proposed.notes)),
-            *(f"# Not read: {comment(problem)}" for problem in dict.fromkeys(problems)),
+            *(row for it in dict.fromkeys(proposed.notes) for row in _comment(it, "Note: ")),
+            *(row for it in dict.fromkeys(problems) for row in _comment(it, "Not read: ")),
             "version: 1",
             f"name: {json.dumps(name)}",
-            "# The usual tools of a repository; git without remotes; nothing that has a network",
+            "# The usual tools of a repository; git without remotes; no network",
             f"extends: {proposed.image if proposed.image in bundled_names() else 'default'}",
-            f"# {comment(proposed.reason)}",
+            *_comment(proposed.reason),
             f"image: {proposed.image}",
             *_setup(proposed, packages),
             "",
@@ -48,10 +57,10 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
     yield "setup:" if proposed.commands or proposed.prepare else "# setup:"
     yield from _section("inputs", proposed.inputs, "  ")
     if packages:
-        yield "  # Of the system, by apt. To take it: uncomment, add `apt` to the"
-        yield "  # network, and put the line in front of the others, which then run as root too."
+        yield "  # Of the system, by apt. To take it: uncomment, add `apt` to the network, and"
+        yield "  # put the line in front of the others, which then run as root too."
         for package, path in packages.items():
-            yield f"  #   {package}: {comment(path)}"
+            yield from _comment(path, f"  {package}: ", "  ")
         yield "  # as_root: true"
         names = " ".join(packages)
         install = f"apt-get install -y --no-install-recommends {names}"
@@ -67,7 +76,7 @@ def _section(key: str, lines: Lines, indent: str) -> Iterator[str]:
         return
     yield f"{indent}{key}:"
     for line in _first(lines):
-        yield f"{indent}  # {comment(line.reason)}"
+        yield from _comment(line.reason, indent=f"{indent}  ")
         yield f"{indent}  - {json.dumps(line.value)}"
 
 

@@ -6,6 +6,7 @@ problem in words, never an error. Knows no ecosystem.
 """
 
 import configparser
+import errno
 import json
 import os
 import stat
@@ -81,6 +82,8 @@ class RepositoryFiles:
         return tuple(sorted(names))
 
     def _open_folder(self, folder: str) -> int:
+        if ".." in folder.split("/"):  # a manifest names files too
+            raise OSError(errno.EINVAL, "`..` may lead out of the repository")
         opened = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
         for part in folder.split("/") if folder else ():
             try:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from agent.proposal import setup_script
 from agent.proposal.repository import RepositoryFiles
 
-_INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*install\s+([^\n&|;#`$()]{1,2000})")
+_INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S{1,100}\s+){0,20}install\s+([^\n&|;#`$()]{1,2000})")
+"""Bounded: of `apt -apt -apt …` each word is a beginning, and would have all others as options."""
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}\Z", re.ASCII)
 _HEADERS = {
     "curl": "libcurl4-openssl-dev",

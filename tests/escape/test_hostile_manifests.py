@@ -22,6 +22,9 @@ def proposal_of(root: Path) -> str:
     assert set(policy.get("setup", {}).get("network", [])) <= {"pip", "npm", "go", "cargo", "maven"}
     assert text.isascii()
     assert all(char.isprintable() or char == "\n" for char in text)
+    # On a terminal, what is broken by its width would look like a line without the sign.
+    comments = [row for row in text.splitlines() if row.lstrip().startswith("#")]
+    assert all(len(row) < 80 for row in comments if "apt-get install" not in row)
     return text
 
 
@@ -48,12 +51,16 @@ def proposal_of(root: Path) -> str:
         ("requirements.txt", "-r requirements.txt\n-r ../../../etc/passwd\n-r /etc/passwd\n"),
         ("requirements.txt", "a" * 900_000),
         ("requirements.txt", "a>=1," * 100_000),
+        ("requirements.txt", "a" + "." * 40 + " " * 40 + "image: evil"),
+        (".github/workflows/" + "a" * 80 + "image: evil.yml", "- run: apt install evil"),
+        ("Dockerfile", "RUN apt " + "-apt " * 200_000),
         ("package.json", '{"dependencies": ["x"], "scripts": 3, "workspaces": 1}'),
     ],
 )  # fmt: skip
 def test_text_of_a_repository_becomes_no_key_and_no_crash(
     tmp_path: Path, name: str, text: str
 ) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text(text)
     assert "/etc" not in proposal_of(tmp_path)
 
@@ -86,6 +93,28 @@ def test_linked_folder_is_not_entered(tmp_path: Path) -> None:
     (root / "setup.py").write_text("")
     (root / "requirements").symlink_to(outside)
     assert "swordfish" not in proposal_of(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", '[tool.setuptools.dynamic]\ndependencies = {file = ["%s"]}'),
+        ("tox.ini", "[testenv]\ndeps = -r%s"),
+        ("tox.ini", "[testenv]\ndeps = -r{toxinidir}/%s"),
+        ("requirements.txt", "-r %s"),
+    ],
+)
+@pytest.mark.parametrize("path", ["../outside.txt", "{}/../outside.txt", "below/../../outside.txt"])
+def test_file_that_a_manifest_names_is_read_in_the_repository_alone(
+    tmp_path: Path, name: str, text: str, path: str
+) -> None:
+    (tmp_path / "outside.txt").write_text("swordfish\nsword fish\n")
+    root = tmp_path / "root"
+    (root / "below").mkdir(parents=True)
+    (root / name).write_text(text % path.format(root))
+    told = proposal_of(root)
+    assert "swordfish" not in told
+    assert "sword fish" not in told
 
 
 def test_huge_manifest_is_said_to_be_unread(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Small repositories of each kind, and what is proposed for them."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def proposed(write: Callable[[Mapping[str, str]], Path]) -> Proposer:
 
     def proposer(files: Mapping[str, str]) -> dict[str, Any]:
         found = propose(write(files), images=frozenset(names()))
-        return {**yaml.safe_load(found.text), "text": found.text, "verify": found.verify}
+        text = re.sub(r"\n *#   (?!- )", " ", found.text)  # comments are broken into short lines
+        return {**yaml.safe_load(found.text), "text": text, "verify": found.verify}
 
     return proposer
