@@ -178,7 +178,7 @@ class _Opening:
                 return None, True
             looked = workspace_source.after_walk(walk, self.supply.look(self.source))
             same = snapshot.unchanged(looked, remembered)
-            if same and remembered.racy:
+            if same and (walk or remembered.racy):
                 self.memory.settle(looked, remembered)
             return looked, same
 

@@ -38,11 +38,14 @@ _LIVE = re.compile(
 )
 _KEY = b"PRIVATE KEY"
 _ASSIGNED = re.compile(
-    rb"(?:secret|token|passw|pwd|api_?-?key|access_?-?key|credential|auth|dsn)[\w.-]*"
-    rb"[\"']?\s*[:=]\s*[\"']?[^\s\"'#;]{4}|://[^/\s:@]*:[^/\s@]{3,}@",
-    re.IGNORECASE,
+    rb"(?<![\w.-])([\w.-]++)(?=[\"']?\s*+[:=]\s*+[\"']?[^\s\"'#;]{4})|://[^/\s:@]*:[^/\s@]{3,}@"
 )
-"""A name that speaks of a secret, with a value; an address with a password."""
+"""A name with a value; an address with a password. Each name is read through once, however long:
+begun anew at every word in it, a file of one long name would be looked at for days."""
+_TELLING = re.compile(
+    rb"secret|token|passw|pwd|api_?-?key|access_?-?key|credential|auth|dsn", re.IGNORECASE
+)
+"""What of a name speaks of a secret."""
 
 _RANDOM = re.compile(rb"[A-Za-z0-9+/_=-]{24,}")
 """So much in one piece may be a token of a form that nobody knows."""
@@ -92,7 +95,7 @@ class SecretsGuard:
             public = public and _is_public(data)
             fixture = fixture and (item.mtime_ns <= self._published_ns or _is_harmless(data))
             return None if public or fixture else _UNTRACKED
-        if _object_id(data, len(blob)) != blob and (_KEY in data or _ASSIGNED.search(data)):
+        if _object_id(data, len(blob)) != blob and (_KEY in data or _assigns(data)):
             # Whoever has the repository does not have this. An index may say that anything is
             # tracked, so its word alone brings in no secret of the operator's.
             return _refused(f"{_MAY_HOLD}, and is not as git has it")
@@ -150,6 +153,12 @@ def live_secret(data: bytes) -> str | None:
     return None
 
 
+def _assigns(data: bytes) -> bool:
+    """Whether something that has a secret's name gets a value, or an address has a password."""
+    found = _ASSIGNED.finditer(data)
+    return any(match[1] is None or _TELLING.search(match[1]) for match in found)
+
+
 def _is_public(data: bytes) -> bool:
     """Text without a private key: certificates, public keys, parameters."""
     return b"\0" not in data and data.isascii() and _KEY not in data
@@ -161,7 +170,7 @@ def _is_harmless(data: bytes) -> bool:
         data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    found = (_KEY in data, b"\0" in data, _ASSIGNED.search(data), _RANDOM.search(data))
+    found = (_KEY in data, b"\0" in data, _assigns(data), _RANDOM.search(data))
     return not any(found)
 
 

@@ -134,7 +134,7 @@ class SnapshotMemory:
 
     def settle(self, looked: Scan, remembered: RememberedCopy) -> None:
         """After a look that shows what was remembered: what was young and is not any more need not
-        be compared by content again.
+        be compared by content again, and the newest walk is the one to be compared with.
 
         A change from now on shows in a file's times, since they are older than the look.
         """

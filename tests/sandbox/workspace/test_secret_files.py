@@ -98,6 +98,28 @@ def test_of_an_archive_without_git_harmless_files_among_the_tests_are_fixtures(
     }
 
 
+@pytest.mark.parametrize("text", ["auth" * 500_000, "auth " * 400_000, "auth" + " " * 2_000_000])
+def test_no_text_makes_the_search_for_names_of_secrets_endless(workspace: Path, text: str) -> None:
+    """Begun anew at each word, one long name took hours."""
+    put(workspace, **{"tests/long/.env": text, "tests/told/.env": f"{text}= abcd\n"})
+    assert "tests/told/.env" not in kept(workspace)
+    put(workspace, **{"tracked/.env": "A=1\n", "told/.env": "A=1\n"})
+    track(workspace, "tracked/.env", "told/.env")
+    put(workspace, **{"tracked/.env": text, "told/.env": f"{text}= abcd\n"})
+    assert {"tracked/.env", "told/.env"} & kept(workspace) == {"tracked/.env"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a.secret-x = abcd", '"API_KEY" : "abcd"', "x=token=abcd", "my-auth:\n  abcd", "u://a:bcd@h"],
+)
+def test_what_is_tracked_and_now_assigns_a_secret_stays_out(workspace: Path, text: str) -> None:
+    put(workspace, **{"a/.env": "A=1\n", "b/.env": "A=1\n"})
+    track(workspace, ".")
+    put(workspace, **{"a/.env": f"{text}\n", "b/.env": f"{text.replace('abcd', 'abc')[:-3]}\n"})
+    assert {"a/.env", "b/.env"} & kept(workspace) == {"b/.env"}
+
+
 def test_keys_that_were_published_with_an_archive_are_fixtures_and_later_ones_are_not(
     workspace: Path,
 ) -> None:

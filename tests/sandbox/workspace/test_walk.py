@@ -163,3 +163,21 @@ def test_what_another_process_remembers_meanwhile_stays(
     monkeypatch.setattr("sandbox.workspace.scan._RACY_NS", -_OLD_NS)
     memory.settle(scan(tree), before)
     assert memory.recall() == of_another
+
+
+def test_a_walk_that_says_nothing_is_replaced_by_one_that_does(
+    tree: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    memory: SnapshotMemory,
+    kept: Callable[[Scan], RememberedCopy],
+) -> None:
+    """What came and went again in a directory shows in its times, and is no change of the tree."""
+    monkeypatch.setattr(walk, "WORTH_FILES", 3)
+    monkeypatch.setattr("sandbox.workspace.scan._RACY_NS", -_OLD_NS)
+    remembered = kept(after_walk(walk_digest(tree), scan(tree)))
+    os.utime(tree / "deep", (1, 1))
+    assert walk_digest(tree) != remembered.walk
+    looked = after_walk(walk_digest(tree), scan(tree))
+    assert unchanged(looked, remembered)
+    memory.settle(looked, remembered)
+    assert memory.recall() == remembered._replace(walk=walk_digest(tree))
