@@ -233,6 +233,8 @@ class Replay:
                 self._marks[call] = self.box.mark(store)
             if after == position:
                 self._restore(self._marks[call])
+                # A later call's number stands for another state from here on.
+                self._marks = {n: mark for n, mark in self._marks.items() if n <= call}
 
     def _restore(self, mark: Mark) -> None:
         restored = self.box.restore(mark)
