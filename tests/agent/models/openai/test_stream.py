@@ -241,14 +241,6 @@ def test_an_id_of_our_own_is_one_that_every_service_takes() -> None:
     assert use.id == "abc123000"
 
 
-def test_a_function_call_as_of_old_is_a_call() -> None:
-    first = chunk({"function_call": {"name": "bash", "arguments": LS[:4]}})
-    rest = chunk({"function_call": {"arguments": LS[4:]}})
-    reply = read(first, rest, chunk(reason="function_call"))
-    assert reply.stop is StopReason.TOOL_USE
-    assert calls(reply)[0].arguments == {"command": "ls"}
-
-
 def test_a_call_without_arguments_has_an_empty_object() -> None:
     empty: tuple[object, ...] = ("", None, "  ", {})
     for nothing in empty:
