@@ -54,7 +54,7 @@ def take_apart(
     sizes: dict[str, int] = {}
     texts: dict[str, bytes] = {}
     with engine.saved(ref) as pieces:
-        stream = cast("IO[bytes]", _PieceReader(pieces))
+        stream = cast("IO[bytes]", PieceReader(pieces))
         try:
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 for member in archive:
@@ -185,7 +185,7 @@ def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-class _PieceReader:
+class PieceReader:
     """Pieces as a file to be read once."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -193,12 +193,14 @@ class _PieceReader:
         self._left = b""
 
     def read(self, size: int) -> bytes:
-        parts = []
+        """So many bytes; fewer only at the end."""
+        parts: list[bytes] = []
         while size > 0:
-            if not self._left:
-                self._left = next(self._pieces, b"")
-                if not self._left:
-                    break
+            while not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return b"".join(parts)
+                self._left = piece
             parts.append(self._left[:size])
             self._left = self._left[size:]
             size -= len(parts[-1])

@@ -12,6 +12,7 @@ from typing import IO, cast
 
 from policies.paths import WORKSPACE
 from sandbox.engine.docker import Engine
+from sandbox.engine.image_transfer import PieceReader
 from sandbox.errors import SandboxLost
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, blob_id
 from sandbox.git.path_rules import PATH_LIMIT, carried
@@ -24,24 +25,12 @@ _ENGINE_TIMEOUT_S = 900.0
 """For all of a container's files: enough holes would make the engine's tar last for days."""
 
 
-class _Chunks:
-    """An iterator of bytes as a file to read from."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-        self._end = time.monotonic() + _ENGINE_TIMEOUT_S
-
-    def read(self, size: int = -1) -> bytes:
-        while size < 0 or len(self._rest) < size:
-            if time.monotonic() > self._end:
-                raise SandboxLost("the workspace is too large to be read from the engine")
-            piece = next(self._chunks, None)
-            if piece is None:
-                break
-            self._rest += piece
-        data, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
-        return data
+def _in_time(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    end = time.monotonic() + _ENGINE_TIMEOUT_S
+    for piece in pieces:
+        if time.monotonic() > end:
+            raise SandboxLost("the workspace is too large to be read from the engine")
+        yield piece
 
 
 def from_engine(
@@ -157,19 +146,19 @@ def _members(
     engine: Engine, container: str, root: str
 ) -> Iterator[tuple[bytes, tarfile.TarInfo, tarfile.TarFile]]:
     """Members of the engine's tar of a directory, by path relative to it."""
-    chunks = _Chunks(engine.get_archive(container, root))
     try:
-        with tarfile.open(
-            fileobj=cast("IO[bytes]", chunks),
-            mode="r|",
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as tar:
+        with _read(engine, container, root) as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # the module keeps every header it has read
                 yield _below(member.name, root), member, tar
     except (tarfile.TarError, FileNotFoundError) as error:
         raise SandboxLost(f"the workspace can't be read from the engine: {error}") from error
+
+
+def _read(engine: Engine, container: str, path: str) -> tarfile.TarFile:
+    """The engine's tar of what is at a path, while it comes."""
+    pieces = cast("IO[bytes]", PieceReader(_in_time(engine.get_archive(container, path))))
+    return tarfile.open(fileobj=pieces, mode="r|", encoding="utf-8", errors="surrogateescape")
 
 
 def _below(name: str, root: str) -> bytes:
@@ -193,11 +182,7 @@ def one_from_engine(
         SandboxLost: it is not there.
     """
     full = WORKSPACE.encode() + b"/" + path
-    chunks = _Chunks(engine.get_archive(container, full.decode("utf-8", "surrogateescape")))
-    tar = tarfile.open(  # noqa: SIM115 - read on by whoever takes the content
-        fileobj=cast("IO[bytes]", chunks), mode="r|", encoding="utf-8",
-        errors="surrogateescape",
-    )  # fmt: skip
+    tar = _read(engine, container, full.decode("utf-8", "surrogateescape"))
     member = tar.next()
     if member is None:
         raise SandboxLost("the baseline can't be read from the engine")
