@@ -27,7 +27,8 @@ from sandbox.guest import image_protocol
 from sandbox.link import GuestLink
 
 _SCAN_TIMEOUT_S = 120.0
-_ROWS_LIMIT = 200_000
+_ROWS_LIMIT = 1_000_000
+"""Of all that an image's Python tells: programs, libraries, links, names, and messages too."""
 _MODULE_LIMIT = 64
 _PATH_LIMIT = 4096
 
@@ -201,21 +202,26 @@ def _look(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
     scripts: dict[str, Program] = {}
     libraries: dict[str, tuple[str, ...]] = {}
     links: dict[str, str] = {}
-    directories: dict[str, tuple[str, ...]] = {}
+    directories: dict[str, list[str]] = {}
     modules: dict[str, bytes] = {}
+    told = 0
     until = time.monotonic() + _SCAN_TIMEOUT_S
     while True:
+        told += 1
         match link.receive(until=until)[1]:
             case image_protocol.FoundPrograms(on_path=on_path, programs=rows):
                 into = programs if on_path else scripts
                 into.update((program.path, program) for program in map(_program, rows))
+                told += sum(1 + len(row.needs) for row in rows)
             case image_protocol.FoundLibraries(libraries=rows):
                 libraries.update((_text(row.path), _texts(row.needs)) for row in rows)
+                told += sum(1 + len(row.needs) for row in rows)
             case image_protocol.FoundLinks(links=rows):
                 links.update((_text(row.path), _text(row.target)) for row in rows)
+                told += len(rows)
             case image_protocol.FoundDirectory(path=path, names=names):
-                name = _text(path)
-                directories[name] = (*directories.get(name, ()), *_texts(names))
+                directories.setdefault(_text(path), []).extend(_texts(names))
+                told += len(names)
             case image_protocol.CompiledModule(name=module, code=code) if (
                 len(modules) < _MODULE_LIMIT
             ):
@@ -226,7 +232,7 @@ def _look(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
                     scripts=scripts,
                     libraries=libraries,
                     links=links,
-                    directories=directories,
+                    directories={path: tuple(names) for path, names in directories.items()},
                     search_path=tuple(p for p in _text(path).split(":") if p.startswith("/")),
                 )
                 return inventory, modules
@@ -234,6 +240,5 @@ def _look(link: GuestLink) -> tuple[Inventory, dict[str, bytes]]:
                 raise ImageUnusable(
                     f"the guest told {type(other).__name__} where it was to list programs"
                 )
-        rows_so_far = len(programs) + len(scripts) + len(libraries) + len(links) + len(directories)
-        if rows_so_far > _ROWS_LIMIT:
-            raise ImageUnusable("the image holds too many programs to list")
+        if told > _ROWS_LIMIT:
+            raise ImageUnusable("the image holds too many files to list")

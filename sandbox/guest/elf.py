@@ -53,7 +53,7 @@ def look(handle: int, head: bytes) -> tuple[bool, bool, tuple[bytes, ...]] | Non
     start = number(head, 32, 8) if reader.wide else number(head, 28, 4)
     at = 54 if reader.wide else 42
     size, count = number(head, at, 2), min(number(head, at + 2, 2), _HEADERS)
-    headers = os.pread(handle, size * count, start)
+    headers = _read(handle, size * count, start)
     starts = False
     loads = []
     table = b""
@@ -65,16 +65,24 @@ def look(handle: int, head: bytes) -> tuple[bool, bool, tuple[bytes, ...]] | Non
         elif segment == _PT_LOAD:
             loads.append((address, offset, length))
         elif segment == _PT_DYNAMIC:
-            table = os.pread(handle, min(length, _TABLE_BYTES), offset)
+            table = _read(handle, min(length, _TABLE_BYTES), offset)
     flags, strings, names = _dynamic(reader, table)
     needs = []
     for address, offset, length in loads:
         if address <= strings < address + length:
             base = strings - address + offset
-            needs = [os.pread(handle, _NAME_BYTES, base + n).split(b"\0", 1)[0] for n in names]
+            needs = [_read(handle, _NAME_BYTES, base + n).split(b"\0", 1)[0] for n in names]
             break
     program = kind == _ET_EXEC or bool(flags & _DF_1_PIE)
     return program, program or starts, tuple(needs)
+
+
+def _read(handle: int, count: int, offset: int) -> bytes:
+    """What stands there; nothing where no file reaches, which may be far past what a call takes."""
+    try:
+        return os.pread(handle, count, offset)
+    except (OSError, OverflowError):
+        return b""
 
 
 def _dynamic(reader: _Reader, table: bytes) -> tuple[int, int, list[int]]:
