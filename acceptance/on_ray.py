@@ -25,6 +25,8 @@ import pytest
 
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE
+from standins.anthropic.server import StandIn
+from standins.exchange.replies import Break, How, answer
 
 BIN = Path(sys.executable).parent
 SEEN, HIDDEN = "moonpool-on-ray/seen:1", "moonpool-on-ray/hidden:1"
@@ -166,7 +168,8 @@ def images(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @contextlib.contextmanager
-def two_machines(place: Path) -> Iterator[TwoMachines]:
+def two_machines(place: Path, **keys: str) -> Iterator[TwoMachines]:
+    """`keys`: variables that each machine has of its own."""
     made = []
     for name in ("head", "other"):
         own = place / name
@@ -179,6 +182,7 @@ def two_machines(place: Path) -> Iterator[TwoMachines]:
             "RAY_AUTH_TOKEN_PATH": str(TOKEN),
         }
         environ.pop("ANTHROPIC_API_KEY", None)
+        environ.update(keys)
         made.append(Machine(place=own, environ=environ))
     head, other = made
     folder = Path(tempfile.mkdtemp(prefix="p", dir="/tmp"))
@@ -421,6 +425,30 @@ def test_a_batch_whose_own_process_is_killed_is_gone_on_with_by_the_same_command
     runs = {path.name for path in (batch.out / "runs").iterdir()}
     assert begun <= runs  # taken up where they stood, not begun again
     assert standing(engine, sorted(runs)) == []
+
+
+def test_a_call_in_which_the_batchs_own_process_is_killed_is_paid_for(tmp_path: Path) -> None:
+    """One answer may cost all of the budget: whoever takes the batch up has nothing left of it."""
+    with StandIn() as api:
+        api.instead = lambda: Break(How.HANG, before="message_stop", answer=answer("It begins."))
+        keys = {"ANTHROPIC_API_KEY": api.key, "ANTHROPIC_BASE_URL": api.url}
+        values = {"model": "anthropic:claude-opus-5-5"}
+        with two_machines(tmp_path, **keys) as both:
+            batch = Batch(tmp_path, both.address, count=4, values=values)
+            process = batch.start("--usd", "0.05")
+            until("the service is asked", lambda: api.requests, process=process)
+            process.kill()
+            process.communicate()
+            code, _, err = batch.run("--usd", "0.05")
+            assert code == 1, err
+            rows = batch.rows()
+            assert {row["outcome"] for row in rows} == {"limit: the batch's dollars"}
+            assert max(row["usd"] or 0.0 for row in rows) > 0.04
+            assert len(api.requests) == 1
+            api.instead = lambda: answer("Done.")
+            code, _, err = batch.run("--usd", "5")
+            assert code == 0, err
+            assert {row["outcome"] for row in batch.rows()} == {"finished"}
 
 
 def test_a_task_is_cancelled_where_it_runs(
